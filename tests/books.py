@@ -54,7 +54,7 @@ class Books:
         self.people: list[Person] = []
         self.log: list[str] = []
         self.again: Counter[tuple[str, str, str]] = Counter()
-        """How often a text was asked for again, by project, environment and key."""
+        """How often a text was requested again, by project, environment and key."""
         self._origins: dict[str, Origin] = {}
         self._spent: list[tuple[Person, str, Charge]] = []
         self._stored: set[str] = set()

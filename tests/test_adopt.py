@@ -89,7 +89,7 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert _is_empty(invoke, root)
     lock, manifest = _lock(root), _manifest(root)
     again = invoke("adopt", "docs", "--yes", cwd=root)
-    assert again.stdout.startswith(f"{len(FILES) - 2} texts already owned by items, 2 refused.")
+    assert again.stdout.startswith(f"{len(FILES) - 2} texts already belonging to items, 2 refused.")
     assert (_lock(root), _manifest(root), _sums(root, "docs")) == (lock, manifest, before)
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert (_lock(root), _sums(root, "docs")) == (lock, before)
@@ -365,7 +365,7 @@ def test_what_was_declared_and_not_recorded_is_finished(project: Build, invoke: 
     (root / "contentops.lock").unlink()
     plan = invoke("plan", "--detailed-exitcode", cwd=root)
     assert plan.code == 2
-    assert "`contentops adopt docs/a.md` takes it as it is" in " ".join(plan.stdout.split())
+    assert "`contentops adopt docs/a.md` adopts it unchanged" in " ".join(plan.stdout.split())
     assert "overwrite" not in plan.stdout
     assert invoke("adopt", "docs/a.md", "--yes", cwd=root).code == 0
     assert (_lock(root), _manifest(root)) == (lock, manifest)
@@ -379,7 +379,7 @@ def test_a_declared_item_takes_the_file_that_is_there(project: Build, invoke: Ru
     )
     root = project({"contentops.yaml": SETTINGS, "content/a.yaml": item, "docs/a.md": HELLO})
     blocked = invoke("plan", cwd=root)
-    assert "`contentops adopt docs/a.md` takes it as it is" in " ".join(blocked.stdout.split())
+    assert "`contentops adopt docs/a.md` adopts it unchanged" in " ".join(blocked.stdout.split())
     assert invoke("adopt", "docs/a.md", "--yes", cwd=root).code == 0
     assert not (root / "content/adopted.yaml").exists()
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0

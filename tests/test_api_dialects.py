@@ -502,7 +502,7 @@ def test_free_calls_of_a_stated_dialect_ask_nothing_first() -> None:
 
 
 def test_a_list_that_was_asked_for_anyway_is_evidence() -> None:
-    """After `catalog pull`, say, no list is asked for again."""
+    """After `catalog pull`, say, no list is requested again."""
     server = Server(lambda _: httpx.Response(200, json=ENVELOPED))
     (_, refused), *_ = talk(server, ListTemplates(), TEA, dialect="v1", base=f"{HOST}/api")
     assert isinstance(refused, Failure)

@@ -144,7 +144,7 @@ def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front
         "two": {},
     }
     assert "Tea: all of it" not in harness.read("out/one.md")
-    assert '  the text came with front matter, which was left out: description: "Tea: all of it"' in run_text(run)
+    assert '  front matter that came with the text was left out: description: "Tea: all of it"' in run_text(run)
     assert harness.plan().empty
 
 

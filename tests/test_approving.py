@@ -295,7 +295,7 @@ def test_an_approved_promotion_needs_no_other_review(tmp_path: Path) -> None:
     staging.edit("contentops.yaml", "approval: required", "approval: off")
     staging.edit("staging/a.md", "All", "Al")
     staging.apply()
-    with pytest.raises(Refused, match="`a`: promote, which it does not say"):
+    with pytest.raises(Refused, match="`a`: promote, which is not in it"):
         apply_within(prod, reviewed)
 
 

@@ -109,7 +109,7 @@ def test_lists_that_were_seen_are_not_asked_for_again(tmp_path: Path) -> None:
 
 
 def test_a_server_without_a_list_checks_nothing(tmp_path: Path) -> None:
-    """It is not asked for again either."""
+    """It is not requested again either."""
     api = FakeApi(duration=30)
     harness = _harness(tmp_path, api, {"id": "a", "vertical": "anything"})
     assert results(harness.apply(select=("a",))) == {"a": "done"}

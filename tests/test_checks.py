@@ -239,7 +239,7 @@ def test_a_pattern_that_takes_too_long_is_given_up() -> None:
 
 @pytest.mark.parametrize("schema", ['{"$ref":"#"}', '{"$ref":"#/$defs/none"}', '{"pattern":"(a+)+$"}'])
 def test_a_schema_that_cannot_be_applied_is_a_finding(schema: str) -> None:
-    """It refers to itself for ever, or to what is not there."""
+    """It refers to itself for ever, or to what does not exist."""
     text = CheckedText(title="", body="", front={"a": 1})
     findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
     assert [each.check for each in findings] == ([] if "pattern" in schema else ["front_matter"])

@@ -91,7 +91,7 @@ def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
     assert results(run) == {"one": "blocked", "two": "done"}
     assert exit_code_of(run) == 3
     outcome = _end(run)
-    assert outcome.error == "its text fails its checks: excludes: says `Draft outline` (line 1 of the text)"
+    assert outcome.error == "its text failed its checks: excludes: says `Draft outline` (line 1 of the text)"
     assert [(each.check, each.level, each.line) for each in outcome.findings] == [("excludes", "block", 1)]
     assert set(harness.tree()) == {"out/two.md"}
     assert len(harness.api.contents) == 1
@@ -103,7 +103,7 @@ def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
         assert [reason.detail for reason in change.reasons if reason.kind == "checks-failed"] == [
             "says `Draft outline` (line 1 of the text)"
         ]
-        assert "loosen `checks`, or `--replace one`" in change.hint
+        assert "or pay for another text with `--replace one`" in change.hint
         assert results(harness.apply()) == {"one": "blocked"}
     assert harness.api.credits == 8
 
@@ -445,7 +445,7 @@ def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
         with open_workspace(harness.project) as workspace:
             return compare_file(workspace.plan_inputs(Choice()), document)
 
-    with pytest.raises(Refused, match="it would retry, which the plan does not say"):
+    with pytest.raises(Refused, match="it would retry, which is not in the plan"):
         compared(narrow)
     with pytest.raises(Refused, match="retry"):
         check_ceiling(harness.plan(), harness.project.guards, narrow)

@@ -59,7 +59,7 @@ def applied(demo: Path, invoke: Run) -> Path:
     ids=["as typed", "replaced", "canary", "unknown", "reviewed"],
 )
 def test_the_command_that_goes_on_pays_nothing_again(given: dict[str, Any], expected: str) -> None:
-    """Of what was chosen to be paid only that is asked for again which has not come."""
+    """Of what was chosen to be paid only that is requested again which has not come."""
     every = {"select": (), "exclude": (), "replace": (), "prune": False, "on_edit": None, "canary": None}
     every |= {"changed_from": "", "resubmit_unknown": False}
     written, waiting = ("submit", "poll", "write"), Result.PENDING
@@ -217,7 +217,7 @@ def test_a_default_environment(invoke: Run, demo: Path) -> None:
     assert (demo / "contentops.staging.lock").exists()
     assert not (demo / "contentops.lock").exists()
     for _ in range(2):
-        assert "4 items are as declared" in invoke("plan", cwd=demo).stdout
+        assert "All 4 items are up to date" in invoke("plan", cwd=demo).stdout
         assert "4 to finish" in invoke("plan", "--env", "", cwd=demo).stdout
     settings.write_text(settings.read_text().replace("default_environment: staging", "default_environment: stagin"))
     wrong = invoke("plan", cwd=demo)
@@ -288,7 +288,7 @@ def test_apply_does_the_plan_and_then_there_is_none(invoke: Run, demo: Path) -> 
     again = invoke("apply", cwd=demo)
     assert (again.code, again.stdout) == (
         0,
-        "Project `demo`, server `local`, budget 100 credits\n\nNo changes. 4 items are as declared.\n",
+        "Project `demo`, server `local`, budget 100 credits\n\nNo changes. All 4 items are up to date.\n",
     )
 
 

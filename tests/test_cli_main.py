@@ -446,7 +446,7 @@ def test_a_run_whose_last_words_are_lost_is_whole(project: Build, invoke: Run) -
         assert main(["apply", "--yes"]) == 1
     assert "Plan: 1 to create" in out.getvalue()
     assert err.getvalue().endswith("error[output]: stdout cannot be written: No space left on device\n")
-    assert "No changes. 1 item is as declared." in invoke("plan", cwd=root).stdout
+    assert "No changes. 1 item is up to date." in invoke("plan", cwd=root).stdout
 
 
 def test_odd_terminals_get_escapes(run: Run) -> None:

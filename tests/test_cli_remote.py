@@ -190,7 +190,7 @@ def test_publish_and_archive(local: Path, invoke: Run) -> None:
     assert invoke("plan", "--detailed-exitcode").code == 0
     lost = invoke("content", "archive", "cnt_none")
     assert lost.code == 1
-    assert "content `cnt_none` is not there, or this server cannot do that: `PUT" in lost.stderr
+    assert "content `cnt_none` does not exist, or this server cannot do that: `PUT" in lost.stderr
 
 
 def test_stats(local: Path, invoke: Run) -> None:
@@ -562,7 +562,7 @@ def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, h
         remote.delete(harness.project, [old.entry.id, "cnt_gone"], runtime=telling)
         assert said == [f"{old.entry.id}: deleted", "cnt_gone: deleted"]
     else:
-        with pytest.raises(ApiError, match="is not there, or this server cannot do that"):
+        with pytest.raises(ApiError, match="does not exist, or this server cannot do that"):
             remote.delete(harness.project, [old.entry.id], runtime=telling)
     left = [one.superseded for one in remote.contents(harness.project, runtime=harness.runtime())]
     assert sorted(left) == ([False] if has else [False, True])

@@ -130,7 +130,7 @@ def test_a_text_of_half_a_megabyte_takes_a_moment() -> None:
 
 
 def test_values_have_a_line_each() -> None:
-    """One that is not there has none; texts stand as they are."""
+    """One that does not exist has none; texts stand as they are."""
     part = fields("front matter", {"title": ("Old", "New"), "tags": (None, ["a"]), "draft": (True, None)})
     assert part == Part("front matter", "title: Old\ndraft: true", 'title: New\ntags: ["a"]')
 

@@ -152,7 +152,7 @@ def _keys(schema: Any) -> Iterator[str]:
 
 
 def test_every_room_is_in_the_architecture() -> None:
-    """The table of rooms names each folder and module of the package, and none that is not there."""
+    """The table of rooms names each folder and module of the package, and none that does not exist."""
     table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("## Rooms")[2].partition("##")[0]
     rooms = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     named = {name.rstrip("/") for row in rooms for name in re.findall("`(.+?)`", row)}

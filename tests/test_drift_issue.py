@@ -54,7 +54,7 @@ def test_what_waits_for_an_apply_is_no_drift(kind: str) -> None:
     change = make_change("waits", Action.REGENERATE, reasons=(Reason(kind=kind),))
     assert drift_count(make_plan(change)) == 0
     page = drift_markdown(make_plan(change, edited()))
-    assert "**1 item differs, though no manifest says so.**" in page
+    assert "**1 item differs without a change in the manifests.**" in page
     assert "1 other change waits for an apply." in page
     assert "`waits`" not in page
 
@@ -110,7 +110,7 @@ def test_an_issue_is_opened_kept_closed_and_opened_again(hub: FakeGitHub, invoke
     assert "[The whole plan is in the run](https://github.example/acme/blog/actions/runs/5)." in issue["body"]
     assert keep(calm) == ("closed", 0)
     assert (issue["state"], len(hub.comments)) == ("closed", 1)
-    assert "Nothing differs any more." in issue["body"]
+    assert "There is no drift any more." in issue["body"]
     assert hub.comments[0]["body"].startswith("Nothing differs any more.\n<sub>Plan of commit `123456781234`.")
     assert keep(calm) == ("unchanged", 0)
     assert keep(make_plan(edited("c"))) == ("reopened", 1)

@@ -31,7 +31,7 @@ def test_a_replacement_that_was_not_saved_yet_is_finished(tmp_path: Path) -> Non
         if stored.body != before:
             continue
         (change,) = harness.plan(replace=("one",)).changes
-        finished += "submit" not in change.names and "again for another one" in change.hint
+        finished += "submit" not in change.names and "makes another one" in change.hint
         assert results(harness.apply(replace=("one",))) == {"one": "done"}
         assert harness.api.credits == 8, where
         assert stored.body != before

@@ -192,7 +192,7 @@ def test_a_server_that_dies_while_jobs_are_polled(root: Path, rpm: int, what: An
     assert set(results(run).values()) == {"pending"}
     assert words in run.message
     assert "api.base_url" in run.hint
-    assert "jobs that run are kept" in run.hint
+    assert "running jobs are kept" in run.hint
     assert {entry.state for entry in harness.state.entries.values()} == {JobState.RUNNING}
     assert 1 < len(times) < 60
     assert 60 < harness.timeline.now - times[0] < 120
@@ -283,7 +283,7 @@ def test_one_job_that_fails_to_answer_is_no_outage(root: Path) -> None:
 @pytest.mark.parametrize("what", [what for what, _ in DOWN.values()], ids=DOWN)
 @pytest.mark.parametrize("rpm", [0, 120])
 def test_an_outage_of_less_than_a_minute_ends_nothing(root: Path, rpm: int, what: Any) -> None:
-    """Jobs that could not be asked for are asked for again soon after."""
+    """Jobs that could not be asked for are requested again soon after."""
     harness = _polling(root, rpm)
     since = harness.timeline.now + 50
     times = _tried(harness, since, since + 25, what)
@@ -546,7 +546,7 @@ def test_a_collected_job_that_failed_or_is_late_holds_no_one(root: Path, *, late
     assert "2027" in harness.read("out/one.md")
     assert "2030" in harness.read("out/other.md")
     assert [harness.api.charged(f"All about {what}") for what in ("one in 2027", "other in 2030")] == [1, 1]
-    # What is late is asked for again; what failed is done with.
+    # What is late is requested again; what failed is done with.
     assert harness.actions() == ({"one": "drain"} if late else {})
 
 
@@ -581,7 +581,7 @@ def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
     assert run is not None
     assert results(run) == {"one": "late"}
     words = (
-        f"the server took job `{harness.entry('one').job_id}` and does not know it any more, as after a restart; after "
+        f"the server accepted job `{harness.entry('one').job_id}` but no longer knows it, as after a restart; after "
     )
     assert run.outcomes[0].error.startswith(words)
     assert "state resolve one --forget" in run.outcomes[0].hint

@@ -191,7 +191,7 @@ def test_a_paid_text_is_found_however_many_contents_lie_nearer(root: Path) -> No
 
 
 def test_contents_that_can_not_be_read_hide_no_text(root: Path) -> None:
-    """What the server does not give now is asked for again, but after what was never looked at."""
+    """What the server does not give now is requested again, but after what was never looked at."""
     harness, text = _with_a_lost_text(root, 12)
     harness.api.fault(on("get content", *range(1, 200)), lambda: httpx.Response(403, json={"detail": "no"}))
     assert results(harness.apply()) == {"one": "unknown"}
@@ -218,7 +218,7 @@ def test_the_hint_says_how_a_person_names_the_content(root: Path) -> None:
     (outcome,) = run.outcomes
     assert "`theirs-" in outcome.error
     assert "and 21 more" in outcome.error
-    assert "the next apply looks at more of them" in outcome.error
+    assert "the next apply checks more of them" in outcome.error
     assert f"`contentops state resolve one --request {harness.entry('one').short} --content ID`" in outcome.hint
 
 

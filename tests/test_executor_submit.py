@@ -131,7 +131,7 @@ def test_an_unknown_outcome_at_first_contact_holds_the_run(root: Path, fault: An
     assert run is not None
     assert harness.api.count("submit") == 1
     assert run.stopped == "first-contact"
-    assert "no one knows what became of the first submit on this server" in run.message
+    assert "the outcome of the canary job on this server is unknown" in run.message
     assert "state resolve i0" in run.hint
     assert results(run) == {"i0": "unknown"} | {f"i{turn}": "pending" for turn in range(1, 6)}
     assert (run.credits, run.credits_unknown) == (0, 4)

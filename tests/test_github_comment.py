@@ -70,7 +70,7 @@ def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: 
         assert ended.code == 0, ended.stderr
         assert "on pull request 7" in ended.stdout
     assert [comment["user"]["login"] for comment in hub.comments] == ["someone", "github-actions[bot]"]
-    assert "No changes. 3 items are as declared." in hub.comments[1]["body"]
+    assert "No changes. All 3 items are up to date." in hub.comments[1]["body"]
     assert "Plan of commit `1234567890ab`." in hub.comments[1]["body"]
 
 
@@ -153,7 +153,7 @@ def test_a_plan_that_failed_takes_the_place_of_the_older_ones(hub: FakeGitHub, i
     someone, *ours = (comment["body"] for comment in hub.comments)
     assert (someone.endswith("fake"), len(ours)) == (True, 2)
     for body in ours:
-        assert "There is no plan of commit `1234567890ab`" in body
+        assert "There is no plan for commit `1234567890ab`" in body
         assert "[The run says why](https://github.example/acme/blog/actions/runs/5)." in body
         assert "credits" not in body
     assert invoke("comment", "--plan", str(plan_file(tmp_path, make_plan(make_change()))), env=env).code == 0
@@ -301,7 +301,7 @@ def test_a_price_that_was_overtaken_while_it_was_posted_does_not_stand(
     path = str(plan_file(tmp_path, make_plan(make_change())))
     assert invoke("comment", "--plan", path, env=env).code == 0
     (comment,) = hub.comments
-    assert "There is no plan of" in comment["body"]
+    assert "There is no plan for" in comment["body"]
 
 
 def test_a_comment_names_the_plan_that_it_shows(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:

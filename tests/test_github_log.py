@@ -290,6 +290,6 @@ def test_plan_and_apply_fill_the_page_of_the_job(invoke: Run, project: Any, tmp_
     assert invoke("apply", "--yes", cwd=root, env=env).code == 0
     assert "Apply: 1 done." in page.read_text()
     assert invoke("apply", "--yes", cwd=root, env=env).code == 0
-    assert page.read_text().rstrip().endswith("No changes. 1 item is as declared.**")
+    assert page.read_text().rstrip().endswith("No changes. 1 item is up to date.**")
     ended = invoke("plan", cwd=root, env={**RUNNER, "GITHUB_STEP_SUMMARY": str(tmp_path)})
     assert (ended.code, "warning[github]" in ended.stderr) == (0, True)

@@ -287,7 +287,7 @@ def test_a_collected_text_is_counted_once(tmp_path: Path, invoke: Run, *, died: 
     assert plans == harness.api.credits
     outcomes = {(one["item"], one["outcome"]) for one in generations(invoke, harness)}
     assert outcomes >= {("gone", "unwritten"), ("changed", "unwritten"), ("changed", "generated")}
-    assert "2 of these are in no file that is known" in invoke("report", cwd=harness.root).stdout
+    assert "2 of these are in no known file" in invoke("report", cwd=harness.root).stdout
     assert "4 texts, 16 credits." in invoke("history", cwd=harness.root).stdout
     assert invoke("report", "--json", cwd=harness.root).json["unwritten"] == 2
     harness.write("content/blog.yaml", blog("known", "gone", "changed"))
@@ -325,7 +325,7 @@ def test_a_collected_text_is_known_in_a_clone(tmp_path: Path, invoke: Run) -> No
 def test_why_runs_and_texts_differ_is_said(tmp_path: Path, invoke: Run) -> None:
     """Runs count what they sent, texts what came of it."""
     harness = _begun(tmp_path)
-    assert "The runs count 8 credits more: for jobs that are open" in invoke("history", cwd=harness.root).stdout
+    assert "The runs count 8 credits more: for jobs that are still open" in invoke("history", cwd=harness.root).stdout
     harness.apply()
     for path in sorted((harness.root / ".contentops" / "runs").iterdir())[:1]:
         path.unlink()

@@ -314,7 +314,7 @@ def test_every_answer_is_given_to_whole_applies_or_is_like_one() -> None:
     assert {*ALIKE, *(other for others in ALIKE.values() for other in others)} == REPLIES.keys()
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+@pytest.mark.parametrize("after", [False, True], ids=["ignored", "carried out"])
 @pytest.mark.parametrize(("bad", "words"), SOME.values(), ids=SOME)
 def test_a_submit_that_is_answered_badly(
     root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool
@@ -377,7 +377,7 @@ def test_a_poll_that_is_answered_badly(root: Path, bad: Callable[[], httpx.Respo
     finished(harness, api)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+@pytest.mark.parametrize("after", [False, True], ids=["ignored", "carried out"])
 @pytest.mark.parametrize(("bad", "words"), REPLIED.values(), ids=REPLIED)
 def test_a_save_that_is_answered_badly(
     root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool

@@ -173,7 +173,7 @@ def test_a_folder_of_others_is_not_used_in_a_plain_project_either(invoke: Run, p
     ended = invoke("init", "--adopt", "texts", cwd=root)
     assert (ended.code, ended.stderr, _settings(root)) == (0, "", {"manifests": "manifests/**/*.yaml"})
     assert (root / there).read_text() == "a: 1\n"
-    assert "No changes. 1 item is as declared." in invoke("plan", cwd=root).stdout
+    assert "No changes. 1 item is up to date." in invoke("plan", cwd=root).stdout
 
 
 def test_a_site_is_no_reason_to_ask(invoke: Run, project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_texts_that_are_there_become_items_at_once(invoke: Run, project: Build) 
     assert "  + content/posts/first.md  (content/posts/first, protected)\n" in ended.stdout
     assert "2 texts adopted" in ended.stdout
     assert {path: data for path, data in _files(root).items() if path in before} == before
-    assert "No changes. 2 items are as declared." in invoke("plan", cwd=root).stdout
+    assert "No changes. All 2 items are up to date." in invoke("plan", cwd=root).stdout
     again = invoke("init", "--adopt", "content/posts", cwd=root)
     assert (again.code, "`contentops adopt DIR`" in again.stderr) == (4, True)
 

@@ -114,7 +114,7 @@ def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
     (change,) = harness.plan(refresh=True).changes
     assert (change.blocked, change.steps) == ("edit-conflict", ())
     (met,) = [reason for reason in change.reasons if reason.kind == "conflict"]
-    assert (met.field, met.before, met.after, met.detail) == ("text", None, None, "both edits meet in 1 place")
+    assert (met.field, met.before, met.after, met.detail) == ("text", None, None, "both edits change 1 place")
     for _ in range(2):
         assert results(harness.apply(refresh=True)) == {"one": "blocked"}
     assert (harness.read("out/one.md"), on_server(harness)) == (before, stored)

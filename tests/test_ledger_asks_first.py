@@ -141,7 +141,7 @@ def test_what_a_server_cannot_be_asked_about_waits_for_a_person(
     assert run is not None
     ended = [outcome for outcome in run.outcomes if outcome.result is Result.UNKNOWN]
     assert (len(ended), len(api.charges)) == (len(IDS), paid)
-    assert "this server cannot say" in ended[0].error
+    assert "this server cannot tell" in ended[0].error
     assert "--resubmit-unknown" in ended[0].hint
     assert set(results(three.apply(resubmit_unknown=True)).values()) == {"done"}
     assert len(api.charges) == paid + len(IDS)

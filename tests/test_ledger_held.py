@@ -87,7 +87,7 @@ def test_a_queued_submit_is_pending_once_it_is_claimed() -> None:
     assert [reason.kind for reason in change.reasons] == ["new", "held"]
     (change,) = _plan([spec], _held(_submit_id(spec), "a", state="queued", kind="", who="")).changes
     assert (change.action, change.credits, change.queued_credits) == (Action.CREATE, 0, 4)
-    assert change.reasons[-1].detail == f"since {SINCE}, deposited by anna@laptop"
+    assert change.reasons[-1].detail == f"since {SINCE}, queued by anna@laptop"
 
 
 def test_the_job_of_an_earlier_request_is_left_to_its_holder() -> None:
@@ -243,7 +243,7 @@ def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Pat
         assert results(run) == {"a": "done", "b": "pending", "c": "done"}
         assert run is not None
         assert [outcome.hint for outcome in run.outcomes if outcome.id == "b"] == [
-            "another process works on it; the next apply finishes it"
+            "another process is working on it; the next apply finishes it"
         ]
         assert len(api.charges) == 2
 
@@ -269,7 +269,7 @@ def test_a_queued_row_is_claimed_by_apply_or_by_a_worker_and_by_one_alone(tmp_pa
             ("pending", "worker on build-3"),
         ]
         assert "queued: since" in plan_text(plan, verbose=False)
-        assert "deposited by anna@laptop" in plan_text(plan, verbose=False)
+        assert "queued by anna@laptop" in plan_text(plan, verbose=False)
         assert results(harness.apply()) == {"a": "done", "b": "pending"}
         assert [charge.topic for charge in api.charges] == ["All about a in 2026"]
         assert worker.session.run("SELECT item, taken FROM contentops.entry ORDER BY item") == [
@@ -305,7 +305,7 @@ def test_a_renamed_item_takes_its_queued_submit_along() -> None:
     waiting = _queued(spec, "old")
     (change,) = _plan([spec], waiting).changes
     assert (change.action, change.withdraws) == (Action.CREATE, (waiting.request_id,))
-    assert change.reasons[-1].detail == f"since {SINCE}, deposited by anna@laptop"
+    assert change.reasons[-1].detail == f"since {SINCE}, queued by anna@laptop"
     (left,) = _plan([spec], _queued(spec, "old", kind="worker", who="ops@build-3")).changes
     assert (left.action, left.withdraws, left.credits) == (Action.PENDING, (), 0)
     # A database gives its rows in any order.
@@ -339,7 +339,7 @@ def test_what_is_queued_for_an_earlier_request_is_told() -> None:
     """A worker pays for it all the same, and another checkout may want it."""
     spec = a_spec()
     plan = _plan([spec], _queued(a_spec(topic="old"), "a"), _queued(spec, "a"))
-    assert [(note.kind, "1 submit waits" in note.message) for note in plan.notes] == [("queued", True)]
+    assert [(note.kind, "1 submit in the queue is" in note.message) for note in plan.notes] == [("queued", True)]
     assert f"queue cancel {_submit_id(a_spec(topic='old'))} " in plan.notes[0].hint
     assert not _plan([spec], _queued(spec, "a")).notes
     further = request_id(lineage_of("acme"), "", ItemId("a"), a_spec(topic="old").digest, 2)

@@ -312,7 +312,7 @@ def test_a_role_that_may_look_sees_the_views_alone(
 
 
 def test_a_role_that_works_cannot_change_the_tables(role: tuple[str, str], invoke: Run, database: str) -> None:
-    """Nor let go of texts; who is granted nothing sees nothing; a role that is not there is named."""
+    """Nor let go of texts; who is granted nothing sees nothing; a role that does not exist is named."""
     name, address = role
     before = invoke("ledger", "status", env=_env(address))
     assert (before.code, "error[ledger-refused]" in before.stderr) == (1, True)

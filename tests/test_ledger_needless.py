@@ -26,7 +26,7 @@ PROMOTED = 'environments: {prod: {promote_from: default, output: "prod/{{ item.i
 def test_an_item_that_is_renamed_while_it_waits_is_paid_once(
     checkout: Checkout, go: Go, served: Served, again: tuple[str, ...], *, replaced: bool
 ) -> None:
-    """Whoever submits it, under whichever name; also what was asked for with `--replace`, beside the text before."""
+    """Whoever submits it, under whichever name; also what was requested with `--replace`, beside the text before."""
     topic = f"{{}} ({len(again)} words, {replaced})"
     root, job, texts = checkout(topic, "a"), re.compile("  job: .*"), 1
     if replaced:

@@ -180,7 +180,7 @@ def test_an_idle_worker_is_woken_by_a_deposit(checkout: Checkout, go: Go, env: d
 
 
 def test_cancelled_items_are_not_submitted(checkout: Checkout, go: Go, served: Served) -> None:
-    """What is cancelled is out of the queue, and may be asked for again."""
+    """What is cancelled is out of the queue, and may be requested again."""
     root = checkout("{} (cancelled)", "a", "b")
     go(*DEPOSIT, cwd=root)
     assert go("queue", "cancel", "a").stdout.splitlines()[0] == "1 submit removed from the queue."

@@ -112,7 +112,7 @@ def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, dat
 
 
 def test_a_failed_attempt_counts_everywhere(tmp_path: Path, database: str) -> None:
-    """Two checkouts that each try once have tried twice; once it is asked for again, the attempts leave everywhere."""
+    """Two checkouts that each try once have tried twice; once it is requested again, the attempts leave everywhere."""
     api = _proven(tmp_path, database, duration=9, fails=lambda inputs: "no" if "about a" in inputs["topic"] else "")
     one, two = (_harness(tmp_path / name, api, database, "a") for name in ("one", "two"))
     assert results(one.apply()) == {"a": "failed"}

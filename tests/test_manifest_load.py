@@ -394,7 +394,7 @@ def test_files_that_can_not_be_read(project: Build) -> None:
 
 
 def test_reading_one_file(project: Build) -> None:
-    """Bytes, None for what is not there, a finding for what is there but no file, and for a name that is too long."""
+    """Bytes, None for what does not exist, a finding for what is there but no file, and for a name that is too long."""
     files = ProjectFiles(project({"a/b.txt": "x"}))
     assert files.read("a/b.txt") == b"x"
     assert files.read("a/c.txt") is None

@@ -299,8 +299,8 @@ def all_applied(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("meanwhile", "code", "words"),
     [
-        (another_topic, 4, ["error[stale-plan]", "`one`: its request is another one now"]),
-        (another_item, 4, ["error[unreviewed]", "`four`: create, which it does not say"]),
+        (another_topic, 4, ["error[stale-plan]", "`one`: its request has changed"]),
+        (another_item, 4, ["error[unreviewed]", "`four`: create, which is not in it"]),
         (another_item_allowed, 0, ["The plan still holds: 4 changes"]),
         (another_item_applied, 0, ["The plan still holds: 3 changes"]),
         (all_applied, 0, ["Nothing is left to do: all of the plan is applied already."]),

@@ -128,7 +128,7 @@ def test_a_merge_is_written_and_saved(tmp_path: Path, *, stores: bool) -> None:
     assert run_json(run, harness.plan())["run"]["outcomes"][0]["kept"] == [
         {"heading": "## Closing", "new": "## Closing\n\nTake 1.\n\n"}
     ]
-    assert "`## Closing` stays as it was edited; not taken: " in run_text(run)
+    assert "`## Closing` stays as it was edited; left out: " in run_text(run)
 
 
 def test_a_file_that_was_emptied_is_not_merged(tmp_path: Path) -> None:

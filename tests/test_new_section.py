@@ -84,7 +84,7 @@ def test_a_section_is_taken(answer: str, body: str | None) -> None:
         pytest.param(TEXT.replace("Hello.\n\n", ""), "others", [""], id="one is gone"),
         pytest.param(TEXT.replace("ten\n", "new\n\n## Added\n\nx\n"), "others", ["Added", "Monthly"], id="one more"),
         pytest.param("new\n", "absent", [], id="without the heading"),
-        pytest.param("Here it is:\n\n## Prices\n\nnew\n", "beside", [], id="more than the section"),
+        pytest.param("Here it is:\n\n## Prices\n\nnew\n", "beside", [], id="neither the section"),
         pytest.param("## Prices\n", "empty", [], id="no text"),
         pytest.param("## Prices\n\n```\nnew\n", "open", [], id="open code"),
         pytest.param("## Prices\n\n<!--\nnew\n", "open", [], id="open comment"),
@@ -180,7 +180,7 @@ def test_the_rest_stays_whatever_the_server_answers(tmp_path: Path, answer: str,
     [
         ("with others", "the server changed other sections than `Closing`: `## Introduction`"),
         ("headless", "the server's answer has no heading `Closing`"),
-        ("spoken", "the server's answer has more than the section `Closing`, and not the whole text"),
+        ("spoken", "the server's answer is neither the section `Closing` alone nor the whole text"),
     ],
 )
 def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: str) -> None:
@@ -189,7 +189,7 @@ def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: s
     before = harness.bytes()["out/one.md"]
     outcome = _again(harness)
     assert (outcome.result, outcome.error) == ("blocked", said)
-    assert "kept as paid and not written" in outcome.hint
+    assert "it is kept and not written" in outcome.hint
     assert harness.entry("one").state is JobState.PAID
     for refresh in (False, True):
         (change,) = harness.plan(refresh=refresh).changes
@@ -284,7 +284,7 @@ def test_words_in_the_section_are_asked_about_before_it_is_paid_for(tmp_path: Pa
     harness.apply()
     change = _asked(harness, on_edit=choice)
     assert (change.blocked, change.credits) == ("edited", 0)
-    assert "`--on-edit overwrite` generates it again all the same" in change.hint
+    assert "`--on-edit overwrite` generates it again anyway" in change.hint
     asked = _asked(harness, on_edit=OnEdit.OVERWRITE)
     assert "`Closing` of `out/one.md` was edited by hand, and that text is replaced" in [
         r.detail for r in asked.reasons

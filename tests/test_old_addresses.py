@@ -140,7 +140,7 @@ def test_jekyll_says_that_the_old_address_is_not_known(tmp_path: Path) -> None:
     _declare(harness, _item("content/new.md"))
     plan = harness.plan()
     assert [note.kind for note in plan.notes] == ["old-address"]
-    assert "`redirect_from` does not name it" in plan.notes[0].message
+    assert "it is missing from `redirect_from`" in plan.notes[0].message
     harness.apply()
     assert "redirect_from" not in front(harness, "content/new.md")
     assert harness.plan().notes == ()

@@ -255,7 +255,7 @@ SAME = "The tide comes in twice on most days, and each time a little later than 
     ],
 )
 def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
-    """It is asked for again, and after three tries the job fails and says what is wrong; an edit of that kind is lost."""
+    """It is requested again, and after three tries the job fails and says what is wrong; an edit of that kind is lost."""
     error, fake = written(lambda body, number: writer(body, number) if number == 0 else said(answer), job())
     assert f"the model {what} in the section `{HEADINGS[0]}`" in str(error)
     assert len(fake.asked) == 4

@@ -112,7 +112,7 @@ def test_no_folder_stays_open(outputs: Outputs) -> None:
 
 
 def test_observe_nothing(outputs: Outputs) -> None:
-    """A file, or a folder on its way, that is not there is no problem."""
+    """A file, or a folder on its way, that does not exist is no problem."""
     for path in ("a.md", "out/a.md"):
         assert outputs.observe(path) == Observed(path=path)
         assert not outputs.observe(path).exists

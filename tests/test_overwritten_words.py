@@ -88,7 +88,7 @@ def test_a_replacement_of_an_edited_file_is_finished_by_the_same_command(state: 
     assert (again.attempt, _told(again)) == (2, [REPLACED])
     held = only_change([spec], [record], [file], entries=[entry])
     assert (held.action, held.blocked) == (Action.BLOCKED, "edited")
-    assert "`--replace a` puts the text under way in its place, `--on-edit keep` keeps the file" in held.hint
+    assert "`--replace a` replaces it by the text being generated, `--on-edit keep` keeps the file" in held.hint
 
 
 def test_a_section_under_way_is_finished_over_a_saved_edit() -> None:
@@ -114,7 +114,7 @@ def test_a_section_under_way_waits_where_no_one_knows_what_was_generated() -> No
     file = a_file(spec.output, body=HAND)
     change = only_change([spec], [a_record(spec)], [file], entries=[entry], sections={"a": "Two"})
     assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
-    assert "`--on-edit overwrite` puts the section under way in its place" in change.hint
+    assert "`--on-edit overwrite` writes the paid section instead" in change.hint
 
 
 def test_a_killed_replacement_costs_once(tmp_path: Path) -> None:

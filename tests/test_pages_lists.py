@@ -63,7 +63,7 @@ def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
         "Changed since approval : Example Editor approved an earlier text",
         "edited by hand after Example Editor sent one back",
         "Blocked : this text was edited, and then its brief changed",
-        "Outcome unknown : It is not known what became of a submit: its answer was lost",
+        "Outcome unknown : The outcome of a submit is unknown: its answer was lost",
         "“The sum for ten people is missing. Show the break-even month.”",
         "Check warns : line 16 says click here",
         "48 credits for 12 items",
@@ -160,7 +160,7 @@ def test_a_plan_that_is_refused_says_how_to_get_past_it(project: Build) -> None:
     html = page(root, "/plan")
     said = words(html)
     assert "Apply would refuse: " in said
-    assert re.search(r"to go on all the same: --approve-credits \d+", said)
+    assert re.search(r"to continue anyway: --approve-credits \d+", said)
     assert "`" not in said
     assert "contentops apply --approve-credits" in said
     assert "Notes" in said

@@ -161,7 +161,7 @@ def test_a_reviewed_record_does_not_allow_an_update(harness: Harness) -> None:
     (steps,) = (change["steps"] for change in reviewed["changes"] if change["id"] == "a")
     assert steps == ["record", "save"]
     apply_file(harness, reviewed)
-    assert "`a`: it would update, which the plan does not say" in refusal(harness, reviewed)
+    assert "`a`: it would update, which is not in the plan" in refusal(harness, reviewed)
 
 
 def test_what_another_apply_did_is_done(harness: Harness) -> None:
@@ -194,7 +194,7 @@ def test_what_was_blocked_stays_blocked_or_is_done(harness: Harness) -> None:
     harness.edit("out/a.md", WORDS, "Other words")
     assert results(apply_file(harness, reviewed)) == {"a": "blocked", "b": "done"}
     declare(item("a", "A2", "on_edit: overwrite"), B2)(harness)
-    assert "`a`: it would save, submit, write, which the plan does not say" in refusal(harness, reviewed)
+    assert "`a`: it would save, submit, write, which is not in the plan" in refusal(harness, reviewed)
 
 
 def test_a_job_that_fails_holds_up_no_one_else(harness: Harness) -> None:
@@ -242,14 +242,14 @@ REVIEWED: dict[str, tuple[Meanwhile, dict[str, Any]]] = {
     "replace": (declare(A, B), {"replace": ("a",)}),
     "move": (declare(item("a", "A", "output: out/b2.md"), B), {}),
 }
-ANOTHER = "its front matter is another one now: "
+ANOTHER = "its front matter has changed: "
 STALE: list[tuple[str, Meanwhile, str]] = [
-    ("regenerate", declare(B2), "`a`: no manifest declares it any more"),
+    ("regenerate", declare(B2), "`a`: not declared in any manifest any more"),
     ("regenerate", declare(item("a", "A2", "protected: true"), B2), "`a`: it is protected now"),
     ("regenerate", declare(item("a", "A2", "protected: true", "output: out/x.md"), B2), "`a`: it is protected now"),
-    ("regenerate", declare(item("a", "A2", "output: out/x.md"), B2), "`a`: it would move, which the plan does not say"),
-    ("regenerate", declare(item("a", "A3"), B2), "`a`: its request is another one now"),
-    ("regenerate", declare(A, B2), "`a`: its request is another one now"),
+    ("regenerate", declare(item("a", "A2", "output: out/x.md"), B2), "`a`: it would move, which is not in the plan"),
+    ("regenerate", declare(item("a", "A3"), B2), "`a`: its request has changed"),
+    ("regenerate", declare(A, B2), "`a`: its request has changed"),
     ("regenerate", declare(item("a", "A2", "save: false"), B2), "`a`: it would no longer save"),
     ("regenerate", both(declare(item("a", "A3"), B2), apply, declare(A2, B2)), "`a`: its record has changed since"),
     ("regenerate", edit, "`a`: `out/a.md` has changed since"),
@@ -263,12 +263,12 @@ STALE: list[tuple[str, Meanwhile, str]] = [
     ("update", meta("metadata: {draft: reviewed, title: X}"), f"`a`: {ANOTHER}`title`; `c`: {ANOTHER}`title`"),
     ("update", meta(), f"`a`: {ANOTHER}`draft`; `c`: {ANOTHER}`draft`"),
     ("update", both(meta("metadata: {draft: other}"), apply_a), f"`a`: {ANOTHER}`draft`"),
-    ("update", title_there, "`a`: it would save, which the plan does not say"),
+    ("update", title_there, "`a`: it would save, which is not in the plan"),
     ("title", meta(), f"`a`: {ANOTHER}`title`; `c`: {ANOTHER}`title`"),
-    ("prune", declare(A, B2), "`a`: a manifest declares it again"),
-    ("prune", declare(A2, B2), "`a`: a manifest declares it again"),
+    ("prune", declare(A, B2), "`a`: declared in a manifest again"),
+    ("prune", declare(A2, B2), "`a`: declared in a manifest again"),
     ("prune", edit, "`a`: `out/a.md` has changed since"),
-    ("replace", declare(B), "`a`: no manifest declares it any more"),
+    ("replace", declare(B), "`a`: not declared in any manifest any more"),
     ("replace", declare(item("a", "A", "protected: true"), B), "`a`: it is protected now"),
     ("move", lambda harness: harness.write("out/b2.md", "Mine.\n"), "`a`: it is blocked now: `out/b2.md` exists"),
 ]
@@ -299,9 +299,9 @@ def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(harness: Harn
     ("stated", "why"),
     [
         ({"credits_worst": 3}, "it costs 4 credits now, not 3"),
-        ({"attempt": 0}, "it would be submitted once more; see `contentops state show a`"),
-        ({"target": "out/x.md"}, "it would write another file, which the plan does not say"),
-        ({"steps": ["submit", "poll", "write"]}, "it would save, which the plan does not say"),
+        ({"attempt": 0}, "it would be submitted again; see `contentops state show a`"),
+        ({"target": "out/x.md"}, "it would write a file that is not in the plan"),
+        ({"steps": ["submit", "poll", "write"]}, "it would save, which is not in the plan"),
         ({"steps": ["drain", "update", "submit", "poll", "write", "save"]}, "it would no longer update"),
     ],
 )
@@ -397,7 +397,7 @@ def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(harness: Harne
     harness.api.habits.fails = lambda _: "boom"
     reviewed = review(harness, replace=("a",))
     assert [results(apply_file(harness, reviewed)) for _ in range(2)] == [{"a": "failed"}] * 2
-    assert "`a`: it would be submitted once more; see `contentops state show a`" in refusal(harness, reviewed)
+    assert "`a`: it would be submitted again; see `contentops state show a`" in refusal(harness, reviewed)
 
 
 @pytest.mark.parametrize("approved", [0, 7])

@@ -339,9 +339,9 @@ def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> Non
     gone = plan_of([], [a_record(orphan)], []).notes
     shared = plan_of([living], [a_record(orphan), a_record(living)], [a_file("out/x.md")]).notes
     assert [note.message for note in (*there, *gone, *shared)] == [
-        "`a` is in no manifest; its file `out/x.md` stays",
-        "`a` is in no manifest; its record stays",
-        "`a` is in no manifest; its record stays",
+        "`a` is not in any manifest; its file `out/x.md` stays",
+        "`a` is not in any manifest; its record stays",
+        "`a` is not in any manifest; its record stays",
     ]
     assert ["its file" in note.hint for note in (*there, *gone, *shared)] == [True, False, False]
 
@@ -368,7 +368,7 @@ def test_a_new_item_at_the_path_of_an_orphan_is_told_what_frees_it() -> None:
     gone, held = plan.changes
     assert (gone.action, gone.target) == (Action.REMOVE, "")
     assert (held.action, held.blocked) == (Action.BLOCKED, "foreign-file")
-    assert "`moved: [{from: a, to: b}]` hands it over" in held.hint
+    assert "`moved: [{from: a, to: b}]` transfers the file" in held.hint
     assert "`--prune` leaves it there" in held.hint
 
 
@@ -711,7 +711,7 @@ def test_selection(choice: dict[str, tuple[str, ...]], ids: list[str]) -> None:
         ),
         pytest.param(
             "{one,gone}",
-            "braces and commas are no globs: write `--OPTION` once for each pattern",
+            "braces and commas are not supported: write `--OPTION` once per pattern",
             id="braces",
         ),
     ],
@@ -753,7 +753,7 @@ def test_a_moved_pair_that_misses_an_orphan_is_a_warning(old: str, records: dict
     made = [a_record(a_spec(name, topic=f"of {name}")) for name in records]
     plan = plan_of([a_spec("adoption")], made, moved={old: "adoption"})
     found = [(one.code, one.severity, one.hint) for one in plan.findings]
-    hint = "did you mean `ai-guide`? as it stands, `adoption` is generated as a new item"
+    hint = "did you mean `ai-guide`? as written, `adoption` is generated as a new item"
     assert found == ([("moved-from-nothing", Severity.WARNING, hint)] if said else [])
 
 

@@ -156,7 +156,7 @@ def test_a_deadline_pauses(project: Build, invoke: Run, slow: Served) -> None:
     # Long enough for a busy machine to have submitted by then.
     ended = invoke("apply", "--yes", "--deadline", "1s", cwd=root, env=ENV)
     assert ended.code == 5
-    assert "the deadline has come" in ended.stdout
+    assert "the deadline was reached" in ended.stdout
     assert "contentops apply" in ended.stdout
     planned = invoke("plan", "--json", cwd=root).json
     assert {one["id"]: one["action"] for one in planned["changes"]} == {"one": "finish", "two": "create"}

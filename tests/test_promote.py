@@ -223,7 +223,7 @@ def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
         "`staging` has the text of another request: `inputs.topic` differs; apply there first "
         "(`contentops apply --env staging`), or `--generate` makes a text here for 4 credits"
     )
-    assert plan.changes[1].hint.startswith("`staging` has no text of it; apply there first")
+    assert plan.changes[1].hint.startswith("`staging` has no text for it; apply there first")
     assert results(prod.apply()) == {"a": "blocked", "c": "blocked"}
     assert prod.submits == 0
     assert prod.plan(generate=True).credits == 8
@@ -239,7 +239,7 @@ def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda path: path.unlink(), "`staging/a.md`, the text that `staging` has, is not there"),
+        (lambda path: path.unlink(), "`staging/a.md`, the text that `staging` has, does not exist"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "`staging/a.md` is not UTF-8 at byte 0"),
         (
             lambda path: path.write_text("x\n<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"),
@@ -264,7 +264,7 @@ def test_a_text_that_was_not_reviewed_is_not_taken_from_the_cache(tmp_path: Path
     (prod.root / "staging/a.md").unlink()
     change = only(prod.plan())
     assert change.blocked == "not-promoted"
-    assert change.hint.endswith("or `--generate` takes the text that was generated, for nothing")
+    assert change.hint.endswith("or `--generate` uses the generated text, for free")
     asked = only(prod.plan(generate=True))
     assert (asked.action, asked.submits) == ("finish", 0)
 
@@ -276,7 +276,7 @@ def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None
     change = only(prod.plan(replace=("a",)))
     assert (change.blocked, change.hint) == (
         "promoted",
-        "its text comes from `staging`: ask for another one there",
+        "its text comes from `staging`: use `--replace` there",
     )
 
 
@@ -344,7 +344,7 @@ def test_the_project_without_an_environment_is_a_source(tmp_path: Path) -> None:
     extra = ENVIRONMENTS.replace("promote_from: staging", "promote_from: default")
     base, prod = Room(tmp_path, "", extra=extra), Room(tmp_path, "prod", extra=extra)
     base.write("content/b.yaml", blog("a"))
-    assert only(prod.plan()).hint.startswith("`default` has no text of it; apply there first (without `--env`)")
+    assert only(prod.plan()).hint.startswith("`default` has no text for it; apply there first (without `--env`)")
     base.apply()
     assert only(prod.plan()).reasons[-1].detail == "from `out/a.md` of `default`"
     prod.apply()
@@ -365,7 +365,7 @@ def test_many_promoted_at_once_do_not_trip_the_guard(tmp_path: Path) -> None:
     ("environments", "words"),
     [
         ("{a: {promote_from: a}}", "environment `a` cannot promote texts from itself"),
-        ("{a: {promote_from: b}, b: {promote_from: a}}", "in a ring: `a` -> `b` -> `a`"),
+        ("{a: {promote_from: b}, b: {promote_from: a}}", "forms a cycle: `a` -> `b` -> `a`"),
         ("{prod: {promote_from: stagin}, staging: {}}", "there is no environment `stagin`"),
         ("{a: {}}\npromote_from: a", "promote_from"),
     ],
@@ -407,10 +407,10 @@ def test_plan_files_hold_the_text_that_was_reviewed(tmp_path: Path) -> None:
     reviewed = review(prod)
     assert reviewed["changes"][0]["promotes"]["path"] == "staging/a.md"
     staging.edit("staging/a.md", "Closing", "The end")
-    with pytest.raises(Refused, match=r"`a`: `staging/a.md`, whose text it takes, has changed since"):
+    with pytest.raises(Refused, match=r"`a`: `staging/a.md`, whose text it uses, has changed since"):
         apply_file(prod, reviewed)
     (prod.root / "staging/a.md").unlink()
-    with pytest.raises(Refused, match=r"`a`: .*is not there"):
+    with pytest.raises(Refused, match=r"`a`: .*does not exist"):
         apply_file(prod, reviewed)
     staging.apply()
     again = review(prod)
@@ -483,7 +483,7 @@ def test_by_hand_without_a_setting(project: Build, invoke: Run) -> None:
     command = ("promote", "--from", "staging", "--to", "prod", "--select", "a", "--drafts")
     outline = invoke(*command[:-1], cwd=root)
     assert outline.code == 3
-    assert "remove the line `> Draft outline ...`, or `--drafts` takes the outline" in outline.stdout
+    assert "remove the line `> Draft outline ...`, or `--drafts` promotes the outline" in outline.stdout
     asked = invoke(*command, cwd=root)
     assert asked.code == 4
     assert "`--yes` applies the plan without asking" in asked.stderr

@@ -118,7 +118,7 @@ def test_words_there_that_a_promotion_would_replace_are_named_as_such(tmp_path: 
     staging.apply()
     change = only(prod.plan(refresh=True, on_edit=OnEdit.MERGE))
     assert (change.blocked, content in change.hint) == ("edited-there", True)
-    assert "edited here" not in change.hint
+    assert "edited in this environment" not in change.hint
     assert results(prod.apply(on_edit=OnEdit.KEEP)) == {"a": "done"}
     assert "Their words." in body(prod, "live/a.md")
 
@@ -169,7 +169,7 @@ def test_a_promoted_text_passes_the_checks_of_the_environment_that_takes_it(tmp_
         ("b", "", 0),
     ]
     change = plan.changes[0]
-    assert change.hint == "it is not taken: correct `staging/a.md`, or loosen the `checks` of `prod`"
+    assert change.hint == "it is not promoted: correct `staging/a.md`, or loosen the `checks` of `prod`"
     assert [reason.field for reason in change.reasons if reason.kind == "checks-failed"] == ["excludes"]
     assert results(prod.apply()) == {"a": "blocked", "b": "done"}
     assert (prod.submits, (prod.root / "live/a.md").exists(), len(prod.api.contents)) == (0, False, 1)
@@ -191,7 +191,7 @@ def test_a_promoted_text_passes_the_commands_of_that_environment(tmp_path: Path)
     run = prod.apply()
     assert results(run) == {"a": "blocked"}
     assert run is not None
-    assert run.outcomes[0].hint == "it is not taken: correct `staging/a.md`, or loosen the `checks` of `prod`"
+    assert run.outcomes[0].hint == "it is not promoted: correct `staging/a.md`, or loosen the `checks` of `prod`"
     assert (prod.submits, prod.tree("live") if (prod.root / "live").exists() else {}) == (0, {})
 
 
@@ -243,7 +243,7 @@ def test_a_draft_outline_is_not_promoted(tmp_path: Path, says: bool, server: str
     ]
     assert plan.changes[0].hint == (
         "`staging/a.md` of `staging` is a draft outline of the bundled server: write the text and remove the line "
-        "`> Draft outline ...`, `--generate` makes a text here for 4 credits, or `--drafts` takes the outline"
+        "`> Draft outline ...`, `--generate` makes a text here for 4 credits, or `--drafts` promotes the outline"
     )
     by_hand = prod.plan(only_promoted=True)
     assert all("`apply --generate` makes a text here for 4 credits" in one.hint for one in by_hand.changes)
@@ -274,7 +274,7 @@ def test_a_draft_outline_stays_one_along_a_chain(tmp_path: Path) -> None:
     assert plan.empty
     (note,) = plan.notes
     assert (note.kind, note.id) == ("draft-outline", "a")
-    assert note.message == "`a`: `staging/a.md` is a draft outline, so it is not promoted"
+    assert note.message == "`a`: `staging/a.md` is a draft outline and is not promoted"
 
 
 def test_a_text_is_paid_for_in_place_of_an_outline(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_an_outline_is_not_saved_to_another_server(tmp_path: Path, edited: bool)
         assert change.names == ("record", "save")
         return
     assert (change.blocked, change.steps) == ("draft-outline", ())
-    assert "`--drafts` saves the outline" in change.hint
+    assert "save the outline with `--drafts`" in change.hint
     assert results(harness.apply(on_edit=OnEdit.KEEP)) == {"a": "blocked"}
     assert harness.api.contents == {}
     assert only(harness.plan(on_edit=OnEdit.OVERWRITE)).submits == 1
@@ -375,7 +375,7 @@ def test_a_file_that_was_emptied_is_not_promoted(tmp_path: Path) -> None:
         head = staging.read(f"staging/{id_}.md").rsplit("---\n", 1)[0]
         staging.write(f"staging/{id_}.md", f"{head}---\n\n")
     assert [(one.id, one.blocked) for one in prod.plan().changes] == [("b", "not-promoted")]
-    assert "`staging/b.md`, the text that `staging` has, has no words any more" in only(prod.plan()).hint
+    assert "`staging/b.md`, the text that `staging` has, is empty now" in only(prod.plan()).hint
     before = prod.read("live/a.md")
     prod.apply()
     assert prod.read("live/a.md") == before
@@ -460,8 +460,8 @@ def test_words_that_the_server_alone_has_are_not_replaced_unasked(tmp_path: Path
     change = only(prod.plan())
     assert change.blocked == "missing"
     assert change.hint == (
-        "`live/a.md` is gone, and what was saved of it is not what was taken from `staging`; "
-        "`--on-edit overwrite` takes `staging/a.md` in its place"
+        "`live/a.md` is gone, and its saved text differs from the one promoted from `staging`; "
+        "`--on-edit overwrite` uses `staging/a.md` instead"
     )
     prod.apply(on_edit=OnEdit.OVERWRITE)
     assert "2027" in prod.read("live/a.md")

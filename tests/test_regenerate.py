@@ -115,7 +115,7 @@ def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
     assert len(stops) > 10
     for where, harness in stops.items():
         if harness.plan().empty:
-            # Nothing had begun, or all was done: asked for again, it is done once.
+            # Nothing had begun, or all was done: requested again, it is done once.
             if _jobs(harness) == 2:
                 harness.apply(select=("one",), sections={"one": HEADING})
         else:

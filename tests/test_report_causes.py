@@ -47,4 +47,4 @@ def test_each_change_is_under_each_of_its_causes(project: Build, invoke: Run) ->
     assert {change.id for change in plan.changes} == {id_ for ids in groups.values() for id_ in ids}
     (root / "content/a.yaml").write_text(MANIFEST.replace("Three", "The third"))
     titles = {group.title for group in cause_groups(operation.plan(open_project(str(root), "", ()), Choice()))}
-    assert {"changed in `content/a.yaml`", "edited, or gone from disk"} < titles
+    assert {"changed in `content/a.yaml`", "edited or missing"} < titles

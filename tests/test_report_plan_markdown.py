@@ -67,7 +67,7 @@ def test_a_small_plan() -> None:
         "\n"
         "**1 to create, 1 to regenerate, 1 to save, 1 blocked, 2 unchanged. 4 credits.**\n"
         "\n"
-        ":warning: **apply would refuse:** too dear (to go on all the same: `--approve-credits 4`)\n"
+        ":warning: **apply would refuse:** too dear (to continue anyway: `--approve-credits 4`)\n"
         "\n"
         "Next, if all of it is meant: `contentops apply --env staging --approve-credits 4`\n"
         "\n"
@@ -109,7 +109,7 @@ def test_an_empty_plan_still_is_a_comment() -> None:
         "\n"
         "Server `local`, no budget.\n"
         "\n"
-        "**No changes. 3 items are as declared.**\n"
+        "**No changes. All 3 items are up to date.**\n"
     )
 
 

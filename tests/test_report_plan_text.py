@@ -26,8 +26,8 @@ def _text(plan: Plan, *, verbose: bool = False) -> str:
 
 def test_an_empty_plan_says_so() -> None:
     """Nothing to do is one sentence, with the number of items."""
-    assert _text(make_plan(unchanged=21)).endswith("\n\nNo changes. 21 items are as declared.")
-    assert _text(make_plan(unchanged=1)).endswith("\n\nNo changes. 1 item is as declared.")
+    assert _text(make_plan(unchanged=21)).endswith("\n\nNo changes. All 21 items are up to date.")
+    assert _text(make_plan(unchanged=1)).endswith("\n\nNo changes. 1 item is up to date.")
     assert "\n\nNo changes. No items are declared. Next: add items to a manifest, or run " in _text(make_plan())
 
 
@@ -116,10 +116,9 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         "  > moved     move                   out/old.md -> out/new.md\n"
         "      renamed from `old`\n"
         "  ~ tags      update                 out/tags.md\n"
-        "      steps: drain, update\n"
+        "      steps: collect, update\n"
         '      metadata.tags: ["a"] -> ["a", "b"]\n'
-        "      output: occupied (a detail)\n"
-        "      drain: job `job-9`, running\n"
+        "      output: occupied (a detail)\n      collect: job `job-9`, running\n"
         "\n"
         "Causes\n"
         "  var `year` in contentops.yaml:12:9: 2 items, 8 credits\n"
@@ -155,7 +154,7 @@ def test_blocked_items_are_folded_too() -> None:
     held = [make_change(f"b{number:02}", Action.BLOCKED, blocked="edited") for number in range(12)]
     text = _text(make_plan(*held))
     assert "  ! … 9 more blocked for the same reasons (`--verbose` lists them)" in text
-    assert text.endswith("Nothing can be done until the blocked items are resolved; see the hints above.")
+    assert text.endswith("Nothing can be done before the blocked items are resolved; see the hints above.")
 
 
 def test_steps_are_told_where_the_action_does_not_say_them() -> None:
@@ -204,8 +203,8 @@ def test_refusals_name_their_way_out() -> None:
     stale = Refusal(guard="stale", message="too old")
     change = make_change()
     assert _text(make_plan(change, refusals=(budget, ratio))).endswith(
-        "apply would refuse: too dear (to go on all the same: `--approve-credits 8`)\n"
-        "apply would refuse: too much (to go on all the same: `--approve-changes`)\n"
+        "apply would refuse: too dear (to continue anyway: `--approve-credits 8`)\n"
+        "apply would refuse: too much (to continue anyway: `--approve-changes`)\n"
         "Next, if all of it is meant: `contentops apply --approve-credits 8 --approve-changes`"
     )
     assert _text(make_plan(change, refusals=(server,))).endswith(

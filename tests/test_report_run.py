@@ -65,7 +65,7 @@ def test_troubles_are_told_with_the_servers_words() -> None:
         "  … l  late\n"
         "\n"
         "Apply: 1 done, 1 failed, 1 blocked, 1 unknown, 1 late. 4 credits spent, 12 requests, 1m 3s.\n"
-        "Next: `contentops state resolve --env staging` shows what is unknown and what to do,"
+        "Next: `contentops state resolve --env staging` shows unknown submits and what to do,"
         " then `contentops apply --env staging`"
     )
 
@@ -99,7 +99,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
         "hint: buy some\n"
         "\n"
         "Apply: 1 done, 1 not finished, 1 not reached. 4 credits spent, 12 requests, 1m 3s.\n"
-        "Next: `contentops apply` goes on where this run stopped"
+        "Next: `contentops apply` continues where this run stopped"
     )
 
 
@@ -108,19 +108,19 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
     [
         (
             make_run(stopped="unauthorized"),
-            "Next: correct what stopped the run, then `contentops apply`; what was paid for is kept",
+            "Next: fix what stopped the run, then `contentops apply`; paid texts are kept",
         ),
         (
             make_run(make_outcome(result=Result.FAILED)),
-            "Next: correct what made it fail (see above), then `contentops apply`, which tries once more",
+            "Next: fix what made it fail (see above), then `contentops apply`, which tries again",
         ),
         (
             make_run(make_outcome(result=Result.LATE)),
-            "Next: see the hints of what is late, then `contentops apply`",
+            "Next: see the hints for late items, then `contentops apply`",
         ),
         (
             make_run(make_outcome(result=Result.BLOCKED)),
-            "Next: decide what is blocked (see the hints), then `contentops apply`",
+            "Next: resolve the blocked items (see the hints), then `contentops apply`",
         ),
     ],
     ids=["unauthorized", "failed", "late", "blocked"],

@@ -57,18 +57,18 @@ def test_items_that_another_merge_brings(
     reviewed = review(harness)
     harness.write("content/more.yaml", blog(*MANY))
     found = refuse(harness, reviewed)
-    assert "25 changes go beyond the plan that was reviewed, for 100 credits" in found
-    assert "`item-00`: create for 4 credits, which it does not say" in found
+    assert "25 changes are not in the reviewed plan, for 100 credits" in found
+    assert "`item-00`: create for 4 credits, which is not in it" in found
     assert "and 5 more" in found
 
 
 @pytest.mark.parametrize(
     ("made", "reviewed", "today", "why"),
     [
-        ("", blog("a"), blog("a", year=2027), "its request is another one now"),
+        ("", blog("a"), blog("a", year=2027), "its request has changed"),
         ("", blog("a"), blog("a").replace("inputs:", "mode: premium\n    inputs:"), "it costs 5 credits now, not 4"),
-        (blog("a"), blog("a") + META, blog("a", year=2027) + META, "it would submit, which it does not say"),
-        (blog("a", "z"), blog("a", "z"), blog("z"), "remove, which it does not say"),
+        (blog("a"), blog("a") + META, blog("a", year=2027) + META, "it would submit, which is not in it"),
+        (blog("a", "z"), blog("a", "z"), blog("z"), "remove, which is not in it"),
     ],
     ids=["another request", "dearer", "free before", "removed"],
 )
@@ -91,7 +91,7 @@ def test_without_a_reviewed_plan_nothing_was_reviewed(harness: Harness) -> None:
     harness.apply()
     assert apply_within(harness, {}) is None
     harness.write("content/blog.yaml", blog("a") + META)
-    assert "`a`: update, which it does not say" in refused(harness, {})
+    assert "`a`: update, which is not in it" in refused(harness, {})
 
 
 def test_what_was_reviewed_or_less_is_applied_and_asked_for_again(harness: Harness) -> None:
@@ -154,7 +154,7 @@ def test_a_check_says_what_an_apply_would_refuse(project: Build, invoke: Run) ->
     assert ended.code == 0
     assert ended.stdout.splitlines() == [
         "The plan still holds: 1 change, 4 credits.",
-        f"apply would refuse: {cost} (to go on all the same: `--approve-credits 4`)",
+        f"apply would refuse: {cost} (to continue anyway: `--approve-credits 4`)",
     ]
     (refusal,) = invoke("plan", "--check", "plan.json", "--json", cwd=root).json["refusals"]
     assert (refusal["guard"], refusal["flag"]) == ("budget-credits", "--approve-credits 4")
@@ -181,7 +181,7 @@ def test_an_apply_within_what_was_reviewed(project: Build, invoke: Run) -> None:
     (root / "content/b.yaml").write_text(MORE)
     ended = invoke("apply", "--yes", "--reviewed", "plan.json", cwd=root)
     assert (ended.code, "  + b" in ended.stdout) == (4, True), ended.stdout + ended.stderr
-    assert "1 change goes beyond the plan that was reviewed, for 4 credits: `b`: create for 4" in ended.stderr
+    assert "1 change is not in the reviewed plan, for 4 credits: `b`: create for 4" in ended.stderr
     assert "`guards: {unreviewed: allow}`" in ended.stderr
     (root / "content/b.yaml").unlink()
     assert "error[no-key]" in invoke("apply", "--yes", "--reviewed", "plan.json", cwd=root).stderr

@@ -38,7 +38,7 @@ def test_the_plan_names_the_items_and_the_credits(harness: Harness, invoke: Run)
     """In text, Markdown and JSON; items that differ in anything are not named."""
     harness.write("content/a.yaml", _items(may="News", june="News", july="Other", april="News", march="News"))
     text = invoke("plan", "--out", "plan.json", cwd=harness.root).stdout
-    said = "`april`, `june` and 2 more ask for the very same text: 4 generations, 16 credits"
+    said = "`april`, `june` and 2 more request exactly the same text: 4 generations, 16 credits"
     assert said in text
     assert "hint: let their `inputs` differ" in text
     assert said.partition(" and ")[2] in invoke("plan", "--format", "markdown", cwd=harness.root).stdout
@@ -56,7 +56,7 @@ def test_one_that_is_paid_for_already_counts_as_one(harness: Harness) -> None:
     assert not _notes(harness)
     harness.write("content/a.yaml", _items(may="News", june="News"))
     (note,) = _notes(harness)
-    assert note.message == "`june` and `may` ask for the very same text: 1 generation, 4 credits"
+    assert note.message == "`june` and `may` request exactly the same text: 1 generation, 4 credits"
     harness.apply()
     assert harness.plan().empty
     assert not _notes(harness)
@@ -69,7 +69,7 @@ def test_thousands_of_items_have_a_few_notes(harness: Harness) -> None:
     notes = _notes(harness)
     assert len(notes) == 21
     assert {len(note.items) for note in notes} == {0, 20}
-    assert "`i0007`, `i0037` and 99 more ask for the very same text: 101 generations, 404 credits" in {
+    assert "`i0007`, `i0037` and 99 more request exactly the same text: 101 generations, 404 credits" in {
         note.message for note in notes
     }
     assert "10 more requests of several items each: 1,000 generations, 4,000 credits" in {

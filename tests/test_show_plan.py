@@ -102,7 +102,7 @@ def test_the_exit_code_says_whether_there_are_changes(invoke: Run, site: Path) -
         ("empty.json", "--detailed-exitcode"): 0,
         ("empty.json", "--detailed-exitcode", "--json"): 0,
     }
-    assert "No changes. 2 items are as declared." in invoke("show", "empty.json", cwd=site).stdout
+    assert "No changes. All 2 items are up to date." in invoke("show", "empty.json", cwd=site).stdout
 
 
 def everything() -> Plan:

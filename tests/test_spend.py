@@ -179,7 +179,7 @@ def test_text_tells_all_there_is() -> None:
     assert text.splitlines()[-4:] == [
         "Spent since 2026-03-01: 4 credits for 1 text.",
         "Open: 1 job running, 4 credits.",
-        "Left out: 1 text whose time of generation is not known.",
+        "Not counted: 1 text whose time of generation is not known.",
         "There may be more: this clone is shallow.",
     ]
 

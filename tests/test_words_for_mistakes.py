@@ -105,7 +105,7 @@ def test_doctor_fails_without_a_key_elsewhere(invoke: Run, project: Build) -> No
 
 
 def test_doctor_is_not_the_answer_to_doctor(invoke: Run, project: Build, tmp_path: Path) -> None:
-    """A path that is not there is answered with what mends it."""
+    """A path that does not exist is answered with what mends it."""
     with served(tmp_path) as address:
         root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{address}/nowhere"')})
         ended = invoke("doctor", cwd=root)

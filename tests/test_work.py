@@ -212,7 +212,7 @@ def test_what_a_restored_queue_may_have_paid_for_waits_for_a_person(unnamed: Roo
     done = unnamed.work()
     assert (exit_code_of_work(done), len(unnamed.api.charges), paid) == (ExitCode.INCOMPLETE, 3, 3)
     (waiting,) = [one for one in unnamed.queue().submits if one.state == "unknown"]
-    assert "this server cannot say" in waiting.error
+    assert "this server cannot tell" in waiting.error
 
 
 UNUSABLE_SETTINGS: tuple[dict[str, object], ...] = (
@@ -420,7 +420,7 @@ def test_what_an_apply_began_is_polled_and_never_submitted(room: Room) -> None:
 
 
 def test_cancelled_submits_are_left_out(room: Room) -> None:
-    """What no one holds is removed; what is held is marked; what was sent is named; and it can be asked for again."""
+    """What no one holds is removed; what is held is marked; what was sent is named; and it can be requested again."""
     room.deposit("a", "b", "c")
     room.begun("sent", JobState.RUNNING, job_id="job-1")
     with LedgerSession(room.session.url) as other:
@@ -555,7 +555,7 @@ def test_an_account_that_was_asked_to_wait_is_worked_for_later(room: Room) -> No
     room.deposit("a")
     done = room.work()
     assert (done[0].stopped, exit_code_of_work(done)) == ("throttled", ExitCode.PAUSED)
-    assert "asked another process of the account to wait" in done[0].message
+    assert "asked another process of this account to wait" in done[0].message
     assert "contentops work" in done[0].hint
     assert room.states() == {"a": "queued"}
     assert not room.api.generations

@@ -220,7 +220,7 @@ def test_from_pull_request_to_results(world: World, hub: FakeGitHub, tmp_path: P
     comment = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN})
     ended = comment.job(ROOT / "examples/ci/comment.yml", failing=["plan"])
     assert ended.codes == {"comment": 0}, ended.printed
-    assert "There is no plan of commit `1234567890ab`" in hub.comments[0]["body"]
+    assert "There is no plan for commit `1234567890ab`" in hub.comments[0]["body"]
     assert "3 to create" not in hub.comments[0]["body"]
 
     hub.merge(7, MERGED)

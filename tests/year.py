@@ -238,13 +238,13 @@ class Year(Books):
         self.apply(act.person, act.environment, "--prune")
 
     def do_replace(self, act: _Act) -> None:
-        """A text is asked for again."""
+        """A text is requested again."""
         if found := self._item(act):
             self.again[act.person.project, act.environment, found[0]] += 1
             self.apply(act.person, act.environment, "--replace", found[1])
 
     def do_section(self, act: _Act) -> None:
-        """A section is asked for again."""
+        """A section is requested again."""
         if found := self._item(act):
             text = (act.person.root / found[2].output).read_text("utf-8")
             headings = re.findall(r"^## (.+)$", text, re.MULTILINE)

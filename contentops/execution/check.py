@@ -78,7 +78,7 @@ def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
     hint = failed_hint(item.spec, entry, is_same=is_same(item.change.record, item.spec.digest, ctx.server))
     if (promotion := item.change.promotion) is not None:
         hint = failed_promotion_hint(promotion.path, ctx.plan.environment)
-    raise Ended(Result.BLOCKED, f"its text fails its checks: {_words(findings, named=True)}", hint, findings=findings)
+    raise Ended(Result.BLOCKED, f"its text failed its checks: {_words(findings, named=True)}", hint, findings=findings)
 
 
 async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_state: ItemState) -> ItemState:

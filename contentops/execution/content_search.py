@@ -58,8 +58,8 @@ async def find(
     if number := len(_likely(ctx, draft, listed.unnamed, ())):
         raise Ended(
             Result.BLOCKED,
-            f"not saved: contents that may be its text already are listed under an id that cannot be used ({number:,})",
-            "its file is written; `save: false` keeps it from being saved, else the server has to be repaired first",
+            f"not saved: its text may be stored already, under an unusable id ({number:,})",
+            "its file is written; set `save: false`, or repair the server first",
         )
     return None
 
@@ -86,8 +86,8 @@ async def _fetch(ctx: Context, entry: ContentEntry) -> None:
     if index.strangers >= most:
         raise Ended(
             Result.BLOCKED,
-            f"not saved: more than {most} stored contents that belong to no item could be its text already",
-            "`contentops content list` shows them; delete those no one needs, then run `contentops apply` again",
+            f"not saved: more than {most} stored contents without an item could be its text",
+            "`contentops content list` lists them; delete those you do not need, then run `contentops apply` again",
         )
     index.strangers += 1
     index.fetching[entry.id] = done = asyncio.Event()
@@ -145,7 +145,7 @@ def not_saved(ctx: Context, failure: Failure) -> Ended:
     if failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED):
         return Ended(Result.PENDING, failure.full_message)
     if failure.kind is FailureKind.UNNAMED:
-        hint = "its file is written; the next apply looks for what is stored before it saves again"
-        return Ended(Result.FAILED, f"perhaps saved: {failure.full_message}", hint)
+        hint = "its file is written; the next apply searches the server before it saves again"
+        return Ended(Result.FAILED, f"possibly saved: {failure.full_message}", hint)
     hint = "its file is written; run `contentops apply` again to save it"
     return Ended(Result.FAILED, f"not saved: {failure.full_message}", hint)

@@ -41,8 +41,8 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
         return structs.replace(item_state, merged=MergedBody(edited))
     base = ctx.text(mode.base)
     if base is None:
-        hint = "run `contentops plan` to see what would bring it"
-        raise Ended(Result.BLOCKED, "the text that a person edited is not at hand any more; the new text is kept", hint)
+        hint = "run `contentops plan` to see how to get it"
+        raise Ended(Result.BLOCKED, "the text before the edits is missing; the new text is kept", hint)
     renewed = take_new(base, edited if mode.both is None else mode.both.body, text.body)
     trouble = why_not_merged(item.id, renewed, strict=mode.strict)
     if renewed is None or trouble is not None:
@@ -58,7 +58,7 @@ def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, 
     if item_state.merged is not None:
         return item_state
     if not seen.exists or seen.problem:
-        raise Ended(Result.BLOCKED, seen.problem or f"`{step.target}` is gone; its new section is kept", _AGAIN)
+        raise Ended(Result.BLOCKED, seen.problem or f"`{step.target}` was removed; its new section is kept", _AGAIN)
     edited = split(ctx.outputs.read(step.target)).body
     bases = known_texts(record, body_digest(text.body), ctx.text)
     placed = take_section(edited, text.body, item.change.section, bases)

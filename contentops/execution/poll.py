@@ -108,10 +108,10 @@ def _late(item: Item, entry: OpenEntry, error: str, failure: Failure | None) -> 
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
     # The job was accepted, and some servers keep their jobs in memory alone.
-    error = f"the server took job `{entry.job_id}` and does not know it any more, as after a restart; {error}"
+    error = f"the server accepted job `{entry.job_id}` but no longer knows it, as after a restart; {error}"
     lost = "the next apply pays for it again" if item.wants(entry) else "its text is lost then"
     forget = f"`contentops state resolve {item.id} --forget --request {entry.short}`"
-    hint = f"{AGAIN}; {forget} gives it up, but {lost}; {naming(entry)}"
+    hint = f"{AGAIN}; to give it up: {forget}, but {lost}; {naming(entry)}"
     return Ended(Result.LATE, error, hint, gone=True)
 
 
@@ -133,7 +133,7 @@ def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> N
     if missing and ctx.server == "local":
         slot.leave()
         ctx.run.record("lost", Drop(entry.request_id))
-        why = "the embedded server does not know the job any more"
+        why = "the bundled server no longer knows the job"
         raise Ended(Result.FAILED, why, "run `contentops apply` again; it is free")
     if missing and entry.job_id == entry.request_id and not capabilities.hides_jobs:
         capabilities.hides_jobs = True
@@ -160,7 +160,7 @@ async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Re
         return await _fetch_remote(ctx, step.remote, record)
     stored = ctx.cache.get_text(ctx.server, step.digest)
     if stored is None:
-        raise Ended(Result.BLOCKED, "its stored text is gone from the cache", "run `contentops apply` again")
+        raise Ended(Result.BLOCKED, "its text is no longer in the cache", "run `contentops apply` again")
     return Text.of(stored)
 
 
@@ -171,7 +171,7 @@ async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry)
             # The cache has another attempt as the last one.
             ctx.cache.put_text(ctx.server, entry.digest, stored)
         return Text.of(stored, entry)
-    why = "its paid text is in no cache here"
+    why = "its paid text is not in the cache of this machine"
     if entry.content_id:
         content = await ctx.ask(GetContent(entry.content_id))
         if isinstance(content, Failure):
@@ -262,7 +262,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     if silent:
         raise Ended(Result.FAILED, f"its text cannot be fetched: {silent}", "run `contentops apply` again")
     hint = text_lost_hint(record, is_protected=is_protected(item.spec, record))
-    raise Ended(Result.BLOCKED, "neither cache, git nor server has its text any more", hint)
+    raise Ended(Result.BLOCKED, "its text is no longer in the cache, in git or on the server", hint)
 
 
 def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:

@@ -123,7 +123,7 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
 
 def _ended(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str]) -> Outcome:
     if end.result is Result.LATE and ctx.spent[item.id]:
-        ctx.stop_after_first(f"the first job on this server has not ended: {end.error}", end.hint)
+        ctx.stop_after_first(f"the canary job on this server is not done: {end.error}", end.hint)
     outcome = outcome_of(ctx, item, item_state, end, done)
     ctx.event(
         "item-done",
@@ -233,7 +233,7 @@ def _end(ctx: Context, item: Item, failures: list[tuple[OpenEntry, Ended]]) -> E
     if change.blocked == CONFLICT:
         keep_conflict(ctx, item)
     if change.holder:
-        return Ended(Result.PENDING, "", f"{change.holder} works on it; the next apply finishes it")
+        return Ended(Result.PENDING, "", f"{change.holder} is working on it; the next apply finishes it")
     if change.blocked:
         return Ended(Result.BLOCKED, change.hint or change.blocked)
     for entry, end in failures:
@@ -261,7 +261,7 @@ def _stopped(ctx: Context, item: Item) -> Ended:
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
         return Ended(Result.UNKNOWN, entry.error, hint)
     if entry.state is JobState.RUNNING:
-        return Ended(Result.PENDING, "", "its job goes on; the next apply polls it")
+        return Ended(Result.PENDING, "", "its job is still running; the next apply polls it")
     return Ended(Result.PENDING)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.model import Remote, Submit
 
 TEXTLESS = "the job completed without a text"
-FIRST_FAILED = "the first job on this server failed"
+FIRST_FAILED = "the canary job on this server failed"
 
 
 # --- submits ---------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
 
 def naming(entry: OpenEntry) -> str:
     """The hint for a person who recognises the text of a submit among the stored contents."""
-    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
+    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of them is its text"
 
 
 def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
@@ -107,9 +107,9 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
         ctx.spent[item.id] -= job.entry.credits
     entry = structs.replace(job.entry, state=JobState.FAILED, error=error, body=NOTHING, title="")
     ctx.run.record("failed", entry)
-    ctx.stop_after_first(f"{FIRST_FAILED}: {error}", "mend the item, then run `contentops apply` again")
+    ctx.stop_after_first(f"{FIRST_FAILED}: {error}", "fix the item, then run `contentops apply` again")
     if len(item.failed) + 1 < TRIES:
-        return Ended(Result.FAILED, error, "the next apply tries it once more")
+        return Ended(Result.FAILED, error, "the next apply tries it again")
     return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {job.entry.item}`")
 
 
@@ -132,7 +132,7 @@ def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
 def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> Ended:
     """The end, to be raised, of an item whose job completed without a text: charged, so not paid for twice unasked."""
     # Under the same request the next submit would have the same id, and be answered with the same job.
-    hint = "run `contentops apply` again; it asks the same job; to generate and pay for it again, bump its `revision`"
+    hint = "run `contentops apply` again; it polls the same job; to pay for a new text, bump its `revision`"
     if not item.wants(entry):
         # Nothing is paid for in its place. It is closed as a paid one, so that its credits are counted.
         paid = structs.replace(entry, state=JobState.PAID, body=NOTHING, title="", error="")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contentops.execution.run_context import Context
     from contentops.model import OpenEntry
 
-WHY = "not submitted: the ledger was restored, and this server cannot say whether this was submitted before"
+WHY = "not submitted: the ledger was restored, and this server cannot tell whether this was submitted before"
 
 
 def block_forgotten(ctx: Context, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> None:

@@ -69,7 +69,7 @@ HEARTBEAT = 15.0
 """Seconds between events that say what the run waits for."""
 WAITING = 256
 """Items begun beyond those whose jobs run, at most; keeps the memory of a large plan small."""
-AGAIN = "run `contentops apply`; it goes on where this stopped"
+AGAIN = "run `contentops apply`; it continues where this run stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         raise StateError(
             f"the cache cannot keep a paid text: {edges.cache.problem}",
             code="text-not-kept",
-            hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
+            hint="nothing was submitted; free some space or delete `.contentops/cache`, then run again",
         )
     admission = admit(
         project.api.max_in_flight,
@@ -189,7 +189,7 @@ def _check_stop(run: DurableRun, stop: Stop, store: StateStore) -> None:
 
 def _stop_at_deadline(run: DurableRun) -> None:
     if not run.stopped:
-        run.stop("deadline", "the deadline has come; nothing more was submitted", AGAIN, at_once=True)
+        run.stop("deadline", "the deadline was reached; nothing more was submitted", AGAIN, at_once=True)
 
 
 def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:

@@ -202,7 +202,7 @@ class Context:
         """Stop the run if another process of the account was told to wait longer than a job may take."""
         wait = until - self.run.now()
         if reason == "limit" and wait > self.project.api.job_timeout:
-            message = f"the server has asked another process of the account to wait; {_lasting(wait)} of that are left"
+            message = f"the server asked another process of this account to wait for another {_lasting(wait)}"
             self.run.stop("throttled", message, "run `contentops apply` again later", at_once=True)
 
     # --- trouble -----------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class Context:
             "refused-submits" if failure.status else "no-connection",
             f"{met} {lasting}: {failure.full_message}",
             f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
-            "then run `contentops apply` again: jobs that run are kept, and it goes on with them",
+            "then run `contentops apply` again: running jobs are kept and continue",
             at_once=True,
         )
 
@@ -241,7 +241,7 @@ class Context:
         if self.admission.refused >= REFUSALS:
             self.run.stop(
                 "refused-submits",
-                f"{REFUSALS} submits in a row brought no job; the last: {message}",
+                f"{REFUSALS} submits in a row were refused; the last one: {message}",
                 "check `api.base_url`, the key and the manifests",
                 at_once=False,
             )

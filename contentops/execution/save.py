@@ -49,8 +49,8 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
     if step.replaces:
         their_text = ctx.cache.body(step.replaces)
         if their_text is None:
-            error = "the text in WriterzRoom that is to be saved over is not kept here"
-            raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again; it looks again")
+            error = "the text in WriterzRoom that this save would replace is not kept here"
+            raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again")
         copy = ctx.outputs.set_aside(step.path, their_text)
         item_state = structs.replace(item_state, copy=item_state.copy or copy)
         draft = structs.replace(draft, item_state=item_state)
@@ -85,7 +85,7 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
     if step.published and (
         await _may_overwrite(ctx, _draft(ctx, item, item_state, step.path), content_id, NOTHING) is None
     ):
-        error = f"content `{content_id}`, which is to be published, is gone"
+        error = f"content `{content_id}`, which should be published, was deleted"
         raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh`, which saves it again")
     status = "published" if step.published else "draft"
     answer = await ctx.ask(SetStatus(content_id, status), Priority.SAVE)
@@ -94,7 +94,7 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
     if isinstance(answer, Failure):
         if is_absent(answer):
             error = f"this server cannot set the status of content `{content_id}`: {answer.full_message}"
-            raise Ended(Result.BLOCKED, error, "remove `publish` from `approval`, and publish it there by hand")
+            raise Ended(Result.BLOCKED, error, "remove `publish` from `approval`, and publish it by hand")
         raise not_saved(ctx, answer)
     saved = structs.replace(record.saved or Saved(), published=step.published, stamp=answer.stamp)
     forget_seen_content(ctx.cache, ctx.server, content_id)
@@ -167,7 +167,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
     return Ended(
         Result.BLOCKED,
         f"content `{content_id}` was edited in WriterzRoom since it was last saved",
-        f"{shown}. Make that the text of `{path}`, or delete the content in WriterzRoom and the file is saved as new; "
+        f"{shown}. Copy that text into `{path}`, or delete the content in WriterzRoom to save the file as new; "
         "then run `contentops apply --refresh`",
     )
 

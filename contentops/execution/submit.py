@@ -115,7 +115,7 @@ async def resolve(
             end, lost = undecided(ctx, item, Unclear(lost, candidates)), unknown(ctx, lost)
             if lost.ours:
                 ctx.count_refusal(lost.why)
-                why = f"no one knows what became of the first submit on this server: {end.error}"
+                why = f"the outcome of the canary job on this server is unknown: {end.error}"
                 ctx.stop_after_first(why, end.hint)
             slot.leave()
             await ctx.run.last_look()
@@ -138,7 +138,7 @@ def undecided(ctx: Context, item: Item, unclear: Unclear) -> Ended:
     if words:
         hint = f"{naming(lost.entry)}; else {hint}"
     elif ctx.index.candidates >= CANDIDATES:
-        words = "; the next apply goes on looking among the stored contents"
+        words = "; the next apply continues to search the stored contents"
     return Ended(Result.UNKNOWN, lost.why + words, hint)
 
 
@@ -235,8 +235,8 @@ def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
         return ""
     more = f" and {len(unnamed) - _SHOWN:,} more" if len(unnamed) > _SHOWN else ""
     unseen = any(entry.id not in ctx.index.looked for entry in near)
-    later = "; the next apply looks at more of them" if unseen else ""
-    return f"; stored at about that time and owned by no item: {', '.join(unnamed[:_SHOWN])}{more}{later}"
+    later = "; the next apply checks more of them" if unseen else ""
+    return f"; stored at about that time, without an item: {', '.join(unnamed[:_SHOWN])}{more}{later}"
 
 
 def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) -> Text:

@@ -78,7 +78,7 @@ def promote(ctx: Context, step: Promote) -> Text:
     except FileChanged:
         text = ""
     if digest_bytes(text.encode()) != step.expects:
-        message = f"`{step.path}`, whose text was to be taken, changed while this ran"
+        message = f"`{step.path}` changed during this run, so its text was not promoted"
         raise Ended(Result.BLOCKED, message, "run `contentops plan` to see what to do")
     document = split(text)
     ctx.cache.keep_body(step.body, document.body)
@@ -100,7 +100,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
     if _edited_since(item, item_state, step, seen, digest):
         raise Ended(
             Result.BLOCKED,
-            f"`{step.target}` was edited by hand since this text was first written into it; the text is kept",
+            f"`{step.target}` was edited by hand after this text was written; the text is kept",
             "run `contentops plan` to see what to do",
         )
     copy = ""
@@ -140,8 +140,8 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
         record = structs.replace(record, title=_title_of_ours(step, item_state.record))
         item_state = structs.replace(item_state, record=note(ctx, item, "write", record))
         if isinstance(step.mode, MergeBoth) and step.mode.markers:
-            hint = f"settle what stands between the markers in `{step.target}`, then run `contentops apply` again"
-            raise Ended(Result.BLOCKED, "two people's edits meet; both are in the file", hint)
+            hint = f"resolve the conflict markers in `{step.target}`, then run `contentops apply` again"
+            raise Ended(Result.BLOCKED, "two people edited the same section; both edits are in the file", hint)
         return item_state
     if isinstance(step.mode, Restore):
         if record.saved is not None and digest == record.saved.server_body:
@@ -236,7 +236,7 @@ def _replaces_values(record: Record | None, step: Write | Update, seen: Observed
 def _changed(target: str) -> Ended:
     return Ended(
         Result.BLOCKED,
-        f"`{target}` changed while this ran; the new text is kept",
+        f"`{target}` changed during this run; the new text is kept",
         "run `contentops plan` to see what to do",
     )
 

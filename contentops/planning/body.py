@@ -73,14 +73,14 @@ def _section(item: ItemSides) -> BodyAnswer | None:
         return None  # one under way is finished, not paid for again
     record = item.record
     if record is None or not item.is_same or not item.file.exists:
-        hint = "only a section of a text that is as its manifest says can be generated again; apply first"
+        hint = "a section can be generated again only if the item is up to date; apply first"
         return block("no-text", hint)
     if item.is_protected:
-        return block("protected", "it is protected; apply `protected: false` first to lift it")
+        return block("protected", "it is protected; apply `protected: false` first")
     is_other = item.is_edited_on_server or (item.remote is not None and item.remote.recorded)
     is_saved = item.inputs.saved_body(record) == item.file.body and not is_other
     if not record.content_id or not is_saved:
-        return block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
+        return block("not-saved", f"the text of `{item.file.path}` is not saved on the server; apply first")
     words = section_edits(item, heading) or BodyAnswer()
     if words.is_final:
         return words
@@ -92,7 +92,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     own, inputs = item.own, item.inputs
     if item.spec.id not in inputs.choice.replace or item.is_protected:
         return None
-    reason = Reason(kind="replace", detail="asked for with `--replace`")
+    reason = Reason(kind="replace", detail="requested with `--replace`")
     if fails_checks(item):
         return _again(item, own, overwriting(item, (*why_changed(item), reason)))
     if own is None or any(entry.attempt > own.attempt for entry in item.under_way):
@@ -100,7 +100,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.is_same and unsaved:
         # Its text came just before the stop: the same command again finishes it and does not pay for another one.
-        return BodyAnswer(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
+        return BodyAnswer(hint=f"the text that arrived before the stop; `--replace {item.spec.id}` makes another one")
     return _again(item, own, overwriting(item, (reason,)))
 
 
@@ -203,7 +203,7 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, has_
     hint = "submitted again only if the server proves that it never arrived"
     if item.inputs.choice.resubmit_unknown:
         steps = _generation(item, entry.attempt + 1, entry.section, entry.retry)
-        hint = "sent again as asked if it cannot be found; under a new id only where the server refuses its own"
+        hint = "sent again as requested if it cannot be found; under a new id only if the server refuses the old one"
     elif item.inputs.honours_ids is False:
         steps = (Poll(), *retry_of(item, entry.retry, entry.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}` or `apply --resubmit-unknown`"
@@ -251,7 +251,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,), mode=Restore())
     hint = text_lost_hint(record, is_protected=item.is_protected)
-    return block("text-lost", f"neither cache, git nor server has its text; {hint}")
+    return block("text-lost", f"its text is not in the cache, in git or on the server; {hint}")
 
 
 def text_lost_hint(record: Record, *, is_protected: bool) -> str:
@@ -259,8 +259,8 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
     if is_protected:
         return "restore the file from git"
     if record.is_promoted:
-        hint = "it was promoted: restore the file from git, `contentops promote` takes a text again"
-        return f"{hint}, or `--replace {record.id}` generates another one"
+        hint = "it was promoted: restore the file from git, or run `contentops promote` again"
+        return f"{hint}, or `--replace {record.id}` generates another text"
     return f"`--replace {record.id}` generates it again"
 
 
@@ -313,7 +313,7 @@ def _failed(item: ItemSides) -> BodyAnswer | None:
     if len(failed) < TRIES or item.spec.id in item.inputs.choice.replace:
         return None
     error = failed[-1].error
-    hint = f"the server said: {error}; change its spec, bump `revision`, or `--replace {item.spec.id}`"
+    hint = f"the server answered: {error}; change its spec, bump `revision`, or `--replace {item.spec.id}`"
     return block("failed-twice", hint, reasons=(Reason(kind="failed", detail=error),))
 
 

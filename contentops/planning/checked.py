@@ -160,16 +160,16 @@ def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
 def failed_hint(spec: Spec, entry: OpenEntry | None, *, is_same: bool) -> str:
     """What to do about a text that fails its checks; `is_same`: the file holds another text of the same request."""
     id_ = spec.id
-    hint = f"it is kept and not paid for again: loosen `checks`, or `--replace {id_}` pays for another text"
+    hint = f"the text is kept and not paid for again: loosen `checks`, or pay for another text with `--replace {id_}`"
     if entry is not None and is_same:
         give_up = f"`contentops state resolve {id_} --forget --request {entry.short}`"
-        hint += f", or {give_up} gives it up and leaves the file as it is"
+        hint += f", or {give_up} gives up this text and leaves the file unchanged"
     return hint
 
 
 def failed_promotion_hint(path: str, environment: str) -> str:
     """What to do about a text at `path` that fails the checks of `environment`."""
-    return f"it is not taken: correct `{path}`, or loosen the `checks` of `{environment or BASE}`"
+    return f"it is not promoted: correct `{path}`, or loosen the `checks` of `{environment or BASE}`"
 
 
 def fails_checks(item: ItemSides) -> bool:

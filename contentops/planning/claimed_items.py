@@ -74,7 +74,7 @@ def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
             queued[submit.digest].remove(submit)
     if own is None:
         return structs.replace(change, steps=steps, withdraws=withdraws)
-    who = f"since {own.since}, deposited by {own.depositor}"
+    who = f"since {own.since}, queued by {own.depositor}"
     if not own.kind:
         reasons = (*change.reasons, Reason(kind=QUEUED, detail=who))
         waits = change.submit is not None
@@ -85,7 +85,7 @@ def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
         steps=(),
         reasons=(
             *change.reasons,
-            Reason(kind=CLAIMED, detail=f"{f'{own.kind} {own.who}'.strip()} has it ({own.state}), {who}"),
+            Reason(kind=CLAIMED, detail=f"{f'{own.kind} {own.who}'.strip()} is working on it ({own.state}), {who}"),
         ),
         holder=own.holder,
         blocked_entry=change.entry,
@@ -147,14 +147,14 @@ def unneeded_submits(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[
         and not _by_former_ids(inputs, submit, heirs)
     )
     if unneeded:
-        verb = "waits" if len(unneeded) == 1 else "wait"
+        verb = "is" if len(unneeded) == 1 else "are"
         items = first_of([item for item, _ in unneeded])
-        message = f"{plural(len(unneeded), 'submit')} {verb} in the queue for what no item needs: {items}"
+        message = f"{plural(len(unneeded), 'submit')} in the queue {verb} no longer needed: {items}"
         # The name of a declared item would cancel what that item needs as well.
         item, request = unneeded[0]
         name = request if item in inputs.specs else item
         cancel = f"`contentops queue cancel {name} --project {shlex.quote(inputs.project.name)}`"
-        yield Note(kind="queued", message=message, hint=f"workers pay for it all the same; {cancel} removes it")
+        yield Note(kind="queued", message=message, hint=f"workers will still pay for it; {cancel} removes it")
 
 
 def extra_attempts_of_others(inputs: PlanInputs) -> Iterator[Note]:
@@ -162,7 +162,7 @@ def extra_attempts_of_others(inputs: PlanInputs) -> Iterator[Note]:
     waiting = [entry for entry in inputs.extra_attempts if entry.request_id not in inputs.claimed]
     if waiting:
         verb, items = "waits" if len(waiting) == 1 else "wait", first_of([entry.item for entry in waiting])
-        message = f"{plural(len(waiting), 'extra attempt')} {verb} in the ledger for whoever asked: {items}"
+        message = f"{plural(len(waiting), 'extra attempt')} {verb} in the ledger for another checkout: {items}"
         forget = f"`contentops state resolve {waiting[0].item} --forget --request {waiting[0].short}`"
-        hint = f"an apply of what asked for it writes it; where no one does any more, {forget} gives it up"
+        hint = f"the checkout that requested it writes it with its next apply; if no one needs it, {forget} gives it up"
         yield Note(kind="further-take", message=message, hint=hint)

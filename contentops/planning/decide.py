@@ -298,7 +298,7 @@ def _id_reason(item: ItemSides) -> tuple[Reason, ...]:
     if old is None:
         return ()
     moved = item.record is not None and item.record.moved_from == old
-    detail = "by `moved`" if moved else "what it has open answers the new id"
+    detail = "by `moved`" if moved else "its open jobs belong to the new id"
     return (Reason(kind="renamed", before=old, after=item.spec.id, detail=detail),)
 
 
@@ -328,8 +328,8 @@ def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
         Note(
             kind="protected",
             id=item.spec.id,
-            message=f"`{item.spec.id}` is protected: a change of {fields} is not carried out",
-            hint="apply `protected: false` first to lift it",
+            message=f"`{item.spec.id}` is protected: changes of {fields} are ignored",
+            hint="apply `protected: false` first",
         ),
     )
 
@@ -351,7 +351,7 @@ def decide_gone(
         id=id_,
         action=Action.RESOLVE if unknown else Action.DRAIN,
         file=inputs.observe(record.output) if record and not shared else Observed(path=""),
-        reasons=(Reason(kind="gone", detail="no manifest declares it"),),
+        reasons=(Reason(kind="gone", detail="not declared in any manifest"),),
         steps=tuple(Collect(entry=entry) for entry in collected),
         record=record,
         hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
@@ -365,15 +365,15 @@ def decide_gone(
 
 def _orphan_note(record: Record, file: Observed) -> Note:
     if record.protected:
-        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is in no manifest; protected, so it stays")
+        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is not in any manifest; protected, it stays")
     stays, removed = "its record stays", "its record"
     if file.exists:
         stays, removed = f"its file `{record.output}` stays", "its record and its file"
     return Note(
         kind="orphan",
         id=record.id,
-        message=f"`{record.id}` is in no manifest; {stays}",
-        hint=f"`--prune` removes {removed}, `moved` gives it a new id",
+        message=f"`{record.id}` is not in any manifest; {stays}",
+        hint=f"`--prune` removes {removed}, `moved` renames it",
     )
 
 

@@ -64,7 +64,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
     if record is not None and item.file.exists and not item.is_edited:
         return None
     if record is None and is_ours(item.inputs, item.spec, item.file):
-        reason = Reason(kind="own-output", detail=f"`{path}` was written for this very request")
+        reason = Reason(kind="own-output", detail=f"`{path}` was already written for this request")
         # Its job, if it is still open, is collected: the entry is not this change's own.
         return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
     choice = on_edit(item)
@@ -83,7 +83,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
     hint = f"`{path}` was edited by hand; `--on-edit keep`, `merge` or `overwrite`, or `on_edit` in the manifest"
     if entry is not None and item.is_same:
         option = "--on-edit overwrite" if entry.section else f"--replace {item.spec.id}"
-        hint = f"`{path}` was edited by hand; `{option}` puts the text under way in its place, `--on-edit keep`"
+        hint = f"`{path}` was edited by hand; `{option}` replaces it by the text being generated, `--on-edit keep`"
         hint += " keeps the file"
     return block("edited", hint, reasons=reasons, entry=entry)
 
@@ -98,7 +98,7 @@ def is_emptied(item: ItemSides) -> bool:
 
 def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
     """The answer that blocks an item whose file lost its text; `then`: what to do."""
-    return block("emptied", f"`{item.file.path}` has no text any more: {then}", reasons=reasons, entry=entry)
+    return block("emptied", f"`{item.file.path}` is empty now: {then}", reasons=reasons, entry=entry)
 
 
 def merging(
@@ -111,7 +111,7 @@ def merging(
     record = item.own
     assert record is not None
     if both is None and is_emptied(item):
-        then = "`--on-edit overwrite` writes the new one; a merge would leave none in it"
+        then = "`--on-edit overwrite` writes the new text; a merge would leave the file empty"
         return emptied(item, then, reasons, entry)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
@@ -132,26 +132,27 @@ def no_base(
     item: ItemSides, text_name: str, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, existed: bool
 ) -> BodyAnswer:
     """The answer that blocks an item whose text before the edits is missing; `existed`: there was one."""
-    lost = item.inputs.why_no_text() if existed else "it was adopted, so there never was one"
-    hint = f"{text_name} is missing, so it is not known what a person changed"
+    lost = item.inputs.why_no_text() if existed else "it was adopted, so there is no generated text"
+    hint = f"{text_name} is missing, so the edits cannot be determined"
     hint += f"; {lost}" if lost else ""
-    return block("no-merge-base", f"{hint}; else `--on-edit keep` or `overwrite`", reasons=reasons, entry=entry)
+    hint += "; otherwise use `--on-edit keep` or `overwrite`"
+    return block("no-merge-base", hint, reasons=reasons, entry=entry)
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
     """Why a merge is not written, as a kind and a hint; None: it is."""
     if merged is None:
         return "unmergeable", (
-            "its sections cannot stand side by side, since a code block or comment in one of them is left open; "
-            "close it, or `--on-edit keep` or `overwrite`"
+            "its sections cannot be merged, because a code block or comment in one of them is not closed; "
+            "close it, or use `--on-edit keep` or `overwrite`"
         )
     if not strict or not merged.overruled:
         return None
     names = listed([heading_of(each.key) for each in merged.overruled])
     shown = f"`contentops diff {id_} --section HEADING` shows both"
     return "kept-sections", (
-        f"`merge: strict`, and the new text says something else for what stays: {names}; {shown}; "
-        "`--on-edit merge` goes on, `keep` or `overwrite` takes one of them"
+        f"`merge: strict`, and the new text changes sections that you edited: {names}; {shown}; "
+        "`--on-edit merge` keeps your sections; `keep` or `overwrite` chooses one text"
     )
 
 
@@ -189,10 +190,10 @@ def occupied_hint(item: ItemSides, path: str) -> str:
         return f"`{path}` belongs to `{owner}`, which moves to another path; apply that first"
     rest = ", `--on-edit overwrite` replaces it, or move it away" if item.spec.request.template else ", or move it away"
     if owner is not None:
-        moved = f"`moved: [{{from: {owner}, to: {item.spec.id}}}]` hands it over with its record"
+        moved = f"`moved: [{{from: {owner}, to: {item.spec.id}}}]` transfers the file and its record"
         return f"`{path}` belongs to `{owner}`, which no manifest declares; {moved}{rest}; `--prune` leaves it there"
-    adopt = f"`contentops adopt {shlex.quote(path)}` takes it as it is"
-    return f"`{path}` exists and no record owns it; {adopt}{rest}"
+    adopt = f"`contentops adopt {shlex.quote(path)}` adopts it unchanged"
+    return f"`{path}` exists but is unmanaged; {adopt}{rest}"
 
 
 def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, ...]:

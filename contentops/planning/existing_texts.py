@@ -93,13 +93,13 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         name = f"`{self.environment or BASE}`"
         record = self.state.records.get(spec.id)
         if record is None:
-            return f"{name} has no text of it"
+            return f"{name} has no text for it"
         if record.digest != spec.digest:
             fields = [f"`{reason.field}`" for reason in explain(spec, record)]
             verb = "differs" if len(fields) == 1 else "differ"
             return f"{name} has the text of another request: {', '.join(fields)} {verb}"
         file = observe(record.output)
-        lost = "has no words any more" if file.exists else "is not there"
+        lost = "is empty now" if file.exists else "does not exist"
         return file.problem or f"`{record.output}`, the text that {name} has, {lost}"
 
 

@@ -160,7 +160,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     if new_title is not None or TITLE_KEY in kept_keys:
         drift = [one for one in drift if one.key != TITLE_KEY]
     notes += [
-        Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
+        Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and is kept")
         for key in kept_keys
     ]
     if drift and on_edit(item) is not OnEdit.KEEP:
@@ -217,8 +217,8 @@ def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> 
 
 
 def _no_address(item: ItemSides, key: str) -> Note:
-    message = f"`{item.spec.id}` moves, and the address it had is not known here, so `{key}` does not name it"
-    hint = "say it in the manifest: `metadata: {redirects: [/old/address/]}`"
+    message = f"`{item.spec.id}` moves, but its old address is unknown here, so it is missing from `{key}`"
+    hint = "state it in the manifest: `metadata: {redirects: [/old/address/]}`"
     return Note(kind="old-address", id=item.spec.id, message=message, hint=hint)
 
 
@@ -257,8 +257,8 @@ def _which_title(
 
 
 def _drift_note(item: ItemSides, drift: Sequence[DriftedKey]) -> Note:
-    message = f"`{item.spec.id}`: front matter is not as last written: {', '.join(one.words for one in drift)}"
-    hint = "`--on-edit overwrite` writes what the manifest says; `on_edit: keep` keeps it without a note"
+    message = f"`{item.spec.id}`: front matter was changed in the file: {', '.join(one.words for one in drift)}"
+    hint = "`--on-edit overwrite` writes what the manifest says; `on_edit: keep` keeps it without this note"
     if item.is_protected:
         hint = "it is protected, so it stays"
     return Note(kind="front-matter-drift", id=item.spec.id, message=message, hint=hint)

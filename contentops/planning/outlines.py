@@ -27,8 +27,8 @@ def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
         return ""
     path, write = item.file.path, "`--on-edit overwrite` pays for a text, " * bool(own.generated)
     return (
-        f"`{path}` is a draft outline of the bundled server, which is saved to no other server: write the text and "
-        f"remove the line `> Draft outline ...`, {write}or `--drafts` saves the outline"
+        f"`{path}` is a draft outline of the bundled server, which is not saved to other servers: "
+        f"write the text and remove the line `> Draft outline ...`, {write}or save the outline with `--drafts`"
     )
 
 
@@ -40,5 +40,5 @@ def outline_notes(item: ItemSides) -> tuple[Note, ...]:
     outline = source.outline(spec, item.inputs.observe)
     if outline is None or outline.file.body in (own.promoted, own.declined):
         return ()
-    message = f"`{spec.id}`: `{outline.file.path}` is a draft outline, so it is not promoted"
-    return (Note(kind=DRAFT_OUTLINE, id=spec.id, message=message, hint="`--drafts` takes it as it is"),)
+    message = f"`{spec.id}`: `{outline.file.path}` is a draft outline and is not promoted"
+    return (Note(kind=DRAFT_OUTLINE, id=spec.id, message=message, hint="`--drafts` promotes it anyway"),)

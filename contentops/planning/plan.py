@@ -85,11 +85,11 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
     records = inputs.state.records
     others = sorted({record.server for record in records.values()} - {inputs.server, "local"})
     if others:
-        message = f"the records were made by `{others[0]}`, and the project now points at `{inputs.server}`"
+        message = f"the records belong to server `{others[0]}`, but the project now uses `{inputs.server}`"
         flag = f"contentops state mv --server {others[0]} {inputs.server}"
         yield Refusal(guard="server-changed", message=message, flag=flag)
     if records and not inputs.desired.specs:
-        message = f"the manifests declare no item, but the lock has {len(records)}"
+        message = f"the manifests declare no items, but the lock has {len(records)}"
         yield Refusal(guard="empty", message=message, flag="--approve-empty")
 
 
@@ -139,7 +139,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
     changes = [item.change for item in chosen if item.change is not None]
     if choice.only_promoted:
         promoted = [change for change in changes if is_about_promotion(change)]
-        notes += ignoring_existing(len(changes) - len(promoted), "no text of another environment is for them")
+        notes += ignoring_existing(len(changes) - len(promoted), "no other environment has texts for them")
         changes = promoted
     if choice.only_front:
         changes = [each for each in map(_front_alone, changes) if each is not None]
@@ -270,8 +270,10 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
             ours = file.provenance.get("digest") == digest or file.body in inputs.bodies_of(entry)
             if ours and collision_key(entry.output) not in item_paths:
                 spec = inputs.specs.get(entry.item)
-                keep = f"copy what is to stay to `{spec.output}`, and remove it" if spec else "remove it, or keep it"
-                message = f"`{entry.output}` was written for an earlier request of `{entry.item}`, and is no item's now"
+                keep = f"copy what you need to `{spec.output}`, then remove it" if spec else "remove it, or keep it"
+                message = (
+                    f"`{entry.output}` was written for an earlier request of `{entry.item}`; it belongs to no item now"
+                )
                 yield Note(kind="left-behind", id=entry.item, message=message, hint=keep)
 
 
@@ -305,7 +307,7 @@ def _without_rings(changes: list[Change]) -> list[Change]:
         start = ring.index(min(ring))
         sources = [moves[id_].source for id_ in (*ring[start:], *ring[:start])]
         shown = " -> ".join(f"`{source}`" for source in (*sources, sources[0]))
-        hint = f"the outputs take each other's places: {shown}; give one of them another `output` first, and apply"
+        hint = f"the outputs swap paths in a cycle: {shown}; first give one of them another `output` and apply"
         hints |= dict.fromkeys(ring, hint)
     return [
         block_change(change, "output-ring", hints[change.id]) if change.id in hints else change for change in changes
@@ -324,7 +326,7 @@ def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool
 
 
 def _blocked_by_file(change: Change) -> Change:
-    hint = f"`{change.target}` exists and is not this item's file; move it away"
+    hint = f"`{change.target}` exists but does not belong to this item; move it away"
     is_explained = any(reason.field == "output" for reason in change.reasons)
     why = () if is_explained else (Reason(kind="occupied", field="output", after=change.target),)
     return block_change(change, "foreign-file", hint, *why)
@@ -347,7 +349,7 @@ def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) ->
     message = f"canary: {len(first)} of {plural(total, 'generation')}; {total - len(first)} wait"
     others = len(changes) - total
     message += f", and so {'does' if others == 1 else 'do'} {plural(others, 'other change')}" if others else ""
-    return first, Note(kind="canary", message=message, hint="apply without `--canary` to go on with all of it")
+    return first, Note(kind="canary", message=message, hint="to do the rest, apply without `--canary`")
 
 
 def ignoring_existing(number: int, why: str) -> tuple[Note, ...]:
@@ -361,7 +363,7 @@ def _other_servers(inputs: PlanInputs) -> list[Note]:
         Note(
             kind="other-server",
             id=entry.item,
-            message=f"`{entry.item}` has an open job on `{entry.server}`, which this plan does not speak to",
+            message=f"`{entry.item}` has an open job on `{entry.server}`, which this plan does not use",
         )
         for entry in inputs.state.entries.values()
         if entry.server != inputs.server and entry.state is not JobState.FAILED
@@ -373,4 +375,4 @@ def _check_replace(inputs: PlanInputs) -> None:
         if id_ in inputs.specs:
             continue
         hint = did_you_mean(id_, inputs.specs, "`contentops status` lists the items")
-        raise UsageError(f"`--replace {id_}`: no manifest declares it", code="unknown-item", hint=hint)
+        raise UsageError(f"`--replace {id_}`: not declared in any manifest", code="unknown-item", hint=hint)

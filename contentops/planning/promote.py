@@ -64,16 +64,16 @@ def _as_promotion(answer: BodyAnswer, item: ItemSides, theirs: SourceText, why: 
     """The answer to edits, with a hint for a promotion."""
     ours, path = item.file.path, theirs.file.path
     if answer.blocked == "missing":
-        hint = f"`{ours}` is gone, and what was saved of it is not what was taken from `{theirs.name}`; "
-        return block(answer.blocked, hint + f"`--on-edit overwrite` takes `{path}` in its place", reasons=why)
+        hint = f"`{ours}` is gone, and its saved text differs from the one promoted from `{theirs.name}`; "
+        return block(answer.blocked, hint + f"`--on-edit overwrite` uses `{path}` instead", reasons=why)
     if answer.steps or answer.blocked not in _EDITED:
         return answer
-    hint = f"and `{path}` is to take its place; `--on-edit keep` or `overwrite`, or make one text of both in each of "
+    hint = f"but `{path}` would replace it; use `--on-edit keep` or `overwrite`, or combine both texts in each of "
     if item.remote is not None and item.is_edited_on_server and not item.is_edited:
         edited = f"content `{item.remote.content_id}` was edited in WriterzRoom"
-        return block("edited-there", f"{edited}, {hint}them; they are not merged", reasons=answer.reasons)
-    edited = f"`{ours}` was edited here"
-    return block("edited", f"{edited}, {hint}them; they are not merged", reasons=(*why, *edit(item)))
+        return block("edited-there", f"{edited}, {hint}them; they cannot be merged", reasons=answer.reasons)
+    edited = f"`{ours}` was edited in this environment"
+    return block("edited", f"{edited}, {hint}them; they cannot be merged", reasons=(*why, *edit(item)))
 
 
 def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ def replacement_refused(item: ItemSides) -> BodyAnswer | None:
     choice, theirs = item.inputs.choice, item.source_text
     if theirs is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None
-    return block(PROMOTED, f"its text comes from `{theirs.name}`: ask for another one there")
+    return block(PROMOTED, f"its text comes from `{theirs.name}`: use `--replace` there")
 
 
 def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
@@ -138,13 +138,13 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer |
     option = "`apply --generate`" if item.inputs.choice.only_promoted else "`--generate`"
     generate = f"{option} makes a text here" + (f" for {words}" if cost.credits else "")
     if stored_text(item) is not None:
-        generate = f"{option} takes the text that was generated, for nothing"
+        generate = f"{option} uses the generated text, for free"
     if (outline := source.outline(spec, item.inputs.observe)) is not None:
         draft = f"`{outline.file.path}` of `{outline.name}` is a draft outline of the bundled server"
         ways = ["write the text and remove the line `> Draft outline ...`"]
         # The server that wrote it would write another outline.
         ways += [generate] if outline.record.server != item.inputs.server else []
-        return block(NOT_PROMOTED, f"{draft}: {', '.join(ways)}, or `--drafts` takes the outline", reasons=why)
+        return block(NOT_PROMOTED, f"{draft}: {', '.join(ways)}, or `--drafts` promotes the outline", reasons=why)
     lack = source.why_none(spec, item.inputs.observe)
     return block(NOT_PROMOTED, f"{lack}; apply there first ({command}), or {generate}", reasons=why)
 

@@ -47,7 +47,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | N
     reasons = (*why, *edit(item), _server_edit(item))
     is_alike, choice = _has_server_text(item, remote), on_edit(item)
     if is_alike and (item.is_same or choice is OnEdit.KEEP):
-        detail = f"`{item.file.path}` has the very text that is in WriterzRoom"
+        detail = f"`{item.file.path}` has the same text as WriterzRoom"
         alike = Reason(kind="edited-alike", detail=detail)
         step = Acknowledge(accepts=not item.is_same, remote=remote)
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
@@ -161,10 +161,10 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
         event, kind = ("was deleted in WriterzRoom", "deleted-there")
         if remote.taken:
             event, kind = ("belongs to another project", "taken-there")
-        detail = f"content `{remote.content_id}` {event}, so the text is saved as new"
+        detail = f"content `{remote.content_id}` {event}, so the text is saved as new content"
         return Save(path=path), (Reason(kind=kind, detail=detail),)
     if remote is not None and remote.recorded:
-        detail = f"content `{remote.content_id}` has a text that was recorded before, and the file takes its place"
+        detail = f"content `{remote.content_id}` has an earlier text, which the file replaces"
         return Save(path=path, replaces=remote.body), (Reason(kind="recorded-before", detail=detail),)
     if remote is None or not item.is_edited_on_server or body.both is not None or _taken(body) is not None:
         return Save(path=path), ()
@@ -186,11 +186,11 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     if remote.front:
         keys = ", ".join(f"`{key}`" for key in remote.front)
         message = f"`{id_}`: content `{remote.content_id}` begins with front matter ({keys}), which is not pulled"
-        hint = "put it into `metadata` of the manifest, or into the file; the next save takes it away there"
+        hint = "add it to `metadata` in the manifest or to the file; the next save removes it on the server"
         return (Note(kind="front-matter-there", id=id_, message=message, hint=hint),)
     if item.is_edited_on_server and item.is_protected and not body.steps and not body.blocked:
         message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
-        hint = "apply `protected: false` first to lift it"
+        hint = "apply `protected: false` first"
         return (Note(kind="edited-there", id=id_, message=message, hint=hint),)
     return ()
 
@@ -215,7 +215,7 @@ def _where(item: ItemSides) -> str:
 
 def _both_hint(item: ItemSides) -> str:
     shown = f"`contentops diff {item.spec.id} --remote` shows both"
-    way = "`--on-edit merge` or `keep` brings both together; or delete the content, and the file is saved as new"
+    way = "merge both with `--on-edit merge` or `keep`; or delete the content, and the file is saved as new content"
     return f"`{item.file.path}` was changed, and {_where(item)} was edited in WriterzRoom; {shown}: {way}"
 
 
@@ -268,7 +268,7 @@ def merge_both(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...]) -> 
     merged = merge_edits(base, inputs.read(item.file.path), theirs)
     fetch = Fetch(digest=record.digest, remote=remote)
     if merged.body is None:
-        detail = f"both edits meet in {plural(len(merged.conflicts), 'place')}"
+        detail = f"both edits change {plural(len(merged.conflicts), 'place')}"
         reasons = (*reasons, Reason(kind="conflict", field="text", detail=detail))
         if not inputs.choice.markers:
             return block(CONFLICT, _hint(item, remote), reasons=reasons)
@@ -301,8 +301,8 @@ def _hint(item: ItemSides, remote: Remote) -> str:
     id_ = item.spec.id
     folder = conflict_folder(item.inputs.project.environment, id_)
     return (
-        f"`{item.file.path}` and content `{remote.content_id}` were both edited, in one place; "
-        f"`contentops diff {id_} --remote` shows both; apply keeps what was saved and both edits under "
+        f"`{item.file.path}` and content `{remote.content_id}` were both edited in the same section; "
+        f"`contentops diff {id_} --remote` shows both; apply keeps the saved text and both edits under "
         f"`.contentops/{folder}`; `apply --refresh --conflicts markers` writes both into the file, for a "
         "person to resolve"
     )

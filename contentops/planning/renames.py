@@ -150,10 +150,10 @@ def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
         if close := nearest(pair.old, orphans):
             yield Diagnostic(
                 code="moved-from-nothing",
-                message=f"`moved` leads from `{pair.old}`, and no item of this id is known",
+                message=f"`moved` renames `{pair.old}`, which is not a known item",
                 severity=Severity.WARNING,
                 location=pair.location,
-                hint=f"did you mean `{close}`? as it stands, `{pair.new}` is generated as a new item",
+                hint=f"did you mean `{close}`? as written, `{pair.new}` is generated as a new item",
             )
 
 

@@ -36,8 +36,8 @@ _FETCHING = frozenset({"drain", "look up", "poll", "fetch"})
 _PAYING = frozenset({"submit", "retry"})
 _NEW_TEXT = frozenset({"submit", "write"})
 """Names of steps after which the record has the reviewed request."""
-_ANOTHER_REQUEST = "its request is another one now"
-_ANOTHER_FILE = "it would write another file, which the plan does not say"
+_ANOTHER_REQUEST = "its request has changed"
+_ANOTHER_FILE = "it would write a file that is not in the plan"
 
 
 def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
@@ -49,7 +49,7 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     file = plan_file(document)
     today, changes, others = _compare(inputs, file)
     if not changes and any(reviewed.action is not Action.PENDING for reviewed in file.changes):
-        raise Refused("the plan is already applied: nothing of it is left to do", code="already-applied")
+        raise Refused("the plan is already applied", code="already-applied")
     notes = (*today.notes, *ignoring_existing(len(others), "the plan file does not name them"))
     return structs.replace(today, id=file.id, changes=tuple(changes), notes=notes, refusals=refusals(inputs, changes))
 
@@ -84,10 +84,10 @@ def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping
     beyond = {change.id: words for change in changes if (words := _beyond(change, named.get(change.id)))}
     if not beyond or guards.unreviewed == "allow":
         return
-    verb = "go" if len(beyond) > 1 else "goes"
+    verb = "are" if len(beyond) > 1 else "is"
     cost = cost_words(change for change in changes if change.id in beyond)
     raise Refused(
-        f"{plural(len(beyond), 'change')} {verb} beyond the plan that was reviewed, for {cost}: {_listed(beyond)}",
+        f"{plural(len(beyond), 'change')} {verb} not in the reviewed plan, for {cost}: {_listed(beyond)}",
         code="unreviewed",
         hint="review a new plan, or allow such changes with `guards: {unreviewed: allow}`",
     )
@@ -101,9 +101,9 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
         if _is_approved(change):
             return ""
         cost = f" for {cost_words([change])}" if change.credits_worst else ""
-        return f"{change.action}{cost}, which it does not say"
+        return f"{change.action}{cost}, which is not in it"
     if more := {"submit", "retry", "remove"} & set(change.names) - set(reviewed.steps):
-        return f"it would {', '.join(sorted(more))}, which it does not say"
+        return f"it would {', '.join(sorted(more))}, which is not in it"
     another = change.submits_worst and change.spec is not None and change.spec.digest != reviewed.digest
     return _dearer(change, reviewed) or (_ANOTHER_REQUEST if another else "")
 
@@ -211,8 +211,8 @@ def _difference(item: ReviewedItem) -> str:
     if reviewed.blocked:  # nothing was to be done
         return _other_steps(item, change) if change is not None and not change.blocked else ""
     if (item.spec.digest if item.spec else NOTHING) != reviewed.digest:
-        gone = "no manifest declares it any more"
-        return gone if item.spec is None else _ANOTHER_REQUEST if reviewed.digest else "a manifest declares it again"
+        gone = "not declared in any manifest any more"
+        return gone if item.spec is None else _ANOTHER_REQUEST if reviewed.digest else "declared in a manifest again"
     if change is None:
         return _not_done(item)
     if change.action is Action.PENDING:
@@ -232,7 +232,7 @@ def _not_done(item: ReviewedItem) -> str:
         return ""
     brings_text = reviewed.action is not Action.RESTORE and not _NEW_TEXT.isdisjoint(reviewed.steps)
     if item.spec is None or not (item.has_text or (item.is_recorded and not brings_text)):
-        return "it is protected now" if record.protected else "nothing would be done to it"
+        return "it is protected now" if record.protected else "it would not change"
     if record.output != reviewed.target:
         return _ANOTHER_FILE
     title = stated.get(TITLE_KEY)
@@ -247,7 +247,7 @@ def _other_source(item: ReviewedItem) -> str:
     is_promoted = item.record is not None and text is not None and item.record.promoted == text.body
     if text is None or (now.expects == text.expects if now is not None else is_promoted):
         return ""
-    return f"`{text.path}`, whose text it takes, has changed since"
+    return f"`{text.path}`, whose text it uses, has changed since"
 
 
 def _other_sides(item: ReviewedItem, change: Change) -> str:
@@ -303,7 +303,7 @@ def _front(change: Change | ReviewedChange) -> dict[str, Json]:
 def _other_front(stated: Mapping[str, Json], today: Mapping[str, Json]) -> str:
     same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
     other = ", ".join(f"`{key}`" for key in sorted((stated.keys() | today.keys()) - same))
-    return f"its front matter is another one now: {other}" if other else ""
+    return f"its front matter has changed: {other}" if other else ""
 
 
 def _other_steps(item: ReviewedItem, change: Change) -> str:
@@ -318,12 +318,12 @@ def _other_steps(item: ReviewedItem, change: Change) -> str:
     if missing and item.spec is not None and is_protected(item.spec, item.record):
         return "it is protected now"
     if more := today - reviewed:
-        return f"it would {', '.join(sorted(more))}, which the plan does not say"
+        return f"it would {', '.join(sorted(more))}, which is not in the plan"
     if missing:
         return f"it would no longer {', '.join(sorted(missing))}"
     if change.target != item.reviewed.target:
         return _ANOTHER_FILE
     tries = item.reviewed.attempt + item.reviewed.retries + min(item.failed, TRIES - 1)
     if change.submits and change.attempt > tries:
-        return f"it would be submitted once more; see `contentops state show {change.id}`"
+        return f"it would be submitted again; see `contentops state show {change.id}`"
     return _dearer(change, item.reviewed)

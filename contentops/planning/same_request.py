@@ -40,7 +40,7 @@ def same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Not
     groups = [(ids, paying[digest]) for digest, ids in items.items() if len(ids) > 1]
     groups.sort(key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
     for ids, group in groups[:_GROUPS]:
-        message = f"{_names(ids)} ask for the very same text: {_payments(group)}"
+        message = f"{_names(ids)} request exactly the same text: {_payments(group)}"
         yield Note(kind=KIND, message=message, hint=_HINT, items=tuple(ids[:_ITEMS]), credits=_credits(group))
     if rest := groups[_GROUPS:]:
         others = [change for _, group in rest for change in group]
@@ -48,7 +48,7 @@ def same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Not
         yield Note(kind=KIND, message=message, hint=_HINT, credits=_credits(others))
 
 
-_HINT = "let their `inputs` differ, or declare it once; different `revision`s say that several texts are meant"
+_HINT = "change their `inputs`, or declare one item; if you want several texts, give each a different `revision`"
 
 
 def _names(ids: Sequence[ItemId]) -> str:

@@ -25,8 +25,8 @@ UNUSABLE = "unusable-section"
 def section_reason(item: ItemSides, heading: str) -> Reason:
     """Why a section is paid for, with the deeper sections that it replaces."""
     under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
-    detail = f"`{heading}` is generated again, as asked for"
-    return Reason(kind="section", detail=f"{detail}, with what is under it: {under}" if under else detail)
+    detail = f"`{heading}` is generated again, as requested"
+    return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
 
 
 def section_edits(item: ItemSides, heading: str, entry: OpenEntry | None = None) -> BodyAnswer | None:
@@ -43,10 +43,10 @@ def section_edits(item: ItemSides, heading: str, entry: OpenEntry | None = None)
         detail = f"{where} was edited by hand, and that text is replaced"
         return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),), mode=Replace(over_edit=True))
     reasons = edit(item)
-    hint = f"{where} was edited by hand; `--on-edit overwrite` generates it again all the same"
+    hint = f"{where} was edited by hand; `--on-edit overwrite` generates it again anyway"
     if entry is not None:
         give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` keeps the file"
-        hint = f"{where} was edited by hand; `--on-edit overwrite` puts the section under way in its place, {give_up}"
+        hint = f"{where} was edited by hand; `--on-edit overwrite` writes the paid section instead, {give_up}"
     return block("edited", hint, reasons=reasons, entry=entry)
 
 
@@ -55,10 +55,10 @@ def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
     path, there = item.file.path, item.is_edited_on_server
     give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` gives the section up"
     if not item.file.exists:
-        hint = f"`{path}` is gone, and only its section `{entry.section}` is under way: restore the file, or {give_up}"
+        hint = f"`{path}` is gone, and only its section `{entry.section}` is on its way: restore the file, or {give_up}"
         return block("missing", hint, entry=entry)
     if there:
-        hint = f"the text was edited in WriterzRoom while `{entry.section}` was written again; {give_up}"
+        hint = f"the text was edited in WriterzRoom while `{entry.section}` was generated again; {give_up}"
         return block("edited-there", hint, entry=entry)
     new_text = taken_section(item, entry)
     if isinstance(new_text, Unusable):
@@ -98,18 +98,18 @@ def unusable_words(heading: str, why: Unusable) -> str:
             names = listed([heading_of(key) for key in why.others])
             return f"the server changed other sections than `{heading}`: {names}"
         case "beside":
-            return f"the server's answer has more than the section `{heading}`, and not the whole text"
+            return f"the server's answer is neither the section `{heading}` alone nor the whole text"
         case "absent":
             return f"the server's answer has no heading `{heading}`"
         case "empty":
             return f"the server's answer has no text under `{heading}`"
         case "gone":
-            return f"the file has not one section `{heading}` any more"
+            return f"the file no longer has exactly one section `{heading}`"
         case _:
-            return f"the new text of `{heading}` would take in what follows it: it leaves code or a comment open"
+            return f"the new text of `{heading}` would swallow the text after it: a code block or comment is not closed"
 
 
 def unusable_hint(id_: ItemId, entry: OpenEntry, why: Unusable) -> str:
     """What to do about a section that is not taken."""
     given = f"`contentops state resolve {id_} --forget --request {entry.short}` gives it up"
-    return f"{unusable_words(entry.section, why)}; it is kept as paid and not written; {given}"
+    return f"{unusable_words(entry.section, why)}; it is kept and not written; {given}"

@@ -58,7 +58,7 @@ STATES = (*map(_value, StatusWord), "failed")
 
 
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
-    """An item as selectors match it: its spec (None: no manifest declares it) and its change."""
+    """An item as selectors match it: its spec (None: not declared in any manifest) and its change."""
 
     id: ItemId
     spec: Spec | None
@@ -224,7 +224,7 @@ def _suggestion(option: str, selector: str, items: Sequence[Candidate]) -> str:
     """A hint for a selector that matches nothing."""
     method, value = _parts(selector)
     if "{" in value:
-        return f"braces and commas are no globs: write `{option}` once for each pattern"
+        return f"braces and commas are not supported: write `{option}` once per pattern"
     if "," in value:
         each = " ".join(f"{option} {method}{':' * bool(method)}{part.strip()}" for part in value.split(","))
         return f"a comma does not separate patterns: write `{each}`"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from contentops.reporting.summary import begin
+from contentops.reporting.summary import begin, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def _title(change: Change) -> str:
         return _origin(change)
     if kind in _BY_ITEM and change.spec is not None and change.spec.location is not None:
         return f"changed in `{change.spec.location.file}`"
-    return _TITLES.get(kind, kind.replace("-", " "))
+    return _TITLES.get(kind, words_of(kind))
 
 
 def _origin(change: Change) -> str:
@@ -97,16 +97,16 @@ _BY_ITEM: Final = frozenset({"added", "changed", "removed"})
 
 
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "edited, or gone from disk": ("edited", "edited-alike", "missing", "save", "kept-sections", "recorded-before"),
+    "edited or missing": ("edited", "edited-alike", "missing", "save", "kept-sections", "recorded-before"),
     "edited on the server": ("edited-there", "conflict"),
     "front matter": ("front-matter", "front-matter-drift"),
     "moved or renamed": ("moved", "renamed"),
-    "begun by an earlier apply": ("open-job", "unknown-outcome", "stored", "own-output", "queued", "held"),
+    "started by an earlier apply": ("open-job", "unknown-outcome", "stored", "own-output", "queued", "held"),
     "failed before": ("failed", "failed-before", "failed-twice", "checks-failed"),
-    "in no manifest any more": ("gone",),
+    "no longer in a manifest": ("gone",),
     "made by the bundled server": ("made-by-local",),
     "from another environment": ("promoted",),
-    "asked for again": ("replace", "section"),
+    "requested again": ("replace", "section"),
 }
 """Kinds of reasons by what they say together; any other kind says it itself."""
 _TITLES: Final = {kind: title for title, kinds in _KINDS.items() for kind in kinds}

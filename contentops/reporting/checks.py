@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 UNAPPROVED: Final = "not-approved"
 RULES: Final = {
-    "words": "The body has as many words as it should.",
-    "contains": "Title or body say what they must.",
-    "excludes": "Neither title nor body say what they must not.",
+    "words": "The body has the required number of words.",
+    "contains": "Title or body contain the required words.",
+    "excludes": "Title and body contain none of the forbidden words.",
     "matches": "The body matches each expression.",
     "not-matches": "The body matches none of the expressions.",
     "headings": "The body has each heading.",
-    "leftovers": "Nothing of a scaffold, a prompt or a placeholder is left.",
-    "links": "Relative links lead to a file of the project.",
-    "front-matter": "The front matter fits its schema.",
+    "leftovers": "No draft, prompt or placeholder text is left.",
+    "links": "Relative links point to a file of the project.",
+    "front-matter": "The front matter matches its schema.",
     "commands": "Each program finds nothing.",
-    UNAPPROVED: "A person approved the text, where the manifest requires that.",
+    UNAPPROVED: "A person approved the text, if the manifest requires approval.",
 }
 """What is true where a check finds nothing, by its code."""
 MOST_RESULTS: Final = 25_000

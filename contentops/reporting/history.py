@@ -76,9 +76,9 @@ _PAID = frozenset({"generated", "unwritten"})
 def _in_no_file(number: int) -> Iterator[str]:
     """The number of paid texts that are in no file, and why."""
     if number:
-        why = "its item was gone, its request had changed, its checks failed, or its run was killed"
+        why = "the item was removed, its request changed, its checks failed, or the run was killed"
         where = "`contentops history ITEM` shows where the text is"
-        yield f"{number:,} of these {'is' if number == 1 else 'are'} in no file that is known: {why}; {where}."
+        yield f"{number:,} of these {'is' if number == 1 else 'are'} in no known file: {why}; {where}."
 
 
 def _elsewhere(number: int) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _elsewhere(number: int) -> Iterator[str]:
 def _other_sum(runs: int, spent: int) -> Iterator[str]:
     """Why the credits of the runs differ from those of the texts."""
     if 0 < spent < runs:
-        why = "for jobs that are open, failed later, or were given up"
+        why = "for jobs that are still open, failed later, or were given up"
         yield f"The runs count {plural(runs - spent, 'credit')} more: {why}."
     if 0 < runs < spent:
         why = "runs that were killed or on other machines are not listed"
@@ -339,6 +339,6 @@ def _ending(spend: Spend, since: str, gaps: Sequence[str]) -> Iterator[str]:
     for row in spend.open:
         yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
     if spend.undated:
-        yield f"Left out: {plural(spend.undated, 'text')} whose time of generation is not known."
+        yield f"Not counted: {plural(spend.undated, 'text')} whose time of generation is not known."
     for gap in gaps:
         yield f"There may be more: {visible(gap)}."

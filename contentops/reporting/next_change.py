@@ -55,10 +55,10 @@ _DOES: Final[Mapping[Action, str]] = {
     Action.OVERWRITE: "replaces the edited text by a new one",
     Action.MERGE: "writes a new text and keeps the sections that were edited",
     Action.KEEP: "keeps the edited text",
-    Action.FINISH: "brings the text that is paid for",
-    Action.RESTORE: "writes the text back into the file",
-    Action.PROMOTE: "takes the text from another environment",
-    Action.PULL: "takes the edit that was made on the server",
+    Action.FINISH: "writes the text that is already paid for",
+    Action.RESTORE: "restores the text in the file",
+    Action.PROMOTE: "promotes the text from another environment",
+    Action.PULL: "pulls the edit from the server",
     Action.MOVE: "moves the file",
     Action.RENAME: "gives the text its new id",
     Action.UPDATE: "updates the front matter",
@@ -67,16 +67,16 @@ _DOES: Final[Mapping[Action, str]] = {
     Action.REMOVE: "removes the file",
     Action.PENDING: "waits for the process that works on it",
 }
-_UNKNOWN: Final = "It is not known what became of a submit: its answer was lost"
+_UNKNOWN: Final = "The outcome of a submit is unknown: its answer was lost"
 _KINDS: Final = {Action.BLOCKED: ChangeKind.HELD, Action.RESOLVE: ChangeKind.UNKNOWN}
 _KNOWN: Final = frozenset({"new", "edited", "save"})
 """Kinds of reasons that are said in other words."""
-_HELD: Final = "Held: nothing happens to this text until someone chooses"
+_HELD: Final = "Blocked: someone must choose before anything happens to this text"
 _HEADS: Final[Mapping[str, str]] = {
-    "edited": "Held: this text was edited, and then its brief changed",
-    "foreign-file": "Held: a file that contentops did not write is in the way",
-    "emptied": "Held: the file has no text any more",
-    "missing": "Held: the file is gone",
+    "edited": "Blocked: this text was edited, and then its brief changed",
+    "foreign-file": "Blocked: a file that contentops does not manage is in the way",
+    "emptied": "Blocked: the file is empty now",
+    "missing": "Blocked: the file is missing",
 }
 
 

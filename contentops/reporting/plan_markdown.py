@@ -32,6 +32,7 @@ from contentops.reporting.summary import (
     reason_words,
     way_on,
     who_refuses,
+    words_of,
 )
 from contentops.sanitize import clip, short_pair, visible
 
@@ -170,7 +171,7 @@ MARKED = NO_PLAN.removesuffix(" -->")
 def no_plan_markdown(mark: str, commit: str) -> str:
     """What stands in place of a plan that could not be made, under the first line of the one before it."""
     about = f"commit {code(commit)}" if commit else "what is there now"
-    return f"{mark}\n### contentops plan: none\n\n**There is no plan of {about}: what it would cost is not known.**\n"
+    return f"{mark}\n### contentops plan: none\n\n**There is no plan for {about}, so its cost is unknown.**\n"
 
 
 def _head(plan: Plan) -> Iterator[str]:
@@ -231,7 +232,8 @@ def _row(change: Change) -> str:
 
 
 def _action(change: Change) -> str:
-    return f"{change.action.value} ({cell(change.holder, _NAME)})" if change.holder else change.action.value
+    word = words_of(change.action)
+    return f"{word} ({cell(change.holder, _NAME)})" if change.holder else word
 
 
 def _tells(change: Change) -> bool:
@@ -241,9 +243,9 @@ def _tells(change: Change) -> bool:
 def _explain(change: Change, environment: str) -> str:
     lines = [f"@@ {clip(visible(change.id), _PATH)}: {clip(action_words(change), _NAME)} @@"]
     if change.steps:
-        lines.append(f"  steps: {', '.join(change.names)}")
+        lines.append(f"  steps: {', '.join(map(words_of, change.names))}")
     if change.blocked:
-        lines.append(f"! blocked: {visible(change.blocked.replace('-', ' '))}")
+        lines.append(f"! blocked: {visible(words_of(change.blocked))}")
     for reason in change.reasons:
         lines += _reason_lines(reason)
     if change.hint:
@@ -261,7 +263,7 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
         lines.append(f"- {name}: {before}")
     if reason.after is not None:
         lines.append(f"+ {name}: {after}")
-    lines = lines or [f"  {name}: {visible(reason.kind.replace('-', ' '))}"]
+    lines = lines or [f"  {name}: {visible(words_of(reason.kind))}"]
     extra = ", ".join(part for part in (reason.detail, reason.cause) if part)
     return [*lines, f"  because of {clip(visible(extra), _WORDS)}"] if extra else lines
 
@@ -371,10 +373,12 @@ def _drift_head(plan: Plan) -> Iterator[str]:
     count = drift_count(plan)
     verb = "differs" if count == 1 else "differ"
     yield (
-        f"**{plural(count, 'item')} {verb}, though no manifest says so.**" if count else "**Nothing differs any more.**"
+        f"**{plural(count, 'item')} {verb} without a change in the manifests.**"
+        if count
+        else "**There is no drift any more.**"
     )
     waiting = sum(not _drifts(change) for change in plan.changes)
     if waiting:
         yield f"\n{plural(waiting, 'other change')} {'waits' if waiting == 1 else 'wait'} for an apply."
     if count:
-        yield f"\n{code(command('plan', plan.option, ['--refresh']))} says what an apply would do about it."
+        yield f"\n{code(command('plan', plan.option, ['--refresh']))} shows what an apply would do about it."

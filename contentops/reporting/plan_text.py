@@ -26,6 +26,7 @@ from contentops.reporting.summary import (
     unsaid_hint,
     way_on,
     who_refuses,
+    words_of,
 )
 from contentops.sanitize import ELLIPSIS, clip, columns, short_pair, visible
 
@@ -134,7 +135,7 @@ def _fold(like: Change, number: int, least: int, most: int) -> str:
     action = like.action
     sign, style = SIGNS[action]
     cost = f", {price(least, most, at_most=like.credits_at_most)}" if most else ""
-    text = f"{ELLIPSIS} {number:,} more {'' if action in STATES else 'to '}{action.value}"
+    text = f"{ELLIPSIS} {number:,} more {'' if action in STATES else 'to '}{words_of(action)}"
     return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 
 
@@ -158,18 +159,18 @@ def _paths(change: Change) -> str:
 def _details(change: Change, *, verbose: bool) -> Iterator[str]:
     again = f" (attempt {change.attempt})" if change.attempt > 1 and change.submits else ""
     if change.steps and (verbose or again or change.names not in _IMPLIED.get(change.action, ())):
-        yield f"steps: {', '.join(change.names)}{again}"
+        yield f"steps: {', '.join(map(words_of, change.names))}{again}"
     if change.renamed_from is not None:
         yield f"renamed from `{visible(change.renamed_from)}`"
     if change.blocked and all(reason.kind != change.blocked for reason in change.reasons):
-        yield f"blocked: {visible(change.blocked.replace('-', ' '))}"
+        yield f"blocked: {visible(words_of(change.blocked))}"
     for reason in change.reasons:
         if verbose or not _is_said(change.action, reason):
             yield from _reason(reason, verbose=verbose)
     if change.entry is not None and all(reason.kind != "open-job" for reason in change.reasons):
         yield f"open: {_entry(change.entry)}"
     for entry in change.collected_entries:
-        yield f"drain: {_entry(entry)}"
+        yield f"collect: {_entry(entry)}"
 
 
 def _is_said(action: Action, reason: Reason) -> bool:
@@ -184,7 +185,7 @@ def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:
         width = 10_000 if verbose else _VALUE
         before, after = short_pair(reason.before, reason.after, width)
         has_values = reason.before is not None or reason.after is not None
-        values = f"{before} -> {after}" if has_values else visible(reason.kind.replace("-", " "))
+        values = f"{before} -> {after}" if has_values else visible(words_of(reason.kind))
         detail = f" ({visible(reason.detail)})" if reason.detail else ""
         yield f"{visible(reason.field)}: {values}{detail}"
     if reason.cause:
@@ -256,7 +257,7 @@ def _ending(plan: Plan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
         return
     if not any(change.steps for change in plan.changes):
         if any(change.blocked for change in plan.changes):
-            yield "Nothing can be done until the blocked items are resolved; see the hints above."
+            yield "Nothing can be done before the blocked items are resolved; see the hints above."
         else:
             yield "Nothing can be done here until the other processes are done."
     elif all(is_review(refusal) for refusal in plan.refusals):

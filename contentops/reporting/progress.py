@@ -25,7 +25,7 @@ _WAITS = {
     "limit": "the rate limit",
     "answer": "an answer",
     "retry": "the next try",
-    "first-job": "the first job of this server",
+    "first-job": "the canary job",
     "turn": "its turn",
 }
 """What an item or a run waits for: the word of an event, and the words for a person."""

@@ -26,13 +26,13 @@ def detached_text(detached: Detached) -> str:
     queued = f"Queued {plural(len(detached.queued), 'submit')} for {plural(detached.credits, 'credit')}"
     lines = [f"{queued}: `contentops work` carries them out." if detached.queued else "Queued nothing."]
     if detached.withdrawn:
-        lines.append(f"{plural(detached.withdrawn, 'submit')} taken out of the queue: not needed any more.")
+        lines.append(f"{plural(detached.withdrawn, 'submit')} removed from the queue: no longer needed.")
     if detached.known:
-        lines.append(f"{plural(len(detached.known), 'submit')} queued or paid for before: not queued again.")
+        lines.append(f"{plural(len(detached.known), 'submit')} already queued or paid for: not queued again.")
     if detached.queued or detached.known:
-        lines.append("`contentops queue` shows how they stand; `contentops apply` writes their texts, for nothing.")
+        lines.append("`contentops queue` shows their state; `contentops apply` writes their texts, for free.")
     if detached.waiting:
-        lines.append(f"{plural(detached.waiting, 'change')} left to `contentops apply` at a checkout.")
+        lines.append(f"{plural(detached.waiting, 'change')} left to `contentops apply` in a checkout.")
     return "\n".join(lines)
 
 
@@ -104,10 +104,10 @@ def cancelled_text(cancelled: Cancelled) -> str:
     lines = [f"{plural(len(cancelled.removed), 'submit')} removed from the queue."]
     if cancelled.told:
         claimed = f"{plural(len(cancelled.told), 'submit')} claimed by a worker"
-        lines.append(f"{claimed}, which skips it unless it is sending it right now: {_some(cancelled.told)}")
+        lines.append(f"{claimed}, which skips it unless it is already sending it: {_some(cancelled.told)}")
     if cancelled.under_way:
         sent = plural(len(cancelled.under_way), "submit")
-        lines.append(f"{sent} cannot be cancelled, since the server has it: {_some(cancelled.under_way)}")
+        lines.append(f"{sent} cannot be cancelled: the server has it already: {_some(cancelled.under_way)}")
     return "\n".join(lines)
 
 

@@ -172,14 +172,14 @@ def _kept(run: Run) -> Iterator[str]:
     for outcome in merged[:_SHOWN]:
         name = paint(visible(outcome.id), "strong")
         for section in outcome.kept[:_FINDINGS]:
-            beside = f"; not taken: {short(' '.join(section.new.split()), _WORDS)}" if section.new.strip() else ""
+            beside = f"; left out: {short(' '.join(section.new.split()), _WORDS)}" if section.new.strip() else ""
             yield f"  {paint('=', 'keep')} {name}  `{visible(section.heading)}` stays as it was edited{beside}"
         if len(outcome.kept) > _FINDINGS:
             yield f"      {ELLIPSIS} {len(outcome.kept) - _FINDINGS:,} more sections; `--json` shows all of them"
     if len(merged) > _SHOWN:
         yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(merged) - _SHOWN:,} more merged texts"
     if merged:
-        shown = "`contentops diff ITEM --section HEADING` shows what a person wrote beside the new text"
+        shown = "`contentops diff ITEM --section HEADING` compares the edited section with the new text"
         yield f"      {paint('hint', 'hint')}: {shown}"
 
 
@@ -188,11 +188,11 @@ def _left_out(run: Run) -> Iterator[str]:
     for outcome in outcomes[:_SHOWN]:
         pairs = (f"{visible(key)}: {short(value, _WORDS)}" for key, value in outcome.left_out.items())
         name, values = paint(visible(outcome.id), "strong"), clip("; ".join(pairs), _WORDS)
-        yield f"  {paint('=', 'keep')} {name}  the text came with front matter, which was left out: {values}"
+        yield f"  {paint('=', 'keep')} {name}  front matter that came with the text was left out: {values}"
     if len(outcomes) > _SHOWN:
         yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more such texts"
     if outcomes:
-        yield f"      {paint('hint', 'hint')}: state under `metadata` what you want to keep; `--json` shows all of it"
+        yield f"      {paint('hint', 'hint')}: add what you want to keep to `metadata`; `--json` shows all of it"
 
 
 def _findings(run: Run) -> Iterator[str]:
@@ -276,18 +276,18 @@ def _pending(run: Run) -> Iterator[str]:
 
 def _next(run: Run, again: str, option: str) -> str:
     if run.stopped in {"unauthorized", "first-contact", "refused-submits", "no-connection"}:
-        return f"correct what stopped the run, then {again}; what was paid for is kept"
+        return f"fix what stopped the run, then {again}; paid texts are kept"
     if run.stopped:
-        return f"{again} goes on where this run stopped"
+        return f"{again} continues where this run stopped"
     if run.count(Result.UNKNOWN):
-        return f"`{command('state resolve', option)}` shows what is unknown and what to do, then {again}"
+        return f"`{command('state resolve', option)}` shows unknown submits and what to do, then {again}"
     if run.count(Result.FAILED):
-        return f"correct what made it fail (see above), then {again}, which tries once more"
+        return f"fix what made it fail (see above), then {again}, which tries again"
     if run.count(Result.LATE):
-        return f"see the hints of what is late, then {again}"
+        return f"see the hints for late items, then {again}"
     if run.count(Result.PENDING):
-        return f"wait for what still runs, then {again}"
-    return f"decide what is blocked (see the hints), then {again}"
+        return f"wait for the running jobs, then {again}"
+    return f"resolve the blocked items (see the hints), then {again}"
 
 
 def duration(start: str, end: str) -> str:

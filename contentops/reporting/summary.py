@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from contentops.errors import plural, price
 from contentops.model import NO_ENVIRONMENT, Action, ApprovalState
@@ -51,6 +51,21 @@ SETTINGS = "settings"
 """The kind of notes about settings that a pull request changes; they come first in a plan."""
 
 
+_WORDS: Final = {
+    "drain": "collect",
+    "held": "claimed",
+    "foreign-file": "unmanaged file",
+    "further-take": "extra attempt",
+    "own-output": "already written",
+}
+"""What people read instead of words that JSON keeps."""
+
+
+def words_of(code: str) -> str:
+    """An action, a step or a kind of reason, as people read it."""
+    return _WORDS.get(code, code.replace("-", " "))
+
+
 def budget_words(plan: Plan) -> str:
     """What one apply may spend, as the end of a sentence: `, budget 20 credits`."""
     stated = ((plan.budget.credits_per_apply, "credit"), (plan.budget.items_per_apply, "item"))
@@ -72,7 +87,7 @@ def plan_sentence(plan: Plan) -> str:
 def count_words(plan: Plan) -> str:
     """How many changes of each action: `2 to create, 1 blocked, 7 unchanged`."""
     parts = [
-        f"{number:,} {action.value if action in STATES else f'to {action.value}'}"
+        f"{number:,} {words_of(action) if action in STATES else f'to {words_of(action)}'}"
         for action, number in plan_counts(plan).items()
     ]
     parts.append(f"{plan.unchanged:,} unchanged")
@@ -120,7 +135,8 @@ def begin(sentence: str) -> str:
 
 def action_words(change: Change) -> str:
     """The action, with the process that has claimed the item: `pending (worker on HOST)`."""
-    return f"{change.action.value} ({visible(change.holder)})" if change.holder else change.action.value
+    word = words_of(change.action)
+    return f"{word} ({visible(change.holder)})" if change.holder else word
 
 
 def empty_sentence(plan: Plan) -> str:
@@ -137,13 +153,13 @@ def empty_sentence(plan: Plan) -> str:
             "No changes. No items are declared. "
             "Next: add items to a manifest, or run `contentops adopt DIR` for texts that you have."
         )
-    verb = "is" if plan.unchanged == 1 else "are"
-    return f"No changes. {plural(plan.unchanged, 'item')} {verb} as declared."
+    every, verb = ("", "is") if plan.unchanged == 1 else ("All ", "are")
+    return f"No changes. {every}{plural(plan.unchanged, 'item')} {verb} up to date."
 
 
 def reason_words(reason: Reason) -> str:
     """A reason that is about no field, in words."""
-    words = visible(reason.kind.replace("-", " "))
+    words = visible(words_of(reason.kind))
     return f"{words}: {visible(reason.detail)}" if reason.detail else words
 
 
@@ -191,5 +207,5 @@ def way_on(refusal: Refusal) -> str:
     """How to get past a guard: its flag, or the command to run first; empty where there is no way."""
     if not refusal.flag:
         return ""
-    lead = "to go on all the same" if refusal.flag.startswith("--") else "first run"
+    lead = "to continue anyway" if refusal.flag.startswith("--") else "first run"
     return f"{lead}: `{visible(refusal.flag)}`"

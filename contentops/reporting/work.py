@@ -41,7 +41,7 @@ def work_text(done: Sequence[AccountWork]) -> str:
     """A line for each account, why it stopped early, and where the texts are."""
     lines = [*_lines(done)]
     if any(one.results.get(Result.DONE) for one in done):
-        lines.append("The texts are in the ledger; `contentops apply` at a checkout writes the files.")
+        lines.append("The texts are in the ledger; `contentops apply` in a checkout writes the files.")
     return "\n".join(lines)
 
 

@@ -80,7 +80,7 @@ class ServedRoom(httpx.AsyncBaseTransport):
 class FakeRoom(FakeApi):
     """A `FakeApi` that also writes sections again, in the content that has them, as the bundled server does.
 
-    `equal`: what is asked for again gets the same text again.
+    `equal`: what is requested again gets the same text again.
     """
 
     def __init__(self, timeline: Timeline, *, equal: bool = True, **habits: Any) -> None:

@@ -32,7 +32,7 @@ class AdoptionQuestion:
         """Return whether to go on. Raises Refused without a terminal to ask on."""
         if self._check or self._yes or not adoption.taken:
             return not self._check
-        terminal.need_person("this", "`--yes` goes on, `--check` shows what would be written")
+        terminal.need_person("this", "`--yes` continues, `--check` shows what would be written")
         terminal.report("\n".join(adopted_lines(adoption)))
         terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
         return True
@@ -72,7 +72,7 @@ def adopted_words(adoption: Adoption, word: str) -> str:
     parts = [f"{plural(len(adoption.taken), 'text')} {word}"] if adoption.taken else []
     protected = sum(not one.generates for one in adoption.taken)
     parts += [f"{protected:,} of them protected, as no template is known"] if protected else []
-    parts += [f"{plural(len(adoption.known), 'text')} already owned by items"] if adoption.known else []
+    parts += [f"{plural(len(adoption.known), 'text')} already belonging to items"] if adoption.known else []
     parts += [f"{adoption.refused:,} refused"] if adoption.refused else []
     where = f" Items are in {adoption.manifest}." if adoption.manifest else ""
     return f"{', '.join(parts) or 'nothing was found'}.{where}"

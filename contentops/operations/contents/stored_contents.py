@@ -286,7 +286,9 @@ def _each(
         for content_id in content_ids:
             failure = await act(caller, content_id)
             if failure is not None and is_absent(failure):
-                message = f"content `{content_id}` is not there, or this server cannot do that: {failure.full_message}"
+                message = (
+                    f"content `{content_id}` does not exist, or this server cannot do that: {failure.full_message}"
+                )
                 raise ApiError(message, hint="`contentops content list` lists what there is")
             if failure is not None:
                 raise as_error(failure, project)
