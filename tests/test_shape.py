@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "contentops"
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 PARAMETERS = 6
+PAGES_LINES = 2_600
+"""Of `contentops/pages/`: its Python and its templates."""
 
 MANY_PARAMETERS = {
     "api/session.__init__": "the settings, the secrets, and each edge that a test replaces",
@@ -59,6 +61,12 @@ def test_modules_and_functions_are_short() -> None:
                 if node.end_lineno - node.lineno + 1 > FUNCTION_LINES:
                     long.append(f"{name}.{node.name}")
     assert not long
+
+
+def test_the_pages_stay_small() -> None:
+    """A page reads what an operation returns: what it would copy, count or compare belongs to the operation."""
+    files = [*(PACKAGE / "pages").glob("*.py"), *(PACKAGE / "pages/templates").glob("*.html")]
+    assert sum(file.read_text("utf-8").count("\n") for file in files) <= PAGES_LINES
 
 
 def test_many_parameters_have_their_reason() -> None:

@@ -2,13 +2,13 @@
 
 How a page is added:
 
-1. An operation in `operations/` returns what the page shows, as a frozen struct: its view model.
-2. A view function in this room takes the `Site` and the query, calls that operation, and returns a `PageContent`: the
-   name of its template, its title, the tab it belongs to, and the view model.
-3. A template in `templates/` extends `base.html` and reads the view model as `model`. `links` has the addresses of the
-   other pages; they are relative files in the static export, so no template spells an address. `site.static` says that
-   there are no forms.
-4. `app.py` gets a line in `ROUTES`; a form gets one in `forms.py`, and its template `{{ secret }}` inside `<form>`.
+1. A view function takes the `Site` and the query, calls an operation of `operations/`, and returns a `PageContent`: the
+   name of its template, its title, the tab it belongs to, and its model: what the operation returned, in a struct of
+   the page only where that needs more.
+2. A template in `templates/` extends `base.html`, reads the model as `model` and says it in words; `macros.html` has
+   what several pages draw. `links` has the addresses of the other pages; they are relative files in the static export,
+   so no template spells an address. `site.static` says that there are no forms.
+3. `app.py` gets a line in `ROUTES`; a form gets one in `forms.py`, and its template `{{ secret }}` inside `<form>`.
 
 Autoescape is on. Text of people and servers has `visible` as a filter where it stands on one line, and `dir="auto"`.
 No template has a script, a style attribute or a style element: the browser is told to refuse them.

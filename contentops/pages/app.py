@@ -17,7 +17,7 @@ from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.pages import item, items, overview, run, texts
 from contentops.pages.forms import FORMS, MAX_BYTES, Form, confirm, fields_of
 from contentops.pages.run import events
-from contentops.pages.security import Guard, Keys, hosts_of, refusal
+from contentops.pages.security import FILES, Guard, Keys, hosts_of, refusal
 from contentops.pages.site import FOLDER, PageContent, Site, render
 
 View = Callable[[Site, Mapping[str, str]], PageContent]
@@ -32,14 +32,12 @@ ROUTES: Mapping[str, View] = {
     "/confirm": confirm,
 }
 """The view of each page."""
-FILES: Mapping[str, str] = {"style.css": "text/css", "live.js": "text/javascript"}
-"""What is served as it is, with its type."""
 
 
 def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
     """Return the application; `host` is where it listens, the only name besides those of this machine."""
     routes = [
-        *(Route(f"/{name}", served) for name in FILES),
+        *(Route(path, served) for path in FILES),
         *(Route(path, _shown(site, view)) for path, view in ROUTES.items()),
         *(Route(path, _posted(site, form), methods=["POST"]) for path, form in FORMS.items()),
         Route("/run/events", functools.partial(events, site)),
@@ -49,8 +47,8 @@ def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
 
 def served(request: Request) -> Response:
     """Serve the stylesheet or the script."""
-    name = request.url.path.removeprefix("/")
-    return Response((FOLDER / name).read_text("utf-8"), media_type=FILES[name])
+    path = request.url.path
+    return Response((FOLDER / path.removeprefix("/")).read_text("utf-8"), media_type=FILES[path])
 
 
 def _nothing(_: Request, __: Exception) -> Response:

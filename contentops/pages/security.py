@@ -39,8 +39,8 @@ HEADERS: Mapping[str, str] = {
 """The headers of every response."""
 LINK = "/open"
 """The path of the one-time link."""
-PUBLIC = frozenset({"/style.css", "/live.js"})
-"""What is served without a session: it is the same in every project."""
+FILES: Mapping[str, str] = {"/style.css": "text/css", "/live.js": "text/javascript"}
+"""What is served as it is, with its type, and without a session: it is the same in every project."""
 _SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -103,7 +103,7 @@ class Guard:
                 "This page opens only from itself",
                 "Another site led here. It learned nothing, and nothing was changed. Open the page from its own tab.",
             )
-        if self._keys is None or request.url.path in PUBLIC:
+        if self._keys is None or request.url.path in FILES:
             return None
         if request.url.path == LINK:
             return _opened(request, self._keys)
