@@ -248,10 +248,10 @@ def _meaning(option: click.Option) -> str:
 # --- the file formats ------------------------------------------------------------------------------------------
 
 _MANIFEST_INTRODUCTION = """\
-A manifest is a YAML file that declares items.
-`contentops schema manifest` prints its JSON Schema.
+A manifest is a YAML file that declares items. `contentops schema manifest` prints its JSON Schema.
 For editors, put `# yaml-language-server: $schema=...` at the top of a manifest.
-A value with `{{ ... }}` is a [template](templates.md). It is checked again after rendering."""
+Any value of an item may be a [template](templates.md), `{{ ... }}`. It is checked again after rendering.
+"Nothing" is `null`, which removes a value of a lower layer."""
 
 _PROJECT_INTRODUCTION = """\
 `contentops.yaml` marks the root of a project.
@@ -352,7 +352,7 @@ def _kind(root: Schema, schema: Schema) -> str:
     branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
     if branches:
         kinds = dict.fromkeys(_kind(root, _resolve(root, branch)) for branch in branches)
-        return " or ".join(kinds)
+        return " or ".join(kind for kind in kinds if kind != "`{{ ... }}`")
     if "{{" in str(schema.get("pattern", "")).replace("\\", ""):
         return "`{{ ... }}`"
     types = schema.get("type", "any value")
