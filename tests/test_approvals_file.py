@@ -253,6 +253,13 @@ def test_an_item_named_like_the_header_is_an_item() -> None:
     assert read(render(verdicts).decode()) == verdicts
 
 
+def test_a_verdict_with_the_key_of_the_header_is_a_verdict() -> None:
+    """A line with `item` is never dropped as a header, whichever key comes first."""
+    line = line_of(said("sent-back"))
+    for odd in (line[:-1] + ',"contentops_approvals":1}', '{"contentops_approvals":1,' + line[1:]):
+        assert read(f"{HEADER}\n{odd}\n").lines == (said("sent-back"),)
+
+
 def test_a_line_of_a_megabyte_is_read_and_none_is_recorded(tmp_path: Path) -> None:
     """What someone wrote into the file by hand is no reason to stop; a command refuses the note."""
     long = said(note="x" * (1 << 20))

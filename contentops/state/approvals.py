@@ -172,7 +172,8 @@ _RESTORE: Final = f"restore it with `git checkout -- {FILE}`"
 
 def _parse(line: str) -> Approval | ApprovalsHeader:
     """The value of a line. Raises ValueError with a message for people."""
-    if _HEADER_KEY in line and _HEADER_KEY in parse_as(line, dict[str, Raw]):
+    # A line with `item` is a verdict, whatever other keys it has: to take it for a header would drop it.
+    if _HEADER_KEY in line and _HEADER_KEY in (keys := parse_as(line, dict[str, Raw])) and "item" not in keys:
         return parse_as(line, ApprovalsHeader)
     value = parse_as(line, Approval)
     if not _DIGEST.fullmatch(value.text):
