@@ -123,6 +123,27 @@ def test_show_says_the_rule_and_where_it_was_written(project: Build, invoke: Run
     assert "approval" not in invoke("show", "b", "--json", cwd=root).json
 
 
+@pytest.mark.parametrize(
+    ("preset", "rule", "key", "refused"),
+    [
+        ("hugo", "required", "Draft", "draft"),
+        ("hugo", "required", "draft", ""),
+        ("hugo", "off", "Draft", ""),
+        ("jekyll", "required", "PUBLISHED", "published"),
+        ("jekyll", "required", "Draft", ""),
+        ("pelican", "required", "Status", "status"),
+    ],
+)
+def test_a_key_that_differs_from_the_draft_mark_in_case(
+    project: Build, preset: str, rule: str, key: str, refused: str
+) -> None:
+    """Hugo reads keys without their case: the second one could publish a text that no one approved."""
+    manifest = f"items: [{{id: a, inputs: {{topic: T}}, approval: {rule}, metadata: {{{key}: false}}}}]\n"
+    found = findings(declared(project, manifest, settings=f"preset: {preset}"))
+    assert [one.code for one in found] == (["reserved-key"] if refused else [])
+    assert all(one.hint == f"write `{refused}`" for one in found)
+
+
 # --- disclosure --------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contentops.digest import canonical
 from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
-from contentops.documents.preset import REVERSE_SOLIDUS, backslashed, no_flags
+from contentops.documents.preset import REVERSE_SOLIDUS, apply_preset, backslashed, no_flags
 from contentops.errors import Severity, nearest
 from contentops.manifests.approval import read_approval
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
@@ -65,6 +65,8 @@ def check_item(
         _check_disclosure(disclosure, values.get("metadata", {}), report)
     checks = read_checks(rendered.values.get("checks"), report, find)
     approval = read_approval(rendered.values.get("approval"), report)
+    if approval.required:
+        _check_draft_mark(preset, values.get("metadata", {}), report)
     if rendered.failed or rendered.declared.misspelt or problems.errors > before:
         return None
     return _spec(rendered, values, checks, approval)
@@ -83,6 +85,15 @@ def _check_disclosure(disclosure: Disclosure, metadata: Mapping[str, Any], repor
         if key and key in metadata:
             core = f"sets `metadata.{key}`, which `disclosure` in `contentops.yaml` writes"
             report(("metadata", key), "reserved-key", core, key=True, hint="remove it, or choose another key there")
+
+
+def _check_draft_mark(preset: str, metadata: Mapping[str, Any], report: Report) -> None:
+    # Hugo reads keys without their case, so that a second key could take the place of the mark.
+    marks = apply_preset(preset, {"draft": True})
+    for key in metadata:
+        if key not in marks and (mark := key.casefold()) in marks:
+            core = f"sets `metadata.{key}`, which differs only in case from `{mark}`, the draft mark of `approval`"
+            report(("metadata", key), "reserved-key", core, key=True, hint=f"write `{mark}`")
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
