@@ -1,4 +1,4 @@
-"""The reference of templates: every filter, test and method of the sandbox, with what each example gives.
+"""The reference of templates: every filter, test and method of the sandbox, and what the examples of filters give.
 
 The results are worked out when the page is written, by the sandbox itself.
 """
@@ -79,39 +79,39 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Names of filters, meaning and example."""
 
-TESTS: Final[Mapping[str, tuple[str, str]]] = {
-    "boolean": ("a bool", "{{ true is boolean }}"),
-    "callable": ("can be called", "{{ range is callable }}"),
-    "defined": ("is defined", "{{ nothing is defined }}"),
-    "divisibleby": ("can be divided without rest", "{{ 6 is divisibleby 3 }}"),
-    "eq, equalto, ==": ("equal", "{{ [1, 2] | select('eq', 1) | list }}"),
-    "escaped": ("marked as HTML; never true here", "{{ company is escaped }}"),
-    "even": ("an even number", "{{ 2 is even }}"),
-    "false": ("is `false`", "{{ false is false }}"),
-    "filter": ("the name of a filter", "{{ 'slugify' is filter }}"),
-    "float": ("a number with a fraction", "{{ 1.5 is float }}"),
-    "ge, >=": ("at least", "{{ [1, 2] | select('ge', 2) | list }}"),
-    "gt, greaterthan, >": ("more than", "{{ [1, 2] | select('gt', 1) | list }}"),
-    "in": ("is an entry or a part of", "{{ 'Oslo' is in cities }}"),
-    "integer": ("a whole number", "{{ 1 is integer }}"),
-    "iterable": ("can be used in a loop", "{{ cities is iterable }}"),
-    "le, <=": ("at most", "{{ [1, 2] | select('le', 1) | list }}"),
-    "lower": ("lower case only", "{{ 'a' is lower }}"),
-    "lt, lessthan, <": ("less than", "{{ [1, 2] | select('lt', 2) | list }}"),
-    "mapping": ("a map", "{{ rows[0] is mapping }}"),
-    "ne, !=": ("not equal", "{{ [1, 2] | select('ne', 1) | list }}"),
-    "none": ("null", "{{ none is none }}"),
-    "number": ("a number", "{{ words is number }}"),
-    "odd": ("an odd number", "{{ 2 is odd }}"),
-    "sameas": ("the identical value", "{{ true is sameas true }}"),
-    "sequence": ("has a length and an order", "{{ cities is sequence }}"),
-    "string": ("a text", "{{ words is string }}"),
-    "test": ("the name of a test", "{{ 'odd' is test }}"),
-    "true": ("is `true`", "{{ true is true }}"),
-    "undefined": ("is not defined", "{{ nothing is undefined }}"),
-    "upper": ("upper case only", "{{ 'A' is upper }}"),
+TESTS: Final[Mapping[str, str]] = {
+    "boolean": "a bool",
+    "callable": "can be called",
+    "defined": "is defined",
+    "divisibleby": "can be divided without rest",
+    "eq, equalto, ==": "equal",
+    "escaped": "marked as HTML; never true here",
+    "even": "an even number",
+    "false": "is `false`",
+    "filter": "the name of a filter",
+    "float": "a number with a fraction",
+    "ge, >=": "at least",
+    "gt, greaterthan, >": "more than",
+    "in": "is an entry or a part of",
+    "integer": "a whole number",
+    "iterable": "can be used in a loop",
+    "le, <=": "at most",
+    "lower": "lower case only",
+    "lt, lessthan, <": "less than",
+    "mapping": "a map",
+    "ne, !=": "not equal",
+    "none": "null",
+    "number": "a number",
+    "odd": "an odd number",
+    "sameas": "the identical value",
+    "sequence": "has a length and an order",
+    "string": "a text",
+    "test": "the name of a test",
+    "true": "is `true`",
+    "undefined": "is not defined",
+    "upper": "upper case only",
 }
-"""Names of tests, meaning and example."""
+"""Names of tests and meaning."""
 
 
 _KINDS: Final = {"dict": "Maps", "list": "Lists", "str": "Texts", "tuple": "Groups of `groupby`"}
@@ -132,28 +132,27 @@ def lines() -> Iterator[str]:
     yield ""
     yield "## Filters"
     yield ""
-    yield from _table("Filter", FILTERS)
+    yield from ("| Filter | Meaning | Example | Gives |", "|---|---|---|---|")
+    for names, (meaning, example) in FILTERS.items():
+        given = json.dumps(result(example), ensure_ascii=False)
+        yield f"| {_named(names)} | {meaning} | {_code(example)} | {_code(given)} |"
     yield ""
     yield "## Tests"
     yield ""
-    yield "`{% if value is test %}`, and by name for `select`, `reject`, `selectattr` and `rejectattr`."
+    yield "Use them as `{% if value is odd %}`, or by name: `{{ [1, 2, 3] | select('odd') | list }}` gives `[1, 3]`."
     yield ""
-    yield from _table("Test", TESTS)
+    yield from ("| Test | Meaning |", "|---|---|")
+    yield from (f"| {_named(names)} | {meaning} |" for names, meaning in TESTS.items())
     yield ""
     yield "## Methods"
     yield ""
-    for kind, names in METHODS:
+    for kind, methods in METHODS:
         what = _KINDS.get(kind.__name__, "`loop`, inside `{% for %}`")
-        yield f"- {what}: {', '.join(f'`{name}`' for name in sorted(names))}"
+        yield f"- {what}: {', '.join(f'`{name}`' for name in sorted(methods))}"
 
 
-def _table(title: str, entries: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    yield f"| {title} | Meaning | Example | Gives |"
-    yield "|---|---|---|---|"
-    for names, (meaning, example) in entries.items():
-        named = ", ".join(f"`{name}`" for name in names.split(", "))
-        given = json.dumps(result(example), ensure_ascii=False)
-        yield f"| {named} | {meaning} | {_code(example)} | {_code(given)} |"
+def _named(names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names.split(", "))
 
 
 def _code(text: str) -> str:
