@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -58,6 +60,16 @@ class Browser:
         """Send a form, as a page of the site does."""
         data = {"form_token": self.keys.form_token if token is None else token, **fields}
         return self.send("POST", path, headers={"origin": ADDRESS, "sec-fetch-site": "same-origin"}, data=data)
+
+    def form(self, **query: str) -> dict[str, str]:
+        """What the button of the page with the price sends."""
+        page = self.send("GET", "/confirm", params=query).text
+        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page)
+        return {name: unescape(value) for name, value in fields if name != "form_token"}
+
+    def press(self, **query: str) -> httpx.Response:
+        """Open the page with the price of an action, and press its button."""
+        return self.post("/apply", **self.form(**query))
 
     def follow(self, answer: httpx.Response) -> httpx.Response:
         """Read the page that a form leads to."""

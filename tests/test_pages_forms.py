@@ -178,7 +178,7 @@ def test_a_new_text_is_committed_with_its_lock(in_git: Path) -> None:
     """What the apply wrote is in git, and nothing that a person changed besides."""
     (in_git / "notes.txt").write_text("mine", "utf-8")
     browser = Browser(in_git, commits=True)
-    said = browser.follow(browser.post("/apply", action="replace", id=ITEM, price="0")).text
+    said = browser.follow(browser.press(action="replace", id=ITEM)).text
     assert "Committed as" in said
     files = git(in_git, "show", "--format=", "--name-only").split("\n")
     assert set(files) == {"contentops.lock", f"out/{ITEM}.md"}
@@ -206,7 +206,7 @@ def test_the_first_texts_are_made_from_the_page(demo: Path) -> None:
     asked = browser.get("/confirm?action=first").text
     assert "Generate the first texts?" in asked
     assert "contentops apply --canary 2" in asked
-    done = browser.post("/apply", action="first", price="0")
+    done = browser.press(action="first")
     page = browser.follow(done)
     assert page.status_code == 200
     assert len([*(demo / "out").glob("*.md")]) == 2
@@ -223,7 +223,7 @@ def test_an_edited_text_is_kept_by_choice(applied: Path) -> None:
     text = manifest.read_text("utf-8")
     manifest.write_text(text.replace(f"id: {ITEM}\n", f"id: {ITEM}\n    revision: 2\n"), "utf-8")
     browser = Browser(applied)
-    said = browser.follow(browser.post("/apply", action="keep", id=ITEM, price="0")).text
+    said = browser.follow(browser.press(action="keep", id=ITEM)).text
     assert "Done: 1 item, 0 credits." in said
     assert "My words." in file.read_text("utf-8")
     assert "There is nothing to do for it now" in browser.get(f"/confirm?action=apply&id={ITEM}").text
@@ -250,13 +250,13 @@ def test_an_earlier_text_is_restored(applied: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
-        ({"action": "nonsense", "id": ITEM, "price": "0"}, 404, "there is no action"),
-        ({"action": "replace", "id": ITEM}, 404, "the form has no price"),
-        ({"action": "replace", "id": ITEM, "price": "-1"}, 404, "the form has no price"),
-        ({"action": "replace", "id": "nothing", "price": "0"}, 404, "nothing"),
-        ({"action": "apply", "id": "tag:x", "price": "0"}, 404, "tag:x"),
-        ({"action": "section", "id": ITEM, "heading": "No such", "price": "0"}, 404, "has no section"),
-        ({"action": "section", "id": "../x", "heading": "x", "price": "0"}, 404, "there is no item"),
+        ({"action": "nonsense", "id": ITEM, "plan": "x"}, 404, "there is no action"),
+        ({"action": "replace", "id": ITEM}, 404, "the form has no <code>plan</code>"),
+        ({"action": "replace", "id": ITEM, "plan": "x"}, 409, "this was done already, or the project changed"),
+        ({"action": "replace", "id": "nothing", "plan": "x"}, 404, "nothing"),
+        ({"action": "apply", "id": "tag:x", "plan": "x"}, 404, "tag:x"),
+        ({"action": "section", "id": ITEM, "heading": "No such", "plan": "x"}, 404, "has no section"),
+        ({"action": "section", "id": "../x", "heading": "x", "plan": "x"}, 404, "there is no item"),
     ],
 )
 def test_a_wrong_form_is_said_so(applied: Path, fields: dict[str, str], status: int, words: str) -> None:
@@ -269,20 +269,67 @@ def test_a_wrong_form_is_said_so(applied: Path, fields: dict[str, str], status: 
 # --- what costs --------------------------------------------------------------------------------------------
 
 
-def test_the_sum_stands_on_the_button_and_nothing_above_it_is_spent(tmp_path: Path) -> None:
-    """A form with a lower price than the plan has by now does nothing, and shows the new price."""
+def test_a_form_spends_what_its_page_showed(tmp_path: Path) -> None:
+    """Where the plan is another one by now, nothing is done, and the page shows the new price."""
     harness = Harness(tmp_path)
-    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.write("content/blog.yaml", blog("one"))
     browser = Browser(tmp_path, runtime=harness.runtime())
-    assert "Spend 8 credits" in browser.get("/confirm?action=first").text
-    again = browser.follow(browser.post("/apply", action="first", price="7")).text
-    assert "this costs 8 credits at most by now, not 7" in again
-    assert "Spend 8 credits" in again
+    form = browser.form(action="first")
+    harness.write("content/blog.yaml", blog("one", "two"))
+    again = browser.post("/apply", **form)
+    assert again.status_code == 409
+    assert "this was done already, or the project changed" in again.text
+    assert "Spend 8 credits" in again.text
     assert not harness.api.generations
-    assert "Done: 2 items, 8 credits." in browser.follow(browser.post("/apply", action="first", price="8")).text
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"action": "first"},
+        {"action": "replace", "id": "one"},
+        {"action": "section", "id": "one", "heading": "Closing"},
+        {"action": "take", "id": "one"},
+        {"action": "resubmit", "id": "one"},
+    ],
+    ids=lambda action: action["action"],
+)
+def test_a_form_that_is_sent_again_pays_once(tmp_path: Path, action: dict[str, str]) -> None:
+    """A page that is loaded again sends its form again: long after the run, it is refused."""
+    is_unknown = action["action"] == "resubmit"
+    harness = Harness(tmp_path, FakeApi(request_ids="ignore", auto_save=False) if is_unknown else None)
+    harness.write("content/blog.yaml", blog("one", "two", "three", "four"))
+    if is_unknown:
+        harness.api.fault(lambda name, count: name == "submit" and count == 1, "reset")
+    if action["action"] != "first":
+        harness.apply(select=("one",))
+    if action["action"] == "take":
+        harness.edit("out/one.md", "## Closing", "## The end")
+        harness.write("content/blog.yaml", blog("one", "two", "three", "four", year=2027))
+    browser = Browser(tmp_path, runtime=harness.runtime())
+    before, form = len(harness.api.generations), browser.form(**action)
+    assert "Done: " in browser.follow(browser.post("/apply", **form)).text
+    paid = len(harness.api.generations) - before
+    assert paid == (2 if action["action"] == "first" else 1)
+    again = browser.post("/apply", **form)
+    assert len(harness.api.generations) - before == paid
+    assert again.status_code == (303 if action["action"] in ("take", "resubmit") else 409)  # nothing is left of those
+
+
+def test_a_submit_whose_answer_is_lost_again_is_not_sent_by_the_same_form(tmp_path: Path) -> None:
+    """Only a new look at the page submits it a third time."""
+    harness = Harness(tmp_path, FakeApi(request_ids="ignore", auto_save=False))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.api.fault(lambda name, count: name == "submit" and count <= 2, "reset")
+    harness.apply()
+    browser = Browser(tmp_path, runtime=harness.runtime())
+    form = browser.form(action="resubmit", id="one")
+    browser.post("/apply", **form)
     assert len(harness.api.generations) == 2
-    browser.post("/apply", action="first", price="8")  # the same form again
+    assert browser.post("/apply", **form).status_code == 409
     assert len(harness.api.generations) == 2
+    assert "Done: 1 item" in browser.follow(browser.press(action="resubmit", id="one")).text
+    assert len(harness.api.generations) == 3
 
 
 def test_a_budget_is_not_passed_from_the_page(tmp_path: Path) -> None:
@@ -293,7 +340,7 @@ def test_a_budget_is_not_passed_from_the_page(tmp_path: Path) -> None:
     asked = browser.get("/confirm?action=first").text
     assert "--approve-credits" in asked
     assert "<button" not in asked
-    refused = browser.post("/apply", action="first", price="8")
+    refused = browser.post("/apply", action="first", plan="x")
     assert refused.status_code == 409
     assert not harness.api.generations
 
@@ -302,7 +349,7 @@ def test_one_apply_at_a_time(applied: Path) -> None:
     """While another command works here, the page says so and does nothing."""
     browser = Browser(applied)
     with hold_lock(browser.site.project(), HERE):
-        answer = browser.post("/apply", action="replace", id=ITEM, price="0")
+        answer = browser.press(action="replace", id=ITEM)
     assert answer.status_code == 409
     assert "another `contentops` command" in unescape(answer.text).replace("<code>", "`").replace("</code>", "`")
 
@@ -320,20 +367,17 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
     assert snapshot.by_id[ItemId("one")].state is ReviewState.UNKNOWN
     before = len(harness.api.generations)
     if way == "looked up":
-        said = browser.follow(browser.post("/apply", action="apply", id="one", price="0")).text
+        said = browser.follow(browser.press(action="apply", id="one")).text
         assert "Not done: " in said
     elif way == "job":
         job = next(
             job for job in harness.api.jobs if job not in {entry.job_id for entry in harness.state.records.values()}
         )
         assert "Recorded: " in browser.follow(browser.post("/resolve", id="one", job=job)).text
-        assert "Done: 1 item" in browser.follow(browser.post("/apply", action="apply", id="one", price="0")).text
+        assert "Done: 1 item" in browser.follow(browser.press(action="apply", id="one")).text
     else:
         assert "Spend 4 credits" in browser.get("/confirm?action=resubmit&id=one").text
-        assert (
-            "Done: 1 item, 4 credits."
-            in browser.follow(browser.post("/apply", action="resubmit", id="one", price="4")).text
-        )
+        assert "Done: 1 item, 4 credits." in browser.follow(browser.press(action="resubmit", id="one")).text
     assert len(harness.api.generations) - before == (way == "submitted again")
     assert browser.post("/resolve", id="one", job=" ").status_code == 404
 
@@ -341,5 +385,5 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
 @pytest.mark.parametrize("item", ["*", "tag:x", "?elcome", ""])
 def test_a_name_that_is_a_pattern_selects_nothing(demo: Path, item: str) -> None:
     """A button is about one item, whatever its name would mean on a command line."""
-    Browser(demo).post("/apply", action="apply", id=item, price="0")
+    Browser(demo).post("/apply", action="apply", id=item, plan="sha256:0")
     assert not (demo / "out").exists()

@@ -1,4 +1,4 @@
-"""Plan and apply the part of a plan that one button of a page asks for: priced first, then for that price at most."""
+"""Plan and apply the part of a plan that one button of a page asks for: shown first, then exactly that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.errors import Refused, UsageError, plural
+from contentops.digest import Digest, digest_json
+from contentops.errors import Refused, UsageError
 from contentops.model import ItemId, OnEdit
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE
@@ -96,18 +97,27 @@ def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> P
     return plan(project, _with_heading(project, part).choice(), runtime=runtime)
 
 
-def apply_part(
-    project: Project, part: PlanPart, price: int, *, stop: Stop, runtime: Runtime = HERE
-) -> tuple[Plan, Run | None]:
-    """Apply a part that costs at most `price` credits, every retry included.
+def state_of(plan: Plan) -> Digest:
+    """Return the digest of a plan and of the submits that it finishes: another one after each run.
 
-    Raises Refused (`price-changed`) where it costs more by now, and what `apply` and `plan_part` raise.
+    The id alone stays where the answer to a submit is lost again.
+    """
+    entries = [change.entry for change in plan.changes if change.entry is not None]
+    return digest_json([plan.id, [[entry.request_id, entry.plan_id, entry.submitted_at] for entry in entries]])
+
+
+def apply_part(
+    project: Project, part: PlanPart, shown: str, *, stop: Stop, runtime: Runtime = HERE
+) -> tuple[Plan, Run | None]:
+    """Apply a part whose plan has the `state_of` that was `shown`, so that a form that is sent twice pays once.
+
+    Raises Refused (`plan-changed`) where it has another one by now, and what `apply` and `plan_part` raise.
     """
 
     def confirm(planned: Plan) -> bool:
-        if planned.credits_worst > price:
-            message = f"this costs {plural(planned.credits_worst, 'credit')} at most by now, not {price:,}"
-            raise Refused(message, code="price-changed", hint="look at the new price, and decide again")
+        if state_of(planned) != shown:
+            message = "nothing was done: this was done already, or the project changed"
+            raise Refused(message, code="plan-changed", hint="look at the price again")
         return True
 
     def ignore(_: Event) -> None:

@@ -7,9 +7,9 @@
 | `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was`, `aside` (`yes`) | an editor |
 | `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
-| `/apply` | `action` (of `PartAction`), `id`, `heading`, `price` | `contentops apply --select ID`, `regenerate ID` |
+| `/apply` | `action` (`PartAction`), `id`, `heading`, `plan` | `contentops apply --select ID`, `regenerate ID` |
 
-`price` is the number of credits that was shown; 0 where it is free.
+`plan` is the `state_of` the plan that was shown.
 `GET /confirm?action=...&id=...&heading=...` is the page with the price; its button posts to `/apply`.
 A form is a `<form method="post">` with `{{ secret }}` in it.
 """
@@ -17,7 +17,7 @@ A form is a `<form method="post">` with `{{ secret }}` in it.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -25,10 +25,10 @@ from msgspec import Struct
 
 from contentops.ci.results import lock_name
 from contentops.digest import Digest
-from contentops.errors import ContentopsError, InputError, UsageError, plural
+from contentops.errors import ContentopsError, Diagnostic, InputError, UsageError, plural
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Result, Run, Verdict
-from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part
+from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.commit_files import commit_files
 from contentops.operations.records import resolve as resolve_submit
 from contentops.operations.texts.approving import Decision, decide_texts
@@ -153,26 +153,28 @@ class Confirm(Struct, frozen=True, kw_only=True):
     part: PlanPart
     title: str
     plan: Plan
+    state: Digest
+    """What the form sends, so that it is carried out once."""
+    problem: Sequence[Diagnostic] = ()
+    """Why nothing was done."""
 
 
-def confirm(site: Site, query: Mapping[str, str]) -> PageContent:
+def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
     """The page that shows the price of an action before it is paid."""
     part = _part(query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
     title = site.review.snapshot().item(part.item).title if part.item else ""
-    view = Confirm(part=part, title=title, plan=plan)
-    return PageContent(template="confirm.html", title=title, tab="items", model=view)
+    view = Confirm(part=part, title=title, plan=plan, state=state_of(plan), problem=problem)
+    return PageContent(template="confirm.html", title=title, tab="items", model=view, status=409 if problem else 200)
 
 
-def apply(site: Site, form: Mapping[str, str]) -> FormResult:
+def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     """Start what a button asks for, and wait a moment for it."""
-    part, price = _part(form), form.get("price", "")
-    if not (price.isascii() and price.isdecimal() and len(price) < 9):
-        raise UsageError("the form has no price", code="bad-form", hint="go back, and try again")
+    part, shown = _part(form), _named(form, "plan")
 
     def work(stop: Stop) -> str:
         project = site.project()
-        plan, run = apply_part(project, part, int(price), stop=stop, runtime=site.runtime)
+        plan, run = apply_part(project, part, shown, stop=stop, runtime=site.runtime)
         if run is None:
             return "Nothing is left to do." if plan.empty else "Nothing was done: see what the item waits for."
         files = {path for change in plan.changes for path in (change.source, change.target)}
@@ -184,9 +186,8 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult:
     said, error = task.taken()
     if error is None:
         return FormResult(to=site.links.item(part.item) if part.item else site.links.overview, said=said)
-    if error.code == "price-changed":
-        to = site.links.to("/confirm", action=part.action.value, id=part.item, heading=part.heading)
-        return FormResult(to=to, said=f"Nothing was done: {error.message}.")
+    if error.code == "plan-changed":
+        return confirm(site, form, error.diagnostics())
     raise error
 
 
