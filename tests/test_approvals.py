@@ -267,12 +267,28 @@ def moving(harness: Harness) -> None:
     harness.edit("contentops.yaml", REQUIRED, f"{REQUIRED}, output: 'new/{{{{ item.id }}}}.md'")
 
 
-@pytest.mark.parametrize("other", [blocked, moving])
-def test_other_changes_of_an_item_are_left_for_later(tmp_path: Path, other: object) -> None:
+def test_the_mark_of_a_blocked_item_follows_its_text(tmp_path: Path) -> None:
+    """Whatever blocks the next text, the one that is there is marked, or is a draft no more, for nothing."""
+    harness = with_approval(tmp_path)
+    blocked(harness)
+    decide(harness, "one")
+    assert not marks(harness)
+    assert harness.actions() == {"one": "blocked"}
+    harness.edit("out/one.md", "Al about", "Nothing about")
+    (change,) = harness.plan().changes
+    assert (str(change.action), change.names, change.credits) == ("blocked", ("update",), 0)
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert marks(harness)
+    assert harness.plan().changes[0].names == ()
+    decide(harness, "one")
+    decide(harness, "one", verdict=Verdict.SENT_BACK, note="libel")
+    assert marks(harness)
+
+
+def test_other_changes_of_an_item_are_left_for_later(tmp_path: Path) -> None:
     """The approval is recorded, nothing else is done, and a warning says that the mark stays until then."""
     harness = with_approval(tmp_path)
-    assert callable(other)
-    other(harness)
+    moving(harness)
     before, calls = harness.read("out/one.md"), len(harness.api.requests)
     decided = decide(harness, "one")
     assert (len(decided.lines), len(harness.api.requests)) == (1, calls)

@@ -423,3 +423,39 @@ def test_a_kill_while_publishing_ends_alike(tmp_path: Path) -> None:
     for after in copies.values():
         after.apply()
         assert (statuses(after), after.plan().empty) == (["published"], True)
+
+
+def test_a_title_of_a_person_in_prod_is_not_approved_with_the_body(tmp_path: Path) -> None:
+    """A promotion that keeps the title of the file makes another text, which is a draft at once."""
+    staging, prod = stages(tmp_path, "a")
+    decide(staging, "a")
+    prod.apply()
+    prod.edit("live/a.md", "title: ", "title: Lies, not ")
+    staging.edit("staging/a.md", "Closing", "The end")
+    decide(staging, "a")
+    prod.apply()
+    assert "title: Lies" in prod.read("live/a.md")
+    assert "draft: true" in prod.read("live/a.md")
+    assert prod.plan().empty
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("All about", "All \u202eabout\u202c"),
+        ("title: ", "title: \u202e"),
+        ("title: ", f"title: {'x' * 310} "),
+    ],
+)
+def test_words_that_no_digest_knows_are_approved_by_no_one(tmp_path: Path, old: str, new: str) -> None:
+    """Characters that turn or hide words make another text of it, which cannot be approved before they are gone."""
+    harness = with_approval(tmp_path)
+    decide(harness, "one")
+    path = tmp_path / "out/one.md"
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert states(harness) == {"one": "changed"}
+    with pytest.raises(InputError) as caught:
+        decide(harness, "one")
+    assert [one.code for one in caught.value.diagnostics()] == ["hidden-characters"]
+    harness.apply()
+    assert "draft: true" in path.read_text()

@@ -43,6 +43,17 @@ def clean_title(text: str) -> str:
     return line if len(line) <= TITLE_LIMIT else f"{line[: TITLE_LIMIT - 1].rstrip()}…"
 
 
+def is_cut(title: str) -> bool:
+    """Whether cleaning cut a title: it was longer."""
+    return len(title) >= TITLE_LIMIT - 1 and title.endswith("…")
+
+
+def hides_characters(text: str) -> bool:
+    """Whether cleaning drops characters of a file's text, but for line ends and the mark of byte order at its start."""
+    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return sanitize(plain, Policy.BODY) != plain
+
+
 def clean_body(text: str) -> str:
     """`text` with line feeds alone, no control characters, no blank lines around it and exactly one final newline.
 

@@ -6,7 +6,7 @@ import operator
 from typing import TYPE_CHECKING, Final
 
 from contentops.digest import NOTHING, Digest, digest_text
-from contentops.documents.clean import conflict_line, is_lfs_pointer
+from contentops.documents.clean import conflict_line, hides_characters, is_cut, is_lfs_pointer
 from contentops.documents.front_matter import split
 from contentops.documents.outline import has_label
 from contentops.documents.paths import shown
@@ -55,5 +55,6 @@ def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -
         owner=document.owner,
         provenance=document.provenance,
         labelled=has_label(document.body),
+        hidden=is_cut(document.title) or hides_characters(text),
     )
     return file, not line

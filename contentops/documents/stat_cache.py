@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentops.documents.files import Outputs
     from contentops.documents.observed import Stamp
 
-VERSION: Final = "6"
+VERSION: Final = "7"
 NAME: Final = "observed"
 """The name of the text that names all others: each is known by its digest."""
 TOGETHER: Final = 1000
@@ -47,6 +47,7 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
     provenance: Raw
     problem: str
     labelled: bool = False
+    hidden: bool = False
     whole: bool = True
     """Whether this is all that was seen."""
 
@@ -62,10 +63,11 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
             provenance=StoredMap(bytes(self.provenance)),
             problem=self.problem,
             labelled=self.labelled,
+            hidden=self.hidden,
         )
 
 
-_UNFIT: Final = b'[[],"","","",{},"",{},"",false,false]'
+_UNFIT: Final = b'[[],"","","",{},"",{},"",false,false,false]'
 """The row of a file with half a character, which cannot be encoded: the file is read again."""
 
 
@@ -152,7 +154,7 @@ class StatCache:
         # The stamp was taken before the file was read: a write after that leaves a later one.
         trusted = stamp is not None and not file.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
         front, own = dict(file.front), dict(file.provenance)
-        row = [file.file, file.title, file.body, front, file.owner, own, file.problem, file.labelled]
+        row = [file.file, file.title, file.body, front, file.owner, own, file.problem, file.labelled, file.hidden]
         try:
             return msgspec.json.encode([stamp if trusted else (), *row])
         except UnicodeEncodeError:

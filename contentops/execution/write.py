@@ -30,9 +30,9 @@ from contentops.model import (
     Save,
     Saved,
 )
-from contentops.planning.checked import Brought, written_title
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.plan_inputs import is_edited, is_protected
+from contentops.planning.titles import Brought, written_title
 from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:

@@ -264,6 +264,8 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """The `contentops` block of its front matter as it stands."""
     labelled: bool = False
     """Its text has the label of a draft outline of the bundled server."""
+    hidden: bool = False
+    """It has characters that its title and body digest leave out, such as marks that turn the direction of words."""
 
     @property
     def exists(self) -> bool:

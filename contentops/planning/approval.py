@@ -28,6 +28,7 @@ from contentops.model import (
     text_digest,
 )
 from contentops.planning.finished import stored_text
+from contentops.planning.titles import Brought, written_title
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -51,7 +52,12 @@ def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: 
     """The approval of the text in an item's file."""
     if not (file.exists and (spec.approval.required or inputs.approvals.lines)) or file.problem:
         return ApprovalState.NONE
-    return _state(inputs, spec, _ids(spec, record), file.title, file.body)
+    return _state(inputs, spec, _ids(spec, record), file.title, _words_of(file))
+
+
+def _words_of(file: Observed) -> Digest:
+    """The digest of a file's body, or, where its digests do not tell all of its words, of its bytes: no one's text."""
+    return file.file if file.hidden and file.body not in (NOTHING, NO_TEXT) else file.body
 
 
 class ComputedFront(Struct, frozen=True, kw_only=True):
@@ -108,14 +114,19 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
 def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Iterator[tuple[str, Digest]]:
     """The title and body that the file will have, one of those if several may come; none: not known yet."""
     own, mode, source = item.own, body.mode, item.source_text
+
+    def titled(brought: str) -> str:
+        text = Brought(brought, "", of_section=False, is_known=True)
+        return written_title(title, item.file, own, text, item=item.spec.id, preset=item.inputs.project.preset)
+
     if not body.writes:
-        yield title or item.file.title, item.file.body
+        yield title or item.file.title, _words_of(item.file)
     elif (promotion := _promotion(body)) is not None and source is not None:
-        yield title or source.file.title, promotion.body
+        yield titled(source.file.title), promotion.body
     elif isinstance(mode, Pull):
-        yield title or mode.remote.title or item.title, mode.remote.body
+        yield titled(mode.remote.title), mode.remote.body
     elif isinstance(mode, Restore) and own is not None:
-        yield from ((title or own.title, digest) for digest in own.restorable)
+        yield from ((titled(own.title), digest) for digest in own.restorable)
     elif (stored := _stored(item, body)) is not None and stored.title and own is not None:
         is_retitled = item.file.exists and item.file.title not in ("", own.title)
         made = title_for(item.inputs.project.preset, stored.title)
@@ -134,7 +145,7 @@ def is_promotable(item: ItemSides, source: SourceText) -> bool:
     spec = item.spec
     if not spec.approval.required:
         return True
-    state = _state(item.inputs, spec, _ids(spec, source.record), source.file.title, source.file.body)
+    state = _state(item.inputs, spec, _ids(spec, source.record), source.file.title, _words_of(source.file))
     return state is ApprovalState.APPROVED
 
 

@@ -2,74 +2,27 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from contentops.digest import NOTHING
-from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
-from contentops.documents.preset import title_for
 from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, MergeEdit, Promote, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.plan_inputs import price_of
 from contentops.planning.remote_edits import renewed
 from contentops.planning.section import taken_section
-from contentops.sections import main_heading
+from contentops.planning.titles import Brought, written_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from contentops.documents.checks import CheckedText
-    from contentops.model import Finding, ItemId, Json, Observed, OpenEntry, Record, Spec
+    from contentops.model import Finding, Json, Observed, OpenEntry, Spec
     from contentops.planning.plan_inputs import ItemSides
 
 FAILED = "checks-failed"
 """The reason an item is blocked whose text fails its checks."""
-
-
-class Brought(NamedTuple):
-    """A fetched text: its title (empty: none) and its body."""
-
-    title: str
-    body: str
-    of_section: bool
-    """Only one section is new; the rest is the text of the file."""
-    is_known: bool = False
-    """It was in this file before, in another environment's, or on the server: no job has just made it."""
-    front: Mapping[str, Json] = MappingProxyType({})
-    """Front matter that comes with it."""
-
-
-def written_title(
-    stated: str | None,
-    seen: Observed,
-    record: Record | None,
-    text: Brought,
-    *,
-    item: ItemId,
-    preset: str,
-) -> str:
-    """The title to write: the manifest's, a person's, the text's, its first heading, or the item's id.
-
-    Empty: none. A file gets no title with a text that had none.
-    """
-    if stated is not None:
-        return clean_title(stated)
-    if text.is_known:
-        return seen.title if seen.exists or record is None else _title_of_gone_file(record, text.title)
-    if text.of_section and seen.title:
-        return seen.title
-    edited = seen.title != record.title if record is not None else seen.body == body_digest(text.body)
-    if seen.exists and seen.title and edited:
-        return seen.title
-    return title_for(preset, text.title or clean_title(main_heading(text.body)) or str(item))
-
-
-def _title_of_gone_file(record: Record, brought: str) -> str:
-    """The title of a restored file: the one it was saved with, if the text has it, otherwise the last written."""
-    is_saved = record.saved is not None and bool(brought) and title_digest(brought) == record.saved.title
-    return clean_title(brought) if is_saved else record.title
 
 
 def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str) -> CheckedText:

@@ -36,7 +36,7 @@ from contentops.planning.approval import status_reason, waiting_note, which_stat
 from contentops.planning.body import which_body
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer
-from contentops.planning.front_matter import differs, which_front_matter
+from contentops.planning.front_matter import differs, marked, which_front_matter
 from contentops.planning.outlines import DRAFT_OUTLINE, not_saved_elsewhere, outline_notes
 from contentops.planning.plan_inputs import is_edited, is_ours, is_protected, pending, resting_place
 from contentops.planning.remote_edits import (
@@ -120,20 +120,29 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     return change, notes + front.notes
 
 
+_NOT_OURS = ("owned-elsewhere", "unwritable-file")
+"""Blocks of an item whose file is not to be written at all."""
+
+
 def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) -> Change:
-    """The blocked change of an item, which only collects open jobs, so that paid texts are kept."""
+    """The blocked change of an item: it collects open jobs, so that paid texts are kept, and marks its text."""
     running = body.entry is not None and body.entry.state is JobState.RUNNING
     own = (body.entry,) if body.entry is not None and running else ()
+    mark = marked(item) if body.blocked not in _NOT_OURS else BodyAnswer()
     return Change(
         id=item.spec.id,
         action=Action.BLOCKED,
         file=item.file,
-        reasons=body.reasons,
-        steps=tuple(Collect(entry=entry, keep=entry.digest == item.spec.digest) for entry in (*own, *collected)),
+        reasons=(*body.reasons, *mark.reasons),
+        steps=(
+            *(Collect(entry=entry, keep=entry.digest == item.spec.digest) for entry in (*own, *collected)),
+            *mark.steps,
+        ),
         spec=item.spec,
         record=item.own,
         remote=item.remote,
         renamed_from=_renamed_from(item),
+        addresses=item.own.addresses if item.own is not None else (),
         blocked_entry=body.entry,
         blocked=body.blocked,
         hint=body.hint,

@@ -10,16 +10,15 @@ from contentops.digest import is_same_json
 from contentops.documents.addresses import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
 from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
-from contentops.model import Action, ApprovalState, Note, OnEdit, Reason
+from contentops.model import Action, ApprovalState, Note, OnEdit, Reason, Update
 from contentops.model.stored import sorted_text
-from contentops.planning.approval import coming_front, computed_front
-from contentops.planning.edits import on_edit
+from contentops.planning.approval import coming_front, computed_front, draft_mark, which_status
+from contentops.planning.edits import BodyAnswer, on_edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from contentops.model import Json, Observed, OpenEntry, Project, Record, Spec
-    from contentops.planning.edits import BodyAnswer
+    from contentops.model import Json, Observed, OpenEntry, Project, Record, Spec, Step
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 
@@ -275,6 +274,28 @@ def _rewritten(name: str, before: Json, after: Json, detail: str = "") -> Reason
 def _asserted(name: str, before: Json, after: Json) -> Reason:
     """Why a key that a person changed is written again, though its manifest did not change."""
     return Reason(kind="front-matter-drift", field=name, before=before, after=after)
+
+
+def marked(item: ItemSides) -> BodyAnswer:
+    """The steps that bring draft mark, disclosure and status up to date with the text of a file that stays."""
+    record, file = item.record, item.file
+    if record is None or not file.exists or file.problem or item.inputs.denied(file.path):
+        return BodyAnswer()
+    computed = coming_front(item, BodyAnswer(), None)
+    stated, _ = wanted_front(item.inputs, item.spec)
+    preset = item.inputs.project.preset
+    is_free = item.spec.approval.required and computed.state is ApprovalState.APPROVED
+    unmarked = {key: stated.get(key) for key in draft_mark(preset) if is_free and key in record.metadata}
+    keys = {**unmarked, **computed.keys}
+    wanted = {key: value for key, value in keys.items() if not is_same_json(file.front.get(key), value)}
+    publish = which_status(item, computed.state, is_saved=False)
+    steps: list[Step] = [Update(target=file.path, expects=file.file, front=wanted)] if wanted else []
+    steps += [publish] if publish is not None and not publish.published else []
+    reasons = (
+        _rewritten(f"metadata.{key}", file.front.get(key), value, computed.why(key, preset))
+        for key, value in wanted.items()
+    )
+    return BodyAnswer(steps=tuple(steps), reasons=tuple(reasons))
 
 
 def differs(file: Observed, front: FrontAnswer) -> bool:

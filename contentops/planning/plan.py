@@ -172,7 +172,9 @@ def make_plan(inputs: PlanInputs) -> Plan:
 def _front_alone(change: Change) -> Change | None:
     """The change without what the server is told after it; None where it is about more than front matter."""
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
-    return structs.replace(change, action=Action.UPDATE, steps=steps) if steps and is_about_front(change) else None
+    if not steps or not is_about_front(change):
+        return None
+    return structs.replace(change, action=Action.UPDATE, steps=steps, blocked="", hint="")
 
 
 def is_about_front(change: Change) -> bool:

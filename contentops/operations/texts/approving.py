@@ -197,6 +197,9 @@ def _problems(item: Candidate, decision: Decision, own: Collection[ItemId]) -> I
     if file.problem:
         yield finding("unreadable-file", file.problem, "")
         return
+    if file.hidden:
+        hint = "remove them, or shorten the title to 300 characters: an approval is for words that everyone sees"
+        yield finding("hidden-characters", "its text has characters that hide or turn words, or a title too long", hint)
     if file.body == NO_TEXT:
         yield finding("empty-text", "its file has no text", "there is nothing to read in it")
     expected = decision.texts.get(item.id)

@@ -17,11 +17,11 @@ from contentops.errors import OutputError, UsageError
 from contentops.model import BASE, Fetch, ItemId, MergeEdit, Promote, Pull, Update, Write
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import open_workspace
-from contentops.planning.checked import Brought, written_title
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.section import known_texts
+from contentops.planning.titles import Brought, written_title
 
 if TYPE_CHECKING:
     from contentops.model import Change, Json, Project
