@@ -214,16 +214,16 @@ def refused(verb: str, path: Path, error: OSError) -> StateError:
         return StateError(message, code="not-a-file", hint=f"move {path} away and run again")
     if error.errno == errno.ELOOP:
         return StateError(
-            f"`{path.name}` is a symbolic link, which a state file must not be",
+            f"`{path.name}` is a symbolic link, which is not allowed for a state file",
             code="not-a-file",
             hint=f"replace {path} by the file it points to",
         )
     hints = {
-        errno.ENOSPC: f"make room on the disk of {path.parent} and run again; nothing that was recorded is lost",
-        errno.EDQUOT: f"make room in your quota for {path.parent} and run again; nothing that was recorded is lost",
-        errno.EFBIG: f"let files like {path} grow (`ulimit -f`) and run again; nothing that was recorded is lost",
-        errno.EROFS: f"{path.parent} lies on a read-only file system: run where it can be written",
-        errno.EBUSY: f"{path} cannot be replaced where it is mounted by itself: mount the folder it lies in",
+        errno.ENOSPC: f"make room on the disk of {path.parent} and run again; nothing recorded is lost",
+        errno.EDQUOT: f"make room in your quota for {path.parent} and run again; nothing recorded is lost",
+        errno.EFBIG: f"let files like {path} grow (`ulimit -f`) and run again; nothing recorded is lost",
+        errno.EROFS: f"{path.parent} is on a read-only file system: run where it is writable",
+        errno.EBUSY: f"{path} cannot be replaced because it is mounted as a single file: mount its folder instead",
         errno.EACCES: f"check who owns {path} and its folder",
         errno.EPERM: f"check who owns {path} and its folder",
         errno.EISDIR: f"move the folder {path} away and run again",

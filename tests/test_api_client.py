@@ -164,19 +164,19 @@ HOSTILE: list[tuple[str, bytes, str, str, str]] = [
     ("closed at once", b"", "ambiguous", "unavailable", "broke"),
     ("not http", b"220 smtp.example.com ESMTP\r\n\r\n", "ambiguous", "unavailable", "broke"),
     ("half a head", b"HTTP/1.1 200 OK\r\nContent-", "ambiguous", "unavailable", "broke"),
-    ("half a body", http(GOOD, length=500), "ambiguous", "unavailable", "before the answer was whole"),
-    ("half a json", http(GOOD[:20]), "ambiguous", "unavailable", "not whole JSON"),
-    ("length too short", http(GOOD, length=10), "ambiguous", "unavailable", "not whole JSON"),
+    ("half a body", http(GOOD, length=500), "ambiguous", "unavailable", "before the answer was complete"),
+    ("half a json", http(GOOD[:20]), "ambiguous", "unavailable", "incomplete or invalid JSON"),
+    ("length too short", http(GOOD, length=10), "ambiguous", "unavailable", "incomplete or invalid JSON"),
     ("two lengths", http(GOOD, "Content-Length: 999"), "ambiguous", "unavailable", "broke"),
     ("two types", http(GOOD, "Content-Type: application/json", "Content-Type: text/html"), "ambiguous", "unusable", "HTML page"),
     ("negative length", http(GOOD, length=-1), "ambiguous", "unavailable", "broke"),
     ("two equal lengths", http(b'{"detail": "no"}', "Content-Length: 16", status="401 No"), "unauthorized", "unauthorized", "no"),
     ("two places", http(b"", "Location: https://a/", "Location: https://b/", status="302 Found"), "unusable", "unusable", "not followed"),
-    ("open chunks", chunked(GOOD), "ambiguous", "unavailable", "before the answer was whole"),
-    ("bad chunk", chunked() + b"zz\r\n", "ambiguous", "unavailable", "before the answer was whole"),
+    ("open chunks", chunked(GOOD), "ambiguous", "unavailable", "before the answer was complete"),
+    ("bad chunk", chunked() + b"zz\r\n", "ambiguous", "unavailable", "before the answer was complete"),
     ("huge", chunked(*[b" " * 1_000_000] * 50), "ambiguous", "unusable", "larger than 20 MiB"),
     ("bomb", http(BOMB, "Content-Encoding: gzip"), "ambiguous", "unusable", "larger than 20 MiB"),
-    ("cut gzip", http(gzip.compress(GOOD)[:-9], "Content-Encoding: gzip"), "ambiguous", "unavailable", "whole"),
+    ("cut gzip", http(gzip.compress(GOOD)[:-9], "Content-Encoding: gzip"), "ambiguous", "unavailable", "complete"),
     ("no gzip", http(GOOD, "Content-Encoding: gzip"), "ambiguous", "unavailable", "compressed"),
     ("unasked coding", http(GOOD, "Content-Encoding: br"), "ambiguous", "unavailable", "compressed"),
     ("redirect", http(b"", "Location: https://x.example/", status="302 Found"), "unusable", "unusable", "x.example"),
@@ -416,7 +416,7 @@ def test_proxies_are_never_used_for_this_machine(monkeypatch: pytest.MonkeyPatch
 def test_unusable_proxies_are_told(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy setting that cannot work stops at once and names the variables."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
-    with pytest.raises(ApiError, match="environment are not usable") as raised:
+    with pytest.raises(ApiError, match="environment are invalid") as raised:
         Client(ApiSettings(), key=KEY)
     assert "NO_PROXY" in raised.value.hint
 
@@ -424,7 +424,7 @@ def test_unusable_proxies_are_told(proxy: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_missing_certificate_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """`SSL_CERT_FILE` that names nothing stops at once."""
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
-    with pytest.raises(ApiError, match="environment are not usable"):
+    with pytest.raises(ApiError, match="environment are invalid"):
         Client(ApiSettings(), key=KEY)
 
 

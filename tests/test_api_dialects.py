@@ -469,7 +469,7 @@ def test_a_stated_dialect_that_the_lists_contradict_is_refused(
         return
     for failure in (first, second):
         assert failure.kind is FailureKind.UNUSABLE
-        assert f"does not speak the dialect `{dialect}`" in failure.message
+        assert f"does not use the dialect `{dialect}`" in failure.message
         assert failure.message.endswith("set `api.dialect: auto`")
     assert server.bodies == []
 
@@ -512,7 +512,7 @@ def test_a_list_that_was_asked_for_anyway_is_evidence() -> None:
 def test_the_contradiction_names_both_sides() -> None:
     """What the lists look like, what such a server reads, what would have been sent, and what to set."""
     assert contradiction(dialect_named("v1"), enveloped=True) == (
-        "the server does not speak the dialect `v1`: its lists come inside `{success, data}`, and such a server reads"
+        "the server does not use the dialect `v1`: its lists come inside `{success, data}`, and such a server reads"
         " the inputs of a submit from `dynamic_parameters` or `user_input`, not from `inputs`; set `api.dialect: auto`"
     )
     assert contradiction(dialect_named("auto"), enveloped=True) == ""
@@ -523,7 +523,7 @@ def test_a_refusal_of_one_of_several_names_says_what_to_do() -> None:
     server = Server(submits=lambda: refusal(400, "unknown field `user_input`"))
     (failure,), *_ = talk(server, TEA)
     assert failure.message == (
-        "unknown field `user_input`; where it takes one name alone, set `api.dialect` to the dialect it speaks"
+        "unknown field `user_input`; if it accepts only one name, set `api.dialect` to its dialect"
     )
     assert len(server.bodies) == 1
 
@@ -604,7 +604,7 @@ def test_a_wrong_dialect_is_refused_before_anything_is_paid(tmp_path: Path) -> N
     api = PublicBackend(duration=90)
     harness = harness_of(tmp_path, api, dialect="v1", path="/api")
     for _ in range(2):
-        with pytest.raises(ApiError, match="does not speak the dialect `v1`") as refused:
+        with pytest.raises(ApiError, match="does not use the dialect `v1`") as refused:
             harness.apply()
         assert refused.value.code == "wrong-dialect"
         assert "set `api.dialect: auto`" in refused.value.message
@@ -716,7 +716,7 @@ def test_doctor_shows_what_was_found_and_what_is_refused(tmp_path: Path) -> None
     other = harness_of(tmp_path, api, dialect="v1", path="/api")
     check = {one.name: one for one in doctor.doctor(other.project, other.runtime())}["server"]
     assert check.ok is False
-    assert "does not speak the dialect `v1`" in check.message
+    assert "does not use the dialect `v1`" in check.message
 
 
 # --- every dialect against the embedded server -------------------------------------------------------------

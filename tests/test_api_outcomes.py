@@ -204,10 +204,10 @@ def test_a_plain_404_is_no_proof_that_a_job_is_unknown() -> None:
     ("location", "shown"),
     [
         ("https://login.example.com:8443/in?token=abc", "`https://login.example.com:8443`"),
-        ("/relative", "the server redirects, which"),
-        ("http://[bad", "the server redirects, which"),
-        ("https://host:99999999/", "the server redirects, which"),
-        ("", "the server redirects, which"),
+        ("/relative", "the server redirects; redirects"),
+        ("http://[bad", "the server redirects; redirects"),
+        ("https://host:99999999/", "the server redirects; redirects"),
+        ("", "the server redirects; redirects"),
     ],
 )
 def test_redirects_name_their_target(location: str, shown: str) -> None:

@@ -75,7 +75,7 @@ def test_doctor_finds_approvals_that_cannot_be_read(site: Path, invoke: Run) -> 
     with (site / approvals.FILE).open("a") as file:
         file.write("<<<<<<< ours\n")
     [(ok, message, hint)] = said(site, invoke)
-    assert (ok, message) == (False, "line 3 of `contentops.approvals` is a conflict marker of git")
+    assert (ok, message) == (False, "line 3 of `contentops.approvals` is a git conflict marker")
     assert "keep the lines of both sides" in hint
 
 

@@ -92,14 +92,14 @@ def test_the_last_word_of_a_person_counts(merged: FakeGitHub, said: list[str], c
 @pytest.mark.parametrize(
     ("review", "note"),
     [
-        ({"login": "maria", "commit": EARLIER}, f"`maria` approved {EARLIER[:12]}, which is not the head commit"),
-        ({"login": "helper[bot]", "kind": "Bot"}, "`helper[bot]` is no person"),
-        ({"login": "helper[bot]"}, "`helper[bot]` is no person"),
-        ({"login": "acme", "kind": "Organization"}, "`acme` is no person"),
+        ({"login": "maria", "commit": EARLIER}, f"`maria` approved {EARLIER[:12]}, not the head commit"),
+        ({"login": "helper[bot]", "kind": "Bot"}, "`helper[bot]` is not a person"),
+        ({"login": "helper[bot]"}, "`helper[bot]` is not a person"),
+        ({"login": "acme", "kind": "Organization"}, "`acme` is not a person"),
         ({"login": ""}, "the account of someone who reviewed it is deleted"),
         ({"login": "ghost"}, "the account of someone who reviewed it is deleted"),
-        ({"login": "reader"}, "`reader` may not write to the repository"),
-        ({"login": "stranger"}, "`stranger` may not write to the repository"),
+        ({"login": "reader"}, "`reader` has no write access to the repository"),
+        ({"login": "stranger"}, "`stranger` has no write access to the repository"),
     ],
 )
 def test_whose_approval_does_not_count(merged: FakeGitHub, review: dict[str, Any], note: str) -> None:
@@ -303,7 +303,7 @@ def test_an_approval_of_gitlab(lab: FakeGitLab, forked: tuple[Clone, str, str, s
     assert pull.files == {"one.md": git(Path(clone.root), "rev-parse", f"{main}:one.md")}
     assert pull.notes == (
         "`early` approved before the last push",
-        "`robot` is no person",
+        "`robot` is not a person",
         "the account of someone who approved it is deleted",
     )
 
@@ -323,18 +323,18 @@ def test_a_commit_that_gitlab_lacks(lab: FakeGitLab, forked: tuple[Clone, str, s
     lab.merged(6, EARLIER, base, merge_commit_sha=main)
     lab.approve(6, "maria", at="2026-03-01T12:00:00Z")
     (pull,) = ask_lab(lab, clone, main)
-    assert (pull.approvals, pull.notes) == ((), (f"its commit {EARLIER[:12]} is not at GitLab any more",))
+    assert (pull.approvals, pull.notes) == ((), (f"its commit {EARLIER[:12]} is no longer on GitLab",))
 
 
 @pytest.mark.parametrize(
     ("path", "answer", "message"),
     [
-        ("approvals", {"approved_by": None}, "does not say who approved"),
-        ("approvals", {"approved_by": [{"user": {"username": "maria", "id": 1}}]}, "does not say when"),
-        ("versions", [], "names no version"),
+        ("approvals", {"approved_by": None}, "does not report who approved"),
+        ("approvals", {"approved_by": [{"user": {"username": "maria", "id": 1}}]}, "does not report when"),
+        ("versions", [], "has no version"),
         ("versions", [{"created_at": "2026-03-01T11:00:00Z", "head_commit_sha": EARLIER}], "does not end with"),
-        ("versions", [{"created_at": None}], "names no time"),
-        ("users", {"bot": "no"}, "does not say whether"),
+        ("versions", [{"created_at": None}], "has no time"),
+        ("users", {"bot": "no"}, "does not report whether"),
     ],
 )
 def test_nonsense_of_gitlab(
@@ -492,7 +492,7 @@ def test_an_approval_of_an_earlier_push_is_not_recorded(desk: Desk) -> None:
     desk.push_more(7, reword("one", "Buy this"))
     desk.merge(7)
     runner = desk.runner()
-    assert "which is not the head commit" in desk.record(runner).stdout
+    assert "not the head commit" in desk.record(runner).stdout
     assert lines(runner) == []
     assert "draft: true" in (runner.root / "out/one.md").read_text("utf-8")
 

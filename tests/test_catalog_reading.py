@@ -202,8 +202,8 @@ GOOD = encode({SERVER: CatalogSnapshot(templates={"t": Template(slug="t", inputs
 @pytest.mark.parametrize(
     ("data", "code", "words"),
     [
-        (GOOD[: len(GOOD) // 2], "damaged-catalog", "not whole JSON"),
-        ("", "damaged-catalog", "not whole JSON"),
+        (GOOD[: len(GOOD) // 2], "damaged-catalog", "is not JSON"),
+        ("", "damaged-catalog", "is not JSON"),
         (f"{{\n<<<<<<< HEAD\n{GOOD}=======\n", "damaged-catalog", "unfinished git merge"),
         ("[" * 100_000, "damaged-catalog", "not usable JSON"),
         ('{"a": ' + "9" * 5000 + "}", "damaged-catalog", "not usable JSON"),

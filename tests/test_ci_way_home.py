@@ -112,7 +112,7 @@ def test_a_branch_that_cannot_take_the_results(world: World) -> None:
     """One that the remote does not have, and one that lacks a commit of the checkout, such as a merge made here."""
     runner = detached(world)
     ended = apply(runner, "--branch", "other")
-    assert (ended.code, "`other` is not at `origin`" in ended.stderr) == (1, True)
+    assert (ended.code, "`other` does not exist at `origin`" in ended.stderr) == (1, True)
     runner.write("README.md", "merged here\n")
     runner.git("add", "README.md")
     runner.git("commit", "--quiet", "--message=Merge")
@@ -150,7 +150,7 @@ def test_results_that_wait_hold_the_next_apply(world: World, first: Machine) -> 
     runner = world.clone("runner")
     ended = apply(runner)
     assert (ended.code, made(runner)) == (4, [])
-    assert f"error[results-waiting]: results of an earlier run wait on `{name}`" in ended.stderr
+    assert f"error[results-waiting]: unmerged results of an earlier run are on `{name}`" in ended.stderr
     assert name in runner.commit("--check-waiting", code=4).stderr
     # With nothing to submit there is nothing to hold.
     runner.write("content/blog.yaml", "items: []\n")
@@ -182,7 +182,7 @@ def test_a_checkout_that_was_overtaken_pays_for_nothing(world: World, first: Mac
     first.commit()
     ended = apply(late, env={"CI_COMMIT_BRANCH": "main"})
     assert (ended.code, made(late)) == (4, [])
-    assert "error[results-waiting]: `main` has results that this checkout lacks" in ended.stderr
+    assert "error[results-waiting]: this checkout lacks results that are on `main`" in ended.stderr
     late.git("pull", "--quiet", "origin", "main")
     assert apply(late, env={"CI_COMMIT_BRANCH": "main"}).code == 0
 
@@ -194,7 +194,7 @@ def test_a_shallow_clone_knows_as_much(world: World, first: Machine) -> None:
     runner.git("checkout", "--quiet", "--detach")
     name = first.commit("--json").json["branch"]
     held = apply(runner, env={"CI_COMMIT_BRANCH": "main"})
-    assert (held.code, f"wait on `{name}`" in held.stderr) == (4, True)
+    assert (held.code, f"are on `{name}`" in held.stderr) == (4, True)
     (world.remote / "hooks/pre-receive").unlink()
     first.git("push", "--quiet", "origin", f":refs/heads/{name}")
     world.other("README.md", "hello")

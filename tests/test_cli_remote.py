@@ -503,8 +503,8 @@ def test_a_server_gone_wrong(name: str, command: tuple[str, ...], project: Build
     ("answer", "words"),
     [
         (httpx.Response(503, json={"detail": "maintenance"}, headers={"Retry-After": "1"}), ["(503)", "maintenance"]),
-        (httpx.Response(200, content='{"content": [{"id"'), ["(200)", "not whole JSON"]),
-        (httpx.Response(200, content='{"a": 1, "a": 2}'), ["(200)", "key `a` is there twice"]),
+        (httpx.Response(200, content='{"content": [{"id"'), ["(200)", "incomplete or invalid JSON"]),
+        (httpx.Response(200, content='{"a": 1, "a": 2}'), ["(200)", "key `a` appears twice"]),
         (httpx.ReadError("reset by peer"), ["broke", "reset by peer"]),
         (httpx.ConnectError("refused"), ["no connection", "refused"]),
     ],

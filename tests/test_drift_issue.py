@@ -188,7 +188,7 @@ def test_two_runs_at_once_leave_one_issue(hub: FakeGitHub) -> None:
         run.join(30)
     assert keep(hub) == Kept(1, "https://gh/1", "unchanged")
     assert [issue["state"] for issue in hub.issues] == ["open", "closed"]
-    assert "#1 is about the same." in {comment["body"] for comment in hub.comments}
+    assert "#1 is about the same drift." in {comment["body"] for comment in hub.comments}
 
 
 def test_a_lost_answer_opens_no_second_issue(hub: FakeGitHub) -> None:

@@ -169,7 +169,7 @@ def test_what_is_asserted_against_a_person_leaves_a_copy(tmp_path: Path, *, agai
 
 
 def test_drifted_keys_tell_what_was_and_what_is() -> None:
-    """By key, in the order in which they are written; a run that was cut short is no person."""
+    """By key, in the order in which they are written; a run that was cut short is not a person."""
     record = a_record(a_spec(metadata={"tags": ["a"], "order": 1}))
     file = structs.replace(a_file("out/a.md", title="Mine"), front={"tags": ["b"], "more": 1}, provenance={"job": "x"})
     found: list[tuple[str, Json, Json]] = [(one.key, one.before, one.after) for one in drifted(PROJECT, record, file)]

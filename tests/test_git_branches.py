@@ -34,7 +34,7 @@ def test_a_protected_branch(world: World, first: Machine) -> None:
     ended = first.commit(runner=env)
     (name,) = own_branches(world)
     assert re.fullmatch("contentops/acme-blog/77-1-[0-9a-f]{12}", name)
-    assert "Not on `main`: `main` takes no push: pre-receive hook declined." in ended.stdout
+    assert "Not on `main`: `main` rejects pushes: pre-receive hook declined." in ended.stdout
     assert f"`gh pr create --base main --head {name} --fill`" in ended.stdout
     assert world.tip() == tip
     assert first.git("rev-parse", "HEAD").strip() == tip
@@ -68,13 +68,13 @@ def test_results_that_wait_stop_the_next_apply(world: World, first: Machine, inv
     """Of this project and environment, until the branch is gone; branches of others and of people stop no one."""
     for name in ("try-it", "5-1", "other/5-1-0123456789ab", "acme-blog/mine"):
         first.git("push", "--quiet", "origin", f"main:refs/heads/contentops/{name}")
-    assert first.commit("--check-waiting").stdout == "No results of an earlier run wait on a branch.\n"
+    assert first.commit("--check-waiting").stdout == "No branch has unmerged results of an earlier run.\n"
     world.hook("pre-receive", PROTECTED)
     first.apply("--env", "staging")
     waits = first.commit("--env", "staging", "--json", GITHUB_RUN_ID="9").json["branch"]
     second = world.clone("second")
     ended = second.commit("--env", "staging", "--check-waiting", code=4)
-    assert f"error[results-waiting]: results of an earlier run wait on `{waits}`" in ended.stderr
+    assert f"error[results-waiting]: unmerged results of an earlier run are on `{waits}`" in ended.stderr
     assert second.commit("--check-waiting", "--json").json["waiting"] == []
     second.write("site/contentops.yaml", PROJECT.replace("acme-blog", "site"))
     second.write("site/content/blog.yaml", manifest("inner"))
@@ -91,7 +91,7 @@ def test_a_branch_with_the_name_of_the_folder(world: World, first: Machine, take
     world.hook("pre-receive", PROTECTED)
     name = first.commit("--json", GITHUB_RUN_ID="9").json["branch"]
     assert name.startswith("contentops-results/acme-blog/9-1-")
-    assert f"wait on `{name}`" in world.clone("second").commit("--check-waiting", code=4).stderr
+    assert f"are on `{name}`" in world.clone("second").commit("--check-waiting", code=4).stderr
     first.commit("--check-waiting")  # It has them itself.
 
 
@@ -101,7 +101,7 @@ def test_a_remote_that_takes_nothing(world: World, first: Machine) -> None:
     head = first.git("rev-parse", "HEAD")
     ended = first.commit(code=1)
     assert "error[not-published]" in ended.stderr
-    assert "the results are in the folder as they were" in ended.stderr
+    assert "the results are still in this folder" in ended.stderr
     assert (first.git("rev-parse", "HEAD"), world.branches()) == (head, ["main"])
 
 

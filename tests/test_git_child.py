@@ -142,7 +142,7 @@ def silence() -> Iterator[int]:
 
 
 def test_a_silent_remote_is_given_up(author: Machine) -> None:
-    """After one wait, not after five; the results are in the folder as they were. So is the question what waits."""
+    """After one wait, not after five; the results are still in this folder. So is the question what waits."""
     project, options, pauses = open_project(str(author.root), "", ()), CommitOptions(patience=0.5), list[float]()
     with silence() as port:
         author.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")

@@ -114,7 +114,7 @@ def test_the_first_commit_of_a_repository(first: Machine, world: World) -> None:
     """Without a push only: nothing can be on top of nothing."""
     first.git("checkout", "--quiet", "--orphan", "new")
     first.git("rm", "--quiet", "--cached", "-r", ".")
-    assert "error[unpushed-commits]: nothing is committed" in first.commit("--branch=main", code=4).stderr
+    assert "error[unpushed-commits]: this clone has no commits" in first.commit("--branch=main", code=4).stderr
     first.commit("--no-push")
     assert first.files() == FIVE
     assert first.git("log", "--format=%s") == "content: 3 created\n"
@@ -372,7 +372,7 @@ def work(machine: Machine) -> None:
             (lambda _: None, (f"--branch={name}",), (64, "no-branch", "cannot be the name of a branch"))
             for name in ("--upload-pack=touch pwned", "x:refs/heads/main", "a..b", "$(touch pwned)")
         ),
-        (lambda _: None, ("--branch=+main",), (1, "not-published", "`+main` is not at `origin`")),
+        (lambda _: None, ("--branch=+main",), (1, "not-published", "`+main` does not exist at `origin`")),
     ],
     ids=[
         *("merge", "rebase", "cherry-pick", "revert", "bisection", "unmerged", "staged", "staged, no push"),
@@ -440,7 +440,7 @@ def test_a_lock_that_was_committed_damaged(world: World, done: Machine) -> None:
     done.write("contentops.lock", whole)
     ended = done.commit(code=1)
     assert ended.stderr.count("error[") == 1
-    assert "error[conflict-markers]: `contentops.lock` was committed in" in ended.stderr
+    assert "error[conflict-markers]: `contentops.lock` in commit" in ended.stderr
     assert "`git commit contentops.lock` and `git push`" in ended.stderr
     done.git("commit", "--quiet", "--message=Whole again", "contentops.lock")
     done.git("push", "--quiet")
@@ -655,7 +655,7 @@ def test_a_branch_that_is_deleted_while_an_apply_pays(world: World) -> None:
     assert "Not on `topic`: `topic` was deleted at `origin` meanwhile." in ended.stdout
     own = next(name for name in world.branches() if name != "main")
     assert {*FIVE} == set(world.paths(own))
-    assert "is not at `origin`" in machine.commit("--branch=typo", code=1).stderr
+    assert "does not exist at `origin`" in machine.commit("--branch=typo", code=1).stderr
 
 
 @posix
@@ -709,7 +709,7 @@ def test_a_killed_apply_goes_on_from_the_pushed_commit(world: World, tmp_path: P
 
 
 def test_a_remote_that_is_gone_for_a_while(first: Machine, world: World) -> None:
-    """No answer is tried again, then said; the results are in the folder as they were, and the next run pushes."""
+    """No answer is tried again, then said; the results are still in this folder, and the next run pushes."""
     world.remote.rename(world.remote.with_name("gone"))
     before = standing(first)
     pauses: list[float] = []

@@ -367,7 +367,7 @@ def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]
     ("fault", "words"),
     [
         (once(403, "Resource not accessible by integration"), "Resource not accessible"),
-        (once(403, "Resource not accessible", x_ratelimit_remaining="4999"), "the token lacks a right"),
+        (once(403, "Resource not accessible", x_ratelimit_remaining="4999"), "the token lacks a permission"),
         (used_up(NOON + 3000), f"{USED_UP} GitHub takes no more requests of this token for about 3,000 seconds"),
         (once(429, "later", retry_after="3600"), "429: later"),
         (lambda: (200, b"<html>", {}), "did not answer with JSON"),

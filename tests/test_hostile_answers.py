@@ -80,15 +80,15 @@ FOREIGN: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
 """What is surely not the API."""
 
 TORN: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
-    "truncated": (answer(200, '{"status": "completed", "con'), ["(200)", "not whole JSON"]),
-    "nothing": (answer(200), ["(200)", "not whole JSON"]),
+    "truncated": (answer(200, '{"status": "completed", "con'), ["(200)", "incomplete or invalid JSON"]),
+    "nothing": (answer(200), ["(200)", "incomplete or invalid JSON"]),
     "duplicate keys": (
         answer(200, '{"status": "completed", "status": "failed"}'),
-        ["(200)", "`status` is there twice"],
+        ["(200)", "`status` appears twice"],
     ),
     "a cut gzip": (
         answer(200, _zipped(1000)[:-9], ("Content-Encoding", "gzip"), *JSON.items()),
-        ["(200)", "before the answer was whole"],
+        ["(200)", "before the answer was complete"],
     ),
     "no gzip": (answer(200, "{}", ("Content-Encoding", "gzip"), *JSON.items()), ["(200)", "compressed"]),
     "two codings": (

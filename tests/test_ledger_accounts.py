@@ -46,7 +46,7 @@ def test_an_address_that_was_never_reached_is_told_as_such() -> None:
     """The words for a ledger that has been there and went away would send people to wait for it."""
     with pytest.raises(StateError) as told:
         LedgerSession("postgresql://ann@127.0.0.1:1/db", patience=0)
-    assert "see that the address is right" in told.value.hint
+    assert "check the address" in told.value.hint
 
 
 def test_commands_that_only_ask_keep_the_limit_of_the_account(tmp_path: Path, session: LedgerSession) -> None:

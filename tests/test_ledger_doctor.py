@@ -242,7 +242,7 @@ def test_an_owner_migrates_and_a_worker_works(
 
     first = go("apply", "--yes", code=1).stderr
     assert ("error[ledger-refused]" in first, served.charges("about")) == (True, [])
-    assert "`ledger grant ROLE` opens them" in first.replace("\n", " ")
+    assert "`ledger grant ROLE` for access" in first.replace("\n", " ")
     go("ledger", "migrate", "--ledger", owner)
     go("apply", "--yes", code=1)
     go("ledger", "grant", role, "--ledger", owner)

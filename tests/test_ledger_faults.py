@@ -59,8 +59,8 @@ HOST = 'connection to server at "10.0.0.1", port 5432 failed: '
         ('FATAL:  no pg_hba.conf entry for host "10.0.0.9"', False, "pg_hba.conf"),
         ("server does not support SSL, but SSL was required", False, "sslmode"),
         ("FATAL:  sorry, too many clients already", True, "max_connections"),
-        ("FATAL:  the database system is starting up", True, "runs there"),
-        ("Connection refused", True, "runs there"),
+        ("FATAL:  the database system is starting up", True, "is running"),
+        ("Connection refused", True, "is running"),
     ],
 )
 def test_what_passes_of_connections(words: str, hint: str, *, passes: bool) -> None:

@@ -118,7 +118,7 @@ def test_what_is_held_back_sends_no_byte(call: Call) -> None:
     assert isinstance(asked, JobStatus), "what only asks is never held back"
     for held in (first, second):
         assert isinstance(held, Failure)
-        assert (held.kind, "too long since it was recorded" in held.message) == (FailureKind.NOT_SENT, True)
+        assert (held.kind, "too much time passed after it was recorded" in held.message) == (FailureKind.NOT_SENT, True)
     assert isinstance(third, Accepted | SavedReply)
     assert ear.heard.count(b" HTTP/1.1\r\n") == 2, "what was asked, and what was sent again"
 

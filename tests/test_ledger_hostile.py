@@ -144,10 +144,10 @@ def test_an_account_whose_row_names_another_server(
     for command in (("queue",), ("plan",), ("work", "--once"), ("apply", "--yes"), ("apply", "--detach", "--yes")):
         ended = _harmless(invoke(*command, cwd=root, env=env))
         if command[0] == "work":
-            assert "may not be sent to `https://evil.example:443`" in ended.stderr
+            assert "must not be sent to `https://evil.example:443`" in ended.stderr
         if command[0] == "apply":
             assert "as one of `https://evil.example:443`" in ended.stderr
-            assert "say another `api.account`" in ended.stderr
+            assert "set another `api.account`" in ended.stderr
     assert served.jobs("(elsewhere)") == []
     named = (root / "contentops.yaml").read_text().replace("api: {", "api: {account: ours, ")
     (root / "contentops.yaml").write_text(named)

@@ -130,7 +130,7 @@ def test_apply_uses_no_ledger_that_only_the_repository_names(project: Build, inv
     env = {**home, "WRITERZROOM_API_KEY": "k", "PGPASSWORD": PASSWORD}
     ended = invoke("apply", "--yes", cwd=root, env=env)
     assert ended.code == 4
-    assert f"error[unlisted-ledger]: a password may not be sent to `{PLACE}`" in ended.stderr
+    assert f"error[unlisted-ledger]: a password must not be sent to `{PLACE}`" in ended.stderr
     assert "CONTENTOPS_LEDGER" in ended.stderr
     assert str(_config(home)) in ended.stderr
     for command in ("plan", "status"):

@@ -69,7 +69,7 @@ def _names(root: Path) -> set[str]:
         ("contentops.lock", errno.EROFS, "read-only file system"),
         ("contentops.lock", errno.ENOSPC, "make room"),
         ("contentops.lock", errno.EFBIG, "ulimit -f"),
-        ("contentops.lock", errno.EBUSY, "mount the folder"),
+        ("contentops.lock", errno.EBUSY, "mount its folder"),
         ("journal.jsonl", errno.ENOSPC, "make room"),
         (".gitattributes", errno.EROFS, "read-only file system"),
     ],

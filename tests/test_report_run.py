@@ -146,7 +146,7 @@ def test_many_failures_are_counted() -> None:
         pytest.param("2026-03-01T10:00:00Z", "2026-03-01T12:04:12Z", "2h 4m", id="hours"),
         pytest.param("2026-03-01T10:00:00Z", "2026-03-01T09:00:00Z", "under a second", id="clock set back"),
         pytest.param("2026-03-01T10:00:00Z", "", "", id="no end"),
-        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:00:00", "", id="no zone"),
+        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:00:00", "", id="no time zone"),
     ],
 )
 def test_durations(start: str, end: str, words: str) -> None:

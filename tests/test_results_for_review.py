@@ -53,7 +53,7 @@ def test_new_texts_come_by_pull_request(world: World, first: Machine) -> None:
     assert "An apply has written 3 new texts." in pull["body"]
     assert "\n- `out/one.md`\n- `out/three.md`\n- `out/two.md`\n" in pull["body"]
     assert "[skip ci]" not in first.git("log", "-1", "--format=%B", world.tip(name))
-    assert f"wait on `{name}`" in world.clone("second").commit("--check-waiting", code=4).stderr
+    assert f"are on `{name}`" in world.clone("second").commit("--check-waiting", code=4).stderr
 
 
 @pytest.mark.parametrize("how", ["--no-ff", "--squash"])

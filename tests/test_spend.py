@@ -332,4 +332,4 @@ def test_a_damaged_lock_of_then_is_an_error(spent: Harness, invoke: Run) -> None
     commit(spent.root, "Damaged")
     spent.write("contentops.lock", lock)
     ended = invoke("report", "--since", "HEAD", cwd=spent.root)
-    assert (ended.code, "`contentops.lock` was committed in " in ended.stderr) == (1, True)
+    assert (ended.code, "`contentops.lock` in commit " in ended.stderr) == (1, True)

@@ -351,7 +351,7 @@ def test_a_folder_named_like_a_variable_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "$HOME" / ".contentops" / "cache"
     folder.parents[1].mkdir()
 
-    with Cache(folder) as cache, pytest.raises(StateError, match="would be replaced by a variable"):
+    with Cache(folder) as cache, pytest.raises(StateError, match="would be read as a variable"):
         cache.put_text(SERVER, ONE, TEXT)
 
 

@@ -261,13 +261,13 @@ def test_a_torn_last_line_never_happened() -> None:
     [
         pytest.param(b"{}", "is neither a header nor a record nor an open entry", id="nothing"),
         pytest.param(b"\xff", "is not UTF-8", id="not-utf8"),
-        pytest.param(b"\0\0", "is not whole JSON", id="zeros"),
+        pytest.param(b"\0\0", "is incomplete or invalid JSON", id="zeros"),
         pytest.param(
-            b'{"forget":1}', "cannot be used: `forget` does not fit: expected `str`, got `int`", id="forget-number"
+            b'{"forget":1}', "cannot be used: `forget` is not valid: expected `str`, got `int`", id="forget-number"
         ),
-        pytest.param(b'{"drop":[]}', "cannot be used: `drop` does not fit", id="drop-list"),
-        pytest.param(b'{"drop":"x","base":7}', "cannot be used: `base` does not fit", id="base-number"),
-        pytest.param(b'{"checkpoint":{}}', "cannot be used: `checkpoint` does not fit", id="mark-map"),
+        pytest.param(b'{"drop":[]}', "cannot be used: `drop` is not valid", id="drop-list"),
+        pytest.param(b'{"drop":"x","base":7}', "cannot be used: `base` is not valid", id="base-number"),
+        pytest.param(b'{"checkpoint":{}}', "cannot be used: `checkpoint` is not valid", id="mark-map"),
     ],
 )
 def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -> None:
@@ -289,7 +289,7 @@ def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -
 )
 def test_a_newer_journal_is_refused(header: Header) -> None:
     """An older contentops never guesses at what a newer one noted."""
-    with pytest.raises(StateError, match="written by a newer contentops"):
+    with pytest.raises(StateError, match="written by a newer version of contentops"):
         journal.parse(line_of(header).encode() + b"\n", NAME)
 
 

@@ -281,7 +281,7 @@ def test_environments_have_files_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../x", "a/b", ".", "-x", "a\nb", "x" * 101])
 def test_an_environment_can_not_name_another_place(tmp_path: Path, name: str) -> None:
     """The name of an environment is part of file names, so only a name will do."""
-    with pytest.raises(StateError, match="cannot name an environment"):
+    with pytest.raises(StateError, match="is not a valid name for an environment"):
         opened(tmp_path, environment=name)
 
 
@@ -369,10 +369,10 @@ def test_a_paid_text_that_lost_in_a_merge_stays_open_until_its_item_is_forgotten
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        pytest.param(None, "was removed while this apply ran", id="removed"),
-        pytest.param(b"<<<<<<< HEAD\n", "was changed while this apply ran", id="merging"),
-        pytest.param(b"\xff", "was changed while this apply ran", id="not-text"),
-        pytest.param(lock.render(State(lineage=facts.LINEAGE)), "was changed while this apply ran", id="other"),
+        pytest.param(None, "was removed during this apply", id="removed"),
+        pytest.param(b"<<<<<<< HEAD\n", "was changed during this apply", id="merging"),
+        pytest.param(b"\xff", "was changed during this apply", id="not-text"),
+        pytest.param(lock.render(State(lineage=facts.LINEAGE)), "was changed during this apply", id="other"),
     ],
 )
 def test_a_lock_that_changed_under_a_run_is_left_as_it_is(tmp_path: Path, data: bytes | None, words: str) -> None:

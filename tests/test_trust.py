@@ -171,10 +171,10 @@ def test_variables_are_listed_in_the_environment(name: str, may: bool) -> None:
     ("text", "words"),
     [
         ("servers: [", "yaml-syntax"),
-        ("servers: https://a.example\n", "may hold `servers`"),
-        ("servers: [3]\n", "may hold `servers`"),
-        ("server: [https://a.example]\n", "may hold `servers`"),
-        ("- https://a.example\n", "may hold `servers`"),
+        ("servers: https://a.example\n", "may contain only the lists `servers`"),
+        ("servers: [3]\n", "may contain only the lists `servers`"),
+        ("server: [https://a.example]\n", "may contain only the lists `servers`"),
+        ("- https://a.example\n", "may contain only the lists `servers`"),
     ],
 )
 def test_own_settings_that_can_not_be_used(
@@ -248,7 +248,7 @@ def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[s
     """And where the environment has a list, no one is asked."""
     asked: list[str] = []
     runtime = Runtime(environ={**home, **stated}, ask=answering(asked, yes=False))
-    with pytest.raises(Refused, match="may not be sent"):
+    with pytest.raises(Refused, match="must not be sent"):
         read_credentials(remote.api, runtime)
     assert len(asked) == (0 if stated else 1)
     assert trust.own_config(home).servers == ()

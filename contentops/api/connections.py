@@ -125,7 +125,7 @@ def transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
         make = functools.partial(httpx.AsyncHTTPTransport, verify=context, limits=limits, proxy=proxy)
         make()
     except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-        message = f"the proxy or certificate settings of the environment are not usable: {error}"
+        message = f"the proxy or certificate settings in the environment are invalid: {error}"
         hint = "check `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
         raise ApiError(message, code="environment", hint=hint) from error
     return make

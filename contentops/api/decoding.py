@@ -47,7 +47,9 @@ def decode(data: bytes) -> Json:
     except RecursionError as error:
         raise Garbled("the answer is nested too deeply") from error
     except json.JSONDecodeError as error:
-        raise Garbled(f"the answer is not whole JSON ({error.msg} at byte {error.pos} of {len(data)})") from error
+        raise Garbled(
+            f"the answer is incomplete or invalid JSON ({error.msg} at byte {error.pos} of {len(data)})"
+        ) from error
     except ValueError as error:
         raise Garbled(f"the answer is not JSON ({error})") from error
     return value
@@ -57,12 +59,12 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     values: dict[str, Json] = {}
     for key, value in pairs:
         if values.setdefault(key, value) != value:
-            raise ValueError(f"key `{key[:100]}` is there twice")
+            raise ValueError(f"key `{key[:100]}` appears twice")
     return values
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

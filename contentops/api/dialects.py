@@ -29,7 +29,9 @@ def base_address(settings: ApiSettings, dialect: Dialect) -> str:
         return f"http://local{dialect.prefix or '/v1'}"
     wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
     if "@" in settings.base_url:
-        raise ApiError("`api.base_url` holds a user name or password; keys come from the environment", code="bad-url")
+        raise ApiError(
+            "`api.base_url` contains a user name or password; keys come from the environment", code="bad-url"
+        )
     try:
         parts = urlsplit(settings.base_url)
         host = parts.hostname or ""
@@ -37,13 +39,13 @@ def base_address(settings: ApiSettings, dialect: Dialect) -> str:
     except ValueError as error:
         raise ApiError(f"{wrong} ({error})", code="bad-url") from error
     if not usable or parts.query or parts.fragment or not is_printable(settings.base_url):
-        hint = "it is `local`, or starts with `https://` and has no query"
+        hint = "use `local` or a URL that starts with `https://` and has no query"
         raise ApiError(wrong, code="bad-url", hint=hint)
     if parts.scheme == "http" and not is_loopback(host):
         raise ApiError(
-            f"{wrong}: plain http would show the key to everyone on the way",
+            f"{wrong}: plain http would send the key unencrypted",
             code="insecure-url",
-            hint="use `https://`; plain http is for this machine's own addresses only",
+            hint="use `https://`; plain http is allowed only for addresses of this machine",
         )
     base = settings.base_url.rstrip("/")
     return base if not dialect.prefix or base.endswith(dialect.prefix) else base + dialect.prefix
@@ -56,8 +58,8 @@ def needs_key(settings: ApiSettings) -> bool:
 
 def no_key(settings: ApiSettings) -> ApiError:
     """The error for a server that needs a key where there is none."""
-    hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the embedded server needs none"
-    return ApiError(f"`{settings.key_env}` is not set: {settings.server} wants an API key", code="no-key", hint=hint)
+    hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the bundled server needs none"
+    return ApiError(f"`{settings.key_env}` is not set: {settings.server} needs an API key", code="no-key", hint=hint)
 
 
 def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> dict[str, str]:
@@ -69,7 +71,9 @@ def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> 
     }
     for name, value in ((settings.key_env, key), (settings.user_env, user)):
         if not is_printable(value):
-            message = f"the value of `{name}` holds spaces, line breaks or characters that no header can carry"
+            message = (
+                f"the value of `{name}` contains spaces, line breaks or other characters that headers do not allow"
+            )
             raise ApiError(message, code="bad-credentials", hint="copy it again, without quotes and line breaks")
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -175,7 +179,7 @@ def dialect_named(name: str) -> Dialect:
     if dialect is None:
         names = ", ".join(f"`{each}`" for each in DIALECTS)
         hint = did_you_mean(name, DIALECTS, "set `api.dialect` in contentops.yaml to one of them")
-        raise ApiError(f"unknown dialect `{name}`: there are {names}", code="unknown-dialect", hint=hint)
+        raise ApiError(f"unknown dialect `{name}`; known: {names}", code="unknown-dialect", hint=hint)
     return dialect
 
 
@@ -192,7 +196,7 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
     shape = "inside `{success, data}`" if enveloped else "without `{success, data}` around them"
     read, sent = (" or ".join(f"`{name}`" for name in each.names_of("inputs")) for each in (detected, stated))
     return (
-        f"the server does not speak the dialect `{stated.name}`: its lists come {shape}, and such a server reads the"
+        f"the server does not use the dialect `{stated.name}`: its lists come {shape}, and such a server reads the"
         f" inputs of a submit from {read}, not from {sent}; set `api.dialect: auto`"
     )
 

@@ -44,7 +44,7 @@ class Damage(enum.StrEnum):
     """Why the body of an answer is not whole, though its status arrived."""
 
     NONE = ""
-    CUT = "the connection broke before the answer was whole"
+    CUT = "the connection broke before the answer was complete"
     LATE = "the answer took too long to arrive"
     LARGE = "the answer is larger than 20 MiB"
     CODING = "the answer is compressed in a way that cannot be read"
@@ -78,8 +78,7 @@ class Trouble(enum.Enum):
 
 _HINTS = {
     Trouble.CERTIFICATE: (
-        f"; {CHECK_ADDRESS} and this machine's clock, and point `SSL_CERT_FILE` at your own certificate authority"
-        " if there is one"
+        f"; {CHECK_ADDRESS} and this machine's clock, and set `SSL_CERT_FILE` for your own certificate authority"
     ),
     Trouble.PROXY: "; check `HTTPS_PROXY` and `NO_PROXY`",
 }
@@ -205,7 +204,7 @@ def _by_status(case: _Case) -> Failure:
     if kind := _BY_STATUS.get(status):
         return case.failure(kind, _message(case))
     if status in _LOGIN:
-        message = f"{_status_of(case.answer)}: a proxy or network asks for a login; check `HTTPS_PROXY` and `NO_PROXY`"
+        message = f"{_status_of(case.answer)}: a proxy or network requires a login; check `HTTPS_PROXY` and `NO_PROXY`"
         return case.failure(Kind.UNUSABLE, message, not_from_api=True)
     if _REDIRECT <= status < _CLIENT:
         return _redirected(case)
@@ -226,7 +225,9 @@ def _redirected(case: _Case) -> Failure:
     kind = _unexpected(case.call) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
     target = _origin(case.clean(case.answer.headers.get("location", "")))
     where = f" to `{target}`" if target else ""
-    return case.failure(kind, f"the server redirects{where}, which is not followed; {CHECK_ADDRESS}", not_from_api=True)
+    return case.failure(
+        kind, f"the server redirects{where}; redirects are not followed; {CHECK_ADDRESS}", not_from_api=True
+    )
 
 
 def _origin(location: str) -> str:
@@ -249,7 +250,9 @@ def _client_error(case: _Case) -> Failure:
         return case.failure(Kind.NOT_FOUND if answer.status in _GONE else Kind.REJECTED, _message(case))
     kind = _refused_submit(answer.status, _text(case))
     if kind is Kind.UNUSABLE:
-        return case.failure(kind, f"{_status_of(answer)}: nothing takes a submit there; {CHECK_ADDRESS}")
+        return case.failure(
+            kind, f"{_status_of(answer)}: there is no endpoint for submits at this address; {CHECK_ADDRESS}"
+        )
     return case.failure(kind, _message(case))
 
 
@@ -349,7 +352,7 @@ def _body_kind(case: _Case) -> str:
     if _is_page(case.answer):
         return "with an HTML page"
     if not case.answer.body:
-        return "without words"
+        return "without a message"
     media = case.clean(_media(case.answer))[:60]
     return f"with `{media}`" if media else "with no media type"
 

@@ -67,7 +67,7 @@ def read(call: calls.Call, value: Json) -> Reply:
 
 def _object(value: Json) -> dict[str, Json]:
     if not isinstance(value, dict):
-        raise Unreadable("the answer is no JSON object")
+        raise Unreadable("the answer is not a JSON object")
     return value
 
 
@@ -96,7 +96,7 @@ def _first_id(value: Mapping[str, Json], *keys: str) -> str:
     first = safe_id(given)
     if not first and given != "":
         shown = clip(str(given), 200)
-        raise Unnamed(f"the answer holds an id with characters no id has, so it cannot be used: `{shown}`")
+        raise Unnamed(f"the answer has an id with invalid characters: `{shown}`")
     return first
 
 
@@ -120,7 +120,7 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
     names = _JOB_IDS[:-1] if done is not None else _JOB_IDS
     job_id = _first_id(outer, *names) or _first_id(_map(outer.get("data")), *names)
     if not job_id and done is None:
-        raise Unreadable("the answer names no job")
+        raise Unreadable("the answer has no job id")
     return Accepted(job_id, job_id == request_id, done)
 
 
@@ -155,7 +155,7 @@ def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
         data = data["data"]
     word = data.get("status")
     if not isinstance(word, str):
-        raise Unreadable("the answer holds no `status`")
+        raise Unreadable("the answer has no `status`")
     # The text of another job would be written into this item's file.
     if (named := safe_id(data.get("request_id"))) and not _names(data, call):
         raise Garbled(f"the answer is about job `{named}`, not `{call.job_id[:200]}`")
@@ -248,7 +248,7 @@ def _list(value: Json, *keys: str) -> Sequence[Json]:
         value = outer.get("data", {})
         if not isinstance(value, (dict, list)):
             break
-    raise Unreadable(f"the answer holds no list `{keys[0]}`")
+    raise Unreadable(f"the answer has no list `{keys[0]}`")
 
 
 def _stored(call: calls.Call, value: Json) -> Reply:
@@ -306,7 +306,7 @@ def _content(value: Json, requested: str) -> Content:
         raise Unreadable(f"the answer is about content `{content_id}`, not `{requested[:200]}`")
     body = data["content"] if isinstance(data.get("content"), str) else data.get("body")
     if not isinstance(body, str):
-        raise Unreadable("the answer holds no text")
+        raise Unreadable("the answer has no text")
     front_title, front, text = _without_front_matter(body)
     created_at, updated_at, stamp = _stamped(data)
     return Content(
@@ -333,7 +333,7 @@ def _saved(
         return SavedReply(call.content_id, stamp)
     content_id = next((named for level in levels if (named := _first_id(level, *keys))), "")
     if not content_id:
-        raise Unreadable("the answer names no content")
+        raise Unreadable("the answer has no content id")
     return SavedReply(content_id, stamp)
 
 
@@ -372,5 +372,5 @@ def _detail(value: Json) -> dict[str, Json]:
     data = _unwrap(value)
     inner = data["template"] if isinstance(data.get("template"), dict) else data
     if not any(key in inner for key in ("id", "slug", "name")):
-        raise Unreadable("the answer describes nothing")
+        raise Unreadable("the answer has no description")
     return _object(inner)

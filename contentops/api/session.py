@@ -336,12 +336,12 @@ class Client:
         host = urlsplit(self._base).netloc
         match error:
             case BlockedByFence():
-                return Trouble.UNREACHABLE, f"held back before it left for `{host}`: too long since it was recorded"
+                return Trouble.UNREACHABLE, f"not sent to `{host}`: too much time passed after it was recorded"
             case httpx.ProxyError():
-                return Trouble.PROXY, f"the proxy does not let `{host}` through: {cause(error)}"
+                return Trouble.PROXY, f"the proxy refused the connection to `{host}`: {cause(error)}"
             case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
                 if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain(error)):
-                    return Trouble.CERTIFICATE, f"the certificate of `{host}` does not hold: {cause(error)}"
+                    return Trouble.CERTIFICATE, f"the certificate of `{host}` is not valid: {cause(error)}"
                 return Trouble.UNREACHABLE, f"no connection to `{host}`: {cause(error)}"
             case httpx.TimeoutException() | TimeoutError():
                 return Trouble.SILENT, f"no answer from `{host}` within {self._patience.read(call):g} s"
@@ -361,7 +361,7 @@ def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
     """The failure of a submit, with a hint where the server refused one of several names for one value."""
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure
-    hint = "; where it takes one name alone, set `api.dialect` to the dialect it speaks"
+    hint = "; if it accepts only one name, set `api.dialect` to its dialect"
     return structs.replace(failure, message=failure.message + hint)
 
 

@@ -75,7 +75,9 @@ def _parsed(path: Path, data: bytes) -> OwnConfig:
     try:
         return convert(document.root or {}, OwnConfig)
     except ValidationError as error:
-        raise _unusable(path, f"may hold `servers`, `key_variables` and `ledgers`, lists of texts: {error}") from error
+        raise _unusable(
+            path, f"may contain only the lists `servers`, `key_variables` and `ledgers`: {error}"
+        ) from error
 
 
 def _unusable(path: Path, why: str) -> InputError:
@@ -99,8 +101,10 @@ def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
         if name.startswith(PREFIX) or name in _listed(environ.get(VARIABLES, "")):
             continue
         if name not in own_config(environ).key_variables:
-            message = f"`api.{setting}` names `{name}`, whose value may not be sent to a server"
-            hint = f"use a name that begins with `{PREFIX}`; if it is meant, list it in {_lists_of(VARIABLES, environ)}"
+            message = f"`api.{setting}` names `{name}`, whose value must not be sent to a server"
+            hint = (
+                f"use a name that begins with `{PREFIX}`; to allow this one, list it in {_lists_of(VARIABLES, environ)}"
+            )
             raise Refused(message, code="unlisted-variable", hint=hint)
 
 
@@ -124,11 +128,11 @@ def is_stated(environ: Mapping[str, str]) -> bool:
 
 def unlisted(server: str, environ: Mapping[str, str]) -> Refused:
     """The refusal to send the key to a server that is not on a trusted list."""
-    reason, fix = "which is on no list outside the repository", f"list it in {_lists_of(SERVERS, environ)}"
+    reason, fix = "which is not on your trusted list", f"list it in {_lists_of(SERVERS, environ)}"
     if is_stated(environ):
         reason, fix = f"which is not among the servers in `{SERVERS}`", f"add it to `{SERVERS}`"
-    message = f"the key may not be sent to `{server}`, {reason}"
-    return Refused(message, code="unlisted-server", hint=f"check `api.base_url`; if it is meant, {fix}")
+    message = f"the key must not be sent to `{server}`, {reason}"
+    return Refused(message, code="unlisted-server", hint=f"check `api.base_url`; if it is intended, {fix}")
 
 
 def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:
@@ -140,8 +144,8 @@ def unlisted_ledger(server: str, environ: Mapping[str, str]) -> Refused:
     """The refusal to use a ledger whose server is not on a trusted list."""
     path = config_path(environ)
     own = "" if path is None else f", or list its server under `ledgers` in {path}"
-    hint = f"check `ledger`; if it is meant, set `{LEDGER}` to the address{own}"
-    message = f"a password may not be sent to `{server}`, which is on no list outside the repository"
+    hint = f"check `ledger`; if it is intended, set `{LEDGER}` to the address{own}"
+    message = f"a password must not be sent to `{server}`, which is not on your trusted list"
     return Refused(message, code="unlisted-ledger", hint=hint)
 
 

@@ -44,7 +44,7 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
         before = checked_settings(data).root if data is not None else {}
     except ContentopsError as error:
         why = error.diagnostics()[0].message
-        hint = "check out the base too (`fetch-depth: 2`), and look at the file yourself"
+        hint = "check out the base too (`fetch-depth: 2`), and compare the file by hand"
         return (Note(kind=SETTINGS, message=f"`{PROJECT_FILE}` was not compared with the base: {why}", hint=hint),)
     if not base:
         return ()

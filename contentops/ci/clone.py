@@ -56,7 +56,7 @@ def open_clone(root: str, environ: Mapping[str, str], *, remote: str, push: bool
         known = run_git(root, "remote").split("\n")
         if not remote or remote not in known:
             listed = ", ".join(f"`{name}`" for name in known if name)
-            hint = f"known: {listed}" if listed else "`--no-push` only commits"
+            hint = f"known: {listed}" if listed else "to commit without a push, use `--no-push`"
             raise UsageError(f"this clone has no remote `{remote}`", code="no-remote", hint=hint)
         pushed = run_git(root, "remote", "get-url", "--push", "--", remote).strip()
         fetched = run_git(root, "remote", "get-url", "--", remote).strip()
@@ -79,7 +79,7 @@ def alone(clone: Clone) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout as error:
         hint = "wait for it to end, or end that process, then run it again"
-        raise LockHeld("another `contentops commit` goes on in this clone", hint=hint) from error
+        raise LockHeld("another `contentops commit` is running in this clone", hint=hint) from error
     except (OSError, NotImplementedError) as error:
         raise StateError(f"cannot lock `{path}`: {error}", hint="the clone must be writable") from error
     try:
@@ -114,8 +114,8 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
         ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
         branch = ref if ref.startswith("refs/heads/") else branch_of_run(environ)
     if not branch:
-        hint = "check a branch out, or name one with `--branch`"
-        message = "no branch is checked out, so there is none to push results to"
+        hint = "check out a branch, or name one with `--branch`"
+        message = "no branch is checked out to push results to"
         raise UsageError(message, code="no-branch", hint=hint)
     branch = branch.removeprefix("refs/heads/")
     if branch == "HEAD" or branch.startswith("-") or clone.attempt("check-ref-format", f"refs/heads/{branch}").code:
@@ -141,7 +141,7 @@ def refuse_unfinished(clone: Clone) -> None:
     staged = clone.names("diff", "--cached", "--name-only", "--no-renames", "--no-ext-diff", "-z")
     if staged:
         hint = "commit that and push it, or unstage it with `git restore --staged .`, then run it again"
-        raise Refused(f"staged for a commit of yours: {first_of(staged)}", code="staged-changes", hint=hint)
+        raise Refused(f"you have staged changes: {first_of(staged)}", code="staged-changes", hint=hint)
 
 
 def refuse_unfit_lock(clone: Clone, environment: str) -> None:

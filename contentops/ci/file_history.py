@@ -92,8 +92,8 @@ def no_history(root: str) -> str:
     try:
         require_repository(root)
     except (UsageError, GitFailed):
-        return "the project lies in no git repository, which would hold earlier texts"
-    cut = "this clone is shallow, so git lacks earlier texts; `git fetch --unshallow` brings them"
+        return "the project is not in a git repository, so there are no earlier texts"
+    cut = "this clone is shallow, so git lacks earlier texts; `git fetch --unshallow` fetches them"
     return f"{cut}, in CI `fetch-depth: 0` of actions/checkout" if is_shallow(root) else ""
 
 

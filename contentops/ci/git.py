@@ -92,7 +92,7 @@ def require_repository(root: Path | str) -> None:
 
 def _no_repository(root: Path | str) -> UsageError:
     hint = "run it inside a clone, or make the folder one with `git init`"
-    return UsageError(f"`{root}` lies in no git repository", code="no-repository", hint=hint)
+    return UsageError(f"`{root}` is not in a git repository", code="no-repository", hint=hint)
 
 
 def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, bytes]:
@@ -128,7 +128,9 @@ def file_at(root: Path | str, commit: str, path: str, extra: Mapping[str, str] =
         return None
     data = read_blobs(root, [named.text], extra).get(named.text)
     if data is None:
-        raise GitFailed(f"git lacks a file of commit {commit[:12]}: `{path}`", hint="fetch the whole commit first")
+        raise GitFailed(
+            f"git does not have a file of commit {commit[:12]}: `{path}`", hint="fetch the whole commit first"
+        )
     return data
 
 

@@ -42,10 +42,10 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
     token = token_of(environ)
     if not token or not (token.isascii() and token.isprintable()) or " " in token:
         hint = "in a workflow: `env: {GITHUB_TOKEN: ${{ github.token }}}`"
-        raise UsageError("there is no token for GitHub in `GITHUB_TOKEN`", code="no-token", hint=hint)
+        raise UsageError("there is no GitHub token in `GITHUB_TOKEN`", code="no-token", hint=hint)
     name = repository or environ.get("GITHUB_REPOSITORY", "")
     if not _REPOSITORY.fullmatch(name) or name.endswith(("/.", "/..")):
-        message = f"`{name}` is no repository of GitHub" if name else "it is not known which repository this is"
+        message = f"`{name}` is not a GitHub repository" if name else "the name of this repository is unknown"
         raise UsageError(message, code="no-github-repository", hint="set `GITHUB_REPOSITORY` to `OWNER/NAME`")
     headers = {
         "Accept": "application/vnd.github+json",
@@ -57,7 +57,7 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
         api=checked_api("GITHUB_API_URL", environ.get("GITHUB_API_URL") or API),
         below=f"/repos/{name}/",
         token=token,
-        rights="the token lacks a right: see `permissions` of the job",
+        rights="the token lacks a permission: see `permissions` of the job",
         repository=name,
         http=client("GitHub", headers),
         pause=pause,

@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from contentops.ci.git import Clone
 
 TOKEN: Final = "GITLAB_TOKEN"  # noqa: S105 - the name of a variable
-_RIGHTS: Final = f"`{TOKEN}` takes a project access token with the scope `read_api` and the role Reporter or above"
+_RIGHTS: Final = f"`{TOKEN}` must be a project access token with the scope `read_api` and the role Reporter or above"
 _PROJECT: Final = re.compile(r"[1-9][0-9]{0,17}")
-_NO_TIME: Final = "this GitLab does not say when a merge request was approved (`approved_at`); newer ones do"
+_NO_TIME: Final = "this GitLab does not report when a merge request was approved (`approved_at`); newer ones do"
 
 
 def connect_gitlab(environ: Mapping[str, str], *, pause: Callable[[float], None]) -> Host:
     """Return the API for a job of GitLab. Raises UsageError where token, project or address are missing."""
     token = environ.get(TOKEN, "").strip()
     if not token or not (token.isascii() and token.isprintable()) or " " in token:
-        hint = f"the token of a job cannot read approvals: {_RIGHTS}"
-        raise UsageError(f"there is no token for GitLab in `{TOKEN}`", code="no-token", hint=hint)
+        hint = f"a job token cannot read approvals: {_RIGHTS}"
+        raise UsageError(f"there is no GitLab token in `{TOKEN}`", code="no-token", hint=hint)
     project, api = environ.get("CI_PROJECT_ID", ""), environ.get("CI_API_V4_URL", "")
     if not _PROJECT.fullmatch(project) or not api or not environ.get("CI_PROJECT_URL"):
         hint = "run it in a job of GitLab, which sets `CI_PROJECT_ID`, `CI_PROJECT_URL` and `CI_API_V4_URL`"
-        raise UsageError("it is not known which project of GitLab this is", code="no-gitlab-project", hint=hint)
+        raise UsageError("this GitLab project is unknown", code="no-gitlab-project", hint=hint)
     return Host(
         name="GitLab",
         api=checked_api("CI_API_V4_URL", api),
@@ -64,7 +64,7 @@ def gitlab_merges(gitlab: Host, clone: Clone, page: str, branch: str, commits: S
             if not _is_merge(request, branch, commit) or number in found:
                 continue
             if not number or not is_object(head):
-                raise gitlab.nonsense(path, "names a merge request without a number or a head commit")
+                raise gitlab.nonsense(path, "has a merge request without a number or a head commit")
             opener = as_text(as_map(request.get("author")).get("username")).casefold()
             address = f"{page.rstrip('/')}/-/merge_requests/{number}"
             pull = MergedPull(number=number, address=address, authors=frozenset({opener}), head=head)
@@ -87,7 +87,7 @@ def _approved(gitlab: Host, clone: Clone, pull: MergedPull) -> MergedPull:
     path = f"merge_requests/{pull.number}/approvals"
     entries = as_map(gitlab.call("GET", path)).get("approved_by")
     if not isinstance(entries, list):
-        raise gitlab.nonsense(path, "does not say who approved")
+        raise gitlab.nonsense(path, "does not report who approved")
     approvals, notes = [], []
     for entry in entries:
         user = as_map(as_map(entry).get("user"))
@@ -99,14 +99,14 @@ def _approved(gitlab: Host, clone: Clone, pull: MergedPull) -> MergedPull:
         if at <= pushed:
             notes.append(f"`{login}` approved before the last push")
         elif _is_bot(gitlab, number):
-            notes.append(f"`{login}` is no person")
+            notes.append(f"`{login}` is not a person")
         else:
             approvals.append(HostApproval(login, time_of(at.isoformat())))
     if not approvals:
         return structs.replace(pull, notes=tuple(notes))
     files = _files(clone, pull, base)
     if files is None:
-        return structs.replace(pull, notes=(*notes, f"its commit {pull.head[:12]} is not at GitLab any more"))
+        return structs.replace(pull, notes=(*notes, f"its commit {pull.head[:12]} is no longer on GitLab"))
     return structs.replace(pull, approvals=tuple(sorted(approvals)), files=files, notes=tuple(notes))
 
 
@@ -115,7 +115,7 @@ def _last_version(gitlab: Host, pull: MergedPull) -> tuple[str, datetime]:
     path = f"merge_requests/{pull.number}/versions"
     versions = [(_moment(gitlab, path, one.get("created_at"), ""), one) for one in gitlab.whole(path)]
     if not versions:
-        raise gitlab.nonsense(path, "names no version")
+        raise gitlab.nonsense(path, "has no version")
     pushed, last = max(versions, key=lambda version: version[0])
     base = as_text(last.get("base_commit_sha"))
     if last.get("head_commit_sha") != pull.head or not is_object(base):
@@ -127,7 +127,7 @@ def _moment(gitlab: Host, path: str, text: Any, problem: str) -> datetime:
     try:
         moment = datetime.fromisoformat(as_text(text))
     except ValueError:
-        raise gitlab.nonsense(path, "names no time") if not problem else HostError(problem, code="gitlab") from None
+        raise gitlab.nonsense(path, "has no time") if not problem else HostError(problem, code="gitlab") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -136,7 +136,7 @@ def _is_bot(gitlab: Host, number: int) -> bool:
     path = f"/users/{number}"
     bot = as_map(gitlab.call("GET", path)).get("bot", False)
     if not isinstance(bot, bool):
-        raise gitlab.nonsense(path, "does not say whether that is a person")
+        raise gitlab.nonsense(path, "does not report whether that is a person")
     return bot
 
 

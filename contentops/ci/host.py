@@ -134,9 +134,9 @@ class Host(Struct, frozen=True, kw_only=True):
                 return self._read(method, address, reply)
             target = _joined(where, reply.headers.get("location", ""))
             if _origin(target) != _origin(self.api):
-                raise self._error(f"{_shown(address)} points to another server, which gets no token of ours")
+                raise self._error(f"{_shown(address)} points to another server; the token is not sent there")
             where = target
-        raise self._error(f"{_shown(address)} leads around in circles")
+        raise self._error(f"{_shown(address)} redirects in a loop")
 
     def _send(self, method: str, address: str, body: Mapping[str, Any] | None) -> _Reply:
         import httpx
@@ -150,7 +150,7 @@ class Host(Struct, frozen=True, kw_only=True):
                         raise self._error(f"the answer of {_shown(address)} is too large")
                 return _Reply(reply.status_code, dict(reply.headers.multi_items()), bytes(data))
         except httpx.InvalidURL:
-            raise self._error(f"{_shown(address)} is no address") from None
+            raise self._error(f"{_shown(address)} is not a URL") from None
         except httpx.HTTPError as error:
             reason = redact(str(error), self.token, "***") or type(error).__name__
             raise self._error(f"{_shown(address)} cannot be reached: {reason}", again=1.0) from error
@@ -185,7 +185,7 @@ class Host(Struct, frozen=True, kw_only=True):
             return f"{self.name} takes no more requests of this token for about {seconds:,} seconds: run it again then"
         if status in {401, 403}:
             return self.rights
-        return "check the repository's name, and that the token may read it" if status == 404 else ""
+        return "check the name of the repository and that the token can read it" if status == 404 else ""
 
 
 def checked_api(name: str, api: str) -> str:
@@ -204,7 +204,7 @@ def client(name: str, headers: Mapping[str, str]) -> httpx.Client:
         return httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
     except (OSError, ValueError) as error:
         message = f"{error}; check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
-        raise HostError(f"no connection to {name} can be made: {message}", code=name.lower()) from error
+        raise HostError(f"no connection to {name}: {message}", code=name.lower()) from error
 
 
 def as_maps(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -244,7 +244,7 @@ def _origin(address: str) -> tuple[str, str, int | None]:
 
 
 def _joined(address: str, location: str) -> str:
-    """Return the target of a redirect; empty where that is no address."""
+    """Return the target of a redirect; empty where that is not a URL."""
     try:
         return urljoin(address, location)
     except ValueError:

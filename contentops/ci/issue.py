@@ -50,7 +50,7 @@ def _keep(github: GitHub, author: str, title: str, body: str, *, wanted: bool, w
     first, *more = sorted(ours)
     for number in more:
         if ours[number].get("state") == "open":
-            _say(github, number, f"#{first} is about the same.")
+            _say(github, number, f"#{first} is about the same drift.")
             github.call("PATCH", f"issues/{number}", {"state": "closed", "state_reason": "not_planned"})
     issue, was_open = ours[first], ours[first].get("state") == "open"
     if made == first:
@@ -82,8 +82,8 @@ def _open(github: GitHub, title: str, body: str) -> Mapping[str, Any]:
     if LABEL not in names:
         number = as_number(made.get("number"))
         github.call("PATCH", f"issues/{number}", {"state": "closed", "state_reason": "not_planned"})
-        message = f"GitHub gave issue {number} no label `{LABEL}`, without which it would not be found again"
-        raise HostError(message, hint="the token needs the right to write issues")
+        message = f"GitHub gave issue {number} no label `{LABEL}`, which is needed to find it again"
+        raise HostError(message, hint="the token needs permission to write issues")
     return made
 
 

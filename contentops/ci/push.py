@@ -143,7 +143,7 @@ def push(
         rejection = _rejection(ended)
         raced = any(race in rejection for race in _RACES)
         if rejection and (last or not raced):
-            why = f"`{target.branch}` kept moving" if raced else f"`{target.branch}` takes no push: {rejection}"
+            why = f"`{target.branch}` kept moving" if raced else f"`{target.branch}` rejects pushes: {rejection}"
             on_tip = make_commit(clone, tree, tip, messages.own)
             return _own_branch(clone, target, results, on_tip, why)._replace(attempts=attempt)
         if not rejection:
@@ -194,7 +194,7 @@ def _rejection(ended: GitResult) -> str:
 def _give_up(ended: GitResult, *, last: bool) -> None:
     """Raise NotPublished after the last attempt, and where the remote did not answer at all."""
     if last or ended.late:
-        hint = "nothing is lost, the results are in the folder as they were: run `contentops commit` again"
+        hint = "nothing is lost; the results are still in this folder: run `contentops commit` again"
         raise NotPublished(f"the results could not be pushed: {reason_of(ended)}", hint=hint)
 
 
@@ -211,10 +211,10 @@ def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
     """Raise Refused if the remote branch lacks HEAD: results never push a person's commits."""
     if not tip:
         hint = f"push it first: `git push {clone.remote} HEAD:{branch}`, then run the command again"
-        raise NotPublished(f"`{branch}` is not at `{clone.remote}`", hint=hint)
+        raise NotPublished(f"`{branch}` does not exist at `{clone.remote}`", hint=hint)
     if not head:
-        hint = f"`git pull {clone.remote} {branch}` brings what is there"
-        raise Refused("nothing is committed in this clone yet", code="unpushed-commits", hint=hint)
+        hint = f"`git pull {clone.remote} {branch}` fetches the remote commits"
+        raise Refused("this clone has no commits yet", code="unpushed-commits", hint=hint)
     if not _is_part(clone, head, tip):
         log = clone.run("log", "--no-show-signature", "--reverse", "--format=%h %s", f"{tip}..{head}", "--").split("\n")
         hint = (
@@ -310,7 +310,7 @@ def _own_branch(clone: Clone, target: Target, results: ResultTree, commit: str, 
         if not ended.code:
             return Pushed(commit, name, why)
         reason = _rejection(ended) or reason_of(ended)
-    hint = "nothing is lost, the results are in the folder as they were"
+    hint = "nothing is lost; the results are still in this folder"
     raise NotPublished(f"{why}; and the branch `{name}` could not be pushed: {reason}", hint=hint)
 
 
@@ -353,16 +353,16 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
         refuse_unfinished(clone)
         refuse_unfit_lock(clone, target.environment)
         if waiting := _waiting(clone, target, known):
-            hint = "merge its pull request and delete the branch; else what it holds is generated and paid for again"
+            hint = "merge its pull request and delete the branch; otherwise its texts are generated and paid for again"
             names = ", ".join(f"`{name}`" for name in waiting)
-            raise Refused(f"results of an earlier run wait on {names}", code="results-waiting", hint=hint)
+            raise Refused(f"unmerged results of an earlier run are on {names}", code="results-waiting", hint=hint)
         tip, ended = _fetch(clone, target.branch)
         if ended.code:
             raise _unanswered(clone, "fetch", ended)
         _refuse_unpushed(clone, target.branch, clone.head(), tip)
         if not _is_known(clone, target, tip, known):
-            hint = f"bring them here first: `git pull {clone.remote} {target.branch}`; else they are paid for again"
-            message = f"`{target.branch}` has results that this checkout lacks"
+            hint = f"pull them first: `git pull {clone.remote} {target.branch}`; otherwise they are paid for again"
+            message = f"this checkout lacks results that are on `{target.branch}`"
             raise Refused(message, code="results-waiting", hint=hint)
 
 
@@ -383,8 +383,8 @@ def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[
 def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
     error = failure(clone.root, [verb], ended)
     error.hint = (
-        f"nothing was submitted: `{clone.remote}` has to say first that no results wait there; see that git can reach "
-        "it from here, on GitHub with `GITHUB_TOKEN`"
+        f"nothing was submitted: `{clone.remote}` must first be checked for unmerged results; "
+        "make sure that git can reach it, on GitHub with `GITHUB_TOKEN`"
     )
     return error
 

@@ -116,8 +116,8 @@ def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
         return read_lock(data, name)
     except StateError as error:
         first = error.diagnostics()[0]
-        hint = f"put the file right, then commit and push it with git: `git commit {name}` and `git push`"
-        message = f"`{name}` was committed in {commit[:12]} as it cannot be read: {first.message}"
+        hint = f"repair the file, then commit and push it with git: `git commit {name}` and `git push`"
+        message = f"`{name}` in commit {commit[:12]} cannot be read: {first.message}"
         raise StateError(message, code=first.code, hint=hint) from error
 
 
@@ -162,15 +162,17 @@ def resolve(root: str, ref: str) -> str:
     try:
         commit = run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
     except GitFailed as error:
-        hint = "`git fetch` brings branches, tags and older commits; in CI check out with the whole history"
-        raise UsageError(f"git knows no commit `{name}`", code="unknown-ref", hint=hint) from error
+        hint = "fetch branches, tags and older commits with `git fetch`; in CI check out the whole history"
+        raise UsageError(f"git has no commit `{name}`", code="unknown-ref", hint=hint) from error
     if not ref.endswith(_BASE):
         return commit
     try:
         return run_git(root, "merge-base", commit, "HEAD").split()[0]
     except GitFailed as error:
         hint = "fetch more of the history, or compare with the commit itself: leave out the dots"
-        raise UsageError(f"`{name}` and `HEAD` have no common commit here", code="unknown-ref", hint=hint) from error
+        raise UsageError(
+            f"`{name}` and `HEAD` have no common commit in this clone", code="unknown-ref", hint=hint
+        ) from error
 
 
 def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
@@ -186,7 +188,7 @@ def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
     differing = frozenset(id_ for id_ in ids if _differs(specs.get(id_), records.get(id_), preset))
     verb = "item differs" if len(differing) == 1 else "items differ"
     shown = f"`{lock_name(project.environment)}` at `{choice.changed_from}` ({commit[:_SHORT]})"
-    note = Note(kind="changed-from", message=f"{len(differing):,} {verb} from {shown}; the others are left out")
+    note = Note(kind="changed-from", message=f"{len(differing):,} {verb} from {shown}; all others are ignored")
     only = differing if choice.only is None else differing & choice.only
     return structs.replace(choice, only=only, notes=(*choice.notes, note))
 
@@ -287,12 +289,12 @@ def _history(project: Project, commit: str, options: Sequence[str] = ()) -> tupl
             return "", ()
         ended = try_git(project.root, "log", *(options or _LOG), commit, "--", name, extra=LOOK, timeout=PATIENCE)
     except UsageError:
-        return "", ("the project lies in no git repository, which would hold earlier locks",)
+        return "", ("the project is not in a git repository, so there are no earlier locks",)
     except GitFailed as error:
         return "", (f"earlier locks cannot be read: {error.message}",)
     if ended.code:
         return "", (f"earlier locks cannot be read: {reason_of(ended)}",)
-    cut = "this clone is shallow, so earlier locks are missing; `git fetch --unshallow` brings them"
+    cut = "this clone is shallow, so earlier locks are missing; `git fetch --unshallow` fetches them"
     return ended.stdout.decode("utf-8", "replace"), (cut,) if is_shallow(project.root) else ()
 
 

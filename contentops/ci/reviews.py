@@ -97,7 +97,7 @@ def at_head(reviews: Iterable[HostReview], head: str) -> tuple[tuple[HostApprova
     words = [review for review in last_words(reviews) if review.verdict == "APPROVED"]
     counting = tuple(HostApproval(review.login, review.at) for review in words if review.commit == head)
     stale = (
-        f"`{review.login}` approved {review.commit[:12]}, which is not the head commit"
+        f"`{review.login}` approved {review.commit[:12]}, not the head commit"
         for review in words
         if review.commit != head
     )
@@ -108,7 +108,7 @@ def time_of(text: str) -> str:
     """Return a time of a host in UTC, as approvals have it. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        message = "it names no zone"
+        message = "it has no time zone"
         raise ValueError(message)
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -138,11 +138,11 @@ def pushed_commits(root: str, before: str) -> tuple[tuple[str, ...], str]:
     since = ("rev-list", "--first-parent", f"--max-count={COMMITS + 1}", "HEAD", f"^{before}", "--")
     listed = try_git(root, *since, extra=LOOK)
     if listed.code:
-        why = f"this clone lacks {before[:12]}, where the push began, so that only the last commit was looked at"
+        why = f"this clone lacks {before[:12]}, where the push began, so only the last commit was checked"
         return (head,), why
     # A run that is repeated may find nothing new: its results were pushed on top.
     commits = tuple(listed.text.split()) or (head,)
-    why = f"more than {COMMITS} commits were pushed, of which only the last ones were looked at"
+    why = f"more than {COMMITS} commits were pushed, so only the last ones were checked"
     return commits[:COMMITS], why if len(commits) > COMMITS else ""
 
 
@@ -163,7 +163,7 @@ def github_merges(github: GitHub, server: str, branch: str, commits: Sequence[st
                 continue
             head = head_of(pull)
             if not number or not is_object(head):
-                raise github.nonsense(path, "names a pull request without a number or a head commit")
+                raise github.nonsense(path, "has a pull request without a number or a head commit")
             address, opener = f"{server}/{github.repository}/pull/{number}", _login(pull.get("user"))
             one = MergedPull(number=number, address=address, authors=frozenset({opener}), head=head)
             found[number] = _reviewed(github, one)
@@ -175,7 +175,7 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
     reviews, notes = _reviews(github, pull.number)
     approvals, stale = at_head(reviews, pull.head)
     may = tuple(approval for approval in approvals if _may_write(github, approval.login))
-    strangers = (f"`{one.login}` may not write to the repository" for one in approvals if one not in may)
+    strangers = (f"`{one.login}` has no write access to the repository" for one in approvals if one not in may)
     if not may:
         return structs.replace(pull, notes=(*notes, *stale, *strangers))
     pull = structs.replace(pull, authors=pull.authors | _committers(github, pull.number))
@@ -196,11 +196,11 @@ def _reviews(github: GitHub, number: int) -> tuple[list[HostReview], list[str]]:
         if verdict in _SILENT:
             continue
         if verdict not in _COUNTING:
-            raise github.nonsense(path, "has a review in a state that is not known")
+            raise github.nonsense(path, "has a review in an unknown state")
         if not login or login.casefold() == _GHOST:
             notes["the account of someone who reviewed it is deleted"] = None
         elif as_text(user.get("type")) != "User" or login.endswith("[bot]"):
-            notes[f"`{login}` is no person"] = None
+            notes[f"`{login}` is not a person"] = None
         else:
             reviews.append(_review(github, path, entry, login, verdict))
     return reviews, list(notes)
@@ -212,7 +212,7 @@ def _review(github: GitHub, path: str, entry: Mapping[str, Any], login: str, ver
     except ValueError:
         raise github.nonsense(path, "has a review without a time") from None
     if not is_login(login):
-        raise github.nonsense(path, "has a review of someone whose name is none")
+        raise github.nonsense(path, "has a review without a valid user name")
     # The commit of a review can be gone after a forced push: then it is not the head commit.
     return HostReview(login, verdict, as_text(entry.get("commit_id")), at)
 
@@ -241,7 +241,7 @@ def _may_write(github: GitHub, login: str) -> bool:
             return False
         raise
     if not isinstance(permission, str):
-        raise github.nonsense(path, "does not say what a person may do")
+        raise github.nonsense(path, "does not report a person's permissions")
     return permission in _MAY_WRITE
 
 
@@ -256,7 +256,7 @@ def _files(github: GitHub, number: int) -> tuple[dict[str, str], int]:
     for entry in listed:
         name, oid = as_text(entry.get("filename")), entry.get("sha")
         if not name or (oid is not None and not (isinstance(oid, str) and is_object(oid))):
-            raise github.nonsense(path, "has a file without a name, or with an id that is none")
+            raise github.nonsense(path, "has a file without a name or with an invalid id")
         if entry.get("status") != "removed":
             files[name] = oid or ""
     return files, len(listed)

@@ -90,14 +90,14 @@ def origin_of(event: Mapping[str, Any]) -> PlanOrigin:
         owner = as_text(as_map(as_map(run.get("head_repository")).get("owner")).get("login"))
         branch = as_text(run.get("head_branch"))
         if not owner or not branch:
-            raise _no_pull_request("the event does not say which branch it is about")
+            raise _no_pull_request("the event does not name a branch")
         commit, page = as_text(run.get("head_sha")), as_text(run.get("html_url"))
         number = as_number(run.get("id"))
         return PlanOrigin(owner=owner, branch=branch, commit=commit, run=page, run_number=number)
     pull = as_map(event.get("pull_request"))
     if number := as_number(pull.get("number")):
         return PlanOrigin(number=number, commit=as_text(as_map(pull.get("head")).get("sha")))
-    raise _no_pull_request("the event is about no pull request")
+    raise _no_pull_request("the event is not about a pull request")
 
 
 def queued(event: Mapping[str, Any]) -> int:
@@ -107,7 +107,7 @@ def queued(event: Mapping[str, Any]) -> int:
     """
     match = re.fullmatch(_QUEUED, as_text(as_map(event.get("merge_group")).get("head_ref")))
     if match is None:
-        raise _no_pull_request("the event is about no pull request in a merge queue")
+        raise _no_pull_request("the event is not about a pull request in a merge queue")
     return int(match[1])
 
 

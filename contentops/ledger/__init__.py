@@ -9,7 +9,7 @@ try:
     import psycopg as _driver
 except ModuleNotFoundError:
     raise StateError(
-        "a ledger needs `psycopg`, which is not installed here",
+        "the ledger needs `psycopg`, which is not installed",
         code="ledger-driver",
         hint="install `contentops[postgres]` instead of `contentops`",
     ) from None

@@ -121,10 +121,9 @@ def _check_server(account: Account, known: str) -> None:
     """Raise StateError if the ledger has this account under another server, which would get its queue."""
     if known != account.api.server:
         raise StateError(
-            f"the ledger knows account `{visible(account.id)}` as one of `{visible(known)}`,"
-            f" and this is `{account.api.server}`",
+            f"the ledger has account `{visible(account.id)}` of `{visible(known)}`, not of `{account.api.server}`",
             code="account-server",
-            hint="say another `api.account` for this server, in its environment if it has one",
+            hint="set another `api.account` for this server, in its environment if it has one",
         )
 
 

@@ -111,4 +111,4 @@ def no_address(url: str) -> StateError:
         hint = "a name after `?` is none that PostgreSQL's connection strings know, such as `sslmode`, or has no value"
     else:
         hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
-    return StateError(f"`{shown(url)}` is no address of a ledger", code="ledger-address", hint=hint)
+    return StateError(f"`{shown(url)}` is not an address of a ledger", code="ledger-address", hint=hint)

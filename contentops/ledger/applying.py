@@ -87,7 +87,7 @@ def _lock_held(rows: list[tuple[object, ...]], owner: EntryOwner) -> LockHeld:
     named = f" for environment `{owner.environment}`" if owner.environment else ""
     return LockHeld(
         f"another `contentops` command works on this project{named}, on another machine or in another folder{who}",
-        hint="wait for it to end, or end that process: the lock goes with it, there is nothing to unlock",
+        hint="wait for it to end, or end that process: the lock ends with the process",
     )
 
 

@@ -25,39 +25,39 @@ class Fault(Struct, frozen=True):
 
 
 _WHO = (
-    "see that user, password and database of the address are right and that `pg_hba.conf` lets them in; a password is"
-    " only given by `scram-sha-256`"
+    "check user, password and database in the address and that `pg_hba.conf` allows them; "
+    "passwords are sent only with `scram-sha-256`"
 )
 _FAULTS: Mapping[str, Fault] = {
     "08": Fault(passes=True),  # the connection broke
     "25006": Fault(
-        passes=True, hint="the database is read-only: give the address of the primary, or let it write", elsewhere=True
+        passes=True, hint="the database is read-only: use the address of the primary, or allow writes", elsewhere=True
     ),
     "25P": Fault(passes=True),  # a transaction took too long
     "28": Fault(passes=False, hint=_WHO),
     "3D": Fault(passes=False, hint=_WHO),
-    "3F": Fault(passes=False, hint="`contentops ledger migrate` makes its tables"),
+    "3F": Fault(passes=False, hint="create its tables with `contentops ledger migrate`"),
     "40": Fault(passes=True),  # others were in the way
     "42501": Fault(
         passes=False,
-        hint="as their owner `contentops ledger migrate` makes the tables, and `ledger grant ROLE` opens them",
+        hint="run `contentops ledger migrate` as the owner to create the tables, and `ledger grant ROLE` for access",
     ),
-    "42P01": Fault(passes=False, hint="`contentops ledger migrate` makes its tables"),
-    "53": Fault(passes=True, hint="PostgreSQL lacks memory or disk: give it more"),
-    "53100": Fault(passes=True, hint="the disk of PostgreSQL is full: make room there"),
+    "42P01": Fault(passes=False, hint="create its tables with `contentops ledger migrate`"),
+    "53": Fault(passes=True, hint="PostgreSQL is out of memory or disk space: give it more"),
+    "53100": Fault(passes=True, hint="the disk of PostgreSQL is full: free some space"),
     "53300": Fault(
-        passes=True, hint="end sessions of PostgreSQL, or raise `max_connections`: a worker or an apply takes one"
+        passes=True, hint="end sessions of PostgreSQL, or raise `max_connections`: each worker and each apply needs one"
     ),
     "55": Fault(passes=True),  # something is in use, or locked
     "57": Fault(passes=True, elsewhere=True),  # shut down, or starting
-    "57014": Fault(passes=True, hint="a statement took too long: see what PostgreSQL is busy with, or who locks rows"),
+    "57014": Fault(passes=True, hint="a statement took too long: check the load and the locks of PostgreSQL"),
     "57P04": Fault(passes=False, hint="the database was dropped"),
-    "58": Fault(passes=True, hint="PostgreSQL cannot read or write its files: its log says more"),
-    "TLS": Fault(passes=False, hint="`sslmode` and `sslrootcert` of the address say how the server is recognised"),
+    "58": Fault(passes=True, hint="PostgreSQL cannot read or write its files: see its log"),
+    "TLS": Fault(passes=False, hint="`sslmode` and `sslrootcert` of the address define how the server is verified"),
 }
 """By the beginning of a SQLSTATE; the longest one counts. Any other is reported at once."""
 _UNKNOWN = Fault(passes=False)
-_AWAY = Fault(passes=True, hint="see that the address is right and that PostgreSQL runs there")
+_AWAY = Fault(passes=True, hint="check the address and that PostgreSQL is running")
 
 _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (state, re.compile(words))

@@ -63,7 +63,7 @@ def grant(session: LedgerSession, role: str, *, work: bool = True) -> tuple[Priv
     def work_(cursor: psycopg.Cursor[Row]) -> None:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
         if cursor.fetchone() is None:
-            hint = "`CREATE ROLE ... LOGIN` in `psql` makes one, with its password"
+            hint = "`CREATE ROLE ... LOGIN` in `psql` creates one, with its password"
             raise UsageError(f"PostgreSQL has no role `{role}`", code="unknown-role", hint=hint)
         for one in given:
             cursor.execute(sql.SQL(f"GRANT {one.granted} TO {{}}").format(sql.Identifier(role)))

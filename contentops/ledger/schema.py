@@ -77,7 +77,7 @@ def prepare(session: LedgerSession, known: Mapping[int, str] | None = None) -> N
     _refuse_newer(number, last)
     if number < last:
         message = f"the ledger has the tables of an older version ({number}; this program needs {last})"
-        hint = "let the runs of the older version end, then `contentops ledger migrate`"
+        hint = "wait until the runs of the older version are done, then `contentops ledger migrate`"
         raise StateError(message, code="ledger-older", hint=hint)
 
 
@@ -92,7 +92,7 @@ def _version(cursor: psycopg.Cursor[Row]) -> int:
 def _refuse_newer(number: int, last: int) -> None:
     if number > last:
         message = f"the ledger has the tables of a newer version ({number}; this program knows {last})"
-        raise StateError(message, code="ledger-newer", hint="update contentops here")
+        raise StateError(message, code="ledger-newer", hint="update contentops on this machine")
 
 
 def _refuse_in_use(cursor: psycopg.Cursor[Row]) -> None:
@@ -101,9 +101,9 @@ def _refuse_in_use(cursor: psycopg.Cursor[Row]) -> None:
         names = ", ".join(f"{one.kind} by {one.who}{pages[one]}" for one in alive[:5])
         more = f" and {len(alive) - 5} more" if len(alive) > 5 else ""
         message = f"{plural(len(alive), 'runner')} of the older version work with this ledger: {names}{more}"
-        hint = "let them end (SIGTERM lets a worker finish what it has), then run this again"
+        hint = "stop them (after SIGTERM a worker finishes its jobs), then run the command again"
         hint += (
             f"; for {COMING_BACK} seconds after a restart of the database, the runners from before it count as working"
         )
-        hint += ", so wait that long; nothing was changed"
+        hint += ", so wait until then; nothing was changed"
         raise Refused(message, code="ledger-in-use", hint=hint)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
-_UNREACHED = "then run it again; nothing that pays has left"
-_GONE = "nothing that pays has left since; jobs stay open: run it again when the ledger is back"
+_UNREACHED = "then run it again; nothing was paid"
+_GONE = "nothing was paid since; jobs stay open: run it again when the ledger is back"
 
 PATIENCE = 60.0
 """Seconds for which a ledger may be away before the run ends, by default."""
@@ -255,9 +255,9 @@ class LedgerSession:
         with _closed_unless_well(connection), self._asking(connection):
             if (version := connection.info.server_version // 10_000) < OLDEST:
                 message = f"`{shown(self.url)}` is PostgreSQL {version}, and a ledger needs {OLDEST} or newer"
-                raise StateError(message, code="ledger-server-old", hint="older ones end no session that says nothing")
+                raise StateError(message, code="ledger-server-old", hint="older versions do not end silent sessions")
             if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
-                message = f"the database of the ledger `{shown(self.url)}` holds text as {encoding}"
+                message = f"the database of the ledger `{shown(self.url)}` stores text as {encoding}"
                 raise StateError(message, code="ledger-encoding", hint="create one with `ENCODING 'UTF8'`")
             (row,) = connection.execute(
                 "SELECT pg_backend_pid(), (SELECT backend_start::text FROM pg_stat_activity"
@@ -356,7 +356,7 @@ class LedgerSession:
     def _refused(self, error: psycopg.Error) -> StateError:
         hint = fault_of(error).hint
         if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-            return StateError(f"`{shown(self.url)}` is no ledger yet", code="ledger-empty", hint=hint)
+            return StateError(f"`{shown(self.url)}` is not a ledger yet", code="ledger-empty", hint=hint)
         message = f"the ledger `{shown(self.url)}` refuses: {_words(error)}"
         return StateError(message, code="ledger-refused", hint=hint)
 
@@ -364,14 +364,14 @@ class LedgerSession:
 def taken() -> WorkTaken:
     """Return the error of a process whose work another one has."""
     return WorkTaken(
-        "this process was silent for so long that another one took over its work; nothing more was submitted",
-        hint="run `contentops apply` again; it goes on where this stopped",
+        "this process did not respond for so long that another one took over its work; nothing more was submitted",
+        hint="run `contentops apply` again; it continues where this run stopped",
     )
 
 
 def _sessions_shared(url: str) -> StateError:
-    hint = "give the address of PostgreSQL itself, or let the pooler keep sessions (PgBouncer: `pool_mode = session`)"
-    message = f"`{shown(url)}` is a pooler that hands sessions around, which lets two runs pay for the same work"
+    hint = "use the address of PostgreSQL itself, or let the pooler keep sessions (PgBouncer: `pool_mode = session`)"
+    message = f"`{shown(url)}` is a pooler that shares sessions, so two runs could pay for the same work"
     return StateError(message, code="ledger-pooler", hint=hint)
 
 

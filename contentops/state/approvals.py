@@ -51,8 +51,8 @@ class ApprovalsHeader(Struct, frozen=True, kw_only=True):
 def read(text: str) -> Approvals:
     """All verdicts in the text of the file. Raises StateError (DamagedState with every damaged line)."""
     if is_lfs_pointer(text):
-        hint = f"fetch it with `git lfs pull`, and put `{RULE} -filter` at the end of `.gitattributes`"
-        raise StateError(f"`{FILE}` is a pointer of Git LFS", code="lock-in-lfs", hint=hint, location=Location(FILE))
+        hint = f"run `git lfs pull`, and add `{RULE} -filter` at the end of `.gitattributes`"
+        raise StateError(f"`{FILE}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(FILE))
     lines: list[Approval] = []
     findings: list[Diagnostic] = []
     versions: set[int] = set()
@@ -67,7 +67,7 @@ def read(text: str) -> Approvals:
         else:
             versions.add(value.version)
     if any(version > VERSION for version in versions):
-        message = f"`{FILE}` was written by a newer contentops"
+        message = f"`{FILE}` was written by a newer version of contentops"
         raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(FILE))
     if not versions and not findings:
         # An empty file is refused too: verdicts may have been cut off with the header.
@@ -156,7 +156,7 @@ def _checked(line: Approval) -> Approval:
     checked = structs.replace(line, by=by, note=note)
     if not checked.person:
         hint = "set one with `git config user.name` and `git config user.email`"
-        raise UsageError("the name of who says this has no visible character", code="no-identity", hint=hint)
+        raise UsageError("your name has no visible character", code="no-identity", hint=hint)
     return checked
 
 
@@ -177,13 +177,13 @@ def _parse(line: str) -> Approval | ApprovalsHeader:
         return parse_as(line, ApprovalsHeader)
     value = parse_as(line, Approval)
     if not _DIGEST.fullmatch(value.text):
-        message = f"has `{value.text[:20]}` as `text`, which takes `{PREFIX}` and 64 digits"
+        message = f"has `{value.text[:20]}` as `text`, which must be `{PREFIX}` and 64 digits"
         raise ValueError(message)
     if not _is_time(value.at):
-        message = f"has `{value.at[:30]}` as `at`, which takes a time such as `2026-11-29T14:26:41Z`"
+        message = f"has `{value.at[:30]}` as `at`, which must be a time such as `2026-11-29T14:26:41Z`"
         raise ValueError(message)
     if not value.person:
-        message = "names no one in `by`"
+        message = "has no name in `by`"
         raise ValueError(message)
     return value
 
@@ -198,6 +198,6 @@ def _is_time(text: str) -> bool:
 def _damaged(line: str, number: int, problem: str) -> Diagnostic:
     code, hint, message = "damaged-approvals", _RESTORE, f"line {number} of `{FILE}` {problem}"
     if line.startswith(MARKERS):
-        code, message = "conflict-markers", f"line {number} of `{FILE}` is a conflict marker of git"
+        code, message = "conflict-markers", f"line {number} of `{FILE}` is a git conflict marker"
         hint = f"delete only the marker lines and keep the lines of both sides; `{RULE}` in `.gitattributes` avoids it"
     return Diagnostic(code=code, message=message, hint=hint, location=Location(FILE, number))

@@ -93,7 +93,7 @@ class Cache:
                 rows[_key("body", before)] = row.body
         words = self._set(rows)
         if words:
-            message = f"the paid text of item `{text.item}` cannot be kept in the cache: {words}"
+            message = f"the paid text of item `{text.item}` cannot be written to the cache: {words}"
             hint = f"make room, or delete {self.folder}, and run `contentops apply` again"
             raise StateError(message, code="text-not-kept", hint=hint)
         if self.shared is not None:
@@ -141,7 +141,7 @@ class Cache:
         rows = {text.row for text in gone}
         bodies = {text.body for text in gone} - {text.body for text in self.paid_texts() if text.row not in rows}
         if words := self._set({}, drop=[*rows, *(_key("body", body) for body in bodies)]):
-            raise StateError(f"texts cannot be dropped from the cache: {words}", code="cache-not-changed")
+            raise StateError(f"texts cannot be deleted from the cache: {words}", code="cache-not-changed")
 
     def body(self, digest: Digest) -> str | None:
         """The stored text with a body digest (a job made it, a person saved it, or a server had it), or None."""
@@ -273,7 +273,7 @@ class Cache:
             if mode == _RAW and filename is None and type(value) is str and type(key) is str:
                 yield key, value
             else:
-                self._fail("a row is not plain text, so someone else wrote it")
+                self._fail("a row is not plain text, so another program wrote it")
 
     def _keys(self, prefix: str) -> list[str]:
         rows = self._query(

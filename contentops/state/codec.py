@@ -36,7 +36,7 @@ class Header(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.version <= LOCK_VERSION and not _UUID.fullmatch(self.lineage):
-            message = "`lineage` is no UUID"
+            message = "`lineage` is not a UUID"
             raise ValueError(message)
 
 
@@ -155,7 +155,7 @@ def parse_as(text: str | bytes, kind: type[_T]) -> _T:
         message = "is nested too deeply"
     except msgspec.ValidationError as error:
         words, _, key = str(error).replace("Object missing required field", "it lacks").partition(" - at `$.")
-        message = f"cannot be used: {f'`{key} does not fit: ' if key else ''}{words[:1].lower()}{words[1:]}"
+        message = f"cannot be used: {f'`{key} is not valid: ' if key else ''}{words[:1].lower()}{words[1:]}"
     except msgspec.DecodeError as error:
-        message = f"is not whole JSON ({str(error).removeprefix('JSON is malformed: ')})"
+        message = f"is incomplete or invalid JSON ({str(error).removeprefix('JSON is malformed: ')})"
     raise ValueError(message)

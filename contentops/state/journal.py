@@ -301,7 +301,7 @@ def _damaged(number: int, path: str, error: ValueError) -> Diagnostic:
     return Diagnostic(
         code="damaged-journal",
         message=f"line {number} of `{path}` {problem}",
-        hint=f"delete line {number} of it: every line stands for itself, so only what that line says is lost",
+        hint=f"delete line {number} of it: each line is independent, so only its content is lost",
         location=Location(path, number),
     )
 

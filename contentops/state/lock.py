@@ -93,8 +93,8 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
     Raises StateError (DamagedState with every damaged line) if anything in it cannot be used.
     """
     if is_lfs_pointer(text):
-        hint = f"fetch it with `git lfs pull`, and put `{OUT_OF_LFS}` at the end of `.gitattributes`"
-        raise StateError(f"`{path}` is a pointer of Git LFS", code="lock-in-lfs", hint=hint, location=Location(path))
+        hint = f"run `git lfs pull`, and add `{OUT_OF_LFS}` at the end of `.gitattributes`"
+        raise StateError(f"`{path}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(path))
     restore = f"restore it with `git checkout -- {path}`"
     headers: dict[str, Header] = {}
     records: dict[ItemId, tuple[LockLine[Record], ...]] = {}
@@ -221,9 +221,9 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
     code, hint = "damaged-lock", restore
     if line.startswith(MARKERS):
         code = "conflict-markers"
-        message = f"line {number} of `{path}` is a conflict marker of git"
+        message = f"line {number} of `{path}` is a git conflict marker"
         hint = (
-            f"put `{LINE}` into `.gitattributes`, undo the merge with "
+            f"add `{LINE}` to `.gitattributes`, undo the merge with "
             "`git merge --abort` and merge again; or delete only the marker lines and keep the lines of both sides"
         )
     return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
@@ -238,7 +238,7 @@ def _add(lines: tuple[LockLine[T], ...] | None, line: LockLine[T]) -> tuple[Lock
 def refuse_newer(headers: Iterable[Header], path: str, digest_version: int) -> None:
     """Raises StateError where a newer version wrote the file named `path`."""
     if any(header.version > LOCK_VERSION or header.digest > digest_version for header in headers):
-        message = f"`{path}` was written by a newer contentops"
+        message = f"`{path}` was written by a newer version of contentops"
         raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
 
 
@@ -249,16 +249,16 @@ def _one_header(headers: list[Header], path: str, restore: str) -> Header:
         raise StateError(
             message,
             code="damaged-lock",
-            hint=f"{restore}; deleting it instead would make every item new and paid for again",
+            hint=f"{restore}; if you delete it, every item is generated and paid for again",
             location=Location(path),
         )
     if len(lineages) > 1:
         names = " and ".join(f"`{lineage}`" for lineage in lineages)
-        message = f"`{path}` mixes the state of different projects, lineages {names}"
+        message = f"`{path}` has lines of different projects, lineages {names}"
         raise StateError(
             message,
             code="mixed-lineages",
-            hint="keep the header and the lines of one project; a project keeps its `project` name for life",
+            hint="keep the header and the lines of one project; never change the `project` name of a project",
             location=Location(path),
         )
     return min(headers, key=lambda header: header.digest)

@@ -56,8 +56,8 @@ def _info(root: Path) -> os.stat_result | None:
         raise _unsafe("is a symbolic link that points outside the project", f"replace the link {folder} by a folder")
     if is_tracked(str(root), FOLDER):
         raise _unsafe(
-            "is tracked by git, so a branch may have changed what is in it; nothing in it is used",
-            f"`git rm -r {FOLDER}`, commit that, and run the command again, which makes the folder again",
+            "is tracked by git, so a branch may have changed it; it is not used",
+            f"`git rm -r {FOLDER}`, commit that, and run the command again to create the folder again",
         )
     if not _is_ours(info):
         raise _unsafe(
@@ -123,7 +123,7 @@ def named(stem: str, environment: str, suffix: str) -> str:
     if not environment:
         return f"{stem}.{suffix}"
     if not re.fullmatch(_ENVIRONMENT, environment):
-        message = f"`{environment!a}` cannot name an environment"
+        message = f"`{environment!a}` is not a valid name for an environment"
         raise StateError(message, hint="use letters, digits, `-`, `_` and `.`, starting with a letter or digit")
     return f"{stem}.{environment}.{suffix}"
 
@@ -225,7 +225,7 @@ def wait_for(root: Path, name: str) -> Iterator[None]:
     """Hold the lock `name` while the block runs, which no one has for long. Raises LockHeld where one has it longer."""
     lock = _acquire(make(root) / name, timeout=_PATIENCE)
     if lock is None:
-        raise LockHeld(f"`{FOLDER}/{name}` is held by another process", hint="run the command again")
+        raise LockHeld(f"`{FOLDER}/{name}` is locked by another process", hint="run the command again")
     try:
         yield
     finally:
@@ -250,7 +250,7 @@ def _acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
     except (OSError, NotImplementedError) as error:
         words = (getattr(error, "strerror", None) or str(error)).lower()
         message = f"cannot lock `{FOLDER}/{path.name}`: {words}"
-        raise StateError(message, hint="the project must lie on a file system with locks, and be writable") from error
+        raise StateError(message, hint="the project must be on a writable file system with locks") from error
     return lock
 
 

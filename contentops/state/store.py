@@ -272,9 +272,9 @@ class StateStore:
         name = self.lock_path.name
         restore = f"restore it with `git checkout -- {name}`, or " if what == "removed" else ""
         return StateError(
-            f"`{name}` was {what} while this apply ran; the journal still holds what it did",
+            f"`{name}` was {what} during this apply; the journal still has its results",
             code="lock-changed",
-            hint=f"{restore}run `contentops apply` again: it goes on from the lock that is there and the journal",
+            hint=f"{restore}run `contentops apply` again: it continues from the present lock and the journal",
             location=Location(name),
         )
 

@@ -80,7 +80,7 @@ def open_writer(folder: Path, database: Path, timeout: float) -> diskcache.Cache
     Raises one of ERRORS.
     """
     if os.path.expandvars(folder) != str(folder):
-        message = f"the folder {folder} has a `$` name in it, which would be replaced by a variable"
+        message = f"the folder {folder} contains a `$`, which would be read as a variable"
         raise StateError(message)
     _check_settings(database, timeout)
     return diskcache.Cache(str(folder), timeout=timeout, disk=TextDisk, **_SETTINGS)
@@ -100,4 +100,4 @@ def _check_settings(database: Path, timeout: float) -> None:
 
 
 def _not_text(thing: str) -> StateError:
-    return StateError(f"the cache holds {thing}, which contentops never writes")
+    return StateError(f"the cache contains {thing}, which contentops never writes")

@@ -71,7 +71,7 @@ def command(
     )
     if check_waiting:
         operation.check_waiting(project, options)
-        session.answer({"waiting": []}, "No results of an earlier run wait on a branch.")
+        session.answer({"waiting": []}, "No branch has unmerged results of an earlier run.")
         return
     done = operation.commit(project, options, pause=_pause)
     request = _open_pull_request(done) if done.why else ""
