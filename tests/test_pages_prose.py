@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -220,11 +219,10 @@ def test_a_long_line_is_cut_into_boxes() -> None:
 @pytest.mark.parametrize(
     "text", ["*a ", "[", "![", "- a\n", "a b\n\n", "|a|b|\n|-|-|\n|c|d|\n", "> ", "`a", "**a *b ", "\u200b"]
 )
-def test_a_million_hostile_characters_are_shown_in_seconds(text: str) -> None:
-    """No text makes a page take long."""
-    body = clean_body(text * (1_000_000 // len(text)))
-    before = time.process_time()
+@pytest.mark.timeout(60)
+def test_long_hostile_texts_are_shown(text: str) -> None:
+    """No text makes a page take long: a step whose time grows with the square of a length would take minutes."""
+    body = clean_body(text * (300_000 // len(text)))
     parts = prose(word_diff(body, body))
-    assert time.process_time() - before < 30, "it takes 1 to 5 seconds on an idle machine"
     assert all(one.html for one in parts)
     assert not [pair for pair in pairwise(part.fold for part in parts) if all(pair)]
