@@ -197,6 +197,15 @@ def test_a_hook_that_refuses_the_commit_undoes_nothing(in_git: Path) -> None:
     assert (in_git / "contentops.approvals").is_file()
 
 
+@pytest.mark.parametrize("path", ["/approve", "/send-back"])
+@pytest.mark.parametrize("item", ["*", "w*", "state:unchanged", "[w]elcome", "nothing"])
+def test_a_decision_is_about_one_item(in_git: Path, path: str, item: str) -> None:
+    """Whatever its name would mean on a command line: an unknown one is said so, and nothing is recorded."""
+    browser = Browser(in_git)
+    assert browser.post(path, id=item, text=text_of(browser), note="Shorter.").status_code == 404
+    assert not (in_git / "contentops.approvals").exists()
+
+
 # --- parts of the plan, and earlier texts ------------------------------------------------------------------
 
 

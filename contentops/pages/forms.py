@@ -75,14 +75,14 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     """Record what the person says of the text that the form names, and lead to the next one."""
     item, text, (done, subject) = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
     before, project = site.review.snapshot(), site.project()
+    title, only = before.item(item).title, Choice(only=frozenset({ItemId(item)}))
     decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): text})
     try:
-        decided = decide_texts(project, Choice(select=(item,)), decision, runtime=site.runtime)
+        decided = decide_texts(project, only, decision, runtime=site.runtime)
     except InputError as error:
         if all(finding.code != "text-changed" for finding in error.findings):
             raise
         return stale(site, item, text, f"Not {done.lower()}: the text is another one now")
-    title = before.item(item).title
     said = f"{done}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
     if decided.warning:
         said += f" But {decided.warning}."
