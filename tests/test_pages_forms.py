@@ -12,8 +12,10 @@ import pytest
 
 from contentops.model import ItemId, text_digest
 from contentops.operations.apply_lock import hold_lock
+from contentops.operations.apply_part import PartAction
 from contentops.operations.opening import HERE
 from contentops.operations.review import ReviewState
+from contentops.pages.site import templates
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser
@@ -389,6 +391,12 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
         assert "Done: 1 item, 4 credits." in browser.follow(browser.press(action="resubmit", id="one")).text
     assert len(harness.api.generations) - before == (way == "submitted again")
     assert browser.post("/resolve", id="one", job=" ").status_code == 404
+
+
+def test_each_action_has_words() -> None:
+    """Its page with the price has a title, whatever the action."""
+    words = vars(templates().get_template("macros.html").module)["parts"]
+    assert set(words) == {action.value for action in PartAction}
 
 
 @pytest.mark.parametrize("item", ["*", "tag:x", "?elcome", ""])

@@ -20,9 +20,7 @@ from contentops.pages.run import events
 from contentops.pages.security import FILES, Guard, Keys, hosts_of, refusal
 from contentops.pages.site import FOLDER, PageContent, Site, render
 
-View = Callable[[Site, Mapping[str, str]], PageContent]
-
-ROUTES: Mapping[str, View] = {
+ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
     "/": overview.overview,
     "/items": items.items,
     "/item": item.item,
@@ -59,7 +57,7 @@ def _bug(_: Request, __: Exception) -> Response:
     return refusal(500, "This is a bug in contentops", "The terminal shows what went wrong; please report it.")
 
 
-def _shown(site: Site, view: View) -> Callable[[Request], Response]:
+def _shown(site: Site, view: Form) -> Callable[[Request], Response]:
     # Starlette calls what is not async in a thread: reading a project does not stop other pages.
     return lambda request: _answer(site, view, request.query_params)
 

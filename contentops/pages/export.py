@@ -44,10 +44,6 @@ class FileLinks(Links):
         }
         """The view path and the query of each file, in the order in which they were linked to."""
 
-    def of_items(self, query: Mapping[str, str], **changed: str) -> str:
-        """Return the file of a list of items."""
-        return self.to("/items", **{**query, **changed})
-
     def to(self, path: str, **query: str) -> str:
         """Return the file of a page; a query that makes no file of its own is left out."""
         said = {name: query[name] for name in _KEPT.get(path, ()) if query.get(name)}

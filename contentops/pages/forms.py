@@ -148,10 +148,9 @@ def _committed(site: Site, project: Project, files: Iterable[str], subject: str)
 
 
 class Confirm(Struct, frozen=True, kw_only=True):
-    """What an action would do and cost; `title` is that of the text."""
+    """What an action would do and cost."""
 
     part: PlanPart
-    title: str
     plan: Plan
     state: Digest
     """What the form sends, so that it is carried out once."""
@@ -164,7 +163,7 @@ def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
     part = _part(query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
     title = site.review.snapshot().item(part.item).title if part.item else ""
-    view = Confirm(part=part, title=title, plan=plan, state=state_of(plan), problem=problem)
+    view = Confirm(part=part, plan=plan, state=state_of(plan), problem=problem)
     return PageContent(template="confirm.html", title=title, tab="items", model=view, status=409 if problem else 200)
 
 

@@ -21,7 +21,7 @@ class Links:
 
     def of_items(self, query: Mapping[str, str], **changed: str) -> str:
         """Return the address of the list of items: `query` with what is `changed`; an empty value removes a key."""
-        return self.to(self.items, **{**query, **changed})
+        return self.to("/items", **{**query, **changed})
 
     def to(self, path: str, **query: str) -> str:
         """Return an address of the server with a query; empty values are left out."""

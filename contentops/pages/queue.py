@@ -23,10 +23,7 @@ REFRESH = 5
 
 
 def create_app(read: Callable[[], Queue], host: str) -> ASGIApp:
-    """Return an application that shows the queue that `read` returns.
-
-    On this machine alone, it answers only requests for the name of this machine.
-    """
+    """Return an application that shows what `read` returns, on this machine only under a name of this machine."""
 
     def show(_: Request) -> Response:
         queue, status = None, 200

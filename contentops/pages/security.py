@@ -41,7 +41,6 @@ LINK = "/open"
 """The path of the one-time link."""
 FILES: Mapping[str, str] = {"/style.css": "text/css", "/live.js": "text/javascript"}
 """What is served as it is, with its type, and without a session: it is the same in every project."""
-_SAFE = frozenset({"GET", "HEAD"})
 
 
 class Keys:
@@ -145,7 +144,7 @@ def _same_site(request: Request) -> bool:
     origin, fetched = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     if origin is not None and origin.lower() != f"http://{request.headers.get('host', '')}".lower():
         return False
-    if request.method in _SAFE:
+    if request.method in {"GET", "HEAD"}:
         return fetched in {None, "none", "same-origin"}
     return origin is not None and fetched in {None, "same-origin"}
 
