@@ -250,7 +250,7 @@ def _meaning(option: click.Option) -> str:
 _MANIFEST_INTRODUCTION = """\
 A manifest is a YAML file that declares items. `contentops schema manifest` prints its JSON Schema.
 For editors, put `# yaml-language-server: $schema=...` at the top of a manifest.
-Any value of an item may be a [template](templates.md), `{{ ... }}`. It is checked again after rendering.
+Values of an item may be [templates](templates.md). They are checked again after rendering.
 "Nothing" is `null`, which removes a value of a lower layer."""
 
 _PROJECT_INTRODUCTION = """\
