@@ -43,6 +43,7 @@ class Desk:
         hub.pulls.clear()
         self._author = world.clone("author")
         self._merger = world.clone("merger")
+        self._seconds = 1_770_000_000
         self.before = ""
         """The commit that the branch had before the last merge."""
 
@@ -63,7 +64,8 @@ class Desk:
     def _commit(self, change: Callable[[Machine], object]) -> None:
         change(self._author)
         self._author.git("add", "--all")
-        self._author.git("commit", "--quiet", "--message=Better words")
+        self._seconds += 1
+        self._author.git("commit", "--quiet", f"--date={self._seconds} +0000", "--message=Better words")
 
     def _publish(self, number: int) -> str:
         author = self._author
@@ -73,6 +75,9 @@ class Desk:
         self.hub.pull(number, head)
         raw = author.git("diff", "--raw", "-M", "--abbrev=40", "-z", "origin/main...HEAD").split("\0")
         self.hub.files[number] = list(_files(iter(raw)))
+        log = author.git("log", "--reverse", "--format=%aI %ae", "origin/main..HEAD").splitlines()
+        authors = [dict(zip(("date", "email"), line.split(" ", 1), strict=True)) for line in log]
+        self.hub.commits[number] = [{"commit": {"author": one}} for one in authors]
         return head
 
     def merge(self, number: int, how: str = "squash", also: Callable[[Machine], object] | None = None) -> str:

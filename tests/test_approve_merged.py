@@ -474,15 +474,84 @@ def test_each_pull_request_since_the_push_began(desk: Desk, before: str | None) 
     ]
 
 
-def test_a_shallow_clone_looks_at_the_last_merge(desk: Desk) -> None:
-    """And says that there may be others."""
+@pytest.mark.parametrize(("depth", "recorded"), [(1, []), (2, [ONE])])
+def test_a_shallow_clone_looks_at_the_last_merge(desk: Desk, depth: int, recorded: list[object]) -> None:
+    """And says that there may be others, and what to do where it lacks the texts before the merge."""
     desk.propose(7, reword("one"))
     desk.hub.review(7, "maria")
     desk.merge(7)
-    runner = desk.runner("runner", "--depth=1")
+    runner = desk.runner("runner", f"--depth={depth}")
+    notes = desk.record(runner, "--json", before="e" * 40).json["notes"]
+    assert notes[0].startswith("this clone lacks eeeeeeeeeeee, where the push began")
+    assert lines(runner) == recorded
+    assert ["fetch-depth: 0" in note for note in notes[1:]] == [True] * (depth == 1)
+
+
+def add_key(machine: Machine) -> None:
+    """A change of the front matter alone."""
+    machine.edit("out/one.md", "draft: true\n", "draft: true\nlayout: wide\n")
+
+
+def retitle(machine: Machine) -> None:
+    """A change of the title alone."""
+    machine.edit("out/one.md", "title: ", "title: More on ")
+
+
+def move(machine: Machine) -> None:
+    """The text gets another path."""
+    machine.git("mv", "out/one.md", "out/uno.md")
+    machine.edit("content/blog.yaml", "id: one\n", "id: one\n    output: out/uno.md\n")
+
+
+def copy(machine: Machine) -> None:
+    """Another item gets the text."""
+    machine.write("out/two.md", (machine.root / "out/one.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("how", MERGES)
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (add_key, "pull request 8 changed no word of `out/one.md`; approve it with `contentops approve one`"),
+        (move, "pull request 8 changed no word of `out/uno.md`; approve it with `contentops approve one`"),
+        (copy, "pull request 8 changed no word of `out/two.md`; approve it with `contentops approve two`"),
+        (retitle, ""),
+        (reword("one"), ""),
+    ],
+)
+def test_only_texts_whose_words_it_changed(desk: Desk, how: str, change: Callable[[Machine], None], note: str) -> None:
+    """The words of an earlier pull request that no one approved are not on the page of a later one."""
+    desk.propose(7, reword("one"))
+    desk.merge(7, how)
+    desk.propose(8, change, reword("three"))
+    desk.hub.review(8, "maria")
+    desk.merge(8, how)
+    runner = desk.runner()
+    notes = desk.record(runner, "--json").json["notes"]
+    assert notes == ([f"{note} at a terminal"] if note else [])
+    assert [line[0] for line in lines(runner)] == ["three"] if note else ["one", "three"]
+
+
+@pytest.mark.parametrize(
+    "earlier", ["---\ntitle: [\n---\n", f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 9\n"]
+)
+def test_an_earlier_text_that_cannot_be_read(desk: Desk, earlier: str) -> None:
+    """It may have had the same words: nothing is recorded, and the run says so."""
+    before: list[str] = []
+
+    def damage(machine: Machine) -> None:
+        before.append((machine.root / "out/one.md").read_text("utf-8"))
+        machine.write("out/one.md", earlier)
+
+    desk.propose(7, damage)
+    desk.merge(7)
+    desk.propose(8, lambda machine: machine.write("out/one.md", before[0]))
+    desk.hub.review(8, "maria")
+    desk.merge(8)
+    runner = desk.runner()
     (note,) = desk.record(runner, "--json").json["notes"]
-    assert note.startswith(f"this clone lacks {desk.before[:12]}, where the push began")
-    assert lines(runner) == [ONE]
+    assert "the earlier text of `out/one.md` cannot be read; approve it with `contentops approve one`" in note
+    assert lines(runner) == []
 
 
 def test_an_approval_of_an_earlier_push_is_not_recorded(desk: Desk) -> None:
@@ -518,12 +587,12 @@ def test_a_text_that_is_another_one_by_now(desk: Desk, when: str) -> None:
 
 
 def test_files_that_are_renamed_removed_or_no_texts(desk: Desk) -> None:
-    """A text that the pull request moved counts where its item has it then; the others are no texts of items."""
+    """A text that the pull request reworded and moved counts where its item has it then; the others are no texts of items."""
 
     def change(machine: Machine) -> None:
         machine.write("content/extra.md", "no output")
-        machine.git("mv", "out/one.md", "out/uno.md")
-        machine.edit("content/blog.yaml", "id: one\n", "id: one\n    output: out/uno.md\n")
+        reword("one")(machine)
+        move(machine)
         machine.git("rm", "--quiet", "out/two.md")
 
     desk.propose(7, change)
@@ -690,13 +759,15 @@ def test_no_branch_is_checked_out(desk: Desk, invoke: Run) -> None:
     assert (ended.code, "error[no-branch]" in ended.stderr) == (64, True)
 
 
-def test_a_merge_request_of_gitlab_is_recorded(desk: Desk, lab: FakeGitLab, invoke: Run) -> None:
-    """From its approvals, with the files that the clone fetches."""
-    head = desk.propose(7, reword("one"))
+@pytest.mark.parametrize("squash", [True, False])
+def test_a_merge_request_of_gitlab_is_recorded(desk: Desk, lab: FakeGitLab, invoke: Run, squash: bool) -> None:
+    """From its approvals, with the files that the clone fetches; squashed, or its own commits (fast-forward)."""
+    head = desk.propose(7, reword("one"), add_key)
     base = desk.world.tip()
-    main = desk.merge(7)
+    main = desk.merge(7) if squash else head
     git(desk.world.remote, "update-ref", "refs/merge-requests/7/head", head)
-    lab.merged(7, head, base, squash_commit_sha=main)
+    git(desk.world.remote, "update-ref", "refs/heads/main", main)
+    lab.merged(7, head, base, **({"squash_commit_sha": main} if squash else {}))
     lab.approve(7, "maria", at="2026-03-01T12:00:00.250Z")
     runner = desk.runner()
     ended = invoke("approve", "--merged", cwd=runner.root, env=lab.env(CI_COMMIT_BEFORE_SHA=base))

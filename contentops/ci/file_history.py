@@ -206,7 +206,7 @@ def text_authors(root: str, texts: Mapping[str, Digest]) -> dict[str, str]:
         unread = {path: blobs for path, blobs in unread.items() if number < len(blobs)}
         read = read_blobs(root, [blobs[number] for blobs in unread.values()])
         for path, blobs in list(unread.items()):
-            if _text_in(read.get(blobs[number], b"")) == texts[path]:
+            if text_in(read.get(blobs[number], b"")) == texts[path]:
                 found[path] = histories[path].blobs[blobs[number]]
             else:
                 del unread[path]
@@ -217,7 +217,7 @@ def text_authors(root: str, texts: Mapping[str, Digest]) -> dict[str, str]:
     return {path: authors.get(found.get(path, ""), "").casefold() for path in texts}
 
 
-def _text_in(data: bytes) -> Digest:
+def text_in(data: bytes) -> Digest:
     """Return the digest of title and body of an output's bytes; empty where they are no text."""
     body = body_of(data)
     return text_digest(split(data.decode()).title, body) if body else NOTHING

@@ -67,7 +67,7 @@ def gitlab_merges(gitlab: Host, clone: Clone, page: str, branch: str, commits: S
                 raise gitlab.nonsense(path, "has a merge request without a number or a head commit")
             opener = as_text(as_map(request.get("author")).get("username")).casefold()
             address = f"{page.rstrip('/')}/-/merge_requests/{number}"
-            pull = MergedPull(number=number, address=address, authors=frozenset({opener}), head=head)
+            pull = MergedPull(number=number, address=address, authors=frozenset({opener}), head=head, commit=commit)
             found[number] = _approved(gitlab, clone, pull)
     return tuple(found.values())
 
@@ -107,7 +107,8 @@ def _approved(gitlab: Host, clone: Clone, pull: MergedPull) -> MergedPull:
     files = _files(clone, pull, base)
     if files is None:
         return structs.replace(pull, notes=(*notes, f"its commit {pull.head[:12]} is no longer on GitLab"))
-    return structs.replace(pull, approvals=tuple(sorted(approvals)), files=files, notes=tuple(notes))
+    pull = structs.replace(pull, approvals=tuple(sorted(approvals)), files=files, notes=tuple(notes))
+    return structs.replace(pull, base=base) if pull.commit == pull.head else pull
 
 
 def _last_version(gitlab: Host, pull: MergedPull) -> tuple[str, datetime]:

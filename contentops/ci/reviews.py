@@ -6,6 +6,7 @@ makes no sense is an error, as a verdict that is overlooked could be the one tha
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -21,10 +22,13 @@ from contentops.ci.runner import as_map, as_number, as_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from contentops.ci.git import Clone
     from contentops.ci.github import GitHub
 
 COMMITS: Final = 100
 """Commits of one push whose pull requests are asked for, the newest ones."""
+_MOST_OF_PULL: Final = 250
+"""Commits of one pull request that GitHub lists."""
 MOST_FILES: Final = 3_000
 """Files of one pull request that GitHub lists."""
 _MAY_WRITE: Final = frozenset({"admin", "maintain", "write"})
@@ -52,6 +56,13 @@ class HostApproval(NamedTuple):
     at: str
 
 
+class Authored(NamedTuple):
+    """What a rebase keeps of a commit: the e-mail address of its author, and when it was written, in seconds."""
+
+    email: str
+    at: int
+
+
 class MergedPull(Struct, frozen=True, kw_only=True):
     """A merged pull request (on GitLab: merge request), and who approved its head commit."""
 
@@ -62,6 +73,12 @@ class MergedPull(Struct, frozen=True, kw_only=True):
     """Who opened it or committed to it, in small letters."""
     head: str
     """The last commit of its branch at the merge."""
+    commit: str
+    """The last commit that the merge made."""
+    base: str = ""
+    """The commit before its first one, where the merge made no commit (fast-forward); otherwise empty."""
+    authored: frozenset[Authored] = frozenset()
+    """Its commits, to find them again after a rebase."""
     approvals: tuple[HostApproval, ...] = ()
     files: Mapping[str, str] = {}
     """The files that it added or changed, by path in the repository: their object ids at the head commit.
@@ -146,6 +163,21 @@ def pushed_commits(root: str, before: str) -> tuple[tuple[str, ...], str]:
     return commits[:COMMITS], why if len(commits) > COMMITS else ""
 
 
+def before_merge(clone: Clone, pull: MergedPull) -> str:
+    """Return the last commit of the branch before a merge; empty where a shallow clone lacks it. Raises GitFailed.
+
+    The first parent of a merge commit or a squashed one; after a rebase, the commit before the first one of the pull
+    request.
+    """
+    if pull.base:
+        return pull.base
+    options = ("--first-parent", "--no-show-signature", f"--max-count={_MOST_OF_PULL + 1}", "--format=%H %at %ae")
+    commits = [line.split(" ", 2) for line in clone.run("log", *options, pull.commit, "--").split("\n")]
+    rebased = itertools.takewhile(lambda commit: Authored(commit[2], int(commit[1])) in pull.authored, commits)
+    earlier = commits[max(len(list(rebased)), 1) :]
+    return earlier[0][0] if earlier else ""
+
+
 # --- GitHub ------------------------------------------------------------------------------------------------
 
 
@@ -165,7 +197,7 @@ def github_merges(github: GitHub, server: str, branch: str, commits: Sequence[st
             if not number or not is_object(head):
                 raise github.nonsense(path, "has a pull request without a number or a head commit")
             address, opener = f"{server}/{github.repository}/pull/{number}", _login(pull.get("user"))
-            one = MergedPull(number=number, address=address, authors=frozenset({opener}), head=head)
+            one = MergedPull(number=number, address=address, authors=frozenset({opener}), head=head, commit=commit)
             found[number] = _reviewed(github, one)
     return tuple(found.values())
 
@@ -178,7 +210,8 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
     strangers = (f"`{one.login}` has no write access to the repository" for one in approvals if one not in may)
     if not may:
         return structs.replace(pull, notes=(*notes, *stale, *strangers))
-    pull = structs.replace(pull, authors=pull.authors | _committers(github, pull.number))
+    logins, authored = _committers(github, pull.number)
+    pull = structs.replace(pull, authors=pull.authors | logins, authored=authored)
     files, count = _files(github, pull.number)
     if count >= MOST_FILES:
         files, notes = {}, [*notes, f"GitHub lists {MOST_FILES:,} files of it at most, and there may be more"]
@@ -217,13 +250,27 @@ def _review(github: GitHub, path: str, entry: Mapping[str, Any], login: str, ver
     return HostReview(login, verdict, as_text(entry.get("commit_id")), at)
 
 
-def _committers(github: GitHub, number: int) -> frozenset[str]:
-    """Return who wrote the commits of a pull request, as far as GitHub knows their accounts (the first 250 commits).
+def _committers(github: GitHub, number: int) -> tuple[frozenset[str], frozenset[Authored]]:
+    """Return who wrote the commits of a pull request, as far as GitHub knows their accounts, and the commits.
 
-    Merges are left out: whoever brings it up to date with its base writes none of its words. Raises HostError.
+    The first 250 commits. Merges are left out: whoever brings it up to date with its base writes none of its words.
+    Raises HostError.
     """
-    commits = (one for one in github.whole(f"pulls/{number}/commits") if len(list(as_maps(one.get("parents")))) < 2)
-    return frozenset(_login(one.get(who)) for one in commits for who in ("author", "committer")) - {""}
+    listed = github.whole(f"pulls/{number}/commits")
+    commits = [one for one in listed if len(list(as_maps(one.get("parents")))) < 2]
+    authored = (_authored(as_map(as_map(one.get("commit")).get("author"))) for one in commits)
+    logins = {_login(one.get(who)) for one in commits for who in ("author", "committer")}
+    return frozenset(logins - {""}), frozenset(one for one in authored if one is not None)
+
+
+def _authored(author: Mapping[str, Any]) -> Authored | None:
+    """Return the author of a commit and the time; None where GitHub does not say, so that it is not found again."""
+    try:
+        return Authored(
+            as_text(author.get("email")), int(datetime.fromisoformat(as_text(author.get("date"))).timestamp())
+        )
+    except (ValueError, OverflowError):
+        return None
 
 
 def _login(user: Any) -> str:

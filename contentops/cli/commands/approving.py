@@ -49,8 +49,8 @@ def approve(
     for nothing; nothing else is changed. Commit the file with the texts.
 
     In CI, `--merged` records the people who approved the pull requests that were merged and are checked out, for the
-    texts that these changed. Needs `GITHUB_TOKEN` with the right to read pull requests, or on GitLab `GITLAB_TOKEN`
-    with the scope `read_api`. Does nothing in a project without approvals.
+    texts whose words these changed. Needs `GITHUB_TOKEN` with the right to read pull requests, or on GitLab
+    `GITLAB_TOKEN` with the scope `read_api`. Does nothing in a project without approvals.
     """
     if merged:
         if items or select or exclude or note:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from contentops.ci.clone import open_clone
-from contentops.ci.git import PATIENCE
+from contentops.ci.file_history import text_in
+from contentops.ci.git import PATIENCE, read_blobs
 from contentops.ci.github import connect
 from contentops.ci.gitlab import connect_gitlab, gitlab_merges
 from contentops.ci.results import nfc
-from contentops.ci.reviews import github_merges, pushed_commits
+from contentops.ci.reviews import before_merge, github_merges, pushed_commits
 from contentops.ci.runner import branch_of_run, commit_before, read_event
-from contentops.digest import NO_TEXT
+from contentops.digest import NO_TEXT, NOTHING
+from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import UsageError
 from contentops.model import NO_APPROVAL, Approval, ItemId, Run, Verdict, text_digest
 from contentops.operations.apply_lock import hold_lock
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from contentops.ci.git import Clone
     from contentops.ci.reviews import MergedPull
+    from contentops.digest import Digest
     from contentops.model import Approvals, Observed, Project, Spec
     from contentops.operations.opening import Runtime
     from contentops.planning.plan_inputs import PlanInputs
@@ -70,7 +73,7 @@ def record_merged(project: Project, *, pause: Callable[[float], None], runtime: 
         pulls, note = _merges(clone, runtime.environ, pause)
         blobs = _blobs(clone)
         with approvals.locked(Path(project.root)):
-            found = _Found(texts, blobs, approvals.load(Path(project.root), runtime.disk))
+            found = _Found(clone, texts, blobs, approvals.load(Path(project.root), runtime.disk))
             for pull in pulls:
                 found.take(pull)
             approvals.record(Path(project.root), runtime.disk, found.lines)
@@ -119,6 +122,11 @@ class _ItemText(NamedTuple):
     spec: Spec
     file: Observed
 
+    @property
+    def digest(self) -> Digest:
+        """The digest of its words, which an approval is bound to."""
+        return text_digest(self.file.title, self.file.body)
+
 
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
     """Yield the texts of declared items by path: where they are, where they move to, where they are promoted from."""
@@ -146,10 +154,35 @@ def _blobs(clone: Clone) -> dict[str, tuple[str, str]]:
     return blobs
 
 
+def _texts_before(clone: Clone, before: str, pull: MergedPull) -> dict[str, Digest]:
+    """Return the words of the files that a merge changed or removed, as they were at the commit `before`.
+
+    By path in the repository; the digest is empty where a file cannot be read. Raises GitFailed.
+    """
+    old = {
+        path: earlier.oid
+        for path, (earlier, after) in clone.changes(before, pull.commit).items()
+        if earlier.oid and (path in pull.files or not after.oid)
+    }
+    data = read_blobs(clone.root, old.values(), clone.extra)
+    return {path: _words(data.get(oid, b"\xff")) for path, oid in old.items()}
+
+
+def _words(data: bytes) -> Digest:
+    return NOTHING if is_lfs_pointer(data.decode("utf-8", "replace")) else text_in(data)
+
+
 class _Found:
     """The texts that the people of pull requests have approved, and why others do not count."""
 
-    def __init__(self, texts: Mapping[str, _ItemText], blobs: Mapping[str, tuple[str, str]], before: Approvals) -> None:
+    def __init__(
+        self,
+        clone: Clone,
+        texts: Mapping[str, _ItemText],
+        blobs: Mapping[str, tuple[str, str]],
+        before: Approvals,
+    ) -> None:
+        self._clone = clone
         self._texts = texts
         self._blobs = blobs
         self._before = before
@@ -159,24 +192,50 @@ class _Found:
         self.notes: list[str] = []
 
     def take(self, pull: MergedPull) -> None:
-        """Add the approvals of a pull request: of each person, of each text that it changed and that is still there."""
+        """Add the approvals of a pull request: of each person, of each text whose words it changed."""
         about = f"pull request {pull.number}"
         self.notes += (f"{about}: {note}" for note in pull.notes)
+        approved = {}
         for name, oid in pull.files.items():
             here, path = self._blobs.get(name, ("", ""))
             text = self._texts.get(nfc(path)) if path else None
             if path == approvals.FILE:
                 self.notes.append(f"{about} changed `{path}` itself, which its reviewers answer for")
             if text is not None:
-                new = [line for line in _lines(text, pull) if not self._is_known(line)]
-                if not new:
+                if all(self._is_known(line) for line in _lines(text, pull)):
                     self.known.append(text.spec.id)
                 elif not oid or here != oid:
                     self.notes.append(
                         f"{about}: `{path}` is not as it was approved: it changed at the merge or after it"
                     )
                 else:
-                    self._take(new, text, f"{about}: `{path}`")
+                    approved[name] = text
+        for name, text in self._of_its_words(pull, approved):
+            new = [line for line in _lines(text, pull) if not self._is_known(line)]
+            self._take(new, text, f"{about}: `{self._blobs[name][1]}`")
+
+    def _of_its_words(self, pull: MergedPull, approved: Mapping[str, _ItemText]) -> Iterator[tuple[str, _ItemText]]:
+        """Yield the texts whose words the pull request changed: who approves it has seen no word of the others."""
+        if not approved:
+            return
+        about = f"pull request {pull.number}"
+        before = before_merge(self._clone, pull)
+        if not before:
+            why = "nothing is recorded, as this shallow clone lacks the texts before it"
+            self.notes.append(f"{about}: {why}; check out with `fetch-depth: 0` and run it again")
+            return
+        old = _texts_before(self._clone, before, pull)
+        touched = {nfc(self._blobs[name][1]) for name in pull.files if name in self._blobs}
+        # Words that are moved or copied from another file are not new.
+        words = {*old.values(), *(text.digest for path, text in self._texts.items() if path not in touched)}
+        for name, text in approved.items():
+            path, command = self._blobs[name][1], f"`contentops approve {text.spec.id}` at a terminal"
+            if old.get(name) == NOTHING:
+                self.notes.append(f"{about}: the earlier text of `{path}` cannot be read; approve it with {command}")
+            elif text.digest in words:
+                self.notes.append(f"{about} changed no word of `{path}`; approve it with {command}")
+            else:
+                yield name, text
 
     def _take(self, new: Iterable[Approval], text: _ItemText, about: str) -> None:
         for line in new:
@@ -196,7 +255,7 @@ def _lines(text: _ItemText, pull: MergedPull) -> Iterator[Approval]:
     for one in pull.approvals:
         yield Approval(
             item=text.spec.id,
-            text=text_digest(text.file.title, text.file.body),
+            text=text.digest,
             verdict=Verdict.APPROVED,
             by=pull.who(one.login),
             at=one.at,
