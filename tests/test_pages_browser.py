@@ -233,7 +233,7 @@ def test_the_tutorial_ends_with_an_approved_text(tmp_path: Path, browser: Browse
     with served(tmp_path) as pages:
         page = pages.opened(browser)
         page.get_by_role("link", name="What Example Ltd does").click()
-        page.get_by_role("button", name="Approve").click()
+        page.locator("#decision").get_by_role("button", name="Approve").click()
         assert "approved" in page.get_by_role("status").inner_text().lower()
         assert pages.problems == []
     assert "draft:" not in text.read_text("utf-8")
