@@ -180,7 +180,7 @@ def test_it_is_installed_once_a_job(machine: Machine) -> None:
 
 def test_what_was_downloaded_before_is_used_again() -> None:
     """For this Python and this list alone; pip looks for it there, and holds it against its hashes."""
-    look, cache, install, _ = steps_of(read(ROOT / "action.yml"))
+    look, cache, install, *_ = steps_of(read(ROOT / "action.yml"))
     assert cache["uses"].startswith("actions/cache@")
     assert cache["if"] == install["if"] == "steps.look.outputs.key != ''"
     assert {"runner.os", "runner.arch", "steps.look.outputs.key"} == set(

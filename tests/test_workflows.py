@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from tests.fakes.github import TOKEN
 from tests.hubs import SHA
 from tests.merges import Desk, make_drafts
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-from tests.workflows import ROOT, Runner, read, steps_of
+from tests.workflows import FIRST, ROOT, Runner, read, steps_of, value_of
 
 if TYPE_CHECKING:
     from tests.clones import Machine
@@ -67,9 +68,16 @@ def test_what_a_fork_can_start_has_no_secret_and_no_right_to_write() -> None:
     assert "secrets." not in plan
     assert "token" not in plan
     assert read(ROOT / "examples/ci/plan.yml")["jobs"]["plan"]["permissions"] == {"contents": "read"}
-    comment = read(ROOT / "examples/ci/comment.yml")
-    assert [step for step in steps_of(comment) if "checkout" in step.get("uses", "")] == []
     assert "secrets." not in (ROOT / "examples/ci/comment.yml").read_text("utf-8")
+    run: dict[str, list[dict[str, Any]]] = {
+        name: [step for step in steps_of(read(ACTION))[FIRST:] if value_of(step["if"], defaultdict(str, known))]
+        for name in ("plan", "comment")
+        for known in [{"inputs.workflow": name, "steps.plan.outputs.plan-file": "x"}]
+    }
+    assert [step.get("id") for step in run["plan"]] == [None, "validate", "plan", None]
+    assert [step.get("id") for step in run["comment"]] == ["planned", "comment"]
+    assert [step for step in run["plan"] if {"TOKEN", "API_KEY"} & set(step.get("env", ()))] == []
+    assert [step for step in run["comment"] if "checkout" in step.get("uses", "")] == []
 
 
 def test_an_apply_is_never_cancelled() -> None:
@@ -77,10 +85,10 @@ def test_an_apply_is_never_cancelled() -> None:
     document = read(APPLY)
     assert document["concurrency"] == {"group": "contentops-apply", "cancel-in-progress": "false", "queue": "max"}
     assert document["jobs"]["apply"]["environment"] == "contentops"
-    (commit,) = (step for step in steps_of(document) if step.get("id") == "commit")
-    (apply,) = (step for step in steps_of(document) if step.get("id") == "apply")
-    assert apply["with"]["servers"] == "${{ vars.CONTENTOPS_SERVERS }}"
-    assert (commit["if"], commit["with"]["command"]) == ("always()", "commit")
+    (called,) = steps_of(document)
+    assert called["with"]["servers"] == "${{ vars.CONTENTOPS_SERVERS }}"
+    (commit,) = (step for step in steps_of(read(ACTION)) if step.get("id") == "commit")
+    assert (commit["if"], commit["env"]["COMMAND"]) == ("always() && inputs.workflow == 'apply'", "commit")
 
 
 def test_zizmor_finds_nothing() -> None:
@@ -117,8 +125,8 @@ def test_the_examples_are_what_init_writes(name: str) -> None:
 def test_the_version_of_the_actions_is_the_one_ci_uses() -> None:
     """Updates of ours are not forgotten in what we ship."""
     used = {line.strip().removeprefix("- ") for path in USED for line in path.read_text("utf-8").splitlines()}
-    shipped = {line.strip().removeprefix("- ") for path in SHIPPED for line in path.read_text("utf-8").splitlines()}
-    assert {line for line in shipped if line.startswith("uses: actions/")} <= used
+    shipped = {line.strip() for line in ACTION.read_text("utf-8").splitlines() if "uses: actions/" in line}
+    assert {line for line in shipped if "actions/cache@" not in line} <= used
 
 
 COMMANDS = (
@@ -129,13 +137,15 @@ COMMANDS = (
 
 
 def test_every_shell_step_that_is_shipped_is_run_here() -> None:
-    """The workflows have none of their own; both of the action's are run below, with each of its commands."""
+    """The workflows have none of their own; those of the action are run below, with each of its commands."""
     assert [step for path in SHIPPED for step in steps_of(read(path)) if "run" in step] == []
-    _, install, command = (step["run"] for step in steps_of(read(ACTION)) if "run" in step)
+    _, install, *commands = (step["run"] for step in steps_of(read(ACTION)) if "run" in step)
     assert "pip install" in install  # run by test_action_install
+    assert set(commands) == {'bash --noprofile --norc "$SOURCE/action.sh"'}
+    command = (ROOT / "action.sh").read_text("utf-8")
     known = re.search(r'case "\$COMMAND" in\n(.*?)\n\s*\*\)', command, re.DOTALL)
     assert known is not None
-    labels = re.findall(r"^ {2}([a-z-]+(?: \| [a-z-]+)*)\)", known[1], re.MULTILINE)
+    labels = re.findall(r"^ *([a-z-]+(?: \| [a-z-]+)*)\)", known[1], re.MULTILINE)
     assert sorted(label for found in labels for label in found.split(" | ")) == sorted(COMMANDS)
 
 
@@ -181,7 +191,7 @@ def applying(
     contexts = {
         "github.token": TOKEN,
         "github.event_name": event,
-        "inputs.credits": credits_,
+        "github.event.inputs.credits": credits_,
         "secrets.WRITERZROOM_API_KEY": key,
     }
     env = hub.env(GITHUB_TOKEN="", GITHUB_EVENT_PATH=str(folder / "push.json")) | env
@@ -218,7 +228,7 @@ def test_from_pull_request_to_results(world: World, hub: FakeGitHub, tmp_path: P
     shown = hub.comments[0]["body"]
     (artifact / "contentops-plan.json").rename(tmp_path / "plan.json")
     comment = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN})
-    ended = comment.job(ROOT / "examples/ci/comment.yml", failing=["plan"])
+    ended = comment.job(ROOT / "examples/ci/comment.yml", failing=["planned"])
     assert ended.codes == {"comment": 0}, ended.printed
     assert "There is no plan for commit `1234567890ab`" in hub.comments[0]["body"]
     assert "3 to create" not in hub.comments[0]["body"]
@@ -264,7 +274,7 @@ def test_approvals_of_the_merged_pull_request_come_home(
     contexts = {
         "github.token": TOKEN,
         "github.event_name": "push",
-        "inputs.credits": "",
+        "github.event.inputs.credits": "",
         "secrets.WRITERZROOM_API_KEY": "",
     }
     applied = Runner(tmp_path / "apply", clone.root, job, contexts).job(APPLY)
@@ -296,7 +306,7 @@ def test_texts_that_came_by_pull_request_are_approved_with_it(
     contexts = {
         "github.token": TOKEN,
         "github.event_name": "push",
-        "inputs.credits": "",
+        "github.event.inputs.credits": "",
         "secrets.WRITERZROOM_API_KEY": "",
     }
     printed = ""
@@ -365,7 +375,7 @@ def test_a_failed_apply_commits_all_the_same(world: World, hub: FakeGitHub, tmp_
 
 def test_results_are_kept_before_anything_can_cut_the_commit_off() -> None:
     """The whole clone, as an artifact of each attempt, whatever the apply did; a cancelled job may get no further."""
-    steps = read(APPLY)["jobs"]["apply"]["steps"]
+    steps = steps_of(read(ACTION))
     names = [step.get("id") for step in steps]
     assert names.index("apply") < names.index("keep") < names.index("commit")
     keep = steps[names.index("keep")]
@@ -456,10 +466,11 @@ def test_a_look_for_drift_may_write_issues_alone() -> None:
     job = document["jobs"]["drift"]
     assert job["permissions"] == {"contents": "read", "issues": "write"}
     assert (job["environment"], job["if"]) == ("contentops", read(APPLY)["jobs"]["apply"]["if"])
-    checkout, plan, issue = (step["with"] for step in job["steps"])
-    assert (checkout["ref"], checkout["persist-credentials"]) == ("main", "false")
-    assert (plan["servers"], "token" in plan) == ("${{ vars.CONTENTOPS_SERVERS }}", False)
-    assert "api-key" not in issue
+    (called,) = job["steps"]
+    assert called["with"]["servers"] == "${{ vars.CONTENTOPS_SERVERS }}"
+    plan, issue = (step["env"] for step in steps_of(read(ACTION)) if step.get("id") in {"drift", "issue"})
+    assert ("API_KEY" in plan, "TOKEN" in plan) == (True, False)
+    assert ("API_KEY" in issue, "TOKEN" in issue) == (False, True)
 
 
 @posix
@@ -471,9 +482,9 @@ def test_drift_is_told_in_one_issue_until_there_is_none(world: World, hub: FakeG
     contexts = {"github.token": TOKEN, "secrets.WRITERZROOM_API_KEY": ""}
     runner = Runner(tmp_path / "drift", clone.root, hub.env(GITHUB_TOKEN=""), contexts)
     for body, codes, state in (
-        (text + "\nBy hand.\n", {"plan": 0, "issue": 0}, "open"),
-        (text, {"plan": 0, "issue": 0}, "closed"),
-        (None, {"plan": 1}, "closed"),
+        (text + "\nBy hand.\n", {"drift": 0, "issue": 0}, "open"),
+        (text, {"drift": 0, "issue": 0}, "closed"),
+        (None, {"drift": 1}, "closed"),
     ):
         if body is None:
             clone.write("content/blog.yaml", "items: 3\n")
@@ -496,52 +507,88 @@ def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
     for name in WORKFLOWS:
         text = (tmp_path / f".github/workflows/contentops-site-{name}.yml").read_text()
         assert f"uses: acme/contentops@{SHA}\n" in text
-        assert "@branch@" not in text
+        assert re.search(r"@[a-z_]+@", text) is None
         assert isinstance(yaml.safe_load(text), dict)
     apply = (tmp_path / ".github/workflows/contentops-site-apply.yml").read_text()
     assert "directory: site\n" in apply
-    assert "branches: [trunk]\n" in apply
+    assert "branches: [trunk]," in apply
 
 
-SEVERAL = {"version": 1, "project": "Acme: blog", "environments": {"staging": {"api": {"base_url": "local"}}}}
+LOCAL = {"api": {"base_url": "local"}}
+SEVERAL = {"version": 1, "project": "Acme: blog", "environments": {"staging": LOCAL, "production": LOCAL}}
 
 
-def test_several_projects_and_environments_have_workflows_of_their_own(invoke: Run, tmp_path: Path) -> None:
-    """Files, names, artifacts and queues; each is started by its own files alone, and says so of itself alone."""
+def test_several_projects_and_environments_have_a_file_for_each_event(invoke: Run, tmp_path: Path) -> None:
+    """Short ones, with a job for each environment; names, artifacts and queues of a project are its own."""
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(tmp_path)], check=True)
-    for place in ("site", "apps/[blog]", "日本"):
-        (tmp_path / place).mkdir(parents=True)
+    of = {".": (), "site": (), "apps/[blog]": ("staging", "production"), "日本": ()}
+    for place, environments in of.items():
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
         (tmp_path / place / "contentops.yaml").write_text(json.dumps(SEVERAL))
-    of = [("site", ""), ("apps/[blog]", ""), ("apps/[blog]", "staging"), ("日本", "")]
-    for place, environment in of:
-        ended = invoke("init", place, "--ci", "github", *(["--env", environment] if environment else []))
+        ended = invoke("init", place, "--ci", "github", *(word for one in environments for word in ("--env", one)))
         assert ended.code == 0, ended.stderr
-    made = {path.stem: read(path) for path in (tmp_path / ".github/workflows").iterdir()}
+    paths = list((tmp_path / ".github/workflows").iterdir())
+    made = {path.stem: read(path) for path in paths}
     assert len(made) == len(of) * len(WORKFLOWS)
+    assert max(len(path.read_text("utf-8").splitlines()) for path in paths) < 25
     assert len({document["name"] for document in made.values()}) == len(made)
     assert len({document["concurrency"]["group"] for document in made.values()}) == len(made)
-    kept = [step["with"]["name"] for one in made.values() for step in steps_of(one) if "upload" in step["uses"]]
-    assert len(set(kept)) == len(kept) == 2 * len(of)
 
-    start, stem = made["contentops-apps-blog-staging-plan"]["on"]["pull_request"], "contentops-apps-blog-staging"
+    stem = "contentops-apps-blog"
+    start = made[f"{stem}-plan"]["on"]["pull_request"]
     assert start["paths"] == [r"apps/\[blog\]/**", f".github/workflows/{stem}-*.yml"]
     assert made[f"{stem}-apply"]["on"]["push"]["paths"] == start["paths"]
-    assert made[f"{stem}-apply"]["jobs"]["apply"]["environment"] == "contentops-staging"
     assert made[f"{stem}-comment"]["on"]["workflow_run"]["workflows"] == [made[f"{stem}-plan"]["name"]]
     for kind in WORKFLOWS:
-        for step in steps_of(made[f"{stem}-{kind}"]):
-            inputs = step.get("with", {})
-            if "directory" in inputs or inputs.get("command") == "comment":
-                assert inputs["environment"] == "staging"
-            if inputs.get("command") == "comment":
-                assert inputs["project"] == "Acme: blog"
-            if inputs.get("command") == "find-plan":
-                assert inputs["artifact"] in kept
-    # Twice is refused, and so is an environment that there is none of.
-    assert "error[exists]" in invoke("init", "site", "--ci", "github").stderr
-    assert "error[unknown-environment]" in invoke("init", "site", "--ci", "github", "--env", "prod").stderr
+        (job,) = made[f"{stem}-{kind}"]["jobs"].values()
+        (called,) = (step["with"] for step in job["steps"])
+        assert (called["workflow"], called["environment"]) == (kind, "${{ matrix.environment }}")
+        assert job["strategy"]["matrix"] == {"environment": ["staging", "production"]}
+        assert job.get("environment", "contentops-${{ matrix.environment }}") == "contentops-${{ matrix.environment }}"
+        assert called.get("name", stem if kind == "drift" else "") == stem
+        assert called.get("project", "Acme: blog" if kind != "comment" else "") == "Acme: blog"
+    # One after the other: an environment may take its texts from the one before it.
+    assert made[f"{stem}-apply"]["jobs"]["apply"]["strategy"]["max-parallel"] == "1"
+    plan = made[f"{stem}-plan"]["jobs"]["plan"]
+    assert plan["name"] == made[f"{stem}-merge-queue"]["jobs"]["plan"]["name"]
+    _look_for_weaknesses(*map(str, paths))
+
+
+def test_more_environments_are_added_by_hand(invoke: Run, tmp_path: Path) -> None:
+    """Twice is refused, and so is an environment that there is none of."""
+    (tmp_path / "contentops.yaml").write_text(json.dumps(SEVERAL))
+    named = ("init", "--ci", "github", "--env")
+    assert "error[unknown-environment]" in invoke(*named, "staging", "--env", "prod").stderr
+    ended = invoke(*named, "staging", "--env", "production")
+    assert "make environments `contentops-staging` and `contentops-production` with the secret" in ended.stdout
+    assert "add its name to `matrix`" in invoke(*named, "staging").stderr
     assert invoke("init", "new", "--ci", "github", "--env", "prod").code == 64
-    _look_for_weaknesses(*map(str, (tmp_path / ".github/workflows").iterdir()))
+
+
+def test_the_reviewed_plan_is_that_of_the_environment(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """One run has made them all, and each has a comment of its own."""
+    (tmp_path / "contentops.yaml").write_text(json.dumps(SEVERAL))
+    hub.run(55, SHA, "contentops-staging-plan", "contentops-production-plan")
+    branch = {"head_branch": "topic", "head_repository": {"owner": {"login": "acme"}}}
+    event = {"workflow_run": {"id": 55, "event": "pull_request", "head_sha": SHA, **branch}}
+    (tmp_path / "event.json").write_text(json.dumps(event))
+    for environment in ("staging", "production"):
+        invoke("plan", "--env", environment, "--out", f"{environment}.json")
+        env = hub.env(GITHUB_EVENT_PATH=str(tmp_path / "event.json"))
+        ended = invoke("comment", "--plan", f"{environment}.json", env=env)
+        assert ended.code == 0, ended.stderr
+    for environment in ("staging", "production"):
+        expected = json.loads((tmp_path / f"{environment}.json").read_bytes())["checksum"]
+        named = ("--env", environment, "--artifact", f"contentops-{environment}-plan")
+        ended = invoke("find-plan", "--pr", "7", *named, "--json", env=hub.env())
+        assert (ended.json["run"], ended.json["checksum"]) == (55, expected)
+
+
+@posix
+def test_an_unknown_workflow_is_refused(tmp_path: Path) -> None:
+    """Before anything is installed."""
+    ended = Runner(tmp_path / "run", tmp_path, {}, {}).action({"workflow": "aply"})
+    assert (ended.codes, "there is no workflow of this name" in ended.printed) == ({"step": 64}, True)
 
 
 def test_the_reviewed_plan_is_that_of_this_project(hub: FakeGitHub, invoke: Run) -> None:
@@ -579,7 +626,6 @@ def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:
     apply = yaml.safe_load((tmp_path / ".github/workflows/contentops-apply.yml").read_text())
     assert apply[True]["push"]["branches"] == ["1.10"]
     assert apply["jobs"]["apply"]["if"] == "github.ref == 'refs/heads/1.10'"
-    assert apply["jobs"]["apply"]["steps"][0]["with"]["ref"] == "1.10"
 
 
 def test_init_adds_workflows_to_a_project_that_is_there(invoke: Run, tmp_path: Path) -> None:

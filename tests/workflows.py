@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 ROOT = Path(__file__).parents[1]
+FIRST = 4
+"""The steps of the action that install contentops and run one command; those of workflows come after them."""
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
-_CHOICE = re.compile(r"(?P<name>[\w.]+) != '(?P<not>\w+)' && format\('(?P<text>[^']*)', (?P<term>[\w.]+)\) \|\| ''")
-_TERM = re.compile(
-    r"(?:steps\.(?P<step>[\w-]+)\.(?:outcome|outputs\.(?P<output>[\w-]+))|(?P<context>github\.event_name))"
-    r" (?P<sign>==|!=) '(?P<value>[^']*)'"
-)
+_WORD = re.compile(r"'[^']*'|&&|\|\||always\(\)|format\(|[A-Za-z][\w.-]*")
+_PYTHON = {"&&": " and ", "||": " or ", "always()": "True", "format(": "str.format("}
+
+
+def value_of(expression: str, known: Mapping[str, str]) -> Any:
+    """The value of an expression of a workflow; only the operators and functions that ours use are known."""
+
+    def python(found: re.Match[str]) -> str:
+        word = found[0]
+        return word if word.startswith("'") else _PYTHON.get(word) or f"known[{word!r}]"
+
+    return eval(_WORD.sub(python, expression), {"known": known})  # noqa: S307 - our own files
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -46,23 +56,12 @@ class Ended:
     printed: str = ""
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
-    contexts: Mapping[str, str] = field(default_factory=dict)
 
-    def lets_run(self, condition: str) -> bool:
-        """Whether a step with this `if` runs now; only the forms that our workflows use are known."""
-        terms = [term.strip() for term in condition.split("&&") if term.strip()]
-        if any(self.codes.values()) and "always()" not in terms:
+    def lets_run(self, condition: str, known: Mapping[str, str]) -> bool:
+        """Whether a step with this `if` runs now."""
+        if any(self.codes.values()) and "always()" not in condition:
             return False
-        return all(term == "always()" or self._term(term) for term in terms)
-
-    def _term(self, term: str) -> bool:
-        found = _TERM.fullmatch(term)
-        assert found, f"a condition that this runner does not know: {term}"
-        step = found["step"]
-        if found["context"]:
-            return (self.contexts[found["context"]] == found["value"]) is (found["sign"] == "==")
-        value = self.outputs.get(step, {}).get(found["output"], "") if found["output"] else self.outcomes[step]
-        return (value == found["value"]) is (found["sign"] == "==")
+        return bool(value_of(condition, known)) if condition else True
 
 
 def _outputs(file: Path) -> dict[str, str]:
@@ -84,59 +83,79 @@ class Runner:
         command.chmod(0o755)
 
     def job(self, workflow: Path, *, failing: Collection[str] = ()) -> Ended:
-        """Runs the steps of the only job of a workflow.
+        """Runs the steps that the action has for the only job of a workflow.
 
         Steps of others (checkout, artifacts) do nothing, and succeed but for those whose ids are in `failing`.
         """
         (job,) = read(workflow)["jobs"].values()
-        ended = Ended(contexts=self._contexts)
-        for at, step in enumerate(job["steps"]):
-            name = step.get("id") or step.get("with", {}).get("command") or str(at)
-            if not ended.lets_run(step.get("if", "")):
+        (called,) = job["steps"]
+        given = {key: self._filled(value) for key, value in called["with"].items()}
+        ended = Ended()
+        action = read(ROOT / "action.yml")
+        for at, step in enumerate(steps_of(action)[FIRST:]):
+            name = step.get("id", str(at))
+            known = self._known(self._inputs(given)) | self._of_steps(ended)
+            if not ended.lets_run(step["if"], known):
                 ended.outcomes[name] = "skipped"
-            elif "contentops@" in step["uses"]:
-                self.action({key: self._filled(value) for key, value in step["with"].items()}, name, ended)
-                ended.outcomes[name] = "failure" if ended.codes[name] else "success"
-                self._contexts |= {f"steps.{name}.outputs.{key}": value for key, value in ended.outputs[name].items()}
-            else:
+            elif "uses" in step:
                 ended.outcomes[name] = "failure" if name in failing else "success"
+            else:
+                output = self.temp / "output"
+                output.write_text("")
+                self._shell(step, known, output, name, ended)
+                ended.outputs[name] = _outputs(output)
+                ended.outcomes[name] = "failure" if ended.codes[name] else "success"
         return ended
+
+    @staticmethod
+    def _of_steps(ended: Ended) -> dict[str, str]:
+        known = {f"steps.{name}.outcome": outcome for name, outcome in ended.outcomes.items()}
+        outputs = ((name, key, value) for name, step in ended.outputs.items() for key, value in step.items())
+        return known | {f"steps.{name}.outputs.{key}": value for name, key, value in outputs}
 
     def action(self, inputs: Mapping[str, str], name: str = "step", ended: Ended | None = None) -> Ended:
         """Runs the steps of our action with these inputs."""
         ended = ended or Ended()
         action = read(ROOT / "action.yml")
-        assert set(inputs) <= set(action["inputs"])
-        given = {key: inputs.get(key, str(about.get("default", ""))) for key, about in action["inputs"].items()}
+        known = self._known(self._inputs(inputs))
         output = self.temp / "output"
         output.write_text("")
         looked: dict[str, str] = {}
-        for step in steps_of(action):
+        for step in steps_of(action)[:FIRST]:
             key = looked.get("key", "")
             if "uses" in step or (step.get("if") == "steps.look.outputs.key != ''" and not key):
                 continue
-            # Nothing is filled into a script: what it knows, it knows from its environment.
-            assert "${{" not in step["run"]
-            stated = {key: self._filled(value, given) for key, value in step["env"].items()}
-            env = {**os.environ, **self._env, **stated, **self._files(output)}
-            done = subprocess.run(
-                ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-                cwd=self._workspace,
-                env=env,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=60,
-            )
-            ended.printed += done.stdout + done.stderr
-            ended.codes[name] = done.returncode
-            if done.returncode:
+            self._shell(step, known, output, name, ended)
+            if ended.codes[name]:
                 break
             if step.get("id") == "look":
                 looked = _outputs(output)
                 output.write_text("")
         ended.outputs[name] = _outputs(output)
         return ended
+
+    @staticmethod
+    def _inputs(inputs: Mapping[str, str]) -> dict[str, str]:
+        """The inputs of the action with their defaults."""
+        known = read(ROOT / "action.yml")["inputs"]
+        assert set(inputs) <= set(known)
+        return {f"inputs.{key}": inputs.get(key, str(about.get("default", ""))) for key, about in known.items()}
+
+    def _shell(self, step: Mapping[str, Any], known: Mapping[str, str], output: Path, name: str, ended: Ended) -> None:
+        # Nothing is filled into a script: what it knows, it knows from its environment.
+        assert "${{" not in step["run"]
+        stated = {key: _fill(value, known) for key, value in step["env"].items()}
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=self._workspace,
+            env={**os.environ, **self._env, **stated, **self._files(output)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        ended.printed += done.stdout + done.stderr
+        ended.codes[name] = done.returncode
 
     def _files(self, output: Path) -> dict[str, str]:
         return {
@@ -148,19 +167,16 @@ class Runner:
             "CI": "true",
         }
 
-    def _filled(self, text: str, inputs: Mapping[str, str] | None = None) -> str:
-        known = {**self._contexts, "github.action_path": str(ROOT), "runner.temp": str(self.temp)}
-        known |= {f"inputs.{key}": value for key, value in (inputs or {}).items()}
-        # A variable that no one has set is empty, and so is an output of a step that did not run.
-        open_ = (name for name in _EXPRESSION.findall(text) if name.startswith(("vars.", "steps.")))
-        known |= {name: "" for name in open_ if name not in known}
+    def _known(self, inputs: dict[str, str]) -> dict[str, str]:
+        """What expressions of the action can name; what no one has set is empty."""
+        contexts = {key: value for key, value in self._contexts.items() if not key.startswith("inputs.")}
+        known = {"github.action_path": str(ROOT), "runner.temp": str(self.temp)} | contexts | inputs
+        return defaultdict(str, known)
 
-        def value(found: re.Match[str]) -> str:
-            chosen = _CHOICE.fullmatch(found[1])
-            if chosen is None:
-                return known[found[1]]
-            return (
-                "" if known[chosen["name"]] == chosen["not"] else chosen["text"].replace("{0}", known[chosen["term"]])
-            )
+    def _filled(self, text: str) -> str:
+        """A value of the workflow that calls the action."""
+        return _fill(text, defaultdict(str, self._contexts))
 
-        return _EXPRESSION.sub(value, text)
+
+def _fill(text: str, known: Mapping[str, str]) -> str:
+    return _EXPRESSION.sub(lambda found: value_of(found[1], known), text)

@@ -204,6 +204,9 @@ def _is_plain(address: str) -> bool:
 )
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
 @click.option("--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="What the plan was uploaded as.")
+@click.option(
+    "--env", "environment", metavar="NAME", default="", help="Of which environment of the project. Default: of any."
+)
 @json_option
 def find_plan(session: Session, number: int | None, repo: str, artifact: str) -> None:
     """Find the run of a workflow that keeps the plan that a pull request shows of its last commit.
@@ -219,7 +222,9 @@ def find_plan(session: Session, number: int | None, repo: str, artifact: str) ->
     event = {} if number else read_event(os.environ)
     push = pushed(event)
     about = number or (merged_pull(github, *push) if push else queued(event))
-    shown, newest = reviewed_plan(github, about, artifact, MARKED) if about else (Shown(), 0)
+    # One run may have made the plans of several environments.
+    lead = marker_of(session.project().name, session.environment) if session.environment else MARKED
+    shown, newest = reviewed_plan(github, about, artifact, lead) if about else (Shown(), 0)
     run = shown.run
     github_job.report_outputs({"run-id": str(run or ""), "checksum": shown.checksum})
     if run:

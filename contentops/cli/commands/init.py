@@ -22,7 +22,7 @@ from contentops.schema_files import SCHEMA_NAMES, load_schema
 from contentops.state.approvals import FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from contentops.cli.session import Session
     from contentops.model import Json
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contentops.operations.starting.sites import SiteLayout
 
 
-_AFTER_CI = "In the repository's settings, make an environment `{}` with the secret `WRITERZROOM_API_KEY`."
+_AFTER_CI = "In the repository's settings, make {} {} with the secret `WRITERZROOM_API_KEY`."
 _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust."
 
 
@@ -49,7 +49,13 @@ _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository 
     type=click.Choice(["github"]),
     help="Also write workflows, and propose an owner of the approvals; in a project that is there already, only those.",
 )
-@click.option("--env", "environment", metavar="NAME", default="", help="The environment that the workflows are for.")
+@click.option(
+    "--env",
+    "environments",
+    metavar="NAME",
+    multiple=True,
+    help="An environment that the workflows are for; repeat it for several, in the order in which they are applied.",
+)
 @click.option(
     "--action",
     metavar="OWNER/REPO@COMMIT",
@@ -63,6 +69,7 @@ def command(
     name: str,
     ci: str | None,
     action: str,
+    environments: tuple[str, ...],
     *,
     bare: bool,
     preset: str | None,
@@ -72,18 +79,18 @@ def command(
 
     Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing. In the
     folder of a site (Hugo, Astro, Docusaurus, MkDocs, Eleventy, Jekyll, Pelican), texts go where the site reads them.
-    The workflows are named after the folder in the repository and the environment, so that each has its own.
+    The workflows are named after the folder in the repository, so that each project has its own.
     """
-    environment = session.environment or ""
-    if (action or environment) and not ci:
+    if (action or environments) and not ci:
         raise click.UsageError("`--action` and `--env` need `--ci github`")
     folder = session.path(directory)
     exists = bool(ci) and (folder / "contentops.yaml").is_file()
     if exists and (bare or preset or adopt):
         raise click.UsageError("`--bare`, `--preset` and `--adopt` are for a new project, and there is one already")
     if exists:
-        name = structs.replace(session, directory=str(folder)).project().name
-    elif environment:
+        for one in environments or (None,):
+            name = structs.replace(session, directory=str(folder), environment=one).project().name
+    elif environments:
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
     action = action or (installed_action() if ci else "")
     # All files are checked before any is written.
@@ -92,11 +99,11 @@ def command(
     site = None if exists else find_site(folder, preset or "")
     bare = bare or bool(texts)
     wanted = [] if exists else [project_files(folder, name=name, site=site, bare=bare)]
-    wanted += [workflow_files(folder, action, project=name, environment=environment)] if ci else []
+    wanted += [workflow_files(folder, action, project=name, environments=environments)] if ci else []
     written = [path for files in wanted for path in files.write()]
     lines = [f"  + {path}" for path in written]
     if ci:
-        lines += ["", *_after_ci(wanted[-1], action, environment)]
+        lines += ["", *_after_ci(wanted[-1], action, environments)]
     if site:
         lines += ["", *_about(site)]
     values: dict[str, Json] = {"directory": str(folder), "files": list(written)}
@@ -109,10 +116,11 @@ def command(
     return ExitCode.DONE
 
 
-def _after_ci(workflows: NewFiles, action: str, environment: str) -> Iterator[str]:
+def _after_ci(workflows: NewFiles, action: str, environments: Sequence[str]) -> Iterator[str]:
     *_, apply = workflows.files
     yield f"The workflows run `{action}`." if action else _FILL_IN
-    yield f"{_AFTER_CI.format(holder(environment))}"
+    holders = " and ".join(f"`{holder(one)}`" for one in environments or ("",))
+    yield _AFTER_CI.format("environments" if len(environments) > 1 else "an environment", holders)
     for file in workflows.lines:
         yield f"Say in {file} who may change `{FILE}`: its line is there, commented out."
     yield f"Every push to `{workflows.branch}` is applied; to change the branch, edit {Path(apply).name}."

@@ -15,8 +15,9 @@ from contentops.operations.starting.new_files import NewFiles, starter
 from contentops.state.approvals import FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+_NAME = "contentops"
 WORKFLOWS = ("plan", "comment", "merge-queue", "drift", "apply")
 PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
 """The action where `--action` is not given; no runner accepts it."""
@@ -28,7 +29,7 @@ _GLOB = re.compile(r"[*?+!\[\]\\]")
 """Characters with a special meaning in a path of a workflow."""
 
 
-def workflow_files(folder: Path, action: str, *, project: str, environment: str) -> NewFiles:
+def workflow_files(folder: Path, action: str, *, project: str, environments: Sequence[str]) -> NewFiles:
     """Return the workflows for the project in `folder`, which may not exist; `action`: `OWNER/REPO@COMMIT` or empty.
 
     Raises UsageError for an action that is not pinned by a commit, Refused where a workflow exists.
@@ -38,35 +39,50 @@ def workflow_files(folder: Path, action: str, *, project: str, environment: str)
         raise UsageError(f"`{action}` is no `OWNER/REPO@COMMIT`", code="bad-action", hint=hint)
     top, branch = _repository(folder.resolve())
     directory = folder.resolve().relative_to(top).as_posix()
-    files = workflows(action=action, directory=directory, branch=branch, project=project, environment=environment)
+    files = workflows(action=action, directory=directory, branch=branch, project=project, environments=environments)
     file, owners = proposed_line(top, (folder.resolve() / FILE).relative_to(top).as_posix())
     lines = {file: owners} if owners else {}
-    return NewFiles(
-        top=top, files=files, lines=lines, branch=branch, hint="remove or rename what you do not need any more"
+    hint = (
+        "to add an environment, add its name to `matrix` in each; else remove or rename what you do not need any more"
     )
+    return NewFiles(top=top, files=files, lines=lines, branch=branch, hint=hint)
 
 
 def workflows(
-    *, action: str, directory: str, branch: str, project: str = "", environment: str = ""
+    *, action: str, directory: str, branch: str, project: str = "", environments: Sequence[str] = ()
 ) -> Mapping[str, str]:
-    """Return the workflows by path, for a project in `directory` of a repository whose results go to `branch`."""
-    name = "-".join(("contentops", *(_plain(part) for part in (directory.strip("."), environment) if part)))
-    inputs = [f"environment: {_word(environment)}"] if environment else []
-    paths = [f"{_GLOB.sub(_escaped, directory)}/**", f".github/workflows/{name}-*.yml"]
+    """Return the workflows by path, for a project in `directory` of a repository whose results go to `branch`.
+
+    Each has a job for each of `environments`; none: one job, for the default environment.
+    """
+    name = "-".join(("contentops", *(_plain(part) for part in (directory.strip("."),) if part)))
+    paths = json.dumps([f"{_GLOB.sub(_escaped, directory)}/**", f".github/workflows/{name}-*.yml"], ensure_ascii=False)
+    chosen = ["environment: ${{ matrix.environment }}"] * bool(environments)
+    named = [f"name: {name}"] * (name != _NAME)
+    places = [f"directory: {_word(directory)}"] if directory != "." else []
+    # With several projects in the repository, the name says whose plan failed.
+    about = [f"project: {_word(project)}"] if project and (environments or name != _NAME) else []
+    matrix = f"strategy: {{fail-fast: false, matrix: {{environment: [{', '.join(map(_word, environments))}]}}}}"
     values = {
         "@action@": action or PLACEHOLDER,
-        "@directory@": _lines(10, _word(directory), *inputs),
-        # With several projects in the repository, the name says whose plan failed.
-        "@project@": _lines(10, "", f"project: {_word(project)}", *inputs) if name != "contentops" and project else "",
-        "@paths@": "" if directory == "." else _lines(4, "", f"paths: {json.dumps(paths, ensure_ascii=False)}"),
+        "@inputs@": _lines(10, "", *places, *chosen),
+        "@named@": _lines(10, "", *named),
+        "@comment@": _lines(10, "", *about, *chosen),
+        "@matrix@": _lines(4, "", matrix) if environments else "",
+        "@suffix@": " (${{ matrix.environment }})" if environments else "",
+        "@paths@": "" if directory == "." else _lines(4, "", f"paths: {paths}"),
+        "@flow_paths@": "" if directory == "." else f", paths: {paths}",
         "@name@": name,
-        "@holder@": holder(environment),
+        "@holder@": holder("${{ matrix.environment }}" if environments else ""),
         "@branch@": _word(branch),
         "@ref@": f"refs/heads/{branch}",
     }
     files = {}
     for kind in WORKFLOWS:
         text = starter(f"ci/{kind}.yml")
+        if kind == "apply":
+            # An environment may take its texts from the one before it.
+            text = text.replace("@matrix@", values["@matrix@"].replace("{fail-fast", "{max-parallel: 1, fail-fast"))
         for mark, value in values.items():
             text = text.replace(mark, value)
         files[f".github/workflows/{name}-{kind}.yml"] = text
@@ -75,7 +91,7 @@ def workflows(
 
 def holder(environment: str) -> str:
     """Return the environment of GitHub that has the key; one for each of the project's."""
-    return f"contentops-{_plain(environment)}" if environment else "contentops"
+    return f"{_NAME}-{environment}" if environment else _NAME
 
 
 def _plain(name: str) -> str:

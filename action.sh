@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Runs one command of contentops for action.yml. COMMAND says which; its inputs are the other variables, and those that
+# are not set are empty.
+set -euo pipefail
+for name in DIRECTORY ENVIRONMENT VARIABLES SELECT ARTIFACT PROJECT PLAN_FILE REFRESH REVIEWED_PLAN CHECKSUM MAX_CREDITS \
+  APPROVE_CREDITS DEADLINE API_KEY SERVERS TOKEN PULL_REQUEST; do
+  printf -v "$name" %s "${!name-}"
+done
+contentops="$RUNNER_TEMP/contentops/bin/contentops"
+[ -e "$contentops" ] || contentops="$RUNNER_TEMP/contentops/Scripts/contentops.exe"
+arguments=()
+option() { if [ -n "$2" ]; then arguments+=("$1=$2"); fi; }
+each() { while IFS= read -r line; do option "$1" "${line%$'\r'}"; done <<< "$2"; }
+key() {
+  if [ -n "$API_KEY" ]; then export WRITERZROOM_API_KEY="$API_KEY"; fi
+  if [ -n "$SERVERS" ]; then export CONTENTOPS_SERVERS="$SERVERS"; fi
+}
+# A line break in it would be an output of its own.
+whole() { case "$1" in "" | /* | [A-Za-z]:*) ;; *) printf '%s/' "$PWD" ;; esac; printf '%s' "${1//[$'\r\n']/}"; }
+plan="$(whole "$PLAN_FILE")"
+case "$COMMAND" in
+  validate)
+    option --env "$ENVIRONMENT"
+    each --var "$VARIABLES"
+    ;;
+  plan)
+    plan="${plan:-$RUNNER_TEMP/contentops-plan.json}"
+    arguments+=("--out=$plan")
+    if [ "$REFRESH" = true ]; then arguments+=(--refresh); key; fi
+    option --env "$ENVIRONMENT"
+    each --var "$VARIABLES"
+    each --select "$SELECT"
+    option --max-credits "$MAX_CREDITS"
+    if [ -n "$MAX_CREDITS" ]; then option --approve-credits "$APPROVE_CREDITS"; fi
+    ;;
+  check)
+    COMMAND=plan
+    arguments+=("--check=${plan:-$RUNNER_TEMP/contentops-plan.json}")
+    plan=""
+    option --env "$ENVIRONMENT"
+    option --checksum "$CHECKSUM"
+    option --max-credits "$MAX_CREDITS"
+    if [ -n "$MAX_CREDITS" ]; then option --approve-credits "$APPROVE_CREDITS"; fi
+    ;;
+  apply)
+    arguments+=(--yes)
+    option --env "$ENVIRONMENT"
+    option --approve-credits "$APPROVE_CREDITS"
+    option --deadline "$DEADLINE"
+    option --reviewed "$(whole "$REVIEWED_PLAN")"
+    if [ -n "$REVIEWED_PLAN" ]; then option --checksum "$CHECKSUM"; fi
+    if [ -n "$plan" ]; then
+      arguments+=("$plan")
+    else
+      each --var "$VARIABLES"
+      each --select "$SELECT"
+    fi
+    key
+    ;;
+  approve)
+    arguments+=(--merged)
+    option --env "$ENVIRONMENT"
+    each --var "$VARIABLES"
+    ;;
+  comment)
+    arguments+=("--plan=${plan:-$RUNNER_TEMP/contentops-plan.json}")
+    option --project "$PROJECT"
+    option --env "$ENVIRONMENT"
+    ;;
+  issue)
+    COMMAND=comment
+    arguments+=(--issue "--plan=${plan:-$RUNNER_TEMP/contentops-plan.json}")
+    ;;
+  find-plan | reviewed)
+    COMMAND=find-plan
+    option --artifact "$ARTIFACT"
+    option --env "$ENVIRONMENT"
+    ;;
+  commit | check-waiting)
+    option --env "$ENVIRONMENT"
+    if [ "$COMMAND" = check-waiting ]; then
+      arguments+=(--check-waiting)
+    elif [ "$PULL_REQUEST" = true ]; then
+      arguments+=(--pull-request)
+    fi
+    COMMAND=commit
+    ;;
+  *)
+    echo "there is no command of this name; see the inputs in action.yml" >&2
+    exit 64
+    ;;
+esac
+# Only what speaks with GitHub, or asks git for its branches, gets the token; the key, only what asks the server.
+case "$COMMAND" in
+  apply | approve | comment | commit | find-plan) if [ -n "$TOKEN" ]; then export GITHUB_TOKEN="$TOKEN"; fi ;;
+esac
+unset API_KEY TOKEN
+code=0
+"$contentops" -C "${DIRECTORY:-.}" "$COMMAND" ${arguments[@]+"${arguments[@]}"} || code=$?
+{
+  echo "exit-code=$code"
+  if [ "$COMMAND" = plan ] && [ -n "$plan" ]; then echo "plan-file=$plan"; fi
+} >> "$GITHUB_OUTPUT"
+exit "$code"
