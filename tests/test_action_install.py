@@ -193,7 +193,7 @@ def test_what_was_downloaded_before_is_used_again() -> None:
 
 @posix
 def test_a_failed_installation_fails_the_job(machine: Machine) -> None:
-    """Nothing of it is run; the next step that uses the action begins again."""
+    """Nothing of it is run; the next step that uses the action starts again."""
     offline = machine.log.with_name("log.offline")
     offline.touch()
     ended = machine.use()

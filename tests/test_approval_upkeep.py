@@ -84,7 +84,7 @@ def test_doctor_finds_approvals_of_the_future(site: Path, invoke: Run) -> None:
     keep(site, line(), line(text=text_digest("B", TEXT), days=-2 / 1440), line(by="Ben <b@acme.example>", days=-3))
     [(ok, message, hint)] = said(site, invoke)
     assert (ok, message[:60]) == (None, "1 line of `contentops.approvals` in the future: `b@acme.example`"[:60])
-    assert hint.endswith("delete the line, or mend its time")
+    assert hint.endswith("delete the line or correct its time")
 
 
 def test_doctor_finds_a_missing_merge_rule(site: Path, invoke: Run) -> None:

@@ -452,7 +452,9 @@ def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
     after = desk.runner("after")
     found = desk.record(after, "--json").json
     assert (found["items"], found["known"]) == ([], ["one"])
-    assert found["notes"] == ["pull request 8 changed `contentops.approvals` itself, which its reviewers answer for"]
+    assert found["notes"] == [
+        "pull request 8 changed `contentops.approvals` itself, so its reviewers are responsible for it"
+    ]
     assert after.git("status", "--porcelain") == ""
 
 

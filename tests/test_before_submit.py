@@ -64,9 +64,9 @@ def test_slugs_that_the_server_does_not_list_are_refused(tmp_path: Path, invoke:
         {"id": "pot", "vertical": "leagl"},
     )
     harness = _harness(tmp_path, api, *items, {"id": "zen", "template": "haiku"})
-    end = f", which `{BASE}:443` does not list; nothing was submitted"
+    end = f", which is not in the list of `{BASE}:443`; nothing was submitted"
     said = (
-        f"unknown-template: item `zen` names the template `haiku`{end} (`contentops catalog pull` fetches what it offers)",
+        f"unknown-template: item `zen` names the template `haiku`{end} (`contentops catalog pull` updates the catalog)",
         f"unknown-style: item `cup` and 1 more names the style `genral_blog`{end} (did you mean `general_blog`?)",
         f"unknown-vertical: item `pot` names the vertical `leagl`{end} (did you mean `legal`?)",
     )
@@ -270,9 +270,7 @@ def test_a_server_that_saves_nothing_without_a_user_id_is_refused(tmp_path: Path
     with pytest.raises(ApiError) as refused:
         harness.apply()
     assert refused.value.code == "no-user"
-    assert refused.value.message.startswith(
-        "`WRITERZROOM_USER_ID` is not set, and the server saves no text without it:"
-    )
+    assert refused.value.message.startswith("`WRITERZROOM_USER_ID` is not set, and the server needs it to save texts:")
     assert refused.value.hint == "export WRITERZROOM_USER_ID=..., with the account's user id; nothing was submitted"
     assert [seen.name for seen in harness.api.requests] == ["list templates", "list content"]
     assert not harness.state.entries

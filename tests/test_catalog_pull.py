@@ -240,7 +240,7 @@ def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
     )
     pulled = pull(harness_of(tmp_path, shop))
     assert sorted(pulled.snapshot.templates) == ["a", "b"]
-    assert pulled.notes == ("2 of the templates have no usable slug and are left out",)
+    assert pulled.notes == ("2 of the templates have no usable slug and are skipped",)
 
 
 # --- failures ----------------------------------------------------------------------------------------------
@@ -366,7 +366,7 @@ def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         plan_operation.plan(harness.project, planning_inputs.Choice())
     assert "contentops catalog pull" in raised.value.findings[0].hint
-    assert "is written again" in pull(harness).notes[0]
+    assert "is replaced" in pull(harness).notes[0]
     assert project_catalog.catalog_of(harness.project) is not None
 
 
@@ -484,7 +484,7 @@ def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None
     [
         ("{", False, "cannot be used: the file is cut off or is not JSON"),
         (encode({"https://other.example:443": CatalogSnapshot()}), None, "was made for `https://other.example:443`"),
-        (encode({}), None, "holds no server"),
+        (encode({}), None, "names no server"),
     ],
 )
 def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_path: Path) -> None:
@@ -495,6 +495,6 @@ def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_pa
     assert found.ok is ok
     assert words in found.message
     if ok is None:
-        with pytest.raises(ApiError, match="is not known") as raised:
+        with pytest.raises(ApiError, match="there is no catalog of") as raised:
             catalogs.known_catalog(harness.project)
         assert words in raised.value.message

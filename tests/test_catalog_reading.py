@@ -306,7 +306,7 @@ def test_differences_name_what_changed_and_who_uses_it() -> None:
         "input `f` is new",
     )
     assert found["template", "told"].details == ("its inputs are known now",)
-    assert found["template", "silent"].details == ("its inputs are no longer told",)
+    assert found["template", "silent"].details == ("its inputs are no longer listed",)
     assert found["template", "other"].items == ("one", "two")
     assert found["style", "s1"].items == ("two",)
     assert found["vertical", "v1"].items == ("two",)

@@ -109,7 +109,7 @@ def test_versions_of_a_content(local: Path, invoke: Run) -> None:
         ended = invoke("content", "get", *command)
         assert ended.code == 1
         assert "to read: `GET http://local/v1/content/" in ended.stderr
-        assert "may not show versions at all" in ended.stderr
+        assert "may not support versions" in ended.stderr
 
 
 def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
@@ -417,7 +417,7 @@ def test_no_file(project: Build, invoke: Run) -> None:
     set_up(project, "http://127.0.0.1:9/v1")
     ended = invoke("catalog", "list")
     assert ended.code == 1
-    assert ended.stderr.startswith("error[no-catalog]: the catalog of `http://127.0.0.1:9` is not known")
+    assert ended.stderr.startswith("error[no-catalog]: there is no catalog of `http://127.0.0.1:9`")
     assert "run `contentops catalog pull`" in ended.stderr
 
 

@@ -205,7 +205,7 @@ def test_without_git_there_is_only_the_cache(tmp_path: Path) -> None:
     generated = harness.record("a").generated
     shutil.rmtree(harness.root / ".contentops")
     assert texts(harness, generated) == [None]
-    assert "no git repository" in hint(harness)
+    assert "not in a git repository" in hint(harness)
 
 
 # --- restore -----------------------------------------------------------------------------------------------
@@ -375,7 +375,7 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness,
     shallow.api.jobs.clear()
     with pytest.raises(StateError, match=r"not the cache, not git's history .* not the server") as caught:
         put_back(shallow, text.body)
-    assert "no git repository" in caught.value.hint
+    assert "not in a git repository" in caught.value.hint
 
 
 def test_what_stands_in_the_way_of_a_restore(site: Harness) -> None:

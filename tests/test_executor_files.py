@@ -128,7 +128,7 @@ def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path) -> None:
 
 
 def test_an_edit_before_an_update_of_the_front_matter(root: Path) -> None:
-    """Front matter is not written into a file that changed meanwhile; the next apply does it."""
+    """Front matter is not written into a file that was changed in the meantime; the next apply does it."""
     harness = _done(root)
     harness.edit("content/blog.yaml", "    inputs", "    metadata: {tags: [x]}\n    inputs")
     run = harness.apply(emit=_before("update", lambda: harness.edit("out/one.md", "Closing", "My words")))

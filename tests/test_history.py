@@ -101,7 +101,7 @@ def test_without_git_the_last_generation_is_known(tmp_path: Path, invoke: Run) -
     rewrite(harness, 2026)
     rewrite(harness, 2027)
     assert spent(invoke, harness) == (2, 8)
-    assert "in no git repository" in invoke("report", cwd=harness.root).stdout
+    assert "not in a git repository" in invoke("report", cwd=harness.root).stdout
 
 
 def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run) -> None:

@@ -246,7 +246,7 @@ def test_a_file_in_the_way_is_not_touched(harness: Harness) -> None:
     harness.write("out/a.md", "A person's.\n")
     found = _import(harness)
     assert (_names(found), found.refused) == ({"cnt_b": "b"}, 1)
-    assert "`out/a.md`, which is taken" in found.findings[0].message
+    assert "`out/a.md`, which is in use" in found.findings[0].message
     assert harness.tree()["out/a.md"] == "A person's.\n"
     assert "id: a\n" not in (harness.root / "content/imported.yaml").read_text()
     assert harness.plan().empty

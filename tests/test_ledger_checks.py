@@ -109,7 +109,7 @@ def test_an_attempt_that_another_checkout_gave_up_is_not_paid_for_again(tmp_path
     run = two.apply(replace=("a",))
     assert run is not None
     assert results(run) == {"a": "blocked"}
-    assert "paid for in another checkout" in run.outcomes[0].error
+    assert "another checkout has paid" in run.outcomes[0].error
     assert two.api.count("submit") == paid
     assert two.plan().empty
 

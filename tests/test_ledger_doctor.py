@@ -109,7 +109,7 @@ def test_tables_of_another_version_are_named(session: LedgerSession, database: s
     assert (older.ok, "contentops ledger migrate" in older.hint) == (False, True)
     session.run("UPDATE contentops.version SET number = number + 1")
     newer = _found(database)["ledger"]
-    assert (newer.ok, newer.hint) == (False, "update it here")
+    assert (newer.ok, newer.hint) == (False, "update contentops here")
 
 
 def test_a_role_that_may_too_much_is_named(session: LedgerSession, plain: str, database: str) -> None:
@@ -186,7 +186,9 @@ def test_what_keeps_no_session_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("options", "ok", "words"), [({}, None, "a pooler"), ({"deaf": True}, False, "is not ended")], ids=["works", "deaf"]
+    ("options", "ok", "words"),
+    [({}, None, "a pooler"), ({"deaf": True}, False, "are not ended")],
+    ids=["works", "deaf"],
 )
 def test_a_pooler_that_keeps_sessions_is_worth_knowing(
     session: LedgerSession, database: str, options: dict[str, Any], ok: bool | None, words: str

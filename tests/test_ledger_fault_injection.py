@@ -165,7 +165,7 @@ def _a_worker_that_froze_with_its_submits_recorded(folder: Path, database: str) 
             assert not [one for one in road.seen[before:] if "POST" in one.line][2:]
             submits = len(road.seen)
             frozen.send_signal(signal.SIGCONT)
-            until(lambda: "begins again" in workers.said(frozen))
+            until(lambda: "starts again" in workers.said(frozen))
             assert not [one for one in road.seen[submits:] if "/generate " in one.line], "it sent nothing"
             assert frozen.poll() is None, "it works on, as another runner"
         assert served.charges() == sorted(topic for topics in roots.values() for topic in topics)

@@ -319,7 +319,7 @@ def test_a_text_whose_record_lies_elsewhere_is_not_paid_for_again(tmp_path: Path
     run = two.apply()
     assert run is not None
     assert (results(run), exit_code_of(run)) == ({"a": "blocked", "b": "done"}, 3)
-    assert "paid for in another checkout" in run.outcomes[0].error
+    assert "another checkout has paid" in run.outcomes[0].error
     assert len(api.charges) == 3
 
 

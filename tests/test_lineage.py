@@ -180,7 +180,7 @@ def test_two_repositories_of_one_name_share_no_row_of_a_ledger(tmp_path: Path, d
         harness.write("contentops.yaml", harness.read("contentops.yaml") + f"ledger: '{database}'\n")
         harness.write("content/blog.yaml", blog("two"))
         (note,) = harness.plan().notes
-        assert (note.kind, "1 submit waits" in note.message) == ("queued", True)
+        assert (note.kind, "1 submit in the queue is" in note.message) == ("queued", True)
         assert results(harness.apply()) == {"two": "done"}
 
 

@@ -136,7 +136,7 @@ def test_without_a_name_in_git_nothing_is_recorded(applied: Path) -> None:
     browser = Browser(applied)
     answer = browser.post("/approve", id=ITEM, text=text_of(browser))
     assert answer.status_code == 404
-    assert "no git repository" in answer.text
+    assert "not in a git repository" in answer.text
 
 
 def test_with_commit_each_action_is_committed_alone(in_git: Path) -> None:

@@ -337,7 +337,7 @@ def test_a_protected_text_is_not_edited(shop: Path, invoke: Run) -> None:
     before = file_of(shop).read_bytes()
     answer = browser.post("/edit", id=ITEM, title="t", body="b", file="x")
     assert answer.status_code == 409
-    assert "is protected, so its text stays" in answer.text
+    assert "is protected, so its text is not changed" in answer.text
     assert file_of(shop).read_bytes() == before
 
 

@@ -97,7 +97,7 @@ def test_a_file_that_no_manifest_declares_stays_as_it_is(site: Harness) -> None:
     file = planned_file(site.project, "a")
     assert (file.text, file.note) == (site.read(OUT), "nothing is planned for it")
     (site.root / OUT).unlink()
-    with pytest.raises(UsageError, match="no apply writes a file for `a` now"):
+    with pytest.raises(UsageError, match="the next apply does not write a file for `a`"):
         planned_file(site.project, "a")
 
 

@@ -333,7 +333,7 @@ def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) ->
     assert split(prod.read("live/a.md")).provenance == provenance_of(record)
     assert provenance_of(record)["promoted_from"] == "staging"
     assert stands(prod) == ("promoted", "staging", "from `staging`")
-    assert diff_and_restore.from_generated(prod.project, "a").note == "its text was taken from `staging`"
+    assert diff_and_restore.from_generated(prod.project, "a").note == "its text was promoted from `staging`"
     prod.edit("live/a.md", "Reviewed", "Here")
     assert stands(prod)[:2] == ("edited", "staging")
     prod.write("content/b.yaml", blog("a", year=2027))

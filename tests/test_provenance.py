@@ -229,7 +229,7 @@ def test_without_git_there_is_no_commit(tmp_path: Path, invoke: Run) -> None:
     harness.apply()
     ended = invoke("report", "--provenance", cwd=tmp_path)
     assert ended.code == 0
-    assert "commits, and texts that the cache lacks, are not known" in ended.stdout
+    assert "commits, and texts that the cache lacks, are unknown" in ended.stdout
     assert rows(invoke, harness)["a"]["commit"] == ""
 
 

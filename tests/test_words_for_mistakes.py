@@ -132,9 +132,7 @@ def test_doctor_says_what_to_do_about_a_cache(invoke: Run, site: Path) -> None:
     cache = site / ".contentops/cache"
     (cache / "cache.db").write_bytes(b"no database" * 99)
     ended = invoke("doctor", cwd=site)
-    hint = (
-        "        hint: move `.contentops/cache` away: its texts are looked for in git and on the server from then on\n"
-    )
+    hint = "        hint: move `.contentops/cache` away: texts are then searched in git and on the server\n"
     assert (ended.code, f"failed  cache: file is not a database\n{hint}" in ended.stdout) == (1, True)
     shutil.rmtree(cache)
     cache.write_text("x")

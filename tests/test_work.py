@@ -328,7 +328,7 @@ def test_only_the_key_s_accounts_are_served(room: Room) -> None:
     """A row never decides where a key goes: neither another key's account, nor a server that is on no list."""
     room.deposit("a")
     for key, said in (("wrk_live_of_another", "the key in"), ("", "is not set")):
-        with pytest.raises(StateError, match="no account of this ledger belongs to") as unknown:
+        with pytest.raises(StateError, match="no account of this ledger uses") as unknown:
             room.work(environ={**ENVIRON, "WRITERZROOM_API_KEY": key})
         assert (unknown.value.exit_code, said in unknown.value.message) == (ExitCode.ERROR, True)
     with pytest.raises(Refused, match=r"https://api\.example\.test:443"):
@@ -505,13 +505,13 @@ def test_a_worker_whose_work_was_taken_begins_again(room: Room) -> None:
 
     def heard(event: Event) -> None:
         room.events.append(event)
-        if "begins again" in str(event.data.get("message")):
+        if "starts again" in str(event.data.get("message")):
             thief.close()
 
     room.heard = heard
     room.api.fault(on("submit", 2), rob)
     assert exit_code_of_work(room.work()) is ExitCode.DONE
-    assert "begins again" in room.notes()
+    assert "starts again" in room.notes()
     assert [room.api.charged(f"All about {item}") for item in "ab"] == [1, 1]
     assert room.texts() == ["a", "b", "zero"]
 

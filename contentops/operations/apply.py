@@ -199,7 +199,7 @@ def _waiting(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
         nonlocal last_notice
         if (now := time.monotonic()) - last_notice >= AWAY:
             last_notice = now
-            notify("the ledger is away; nothing that pays leaves until it is back")
+            notify("the ledger cannot be reached; nothing is paid for until it is back")
         return stop.requested
 
     return stopped
@@ -324,7 +324,7 @@ def submit_of(plan: Plan, change: Change) -> RequestId | None:
 
 
 def _blocked(change: Change) -> Change:
-    hint = "its text was paid for in another checkout, which recorded it or gave it up: pull the lock and the files"
+    hint = "another checkout has paid for its text and recorded it or given it up: pull the lock and the files"
     hint += " from git; for another text, bump its `revision`"
     steps = tuple(step for step in change.steps if isinstance(step, Collect))
     return structs.replace(change, steps=steps, blocked="recorded-elsewhere", hint=hint, withdraws=())

@@ -128,7 +128,7 @@ def _submit(change: Change) -> Submit | None:
 
 def _no_ledger(project: Project) -> StateError:
     if project.api.base_url == "local":
-        message = "the embedded server (`api.base_url: local`) has no ledger, so there is nowhere to queue anything"
+        message = "the bundled server (`api.base_url: local`) has no ledger, so there is no queue"
         return StateError(message, code="no-ledger", hint="run `contentops apply` without `--detach`: it costs nothing")
     hint = "set `ledger: postgresql://...` in `contentops.yaml`, or `CONTENTOPS_LEDGER`"
-    return StateError("the project has no ledger, so there is nowhere to queue anything", code="no-ledger", hint=hint)
+    return StateError("the project has no ledger, so there is no queue", code="no-ledger", hint=hint)

@@ -97,7 +97,7 @@ async def refused_without_user(endpoint: ApiEndpoint, ask: Ask) -> Failure | Non
 
 def no_user(project: Project, failure: Failure) -> tuple[str, str]:
     """Return a message and a hint about a missing user id."""
-    message = f"`{project.api.user_env}` is not set, and the server saves no text without it: {failure.full_message}"
+    message = f"`{project.api.user_env}` is not set, and the server needs it to save texts: {failure.full_message}"
     return message, f"export {project.api.user_env}=..., with the account's user id"
 
 
@@ -194,9 +194,9 @@ def _unknown(
             continue
         spec = specs[0]
         more = f" and {len(specs) - 1:,} more" if specs[1:] else ""
-        core = f"names the {kind} `{slug[:80]}`, which `{server}` does not list"
+        core = f"names the {kind} `{slug[:80]}`, which is not in the list of `{server}`"
         message = f"item `{spec.id}`{more} {core}; nothing was submitted"
-        hint = did_you_mean(slug, listed, "`contentops catalog pull` fetches what it offers")
+        hint = did_you_mean(slug, listed, "`contentops catalog pull` updates the catalog")
         origin = spec.origins.get(kind)
         location = origin.location if origin is not None else spec.location
         yield Diagnostic(code=f"unknown-{kind}", message=message, hint=hint, location=location)

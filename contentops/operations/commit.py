@@ -168,7 +168,9 @@ def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
 def _commit_locally(clone: Clone, results: ResultTree, report: CommitReport, message: str) -> CommitReport:
     made = make_commit(clone, results.tree, results.head, message)
     if not follow(clone, results, made):
-        raise GitFailed("the commit could not be put on the branch", hint="see whether another git runs here")
+        raise GitFailed(
+            "the branch could not be moved to the commit", hint="check whether another git process is running here"
+        )
     return structs.replace(report, commit=made, message=message, files=results.files)
 
 

@@ -139,7 +139,7 @@ async def _embedded(project: Project) -> AsyncIterator[Any]:
         async with running(Path(project.root) / FOLDER / "local.db") as app:
             yield app
     except EmbeddedServerError as error:
-        raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
+        raise StateError(f"the bundled server cannot be used: {error}", code="embedded-server") from error
 
 
 def _endpoint(cache: RunCache, project: Project) -> ApiEndpoint | None:

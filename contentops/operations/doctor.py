@@ -70,7 +70,7 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
 
         yield from ledger_checks(project, runtime)
     if project.api.base_url == "local":
-        yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
+        yield Check(name="server", ok=True, message="the bundled server; needs no key and no network")
         return
     yield _catalog_check(project)
     key = project.api.key_env
@@ -80,8 +80,8 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
         problem = error.diagnostics()[0]
         yield Check(name="key", ok=False, message=problem.message, hint=problem.hint)
         return
-    unset = f"`{key}` is not set; a server on this machine may do without"
-    message = f"`{key}` is set, and {project.api.server} may have it" if credentials.key else unset
+    unset = f"`{key}` is not set; a server on this machine may not need it"
+    message = f"`{key}` is set, and may be sent to {project.api.server}" if credentials.key else unset
     yield Check(name="key", ok=True if credentials.key else None, message=message)
     yield _server_check(project, credentials, runtime)
 
@@ -89,16 +89,14 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
 def _outputs_check(project: Project, desired: Desired) -> Check:
     denied = denial(Path(project.root))
     problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")
-    hint = "change that: an item whose file cannot be written is not paid for" if problem else ""
+    hint = "fix this first: an item is not paid for if its file cannot be written" if problem else ""
     return Check(name="outputs", ok=not problem, message=problem or "can be written", hint=hint)
 
 
 def _lineage_check(project: Project, lineage: str) -> Iterator[Check]:
     if is_of_another(project, lineage):
-        message = "the lock is of a project with another name or another first commit"
-        hint = (
-            "fine where the project was renamed or its history rewritten; a lock that was copied from another project"
-        )
+        message = "the lock belongs to a project with another name or another first commit"
+        hint = "fine after a rename or a rewrite of the history; a lock copied from another project"
         yield Check(name="lineage", ok=None, message=message, hint=f"{hint} saves over that one's contents: delete it")
 
 
@@ -108,7 +106,7 @@ def _recording_check(project: Project, runtime: Runtime) -> Check:
             store.try_room()
     except ContentopsError as error:
         return Check(name="recording", ok=False, message=error.message, hint=error.hint)
-    return Check(name="recording", ok=True, message="what is paid for can be recorded")
+    return Check(name="recording", ok=True, message="paid texts can be recorded")
 
 
 def _cache_check(project: Project) -> Check:
@@ -118,7 +116,7 @@ def _cache_check(project: Project) -> Check:
     if cache.problem:
         try:
             state_dir.inspect(Path(project.root))
-            hint = "move `.contentops/cache` away: its texts are looked for in git and on the server from then on"
+            hint = "move `.contentops/cache` away: texts are then searched in git and on the server"
         except ContentopsError as error:
             hint = error.hint
     return Check(name="cache", ok=not cache.problem, message=cache.problem or "readable", hint=hint)
@@ -162,7 +160,7 @@ def _server_check(project: Project, credentials: Credentials, runtime: Runtime) 
                 turn = functools.partial(ask_in_turn, client, limiter, never)
                 answer = endpoint if endpoint is None or isinstance(endpoint, Failure) else await turn(ListTemplates())
                 if endpoint is None or answer is None:
-                    message = f"{where}: not asked, since the account has used up its limit of requests"
+                    message = f"{where}: not checked, because the account has reached its request limit"
                     return Check(name="server", ok=None, message=message, hint="run it again in a minute")
                 if not isinstance(endpoint, Failure) and isinstance(answer, CatalogReply):
                     failure = client.contradiction(endpoint)

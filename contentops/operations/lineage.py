@@ -26,8 +26,8 @@ def check_lineage(project: Project) -> None:
         return
     if is_shallow(project.root):
         hint = "`git fetch --unshallow` brings it, in CI `fetch-depth: 0` of actions/checkout"
-        hint += "; or apply in a whole clone, and commit the lock"
-        message = "this clone is shallow; the repository's first commit names a project that has no lock yet,"
+        hint += "; or apply in a full clone, and commit the lock"
+        message = "this clone is shallow, but the first commit is needed to identify a project without a lock,"
         raise Refused(f"{message} so nothing was submitted", code="no-first-commit", hint=hint)
 
 

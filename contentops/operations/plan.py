@@ -252,8 +252,8 @@ def section(project: Project, item: str, heading: str) -> str:
     all_headings = headings(split(Outputs(project.root).read(record.output)).body)
     matches = [one for one in all_headings if bare(heading) and bare(one) == bare(heading)]
     if len(matches) > 1:
-        message = f"`{record.output}` has {len(matches)} sections `{matches[0]}`, and a server takes the first of them"
-        hint = "give one of them another heading, and apply, so that its own name tells which is meant"
+        message = f"`{record.output}` has {len(matches)} sections `{matches[0]}`, and servers use the first of them"
+        hint = "give one of them another heading and apply"
         raise UsageError(message, code="ambiguous-section", hint=hint)
     if not matches:
         hint = did_you_mean(

@@ -193,7 +193,7 @@ def _with_history(
         for path, before in bodies_in(project.root, missing, histories):
             shares[path] = changed_share(before, read(path))
     except (GitFailed, UsageError) as error:
-        gaps.append(f"commits, and texts that the cache lacks, are not known: {error.message}")
+        gaps.append(f"commits, and texts that the cache lacks, are unknown: {error.message}")
     for row, _ in rows:
         history = histories.get(row.output)
         yield structs.replace(

@@ -139,7 +139,7 @@ def resolve(
         meant = _meant(entries, item, request, forget=forget)
         if len(meant) > 1 and _is_undecided(meant[0]):
             each = ", ".join(f"`--request {entry.short}`" for entry in meant)
-            hint = f"state one of {each}; `contentops state resolve {item}` tells them apart"
+            hint = f"state one of {each}; `contentops state resolve {item}` shows which is which"
             raise UsageError(f"`{item}` has {plural(len(meant), 'open submit')}", code="several-submits", hint=hint)
         if forget:
             edited.give_up(meant)
@@ -163,7 +163,7 @@ def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str
     if owner is None or (not owner.lock and owner.item == entry.item):
         return
     whose = f"of `{owner.item}`" + (f" in `{owner.lock}`" if owner.lock else "")
-    hint = "`contentops content list` shows whose each content is"
+    hint = "`contentops content list` shows the item of each content"
     raise UsageError(f"content `{content}` is that {whose}, not of `{entry.item}`", code="content-taken", hint=hint)
 
 
@@ -177,7 +177,7 @@ def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str
                 continue
             whose = "another text of " if not lock and item == entry.item else ""
             message = f"job `{job}` is that of {whose}`{item}`{f' in `{lock}`' if lock else ''}, not of this submit"
-            raise UsageError(message, code="job-taken", hint="`contentops state list` shows whose each job is")
+            raise UsageError(message, code="job-taken", hint="`contentops state list` shows the item of each job")
 
 
 def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False) -> list[OpenEntry]:
@@ -234,7 +234,7 @@ class _Edited:
             raise Refused(
                 f"another process works on `{next(iter(lost.values()))}`; nothing was changed",
                 code="ledger-changed",
-                hint="`contentops status` says which; wait for it or end it, then run this again",
+                hint="`contentops status` shows which; wait for it or stop it, then run this again",
             )
         self._store.note(step, *facts)
 

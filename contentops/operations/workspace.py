@@ -220,7 +220,7 @@ def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
 
 def unread(error: InputError) -> Diagnostic:
     """Return the warning of a command that goes on without the manifests."""
-    message = f"the manifests cannot be used, so this is what the lock and the files say: {error.message}"
+    message = f"the manifests cannot be used, so this shows only the lock and the files: {error.message}"
     hint = "`contentops validate` lists them"
     return Diagnostic(code="manifests-unread", message=message, severity=Severity.WARNING, hint=hint)
 

@@ -162,7 +162,7 @@ def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Name
     state, _ = apply_renames(workspace.desired, workspace.state, project.api.server)
     paths, missing = _paths(project, names)
     if options.id and len(paths) != 1:
-        raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids are made of paths")
+        raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids come from the paths")
     outputs = Outputs(project.root, whole=known_bodies(state))
     result = _NamedFiles(findings=missing)
     owners = _Owners(workspace, state)
@@ -206,7 +206,7 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
     missing: list[Diagnostic] = []
     for name in names:
         if name.split("/")[0] == "..":
-            missing.append(not_adopted(name, "lies outside the project"))
+            missing.append(not_adopted(name, "is outside the project"))
             continue
         exists = os.path.lexists(root / name)
         is_folder = exists and (root / name).is_dir()
@@ -220,7 +220,7 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
         paths.update(matched)
         if not matched:
             if is_folder or WILD.search(name):
-                hint = f"looked for names that end in {', '.join(MARKDOWN)}; name any other file itself"
+                hint = f"looked for names that end in {', '.join(MARKDOWN)}; name other files directly"
                 missing.append(not_adopted(name, "contains no Markdown file", hint))
             else:
                 hint = "name a file, a folder, or a glob in quotes, relative to the current folder"
@@ -237,10 +237,10 @@ def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[st
     if workspace.ledger is not None:
         for one in workspace.ledger.pending.values():
             cancel = f"`contentops queue cancel {one.item} --project {shlex.quote(workspace.project.name)}`"
-            yield one.item, ("which is in the queue", f"{cancel} takes it out, if it waits")
+            yield one.item, ("which is in the queue", f"{cancel} removes it while it is queued")
     for entry in pending(state.entries.values()):
         give_up = f"`contentops state resolve {entry.item} --forget --request {entry.short}`"
-        hint = f"move the file away and apply; or {give_up} gives up what may be paid for"
+        hint = f"move the file away and apply; or give up the paid text with {give_up}"
         yield entry.item, ("which has a job under way", hint)
 
 
@@ -282,24 +282,24 @@ class _Owners:
         if key in self._read:
             return not_adopted(path, "is read by the manifests")
         if (record := self._records.get(key)) is not None:
-            hint = f"`contentops state rm {record.id}` forgets that one"
+            hint = f"`contentops state rm {record.id}` forgets that record"
             return not_adopted(path, f"belongs to the record of `{record.id}` (`{record.output}`)", hint)
         spec = self._specs.get(key)
         if spec is not None and spec.output != path:
             return not_adopted(
-                path, f"differs from `{spec.output}`, the output of `{spec.id}`, in case or accents alone"
+                path, f"differs from `{spec.output}`, the output of `{spec.id}`, only in case or accents"
             )
         if spec is not None and spec.id in self._recorded:
             current = self._recorded[spec.id].output
-            return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{current}`")
+            return not_adopted(path, f"is the new path of `{spec.id}`, whose text is still at `{current}`")
         if spec is not None and (busy := self._busy.get(spec.id)) is not None:
-            return not_adopted(path, f"is where `{spec.id}` is to go, {busy[0]}", busy[1])
+            return not_adopted(path, f"is the output of `{spec.id}`, {busy[0]}", busy[1])
         other = self._adopted.setdefault(key, path)
-        return None if other == path else not_adopted(path, f"differs from `{other}` in case or accents alone")
+        return None if other == path else not_adopted(path, f"differs from `{other}` only in case or accents")
 
     def taken_id(self, path: str, id_: str) -> Diagnostic | None:
         """Return why an id cannot be a new item's; else it is taken from now on."""
-        hint = f"adopt it by itself, under another id: `contentops adopt {path} --id ID`"
+        hint = f"adopt it separately, under another id: `contentops adopt {path} --id ID`"
         if problem := id_problem(id_) if id_ else "is empty":
             return not_adopted(path, f"would get the id `{id_}`, which {problem}", hint)
         if id_ in self._ids:
@@ -359,6 +359,6 @@ def _unchecked(specs: Sequence[Spec]) -> list[Diagnostic]:
     if not slugs:
         return []
     listed = " and ".join(filter(None, (", ".join(slugs[:-1]), slugs[-1])))
-    message = f"{listed} {'is' if len(slugs) == 1 else 'are'} not checked: there is no catalog of this server"
+    message = f"{listed} {'is' if len(slugs) == 1 else 'are'} not checked: there is no catalog for this server"
     hint = "run `contentops catalog pull`, commit `catalog.lock.json`, then `contentops validate`"
     return [Diagnostic(code="no-catalog", message=message, severity=Severity.WARNING, hint=hint)]

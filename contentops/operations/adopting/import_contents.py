@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from contentops.operations.contents.stored_contents import Caller
     from contentops.operations.workspace import Workspace
 
-_IN_THE_WAY: Final = "move that file away, or take it over with `contentops adopt`"
-_FINISHES: Final = "`contentops apply` writes it where that item is declared"
+_IN_THE_WAY: Final = "move that file away, or adopt it with `contentops adopt`"
+_FINISHES: Final = "run `contentops apply` where that item is declared"
 _THEIRS: Final = "belongs to another project or environment, as its metadata says"
-_COPIED: Final = "write what `contentops content get {}` prints into a file, and `contentops adopt` that"
+_COPIED: Final = "save the output of `contentops content get {}` to a file and adopt that file"
 _LISTED: Final = "`contentops content list` lists what is there"
 HEAD: Final = "Items whose texts were stored on the server before: imported."
 
@@ -296,7 +296,9 @@ def _write(
         if (spec := specs.get(text.id)) is None:
             continue
         if not names.is_free(spec.output, text.body):
-            refused.append(not_imported(text.content.id, f"would go to `{spec.output}`, which is taken", _IN_THE_WAY))
+            refused.append(
+                not_imported(text.content.id, f"would be written to `{spec.output}`, which is in use", _IN_THE_WAY)
+            )
             continue
         try:
             if not outputs.observe(spec.output).exists:

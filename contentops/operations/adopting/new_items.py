@@ -160,7 +160,7 @@ def _check_others(before: Desired, made: ManifestDraft, path: str) -> None:
     after = {spec.id: _meaning(spec) for spec in made.desired.specs}
     changed = [spec.id for spec in before.specs if after.get(spec.id) != _meaning(spec)]
     if changed:
-        message = f"what is added to `{path}` would change `{changed[0]}`"
+        message = f"the addition to `{path}` would change `{changed[0]}`"
         raise UsageError(message, code="not-extendable", hint="name a new file with `--into`")
 
 
@@ -180,7 +180,7 @@ def _default_manifest(project: Project, stem: str) -> str:
 
 
 def write_manifest(project: Project, drafted: Drafted, disk: Disk) -> None:
-    """Write the manifest. Raises StateError and OutputError where the disk refuses, or the file changed meanwhile."""
+    """Write the manifest. Raises StateError and OutputError where the disk refuses, or the file was changed."""
     path, before = Path(project.root) / drafted.manifest.path, drafted.manifest.text
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,5 +188,5 @@ def write_manifest(project: Project, drafted: Drafted, disk: Disk) -> None:
         message = f"`{drafted.manifest.path}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="`--into` another file, or check who may write there") from error
     if disk.read(path) != (None if before is None else before.encode()):
-        raise OutputError(f"`{drafted.manifest.path}` changed meanwhile", hint="run the command again")
+        raise OutputError(f"`{drafted.manifest.path}` was changed in the meantime", hint="run the command again")
     disk.replace(path, drafted.draft.text.encode(), PUBLIC)

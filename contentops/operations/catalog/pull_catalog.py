@@ -103,13 +103,13 @@ def _details(old: Template | CatalogEntry, new: Template | CatalogEntry) -> Iter
         yield from _inputs(old, new)
     # A manner that is shown for the first time, or no more, is no change of it.
     if old.manner and new.manner and old.manner != new.manner:
-        yield "it writes in another manner"
+        yield "its way of writing changed"
 
 
 def _inputs(before: Template, after: Template) -> Iterator[str]:
     if not (before.inputs_known and after.inputs_known):
         if before.inputs_known != after.inputs_known:
-            yield "its inputs are known now" if after.inputs_known else "its inputs are no longer told"
+            yield "its inputs are known now" if after.inputs_known else "its inputs are no longer listed"
         return
     old, new = {each.name: each for each in before.inputs}, {each.name: each for each in after.inputs}
     for name in sorted({*old, *new}):
@@ -149,7 +149,7 @@ def known_catalog(project: Project) -> CatalogSnapshot:
     snapshot = snapshot_of(project)
     if snapshot is not None:
         return snapshot
-    message = f"the catalog of `{project.api.server}` is not known: {unknown_why(project)}"
+    message = f"there is no catalog of `{project.api.server}`: {unknown_why(project)}"
     raise ApiError(message, code="no-catalog", hint="run `contentops catalog pull` and commit the file")
 
 
@@ -159,7 +159,7 @@ def unknown_why(project: Project) -> str:
     if data is None:
         return f"there is no `{FILE}`"
     servers = ", ".join(f"`{server}`" for server in sorted(parse(data)))
-    return f"`{FILE}` was made for {servers}" if servers else f"`{FILE}` holds no server"
+    return f"`{FILE}` was made for {servers}" if servers else f"`{FILE}` names no server"
 
 
 class Pulled(Struct, frozen=True, kw_only=True):
@@ -189,7 +189,7 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
     except InputError as error:
         if any(finding.code == "newer-catalog" for finding in error.findings):
             raise
-        notes.append(f"`{FILE}` could not be used ({error.findings[0].message}) and is written again")
+        notes.append(f"`{FILE}` was not usable ({error.findings[0].message}) and is replaced")
     with open_cache(project, write=True) as cache:
         descriptions = _Kept(cache, server, runtime.wall)
         fetch = _Fetch(descriptions, project, notes)
@@ -216,7 +216,7 @@ def _used(project: Project, cache: Cache, notes: list[str]) -> list[tuple[str, R
     try:
         return [(spec.id, spec.request) for spec in load(project, None, cache).specs]
     except InputError:
-        notes.append("the manifests have errors, so it is not known which items use what changed")
+        notes.append("the manifests have errors, so the affected items are unknown")
         return []
 
 
@@ -311,7 +311,7 @@ class _Fetch(Struct, frozen=True):
             message = f"the server lists no {kind}, so its catalog is not written"
             raise ApiError(message, hint="check `api.base_url`, `api.dialect` and the account")
         if answer.unusable:
-            self.notes.append(f"{answer.unusable} of the {kind} have no usable slug and are left out")
+            self.notes.append(f"{answer.unusable} of the {kind} have no usable slug and are skipped")
         if total is not None and lines < total:
             self.notes.append(f"the server shows {lines} of its {total} {kind}; the others are not in `{FILE}`")
         elif answer.is_cut:

@@ -91,7 +91,9 @@ def _plan_of_file(
     ids = {record.id for record in saved_records(inputs) if record.id in reviewed_edits} if reviewed_edits else set()
     inputs = structs.replace(inputs, remote=look.at(inputs, ids) if ids else None)
     if look.trouble:
-        raise ApiError(look.trouble, hint="run `contentops apply` again: the plan file acts on an edit in WriterzRoom")
+        raise ApiError(
+            look.trouble, hint="run `contentops apply` again: the plan file contains an edit from WriterzRoom"
+        )
     plan = compare_file(inputs, reviewed)
     if refused(plan):
         return inputs, plan
@@ -130,7 +132,7 @@ class _Look:
 
     def _block(self, change: Change) -> Change:
         content = change.record.content_id if change.record is not None else ""
-        hint = f"whether content `{content}` was edited in WriterzRoom cannot be seen: {self.trouble}; "
+        hint = f"whether content `{content}` was edited in WriterzRoom is unknown: {self.trouble}; "
         return block_change(change, "not-looked-at", f"{hint}run `contentops apply` again")
 
 
@@ -158,5 +160,5 @@ def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
         return block_change(change, "unreadable-there", f"{content} cannot be compared: {remote.problem}")
     if not is_edited_on_server(remote, change.record):
         return change
-    hint = f"{content} was edited in WriterzRoom, and the plan file does not know it; make and review a new plan"
+    hint = f"{content} was edited in WriterzRoom after the plan file was made; make and review a new plan"
     return block_change(change, "edited-there", hint)

@@ -155,9 +155,9 @@ def _hint(failure: Failure, project: Project) -> str:
         return f"export {project.api.user_env}=..., with the account's user id"
     match failure.kind:
         case FailureKind.UNAUTHORIZED:
-            return f"check `{project.api.key_env}`: the key may be wrong, expired, or of another server"
+            return f"check `{project.api.key_env}`: the key may be wrong, expired, or for another server"
         case FailureKind.FORBIDDEN:
-            return "the key is known but may not do this; check the plan of the account and whose content it is"
+            return "the key has no permission for this; check the account's plan and the owner of the content"
         case FailureKind.QUOTA:
             return "the account has no credits left"
         case FailureKind.THROTTLED:
@@ -240,7 +240,7 @@ def _absent(failure: Failure, project: Project, content_id: str, versions: str =
         return error
     hint = "`contentops content list` lists them"
     if versions:
-        hint = f"the server may not show versions at all: no source documents that it does; {hint}"
+        hint = f"the server may not support versions, which are not documented; {hint}"
         return ApiError(f"there are no {versions}content `{content_id}` to read: {error.message}", hint=hint)
     return ApiError(f"there is no content `{content_id}`: {error.message}", hint=hint)
 

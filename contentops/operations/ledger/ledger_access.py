@@ -54,7 +54,7 @@ def address(project: Project, runtime: Runtime) -> str:
         if stated := environ[trust.LEDGER].strip():
             return stated
         message = (
-            f"`{trust.LEDGER}` is set and empty: without the ledger, texts of other machines would be paid for again"
+            f"`{trust.LEDGER}` is set but empty: without the ledger, you would pay again for texts of other machines"
         )
         hint = "set it to the address (in CI, the secret may be missing), or unset it to run without a ledger"
         raise Refused(message, code="ledger-address", hint=hint)
@@ -99,8 +99,8 @@ def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
 
 
 def _unread(error: LedgerAway | Refused) -> Diagnostic:
-    message = f"{error.message}; this is what the lock and the files say"
-    hint = "what other machines do and pay for is not in it"
+    message = f"{error.message}; this shows only the lock and the files"
+    hint = "the work of other machines is missing"
     hint = f"{error.hint}; {hint}" if isinstance(error, Refused) else hint
     return Diagnostic(code=error.code, message=message, severity=Severity.WARNING, hint=hint)
 

@@ -36,8 +36,10 @@ def judged(examination: Examination, url: str) -> Iterator[Check]:
     yield _tables(examination, url)
     if examination.standby or examination.read_only:
         kind = "a standby" if examination.standby else "read-only (`default_transaction_read_only`)"
-        hint = "give the address of the primary" if examination.standby else "let the role write"
-        yield Check(name="ledger writes", ok=False, message=f"the database is {kind}: no run can record", hint=hint)
+        hint = "give the address of the primary" if examination.standby else "allow the role to write"
+        yield Check(
+            name="ledger writes", ok=False, message=f"the database is {kind}: runs cannot record anything", hint=hint
+        )
     yield _sessions(examination)
     yield from _role(examination)
     yield _clock(examination)
@@ -46,19 +48,23 @@ def judged(examination: Examination, url: str) -> Iterator[Check]:
 def _tables(examination: Examination, url: str) -> Check:
     head = f"`{url}`, PostgreSQL {examination.server}"
     if examination.version is None:
-        message = f"{head}; which version its tables have, role `{examination.role}` may not see"
+        message = f"{head}; which version its tables have, role `{examination.role}` may not read"
         return Check(name="ledger", ok=False, message=message)
     if examination.version == 0:
         hint = (
             ""
             if examination.may_create
-            else f"role `{examination.role}` may not make them: let their owner `ledger migrate`"
+            else f"role `{examination.role}` may not create them: ask their owner to run `ledger migrate`"
         )
-        message = f"{head}, has no tables yet; the first run makes them, or `contentops ledger migrate`"
+        message = f"{head}, has no tables yet; the first run or `contentops ledger migrate` creates them"
         return Check(name="ledger", ok=None if examination.may_create else False, message=message, hint=hint)
     if examination.version != examination.newest:
         older = examination.version < examination.newest
-        hint = "let the runs of the older version end, then `contentops ledger migrate`" if older else "update it here"
+        hint = (
+            "let the runs of the older version end, then `contentops ledger migrate`"
+            if older
+            else "update contentops here"
+        )
         message = f"{head}, has tables of version {examination.version}; this program needs {examination.newest}"
         return Check(name="ledger", ok=False, message=message, hint=hint)
     if examination.lacks:
@@ -75,14 +81,14 @@ def _tables(examination: Examination, url: str) -> Check:
 
 def _sessions(examination: Examination) -> Check:
     if not examination.ends_silent:
-        message = "a session that says nothing is not ended (`idle_session_timeout` has no effect)"
-        hint = "a process that froze would keep its work for ever: use PostgreSQL itself"
+        message = "silent sessions are not ended (`idle_session_timeout` has no effect)"
+        hint = "a frozen process would keep its work forever: connect to PostgreSQL directly"
         return Check(name="ledger sessions", ok=False, message=message, hint=hint)
     if examination.pooled:
-        message = "a pooler stands before PostgreSQL; it keeps sessions, as far as could be seen"
-        hint = "give the address of PostgreSQL itself: a run uses its sessions all the time, so a pool saves nothing"
+        message = "there is a pooler in front of PostgreSQL; it seems to keep sessions"
+        hint = "give the address of PostgreSQL itself: runs always use their sessions, so a pool saves nothing"
         return Check(name="ledger sessions", ok=None, message=message, hint=hint)
-    return Check(name="ledger sessions", ok=True, message="each is kept, and one that says nothing is ended")
+    return Check(name="ledger sessions", ok=True, message="sessions are kept, and silent ones are ended")
 
 
 def _role(examination: Examination) -> Iterator[Check]:
@@ -90,8 +96,8 @@ def _role(examination: Examination) -> Iterator[Check]:
     if examination.attributes or examination.schemas:
         more = [f"is {attribute}" for attribute in examination.attributes]
         more += [f"owns the schema `{schema}`" for schema in examination.schemas]
-        hint = "make one that may only log in, and `contentops ledger grant ROLE`: whoever has the address has its role"
-        message = f"{name} may do more than a run needs: it {', '.join(more)}"
+        hint = "use a role that may only log in, and `contentops ledger grant ROLE`: who has the address has its rights"
+        message = f"{name} has more rights than a run needs: it {', '.join(more)}"
         yield Check(name="ledger role", ok=False, message=message, hint=hint)
     if examination.lacks:
         message = f"{name} lacks {plural(len(examination.lacks), 'right')} that runs need"
@@ -99,7 +105,7 @@ def _role(examination: Examination) -> Iterator[Check]:
         hint = f"as the owner of the tables: `contentops ledger grant {examination.role}`, or in SQL: {grants}"
         yield Check(name="ledger role", ok=False, message=message, hint=hint)
     if not (examination.attributes or examination.schemas or examination.lacks):
-        yield Check(name="ledger role", ok=True, message=f"{name} may do what runs need")
+        yield Check(name="ledger role", ok=True, message=f"{name} has the rights that runs need")
 
 
 def _clock(examination: Examination) -> Check:
@@ -107,5 +113,5 @@ def _clock(examination: Examination) -> Check:
         return Check(name="ledger clock", ok=True, message="as this machine's")
     way = "ahead of" if examination.clock > 0 else "behind"
     message = f"the database's clock is {abs(examination.clock):.0f} s {way} this machine's"
-    hint = "set both by NTP: whether a lost submit arrived is judged by the time since it left"
+    hint = "set both by NTP: contentops uses the time to decide whether a lost submit arrived"
     return Check(name="ledger clock", ok=False, message=message, hint=hint)

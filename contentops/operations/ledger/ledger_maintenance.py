@@ -26,7 +26,7 @@ def check_named(address: str) -> None:
     """Raise UsageError where nothing says where the ledger is."""
     if not address:
         hint = "`--ledger postgresql://host/database`, `CONTENTOPS_LEDGER`, or `ledger:` in `contentops.yaml` names it"
-        raise UsageError("no ledger is named", code="no-ledger", hint=hint)
+        raise UsageError("no ledger is set", code="no-ledger", hint=hint)
 
 
 @contextlib.contextmanager

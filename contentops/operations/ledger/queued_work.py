@@ -46,5 +46,5 @@ def cancel(
     if cancelled == Cancelled() and not everything:
         called = ", ".join(f"`{visible(name)}`" for name in names)
         hint = "`contentops queue` lists the items, and `contentops queue --json` their requests"
-        raise UsageError(f"nothing in the queue is called {called}", code="not-queued", hint=hint)
+        raise UsageError(f"the queue has no item or request {called}", code="not-queued", hint=hint)
     return cancelled

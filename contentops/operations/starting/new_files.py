@@ -82,7 +82,7 @@ def _failure(path: Path, error: OSError | UnicodeDecodeError | OutputError, writ
     )
     hint = "choose another folder, or check who may write there"
     if written:
-        hint = "put that right, remove what was written, then try again"
+        hint = "fix that, remove the written files, then try again"
     return OutputError(f"`{path}` cannot be written: {why}{before if written else ''}", hint=hint)
 
 

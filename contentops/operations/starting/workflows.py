@@ -42,9 +42,7 @@ def workflow_files(folder: Path, action: str, *, project: str, environments: Seq
     files = workflows(action=action, directory=directory, branch=branch, project=project, environments=environments)
     file, owners = proposed_line(top, (folder.resolve() / FILE).relative_to(top).as_posix())
     lines = {file: owners} if owners else {}
-    hint = (
-        "to add an environment, add its name to `matrix` in each; else remove or rename what you do not need any more"
-    )
+    hint = "to add an environment, add its name to `matrix` in each; otherwise remove the files you no longer need"
     return NewFiles(top=top, files=files, lines=lines, branch=branch, hint=hint)
 
 

@@ -74,7 +74,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
         hint = 'say what is to change: `--note "..."`'
         raise UsageError("a text is sent back with a note", code="note-missing", hint=hint)
     if in_ci(runtime.environ):
-        message = "who approves is a person, and this is CI"
+        message = "only a person can approve, and this is CI"
         hint = "`contentops approve --merged` records who approved the merged change"
         raise Refused(message, code="approve-in-ci", hint=hint)
     by, address = git_identity(project.root)
@@ -168,10 +168,10 @@ def git_identity(root: str) -> tuple[str, str]:
         inside = try_git(root, "rev-parse", "--is-inside-work-tree")
         ended = try_git(root, "-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT")
     except GitFailed as error:
-        raise UsageError(error.message, code="no-identity", hint="approvals name a person as git does") from error
+        raise UsageError(error.message, code="no-identity", hint="approvals record your name from git") from error
     if inside.code:
-        hint = "approvals are kept in git: `git init`, and commit the project"
-        raise UsageError("the project is in no git repository", code="no-identity", hint=hint)
+        hint = "approvals are stored in git: run `git init` and commit the project"
+        raise UsageError("the project is not in a git repository", code="no-identity", hint=hint)
     by = ended.text.rpartition(">")[0] + ">"
     address = by.rpartition("<")[2].removesuffix(">")
     if ended.code or not address or by.startswith("<"):
@@ -201,12 +201,12 @@ def _problems(item: Candidate, decision: Decision, own: Collection[ItemId]) -> I
         hint = "remove them, or shorten the title to 300 characters: an approval is for words that everyone sees"
         yield finding("hidden-characters", "its text has characters that hide or turn words, or a title too long", hint)
     if file.body == NO_TEXT:
-        yield finding("empty-text", "its file has no text", "there is nothing to read in it")
+        yield finding("empty-text", "its file has no text", "so there is nothing to approve")
     expected = decision.texts.get(item.id)
     if expected is not None and expected != _text_of(item):
-        yield finding("text-changed", "its text is another one now", "read it as it is now, and decide again")
+        yield finding("text-changed", "its text has changed", "read the present text and decide again")
     if item.id in own and not spec.approval.by_author:
-        hint = "someone else approves it: `approval: {by_author: false}`"
+        hint = "someone else must approve it: `approval: {by_author: false}`"
         yield finding("by-author", "you edited this text, so your approval does not count", hint)
 
 

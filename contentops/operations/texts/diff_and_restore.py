@@ -77,11 +77,11 @@ def from_generated(project: Project, item: str) -> Difference:
         message = f"the text {side} for `{item}` is neither in the cache nor in git's history of `{record.output}`"
         hint = past.why_missing() or "`contentops history` lists the texts and where each is"
         if not made:
-            message, hint = f"`{item}` was taken over as it was; no text was generated for it", "see `git diff`"
+            message, hint = f"`{item}` was adopted; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)
     entries = [entry for entry in state.entries.values() if entry.item == item]
     front = {one.key: (one.before, one.after) for one in drifted(project, record, observed, entries)}
-    note = f"its text was taken from `{record.promoted_from}`" if record.promoted_from else ""
+    note = f"its text was promoted from `{record.promoted_from}`" if record.promoted_from else ""
     return Difference(old=side, new="file", before=text, after=file, front=front, note=note)
 
 
@@ -93,7 +93,7 @@ def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Diff
     _, record = recorded(project, item)
     if not record.content_id or record.server != project.api.server:
         message = f"nothing was saved for `{item}` on `{project.api.server}`"
-        raise UsageError(message, code="not-saved", hint="`contentops apply` saves it, where `save` is on")
+        raise UsageError(message, code="not-saved", hint="`contentops apply` saves it, if `save` is on")
     observed, file = _file(project, record)
     stored, _ = content(project, record.content_id, runtime=runtime)
     title = clean_title(stored.title)
@@ -216,11 +216,11 @@ def restore(
             return Restored(text=text, output=record.output)
         if record.protected:
             hint = "apply `protected: false` first to lift it"
-            raise Refused(f"`{item}` is protected, so its text stays", code="not-restored", hint=hint)
+            raise Refused(f"`{item}` is protected, so its text is not changed", code="not-restored", hint=hint)
         entries = [entry for entry in state.entries.values() if entry.item == item]
         edited = is_edited(file, record, entries) and not any(one.stands and one.is_local for one in texts)
         if edited and not overwrite:
-            hint = "`--on-edit overwrite` puts the earlier text in its place, and keeps a copy of the file"
+            hint = "`--on-edit overwrite` restores the earlier text and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
         body, source = _words(project, cache, record, text, runtime)
         cache.keep_body(text.body, body)
@@ -257,7 +257,7 @@ def _words(project: Project, cache: Cache, record: Record, text: PaidText, runti
     for digest, earlier in earlier_bodies(project.root, record.output):
         if digest == text.body:
             return earlier, "git"
-    message = f"no one has the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
+    message = f"the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
     message += f" `{record.output}`"
     why = no_history(project.root)
     if "server" not in text.where:

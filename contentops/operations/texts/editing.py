@@ -58,7 +58,7 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
         if file.problem:
             raise OutputError(file.problem, code="unreadable-file")
         if file.file != edit.expect:
-            hint = "bring in what you want of the other text, then save"
+            hint = "copy what you want from the other text, then save"
             raise FileChanged(f"`{record.output}` changed while you were writing", hint=hint)
         before = outputs.read(record.output)
         title, now = clean_title(edit.title), split(before)
@@ -75,7 +75,7 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
 def protected(item: str) -> Refused:
     """Return the error for a text that may not be edited."""
     hint = "apply `protected: false` first to lift it"
-    return Refused(f"`{item}` is protected, so its text stays", code="not-edited", hint=hint)
+    return Refused(f"`{item}` is protected, so its text is not changed", code="not-edited", hint=hint)
 
 
 def _check(edit: TextEdit) -> None:
@@ -92,6 +92,6 @@ def _check(edit: TextEdit) -> None:
             at = next((at for at, (one, other) in pairs if one != other), len(kept))
             where = f"line {text.count(chr(10), 0, at) + 1} of the {name}"
             message = f"{where} has the character U+{ord(text[at]):04X}, which no text may have"
-            raise UsageError(message, code="bad-text", hint="remove it: it is invisible, and can deceive a reader")
+            raise UsageError(message, code="bad-text", hint="remove it: it is invisible and can mislead readers")
     if not edit.body.strip():
-        raise UsageError("the text is empty", code="bad-text", hint="write some words, or leave the file as it is")
+        raise UsageError("the text is empty", code="bad-text", hint="write some text, or do not save")

@@ -108,7 +108,7 @@ def _merges(
         return gitlab_merges(gitlab, clone, environ["CI_PROJECT_URL"], branch, commits), note
     if not environ.get("GITHUB_REPOSITORY"):
         hint = "in a job of GitHub or GitLab; elsewhere approve with `contentops approve ITEM` at a terminal"
-        raise UsageError("it is not known which host merged the pull request", code="no-host", hint=hint)
+        raise UsageError("the host that merged the pull request is unknown", code="no-host", hint=hint)
     server = (environ.get("GITHUB_SERVER_URL") or _GITHUB).rstrip("/")
     return github_merges(connect(environ, pause=pause), server, branch, commits), note
 
@@ -200,7 +200,7 @@ class _Found:
             here, path = self._blobs.get(name, ("", ""))
             text = self._texts.get(nfc(path)) if path else None
             if path == approvals.FILE:
-                self.notes.append(f"{about} changed `{path}` itself, which its reviewers answer for")
+                self.notes.append(f"{about} changed `{path}` itself, so its reviewers are responsible for it")
             if text is not None:
                 if all(self._is_known(line) for line in _lines(text, pull)):
                     self.known.append(text.spec.id)

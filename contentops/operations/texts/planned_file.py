@@ -116,14 +116,14 @@ def planned_file(project: Project, item: str) -> PlannedFile:
             return _written(workspace, inputs, change, step, before)
         if before is None:
             hint = change.hint if change is not None else "`contentops plan` shows what is planned"
-            raise UsageError(f"no apply writes a file for `{item}` now", code="not-generated", hint=hint)
+            raise UsageError(f"the next apply does not write a file for `{item}`", code="not-generated", hint=hint)
         if change is not None and isinstance(step, Update):
             changes: dict[str, Json] = dict(step.front)
             if step.title is not None:
                 changes[TITLE_KEY] = step.title
             return PlannedFile(path=step.target, text=update(before, changes))
         note = "nothing is planned for it" if change is None else change.hint
-        return PlannedFile(path=path, text=before, note=note or "its file stays as it is")
+        return PlannedFile(path=path, text=before, note=note or "its file does not change")
 
 
 def _written(workspace: Workspace, inputs: PlanInputs, change: Change, step: Write, before: str | None) -> PlannedFile:

@@ -56,9 +56,9 @@ RESTORED = 5.0
 """Seconds between two checks whether the ledger was restored."""
 REST = 300.0
 """Seconds after which a job that was given up as late is polled again."""
-UNCLEAR = "no one knows what became of the first submit of this account, so no other one is sent"
-RESOLVE = "`contentops state resolve` at a checkout of its project resolves it; `contentops queue` names it"
-UNUSABLE = "no worker can use what the ledger says of it"
+UNCLEAR = "the outcome of this account's canary job is unknown, so nothing else is submitted"
+RESOLVE = "`contentops state resolve` in a checkout of its project resolves it; `contentops queue` names the project"
+UNUSABLE = "its ledger entry is not usable by workers"
 
 
 def change_of(claimed: ClaimedSubmit) -> Change:

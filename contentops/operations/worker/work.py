@@ -81,8 +81,8 @@ def work(
                     current[:] = [_Worker(runner, options, stop, emit, runtime, done)]
                     (runtime.run or asyncio.run)(current[0].run())
             except WorkTaken as error:
-                # It stood still for so long that others took over its work: it begins again, as another runner.
-                emit(Event(kind="note", at=iso(runtime.wall()), data={"message": f"{error.message}; it begins again"}))
+                # It stood still for so long that others took over its work: it starts again, as another runner.
+                emit(Event(kind="note", at=iso(runtime.wall()), data={"message": f"{error.message}; it starts again"}))
                 continue
             return tuple(done)
 
@@ -224,8 +224,7 @@ class _Worker:
         if account not in self._refused:
             self._refused.add(account)
             self._note(
-                f"the ledger's row of account `{visible(account)}` cannot be used: nothing is done for it;"
-                " an `apply` with its project's settings writes it again"
+                f"the ledger's row of account `{visible(account)}` is invalid; an `apply` of its project repairs it"
             )
 
     async def _work(self, worker: AccountWorker, account: str) -> None:
@@ -243,9 +242,9 @@ def no_account(variable: str, *, has_key: bool) -> StateError:
     """The error for a key that the ledger has never seen."""
     key = f"the key in `{variable}`" if has_key else f"an empty key, as `{variable}` is not set"
     return StateError(
-        f"no account of this ledger belongs to {key}: there is nothing to do",
+        f"no account of this ledger uses {key}: there is nothing to do",
         code="no-account",
-        hint="`--key-env` names the variable of another key; the first `contentops apply` with a key makes its account",
+        hint="`--key-env` names the variable of another key; the first `contentops apply` with it creates an account",
     )
 
 
