@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -92,14 +93,39 @@ def test_two_people_who_approve_one_text_record_it_once(in_git: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/approve", "/send-back"])
 def test_a_text_that_changed_under_the_open_page_is_not_decided(in_git: Path, path: str) -> None:
-    """A yes is for the words that were seen: the page says that the text is another one, and nothing is recorded."""
-    browser = Browser(in_git)
+    """A yes is for the words that were seen: the page shows what changed, and nothing is recorded."""
+    browser = Browser(in_git, person="Ann Editor <ann@example.com>")
     text = text_of(browser)
+    browser.get(f"/item?id={ITEM}")
     file = in_git / "out" / f"{ITEM}.md"
     file.write_text(file.read_text("utf-8") + "\nAnother word.\n", "utf-8")
     answer = browser.post(path, id=ITEM, text=text, note="shorter")
     assert answer.status_code == 409
-    assert "the text is another one now" in answer.text
+    assert "its text has changed" in answer.text
+    assert "What changed since you opened it" in answer.text
+    assert f'name="text" value="{text_of(browser)}"' in answer.text
+    assert not (in_git / "contentops.approvals").exists()
+
+
+@pytest.mark.parametrize("why", ["changed", "apply", "long", "gone", "no name"])
+def test_a_note_that_is_not_recorded_is_in_the_form_again(in_git: Path, why: str) -> None:
+    """Whatever stops it: a person's words are not lost."""
+    browser = Browser(in_git, person="Ann Editor <ann@example.com>")
+    text, file = text_of(browser), in_git / "out" / f"{ITEM}.md"
+    note = "Shorter & <b>kinder</b>." * (100 if why == "long" else 1)
+    if why == "changed":
+        file.write_text(file.read_text("utf-8") + "\nAnother word.\n", "utf-8")
+    elif why == "gone":
+        file.write_text("", "utf-8")
+    elif why == "no name":
+        git(in_git, "config", "user.name", "")
+        git(in_git, "config", "user.email", "")
+    with hold_lock(browser.site.project(), HERE) if why == "apply" else contextlib.nullcontext():
+        answer = browser.post("/send-back", id=ITEM, text=text, note=note)
+    assert answer.status_code == 409
+    assert "Not sent back: " in answer.text
+    assert ('maxlength="2000"' in answer.text) is (why != "gone")  # then there is a field to copy from
+    assert re.findall(r"<textarea[^>]*>\n(.*)</textarea>", unescape(answer.text)) == [note]
     assert not (in_git / "contentops.approvals").exists()
 
 
@@ -135,7 +161,7 @@ def test_without_a_name_in_git_nothing_is_recorded(applied: Path) -> None:
     """The page says what to do, and why."""
     browser = Browser(applied)
     answer = browser.post("/approve", id=ITEM, text=text_of(browser))
-    assert answer.status_code == 404
+    assert answer.status_code == 409
     assert "not in a git repository" in answer.text
 
 

@@ -350,9 +350,9 @@ def test_an_approval_of_another_text_shows_what_changed(shop: Path) -> None:
     put(shop, BODY.replace("eight", "seven"))
     answer = browser.post("/approve", id=ITEM, text=text[1])
     assert answer.status_code == 409
-    assert "Not approved: the text is another one now" in answer.text
+    assert "its text has changed" in answer.text
     assert "[gone: </span>eight<" in answer.text
-    assert "Read it as it is now" in answer.text
+    assert "It takes seven days." in answer.text
     assert not (shop / "contentops.approvals").exists()
     unseen = Browser(shop, person=PERSON).post("/approve", id=ITEM, text=text[1]).text
     assert "What changed since you opened it" not in unseen

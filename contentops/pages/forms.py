@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from contentops.ci.results import lock_name
 from contentops.digest import Digest
-from contentops.errors import ContentopsError, Diagnostic, InputError, UsageError, plural
+from contentops.errors import ContentopsError, Diagnostic, UsageError, plural
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Result, Run, Verdict
 from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
@@ -34,8 +34,9 @@ from contentops.operations.records import resolve as resolve_submit
 from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.diff_and_restore import restore as restore_text
 from contentops.operations.texts.editing import edit_text
+from contentops.pages.item import not_decided
 from contentops.pages.site import PageContent, Site
-from contentops.pages.texts import edit_of, not_saved, stale
+from contentops.pages.texts import edit_of, not_saved
 from contentops.planning.plan_inputs import Choice
 from contentops.state.approvals import FILE as APPROVALS
 
@@ -72,17 +73,18 @@ _DECIDED: Final = {Verdict.APPROVED: ("Approved", "Approve"), Verdict.SENT_BACK:
 
 
 def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
-    """Record what the person says of the text that the form names, and lead to the next one."""
+    """Record what the person says of the text that the form names, and lead to the next one.
+
+    What cannot be recorded is shown on the page of the item, with the note.
+    """
     item, text, (done, subject) = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
     before, project = site.review.snapshot(), site.project()
     title, only = before.item(item).title, Choice(only=frozenset({ItemId(item)}))
     decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): text})
     try:
         decided = decide_texts(project, only, decision, runtime=site.runtime)
-    except InputError as error:
-        if all(finding.code != "text-changed" for finding in error.findings):
-            raise
-        return stale(site, item, text, f"Not {done.lower()}: the text is another one now")
+    except ContentopsError as error:
+        return not_decided(site, form, done.lower(), error)
     said = f"{done}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
     if decided.warning:
         said += f" But {decided.warning}."

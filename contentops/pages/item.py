@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.documents.front_matter import PROVENANCE_KEY
-from contentops.errors import price
+from contentops.errors import ContentopsError, Diagnostic, price
 from contentops.model import Action, ApprovalState, Json, Project
 from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.texts.item_events import ItemEvent, item_events
-from contentops.operations.texts.item_texts import item_texts
+from contentops.operations.texts.item_texts import item_texts, text_of_file
 from contentops.pages.site import PageContent, Site
-from contentops.pages.texts import TextView, changes_view, sides_of, text_view
+from contentops.pages.texts import TextView, changes_view, compared, sides_of, text_view
 from contentops.planning.approval import draft_mark
 from contentops.planning.plan_inputs import price_of
 from contentops.reporting.brief import Brief, brief_of, value_words
@@ -51,6 +51,28 @@ class ItemView(Struct, frozen=True, kw_only=True):
     price: str
     """Of those that are not free."""
     sections: Sequence[str]
+    problem: Sequence[Diagnostic] = ()
+    """Why a decision was not recorded."""
+    said: str = ""
+    """What it would have been, such as `approved`."""
+    changed: TextView | None = None
+    """What changed in the text since the person opened the page."""
+    note: str = ""
+    """The note that was typed."""
+
+
+def not_decided(site: Site, form: Mapping[str, str], said: str, error: ContentopsError) -> PageContent:
+    """The page of the item as it is now, with the note that was typed and why nothing was recorded."""
+    seen = site.seen.get(form.get("text", ""))
+    page = item(site, {"id": form.get("id", "")})
+    assert isinstance(page.model, ItemView)
+    one, changed = page.model.item, None
+    now = text_of_file(site.project(), one.file.path) if seen is not None and one.text != form.get("text") else None
+    if seen is not None and now is not None:
+        changed = compared(seen, (now.title, now.body))
+    note = form.get("note", "")
+    model = structs.replace(page.model, problem=error.diagnostics(), said=said, changed=changed, note=note)
+    return structs.replace(page, model=model, status=409)
 
 
 def item(site: Site, query: Mapping[str, str]) -> PageContent:

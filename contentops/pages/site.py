@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from contentops.digest import short
 from contentops.errors import plural
 from contentops.model import Project
+from contentops.model.approval import NOTE_LIMIT
 from contentops.operations.opening import Runtime
 from contentops.operations.review import Review
 from contentops.operations.run_events import RunReader
@@ -184,5 +185,11 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(FILTERS)
-    made.globals |= {"signs": summary.SIGNS, "summary": summary, "inline_style": inline_style, "badges": badges}
+    made.globals |= {
+        "note_limit": NOTE_LIMIT,
+        "signs": summary.SIGNS,
+        "summary": summary,
+        "inline_style": inline_style,
+        "badges": badges,
+    }
     return made

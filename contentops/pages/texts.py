@@ -123,13 +123,6 @@ class EditView(Struct, frozen=True, kw_only=True):
     now: TextVersion | None = None
 
 
-class StaleView(Struct, frozen=True):
-    """A text that changed while a person read it: how, if the words that the person saw are known."""
-
-    item: str
-    change: TextView | None
-
-
 def edit(site: Site, query: Mapping[str, str]) -> PageContent:
     """The form that edits a text. Raises Refused for a protected item and for one without a text."""
     one = site.review.snapshot().item(query.get("id", ""))
@@ -168,14 +161,6 @@ def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError) -> Pa
             now=now,
         )
     return _page(view, status=409)
-
-
-def stale(site: Site, item: str, seen: str, title: str) -> PageContent:
-    """The page that says that a decision was not recorded, since the text is another one now; `seen`: its digest."""
-    now = text_of_file(site.project(), site.review.snapshot().item(item).file.path)
-    before = site.seen.get(seen)
-    change = compared(before, (now.title, now.body)) if before is not None and now is not None else None
-    return PageContent(template="stale.html", title=title, tab="items", model=StaleView(item, change), status=409)
 
 
 def _page(view: EditView, status: int = 200) -> PageContent:
