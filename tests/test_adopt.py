@@ -17,6 +17,7 @@ from contentops.operations.adopting.new_items import slug
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.fakes.kills import state_after_each_kill
+from tests.test_approving import in_git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -355,6 +356,29 @@ def test_check_prints_and_writes_nothing_and_without_a_yes_neither(project: Buil
     assert not (root / "contentops.lock").exists()
     assert invoke("adopt", "docs", "--yes", cwd=root).code == 0
     assert shown.stdout == _manifest(root)
+
+
+@pytest.mark.parametrize(
+    ("rule", "front", "warned"),
+    [("required", "", True), ("{count: 2}", "", True), ("required", "draft: true\n", False), ("off", "", False)],
+)
+def test_texts_that_become_drafts_are_named_before_anything_is_written(
+    project: Build, invoke: Run, rule: str, front: str, warned: bool
+) -> None:
+    """Where the rule is there and the mark is not; approved before the next apply, they stay as they are."""
+    text = HELLO.replace("---\n", f"---\n{front}", 1)
+    root = project({"contentops.yaml": f"{SETTINGS}defaults: {{approval: {rule}}}\n", "docs/a.md": text})
+    words = "the next apply marks 1 text as draft, because `approval` is required and no one approved it: `docs/a`"
+    for flags in (("--check",), (), ("--yes",)):
+        said = invoke("adopt", "docs", *flags, cwd=root).stderr
+        assert said.count(f"warning[adopted-as-drafts]: {words}") == warned
+        assert (root / "contentops.lock").exists() == ("--yes" in flags)
+    assert _is_empty(invoke, root) != warned
+    if rule == "required" and warned:
+        in_git(root)
+        assert invoke("approve", "docs/a", cwd=root).code == 0
+        assert _is_empty(invoke, root)
+        assert (root / "docs/a.md").read_text() == text
 
 
 def test_what_was_declared_and_not_recorded_is_finished(project: Build, invoke: Run) -> None:

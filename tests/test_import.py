@@ -278,6 +278,16 @@ def test_nothing_is_written_without_a_yes(harness: Harness) -> None:
     assert "- id: a\n" in found.added
 
 
+def test_texts_that_become_drafts_are_named(tmp_path: Path) -> None:
+    """Before anything is written."""
+    harness = _harness(tmp_path)
+    settings = tmp_path / "contentops.yaml"
+    settings.write_text(settings.read_text().replace("general_blog}", "general_blog, approval: required}"))
+    _store(harness, "cnt_a", "A", "Words.\n")
+    (finding,) = _import(harness, confirm=lambda _: False).findings
+    assert (finding.code, finding.message.split(": ")[-1]) == ("adopted-as-drafts", "`a`")
+
+
 def test_the_limit_is_kept_and_progress_is_told(tmp_path: Path) -> None:
     """Ten requests a minute: 25 contents take two minutes and more, and a line says where it is."""
     harness = _harness(tmp_path, api=FakeApi(per_minute=10), rpm=10)

@@ -90,6 +90,8 @@ def command(
 ) -> ExitCode:
     """Make items of Markdown files: no byte of them changes, nothing is generated, and the plan is empty afterwards.
 
+    Where `approval` is required, a warning names texts that the next apply makes drafts.
+
     A PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. A file whose
     template is given by `--template` or `--map` becomes an item like any other; one whose template is not known becomes
     a protected item, which is never generated. A file that a manifest declares already only gets its record.
@@ -125,7 +127,7 @@ def import_contents(
 
     Nothing is generated or saved; it costs no credits, and the plan is empty afterwards. A content that contentops
     stored gets the request it was made by, where a lock knows that; any other becomes a protected item. A content that
-    an item owns is left alone.
+    an item owns is left alone. Where `approval` is required, a warning names texts that the next apply makes drafts.
     """
     if every == bool(content_ids):
         raise UsageError("`import` takes the ids of contents, or `--all`", hint="`contentops content list` lists them")

@@ -8,10 +8,12 @@ from msgspec import structs
 
 from contentops.cli.output import terminal
 from contentops.errors import ExitCode, plural
+from contentops.operations.adopting.new_items import DRAFTS
 from contentops.reporting.diagnostics import diagnostics_json
 
 if TYPE_CHECKING:
     from contentops.cli.session import Session
+    from contentops.errors import Diagnostic
     from contentops.model import Json
     from contentops.operations.adopting.new_items import Adoption
 
@@ -30,8 +32,12 @@ class AdoptionQuestion:
 
     def __call__(self, adoption: Adoption) -> bool:
         """Return whether to go on. Raises Refused without a terminal to ask on."""
-        if self._check or self._yes or not adoption.taken:
-            return not self._check
+        if self._check:
+            return False
+        # What an apply will do to the texts is said before anything is written.
+        terminal.report_findings(_drafts(adoption, drafts=True))
+        if self._yes or not adoption.taken:
+            return True
         terminal.need_person("this", "`--yes` continues, `--check` shows what would be written")
         terminal.report("\n".join(adopted_lines(adoption)))
         terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
@@ -39,12 +45,18 @@ class AdoptionQuestion:
 
     def answer(self, adoption: Adoption) -> ExitCode:
         """Print what was done, or would be done."""
-        terminal.report_findings(adoption.findings, grouped=True)
+        findings = adoption.findings if self._check else _drafts(adoption, drafts=False)
+        terminal.report_findings(findings, grouped=True)
         self._session.answer(
             adopted_json(adoption, written=not self._check),
             adoption.added.rstrip("\n") if self._check and adoption.added else adopted_words(adoption, self._word),
         )
         return ExitCode.INCOMPLETE if adoption.refused else ExitCode.DONE
+
+
+def _drafts(adoption: Adoption, *, drafts: bool) -> list[Diagnostic]:
+    """Return the warnings of drafts, or the other findings."""
+    return [finding for finding in adoption.findings if (finding.code == DRAFTS) == drafts]
 
 
 def adopted_json(adoption: Adoption, *, written: bool) -> dict[str, Json]:

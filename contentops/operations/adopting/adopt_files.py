@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.atomic_io import read_file
 from contentops.documents.clean import known_bodies
@@ -27,6 +27,7 @@ from contentops.model import REQUEST_FIELDS, ItemId
 from contentops.operations.adopting.new_items import (
     Adoption,
     Taken,
+    becoming_drafts,
     drafted_for,
     not_adopted,
     record_of,
@@ -42,6 +43,7 @@ from contentops.operations.opening import HERE, Runtime
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan_inputs import pending
 from contentops.planning.renames import apply_renames
+from contentops.state import approvals
 from contentops.yaml.read import MAX_BYTES, read_yaml
 
 if TYPE_CHECKING:
@@ -126,13 +128,17 @@ def adopt(
         named = _find(workspace, names, options)
         drafted = drafted_for(workspace, options.into, named.new, "Items that were there before contentops: adopted.")
         adoption = _adoption(named, drafted, checked=catalog_of(project) is not None)
+        desired = drafted.draft.desired if drafted is not None else workspace.desired
+        specs = {str(spec.id): spec for spec in desired.specs}
+        texts = [(specs[one.id], named.files[one.path]) for one in adoption.taken]
+        approved = approvals.load(Path(project.root), runtime.disk)
+        drafts = becoming_drafts(project, texts, approved, adoption.manifest)
+        adoption = structs.replace(adoption, findings=(*adoption.findings, *drafts))
         if not confirm(adoption):
             return adoption
         if drafted is not None and adoption.manifest:
             write_manifest(project, drafted, runtime.disk)
-        desired = drafted.draft.desired if drafted is not None else workspace.desired
-        specs = {str(spec.id): spec for spec in desired.specs}
-        records = [record_of(project, specs[one.id], named.files[one.path]) for one in adoption.taken]
+        records = [record_of(project, spec, file) for spec, file in texts]
         outputs = Outputs(project.root)
         for record in records:
             # Later edits are compared with it.

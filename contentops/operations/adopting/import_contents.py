@@ -6,6 +6,7 @@ again finds its own files and entries, and finishes.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field, structs
@@ -23,10 +24,11 @@ from contentops.execution.stored_content import ITEM_KEY, SPEC_KEY, StoredConten
 from contentops.execution.times import iso
 from contentops.manifests.declare import Existing
 from contentops.manifests.validate import id_problem
-from contentops.model import REQUEST_FIELDS, Saved
+from contentops.model import REQUEST_FIELDS, Observed, Saved
 from contentops.operations.adopting.new_items import (
     Adoption,
     Taken,
+    becoming_drafts,
     drafted_for,
     record_of,
     slug,
@@ -41,11 +43,12 @@ from contentops.operations.environments import other_states
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.workspace import open_workspace
 from contentops.sections import main_heading
+from contentops.state import approvals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from contentops.model import Json, Observed, Project, Record, Spec
+    from contentops.model import Json, Project, Record, Spec
     from contentops.operations.adopting.new_items import Drafted
     from contentops.operations.contents.stored_contents import Caller
     from contentops.operations.workspace import Workspace
@@ -101,6 +104,10 @@ def import_contents(
         texts = [text for content in read.contents if (text := names.text_of(content, read.findings)) is not None]
         drafted = _drafted(workspace, into, texts, names)
         adoption, taken = _adoption(texts, drafted, read)
+        approved = approvals.load(Path(project.root), runtime.disk)
+        coming = [(taken[text.id], _coming(taken[text.id], text)) for text in texts if text.id in taken]
+        drafts = becoming_drafts(project, coming, approved, adoption.manifest)
+        adoption = structs.replace(adoption, findings=(*adoption.findings, *drafts))
         if not confirm(adoption):
             return adoption
         outputs.sweep({spec.output.rpartition("/")[0] for spec in taken.values()}, before=runtime.wall())
@@ -109,7 +116,9 @@ def import_contents(
             # What could not be written is not declared.
             texts = [text for text in texts if text.id in files]
             drafted = _drafted(workspace, into, texts, names)
-            adoption, taken = _adoption(texts, drafted, structs.replace(read, findings=[*read.findings, *refused]))
+            adoption, taken = _adoption(
+                texts, drafted, structs.replace(read, findings=[*read.findings, *refused, *drafts])
+            )
         if drafted is not None and adoption.manifest:
             write_manifest(project, drafted, runtime.disk)
         records = [
@@ -315,6 +324,11 @@ def _composed(project: Project, spec: Spec, text: _Text) -> str:
     title = front.pop(TITLE_KEY, None) or text.title
     block = provenance(item=spec.id, digest=spec.digest) if project.provenance else None
     return compose(title, front, block, text.body)
+
+
+def _coming(spec: Spec, text: _Text) -> Observed:
+    """Return the file that a text is written to, as far as approvals are about it."""
+    return Observed(path=spec.output, title=text.title, body=body_digest(text.body), front=text.content.front)
 
 
 def _record(project: Project, spec: Spec, text: _Text, file: Observed, started: str) -> Record:

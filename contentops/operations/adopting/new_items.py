@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -14,18 +14,19 @@ from contentops.digest import is_same_json
 from contentops.documents.front_matter import TITLE_KEY
 from contentops.documents.paths import shown
 from contentops.documents.preset import apply_preset
-from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
+from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, first_of, plural
 from contentops.manifests.declare import Manifest, draft
 from contentops.manifests.discover import WILD, FileError, ProjectFiles, glob_matcher
-from contentops.model import PROJECT_FILE, Record
+from contentops.model import PROJECT_FILE, Record, text_digest
 from contentops.operations.catalog.project_catalog import catalog_of
+from contentops.planning.approval import draft_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from contentops.atomic_io import Disk
     from contentops.manifests.declare import Existing, ManifestDraft
-    from contentops.model import Desired, Observed, Project, Spec
+    from contentops.model import Approvals, Desired, Observed, Project, Spec
     from contentops.operations.workspace import Workspace
 
 
@@ -85,6 +86,37 @@ def without_template(path: str, unfit: Diagnostic) -> Diagnostic:
         location=Location(path),
         hint=unfit.hint,
     )
+
+
+DRAFTS: Final = "adopted-as-drafts"
+"""The code of the warning that texts become drafts."""
+
+
+def becoming_drafts(
+    project: Project, texts: Iterable[tuple[Spec, Observed]], approved: Approvals, manifest: str
+) -> list[Diagnostic]:
+    """Return a warning that the next apply marks texts as drafts, as no one approved them; none where it does not.
+
+    `manifest`: the one that gets the new items, or empty.
+    """
+    mark = draft_mark(project.preset)
+    ids = [
+        spec.id
+        for spec, file in texts
+        if spec.approval.required
+        and not approved.is_approved(text_digest(file.title, file.body), spec.approval)
+        and {**file.front, **mark} != file.front
+    ]
+    if not ids:
+        return []
+    why = f"because `approval` is required and no one approved {'it' if len(ids) == 1 else 'them'}"
+    message = f"the next apply marks {plural(len(ids), 'text')} as draft, {why}: {first_of(ids)}"
+    option = f" --env {project.environment}" if project.environment else ""
+    other = (
+        f"write `approval: off` under `defaults` of `{manifest}`" if manifest else "set `approval: off` on the items"
+    )
+    hint = f"before that apply, read them and run `contentops approve ITEM{option}`, or {other}"
+    return [Diagnostic(code=DRAFTS, message=message, severity=Severity.WARNING, hint=hint)]
 
 
 def slug(text: str) -> str:
