@@ -86,6 +86,8 @@ def test_an_apply_is_never_cancelled() -> None:
     assert document["concurrency"] == {"group": "contentops-apply", "cancel-in-progress": "false", "queue": "max"}
     assert document["jobs"]["apply"]["environment"] == "contentops"
     (called,) = steps_of(document)
+    # Without it, the runner would cancel all steps of the action together.
+    assert called["if"] == "always()"
     assert called["with"]["servers"] == "${{ vars.CONTENTOPS_SERVERS }}"
     (commit,) = (step for step in steps_of(read(ACTION)) if step.get("id") == "commit")
     assert (commit["if"], commit["env"]["COMMAND"]) == ("always() && inputs.workflow == 'apply'", "commit")
