@@ -297,6 +297,23 @@ def test_other_changes_of_an_item_are_left_for_later(tmp_path: Path) -> None:
     assert states(harness) == {"one": "approved"}
 
 
+@pytest.mark.parametrize("change", ["moving", "new request"])
+def test_front_matter_that_is_right_already_is_not_left_for_later(tmp_path: Path, change: str) -> None:
+    """An approved text has no mark, edited or not: one more approval says nothing of an apply, sending it back does."""
+    harness = with_approval(tmp_path)
+    decide(harness, "one")
+    if change == "moving":
+        moving(harness)
+        harness.edit("out/one.md", "All about", "Nothing about")
+    else:
+        harness.write("content/blog.yaml", blog("one", year=2030))
+    assert [str(one.action) for one in harness.plan().changes] == ["move" if change == "moving" else "regenerate"]
+    assert decide(harness, "one").warning == ""
+    assert not marks(harness)
+    sent_back = decide(harness, "one", verdict=Verdict.SENT_BACK)
+    assert ("follows with" in sent_back.warning) is (not marks(harness))
+
+
 def test_no_key_is_needed_to_approve(tmp_path: Path) -> None:
     """An editor has none."""
     harness = with_approval(tmp_path)

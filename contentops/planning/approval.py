@@ -81,6 +81,14 @@ def computed_front(inputs: PlanInputs, spec: Spec, record: Record, file: Observe
     return _keys(inputs.project, spec, state, source)
 
 
+def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
+    """Whether the file has its draft mark and its disclosure already, and no draft mark that it should not have."""
+    wanted, mark = computed_front(inputs, spec, record, file), draft_mark(inputs.project.preset)
+    unwanted = [key for key in mark if spec.approval.required and key not in wanted]
+    is_marked = any(file.front.get(key) == mark[key] for key in unwanted)
+    return not is_marked and all(file.front.get(key) == value for key, value in wanted.items())
+
+
 def draft_mark(preset: str) -> dict[str, Json]:
     """The front matter by which a site generator leaves a page out."""
     return apply_preset(preset, {"draft": True})

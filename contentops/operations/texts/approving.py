@@ -21,6 +21,7 @@ from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE, open_cache
 from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
+from contentops.planning.approval import has_its_keys
 from contentops.planning.plan import is_about_front, make_plan
 from contentops.planning.plan_inputs import Choice, is_edited
 from contentops.planning.select import selected
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Approvals, Project
     from contentops.operations.opening import Runtime
+    from contentops.planning.plan_inputs import PlanInputs
     from contentops.planning.select import Candidate
 
 
@@ -108,29 +110,34 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                 _refuse_past(line, before)
                 is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
                 known.append(item.id) if is_known else lines.append(line)
-            approvals.record(Path(project.root), runtime.disk, lines)
+            recorded = approvals.record(Path(project.root), runtime.disk, lines)
         _keep_words(project, with_text)
     skipped = tuple(item.id for item in items if item not in with_text)
     decided = Decided(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
     run, warning = free_steps(project, frozenset(item.id for item in with_text), runtime)
-    return structs.replace(decided, run=run, warning=warning or _left_for_later(project, with_text, run))
+    later = _left_for_later(structs.replace(inputs, approvals=recorded), with_text, run)
+    return structs.replace(decided, run=run, warning=warning or later)
 
 
-def _left_for_later(project: Project, items: Iterable[Candidate], run: Run | None) -> str:
+def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | None) -> str:
     """Return which front matter follows with the next apply, as its item has other changes; empty: none."""
     done = {outcome.id for outcome in run.outcomes} if run is not None else set()
     busy = [
         f"`{item.id}`"
         for item in items
         if item.change is not None and not is_about_front(item.change)
-        if item.id not in done and _has_keys(project, item)
+        if item.id not in done and not _has_its_front(inputs, item)
     ]
     shown = ", ".join(busy[:_SHOWN]) + (f" and {len(busy) - _SHOWN:,} more" if len(busy) > _SHOWN else "")
     return f"other changes of {shown} are planned; the front matter follows with `contentops apply`" if busy else ""
 
 
-def _has_keys(project: Project, item: Candidate) -> bool:
-    return project.disclosure is not None or (item.spec is not None and item.spec.approval.required)
+def _has_its_front(inputs: PlanInputs, item: Candidate) -> bool:
+    """Whether the file of an item has the draft mark and the disclosure of its text already."""
+    assert item.spec is not None
+    assert item.record is not None
+    assert item.file is not None
+    return has_its_keys(inputs, item.spec, item.record, item.file)
 
 
 def _says_no_more(new: Approval, old: Approval) -> bool:
