@@ -8,12 +8,10 @@ from msgspec import structs
 
 from contentops.cli.output import terminal
 from contentops.errors import ExitCode, plural
-from contentops.operations.adopting.new_items import DRAFTS
 from contentops.reporting.diagnostics import diagnostics_json
 
 if TYPE_CHECKING:
     from contentops.cli.session import Session
-    from contentops.errors import Diagnostic
     from contentops.model import Json
     from contentops.operations.adopting.new_items import Adoption
 
@@ -35,7 +33,7 @@ class AdoptionQuestion:
         if self._check:
             return False
         # What an apply will do to the texts is said before anything is written.
-        terminal.report_findings(_drafts(adoption, drafts=True))
+        terminal.report_findings(adoption.drafts)
         if self._yes or not adoption.taken:
             return True
         terminal.need_person("this", "`--yes` continues, `--check` shows what would be written")
@@ -45,18 +43,13 @@ class AdoptionQuestion:
 
     def answer(self, adoption: Adoption) -> ExitCode:
         """Print what was done, or would be done."""
-        findings = adoption.findings if self._check else _drafts(adoption, drafts=False)
-        terminal.report_findings(findings, grouped=True)
+        said = () if self._check else adoption.drafts
+        terminal.report_findings([one for one in adoption.findings if one not in said], grouped=True)
         self._session.answer(
             adopted_json(adoption, written=not self._check),
             adoption.added.rstrip("\n") if self._check and adoption.added else adopted_words(adoption, self._word),
         )
         return ExitCode.INCOMPLETE if adoption.refused else ExitCode.DONE
-
-
-def _drafts(adoption: Adoption, *, drafts: bool) -> list[Diagnostic]:
-    """Return the warnings of drafts, or the other findings."""
-    return [finding for finding in adoption.findings if (finding.code == DRAFTS) == drafts]
 
 
 def adopted_json(adoption: Adoption, *, written: bool) -> dict[str, Json]:

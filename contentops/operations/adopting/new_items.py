@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -63,6 +63,11 @@ class Adoption(Struct, frozen=True, kw_only=True):
         """How many texts are refused."""
         return sum(one.code == "not-adopted" for one in self.findings)
 
+    @property
+    def drafts(self) -> tuple[Diagnostic, ...]:
+        """The warning of texts that the next apply makes drafts, if there are any."""
+        return tuple(one for one in self.findings if one.code == "adopted-as-drafts")
+
 
 def taken_of(spec: Spec, *, declared: bool, left_out: tuple[str, ...] = (), content: str = "") -> Taken:
     """Return the item of a spec as one that is adopted or imported."""
@@ -86,10 +91,6 @@ def without_template(path: str, unfit: Diagnostic) -> Diagnostic:
         location=Location(path),
         hint=unfit.hint,
     )
-
-
-DRAFTS: Final = "adopted-as-drafts"
-"""The code of the warning that texts become drafts."""
 
 
 def becoming_drafts(
@@ -116,7 +117,7 @@ def becoming_drafts(
         f"write `approval: off` under `defaults` of `{manifest}`" if manifest else "set `approval: off` on the items"
     )
     hint = f"before that apply, read them and run `contentops approve ITEM{option}`, or {other}"
-    return [Diagnostic(code=DRAFTS, message=message, severity=Severity.WARNING, hint=hint)]
+    return [Diagnostic(code="adopted-as-drafts", message=message, severity=Severity.WARNING, hint=hint)]
 
 
 def slug(text: str) -> str:
