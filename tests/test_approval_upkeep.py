@@ -164,7 +164,7 @@ def test_gc_drops_old_approvals_of_items_that_are_gone(project: Build, invoke: R
     before = (root / approvals.FILE).read_bytes()
     assert dropped(root, invoke) == ["gone", "lost"]
     shown = invoke("state", "gc", cwd=root).stdout.replace("\n", " ")
-    assert "Would drop 2 lines of `contentops.approvals` about what no environment has: `gone` and 1 more." in shown
+    assert "Would delete 2 lines of `contentops.approvals` about what no environment has: `gone` and 1 more." in shown
     assert (root / approvals.FILE).read_bytes() == before
     assert dropped(root, invoke, "--yes") == ["gone", "lost"]
     assert left(root) == {"a", "b", "was", "young", "gone"}

@@ -685,7 +685,7 @@ def test_texts_for_another_environment(desk: Desk) -> None:
     desk.hub.review(7, "maria")
     desk.merge(7)
     runner = desk.runner()
-    assert "no one was asked" in desk.record(runner, "--env", "staging").stdout
+    assert "nothing to record" in desk.record(runner, "--env", "staging").stdout
     found = desk.record(runner, "--env", "prod", "--json").json
     assert [(item["id"], item["by"]) for item in found["items"]] == [("one", "maria (github.example)")]
     runner.apply("--env", "prod", "--drafts")
@@ -733,7 +733,7 @@ def test_a_project_without_approvals_asks_no_one(first: Machine, hub: FakeGitHub
     """It needs no token and no permission for it."""
     ended = invoke("approve", "--merged", cwd=first.root, env={"CI": "true"})
     assert (ended.code, hub.asked) == (0, [])
-    assert ended.stdout == "No item of this project asks for approvals, so no one was asked.\n"
+    assert ended.stdout == "No item of this project requires approval; nothing to record.\n"
 
 
 @pytest.mark.parametrize(

@@ -163,19 +163,19 @@ def test_a_bare_group_shows_its_help(invoke: Run) -> None:
         ),
         pytest.param(
             ["apply", "--deadline", "soon"],
-            "error[usage]: invalid value for `--deadline`: `soon` is no duration; write `90s`, `10m` or `2h`\n"
+            "error[usage]: invalid value for `--deadline`: `soon` is not a duration; write `90s`, `10m` or `2h`\n"
             "hint: `contentops apply --help` shows the usage\n",
             id="bad value",
         ),
         pytest.param(
             ["state", "resolve", "x", "--request", "1"],
-            "error[usage]: state one of `--job ID`, `--content ID` and `--forget`\n"
+            "error[usage]: use one of `--job ID`, `--content ID` and `--forget`\n"
             "hint: `contentops state resolve --help` shows the usage\n",
             id="nothing stated",
         ),
         pytest.param(
             ["state", "resolve", "x", "--job", "1", "--forget"],
-            "error[usage]: state one of `--job ID`, `--content ID` and `--forget`\n",
+            "error[usage]: use one of `--job ID`, `--content ID` and `--forget`\n",
             id="too much stated",
         ),
         pytest.param(
@@ -532,5 +532,5 @@ def test_an_option_before_a_command_below_is_not_left_out(
 ) -> None:
     """All would be cancelled, or another store changed, as if it had not been said."""
     ended = invoke(*command)
-    words = f"`{command[1]}` is not heeded before `{command[3]}`"
+    words = f"`{command[1]}` has no effect before `{command[3]}`"
     assert (ended.code, words in ended.stderr, [*tmp_path.iterdir()]) == (64, True, [])

@@ -119,11 +119,11 @@ def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
     refused = invoke("content", "delete", one["id"])
     assert refused.code == 4
     assert "not-confirmed" in refused.stderr
-    assert f"warning: content `{one['id']}` is what item `tea` is saved as now; its next save" in refused.stderr
+    assert f"warning: content `{one['id']}` is the saved text of item `tea`; its next save" in refused.stderr
     assert len(invoke("content", "list", "--json").json["contents"]) == 1
     deleted = invoke("content", "delete", one["id"], one["id"], "--yes")
     assert (deleted.code, deleted.stdout) == (0, "Deleted 1 content.\n")
-    assert "is what item `tea` is saved as now" in deleted.stderr
+    assert "is the saved text of item `tea`" in deleted.stderr
     assert f"{one['id']}: deleted" in deleted.stderr
     assert invoke("content", "list").stdout == "No contents.\n"
     assert [(local / name).read_bytes() for name in ("contentops.lock", "out/tea.md")] == before
@@ -175,7 +175,7 @@ def test_a_content_of_another_environment_is_not_free(project: Build, invoke: Ru
     assert (one["item"], one["lock"]) == ("tea", "contentops.staging.lock")
     assert "tea (contentops.staging.lock)" in invoke("content", "list").stdout
     refused = invoke("content", "delete", one["id"])
-    assert "is what item `tea` is saved as now (contentops.staging.lock)" in refused.stderr
+    assert "is the saved text of item `tea` (contentops.staging.lock)" in refused.stderr
 
 
 def test_publish_and_archive(local: Path, invoke: Run) -> None:
@@ -289,7 +289,7 @@ def test_brand_voices_from_the_server_to_the_manifest(tmp_path: Path, project: B
         manifest.write_text(ITEMS.replace("{id", "{brand_voice: bv_acne, id"))
         wrong = invoke("validate")
         assert wrong.code == 1
-        assert "error[unknown-brand-voice]: item `tea` names the brand voice `bv_acne`, which the" in wrong.stderr
+        assert "error[unknown-brand-voice]: item `tea` names the brand voice `bv_acne`, which is not" in wrong.stderr
         assert "did you mean `bv_acme`?" in wrong.stderr
         (root / "catalog.lock.json").rename(root / "kept")
         refused = invoke("apply", "--yes")

@@ -89,7 +89,7 @@ def test_durations(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "0", "-1", "1w", "ten", "1e5", "9" * 400, "٣"], ids=str)
 def test_what_is_no_duration(text: str) -> None:
     """Anything else is refused with the form."""
-    with pytest.raises(click.BadParameter, match="is no duration"):
+    with pytest.raises(click.BadParameter, match="is not a duration"):
         duration(_CONTEXT, _OPTION, text)
 
 

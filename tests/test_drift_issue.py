@@ -111,7 +111,7 @@ def test_an_issue_is_opened_kept_closed_and_opened_again(hub: FakeGitHub, invoke
     assert keep(calm) == ("closed", 0)
     assert (issue["state"], len(hub.comments)) == ("closed", 1)
     assert "There is no drift any more." in issue["body"]
-    assert hub.comments[0]["body"].startswith("Nothing differs any more.\n<sub>Plan of commit `123456781234`.")
+    assert hub.comments[0]["body"].startswith("There is no drift any more.\n<sub>Plan of commit `123456781234`.")
     assert keep(calm) == ("unchanged", 0)
     assert keep(make_plan(edited("c"))) == ("reopened", 1)
     assert (issue["state"], len(hub.issues), len(hub.comments)) == ("open", 1, 1)

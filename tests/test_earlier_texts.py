@@ -427,7 +427,7 @@ def test_all_texts_stay_unless_a_number_is_stated(site: Harness, invoke: Run) ->
     site.write("contentops.yaml", site.read("contentops.yaml") + "cache: {keep_texts: 1}\n")
     found = collected(site, invoke)
     assert (found["texts"], found["items"], found["bytes"] > 50) == (1, {"a": 1}, True)
-    assert "Would drop 1 text of 1 item" in invoke("state", "gc", cwd=site.root).stdout
+    assert "Would delete 1 text of 1 item" in invoke("state", "gc", cwd=site.root).stdout
     assert len(listed(site, invoke)) == 3
     assert collected(site, invoke, "--yes") == found
     assert in_cache(site, invoke) == {last, second}

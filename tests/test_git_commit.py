@@ -75,7 +75,7 @@ def test_results_become_one_commit_on_the_branch(world: World, first: Machine) -
     assert world.tip() == first.git("rev-parse", "HEAD").strip()
     assert (ended.stdout[:21], ended.stdout[-19:]) == ("Committed 5 files as ", "\nPushed to `main`.\n")
     assert first.git("status", "--porcelain") == ""
-    assert first.commit().stdout == "Nothing to commit: lock and outputs are as committed.\n"
+    assert first.commit().stdout == "Nothing to commit: lock and outputs are unchanged.\n"
     assert world.clone("second").changes() == []
 
 
@@ -255,7 +255,7 @@ def test_edits_are_left_alone_and_named(world: World, first: Machine) -> None:
         (first.root / "out/three.md").unlink()
         (first.root / "out/three.md").symlink_to("one.md")
     ended = first.commit()
-    assert "warning[edited]: left alone, edited or removed by hand: `out/one.md` and 2 more" in ended.stderr
+    assert "warning[edited]: not committed, edited or removed by hand: `out/one.md` and 2 more" in ended.stderr
     assert first.files() == [".gitattributes", "contentops.lock"]
     assert first.commit("--json").json["edited"] == ["out/one.md", "out/three.md", "out/two.md"]
     found = first.commit("--edits", "--json").json

@@ -267,7 +267,7 @@ def test_status_tells_the_version_of_tables_that_it_made(invoke: Run, database: 
 def test_status_shows_accounts_and_who_works(session: LedgerSession, invoke: Run, database: str) -> None:
     """As a table and as JSON, harmless whatever the rows say."""
     empty = invoke("ledger", "status", env=_env(database))
-    assert (empty.code, "No account has used it." in empty.stdout) == (0, True)
+    assert (empty.code, "No account has used this ledger." in empty.stdout) == (0, True)
     sign_in(session, account_of(API, "key"))
     fill(session, [entry(state.value, state) for state in JobState])
     with LedgerSession(database, patience=0) as other:

@@ -156,7 +156,7 @@ def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_pa
     ended = invoke("find-plan", "--pr", "7", env=env)
     assert (ended.code, ended.stdout) == (
         0,
-        "No `contentops-plan` is kept of the last commit of pull request 7.\n",
+        "No `contentops-plan` is kept for the last commit of pull request 7.\n",
     )
     assert (tmp_path / "out").read_text() == "run-id=\nchecksum=\n"
     assert invoke("find-plan", "--pr", "7", "--json", env=hub.env()).json["run"] is None
@@ -303,7 +303,7 @@ def all_applied(machine: Machine) -> None:
         (another_item, 4, ["error[unreviewed]", "`four`: create, which is not in it"]),
         (another_item_allowed, 0, ["The plan still holds: 4 changes"]),
         (another_item_applied, 0, ["The plan still holds: 3 changes"]),
-        (all_applied, 0, ["Nothing is left to do: all of the plan is applied already."]),
+        (all_applied, 0, ["Nothing to do: the plan is already applied."]),
     ],
 )
 def test_what_came_between_review_and_merge(

@@ -445,7 +445,7 @@ def test_keys_on_the_command_line(invoke: Run) -> None:
         result = invoke("serve", "keys", command, "key_x", *here)
         assert (result.code, "`contentops serve keys list` shows them" in result.stderr) == (64, True)
     assert invoke("serve", "keys", "create", "--credits", "-3", *here).code == 64
-    assert "write one from 0, or `unlimited`" in invoke("serve", "keys", "create", "--credits", "many", *here).stderr
+    assert "write 0 or more, or `unlimited`" in invoke("serve", "keys", "create", "--credits", "many", *here).stderr
     assert invoke("serve", "keys", "change", made["id"], "--plan", "gold", *here).code == 1
 
 

@@ -70,7 +70,7 @@ def test_a_device_is_no_store_and_stays_as_it_is(tmp_path: Path) -> None:
     """Its mode would be changed for everyone; a pipe stands for one here."""
     path = tmp_path / "pipe"
     os.mkfifo(path, 0o644)
-    with pytest.raises(StoreError, match="is no regular file"):
+    with pytest.raises(StoreError, match="is not a regular file"):
         open_store(path)
     assert _mode(path) == 0o644
 

@@ -177,7 +177,7 @@ def test_neither_file_nor_item(invoke: Run, site: Path, folder: str) -> None:
     """In a project and outside of one, what ends like a file is missed as one."""
     ended = invoke("-C", folder, "show", "plan.jsn.json", cwd=site.parent)
     assert ended.code == 1
-    assert "error[no-plan-file]: there is no plan file `plan.jsn.json` and no item of this name" in ended.stderr
+    assert "error[no-plan-file]: there is not a plan file `plan.jsn.json` and no item of this name" in ended.stderr
     assert "contentops plan --out FILE" in ended.stderr
 
 

@@ -222,5 +222,5 @@ def test_nothing_is_unknown(tmp_path: Path, invoke: Run) -> None:
     """Asked without an item, that is an answer."""
     Harness(tmp_path)
     shown = invoke("state", "resolve")
-    assert (shown.code, shown.stdout) == (0, "No submit has an outcome that is unknown.\n")
+    assert (shown.code, shown.stdout) == (0, "No submit has an unknown outcome.\n")
     assert invoke("state", "resolve", "--forget").code == 64

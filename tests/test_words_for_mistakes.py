@@ -59,7 +59,7 @@ def test_a_start_that_is_nothing_is_told_so(invoke: Run, site: Path) -> None:
     """Before anything about git, which may not be what was meant."""
     ended = invoke("report", "--since", "yesterday", cwd=site)
     assert ended.code == 64
-    assert ended.stderr.startswith("error[no-repository]: `--since yesterday` is no date, no time ago, and no commit: ")
+    assert ended.stderr.startswith("error[no-repository]: `--since yesterday` is not a date, a time ago or a commit: ")
     assert ended.stderr.endswith("hint: write a date such as `2026-01-01`, or `30d`\n")
 
 
@@ -160,7 +160,7 @@ def test_a_plan_file_of_another_name_is_no_unknown_item(invoke: Run, site: Path)
     assert ended.code == 1
     assert ended.stderr == (
         "error[no-plan-file]: `my.plan` is a file, and no item has this name\n"
-        "hint: a plan file is shown where its name ends with `.json`: give it such a name\n"
+        "hint: the name of a plan file must end with `.json` to be shown\n"
     )
     (site / "my.plan").rename(site / "my.json")
     assert invoke("show", "my.json", cwd=site).code == 0

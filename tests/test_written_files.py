@@ -94,7 +94,7 @@ def test_a_link_is_judged_by_what_it_leads_to(invoke: Run, site: Path) -> None:
 def test_a_plan_takes_the_place_of_no_device(invoke: Run, site: Path) -> None:
     """`--out /dev/null` would leave a file there; events may go to it."""
     ended = invoke("plan", "--out", "/dev/null", cwd=site)
-    assert (ended.code, "is no regular file" in ended.stderr) == (1, True)
+    assert (ended.code, "is not a regular file" in ended.stderr) == (1, True)
     assert invoke("apply", "--yes", "--events", "/dev/null", cwd=site).code == 0
 
 
@@ -104,7 +104,7 @@ def test_findings_take_the_place_of_no_device_and_no_folder(invoke: Run, site: P
     """Whoever may write to `/dev`, as in a container, would leave a file there; a pipe stands for a device here."""
     os.mkfifo(site / "pipe")
     ended = invoke("check", "--format", "sarif", "--out", name, cwd=site)
-    assert (ended.code, "is no regular file" in ended.stderr) == (1, True)
+    assert (ended.code, "is not a regular file" in ended.stderr) == (1, True)
     assert (site / "pipe").is_fifo()
 
 

@@ -80,7 +80,7 @@ def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> C
 def _check_out(path: Path, kind: str, fits: Callable[[Path], bool]) -> None:
     _check_place(path, "--out", kind, fits)
     if path.exists() and not path.is_file():
-        raise _in_the_way(path, "--out", "is no regular file")
+        raise _in_the_way(path, "--out", "is not a regular file")
 
 
 def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:
@@ -89,7 +89,7 @@ def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool
         raise _in_the_way(path, option, "is a file of the project")
     try:
         if path.is_file() and path.stat().st_size and not fits(path):
-            raise _in_the_way(path, option, f"exists and is no {kind}")
+            raise _in_the_way(path, option, f"exists and is not a {kind}")
     except OSError as error:
         raise _in_the_way(path, option, f"cannot be looked at: {error.strerror or error}") from error
 
@@ -126,7 +126,7 @@ def _json(data: bytes) -> Any:
 
 def _in_the_way(path: Path, option: str, why: str) -> OutputError:
     return OutputError(
-        f"`{path}` {why}, so it is not written over",
+        f"`{path}` {why}, so it is not overwritten",
         code="in-the-way",
         hint=f"choose another file for `{option}`",
     )

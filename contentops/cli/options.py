@@ -45,8 +45,8 @@ class Group(click.Group):
         # The options of a group that is a command too have no effect on its subcommands.
         for one in self.params if self.invoke_without_command and not ctx.resilient_parsing else ():
             if ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE:
-                hint = f"write options after it: `{ctx.command_path} {args[0]} --help` lists those it takes"
-                raise UsageError(f"`{one.opts[0]}` is not heeded before `{args[0]}`", hint=hint)
+                hint = f"write options after the command: `{ctx.command_path} {args[0]} --help` lists those it takes"
+                raise UsageError(f"`{one.opts[0]}` has no effect before `{args[0]}`", hint=hint)
         name, command, rest = super().resolve_command(ctx, args)
         # Called by an old name, it shows its name of today.
         return name if command is None else command.name, command, rest
@@ -128,7 +128,7 @@ variable_option = click.option(
     "variables",
     metavar="NAME=VALUE",
     multiple=True,
-    help="A variable that ranks above all. Repeatable.",
+    help="A variable; it overrides all other values. Repeatable.",
 )
 project_options = with_options(
     click.option(
@@ -175,13 +175,13 @@ refresh_option = click.option(
     cls=GroupedOption,
     group=OptionGroup.SELECT,
     is_flag=True,
-    help="Look first at what was edited in WriterzRoom; needs the key, costs nothing.",
+    help="First fetch edits from WriterzRoom; needs the key, costs nothing.",
 )
 """`--refresh`, for what plans."""
 drafts_option = click.option(
     "--drafts",
     is_flag=True,
-    help="Promote draft outlines of the bundled server too, and save them to other servers.",
+    help="Also promote draft outlines, and save them to other servers.",
 )
 """`--drafts`, for what plans and promotes."""
 choice_options = with_options(
@@ -200,17 +200,17 @@ choice_options = with_options(
         cls=GroupedOption,
         group=OptionGroup.SELECT,
         type=click.Choice(["block", "keep", "merge", "overwrite"]),
-        help="What to do with texts edited by hand whose spec changed, and with changed front matter.",
+        help="What to do with edited texts whose request changed, and with edited front matter.",
     ),
     refresh_option,
-    click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
+    click.option("--prune", is_flag=True, help="Remove records and unedited files of items that are in no manifest."),
     click.option(
-        "--resubmit-unknown", is_flag=True, help="Submit again what may have been paid for already, under the same id."
+        "--resubmit-unknown", is_flag=True, help="Submit unknown submits again, under the same id; may pay twice."
     ),
     click.option(
         "--generate",
         is_flag=True,
-        help="Pay for texts also where the environment takes them from another one that has none.",
+        help="Generate texts that the environment it promotes from does not have.",
     ),
     drafts_option,
     click.option(
@@ -225,7 +225,7 @@ choice_options = with_options(
         group=OptionGroup.SPEND,
         metavar="N",
         type=click.IntRange(min=1),
-        help="Only the first N generations of the plan, and nothing else.",
+        help="Do only the first N generations of the plan.",
     ),
 )
 """The selection, and all other options that change a plan; `choice_of` takes their values."""
@@ -265,5 +265,5 @@ def duration(_context: click.Context, _option: click.Parameter, value: str | Non
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", value, re.ASCII)
     seconds = float(match[1]) * UNITS[match[2]] if match else 0.0
     if not 0 < seconds < math.inf:
-        raise click.BadParameter(f"`{value}` is no duration; write `90s`, `10m` or `2h`")
+        raise click.BadParameter(f"`{value}` is not a duration; write `90s`, `10m` or `2h`")
     return seconds

@@ -38,15 +38,15 @@ def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
         check_seal(document, str(path))
     except (ValueError, RecursionError) as error:
         # JSON readers accept some values that no plan has: NaN, half a character, endless nesting.
-        raise no_plan_file(f"`{path}` is no plan file") from error
+        raise no_plan_file(f"`{path}` is not a plan file") from error
     check_shape(document, str(path))
     plan_file(document, str(path))
     missing = [f"`{name}`" for name in INPUTS if name not in document["inputs"]]
     if missing:
-        raise no_plan_file(f"`{path}` is no plan file: `inputs` lacks {', '.join(missing)}")
+        raise no_plan_file(f"`{path}` is not a plan file: `inputs` lacks {', '.join(missing)}")
     if checksum and document[CHECKSUM] != checksum:
         hint = "download the plan of the run that `contentops find-plan` names, and pass the checksum it prints"
-        raise Refused(f"`{path}` is another plan than the one that was shown", code="not-shown", hint=hint)
+        raise Refused(f"`{path}` is not the plan that was shown", code="not-shown", hint=hint)
     return document
 
 
@@ -62,7 +62,7 @@ def _document(path: Path) -> dict[str, Json]:
     except (ValueError, RecursionError) as error:
         raise no_plan_file(f"`{path}` is not JSON; it may be cut short") from error
     if not isinstance(document, dict):
-        raise no_plan_file(f"`{path}` is no plan file")
+        raise no_plan_file(f"`{path}` is not a plan file")
     return document
 
 
@@ -82,15 +82,15 @@ def check_shape(document: Mapping[str, Json], path: str) -> None:
     problem = next(Draft7Validator(load_schema("plan")).iter_errors(document), None)
     if problem is not None:
         at = "/".join(str(part) for part in problem.absolute_path)[:100]
-        where = f": `{at}` is not as it should be" if at else ""
-        raise no_plan_file(f"`{path}` is no plan file{where}")
+        where = f": `{at}` has an unexpected value" if at else ""
+        raise no_plan_file(f"`{path}` is not a plan file{where}")
 
 
 def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[str, Any]) -> Project:
     """Return the project that the plan was made for. Raises UsageError where flags would make another plan."""
     if session.variables or any(chosen.values()):
         raise UsageError(
-            "a plan file says by itself what is selected, replaced and set",
+            "a plan file already states what is selected, replaced and set",
             code="plan-file-and-flags",
             hint="leave those options out, or make another plan with them",
         )

@@ -102,7 +102,7 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
     project = session.project()
     if listed:
         if version:
-            raise UsageError("`--versions` lists them, `--version N` prints one: give one of the two")
+            raise UsageError("`--versions` lists them, `--version N` prints one: use one of them")
         _list_versions(session, project, content_id)
         return
     stored, owner = operation.content(project, content_id, version=version or 0, runtime=session.runtime())
@@ -133,7 +133,7 @@ def _list_versions(session: Session, project: Project, content_id: str) -> None:
 
 @content.command("delete", short_help="Delete stored contents, after asking.")
 @click.argument("content_ids", metavar="[ID]...", nargs=-1)
-@click.option("--superseded", is_flag=True, help="The copies that records name as superseded by a newer one.")
+@click.option("--superseded", is_flag=True, help="All copies that a newer one has replaced.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @server_options
 def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, yes: bool) -> None:
@@ -152,7 +152,7 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
         terminal.report(_table(contents, terminal.width(sys.stderr)))
         for one in contents:
             if one.living:
-                use = f"is what item `{one.item}` is saved as now{f' ({one.lock})' if one.lock else ''}"
+                use = f"is the saved text of item `{one.item}`{f' ({one.lock})' if one.lock else ''}"
                 terminal.report_line(f"warning: content `{one.entry.id}` {use}; its next save stores it as new")
         _ask(f"Delete {plural(len(contents), 'content')} from {project.api.server}?", yes=yes)
         operation.delete(project, [one.entry.id for one in contents], runtime=session.runtime())
@@ -167,9 +167,9 @@ def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> 
     runtime = session.runtime()
     unique = without_copy(project, [one.entry.id for one in copies], runtime=runtime)
     for id_ in sorted(unique):
-        reason = "stays: its words are in no file, not in git and not in the cache"
+        reason = "stays: its text is not in a file, in git or in the cache"
         terminal.report_line(f"warning: content `{id_}` {reason}; `contentops content get {id_}` prints them, and")
-        terminal.report_line(f"`contentops content delete {id_}` deletes it all the same")
+        terminal.report_line(f"`contentops content delete {id_}` deletes it anyway")
     return [one for one in copies if one.entry.id not in unique]
 
 
@@ -297,7 +297,7 @@ def report(
 def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], form: str) -> None:
     """Print where texts come from."""
     if form and session.as_json and form != "json":
-        raise UsageError(f"`--json` and `--format {form}` are two formats: give one of the two")
+        raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
     session = structs.replace(session, as_json=session.as_json or form == "json")
     choice = choice_of(select=select, exclude=exclude)
     project = session.project()
@@ -322,7 +322,7 @@ def _spend(session: Session, since: str) -> None:
     except UsageError as error:
         if error.code not in _NO_COMMIT:
             raise
-        message = f"`--since {since}` is no date, no time ago, and no commit: {error.message}"
+        message = f"`--since {since}` is not a date, a time ago or a commit: {error.message}"
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
     desired, findings = workspace.declared(project)
     if not session.as_json:
@@ -373,6 +373,6 @@ def parse_moment(text: str, now: float) -> dt.datetime | None:
             ago = dt.timedelta(seconds=float(text[:-1]) * UNITS[text[-1]])
             return dt.datetime.fromtimestamp(now, dt.UTC) - ago
     except (ValueError, OverflowError) as error:
-        message = f"`{text}` is no time; write a date such as `2026-01-01`, or `30d`"
+        message = f"`{text}` is not a time; write a date such as `2026-01-01`, or `30d`"
         raise click.BadParameter(message, param_hint="`--since`") from error
     return None

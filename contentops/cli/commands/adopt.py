@@ -169,7 +169,7 @@ def _in_project(session: Session, project: Project, name: str) -> str:
         metavar="NAME",
         required=True,
         shell_complete=offers("environments"),
-        help="The environment whose texts are taken; `default` is the project without `--env`.",
+        help="The environment to promote from; `default` is the project without `--env`.",
     ),
     click.option(
         "--to",
@@ -177,13 +177,13 @@ def _in_project(session: Session, project: Project, name: str) -> str:
         metavar="NAME",
         required=True,
         shell_complete=offers("environments"),
-        help="The environment that is to have them.",
+        help="The environment to promote to.",
     ),
     selection_options,
     click.option(
         "--on-edit",
         type=click.Choice(["block", "keep", "overwrite"]),
-        help="What to do with files that were edited by hand in the environment that is to have the texts.",
+        help="What to do with files that were edited by hand in the target environment.",
     ),
     drafts_option,
     click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
@@ -230,6 +230,6 @@ def _project(session: Session, source: str, target: str) -> Project:
     if name not in locked_environments(project):
         command = f"contentops apply --env {name}" if name else "contentops apply"
         message = f"nothing was applied in `{visible(source)}` yet: it has no lock"
-        hint = f"`{command}` makes its texts; in a clone, it has to be committed there first"
+        hint = f"`{command}` makes its texts; if you use another clone, commit its lock first"
         raise UsageError(message, code="nothing-applied", hint=hint)
     return structs.replace(project, promote_from=name)

@@ -70,27 +70,25 @@ _approving = with_options(
 @server_options
 @choice_options
 @_approving
-@click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
+@click.option("--approve-empty", is_flag=True, help="Continue even if the manifests declare nothing.")
 @file_option("--reviewed", help="Exit with 4 if it would pay for more than plan FILE says.")
-@click.option(
-    "--checksum", metavar="HEX", default="", help="Exit with 4 if that FILE is not the plan with this checksum."
-)
+@click.option("--checksum", metavar="HEX", default="", help="Exit with 4 if FILE does not have this checksum.")
 @click.option(
     "--conflicts",
     type=click.Choice(["block", "markers"]),
     default="block",
     help="With `markers`, write two people's edits that meet into the file.",
 )
-@click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
+@click.option("--branch", metavar="NAME", default="", help="First check that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
-@file_option("--events", help="Write what happens to FILE, one JSON object a line.")
+@file_option("--events", help="Write events to FILE, one JSON object per line.")
 @click.option("--wait", is_flag=True, help="Wait while another apply of this environment runs, instead of exit 4.")
-@click.option("--detach", is_flag=True, help="Queue what would be submitted in the ledger, for workers, and end.")
+@click.option("--detach", is_flag=True, help="Queue the submits in the ledger for workers, then exit.")
 @click.option(
     "--priority",
     metavar="N",
     type=click.IntRange(-100, 100),
-    help="With `--detach`: workers take it before what has a lower N.  [default: 0]",
+    help="With `--detach`: workers do higher N first.  [default: 0]",
 )
 @click.option(
     "-v", "--verbose", cls=GroupedOption, group=OptionGroup.SHOW, is_flag=True, help="List every change of the plan."
@@ -193,7 +191,7 @@ def _carry_out_file(
     from contentops.cli.suggestions import as_selection
 
     if not os.path.lexists(session.path(name)) and (hint := as_selection(session, name)):
-        raise UsageError(f"there is no plan file `{name}`", code="no-plan-file", hint=hint)
+        raise UsageError(f"there is not a plan file `{name}`", code="no-plan-file", hint=hint)
     flags = [f"--branch {shlex.quote(options.branch)}"] if options.branch else []
     line = command_line("apply", "", [shlex.quote(name), *flags])
     document = read_plan(session.path(name))

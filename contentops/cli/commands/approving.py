@@ -131,12 +131,12 @@ def _record_merged(session: Session) -> None:
 
 def _merged_text(found: MergedApprovals) -> Iterator[str]:
     if not found.asked:
-        yield "No item of this project asks for approvals, so no one was asked."
+        yield "No item of this project requires approval; nothing to record."
         return
     for pull in found.pulls:
         yield f"Pull request {pull.number} was approved by {', '.join(pull.people) or 'no one who counts'}."
     if not found.pulls:
-        yield "What is checked out is the merge of no pull request."
+        yield "The checked-out commit is not the merge of a pull request."
     for note in found.notes:
         yield f"note: {visible(note)}"
     for line in found.lines:

@@ -87,7 +87,7 @@ _CHECK_FORMATS = ["text", "json", "sarif", "junit"]
 @click.option("--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="Default: text.")
 @file_option("--out", help="Write the findings to FILE, and show them as text.")
 @click.option("--commands", is_flag=True, help="Also run the programs that `contentops.yaml` names under `checks`.")
-@click.option("--approved", is_flag=True, help="Also fail where a text that needs an approval has none.")
+@click.option("--approved", is_flag=True, help="Also fail if a required approval is missing.")
 def check(
     session: Session,
     /,

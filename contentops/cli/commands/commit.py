@@ -43,7 +43,7 @@ _PATH = 200
 )
 @click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
 @click.option("--pull-request", is_flag=True, help="Put new texts on a branch with a pull request, to be read first.")
-@click.option("--check-waiting", is_flag=True, help="Only fail if an apply from here would be held.")
+@click.option("--check-waiting", is_flag=True, help="Only check: fail if an apply from here would be blocked.")
 def command(
     session: Session,
     remote: str,
@@ -115,14 +115,16 @@ def _body(done: CommitReport) -> str:
             "\n".join(listed),
             "Approving the last commit of this pull request also approves the texts that need an approval.",
         ]
-    return "\n\n".join([*paragraphs, "Merge it before the next apply: until then nothing on the branch knows of it.\n"])
+    return "\n\n".join(
+        [*paragraphs, "Merge it before the next apply: until then the branch does not have these results.\n"]
+    )
 
 
 def _warn(done: CommitReport) -> None:
     if done.edited:
         named = visible(first_of(done.edited))
         terminal.report(
-            f"warning[edited]: left alone, edited or removed by hand: {named}; `--edits` commits texts as they are"
+            f"warning[edited]: not committed, edited or removed by hand: {named}; `--edits` commits texts as they are"
         )
     if done.ignored:
         terminal.report(
@@ -130,7 +132,7 @@ def _warn(done: CommitReport) -> None:
             "is not committed"
         )
     if done.others and done.commit:
-        terminal.report(f"note: left alone, as they are no results: {plural(done.others, 'other changed file')}")
+        terminal.report(f"note: not committed, not results of an apply: {plural(done.others, 'other changed file')}")
     if done.stays:
         terminal.report(
             f"note: this clone stays as it is: `{visible(done.target)}` has other versions of files that you changed, "
@@ -141,7 +143,7 @@ def _warn(done: CommitReport) -> None:
 def _lines(done: CommitReport, request: str) -> list[str]:
     """Return what was done, and what a person may have to do."""
     if not done.commit:
-        return ["Nothing to commit: lock and outputs are as committed."]
+        return ["Nothing to commit: lock and outputs are unchanged."]
     if not done.files:
         return [f"Nothing to commit: `{visible(done.target)}` has these results already, at {done.commit[:12]}."]
     lines = [f"Committed {plural(len(done.files), 'file')} as {done.commit[:12]}: {visible(done.subject)}"]

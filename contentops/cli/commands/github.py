@@ -49,13 +49,13 @@ _FOOT = 600
 
 
 @click.command("comment")
-@file_option("--plan", "path", required=True, help="The plan, as `plan --out` wrote it.")
+@file_option("--plan", "path", required=True, help="The plan file that `plan --out` wrote.")
 @click.option("--pr", "number", metavar="N", type=click.IntRange(min=1), help="Default: the one the event is about.")
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
 @click.option(
-    "--project", metavar="NAME", default="", help="Whose plan failed where FILE does not exist. Default: all."
+    "--project", metavar="NAME", default="", help="The project whose plan failed, if FILE does not exist. Default: all."
 )
-@click.option("--env", "environment", metavar="NAME", default="", help="In which environment it failed.")
+@click.option("--env", "environment", metavar="NAME", default="", help="The environment of that plan.")
 @click.option("--issue", is_flag=True, help="Keep the drift that the plan shows in one issue instead.")
 @json_option
 def comment(session: Session, path: str, number: int | None, repo: str, project: str, *, issue: bool) -> None:
@@ -85,7 +85,7 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
     if failure is not None:
         raise failure
     address, new = ("", False) if posted is None else posted
-    text = "Nothing posted: the pull request is closed, or has moved on since this plan was made."
+    text = "Nothing posted: the pull request is closed or has newer commits than this plan."
     if posted is not None and plan is None:
         text = (
             f"Said on pull request {pull} that there is no plan (`{visible(path)}` does not exist): {visible(address)}"
@@ -157,12 +157,12 @@ def _check_whole(inputs: Mapping[str, Json], path: str) -> None:
 
 
 _DONE = {
-    "none": "No drift, and no issue that tells of any.",
+    "none": "No drift and no open issue about drift.",
     "opened": "Opened issue {}: {}",
     "reopened": "Opened issue {} again: {}",
     "updated": "Updated issue {}: {}",
     "closed": "Closed issue {}: {}",
-    "unchanged": "Issue {} stays as it is: {}",
+    "unchanged": "Issue {} is unchanged: {}",
 }
 
 
@@ -171,7 +171,7 @@ def _keep_issue(session: Session, plan: Plan, repo: str) -> None:
     github = connect(os.environ, pause=time.sleep, repository=repo)
     count = drift_count(plan)
     body = _footed(drift_markdown(plan, limit=LIMIT - _FOOT), origin)
-    word = _footed("Nothing differs any more.", origin)
+    word = _footed("There is no drift any more.", origin)
     issue = keep_issue(github, drift_title(plan), body, wanted=bool(count), word=word)
     values = {"issue": issue.number or None, "address": issue.address, "done": issue.done, "drift": count}
     session.answer(values, _DONE[issue.done].format(issue.number, visible(issue.address)))
@@ -203,7 +203,9 @@ def _is_plain(address: str) -> bool:
     help="Default: the one in the merge queue, or whose merge was pushed.",
 )
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
-@click.option("--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="What the plan was uploaded as.")
+@click.option(
+    "--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="The name of the artifact with the plan."
+)
 @click.option(
     "--env", "environment", metavar="NAME", default="", help="Of which environment of the project. Default: of any."
 )
@@ -235,8 +237,8 @@ def find_plan(session: Session, number: int | None, repo: str, artifact: str) ->
             " comment` with it, then this command again."
         )
     elif about:
-        text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."
+        text = f"No `{visible(artifact)}` is kept for the last commit of pull request {about}."
     else:
-        text = "What was pushed is the merge of no pull request, so no plan of it was reviewed."
+        text = "The pushed commit is not the merge of a pull request, so it has no reviewed plan."
     values = {"pull_request": about or None, "run": run or None, "checksum": shown.checksum or None}
     session.answer(values, text)

@@ -162,7 +162,7 @@ def _texts(session: Session, folder: Path, named: str) -> str:
     top, path = folder.resolve(), session.path(named).resolve()
     if path.is_dir() and path.is_relative_to(top):
         return path.relative_to(top).as_posix()
-    message = f"`{visible(named)}` is no folder in `{visible(str(folder))}`"
+    message = f"`{visible(named)}` is not a folder in `{visible(str(folder))}`"
     raise UsageError(message, code="no-texts", hint="nothing was written; name a folder of texts in the new project")
 
 

@@ -136,7 +136,7 @@ def show(session: Session, what: str, *, as_written: bool, detailed_exitcode: bo
     if what.endswith(PLAN_ENDING) and os.path.lexists(session.path(what)):
         if session.environment or session.variables:
             raise UsageError(
-                "`--env` and `--var` are for items: a plan file says by itself what it was made for",
+                "`--env` and `--var` are for items: a plan file already states its environment and variables",
                 code="plan-file-and-flags",
                 hint="leave them out",
             )
@@ -173,9 +173,9 @@ def _show_item(session: Session, item: str) -> None:
         values, findings = plan.show(session.project(), item, session.runtime())
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
-            raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
+            raise no_plan_file(f"there is not a plan file `{item}` and no item of this name") from error
         if session.path(item).is_file() and error.diagnostics()[0].code in _NOT_FOUND:
-            hint = f"a plan file is shown where its name ends with `{PLAN_ENDING}`: give it such a name"
+            hint = f"the name of a plan file must end with `{PLAN_ENDING}` to be shown"
             raise no_plan_file(f"`{visible(item)}` is a file, and no item has this name", hint) from error
         raise
     origins = {name: _origin(origin) for name, origin in values.get("origins", {}).items()}
@@ -209,10 +209,12 @@ def _origin(origin: Mapping[str, Any]) -> str:
 
 @click.command("diff")
 @click.argument("item", shell_complete=offers("items"))
-@click.option("--generated", "side", flag_value="generated", default=True, help="What a person changed. The default.")
-@click.option("--remote", "side", flag_value="remote", help="From what the server has stored: one request.")
+@click.option(
+    "--generated", "side", flag_value="generated", default=True, help="Your edits since generation. The default."
+)
+@click.option("--remote", "side", flag_value="remote", help="From the text on the server: one request.")
 @click.option("--previous", "side", flag_value="previous", help="From the text before the last apply.")
-@click.option("--plan", "side", flag_value="plan", help="To what the plan makes of it, and of its request.")
+@click.option("--plan", "side", flag_value="plan", help="To the text and request that are planned.")
 @click.option("--section", metavar="HEADING", default="", help="Only the section with this heading.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="What to print.")
 @server_options
@@ -268,7 +270,7 @@ _FROM = {"cache": "the cache", "git": "git's history", "server": "the server"}
 
 @click.command("restore")
 @click.argument("item", shell_complete=offers("items"))
-@click.option("--to", metavar="DIGEST", shell_complete=offers("texts"), help="The text, by the start of its digest.")
+@click.option("--to", metavar="DIGEST", shell_complete=offers("texts"), help="The text: the start of its digest.")
 @click.option(
     "--on-edit",
     type=click.Choice(["block", "overwrite"]),
@@ -288,7 +290,11 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
         paid = texts.restorable(project, item)
         listed = texts_text(paid, width=terminal.width())
         again = command_line("restore", session.option(), [shlex.quote(visible(item)), "--to TEXT"])
-        text = f"{listed}\n\nNext: `{again}` puts one of them back" if listed else f"No text was paid for `{item}`."
+        text = (
+            f"{listed}\n\nNext: `{again}` puts one of them back"
+            if listed
+            else f"There are no generated texts of `{item}`."
+        )
         session.answer({**diagnostics_json(()), "item": item, "texts": [text_json(one) for one in paid]}, text)
         return ExitCode.DONE
     done = texts.restore(project, item, to, overwrite=on_edit == "overwrite", runtime=session.runtime())

@@ -85,7 +85,7 @@ def _overview(overview: Overview) -> str:
     for one in overview.accounts:
         counts = (one.queued, one.in_flight, one.unwritten, one.failures)
         rows.append((one.id, *map(str, counts), f"{one.oldest:,} s", f"{one.credits:,}", one.restored_at))
-    accounts = table(head, rows, sparse=True) if rows else "No account has used it."
+    accounts = table(head, rows, sparse=True) if rows else "No account has used this ledger."
     alive = [
         (str(one.number), one.kind, one.who, one.started_at, str(one.entries), one.page) for one in overview.runners
     ]
@@ -94,7 +94,7 @@ def _overview(overview: Overview) -> str:
 
 
 @command.command("migrate", short_help="Bring its tables to the version of this program.")
-@click.option("--check", is_flag=True, help="Only say from which version to which; exits with 2 if there is a step.")
+@click.option("--check", is_flag=True, help="Only show the versions; exit with 2 if a migration is needed.")
 @ledger_options
 def migrate(session: Session, address: str, *, check: bool) -> int:
     """Bring the tables of the ledger to the version of this program, or make them in a database that has none.
@@ -123,7 +123,7 @@ def migrate(session: Session, address: str, *, check: bool) -> int:
     type=click.IntRange(min=1),
     default=_DAYS,
     show_default=True,
-    help="Keep what is younger than N days.",
+    help="Keep entries younger than N days.",
 )
 @click.option("--yes", is_flag=True, help="Delete; without it, only show what would be deleted.")
 @ledger_options
@@ -151,8 +151,10 @@ def _collected(collected: Collected, days: int, *, done: bool) -> str:
     return f"{said}, {since}.{lost}{'' if done else ' Go on with `--yes`.'}"
 
 
-@command.command("restored", short_help="Say that its database was put back to an earlier time.")
-@click.option("--nothing-lost", is_flag=True, help="Say that nothing was submitted since the backup; submits go on.")
+@command.command("restored", short_help="Tell it that its database was restored from a backup.")
+@click.option(
+    "--nothing-lost", is_flag=True, help="State that nothing was submitted since the backup; submits continue."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_options
 def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -> None:
@@ -182,7 +184,7 @@ def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -
     session.answer({"accounts": list(accounts)}, said, fit=True)
 
 
-@command.command("reset-limit", short_help="Forget which requests of an account are counted.")
+@command.command("reset-limit", short_help="Reset the request limiter of an account.")
 @click.argument("account")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_options
@@ -202,9 +204,9 @@ def reset_limit(session: Session, account: str, address: str, *, yes: bool) -> N
     session.answer({"account": account, "done": True}, said, fit=True)
 
 
-@command.command("grant", short_help="Let a role of PostgreSQL work with it.")
+@command.command("grant", short_help="Grant a PostgreSQL role access to the ledger.")
 @click.argument("role")
-@click.option("--read", is_flag=True, help="Only let it look at the views for dashboards.")
+@click.option("--read", is_flag=True, help="Grant only read access to the views for dashboards.")
 @ledger_options
 def grant(session: Session, address: str, role: str, *, read: bool) -> None:
     """Let ROLE, which must be there, work with the ledger: what `apply`, `work` and `queue` need, and no more.

@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 @file_option(
     "--out", cls=GroupedOption, group=OptionGroup.SHOW, help="Also write the plan as JSON to FILE, for `apply FILE`."
 )
-@file_option("--check", "reviewed", help="Only check that plan FILE is still valid, and lists all there is to do.")
-@click.option(
-    "--checksum", metavar="HEX", default="", help="Exit with 4 if that FILE is not the plan with this checksum."
-)
+@file_option("--check", "reviewed", help="Only check that plan FILE is still valid and complete.")
+@click.option("--checksum", metavar="HEX", default="", help="Exit with 4 if FILE does not have this checksum.")
 @click.option(
     "--max-credits",
     cls=GroupedOption,
@@ -48,7 +46,10 @@ if TYPE_CHECKING:
     help="Exit with 4 if it costs more than N.",
 )
 @click.option(
-    "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."
+    "--approve-credits",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Approve up to N credits, even over `--max-credits`.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan is not empty.")
 @click.option(
@@ -179,7 +180,7 @@ def _report_check(session: Session, remaining: Plan) -> None:
 
 def _check_lines(remaining: Plan) -> Iterator[str]:
     if remaining.empty:
-        yield "Nothing is left to do: all of the plan is applied already."
+        yield "Nothing to do: the plan is already applied."
     else:
         changes = plural(len(remaining.changes), "change")
         yield f"The plan still holds: {changes}, {plural(remaining.credits, 'credit')}."

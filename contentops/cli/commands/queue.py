@@ -77,7 +77,7 @@ def _watch(read: Callable[[], Queue]) -> None:
 
 @command.command("cancel", short_help="Take submits out of the queue.")
 @click.argument("names", metavar="[ITEM|REQUEST]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that is queued, whoever queued it.")
+@click.option("--all", "everything", is_flag=True, help="Everything in the queue, from every user.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_options
 @_project

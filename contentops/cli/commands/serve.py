@@ -43,7 +43,7 @@ def _number_of_credits(_context: click.Context, _option: click.Parameter, value:
         return None if value is None else _UNLIMITED
     if value.isascii() and value.isdecimal() and len(value) <= 12:
         return int(value)
-    raise click.BadParameter(f"`{value}` is no number of credits; write one from 0, or `unlimited`")
+    raise click.BadParameter(f"`{value}` is not a number of credits; write 0 or more, or `unlimited`")
 
 
 _store = click.option(
@@ -242,7 +242,7 @@ def revoke(session: Session, key_id: str, store: str) -> None:
     """Revoke the key with the id KEY."""
     with _opened(session, store) as (_, ring):
         if not ring.revoke(key_id):
-            raise UsageError(f"no working key has the id `{key_id}`", hint=_NO_KEY_HINT)
+            raise UsageError(f"there is no active key with the id `{key_id}`", hint=_NO_KEY_HINT)
     terminal.say(f"key `{key_id}` is revoked")
 
 
@@ -260,7 +260,7 @@ def change(
     with _opened(session, store) as (_, ring):
         key = next((key for key in ring.issued() if key.id == key_id), None)
         if key is None:
-            raise UsageError(f"no key has the id `{key_id}`", hint=_NO_KEY_HINT)
+            raise UsageError(f"there is no key with the id `{key_id}`", hint=_NO_KEY_HINT)
         credits_now = key.credits if allowance is None else None if allowance == _UNLIMITED else allowance
         ring.change(replace(key, plan=plan or key.plan, credits=credits_now, modes=modes or key.modes))
     terminal.say(f"key `{key_id}` is changed")

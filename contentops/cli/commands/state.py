@@ -90,7 +90,7 @@ def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
     return record, entries
 
 
-@command.command("mv", short_help="Give a record another id, or all records another server.")
+@command.command("mv", short_help="Rename a record, or change the server of all records.")
 @click.argument("old", shell_complete=offers("items"))
 @click.argument("new")
 @click.option("--server", is_flag=True, help="OLD and NEW are servers, such as `https://api.writerzroom.com:443`.")
@@ -112,12 +112,12 @@ def remove(session: Session, item: str) -> None:
     _report(session, f"the record of `{item}` is forgotten; its file stays")
 
 
-@command.command("resolve", short_help="Show, or say, what became of submits whose answers were lost.")
+@command.command("resolve", short_help="Show or resolve submits with an unknown outcome.")
 @click.argument("item", required=False, default="", shell_complete=offers("items"))
-@click.option("--request", metavar="ID", default="", help="The submit that is meant; the start of its id is enough.")
+@click.option("--request", metavar="ID", default="", help="The id of the submit; its start is enough.")
 @click.option("--job", metavar="ID", default="", help="The submit became this job.")
 @click.option("--content", metavar="ID", default="", help="The submit became this content.")
-@click.option("--forget", is_flag=True, help="It never arrived, or its text is not wanted.")
+@click.option("--forget", is_flag=True, help="It never arrived, or you do not want its text.")
 @project_options
 def resolve(
     session: Session,
@@ -134,9 +134,9 @@ def resolve(
     """
     stated = sum((bool(job), bool(content), forget))
     if stated > 1 or (not stated and request):
-        raise click.UsageError("state one of `--job ID`, `--content ID` and `--forget`")
+        raise click.UsageError("use one of `--job ID`, `--content ID` and `--forget`")
     if stated and not item:
-        raise click.UsageError("say of which ITEM; `contentops state resolve` lists those that are unknown")
+        raise click.UsageError("name the ITEM; `contentops state resolve` lists those that are unknown")
     project = session.project()
     if stated:
         _report(session, records.resolve(project, item, request=request, job=job, content=content, forget=forget))
@@ -153,7 +153,7 @@ _FOR = {True: "today's request", False: "an earlier request", None: ""}
 def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> str:
     """Return the submits that a person may have to resolve, and the commands for it."""
     if not submits:
-        return "No submit has an outcome that is unknown."
+        return "No submit has an unknown outcome."
     rows = [
         (one.item, one.short, one.state.value, _FOR[wanted], one.submitted_at, one.job_id)
         for one, wanted in ((each.entry, each.wanted) for each in submits)
@@ -171,11 +171,11 @@ def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> st
     )
 
 
-@command.command("gc", short_help="Drop earlier texts from the cache, and old approvals, that nothing needs.")
-@click.option("--yes", is_flag=True, help="Drop them; without it, only show what would be dropped.")
+@command.command("gc", short_help="Delete unneeded earlier texts and old approvals.")
+@click.option("--yes", is_flag=True, help="Delete them; without it, only show what would be deleted.")
 @project_options
 def collect(session: Session, *, yes: bool) -> None:
-    """Show which earlier texts `cache: {keep_texts: N}` in contentops.yaml does not keep; with `--yes`, drop them.
+    """Show which earlier texts `cache: {keep_texts: N}` in contentops.yaml does not keep; with `--yes`, delete them.
 
     Of each item the N newest stay, and with them every text that a lock, an open job or a manifest needs.
 
@@ -192,7 +192,7 @@ def collect(session: Session, *, yes: bool) -> None:
 
 def _dropped_approvals(gone: Sequence[Approval], *, done: bool) -> Iterator[str]:
     if gone:
-        verb, then = ("Dropped", "") if done else ("Would drop", " Go on with `--yes`.")
+        verb, then = ("Deleted", "") if done else ("Would delete", " Go on with `--yes`.")
         items = first_of(sorted({line.item for line in gone}))
         lines = plural(len(gone), "line")
         yield f"{verb} {lines} of `contentops.approvals` about what no environment has: {items}.{then}"
@@ -202,8 +202,8 @@ def _collected(earlier: records.Earlier, *, done: bool) -> str:
     if earlier.keep is None:
         return "All texts stay: `cache: {keep_texts: N}` in `contentops.yaml` says how many earlier ones of an item do."
     if not earlier.texts:
-        return f"Nothing to drop: of each item, at most {plural(earlier.keep, 'earlier text')} are there."
-    verb = "Dropped" if done else "Would drop"
+        return f"Nothing to delete: of each item, at most {plural(earlier.keep, 'earlier text')} are there."
+    verb = "Deleted" if done else "Would delete"
     then = "" if done else " Go on with `--yes`."
     texts, items = plural(earlier.texts, "text"), plural(len(earlier.items), "item")
     return f"{verb} {texts} of {items}, {earlier.bytes:,} bytes.{then}"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="At most N unfinished jobs of an account here.  [default: `api.max_in_flight` of the deposit before it began]",
 )
-@click.option("--once", is_flag=True, help="End when nothing is left that it could do.")
+@click.option("--once", is_flag=True, help="Exit when nothing is left to do.")
 @click.option(
     "--metrics",
     metavar="[HOST:]PORT",
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     help="Show the worker's numbers for Prometheus, on this machine alone unless HOST says otherwise.",
 )
 @file_option("--alive", help="Touch FILE every few seconds while it works: for a liveness probe.")
-@file_option("--events", help="Write what happens to FILE, one JSON object a line.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+@file_option("--events", help="Write events to FILE, one JSON object per line.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
 def command(
     session: Session,
     address: str,
