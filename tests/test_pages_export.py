@@ -76,16 +76,36 @@ def test_a_folder_is_written_again_and_what_is_gone_is_removed(project: Build, i
     root, secret = project(FILES), tmp_path / "secret"
     assert invoke("review", "--out", "public", cwd=root).code == 0
     folder = root / "public"
-    (folder / "item-old-0.html").write_text("old", "utf-8")
+    (page,) = folder.glob("item-*.html")
+    manifest = root / "content" / "blog.yaml"
+    manifest.write_text(manifest.read_text("utf-8").replace("id: guide", "id: other"), "utf-8")
+    own = ["plan-notes.html", "item-old-0.html", "items-2.html"]
+    for name in own:
+        (folder / name).write_text("mine", "utf-8")
     (folder / "CNAME").write_text("example.com", "utf-8")
     secret.write_text("mine", "utf-8")
     (folder / "plan.html").unlink()
     (folder / "plan.html").symlink_to(secret)
     assert invoke("review", "--out", "public", cwd=root).code == 0
-    assert not (folder / "item-old-0.html").exists()
+    assert not page.exists()
+    assert [(folder / name).read_text("utf-8") for name in own] == ["mine"] * 3
     assert (folder / "CNAME").read_text("utf-8") == "example.com"
     assert secret.read_text("utf-8") == "mine"
     assert not (folder / "plan.html").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "marker", ["", "[]", '{"format": 1}', '{"files": 1}', '{"files": ["../mine.html", "CNAME", 1]}']
+)
+def test_a_marker_that_was_changed_removes_nothing(project: Build, invoke: Run, marker: str) -> None:
+    """Only pages of the folder are removed, whatever its list says; the list of an earlier version is empty."""
+    root = project({**FILES, "mine.html": "mine"})
+    assert invoke("review", "--out", "public", cwd=root).code == 0
+    (root / "public" / "CNAME").write_text("example.com", "utf-8")
+    (root / "public" / MARKER).write_text(marker, "utf-8")
+    assert invoke("review", "--out", "public", cwd=root).code == 0
+    assert (root / "mine.html").is_file()
+    assert (root / "public" / "CNAME").is_file()
 
 
 def test_a_folder_of_others_is_refused(project: Build, invoke: Run) -> None:
