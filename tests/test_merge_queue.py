@@ -199,12 +199,14 @@ def test_it_has_no_secret_and_writes_nothing() -> None:
 
 
 def test_it_takes_what_the_plan_workflow_leaves() -> None:
-    """Artifact and file have one name in the three workflows."""
-    uploaded = [step["with"]["name"] for step in steps_of(read(PLAN)) if "upload-artifact" in step.get("uses", "")]
-    for path in (QUEUE, ROOT / "examples/ci/comment.yml"):
-        steps = [step["with"] for step in steps_of(read(path)) if "with" in step]
-        assert [step["name"] for step in steps if "name" in step] == uploaded
-        (file,) = (step["plan-file"] for step in steps if "plan-file" in step)
+    """Artifact and file have one name in all the workflows."""
+    steps = steps_of(read(ROOT / "action.yml"))
+    (uploaded,) = (step["with"]["name"] for step in steps if step.get("name") == "keep the plan")
+    downloads = [step["with"] for step in steps if "download-artifact" in step.get("uses", "")]
+    assert [step["name"] for step in downloads] == [uploaded] * 2
+    assert {step["path"] for step in downloads} == {"${{ runner.temp }}/contentops-artifact"}
+    for command in ("check", "comment"):
+        (file,) = (step["env"]["PLAN_FILE"] for step in steps if step.get("env", {}).get("COMMAND") == command)
         assert file == "${{ runner.temp }}/contentops-artifact/contentops-plan.json"
 
 
@@ -332,7 +334,7 @@ def test_without_the_plan_it_plans_anew(queue: Queue, hub: FakeGitHub, how: str)
 def test_a_plan_anew_has_a_limit(queue: Queue, tmp_path: Path) -> None:
     """The one that the comment in the workflow names, once it is stated."""
     text = QUEUE.read_text("utf-8")
-    assert text.count('# max-credits: "100"') == 2
+    assert text.count('# max-credits: "100"') == 1
     limited = tmp_path / "merge-queue.yml"
     limited.write_text(text.replace('# max-credits: "100"', 'max-credits: "0"'), encoding="utf-8")
     queue.machine.edit("contentops.yaml", "base_url: local", 'base_url: "http://127.0.0.1:1/v1"')
