@@ -34,6 +34,7 @@ def checkout(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFacto
     def change(author: Machine) -> None:
         for item in ("one", "two"):
             author.edit(f"out/{item}.md", "## Introduction", "## A start")
+        author.edit("out/three.md", "draft: true", "draft: true\nlayout: wide")
         author.write("notes.md", "no text")
 
     desk.propose(7, change)
@@ -51,7 +52,7 @@ def plan(machine: Machine, invoke: Run, *arguments: str, **env: str) -> list[str
 
 
 def test_the_texts_that_a_pull_request_changes(checkout: Machine, invoke: Run) -> None:
-    """Named in its plan and its comment; not those that are approved, generated again, or unselected."""
+    """Named in its plan and its comment; not those whose front matter alone changes, or that are approved or unselected."""
     assert plan(checkout, invoke) == ["one", "two"]
     assert plan(checkout, invoke, GITHUB_BASE_REF="") == []
     assert plan(checkout, invoke, "--exclude", "two") == ["one"]

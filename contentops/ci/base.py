@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.ci.git import file_at, run_git
+from contentops.ci.results import words_in
+from contentops.digest import NOTHING
 from contentops.errors import ContentopsError, plural
 from contentops.manifests.project import checked_settings
 from contentops.model import PROJECT_FILE, Note
@@ -54,17 +56,24 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
     return tuple(Note(kind=SETTINGS, message=message) for message in messages)
 
 
-def changed_paths(root: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the paths below `root` of the files that a pull request changes; none where its base is not known."""
+def changed_texts(root: str, environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the paths below `root` of the files whose words a pull request changes; none where its base is not known.
+
+    As `approve --merged` records them: not those of which only the front matter changes, or the path.
+    """
     options = ("--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z")
     try:
         base = base_commit(root, environ)
-        return (
-            frozenset(filter(None, run_git(root, "diff", *options, base, "HEAD").split("\0"))) if base else frozenset()
+        paths = [path for path in run_git(root, "diff", *options, base, "HEAD").split("\0") if path] if base else []
+        old, new = (
+            {name.partition(":./")[2]: words for name, words in words_in(root, names).items()}
+            for names in ([f"{commit}:./{path}" for path in paths if "\n" not in path] for commit in (base, "HEAD"))
         )
     except ContentopsError:
         # `settings_notes` says why.
         return frozenset()
+    before = set(old.values())
+    return frozenset(path for path, words in new.items() if words not in before and old.get(path) != NOTHING)
 
 
 def _changes(area: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:

@@ -19,11 +19,9 @@ from contentops.ci.git import (
     run_git,
     try_git,
 )
-from contentops.ci.results import body_of
-from contentops.digest import NOTHING
+from contentops.ci.results import body_of, words_of
 from contentops.documents.front_matter import split
 from contentops.errors import UsageError
-from contentops.model import text_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -206,7 +204,7 @@ def text_authors(root: str, texts: Mapping[str, Digest]) -> dict[str, str]:
         unread = {path: blobs for path, blobs in unread.items() if number < len(blobs)}
         read = read_blobs(root, [blobs[number] for blobs in unread.values()])
         for path, blobs in list(unread.items()):
-            if text_in(read.get(blobs[number], b"")) == texts[path]:
+            if words_of(read.get(blobs[number], b"")) == texts[path]:
                 found[path] = histories[path].blobs[blobs[number]]
             else:
                 del unread[path]
@@ -215,9 +213,3 @@ def text_authors(root: str, texts: Mapping[str, Digest]) -> dict[str, str]:
     listed = run_git(root, "log", "--stdin", "--no-walk=unsorted", "--format=%H %ae", stdin=stdin) if names else ""
     authors = dict(line.split(" ", 1) for line in listed.splitlines())
     return {path: authors.get(found.get(path, ""), "").casefold() for path in texts}
-
-
-def text_in(data: bytes) -> Digest:
-    """Return the digest of title and body of an output's bytes; empty where they are no text."""
-    body = body_of(data)
-    return text_digest(split(data.decode()).title, body) if body else NOTHING

@@ -17,17 +17,18 @@ from contentops.ci.git import (
     GitFailed,
     file_at,
     is_shallow,
+    read_blobs,
     reason_of,
     require_repository,
     run_git,
     try_git,
 )
 from contentops.digest import NOTHING, Digest, canonical, digest_text
-from contentops.documents.clean import title_digest
+from contentops.documents.clean import is_lfs_pointer, title_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
-from contentops.model import NO_APPROVALS, Approvals, JobState, Note, OpenEntry, Record, State
+from contentops.model import NO_APPROVALS, Approvals, JobState, Note, OpenEntry, Record, State, text_digest
 from contentops.state import approvals
 from contentops.state import lock as locks
 from contentops.state.codec import parse_line
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import Choice
     from contentops.state.codec import Line
     from contentops.state.lock import Lock
+
+
+_FILES_AT_ONCE = 8
+"""Files that are read together: few, to save memory."""
 
 
 class RecordedOutputs(Struct, frozen=True, kw_only=True):
@@ -93,6 +98,25 @@ def body_of(data: bytes) -> Digest:
     except UnicodeDecodeError:
         return NOTHING
     return NOTHING if document.problem else digest_text(document.body)
+
+
+def words_of(data: bytes) -> Digest:
+    """Return the digest of title and body of an output's bytes; empty where they cannot be read."""
+    body = NOTHING if is_lfs_pointer(data.decode("utf-8", "replace")) else body_of(data)
+    return text_digest(split(data.decode()).title, body) if body else NOTHING
+
+
+def words_in(root: str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, Digest]:
+    """Return the words of files in git's store, see `words_of`, by the names that `read_blobs` takes.
+
+    Missing ones are left out. Raises GitFailed.
+    """
+    asked = list(names)
+    found: dict[str, Digest] = {}
+    for start in range(0, len(asked), _FILES_AT_ONCE):
+        blobs = read_blobs(root, asked[start : start + _FILES_AT_ONCE], extra)
+        found |= {name: words_of(data) for name, data in blobs.items()}
+    return found
 
 
 # --- locks -------------------------------------------------------------------------------------------------

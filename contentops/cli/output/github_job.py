@@ -92,13 +92,13 @@ def settings_notes(project: Project) -> tuple[Note, ...]:
     return base.settings_notes(project, os.environ)
 
 
-def changed_paths(project: Project) -> frozenset[str]:
-    """Return the paths of the files that a pull request changes; else none."""
+def changed_texts(project: Project) -> frozenset[str]:
+    """Return the paths of the texts whose words a pull request changes; else none."""
     if not has_base(os.environ):
         return frozenset()
     from contentops.ci import base
 
-    return base.changed_paths(project.root, os.environ)
+    return base.changed_texts(project.root, os.environ)
 
 
 def report_plan(plan: Plan) -> None:

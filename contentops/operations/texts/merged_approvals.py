@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from contentops.ci.clone import open_clone
-from contentops.ci.file_history import text_in
-from contentops.ci.git import PATIENCE, read_blobs
+from contentops.ci.git import PATIENCE
 from contentops.ci.github import connect
 from contentops.ci.gitlab import connect_gitlab, gitlab_merges
-from contentops.ci.results import nfc
+from contentops.ci.results import nfc, words_in
 from contentops.ci.reviews import before_merge, github_merges, pushed_commits
 from contentops.ci.runner import branch_of_run, commit_before, read_event
 from contentops.digest import NO_TEXT, NOTHING
-from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import UsageError
 from contentops.model import NO_APPROVAL, Approval, ItemId, Run, Verdict, text_digest
 from contentops.operations.apply_lock import hold_lock
@@ -164,12 +162,8 @@ def _texts_before(clone: Clone, before: str, pull: MergedPull) -> dict[str, Dige
         for path, (earlier, after) in clone.changes(before, pull.commit).items()
         if earlier.oid and (path in pull.files or not after.oid)
     }
-    data = read_blobs(clone.root, old.values(), clone.extra)
-    return {path: _words(data.get(oid, b"\xff")) for path, oid in old.items()}
-
-
-def _words(data: bytes) -> Digest:
-    return NOTHING if is_lfs_pointer(data.decode("utf-8", "replace")) else text_in(data)
+    words = words_in(clone.root, old.values(), clone.extra)
+    return {path: words.get(oid, NOTHING) for path, oid in old.items()}
 
 
 class _Found:
