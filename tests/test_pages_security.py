@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import httpx
 import pytest
+from markupsafe import escape
 from msgspec import structs
 
+from contentops.operations.texts.editing import LONGEST
 from contentops.pages.app import ROUTES, create_app
-from contentops.pages.forms import FORMS, MAX_BYTES
+from contentops.pages.forms import FORMS
 from contentops.pages.security import FILES as SERVED
+from contentops.pages.security import MAX_BYTES
 from tests.pages import ADDRESS, FILES, Browser
 
 if TYPE_CHECKING:
@@ -87,6 +91,31 @@ def test_a_form_needs_its_token(project: Build, path: str) -> None:
     assert browser.send("POST", path, data={"form_token": browser.keys.form_token}).status_code == 403
     browser.cookies.clear()
     assert browser.post(path, id="guide").status_code == 403
+
+
+@pytest.mark.parametrize("why", ["token", "session", "broken project"])
+@pytest.mark.parametrize(("path", "field"), [("/edit", "body"), ("/send-back", "note")])
+def test_words_that_were_typed_come_back(project: Build, path: str, field: str, why: str) -> None:
+    """The server was started again, or the project cannot be read: the page has them, to copy."""
+    root = project(FILES)
+    browser, words = Browser(root), "Mine & <b>yours</b>.\n\nMore."
+    if why == "session":
+        browser.cookies.clear()
+    elif why == "broken project":
+        (root / "contentops.yaml").write_text("version: [", "utf-8")
+    form = {"id": "guide", "text": "x", field: words}
+    answer = browser.post(path, token="x" if why == "token" else None, **form)
+    assert answer.status_code >= 400
+    assert f">\n{escape(words)}</textarea>" in answer.text
+
+
+def test_the_longest_text_fits_into_a_form(project: Build) -> None:
+    """Twice, in characters of four bytes; one that is too long for a file is in the form again."""
+    text = "\U0001f600" * LONGEST
+    assert len(urlencode({"id": "guide", "title": "t" * 300, "was": text, "body": text})) < MAX_BYTES
+    answer = Browser(project(FILES)).post("/edit", id="guide", title="t", file="x", body="x" * (LONGEST + 1))
+    assert answer.status_code == 409
+    assert "x" * (LONGEST + 1) in answer.text
 
 
 def test_every_answer_has_the_headers(project: Build) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from msgspec import structs
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,9 +16,9 @@ from starlette.types import ASGIApp
 
 from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.pages import item, items, overview, run, texts
-from contentops.pages.forms import FORMS, MAX_BYTES, Form, confirm, fields_of
+from contentops.pages.forms import FORMS, Form, confirm, has_token
 from contentops.pages.run import events
-from contentops.pages.security import FILES, Guard, Keys, hosts_of, refusal
+from contentops.pages.security import FILES, Guard, Keys, body_of, hosts_of, parsed, refusal, typed
 from contentops.pages.site import FOLDER, PageContent, Site, render
 
 ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
@@ -64,25 +65,25 @@ def _shown(site: Site, view: Form) -> Callable[[Request], Response]:
 
 def _posted(site: Site, form: Form) -> Callable[[Request], Awaitable[Response]]:
     async def post(request: Request) -> Response:
-        data = b""
-        async for part in request.stream():
-            data += part
-            if len(data) > MAX_BYTES:
-                return refusal(413, "This is too long", "A form takes a text of about 2 MB. Nothing was changed.")
-        fields = fields_of(site, data)
-        if fields is None:
-            return refusal(403, "This form is from another page", "Open the page again, then repeat what you did.")
-        return await run_in_threadpool(_answer, site, form, fields)
+        data = await body_of(request)
+        if data is None:
+            return refusal(413, "This is too long", "A form takes a text of 1,000,000 characters. Nothing was changed.")
+        fields = parsed(data)
+        words = typed(fields)
+        if not has_token(site, fields):
+            message = "Nothing was changed. Open the page again, then repeat what you did."
+            return refusal(403, "This form is from another page", message, words)
+        return await run_in_threadpool(_answer, site, form, fields, words)
 
     return post
 
 
-def _answer(site: Site, view: Form, fields: Mapping[str, str]) -> Response:
-    """Return a page, or lead to the one that shows what a form did."""
+def _answer(site: Site, view: Form, fields: Mapping[str, str], words: Sequence[str] = ()) -> Response:
+    """Return a page, or lead to the one that shows what a form did; `words`: what a person typed."""
     try:
         done = view(site, fields)
     except ContentopsError as error:
-        done = problem(error)
+        done = structs.replace(problem(error), typed=words)
     if isinstance(done, PageContent):
         said = site.notices.get(fields.get("done", "")) or ""
         return Response(render(site, done, said), done.status, media_type="text/html")

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
@@ -44,9 +43,6 @@ Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
 
 QUICK = 2.0
 """Seconds that a browser waits for an action before it is led to the page of the run."""
-MAX_BYTES = 16_000_000
-"""Of a form: an edit carries a text twice, and each of its bytes as three where it is not ASCII."""
-_FIELDS = 50
 
 
 class FormResult(Struct, frozen=True, kw_only=True):
@@ -56,15 +52,9 @@ class FormResult(Struct, frozen=True, kw_only=True):
     said: str = ""
 
 
-def fields_of(site: Site, data: bytes) -> Mapping[str, str] | None:
-    """Return the fields of a form with LF at the ends of lines; None where it is not one of our forms."""
-    try:
-        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
-    except ValueError:
-        return None
-    form = {name: value.replace("\r\n", "\n") for name, value in pairs}
-    token = form.get("form_token", "").encode()
-    return form if site.form_token and hmac.compare_digest(token, site.form_token.encode()) else None
+def has_token(site: Site, form: Mapping[str, str]) -> bool:
+    """Whether a form is from a page of this server."""
+    return bool(site.form_token) and hmac.compare_digest(form.get("form_token", "").encode(), site.form_token.encode())
 
 
 # --- texts -------------------------------------------------------------------------------------------------

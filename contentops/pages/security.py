@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contentops.operations.texts.editing import LONGEST
 from contentops.pages.site import render_bare
 
 POLICY: Mapping[str, str] = {
@@ -41,6 +43,10 @@ LINK = "/open"
 """The path of the one-time link."""
 FILES: Mapping[str, str] = {"/style.css": "text/css", "/live.js": "text/javascript"}
 """What is served as it is, with its type, and without a session: it is the same in every project."""
+
+MAX_BYTES = 2 * LONGEST * len("%F0%9F%98%80") + 1_000_000
+"""Of a form: an edit carries its text twice, each character in at most 4 bytes, and each of those as 3."""
+_FIELDS = 50
 
 
 class Keys:
@@ -89,10 +95,10 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        answer = self._answer(Request(scope))
+        answer = await self._answer(Request(scope, receive))
         await (answer or self._app)(scope, receive, sent)
 
-    def _answer(self, request: Request) -> Response | None:
+    async def _answer(self, request: Request) -> Response | None:
         """Return the response to a request that may not pass, and to the link; None lets it through."""
         if self._hosts is not None and _host_of(request.headers) not in self._hosts:
             return refusal(400, "This is another address", "The page is served to this machine only.")
@@ -106,7 +112,10 @@ class Guard:
             return None
         if request.url.path == LINK:
             return _opened(request, self._keys)
-        return None if self._keys.has_session(request) else _closed()
+        if self._keys.has_session(request):
+            return None
+        # The server was started again while a person wrote.
+        return _closed(words=typed(parsed(await body_of(request) or b"")))
 
 
 def _opened(request: Request, keys: Keys) -> Response:
@@ -119,14 +128,41 @@ def _opened(request: Request, keys: Keys) -> Response:
     return response
 
 
-def _closed(why: str = "Each start of `contentops review` makes a link that works once, in one browser.") -> Response:
+async def body_of(request: Request) -> bytes | None:
+    """Return the body of a request; None: it is longer than a form may be."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MAX_BYTES:
+            return None
+    return bytes(data)
+
+
+def parsed(data: bytes) -> Mapping[str, str]:
+    """Return the fields of a form with LF at the ends of lines; none where it cannot be read."""
+    try:
+        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
+    except ValueError:
+        return {}
+    return {name: value.replace("\r\n", "\n") for name, value in pairs}
+
+
+def typed(form: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what a person typed into a form, which no answer may lose."""
+    return tuple(form[name] for name in ("title", "body", "note") if form.get(name))
+
+
+def _closed(
+    why: str = "Each start of `contentops review` makes a link that works once, in one browser.",
+    words: Sequence[str] = (),
+) -> Response:
     way = "Use the link that your terminal shows, or start `contentops review` again for a new one."
-    return refusal(403, "This link does not open the page any more", f"{why} Nothing was changed. {way}")
+    return refusal(403, "This link does not open the page any more", f"{why} Nothing was changed. {way}", words)
 
 
-def refusal(status: int, title: str, message: str) -> Response:
-    """Return a bare page: no project, no navigation, no person."""
-    page = render_bare("bare.html", status=status, title=title, message=message, refresh=0)
+def refusal(status: int, title: str, message: str, words: Sequence[str] = ()) -> Response:
+    """Return a bare page: no project, no navigation, no person; `words`: those of the request, to copy."""
+    page = render_bare("bare.html", typed=words, status=status, title=title, message=message, refresh=0)
     return Response(page, status, media_type="text/html")
 
 

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import shlex
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -110,6 +110,8 @@ class PageContent(Struct, frozen=True, kw_only=True):
     tab: str = ""
     """The part of the navigation that it belongs to: `overview`, `items`, `plan` or `run`."""
     status: int = 200
+    typed: Sequence[str] = ()
+    """What a person typed that nothing was done with."""
 
 
 def render(site: Site, page: PageContent, said: str = "", *, block: str = "") -> str:
