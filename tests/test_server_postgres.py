@@ -77,7 +77,7 @@ def test_everything_is_in_a_schema_of_its_own(empty_database: str) -> None:
                 "CREATE SCHEMA contentops_server",
                 "CREATE TABLE contentops_server.theirs ()",
             ],
-            "of another program; choose another database",
+            "belongs to another program; choose another database",
             id="foreign",
         ),
     ],

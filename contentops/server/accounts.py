@@ -70,7 +70,7 @@ class KeyRing:
         """Create a key; returns its text, which is not stored. Raises KeyRefusedError."""
         _check(plan, modes)
         if not PLANS[plan]:
-            message = f"the plan `{plan}` does not include API access; use `professional` or `enterprise`"
+            message = f"the plan `{plan}` has no API access; use `professional` or `enterprise`"
             raise KeyRefusedError(message)
         key = f"wz_local_{secrets.token_urlsafe(32)}"
         digest = _digest(key)

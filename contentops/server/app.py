@@ -104,7 +104,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unreadable(request: Request, error: Exception) -> JSONResponse:
-    return await _refused(request, HTTPException(500, f"The store holds what this server never wrote: {error}"))
+    return await _refused(request, HTTPException(500, f"The store has data that this server did not write: {error}"))
 
 
 class _Kind(Struct, frozen=True):

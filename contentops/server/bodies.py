@@ -90,9 +90,9 @@ def _unstorable(value: Any) -> str:
         if depth > DEPTH:
             return "is nested too deeply"
         if isinstance(each, str) and not each.isascii() and re.search("[\ud800-\udfff]", each):
-            return "holds half of a character pair, which is not text"
+            return "contains half of a character pair, which is not text"
         if isinstance(each, float) and not math.isfinite(each):
-            return "holds a number that is too large"
+            return "contains a number that is too large"
         if isinstance(each, dict):
             waiting += [(inner, depth + 1) for pair in each.items() for inner in pair]
         elif isinstance(each, list):

@@ -117,7 +117,7 @@ class DatabaseAddress(Struct, frozen=True):
             raise StoreError(_FORM)
         if parts.keys() & {"password", "sslpassword"}:
             where = "in `PGPASSWORD`, in `~/.pgpass` or in a service file"
-            message = f"the address of the store holds a password, which others could see; put it {where}"
+            message = f"the address of the store contains a password, which others could see; put it {where}"
             raise StoreError(message)
         return cls(parts)
 
@@ -163,10 +163,10 @@ def _check_server(db: Connection[StoredRow], address: DatabaseAddress) -> None:
         raise StoreError(f"the server at {address} is older than PostgreSQL {OLDEST // 10_000}; upgrade it")
     [pid, encoding] = _only(db, "SELECT pg_backend_pid(), current_setting('server_encoding')")
     if pid != db.info.backend_pid:
-        wrong = "a pooler, behind which no server has a session of its own"
+        wrong = "a pooler, which does not keep sessions"
         raise StoreError(f"at {address} is {wrong}; give the address of PostgreSQL itself")
     if encoding != "UTF8":
-        raise StoreError(f"the database at {address} keeps texts as {encoding}; make one with the encoding UTF8")
+        raise StoreError(f"the database at {address} keeps texts as {encoding}; create one with the encoding UTF8")
 
 
 def _make_tables(db: Connection[StoredRow], address: DatabaseAddress) -> None:
@@ -183,7 +183,7 @@ def _make_tables(db: Connection[StoredRow], address: DatabaseAddress) -> None:
         db.execute(f"CREATE SCHEMA {SCHEMA}")
     [others] = _only(db, f"SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace")
     if others:
-        raise StoreError(f"the schema `{SCHEMA}` in {address} is of another program; choose another database")
+        raise StoreError(f"the schema `{SCHEMA}` in {address} belongs to another program; choose another database")
     tables = TABLES
     for pattern, word in _WORDS:
         tables = re.sub(pattern, word, tables)

@@ -102,7 +102,7 @@ class SqliteFile(Store):
             age = "a newer release" if version > FORMAT else "an earlier commit"
             raise StoreError(f"{made}: it was made by {age}; {advice}")
         if not ours and self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
-            raise StoreError(f"`{self.path}` is the database of another program; choose another path")
+            raise StoreError(f"`{self.path}` is a database of another program; choose another path")
         return ours
 
     def _pragma(self, name: str) -> int:
@@ -145,7 +145,7 @@ def _prepare(path: Path) -> None:
     # SQLite gives its side files the mode of the main file, so create that with the right mode first.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if not path.is_file():
-        raise OSError("it is no regular file")
+        raise OSError("it is not a regular file")
     with path.open("rb") as file:
         head = file.read(_MARK.stop)
     if not head or head[_MARK] == APPLICATION.to_bytes(4):

@@ -81,11 +81,11 @@ def endpoint(environ: Mapping[str, str], model: str = "") -> ModelEndpoint:
     if not name:
         raise EngineError("the engine `openai` needs a model; name it with `--model`, or set `OPENAI_MODEL`")
     if not _is_token(key):
-        raise EngineError("the value of `OPENAI_API_KEY` holds characters that no header can carry; copy it again")
+        raise EngineError("the value of `OPENAI_API_KEY` contains characters that headers do not allow; copy it again")
     if not key and base.startswith(OPENAI):
         raise EngineError("`OPENAI_API_KEY` is not set; set it, or `OPENAI_BASE_URL` for a server of your own")
     if key and urlsplit(base).scheme == "http" and not is_loopback(host):
-        message = f"plain http to `{host}` would show `OPENAI_API_KEY` to everyone on the way; use https, or no key"
+        message = f"plain http to `{host}` would send `OPENAI_API_KEY` unencrypted; use https, or no key"
         raise EngineError(message)
     return ModelEndpoint(base_url=base.rstrip("/").removesuffix("/chat/completions"), model=name, key=key)
 
@@ -99,7 +99,7 @@ def _host(base: str) -> str:
     except ValueError:
         pass
     # The value is not shown, as it may have a password.
-    raise EngineError(f"`OPENAI_BASE_URL` is no usable address; it looks like `{OPENAI}`, without user or query")
+    raise EngineError(f"`OPENAI_BASE_URL` is not a valid URL; use one like `{OPENAI}`, without user or query")
 
 
 def _is_token(text: str) -> bool:
@@ -231,7 +231,7 @@ class ChatClient:
         if status == 206:
             raise EngineError(f"{answered}: a part of an answer alone")
         if 300 <= status < 400:
-            raise EngineError(f"{self._server} sends elsewhere ({status}); set `OPENAI_BASE_URL` to the final address")
+            raise EngineError(f"{self._server} redirects ({status}); set `OPENAI_BASE_URL` to the final address")
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
@@ -245,7 +245,7 @@ class ChatClient:
             raise EngineError(f"{answered}{complaint}{hint}")
         if not isinstance(value, dict):
             kind = plain(headers.get("content-type", "no content type"), 60)
-            raise EngineError(f"{answered} with no JSON object ({kind}); is `OPENAI_BASE_URL` right?")
+            raise EngineError(f"{answered} with what is not a JSON object ({kind}); is `OPENAI_BASE_URL` right?")
         if value.get("error"):
             raise EngineError(f"{self._server} reports an error{complaint}")
         return self._text(prompt, value)
@@ -277,7 +277,9 @@ class ChatClient:
         if reason not in _WHOLE:
             raise TruncatedError(_clean(text or ""), self._quoted(reason).removeprefix(": "))
         if text is None:
-            raise EngineError("the model only thought and wrote nothing; raise `--max-tokens`, or use another model")
+            raise EngineError(
+                "the model used all tokens for reasoning and wrote no text; raise `--max-tokens`, or use another model"
+            )
         return _clean(text)
 
     def _quoted(self, text: str) -> str:
