@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.pages.export import MARKER, file_name
+from contentops.operations.exported_folder import MARKER
+from contentops.pages.export import file_name
 from tests.pages import FILES
 from tests.review_project import in_every_state
 

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from contentops.errors import OutputError
 from contentops.model import Plan, Project
+from contentops.operations.exported_folder import claim, mark, write
 from contentops.operations.opening import Runtime
 from contentops.pages.app import ROUTES
 from contentops.pages.links import Links, NoLinks
 from contentops.pages.overview import plan_page
 from contentops.pages.site import FOLDER, Site, render
 
-MARKER: Final = ".contentops-review"
-"""The file that says that a folder is one of ours, so that it may be written again, and lists the files."""
 INDEX: Final = "index.html"
 STYLE: Final = "style.css"
-_OURS: Final = re.compile(r"(item|items|plan)(-[a-z0-9-]+)?\.html|index\.html|style\.css")
 _KEPT: Final = {"/items": ("state", "page"), "/item": ("id", "view")}
 """What makes a file of its own: sorting and searching need a server."""
 _SLUG: Final = 60
-
-
-class _Marker(msgspec.Struct, frozen=True):
-    files: frozenset[str] = frozenset()
 
 
 class FileLinks(Links):
@@ -85,19 +76,20 @@ def export(site: Site, folder: Path) -> int:
     for item in site.review.snapshot().items:  # what that raises leaves the folder as it is
         site.links.item(item.id)
     try:
-        before = _claim(folder)
-        _write(folder, STYLE, (FOLDER / STYLE).read_text("utf-8"))
+        before = claim(folder)
+        (folder / INDEX).unlink(missing_ok=True)
+        write(folder, STYLE, (FOLDER / STYLE).read_text("utf-8"))
         index, written = _rendered(site.links, site, INDEX), {STYLE, INDEX}
         # Rendering a page adds those that it links to.
         while remaining := [name for name in site.links.wanted if name not in written]:
-            _mark(folder, before | written | {*remaining})
+            mark(folder, before | written | {*remaining})
             for name in remaining:
-                _write(folder, name, _rendered(site.links, site, name))
+                write(folder, name, _rendered(site.links, site, name))
             written.update(remaining)
         for name in before - written:
             (folder / name).unlink(missing_ok=True)
-        _mark(folder, written)
-        _write(folder, INDEX, index)
+        mark(folder, written)
+        write(folder, INDEX, index)
     except OSError as error:
         message = f"`{folder}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="choose another folder for `--out`") from error
@@ -118,37 +110,3 @@ def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime)
 
     site = Site(name=name, project=unopened, runtime=runtime, links=NoLinks(), option=plan.option, flags=tuple(flags))
     return render(site, plan_page(site, plan, plan.findings))
-
-
-def _claim(folder: Path) -> frozenset[str]:
-    """Make the folder, or take one of ours again; return the pages that it got then. Raises OutputError for others."""
-    folder.mkdir(parents=True, exist_ok=True)
-    marker = folder / MARKER
-    if any(folder.iterdir()) and not (marker.is_file() and not marker.is_symlink()):
-        hint = "choose an empty folder, or one that `contentops review --out` wrote"
-        raise OutputError(f"`{folder}` is not empty, so nothing is written into it", code="not-empty", hint=hint)
-    (folder / INDEX).unlink(missing_ok=True)
-    before = _pages(marker.read_bytes()) if marker.is_file() else frozenset()
-    _mark(folder, before)
-    return before
-
-
-def _pages(marker: bytes) -> frozenset[str]:
-    """Return the pages that a marker lists: none where it cannot be read, and no other files."""
-    try:
-        names = msgspec.json.decode(marker, type=_Marker).files
-    except msgspec.MsgspecError:
-        return frozenset()
-    return frozenset(filter(_OURS.fullmatch, names))
-
-
-def _mark(folder: Path, names: Iterable[str]) -> None:
-    """Say that a folder is ours, and which files in it are: others of the same kind are a person's."""
-    _write(folder, MARKER, json.dumps({"format": 1, "files": sorted(names)}) + "\n")
-
-
-def _write(folder: Path, name: str, text: str) -> None:
-    """Write a file, instead of a link that may be there."""
-    (folder / name).unlink(missing_ok=True)
-    with (folder / name).open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
