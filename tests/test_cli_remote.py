@@ -466,7 +466,7 @@ PAGE = "<!doctype html><title>Sign in to Airport WiFi</title>"
 SERVERS: dict[str, tuple[bytes, list[str]]] = {
     "wrong key": (http("401 X", '{"error": {"message": "Invalid API key"}}'), ["(401)", "Invalid API key", "KEY"]),
     "expired key": (http("401 X", '{"detail": "Key expired"}'), ["(401)", "Key expired", "expired"]),
-    "no api access": (http("403 X", '{"detail": "Plan has no API"}'), ["(403)", "Plan has no API", "plan of the"]),
+    "no api access": (http("403 X", '{"detail": "Plan has no API"}'), ["(403)", "Plan has no API", "account's plan"]),
     "no credits": (http("402 X", '{"detail": "Pay"}'), ["(402)", "no credits"]),
     "no user": (http("422 X", '{"detail": [{"loc": ["header", "x-user-id"], "msg": "Field required"}]}'), ["USER_ID"]),
     "wrong path": (http("404 X", '{"detail": "Not Found"}'), ["(404)", "Not Found"]),

@@ -216,7 +216,7 @@ def test_a_missing_right_is_said(hub: FakeGitHub) -> None:
     hub.faults.append(("POST .*/labels$", lambda: (403, {"message": "Resource not accessible"}, {})))
     with pytest.raises(ContentopsError) as failed:
         keep(hub)
-    assert ("lacks a right" in failed.value.hint, hub.issues) == (True, [])
+    assert ("lacks a permission" in failed.value.hint, hub.issues) == (True, [])
 
 
 def test_the_mark_is_of_the_drift_alone() -> None:

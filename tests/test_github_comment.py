@@ -402,7 +402,7 @@ def test_a_renamed_repository_is_followed_on_the_same_server(hub: FakeGitHub) ->
     hub.faults.append(("pulls/7", once(301, location="/repos/acme/blog/pulls/7")))
     assert pull_request(client(hub), PlanOrigin(number=7)) == 7
     hub.faults += [("pulls/7", once(307, location="/repos/acme/blog/pulls/7"))] * 3
-    with pytest.raises(ContentopsError, match="circles"):
+    with pytest.raises(ContentopsError, match="redirects in a loop"):
         pull_request(client(hub), PlanOrigin(number=7))
 
 

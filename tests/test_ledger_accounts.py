@@ -36,7 +36,7 @@ def test_an_account_is_of_one_server(session: LedgerSession) -> None:
     """A second server under its name would get, and be paid for, what is queued for the first: refused by name."""
     sign_in(session, account_of(API, "wrk_one"))
     sign_in(session, account_of(ApiSettings(base_url="https://api.example.com/v2", account="acme"), "wrk_one"))
-    with pytest.raises(StateError, match=r"one of `https://api\.example\.com:443`, and this is `https://other") as told:
+    with pytest.raises(StateError, match=r"of `https://api\.example\.com:443`, not of `https://other") as told:
         sign_in(session, account_of(ApiSettings(base_url="https://other.example.com/v1", account="acme"), "wrk_one"))
     assert (told.value.code, "api.account" in told.value.hint) == ("account-server", True)
     assert [account.api.base_url for account in accounts_of(session, "wrk_one")] == ["https://api.example.com/v2"]

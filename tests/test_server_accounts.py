@@ -226,7 +226,7 @@ def test_a_lowered_allowance_leaves_nothing_and_owes_nothing() -> None:
 @pytest.mark.parametrize(
     ("plan", "modes", "message"),
     [
-        ("starter", (), "does not include API access"),
+        ("starter", (), "has no API access"),
         ("gold", (), "unknown plan `gold`; known: `starter`, `professional`, `enterprise`"),
         ("professional", ("turbo",), "unknown mode `turbo`; known: `quick`, `standard`, `premium`"),
     ],

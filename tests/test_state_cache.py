@@ -290,7 +290,7 @@ def test_a_corrupt_database_degrades(folder: Path) -> None:
         assert cache.problem == "file is not a database"
         cache.put("x", "y")
         cache.put_durations({})
-        with pytest.raises(StateError, match="paid text of item `a` cannot be kept") as caught:
+        with pytest.raises(StateError, match="paid text of item `a` cannot be written") as caught:
             cache.put_text(SERVER, ONE, TEXT)
     assert caught.value.code == "text-not-kept"
     assert f"delete {folder}" in caught.value.hint
