@@ -146,7 +146,7 @@ def test_an_account_whose_row_names_another_server(
         if command[0] == "work":
             assert "must not be sent to `https://evil.example:443`" in ended.stderr
         if command[0] == "apply":
-            assert "as one of `https://evil.example:443`" in ended.stderr
+            assert "of `https://evil.example:443`" in ended.stderr
             assert "set another `api.account`" in ended.stderr
     assert served.jobs("(elsewhere)") == []
     named = (root / "contentops.yaml").read_text().replace("api: {", "api: {account: ours, ")

@@ -151,7 +151,7 @@ def test_an_empty_variable_is_no_wish_to_have_no_ledger(project: Build, invoke: 
     env = {"WRITERZROOM_API_KEY": "k", "CONTENTOPS_LEDGER": " "}
     for command in (("apply", "--yes"), ("apply", "--detach", "--yes"), ("state", "mv", "a", "b")):
         ended = invoke(*command, cwd=root, env=env)
-        assert (ended.code, "error[ledger-address]: `CONTENTOPS_LEDGER` is set and empty" in ended.stderr) == (4, True)
+        assert (ended.code, "error[ledger-address]: `CONTENTOPS_LEDGER` is set but empty" in ended.stderr) == (4, True)
     read = invoke("plan", "--json", cwd=root, env=env)
     assert (read.code, "ledger-address" in {one["code"] for one in read.json["diagnostics"]}) == (0, True)
 

@@ -241,7 +241,7 @@ def test_accounts_that_cannot_be_used_are_named_and_skipped(room: Room) -> None:
     room.deposit("a")
     assert exit_code_of_work(room.work()) is ExitCode.DONE
     assert room.texts() == ["a"]
-    named = [room.notes().count(f"account `bad {at}` cannot be used") for at in range(len(UNUSABLE_SETTINGS))]
+    named = [room.notes().count(f"account `bad {at}` is invalid") for at in range(len(UNUSABLE_SETTINGS))]
     assert named == [1] * len(UNUSABLE_SETTINGS)
 
 
