@@ -349,7 +349,7 @@ def test_a_paid_text_that_finds_no_room_is_asked_for_again(root: Path) -> None:
             shutil.rmtree(root / ".contentops/cache")
             (root / ".contentops/cache").write_text("in the way")
 
-    with pytest.raises(ContentopsError, match="the paid text of item `one` cannot be kept"):
+    with pytest.raises(ContentopsError, match="the paid text of item `one` cannot be written to the cache"):
         harness.apply(emit=emit)
     assert (harness.entry("one").state, harness.tree()) == (JobState.RUNNING, {})
     (root / ".contentops/cache").unlink()

@@ -614,7 +614,7 @@ def test_an_id_that_can_not_be_used_is_refused_and_nothing_stored_again(root: Pa
         run = harness.apply()
         assert run is not None
         assert set(results(run).values()) <= {"failed", "blocked"}
-        assert "cannot be used" in run.outcomes[0].error
+        assert "under an unusable id" in run.outcomes[0].error
         assert api.count("save") == len(api.contents) == 1
     api.mend()
     assert results(harness.apply()) == {"one": "done"}

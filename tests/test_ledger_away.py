@@ -206,7 +206,7 @@ def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, cluster: 
             run.until("step-done", "submit")
             cluster.kill()
             run.until("note")
-            assert "the ledger is away" in run.seen[-1]["data"]["message"]
+            assert "the ledger cannot be reached" in run.seen[-1]["data"]["message"]
             run.signal(signal.SIGINT)
             ended = run.end()
         assert (ended.code, "Traceback" in ended.stderr) == (130, False), ended.stderr

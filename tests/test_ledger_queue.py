@@ -212,7 +212,7 @@ def test_what_needs_a_checkout_is_left_to_an_apply(checkout: Checkout, go: Go) -
     assert (found["queued"], found["credits"], found["known"], found["waiting"]) == (["b"], 4, [], 1)
     assert not (root / "out/a.md").exists()
     nothing = go(*DEPOSIT, "--select", "a", cwd=root).stdout
-    assert "1 change left to `contentops apply` at a checkout" in nothing
+    assert "1 change left to `contentops apply` in a checkout" in nothing
 
 
 def test_where_there_is_no_ledger(checkout: Checkout, invoke: Run) -> None:

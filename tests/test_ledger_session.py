@@ -250,7 +250,7 @@ def test_a_database_of_another_encoding(postgres: str, database: str) -> None:
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
         try:
-            with pytest.raises(StateError, match="holds text as SQL_ASCII") as told:
+            with pytest.raises(StateError, match="stores text as SQL_ASCII") as told:
                 LedgerSession(database.rpartition("/")[0] + "/ascii")
             assert told.value.code == "ledger-encoding"
         finally:

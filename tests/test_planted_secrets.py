@@ -261,7 +261,7 @@ def test_a_push_that_fails_does_not_say_the_token(
     shim.chmod(0o755)
     job.env["PATH"] = f"{shim.parent}{os.pathsep}{os.environ['PATH']}"
     ended = job.run("commit", code=1)
-    assert "takes no push" in ended.stderr
+    assert "rejects pushes" in ended.stderr
     assert "`git ls-remote` failed: remote: Bearer ***" in job.run("commit", "--check-waiting", code=1).stderr
     assert found_in(job.printed) == []
 
