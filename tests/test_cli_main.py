@@ -84,7 +84,7 @@ def test_help_of_no_command_suggests_one(words: str, error: str, invoke: Run) ->
 def test_help_of_a_long_command_shows_ten_options(name: str, invoke: Run) -> None:
     """In groups; `--all` shows every one, and stands beside `--help` alone."""
     short, whole = invoke(name, "--help").stdout, invoke(name, "--help", "--all").stdout
-    assert whole == invoke(name, "--all", "-h").stdout == invoke("help", name, "--all").stdout
+    assert whole == invoke(name, "--all", "--help").stdout == invoke("help", name, "--all").stdout
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     every = [one.opts[-1] for one in command.params if isinstance(one, click.Option)]

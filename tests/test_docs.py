@@ -265,7 +265,7 @@ def _options(command: click.Command, path: str = "contentops") -> Iterator[tuple
         if isinstance(parameter, click.Option) and not parameter.hidden:
             yield from ((path, name) for name in (*parameter.opts, *parameter.secondary_opts))
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = click.Context(command, help_option_names=["-h", "--help"])
         for name in command.list_commands(context):
             found = command.get_command(context, name)
             assert found is not None
