@@ -16,6 +16,7 @@ from contentops.planning.plan_inputs import Choice
 from contentops.state.approvals import FILE, read
 from tests.clones import git
 from tests.fakes.harness import Harness, blog, results
+from tests.reviewing import apply_file, review
 from tests.test_approving import REQUIRED, commit, decide, front, in_git, states, with_approval
 from tests.test_promote import Room
 
@@ -282,6 +283,23 @@ def test_the_mark_of_a_blocked_item_follows_its_text(tmp_path: Path) -> None:
     assert harness.plan().changes[0].names == ()
     decide(harness, "one")
     decide(harness, "one", verdict=Verdict.SENT_BACK, note="libel")
+    assert marks(harness)
+
+
+def test_a_plan_file_marks_a_blocked_text_only_as_reviewed(tmp_path: Path) -> None:
+    """A text that is edited after the review is not marked by that plan, which is stale; one that was done stays done."""
+    harness = with_approval(tmp_path)
+    decide(harness, "one")
+    blocked(harness)
+    decide(harness, "one")
+    shown = review(harness)
+    harness.edit("out/one.md", "Al about", "Nothing about")
+    before = harness.read("out/one.md")
+    with pytest.raises(Refused, match="not in the plan"):
+        apply_file(harness, shown)
+    assert harness.read("out/one.md") == before
+    again = review(harness)
+    assert results(apply_file(harness, again)) == {"one": "blocked"}
     assert marks(harness)
 
 

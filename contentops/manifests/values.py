@@ -82,7 +82,7 @@ class TemplateError(Exception):
 
 
 class Lazy:
-    """A map whose values are computed when a template reads them; `item` is one."""
+    """A map that computes a value when a template reads it, such as `item`."""
 
     __slots__ = ("_get", "names")
 

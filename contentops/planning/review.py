@@ -208,8 +208,10 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
 def _difference(item: ReviewedItem) -> str:
     """How an item differs from the review; empty: it does not."""
     change, reviewed = item.change, item.reviewed
-    if reviewed.blocked:  # nothing was to be done
-        return _other_steps(item, change) if change is not None and not change.blocked else ""
+    if reviewed.blocked:  # nothing was to be done but to mark its text
+        if change is None or change.blocked:
+            return "" if change is None else _other_mark(reviewed, change)
+        return _other_steps(item, change)
     if (item.spec.digest if item.spec else NOTHING) != reviewed.digest:
         gone = "not declared in any manifest any more"
         return gone if item.spec is None else _ANOTHER_REQUEST if reviewed.digest else "declared in a manifest again"
@@ -304,6 +306,13 @@ def _other_front(stated: Mapping[str, Json], today: Mapping[str, Json]) -> str:
     same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
     other = ", ".join(f"`{key}`" for key in sorted((stated.keys() | today.keys()) - same))
     return f"its front matter has changed: {other}" if other else ""
+
+
+def _other_mark(reviewed: ReviewedChange, change: Change) -> str:
+    """How the mark of a blocked text would change in another way than reviewed; empty: it would not."""
+    if more := {"update", "publish"} & ({*change.names} - {*reviewed.steps}):
+        return f"it would {', '.join(sorted(more))}, which is not in the plan"
+    return _other_front(_front(reviewed), _front(change)) if "update" in change.names else ""
 
 
 def _other_steps(item: ReviewedItem, change: Change) -> str:
