@@ -19,14 +19,13 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import click  # noqa: E402 - the checkout comes first on the path
-
-from contentops.cli.entry import cli  # noqa: E402
+from contentops.cli.entry import cli  # noqa: E402 - the checkout comes first on the path
 from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E402
 from contentops.manifests.render import ITEM_FIELDS  # noqa: E402
 from contentops.model import REQUEST_FIELDS  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
-from docs import template_reference  # noqa: E402
+from docs import command_reference, template_reference  # noqa: E402
+from docs.command_reference import cell, prose  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +42,7 @@ def pages() -> dict[str, str]:
     project = _with_presets(_with_item_keys(_read(SCHEMAS / "project.schema.json")))
     seen = _Seen({}, set())
     return {
-        "docs/reference/cli.md": _page("Command line", _CLI_INTRODUCTION, _commands(cli, "contentops")),
+        "docs/reference/cli.md": _page("Command line", command_reference.INTRODUCTION, command_reference.lines(cli)),
         "docs/reference/manifest.md": _page(
             "Manifests", _MANIFEST_INTRODUCTION, _schema(load_schema("manifest"), seen)
         ),
@@ -179,72 +178,6 @@ def _with_item_names(text: str) -> str:
     return re.sub(r"(\| `item` \|.*, rendered: ).*( \|)", rf"\1{names}\2", text)
 
 
-# --- the command line ------------------------------------------------------------------------------------------
-
-_CLI_INTRODUCTION = """\
-Write `-C` before the command and other options after it.
-Data goes to standard output; progress, logs and errors go to standard error.
-See also [exit codes](exit-codes.md) and [error codes](errors.md)."""
-
-
-def _commands(command: click.Command, path: str, depth: int = 2) -> Iterator[str]:
-    """A section for this command and, in the order of its help, for each one below it."""
-    context = click.Context(command, info_name=path.rpartition(" ")[2], **command.context_settings)
-    yield f"{'#' * depth} `{path}`"
-    yield ""
-    yield from _prose(command.help or "")
-    yield "```text"
-    yield " ".join([path, *command.collect_usage_pieces(context)])
-    yield "```"
-    yield ""
-    yield from _parameters(command)
-    yield from _prose(command.epilog or "")
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            if found is not None and not found.hidden:
-                yield from _commands(found, f"{path} {name}", depth + (path != "contentops"))
-
-
-def _prose(text: str) -> Iterator[str]:
-    for paragraph in filter(None, (part.strip() for part in text.replace("\b", "").split("\n\n"))):
-        yield from (line.strip() for line in paragraph.splitlines())
-        yield ""
-
-
-def _parameters(command: click.Command) -> Iterator[str]:
-    shown = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
-    if not shown:
-        return
-    yield "| Option | Meaning |"
-    yield "|---|---|"
-    for option in shown:
-        yield f"| {_names(option)} | {_cell(_meaning(option))} |"
-    yield ""
-
-
-def _names(option: click.Option) -> str:
-    value = "" if option.is_flag or option.count else f" {_value(option)}"
-    return ", ".join(f"`{name}{value}`" for name in (*option.opts, *option.secondary_opts))
-
-
-def _value(option: click.Option) -> str:
-    if option.metavar:
-        return option.metavar
-    if isinstance(option.type, click.Choice):
-        return "\\|".join(str(choice) for choice in option.type.choices)
-    return option.type.name.upper()
-
-
-def _meaning(option: click.Option) -> str:
-    text = (option.help or "").strip()
-    default = option.default
-    plain = isinstance(default, (str, int, float)) and not isinstance(default, bool) and default != ""
-    if plain and not option.is_flag and "Default:" not in text:
-        text += f" Default: `{default}`."
-    return f"{text} Required." if option.required else text
-
-
 # --- the file formats ------------------------------------------------------------------------------------------
 
 _MANIFEST_INTRODUCTION = """\
@@ -290,7 +223,7 @@ def _object(root: Schema, schema: Schema, path: str, seen: _Seen) -> Iterator[st
         yield f"## `{path}`"
         yield ""
         said = str(schema.get("description", ""))
-        yield from _prose(said) if not any(_cell(said) in row for row in seen.rows) else ()
+        yield from prose(said) if not any(cell(said) in row for row in seen.rows) else ()
     link = f"[`{path}`](#{re.sub(r'[^a-z_-]', '', path.lower())})" if path else "the first table"
     seen.rows.update({row: link for row in rows.values() if row not in seen.rows})
     for section in dict.fromkeys(linked.values()):
@@ -309,7 +242,7 @@ def _object(root: Schema, schema: Schema, path: str, seen: _Seen) -> Iterator[st
 
 def _row(root: Schema, key: str, found: Schema, required: bool) -> str:
     needed = " Required." if required else ""
-    return f"| `{key}` | {_cell(_kind(root, found))} | {_cell(_explain(found) + needed)} |"
+    return f"| `{key}` | {cell(_kind(root, found))} | {cell(_explain(found) + needed)} |"
 
 
 def _nested(root: Schema, schema: Schema) -> Iterator[tuple[str, Schema]]:
@@ -388,12 +321,6 @@ def _explain(schema: Schema) -> str:
 
 def _yaml(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _cell(text: str) -> str:
-    """Text on one line that cannot end a table cell."""
-    escaped = text.replace("\\|", "|").replace("|", "\\|")
-    return " ".join(escaped.split())
 
 
 if __name__ == "__main__":
