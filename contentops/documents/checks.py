@@ -11,7 +11,7 @@ import itertools
 import posixpath
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
@@ -20,13 +20,13 @@ from contentops.documents.front_matter import line_numbers, split
 from contentops.documents.json_schema import schema_errors
 from contentops.documents.patterns import search
 from contentops.errors import nearest, plural
-from contentops.model import Checks, Finding, Level
+from contentops.model import Checks, Finding, Level, level_of
 from contentops.sections import bare, headings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import FrontMatterSchema, Json, Listed, WordLimits
+    from contentops.model import FrontMatterSchema, Json, WordLimits
 
 PATIENCE: Final = 1.0
 """Seconds that one regular expression may take on one text; of a list of many, each gets its share of `LONGEST`."""
@@ -69,20 +69,12 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
 
     Commands are not run here.
     """
-    findings: list[Finding] = []
-    if checks.words is not None:
-        findings += _words(checks.words, text)
-    for key, look in _LISTS.items():
-        listed: Listed | None = getattr(checks, key)
-        if listed is not None:
-            findings += _first(key, listed.level, look(listed.values, text))
-    if checks.leftovers is not None:
-        findings += _first("leftovers", checks.leftovers, _leftovers(text))
-    if checks.links is not None:
-        findings += _first("links", checks.links, _links(text, exists))
-    if checks.front_matter is not None:
-        findings += _first("front_matter", checks.front_matter.level, _front_matter(checks.front_matter, text))
-    return tuple(findings)
+    return tuple(
+        finding
+        for key, look in _LOOKS.items()
+        if (check := getattr(checks, key)) is not None
+        for finding in _first(key, level_of(check) or Level.BLOCK, look(check, text, exists))
+    )
 
 
 def refused_words(checks: Checks) -> tuple[re.Pattern[str], ...]:
@@ -98,6 +90,8 @@ def blocks(findings: Iterable[Finding]) -> bool:
 
 Hit = tuple[str, int, str]
 """One point that a check found: message, line of the file or 0, hint."""
+Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit]"]
+"""What one check, as it is declared, finds in a text."""
 
 
 def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
@@ -147,15 +141,12 @@ def words_of(body: str) -> list[str]:
     return apart + _CHARACTERS.findall(plain)
 
 
-def _words(limits: WordLimits, text: CheckedText) -> Iterator[Finding]:
+def _words(limits: WordLimits, text: CheckedText) -> Iterator[Hit]:
     count = count_words(text.body)
     if limits.min is not None and count < limits.min:
-        message = f"{plural(count, 'word')}, fewer than {limits.min:,}"
+        yield f"{plural(count, 'word')}, fewer than {limits.min:,}", 0, ""
     elif limits.max is not None and count > limits.max:
-        message = f"{plural(count, 'word')}, more than {limits.max:,}"
-    else:
-        return
-    yield Finding(check="words", level=limits.level, message=message)
+        yield f"{plural(count, 'word')}, more than {limits.max:,}", 0, ""
 
 
 # --- texts and patterns ------------------------------------------------------------------------------------------
@@ -206,15 +197,6 @@ def _headings(values: Sequence[str], text: CheckedText) -> Iterator[Hit]:
         if bare(value) not in present:
             close = nearest(bare(value), present)
             yield f"has no heading `{_shown(value)}`", 0, f"it has `{_shown(present[close])}`" if close else ""
-
-
-_LISTS: Final[Mapping[str, Callable[[Sequence[str], CheckedText], Iterator[Hit]]]] = {
-    "contains": _contains,
-    "excludes": _excludes,
-    "matches": functools.partial(_patterns, wanted=True),
-    "not_matches": functools.partial(_patterns, wanted=False),
-    "headings": _headings,
-}
 
 
 # --- leftovers -----------------------------------------------------------------------------------------------------
@@ -285,3 +267,25 @@ def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]
     for keys, message in schema_errors(schema.text, whole):
         where = f"`{_shown('.'.join(keys))}`: " if keys else ""
         yield f"{where}{message}", text.key_lines.get(keys[0], 0) if keys else 0, f"see `{schema.path}`"
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
+    """A look at what a person listed."""
+    return lambda listed, text, _: look(listed.values, text)
+
+
+_LOOKS: Final[Mapping[str, Look]] = {
+    "words": lambda limits, text, _: _words(limits, text),
+    "contains": _each(_contains),
+    "excludes": _each(_excludes),
+    "matches": _each(functools.partial(_patterns, wanted=True)),
+    "not_matches": _each(functools.partial(_patterns, wanted=False)),
+    "headings": _each(_headings),
+    "leftovers": lambda _, text, __: _leftovers(text),
+    "links": lambda _, text, exists: _links(text, exists),
+    "front_matter": lambda schema, text, _: _front_matter(schema, text),
+}
+"""By the key of each check, what it finds, in the order of the findings."""

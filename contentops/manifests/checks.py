@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_RETRIES: Final = 10
 _LISTS: Final = ("contains", "excludes", "matches", "not_matches", "headings", "commands")
+_LEVELS: Final = ("leftovers", "links")
 MAX_PATTERNS: Final = 100
 _PATTERNS: Final = frozenset({"matches", "not_matches"})
 
@@ -34,7 +35,7 @@ def read_checks(value: Json, report: Report, find: FindFile) -> Checks:
     if not isinstance(value, dict) or not value:
         return NO_CHECKS
     lists: dict[str, Any] = {key: _listed(key, value[key], report) for key in _LISTS if key in value}
-    lists |= {key: Level(value[key]) for key in ("leftovers", "links") if value.get(key) in tuple(Level)}
+    lists |= {key: Level(value[key]) for key in _LEVELS if value.get(key) in tuple(Level)}
     words, front_matter = value.get("words"), value.get("front_matter")
     return Checks(
         **lists,

@@ -14,9 +14,20 @@ from contentops.model.approval import (
     Verdict,
     text_digest,
 )
+from contentops.model.checks import (
+    NO_CHECKS,
+    Checked,
+    CheckedFile,
+    Checks,
+    Finding,
+    FrontMatterSchema,
+    Level,
+    Listed,
+    WordLimits,
+    level_of,
+)
 from contentops.model.desired import (
     BASE,
-    NO_CHECKS,
     NO_ENVIRONMENT,
     PROJECT_FILE,
     REQUEST_FIELDS,
@@ -25,15 +36,8 @@ from contentops.model.desired import (
     Catalog,
     CatalogEntry,
     CatalogSnapshot,
-    Checked,
-    CheckedFile,
-    Checks,
     Desired,
-    Finding,
-    FrontMatterSchema,
     Guards,
-    Level,
-    Listed,
     MergeRule,
     Moved,
     OnEdit,
@@ -43,7 +47,6 @@ from contentops.model.desired import (
     Spec,
     Template,
     TemplateInput,
-    WordLimits,
 )
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, TextInReview
 from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedShare, QueuedSubmit, QueueTotal
@@ -186,6 +189,7 @@ __all__ = [
     "Write",
     "both_edits",
     "is_answer",
+    "level_of",
     "name_of",
     "request_id",
     "text_digest",

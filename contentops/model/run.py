@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from contentops.digest import Digest, short
 from contentops.model.approval import Approval
-from contentops.model.desired import Finding
+from contentops.model.checks import Finding
 from contentops.model.plan import Action
 from contentops.model.records import ItemId, Json, Record
 
