@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import ExitCode
-from contentops.planning.plan import review
+from contentops.planning.guards import review
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.plans import make_change, make_plan

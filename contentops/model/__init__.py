@@ -32,12 +32,10 @@ from contentops.model.desired import (
     PROJECT_FILE,
     REQUEST_FIELDS,
     ApiSettings,
-    Budget,
     Catalog,
     CatalogEntry,
     CatalogSnapshot,
     Desired,
-    Guards,
     MergeRule,
     Moved,
     OnEdit,
@@ -48,6 +46,7 @@ from contentops.model.desired import (
     Template,
     TemplateInput,
 )
+from contentops.model.limits import Budget, Guards
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, TextInReview
 from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedShare, QueuedSubmit, QueueTotal
 from contentops.model.records import (

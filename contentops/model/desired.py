@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct, field, structs
 
@@ -12,6 +12,7 @@ from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
 from contentops.model.approval import NO_APPROVAL, ApprovalRule, Disclosure
 from contentops.model.checks import NO_CHECKS, Checks
+from contentops.model.limits import Budget, Guards
 from contentops.model.records import ItemId, Json
 from contentops.pricing import Price, price_of_request
 
@@ -47,22 +48,6 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
         host = parts.hostname or ""
         return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-class Budget(Struct, frozen=True, kw_only=True):
-    """What one apply may spend; None means no limit."""
-
-    credits_per_apply: int | None = None
-    items_per_apply: int | None = None
-
-
-class Guards(Struct, frozen=True, kw_only=True):
-    """When a plan is refused because it rewrites too much, or more than was reviewed."""
-
-    max_changed_ratio: float = 0.3
-    from_items: int = 10
-    unreviewed: Literal["refuse", "allow"] = "refuse"
-    """Whether changes are refused that a reviewed plan does not name, where one is given."""
 
 
 PROJECT_FILE = "contentops.yaml"

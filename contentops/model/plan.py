@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from contentops.errors import Diagnostic
 from contentops.model.approval import ApprovalState
-from contentops.model.desired import NO_ENVIRONMENT, Budget, Spec
+from contentops.model.desired import NO_ENVIRONMENT, Spec
+from contentops.model.limits import Budget
 from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
     Acknowledge,

@@ -29,7 +29,7 @@ from contentops.operations.plan import gathered
 from contentops.operations.run_events import keeping_events
 from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.workspace import open_workspace
-from contentops.planning.plan import approved
+from contentops.planning.guards import approved
 from contentops.planning.plan_inputs import paths
 from contentops.planning.review import check_ceiling
 from contentops.reporting.plan_json import plain

@@ -18,7 +18,8 @@ from contentops.errors import Refused, plural
 from contentops.model import Action, Update, Write
 from contentops.model.cost import cost_words
 from contentops.model.plan_file import plan_file, record_digest
-from contentops.planning.plan import free_targets, ignoring_existing, make_plan, refusals
+from contentops.planning.guards import refusals
+from contentops.planning.plan import free_targets, ignoring_existing, make_plan
 from contentops.planning.plan_inputs import TRIES, failed_attempts, is_protected, pending
 
 if TYPE_CHECKING:

@@ -145,7 +145,7 @@ def _remaining(session: Session, reviewed: str, checksum: str, chosen: Mapping[s
 def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | None:
     if limit is None:
         return None
-    from contentops.planning.plan import review
+    from contentops.planning.guards import review
 
     return review(plan, limit, approved)
 
