@@ -24,7 +24,7 @@ from contentops.server.app import create_app
 from contentops.server.engines import named, openai
 from contentops.server.engines.chat import LARGEST, ChatClient, ModelEndpoint, Prompt, TruncatedError, endpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask, WrittenText
+from contentops.server.engines.protocol import EngineError, SectionTask, TokenCount, WritingTask, WrittenText
 from contentops.server.store import Clock, open_store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
@@ -529,8 +529,8 @@ def test_at_most_four_questions_are_under_way() -> None:
     active, most = 0, 0
 
     class Counted(ChatClient):
-        async def _attempt(self, question: Prompt) -> str:
-            assert question is QUESTION
+        async def _attempt(self, question: Prompt, count: TokenCount) -> str:
+            assert (question, count.tokens) == (QUESTION, None)
             nonlocal active, most
             active += 1
             most = max(most, active)

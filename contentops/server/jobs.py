@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 from contentops.pricing import CREDITS, price_of_request
 from contentops.server import contents
 from contentops.server.database import RowRefusedError
+from contentops.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
     topic_alone: bool = False
     engine: str = ""
     """The engine that wrote the text, which is not part of the request; empty until then."""
+    tokens: Tokens | None = None
+    """What its calls of a model used, which is not part of the request either; None: not known, or no model."""
 
     @property
     def credits(self) -> int:
@@ -56,7 +59,11 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
     def encoded(self) -> str:
         """Canonical JSON: equal requests give equal text, whatever the order of keys."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        values = asdict(self)
+        # Left out where empty, so that the fingerprint of a request stays the same.
+        tokens = values.pop("tokens")
+        values |= {} if tokens is None else {"tokens": asdict(tokens)}
+        return json.dumps(values, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
     @property
     def fingerprint(self) -> str:
@@ -64,7 +71,7 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
         Without the surface, and of a section without the request of its content, which may change in between.
         """
-        request = replace(self, topic_alone=False, engine="")
+        request = replace(self, topic_alone=False, engine="", tokens=None)
         if self.kind == "section":
             request = replace(request, **asdict(TextRequest(mode=request.mode)))
         return hashlib.sha256(request.encoded().encode()).hexdigest()
@@ -211,11 +218,12 @@ def advance(store: Store, job: StoredJob, stage: str, progress: int) -> None:
         raise JobLostError
 
 
-def fail(store: Store, job: StoredJob, error: str, at: float) -> None:
-    """End a job without a text and without a charge, if it is still its runner's."""
+def fail(store: Store, job: StoredJob, error: str, at: float, *, tokens: Tokens | None = None) -> None:
+    """End a job without a text and without a charge, if it is still its runner's; its calls used `tokens` though."""
+    request = replace(job.request, tokens=tokens).encoded()
     with store.write(job.key_id):
         if _end(store, job, "failed", at):
-            store.run("UPDATE jobs SET error = ? WHERE number = ?", (error, job.number))
+            store.run("UPDATE jobs SET error = ?, request = ? WHERE number = ?", (error, request, job.number))
             store.tally(job.key_id, "job", "failed", 1, job.owner)
 
 
@@ -229,13 +237,20 @@ def drop(store: Store, number: int, at: float) -> None:
 
 
 def complete(
-    store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float, *, engine: str = ""
+    store: Store,
+    job: StoredJob,
+    make: Callable[[], contents.ContentChange],
+    at: float,
+    *,
+    engine: str = "",
+    tokens: Tokens | None = None,
 ) -> bool:
     """Complete a job with the text of an engine: content, charge and job in one transaction.
 
     `make` builds the text inside the transaction; its `id` names the content to update, else one is created. Returns
     False, and changes nothing, if the job has another runner or is finished.
     """
+    request = replace(job.request, engine=engine, tokens=tokens)
     with store.write(job.key_id):
         if not _end(store, job, "completed", at):
             return False
@@ -245,7 +260,7 @@ def complete(
         store.tally(job.key_id, "job", "completed", 1, job.owner)
         store.run(
             "UPDATE jobs SET progress = 100, title = ?, body = ?, content_id = ?, request = ? WHERE number = ?",
-            (text.title or "", text.body or "", content_id, replace(job.request, engine=engine).encoded(), job.number),
+            (text.title or "", text.body or "", content_id, request.encoded(), job.number),
         )
         return True
 

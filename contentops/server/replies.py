@@ -129,8 +129,10 @@ def _status_v1(job: StoredJob) -> dict[str, Any]:
     named: dict[str, Any] = {"request_id": job.id, "status": job.status}
     if job.finished_at is None:
         return {**named, **({"stage": job.stage} if job.stage else {}), "progress": job.progress}
+    written = _written(job)
+    metadata = {"metadata": written} if written else {}
     if job.status == "failed":
-        return {**named, "error": job.error}
+        return {**named, "error": job.error, **metadata}
     content = {
         "id": job.content_id,
         "title": job.title,
@@ -138,12 +140,14 @@ def _status_v1(job: StoredJob) -> dict[str, Any]:
         "word_count": len(job.body.split()),
         "created_at": iso(job.finished_at),
     }
-    return {**named, "content": content, **({"metadata": written} if (written := _engine(job)) else {})}
+    return {**named, "content": content, **metadata}
 
 
-def _engine(job: StoredJob) -> dict[str, Any]:
-    """The engine that wrote the text, as metadata, so that a client can recognise an outline."""
-    return {"engine": job.request.engine} if job.request.engine else {}
+def _written(job: StoredJob) -> dict[str, Any]:
+    """The engine that wrote the text, so that a client can recognise an outline, and the tokens of its model."""
+    request = job.request
+    engine = {"engine": request.engine} if request.engine else {}
+    return {**engine, **({"tokens": asdict(request.tokens)} if request.tokens is not None else {})}
 
 
 def _status_api(job: StoredJob) -> dict[str, Any]:
@@ -152,7 +156,7 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
     if done and job.finished_at is not None:
         preview = " ".join(job.body[: PREVIEW * 2].split())[:PREVIEW]
         metadata = {"completed_at": iso(job.finished_at), "title": job.title, "subtitle": "", "preview": preview}
-        metadata |= _engine(job)
+    metadata |= _written(job)
     return {
         "request_id": job.id,
         # The vendor's SDK knows only `failed` for a failure.

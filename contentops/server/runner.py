@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.server import catalog, contents, jobs
 from contentops.server.database import FAILURES, RowRefusedError
-from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask
+from contentops.server.engines.protocol import EngineError, SectionTask, TokenCount, WritingTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -152,20 +152,26 @@ class JobRunner:
                     jobs.release(self._store, job.number, job.runner)
 
     async def _finish(self, job: jobs.StoredJob) -> None:
+        count = TokenCount()
+        if job.stage:
+            # What its calls used before a restart is known no more.
+            count.begin()
         try:
-            make = await self._work(job)
-            if not jobs.complete(self._store, job, make, self._clock.now(), engine=self._engine.name):
+            make = await self._work(job, count)
+            now, engine = self._clock.now(), self._engine.name
+            if not jobs.complete(self._store, job, make, now, engine=engine, tokens=count.tokens):
                 _LOG.warning(_LOST, job.number)
         except EngineError as error:
-            jobs.fail(self._store, job, str(error), self._clock.now())
+            jobs.fail(self._store, job, str(error), self._clock.now(), tokens=count.tokens)
         except (*FAILURES, jobs.JobLostError):
             raise
         except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
             # The error of an engine may name secrets, so it goes to the log, not into the reply.
             _LOG.exception("engine `%s` failed on job `%s`", self._engine.name, job.id)
-            jobs.fail(self._store, job, f"internal error in engine `{self._engine.name}`", self._clock.now())
+            message = f"internal error in engine `{self._engine.name}`"
+            jobs.fail(self._store, job, message, self._clock.now(), tokens=count.tokens)
 
-    async def _work(self, job: jobs.StoredJob) -> Callable[[], contents.ContentChange]:
+    async def _work(self, job: jobs.StoredJob, count: TokenCount) -> Callable[[], contents.ContentChange]:
         """Let the engine write; returns the function that builds the text to store, inside the transaction."""
         request = job.request
         task = WritingTask(
@@ -178,6 +184,7 @@ class JobRunner:
             brand_voice=request.brand_voice,
             voice=self._catalog.get("voices", {}).get(request.brand_voice or "", {}),
             other_fields={name: value for name in _OTHER_FIELDS if (value := getattr(request, name))},
+            count=count,
         )
         report = self._reporting(job, task.stages)
         await report(task.stages[0])

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.loopback import is_loopback
 from contentops.server.engines.outline import plain, without_controls
-from contentops.server.engines.protocol import CALL_SECONDS, EngineError
+from contentops.server.engines.protocol import CALL_SECONDS, EngineError, TokenCount
+from contentops.tokens import NO_TOKENS, Tokens, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -40,6 +41,8 @@ LONGEST = 100_000
 """The characters of a text that are always accepted; a prompt with many tokens may have more."""
 
 _LONGEST_TOKEN = 32
+_PERHAPS_WRITTEN = {408, 502, 504, 524}
+"""Answers of servers in between that did not wait for the model's."""
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
 # Together says `eos`, older versions of text-generation-inference `eos_token` and `stop_sequence`, and proxies use the
 # words of other APIs. Older servers give no reason (LocalAI 1.21): an answer that is not streamed is complete then.
@@ -116,11 +119,15 @@ class TruncatedError(EngineError):
 
 
 class _PassingError(Exception):
-    """This attempt failed, and another may succeed. `wait` is the server's `Retry-After` in seconds, or None."""
+    """This attempt failed, and another may succeed. `wait` is the server's `Retry-After` in seconds, or None.
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    `sent`: the server may have received the prompt.
+    """
+
+    def __init__(self, message: str, wait: float | None = None, *, sent: bool = True) -> None:
         super().__init__(message)
         self.wait = wait
+        self.sent = sent
 
 
 class ChatClient:
@@ -146,13 +153,17 @@ class ChatClient:
         self._limit_name = "max_tokens"
         self._left_out: set[str] = set()
 
-    async def ask(self, prompt: Prompt) -> str:
-        """The model's text without its thoughts. Raises EngineError, and TruncatedError for a text that was cut off."""
+    async def ask(self, prompt: Prompt, count: TokenCount | None = None) -> str:
+        """The model's text without its thoughts; `count` gets the tokens of every attempt.
+
+        Raises EngineError, and TruncatedError for a text that was cut off.
+        """
+        count = count or TokenCount()
         async with self._slots:
             attempt = 1
             while True:
                 try:
-                    return await self._attempt(prompt)
+                    return await self._attempt(prompt, count)
                 except _PassingError as passing:
                     if attempt == ATTEMPTS:
                         raise EngineError(f"{passing}, {ATTEMPTS} times in a row; try again later") from passing
@@ -160,7 +171,7 @@ class ChatClient:
                 await self._sleep(min(wait, LONGEST_WAIT))
                 attempt += 1
 
-    async def _attempt(self, prompt: Prompt) -> str:
+    async def _attempt(self, prompt: Prompt, count: TokenCount) -> str:
         """One attempt; repeated at once without a parameter that the server refuses."""
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
 
@@ -178,13 +189,25 @@ class ChatClient:
 
         while True:
             sent = body_now()
-            status, headers, answer = await self._exchange(sent)
+            status, headers, answer = await self._counted(sent, count)
             if status in {400, 422}:
                 self._learn(sent, answer.decode("utf-8", "replace"))
                 # Another prompt may have learned the same meanwhile.
                 if body_now() != sent:
                     continue
             return self._read(prompt, status, headers, answer)
+
+    async def _counted(self, body: dict[str, Any], count: TokenCount) -> tuple[int, Mapping[str, str], bytes]:
+        """Exchange one request, and count its tokens; those of an answer that is lost stay unknown."""
+        count.begin()
+        try:
+            status, headers, answer = await self._exchange(body)
+        except _PassingError as passing:
+            if not passing.sent:
+                count.add(NO_TOKENS)
+            raise
+        count.add(_tokens(status, answer))
+        return status, headers, answer
 
     def _learn(self, sent: Mapping[str, Any], complaint: str) -> None:
         """Remember to rename or leave out a parameter of a refused request."""
@@ -211,7 +234,8 @@ class ChatClient:
             limit = "`--call-seconds` sets the limit"
             raise EngineError(f"{self._server} did not answer within {self._seconds:g} seconds; {limit}") from error
         except httpx.TransportError as error:
-            raise _PassingError(f"{self._server} cannot be reached{self._quoted(str(error))}") from error
+            message = f"{self._server} cannot be reached{self._quoted(str(error))}"
+            raise _PassingError(message, sent=not isinstance(error, httpx.ConnectError)) from error
         except httpx.DecodingError as error:
             raise EngineError(f"{self._server} sent an answer that cannot be unpacked") from error
 
@@ -232,10 +256,7 @@ class ChatClient:
             raise EngineError(f"{answered}: a part of an answer alone")
         if 300 <= status < 400:
             raise EngineError(f"{self._server} redirects ({status}); set `OPENAI_BASE_URL` to the final address")
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            value = None
+        value = _json(body)
         complaint = self._quoted(_complaint(value))
         if status in _PASSING and "insufficient_quota" not in complaint:
             raise _PassingError(f"{answered}{complaint}", _seconds(headers.get("retry-after", "")))
@@ -272,7 +293,9 @@ class ChatClient:
                 f"{self._server} sent {len(content):,} characters where {prompt.tokens:,} tokens may come"
             )
         text = _without_thoughts(content)
-        if reason in _AT_LIMIT or (reason in _WHOLE and _spent(value) == prompt.tokens):
+        # At the limit some servers still say `stop`.
+        is_spent = _usage(value).get("completion_tokens") == prompt.tokens
+        if reason in _AT_LIMIT or (reason in _WHOLE and is_spent):
             raise TruncatedError(_clean(text or ""))
         if reason not in _WHOLE:
             raise TruncatedError(_clean(text or ""), self._quoted(reason).removeprefix(": "))
@@ -301,10 +324,30 @@ def _complaint(value: Any) -> str:
     return ": ".join(part for part in parts if isinstance(part, str) and part)
 
 
-def _spent(value: Mapping[str, Any]) -> Any:
-    """The tokens of an answer: at the limit some servers still say `stop`."""
-    usage = value.get("usage")
-    return usage.get("completion_tokens") if isinstance(usage, dict) else None
+def _json(body: bytes) -> Any:
+    """The value of a body; None where it is not JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _usage(value: Any) -> Mapping[str, Any]:
+    """What an answer says of its tokens; empty where it says nothing."""
+    usage = value.get("usage") if isinstance(value, dict) else None
+    return usage if isinstance(usage, dict) else {}
+
+
+def _tokens(status: int, body: bytes) -> Tokens | None:
+    """The tokens of an answer; None where it does not say them. A refused request has none, if it says nothing else."""
+    usage = _usage(_json(body))
+    read, wrote, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    tokens = tokens_of(read, wrote)
+    if tokens is not None and (counted := tokens_of(read, total)) is not None:
+        # Some servers count the model's thoughts in the total alone.
+        return structs.replace(tokens, output=max(tokens.output, counted.output - counted.input))
+    is_refused = status >= 300 and status not in _PERHAPS_WRITTEN
+    return tokens or (NO_TOKENS if is_refused and not usage else None)
 
 
 def _without_thoughts(text: str) -> str | None:

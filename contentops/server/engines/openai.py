@@ -171,7 +171,7 @@ class OpenAIEngine:
         # A job that is resumed after a restart gets the same text.
         seed = int(hashlib.sha256(task.id.encode()).hexdigest()[:7], 16) + attempt
         return await self._chat.ask(
-            Prompt(system=_system(task), user=prompt, tokens=room, temperature=temperature, seed=seed)
+            Prompt(system=_system(task), user=prompt, tokens=room, temperature=temperature, seed=seed), task.count
         )
 
 

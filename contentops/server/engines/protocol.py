@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from contentops.server import EmbeddedServerError
+from contentops.tokens import NO_TOKENS, Tokens
 
 ReportStage = Callable[[str], Awaitable[None]]
 """Reports that a stage begins; its name is one of the task's `stages`."""
@@ -22,6 +23,30 @@ QUICK_STAGES = ("planner", "writer", "formatter")
 
 class EngineError(EmbeddedServerError):
     """The text cannot be written; the message goes to the client, so it has no secret."""
+
+
+class TokenCount:
+    """Adds up the tokens of a job's calls. One call that does not say its tokens makes their sum unknown."""
+
+    def __init__(self) -> None:
+        self._sum = NO_TOKENS
+        self._begun = 0
+        self._known = 0
+
+    def begin(self) -> None:
+        """Count a call that is about to be sent; until `add`, its tokens are unknown."""
+        self._begun += 1
+
+    def add(self, tokens: Tokens | None) -> None:
+        """Add what the call that began last has used; None: not known."""
+        if tokens is not None:
+            self._sum += tokens
+            self._known += 1
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The sum; None: not known, or no model was called."""
+        return self._sum if 0 < self._begun == self._known else None
 
 
 class WritingTask(Struct, frozen=True, kw_only=True):
@@ -38,6 +63,8 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     """The entry of the brand voice; empty where only its id is known."""
     other_fields: Mapping[str, Any] = {}
     """The other fields of the request by name."""
+    count: TokenCount = field(default_factory=TokenCount)
+    """Of the calls that this task needs."""
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -1,0 +1,188 @@
+"""Tokens: counted by the engine over all calls of a job, and never guessed where an endpoint does not say them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.server.app import create_app
+from contentops.server.engines.chat import ChatClient, ModelEndpoint, Prompt
+from contentops.server.engines.openai import OpenAIEngine
+from contentops.server.engines.protocol import EngineError, TokenCount
+from contentops.server.store import Clock, open_store
+from contentops.tokens import MOST, Tokens
+from tests.fakes.asgi import Ticks, call
+from tests.fakes.chat import FakeChat, Raw, chatting, refused, said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+QUESTION = Prompt(system="s", user="u", tokens=50, temperature=0.5, seed=1)
+WORDS = "A sentence about tides that is long enough to stay, number"
+
+
+def chat(fake: FakeChat) -> ChatClient:
+    """A client of the fake, on a clock that waits for nothing."""
+    return ChatClient(ModelEndpoint(base_url=fake.url, model="m"), sleep=Ticks().sleep, seconds=5.0)
+
+
+def counted(*answers: Raw) -> Tokens | None:
+    """The tokens of one prompt that gets these answers, whether it succeeds or not."""
+    count = TokenCount()
+
+    async def main() -> None:
+        async with chatting(lambda _body, number: answers[min(number, len(answers) - 1)]) as fake:
+            with contextlib.suppress(EngineError):
+                await chat(fake).ask(QUESTION, count)
+
+    asyncio.run(main())
+    return count.tokens
+
+
+def usage(read: Any, wrote: Any, **others: Any) -> dict[str, Any]:
+    """What an endpoint says of its tokens."""
+    return {"prompt_tokens": read, "completion_tokens": wrote, **others}
+
+
+@pytest.mark.parametrize(
+    ("answers", "tokens"),
+    [
+        pytest.param([said("x", usage=usage(7, 3, total_tokens=10))], (7, 3), id="plain"),
+        pytest.param([said("x", usage=usage(7, 3, total_tokens=30))], (7, 23), id="thoughts-in-the-total-alone"),
+        pytest.param([said("x", usage=usage(7, 3, total_tokens=2))], (7, 3), id="a-total-that-is-too-small"),
+        pytest.param([said("x", usage=usage(0, 0))], (0, 0), id="a-cache-that-charges-nothing"),
+        pytest.param([said("x", usage=usage(7, 50))], (7, 50), id="cut-off-counts"),
+        pytest.param([said("", refusal="no", usage=usage(7, 3))], (7, 3), id="a-refusal-counts"),
+        pytest.param([refused(429, "slow"), said("x", usage=usage(7, 3))], (7, 3), id="refused-first"),
+        pytest.param([refused(400, "temperature"), said("x", usage=usage(7, 3))], (7, 3), id="a-parameter-refused"),
+        pytest.param([refused(401, "key")], (0, 0), id="refused-for-good"),
+        pytest.param([said("x")], None, id="no-usage"),
+        pytest.param([said("x", usage=[1, 2])], None, id="a-list"),
+        pytest.param([said("x", usage=usage("7", "3"))], None, id="strings"),
+        pytest.param([said("x", usage=usage(7, None))], None, id="half"),
+        pytest.param([said("x", usage=usage(7.5, 3))], None, id="fractions"),
+        pytest.param([said("x", usage=usage(True, False))], None, id="booleans"),
+        pytest.param([said("x", usage=usage(-7, 3))], None, id="negative"),
+        pytest.param([said("x", usage=usage(7, 10**40))], None, id="huge"),
+        pytest.param([Raw(cut=True), said("x", usage=usage(7, 3))], None, id="a-lost-answer"),
+        pytest.param([refused(504, "late"), said("x", usage=usage(7, 3))], None, id="a-gateway-that-did-not-wait"),
+        pytest.param([Raw(body=b"[" * 10_000)], None, id="no-json"),
+    ],
+)
+def test_tokens_of_a_prompt(answers: list[Raw], tokens: tuple[int, int] | None) -> None:
+    """Every attempt counts; one that may have been answered and does not say its tokens makes them unknown."""
+    assert counted(*answers) == (None if tokens is None else Tokens(input=tokens[0], output=tokens[1]))
+
+
+def test_a_prompt_that_never_arrived_has_no_tokens() -> None:
+    """No one listens, so nothing was written."""
+    count = TokenCount()
+    gone = ChatClient(ModelEndpoint(base_url="http://127.0.0.1:1/v1", model="m"), sleep=Ticks().sleep)
+    with pytest.raises(EngineError, match="cannot be reached"):
+        asyncio.run(gone.ask(QUESTION, count))
+    assert count.tokens == Tokens(input=0, output=0)
+    assert TokenCount().tokens is None
+
+
+def test_a_sum_stays_a_number_that_can_be_believed() -> None:
+    """No sequence of answers makes a number that the lock could not have."""
+    assert Tokens(input=MOST, output=1) + Tokens(input=MOST, output=2) == Tokens(input=MOST, output=3)
+
+
+async def ended(app: Any, name: str, surface: str = "/v1") -> Any:
+    """The status of a job once it has ended; the endpoint runs on this loop, so waiting is yielding."""
+    while True:
+        reply = (await call(app, "GET", f"{surface}/generate/status/{name}")).json
+        found = reply.get("data", reply)
+        if found["status"] in {"completed", "failed"}:
+            return found
+        await asyncio.sleep(0.001)
+
+
+def job(reply: Callable[[Any, int], Raw], surface: str = "/v1", *, section: bool = False) -> tuple[Any, FakeChat]:
+    """The last status of a job of the bundled server over that model, and what the model was asked."""
+    submit = {"template_id": "blog_article_generator", "style_profile_id": "general_blog", "generation_mode": "quick"}
+    inputs = {"topic": "Tides", "target_audience": "sailors"}
+    named = "user_input" if surface == "/api" else "inputs"
+
+    async def main() -> tuple[Any, FakeChat]:
+        async with chatting(reply) as fake:
+            app = create_app(open_store(), engine=OpenAIEngine(chat(fake)), clock=Clock(now=Ticks().now))
+            await call(app, "POST", f"{surface}/generate", {**submit, named: inputs, "request_id": "r-1"})
+            found = await ended(app, "r-1", surface)
+            if section:
+                wanted = {"content_id": found["content"]["id"], "section": "Introduction", "generation_mode": "quick"}
+                fake.asked.clear()
+                await call(app, "POST", f"{surface}/content/regenerate-section", {**wanted, "request_id": "s-1"})
+                found = await ended(app, "s-1", surface)
+            await app.state.close()
+            return found, fake
+
+    return asyncio.run(main())
+
+
+def told(_body: Any, number: int) -> Raw:
+    """An answer that says its tokens."""
+    return said(f"{WORDS} {number}.", usage=usage(100, 10))
+
+
+@pytest.mark.parametrize("surface", ["/v1", "/api"])
+def test_the_reply_of_a_job_has_the_tokens_of_all_its_calls(surface: str) -> None:
+    """Beside the engine, on both surfaces."""
+    found, fake = job(told, surface)
+    calls = len(fake.asked)
+    assert found["metadata"]["engine"] == "openai"
+    assert found["metadata"]["tokens"] == {"input": 100 * calls, "output": 10 * calls}
+
+
+def test_a_section_has_tokens_of_its_own() -> None:
+    """Those of its own job, not those of the text around it."""
+    found, fake = job(told, section=True)
+    assert (found["metadata"]["tokens"], len(fake.asked)) == ({"input": 100, "output": 10}, 1)
+
+
+@pytest.mark.parametrize("surface", ["/v1", "/api"])
+def test_a_failed_job_says_what_its_calls_have_used(surface: str) -> None:
+    """It has no text and costs no credits, but its model was paid."""
+    found, fake = job(lambda _body, _number: said("  ", usage=usage(100, 10)), surface)
+    assert (found["status"], len(fake.asked)) == ("failed", 4)
+    assert found["metadata"] == {"tokens": {"input": 400, "output": 40}}
+
+
+def test_one_silent_answer_makes_the_tokens_of_a_job_unknown() -> None:
+    """Unknown is not zero."""
+    found, _ = job(lambda body, number: told(body, number) if number else said("Title: Tides"))
+    assert found["metadata"] == {"engine": "openai"}
+
+
+def test_a_job_that_goes_on_after_a_restart_has_no_known_tokens(tmp_path: Path) -> None:
+    """What its calls used before the restart was lost with the process."""
+    asked = asyncio.Event()
+
+    def first_is_lost(body: Any, number: int) -> Raw:
+        asked.set()
+        return told(body, number) if number else Raw(silent=True)
+
+    async def main() -> Any:
+        async with chatting(first_is_lost) as fake:
+
+            def server() -> Any:
+                store = open_store(tmp_path / "store.sqlite")
+                return create_app(store, engine=OpenAIEngine(chat(fake)), clock=Clock(now=Ticks().now))
+
+            before = server()
+            submit = {"template_id": "blog_article_generator", "style_profile_id": "general_blog"}
+            inputs = {"topic": "Tides", "target_audience": "sailors"}
+            await call(before, "POST", "/v1/generate", {**submit, "inputs": inputs, "request_id": "r-1"})
+            await asked.wait()
+            await before.state.close()
+            app = server()
+            found = await ended(app, "r-1")
+            await app.state.close()
+            return found
+
+    assert asyncio.run(main())["metadata"] == {"engine": "openai"}
