@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -44,9 +45,9 @@ def lines(program: click.Command) -> Iterator[str]:
 
 
 def prose(text: str) -> Iterator[str]:
-    """Yield the lines of each paragraph, and an empty one after it."""
-    for paragraph in filter(None, (part.strip() for part in text.replace("\b", "").split("\n\n"))):
-        yield from (line.strip() for line in paragraph.splitlines())
+    """Yield the sentences of each paragraph, one a line, and an empty line after it."""
+    for paragraph in filter(None, (" ".join(part.split()) for part in text.split("\n\n"))):
+        yield from re.split(r"(?<=[.!?]) (?=[A-Z`])", paragraph)
         yield ""
 
 

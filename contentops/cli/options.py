@@ -128,7 +128,7 @@ variable_option = click.option(
     "variables",
     metavar="NAME=VALUE",
     multiple=True,
-    help="A variable; it overrides all other values. Repeatable.",
+    help="A variable; overrides all other values. Repeatable.",
 )
 project_options = with_options(
     click.option(
@@ -139,7 +139,7 @@ project_options = with_options(
         metavar="NAME",
         default=None,
         shell_complete=offers("environments"),
-        help="The environment to use; `--env ''` is none. Default: `default_environment` of the settings.",
+        help="The environment to use; `--env ''` uses none. Default: `default_environment` in the settings.",
     ),
     variable_option,
     json_option,
@@ -158,7 +158,7 @@ selection_options = with_options(
         metavar="PATTERN",
         multiple=True,
         shell_complete=offers("selectors"),
-        help="Only such items: an id glob, `tag:`, `template:`, `path:`, `state:`, `approval:`, `result:`. Repeatable.",
+        help="Only these items: id glob, `tag:`, `template:`, `path:`, `state:`, `approval:`, `result:`. Repeatable.",
     ),
     click.option(
         "--exclude",
@@ -167,7 +167,7 @@ selection_options = with_options(
         metavar="PATTERN",
         multiple=True,
         shell_complete=offers("selectors"),
-        help="All but items like this. Repeatable.",
+        help="Leave out these items. Repeatable.",
     ),
 )
 refresh_option = click.option(
@@ -205,19 +205,21 @@ choice_options = with_options(
     refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items that are in no manifest."),
     click.option(
-        "--resubmit-unknown", is_flag=True, help="Submit unknown submits again, under the same id; may pay twice."
+        "--resubmit-unknown",
+        is_flag=True,
+        help="Repeat submits with an unknown outcome, with the same id; may pay twice.",
     ),
     click.option(
         "--generate",
         is_flag=True,
-        help="Generate texts that the environment it promotes from does not have.",
+        help="Generate texts that are missing in the environment of `promote_from`.",
     ),
     drafts_option,
     click.option(
         "--changed-from",
         metavar="REF",
         default="",
-        help="Only items that differ from the lock at this commit of git; `REF...`: where the branch left REF.",
+        help="Only items that differ from the lock at git commit REF; `REF...`: at the common ancestor.",
     ),
     click.option(
         "--canary",

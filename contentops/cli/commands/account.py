@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 @click.group("content", cls=Group)
 def content() -> None:
-    """Show what the account has stored on the server, and tidy it. Costs no credits; records and files stay."""
+    """List, print and delete the contents of your account on the server. Costs no credits; records and files stay."""
 
 
 @content.command("list", short_help="List stored contents and the items they belong to.")
 @server_options
 def list_contents(session: Session) -> None:
-    """List every stored content, in the server's order, with the item it belongs to."""
+    """List every stored content and its item, in the server's order."""
     project = session.project()
     owned = operation.contents(project, runtime=session.runtime())
     session.answer(_values(project, owned), listing(owned, width=terminal.width()))
@@ -91,13 +91,13 @@ def _item(one: Owned) -> str:
 @content.command("get", short_help="Print the text of a stored content.")
 @click.argument("content_id", metavar="ID")
 @click.option("--versions", "listed", is_flag=True, help="List its versions instead, newest first.")
-@click.option("--version", metavar="N", type=click.IntRange(min=1), help="The text as it was in this version.")
+@click.option("--version", metavar="N", type=click.IntRange(min=1), help="Print the text of this version.")
 @server_options
 def get(session: Session, content_id: str, version: int | None, *, listed: bool) -> None:
-    """Print the text of content ID exactly as the server has it, or had it in a version.
+    """Print the text of content ID as the server has it, or as it was in a version.
 
-    On a terminal, characters that the terminal would obey are shown as escapes instead. Versions are shown by
-    `contentops serve` and the embedded server; the service documents none.
+    On a terminal, control characters are shown as escapes. Only the bundled server shows versions; WriterzRoom
+    documents none.
     """
     project = session.project()
     if listed:
@@ -133,15 +133,14 @@ def _list_versions(session: Session, project: Project, content_id: str) -> None:
 
 @content.command("delete", short_help="Delete stored contents, after asking.")
 @click.argument("content_ids", metavar="[ID]...", nargs=-1)
-@click.option("--superseded", is_flag=True, help="All copies that a newer one has replaced.")
+@click.option("--superseded", is_flag=True, help="All copies that a newer one replaced.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @server_options
 def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, yes: bool) -> None:
-    """Delete stored contents: those named, or the superseded copies of items. Lists them and asks first.
+    """Delete the named contents, or the superseded copies of items. Lists them and asks first.
 
-    Says so where one is what an item is saved as now. Files and records stay: the next save of such an item stores its
-    file as new. A superseded copy whose words are in no file, not in git and not in the cache stays, unless you name
-    it.
+    Warns if an item is saved as this content; the next save of that item makes a new one. Files and records stay. A
+    superseded copy stays if its text is not in a file, in git or in the cache, unless you name it.
     """
     if superseded == bool(content_ids):
         raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
@@ -195,7 +194,7 @@ def _ask(question: str, *, yes: bool) -> None:
 @click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
 @server_options
 def publish(session: Session, content_ids: tuple[str, ...]) -> None:
-    """Give stored contents the status `published`; publishes nothing anywhere else."""
+    """Give stored contents the status `published`. Nothing is published elsewhere."""
     _set_status(session, content_ids, "published")
 
 
@@ -221,7 +220,7 @@ def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> 
 @click.command("stats")
 @server_options
 def stats(session: Session) -> None:
-    """Show the dashboard's numbers and, where the server shows them, the credits, with the server's names.
+    """Show the numbers of your account, and its credits if the server shows them, under the server's names.
 
     Costs no credits and changes nothing.
     """
@@ -264,25 +263,26 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
     "--since",
     metavar="WHEN",
     default="",
-    help="From a date (`2026-01-01`, UTC), a time ago (`30d`), or a commit of git on. Default: all the lock knows.",
+    help="Start at a date (`2026-01-01`, UTC), a time ago (`30d`) or a git commit. Default: everything known.",
 )
-@click.option("--provenance", is_flag=True, help="Show a line per text that is in a file: job, cost, edits, approvals.")
-@click.option("--format", "form", type=click.Choice(["text", "csv", "json"]), help="Of `--provenance`: what to print.")
+@click.option("--provenance", is_flag=True, help="Show one line per text in a file: job, cost, edits, approvals.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "csv", "json"]), help="The output format of `--provenance`."
+)
 @selection_options
 @project_options
 def report(
     session: Session, since: str, select: tuple[str, ...], exclude: tuple[str, ...], form: str, *, provenance: bool
 ) -> None:
-    """Sum what was spent on every text that was made, by month, template, style, manifest and tag.
+    """Sum what all generated texts cost, by month, template, style, manifest and tag.
 
-    `contentops history` lists the runs and the generations one by one.
+    Counts what the lock, its history in git and the runs of this machine know, and says where history is missing.
+    `--since` with a commit leaves out what was known at that commit. In a project with approvals, the last line shows
+    the cost of approved texts, with every attempt. Needs no network and changes nothing. `contentops history` lists the
+    runs and generations.
 
-    Counts what the lock, its history in git and the runs of this machine know, and says where history is missing. With
-    a commit, what was known then is left out. Where texts are approved, the last line says what these have cost, with
-    every attempt. Needs no network and changes nothing.
-
-    With `--provenance`, show instead where the text of each item comes from: server, job, digests, credits of all
-    attempts, the share of words that people changed, approvals, and the commit.
+    `--provenance` shows where the text of each item comes from: server, job, digests, credits of all attempts, the
+    share of words that people changed, approvals, and the commit.
     """
     if provenance:
         if since:
@@ -348,10 +348,9 @@ def _spend(session: Session, since: str) -> None:
 def history(session: Session, item: str) -> None:
     """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
 
-    `contentops report` sums what they cost.
-
-    Of ITEM, also who approved its texts or sent them back, and the notes. Generations come from the lock, its history
-    in git, and the runs; a line says where history is missing. Needs no network and changes nothing.
+    With ITEM, it also lists who approved its texts or sent them back, and their notes. Generations come from the lock,
+    its history in git, and the runs; a line says where history is missing. Needs no network and changes nothing.
+    `contentops report` sums the costs.
     """
     result = history_operation.history(session.project(), item)
     text = history_text(result, width=terminal.width())

@@ -65,17 +65,17 @@ _OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
 
 def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     words = name.replace("_", " ")
-    settings = {"metavar": "NAME", "help": f"Their {words}.", **_OPTIONS.get(name, {})}
+    settings = {"metavar": "NAME", "help": f"The {words} of the items.", **_OPTIONS.get(name, {})}
     return click.option(f"--{name.replace('_', '-')}", **settings)
 
 
 @click.command("adopt")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_file)
 @with_options(*(_option_of(name) for name in REQUEST_FIELDS if name not in {"inputs", "revision"}))
-@click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all of them. Repeatable.")
-@file_option("--map", "mapping", help="Which keys hold what.")
-@click.option("--id", "id_", metavar="ID", default="", help="The id of the one file that is named.")
-@click.option("--save", is_flag=True, help="Let the next apply save their texts to the server; costs no credits.")
+@click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all items. Repeatable.")
+@file_option("--map", "mapping", help="A YAML file that says which front matter keys to read.")
+@click.option("--id", "id_", metavar="ID", default="", help="The id of the item, for a single file.")
+@click.option("--save", is_flag=True, help="Let the next apply save the texts to the server; costs no credits.")
 @asking_options
 @project_options
 def command(
@@ -88,13 +88,12 @@ def command(
     yes: bool,
     **stated: Any,
 ) -> ExitCode:
-    """Make items of Markdown files: no byte of them changes, nothing is generated, and the plan is empty afterwards.
+    """Make items of existing Markdown files. No file changes, nothing is generated, and the plan is empty afterwards.
 
-    Where `approval` is required, a warning names texts that the next apply makes drafts.
-
-    A PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. A file whose
-    template is given by `--template` or `--map` becomes an item like any other; one whose template is not known becomes
-    a protected item, which is never generated. A file that a manifest declares already only gets its record.
+    PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. With a template
+    (`--template` or `--map`), a file becomes a normal item; without one, a protected item, which is never generated. A
+    file that a manifest already declares only gets a record. If `approval` is required, a warning lists the texts that
+    the next apply will make drafts.
     """
     project = session.project()
     values: dict[str, Json] = {name: stated[name] for name in REQUEST_FIELDS if stated.get(name)}
@@ -123,11 +122,11 @@ def command(
 def import_contents(
     session: Session, content_ids: tuple[str, ...], into: str, *, every: bool, check: bool, yes: bool
 ) -> ExitCode:
-    """Make items and files of contents that are stored on the server: those of these IDs, or all.
+    """Make items and files of contents on the server: those with these IDs, or all with `--all`.
 
-    Nothing is generated or saved; it costs no credits, and the plan is empty afterwards. A content that contentops
-    stored gets the request it was made by, where a lock knows that; any other becomes a protected item. A content that
-    an item owns is left alone. Where `approval` is required, a warning names texts that the next apply makes drafts.
+    Costs no credits: nothing is generated or saved, and the plan is empty afterwards. If a lock knows the request of a
+    content, the item has that request; otherwise the item is protected. Contents of existing items are left alone. If
+    `approval` is required, a warning lists the texts that the next apply will make drafts.
     """
     if every == bool(content_ids):
         raise UsageError("`import` takes the ids of contents, or `--all`", hint="`contentops content list` lists them")
@@ -183,7 +182,7 @@ def _in_project(session: Session, project: Project, name: str) -> str:
     click.option(
         "--on-edit",
         type=click.Choice(["block", "keep", "overwrite"]),
-        help="What to do with files that were edited by hand in the target environment.",
+        help="What to do with files that were edited in the target environment.",
     ),
     drafts_option,
     click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
@@ -201,11 +200,11 @@ def promote(
     verbose: bool,
     **chosen: Any,
 ) -> int:
-    """Take texts, with what people edited, from one environment to another, for nothing.
+    """Take texts, with their edits, from one environment to another, for free.
 
-    Plan, show the plan, ask, and do exactly that, as `apply` does, for the items whose request is the same in both; all
-    else is left alone. What is taken is the file in this clone, by the lock of the environment that it comes from;
-    no server and no cache of that one is asked. An environment that states `promote_from` does so with every apply.
+    Shows a plan, asks, and carries it out, as `apply` does, for items with the same request in both environments. Other
+    items are left alone. The texts are the files in this clone, found with the lock of the source environment; its
+    server and cache are not used. In an environment with `promote_from`, every apply does this.
     """
     project = _project(session, source, target)
     inputs = {"variables": session.variables, **chosen}

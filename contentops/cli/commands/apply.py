@@ -61,7 +61,7 @@ _approving = with_options(
         type=click.IntRange(min=0),
         help="Spend at most N credits, even over `budget`.",
     ),
-    click.option("--approve-changes", is_flag=True, help="Rewrite more items than `guards` allow."),
+    click.option("--approve-changes", is_flag=True, help="Change more items than `guards` allow."),
 )
 
 
@@ -71,18 +71,18 @@ _approving = with_options(
 @choice_options
 @_approving
 @click.option("--approve-empty", is_flag=True, help="Continue even if the manifests declare nothing.")
-@file_option("--reviewed", help="Exit with 4 if it would pay for more than plan FILE says.")
+@file_option("--reviewed", help="Exit with 4 if plan FILE does not cover everything.")
 @click.option("--checksum", metavar="HEX", default="", help="Exit with 4 if FILE does not have this checksum.")
 @click.option(
     "--conflicts",
     type=click.Choice(["block", "markers"]),
     default="block",
-    help="With `markers`, write two people's edits that meet into the file.",
+    help="With `markers`, write conflicting edits of two people into the file.",
 )
 @click.option("--branch", metavar="NAME", default="", help="First check that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @file_option("--events", help="Write events to FILE, one JSON object per line.")
-@click.option("--wait", is_flag=True, help="Wait while another apply of this environment runs, instead of exit 4.")
+@click.option("--wait", is_flag=True, help="Wait for another apply of this environment to end, instead of exit 4.")
 @click.option("--detach", is_flag=True, help="Queue the submits in the ledger for workers, then exit.")
 @click.option(
     "--priority",
@@ -114,18 +114,18 @@ def command(
     verbose: bool,
     **chosen: Any,
 ) -> int:
-    """Plan, show the plan, ask, and do exactly that.
+    """Show a plan, ask, and carry it out.
 
-    With PLAN, a file made by `plan --out`, do exactly what was reviewed and do not ask: what it does not name is left
-    alone, and a stale, edited or already applied one is refused. With `--reviewed FILE`, do what is planned today if
-    all of it was reviewed, and nothing otherwise; a FILE that does not exist says that nothing was.
+    PLAN is a file of `plan --out`. It is carried out without asking; a stale, edited or applied one is refused.
 
-    Under CI, in a clone, and wherever `--branch` names one, the branch that `commit` will push to is looked at before
-    anything is submitted: that it is known, takes this checkout, and that no results of an earlier run wait.
+    `--reviewed FILE` carries out a new plan only if FILE covers all of it; a missing FILE covers nothing.
 
-    With `--detach`, only queue what would be submitted, for `contentops work`; a later apply writes the files.
+    In CI, and with `--branch`, it first checks that `contentops commit` can push the results.
+    It also checks that no results of an earlier run wait to be merged.
 
-    Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
+    `--detach` only queues the submits for `contentops work`; a later apply writes the files.
+
+    You can stop it with Ctrl-C and run it again: it never pays twice.
     """
     plain = plan_file is None and conflicts == "block" and not (reviewed or events or detach or any(chosen.values()))
     last = session.last_plan()
@@ -242,7 +242,7 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
 @click.option(
     "--on-edit",
     type=click.Choice(["block", "overwrite"]),
-    help="What to do where you wrote in the section by hand.",
+    help="What to do if the section was edited by hand.",
 )
 @_approving
 @server_options
@@ -258,10 +258,9 @@ def regenerate(
 ) -> int:
     """Generate the section HEADING of ITEM again; the rest of its text stays.
 
-    The section reaches to the next heading of its level or a higher one: the deeper ones under it belong to it.
-    Shows the plan and its price first, and costs as much as a generation of the item's tier. The request and the reply
-    of this endpoint are documented nowhere: what is sent is what `contentops serve` takes, and may not fit the real
-    service.
+    The section ends at the next heading of its level or a higher one. Shows the plan first, and costs as much as a
+    whole generation. WriterzRoom does not document this endpoint: contentops sends what `contentops serve` accepts, and
+    the service may refuse it.
     """
     from contentops.cli.carry_out import carry_out
     from contentops.operations.apply import ApplyOptions, Overrides

@@ -31,7 +31,7 @@ _items = click.argument("items", metavar="[ITEM]...", nargs=-1, shell_complete=o
 @_items
 @server_options
 @selection_options
-@click.option("--note", metavar="TEXT", default="", help="Keep a note with it.")
+@click.option("--note", metavar="TEXT", default="", help="A note for the approval.")
 @click.option("--merged", is_flag=True, help="Record who approved the merged pull requests on GitHub or GitLab.")
 def approve(
     session: Session,
@@ -42,15 +42,15 @@ def approve(
     *,
     merged: bool,
 ) -> None:
-    """Record in `contentops.approvals` that you read the texts of ITEMs as they are now, and said yes.
+    """Record in `contentops.approvals` that you read and approve the texts of ITEMs as they are now.
 
-    An approval holds for exactly these words: a text that changes waits for approval again, one that is moved, renamed
-    or promoted stays approved. It is recorded under your name as git has it. Draft marks that depend on it are removed,
-    for nothing; nothing else is changed. Commit the file with the texts.
+    A changed text needs approval again; a moved, renamed or promoted text stays approved. The approval has your name
+    from git. It removes draft marks that depend on it, for free, and changes nothing else. Commit the file with the
+    texts.
 
-    In CI, `--merged` records the people who approved the pull requests that were merged and are checked out, for the
-    texts whose words these changed. Needs `GITHUB_TOKEN` with the right to read pull requests, or on GitLab
-    `GITLAB_TOKEN` with the scope `read_api`. Does nothing in a project without approvals.
+    In CI, `--merged` records who approved the merged pull requests, for the texts that they changed. It needs
+    `GITHUB_TOKEN` with the right to read pull requests, or on GitLab `GITLAB_TOKEN` with the scope `read_api`. In a
+    project without approvals, it does nothing.
     """
     if merged:
         if items or select or exclude or note:
@@ -64,13 +64,13 @@ def approve(
 @_items
 @server_options
 @selection_options
-@click.option("--note", metavar="TEXT", default="", help="Say what is to change.")
+@click.option("--note", metavar="TEXT", default="", help="What has to change.")
 def send_back(
     session: Session, items: tuple[str, ...], select: tuple[str, ...], exclude: tuple[str, ...], note: str
 ) -> None:
-    """Record in `contentops.approvals` that the texts of ITEMs may not go out as they are now, with a note.
+    """Record in `contentops.approvals` that the texts of ITEMs may not be published as they are now, with a note.
 
-    It holds until the text changes, or until you approve it.
+    This applies until the text changes, or until you approve it.
     """
     _decide(session, Verdict.SENT_BACK, (items, select, exclude), note)
 

@@ -32,7 +32,7 @@ _SHOWN = 8
 
 @click.group("catalog", cls=Group)
 def command() -> None:
-    """Fetch and show what a server offers: templates, styles, verticals, brand voices.
+    """Fetch and show the server's templates, styles, verticals and brand voices.
 
     Manifests are checked against them before anything is sent.
     """
@@ -44,10 +44,10 @@ def command() -> None:
 @command.command("pull", short_help="Fetch the catalog into catalog.lock.json.")
 @server_options
 def pull(session: Session) -> None:
-    """Fetch the server's catalog into `catalog.lock.json`, which is committed beside `contentops.yaml`.
+    """Fetch the server's catalog into `catalog.lock.json`; commit it with `contentops.yaml`.
 
-    Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
-    leaves the file as it was, and the next one goes on where it ended.
+    Costs no credits and regenerates nothing. Shows what changed and which items use it. An interrupted pull does not
+    change the file; the next one continues it.
     """
     pulled = operation.pull(session.project(), runtime=session.runtime())
     if not session.as_json:
@@ -93,7 +93,7 @@ def _change(one: CatalogChange) -> Iterator[str]:
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @project_options
 def list_catalog(session: Session, kind: str | None) -> None:
-    """List what the server offers, from `catalog.lock.json` or, for `local`, as built in; needs no network."""
+    """List the catalog in `catalog.lock.json` (for `local`, the built-in one). Needs no network."""
     project = session.project()
     snapshot = operation.known_catalog(project)
     kinds = tuple(_entries(snapshot)) if kind is None else (kind.replace("-", "_"),)
@@ -139,7 +139,7 @@ def _about(one: Entry) -> str:
 @click.argument("slug", shell_complete=offers("catalog"))
 @project_options
 def show(session: Session, slug: str) -> None:
-    """Show what is known of SLUG: a template, style, vertical or brand voice; needs no network."""
+    """Show SLUG of the catalog: a template, style, vertical or brand voice. Needs no network."""
     project = session.project()
     snapshot = operation.known_catalog(project)
     kinds = _entries(snapshot)

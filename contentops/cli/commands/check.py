@@ -38,7 +38,7 @@ _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warni
 @click.command("validate")
 @project_options
 def validate(session: Session) -> None:
-    """Check settings, manifests and data files; every problem of every file at once.
+    """Check settings, manifests and data files, and report every problem at once.
 
     Needs no network and no key, and costs nothing.
     """
@@ -56,9 +56,9 @@ def validate(session: Session) -> None:
 @click.command("doctor")
 @server_options
 def doctor(session: Session) -> int:
-    """Check settings, folders, state, key and server, and say how to repair what is wrong.
+    """Check settings, folders, state, key and server, and show how to repair each problem.
 
-    Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
+    Asks the server only for free lists. Exits with 1 if a check fails.
     """
     checks = doctor_operation.doctor(session.project(), session.runtime())
     values = {"checks": [structs.asdict(one) for one in checks]}
@@ -99,12 +99,12 @@ def check(
     commands: bool,
     approved: bool,
 ) -> int:
-    """Check the file of every item against its `checks`, with the edits it has now.
+    """Check the file of every item, with your edits, against its `checks`.
 
-    Needs no network and no key, and changes nothing. Programs named under `checks.commands` run only with
-    `--commands`: whoever may change the branch may have changed them. With `--approved`, every text whose `approval`
-    is required has to be approved as it is in its file, so that the build of a site can stop. Exits with 1 if a check
-    that blocks failed, or an approval is missing.
+    Needs no network and no key, and changes nothing. Exits with 1 if a blocking check fails.
+
+    `--commands` also runs the programs of `checks.commands`. Use it only on a branch that you trust. `--approved` also
+    fails if a text that needs approval is not approved as it is now, for example before a site is built.
     """
     if session.as_json and form not in {None, "json"}:
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")

@@ -35,15 +35,17 @@ _PATH = 200
     "--branch",
     metavar="NAME",
     default="",
-    help="The branch to push to. Default: the one checked out, else the CI run's.",
+    help="The branch to push to. Default: the current one, otherwise that of the CI run.",
 )
 @click.option("--no-push", is_flag=True, help="Only commit.")
 @click.option(
-    "--skip-ci/--no-skip-ci", default=True, help="Whether the commit says `[skip ci]`, which starts no workflow."
+    "--skip-ci/--no-skip-ci",
+    default=True,
+    help="Whether the commit message has `[skip ci]`, so that it starts no workflow.",
 )
 @click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
-@click.option("--pull-request", is_flag=True, help="Put new texts on a branch with a pull request, to be read first.")
-@click.option("--check-waiting", is_flag=True, help="Only check: fail if an apply from here would be blocked.")
+@click.option("--pull-request", is_flag=True, help="Push new texts to a branch with a pull request, for review.")
+@click.option("--check-waiting", is_flag=True, help="Only fail if results of an earlier run wait to be merged.")
 def command(
     session: Session,
     remote: str,
@@ -55,13 +57,15 @@ def command(
     pull_request: bool,
     check_waiting: bool,
 ) -> None:
-    """Make one commit of the outputs and the lock on top of the remote's branch, and push it.
+    """Commit the outputs and the lock on top of the remote's branch, and push.
 
-    Only outputs that hold what an apply made are committed, with the lock, `contentops.approvals`, and their rules in
-    `.gitattributes`. The clone must have nothing staged and no commits of its own that are not pushed. Where the branch
-    moved, the results are put on top of it, a few times; nothing is ever forced. Where the branch takes no push, or
-    others changed the same files, they go to a branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN`
-    allows. With `--pull-request`, new texts always go there; results without new texts go to the remote's branch.
+    Commits only outputs that an apply made, the lock, `contentops.approvals`, and their rules in `.gitattributes`. The
+    clone must have no staged changes and no unpushed commits. If the remote's branch moved, it commits on top of it, up
+    to five times; it never forces a push.
+
+    If the branch refuses the push, or others changed the same files, the results go to a branch
+    `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows it. With `--pull-request`, new texts always
+    go there; results without new texts go to the remote's branch.
     """
     if pull_request and no_push:
         raise click.UsageError("`--pull-request` pushes, and `--no-push` does not")

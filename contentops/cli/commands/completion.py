@@ -14,6 +14,6 @@ from contentops.cli.output import terminal
 def command(context: click.Context, shell: str) -> None:
     """Print the completion script of SHELL; for bash: `eval "$(contentops completion bash)"`.
 
-    Besides commands and options, the script offers the items, tags, environments and templates of the project.
+    It completes commands, options, and the items, tags, environments and templates of the project.
     """
     terminal.say(script(context.find_root().command, shell))

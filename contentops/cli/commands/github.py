@@ -50,23 +50,25 @@ _FOOT = 600
 
 @click.command("comment")
 @file_option("--plan", "path", required=True, help="The plan file that `plan --out` wrote.")
-@click.option("--pr", "number", metavar="N", type=click.IntRange(min=1), help="Default: the one the event is about.")
-@click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
+@click.option(
+    "--pr", "number", metavar="N", type=click.IntRange(min=1), help="The pull request. Default: that of the event."
+)
+@click.option("--repo", metavar="OWNER/NAME", default="", help="The repository. Default: `GITHUB_REPOSITORY`.")
 @click.option(
     "--project", metavar="NAME", default="", help="The project whose plan failed, if FILE does not exist. Default: all."
 )
 @click.option("--env", "environment", metavar="NAME", default="", help="The environment of that plan.")
-@click.option("--issue", is_flag=True, help="Keep the drift that the plan shows in one issue instead.")
+@click.option("--issue", is_flag=True, help="Show the plan's drift in one issue instead.")
 @json_option
 def comment(session: Session, path: str, number: int | None, repo: str, project: str, *, issue: bool) -> None:
-    """Put a plan on its pull request as one comment for each project and environment, updated in place.
+    """Put a plan on its pull request, as one comment for each project and environment, updated in place.
 
-    A FILE that does not exist is a plan that failed: then the comments say that there is none, and show no older price.
-    Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run` the pull
-    request is the one of the event: an artifact never says where a comment goes.
+    If FILE does not exist, the plan failed: the comment says so and shows no older price. Needs `GITHUB_TOKEN` with the
+    right to write to pull requests. In a workflow started by `workflow_run`, the event names the pull request, never an
+    artifact.
 
-    With `--issue`, drift (differences that your manifests did not cause) is kept in one issue: opened, updated in
-    place, closed when there is no drift any more, and opened again. Needs the right to write issues; make the plan with
+    `--issue` shows drift (differences that your manifests did not cause) in one issue instead. It opens and updates the
+    issue, closes it when there is no drift, and opens it again. Needs the right to write issues; make the plan with
     `--refresh`.
     """
     if issue:
@@ -200,25 +202,23 @@ def _is_plain(address: str) -> bool:
     "number",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Default: the one in the merge queue, or whose merge was pushed.",
+    help="The pull request. Default: the one in the merge queue, or whose merge was pushed.",
 )
-@click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
+@click.option("--repo", metavar="OWNER/NAME", default="", help="The repository. Default: `GITHUB_REPOSITORY`.")
 @click.option(
     "--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="The name of the artifact with the plan."
 )
-@click.option(
-    "--env", "environment", metavar="NAME", default="", help="Of which environment of the project. Default: of any."
-)
+@click.option("--env", "environment", metavar="NAME", default="", help="Only a plan of this environment. Default: any.")
 @json_option
 def find_plan(session: Session, number: int | None, repo: str, artifact: str) -> None:
-    """Find the run of a workflow that keeps the plan that a pull request shows of its last commit.
+    """Find the workflow run with the plan that a pull request shows for its last commit.
 
-    Our comment on the pull request names the run and the checksum of the plan: no other artifact of that name counts.
-    A plan that is not shown yet is waited for, two minutes at most.
+    The comment of `contentops comment` names the run and the checksum of the plan; other artifacts of that name do not
+    count. If the comment does not exist yet, the command waits for up to two minutes.
 
-    The plan is for `plan --check` in a merge queue, and for `apply --reviewed` on push. That none is kept any more, or
-    that a push was the merge of no pull request, is no failure. Needs `GITHUB_TOKEN` with the right to read actions,
-    contents and pull requests: the token of the identity that `comment` had.
+    The plan is for `plan --check` in a merge queue, and for `apply --reviewed` on push. It is no error if no plan is
+    kept any more, or if the push merged no pull request. Needs `GITHUB_TOKEN` with the right to read actions, contents
+    and pull requests, from the identity that ran `comment`.
     """
     github = connect(os.environ, pause=time.sleep, repository=repo)
     event = {} if number else read_event(os.environ)

@@ -31,7 +31,7 @@ def _complete(context: click.Context, _argument: click.Parameter, begun: str) ->
 def command(context: click.Context, names: tuple[str, ...], *, whole: bool) -> None:
     """Show the help of COMMAND, as `COMMAND --help` does; without one, list the commands.
 
-    A command below another one is named after it: `contentops help state list`.
+    Name a subcommand after its command: `contentops help state list`.
     """
     shown = context.find_root()
     for name in names:

@@ -36,31 +36,33 @@ _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository 
 
 @click.command("init")
 @click.argument("directory", default=".")
-@click.option("--name", default="", help="The project's name; default: the folder's.")
+@click.option("--name", default="", help="The project's name. Default: the folder's.")
 @click.option("--bare", is_flag=True, help="Write no example items.")
 @click.option(
     "--preset",
     type=click.Choice([*GENERATORS, NO_SITE]),
-    help="The site generator of the folder; default: the one whose settings file is there.",
+    help="The site generator. Default: found by its settings file.",
 )
-@click.option("--adopt", metavar="DIR", default="", help="Make items of the Markdown files of DIR; no example items.")
+@click.option(
+    "--adopt", metavar="DIR", default="", help="Make items of the Markdown files in DIR, instead of examples."
+)
 @click.option(
     "--ci",
     type=click.Choice(["github"]),
-    help="Also write workflows, and propose an owner of the approvals; in a project that is there already, only those.",
+    help="Also write workflows, and propose an owner of the approvals. In an existing project, only that.",
 )
 @click.option(
     "--env",
     "environments",
     metavar="NAME",
     multiple=True,
-    help="An environment that the workflows are for; repeat it for several, in the order in which they are applied.",
+    help="An environment for the workflows. Repeatable, in the order of applying.",
 )
 @click.option(
     "--action",
     metavar="OWNER/REPO@COMMIT",
     default="",
-    help="The action that the workflows use. Default: the commit on GitHub that contentops was installed from.",
+    help="The action for the workflows. Default: the GitHub commit that contentops was installed from.",
 )
 @json_option
 def command(
@@ -78,8 +80,8 @@ def command(
     """Start a project in DIRECTORY (default: this folder).
 
     Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing. In the
-    folder of a site (Hugo, Astro, Docusaurus, MkDocs, Eleventy, Jekyll, Pelican), texts go where the site reads them.
-    The workflows are named after the folder in the repository, so that each project has its own.
+    folder of a site (Hugo, Astro, Docusaurus, MkDocs, Eleventy, Jekyll, Pelican), it puts texts where the site reads
+    them. Workflows are named after the project's folder in the repository, so each project has its own.
     """
     if (action or environments) and not ci:
         raise click.UsageError("`--action` and `--env` need `--ci github`")
@@ -194,7 +196,7 @@ def _name_of(folder: Path) -> str:
 @click.argument("name", required=False)
 @json_option
 def schema(session: Session, name: str | None) -> None:
-    """Print the JSON Schema (draft-07) of format NAME, or the names there are."""
+    """Print the JSON Schema (draft-07) of format NAME. Without NAME, list the formats."""
     names = sorted(SCHEMA_NAMES)
     if name is None:
         session.answer({"schemas": names}, names)

@@ -61,12 +61,12 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 @selection_options
 @refresh_option
 def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
-    """Show the state of every item, such as edited, missing, changed or blocked, and the approval of its text.
+    """Show the state of every item, such as `edited`, `missing` or `blocked`, and the approval of its text.
 
-    `--select state:edited` and `--select approval:waiting` take the same words.
+    `--select state:edited` and `--select approval:waiting` accept the same words.
 
-    Where manifests have errors, it shows the state of records and files, and warns. Needs no network, but for
-    `--refresh`, and changes nothing.
+    If manifests have errors, it warns, and shows the state of records and files. Changes nothing; only `--refresh`
+    needs the network.
     """
     choice = choice_of(select=select, exclude=exclude, refresh=refresh)
     project = session.project()
@@ -123,15 +123,13 @@ def _item_or_file(context: click.Context, option: click.Parameter, begun: str) -
 @click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
 def show(session: Session, what: str, *, as_written: bool, detailed_exitcode: bool, verbose: bool) -> int:
-    """Show ITEM: its brief in words, what is sent, its digest and output, where each value came from, and its record.
+    """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
 
-    With `--as-written`, print its file instead, as the next apply would leave it: front matter with the draft mark and
-    the disclosure, and the text, or a line that says that it is not written yet.
+    `--as-written` prints the file as the next apply would leave it, with the draft mark and the disclosure. If there is
+    no text yet, a line says so.
 
-    Or show PLAN, a file made by `plan --out`, as it was when it was made. That reads the file alone and works in any
-    folder; whether the plan still holds is what `plan --check` says.
-
-    What ends with `.json` and is a file that exists is a plan file; anything else is an item.
+    Or show PLAN, a file that `plan --out` wrote, in any folder. It does not check whether the plan is still valid;
+    `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
     """
     if what.endswith(PLAN_ENDING) and os.path.lexists(session.path(what)):
         if session.environment or session.variables:
@@ -210,23 +208,22 @@ def _origin(origin: Mapping[str, Any]) -> str:
 @click.command("diff")
 @click.argument("item", shell_complete=offers("items"))
 @click.option(
-    "--generated", "side", flag_value="generated", default=True, help="Your edits since generation. The default."
+    "--generated", "side", flag_value="generated", default=True, help="Compare with the generated text. The default."
 )
-@click.option("--remote", "side", flag_value="remote", help="From the text on the server: one request.")
-@click.option("--previous", "side", flag_value="previous", help="From the text before the last apply.")
-@click.option("--plan", "side", flag_value="plan", help="To the text and request that are planned.")
+@click.option("--remote", "side", flag_value="remote", help="Compare with the text on the server: one request.")
+@click.option("--previous", "side", flag_value="previous", help="Compare with the text before the last apply.")
+@click.option("--plan", "side", flag_value="plan", help="Compare with the planned text and request.")
 @click.option("--section", metavar="HEADING", default="", help="Only the section with this heading.")
-@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="What to print.")
+@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="The output format.")
 @server_options
 def diff(session: Session, item: str, side: str, section: str, form: str) -> None:
-    """Show, by words, how the file of ITEM differs from the text that was generated for it, or adopted.
+    """Compare the file of ITEM with its generated (or adopted) text, word by word.
 
-    Or from the text on the server (`--remote`), or from the text before the last one that an apply brought, as the
-    cache or git has it (`--previous`). Or how the text, the front matter and the request would change by what is
-    planned (`--plan`).
+    `--remote` compares it with the text on the server, and `--previous` with the text before the last apply, from the
+    cache or git. `--plan` shows how the text, the front matter and the request would change.
 
-    Front matter counts as far as contentops wrote it. Without colours, removed words are shown in `[-` and `-]`, new
-    ones in `{+` and `+}`.
+    Only front matter that contentops wrote is compared. Without colours, removed words are in `[-` and `-]`, new ones
+    in `{+` and `+}`.
     """
     project = session.project()
     if side == "remote":
@@ -270,20 +267,20 @@ _FROM = {"cache": "the cache", "git": "git's history", "server": "the server"}
 
 @click.command("restore")
 @click.argument("item", shell_complete=offers("items"))
-@click.option("--to", metavar="DIGEST", shell_complete=offers("texts"), help="The text: the start of its digest.")
+@click.option("--to", metavar="DIGEST", shell_complete=offers("texts"), help="The text, by the start of its digest.")
 @click.option(
     "--on-edit",
     type=click.Choice(["block", "overwrite"]),
     default="block",
-    help="What to do where a person edited the file since; `overwrite` keeps a copy.",
+    help="What to do if the file was edited since; `overwrite` keeps a copy.",
 )
 @server_options
 def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCode:
-    """Put an earlier text that was paid for back into the file of ITEM. It costs nothing.
+    """Put an earlier paid text back into the file of ITEM. It costs nothing.
 
-    Without `--to`, list the texts of ITEM, and where each is: in the cache, in git's history of the file, or on the
-    server. Front matter does not change. From then on the text is an edit like any other: `apply` saves it, and
-    another request replaces it only by choice. The text that was generated last is as generated again.
+    Without `--to`, it lists the texts of ITEM and where each one is: in the cache, in git or on the server. Front
+    matter does not change. A restored text counts as an edit: `apply` saves it, and `on_edit` decides what a new
+    request does with it. Only the last generated text does not count as an edit.
     """
     project = session.project()
     if to is None:

@@ -24,15 +24,15 @@ _DAYS = 90
 
 @click.group("ledger", cls=Group)
 def command() -> None:
-    """Maintain the shared ledger: its tables, its size, who may use it.
+    """Maintain the shared ledger: its tables, its size, and who may use it.
 
-    Needs the ledger's address and no key: `--ledger`, else CONTENTOPS_LEDGER, else the project's.
+    Needs no key. The ledger's address is `--ledger`, otherwise `CONTENTOPS_LEDGER`, otherwise the project's `ledger`.
     """
 
 
 ledger_options = with_options(
     click.option(
-        "--ledger", "address", metavar="ADDRESS", default="", help="Where it is: `postgresql://host/database`."
+        "--ledger", "address", metavar="ADDRESS", default="", help="The ledger's address: `postgresql://host/database`."
     ),
     project_options,
 )
@@ -67,7 +67,7 @@ def _ledger(session: Session, address: str) -> MaintainedLedger:
 @command.command("status", short_help="Show accounts, what is open, and who works.")
 @ledger_options
 def status(session: Session, address: str) -> None:
-    """Show the accounts of the ledger, what is open and was spent on each, and who works now."""
+    """Show the ledger's accounts, the open work and spending of each, and who works now."""
     ledger = _ledger(session, address)
     overview = ledger.overview()
     # After the overview, which makes the tables of a ledger that has none.
@@ -97,9 +97,9 @@ def _overview(overview: Overview) -> str:
 @click.option("--check", is_flag=True, help="Only show the versions; exit with 2 if a migration is needed.")
 @ledger_options
 def migrate(session: Session, address: str, *, check: bool) -> int:
-    """Bring the tables of the ledger to the version of this program, or make them in a database that has none.
+    """Bring the ledger's tables to the version of this program, or create them.
 
-    Forward only, and in one transaction: all of it or nothing. Refused while someone works with the older version.
+    Runs in one transaction, and cannot be undone. Refused while someone works with the older version.
     """
     ledger = _ledger(session, address)
     before, after = ledger.versions() if check else ledger.migrate()
@@ -128,12 +128,12 @@ def migrate(session: Session, address: str, *, check: bool) -> int:
 @click.option("--yes", is_flag=True, help="Delete; without it, only show what would be deleted.")
 @ledger_options
 def collect(session: Session, address: str, *, days: int, yes: bool) -> None:
-    """Show which old entries the ledger can delete; with `--yes`, delete them.
+    """Show which old entries the ledger can delete; `--yes` deletes them.
 
-    These are submits whose text a record in git carries, and their texts; runners that are dead; accounts that no one
-    worked for, with what was learned of them. Nothing that is open is deleted, however old.
+    These are submits whose text has a record in git, with their texts; dead runners; and accounts that no one worked
+    for, with what was learned about them. Open entries are never deleted.
 
-    A checkout that is older than that and lacks those records would find no text any more, and pay for it again.
+    An older checkout without those records does not find the texts any more, and pays again.
     """
     collected = _ledger(session, address).collect(days, do=yes)
     session.answer({"days": days, "done": yes, **plain(collected)}, _collected(collected, days, done=yes), fit=True)
@@ -158,11 +158,12 @@ def _collected(collected: Collected, days: int, *, done: bool) -> str:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_options
 def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -> None:
-    """Say that the database of the ledger was restored from a backup, or lost what it knew last.
+    """Record that the ledger's database was restored from a backup, or lost its latest changes.
 
-    No one knows then what was paid for in between. For 7 days every submit first asks the server for its id, and a job
-    that is there is taken instead of paid for again. Where a server cannot say, nothing is submitted: each submit waits
-    as `unknown` for a person. A promoted replica, and a database on another server, are noticed without this command.
+    For 7 days, every submit first asks the server for its id. If the job exists, it is used instead of paid for again.
+    If the server cannot say, nothing is submitted: the submit waits as `unknown` for a person.
+
+    A promoted replica, and a database on another server, are noticed without this command.
     """
     ledger = _ledger(session, address)
     if not yes:
@@ -191,8 +192,8 @@ def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -
 def reset_limit(session: Session, account: str, address: str, *, yes: bool) -> None:
     """Forget the requests that ACCOUNT sent in the last minute, and any wait that its server asked for.
 
-    For a limiter that holds everyone back without a reason: the clock of the database was wrong, or the server asked
-    for a wait that it no longer needs. In the next minute more than `requests_per_minute` may be sent.
+    Use it if the limiter blocks everyone by mistake: the database's clock was wrong, or the server no longer needs the
+    wait. In the next minute, more than `requests_per_minute` may be sent.
     """
     ledger = _ledger(session, address)
     if not yes:
@@ -209,9 +210,9 @@ def reset_limit(session: Session, account: str, address: str, *, yes: bool) -> N
 @click.option("--read", is_flag=True, help="Grant only read access to the views for dashboards.")
 @ledger_options
 def grant(session: Session, address: str, role: str, *, read: bool) -> None:
-    """Let ROLE, which must be there, work with the ledger: what `apply`, `work` and `queue` need, and no more.
+    """Grant the existing role ROLE what `apply`, `work` and `queue` need, and no more.
 
-    It cannot change the tables (`ledger migrate`) or delete texts (`ledger gc`). Run it again after a migration.
+    It cannot change the tables (`ledger migrate`) or delete texts (`ledger gc`). Run this again after a migration.
     """
     given = _ledger(session, address).grant(role, work=not read)
     rights = "look at the views" if read else "work with the ledger"

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     group=OptionGroup.SPEND,
     metavar="N",
     type=click.IntRange(min=0),
-    help="Exit with 4 if it costs more than N.",
+    help="Exit with 4 if the plan costs more than N credits.",
 )
 @click.option(
     "--approve-credits",
@@ -74,10 +74,10 @@ def command(
     verbose: bool,
     **chosen: Any,
 ) -> int:
-    """Show what `apply` would do: every change, its reasons down to the field, and the price.
+    """Show what `apply` would do: every change, why, and the price.
 
-    Needs no network and no key, and changes nothing. With `--refresh` it asks the server for one list, and for each
-    content that was changed there since it was saved.
+    Needs no network and no key, and changes nothing. `--refresh` asks the server for a list of contents, and fetches
+    those that changed since they were saved.
     """
     if session.as_json and form not in {None, "json"}:
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")

@@ -31,17 +31,21 @@ _project = click.option("--project", metavar="NAME", default="", help="Only this
 @click.group("queue", cls=Group, invoke_without_command=True)
 @ledger_options
 @_project
-@click.option("--limit", metavar="N", type=click.IntRange(min=0), default=100, show_default=True, help="How many.")
-@click.option("--watch", is_flag=True, help="Show it again every few seconds, on a terminal.")
-@click.option("--serve", is_flag=True, help="Show it on a page for a browser, which only reads.")
-@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Where that page is.")
-@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8766, show_default=True, help="Its port.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=0), default=100, show_default=True, help="Show at most N submits."
+)
+@click.option("--watch", is_flag=True, help="Update every few seconds, in the terminal.")
+@click.option("--serve", is_flag=True, help="Show it on a read-only page in a browser.")
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="The address of that page.")
+@click.option(
+    "--port", metavar="N", type=click.IntRange(0, 65535), default=8766, show_default=True, help="The port of that page."
+)
 def command(
     session: Session, address: str, project: str, limit: int, host: str, port: int, *, watch: bool, serve: bool
 ) -> None:
-    """Show what is queued and under way: totals first, then submit by submit.
+    """Show queued and running submits: totals first, then each submit.
 
-    Needs the ledger's address and no key: `--ledger`, else CONTENTOPS_LEDGER, else the project's.
+    Needs no key. The ledger's address is `--ledger`, otherwise `CONTENTOPS_LEDGER`, otherwise the project's `ledger`.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return
@@ -77,17 +81,17 @@ def _watch(read: Callable[[], Queue]) -> None:
 
 @command.command("cancel", short_help="Take submits out of the queue.")
 @click.argument("names", metavar="[ITEM|REQUEST]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Everything in the queue, from every user.")
+@click.option("--all", "everything", is_flag=True, help="Everything in the queue, of every user.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_options
 @_project
 def cancel(
     session: Session, names: tuple[str, ...], address: str, project: str, *, everything: bool, yes: bool
 ) -> None:
-    """Take out of the queue what nothing was sent of yet, by the ids of items or of requests.
+    """Remove unsent submits from the queue, by the ids of items or requests.
 
-    With `--env`, only what waits for that environment. What a worker has claimed is marked, and the worker skips it.
-    What was submitted is paid for, and is only named. `--all` shows first whose submits these are, and asks.
+    With `--env`, only those of that environment. If a worker has claimed a submit, it is marked, and the worker skips
+    it. Submits that were sent are paid for, and are only listed. `--all` first lists whose submits these are, and asks.
     """
     if bool(names) == everything:
         raise click.UsageError("name items or requests, or give `--all`")

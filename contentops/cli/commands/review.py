@@ -31,18 +31,23 @@ if TYPE_CHECKING:
 
 @click.command("review")
 @server_options
-@click.option("--out", metavar="DIR", default="", help="Write the pages as files into DIR, without forms, and end.")
-@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="An address of this machine.")
+@click.option("--out", metavar="DIR", default="", help="Write the pages as files to DIR, without buttons.")
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--port", metavar="N", type=click.IntRange(0, 65_535), default=8767, show_default=True, help="0 picks a free one."
+    "--port",
+    metavar="N",
+    type=click.IntRange(0, 65_535),
+    default=8767,
+    show_default=True,
+    help="The port; 0 picks a free one.",
 )
 @click.option("--no-open", is_flag=True, help="Only print the link; do not open a browser.")
 @click.option("--commit", "commits", is_flag=True, help="Commit the files of each action with git.")
 def command(session: Session, out: str, host: str, port: int, *, no_open: bool, commits: bool) -> int:
-    """Show texts, what changed in them and what they wait for; approve, send back and edit them.
+    """Read, approve, send back and edit texts in a browser.
 
-    Prints a link that opens the page once, in one browser of this machine, and ends with Ctrl-C. Needs the extra
-    `serve` of this package. With `--out`, writes the same pages as files for a CI artifact or a website.
+    Prints a link that opens the page once, in one browser of this machine. End it with Ctrl-C. Needs the extra `serve`.
+    `--out` writes the pages as files, for a CI artifact or a website.
     """
     if out:
         return _export(session, out)

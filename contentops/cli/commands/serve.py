@@ -51,23 +51,28 @@ _store = click.option(
     metavar="FILE",
     default=".contentops/serve.db",
     show_default=True,
-    help="The SQLite file of jobs and contents, or `postgresql://user@host/database`, which several servers may share.",
+    help="The SQLite file of jobs and contents, or `postgresql://user@host/database` for several servers.",
 )
 _credits = click.option(
     "--credits",
     "allowance",
     metavar="N",
     callback=_number_of_credits,
-    help="What it may spend in all, or `unlimited`.",
+    help="Its credits in total, or `unlimited`.",
 )
-_modes = click.option("--mode", "modes", metavar="MODE", multiple=True, help="Only this mode. Repeatable.")
+_modes = click.option("--mode", "modes", metavar="MODE", multiple=True, help="Allow only this mode. Repeatable.")
 _from_0 = click.IntRange(min=0)
 
 
 @click.group("serve", cls=Group, invoke_without_command=True)
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", metavar="N", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 picks a free one."
+    "--port",
+    metavar="N",
+    type=click.IntRange(0, 65_535),
+    default=8787,
+    show_default=True,
+    help="The port; 0 picks a free one.",
 )
 @_store
 @click.option(
@@ -87,7 +92,7 @@ _from_0 = click.IntRange(min=0)
     "--max-tokens",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Tokens a model may write in one call. Default: by mode and length.",
+    help="Maximum tokens that the model writes in one call. Default: by mode and length.",
 )
 @click.option(
     "--call-seconds",
@@ -95,12 +100,12 @@ _from_0 = click.IntRange(min=0)
     type=click.FloatRange(min=0, min_open=True),
     default=CALL_SECONDS,
     show_default=True,
-    help="How long a model may take for one call.",
+    help="Time limit of one call to the model.",
 )
 @click.option(
     "--voices",
     metavar="FILE",
-    help="Brand voices to keep: YAML, by id, each with `name`, `tone`, `voice`, `description`, `samples`."
+    help="A YAML file of brand voices by id, each with `name`, `tone`, `voice`, `description`, `samples`."
     " Default: any id is taken.",
 )
 @click.option(
@@ -109,22 +114,22 @@ _from_0 = click.IntRange(min=0)
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="How long each stage takes.",
+    help="Duration of each stage of a job.",
 )
 @click.option(
     "--requests-per-minute",
     metavar="N",
     type=_from_0,
-    help="Requests of a key, or of everyone without keys, in any minute; 0 for no limit."
+    help="Request limit of each key (of everyone, without keys); 0 for none."
     " Default: 10 where keys are asked for, else none.",
 )
-@click.option("--free-polls", is_flag=True, help="Asking for the status of a job does not count as a request.")
+@click.option("--free-polls", is_flag=True, help="Do not count polls of jobs as requests.")
 @click.option(
     "--max-active",
     metavar="N",
     type=_from_0,
     default=0,
-    help="Jobs of a key, or of everyone without keys, under way at a time. Default: no limit.",
+    help="Running jobs of each key (of everyone, without keys) at a time. Default: no limit.",
 )
 @click.option("--quiet", is_flag=True, help="Do not log requests to stderr.")
 @click.pass_context
@@ -145,10 +150,10 @@ def command(
     free_polls: bool,
     quiet: bool,
 ) -> None:
-    """Run the bundled server: the calls of the WriterzRoom API over HTTP, with a store of its own.
+    """Run the bundled server: the calls of the WriterzRoom API over HTTP, with its own store.
 
-    Point a project at it with `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
-    OpenAI-compatible model: `OPENAI_BASE_URL` and `OPENAI_API_KEY` say where it is and what opens it.
+    To use it in a project, set `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
+    OpenAI-compatible model, at `OPENAI_BASE_URL` with the key `OPENAI_API_KEY`.
     """
     if context.invoked_subcommand is not None:
         return
@@ -185,17 +190,20 @@ def read_voices(path: Path) -> dict[str, BrandVoice]:
 
 @command.group("keys", cls=Group, short_help="Make, list, change and revoke keys.")
 def keys() -> None:
-    """Keys that requests must carry once there is one, or where the server listens beyond this machine."""
+    """Manage the server's keys.
+
+    Every request needs a key once one exists, or if the server listens beyond this machine.
+    """
 
 
 @keys.command("create")
-@click.option("--plan", default="professional", show_default=True, help="The plan the key belongs to.")
+@click.option("--plan", default="professional", show_default=True, help="The plan of the key.")
 @_credits
 @_modes
 @_store
 @json_option
 def create(session: Session, plan: str, allowance: int | None, modes: tuple[str, ...], store: str) -> None:
-    """Make a key and print it: the only time it is seen."""
+    """Create a key and print it. It is not shown again."""
     with _opened(session, store) as (_, ring):
         text = ring.create_key(plan, allowance=None if allowance == _UNLIMITED else allowance, modes=modes)
         made = ring.check(text)
@@ -208,7 +216,7 @@ def create(session: Session, plan: str, allowance: int | None, modes: tuple[str,
 @_store
 @json_option
 def show(session: Session, store: str) -> None:
-    """Show every key ever made, without its secret, and what it has left."""
+    """List every key ever created, without its secret, and what it has left."""
     rows: list[list[str]] = []
     listed: list[dict[str, Any]] = []
     with _opened(session, store) as (opened, ring):
@@ -248,7 +256,7 @@ def revoke(session: Session, key_id: str, store: str) -> None:
 
 @keys.command("change", short_help="Give a key another plan, more or fewer credits, or other modes.")
 @click.argument("key_id", metavar="KEY")
-@click.option("--plan", help="Its new plan; `starter` closes it until it is changed again.")
+@click.option("--plan", help="Its new plan; `starter` disables the key.")
 @_credits
 @_modes
 @_store
@@ -256,7 +264,7 @@ def revoke(session: Session, key_id: str, store: str) -> None:
 def change(
     session: Session, key_id: str, plan: str | None, allowance: int | None, modes: tuple[str, ...], store: str
 ) -> None:
-    """Give the key with the id KEY another plan, more or fewer credits in all, or other modes."""
+    """Change the plan, the total credits or the modes of the key with the id KEY."""
     with _opened(session, store) as (_, ring):
         key = next((key for key in ring.issued() if key.id == key_id), None)
         if key is None:

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 def command() -> None:
     """Inspect and repair the recorded state.
 
-    None of these commands generates, spends, or touches an output file.
+    These commands generate nothing, spend nothing, and change no output file.
     """
 
 
 @command.command("list", short_help="List records and open jobs.")
 @project_options
 def list_records(session: Session) -> None:
-    """List every record, and every submit whose result no record carries yet."""
+    """List every record, and every submit without a record yet."""
     state, warnings = _state(session)
     listed, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
     session.answer({"lineage": state.lineage, "records": listed, "open": entries, **warnings}, listing(state))
@@ -96,7 +96,7 @@ def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
 @click.option("--server", is_flag=True, help="OLD and NEW are servers, such as `https://api.writerzroom.com:443`.")
 @project_options
 def move(session: Session, old: str, new: str, *, server: bool) -> None:
-    """Give the record of OLD the id NEW; with `--server`, say that server OLD is now reached as NEW."""
+    """Rename the record OLD to NEW. With `--server`, record that server OLD now has the address NEW."""
     project = session.project()
     act = records.move_server if server else records.move_record
     now = act(project, old, new)
@@ -107,7 +107,7 @@ def move(session: Session, old: str, new: str, *, server: bool) -> None:
 @click.argument("item", shell_complete=offers("items"))
 @project_options
 def remove(session: Session, item: str) -> None:
-    """Forget the record of ITEM. Its file, and its content on the server, stay."""
+    """Delete the record of ITEM. Its file, and its content on the server, stay."""
     records.forget_record(session.project(), item)
     _report(session, f"the record of `{item}` is forgotten; its file stays")
 
@@ -115,8 +115,8 @@ def remove(session: Session, item: str) -> None:
 @command.command("resolve", short_help="Show or resolve submits with an unknown outcome.")
 @click.argument("item", required=False, default="", shell_complete=offers("items"))
 @click.option("--request", metavar="ID", default="", help="The id of the submit; its start is enough.")
-@click.option("--job", metavar="ID", default="", help="The submit became this job.")
-@click.option("--content", metavar="ID", default="", help="The submit became this content.")
+@click.option("--job", metavar="ID", default="", help="The submit started this job.")
+@click.option("--content", metavar="ID", default="", help="The submit was saved as this content.")
 @click.option("--forget", is_flag=True, help="It never arrived, or you do not want its text.")
 @project_options
 def resolve(
@@ -128,9 +128,9 @@ def resolve(
     *,
     forget: bool,
 ) -> ExitCode:
-    """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing.
+    """Record what became of a submit of ITEM whose answer was lost: a job, a content, or nothing.
 
-    With nothing stated, show the submits of ITEM, or all that are unknown, and what can be said of them.
+    Without an option, show the submits of ITEM, or all with an unknown outcome, and what is known about them.
     """
     stated = sum((bool(job), bool(content), forget))
     if stated > 1 or (not stated and request):
@@ -175,12 +175,12 @@ def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> st
 @click.option("--yes", is_flag=True, help="Delete them; without it, only show what would be deleted.")
 @project_options
 def collect(session: Session, *, yes: bool) -> None:
-    """Show which earlier texts `cache: {keep_texts: N}` in contentops.yaml does not keep; with `--yes`, delete them.
+    """Show which earlier texts `cache: {keep_texts: N}` in contentops.yaml does not keep; `--yes` deletes them.
 
-    Of each item the N newest stay, and with them every text that a lock, an open job or a manifest needs.
+    It keeps the N newest texts of each item, and every text that a lock, an open job or a manifest needs.
 
-    The same for lines of `contentops.approvals` that are more than a year old, whose item no manifest and no lock of
-    any environment names, and whose text is in no file and no lock.
+    It also deletes lines of `contentops.approvals` that are over a year old. It keeps a line if a manifest or a lock
+    names its item, or if a file or a lock has its text.
     """
     project = session.project()
     approvals = drop_old_approvals(project, session.runtime(), do=yes)

@@ -33,9 +33,9 @@ PAUSE = 0.25
 @project_options
 @selection_options
 def command(session: Session, select: tuple[str, ...], exclude: tuple[str, ...]) -> ExitCode:
-    """Show the plan on the terminal, again each time that manifests, data files, settings or outputs are saved.
+    """Show the plan in the terminal, again each time you save manifests, data files, settings or outputs.
 
-    Errors in manifests are shown as `validate` shows them. Needs no network, applies nothing, and ends with Ctrl-C.
+    Shows errors in manifests as `validate` does. Needs no network and applies nothing. End it with Ctrl-C.
     """
     if session.as_json or not terminal.can_animate(sys.stdout):
         hint = "`contentops plan`, as often as you like"

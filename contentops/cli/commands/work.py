@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     "--concurrency",
     metavar="N",
     type=click.IntRange(min=1),
-    help="At most N unfinished jobs of an account here.  [default: `api.max_in_flight` of the deposit before it began]",
+    help="Maximum unfinished jobs of an account in this worker.  [default: `api.max_in_flight` of the account]",
 )
 @click.option("--once", is_flag=True, help="Exit when nothing is left to do.")
 @click.option(
     "--metrics",
     metavar="[HOST:]PORT",
     default="",
-    help="Show the worker's numbers for Prometheus, on this machine alone unless HOST says otherwise.",
+    help="Serve the worker's metrics for Prometheus. Default HOST: only this machine.",
 )
-@file_option("--alive", help="Touch FILE every few seconds while it works: for a liveness probe.")
+@file_option("--alive", help="Touch FILE every few seconds, for a liveness probe.")
 @file_option("--events", help="Write events to FILE, one JSON object per line.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
 def command(
@@ -57,14 +57,14 @@ def command(
     once: bool,
     quiet: bool,
 ) -> int:
-    """Claim what is queued, submit it, poll it, and keep the texts in the ledger; any number of workers, anywhere.
+    """Submit and poll queued work, and keep the texts in the ledger.
 
-    Serves the accounts of the ledger that the key belongs to, and needs no repository: files and saves are left to
-    `contentops apply` at a checkout, which finds the texts in the ledger. What a worker or an apply that died has left
-    is taken over.
+    Start any number of workers, on any machines. A worker needs no repository, and serves the accounts that its key
+    belongs to. `contentops apply` in a checkout then takes the texts from the ledger, writes the files and saves them.
+    Workers take over the open work of dead workers and applies.
 
-    A first Ctrl-C or SIGTERM stops submitting and goes on polling for a while; what is open then is free for others.
-    A worker without `--once` ends so with 0.
+    The first Ctrl-C or SIGTERM stops submitting; the worker still polls for a while, and leaves the rest to other
+    workers. Without `--once`, it then exits with 0.
     """
     from contentops.operations.worker import work as operation
 
