@@ -188,6 +188,24 @@ def test_a_site_is_no_reason_to_ask(invoke: Run, project: Build, monkeypatch: py
     }
 
 
+@pytest.mark.parametrize("bare", [(), ("--bare",)])
+def test_texts_of_a_new_project_in_a_site_are_drafts(invoke: Run, project: Build, bare: tuple[str, ...]) -> None:
+    """Outlines are not published by surprise: of the examples, and of what a person adds beside them."""
+    root = project({"hugo.toml": ""})
+    ended = invoke("init", *bare, cwd=root)
+    assert "Its texts are drafts. To publish them, delete `draft: true` in `manifests/articles.yaml`." in ended.stdout
+    manifest = root / "manifests/articles.yaml"
+    if bare:
+        item = "items: [{id: welcome, template: blog_article_generator, inputs: {topic: x, target_audience: y}}]"
+        manifest.write_text(manifest.read_text().replace("items: []", item))
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    text = root / "content/posts/welcome.md"
+    assert "\ndraft: true\n" in text.read_text()
+    manifest.write_text(re.sub(r" *draft: true.*\n", "", manifest.read_text()))
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert "draft:" not in text.read_text()
+
+
 # --- bare --------------------------------------------------------------------------------------------------
 
 

@@ -114,7 +114,9 @@ def command(
         if not session.as_json:
             terminal.show("\n".join(lines))
         return _adopt(session, folder, texts, values)
-    session.answer(values, [*lines, *([] if exists else ["", *_ready(folder, wanted[0], bare=bare)])], fit=True)
+    is_draft = bool(site and site.preset)
+    ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, is_draft=is_draft)]
+    session.answer(values, [*lines, *ready], fit=True)
     return ExitCode.DONE
 
 
@@ -138,15 +140,19 @@ def _about(site: SiteLayout) -> Iterator[str]:
         yield site.advice
 
 
-def _ready(folder: Path, files: NewFiles, *, bare: bool) -> Iterator[str]:
+def _ready(folder: Path, files: NewFiles, *, bare: bool, is_draft: bool) -> Iterator[str]:
     where = "" if folder == Path() else f" in `{visible(str(folder))}`"
     prefix = _prefix(folder)
+    _, manifest, *_ = files.files
     if bare:
-        _, manifest, *_ = files.files
         yield f"A project without items is ready{where}. Declare items in `{manifest}`: a comment there shows how."
-        yield f"Next: `{prefix} plan`"
     else:
         yield f"A project of 4 items is ready{where}; it needs no account and costs nothing."
+    if is_draft:
+        yield f"Its texts are drafts. To publish them, delete `draft: true` in `{manifest}`."
+    if bare:
+        yield f"Next: `{prefix} plan`"
+    else:
         yield f"Next: `{prefix} plan`, then `{prefix} apply`"
 
 

@@ -33,6 +33,7 @@ _METADATA = """\
     date: "2026-01-01"
     description: "{{ inputs.topic }}"
 """
+_DRAFT = "    draft: true # the site does not publish it; delete this line to publish\n"
 
 
 def project_files(directory: Path, *, name: str, site: SiteLayout | None = None, bare: bool = False) -> NewFiles:
@@ -48,11 +49,14 @@ def project_files(directory: Path, *, name: str, site: SiteLayout | None = None,
     manifest = f"{folder}/articles.yaml"
     schemas = f"{folder}/schemas" if site else "schemas"
     data = f"{folder if site else 'data'}/cities.csv"
+    # The bundled server writes outlines, which no site should publish unread.
+    draft = _DRAFT if site and site.preset else ""
     marks = {
         "@name@": name,
         "@site@": _places(folder, site),
         "@vars@": "" if bare else _VARIABLES,
-        "@metadata@": _METADATA if site else "",
+        "@metadata@": _METADATA + draft if site else "",
+        "@defaults@": f"defaults:\n  metadata:\n{draft}\n" if draft else "",
         "@data@": data,
     }
     files = {
