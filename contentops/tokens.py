@@ -1,19 +1,27 @@
-"""The tokens of a text, the price of tokens, and sums of money, exact and each in its currency.
+"""The tokens of texts, the price of tokens, and sums of money, exact and each in its currency.
 
-Imports nothing of contentops, so that the client and the bundled server mean the same. Money is counted in picos, the
-millionths of a millionth of a currency's unit, so that sums of integers stay exact.
+Imports nothing of contentops, so that the client and the bundled server mean the same. A price is a whole number of
+millionths of its currency for a million tokens, and money is counted in the millionths of these: sums of whole numbers
+stay exact.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 MOST = 10**9
 """The most tokens of one text: a larger number is not believed."""
+MILLION = 10**6
+HIGHEST_PRICE = 10**8
+"""The highest price of a million tokens, in any currency."""
 
 _Number = Annotated[int, Meta(ge=0, le=MOST)]
+_Price = Annotated[int, Meta(ge=0, le=HIGHEST_PRICE * MILLION)]
 
 
 class Tokens(Struct, frozen=True, kw_only=True, gc=False):
@@ -40,3 +48,68 @@ def tokens_of(read: Any, wrote: Any) -> Tokens | None:
     """The tokens of two JSON values; None unless both are numbers that can be believed."""
     known = [type(number) is int and 0 <= number <= MOST for number in (read, wrote)]
     return Tokens(input=read, output=wrote) if all(known) else None
+
+
+# --- money -------------------------------------------------------------------------------------------------
+
+
+class TokenPrice(Struct, frozen=True, kw_only=True, gc=False):
+    """The price of a million tokens, in millionths of `currency`."""
+
+    input: _Price
+    output: _Price
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+
+    def of(self, tokens: Tokens) -> int:
+        """The price of tokens, in money as it is counted here."""
+        return self.input * tokens.input + self.output * tokens.output
+
+
+class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
+    """The tokens of a paid text, and the price of the settings when it arrived; None: there was none."""
+
+    price: TokenPrice | None = None
+
+    @staticmethod
+    def at(price: TokenPrice | None, tokens: Tokens | None) -> PaidTokens | None:
+        """Tokens at a price; None where they are not known."""
+        return None if tokens is None else PaidTokens(input=tokens.input, output=tokens.output, price=price)
+
+
+class TokenSum(Struct, frozen=True, kw_only=True):
+    """The tokens of several texts, and their money by currency, which is never added over currencies."""
+
+    input: int = 0
+    output: int = 0
+    money: Mapping[str, int] = field(default_factory=dict)
+    unknown: int = 0
+    """Texts of which no one knows the tokens; they are in no sum."""
+    unpriced: int = 0
+    """Texts that were made while the settings had no price; their tokens are counted, and no money."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the tokens of any text are known."""
+        return bool(self.input or self.output)
+
+
+def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
+    """The sum over texts; None: a text whose tokens are not known."""
+    read = wrote = unknown = unpriced = 0
+    money: dict[str, int] = {}
+    for tokens in texts:
+        if tokens is None:
+            unknown += 1
+            continue
+        read, wrote = read + tokens.input, wrote + tokens.output
+        if (price := tokens.price) is None:
+            unpriced += 1
+        else:
+            money[price.currency] = money.get(price.currency, 0) + price.of(tokens)
+    return TokenSum(input=read, output=wrote, money=money, unknown=unknown, unpriced=unpriced)
+
+
+def exact(amount: int) -> str:
+    """An amount of money as a decimal number, without rounding: `0.0003085`."""
+    whole, rest = divmod(amount, MILLION * MILLION)
+    return f"{whole}.{rest:012d}".rstrip("0").rstrip(".")

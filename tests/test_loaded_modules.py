@@ -45,7 +45,7 @@ RECALLED = """
     contentops.loopback contentops.manifests contentops.manifests.root contentops.model contentops.operations
     contentops.operations.unchanged contentops.pricing contentops.reporting contentops.reporting.diagnostics
     contentops.reporting.causes contentops.reporting.layout contentops.reporting.plan_text contentops.reporting.summary contentops.sanitize
-    contentops.state contentops.state.state_dir contentops.state.tracked
+    contentops.state contentops.state.state_dir contentops.state.tracked contentops.tokens
 """
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.model import Json
+    from contentops.tokens import Tokens
 
 
 JobState = Literal["running", "completed", "failed"]
@@ -46,6 +47,8 @@ class JobStatus(Struct, frozen=True):
     front: Mapping[str, Json] = field(default_factory=dict)
     """The front matter without the title."""
     engine: str = ""
+    tokens: Tokens | None = None
+    """What a model used for the text; None: the server does not say."""
 
 
 class ContentEntry(Struct, frozen=True):

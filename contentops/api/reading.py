@@ -29,6 +29,7 @@ from contentops.api.stamps import stamp_in
 from contentops.documents.clean import clean_body
 from contentops.sanitize import clip
 from contentops.sections import main_heading
+from contentops.tokens import read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -177,6 +178,7 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
         error=_job_error(data, word) if state == "failed" else "",
         request_id=safe_id(data.get("request_id")),
         engine=_text(_map(data.get("metadata")), "engine"),
+        tokens=read_tokens(_map(data.get("metadata")).get("tokens")),
     )
 
 

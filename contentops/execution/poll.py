@@ -14,11 +14,12 @@ from contentops.execution.records import arrived, failed, keep_text, naming, tex
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.submit import by_content, collect_lost
 from contentops.execution.times import seconds_of
-from contentops.model import JobState, Result, Saved
+from contentops.model import JobState, Result, Saved, cost_of
 from contentops.planning.body import text_lost_hint
 from contentops.planning.plan_inputs import is_protected
 from contentops.state.codec import Drop
 from contentops.state.paid_texts import StoredText
+from contentops.tokens import PaidTokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,7 @@ async def poll(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
     status = job.done or await _until_done(ctx, item, slot, job)
     if isinstance(status, Text):
         return status
+    job = _with_tokens(ctx, job, status)
     if status.state == "failed":
         slot.leave()
         raise failed(ctx, item, job, status.error or "the job failed without a reason")
@@ -64,6 +66,14 @@ async def poll(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
         return text
     slot.leave()
     return keep_text(ctx, job, found, engine=status.engine, verbatim=fetched)
+
+
+def _with_tokens(ctx: Context, job: Job, status: JobStatus) -> Job:
+    """The job with the tokens of its final status, at the price of today; those it has already stay at their price."""
+    if status.tokens is None or job.entry.tokens is not None:
+        return job
+    tokens = PaidTokens.at(ctx.project.price, status.tokens)
+    return structs.replace(job, entry=structs.replace(job.entry, tokens=tokens))
 
 
 async def _until_done(ctx: Context, item: Item, slot: JobSlot, job: Job) -> JobStatus | Text:
@@ -209,7 +219,7 @@ def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
         job_id=entry.job_id,
         request_id=entry.request_id,
         item=entry.item,
-        credits=entry.credits,
+        **cost_of(entry),
         generated_at=entry.generated_at,
         outline=entry.outline,
     )

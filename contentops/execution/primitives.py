@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msgspec import Struct, field, structs
 
 from contentops.execution.durations import kind_of
-from contentops.model import RequestId
+from contentops.model import RequestId, cost_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contentops.documents.front_edits import WrittenEntry
     from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
     from contentops.state.paid_texts import StoredText
+    from contentops.tokens import PaidTokens
 
 
 class Stop:
@@ -190,6 +191,7 @@ class Text(Struct, frozen=True, kw_only=True):
     job_id: str = ""
     request_id: RequestId = RequestId("")
     credits: int = 0
+    tokens: PaidTokens | None = None
     paid_now: bool = False
     """This very run submitted the job, so no earlier save of it can be lost."""
     front: Mapping[str, Json] = field(default_factory=dict)
@@ -214,7 +216,7 @@ class Text(Struct, frozen=True, kw_only=True):
             entry=entry,
             job_id=entry.job_id if entry else stored.job_id,
             request_id=entry.request_id if entry else RequestId(stored.request_id),
-            credits=entry.credits if entry else stored.credits,
+            **cost_of(entry or stored),
             front=stored.front,
             from_earlier_run=entry is None,
             outline=stored.outline or (entry is not None and entry.outline),

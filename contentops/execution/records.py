@@ -11,7 +11,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.outline import ENGINE
 from contentops.execution.primitives import Ended, Job, Text
-from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
+from contentops.model import JobState, OpenEntry, Record, RequestId, Result, cost_of, request_id
 from contentops.planning.plan_inputs import TRIES, is_edited_on_server, is_protected
 from contentops.state.codec import Drop, Forget
 from contentops.state.paid_texts import StoredText
@@ -160,7 +160,7 @@ def keep_text(ctx: Context, job: Job, content: Content, *, engine: str = "", ver
         job_id=entry.job_id,
         request_id=entry.request_id,
         item=entry.item,
-        credits=entry.credits,
+        **cost_of(entry),
         generated_at=now,
         outline=entry.outline or ENGINE in (engine, content.metadata.get("engine")),
     )

@@ -29,6 +29,7 @@ from contentops.model import (
     Result,
     Save,
     Saved,
+    cost_of,
 )
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.plan_inputs import is_edited, is_protected
@@ -267,6 +268,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
             job_id="",
             request_id=RequestId(""),
             credits=0,
+            tokens=None,
             attempt=max([record.attempt, *attempts]),
         )
     generated = body_digest(text.body)
@@ -290,7 +292,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
         request_id=text.request_id,
         # Never falls, so that a later `--replace` cannot meet an id that was used before.
         attempt=max(record.attempt, text.entry.attempt if text.entry else item.change.attempt),
-        credits=text.credits,
+        **cost_of(text),
     )
 
 

@@ -63,6 +63,7 @@ from contentops.model.records import (
     RequestId,
     Saved,
     State,
+    cost_of,
     is_answer,
     request_id,
 )
@@ -187,6 +188,7 @@ __all__ = [
     "WordLimits",
     "Write",
     "both_edits",
+    "cost_of",
     "is_answer",
     "level_of",
     "name_of",

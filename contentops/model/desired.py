@@ -15,6 +15,7 @@ from contentops.model.checks import NO_CHECKS, Checks
 from contentops.model.limits import Budget, Guards
 from contentops.model.records import ItemId, Json
 from contentops.pricing import Price, price_of_request
+from contentops.tokens import TokenPrice
 
 
 class ApiSettings(Struct, frozen=True, kw_only=True):
@@ -80,6 +81,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """The address of the shared PostgreSQL ledger; empty: none."""
     budget: Budget = field(default_factory=Budget)
     guards: Guards = field(default_factory=Guards)
+    price: TokenPrice | None = None
+    """The price of a model's tokens; None: not stated."""
     defaults: Mapping[str, Json] = field(default_factory=dict)
     environment_defaults: Mapping[str, Json] = field(default_factory=dict)
     vars: Mapping[str, Json] = field(default_factory=dict)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any, NewType, Protocol
 
 from msgspec import Meta, Struct, field, structs
 
 from contentops.digest import NOTHING, Digest
+from contentops.tokens import PaidTokens
 
 Json = Any
 """Any JSON value: None, bool, int, float, str, list or dict with string keys."""
@@ -87,6 +88,8 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     plan_id: str = ""
     credits: Count = 0
     """Credits of the last submit."""
+    tokens: PaidTokens | None = None
+    """What a model used in all calls of that submit, and the price of tokens then; None: not known."""
     generated_at: str = ""
     saved_at: str = ""
     protected: bool = False
@@ -184,6 +187,8 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     server: str
     dialect: str
     credits: Count
+    tokens: PaidTokens | None = None
+    """As in a record, once its job is done; of a failed one too."""
     job_id: str = ""
     plan_id: str = ""
     submitted_at: str = ""
@@ -210,6 +215,23 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     def short(self) -> str:
         """The start of its request id, by which a person names it among those of its item."""
         return self.request_id[:8]
+
+
+class HasCost(Protocol):
+    """What says the cost of one submit."""
+
+    @property
+    def credits(self) -> int:
+        """Its price in credits."""
+
+    @property
+    def tokens(self) -> PaidTokens | None:
+        """What its model used."""
+
+
+def cost_of(paid: HasCost) -> dict[str, Any]:
+    """What a submit cost, as the fields of another value about it."""
+    return {"credits": paid.credits, "tokens": paid.tokens}
 
 
 class PendingSubmit(Struct, frozen=True, kw_only=True):

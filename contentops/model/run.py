@@ -12,6 +12,7 @@ from contentops.model.approval import Approval
 from contentops.model.checks import Finding
 from contentops.model.plan import Action
 from contentops.model.records import ItemId, Json, Record
+from contentops.tokens import PaidTokens
 
 
 class Result(enum.StrEnum):
@@ -161,6 +162,8 @@ class Generation(Struct, frozen=True, kw_only=True):
     request_id: str
     credits: int
     """Its price, which is not certain while it is open or unknown."""
+    tokens: PaidTokens | None = None
+    """What its model used, even if it failed; None: not known."""
     outcome: str
     """`generated`, `unwritten`, or how its job stands: `submitting`, `running`, `unknown`, `paid` or `failed`.
 
@@ -185,6 +188,7 @@ class PaidText(Struct, frozen=True, kw_only=True):
     content_id: str
     server: str
     credits: int
+    tokens: PaidTokens | None = None
     where: tuple[str, ...] = ()
     """`cache`, `git` (in the history of the file), `server` (which may still have it), the quickest first."""
     stands: bool = False

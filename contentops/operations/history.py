@@ -18,7 +18,7 @@ from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.folders import Tree
 from contentops.errors import ContentopsError, InputError
-from contentops.model import ATTEMPTS, NO_APPROVALS, ItemId, JobState, Record, RequestId, is_answer, request_id
+from contentops.model import ATTEMPTS, NO_APPROVALS, ItemId, JobState, Record, RequestId, cost_of, is_answer, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import open_cache
@@ -167,7 +167,7 @@ def _recorded(record: Record) -> PaidText:
         request_id=record.request_id,
         content_id=record.content_id,
         server=record.server,
-        credits=record.credits,
+        **cost_of(record),
     )
 
 
@@ -183,7 +183,7 @@ def _cached(cache: Cache, names: set[str], records: Iterable[Record]) -> Iterato
                 request_id=text.about.request_id,
                 content_id=text.about.content_id,
                 server=text.server,
-                credits=text.about.credits,
+                **cost_of(text.about),
             )
 
 
@@ -253,7 +253,7 @@ def _unreported(project: Project, state: State, reported: Collection[RequestId])
                 content_id=about.content_id,
                 job_id=about.job_id,
                 request_id=name,
-                credits=about.credits,
+                **cost_of(about),
                 generated_at=about.generated_at,
             )
 
@@ -295,7 +295,7 @@ def _made(record: Record, commits: Mapping[RequestId, str], *, elsewhere: bool) 
         at=record.generated_at,
         job_id=record.job_id,
         request_id=record.request_id,
-        credits=0 if elsewhere else record.credits,
+        **({"credits": 0} if elsewhere else cost_of(record)),
         outcome="elsewhere" if elsewhere else "generated" if record.output else "unwritten",
         server=record.server,
         commit=commits.get(record.request_id, ""),
@@ -308,7 +308,8 @@ def _open(entry: OpenEntry, commits: Mapping[RequestId, str]) -> Generation:
         at=entry.generated_at or entry.submitted_at,
         job_id=entry.job_id,
         request_id=entry.request_id,
-        credits=0 if entry.state is JobState.FAILED else entry.credits,
+        # A failed job costs no credits, but its model was paid.
+        **(cost_of(entry) | ({"credits": 0} if entry.state is JobState.FAILED else {})),
         outcome=entry.state.value,
         server=entry.server,
         error=entry.error,
@@ -363,7 +364,7 @@ def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:
         request_id=entry.request_id,
         attempt=entry.attempt,
         plan_id=entry.plan_id,
-        credits=entry.credits,
+        **cost_of(entry),
         generated_at=entry.generated_at or entry.submitted_at,
     )
 

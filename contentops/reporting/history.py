@@ -16,6 +16,7 @@ from contentops.model import JobState, Verdict
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.provenance import verdict_json
+from contentops.reporting.tokens import tokens_json
 from contentops.sanitize import clip, columns, visible
 
 if TYPE_CHECKING:
@@ -36,16 +37,24 @@ def history_json(history: History) -> dict[str, Json]:
     return {
         "format_version": FORMAT_VERSION,
         "runs": [_run_json(one) for one in history.runs],
-        "generations": [structs.asdict(one) for one in history.generations],
+        "generations": [_generation_json(one) for one in history.generations],
         "texts": [text_json(one) for one in history.texts],
         "verdicts": [verdict_json(one) for one in history.verdicts],
         "gaps": list(history.gaps),
     }
 
 
+def _generation_json(one: Generation) -> dict[str, Json]:
+    values = structs.asdict(one)
+    del values["tokens"]
+    return {**values, **tokens_json(one.tokens)}
+
+
 def text_json(text: PaidText) -> dict[str, Json]:
     """A paid text as JSON."""
-    return {**structs.asdict(text), "where": list(text.where)}
+    values = structs.asdict(text)
+    del values["tokens"]
+    return {**values, "where": list(text.where), **tokens_json(text.tokens)}
 
 
 def _run_json(report: KeptReport) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.model import JobState, OpenEntry, is_answer
+from contentops.model import JobState, OpenEntry, cost_of, is_answer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -30,7 +30,7 @@ def reopen(record: Record) -> OpenEntry:
         state=JobState.PAID if record.generated else JobState.RUNNING,
         server=record.server,
         dialect=record.dialect,
-        credits=record.credits,
+        **cost_of(record),
         job_id=record.job_id,
         plan_id=record.plan_id,
         submitted_at=record.generated_at,

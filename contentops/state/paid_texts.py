@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest, canonical
 from contentops.documents.clean import body_digest
+from contentops.tokens import PaidTokens
 
 
 class StoredText(Struct, frozen=True, kw_only=True):
@@ -21,6 +22,7 @@ class StoredText(Struct, frozen=True, kw_only=True):
     request_id: str = ""
     item: str = ""
     credits: int = 0
+    tokens: PaidTokens | None = None
     generated_at: str = ""
     front: dict[str, Any] = field(default_factory=dict)
     """The front matter of the generated text, without its title."""
@@ -67,6 +69,7 @@ def read_row(value: str | None) -> PaidRow | None:
 def row_of(text: StoredText, body: Digest) -> str:
     """The row of a text whose body is kept under this digest."""
     fields = {name: getattr(text, name) for name in StoredText.__struct_fields__}
+    fields["tokens"] = None if text.tokens is None else msgspec.to_builtins(text.tokens)
     return canonical({**fields, "body": "", "kept": body})
 
 

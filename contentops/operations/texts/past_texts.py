@@ -13,7 +13,7 @@ from contentops.ci.results import past_of
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import OutputError
-from contentops.model import ATTEMPTS, is_answer, request_id
+from contentops.model import ATTEMPTS, cost_of, is_answer, request_id
 from contentops.operations.environments import other_states
 from contentops.state.paid_texts import StoredText
 
@@ -159,7 +159,7 @@ def _stored(record: Record, body: str) -> StoredText:
         job_id=record.job_id,
         request_id=record.request_id,
         item=record.id,
-        credits=record.credits,
+        **cost_of(record),
         generated_at=record.generated_at,
         outline=record.outline,
     )

@@ -1,0 +1,66 @@
+"""Tokens and the money they cost, as text and JSON. Both are left out where no tokens are known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.errors import plural
+from contentops.tokens import exact, sum_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentops.model import Json
+    from contentops.tokens import PaidTokens, TokenSum
+
+
+def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
+    """The keys of one text: `tokens` and `money`."""
+    return {} if tokens is None else sum_json(sum_tokens([tokens]))
+
+
+def sum_json(total: TokenSum) -> dict[str, Json]:
+    """The keys of several texts: `tokens`, `money` by currency as exact decimals, and the texts that lack either."""
+    if not total.is_known:
+        return {}
+    return {
+        "tokens": {"input": total.input, "output": total.output},
+        **({"money": {name: exact(amount) for name, amount in sorted(total.money.items())}} if total.money else {}),
+        **({"tokens_unknown": total.unknown} if total.unknown else {}),
+        **({"unpriced": total.unpriced} if total.money and total.unpriced else {}),
+    }
+
+
+def tokens_words(total: TokenSum) -> str:
+    """The tokens in words: `1,200 tokens read and 800 written`."""
+    return f"{total.input:,} tokens read and {total.output:,} written"
+
+
+def money_words(money: Mapping[str, int]) -> str:
+    """Money in words, each currency by itself: `1.25 USD and 3 EUR`; less than a cent keeps its digits."""
+    return " and ".join(f"{_rounded(amount)} {name}" for name, amount in sorted(money.items()))
+
+
+def _rounded(amount: int) -> str:
+    """An amount rounded to cents; one of less than a unit to six places, and never to nothing."""
+    places = 2 if amount >= 10**12 else 6
+    step = 10 ** (12 - places)
+    rounded = (amount + step // 2) // step
+    if amount and not rounded:
+        return "less than 0.000001"
+    whole, rest = divmod(rounded, 10**places)
+    digits = f"{rest:0{places}d}"
+    # At least cents.
+    return f"{whole:,}.{digits[:2]}{digits[2:].rstrip('0')}"
+
+
+def sum_text(total: TokenSum) -> Iterator[str]:
+    """Sentences about the sum: tokens, money, and the texts that are not in it."""
+    if not total.is_known:
+        return
+    spent = f", {money_words(total.money)}" if total.money else ""
+    yield f"Models: {tokens_words(total)}{spent}."
+    if total.unknown:
+        yield f"Not in this sum: {plural(total.unknown, 'text')} without token counts."
+    if total.money and total.unpriced:
+        yield f"Not in the money: {plural(total.unpriced, 'text')} made without a `price` in the settings."
