@@ -261,7 +261,8 @@ def test_an_edited_text_is_kept_by_choice(applied: Path) -> None:
     manifest.write_text(text.replace(f"id: {ITEM}\n", f"id: {ITEM}\n    revision: 2\n"), "utf-8")
     browser = Browser(applied)
     said = browser.follow(browser.press(action="keep", id=ITEM)).text
-    assert "Done: 1 item, 0 credits." in said
+    assert "Kept: " in said
+    assert "The edited text answers the new brief now; nothing was paid." in said
     assert "My words." in file.read_text("utf-8")
     assert "There is nothing to do for it now" in browser.get(f"/confirm?action=apply&id={ITEM}").text
 
@@ -345,7 +346,8 @@ def test_a_form_that_is_sent_again_pays_once(tmp_path: Path, action: dict[str, s
         harness.write("content/blog.yaml", blog("one", "two", "three", "four", year=2027))
     browser = Browser(tmp_path, runtime=harness.runtime())
     before, form = len(harness.api.generations), browser.form(**action)
-    assert "Done: " in browser.follow(browser.post("/apply", **form)).text
+    said = {"replace": "Generated again: ", "section": "Generated again: ", "take": "Replaced: "}
+    assert said.get(action["action"], "Done: ") in browser.follow(browser.post("/apply", **form)).text
     paid = len(harness.api.generations) - before
     assert paid == (2 if action["action"] == "first" else 1)
     again = browser.post("/apply", **form)

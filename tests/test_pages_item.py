@@ -160,7 +160,7 @@ def test_an_item_that_is_held_shows_the_ways_on(shop: Path) -> None:
     cities = shop / "data" / "cities.csv"
     cities.write_text(cities.read_text("utf-8").replace("freelancers", "founders"), "utf-8")
     page = shown(shop, "city-berlin")
-    assert "Blocked: this text was edited, and then its brief changed" in page
+    assert "Blocked: this text was edited, and its brief changed" in page
     assert "Which text do you keep?" in page
     for choice in ("keep", "merge", "overwrite"):
         assert f"contentops apply --select city-berlin --on-edit {choice}" in page

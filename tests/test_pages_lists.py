@@ -62,7 +62,7 @@ def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
     for part in (
         "Changed since approval : Example Editor approved an earlier text",
         "edited by hand after Example Editor sent one back",
-        "Blocked : this text was edited, and then its brief changed",
+        "Blocked : this text was edited, and its brief changed",
         "Outcome unknown : The outcome of a submit is unknown: its answer was lost",
         "“The sum for ten people is missing. Show the break-even month.”",
         "Check warns : line 16 says click here",

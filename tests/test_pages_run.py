@@ -10,6 +10,7 @@ import pytest
 
 from contentops.errors import Refused
 from contentops.pages.run import stream
+from contentops.state.state_dir import ApplyLock
 from tests.pages import FILES, Browser
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def applied(invoke: Run, tmp_path: Path) -> Path:
     assert invoke("init", "demo").code == 0
     assert invoke("apply", "--yes", cwd=tmp_path / "demo").code == 0
     return tmp_path / "demo"
+
+
+def apply_lock(root: Path) -> ApplyLock:
+    """The lock of an apply in another process."""
+    return ApplyLock(root, environment="", who="ann@build-1", now="2026-03-01T09:00:00Z")
 
 
 def end_of(root: Path, *, lines: int) -> str:
@@ -47,19 +53,45 @@ def test_a_run_of_a_terminal_is_shown_too(applied: Path) -> None:
     assert stream.text.endswith("event: end\ndata: \n\n")
 
 
-def test_a_killed_run_is_not_called_running_for_good(applied: Path) -> None:
-    """Without a recorded end the page says since when nothing was heard, and how to go on."""
-    end_of(applied, lines=2)
-    run = Browser(applied).get("/run").text
+@pytest.mark.parametrize("note", ["left", "gone"])
+def test_a_killed_run_is_not_called_running(applied: Path, note: str) -> None:
+    """It left its note, and no lock: the page says so, and how to go on; none of its items is running."""
+    events = applied / ".contentops/events.jsonl"
+    lines = events.read_text("utf-8").splitlines(keepends=True)
+    events.write_text("".join(line for line in lines if "city-lisbon" not in line)[: -len(lines[-1])], "utf-8")
+    with events.open("a", encoding="utf-8") as file:
+        file.write(next(line for line in lines if "city-lisbon" in line and "step-started" in line))
+    if note == "left":
+        (applied / ".contentops/apply.json").write_text("{}", "utf-8")
+    browser = Browser(applied)
+    run = browser.get("/run").text
     assert "The last run was stopped" in run
     assert "contentops apply" in run
+    assert "stopped</span>" in run
+    assert "running" not in run
+    assert "An apply is running" not in browser.get("/").text
+
+
+@pytest.mark.parametrize("path", ["/", "/plan"])
+def test_other_pages_say_that_an_apply_is_running(applied: Path, path: str) -> None:
+    """They lead to its page, and no command to start another one is shown."""
+    end_of(applied, lines=3)
+    manifest = applied / "content/articles.yaml"
+    manifest.write_text(manifest.read_text("utf-8").replace("Five first steps", "Six first steps"), "utf-8")
+    browser = Browser(applied)
+    assert "An apply is running" not in browser.get(path).text
+    with apply_lock(applied):
+        page = browser.get(path).text
+    assert "An apply is running: 3 of 4 done" in page
+    assert '<a href="/run">Follow it</a>' in page
+    assert "<pre><code>contentops apply" not in page
 
 
 def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
     """What is added appears, without the page being asked again; a torn line is read once it is whole."""
-    note, events = applied / ".contentops" / "apply.json", applied / ".contentops" / "events.jsonl"
+    events, lock = applied / ".contentops" / "events.jsonl", apply_lock(applied)
     end, browser = end_of(applied, lines=3), Browser(applied)
-    note.write_text("{}", "utf-8")
+    lock.__enter__()
     page = browser.get("/run").text
     assert "An apply is running" in page
     assert "3 of 4 done" in page
@@ -74,7 +106,7 @@ def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
                     file.write(end[:20])
                     file.flush()
                     file.write(end[20:])
-                note.unlink()
+                lock.__exit__(None, None, None)
         return seen
 
     first, second, last = asyncio.run(follow())
@@ -86,10 +118,10 @@ def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
 def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path) -> None:
     """An open stream does not keep the server from ending."""
     end_of(applied, lines=2)
-    (applied / ".contentops" / "apply.json").write_text("{}", "utf-8")
     browser = Browser(applied)
     browser.site.closing.set()
-    assert browser.get("/run/events").text == ""
+    with apply_lock(applied):
+        assert browser.get("/run/events").text == ""
 
 
 def test_without_a_run_there_is_none(project: Build) -> None:

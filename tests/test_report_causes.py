@@ -45,6 +45,12 @@ def test_each_change_is_under_each_of_its_causes(project: Build, invoke: Run) ->
         "new in `content/b.yaml`": ["new"],
     }
     assert {change.id for change in plan.changes} == {id_ for ids in groups.values() for id_ in ids}
+    settings = SETTINGS.replace("local", "http://127.0.0.1:9").replace("2026", "2028")
+    (root / "contentops.yaml").write_text(settings)
+    plan = operation.plan(open_project(str(root), "", ()), Choice())
+    outlines = next(group for group in cause_groups(plan) if group.title == "made by the bundled server")
+    assert [change.id for change in outlines.changes] == ["city-bern", "four", "one", "three", "two"]
+    (root / "contentops.yaml").write_text(SETTINGS.replace("2026", "2027"))
     (root / "content/a.yaml").write_text(MANIFEST.replace("Three", "The third"))
     titles = {group.title for group in cause_groups(operation.plan(open_project(str(root), "", ()), Choice()))}
     assert {"changed in `content/a.yaml`", "edited or missing"} < titles

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import ExitCode, LockHeld, StateError
-from contentops.state.state_dir import ApplyLock
+from contentops.state.state_dir import ApplyLock, who_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,21 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
     )
     assert caught.value.exit_code is ExitCode.REFUSED
     assert "nothing to unlock" in caught.value.hint
+
+
+def test_it_is_known_whether_someone_has_it(tmp_path: Path) -> None:
+    """The note that a killed process leaves is not enough; asking keeps no one out."""
+    assert who_runs(tmp_path, "") == ""
+    with apply_lock(tmp_path):
+        note = (tmp_path / ".contentops/apply.json").read_bytes()
+        assert who_runs(tmp_path, "").startswith(
+            "another `contentops` command is running here by ann@build-1, process "
+        )
+        assert who_runs(tmp_path, "staging") == ""
+    (tmp_path / ".contentops/apply.json").write_bytes(note)
+    assert who_runs(tmp_path, "") == ""
+    with apply_lock(tmp_path):
+        pass
 
 
 def test_leaving_lets_the_next_one_in(tmp_path: Path) -> None:

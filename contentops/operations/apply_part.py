@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.digest import Digest, digest_json
-from contentops.errors import Refused, UsageError
-from contentops.model import ItemId, OnEdit
+from contentops.errors import Refused, UsageError, plural
+from contentops.model import ItemId, OnEdit, Result
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE
 from contentops.operations.plan import plan, section
@@ -80,7 +80,26 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         more |= {action: f"--on-edit {choice.value}" for action, choice in _ON_EDIT.items()}
         return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
 
+    def said(self, run: Run, title: str) -> str:
+        """Return what a run of this part did to the text with this `title`, and what it cost."""
+        failed = next((one for one in run.outcomes if one.result is not Result.DONE), None)
+        if failed is not None:
+            return f"Not done: {failed.error or failed.hint or failed.result.value}"
+        if self.action not in _DONE:
+            return f"Done: {plural(len(run.outcomes), 'item')}, {plural(run.credits, 'credit')}."
+        done, now = _DONE[self.action]
+        cost = f"it cost {plural(run.credits, 'credit')}" if run.credits else "nothing was paid"
+        return f"{done}: {title}. {now}; {cost}."
 
+
+_DONE = {
+    PartAction.KEEP: ("Kept", "The edited text answers the new brief now"),
+    PartAction.MERGE: ("Merged", "Edited sections stayed, and the others are new"),
+    PartAction.TAKE: ("Replaced", "A new text took the place of the edited one"),
+    PartAction.REPLACE: ("Generated again", "The earlier text is in its history"),
+    PartAction.SECTION: ("Generated again", "One section is new, and the others stayed"),
+}
+"""What an action did to its text, and what is the case now."""
 _ON_EDIT = {PartAction.KEEP: OnEdit.KEEP, PartAction.MERGE: OnEdit.MERGE, PartAction.TAKE: OnEdit.OVERWRITE}
 
 

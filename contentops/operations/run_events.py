@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.atomic_io import PRIVATE
 from contentops.errors import ContentopsError, StateError
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 200
 """Items of a run that are listed."""
-_RANK: Final = {"failed": 0, "blocked": 1, "unknown": 2, "late": 3, "running": 4, "waiting": 5, "pending": 6, "done": 7}
+_ORDER: Final = ("failed", "blocked", "unknown", "late", "stopped", "running", "waiting", "pending", "done")
+_RANK: Final = {state: rank for rank, state in enumerate(_ORDER)}
 
 
 class RunItem(Struct, frozen=True, kw_only=True):
-    """An item of a run. `state`: a `Result`, `running` or `waiting`."""
+    """An item of a run. `state`: a `Result`, `running`, `waiting`, or `stopped`: the run was killed meanwhile."""
 
     id: str
     state: str
@@ -51,7 +52,7 @@ class LiveRun(Struct, frozen=True, kw_only=True):
     last_at: str = ""
     """The time of its last event."""
     working: bool = False
-    """Whether it goes on, as far as this machine knows: a process that was killed says no end."""
+    """Whether it goes on: a process that was killed says no end."""
     ended: bool = False
     """Whether it came to its end."""
     error: str = ""
@@ -147,7 +148,12 @@ class RunReader:
                 return None
             except OSError as error:
                 raise StateError(f"the events of the last run cannot be read: {error.strerror or error}") from error
-            return self._seen(applied=state_dir.is_applied(project.root, project.environment))
+            return self._seen(runs=bool(state_dir.who_runs(Path(project.root), project.environment)))
+
+    def running(self, project: Project) -> LiveRun | None:
+        """Return the apply of this environment that goes on now; None: there is none."""
+        run = self.read(project)
+        return run if run is not None and run.working else None
 
     def _read_on(self, handle: int) -> None:
         """Take in what was added since the last time."""
@@ -171,9 +177,12 @@ class RunReader:
         elif event.kind == "item-done":
             self._done[event.item] = event
 
-    def _seen(self, *, applied: bool) -> LiveRun:
+    def _seen(self, *, runs: bool) -> LiveRun:
         planned, ended = self._about.get("run-planned"), self._about.get("run-ended")
+        working = runs and ended is None
+        was_killed = not (working or ended)
         items = [_active(id_, active) for id_, active in self._progress.active.items()]
+        items = [structs.replace(item, state="stopped", words="") for item in items] if was_killed else items
         items += [_finished(event) for event in self._done.values()]
         items.sort(key=lambda item: (_RANK.get(item.state, 0), item.id))
         return LiveRun(
@@ -181,13 +190,13 @@ class RunReader:
             plan=_text(planned, "plan"),
             started_at=planned.at if planned else "",
             last_at=self._last_at,
-            working=applied and ended is None,
+            working=working,
             ended=ended is not None,
             error=_text(ended, "error"),
             total=self._progress.total,
-            finished=sum(item.state not in {"running", "waiting", "pending"} for item in items),
-            counts=self._progress.counts(),
-            waits=self._progress.now() if ended is None else "",
+            finished=sum(item.state not in {"running", "waiting", "pending", "stopped"} for item in items),
+            counts=self._progress.counts(was_killed=was_killed),
+            waits=self._progress.now() if working else "",
             items=tuple(items[:_SHOWN]),
             more=max(self._progress.total - min(len(items), _SHOWN), 0),
         )

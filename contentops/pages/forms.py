@@ -24,9 +24,9 @@ from msgspec import Struct
 
 from contentops.ci.results import lock_name
 from contentops.digest import Digest
-from contentops.errors import ContentopsError, Diagnostic, UsageError, plural
+from contentops.errors import ContentopsError, Diagnostic, UsageError
 from contentops.execution.primitives import Stop
-from contentops.model import ItemId, Plan, Project, Result, Run, Verdict
+from contentops.model import ItemId, Plan, Project, Verdict
 from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.commit_files import commit_files
 from contentops.operations.records import resolve as resolve_submit
@@ -169,7 +169,8 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         if run is None:
             return "Nothing is left to do." if plan.empty else "Nothing was done: see what the item waits for."
         files = {path for change in plan.changes for path in (change.source, change.target)}
-        return _said(run) + _committed(site, project, files, f"Apply: {part.action.value} `{part.item}`")
+        title = site.review.snapshot().item(part.item).title if part.item else ""
+        return part.said(run, title) + _committed(site, project, files, f"Apply: {part.action.value} `{part.item}`")
 
     task = site.runner.start(work)
     if not task.is_done(QUICK):
@@ -184,13 +185,6 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 def _part(form: Mapping[str, str]) -> PlanPart:
     return part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
-
-
-def _said(run: Run) -> str:
-    failed = next((one for one in run.outcomes if one.result is not Result.DONE), None)
-    if failed is not None:
-        return f"Not done: {failed.error or failed.hint or failed.result.value}"
-    return f"Done: {plural(len(run.outcomes), 'item')}, {plural(run.credits, 'credit')}."
 
 
 def _named(form: Mapping[str, str], field: str) -> str:

@@ -21,7 +21,7 @@ from contentops.model import Project
 from contentops.model.approval import NOTE_LIMIT
 from contentops.operations.opening import Runtime
 from contentops.operations.review import Review
-from contentops.operations.run_events import RunReader
+from contentops.operations.run_events import LiveRun, RunReader
 from contentops.pages.badges import badges
 from contentops.pages.links import Links
 from contentops.pages.runner import BackgroundRunner
@@ -93,6 +93,10 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     def review(self) -> Review:
         """The snapshot of the project, which every page shows: `site.review.snapshot()`."""
         return Review(self.project, self.runtime, once=self.static)
+
+    def running(self) -> LiveRun | None:
+        """Return the apply that goes on; None: there is none, or the pages are files."""
+        return None if self.static else self.runs.running(self.project())
 
     @property
     def static(self) -> bool:

@@ -63,7 +63,9 @@ def cause_groups(plan: Plan) -> tuple[CauseGroup, ...]:
     groups: dict[tuple[str, bool], list[Change]] = {}
     for change in plan.changes:
         causes = dict.fromkeys(reason.cause for reason in change.reasons if reason.cause)
-        for key in [(cause, True) for cause in causes] or [(_title(change), False)]:
+        alone = [_TITLES[reason.kind] for reason in change.reasons if reason.kind in _ALONE]
+        keys = [*((cause, True) for cause in causes), *((title, False) for title in dict.fromkeys(alone))]
+        for key in keys or [(_title(change), False)]:
             groups.setdefault(key, []).append(change)
     made = (CauseGroup(title=key[0], changes=tuple(changes), is_cause=key[1]) for key, changes in groups.items())
     return tuple(sorted(made, key=lambda one: (-len(one.changes), -one.credits, one.title)))
@@ -109,4 +111,6 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "requested again": ("replace", "section"),
 }
 """Kinds of reasons by what they say together; any other kind says it itself."""
+_ALONE: Final = frozenset({"made-by-local", "replace", "section"})
+"""Kinds of reasons that ask for a new text whatever else changed, so they are a cause beside variables and defaults."""
 _TITLES: Final = {kind: title for title, kinds in _KINDS.items() for kind in kinds}

@@ -73,7 +73,7 @@ _KNOWN: Final = frozenset({"new", "edited", "save"})
 """Kinds of reasons that are said in other words."""
 _HELD: Final = "Blocked: someone must choose before anything happens to this text"
 _HEADS: Final[Mapping[str, str]] = {
-    "edited": "Blocked: this text was edited, and then its brief changed",
+    "edited": "Blocked: this text was edited, and its brief changed",
     "foreign-file": "Blocked: a file that contentops does not manage is in the way",
     "emptied": "Blocked: the file is empty now",
     "missing": "Blocked: the file is missing",

@@ -95,12 +95,12 @@ class Progress:
         waiting = Counter(active.words() for active in self.active.values() if active.waits)
         return working, [f"{plural(number, 'item')}: {words}" for words, number in waiting.items()]
 
-    def counts(self) -> str:
-        """Return `3 of 20 done, 1 failed, 5 running, 12 credits`."""
+    def counts(self, *, was_killed: bool = False) -> str:
+        """Return `3 of 20 done, 1 failed, 5 running, 12 credits`; nothing runs in a run that was killed."""
         finished = self._finished()
         others = [f"{number:,} {name}" for name, number in sorted(self.done.items()) if name not in _NOT_COUNTED]
         parts = [f"{finished:,} of {max(self.total, finished):,} done", *others]
-        if self.active:
+        if self.active and not was_killed:
             parts.append(f"{len(self.active):,} running")
         parts.append(plural(self.credits, "credit"))
         return ", ".join(parts)

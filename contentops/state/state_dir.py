@@ -190,9 +190,13 @@ class ApplyLock:
 
     def __enter__(self) -> Self:
         folder = make(self._root)
-        self._lock = _acquire(folder / self._lock_name)
+        # `who_runs` may have the lock for a moment.
+        self._lock = _acquire(folder / self._lock_name, timeout=_MOMENT)
         if self._lock is None:
-            raise self._refusal(folder)
+            raise LockHeld(
+                _running(folder, self._environment),
+                hint="wait for it to end, or end that process: the lock goes with it, there is nothing to unlock",
+            )
         note = canonical({key: value for key, value in self._note.items() if value}).encode()
         with contextlib.suppress(StateError):
             Disk().replace(folder / self._note_name, note, PRIVATE)
@@ -205,19 +209,35 @@ class ApplyLock:
             self._lock.release()
             self._lock = None
 
-    def _refusal(self, folder: Path) -> LockHeld:
-        message = "another `contentops` command is running here"
-        if self._environment:
-            message = f"another `contentops` command for environment `{self._environment}` is running here"
-        return LockHeld(
-            message + _holder(folder / self._note_name),
-            hint="wait for it to end, or end that process: the lock goes with it, there is nothing to unlock",
-        )
+
+def _running(folder: Path, environment: str) -> str:
+    """Say which command has the lock of an environment."""
+    which = f" for environment `{environment}`" if environment else ""
+    note = folder / named("apply", environment, "json")
+    return f"another `contentops` command{which} is running here{_holder(note)}"
 
 
 def is_applied(root: str, environment: str) -> bool:
     """Whether an apply of this environment runs or was killed: its note exists."""
     return os.path.lexists(f"{root}/{FOLDER}/{named('apply', environment, 'json')}")
+
+
+def who_runs(root: Path, environment: str) -> str:
+    """Say that another command holds the apply lock of this environment, who and since when; empty: none does.
+
+    A killed one leaves its note, and no lock. Raises StateError as `inspect` does.
+    """
+    folder = inspect(root)
+    if folder is None or not is_applied(str(root), environment):
+        return ""
+    try:
+        lock = _acquire(folder / named("apply", environment, "lock"))
+    except StateError:
+        return ""  # nothing can be locked here, so nothing is
+    if lock is None:
+        return _running(folder, environment)
+    lock.release()
+    return ""
 
 
 @contextlib.contextmanager
@@ -232,7 +252,7 @@ def wait_for(root: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
-_PATIENCE = 10.0
+_PATIENCE, _MOMENT = 10.0, 0.1
 """Seconds."""
 
 
