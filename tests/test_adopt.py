@@ -352,6 +352,7 @@ def test_check_prints_and_writes_nothing_and_without_a_yes_neither(project: Buil
     assert shown.code == 0
     refused = invoke("adopt", "docs", cwd=root)
     assert (refused.code, "not-confirmed" in refused.stderr) == (4, True)
+    assert refused.stderr.startswith("  + docs/a.md  (docs/a, protected)\ninto content/adopted.yaml\n")
     assert not (root / "content").exists()
     assert not (root / "contentops.lock").exists()
     assert invoke("adopt", "docs", "--yes", cwd=root).code == 0

@@ -70,6 +70,11 @@ def test_unlearned_gaps_double_up_to_a_share_of_the_limit(per_minute: int, runni
 def test_nothing_learned_forecasts_what_is_documented() -> None:
     """Forecasts start from the middle of 90 s to 4 min."""
     assert Durations().median("x") == USUAL
+    assert Durations.load({}, "https://api.example.com").estimate("x") == USUAL
+    assert Durations.load({}, "local").estimate("x") == 0.0
+    # A server of this machine may be the bundled one, or have a model behind it that takes minutes.
+    assert Durations.load({}, "http://127.0.0.1:8787").estimate("x") is None
+    assert Durations.load({"y": [(10.0, 10.0)]}, "http://127.0.0.1:8787").estimate("x") == 10.0
     assert Durations().p_done("x", elapsed=0.0) == 0.0
     assert Durations().p_done("x", elapsed=1000.0) == 1.0
 

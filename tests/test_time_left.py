@@ -66,3 +66,13 @@ def test_what_is_left_without_a_limit_is_the_time_of_jobs(tmp_path: Path) -> Non
     harness.apply()
     left = [event.data["left"] for event in harness.events if event.kind == "waiting"]
     assert left[0] == pytest.approx(60, rel=0.2)
+
+
+def test_a_server_of_this_machine_is_estimated_once_a_job_is_done(tmp_path: Path) -> None:
+    """An outline takes no time and a model may take minutes: before the first job nothing is said."""
+    harness = Harness(tmp_path, FakeApi(duration=60), rpm=0, base_url="http://127.0.0.1:8787/v1")
+    harness.write("content/more.yaml", blog("a", "b", "c"))
+    harness.apply()
+    left = [event.data["left"] for event in harness.events if event.kind == "waiting" and not event.item]
+    assert left[0] is None
+    assert any(left)

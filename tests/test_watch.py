@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.cli.commands.queue import follow as watch_queue
 from contentops.cli.commands.watch import follow, shown
 from contentops.cli.output.screen import Screen
 from contentops.errors import UsageError
+from contentops.model import Queue
 from contentops.operations.opening import Runtime, open_project
 from contentops.operations.watched_plan import WatchedPlan, Watcher
 from contentops.planning.plan_inputs import Choice
@@ -162,6 +164,21 @@ def test_the_loop_draws_each_plan_once(site: Path) -> None:
         (False, True),
     ]
     assert "Planning \u2026" in frames[1]
+    assert "\x1b[2J" not in stream.getvalue()
+    assert stream.getvalue().endswith("\x1b[?1049l")
+
+
+def test_the_queue_is_drawn_in_place_too() -> None:
+    """`queue --watch` clears no screen between two drawings, which would flicker."""
+    stream, pauses = io.StringIO(), iter([None, None])
+
+    def pause() -> None:
+        if next(pauses, 0) == 0:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt), Screen(stream) as screen:
+        watch_queue(Queue, screen.draw, pause)
+    assert "no worker is alive" in stream.getvalue()
     assert "\x1b[2J" not in stream.getvalue()
     assert stream.getvalue().endswith("\x1b[?1049l")
 

@@ -35,17 +35,26 @@ class Durations:
     seen: dict[str, list[Interval]] = field(default_factory=dict)
     quickest: float = 0.2
     """Seconds until the first poll of a job, as long as none is known; on this machine polls cost nothing."""
+    usual: float | None = USUAL
+    """Seconds of a generation as long as none is known, for estimates; None: nothing can be said.
+
+    The bundled server takes no time; a model behind a server of this machine may take any.
+    """
     _seconds: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, stored: object, server: str) -> Durations:
         """Read the cache's JSON; what is unreadable counts as not learned. `server` is an address or `local`."""
-        is_local = server == "local" or is_loopback(urlsplit(server).hostname or "")
+        is_local = server == "local"
+        is_here = is_local or is_loopback(urlsplit(server).hostname or "")
         try:
             seen = msgspec.convert(stored, dict[str, list[Interval]])
         except msgspec.ValidationError:
             seen = {}
-        return cls({kind: values for kind, values in seen.items() if values}, 0.01 if is_local else 0.2)
+        return cls(
+            {kind: values for kind, values in seen.items() if values},
+            *((0.01, 0.0 if is_local else None) if is_here else ()),
+        )
 
     def learn(self, kind: str, *, after: float, by: float) -> None:
         """Remember a job that was seen running after `after` seconds (0: never) and done by `by` seconds."""
@@ -64,6 +73,10 @@ class Durations:
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
         """Seconds a job of this kind takes, given that it was not done after `unfinished` seconds."""
         return median(self._longer(kind, unfinished))
+
+    def estimate(self, kind: str) -> float | None:
+        """Seconds a job of this kind takes, for people; None: nothing can be said."""
+        return self.median(kind) if self.seen else self.usual
 
     def p_done(self, kind: str, *, elapsed: float, unfinished: float = 0.0) -> float:
         """The chance that a job is done after `elapsed` seconds, given that it was not after `unfinished` seconds."""

@@ -52,9 +52,11 @@ def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> floa
     jobs = [change for change in changes if change.has(Submit, Poll)]
     if not jobs:
         return round(requests) or None
-    one = max(ctx.durations.median(kind) for kind in {kind_of(change.spec) for change in jobs})
-    if ctx.server == "local" and not ctx.durations.seen:
-        one = 0.0  # jobs of the embedded server take next to no time, as long as none has shown otherwise
+    estimates = [ctx.durations.estimate(kind) for kind in {kind_of(change.spec) for change in jobs}]
+    known = [one for one in estimates if one is not None]
+    if len(known) < len(estimates):
+        return None
+    one = max(known)
     alone = 0 if admission.proven else 1
     turns = alone + math.ceil((len(jobs) - alone) / admission.max_in_flight)
     since = ctx.run.now() - admission.progress_at if admission.running else 0.0

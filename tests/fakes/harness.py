@@ -191,7 +191,10 @@ class Harness:
 
     def runtime(self) -> Runtime:
         """The outside of this harness."""
-        environ = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": "https://api.example.test"}
+        environ = {
+            "WRITERZROOM_API_KEY": "test-key-123456",
+            "CONTENTOPS_SERVERS": "https://api.example.test, http://127.0.0.1:8787",
+        }
         if self.ledger is not None:
             environ["CONTENTOPS_LEDGER"] = self.ledger.url
             if self._rows is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from msgspec import to_builtins
@@ -13,8 +14,8 @@ from msgspec import to_builtins
 from contentops.cli.commands.ledger import address_of, ledger_options
 from contentops.cli.options import Group
 from contentops.cli.output import terminal
+from contentops.cli.output.screen import Screen
 from contentops.errors import UsageError, plural
-from contentops.reporting.layout import fitted
 from contentops.reporting.queue import cancelled_text, queue_json, queue_text, shares_text
 
 if TYPE_CHECKING:
@@ -72,11 +73,15 @@ def _watch(read: Callable[[], Queue]) -> None:
     if not terminal.can_animate(sys.stdout):
         hint = "`contentops queue --json`, as often as you like"
         raise UsageError("`--watch` needs a terminal to draw on", code="no-terminal", hint=hint)
+    with contextlib.suppress(KeyboardInterrupt), Screen(sys.stdout) as screen:
+        follow(read, screen.draw, lambda: time.sleep(REDRAWN))
+
+
+def follow(read: Callable[[], Queue], draw: Callable[[str, str], None], pause: Callable[[], None]) -> NoReturn:
+    """Draw the queue again and again, until KeyboardInterrupt."""
     while True:
-        text = fitted(queue_text(read()), terminal.width())
-        click.clear()
-        click.echo(text)
-        time.sleep(REDRAWN)
+        draw(queue_text(read()), f"at {time.strftime('%H:%M:%S')}, every {REDRAWN:.0f} s; Ctrl-C ends it")
+        pause()
 
 
 @command.command("cancel", short_help="Take submits out of the queue.")

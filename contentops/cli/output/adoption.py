@@ -36,8 +36,8 @@ class AdoptionQuestion:
         terminal.report_findings(adoption.drafts)
         if self._yes or not adoption.taken:
             return True
-        terminal.need_person("this", "`--yes` continues, `--check` shows what would be written")
         terminal.report("\n".join(adopted_lines(adoption)))
+        terminal.need_person("this", "`--yes` writes it, `--check` shows the text of the manifest")
         terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
         return True
 
