@@ -143,3 +143,19 @@ def test_lines_and_rows_with_tokens_are_read_back() -> None:
     assert row is not None
     assert text_of(row, "b") == stored
     assert PRICE.of(Tokens(input=7, output=3)) == 7 * 250_000 + 3 * 2_000_000
+
+
+def test_a_record_keeps_the_price_of_its_day(tmp_path: Path, invoke: Run) -> None:
+    """A later price, in another currency, changes nothing of what was made before it."""
+    harness = site(tmp_path)
+    settings = (tmp_path / "contentops.yaml").read_text("utf-8")
+    for year, price in (
+        (2026, "{input: 0.25, output: 2, currency: USD}"),
+        (2027, "{input: 1, output: 3, currency: EUR}"),
+    ):
+        harness.write("contentops.yaml", f"{settings}price: {price}\n")
+        harness.write("content/blog.yaml", blog("a", year=year))
+        harness.apply()
+    made = invoke("history", "a", "--json", cwd=tmp_path).json["generations"]
+    assert [one["money"] for one in made] == [{"EUR": "0.0036"}, {"USD": "0.0019"}]
+    assert harness.plan().empty

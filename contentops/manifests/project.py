@@ -17,6 +17,7 @@ from contentops.errors import Diagnostic, InputError, Location, UsageError, did_
 from contentops.loopback import is_loopback
 from contentops.manifests.disclosure import check_disclosure, read_disclosure
 from contentops.manifests.discover import FileError, ProjectFiles
+from contentops.manifests.price import check_price, read_price
 from contentops.manifests.schema import check_schema
 from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
@@ -56,6 +57,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         api=_api(_layered(settings, own, "api")),
         budget=msgspec.convert(_layered(settings, own, "budget"), Budget, strict=False),
         guards=msgspec.convert(_layered(settings, own, "guards"), Guards, strict=False),
+        price=read_price(_layered(settings, own, "price")),
         defaults=_map(settings, "defaults"),
         environment_defaults=_map(own, "defaults"),
         vars=_map(settings, "vars"),
@@ -260,6 +262,9 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
             yield finding(document, code, message, (*pointer, "api", "base_url"), hint=hint)
         if isinstance(api.get("job_timeout"), str) and _TIME.match(api["job_timeout"]):
             yield from _check_timeout(document, (*pointer, "api", "job_timeout"), api["job_timeout"])
+        if "price" in layer:
+            merged = _layered(document.root, layer, "price")
+            yield from check_price(document, (*pointer, "price"), _map(layer, "price"), merged)
         yield from _check_commands(document, pointer, layer)
         if not pointer or {"disclosure", "preset"} & layer.keys():
             below = pointer if "disclosure" in layer else ()
