@@ -14,9 +14,12 @@ import pytest
 
 from contentops.errors import ExitCode, LockHeld, StateError
 from contentops.state.state_dir import ApplyLock, who_runs
+from tests.pages import FILES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.running import Build, Run
 
 NOW = "2026-03-01T09:00:00Z"
 
@@ -56,6 +59,23 @@ def test_it_is_known_whether_someone_has_it(tmp_path: Path) -> None:
     assert who_runs(tmp_path, "") == ""
     with apply_lock(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_whoever_looks_meanwhile_is_told(project: Build, invoke: Run, verb: str) -> None:
+    """On stderr, with who runs it and that it is not done; the result is the same, and a killed one is no news."""
+    root = project(FILES)
+    quiet = invoke(verb, cwd=root)
+    with apply_lock(root):
+        told = invoke(verb, cwd=root)
+        note = (root / ".contentops/apply.json").read_bytes()
+        assert invoke(verb, "--json", cwd=root).stderr == ""
+    (root / ".contentops/apply.json").write_bytes(note)
+    assert (told.code, told.stdout, quiet.stderr) == (0, quiet.stdout, "")
+    words = f"note[lock-held]: another `contentops` command is running here by ann@build-1, process {os.getpid()}"
+    assert told.stderr.startswith(words)
+    assert "wait for its end to apply" in told.stderr
+    assert invoke(verb, cwd=root).stderr == ""
 
 
 def test_leaving_lets_the_next_one_in(tmp_path: Path) -> None:

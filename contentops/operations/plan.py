@@ -35,6 +35,7 @@ from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.reporting.brief import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
+from contentops.state.state_dir import who_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -122,19 +123,31 @@ def status(
 ) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
     """Return the state of every selected item; where manifests have errors, by its record and file, with a warning.
 
-    Raises UsageError for invalid selectors and those that match nothing; with a refresh what that raises.
+    The findings begin with a note of another command that is changing the state now. Raises UsageError for invalid
+    selectors and those that match nothing; with a refresh what that raises.
     """
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, parse_cache=choice.refresh) as workspace:
         inputs, error = gathered_or_recorded(workspace, looking)
-        findings = (*workspace.unread, *([unread(error)] if error is not None else []))
+        findings = (*running(project), *workspace.unread, *([unread(error)] if error is not None else []))
     plan = make_plan(inputs)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     ids = sorted({*inputs.specs, *inputs.state.records, *changes})
     items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
     return tuple(_status(item, notes.get(item.id, "")) for item in items), findings
+
+
+def running(project: Project) -> tuple[Diagnostic, ...]:
+    """Return the note that another command is changing the state of this environment now; nothing where none is.
+
+    Raises StateError for a folder of state that cannot be trusted.
+    """
+    if not (words := who_runs(Path(project.root), project.environment)):
+        return ()
+    hint = "this is its state so far, in which an answer that is on its way is `unknown`; wait for its end to apply"
+    return (Diagnostic(code="lock-held", message=words, severity=Severity.NOTE, hint=hint),)
 
 
 def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInputs, InputError | None]:
