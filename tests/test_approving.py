@@ -130,9 +130,32 @@ def test_a_mark_that_a_person_removes_comes_back(tmp_path: Path) -> None:
     harness.edit("out/one.md", "draft: true\n", "")
     (change,) = harness.plan().changes
     assert (change.names, change.front) == (("update",), {"draft": True})
+    assert [(one.before, one.after) for one in change.reasons if one.field] == [(None, True)]
     harness.apply()
     assert front(harness)["draft"] is True
     assert harness.plan().empty
+
+
+@pytest.mark.parametrize("line", ["draft: true\nDraft: false\n", "DRAFT: false\ndraft: true\n", "Draft: false\n"])
+@pytest.mark.parametrize("other", ["", "words", "request"])
+def test_a_mark_in_other_letters_goes(tmp_path: Path, line: str, other: str) -> None:
+    """Hugo reads keys without their case and would publish the text, whatever else changed in it meanwhile."""
+    harness = with_approval(tmp_path, extra="preset: hugo")
+    harness.edit("out/one.md", "draft: true\n", line)
+    if other == "words":
+        harness.edit("out/one.md", "All", "Al")
+    if other == "request":
+        harness.write("content/blog.yaml", blog("one", year=2027))
+    (change,) = harness.plan().changes
+    key = "DRAFT" if "DRAFT" in line else "Draft"
+    assert (key, False, None) in [
+        (one.field.removeprefix("metadata."), one.before, one.after) for one in change.reasons
+    ]
+    harness.apply()
+    assert front(harness) == {"draft": True}
+    assert harness.plan().empty
+    decide(harness, "one")
+    assert front(harness) == {}
 
 
 def test_the_rule_can_come_later(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def _words_of(file: Observed) -> Digest:
 
 
 class ComputedFront(Struct, frozen=True, kw_only=True):
-    """The keys that follow from an approval: those that are written, and why."""
+    """The keys that follow from an approval: those that are written (None: removed), and why."""
 
     keys: Mapping[str, Json] = field(default_factory=dict)
     state: ApprovalState = ApprovalState.NONE
@@ -73,12 +73,12 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
 
 
 def computed_front(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> Mapping[str, Json]:
-    """The keys that the text in an item's file gets: its draft mark and its disclosure."""
+    """The keys that the text in an item's file gets: its draft mark and its disclosure; None removes a key."""
     if not (spec.approval.required or inputs.project.disclosure is not None):
         return {}
     state = approval_state(inputs, spec, record, file)
     source = _source_type(record.generated, [file.body])
-    return _keys(inputs.project, spec, state, source)
+    return _keys(inputs.project, spec, state, source, file.front)
 
 
 def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
@@ -111,7 +111,8 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
     source = _source_type(made, [NOTHING] if is_merged else [digest for _, digest in texts])
     if body.writes and not is_merged and (not texts or _stored(item, body) is not None):
         source = GENERATED
-    return ComputedFront(keys=_keys(inputs.project, spec, state, source), state=state)
+    keys = _keys(inputs.project, spec, state, source, item.file.front)
+    return ComputedFront(keys=keys, state=state)
 
 
 def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
@@ -204,11 +205,15 @@ def _state(inputs: PlanInputs, spec: Spec, ids: tuple[ItemId, ...], title: str, 
     return inputs.approvals.state(text_digest(title, body), spec.approval, ids)
 
 
-def _keys(project: Project, spec: Spec, state: ApprovalState, source: str) -> dict[str, Json]:
+def _keys(
+    project: Project, spec: Spec, state: ApprovalState, source: str, front: Mapping[str, Json]
+) -> dict[str, Json]:
     is_approved, disclosure = state is ApprovalState.APPROVED, project.disclosure
     keys: dict[str, Json] = {}
     if spec.approval.required and not is_approved:
-        keys |= draft_mark(project.preset)
+        mark = draft_mark(project.preset)
+        # Hugo reads keys without their case: `Draft: false` in the file would publish the text.
+        keys |= mark | dict.fromkeys(key for key in front if key not in mark and key.casefold() in mark)
     if disclosure is not None and source:
         keys |= {disclosure.key: ASSISTED if is_approved else AUTONOMOUS, disclosure.source_type: source}
     return {key: value for key, value in keys.items() if key}

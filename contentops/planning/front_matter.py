@@ -142,7 +142,8 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
         if is_ours or is_same_json(current, before) or is_same_json(current, after):
             front[key] = after
             why = computed.why(key, item.inputs.project.preset)
-            reasons.append(_rewritten(f"metadata.{key}", before, after, why))
+            was = before if is_same_json(current, after) or key not in computed.keys else current
+            reasons.append(_rewritten(f"metadata.{key}", was, after, why))
         else:
             kept_keys.append(key)
     if file.owner not in ("", id_) and file.owner in (record.id, *record.former_ids):
