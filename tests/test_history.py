@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.ci.results import past_of, past_of_item
-from contentops.operations.history import KEPT_RUNS
+from contentops.operations.kept_runs import KEPT_RUNS
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results

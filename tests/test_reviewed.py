@@ -150,7 +150,7 @@ def test_a_check_says_what_an_apply_would_refuse(project: Build, invoke: Run) ->
     assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
     (root / "contentops.yaml").write_text(SITE["contentops.yaml"] + "budget: {credits_per_apply: 1}\n")
     ended = invoke("plan", "--check", "plan.json", cwd=root)
-    cost = "it costs 4 credits; `budget.credits_per_apply` is 1"
+    cost = "it costs 4 credits; `budget.credits_per_apply` is 1, and one text costs 4"
     assert ended.code == 0
     assert ended.stdout.splitlines() == [
         "The plan still holds: 1 change, 4 credits.",

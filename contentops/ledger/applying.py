@@ -66,6 +66,27 @@ def applying(
             session.unlock(APPLYING, number)
 
 
+@contextlib.contextmanager
+def spending(session: LedgerSession, lineage: str, wait: Callable[[LockHeld], bool]) -> Iterator[None]:
+    """Let one command of a project at a time plan and pay while the block runs, in whatever environment.
+
+    Raises LockHeld where another one does.
+    """
+    number = _number(lineage, "/")  # no environment has this name
+    while not session.lock(APPLYING, number):
+        error = LockHeld(
+            "another `contentops` command of this project spends from the budget of the month",
+            hint="wait for it to end: the budget is one for all environments",
+        )
+        if not wait(error):
+            raise error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(StateError):
+            session.unlock(APPLYING, number)
+
+
 def who_apply(session: LedgerSession) -> tuple[ApplyHolder, ...]:
     """Return every apply that runs now."""
     granted = {number for (number,) in session.run(_GRANTED)}

@@ -18,18 +18,22 @@ from contentops.ledger.account import (
     sign_in,
     write_fact,
 )
+from contentops.ledger.applying import spending
 from contentops.ledger.entries import EntryOwner, EntryWriter, Unclaimed, claim, release
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.queue import withdraw
-from contentops.ledger.reading import is_dropped, read_rows, read_text, read_texts
+from contentops.ledger.reading import is_dropped, read_recent, read_rows, read_text, read_texts
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from contentops.digest import Digest
+    from contentops.errors import LockHeld
     from contentops.execution.first_contact import AccountHistory
     from contentops.ledger.account import Account
-    from contentops.ledger.reading import TextSummary
+    from contentops.ledger.reading import RecentSubmits, TextSummary
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
     from contentops.model import ApiSettings, Json, OpenEntry, PendingSubmit, RequestId
@@ -76,6 +80,14 @@ class ReadLedger:
     def open_entries(self) -> tuple[OpenEntry, ...]:
         """Return the submits of every checkout that have no record in git yet."""
         return self._rows.entries
+
+    def submits_since(self, start: dt.datetime) -> RecentSubmits:
+        """Return the submits of all environments of the project that are open, or were paid for since a moment."""
+        return read_recent(self._session, self._owner.lineage, start)
+
+    def spending(self, wait: Callable[[LockHeld], bool]) -> AbstractContextManager[None]:
+        """Return a block in which no other command of the project spends. Entering it raises LockHeld."""
+        return spending(self._session, self._owner.lineage, wait)
 
     def look_for_texts(self, server: str, digests: Iterable[Digest]) -> None:
         """Load, in one statement, which of these requests have a text."""

@@ -13,11 +13,12 @@ from contentops.ledger import schema
 from contentops.ledger.entries import QUEUED, entry_in
 from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.rows import read_json, struct_of, utc
-from contentops.model import ItemId, PendingSubmit, RequestId
+from contentops.model import ItemId, LockedLine, PendingSubmit, RequestId
 from contentops.state.lock import furthest
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Collection, Iterable, Mapping
 
     from contentops.ledger.entries import EntryOwner
@@ -35,6 +36,10 @@ FROM (SELECT max(number) AS number FROM contentops.version) v
 LEFT JOIN contentops.entry e
   ON (e.lineage = %s AND e.environment = %s AND NOT e.taken) OR e.request_id = ANY(%s)
 LEFT JOIN contentops.runner r ON r.number = e.runner AND r.number <> %s AND r.number IN {ALIVE}"""
+_SINCE = """
+SELECT environment, request_id, state, credits, line FROM contentops.entry
+WHERE lineage = %s AND (NOT taken OR changed_at >= %s)
+  AND CASE state WHEN 'paid' THEN true WHEN 'queued' THEN NOT cancelled AND error = '' ELSE NOT dropped END"""
 _TEXTS = """
 SELECT DISTINCT ON (digest) digest, request_id, item, title, body FROM contentops.text
 WHERE lineage = %s AND server = %s AND digest = ANY(%s) AND value NOT LIKE '%%"given_up":true%%'
@@ -54,6 +59,14 @@ class OpenRows(Struct, frozen=True, kw_only=True):
     """What others work on, and what is queued."""
     dropped: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
     """What was dropped, with its last entry."""
+
+
+class RecentSubmits(Struct, frozen=True, kw_only=True):
+    """The submits of all environments of a project that are open, or were since a moment."""
+
+    lines: tuple[LockedLine, ...] = ()
+    queued: Mapping[RequestId, int] = field(default_factory=dict)
+    """The credits of those that wait for workers."""
 
 
 class TextSummary(Struct, frozen=True):
@@ -105,6 +118,19 @@ def _pending(row: PendingSubmit, entry: OpenEntry | None, *, is_stopped: bool) -
     if row.state == QUEUED and not is_stopped:
         return row
     return row if row.kind and row.state in _UNDER_WAY else None
+
+
+def read_recent(session: LedgerSession, lineage: str, start: dt.datetime) -> RecentSubmits:
+    """Return the submits of a project that are open or were paid for since a moment. Raises StateError."""
+    try:
+        rows = session.run(_SINCE, (lineage, start))
+    except StateError as error:
+        if error.code == "ledger-empty":
+            return RecentSubmits()
+        raise
+    entries = ((environment, entry_in(line)) for environment, _, _, _, line in rows if line)
+    lines = tuple(LockedLine(environment, entry) for environment, entry in entries if entry is not None)
+    return RecentSubmits(lines=lines, queued={row[1]: row[3] for row in rows if row[2] == QUEUED})
 
 
 def is_dropped(entry: OpenEntry, rows: OpenRows) -> bool:

@@ -46,7 +46,7 @@ from contentops.model.desired import (
     Template,
     TemplateInput,
 )
-from contentops.model.limits import Budget, Guards
+from contentops.model.limits import Budget, Guards, MonthSpend
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, TextInReview
 from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedShare, QueuedSubmit, QueueTotal
 from contentops.model.records import (
@@ -55,6 +55,7 @@ from contentops.model.records import (
     ItemId,
     JobState,
     Json,
+    LockedLine,
     Observed,
     OpenEntry,
     PendingSubmit,
@@ -137,11 +138,13 @@ __all__ = [
     "KeptWords",
     "Level",
     "Listed",
+    "LockedLine",
     "LookUp",
     "MergeBoth",
     "MergeEdit",
     "MergeRule",
     "Mode",
+    "MonthSpend",
     "Move",
     "Moved",
     "Note",

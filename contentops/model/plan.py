@@ -10,7 +10,7 @@ from msgspec import Struct
 from contentops.errors import Diagnostic
 from contentops.model.approval import ApprovalState
 from contentops.model.desired import NO_ENVIRONMENT, Spec
-from contentops.model.limits import Budget
+from contentops.model.limits import Budget, MonthSpend
 from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
     Acknowledge,
@@ -250,7 +250,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     environment: str
     server: str
     budget: Budget = Budget()
-    """What one apply may spend."""
+    """What applies may spend."""
+    spent: MonthSpend | None = None
+    """What was spent this month; None where no budget asks for it, or the plan costs nothing."""
     lineage: str
     changes: tuple[Change, ...] = ()
     """Sorted by id, without items that need nothing."""

@@ -9,7 +9,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.approval import ApprovalState
-from contentops.model.limits import Budget
+from contentops.model.limits import Budget, MonthSpend
 from contentops.model.plan import Action, Note, Reason, Refusal, TextInReview
 from contentops.model.records import ItemId, JobState, Json, Record, RequestId
 
@@ -97,6 +97,7 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     environment: str
     server: str
     budget: Budget
+    spent: MonthSpend | None = None
     lineage: str
     changes: tuple[ReviewedChange, ...]
     summary: PlanSummary

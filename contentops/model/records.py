@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NewType, Protocol
+from typing import Annotated, Any, NamedTuple, NewType, Protocol
 
 from msgspec import Meta, Struct, field, structs
 
@@ -232,6 +232,13 @@ class HasCost(Protocol):
 def cost_of(paid: HasCost) -> dict[str, Any]:
     """What a submit cost, as the fields of another value about it."""
     return {"credits": paid.credits, "tokens": paid.tokens}
+
+
+class LockedLine(NamedTuple):
+    """A record or an open entry of the lock of an environment."""
+
+    environment: str
+    line: Record | OpenEntry
 
 
 class PendingSubmit(Struct, frozen=True, kw_only=True):

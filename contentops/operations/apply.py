@@ -20,7 +20,7 @@ from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
 from contentops.model import Action, Collect, Event, Fetch, LookUp, Poll, Publish, RetryText, Save, Submit, request_id
-from contentops.operations.apply_lock import hold_lock
+from contentops.operations.apply_lock import hold_lock, spending
 from contentops.operations.connection import connected, read_credentials
 from contentops.operations.contents.look_first import plan_after_looks
 from contentops.operations.contents.owners_in_locks import content_owners
@@ -102,7 +102,11 @@ def apply(
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
     notify = as_notes(emit, runtime)
     runtime = structs.replace(runtime, notify=notify, stopped=_waiting(options.stop, notify), until=until)
-    with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
+    with (
+        hold_lock(project, runtime, spends=True),
+        open_workspace(project, runtime, write=True) as workspace,
+        spending(workspace),
+    ):
         _sweep(workspace)
         watched = AskedInputs(gathered(workspace, choice))
         inputs, plan = plan_for_apply(workspace, watched.inputs, options)
@@ -121,6 +125,7 @@ def apply(
             return planned, None
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
+            _remember_counted(workspace)
         # The draft marks of an approval are no run that a person waits for.
         keeping = contextlib.nullcontext(emit) if choice.only_front else keeping_events(project, planned, emit, runtime)
         with keeping as kept:
@@ -129,6 +134,12 @@ def apply(
         forget_plan(project)
         _write_report(workspace, planned, run, options.inputs, inputs.state, emit)
     return planned, run
+
+
+def _remember_counted(workspace: Workspace) -> None:
+    from contentops.operations.month_spend import remember_counted
+
+    remember_counted(workspace)
 
 
 def plan_for_apply(workspace: Workspace, inputs: PlanInputs, options: ApplyOptions) -> tuple[PlanInputs, Plan]:
@@ -219,7 +230,7 @@ def open_refusals(plan: Plan, overrides: Overrides) -> tuple[Refusal, ...]:
     over = approved(plan, overrides.credits)
     paid = overrides.credits is not None and over is None
     overridden = {"changed-ratio": overrides.changes, "empty": overrides.empty}
-    overridden |= {"budget-credits": paid, "budget-items": paid}
+    overridden |= dict.fromkeys(("budget-credits", "budget-items", "budget-month", "budget-unknown"), paid)
     remaining = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
     return (*remaining, *([over] if over else []))
 
@@ -344,7 +355,8 @@ def _write_report(
     workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], before: State, emit: Callable[[Event], None]
 ) -> None:
     """Write the run as JSON to `.contentops/runs/`, with the records of texts that are not in the state `before`."""
-    from contentops.operations.history import brief, keep_report, unwritten
+    from contentops.operations.history import brief, unwritten
+    from contentops.operations.kept_runs import keep_report
 
     earlier = {"", *(record.request_id for record in before.records.values())}
     requests = {change.spec.digest: change.spec.request for change in plan.changes if change.spec is not None}

@@ -11,6 +11,7 @@ from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, request_id
 from contentops.operations.apply import check_allowed, needless, open_refusals, plan_for_apply
+from contentops.operations.apply_lock import spending
 from contentops.operations.before_submit import look_at_server
 from contentops.operations.connection import connected, read_credentials
 from contentops.operations.ledger import ledger_access
@@ -45,7 +46,7 @@ def detach(
     """
     if not has_ledger(project, runtime.environ):
         raise _no_ledger(project)
-    with open_workspace(project, runtime) as workspace:
+    with open_workspace(project, runtime) as workspace, spending(workspace):
         inputs, plan = plan_for_apply(workspace, gathered(workspace, choice), options)
         planned = structs.replace(plan, refusals=open_refusals(plan, options.overrides))
         if planned.empty and not planned.refusals:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct, structs
 
-from contentops.atomic_io import PRIVATE, Disk, read_file
+from contentops.atomic_io import Disk
 from contentops.ci.file_history import earlier_bodies
 from contentops.ci.results import past_of, past_of_item
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
-from contentops.documents.folders import Tree
-from contentops.errors import ContentopsError, InputError
+from contentops.errors import InputError
 from contentops.model import ATTEMPTS, NO_APPROVALS, ItemId, JobState, Record, RequestId, cost_of, is_answer, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.environments import locked_environments, other_states
+from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import open_cache
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import shared_state
 from contentops.state import approvals
-from contentops.state.state_dir import FOLDER, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.model import Approval, Approvals, Json, OpenEntry, Project, Request, State
     from contentops.state.cache import Cache
-
-
-KEPT_RUNS = 200
-"""How many reports of runs are kept."""
-_LARGEST = 64 << 20
-"""Bytes of the largest report that is read."""
 
 
 class KnownHistory(Struct, frozen=True, kw_only=True):
@@ -315,37 +307,6 @@ def _open(entry: OpenEntry, commits: Mapping[RequestId, str]) -> Generation:
         error=entry.error,
         commit=commits.get(entry.request_id, ""),
     )
-
-
-# --- runs of this machine ----------------------------------------------------------------------------------
-
-
-def keep_report(project: Project, name: str, document: bytes) -> None:
-    """Write the report of a run, and delete the oldest ones.
-
-    Raises OSError, and StateError or OutputError where a link or a file is in the way of the folder.
-    """
-    folder = _folder(project)
-    make_folder(folder)
-    # Deleting through the opened folder is safe though its name may lead elsewhere by now.
-    with Tree(str(folder.parent)).folder([folder.name]) as runs:
-        with os.fdopen(runs.make_file(name, PRIVATE), "wb") as file:
-            file.write(document)
-        for old in sorted((each for each in runs.names() if each.endswith(".json")), reverse=True)[KEPT_RUNS:]:
-            runs.unlink(old)
-
-
-def kept_reports(project: Project) -> tuple[KeptReport, ...]:
-    """Return the reports of this environment's runs on this machine, newest first; unreadable files are skipped."""
-    reports: list[KeptReport] = []
-    for path in sorted(_folder(project).glob("*.json"), reverse=True)[:KEPT_RUNS]:
-        with contextlib.suppress(OSError, ContentopsError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            reports.append(msgspec.json.decode(read_file(path, _LARGEST), type=KeptReport))
-    return tuple(report for report in reports if report.environment == project.environment)
-
-
-def _folder(project: Project) -> Path:
-    return Path(project.root) / FOLDER / "runs"
 
 
 def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ from contentops.state.state_dir import who_runs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from contentops.model import Change, Checks, Finding, Json, Plan, Project, Record, State
+    from contentops.model import Change, Checks, Finding, Json, MonthSpend, Plan, Project, Record, State
     from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -52,12 +53,19 @@ def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
 
     Raises what `refresh` raises.
     """
-    inputs = workspace.plan_inputs(choice)
+    spent = functools.cache(functools.partial(_month_spend, workspace))
+    inputs = structs.replace(workspace.plan_inputs(choice), spent=spent)
     if not choice.refresh:
         return remembered(workspace, inputs)
     from contentops.operations.contents.refresh import refresh
 
     return refresh(workspace, inputs)
+
+
+def _month_spend(workspace: Workspace) -> MonthSpend:
+    from contentops.operations.month_spend import month_spend
+
+    return month_spend(workspace)
 
 
 def plan(
@@ -131,7 +139,7 @@ def status(
     with open_workspace(project, runtime, parse_cache=choice.refresh) as workspace:
         inputs, error = gathered_or_recorded(workspace, looking)
         findings = (*running(project), *workspace.unread, *([unread(error)] if error is not None else []))
-    plan = make_plan(inputs)
+        plan = make_plan(inputs)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     ids = sorted({*inputs.specs, *inputs.state.records, *changes})

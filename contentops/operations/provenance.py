@@ -17,7 +17,8 @@ from contentops.errors import UsageError
 from contentops.model import BASE, ApprovalState, JobState, text_digest
 from contentops.model.provenance import ApprovedCost, PaidAttempts, Provenances, TextProvenance
 from contentops.operations.environments import locked_environments, other_states
-from contentops.operations.history import kept_reports, made, unwritten
+from contentops.operations.history import made, unwritten
+from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, gathered_or_recorded
 from contentops.operations.workspace import open_workspace, unread

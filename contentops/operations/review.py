@@ -23,6 +23,7 @@ from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic, Severity
 from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
 from contentops.operations import history
+from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, checked_items, gathered_or_recorded, no_item
 from contentops.operations.provenance import PaidEnvironments
@@ -261,7 +262,7 @@ class _Spending:
         runs = stamps_of(project.root, [f"{FOLDER}/runs"])
         key = (project.root, project.environment, head, runs)
         if self._past is None or self._key != key:
-            self._key, self._past = key, (past_of(project), history.kept_reports(project))
+            self._key, self._past = key, (past_of(project), kept_reports(project))
         return self._past
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.errors import plural
-from contentops.model import Action, Refusal
+from contentops.model import Action, LookUp, Refusal
 from contentops.model.cost import cost_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from contentops.model import Change, Plan
+    from contentops.model import Change, MonthSpend, Plan
     from contentops.planning.plan_inputs import PlanInputs
 
 SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.REMOVE})
@@ -19,7 +19,7 @@ SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.
 
 def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:
     """Every guard that refuses these changes."""
-    return (*_state(inputs), *_budget(inputs, changes), *_ratio(inputs, changes))
+    return (*_state(inputs), *_budget(inputs, changes), *_month(inputs, changes), *_ratio(inputs, changes))
 
 
 def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
@@ -62,11 +62,44 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     most = sum(change.credits_worst for change in changes)
     submits = sum(change.submits_worst for change in changes if not change.queued)
     if budget.credits_per_apply is not None and most > budget.credits_per_apply:
-        message = f"it costs {cost_words(changes)}; `budget.credits_per_apply` is {budget.credits_per_apply}"
-        yield Refusal(guard="budget-credits", message=message, flag=_approval(most))
+        limit = _limit("credits_per_apply", budget.credits_per_apply, changes)
+        yield Refusal(guard="budget-credits", message=f"it costs {cost_words(changes)}; {limit}", flag=_approval(most))
     if budget.items_per_apply is not None and submits > budget.items_per_apply:
         message = f"it generates {plural(submits, 'item')}; `budget.items_per_apply` is {budget.items_per_apply}"
         yield Refusal(guard="budget-items", message=message, flag=_approval(most))
+
+
+def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
+    """What a limit in credits is, and whether it is less than any text of these changes costs."""
+    prices = (change.submit.credits for change in changes if change.submit is not None)
+    least = min(filter(None, prices), default=0)
+    return f"`budget.{name}` is {number:,}" + (f", and one text costs {least:,}" if least > number else "")
+
+
+def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
+    limit, spent = inputs.project.budget.credits_per_month, month_spent(inputs, changes)
+    if limit is None or spent is None:
+        return
+    most = sum(change.credits_worst for change in changes)
+    for gap in spent.gaps:
+        message = f"what was spent in {spent.month} cannot be counted for `budget.credits_per_month`: {gap}"
+        yield Refusal(guard="budget-unknown", message=message, flag=_approval(most))
+    # These submits are in the price of the plan too.
+    again = {
+        step.entry.request_id for each in changes if each.submit for step in each.steps if isinstance(step, LookUp)
+    }
+    again |= {name for change in changes for name in change.withdraws}
+    before = spent.credits - sum(spent.uncertain.get(name, 0) for name in again)
+    if before + most > limit:
+        words = f"it costs {cost_words(changes)}, and {plural(before, 'credit')} of {spent.month} are spent"
+        message = f"{words}; {_limit('credits_per_month', limit, changes)}"
+        yield Refusal(guard="budget-month", message=message, flag=_approval(most))
+
+
+def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> MonthSpend | None:
+    """What was spent this month; None where no budget asks for it, or the changes cost nothing."""
+    is_asked = inputs.project.budget.is_monthly and any(change.credits_worst for change in changes)
+    return inputs.spent() if is_asked else None
 
 
 def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:

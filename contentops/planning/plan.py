@@ -34,7 +34,7 @@ from contentops.planning.claimed_items import (
     with_claims,
 )
 from contentops.planning.decide import block_change, decide, decide_gone, find_file
-from contentops.planning.guards import refusals
+from contentops.planning.guards import month_spent, refusals
 from contentops.planning.plan_inputs import ItemSides, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
@@ -86,6 +86,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         environment=inputs.project.environment,
         server=inputs.server,
         budget=inputs.project.budget,
+        spent=month_spent(inputs, changes),
         lineage=inputs.state.lineage,
         changes=tuple(changes),
         notes=tuple(sorted(notes, key=lambda note: (note.id or "", note.kind, note.message))),

@@ -19,6 +19,7 @@ from contentops.model import (
     Desired,
     ItemId,
     JobState,
+    MonthSpend,
     Note,
     Observed,
     OnEdit,
@@ -113,6 +114,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Extra attempts at requests that no manifest here declares; a checkout that declares them finishes them."""
     approvals: Approvals = NO_APPROVALS
     """Who approved which text."""
+    spent: Callable[[], MonthSpend] = MonthSpend
+    """What was spent in the month of the clock; it asks git, so ask only for a plan that costs something."""
 
     @functools.cached_property
     def server(self) -> str:

@@ -44,7 +44,7 @@ from contentops.sanitize import json_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentops.model import Json, Outcome, Run, Step
+    from contentops.model import Json, MonthSpend, Outcome, Run, Step
     from contentops.model.plan_file import PlanFile, ReviewedChange
 
 
@@ -79,10 +79,11 @@ def _without_changes(plan: Plan, inputs: Mapping[str, Json] | None) -> dict[str,
         "project": plan.project,
         "environment": plan.environment,
         "server": plan.server,
-        "budget": plain(plan.budget),
+        "budget": plan.budget.as_json(),
         "lineage": plan.lineage,
         "inputs": plain(inputs or {}),
         **({"approves": plain(plan.approves)} if plan.approves else {}),
+        **({"spent": month_json(plan.spent)} if plan.spent is not None else {}),
         "summary": summary_json(plan),
         "changes": [],
         "causes": plain(shared_causes(plan)),
@@ -113,6 +114,11 @@ def summary_json(plan: Plan) -> dict[str, Json]:
         "refused": bool(plan.refusals),
         "actions": {action.value: number for action, number in plan_counts(plan).items()},
     }
+
+
+def month_json(spent: MonthSpend) -> dict[str, Json]:
+    """What was spent in a month."""
+    return {"month": spent.month, "credits": spent.credits, "ahead": spent.ahead, "gaps": list(spent.gaps)}
 
 
 def _approvals_json(plan: Plan) -> dict[str, Json]:
@@ -194,6 +200,7 @@ def plan_of(document: Mapping[str, Json]) -> Plan:
         environment=file.environment,
         server=file.server,
         budget=file.budget,
+        spent=file.spent,
         lineage=file.lineage,
         id=file.id,
         changes=tuple(_change(change, file) for change in file.changes),

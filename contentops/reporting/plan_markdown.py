@@ -27,6 +27,7 @@ from contentops.reporting.summary import (
     empty_sentence,
     in_environment,
     is_review,
+    month_sentence,
     next_apply,
     plan_sentence,
     reason_words,
@@ -180,7 +181,7 @@ def _head(plan: Plan) -> Iterator[str]:
     yield f"Server {code(plan.server, _NAME)}{budget_words(plan)}."
     yield ""
     yield f"**{empty_sentence(plan) if plan.empty else plan_sentence(plan)}**"
-    if sentence := approval_sentence(plan):
+    for sentence in filter(None, (month_sentence(plan.spent, plan.budget), approval_sentence(plan))):
         yield ""
         yield sentence
 

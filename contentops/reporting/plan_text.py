@@ -20,6 +20,7 @@ from contentops.reporting.summary import (
     empty_sentence,
     in_environment,
     is_review,
+    month_sentence,
     next_apply,
     plan_sentence,
     reason_words,
@@ -245,8 +246,7 @@ def _ending(plan: Plan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
         yield paint(empty_sentence(plan), "strong")
     else:
         yield paint(f"Plan: {plan_sentence(plan)}", "strong")
-    if sentence := approval_sentence(plan):
-        yield sentence
+    yield from filter(None, (month_sentence(plan.spent, plan.budget), approval_sentence(plan)))
     if not advice:
         return
     for refusal in plan.refusals:

@@ -15,7 +15,7 @@ from contentops.sanitize import ELLIPSIS, visible
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentops.model import Change, Plan, Reason, Refusal
+    from contentops.model import Budget, Change, MonthSpend, Plan, Reason, Refusal
 
 SIGNS: dict[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "add"),
@@ -67,10 +67,28 @@ def words_of(code: str) -> str:
 
 
 def budget_words(plan: Plan) -> str:
-    """What one apply may spend, as the end of a sentence: `, budget 20 credits`."""
-    stated = ((plan.budget.credits_per_apply, "credit"), (plan.budget.items_per_apply, "item"))
-    limits = [plural(number, word) for number, word in stated if number is not None]
-    return f", budget {' and '.join(limits)}" if limits else ", no budget"
+    """What applies may spend, as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
+    budget = plan.budget
+    stated = (
+        (budget.credits_per_apply, "credit", ""),
+        (budget.items_per_apply, "item", ""),
+        (budget.credits_per_month, "credit", " a month"),
+    )
+    limits = [f"{plural(number, word)}{when}" for number, word, when in stated if number is not None]
+    if not limits:
+        return ", no budget"
+    *first, last = limits
+    return f", budget {', '.join(first)}{' and ' if first else ''}{last}"
+
+
+def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
+    """How much of the month's budget is spent, by all environments; empty where it was not counted."""
+    if spent is None or budget.credits_per_month is None:
+        return ""
+    clock = f" {plural(spent.ahead, 'text')} of later months {'is' if spent.ahead == 1 else 'are'} included: "
+    clock += "check the clock of this machine."
+    words = f"{spent.credits:,} of {plural(budget.credits_per_month, 'credit')} of this month"
+    return f"Spent: {words} ({spent.month}, all environments).{clock if spent.ahead else ''}"
 
 
 def plan_counts(plan: Plan) -> dict[Action, int]:

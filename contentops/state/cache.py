@@ -165,6 +165,14 @@ class Cache:
         """Store a text that a person approved or sent back: no commit may have its words."""
         self._set({_key("decided", text_digest(title, body_digest(body))): canonical([title, body])})
 
+    def counted(self) -> str:
+        """The commit up to which an apply counted what was spent, as `put_counted` stored it; empty at first."""
+        return self._get("counted") or ""
+
+    def put_counted(self, commit: str) -> None:
+        """Remember the commit up to which an apply counted what was spent."""
+        self._set({"counted": commit})
+
     # --- what is known of a server -------------------------------------------------------------------------
 
     def server_text(self, server: str, content_id: str) -> str | None:

@@ -20,6 +20,7 @@ from contentops.operations import opening, workspace
 from contentops.operations import provenance as provenance_operation
 from contentops.operations.contents import stored_contents as operation
 from contentops.operations.contents.superseded_contents import without_copy
+from contentops.operations.kept_runs import kept_reports
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.history import count_spend, history_json, history_text, spend_json, spend_text
 from contentops.reporting.layout import moment, outline, table
@@ -328,7 +329,7 @@ def _spend(session: Session, since: str) -> None:
     if not session.as_json:
         terminal.report_findings(findings)
     state, past = opening.read_state(project), results.past_of(project)
-    texts = history_operation.made(project, state, past, history_operation.kept_reports(project))
+    texts = history_operation.made(project, state, past, kept_reports(project))
     others = history_operation.paid_by_others(project, state, texts.values())
     spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=earlier, elsewhere=others)
     approved = provenance_operation.cost_of_approved(project, texts)

@@ -24,7 +24,7 @@ from contentops.cli.output import terminal
 from contentops.cli.plan_files import read_plan
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file
-from contentops.operations import plan
+from contentops.operations import month_spend, plan
 from contentops.operations.texts import diff_and_restore as texts
 from contentops.operations.texts.planned_file import planned_file
 from contentops.operations.texts.previous_text import from_previous
@@ -32,9 +32,10 @@ from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
 from contentops.reporting.history import text_json, texts_text
 from contentops.reporting.layout import fitted, moment, outline, paint, table
-from contentops.reporting.plan_json import plan_of
+from contentops.reporting.plan_json import month_json, plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import command as command_line
+from contentops.reporting.summary import month_sentence
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from contentops.cli.session import Session
+    from contentops.model import Json
     from contentops.operations.plan import ItemStatus
     from contentops.operations.texts.diff_and_restore import Difference, Restored
 
@@ -74,8 +76,13 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     if not session.as_json:
         terminal.report_findings(findings)
     others = tuple(project.settings.get("environments") or ())
-    text = status_text(items, width=terminal.width()) + _environments(project.environment, others)
-    about = {"environment": project.environment, "environments": list(others)} if others else {}
+    spent = month_spend.spent_this_month(project, session.runtime())
+    month = f"\n{visible(sentence)}" if (sentence := month_sentence(spent, project.budget)) else ""
+    text = status_text(items, width=terminal.width()) + month + _environments(project.environment, others)
+    about: dict[str, Json] = {"environment": project.environment, "environments": list(others)} if others else {}
+    if spent is not None:
+        text += "".join(f"\nThere may be more: {visible(gap)}." for gap in spent.gaps)
+        about |= {"budget": project.budget.as_json(), "spent": month_json(spent)}
     listed = [structs.asdict(item) for item in items]
     session.answer({**diagnostics_json(findings), **about, "items": listed}, text)
 

@@ -1,0 +1,426 @@
+"""A budget for a month: what all environments have spent is counted once, and an apply that goes beyond it is held."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import structs
+
+from contentops.errors import LockHeld, Refused
+from contentops.operations.apply import Overrides
+from contentops.operations.apply_lock import hold_lock
+from contentops.operations.month_spend import spent_this_month
+from tests.clones import WHO, git
+from tests.fakes.api import FakeApi
+from tests.fakes.clock import EPOCH
+from tests.fakes.harness import Harness, blog
+from tests.fakes.kills import Death
+from tests.test_promote import Room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from contentops.model import MonthSpend, Plan
+    from tests.running import Build, Run
+
+STAGING = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
+MARCH = datetime(2026, 3, 1, tzinfo=UTC).timestamp() - EPOCH
+"""When March begins, on the clock of a harness."""
+
+
+def site(folder: Path, limit: int = 8, *, extra: str = "", at: float = 0, **server: Any) -> Harness:
+    """A repository without texts yet, on the 25th of February."""
+    harness = Harness(
+        folder, FakeApi(**{"duration": 30} | server), extra=f"budget: {{credits_per_month: {limit}}}\n{extra}"
+    )
+    harness.timeline.now = at
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    commit(folder)
+    return harness
+
+
+def declare(harness: Harness, *items: str, year: int = 2026) -> None:
+    """These items."""
+    harness.write("content/blog.yaml", blog(*items, year=year))
+
+
+def commit(folder: Path) -> None:
+    """Commits everything, though it may be nothing."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "Work")
+
+
+def spent(harness: Harness) -> MonthSpend:
+    """What the month has cost."""
+    found = spent_this_month(harness.project, harness.runtime())
+    assert found is not None
+    return found
+
+
+def guards(plan: Plan) -> list[str]:
+    """What refuses a plan."""
+    return [refusal.guard for refusal in plan.refusals]
+
+
+def month_message(plan: Plan) -> str:
+    """Why the budget of the month refuses it."""
+    return next(refusal.message for refusal in plan.refusals if refusal.guard == "budget-month")
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_two_applies_share_the_budget_of_a_month(tmp_path: Path, *, committed: bool) -> None:
+    """With a commit between them or without one; an approved price is more than the budget."""
+    harness = site(tmp_path)
+    declare(harness, "a")
+    harness.apply()
+    if committed:
+        commit(tmp_path)
+    declare(harness, "a", "b")
+    plan = harness.plan()
+    assert plan.spent is not None
+    assert (plan.spent.month, plan.spent.credits, guards(plan)) == ("2026-02", 4, [])
+    harness.apply()
+    declare(harness, "a", "b", "c")
+    plan = harness.plan()
+    assert [(one.guard, one.flag) for one in plan.refusals] == [("budget-month", "--approve-credits 4")]
+    assert month_message(plan) == (
+        "it costs 4 credits, and 8 credits of 2026-02 are spent; `budget.credits_per_month` is 8"
+    )
+    with pytest.raises(Refused) as refused:
+        harness.apply()
+    assert (refused.value.code, harness.api.credits) == ("budget-month", 8)
+    harness.apply(overrides=Overrides(credits=4))
+    assert (harness.api.credits, spent(harness).credits) == (12, 12)
+
+
+def test_a_plan_that_costs_nothing_asks_nothing(tmp_path: Path) -> None:
+    """Whatever was spent, and where git knows nothing."""
+    harness = site(tmp_path, 4)
+    declare(harness, "a")
+    harness.apply()
+    harness.edit("contentops.yaml", "credits_per_month: 4", "credits_per_month: 0")
+    shutil.rmtree(tmp_path / ".git")
+    plan = harness.plan()
+    assert (plan.spent, plan.refusals, plan.empty) == (None, (), True)
+    harness.edit("content/blog.yaml", "items:\n", "items:\n  - {id: z, inputs: {topic: z, target_audience: z}}\n")
+    assert guards(harness.plan()) == ["budget-unknown", "budget-month"]
+
+
+def test_a_month_begins_anew(tmp_path: Path) -> None:
+    """In UTC; a text that is made in the new month counts there, though it was submitted in the old one."""
+    harness = site(tmp_path, 8, at=MARCH - 100)
+    declare(harness, "a")
+    harness.apply()
+    harness.timeline.now = MARCH - 10
+    declare(harness, "a", "b")
+    harness.apply()
+    assert harness.record("b").generated_at.startswith("2026-03-01T00:00")
+    commit(tmp_path)
+    assert (spent(harness).month, spent(harness).credits) == ("2026-03", 4)
+    harness.timeline.now = MARCH - 5
+    # The clock was put back: what has a later time counts, and is told.
+    assert (spent(harness).credits, spent(harness).ahead) == (8, 0)
+    harness.timeline.now = MARCH - 3 * 86400
+    assert spent(harness).ahead == 0
+    harness.timeline.now = MARCH - 40 * 86400
+    assert (spent(harness).month, spent(harness).credits, spent(harness).ahead) == ("2026-01", 8, 2)
+
+
+def test_a_clock_that_is_behind_is_named(tmp_path: Path, invoke: Run) -> None:
+    """The texts of later months count, so that nothing is spent twice; the plan says why."""
+    harness = site(tmp_path, 8)
+    declare(harness, "a")
+    harness.apply()
+    lock = harness.read("contentops.lock")
+    harness.write("contentops.lock", lock.replace('"generated_at":"2026-', '"generated_at":"2099-'))
+    declare(harness, "a", "b")
+    told = invoke("status", cwd=tmp_path).stdout
+    assert "Spent: 4 of 8 credits of this month" in told
+    assert "1 text of later months is included: check the clock of this machine." in told
+
+
+# --- every generation once ----------------------------------------------------------------------------------------
+
+
+def _rename(harness: Harness) -> None:
+    harness.write("content/blog.yaml", f"moved: [{{from: a, to: z}}]\n{blog('z').replace('about z', 'about a')}")
+    harness.apply()
+
+
+def _remove(harness: Harness) -> None:
+    harness.write("content/blog.yaml", blog("other"))
+    harness.apply(prune=True)
+
+
+def _again(harness: Harness) -> None:
+    declare(harness, "a", year=2027)
+    harness.apply()
+
+
+def _replace(harness: Harness) -> None:
+    harness.apply(replace=("a",))
+
+
+def _branch(harness: Harness) -> None:
+    commit(harness.root)
+    git(harness.root, "switch", "--quiet", "--create", "other")
+    declare(harness, "a", year=2027)
+    harness.apply()
+    commit(harness.root)
+    git(harness.root, "switch", "--quiet", "main")
+
+
+def _merge(harness: Harness) -> None:
+    _branch(harness)
+    git(harness.root, "merge", "--quiet", "--no-edit", "other")
+
+
+def _squash(harness: Harness) -> None:
+    _branch(harness)
+    git(harness.root, "merge", "--quiet", "--squash", "other")
+    commit(harness.root)
+    git(harness.root, "branch", "--quiet", "-D", "other")
+
+
+def _amend(harness: Harness) -> None:
+    commit(harness.root)
+    declare(harness, "a", year=2027)
+    harness.apply()
+    git(harness.root, "commit", "--quiet", "--all", "--amend", "--no-edit")
+
+
+def _reset(harness: Harness) -> None:
+    commit(harness.root)
+    declare(harness, "a", year=2027)
+    harness.apply()
+    commit(harness.root)
+    git(harness.root, "reset", "--quiet", "--hard", "HEAD~1")
+
+
+def _revert(harness: Harness) -> None:
+    commit(harness.root)
+    git(harness.root, "revert", "--no-edit", git(harness.root, "log", "-1", "--format=%H", "--", "contentops.lock"))
+
+
+STORIES = (_rename, _remove, _again, _replace, _branch, _merge, _squash, _amend, _reset, _revert)
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__.strip("_"))
+def test_every_generation_counts_once(tmp_path: Path, story: Callable[[Harness], None], *, forgets: bool) -> None:
+    """Whatever became of its text since, and where only git is left to tell."""
+    harness = site(tmp_path, 100)
+    declare(harness, "a")
+    harness.apply()
+    if forgets:
+        commit(tmp_path)
+    story(harness)
+    if forgets:
+        commit(tmp_path)
+        shutil.rmtree(tmp_path / ".contentops")
+    assert spent(harness).credits == harness.api.credits > 0
+
+
+def test_environments_share_the_budget(tmp_path: Path) -> None:
+    """A text that one takes from another counts once; the settings of each may say what it allows."""
+    harness = site(tmp_path, 8, extra=STAGING)
+    declare(harness, "a")
+    harness.apply()
+    staging = Room(tmp_path, "staging", harness.api, extra=f"budget: {{credits_per_month: 8}}\n{STAGING}")
+    staging.timeline = harness.timeline
+    staging.apply()
+    assert spent(staging).credits == spent(harness).credits == 4
+    staging.write("content/blog.yaml", blog("a", "b"))
+    staging.apply()
+    assert spent(staging).credits == spent(harness).credits == harness.api.credits == 8
+    harness.write("content/blog.yaml", blog("a", "b", "c"))
+    assert "8 credits of 2026-02 are spent" in month_message(harness.plan())
+    # Its lock is gone, and git knows what it has paid for.
+    commit(tmp_path)
+    (tmp_path / "contentops.staging.lock").unlink()
+    shutil.rmtree(tmp_path / ".contentops")
+    assert spent(harness).credits == 8
+
+
+def test_one_environment_at_a_time_spends(tmp_path: Path) -> None:
+    """Two would each see the same rest of the budget; without one they work beside each other."""
+    harness = site(tmp_path, 8, extra=STAGING)
+    staging = Room(tmp_path, "staging", harness.api, extra=f"budget: {{credits_per_month: 8}}\n{STAGING}")
+    with hold_lock(staging.project, staging.runtime(), spends=True):
+        with pytest.raises(LockHeld):
+            harness.apply()
+        free = structs.replace(harness.project, budget=structs.replace(harness.project.budget, credits_per_month=None))
+    with hold_lock(staging.project, staging.runtime()), hold_lock(free, harness.runtime(), spends=True):
+        pass
+
+
+# --- what is not known counts in full -----------------------------------------------------------------------------
+
+
+def test_what_is_open_counts_in_any_month(tmp_path: Path) -> None:
+    """Jobs that run, and answers that were lost; the plan that looks for one does not price it twice."""
+    harness = site(tmp_path, 8)
+    declare(harness, "a", "b")
+    harness.apply(deadline=20)
+    assert spent(harness).credits == 4
+    harness.timeline.now = MARCH + 10
+    assert (spent(harness).month, spent(harness).credits) == ("2026-03", 4)
+    harness.apply()
+    assert spent(harness).credits == 8
+
+
+def test_a_lost_answer_is_priced_once(tmp_path: Path) -> None:
+    """Wherever an apply is killed: as a submit that was sent, or as one to send again, not as both."""
+    harness = site(tmp_path, 4)
+    declare(harness, "a")
+    for number in range(1, 60):
+        copied = harness.copied(tmp_path.parent / f"{tmp_path.name}-{number}")
+        copied.death = Death(number)
+        with contextlib.suppress(BaseException):
+            copied.apply()
+        copied.death = None
+        if not copied.state.entries:
+            continue
+        assert (guards(copied.plan()), spent(copied).credits) == ([], 4)
+        copied.apply()
+        assert copied.api.credits <= spent(copied).credits == 4
+
+
+def test_retries_count_where_no_commit_has_them(tmp_path: Path) -> None:
+    """Each text that failed its checks was paid for, and the lock has only the last one."""
+    harness = site(tmp_path, 100, extra="")
+    harness.edit(
+        "contentops.yaml",
+        "style: general_blog",
+        "style: general_blog, checks: {contains: [Third], retries: 2}",
+    )
+    declare(harness, "a")
+    harness.apply()
+    assert harness.api.credits == 12
+    assert spent(harness).credits == 12
+    commit(tmp_path)
+    shutil.rmtree(tmp_path / ".contentops")
+    assert spent(harness).credits == 12
+
+
+# --- what cannot be counted ---------------------------------------------------------------------------------------
+
+
+def _clone(harness: Harness, folder: Path, *flags: str) -> Harness:
+    git(folder.parent, "clone", "--quiet", *flags, harness.root.as_uri(), folder.name)
+    cloned = Harness(folder, harness.api, extra="budget: {credits_per_month: 100}", timeline=harness.timeline)
+    declare(cloned, "a", "new")
+    return cloned
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_shallow_clone_is_refused_by_name(tmp_path: Path, depth: int) -> None:
+    """Unless it has the whole month, or a person approves the price."""
+    harness = site(tmp_path / "whole", 100)
+    for year in (2026, 2027):
+        declare(harness, "a", year=year)
+        harness.apply()
+        commit(harness.root)
+    shallow = _clone(harness, tmp_path / "shallow", "--depth", str(depth))
+    plan = shallow.plan()
+    assert guards(plan) == ["budget-unknown"]
+    assert "this clone is shallow" in plan.refusals[0].message
+    shallow.apply(overrides=Overrides(credits=8))
+
+
+def test_a_shallow_clone_that_has_the_month_is_whole(tmp_path: Path) -> None:
+    """What it lacks is of earlier months."""
+    harness = site(tmp_path / "whole", 100)
+    old = {**os.environ, **WHO, "GIT_COMMITTER_DATE": "2026-01-09T00:00:00Z"}
+    for _ in range(3):
+        message = ("commit", "--quiet", "--allow-empty", "--amend", "--message", "Long ago")
+        subprocess.run(["git", *message], cwd=harness.root, env=old, check=True)
+        git(harness.root, "commit", "--quiet", "--allow-empty", "--message", "Next")
+    declare(harness, "a")
+    harness.apply()
+    commit(harness.root)
+    shallow = _clone(harness, tmp_path / "shallow", "--depth", "3")
+    assert git(shallow.root, "rev-parse", "--is-shallow-repository") == "true"
+    plan = shallow.plan()
+    assert plan.spent is not None
+    assert (guards(plan), plan.spent.credits) == ([], 4)
+
+
+def test_without_git_it_is_refused_by_name(tmp_path: Path) -> None:
+    """No history tells what earlier applies have paid for."""
+    harness = Harness(tmp_path, FakeApi(duration=30), extra="budget: {credits_per_month: 100}")
+    declare(harness, "a")
+    plan = harness.plan()
+    assert guards(plan) == ["budget-unknown"]
+    assert "the project is not in a git repository" in plan.refusals[0].message
+
+
+def test_a_history_that_lost_what_was_counted_is_refused_by_name(tmp_path: Path) -> None:
+    """Once: an apply whose price a person approved counts from there on."""
+    harness = site(tmp_path, 100)
+    declare(harness, "a")
+    harness.apply()
+    commit(tmp_path)
+    declare(harness, "a", "b")
+    harness.apply()
+    shutil.rmtree(tmp_path / ".git")
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    commit(tmp_path)
+    declare(harness, "a", "b", "c")
+    plan = harness.plan()
+    assert guards(plan) == ["budget-unknown"]
+    assert "git's history was rewritten: commit " in plan.refusals[0].message
+    harness.apply(overrides=Overrides(credits=4))
+    declare(harness, "a", "b", "c", "d")
+    assert guards(harness.plan()) == []
+
+
+# --- how it is said -----------------------------------------------------------------------------------------------
+
+
+def test_a_budget_below_one_text_says_so(tmp_path: Path) -> None:
+    """Of a month, and of one apply."""
+    harness = site(tmp_path, 3)
+    declare(harness, "a", "b")
+    message = (
+        "it costs 8 credits, and 0 credits of 2026-02 are spent; `budget.credits_per_month` is 3, and one text costs 4"
+    )
+    assert month_message(harness.plan()) == message
+    harness.edit("contentops.yaml", "credits_per_month: 3", "credits_per_apply: 3")
+    assert (
+        harness.plan().refusals[0].message
+        == "it costs 8 credits; `budget.credits_per_apply` is 3, and one text costs 4"
+    )
+
+
+def test_plan_and_status_say_what_is_left(project: Build, invoke: Run) -> None:
+    """With the bundled server all is free, so the month is told by `status` alone."""
+    root = project(
+        {
+            "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\nbudget: {credits_per_month: 1e9}\n",
+            "content/a.yaml": "defaults: {template: blog_article_generator, style: general_blog}\n" + blog("a"),
+        }
+    )
+    git(root, "init", "--quiet")
+    assert "budget 1,000,000,000 credits a month" in invoke("plan", cwd=root).stdout
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    status = invoke("status", cwd=root)
+    assert "Spent: 0 of 1,000,000,000 credits of this month (20" in status.stdout
+    found = invoke("status", "--json", cwd=root).json
+    assert found["budget"]["credits_per_month"] == 1_000_000_000
+    assert (found["spent"]["credits"], found["spent"]["gaps"]) == (0, [])
+
+
+@pytest.mark.parametrize("value", ["-1", "many", "1.5", "[4]", "true"])
+def test_a_budget_that_is_no_number_is_a_mistake(project: Build, invoke: Run, value: str) -> None:
+    """At its line."""
+    root = project({"contentops.yaml": f"version: 1\nproject: x\nbudget: {{credits_per_month: {value}}}\n"})
+    ended = invoke("plan", cwd=root)
+    assert (ended.code, "contentops.yaml:3:" in ended.stderr) == (1, True)
