@@ -225,6 +225,14 @@ def test_looking_for_manifests_elsewhere_survives_what_can_not_be_read(project: 
     assert "but there is" not in problem.message
 
 
+@pytest.mark.parametrize("text", ["defaults: {draft: true}\nitems: []", "items: [{id: one, draft: true}]"])
+def test_front_matter_beside_metadata_is_shown_its_place(project: Build, text: str) -> None:
+    """Whoever comes from a site generator writes it there."""
+    root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": text})
+    hints = [one.hint for one in findings(root) if one.code == "unknown-key"]
+    assert hints == ["front matter goes under `metadata`: `metadata: {draft: ...}`"]
+
+
 # --- slips -------------------------------------------------------------------------------------------------
 
 

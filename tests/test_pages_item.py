@@ -109,6 +109,20 @@ def test_what_changed_since_the_approval_comes_first(shop: Path, invoke: Run) ->
     assert "Draft outline" in generated
 
 
+def test_a_new_text_is_compared_with_the_one_before(shop: Path, invoke: Run) -> None:
+    """Whoever reads a text that an apply wrote again sees what changed, and not that it is as generated."""
+    manifest = shop / "content" / "articles.yaml"
+    manifest.write_text(manifest.read_text("utf-8").replace("first-time visitors", "returning visitors"), "utf-8")
+    assert invoke("apply", "--yes", cwd=shop).code == 0
+    for _ in ("in the work tree", "committed"):
+        page = shown(shop, f"{ITEM}&view=changes")
+        assert "Compared with <strong>the text before it</strong>" in page
+        assert "[gone: </span>first-time<" in page
+        assert "[new: </span>returning<" in page
+        git(shop, "add", "-A")
+        git(shop, "commit", "--allow-empty", "-qm", "made again")
+
+
 @pytest.mark.parametrize("committed", [True, False])
 def test_approved_words_come_from_git_or_are_said_to_be_missing(shop: Path, invoke: Run, *, committed: bool) -> None:
     """Without the cache, as in another clone: the approved text is found by its digest in the history of the file."""

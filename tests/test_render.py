@@ -723,7 +723,7 @@ def test_one_reason_at_one_place_is_one_finding(project: Build) -> None:
         ),
         (
             "error[undefined-variable] contentops.yaml:6:15 <wrong> variable `v`: `wrong` is not defined; "
-            "1 more file has the same problem (hint: there are `environment`, `inputs`, `item`, `project`, `v`)"
+            "1 more file has the same problem (hint: there are `environment`, `inputs`, `item`, `project`, `v`; others are declared under `vars`)"
         ),
     ]
 

@@ -258,7 +258,8 @@ class _Item:
         names = sorted(
             {*self._scope.variables, *self._scope.builtin, *macros, "item", INPUTS, *(["each"] if self._each else [])}
         )
-        return suggest(name, tuple(names)) or "declare it under `vars`"
+        hint = suggest(name, tuple(names))
+        return f"{hint}; others are declared under `vars`" if hint.startswith("there are ") else hint
 
     def _report_circle(self, name: str) -> None:
         circle = self._stack[self._stack.index(name) :]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
 
+from contentops.documents.preset import NEUTRAL
 from contentops.errors import nearest
 from contentops.manifests.problems import in_order, misspelt
 from contentops.manifests.schema_fits import fits
@@ -231,12 +232,18 @@ def _key_hint(key: str, allowed: Sequence[str]) -> str:
     """What to write instead of an unknown key."""
     if is_secret(key) and "key_env" in allowed:
         return "keys come from the environment: set `key_env` to the name of a variable"
+    if key in _FRONT_MATTER and "metadata" in allowed:
+        return f"front matter goes under `metadata`: `metadata: {{{key}: ...}}`"
     if close := nearest(key, allowed):
         return f"did you mean `{close}`?"
     hint = f"known keys: {', '.join(f'`{name}`' for name in allowed if name != '$schema')}"
     if "inputs" in allowed and "for_each" in allowed:
         hint += "; inputs of the template go under `inputs`"
     return hint
+
+
+_FRONT_MATTER: Final = frozenset({*NEUTRAL, "title", "description", "slug", "layout", "weight"})
+"""Keys that people write beside `metadata` instead of in it."""
 
 
 def _missing_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:

@@ -53,6 +53,8 @@ def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, s
     sides: list[tuple[str, str]] = []
     if texts.approved is not None and (before := one.approved_before) is not None:
         sides.append(("approved", f"approved {on_day(before.at, now)}"))
+    elif one.approved_before is None and not one.edited and texts.before is not None:
+        sides.append((texts.before.short, "the text before it"))
     if one.record is not None and any(text.digest == one.record.generated for text in texts.earlier):
         sides.append(("generated", "as generated"))
     if one.record is not None and one.record.content_id:

@@ -65,6 +65,11 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
     why_missing: str
     """Why this clone may lack texts, and what to do; empty where it has the whole history."""
 
+    @property
+    def before(self) -> TextVersion | None:
+        """The newest text that the file had before this one, if its words are here."""
+        return next((one for one in self.earlier if self.now is not None and one.digest != self.now.digest), None)
+
     def named(self, digest: str) -> TextVersion:
         """Return the text whose body's digest begins so. Raises UsageError where no one or several have it."""
         start = digest.removeprefix(PREFIX)
