@@ -82,7 +82,7 @@ def _options(rows: list[tuple[str, str]], shared: list[tuple[str, str]]) -> Iter
     yield from _table([row for row in rows if row not in shared])
     if linked := [names.partition(" ")[0].strip("`") for names, meaning in rows if (names, meaning) in shared]:
         listed = ", ".join(f"`{name}`" for name in linked)
-        yield f"Also [{_SHARED.lower()}](#{_SHARED.lower().replace(' ', '-')}): {listed}."
+        yield f"Also [{listed}](#{_SHARED.lower().replace(' ', '-')})."
         yield ""
 
 

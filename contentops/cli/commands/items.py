@@ -287,7 +287,7 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
 
     Without `--to`, it lists the texts of ITEM and where each one is: in the cache, in git or on the server. Front
     matter does not change. A restored text counts as an edit: `apply` saves it, and `on_edit` decides what a new
-    request does with it. Only the last generated text does not count as an edit.
+    request does with it. The last generated text does not count as an edit.
     """
     project = session.project()
     if to is None:
