@@ -84,7 +84,9 @@ _CHECK_FORMATS = ["text", "json", "sarif", "junit"]
 @click.command("check")
 @project_options
 @selection_options
-@click.option("--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="Default: text.")
+@click.option(
+    "--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="The output format. Default: text."
+)
 @file_option("--out", help="Write the findings to FILE, and show them as text.")
 @click.option("--commands", is_flag=True, help="Also run the programs that `contentops.yaml` names under `checks`.")
 @click.option("--approved", is_flag=True, help="Also fail if a required approval is missing.")

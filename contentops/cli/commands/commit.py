@@ -45,7 +45,7 @@ _PATH = 200
 )
 @click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
 @click.option("--pull-request", is_flag=True, help="Push new texts to a branch with a pull request, for review.")
-@click.option("--check-waiting", is_flag=True, help="Only fail if results of an earlier run wait to be merged.")
+@click.option("--check-waiting", is_flag=True, help="Only check; fail if results of an earlier run wait to be merged.")
 def command(
     session: Session,
     remote: str,

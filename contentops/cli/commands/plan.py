@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 @server_options
 @choice_options
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json", "markdown", "html"]), default=None, help="Default: text."
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown", "html"]),
+    default=None,
+    help="The output format. Default: text.",
 )
 @file_option(
     "--out", cls=GroupedOption, group=OptionGroup.SHOW, help="Also write the plan as JSON to FILE, for `apply FILE`."

@@ -86,7 +86,7 @@ _from_0 = click.IntRange(min=0)
     "--model",
     metavar="NAME",
     default="",
-    help="The model of the engine `openai`, instead of `OPENAI_MODEL`. `OPENAI_BASE_URL` says where it is.",
+    help="The model of the engine `openai`, instead of `OPENAI_MODEL`.",
 )
 @click.option(
     "--max-tokens",
@@ -120,8 +120,7 @@ _from_0 = click.IntRange(min=0)
     "--requests-per-minute",
     metavar="N",
     type=_from_0,
-    help="Request limit of each key (of everyone, without keys); 0 for none."
-    " Default: 10 where keys are asked for, else none.",
+    help="Request limit of each key (of everyone, without keys); 0 for none. Default: 10 with keys, otherwise none.",
 )
 @click.option("--free-polls", is_flag=True, help="Do not count polls of jobs as requests.")
 @click.option(
