@@ -109,6 +109,21 @@ def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
     return TokenSum(input=read, output=wrote, money=money, unknown=unknown, unpriced=unpriced)
 
 
+def add_sums(sums: Iterable[TokenSum]) -> TokenSum:
+    """Several sums as one."""
+    total = TokenSum()
+    for one in sums:
+        names = {**total.money, **one.money}
+        total = TokenSum(
+            input=total.input + one.input,
+            output=total.output + one.output,
+            money={name: total.money.get(name, 0) + one.money.get(name, 0) for name in names},
+            unknown=total.unknown + one.unknown,
+            unpriced=total.unpriced + one.unpriced,
+        )
+    return total
+
+
 def exact(amount: int) -> str:
     """An amount of money as a decimal number, without rounding: `0.0003085`."""
     whole, rest = divmod(amount, MILLION * MILLION)

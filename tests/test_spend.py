@@ -13,8 +13,9 @@ from hypothesis import given
 from contentops.cli.commands.account import parse_moment
 from contentops.errors import Location
 from contentops.model import Desired, ItemId, JobState, OnEdit, RequestId
-from contentops.reporting.history import GROUPS, Row, count_spend, spend_json, spend_text
+from contentops.model.run import PaidJobs
 from contentops.reporting.layout import unpainted
+from contentops.reporting.spend import GROUPS, Row, count_spend, spend_json, spend_text
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Record
-    from contentops.reporting.history import Spend
+    from contentops.reporting.spend import Spend
     from tests.running import Run
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -35,6 +36,11 @@ def record(name: str = "guide", **fields: Any) -> Record:
     """A record of a text that cost four credits in March."""
     stated = {"request_id": f"r-{name}", "credits": 4, "generated_at": "2026-03-05T10:00:00Z"}
     return make_record(name, **stated | fields)
+
+
+def jobs(*records: Record) -> PaidJobs:
+    """These records as those of jobs that were paid for."""
+    return PaidJobs(texts={RequestId(str(number)): record for number, record in enumerate(records)})
 
 
 def rows(spend: Spend, group: str) -> list[tuple[str, int, int]]:
@@ -62,7 +68,7 @@ def test_every_group_counts_texts_and_credits() -> None:
         record("c", request=request("press"), generated_at="2026-03-01T00:30:00+01:00"),
         record("gone", request=request("press"), credits=1, server="https://api.example.test:443"),
     ]
-    spend = count_spend(records, (), desired)
+    spend = count_spend(jobs(*records), (), desired)
     assert (spend.texts, spend.credits) == (4, 14)
     assert rows(spend, "month") == [("2026-02", 2, 8), ("2026-03", 2, 6)]
     assert rows(spend, "template") == [("blog", 2, 9), ("press", 2, 5)]
@@ -85,22 +91,22 @@ def test_a_time_is_included_from_its_moment_on() -> None:
         record("never", generated_at=""),
         record("odd", generated_at="yesterday"),
     ]
-    spend = count_spend(records, (), Desired(), since=MARCH)
+    spend = count_spend(jobs(*records), (), Desired(), since=MARCH)
     assert (spend.texts, spend.undated) == (2, 2)
-    everything = count_spend(records, (), Desired())
+    everything = count_spend(jobs(*records), (), Desired())
     assert (everything.texts, everything.undated) == (5, 0)
     assert rows(everything, "month")[0] == ("(unknown)", 2, 8)
 
 
 def test_what_was_not_generated_costs_nothing() -> None:
     """An adopted file has no request."""
-    assert count_spend([record(request_id="")], (), Desired()).texts == 0
+    assert count_spend(jobs(record(request_id="")), (), Desired()).texts == 0
 
 
 def test_known_requests_are_left_out() -> None:
     """By their ids, so that a renamed item does not count again; open ones alike."""
     entries = (make_entry(request_id=RequestId("known")), make_entry(request_id=RequestId("new")))
-    spend = count_spend([record("a"), record("b")], entries, Desired(), known=frozenset({"r-a", "known"}))
+    spend = count_spend(jobs(record("a"), record("b")), entries, Desired(), known=frozenset({"r-a", "known"}))
     assert (spend.texts, spend.open) == (1, (Row("running", 1, 4),))
 
 
@@ -111,7 +117,7 @@ def test_open_jobs_stand_apart() -> None:
         for each in JobState
         for at, when in enumerate(("2026-03-02T00:00:00Z", "2026-02-02T00:00:00Z"))
     )
-    spend = count_spend((), entries, Desired(), since=MARCH)
+    spend = count_spend(jobs(), entries, Desired(), since=MARCH)
     assert (spend.texts, spend.credits) == (0, 0)
     assert {row.name: row.credits for row in spend.open} == {
         "answer lost, perhaps paid": 8,
@@ -123,16 +129,16 @@ def test_open_jobs_stand_apart() -> None:
 @pytest.mark.parametrize("value", [None, "", 7, ["blog"], {"a": 1}], ids=repr)
 def test_a_lock_may_hold_anything(value: Any) -> None:
     """A request someone edited is counted under a name of ours."""
-    spend = count_spend([record(request=request(value, value))], (), Desired())
+    spend = count_spend(jobs(record(request=request(value, value))), (), Desired())
     assert rows(spend, "template") == rows(spend, "style") == [("(unknown)", 1, 4)]
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_times_at_the_edges_are_no_crash(text: str) -> None:
     """They have no month in UTC."""
-    spend = count_spend([record(generated_at=text)], (), Desired(), since=MARCH)
+    spend = count_spend(jobs(record(generated_at=text)), (), Desired(), since=MARCH)
     assert spend.texts == text.startswith("9999")
-    assert rows(count_spend([record(generated_at=text)], (), Desired()), "month") == [("(unknown)", 1, 4)]
+    assert rows(count_spend(jobs(record(generated_at=text)), (), Desired()), "month") == [("(unknown)", 1, 4)]
 
 
 def test_hostile_text_is_shown_and_not_obeyed() -> None:
@@ -140,7 +146,7 @@ def test_hostile_text_is_shown_and_not_obeyed() -> None:
     evil = "blog\x1b[2J\u202e\n::error::x"
     desired = Desired(specs=(make_spec(location=Location(f"{evil}.yaml"), tags=(evil,)),))
     records = [record(request=request(evil, evil)), record("other", server=evil)]
-    spend = count_spend(records, (), desired)
+    spend = count_spend(jobs(*records), (), desired)
     text = unpainted(spend_text(spend, since=evil))
     assert not {"\x1b", "\u202e"} & set(text)
     assert not [line for line in text.splitlines() if line.startswith("::error")]
@@ -160,7 +166,7 @@ def test_hostile_text_is_shown_and_not_obeyed() -> None:
 def test_groups_add_up(found: list[tuple[str, int, str, str]]) -> None:
     """Every group but tags, where a text may count twice, sums up to the total."""
     records = [record(name, credits=price, request=request(kind), generated_at=at) for name, price, kind, at in found]
-    spend = count_spend(records, (), Desired(), since=MARCH)
+    spend = count_spend(jobs(*records), (), Desired(), since=MARCH)
     for group in GROUPS:
         assert sum(row.credits for row in spend.groups[group]) == spend.credits
         assert sum(row.texts for row in spend.groups[group]) == spend.texts
@@ -172,7 +178,7 @@ def test_text_tells_all_there_is() -> None:
     """One server needs no table; open jobs and undated texts have lines of their own."""
     records = [record("a"), record("b", generated_at="?")]
     entries = (make_entry(submitted_at="2026-03-02T00:00:00Z"),)
-    spend = count_spend(records, entries, Desired(), since=MARCH)
+    spend = count_spend(jobs(*records), entries, Desired(), since=MARCH)
     text = unpainted(spend_text(spend, since="2026-03-01", gaps=("this clone is shallow",)))
     assert text.splitlines()[:2] == ["MONTH      TEXTS    CREDITS", "2026-03        1          4"]
     assert "SERVER" not in text

@@ -9,6 +9,7 @@ from msgspec import Struct
 from contentops.digest import Digest
 from contentops.model.approval import Approval, ApprovalState
 from contentops.model.records import ItemId, Json
+from contentops.tokens import TokenSum
 
 
 class PaidAttempts(Struct, frozen=True):
@@ -16,6 +17,8 @@ class PaidAttempts(Struct, frozen=True):
 
     number: int = 0
     credits: int = 0
+    tokens: TokenSum = TokenSum()
+    """Of these, and of its jobs that failed."""
 
 
 class TextProvenance(Struct, frozen=True, kw_only=True):
@@ -62,3 +65,4 @@ class ApprovedCost(Struct, frozen=True, kw_only=True):
     texts: int
     """That were paid for."""
     credits: int
+    tokens: TokenSum = TokenSum()

@@ -11,7 +11,7 @@ from contentops.digest import Digest, short
 from contentops.model.approval import Approval
 from contentops.model.checks import Finding
 from contentops.model.plan import Action
-from contentops.model.records import ItemId, Json, Record
+from contentops.model.records import ItemId, Json, Record, RequestId
 from contentops.tokens import PaidTokens
 
 
@@ -150,6 +150,17 @@ class KeptReport(Struct, frozen=True, kw_only=True):
     exit_code: int
     run: KeptRun
     generations: tuple[Record, ...] = ()
+    failed: tuple[Record, ...] = ()
+    """Jobs that failed, cost no credits and used tokens, as records of texts that there are not."""
+
+
+class PaidJobs(Struct, frozen=True, kw_only=True):
+    """The submits that cost something, each once."""
+
+    texts: Mapping[RequestId, Record] = {}
+    """Those that were paid for; one whose text is in no known file has a record without an output."""
+    failed: Mapping[RequestId, Record] = {}
+    """Those that failed, cost no credits, and used tokens."""
 
 
 class Generation(Struct, frozen=True, kw_only=True):

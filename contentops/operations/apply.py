@@ -19,7 +19,20 @@ from contentops.documents.files import Outputs
 from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import Action, Collect, Event, Fetch, LookUp, Poll, Publish, RetryText, Save, Submit, request_id
+from contentops.model import (
+    Action,
+    Collect,
+    Event,
+    Fetch,
+    JobState,
+    LookUp,
+    Poll,
+    Publish,
+    RetryText,
+    Save,
+    Submit,
+    request_id,
+)
 from contentops.operations.apply_lock import hold_lock, spending
 from contentops.operations.connection import connected, read_credentials
 from contentops.operations.contents.look_first import plan_after_looks
@@ -360,11 +373,13 @@ def _write_report(
 
     earlier = {"", *(record.request_id for record in before.records.values())}
     requests = {change.spec.digest: change.spec.request for change in plan.changes if change.spec is not None}
-    closed = (unwritten(entry, requests.get(entry.digest)) for entry in workspace.store.unwritten)
-    texts = [*workspace.state.records.values(), *closed]
+    closed = [(entry.state, unwritten(entry, requests.get(entry.digest))) for entry in workspace.store.unwritten]
+    texts = [*workspace.state.records.values(), *(one for state, one in closed if state is not JobState.FAILED)]
     made = [brief(record) for record in texts if record.request_id not in earlier]
+    failed = [brief(one) for state, one in closed if state is JobState.FAILED]
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}
+    document |= {"failed": failed} if failed else {}
     try:
         keep_report(workspace.project, name, f"{json_text(document)}\n".encode())
     except (OSError, StateError, OutputError) as error:

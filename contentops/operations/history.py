@@ -17,7 +17,7 @@ from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.errors import InputError
 from contentops.model import ATTEMPTS, NO_APPROVALS, ItemId, JobState, Record, RequestId, cost_of, is_answer, request_id
-from contentops.model.run import Generation, History, KeptReport, PaidText
+from contentops.model.run import Generation, History, KeptReport, PaidJobs, PaidText
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import open_cache
@@ -197,6 +197,18 @@ def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport])
     return {name: record for name, record in {**cached, **seen}.items() if name}
 
 
+def paid_jobs(project: Project, state: State, past: Past, runs: Sequence[KeptReport]) -> PaidJobs:
+    """Return a record of every submit that cost something: that was paid for, or failed and used tokens."""
+    reported = {record.request_id: record for report in runs for record in report.failed}
+    entries = {**past.entries, **state.entries}
+    known = {
+        name: unwritten(entry)
+        for name, entry in entries.items()
+        if entry.state is JobState.FAILED and entry.tokens is not None
+    }
+    return PaidJobs(texts=made(project, state, past, runs), failed={**known, **reported})
+
+
 def paid_by_others(project: Project, state: State, records: Iterable[Record]) -> frozenset[RequestId]:
     """Return the submits among these that another environment paid for; their text came from the cache."""
     # Our record does not say at which attempt the other environment paid.
@@ -300,8 +312,7 @@ def _open(entry: OpenEntry, commits: Mapping[RequestId, str]) -> Generation:
         at=entry.generated_at or entry.submitted_at,
         job_id=entry.job_id,
         request_id=entry.request_id,
-        # A failed job costs no credits, but its model was paid.
-        **(cost_of(entry) | ({"credits": 0} if entry.state is JobState.FAILED else {})),
+        **_cost(entry),
         outcome=entry.state.value,
         server=entry.server,
         error=entry.error,
@@ -309,8 +320,13 @@ def _open(entry: OpenEntry, commits: Mapping[RequestId, str]) -> Generation:
     )
 
 
+def _cost(entry: OpenEntry) -> dict[str, Json]:
+    """Return what a submit cost; a failed job costs no credits, but its model was paid."""
+    return cost_of(entry) | ({"credits": 0} if entry.state is JobState.FAILED else {})
+
+
 def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:
-    """Return the record of a paid submit whose text is in no file. `request`: what was asked for, if known."""
+    """Return the record of a submit whose text is in no file. `request`: what was asked for, if known."""
     return Record(
         id=entry.item,
         digest=entry.digest,
@@ -325,7 +341,7 @@ def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:
         request_id=entry.request_id,
         attempt=entry.attempt,
         plan_id=entry.plan_id,
-        **cost_of(entry),
+        **_cost(entry),
         generated_at=entry.generated_at or entry.submitted_at,
     )
 

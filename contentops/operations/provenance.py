@@ -17,7 +17,7 @@ from contentops.errors import UsageError
 from contentops.model import BASE, ApprovalState, JobState, text_digest
 from contentops.model.provenance import ApprovedCost, PaidAttempts, Provenances, TextProvenance
 from contentops.operations.environments import locked_environments, other_states
-from contentops.operations.history import made, unwritten
+from contentops.operations.history import paid_jobs, unwritten
 from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, gathered_or_recorded
@@ -26,6 +26,7 @@ from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import check_selectors, selected
 from contentops.state import approvals
+from contentops.tokens import add_sums, sum_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from contentops.ci.file_history import PathHistory
     from contentops.digest import Digest
     from contentops.errors import Diagnostic
-    from contentops.model import ItemId, Json, Observed, Project, Record, RequestId, State
+    from contentops.model import ItemId, Json, Observed, Project, Record, State
+    from contentops.model.run import PaidJobs
     from contentops.operations.opening import Runtime
     from contentops.planning.plan_inputs import PlanInputs
     from contentops.planning.select import Candidate
@@ -43,22 +45,28 @@ if TYPE_CHECKING:
 class PaidItems:
     """The texts that were paid for in one environment, each of the one item that it was paid for."""
 
-    def __init__(self, paid: Mapping[RequestId, Record], state: State, declared: Collection[ItemId] = ()) -> None:
-        """`paid`: every submit that was paid for, see `made`. `declared`: the items of the manifests."""
+    def __init__(self, jobs: PaidJobs, state: State, declared: Collection[ItemId] = ()) -> None:
+        """`jobs`: see `paid_jobs`. `declared`: the items of the manifests."""
         entries = [one for one in state.entries.values() if one.state is JobState.PAID]
-        every = {**{one.request_id: unwritten(one) for one in entries}, **paid}
+        every = {**{one.request_id: unwritten(one) for one in entries}, **jobs.texts}
         owners = {old: one.id for one in state.records.values() for old in reversed(one.former_ids)}
         # An id that another item has today names that one's texts.
         owners |= {id_: id_ for id_ in (*state.records, *declared)}
         now = {one.request_id: one.id for one in state.records.values()}
         self._of: defaultdict[ItemId, list[Record]] = defaultdict(list)
-        for name, record in every.items():
-            self._of[now.get(name) or owners.get(record.id, record.id)].append(record)
+        self._failed: defaultdict[ItemId, list[Record]] = defaultdict(list)
+        for records, by_item in ((every, self._of), (jobs.failed, self._failed)):
+            for name, record in records.items():
+                by_item[now.get(name) or owners.get(record.id, record.id)].append(record)
 
     def attempts(self, item: ItemId, until: str = "") -> PaidAttempts:
         """Return the number and the credits of the texts of an item that were made until a time; empty: all."""
-        paid = [one for one in self._of.get(item, ()) if not until or one.generated_at <= until]
-        return PaidAttempts(len(paid), sum(one.credits for one in paid))
+        paid, failed = (
+            [one for one in records.get(item, ()) if not until or one.generated_at <= until]
+            for records in (self._of, self._failed)
+        )
+        tokens = sum_tokens(one.tokens for one in (*paid, *failed) if not one.outline)
+        return PaidAttempts(len(paid), sum(one.credits for one in paid), tokens)
 
     def text(self, item: ItemId, body: Digest) -> Record | None:
         """Return the last paid text of an item with this body."""
@@ -69,13 +77,13 @@ class PaidItems:
 class PaidEnvironments:
     """What each environment paid for, read when it is first asked for."""
 
-    def __init__(self, project: Project, inputs: PlanInputs, paid: Mapping[RequestId, Record] | None = None) -> None:
+    def __init__(self, project: Project, inputs: PlanInputs, paid: PaidItems | None = None) -> None:
         """`paid`: what the project's own environment paid for, where that is known already."""
         state, declared = inputs.state, inputs.specs.keys()
         self._project = project
         self._states = {project.environment: state}
         self._declared = declared
-        self._paid = {} if paid is None else {project.environment: PaidItems(paid, state, declared)}
+        self._paid = {} if paid is None else {project.environment: paid}
         self.gaps: dict[str, None] = {}
 
     @functools.cached_property
@@ -90,8 +98,8 @@ class PaidEnvironments:
             project = structs.replace(self._project, environment=environment)
             state, past = self._locks[environment], past_of(project)
             self.gaps.update(dict.fromkeys(past.gaps))
-            paid = made(project, state, past, kept_reports(project))
-            self._paid[environment] = PaidItems(paid, state, self._declared)
+            jobs = paid_jobs(project, state, past, kept_reports(project))
+            self._paid[environment] = PaidItems(jobs, state, self._declared)
         return self._paid[environment]
 
     def origin(self, environment: str, record: Record, body: Digest) -> tuple[Record | None, PaidAttempts]:
@@ -204,18 +212,17 @@ def _with_history(
         )
 
 
-def cost_of_approved(
-    project: Project, paid: Mapping[RequestId, Record], *, runtime: Runtime = HERE
-) -> ApprovedCost | None:
+def cost_of_approved(project: Project, jobs: PaidJobs, *, runtime: Runtime = HERE) -> ApprovedCost | None:
     """Return what the items whose texts are approved now have cost; None where no one has said anything of a text.
 
-    `paid`: what was paid for in the project's environment, see `made`. Raises StateError.
+    `jobs`: of the project's environment, see `paid_jobs`. Raises StateError.
     """
     if not approvals.load(Path(project.root), runtime.disk).lines:
         return None
     with open_workspace(project, runtime, parse_cache=False) as workspace:
         inputs, _ = gathered_or_recorded(workspace, Choice())
-    environments = PaidEnvironments(workspace.project, inputs, paid)
+    own = PaidItems(jobs, inputs.state, inputs.specs)
+    environments = PaidEnvironments(workspace.project, inputs, own)
     items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]
     rows = [_text(item, inputs, environments)[0] for item in items if _has_text(item)]
     approved = [row.attempts for row in rows if row.approval is ApprovalState.APPROVED]
@@ -223,4 +230,5 @@ def cost_of_approved(
         items=len(approved),
         texts=sum(one.number for one in approved),
         credits=sum(one.credits for one in approved),
+        tokens=add_sums(one.tokens for one in approved),
     )

@@ -22,19 +22,21 @@ from contentops.collector import without_collection
 from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic, Severity
 from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
+from contentops.model.provenance import PaidAttempts
 from contentops.operations import history
 from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, checked_items, gathered_or_recorded, no_item
-from contentops.operations.provenance import PaidEnvironments
+from contentops.operations.provenance import PaidEnvironments, PaidItems
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.texts.word_counts import WordCounts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
-from contentops.reporting.history import Spend, count_spend
+from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import FOLDER
+from contentops.tokens import TokenSum
 
 if TYPE_CHECKING:
     from array import array
@@ -86,6 +88,7 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     protected: bool = False
     words: int = 0
     credits: int = 0
+    tokens: TokenSum = TokenSum()
     """What all attempts until its text cost, as `report --provenance` counts them."""
     generated_at: str = ""
     since: str = ""
@@ -279,19 +282,20 @@ def _snapshot(
     findings = {file.item: file.findings for file in checked.files if file.findings}
 
     past, runs = spending.past(project)
-    paid = history.made(project, state, past, runs)
-    others = history.paid_by_others(project, state, paid.values())
+    jobs = history.paid_jobs(project, state, past, runs)
+    others = history.paid_by_others(project, state, jobs.texts.values())
     desired = None if errors else workspace.desired
-    environments = PaidEnvironments(project, inputs, paid)
+    environments = PaidEnvironments(project, inputs, PaidItems(jobs, state, inputs.specs))
 
     def seen(item: Candidate) -> ReviewItem:
         shown = _item(item, inputs)
         record, body = item.record, shown.file.body
-        cost = environments.origin(project.environment, record, body)[1].credits if record is not None else 0
+        cost = environments.origin(project.environment, record, body)[1] if record is not None else PaidAttempts()
         return structs.replace(
             shown,
             words=counts.of(shown.file),
-            credits=cost,
+            credits=cost.credits,
+            tokens=cost.tokens,
             findings=findings.get(item.id, ()),
             change=None if errors else item.change,
         )
@@ -304,13 +308,13 @@ def _snapshot(
         plan=None if errors else plan,
         items=views,
         approvals=inputs.approvals,
-        spend=count_spend(paid.values(), state.entries.values(), desired, elsewhere=others),
+        spend=count_spend(jobs, state.entries.values(), desired, elsewhere=others),
         made_at=_time(runtime.wall()),
         gaps=past.gaps,
         last_run=runs[0].run if runs else None,
         findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),
         known=history.KnownHistory(
-            state=state, past=past, runs=runs, records=paid, elsewhere=others, approvals=inputs.approvals
+            state=state, past=past, runs=runs, records=jobs.texts, elsewhere=others, approvals=inputs.approvals
         ),
     )
 

@@ -12,7 +12,7 @@ from contentops.errors import Diagnostic, plural
 from contentops.model import Plan
 from contentops.operations.review import ReviewState, Snapshot
 from contentops.pages.site import PageContent, Site
-from contentops.reporting.history import Row
+from contentops.reporting.spend import Row
 
 _MONTHS: Final = 6
 

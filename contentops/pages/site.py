@@ -30,6 +30,7 @@ from contentops.reporting.causes import cause_groups
 from contentops.reporting.next_change import next_change, value_diff
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.summary import command
+from contentops.reporting.tokens import money_words
 from contentops.sanitize import visible
 
 FOLDER = Path(__file__).parent
@@ -158,6 +159,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "visible": visible,
     "coded": coded,
     "number": number,
+    "money": money_words,
     "minutes": times.minutes,
     "on_day": times.on_day,
     "date": times.short_date,

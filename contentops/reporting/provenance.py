@@ -13,7 +13,9 @@ from contentops.model import Verdict
 from contentops.model.approval import NOTE_LIMIT
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
+from contentops.reporting.tokens import money_words, sum_json
 from contentops.sanitize import clip, json_text, visible
+from contentops.tokens import exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +44,7 @@ def _text_json(text: TextProvenance) -> dict[str, Json]:
         **values,
         "attempts": attempts.number,
         "credits": attempts.credits,
+        **sum_json(attempts.tokens),
         "approval": text.approval.value,
         "disclosure": dict(text.disclosure),
         "verdicts": [verdict_json(one) for one in verdicts],
@@ -67,7 +70,7 @@ def verdict_json(line: Approval) -> dict[str, Json]:
 
 def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
     """A line for each text, then their number, and what may be missing."""
-    head = ("ITEM", "SERVER", "JOB", "MADE AT", "CREDITS", "CHANGED", "APPROVAL", "BY", "COMMIT")
+    head = ("ITEM", "SERVER", "JOB", "MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "BY", "COMMIT")
     rows = [
         (
             one.item,
@@ -75,6 +78,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
             one.job_id,
             moment(one.generated_at),
             f"{one.attempts.credits:,}",
+            money_words(one.attempts.tokens.money),
             "not known" if one.changed is None else f"{one.changed:.0%}",
             one.approval.words,
             _people(one.verdicts),
@@ -82,7 +86,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
         )
         for one in provenances.texts
     ]
-    whole = ("MADE AT", "CREDITS", "CHANGED", "APPROVAL", "COMMIT")
+    whole = ("MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "COMMIT")
     lines = (
         table(head, rows, width=width, sparse=True, whole=whole, first=("JOB", "SERVER")).split("\n") if rows else []
     )
@@ -107,6 +111,7 @@ COLUMNS: Final = (
     *("item", "output", "server", "job", "request", "text", "generated_at", "attempts", "credits", "changed"),
     *("approval", "approved_by", "approved_at", "approved_from", "sent_back_by", "promoted_from", "disclosure"),
     "commit",
+    *("tokens_input", "tokens_output", "money", "tokens_unknown"),
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What begins a formula in a spreadsheet, in either width."""
@@ -136,6 +141,12 @@ def _row(text: TextProvenance) -> Iterator[str]:
         f"{key}={value if isinstance(value, str) else json_text(value)}" for key, value in text.disclosure.items()
     )
     yield text.commit
+    tokens = text.attempts.tokens
+    known = tokens.is_known
+    yield str(tokens.input) if known else ""
+    yield str(tokens.output) if known else ""
+    yield _joined(f"{exact(amount)} {name}" for name, amount in sorted(tokens.money.items()))
+    yield str(tokens.unknown) if known else ""
 
 
 def _joined(values: Iterable[str]) -> str:
@@ -156,7 +167,8 @@ def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
     if cost is None:
         return {}
     average = round(cost.credits / cost.items, 2) if cost.items else None
-    return {"approved": {**structs.asdict(cost), "average": average}}
+    counts = {"items": cost.items, "texts": cost.texts, "credits": cost.credits}
+    return {"approved": {**counts, "average": average, **sum_json(cost.tokens)}}
 
 
 def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
@@ -165,4 +177,5 @@ def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
         return ()
     average = f"{cost.credits / cost.items:,.1f} credits on average"
     spent = f"{plural(cost.credits, 'credit')} in all, {average}"
+    spent += f", and {money_words(cost.tokens.money)}" if cost.tokens.money else ""
     return (f"Approved now: {plural(cost.items, 'text')}. With every attempt, they have cost {spent}.",)

@@ -54,12 +54,13 @@ def _rounded(amount: int) -> str:
     return f"{whole:,}.{digits[:2]}{digits[2:].rstrip('0')}"
 
 
-def sum_text(total: TokenSum) -> Iterator[str]:
-    """Sentences about the sum: tokens, money, and the texts that are not in it."""
+def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
+    """Sentences about the sum: tokens, money, the `failed` jobs in it, and the texts that are not."""
     if not total.is_known:
         return
     spent = f", {money_words(total.money)}" if total.money else ""
-    yield f"Models: {tokens_words(total)}{spent}."
+    jobs = f", {plural(failed, 'failed job')} among them" if failed else ""
+    yield f"Models: {tokens_words(total)}{spent}{jobs}."
     if total.unknown:
         yield f"Not in this sum: {plural(total.unknown, 'text')} without token counts."
     if total.money and total.unpriced:

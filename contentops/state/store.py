@@ -129,7 +129,7 @@ class StateStore:
 
     @property
     def unwritten(self) -> tuple[OpenEntry, ...]:
-        """The paid entries that were closed without a record since the store was opened."""
+        """The entries that had cost something and were closed without a record since the store was opened."""
         return tuple(self._working.unwritten)
 
     def stop_sharing(self) -> None:

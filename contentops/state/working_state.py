@@ -209,7 +209,7 @@ class WorkingState:
                 return self._put_entry(fact, text)
             case Drop(request_id):
                 entry = self.entries.pop(request_id, None)
-                if entry is not None and entry.state is JobState.PAID:
+                if entry is not None and (entry.state is JobState.PAID or entry.tokens is not None):
                     self.unwritten.append(entry)
                 return None if entry is None else (text, (), _NO_REQUEST)
             case Forget(item):

@@ -22,7 +22,7 @@ from contentops.operations.contents import stored_contents as operation
 from contentops.operations.contents.superseded_contents import without_copy
 from contentops.operations.kept_runs import kept_reports
 from contentops.reporting.diagnostics import diagnostics_json
-from contentops.reporting.history import count_spend, history_json, history_text, spend_json, spend_text
+from contentops.reporting.history import history_json, history_text
 from contentops.reporting.layout import moment, outline, table
 from contentops.reporting.provenance import (
     approved_json,
@@ -31,6 +31,7 @@ from contentops.reporting.provenance import (
     provenance_json,
     provenance_text,
 )
+from contentops.reporting.spend import count_spend, spend_json, spend_text
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -329,10 +330,10 @@ def _spend(session: Session, since: str) -> None:
     if not session.as_json:
         terminal.report_findings(findings)
     state, past = opening.read_state(project), results.past_of(project)
-    texts = history_operation.made(project, state, past, kept_reports(project))
-    others = history_operation.paid_by_others(project, state, texts.values())
-    spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=earlier, elsewhere=others)
-    approved = provenance_operation.cost_of_approved(project, texts)
+    jobs = history_operation.paid_jobs(project, state, past, kept_reports(project))
+    others = history_operation.paid_by_others(project, state, jobs.texts.values())
+    spend = count_spend(jobs, state.entries.values(), desired, since=start, known=earlier, elsewhere=others)
+    approved = provenance_operation.cost_of_approved(project, jobs)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
     document = {
         **diagnostics_json(findings),

@@ -1,0 +1,264 @@
+"""What was spent on texts, by month, template, style, manifest, tag and server, as text and JSON.
+
+Failed jobs cost no credits and are no texts; the tokens that they used are counted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.errors import plural
+from contentops.model import JobState
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.layout import paint
+from contentops.reporting.tokens import money_words, sum_json, sum_text
+from contentops.sanitize import columns, visible
+from contentops.tokens import TokenSum, sum_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from contentops.model import Desired, Json, OpenEntry, Record
+    from contentops.model.run import PaidJobs
+    from contentops.tokens import PaidTokens
+
+GROUPS = ("month", "template", "style", "manifest", "tag", "server")
+"""What is counted by, in the order shown."""
+UNKNOWN = "(unknown)"
+GONE = "(in no manifest)"
+UNTAGGED = "(no tag)"
+_OPEN = {
+    JobState.RUNNING: "running",
+    JobState.PAID: "paid, not written yet",
+    JobState.SUBMITTING: "answer lost, perhaps paid",
+    JobState.UNKNOWN: "answer lost, perhaps paid",
+}
+
+
+class Row(Struct, frozen=True):
+    """The number of texts under one name, and their cost in credits."""
+
+    name: str
+    texts: int
+    credits: int
+    tokens: TokenSum = TokenSum()
+    """Of these, and of jobs that failed."""
+
+
+class Spend(Struct, frozen=True, kw_only=True):
+    """What the records say was spent, and what open entries may add."""
+
+    texts: int
+    credits: int
+    groups: Mapping[str, tuple[Row, ...]]
+    """By each of `GROUPS`. A text with several tags counts under each of them."""
+    open: tuple[Row, ...] = ()
+    """Jobs that no record carries yet, by how they stand."""
+    unwritten: int = 0
+    """Texts among these that are in no file."""
+    elsewhere: int = 0
+    """Texts left out because another environment paid for them."""
+    undated: int = 0
+    """Texts left out because their records have no time that can be compared."""
+    tokens: TokenSum = TokenSum()
+    """Of the texts, and of `failed` jobs."""
+    failed: int = 0
+    """Jobs that failed and cost no credits, but used tokens."""
+
+
+def count_spend(
+    jobs: PaidJobs,
+    entries: Iterable[OpenEntry],
+    desired: Desired | None,
+    *,
+    since: datetime | None = None,
+    known: frozenset[str] = frozenset(),
+    elsewhere: frozenset[str] = frozenset(),
+) -> Spend:
+    """The spend at or after `since` (with a time zone), without the request ids in `known`, which are counted already.
+
+    The request ids `elsewhere` are counted by the environment that paid for them. `desired` gives the manifest and the
+    tags of an item; None: not known.
+    """
+    made = [one for one in jobs.texts.values() if one.request_id and one.request_id not in known]
+    dated = [one for one in made if _is_since(one.generated_at, since)]
+    counted = [one for one in dated if one.request_id not in elsewhere]
+    lost = [one for one in jobs.failed.values() if one.request_id not in known and _is_since(one.generated_at, since)]
+    undated = sum(since is not None and _time(one.generated_at) is None for one in made)
+    specs = desired.specs if desired else ()
+    gone = GONE if desired else UNKNOWN
+    manifests = {spec.id: spec.location.file if spec.location else UNKNOWN for spec in specs}
+    tags = {spec.id: dict.fromkeys(spec.tags) or (UNTAGGED,) for spec in specs}
+    names: dict[str, Callable[[Record], Iterable[str]]] = {
+        "month": lambda one: (_month(one.generated_at),),
+        "template": lambda one: (_said(one, "template"),),
+        "style": lambda one: (_said(one, "style"),),
+        "manifest": lambda one: (manifests.get(one.id, gone),),
+        "tag": lambda one: tags.get(one.id, (gone,)),
+        "server": lambda one: (one.server,),
+    }
+    costs = [*((one, _Cost.of(one)) for one in counted), *((one, _Cost.of(one, texts=0)) for one in lost)]
+    groups = {}
+    for group in GROUPS:
+        rows = _rows((name, cost) for one, cost in costs for name in names[group](one))
+        groups[group] = tuple(sorted(rows, key=_by_name if group == "month" else _by_credits))
+    return Spend(
+        texts=len(counted),
+        credits=sum(one.credits for one in counted),
+        groups=groups,
+        open=_open(entries, since, known),
+        unwritten=sum(not one.output for one in counted),
+        elsewhere=len(dated) - len(counted),
+        undated=undated,
+        tokens=sum_tokens(tokens for _, cost in costs for tokens in cost.tokens),
+        failed=len(lost),
+    )
+
+
+def _open(entries: Iterable[OpenEntry], since: datetime | None, counted_before: frozenset[str]) -> tuple[Row, ...]:
+    rows = _rows(
+        (_OPEN[entry.state], _Cost(1, entry.credits))
+        for entry in entries
+        if entry.state in _OPEN and entry.request_id not in counted_before and _is_since(entry.submitted_at, since)
+    )
+    return tuple(sorted(rows, key=_by_credits))
+
+
+class _Cost(Struct, frozen=True):
+    """What one submit counts for: it is a text or not, its credits, and its tokens."""
+
+    texts: int
+    credits: int
+    tokens: tuple[PaidTokens | None, ...] = ()
+    """None: not known; empty: no model wrote it."""
+
+    @staticmethod
+    def of(record: Record, texts: int = 1) -> _Cost:
+        """What a record counts for."""
+        return _Cost(texts, record.credits, () if record.outline else (record.tokens,))
+
+
+def _rows(priced: Iterable[tuple[str, _Cost]]) -> Iterator[Row]:
+    costs: dict[str, list[_Cost]] = defaultdict(list)
+    for name, cost in priced:
+        costs[name].append(cost)
+    for name, each in costs.items():
+        tokens = sum_tokens(tokens for cost in each for tokens in cost.tokens)
+        yield Row(name, sum(cost.texts for cost in each), sum(cost.credits for cost in each), tokens)
+
+
+def _by_name(row: Row) -> tuple[object, ...]:
+    return (row.name,)
+
+
+def _by_credits(row: Row) -> tuple[object, ...]:
+    return (-row.credits, -row.texts, row.name)
+
+
+def _said(record: Record, key: str) -> str:
+    """A text of the recorded request, which may have any value there."""
+    value = record.request.get(key)
+    return value if isinstance(value, str) and value else UNKNOWN
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+def _month(text: str) -> str:
+    when = _time(text)
+    try:
+        return UNKNOWN if when is None else when.astimezone(UTC).strftime("%Y-%m")
+    except OverflowError:
+        return UNKNOWN
+
+
+def _is_since(text: str, since: datetime | None) -> bool:
+    when = _time(text)
+    return since is None or (when is not None and when >= since)
+
+
+# --- shown -------------------------------------------------------------------------------------------------
+
+
+def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[str, Json]:
+    """The spend as JSON; `since` is the exact start, `gaps` what may be missing."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "since": since,
+        "texts": spend.texts,
+        "credits": spend.credits,
+        **sum_json(spend.tokens),
+        **({"failed": spend.failed} if spend.failed else {}),
+        "by": {group: [_row_json(row) for row in rows] for group, rows in spend.groups.items()},
+        "open": [_row_json(row) for row in spend.open],
+        **({"unwritten": spend.unwritten} if spend.unwritten else {}),
+        **({"elsewhere": spend.elsewhere} if spend.elsewhere else {}),
+        "undated": spend.undated,
+        "gaps": list(gaps),
+    }
+
+
+def _row_json(row: Row) -> dict[str, Json]:
+    return {"name": row.name, "texts": row.texts, "credits": row.credits, **sum_json(row.tokens)}
+
+
+def spend_text(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> str:
+    """A table for each of `GROUPS`, then the total; sanitized."""
+    sections = [
+        "\n".join(_table(group, rows))
+        for group, rows in spend.groups.items()
+        if rows and (group != "server" or len(rows) > 1)
+    ]
+    sections.append("\n".join(_ending(spend, since, gaps)))
+    return "\n\n".join(sections)
+
+
+def _table(group: str, rows: Sequence[Row]) -> Iterator[str]:
+    width = max(columns(visible(name)) for name in (group, *(row.name for row in rows)))
+    money = [money_words(row.tokens.money) for row in rows]
+    wide = max(map(len, money))
+    last = f"  {'MONEY':>{max(wide, 5)}}" if wide else ""
+    yield paint(f"{group.upper():<{width}}  {'TEXTS':>7}  {'CREDITS':>9}{last}", "dim")
+    for row, spent in zip(rows, money, strict=True):
+        name = visible(row.name)
+        last = f"  {spent:>{max(wide, 5)}}".rstrip() if wide else ""
+        yield f"{name}{' ' * (width - columns(name))}  {row.texts:>7,}  {row.credits:>9,}{last}"
+
+
+def _ending(spend: Spend, since: str, gaps: Sequence[str]) -> Iterator[str]:
+    start = f" since {visible(since)}" if since else ""
+    text = f"Spent{start}: {plural(spend.credits, 'credit')} for {plural(spend.texts, 'text')}."
+    yield paint(text, "strong")
+    yield from sum_text(spend.tokens, spend.failed)
+    yield from elsewhere_text(spend.elsewhere)
+    yield from in_no_file(spend.unwritten)
+    for row in spend.open:
+        yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
+    if spend.undated:
+        yield f"Not counted: {plural(spend.undated, 'text')} whose time of generation is not known."
+    for gap in gaps:
+        yield f"There may be more: {visible(gap)}."
+
+
+def in_no_file(number: int) -> Iterator[str]:
+    """The number of paid texts that are in no file, and why."""
+    if number:
+        why = "the item was removed, its request changed, its checks failed, or the run was killed"
+        where = "`contentops history ITEM` shows where the text is"
+        yield f"{number:,} of these {'is' if number == 1 else 'are'} in no known file: {why}; {where}."
+
+
+def elsewhere_text(number: int) -> Iterator[str]:
+    """The number of texts that another environment counts."""
+    if number:
+        them, are = ("it", "is") if number == 1 else ("them", "are")
+        yield f"{plural(number, 'text')} of another environment, which paid for {them}, {are} not counted."

@@ -1,0 +1,150 @@
+"""What `report`, `report --provenance` and `history` say of tokens and money: per currency, and nothing guessed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.reporting.tokens import money_words
+from contentops.tokens import PaidTokens, TokenPrice, TokenSum, add_sums, sum_tokens
+from tests.clones import commit, git
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, blog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Run
+
+MICRO = 10**6
+
+
+class Site:
+    """A project whose server says tokens, and whose settings have a price."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.refuses = False
+        self.harness = Harness(root, FakeApi(duration=30, fails=lambda _: "the model refuses" * self.refuses))
+        self.settings = (root / "contentops.yaml").read_text("utf-8")
+        git(root, "init", "--quiet", "--initial-branch", "main")
+
+    def make(self, *ids: str, tokens: Any = (1000, 100), price: str = "", year: int = 2026) -> None:
+        """Generate the texts that are not there yet."""
+        self.harness.api.habits.tokens = tokens and {"input": tokens[0], "output": tokens[1]}
+        self.harness.write("contentops.yaml", self.settings + (f"price: {{{price}}}\n" if price else ""))
+        self.harness.write("content/blog.yaml", blog(*ids, year=year))
+        self.harness.apply()
+
+    def fail(self, *ids: str, **options: Any) -> None:
+        """Try to generate a text, which fails after its model has written."""
+        self.refuses = True
+        self.make(*ids, **options)
+        self.refuses = False
+
+
+USD = "input: 0.1, output: 0.2, currency: USD"
+EUR = "input: 1, output: 2, currency: EUR"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """An empty project."""
+    return Site(tmp_path)
+
+
+def report(invoke: Run, site: Site, *arguments: str) -> Any:
+    """What `report --json` says."""
+    ended = invoke("report", *arguments, "--json", cwd=site.root)
+    assert ended.code == 0, ended.stderr
+    return ended.json
+
+
+def test_without_tokens_nothing_is_said_of_them(site: Site, invoke: Run) -> None:
+    """Texts of WriterzRoom cost credits; a price alone changes no output."""
+    site.make("a", tokens=None, price=USD)
+    found = report(invoke, site)
+    assert not {"tokens", "money", "tokens_unknown", "unpriced"} & found.keys()
+    assert [*found["by"]["month"][0]] == ["name", "texts", "credits"]
+    for arguments in (("report",), ("history",), ("report", "--provenance")):
+        text = invoke(*arguments, cwd=site.root).stdout
+        assert "oken" not in text
+        assert "MONEY" not in text
+
+
+def test_money_is_summed_exactly_and_by_currency(site: Site, invoke: Run) -> None:
+    """Three times 0.00012 is no 0.00036000000000000003, and no currency is added to another."""
+    for number, price in enumerate((USD, USD, USD, EUR)):
+        site.make("a", year=2020 + number, price=price)
+    found = report(invoke, site)
+    assert found["tokens"] == {"input": 4000, "output": 400}
+    assert found["money"] == {"EUR": "0.0012", "USD": "0.00036"}
+    assert found["by"]["template"][0]["money"] == found["money"]
+    text = invoke("report", cwd=site.root).stdout
+    assert "Models: 4,000 tokens read and 400 written, 0.0012 EUR and 0.00036 USD.\n" in text
+    [row] = report(invoke, site, "--provenance")["texts"]
+    assert (row["money"], row["credits"]) == ({"EUR": "0.0012", "USD": "0.00036"}, 16)
+    assert "0.0012 EUR and 0.00036 USD" in invoke("report", "--provenance", cwd=site.root).stdout
+    listed = invoke("report", "--provenance", "--format", "csv", cwd=site.root).stdout.splitlines()
+    assert listed[0].endswith("commit,tokens_input,tokens_output,money,tokens_unknown")
+    assert listed[1].endswith(",4000,400,0.0012 EUR; 0.00036 USD,0")
+    assert "0.0012 EUR" in invoke("history", cwd=site.root).stdout
+
+
+def test_texts_without_counts_and_without_a_price_are_said(site: Site, invoke: Run) -> None:
+    """They are in no sum, and not taken for free."""
+    site.make("a", price=USD)
+    site.make("a", "b", "c", tokens=None, price=USD)
+    site.make("a", "b", "c", "d")
+    found = report(invoke, site)
+    assert (found["tokens_unknown"], found["unpriced"], found["money"]) == (2, 1, {"USD": "0.00012"})
+    for command in ("report", "history"):
+        text = invoke(command, cwd=site.root).stdout
+        assert "Not in this sum: 2 texts without token counts.\n" in text
+        assert "Not in the money: 1 text made without a `price` in the settings.\n" in text
+
+
+def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run) -> None:
+    """Whether their entry is still open, in git's history alone, or in a run of this machine alone."""
+    site.fail("a", price=USD)
+    found = report(invoke, site)
+    assert (found["texts"], found["credits"], found["failed"], found["money"]) == (0, 0, 1, {"USD": "0.00012"})
+    commit(site.root, "With an open entry")
+    site.make("a", price=USD)
+    assert report(invoke, site)["money"] == {"USD": "0.00024"}
+    site.fail("a", year=2027, price=USD)
+    site.make("a", year=2027, price=USD)
+    found = report(invoke, site)
+    assert (found["texts"], found["failed"], found["money"]) == (2, 2, {"USD": "0.00048"})
+    assert "2 failed jobs among them.\n" in invoke("report", cwd=site.root).stdout
+    assert report(invoke, site, "--provenance")["texts"][0]["money"] == {"USD": "0.00048"}
+    assert report(invoke, site, "--since", "HEAD")["money"] == {"USD": "0.00036"}
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        (0, "0.00 USD"),
+        (1, "less than 0.000001 USD"),
+        (499_999, "less than 0.000001 USD"),
+        (500_000, "0.000001 USD"),
+        (120 * MICRO, "0.00012 USD"),
+        (300_000 * MICRO, "0.30 USD"),
+        (999_999_500_000, "1.00 USD"),
+        (1_005_000 * MICRO, "1.01 USD"),
+        (1_234_567_891_000 * MICRO, "1,234,567.89 USD"),
+    ],
+)
+def test_money_in_words(amount: int, words: str) -> None:
+    """Cents, and more places only below one unit."""
+    assert money_words({"USD": amount}) == words
+
+
+def test_sums_of_sums_are_the_sum() -> None:
+    """Whatever is unknown stays counted as unknown."""
+    price = TokenPrice(input=3, output=5, currency="USD")
+    texts = [PaidTokens(input=1, output=2, price=price), None, PaidTokens(input=4, output=0)]
+    whole = sum_tokens(texts)
+    assert whole == TokenSum(input=5, output=2, money={"USD": 13}, unknown=1, unpriced=1)
+    assert add_sums(sum_tokens([one]) for one in texts) == whole
