@@ -342,8 +342,9 @@ def test_a_log_is_never_silent_for_long() -> None:
 
 
 def test_what_is_in_sight_needs_no_sign_of_life() -> None:
-    """A display that shows the totals all the time does not print them as well."""
+    """A display that shows the totals all the time does not print them as well; before the first event there are none."""
     progress = Progress(silent=True)
+    assert progress.counts() == "starting"
     progress.take(make_event("run-started", items=3, second=0))
     assert progress.take(make_event("item-done", "a", result="pending", second=59)) == ()
 
@@ -355,10 +356,10 @@ def test_an_item_in_work_says_where_it_is() -> None:
     assert progress.active["a"].words() == "waiting"
     progress.take(make_event("step-started", "a", "poll"))
     progress.take(make_event("progress", "a", "poll", stage="writer", progress=0.61))
-    assert progress.active["a"].words() == "poll: writer 61%"
+    assert progress.active["a"].words() == "generating: writer 61%"
     for wrong in (None, True, 7, "x", float("nan")):
         progress.take(make_event("progress", "a", "poll", stage=3, progress=wrong))
-        assert progress.active["a"].words() == "poll"
+        assert progress.active["a"].words() == "generating"
     progress.take(make_event("item-done", "a", result="late", credits="many"))
     assert progress.totals() == "1 of 1 done, 1 late, 0 credits"
 
@@ -406,7 +407,7 @@ def test_moving_lines_show_what_is_in_work() -> None:
     display.redraw()
     display.close()
     seen = stream.getvalue()
-    assert "poll: [red]writer 50%" in seen
+    assert "generating: [red]writer 50%" in seen
     assert "  and 1 more" in seen
     assert "1 of 14 done, 13 running, 4 credits" in seen
     assert "[1/14] item-01: done, 4 credits -> [bold]x" in seen

@@ -123,6 +123,18 @@ def test_a_new_text_is_compared_with_the_one_before(shop: Path, invoke: Run) -> 
         git(shop, "commit", "--allow-empty", "-qm", "made again")
 
 
+def test_whoever_edits_a_text_that_is_to_be_replaced_knows_it(shop: Path) -> None:
+    """The form says that a choice follows; where nothing else is planned, it does not."""
+    warning = (
+        "The next apply would write a new text, so after you save, choose on the page of this text which one stays."
+    )
+    browser = Browser(shop, person=PERSON)
+    assert warning not in browser.get(f"/edit?id={ITEM}").text
+    manifest = shop / "content" / "articles.yaml"
+    manifest.write_text(manifest.read_text("utf-8").replace("first-time visitors", "returning visitors"), "utf-8")
+    assert warning in browser.get(f"/edit?id={ITEM}").text
+
+
 @pytest.mark.parametrize("committed", [True, False])
 def test_approved_words_come_from_git_or_are_said_to_be_missing(shop: Path, invoke: Run, *, committed: bool) -> None:
     """Without the cache, as in another clone: the approved text is found by its digest in the history of the file."""

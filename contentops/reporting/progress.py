@@ -29,6 +29,8 @@ _WAITS = {
     "turn": "its turn",
 }
 """What an item or a run waits for: the word of an event, and the words for a person."""
+_STEPS = {"poll": "generating"}
+"""What a step is called for a person, where its own name says little."""
 _NOT_COUNTED = frozenset({"done", "pending"})
 _STOPPING = "stopping: nothing new is submitted; Ctrl-C again exits at once"
 
@@ -44,12 +46,13 @@ class Active:
     """What the item waits for, in the word of an event."""
 
     def words(self) -> str:
-        """Return its step and progress, such as `poll: writer 60 %`."""
+        """Return its step and progress, such as `generating: writer 60 %`."""
         if self.waits:
             return f"waiting for {_WAITS.get(self.waits, self.waits)}"
         share = "" if self.progress is None else f"{self.progress:.0%}"
         detail = " ".join(part for part in (self.stage, share) if part)
-        return ": ".join(part for part in (self.step, detail) if part) or "waiting"
+        step = _STEPS.get(self.step, self.step)
+        return ": ".join(part for part in (step, detail) if part) or "waiting"
 
 
 @dataclass(slots=True)
@@ -98,6 +101,8 @@ class Progress:
     def counts(self, *, was_killed: bool = False) -> str:
         """Return `3 of 20 done, 1 failed, 5 running, 12 credits`; nothing runs in a run that was killed."""
         finished = self._finished()
+        if not (self.total or finished or self.active):
+            return "starting"
         others = [f"{number:,} {name}" for name, number in sorted(self.done.items()) if name not in _NOT_COUNTED]
         parts = [f"{finished:,} of {max(self.total, finished):,} done", *others]
         if self.active and not was_killed:
