@@ -115,6 +115,22 @@ def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
     assert last == "event: end\ndata: \n\n"
 
 
+def test_a_new_run_in_a_file_with_the_same_number_is_another_run(applied: Path, invoke: Run) -> None:
+    """File systems give the number of a removed file to the next one: nothing of the earlier run stays on the page."""
+    browser, events = Browser(applied), applied / ".contentops/events.jsonl"
+    earlier = events.read_bytes()
+    manifest = applied / "content/articles.yaml"
+    manifest.write_text(manifest.read_text("utf-8").replace("Five first steps", "Six first steps"), "utf-8")
+    assert invoke("apply", "--yes", "--select", "getting-started", cwd=applied).code == 0
+    later = events.read_bytes() + b'{"kind": "note", "at": "x"}\n' * len(earlier)
+    events.write_bytes(earlier)
+    assert "4 of 4 done" in browser.get("/run").text
+    events.write_bytes(later)
+    page = browser.get("/run").text
+    assert "1 of 1 done" in page
+    assert "city-lisbon" not in page
+
+
 def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path) -> None:
     """An open stream does not keep the server from ending."""
     end_of(applied, lines=2)

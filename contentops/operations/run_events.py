@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 200
 """Items of a run that are listed."""
+_FIRST: Final = 4096
+"""Bytes of the first line that are compared."""
 _ORDER: Final = ("failed", "blocked", "unknown", "late", "stopped", "running", "waiting", "pending", "done")
 _RANK: Final = {state: rank for rank, state in enumerate(_ORDER)}
 
@@ -92,7 +95,7 @@ def keeping_events(
     def frame(kind: str, **data: str) -> None:
         write(Event(kind=kind, at=iso(runtime.wall()), data=data))
 
-    frame("run-planned", plan=plan.id, who=state_dir.user_at_host())
+    frame("run-planned", plan=plan.id, who=state_dir.user_at_host(), run=secrets.token_hex(8))
     try:
         yield keep
     except ContentopsError as error:
@@ -127,7 +130,8 @@ class RunReader:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._file: tuple[int, int] = (0, 0)
+        self._first = b""
+        """The first line of the file: the name of its run."""
         self._start_over()
 
     def _start_over(self) -> None:
@@ -158,9 +162,12 @@ class RunReader:
     def _read_on(self, handle: int) -> None:
         """Take in what was added since the last time."""
         info = os.fstat(handle)
-        if (info.st_dev, info.st_ino) != self._file or info.st_size < self._at:
+        os.lseek(handle, 0, os.SEEK_SET)
+        first = os.read(handle, _FIRST).partition(b"\n")[0]
+        # A new file may get the number of the old one, so the number does not tell them apart.
+        if first != self._first or info.st_size < self._at:
             self._start_over()
-            self._file = (info.st_dev, info.st_ino)
+            self._first = first
         os.lseek(handle, self._at, os.SEEK_SET)
         data = os.read(handle, max(info.st_size - self._at, 0))
         whole = data[: data.rfind(b"\n") + 1]
