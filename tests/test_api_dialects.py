@@ -47,6 +47,7 @@ from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from contentops.operations import doctor
+from contentops.server.engines.outline import OutlineEngine
 from contentops.server.serve import running
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.backend import PublicBackend
@@ -734,7 +735,7 @@ def test_the_embedded_server_takes_every_dialect(dialect: str, tmp_path: Path) -
     }
 
     async def story() -> list[Any]:
-        async with running(tmp_path / "room.db") as app:
+        async with running(tmp_path / "room.db", OutlineEngine()) as app:
             client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
             answers: list[Any] = [await client.send(Generate(request, "ours")), client.requests]
             for _ in range(200):

@@ -21,8 +21,9 @@ from msgspec import structs
 
 from contentops.server import catalog
 from contentops.server.app import create_app
-from contentops.server.engines import named, openai
-from contentops.server.engines.chat import LARGEST, ChatClient, ModelEndpoint, Prompt, TruncatedError, endpoint
+from contentops.server.engines import answers, named, prompts
+from contentops.server.engines.chat import LARGEST, ChatClient, Prompt, TruncatedError
+from contentops.server.engines.endpoint import ModelEndpoint, endpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, SectionTask, TokenCount, WritingTask, WrittenText
 from contentops.server.store import Clock, open_store
@@ -155,7 +156,7 @@ def test_the_model_is_told_what_the_brand_voice_is() -> None:
     assert "Brand voice: bv_1." in bare
     named_so = ("Brand voice: Acme.", "Tone of the brand: warm.", "Voice of the brand: we.", "No jokes.")
     assert all(part in system for part in (*named_so, "\nWe sail.\n"))
-    assert len(system) < 2 * openai.VALUE
+    assert len(system) < 2 * prompts.VALUE
 
 
 def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
@@ -299,7 +300,7 @@ def test_a_paragraph_of_an_earlier_section_is_refused() -> None:
 )
 def test_what_only_looks_like_it_is_an_article(text: str) -> None:
     """One label, a word that also begins an answer, code and tables that repeat: all of these may be meant."""
-    assert openai.no_article(text, "", job()) == ""
+    assert answers.no_article(text, "", job()) == ""
 
 
 def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
@@ -423,7 +424,7 @@ BAD = [
     pytest.param(Raw(302, headers={"location": "http://elsewhere"}), "redirects (302)", id="redirect"),
     pytest.param(refused(401, f"Incorrect API key provided: {SECRET}"), "does not accept the key", id="401"),
     pytest.param(refused(403, "no"), "does not accept the key", id="403"),
-    pytest.param(refused(404, "model `m-1` not found"), "404: model `m-1` not found (is the model's name", id="404"),
+    pytest.param(refused(404, "model `m-1` not found"), "404: model `m-1` not found (is the name `m-1`", id="404"),
     pytest.param(refused(400, f"bad {SECRET} and sk-other-987654"), "answered 400: bad *** and ***", id="echoed-key"),
     pytest.param(refused(400, "max_tokens is too large"), "(`--max-tokens` sets the limit)", id="too-many-tokens"),
     pytest.param(Raw(400, b'{"error": "plain words"}'), "answered 400: plain words", id="error-text"),
@@ -613,7 +614,7 @@ def test_settings_that_work() -> None:
 )
 def test_titles(plan: str, inputs: dict[str, Any], title: str) -> None:
     """A title of the inputs stands, else the plan's, else one the template makes."""
-    assert openai.title(job(**inputs), plan) == title
+    assert prompts.title(job(**inputs), plan) == title
 
 
 @pytest.mark.parametrize(
@@ -622,14 +623,14 @@ def test_titles(plan: str, inputs: dict[str, Any], title: str) -> None:
 )
 def test_words_of_a_section(target: Any, words: int) -> None:
     """The length asked for is shared by the sections; what is no length gives the mode's."""
-    assert openai.words(job(word_count_target=target), 5) == words
+    assert prompts.words(job(word_count_target=target), 5) == words
 
 
 def test_a_brief_is_bounded() -> None:
     """Megabytes of input do not become megabytes of prompt."""
-    huge = openai.brief(job(**{f"extra_{number:03}": "x" * 100_000 for number in range(50)}))
-    assert len(huge) < 2 * openai.BRIEF
-    assert "\x1b" not in openai.brief(job(topic="a\x1b[31m"))
+    huge = prompts.brief(job(**{f"extra_{number:03}": "x" * 100_000 for number in range(50)}))
+    assert len(huge) < 2 * prompts.BRIEF
+    assert "\x1b" not in prompts.brief(job(topic="a\x1b[31m"))
 
 
 SCRIPTS = [
@@ -695,13 +696,13 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
 )
 def test_answers_fit_under_their_heading(text: str, tidy: str) -> None:
     """Whatever a model wraps around its words, only the words are kept, and the structure stays the template's."""
-    assert openai.tidy(text, "Why", 2) == tidy
+    assert answers.tidy(text, "Why", 2) == tidy
 
 
 @given(text=st.text(st.sampled_from("#`~=- \nab\t>*_1."), max_size=60))
 def test_no_answer_changes_the_structure(text: str) -> None:
     """Of any answer each heading of the template is found again, in order and with its own text."""
-    body = openai.assembled(job(), [openai.tidy(text, heading, 2) or "x" for heading in HEADINGS])
+    body = answers.assembled(job(), [answers.tidy(text, heading, 2) or "x" for heading in HEADINGS])
     lines, fence = [], ""
     for line in body.split("\n"):
         mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
@@ -754,7 +755,7 @@ def test_no_html_of_an_answer_hides_a_section(text: str) -> None:
             self.found += tag == "h2"
 
     page = Page()
-    body = openai.assembled(job(), [openai.tidy(text, heading, 2) for heading in HEADINGS])
+    body = answers.assembled(job(), [answers.tidy(text, heading, 2) for heading in HEADINGS])
     page.feed(MarkdownIt("commonmark").render(body))
     assert page.found == len(HEADINGS)
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
-from contentops.manifests.project import load_project, parse_duration, parse_variable
+from contentops.manifests.api_settings import parse_duration
+from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
 from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.yaml.positions import Map

@@ -56,7 +56,11 @@ class Scripted:
 
     act: Any
     name: str = "scripted"
+    model: str = ""
     reported: list[str] = field(default_factory=list)
+
+    async def probe(self) -> None:
+        """There is no model."""
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """Report and act."""

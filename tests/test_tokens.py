@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.server.app import create_app
-from contentops.server.engines.chat import ChatClient, ModelEndpoint, Prompt
+from contentops.server.engines.chat import ChatClient, Prompt
+from contentops.server.engines.endpoint import ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, TokenCount
 from contentops.server.store import Clock, open_store
@@ -156,7 +157,7 @@ def test_a_failed_job_says_what_its_calls_have_used(surface: str) -> None:
 def test_one_silent_answer_makes_the_tokens_of_a_job_unknown() -> None:
     """Unknown is not zero."""
     found, _ = job(lambda body, number: told(body, number) if number else said("Title: Tides"))
-    assert found["metadata"] == {"engine": "openai"}
+    assert found["metadata"] == {"engine": "openai", "model": "m"}
 
 
 def test_a_job_that_goes_on_after_a_restart_has_no_known_tokens(tmp_path: Path) -> None:
@@ -185,4 +186,4 @@ def test_a_job_that_goes_on_after_a_restart_has_no_known_tokens(tmp_path: Path) 
             await app.state.close()
             return found
 
-    assert asyncio.run(main())["metadata"] == {"engine": "openai"}
+    assert asyncio.run(main())["metadata"] == {"engine": "openai", "model": "m"}

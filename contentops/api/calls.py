@@ -49,6 +49,8 @@ class JobStatus(Struct, frozen=True):
     engine: str = ""
     tokens: Tokens | None = None
     """What a model used for the text; None: the server does not say."""
+    model: str = ""
+    """The model of that engine, by the server's name; empty: not known."""
 
 
 class ContentEntry(Struct, frozen=True):

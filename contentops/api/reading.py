@@ -179,6 +179,7 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
         request_id=safe_id(data.get("request_id")),
         engine=_text(_map(data.get("metadata")), "engine"),
         tokens=read_tokens(_map(data.get("metadata")).get("tokens")),
+        model=_text(_map(data.get("metadata")), "model"),
     )
 
 

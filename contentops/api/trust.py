@@ -32,6 +32,10 @@ PREFIX = "WRITERZROOM_"
 """Values of variables with this prefix may always be sent."""
 VENDOR = ApiSettings().server
 """WriterzRoom's server, which may get the key while `SERVERS` is not set."""
+MODEL_PREFIX = "OPENAI_"
+"""Values of variables with this prefix may be sent to the server of a model."""
+MODEL_VENDOR = "https://api.openai.com:443"
+"""OpenAI's server, which may get the key of a model while `SERVERS` is not set."""
 
 
 class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,26 +101,35 @@ def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
 
 def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
     """Raises Refused where the settings name a variable whose value may not be sent."""
-    for setting, name in (("key_env", settings.key_env), ("user_env", settings.user_env)):
-        if name.startswith(PREFIX) or name in _listed(environ.get(VARIABLES, "")):
+    names, prefix = ("key_env", "user_env"), PREFIX
+    if settings.has_model:
+        names, prefix = ("model_url_env", "model_key_env"), MODEL_PREFIX
+    for setting in names:
+        name = getattr(settings, setting)
+        if name.startswith(prefix) or name in _listed(environ.get(VARIABLES, "")):
             continue
         if name not in own_config(environ).key_variables:
             message = f"`api.{setting}` names `{name}`, whose value must not be sent to a server"
             hint = (
-                f"use a name that begins with `{PREFIX}`; to allow this one, list it in {_lists_of(VARIABLES, environ)}"
+                f"use a name that begins with `{prefix}`; to allow this one, list it in {_lists_of(VARIABLES, environ)}"
             )
             raise Refused(message, code="unlisted-variable", hint=hint)
 
 
-def may_have_key(server: str, environ: Mapping[str, str]) -> bool:
+def model_server(address: str) -> str:
+    """The server of a model's address, in the form of records."""
+    return _server(address)
+
+
+def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDOR) -> bool:
     """Whether a server may get the key.
 
-    True for one in `SERVERS`; without that variable for WriterzRoom's, one on this machine, and one in a person's own
+    True for one in `SERVERS`; without that variable for the vendor's, one on this machine, and one in a person's own
     settings.
     """
     if is_stated(environ):
         return server in map(_server, _listed(environ[SERVERS]))
-    if server == VENDOR or is_loopback(urlsplit(server).hostname or ""):
+    if server == vendor or is_loopback(urlsplit(server).hostname or ""):
         return True
     return server in map(_server, own_config(environ).servers)
 
@@ -126,13 +139,13 @@ def is_stated(environ: Mapping[str, str]) -> bool:
     return bool(environ.get(SERVERS, "").strip())
 
 
-def unlisted(server: str, environ: Mapping[str, str]) -> Refused:
-    """The refusal to send the key to a server that is not on a trusted list."""
+def unlisted(server: str, environ: Mapping[str, str], setting: str = "api.base_url") -> Refused:
+    """The refusal to send the key to a server that is not on a trusted list; `setting` names its address."""
     reason, fix = "which is not on your trusted list", f"list it in {_lists_of(SERVERS, environ)}"
     if is_stated(environ):
         reason, fix = f"which is not among the servers in `{SERVERS}`", f"add it to `{SERVERS}`"
     message = f"the key must not be sent to `{server}`, {reason}"
-    return Refused(message, code="unlisted-server", hint=f"check `api.base_url`; if it is intended, {fix}")
+    return Refused(message, code="unlisted-server", hint=f"check `{setting}`; if it is intended, {fix}")
 
 
 def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:

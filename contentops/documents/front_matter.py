@@ -60,15 +60,16 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
 
 
 def provenance(
-    *, item: str, digest: str, job: str = "", generated_at: str = "", promoted_from: str = ""
+    *, item: str, digest: str, job: str = "", generated_at: str = "", promoted_from: str = "", model: str = ""
 ) -> dict[str, Any]:
-    """The `contentops` block: item, spec, job, time and environment of a text, where they are known."""
+    """The `contentops` block: item, spec, job, time, environment and model of a text, where they are known."""
     block = {
         "item": item,
         "digest": digest,
         "job": job,
         "generated_at": generated_at,
         "promoted_from": promoted_from,
+        "model": model,
     }
     return {key: value for key, value in block.items() if value}
 

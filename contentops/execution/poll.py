@@ -65,7 +65,7 @@ async def poll(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
             raise textless(ctx, item, job.entry, candidates)
         return text
     slot.leave()
-    return keep_text(ctx, job, found, engine=status.engine, verbatim=fetched)
+    return keep_text(ctx, job, found, engine=status.engine, model=status.model, verbatim=fetched)
 
 
 def _with_tokens(ctx: Context, job: Job, status: JobStatus) -> Job:
@@ -222,6 +222,7 @@ def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
         **cost_of(entry),
         generated_at=entry.generated_at,
         outline=entry.outline,
+        model=entry.model,
     )
 
 

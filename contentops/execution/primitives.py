@@ -204,6 +204,8 @@ class Text(Struct, frozen=True, kw_only=True):
     """It is from the cache and has no open entry: its content may have been deleted or changed meanwhile."""
     outline: bool = False
     """It is a draft outline, by the server that made it."""
+    model: str = ""
+    """The model that made it, by the server's name; empty: not known."""
 
     @staticmethod
     def of(stored: StoredText, entry: OpenEntry | None = None) -> Text:
@@ -220,6 +222,7 @@ class Text(Struct, frozen=True, kw_only=True):
             front=stored.front,
             from_earlier_run=entry is None,
             outline=stored.outline or (entry is not None and entry.outline),
+            model=stored.model or (entry.model if entry is not None else ""),
         )
 
 

@@ -145,9 +145,12 @@ def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> End
     return Ended(Result.FAILED, TEXTLESS + candidates, hint)
 
 
-def keep_text(ctx: Context, job: Job, content: Content, *, engine: str = "", verbatim: bool = False) -> Text:
+def keep_text(
+    ctx: Context, job: Job, content: Content, *, engine: str = "", model: str = "", verbatim: bool = False
+) -> Text:
     """Keep a paid text in the cache and record it, before anything else happens to it; it may be stored nowhere yet."""
     entry, now = job.entry, ctx.iso()
+    stated = content.metadata.get("model")
     ctx.admission.proven = True
     if content.id:
         ctx.index.owners.give_entry(content.id, entry)
@@ -163,6 +166,7 @@ def keep_text(ctx: Context, job: Job, content: Content, *, engine: str = "", ver
         **cost_of(entry),
         generated_at=now,
         outline=entry.outline or ENGINE in (engine, content.metadata.get("engine")),
+        model=clean_title(model or (stated if isinstance(stated, str) else "") or entry.model),
     )
     ctx.cache.put_text(ctx.server, entry.digest, stored)
     paid = structs.replace(
@@ -173,6 +177,7 @@ def keep_text(ctx: Context, job: Job, content: Content, *, engine: str = "", ver
         content_id=content.id,
         generated_at=now,
         outline=stored.outline,
+        model=stored.model,
         error="",
     )
     ctx.run.record("paid", paid)

@@ -159,7 +159,7 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         project.api.max_in_flight,
         (plan.server, edges.dialect()),
         edges.history,
-        proven=_is_proven(state, plan, edges.dialect()),
+        proven=_is_proven(state, plan, edges.dialect(), has_model=project.api.has_model),
         honours_ids=capabilities.honours_ids,
     )
     knowledge = ServerKnowledge(
@@ -221,10 +221,14 @@ def _programs(
         yield program(item, item_state)
 
 
-def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
-    """Whether a job has completed on this server in this dialect before."""
-    return plan.server == "local" or any(
-        record.server == plan.server and record.dialect == dialect and record.job_id and record.generated
+def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bool:
+    """Whether a job has completed on this server, with a model if it has one, in this dialect before."""
+    return (plan.server == "local" and not has_model) or any(
+        record.server == plan.server
+        and record.dialect == dialect
+        and record.job_id
+        and record.generated
+        and (record.model or not has_model)
         for record in state.records.values()
     )
 

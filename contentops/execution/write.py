@@ -17,7 +17,6 @@ from contentops.execution.primitives import Ended, ItemState, Text
 from contentops.execution.records import base_record, note
 from contentops.execution.times import iso_exact
 from contentops.model import (
-    BASE,
     Acknowledge,
     MergeBoth,
     MergeEdit,
@@ -84,7 +83,8 @@ def promote(ctx: Context, step: Promote) -> Text:
     document = split(text)
     ctx.cache.keep_body(step.body, document.body)
     entries = written_entries(text, step.carries)
-    return Text(title=document.title, body=document.body, generated_at=step.generated_at, entries=entries)
+    title, body = document.title, document.body
+    return Text(title=title, body=body, generated_at=step.generated_at, model=step.model, entries=entries)
 
 
 # --- write -----------------------------------------------------------------------------------------------------
@@ -255,25 +255,25 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
         generated_at=text.generated_at or ctx.iso(),
     )
     if step is not None:
-        attempts = (entry.attempt for entry in (*item.failed, *item.change.collected_entries))
         return structs.replace(
             record,
             generated=step.generated,
             outline=step.outline,
+            model=step.model,
             generated_at=step.generated_at,
             adopted=NOTHING,
             promoted=step.body,
-            promoted_from=_promoted_from(item),
+            promoted_from=item.change.promoted_from,
             declined=NOTHING,
             job_id="",
             request_id=RequestId(""),
             credits=0,
             tokens=None,
-            attempt=max([record.attempt, *attempts]),
+            attempt=max([record.attempt, *(each.attempt for each in (*item.failed, *item.change.collected_entries))]),
         )
-    generated = body_digest(text.body)
+    generated, merged = body_digest(text.body), item_state.merged
     if item.change.section:
-        made = item_state.merged.generated if item_state.merged is not None else ""
+        made = merged.generated if merged is not None else ""
         # Without the generated text, the file stays one that a person wrote in.
         generated = body_digest(made) if made else record.generated
         if made:
@@ -287,6 +287,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
         declined=NOTHING,
         # Around one new section the rest stays what it was.
         outline=text.outline or (bool(item.change.section) and record.outline),
+        model=text.model,
         dialect=text.entry.dialect if text.entry else record.dialect,
         job_id=text.job_id,
         request_id=text.request_id,
@@ -306,14 +307,9 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
         digest=item.spec.digest,
         job=text.job_id,
         generated_at=text.generated_at,
-        promoted_from=_promoted_from(item),
+        promoted_from=item.change.promoted_from,
+        model=text.model,
     )
-
-
-def _promoted_from(item: Item) -> str:
-    """The environment that the text of a change comes from; empty: none."""
-    step = item.change.promotion
-    return (step.environment or BASE) if step is not None else ""
 
 
 def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:

@@ -14,7 +14,7 @@ from contentops.digest import canonical
 from contentops.errors import StateError
 from contentops.execution.first_contact import AccountHistory
 from contentops.ledger.rows import read_json
-from contentops.manifests.project import url_problem
+from contentops.manifests.api_settings import url_problem
 from contentops.model import ApiSettings, Json
 from contentops.sanitize import visible
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from contentops.errors import Diagnostic, InputError, Location, UsageError, did_you_mean, nearest
-from contentops.loopback import is_loopback
+from contentops.manifests.api_settings import check_api, read_api
 from contentops.manifests.disclosure import check_disclosure, read_disclosure
 from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.price import check_price, read_price
 from contentops.manifests.schema import check_schema
-from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Guards, Project
+from contentops.model import BASE, PROJECT_FILE, Budget, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import is_secret, masked, read_yaml
@@ -27,14 +27,6 @@ from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-LOCAL = "local"
-"""The `base_url` of the embedded server."""
-
-_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)([hms])")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
-_HOST = re.compile(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]")
-_ODD = re.compile(r"[\s{}<>\"'\\^`|]")
 
 
 def load_project(root: Path, *, environment: str = "", variables: Mapping[str, Any] | None = None) -> Project:
@@ -54,7 +46,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         environment=environment,
         **_stated(settings, own),
         environment_output=own.get("output"),
-        api=_api(_layered(settings, own, "api")),
+        api=read_api(_layered(settings, own, "api")),
         budget=msgspec.convert(_layered(settings, own, "budget"), Budget, strict=False),
         guards=msgspec.convert(_layered(settings, own, "guards"), Guards, strict=False),
         price=read_price(_layered(settings, own, "price")),
@@ -140,17 +132,6 @@ def check_variable_name(name: str) -> None:
         raise UsageError(message, code="bad-variable", hint=names["errorMessage"])
 
 
-def parse_duration(value: float | str) -> float:
-    """A time in seconds: `15m`, `1h30m`, `90s`, or a number of seconds. Raises ValueError for another text."""
-    if not isinstance(value, str):
-        return float(value)
-    parts = _TIME.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value:
-        message = f"`{value[:40]}` is not a duration such as `15m`"
-        raise ValueError(message)
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-
-
 def _read(root: Path) -> bytes:
     try:
         data = ProjectFiles(root).read(PROJECT_FILE)
@@ -219,16 +200,6 @@ def source_of(project: Project, name: str) -> str:
     return source
 
 
-def _api(given: dict[str, Any]) -> ApiSettings:
-    if "base_url" in given:
-        given["base_url"] = given["base_url"].rstrip("/")
-    if "job_timeout" in given:
-        given["job_timeout"] = parse_duration(given["job_timeout"])
-    if given.get("base_url") == LOCAL:
-        given["requests_per_minute"] = 0
-    return msgspec.convert(given, ApiSettings, strict=False)  # `30.0` is a whole number too
-
-
 def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
     """The settings of the project and of each environment, each with its pointer; tolerates wrong types."""
     if isinstance(settings, Map):
@@ -256,12 +227,7 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
         yield finding(document, "bad-path", message, ("macros",), hint=hint)
     yield from _check_default(document)
     for pointer, layer in _layers(document.root):
-        api = _map(layer, "api")
-        if isinstance(api.get("base_url"), str) and (refused := url_problem(api["base_url"])):
-            code, message, hint = refused
-            yield finding(document, code, message, (*pointer, "api", "base_url"), hint=hint)
-        if isinstance(api.get("job_timeout"), str) and _TIME.match(api["job_timeout"]):
-            yield from _check_timeout(document, (*pointer, "api", "job_timeout"), api["job_timeout"])
+        yield from check_api(document, (*pointer, "api"), _map(layer, "api"), _layered(document.root, layer, "api"))
         if "price" in layer:
             merged = _layered(document.root, layer, "price")
             yield from check_price(document, (*pointer, "price"), _map(layer, "price"), merged)
@@ -342,15 +308,6 @@ def _check_source(document: YamlDocument, pointer: tuple[str, ...], source: str)
     yield finding(document, "promotion-ring", message, at, hint="remove `promote_from` from one of them")
 
 
-def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
-    try:
-        seconds = parse_duration(value)
-    except ValueError:
-        return  # the schema says so
-    if not 0 < seconds < 10 * 86400:
-        yield finding(document, "wrong-value", "`job_timeout` must be more than 0 and less than ten days", pointer)
-
-
 def _path_problem(path: str) -> str:
     """Why a path or pattern is refused: it points outside the project, or works on one system only; or empty."""
     if "\\" in path:
@@ -366,31 +323,3 @@ def _glob_problem(pattern: str) -> str:
     if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
         return "contains a range in the wrong order"
     return "" if pattern.strip() else "is empty"
-
-
-def url_problem(url: str) -> tuple[str, str, str] | None:
-    """Code, message and hint for a `base_url` that cannot be used, else None.
-
-    The message never repeats the address, as it may contain a password.
-    """
-    from urllib.parse import urlsplit  # start-up: a project without `api` needs none
-
-    if url == LOCAL:
-        return None
-    example = "write it like `https://api.writerzroom.com/v1`, or `local`"
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return "bad-url", "`base_url` is not a URL", example
-    if "@" in parts.netloc:
-        return "bad-url", "`base_url` contains a user name or password", "keys come from the environment: set `key_env`"
-    if parts.query or parts.fragment or url.endswith(("?", "#")):
-        return "bad-url", "`base_url` contains a query or a fragment", example
-    if _ODD.search(url) or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
-        return "bad-url", "`base_url` is not a URL", example
-    if parts.scheme == "http" and not is_loopback(host):
-        return "insecure-url", "`base_url` would send the API key unencrypted", "use `https://`"
-    if parts.scheme not in {"http", "https"}:
-        return "bad-url", "`base_url` must start with `http://` or `https://`", example
-    return None

@@ -3,6 +3,7 @@
 A word means the same here, in the command line, in the docs and in the messages.
 """
 
+from contentops.model.api_settings import ApiSettings
 from contentops.model.approval import (
     NO_APPROVAL,
     NO_APPROVALS,
@@ -31,7 +32,6 @@ from contentops.model.desired import (
     NO_ENVIRONMENT,
     PROJECT_FILE,
     REQUEST_FIELDS,
-    ApiSettings,
     Catalog,
     CatalogEntry,
     CatalogSnapshot,

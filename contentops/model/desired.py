@@ -10,46 +10,13 @@ from msgspec import Struct, field, structs
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
+from contentops.model.api_settings import ApiSettings
 from contentops.model.approval import NO_APPROVAL, ApprovalRule, Disclosure
 from contentops.model.checks import NO_CHECKS, Checks
 from contentops.model.limits import Budget, Guards
 from contentops.model.records import ItemId, Json
 from contentops.pricing import Price, price_of_request
 from contentops.tokens import TokenPrice
-
-
-class ApiSettings(Struct, frozen=True, kw_only=True):
-    """How to reach the server. `base_url` is `local` (the embedded server) or an URL."""
-
-    base_url: str = "https://api.writerzroom.com/v1"
-    dialect: str = "auto"
-    key_env: str = "WRITERZROOM_API_KEY"
-    user_env: str = "WRITERZROOM_USER_ID"
-    account: str = ""
-    """The name of the account in a ledger, for several keys of one account; empty: the key tells."""
-    requests_per_minute: int = 10
-    """At most this many requests in any 60 s; 0 means no limit."""
-    max_in_flight: int = 50
-    """At most this many unfinished jobs."""
-    max_queued: int = 100_000
-    """At most this many submits wait in the queue of a ledger."""
-    job_timeout: float = 900.0
-    """Seconds after which an unfinished job is left open as late."""
-    save: str = "auto"
-    send_mode: bool = True
-
-    @property
-    def server(self) -> str:
-        """The name records carry: scheme, host and port, or `local`."""
-        from urllib.parse import urlsplit
-
-        if self.base_url == "local":
-            return "local"
-        parts = urlsplit(self.base_url)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-        host = parts.hostname or ""
-        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
 
 PROJECT_FILE = "contentops.yaml"
 """The file that marks the project root."""

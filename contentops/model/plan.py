@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from contentops.errors import Diagnostic
 from contentops.model.approval import ApprovalState
-from contentops.model.desired import NO_ENVIRONMENT, Spec
+from contentops.model.desired import BASE, NO_ENVIRONMENT, Spec
 from contentops.model.limits import Budget, MonthSpend
 from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
@@ -155,6 +155,12 @@ class Change(Struct, frozen=True, kw_only=True):
     def promotion(self) -> Promote | None:
         """The step that takes its text from another environment, if any."""
         return next((step for step in self.steps if isinstance(step, Promote)), None)
+
+    @property
+    def promoted_from(self) -> str:
+        """The environment that its text is taken from; empty: none."""
+        step = self.promotion
+        return (step.environment or BASE) if step is not None else ""
 
     @property
     def collected_entries(self) -> tuple[OpenEntry, ...]:

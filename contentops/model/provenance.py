@@ -28,6 +28,8 @@ class TextProvenance(Struct, frozen=True, kw_only=True):
     output: str
     server: str
     """Who made it: scheme, host and port, or `local`; empty: no job made it."""
+    model: str = ""
+    """The model that the server names; empty: none."""
     job_id: str
     request: Digest
     """The digest of the request that it answers."""

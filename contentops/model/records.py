@@ -74,6 +74,8 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     In locks of earlier versions it may also be one that was declined."""
     outline: bool = False
     """The bundled server said that its text is a draft outline."""
+    model: str = ""
+    """The model that made its text, by the server's name; empty: not known."""
     promoted_from: str = ""
     """The environment its text was taken from, `default` for the settings without one; empty: none, or not known."""
     declined: Digest = NOTHING
@@ -208,6 +210,8 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     """Named by the server with a paid text."""
     outline: bool = False
     """The server says of a paid text that it is a draft outline."""
+    model: str = ""
+    """The model that made a paid text, by the server's name."""
     error: str = ""
     """The server's words, where it failed or is unknown; of a paid text, what a command of `checks` said against it."""
 

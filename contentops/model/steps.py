@@ -100,6 +100,8 @@ class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
     """The front matter keys that no manifest states, which are copied."""
     outline: bool = False
     """It is a draft outline, promoted with `--drafts`."""
+    model: str = ""
+    """The model that made it there; empty: not known."""
 
 
 class Move(Struct, frozen=True, kw_only=True, tag="move"):

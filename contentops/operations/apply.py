@@ -34,7 +34,7 @@ from contentops.model import (
     request_id,
 )
 from contentops.operations.apply_lock import hold_lock, spending
-from contentops.operations.connection import connected, read_credentials
+from contentops.operations.connection import connected, read_credentials, try_model
 from contentops.operations.contents.look_first import plan_after_looks
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.opening import HERE, Runtime
@@ -62,7 +62,9 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
     from contentops.planning.plan_inputs import Choice, PlanInputs
 
-NETWORK = (Collect, LookUp, Submit, Poll, RetryText, Fetch, Save, Publish)
+GENERATING = (Collect, LookUp, Submit, Poll, RetryText)
+"""Steps in which the server works on a job."""
+NETWORK = (*GENERATING, Fetch, Save, Publish)
 """Steps that may need the server."""
 
 
@@ -133,7 +135,8 @@ def apply(
             show(planned)
         check_allowed(project, planned, options, runtime)
         needed = any(change.has(*NETWORK) for change in planned.changes)
-        credentials = read_credentials(project.api, runtime) if needed else None
+        writes = any(change.has(*GENERATING) for change in planned.changes)
+        credentials = read_credentials(project.api, runtime, writes=writes) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         if planned.submits_worst:
@@ -274,6 +277,8 @@ def _carry_out(
         reaching = contextlib.nullcontext() if credentials is None else connected(project, credentials, runtime, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
+                if credentials is not None and credentials.engine is not None and plan.submits_worst:
+                    await try_model(credentials.engine, lambda: options.stop.requested)
                 has_user = bool(credentials and credentials.user)
                 await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: options.stop.requested)
             edges = Edges(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import ValidationError, convert, structs
 
-from contentops.errors import StateError
+from contentops.errors import ApiError, StateError
 from contentops.operations.opening import open_cache
 from contentops.sanitize import visible
 from contentops.state.state_dir import FOLDER
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import AccountLimiter
     from contentops.model import ApiSettings, Project
     from contentops.operations.opening import Runtime
+    from contentops.server.engines.protocol import Engine
     from contentops.state.shared import RunCache
 
 
 _SOON, _LOOK = 0.01, 0.5
 """Seconds between two checks whether the limit allows a request, at least and at most."""
+_UNTOUCHED = "nothing was generated; `contentops doctor --online` tries the model again"
 
 
 class Credentials(NamedTuple):
@@ -34,33 +36,82 @@ class Credentials(NamedTuple):
 
     key: str = ""
     user: str = ""
+    engine: Engine | None = None
+    """The engine of the embedded server that calls a model; None: none is needed."""
 
 
-def read_credentials(api: ApiSettings, runtime: Runtime) -> Credentials:
-    """Read the key and the user id for a trusted server; both empty for `local`. No other function reads them.
+def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False) -> Credentials:
+    """Read the key and the user id for a trusted server, or with `writes` the model of `local`; else none for `local`.
 
-    A person is asked once about a server that is not on the trusted list. Raises ApiError where the key is missing,
-    Refused where the server or a variable is not on a trusted list, InputError where the person's settings are invalid.
+    No other function reads them. A person is asked once about a server that is not on the trusted list. Raises ApiError
+    where the key or the model is missing, Refused where the server or a variable is not on a trusted list, InputError
+    where the person's settings are invalid.
     """
     from contentops.api import trust
     from contentops.api.dialects import needs_key, no_key
 
     environ = runtime.environ
     if api.base_url == "local":
-        return Credentials()
+        return Credentials(engine=read_model(api, runtime) if writes and api.has_model else None)
     trust.check_variables(api, environ)
     key = environ.get(api.key_env, "").strip()
     if not key and needs_key(api):
         raise no_key(api)
     if not trust.may_have_key(api.server, environ):
-        question = (
-            f"The server `{visible(api.server)}` is not on your trusted list. It gets the key in `{api.key_env}`.\n"
-            "Send the key there, now and from now on? (yes/no) "
-        )
-        if runtime.ask is None or trust.is_stated(environ) or not runtime.ask(question):
-            raise trust.unlisted(api.server, environ)
-        trust.remember(api.server, environ)
+        _confirm(api.server, api.key_env, runtime, "api.base_url")
     return Credentials(key=key, user=environ.get(api.user_env, "").strip())
+
+
+def read_model(api: ApiSettings, runtime: Runtime) -> Engine:
+    """Return the engine that calls the model of the settings. Raises what `read_credentials` raises."""
+    from contentops.api import trust
+    from contentops.server.engines.chat import ChatClient
+    from contentops.server.engines.endpoint import SettingNames, endpoint
+    from contentops.server.engines.openai import OpenAIEngine
+    from contentops.server.engines.protocol import EngineError
+
+    environ, keys = runtime.environ, ("api.model", "api.max_tokens", "api.call_timeout")
+    trust.check_variables(api, environ)
+    names = SettingNames(api.model_url_env, api.model_key_env, *keys)
+    try:
+        model = endpoint(environ, api.model, names)
+    except EngineError as error:
+        raise ApiError(str(error), code="no-model", hint=_UNTOUCHED) from error
+    server = trust.model_server(model.base_url)
+    if model.key and not trust.may_have_key(server, environ, vendor=trust.MODEL_VENDOR):
+        _confirm(server, api.model_key_env, runtime, api.model_url_env)
+    return OpenAIEngine(ChatClient(model, seconds=api.call_timeout), max_tokens=api.max_tokens)
+
+
+def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None:
+    """Ask a person whether a server gets the key, and remember a yes. Raises Refused for a no."""
+    from contentops.api import trust
+
+    question = (
+        f"The server `{visible(server)}` is not on your trusted list. It gets the key in `{variable}`.\n"
+        "Send the key there, now and from now on? (yes/no) "
+    )
+    if runtime.ask is None or trust.is_stated(runtime.environ) or not runtime.ask(question):
+        raise trust.unlisted(server, runtime.environ, setting)
+    trust.remember(server, runtime.environ)
+
+
+async def try_model(engine: Engine, stopped: Callable[[], bool]) -> None:
+    """Send the model one short prompt, unless a person stops. Raises ApiError where it does not answer."""
+    import asyncio
+
+    from contentops.server.engines.protocol import EngineError
+
+    trying = asyncio.ensure_future(engine.probe())
+    try:
+        while not (await asyncio.wait({trying}, timeout=_LOOK))[0]:
+            if stopped():
+                return
+        trying.result()
+    except EngineError as error:
+        raise ApiError(str(error), code="no-model", hint=_UNTOUCHED) from error
+    finally:
+        trying.cancel()
 
 
 async def find_in_turn(
@@ -112,7 +163,7 @@ async def connected(
 
     async with contextlib.AsyncExitStack() as closing:
         if project.api.base_url == "local":
-            app = await closing.enter_async_context(_embedded(project))
+            app = await closing.enter_async_context(_embedded(project, credentials.engine))
             client = Client(project.api, key="", app=app, wall=runtime.wall, trace=runtime.trace)
         else:
             cache = cache or closing.enter_context(open_cache(project, write=True))
@@ -131,12 +182,15 @@ async def connected(
 
 
 @contextlib.asynccontextmanager
-async def _embedded(project: Project) -> AsyncIterator[Any]:
+async def _embedded(project: Project, engine: Engine | None) -> AsyncIterator[Any]:
     from contentops.server import EmbeddedServerError
+    from contentops.server.engines.outline import OutlineEngine
     from contentops.server.serve import running
 
+    engine = engine if project.api.has_model else OutlineEngine()
+
     try:
-        async with running(Path(project.root) / FOLDER / "local.db") as app:
+        async with running(Path(project.root) / FOLDER / "local.db", engine) as app:
             yield app
     except EmbeddedServerError as error:
         raise StateError(f"the bundled server cannot be used: {error}", code="embedded-server") from error

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, Check, ContentopsError, Refused, plural
 from contentops.operations.catalog.project_catalog import snapshot_of
-from contentops.operations.connection import ask_in_turn, connected, find_in_turn, read_credentials
+from contentops.operations.connection import (
+    ask_in_turn,
+    connected,
+    find_in_turn,
+    read_credentials,
+    read_model,
+    try_model,
+)
 from contentops.operations.lineage import is_of_another
 from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, open_store
 from contentops.operations.texts.approval_checks import approval_checks
@@ -27,9 +34,9 @@ if TYPE_CHECKING:
     from contentops.operations.connection import Credentials
 
 
-def doctor(project: Project, runtime: Runtime = HERE) -> tuple[Check, ...]:
-    """Check manifests, outputs, state, cache, ledger, key and server."""
-    return tuple(_checks(project, runtime))
+def doctor(project: Project, runtime: Runtime = HERE, *, online: bool = False) -> tuple[Check, ...]:
+    """Check manifests, outputs, state, cache, ledger, key and server; `online`: the model is sent a short prompt."""
+    return (*_checks(project, runtime), *_server_checks(project, runtime, online=online))
 
 
 def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
@@ -69,8 +76,16 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
         from contentops.operations.ledger.ledger_check import ledger_checks
 
         yield from ledger_checks(project, runtime)
+
+
+def _server_checks(project: Project, runtime: Runtime, *, online: bool) -> Iterator[Check]:
     if project.api.base_url == "local":
-        yield Check(name="server", ok=True, message="the bundled server; needs no key and no network")
+        message = "the bundled server; needs no key and no network"
+        if project.api.has_model:
+            message = f"the bundled server, which calls the model `{project.api.model}`"
+        yield Check(name="server", ok=True, message=message)
+        if project.api.has_model:
+            yield _model_check(project, runtime, online=online)
         return
     yield _catalog_check(project)
     key = project.api.key_env
@@ -84,6 +99,23 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     message = f"`{key}` is set, and may be sent to {project.api.server}" if credentials.key else unset
     yield Check(name="key", ok=True if credentials.key else None, message=message)
     yield _server_check(project, credentials, runtime)
+
+
+def _model_check(project: Project, runtime: Runtime, *, online: bool) -> Check:
+    """Check address and key of the model, and with `online` that it answers."""
+    import asyncio
+
+    try:
+        engine = read_model(project.api, runtime)
+        if online:
+            (runtime.run or asyncio.run)(try_model(engine, lambda: False))
+    except ContentopsError as error:
+        problem = error.diagnostics()[0]
+        return Check(name="model", ok=False, message=problem.message, hint=problem.hint)
+    if online:
+        return Check(name="model", ok=True, message=f"`{project.api.model}` answers")
+    message = f"`{project.api.model}`: its address and key are set"
+    return Check(name="model", ok=True, message=message, hint="`--online` sends it one short prompt")
 
 
 def _outputs_check(project: Project, desired: Desired) -> Check:

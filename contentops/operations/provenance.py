@@ -159,6 +159,7 @@ def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -
         item=item.id,
         output=record.output,
         server=own.server if own is not None else record.server if made_body else "",
+        model=own.model if own is not None else record.model if made_body else "",
         job_id=own.job_id if own is not None else record.job_id,
         request=own.digest if own is not None else record.digest,
         text=text,

@@ -14,7 +14,8 @@ from msgspec import Struct, field, structs
 
 from contentops.digest import NOTHING
 from contentops.errors import InputError, Refused, UsageError, did_you_mean, plural
-from contentops.manifests.project import load_project, url_problem
+from contentops.manifests.api_settings import url_problem
+from contentops.manifests.project import load_project
 from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.apply_lock import hold_lock

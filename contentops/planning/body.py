@@ -241,8 +241,8 @@ def _missing(item: ItemSides) -> BodyAnswer:
     wanted = record.restorable
     in_cache = stored is not None and stored.body in wanted
     generated_only = wanted == (record.generated,) and not record.is_promoted
-    if not in_cache and inputs.server == "local" and generated_only and item.is_same:
-        # Each clone has its own bundled server; what that does not have is generated again, free.
+    if not in_cache and inputs.server == "local" and generated_only and item.is_same and not record.model:
+        # Each clone has its own bundled server; an outline that it does not have is generated again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
     on_server = ours and bool(record.content_id or record.job_id)

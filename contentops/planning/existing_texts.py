@@ -26,6 +26,8 @@ class FinishedText(Struct, frozen=True, kw_only=True):
     request_id: str = ""
     given_up: bool = False
     """A person gave it up, so it only counts as an attempt."""
+    outline: bool = False
+    """It is a draft outline."""
 
 
 class SourceText(Struct, frozen=True, kw_only=True):
@@ -52,6 +54,7 @@ class SourceText(Struct, frozen=True, kw_only=True):
             generated=self.record.generated,
             generated_at=self.record.generated_at,
             outline=is_outline(self.record, self.file),
+            model=self.record.model,
         )
 
 
@@ -108,4 +111,5 @@ def is_outline(record: Record, file: Observed) -> bool:
 
     In a text of another server that did not name it an outline, the label is a quotation.
     """
-    return file.labelled and (record.outline or record.server == "local" or not record.request_id)
+    is_local = record.server == "local" and not record.model
+    return file.labelled and (record.outline or is_local or not record.request_id)

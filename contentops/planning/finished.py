@@ -15,9 +15,14 @@ _FAR = 50
 
 
 def stored_text(item: ItemSides) -> FinishedText | None:
-    """The finished text of the declared request that the item may use; never one that was given up."""
+    """The finished text of the declared request that the item may use; never one that was given up.
+
+    Where a model writes, an outline is no finished text: all environments of the bundled server share their texts.
+    """
     text = item.inputs.stored(item.spec.digest)
-    return text if text is not None and not text.given_up and _may_serve(text, item) else None
+    if text is None or text.given_up or (text.outline and item.inputs.project.api.has_model):
+        return None
+    return text if _may_serve(text, item) else None
 
 
 def _may_serve(text: FinishedText, item: ItemSides) -> bool:

@@ -108,6 +108,7 @@ def provenance_of(record: Record) -> dict[str, Json]:
         job=record.job_id,
         generated_at=record.generated_at,
         promoted_from=record.promoted_from,
+        model=record.model,
     )
 
 

@@ -11,7 +11,7 @@ from contentops.model.cost import cost_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from contentops.model import Change, MonthSpend, Plan
+    from contentops.model import Change, MonthSpend, Plan, Record
     from contentops.planning.plan_inputs import PlanInputs
 
 SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.REMOVE})
@@ -47,7 +47,7 @@ def _approval(most: int) -> str:
 
 def _state(inputs: PlanInputs) -> Iterator[Refusal]:
     records = inputs.state.records
-    others = sorted({record.server for record in records.values()} - {inputs.server, "local"})
+    others = sorted({record.server for record in records.values() if _counts(record)} - {inputs.server})
     if others:
         message = f"the records belong to server `{others[0]}`, but the project now uses `{inputs.server}`"
         flag = f"contentops state mv --server {others[0]} {inputs.server}"
@@ -55,6 +55,11 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
     if records and not inputs.desired.specs:
         message = f"the manifests declare no items, but the lock has {len(records)}"
         yield Refusal(guard="empty", message=message, flag="--approve-empty")
+
+
+def _counts(record: Record) -> bool:
+    """Whether a record is not of the bundled server without a model, whose texts are free at any time."""
+    return record.server != "local" or bool(record.model)
 
 
 def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
@@ -104,10 +109,9 @@ def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> MonthSpend | N
 
 def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     guards = inputs.project.guards
-    recorded = sum(record.server != "local" for record in inputs.state.records.values())
+    recorded = sum(map(_counts, inputs.state.records.values()))
     swept = sum(
-        change.action in SWEEPING and change.record is not None and change.record.server != "local"
-        for change in changes
+        change.action in SWEEPING and change.record is not None and _counts(change.record) for change in changes
     )
     if recorded >= guards.from_items and swept > guards.max_changed_ratio * recorded:
         message = (

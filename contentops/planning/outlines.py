@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contentops.errors import plural
 from contentops.model import Note
 from contentops.planning.existing_texts import is_outline
 
 if TYPE_CHECKING:
     from contentops.planning.edits import BodyAnswer
-    from contentops.planning.plan_inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
+_NAMED = 3
+"""How many items a hint names."""
 DRAFT_OUTLINE = "draft-outline"
 """The reason an item is blocked whose outline would be saved to another server, and the note of one not promoted."""
 
@@ -30,6 +33,24 @@ def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
         f"`{path}` is a draft outline of the bundled server, which is not saved to other servers: "
         f"write the text and remove the line `> Draft outline ...`, {write}or save the outline with `--drafts`"
     )
+
+
+def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
+    """The note that a model is set but outlines stay: another engine or model alone generates nothing."""
+    if not inputs.project.api.has_model:
+        return ()
+    drafts = [
+        record.id
+        for record in inputs.state.records.values()
+        if record.outline and record.server == "local" and is_outline(record, inputs.observe(record.output))
+    ]
+    if not drafts:
+        return ()
+    number = plural(len(drafts), "text")
+    message = f"{number} of the bundled server {'is a draft outline' if len(drafts) == 1 else 'are draft outlines'}"
+    ids = " ".join(f"--replace {id_}" for id_ in drafts[:_NAMED]) + " ..." * (len(drafts) > _NAMED)
+    hint = f"they stay until the model is asked for others: `contentops apply {ids}`"
+    return (Note(kind="draft-outlines", message=message, hint=hint),)
 
 
 def outline_notes(item: ItemSides) -> tuple[Note, ...]:

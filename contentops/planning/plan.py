@@ -35,6 +35,7 @@ from contentops.planning.claimed_items import (
 )
 from contentops.planning.decide import block_change, decide, decide_gone, find_file
 from contentops.planning.guards import month_spent, refusals
+from contentops.planning.outlines import draft_notes
 from contentops.planning.plan_inputs import ItemSides, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
@@ -57,7 +58,12 @@ def make_plan(inputs: PlanInputs) -> Plan:
     """
     choice = inputs.choice
     _check_replace(inputs)
-    notes: list[Note] = [*choice.notes, *_other_servers(inputs), *extra_attempts_of_others(inputs)]
+    notes: list[Note] = [
+        *choice.notes,
+        *_other_servers(inputs),
+        *draft_notes(inputs),
+        *extra_attempts_of_others(inputs),
+    ]
     queued = queued_first_attempts(inputs)
     candidates = list(_candidates(inputs, notes, queued))
     if inputs.claimed:

@@ -183,7 +183,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return spec.save and self.project.api.save == "auto"
 
     def is_draft(self, record: Record) -> bool:
-        """Whether the bundled server made the text of a record of another server."""
+        """Whether the bundled server, without a model, made the text of a record of another server."""
         return is_draft(record, self.server)
 
     def saved_body(self, record: Record) -> Digest:
@@ -279,8 +279,8 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 
 def is_draft(record: Record, server: str) -> bool:
-    """Whether the bundled server made the text, and `server` is another one."""
-    return record.server == "local" != server and bool(record.generated)
+    """Whether the bundled server made the text without a model, and `server` is another one."""
+    return record.server == "local" != server and bool(record.generated) and not record.model
 
 
 def is_same(record: Record | None, digest: Digest, server: str) -> bool:

@@ -70,11 +70,12 @@ def verdict_json(line: Approval) -> dict[str, Json]:
 
 def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
     """A line for each text, then their number, and what may be missing."""
-    head = ("ITEM", "SERVER", "JOB", "MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "BY", "COMMIT")
+    head = ("ITEM", "SERVER", "MODEL", "JOB", "MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "BY", "COMMIT")
     rows = [
         (
             one.item,
             one.server,
+            one.model,
             one.job_id,
             moment(one.generated_at),
             f"{one.attempts.credits:,}",
@@ -88,7 +89,9 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
     ]
     whole = ("MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "COMMIT")
     lines = (
-        table(head, rows, width=width, sparse=True, whole=whole, first=("JOB", "SERVER")).split("\n") if rows else []
+        table(head, rows, width=width, sparse=True, whole=whole, first=("JOB", "SERVER", "MODEL")).split("\n")
+        if rows
+        else []
     )
     ending = [paint(f"{plural(len(rows), 'text')}.", "strong")]
     ending += [f"Left out: {visible(problem)}." for problem in provenances.unread]
@@ -110,7 +113,7 @@ def _people(verdicts: Sequence[Approval]) -> str:
 COLUMNS: Final = (
     *("item", "output", "server", "job", "request", "text", "generated_at", "attempts", "credits", "changed"),
     *("approval", "approved_by", "approved_at", "approved_from", "sent_back_by", "promoted_from", "disclosure"),
-    "commit",
+    *("commit", "model"),
     *("tokens_input", "tokens_output", "money", "tokens_unknown"),
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -141,6 +144,7 @@ def _row(text: TextProvenance) -> Iterator[str]:
         f"{key}={value if isinstance(value, str) else json_text(value)}" for key, value in text.disclosure.items()
     )
     yield text.commit
+    yield text.model
     tokens = text.attempts.tokens
     known = tokens.is_known
     yield str(tokens.input) if known else ""

@@ -53,23 +53,25 @@ _RECENT = 5
 def create_app(
     store: Store,
     *,
-    engine: Engine,
+    engine: Engine | None,
     keys: KeyRing | None = None,
     clock: Clock | None = None,
     stage_seconds: float = 0.0,
     limits: AccountLimits | None = None,
     voices: Mapping[str, BrandVoice] | None = None,
+    on_request: bool = False,
 ) -> Starlette:
     """The bundled server over an open store, which it closes with `await app.state.close()`.
 
     With `keys` None no request needs a key; with `voices` None any brand voice is accepted. `stage_seconds` is the
-    duration of each stage of a job; with 0 a job is done a few turns of the event loop after its submit.
+    duration of each stage of a job; with 0 a job is done a few turns of the event loop after its submit. With
+    `on_request` unfinished jobs are resumed only when their status is asked for; without an engine, none is.
     """
     clock = clock or Clock()
     by_slug = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
     if voices is not None:
         by_slug["voices"] = {slug: {"slug": slug, **asdict(voice)} for slug, voice in voices.items()}
-    runner = JobRunner(store, engine, clock, by_slug, stage_seconds=stage_seconds)
+    runner = JobRunner(store, engine, clock, by_slug, stage_seconds=stage_seconds, on_request=on_request)
     access = AccessControl(store, keys, limits or AccountLimits(), clock.now)
     api = _Api(store, runner, access, clock, by_slug)
 

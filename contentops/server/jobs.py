@@ -49,6 +49,8 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
     topic_alone: bool = False
     engine: str = ""
     """The engine that wrote the text, which is not part of the request; empty until then."""
+    model: str = ""
+    """The model of that engine; empty until then, and where the engine has none."""
     tokens: Tokens | None = None
     """What its calls of a model used, which is not part of the request either; None: not known, or no model."""
 
@@ -61,7 +63,8 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
         """Canonical JSON: equal requests give equal text, whatever the order of keys."""
         values = asdict(self)
         # Left out where empty, so that the fingerprint of a request stays the same.
-        tokens = values.pop("tokens")
+        model, tokens = values.pop("model"), values.pop("tokens")
+        values |= {"model": model} if model else {}
         values |= {} if tokens is None else {"tokens": asdict(tokens)}
         return json.dumps(values, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
@@ -71,13 +74,21 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
         Without the surface, and of a section without the request of its content, which may change in between.
         """
-        request = replace(self, topic_alone=False, engine="", tokens=None)
+        request = replace(self, topic_alone=False, engine="", model="", tokens=None)
         if self.kind == "section":
             request = replace(request, **asdict(TextRequest(mode=request.mode)))
         return hashlib.sha256(request.encoded().encode()).hexdigest()
 
 
 _STATUSES = frozenset({"pending", "processing", "completed", "failed"})
+
+
+class WrittenBy(Struct, frozen=True, kw_only=True):
+    """What wrote a text: engine and model, and the tokens of its calls; None: not known, or no model."""
+
+    engine: str = ""
+    model: str = ""
+    tokens: Tokens | None = None
 
 
 class StoredJob(Struct, frozen=True, kw_only=True):
@@ -100,6 +111,7 @@ class StoredJob(Struct, frozen=True, kw_only=True):
     error: str = ""
     title: str = ""
     body: str = ""
+    """The text; while the job is open, the answers of the model until now, as JSON."""
     content_id: str = ""
     finished_at: float | None = None
     number: int = 0
@@ -218,12 +230,39 @@ def advance(store: Store, job: StoredJob, stage: str, progress: int) -> None:
         raise JobLostError
 
 
+class StoredAnswers:
+    """The answers of the model for one open job, in its row: each is durable before the next prompt is sent."""
+
+    def __init__(self, store: Store, job: StoredJob) -> None:
+        self._store, self._job = store, job
+        try:
+            self._answers = convert(json.loads(job.body or "{}"), dict[str, str])
+        except (ValidationError, ValueError, RecursionError):
+            self._answers = {}
+
+    def find(self, prompt: str) -> str | None:
+        """The kept answer to a prompt, by its digest, or None."""
+        return self._answers.get(prompt)
+
+    def keep(self, prompt: str, answer: str) -> None:
+        """Keep an answer. Raises JobLostError if the job is no longer that of its runner."""
+        self._answers[prompt] = answer.encode("utf-8", "replace").decode()
+        mine = self._store.run(
+            "UPDATE jobs SET body = ? WHERE number = ? AND runner = ? AND finished_at IS NULL",
+            (json.dumps(self._answers, ensure_ascii=False), self._job.number, self._job.runner),
+        )
+        if not mine:
+            raise JobLostError
+
+
 def fail(store: Store, job: StoredJob, error: str, at: float, *, tokens: Tokens | None = None) -> None:
     """End a job without a text and without a charge, if it is still its runner's; its calls used `tokens` though."""
     request = replace(job.request, tokens=tokens).encoded()
     with store.write(job.key_id):
         if _end(store, job, "failed", at):
-            store.run("UPDATE jobs SET error = ?, request = ? WHERE number = ?", (error, request, job.number))
+            store.run(
+                "UPDATE jobs SET error = ?, request = ?, body = '' WHERE number = ?", (error, request, job.number)
+            )
             store.tally(job.key_id, "job", "failed", 1, job.owner)
 
 
@@ -242,15 +281,15 @@ def complete(
     make: Callable[[], contents.ContentChange],
     at: float,
     *,
-    engine: str = "",
-    tokens: Tokens | None = None,
+    by: WrittenBy | None = None,
 ) -> bool:
     """Complete a job with the text of an engine: content, charge and job in one transaction.
 
     `make` builds the text inside the transaction; its `id` names the content to update, else one is created. Returns
     False, and changes nothing, if the job has another runner or is finished.
     """
-    request = replace(job.request, engine=engine, tokens=tokens)
+    by = by or WrittenBy()
+    request = replace(job.request, engine=by.engine, model=by.model, tokens=by.tokens)
     with store.write(job.key_id):
         if not _end(store, job, "completed", at):
             return False

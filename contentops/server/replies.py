@@ -144,10 +144,11 @@ def _status_v1(job: StoredJob) -> dict[str, Any]:
 
 
 def _written(job: StoredJob) -> dict[str, Any]:
-    """The engine that wrote the text, so that a client can recognise an outline, and the tokens of its model."""
+    """The engine that wrote the text, so that a client can recognise an outline, its model, and the model's tokens."""
     request = job.request
-    engine = {"engine": request.engine} if request.engine else {}
-    return {**engine, **({"tokens": asdict(request.tokens)} if request.tokens is not None else {})}
+    written = {"engine": request.engine, "model": request.model}
+    named = {name: value for name, value in written.items() if value}
+    return {**named, **({"tokens": asdict(request.tokens)} if request.tokens is not None else {})}
 
 
 def _status_api(job: StoredJob) -> dict[str, Any]:

@@ -43,19 +43,21 @@ class JobRunner:
     """The jobs of one store that this process works on.
 
     `by_slug` has the catalog's `templates` and `styles`, and the `voices` if there are any; `stage_seconds` is the
-    duration of each stage.
+    duration of each stage. With `on_request` an unfinished job is resumed only when its status is asked for.
     """
 
     def __init__(
         self,
         store: Store,
-        engine: Engine,
+        engine: Engine | None,
         clock: Clock,
         by_slug: Mapping[str, Mapping[str, Mapping[str, Any]]],
         *,
         stage_seconds: float,
+        on_request: bool = False,
     ) -> None:
         self._store = store
+        self._on_request = on_request
         self._engine = engine
         self._clock = clock
         self._catalog = by_slug
@@ -76,15 +78,17 @@ class JobRunner:
         if (replicas := self._store.replicas) is not None:
             self._adopting = loop.create_task(self._adopt(replicas))
             return
+        if self._on_request:
+            return
         for number in jobs.unfinished(self._store):
             self.start(number)
 
     def start(self, number: int) -> None:
         """Work on the open job of that number, unless this or another living process does."""
-        if self._closed or number in self._tasks:
+        if self._closed or self._engine is None or number in self._tasks:
             return
         tasks = self._tasks
-        tasks[number] = asyncio.get_running_loop().create_task(self._run(number))
+        tasks[number] = asyncio.get_running_loop().create_task(self._run(number, self._engine))
         tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
 
     def resume(self, number: int) -> None:
@@ -120,7 +124,7 @@ class JobRunner:
             # Real time, not the clock of the stages, as the database ends silent sessions in real time.
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _run(self, number: int) -> None:
+    async def _run(self, number: int, engine: Engine) -> None:
         async with self._slots:
             try:
                 self._lock.acquire()
@@ -133,12 +137,12 @@ class JobRunner:
                 _LOG.warning("job %s was put aside: %s", number, error)
             else:
                 if job is not None:
-                    await self._attempt(job)
+                    await self._attempt(job, engine)
 
-    async def _attempt(self, job: jobs.StoredJob) -> None:
+    async def _attempt(self, job: jobs.StoredJob, engine: Engine) -> None:
         done = False
         try:
-            await self._finish(job)
+            await self._finish(job, engine)
             done = True
         except jobs.JobLostError:
             _LOG.warning(_LOST, job.number)
@@ -151,15 +155,15 @@ class JobRunner:
                 with contextlib.suppress(*FAILURES):
                     jobs.release(self._store, job.number, job.runner)
 
-    async def _finish(self, job: jobs.StoredJob) -> None:
+    async def _finish(self, job: jobs.StoredJob, engine: Engine) -> None:
         count = TokenCount()
         if job.stage:
             # What its calls used before a restart is known no more.
             count.begin()
         try:
-            make = await self._work(job, count)
-            now, engine = self._clock.now(), self._engine.name
-            if not jobs.complete(self._store, job, make, now, engine=engine, tokens=count.tokens):
+            make, now = await self._work(job, engine, count), self._clock.now()
+            by = jobs.WrittenBy(engine=engine.name, model=engine.model, tokens=count.tokens)
+            if not jobs.complete(self._store, job, make, now, by=by):
                 _LOG.warning(_LOST, job.number)
         except EngineError as error:
             jobs.fail(self._store, job, str(error), self._clock.now(), tokens=count.tokens)
@@ -167,11 +171,13 @@ class JobRunner:
             raise
         except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
             # The error of an engine may name secrets, so it goes to the log, not into the reply.
-            _LOG.exception("engine `%s` failed on job `%s`", self._engine.name, job.id)
-            message = f"internal error in engine `{self._engine.name}`"
+            _LOG.exception("engine `%s` failed on job `%s`", engine.name, job.id)
+            message = f"internal error in engine `{engine.name}`"
             jobs.fail(self._store, job, message, self._clock.now(), tokens=count.tokens)
 
-    async def _work(self, job: jobs.StoredJob, count: TokenCount) -> Callable[[], contents.ContentChange]:
+    async def _work(
+        self, job: jobs.StoredJob, engine: Engine, count: TokenCount
+    ) -> Callable[[], contents.ContentChange]:
         """Let the engine write; returns the function that builds the text to store, inside the transaction."""
         request = job.request
         task = WritingTask(
@@ -185,27 +191,28 @@ class JobRunner:
             voice=self._catalog.get("voices", {}).get(request.brand_voice or "", {}),
             other_fields={name: value for name in _OTHER_FIELDS if (value := getattr(request, name))},
             count=count,
+            answers=jobs.StoredAnswers(self._store, job),
         )
         report = self._reporting(job, task.stages)
         await report(task.stages[0])
         if request.kind == "section":
-            return await self._section(job, task, report)
+            return await self._section(job, engine, task, report)
         missing = catalog.missing(task.template, request.inputs)
         if missing and not (request.topic_alone and catalog.has_topic(request.inputs)):
             fields = "fields" if len(missing) > 1 else "field"
             raise EngineError(f"Missing required input {fields}: {', '.join(missing)}")
-        draft = await self._engine.write(task, report)
+        draft = await engine.write(task, report)
         text = contents.ContentChange(
             title=_storable(draft.title),
             body=_storable(draft.body),
             status="completed",
             type=str(task.template.get("template_type") or "article"),
-            metadata=_metadata(job, draft, self._engine.name),
+            metadata=_metadata(job, draft, engine),
         )
         return lambda: text
 
     async def _section(
-        self, job: jobs.StoredJob, task: WritingTask, report: ReportStage
+        self, job: jobs.StoredJob, engine: Engine, task: WritingTask, report: ReportStage
     ) -> Callable[[], contents.ContentChange]:
         span, content = self._find_section(job)
         section = SectionTask(
@@ -216,7 +223,7 @@ class JobRunner:
             instructions=job.request.instructions,
         )
         # The text is nested, so that the sections after it stay sections.
-        new = contents.nested(_storable(await self._engine.rewrite(task, section, report)), span.level)
+        new = contents.nested(_storable(await engine.rewrite(task, section, report)), span.level)
 
         def make() -> contents.ContentChange:
             # The content may have changed while the engine wrote: replace the section in its newest text.
@@ -255,10 +262,11 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _metadata(job: jobs.StoredJob, draft: WrittenText, engine: str) -> dict[str, Any]:
+def _metadata(job: jobs.StoredJob, draft: WrittenText, engine: Engine) -> dict[str, Any]:
     metadata = {
         "request_id": job.id,
-        "engine": engine,
+        "engine": engine.name,
+        "model": engine.model or None,
         "word_count": len(draft.body.split()),
         **{_SHOWN.get(name, name): getattr(job.request, name) for name in jobs.TextRequest.__struct_fields__},
     }

@@ -18,7 +18,6 @@ from contentops.loopback import is_loopback
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
-from contentops.server.engines.outline import OutlineEngine
 from contentops.server.replies import Surface, refusal
 from contentops.server.store import iso, open_store
 
@@ -48,9 +47,12 @@ class ServeError(EmbeddedServerError):
 
 
 @contextlib.asynccontextmanager
-async def running(path: Path) -> AsyncIterator[Any]:
-    """The ASGI app over the store at `path`, made if absent, while the block runs."""
-    app = create_app(open_store(path), engine=OutlineEngine())
+async def running(path: Path, engine: Engine | None) -> AsyncIterator[Any]:
+    """The ASGI app over the store at `path`, made if absent, while the block runs; without an engine no job is done.
+
+    Another command may have left jobs of another engine, so only those that are asked for are resumed.
+    """
+    app = create_app(open_store(path), engine=engine, on_request=True)
     try:
         yield app
     finally:

@@ -30,6 +30,8 @@ class StoredText(Struct, frozen=True, kw_only=True):
     """Whether a person gave it up: no plan uses it again."""
     outline: bool = False
     """The bundled server says that it is a draft outline."""
+    model: str = ""
+    """The model that made it, by the server's name; empty: not known."""
 
 
 class PaidRow(StoredText, frozen=True, kw_only=True):

@@ -55,12 +55,13 @@ def validate(session: Session) -> None:
 
 @click.command("doctor")
 @server_options
-def doctor(session: Session) -> int:
+@click.option("--online", is_flag=True, help="Also send one short prompt to the model of `api.model`.")
+def doctor(session: Session, /, *, online: bool) -> int:
     """Check settings, folders, state, key and server, and show how to repair each problem.
 
-    Asks the server only for free lists. Exits with 1 if a check fails.
+    Asks the server only for free lists, and a model only with `--online`. Exits with 1 if a check fails.
     """
-    checks = doctor_operation.doctor(session.project(), session.runtime())
+    checks = doctor_operation.doctor(session.project(), session.runtime(), online=online)
     values = {"checks": [structs.asdict(one) for one in checks]}
     session.answer(values, doctor_text(checks), fit=True)
     return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE

@@ -37,6 +37,7 @@ def finished_texts(
                 title=text.title,
                 request_id=text.request_id,
                 given_up=text.given_up,
+                outline=text.outline,
             )
         about = ledger.summary(server, digest) if ledger is not None else None
         if about is None:

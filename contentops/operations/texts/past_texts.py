@@ -162,4 +162,5 @@ def _stored(record: Record, body: str) -> StoredText:
         **cost_of(record),
         generated_at=record.generated_at,
         outline=record.outline,
+        model=record.model,
     )

@@ -14,7 +14,7 @@ from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose
 from contentops.documents.merge import take_new
 from contentops.documents.new_section import Unusable, take_section
 from contentops.errors import OutputError, UsageError
-from contentops.model import BASE, Fetch, ItemId, MergeEdit, Promote, Pull, Update, Write
+from contentops.model import Fetch, ItemId, MergeEdit, Promote, Pull, Update, Write
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import provenance_of
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
 
 class PlannedText(NamedTuple):
-    """A text that a change writes, and the job that made it; empty fields are not known."""
+    """A text that a change writes, and the job and the model that made it; empty fields are not known."""
 
     title: str
     body: str
     job_id: str = ""
     generated_at: str = ""
+    model: str = ""
 
 
 def planned_text(workspace: Workspace, inputs: PlanInputs, change: Change, before: str | None) -> PlannedText | None:
@@ -60,18 +61,18 @@ def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -
 def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> PlannedText | None:
     entry, digest, text = change.entry, NOTHING, PlannedText("", "")
     if entry is not None:
-        digest, text = entry.body, PlannedText(entry.title, "", entry.job_id, entry.generated_at)
+        digest, text = entry.body, PlannedText(entry.title, "", entry.job_id, entry.generated_at, entry.model)
     for step in change.steps:
         if isinstance(step, Promote):
             document = split(Outputs(inputs.project.root).read(step.path))
-            return PlannedText(document.title, document.body, generated_at=step.generated_at)
+            return PlannedText(document.title, document.body, "", step.generated_at, step.model)
         if isinstance(step, Fetch) and step.entry is None and change.record is not None and step.recorded:
             digest, text = next(iter(change.record.restorable), NOTHING), PlannedText(change.record.title, "")
         elif isinstance(step, Fetch) and step.entry is None:
             stored = workspace.cache.get_text(inputs.server, step.digest)
             if stored is None:
                 return None
-            return PlannedText(stored.title, stored.body, stored.job_id, stored.generated_at)
+            return PlannedText(stored.title, stored.body, stored.job_id, stored.generated_at, stored.model)
     body = inputs.text(digest) if digest else None
     return None if body is None else text._replace(body=body)
 
@@ -160,11 +161,11 @@ def _block(project: Project, change: Change, step: Write, known: PlannedText | N
         return None
     if not step.is_new and change.record is not None:
         return provenance_of(structs.replace(change.record, id=change.id))
-    promotion = change.promotion
     return provenance(
         item=change.id,
         digest=change.spec.digest,
         job=known.job_id if known is not None else "",
         generated_at=known.generated_at if known is not None else "",
-        promoted_from=(promotion.environment or BASE) if promotion is not None else "",
+        promoted_from=change.promoted_from,
+        model=known.model if known is not None else "",
     )

@@ -10,13 +10,13 @@ import asyncio
 import json
 import re
 import ssl
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
 from contentops.loopback import is_loopback
+from contentops.server.engines.endpoint import OPTIONS, ModelEndpoint
 from contentops.server.engines.outline import plain, without_controls
 from contentops.server.engines.protocol import CALL_SECONDS, EngineError, TokenCount
 from contentops.tokens import NO_TOKENS, Tokens, tokens_of
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     import httpx
-
-OPENAI = "https://api.openai.com/v1"
-"""The default of `OPENAI_BASE_URL`; the only server that certainly needs a key."""
 
 ATTEMPTS = 4
 """The most times that one prompt is sent."""
@@ -53,15 +50,6 @@ _SECRETS = re.compile(r"(?i)\b(?:sk|pk|key|gsk|xai)[-_][\w*.-]{6,}|bearer\s+\S+"
 _THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEndpoint:
-    """A model and its server. `base_url` ends before `/chat/completions`; an empty `key` is not sent."""
-
-    base_url: str
-    model: str
-    key: str = field(default="", repr=False)
-
-
 class Prompt(Struct, frozen=True, kw_only=True):
     """A prompt: `system` describes the role of the model, `user` the text to write, in at most `tokens` tokens."""
 
@@ -72,48 +60,11 @@ class Prompt(Struct, frozen=True, kw_only=True):
     seed: int
 
 
-def endpoint(environ: Mapping[str, str], model: str = "") -> ModelEndpoint:
-    """The endpoint from `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`; `model` overrides the last one.
-
-    Raises EngineError for settings that cannot work.
-    """
-    base = environ.get("OPENAI_BASE_URL", "").strip() or OPENAI
-    key = environ.get("OPENAI_API_KEY", "").strip()
-    name = model.strip() or environ.get("OPENAI_MODEL", "").strip()
-    host = _host(base)
-    if not name:
-        raise EngineError("the engine `openai` needs a model; name it with `--model`, or set `OPENAI_MODEL`")
-    if not _is_token(key):
-        raise EngineError("the value of `OPENAI_API_KEY` contains characters that headers do not allow; copy it again")
-    if not key and base.startswith(OPENAI):
-        raise EngineError("`OPENAI_API_KEY` is not set; set it, or `OPENAI_BASE_URL` for a server of your own")
-    if key and urlsplit(base).scheme == "http" and not is_loopback(host):
-        message = f"plain http to `{host}` would send `OPENAI_API_KEY` unencrypted; use https, or no key"
-        raise EngineError(message)
-    return ModelEndpoint(base_url=base.rstrip("/").removesuffix("/chat/completions"), model=name, key=key)
-
-
-def _host(base: str) -> str:
-    try:
-        parts = urlsplit(base)
-        plain_path = parts.scheme in {"http", "https"} and not (parts.query or parts.fragment or "@" in parts.netloc)
-        if plain_path and parts.port != 0 and parts.hostname and _is_token(base):
-            return parts.hostname
-    except ValueError:
-        pass
-    # The value is not shown, as it may have a password.
-    raise EngineError(f"`OPENAI_BASE_URL` is not a valid URL; use one like `{OPENAI}`, without user or query")
-
-
-def _is_token(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text
-
-
 class TruncatedError(EngineError):
     """The answer was cut off; `text` is its beginning, `reason` the word of the server, empty at the token limit."""
 
-    def __init__(self, text: str, reason: str = "") -> None:
-        at_limit = "at the token limit; raise it with `--max-tokens`"
+    def __init__(self, text: str, reason: str = "", setting: str = OPTIONS.max_tokens) -> None:
+        at_limit = f"at the token limit; raise it with `{setting}`"
         super().__init__(f"the model's text was cut off {f'(`{reason}`); try again' if reason else at_limit}")
         self.text = text
 
@@ -147,13 +98,19 @@ class ChatClient:
         # Plain http needs none of the certificates, which take longer to read than to ask a model that answers at once.
         self._verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if parts.scheme == "http" else True
         self._model = model
+        self._names = model.names
         self._sleep = sleep
         self._seconds = seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._limit_name = "max_tokens"
         self._left_out: set[str] = set()
 
-    async def ask(self, prompt: Prompt, count: TokenCount | None = None) -> str:
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self._model.model
+
+    async def ask(self, prompt: Prompt, count: TokenCount | None = None, *, attempts: int = ATTEMPTS) -> str:
         """The model's text without its thoughts; `count` gets the tokens of every attempt.
 
         Raises EngineError, and TruncatedError for a text that was cut off.
@@ -165,8 +122,8 @@ class ChatClient:
                 try:
                     return await self._attempt(prompt, count)
                 except _PassingError as passing:
-                    if attempt == ATTEMPTS:
-                        raise EngineError(f"{passing}, {ATTEMPTS} times in a row; try again later") from passing
+                    if attempt == attempts:
+                        raise EngineError(f"{passing}, {attempts} times in a row; try again later") from passing
                     wait = 2.0 ** (attempt - 1) if passing.wait is None else passing.wait
                 await self._sleep(min(wait, LONGEST_WAIT))
                 attempt += 1
@@ -231,7 +188,7 @@ class ChatClient:
             ):
                 return reply.status_code, reply.headers, await self._collected(reply)
         except (httpx.TimeoutException, TimeoutError) as error:
-            limit = "`--call-seconds` sets the limit"
+            limit = f"`{self._names.seconds}` sets the limit"
             raise EngineError(f"{self._server} did not answer within {self._seconds:g} seconds; {limit}") from error
         except httpx.TransportError as error:
             message = f"{self._server} cannot be reached{self._quoted(str(error))}"
@@ -251,22 +208,23 @@ class ChatClient:
         answered = f"{self._server} answered {status}"
         if status in {401, 403}:
             # Servers quote keys in these answers, so their text is not shown.
-            raise EngineError(f"{answered}: it does not accept the key in `OPENAI_API_KEY`")
+            raise EngineError(f"{answered}: it does not accept the key in `{self._names.key}`")
         if status == 206:
             raise EngineError(f"{answered}: a part of an answer alone")
         if 300 <= status < 400:
-            raise EngineError(f"{self._server} redirects ({status}); set `OPENAI_BASE_URL` to the final address")
+            raise EngineError(f"{self._server} redirects ({status}); set `{self._names.address}` to the final address")
         value = _json(body)
         complaint = self._quoted(_complaint(value))
         if status in _PASSING and "insufficient_quota" not in complaint:
             raise _PassingError(f"{answered}{complaint}", _seconds(headers.get("retry-after", "")))
         if status >= 400:
-            hint = {404: " (is the model's name right, and does `OPENAI_BASE_URL` end in `/v1`?)"}.get(status, "")
-            hint = " (`--max-tokens` sets the limit)" if "max_tokens" in complaint else hint
+            right = f" (is the name `{self.model}` right, and does `{self._names.address}` end in `/v1`?)"
+            hint = {404: right}.get(status, "")
+            hint = f" (`{self._names.max_tokens}` sets the limit)" if "max_tokens" in complaint else hint
             raise EngineError(f"{answered}{complaint}{hint}")
         if not isinstance(value, dict):
             kind = plain(headers.get("content-type", "no content type"), 60)
-            raise EngineError(f"{answered} with what is not a JSON object ({kind}); is `OPENAI_BASE_URL` right?")
+            raise EngineError(f"{answered} with what is not a JSON object ({kind}); is `{self._names.address}` right?")
         if value.get("error"):
             raise EngineError(f"{self._server} reports an error{complaint}")
         return self._text(prompt, value)
@@ -296,12 +254,13 @@ class ChatClient:
         # At the limit some servers still say `stop`.
         is_spent = _usage(value).get("completion_tokens") == prompt.tokens
         if reason in _AT_LIMIT or (reason in _WHOLE and is_spent):
-            raise TruncatedError(_clean(text or ""))
+            raise TruncatedError(_clean(text or ""), setting=self._names.max_tokens)
         if reason not in _WHOLE:
             raise TruncatedError(_clean(text or ""), self._quoted(reason).removeprefix(": "))
         if text is None:
             raise EngineError(
-                "the model used all tokens for reasoning and wrote no text; raise `--max-tokens`, or use another model"
+                "the model used all tokens for reasoning and wrote no text;"
+                f" raise `{self._names.max_tokens}`, or use another model"
             )
         return _clean(text)
 

@@ -142,6 +142,10 @@ class OutlineEngine:
     """Writes deterministic outlines; never fails."""
 
     name = "outline"
+    model = ""
+
+    async def probe(self) -> None:
+        """Nothing: there is no model."""
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """An outline with one heading per section of the template."""

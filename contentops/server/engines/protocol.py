@@ -21,6 +21,18 @@ STAGES = ("planner", "researcher", "call_writer", "writer", "editor", "formatter
 QUICK_STAGES = ("planner", "writer", "formatter")
 
 
+class KeptAnswers(Protocol):
+    """The answers of a model for one job, so that a job that is resumed asks only what it has not asked yet."""
+
+    def find(self, prompt: str) -> str | None:
+        """The answer to the prompt of that digest; None: it was not answered yet."""
+        ...
+
+    def keep(self, prompt: str, answer: str) -> None:
+        """Keep an answer until the job is finished; it is durable when this returns."""
+        ...
+
+
 class EngineError(EmbeddedServerError):
     """The text cannot be written; the message goes to the client, so it has no secret."""
 
@@ -65,6 +77,8 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     """The other fields of the request by name."""
     count: TokenCount = field(default_factory=TokenCount)
     """Of the calls that this task needs."""
+    answers: KeptAnswers | None = None
+    """What the model has answered for this text before a restart; None: nothing is kept."""
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -95,6 +109,15 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Its name on the command line."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The name of its model; empty: it has none."""
+        ...
+
+    async def probe(self) -> None:
+        """Send the model one short prompt. Raises EngineError where it does not answer."""
         ...
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:

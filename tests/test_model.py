@@ -1,0 +1,234 @@
+"""A model in the settings: the bundled server calls it in the process of the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fakes.chat import Raw, refused
+from tests.models import MODEL_PROJECT, Model, writes
+from tests.processes import blog, started
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from tests.running import Build, Run
+
+SECRET = "sk-very-secret-12345"
+
+
+def shop(build: Build, *items: str, settings: str = MODEL_PROJECT, at: str = "") -> Path:
+    """A project with these items and a model."""
+    return build({"contentops.yaml": settings, "content/blog.yaml": blog(*(items or ("one",)))}, at=at)
+
+
+def text_of(root: Path, item: str = "one") -> str:
+    """The file of an item."""
+    return (root / "out" / f"{item}.md").read_text(encoding="utf-8")
+
+
+def test_a_model_writes_in_the_process_of_the_command(project: Build, invoke: Run) -> None:
+    """Prose in the file, its model in the lock, the front matter and the provenance; the next plan is empty."""
+    root = shop(project)
+    with Model() as model:
+        assert invoke("apply", "--yes", cwd=root, env={**model.env, "OPENAI_API_KEY": SECRET}).code == 0
+        assert (model.probes, model.keys) == (1, {SECRET})
+        assert all(json.loads(body)["model"] == "small" for _, _, _, body in model.seen)
+    text = text_of(root)
+    assert "title: The Pull of the Moon\n" in text
+    assert "  model: small\n" in text
+    assert "Draft outline" not in text
+    record = json.loads((root / "contentops.lock").read_text().splitlines()[1])
+    assert (record["server"], record["model"], record.get("outline")) == ("local", "small", None)
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    shown = invoke("report", "--provenance", cwd=root).stdout.split("\n")
+    assert "MODEL" in shown[0]
+    assert " small " in shown[1]
+    head, row = csv.reader(invoke("report", "--provenance", "--format", "csv", cwd=root).stdout.splitlines())
+    assert row[head.index("model")] == "small"
+
+
+def test_another_engine_or_model_generates_nothing(project: Build, invoke: Run) -> None:
+    """An outline stays until it is asked for, a text of another model too; a model's text is never a draft outline."""
+    root = shop(
+        project, "one", "two", settings=MODEL_PROJECT.replace("engine: openai, model: small", "engine: outline")
+    )
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    (root / "contentops.yaml").write_text(MODEL_PROJECT)
+    planned = invoke("plan", "--detailed-exitcode", cwd=root)
+    assert planned.code == 0
+    assert "2 texts of the bundled server are draft outlines" in planned.stdout
+    assert "--replace one --replace two" in planned.stdout
+    with Model() as model:
+        assert invoke("apply", "--yes", "--replace", "one", cwd=root, env=model.env).code == 0
+        calls = len(model.seen)
+        (root / "contentops.yaml").write_text(MODEL_PROJECT.replace("small", "other"))
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        assert len(model.seen) == calls
+    assert "Draft outline" not in text_of(root)
+    assert "1 text of the bundled server is a draft outline" in invoke("plan", cwd=root).stdout
+    # Under another server the text of the model counts as any server's; the outline is generated again.
+    (root / "contentops.yaml").write_text(MODEL_PROJECT.replace("base_url: local, engine: openai, model: small", ""))
+    moved = invoke("plan", cwd=root).stdout
+    assert "the records belong to server `local`" in moved
+
+
+BAD = [
+    ({}, MODEL_PROJECT, "`OPENAI_API_KEY` is not set; set it, or `OPENAI_BASE_URL` for a server of your own"),
+    ({"OPENAI_BASE_URL": "ftp://x"}, MODEL_PROJECT, "`OPENAI_BASE_URL` is not a valid URL"),
+    (
+        {"OPENAI_BASE_URL": "http://192.0.2.1/v1", "OPENAI_API_KEY": SECRET},
+        MODEL_PROJECT,
+        "plain http to `192.0.2.1` would send `OPENAI_API_KEY` unencrypted",
+    ),
+    (
+        {"OPENAI_BASE_URL": "https://evil.example/v1", "OPENAI_API_KEY": SECRET},
+        MODEL_PROJECT,
+        "the key must not be sent to `https://evil.example:443`, which is not on your trusted list",
+    ),
+    (
+        {"OPENAI_API_KEY": SECRET, "CONTENTOPS_SERVERS": "https://api.writerzroom.com"},
+        MODEL_PROJECT,
+        "the key must not be sent to `https://api.openai.com:443`, which is not among the servers",
+    ),
+    (
+        {"WRITERZROOM_API_KEY": SECRET, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"},
+        MODEL_PROJECT.replace("small}", "small, model_key_env: WRITERZROOM_API_KEY}"),
+        "`api.model_key_env` names `WRITERZROOM_API_KEY`, whose value must not be sent to a server",
+    ),
+    (
+        {"CI_TOKEN": SECRET, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"},
+        MODEL_PROJECT.replace("small}", "small, model_url_env: CI_TOKEN}"),
+        "`api.model_url_env` names `CI_TOKEN`, whose value must not be sent to a server",
+    ),
+    ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, MODEL_PROJECT, "`http://127.0.0.1:1/v1` cannot be reached"),
+]
+
+
+@pytest.mark.parametrize(("env", "settings", "message"), BAD, ids=range(len(BAD)))
+def test_what_is_missing_is_said_before_anything_is_asked(
+    project: Build, invoke: Run, env: dict[str, str], settings: str, message: str
+) -> None:
+    """One sentence, no secret, nothing recorded; `doctor` says the same."""
+    root = shop(project, settings=settings)
+    found = invoke("apply", "--yes", cwd=root, env=env)
+    assert found.code in {1, 4}
+    assert message in found.stderr
+    assert SECRET not in found.stdout + found.stderr
+    assert not (root / "out").exists()
+    assert invoke("status", cwd=root).stdout.count("failed") == 0
+    checked = invoke("doctor", "--online", cwd=root, env=env)
+    assert (checked.code, message in checked.stdout, SECRET in checked.stdout) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (refused(404, "model 'small' not found"), "answered 404: model 'small' not found (is the name `small` right"),
+        (refused(401, f"bad key {SECRET}"), "it does not accept the key in `OPENAI_API_KEY`"),
+    ],
+)
+def test_a_model_that_does_not_exist_fails_no_item(
+    project: Build, invoke: Run, monkeypatch: pytest.MonkeyPatch, answer: Raw, message: str
+) -> None:
+    """The first short call finds it, so no submit is counted as failed."""
+    monkeypatch.setattr("tests.models.is_probe", lambda _body: False)
+    root = shop(project)
+    with Model(lambda _body, _number: answer) as model:
+        for _ in range(3):
+            found = invoke("apply", "--yes", cwd=root, env=model.env)
+            assert (found.code, message in found.stderr, SECRET in found.stderr) == (1, True, False)
+        assert len(model.seen) == 3
+        assert invoke("doctor", "--online", cwd=root, env=model.env).code == 1
+    with Model(writes) as model:
+        monkeypatch.undo()
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+
+
+def test_doctor_asks_the_model_only_online(project: Build, invoke: Run) -> None:
+    """Without the option it only looks at address and key."""
+    root = shop(project)
+    with Model() as model:
+        plain = invoke("doctor", cwd=root, env=model.env)
+        assert (plain.code, len(model.seen)) == (0, 0)
+        assert "model: `small`: its address and key are set" in plain.stdout
+        asked = invoke("doctor", "--online", cwd=root, env=model.env)
+        assert (asked.code, model.probes, len(model.prompts)) == (0, 1, 0)
+        assert "model: `small` answers" in asked.stdout
+
+
+@pytest.mark.parametrize(
+    ("api", "message"),
+    [
+        ("{base_url: local, engine: openai}", "`engine: openai` needs the name of a model"),
+        ("{engine: openai, model: small}", "`engine: openai` is for the bundled server, and `base_url` is another one"),
+        ("{base_url: local, model: small}", "`model` has no effect without `engine: openai`"),
+        ("{base_url: local, engine: openai, model: ''}", "`model` is an empty text"),
+        ("{base_url: local, engine: gpt, model: small}", "`engine`"),
+    ],
+)
+def test_settings_that_make_no_sense(project: Build, invoke: Run, api: str, message: str) -> None:
+    """Each is found without any network."""
+    root = shop(project, settings=MODEL_PROJECT.replace("{base_url: local, engine: openai, model: small}", api))
+    found = invoke("validate", cwd=root)
+    assert found.code == 1
+    assert message in found.stderr
+
+
+def test_an_environment_may_have_a_model_of_its_own(project: Build, invoke: Run) -> None:
+    """The others outline; a text of the model is promoted as text, with its model."""
+    settings = MODEL_PROJECT.replace("engine: openai, model: small", "engine: outline") + (
+        "environments:\n"
+        "  real: {api: {engine: openai, model: big}, output: 'real/{{ item.id }}.md'}\n"
+        "  live: {promote_from: real, output: 'live/{{ item.id }}.md'}\n"
+    )
+    root = shop(project, settings=settings)
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert "Draft outline" in text_of(root)
+    with Model() as model:
+        assert invoke("apply", "--yes", "--env", "real", cwd=root, env=model.env).code == 0
+    assert "model: big" in (root / "real/one.md").read_text()
+    assert invoke("apply", "--yes", "--env", "live", cwd=root).code == 0
+    live = root / "live/one.md"
+    assert "model: big" in live.read_text()
+    (root / "real/one.md").unlink()
+    assert (
+        invoke("apply", "--yes", "--env", "real", cwd=root, env={"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}).code == 0
+    )
+    assert "model: big" in (root / "real/one.md").read_text()
+    assert '"model":"big"' in (root / "contentops.real.lock").read_text()
+
+
+# --- kills -------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run) -> None:
+    """Killed while the model works on the fourth prompt: only that one is sent again, and the text is complete."""
+    root = shop(project)
+
+    def stuck(body: Any, number: int) -> Raw | None:
+        return None if number == 3 else writes(body, number)
+
+    with Model(stuck) as model:
+        with started(root, "apply", "--yes", env=model.env) as apply:
+            for _ in range(5):
+                model.wait("POST")
+            apply.kill()
+        before = list(model.prompts)
+    assert len(before) == 4
+    # A command that is no apply leaves the job alone.
+    with Model(lambda body, number: writes(body, number + 10)) as model:
+        for command in (["status"], ["plan"], ["content", "list"], ["doctor"]):
+            assert invoke(*command, cwd=root, env=model.env).code == 0
+        assert model.seen == []
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        again = list(model.prompts)
+        assert again[0] == before[3]
+        assert not set(again) & set(before[:3])
+        assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    assert len(before) + len(again) == 1 + 5 + 1
+    assert text_of(root).count("Paragraph") == 5
