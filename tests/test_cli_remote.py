@@ -221,7 +221,7 @@ def test_the_built_in_catalog(project: Build, invoke: Run) -> None:
     pulled = invoke("catalog", "pull")
     assert pulled.stdout.startswith("local: 13 templates, 72 styles, ")
     assert pulled.stdout.endswith("; built in.\n")
-    assert pulled.stderr == "note: the catalog of the embedded server is built in\n"
+    assert pulled.stderr == "note: the catalog of the bundled server is built in\n"
 
 
 @pytest.mark.parametrize(("slug", "hint"), [("blog_artcle", "blog_article_generator"), ("zzzz", "catalog list")])

@@ -78,7 +78,7 @@ def test_a_text_is_read_with_its_brief_and_its_findings(shop: Path) -> None:
     line = 1 + file_of(shop).read_text("utf-8").partition("click here")[0].count("\n")
     assert f"<strong>Line {line}:</strong> says <code>click here</code>. A warning: it stops nothing." in page
     assert "contentops approve welcome" in page
-    assert "It deletes the draft mark, for free." in page
+    assert "The text is then no longer a draft." in page
     assert "The next apply saves the text to the server</strong>, for free." in page
     assert "Text 3 of 4 to read" in page or "Text 4 of 4 to read" in page
     assert page.count("<h1") == 1

@@ -387,7 +387,7 @@ def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
     spec = a_spec()
     change = only_change([spec], [a_record(spec, server="local")], [a_file(spec.output)])
     assert change.action is Action.REGENERATE
-    assert change.reasons[0].detail == "made by the embedded server"
+    assert change.reasons[0].detail == "made by the bundled server"
 
 
 # --- path, front matter, save ------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def stats(session: Session) -> None:
         session.answer({"server": project.api.server, **numbers}, "")
         return
     if project.api.server == "local":
-        terminal.report("The embedded server charges nothing: its credits are what the texts would cost elsewhere.")
+        terminal.report("The bundled server charges nothing: its credits are what the texts would cost elsewhere.")
     if numbers["dashboard"] and numbers["dashboard"].get("credits") == numbers["credits"]:
         numbers["dashboard"] = {name: value for name, value in numbers["dashboard"].items() if name != "credits"}
     shown = {name: "not shown by this server" if value is None else _counted(value) for name, value in numbers.items()}

@@ -180,7 +180,7 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
     """
     path, server, notes = Path(project.root) / FILE, project.api.server, list[str]()
     if project.api.base_url == "local":
-        note = "the catalog of the embedded server is built in"
+        note = "the catalog of the bundled server is built in"
         return Pulled(server=server, snapshot=known_catalog(project), notes=(note,))
     before = runtime.disk.read(path)
     snapshots: dict[str, CatalogSnapshot] = {}
