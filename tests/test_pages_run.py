@@ -72,7 +72,7 @@ def test_a_killed_run_is_not_called_running(applied: Path, note: str) -> None:
     assert "An apply is running" not in browser.get("/").text
 
 
-@pytest.mark.parametrize("path", ["/", "/plan"])
+@pytest.mark.parametrize("path", ["/", "/plan", "/item?id=welcome"])
 def test_other_pages_say_that_an_apply_is_running(applied: Path, path: str) -> None:
     """They lead to its page, and no command to start another one is shown."""
     end_of(applied, lines=3)

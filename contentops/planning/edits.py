@@ -211,9 +211,7 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
     record = item.own
     if record is None:
         return (Reason(kind="new"),)
-    draft = (
-        (Reason(kind="made-by-local", detail="made by the bundled server"),) if item.inputs.is_draft(record) else ()
-    )
+    draft = (Reason(kind="made-by-local", detail="made by the bundled server"),) if item.inputs.is_draft(record) else ()
     return draft + explain(item.spec, record)
 
 
