@@ -580,8 +580,8 @@ def test_a_command_holds_a_text_back_until_it_is_content(root: Path) -> None:
     assert set(harness.tree()) == {"out/two.md"}
     change = _one(harness)
     assert (change.action, change.credits_worst) == (Action.FINISH, 0)
-    assert "`bin/lint`: a draft (line 1 of the text)" in {reason.detail for reason in change.reasons}
-    assert change.hint.startswith("apply runs them again")
+    assert "commands: `bin/lint`: a draft (line 1 of the text)" in {reason.detail for reason in change.reasons}
+    assert change.hint.startswith("apply checks it again")
     assert results(harness.apply()) == {"one": "blocked"}
     harness.write("words.txt", "something else")
     assert results(harness.apply()) == {"one": "done"}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import JobSlot
     from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
-    from contentops.model import Finding, RetryText
+    from contentops.model import Finding, Listed, RetryText
 
 
 async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
@@ -45,20 +45,27 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
     if item_state.checked is not None and item_state.checked.body is body:
         return item_state
     findings = check_text(checks, _about(ctx, item, item_state, step, body), ctx.exists)
-    if checks.commands is not None and not blocks(findings):
-        file = composed(ctx, item, item_state, step, seen)
-        head = checked_text(file, step.target).first_line - 1
-        try:
-            said = await ctx.run_commands(checks.commands, step.target, file)
-        except (OSError, StateError) as error:
-            hint = "run `contentops apply` again; the text is kept"
-            raise Ended(Result.FAILED, f"the commands of its checks cannot be run: {error}", hint) from error
-        said = tuple(structs.replace(each, line=max(each.line - head, 0)) for each in said)
-        findings += said
-        if text.entry is not None and blocks(said):
-            # A plan runs no command: it shows what this one printed.
-            ctx.run.record("checked", structs.replace(text.entry, error=_words(said)))
-    return structs.replace(item_state, checked=CheckedBody(body, findings))
+    said: tuple[Finding, ...] = ()
+    if checks.similar is not None:
+        await ctx.groups.turn(ctx.run, item.spec)
+        said = ctx.groups.findings(item.spec, body)
+    if checks.commands is not None and not blocks((*findings, *said)):
+        said += await _commands(ctx, checks.commands, step, composed(ctx, item, item_state, step, seen))
+    if text.entry is not None and blocks(said):
+        # A plan compares no texts and runs no command: it shows what was found here.
+        ctx.run.record("checked", structs.replace(text.entry, error=_words(said, named=True)))
+    return structs.replace(item_state, checked=CheckedBody(body, (*findings, *said)))
+
+
+async def _commands(ctx: Context, commands: Listed, step: Write, file: str) -> tuple[Finding, ...]:
+    """What commands find in the text of a file, by the lines of its body. Raises Ended where they cannot be run."""
+    head = checked_text(file, step.target).first_line - 1
+    try:
+        said = await ctx.run_commands(commands, step.target, file)
+    except (OSError, StateError) as error:
+        hint = "run `contentops apply` again; the text is kept"
+        raise Ended(Result.FAILED, f"the commands of its checks cannot be run: {error}", hint) from error
+    return tuple(structs.replace(each, line=max(each.line - head, 0)) for each in said)
 
 
 def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: str) -> CheckedText:
@@ -115,8 +122,9 @@ def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: 
     """Whether only a person's words fail, so that no other text would help; findings of commands count as theirs."""
     if item_state.merged is None or item_state.text is None or item.change.section:
         return False
-    about = _about(ctx, item, item_state, write, item_state.text.body)
-    return not blocks(check_text(item.spec.checks, about, ctx.exists))
+    body, checks = item_state.text.body, item.spec.checks
+    findings = check_text(checks, _about(ctx, item, item_state, write, body), ctx.exists)
+    return not blocks((*findings, *ctx.groups.findings(item.spec, body)))
 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.api.fence import always
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from contentops.api.fence import MayLeave, Send
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
-    from contentops.execution.primitives import Asks, R, Watch
-    from contentops.model import ItemId, OpenEntry, Record, RequestId
+    from contentops.execution.primitives import Asks, R, RunState, Watch
+    from contentops.model import ItemId, OpenEntry, RequestId
     from contentops.state.codec import Fact
 
 TICK = 0.001
@@ -35,22 +35,6 @@ UNSHARED = "ledger"
 """Why a run stopped that lost its ledger."""
 
 T = TypeVar("T")
-
-
-class RunState(Protocol):
-    """The store that a run records in: the state of a checkout, or rows of a ledger alone."""
-
-    def note(self, step: str, *facts: Fact) -> None:
-        """Collect facts: all of them or none."""
-
-    def flush(self) -> None:
-        """Make the collected facts durable. Raises StateError where that cannot be."""
-
-    def record(self, item: ItemId) -> Record | None:
-        """The record of one item as it is now."""
-
-    def entry(self, request_id: RequestId) -> OpenEntry | None:
-        """One open entry as it is now."""
 
 
 class DurableRun:
@@ -204,6 +188,15 @@ class DurableRun:
             del self._parked[future]
             self._active += 1
             _done(future)
+
+    async def wait_for_item(self, ended: asyncio.Future[None]) -> None:
+        """Wait until another item has ended; meanwhile this one keeps no one from a last look."""
+        self._active -= 1
+        self.feed()
+        try:
+            await self._until(ended)
+        finally:
+            self._active += 1
 
     def slot(self) -> JobSlot:
         """A slot among the unfinished jobs, not taken yet."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
 from contentops.manifests.values import kind_of
-from contentops.model import NO_CHECKS, Checks, FrontMatterSchema, Level, Listed, WordLimits
+from contentops.model import NO_CHECKS, Checks, FrontMatterSchema, Level, Listed, Similar, WordLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +27,9 @@ MAX_RETRIES: Final = 10
 _LISTS: Final = ("contains", "excludes", "matches", "not_matches", "headings", "commands")
 _LEVELS: Final = ("leftovers", "links")
 MAX_PATTERNS: Final = 100
+LEAST_SHARE: Final = 0.1
+MOST_SHARE: Final = 0.99
+"""The bounds of `checks.similar.at_most`: texts on one subject have some words in common, and no share is above 1."""
 _PATTERNS: Final = frozenset({"matches", "not_matches"})
 
 
@@ -41,6 +44,7 @@ def read_checks(value: Json, report: Report, find: FindFile) -> Checks:
         **lists,
         words=_words(words, report) if isinstance(words, dict) else None,
         front_matter=None if front_matter is None else _schema(front_matter, report, find),
+        similar=_similar(value["similar"], report) if isinstance(value.get("similar"), dict) else None,
         retries=whole_number(("checks", "retries"), value.get("retries"), report, most=MAX_RETRIES) or 0,
     )
 
@@ -57,6 +61,31 @@ def _words(value: Mapping[str, Any], report: Report) -> WordLimits | None:
     if fewest is None and most is None:
         return None
     return WordLimits(min=fewest, max=most, level=_level(value))
+
+
+def _similar(value: Mapping[str, Any], report: Report) -> Similar | None:
+    at = ("checks", "similar")
+    stated = {key: value[key] for key in ("within", "at_most") if value.get(key) is not None}
+    within, most = stated.get("within", ""), stated.get("at_most", LEAST_SHARE)
+    tag = within.partition(":") if isinstance(within, str) else ("", "", "")
+    if within not in ("", "for_each", "all") and not (tag[0] == "tag" and tag[2].strip()):
+        shown = f"`{within[:60]}`" if isinstance(within, str) else kind_of(within)
+        core = f"has {shown} as `checks.similar.within`"
+        report((*at, "within"), "wrong-value", core, hint="`for_each`, `tag:NAME` or `all`")
+        return None
+    is_number = isinstance(most, int | float) and not isinstance(most, bool)
+    if not is_number or not LEAST_SHARE <= most <= MOST_SHARE:
+        core = f"has {most if is_number else kind_of(most)} as `checks.similar.at_most`"
+        report((*at, "at_most"), "wrong-value", core, hint=f"a number from {LEAST_SHARE} to {MOST_SHARE}")
+        return None
+    return Similar(**stated, level=_level(value))
+
+
+def names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
+    """The values of a row that `checks.similar` masks."""
+    from contentops.documents.similar import names_in
+
+    return names_in(row)
 
 
 def whole_number(

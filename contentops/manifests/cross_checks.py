@@ -5,6 +5,7 @@ They run on every load, also when each file came from the parse cache.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -36,6 +37,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
         *_check_outputs(results, sources),
         *_check_patterns(results, sources, patterns),
         *_check_moved(results, sources),
+        *_check_groups(results, sources),
     ]
 
 
@@ -285,3 +287,25 @@ def check_unused(project: Project, source: Source, results: Sequence[FileResult]
         if name not in used
     ]
     return warnings
+
+
+# --- groups --------------------------------------------------------------------------------------------------
+
+
+def _check_groups(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+    """A warning for each tag within which `checks.similar` compares a text, and that no other item has."""
+    named: dict[str, Spec] = {}
+    for spec in (spec for result in results for spec in result.specs):
+        if spec.checks.similar is not None and spec.checks.similar.within.startswith("tag:"):
+            named.setdefault(spec.checks.similar.within.removeprefix("tag:"), spec)
+    if not named:
+        return
+    tagged = Counter(tag for result in results for spec in result.specs for tag in spec.tags)
+    for tag, spec in named.items():
+        if tagged[tag] <= (tag in spec.tags):
+            message = (
+                f"`checks.similar` of item `{spec.id}` compares within `tag:{tag}`, but no other item has this tag"
+            )
+            hint = did_you_mean(tag, tagged, "give the tag to the items that it is compared with")
+            problem = _at(sources, "empty-group", message, spec.location, hint)
+            yield structs.replace(problem, severity=Severity.WARNING)

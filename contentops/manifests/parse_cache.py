@@ -26,7 +26,7 @@ FORMAT: Final = (11, *Spec.__struct_fields__, *REQUEST_FIELDS)
 
 _CHECKSUM: Final = 32
 _ORIGINS: Final = ("origins", "variables")
-_OWN: Final = ("id", "digest", "output", "location", "metadata")
+_OWN: Final = ("id", "digest", "output", "location", "metadata", "names")
 """The fields of a spec that are stored with each item; equal values of all others are stored once."""
 
 
@@ -133,7 +133,7 @@ def decode(text: str) -> FileResult | None:
     origins_at = functools.cache(functools.partial(StoredOrigins, table))
 
     def spec(row: tuple[Any, ...]) -> Spec:
-        number, positions, variables, inputs, id_, digest, output, location, metadata = row
+        number, positions, variables, inputs, id_, digest, output, location, metadata, names = row
         like = shared[number]
         # To make one takes three times as long.
         one: Spec = structs.replace(
@@ -143,6 +143,7 @@ def decode(text: str) -> FileResult | None:
             output=output,
             location=location,
             metadata=maps[bytes(metadata)],
+            names=names,
             request=structs.replace(like.request, inputs=StoredMap(bytes(inputs))),
             origins=origins_at(positions),
             variables=origins_at(variables),

@@ -16,7 +16,7 @@ from contentops.documents.preset import REVERSE_SOLIDUS, apply_preset, backslash
 from contentops.errors import Severity, nearest
 from contentops.manifests.approval import read_approval
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
-from contentops.manifests.checks import read_checks
+from contentops.manifests.checks import names_of, read_checks
 from contentops.manifests.render import Rendered, subject_of
 from contentops.manifests.values import Branch, Tree, Written, entry_hint, kind_of, top
 from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, Request, Spec
@@ -161,6 +161,7 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         protected=values.get("protected", False),
         save=values.get("save", True),
         checks=checks,
+        names=names_of(rendered.each.values) if checks.similar is not None and rendered.each is not None else (),
         approval=approval,
         location=rendered.declared.location,
         origins=rendered.origins,

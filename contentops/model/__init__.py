@@ -24,6 +24,7 @@ from contentops.model.checks import (
     FrontMatterSchema,
     Level,
     Listed,
+    Similar,
     WordLimits,
     level_of,
 )
@@ -178,6 +179,7 @@ __all__ = [
     "Run",
     "Save",
     "Saved",
+    "Similar",
     "Spec",
     "State",
     "Step",

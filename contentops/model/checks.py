@@ -40,6 +40,16 @@ class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
     level: Level = Level.BLOCK
 
 
+class Similar(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much the text of an item may have in common with another one of its group."""
+
+    within: str = "for_each"
+    """The group: the items of the same declaration (`for_each`), those with a tag (`tag:NAME`), or `all`."""
+    at_most: float = 0.8
+    """The share of the runs of words of both texts, from 0 to 1."""
+    level: Level = Level.BLOCK
+
+
 def level_of(check: object) -> Level | None:
     """The level of the value of one check: the value itself, or its `level`; None for what is no check."""
     level = getattr(check, "level", check)
@@ -58,6 +68,8 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
     leftovers: Level | None = None
     links: Level | None = None
     front_matter: FrontMatterSchema | None = None
+    similar: Similar | None = None
+    """Compares the text with others; `documents.checks` looks at one text alone."""
     commands: Listed | None = None
     """Programs to run, from the project's settings alone; `documents.checks` does not run them."""
     retries: int = 0

@@ -227,6 +227,8 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     protected: bool = False
     save: bool = True
     checks: Checks = NO_CHECKS
+    names: tuple[str, ...] = ()
+    """The values of its row that `checks.similar` masks, as `documents.similar` has them; none without that check."""
     approval: ApprovalRule = NO_APPROVAL
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)

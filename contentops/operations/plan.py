@@ -10,23 +10,17 @@ from msgspec import Struct, structs, to_builtins
 
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
+from contentops.errors import Diagnostic, InputError, Severity, UsageError, did_you_mean
 from contentops.model import (
     NO_APPROVAL,
-    NO_CHECKS,
     ApprovalState,
-    Checked,
-    CheckedFile,
     Desired,
     ItemId,
-    Level,
     Request,
     Spec,
 )
 from contentops.operations.contents.look_first import remembered
 from contentops.operations.opening import HERE, read_state
-from contentops.operations.texts.clean_texts import CleanTexts
-from contentops.operations.texts.unapproved import with_approvals
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
 from contentops.planning.approval import approval_state
@@ -39,9 +33,9 @@ from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from contentops.model import Change, Checks, Finding, Json, MonthSpend, Plan, Project, Record, State
+    from contentops.model import Change, Checks, Json, MonthSpend, Plan, Project, Record, State
     from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -306,87 +300,3 @@ def no_item(item: str, ids: Iterable[str]) -> UsageError:
     """Return the error for an unknown id, which suggests the nearest one."""
     hint = did_you_mean(item, ids, "`contentops status` lists the items")
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
-
-
-# --- checks ------------------------------------------------------------------------------------------------
-
-
-_ROOM = 2_000
-"""Characters of a line that a finding quotes."""
-
-
-def check_files(project: Project, choice: Choice, *, commands: bool = False, approved: bool = False) -> Checked:
-    """Check the files of the selected items. Needs no network and changes nothing.
-
-    `commands`: also run the programs that settings name; `approved`: also find texts that lack an approval. Raises
-    InputError where manifests have errors, UsageError for invalid selectors and those that match nothing.
-    """
-    check_selectors((*choice.select, *choice.exclude))
-    with open_workspace(project) as workspace:
-        inputs = workspace.plan_inputs(Choice())
-        changes = {change.id: change for change in make_plan(inputs).changes}
-        items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
-        clean = CleanTexts(workspace.cache)
-        done = checked_items(project, items, inputs, clean, commands=commands)
-        clean.keep(whole=len(items) == len(inputs.specs))
-        return with_approvals(done, items, inputs) if approved else done
-
-
-def checked_items(
-    project: Project, items: Iterable[Candidate], inputs: PlanInputs, clean: CleanTexts, *, commands: bool
-) -> Checked:
-    """Check the files of some items, but those in which nothing was found before."""
-    records = inputs.state.records
-    files: list[CheckedFile] = []
-    missing = unchecked = 0
-    for spec in filter(None, (item.spec for item in items)):
-        path = records[spec.id].output if spec.id in records else spec.output
-        observed = inputs.observe(path)
-        if spec.checks == NO_CHECKS:
-            unchecked += 1
-        elif not observed.exists and not observed.problem:
-            missing += 1
-        else:
-            findings: tuple[Diagnostic, ...] = ()
-            if not clean.is_clean(spec.checks, observed) or (commands and spec.checks.commands is not None):
-                findings = _findings_of(project, spec, path, inputs.exists, commands=commands)
-                if not findings:
-                    clean.add(spec.checks, observed)
-            files.append(CheckedFile(item=spec.id, output=path, findings=findings))
-    return Checked(files=tuple(files), missing=missing, unchecked=unchecked)
-
-
-def _findings_of(
-    project: Project, spec: Spec, path: str, exists: Callable[[str], bool], *, commands: bool
-) -> tuple[Diagnostic, ...]:
-    from contentops.documents.checks import check_text, checked_text
-
-    outputs = Outputs(project.root)
-    subject = f"item `{spec.id}`: "
-    try:
-        text = outputs.read(path)
-    except OutputError as error:
-        return (Diagnostic(code=error.code, message=subject + error.message, location=Location(path), hint=error.hint),)
-    problem = outputs.observe(path).problem
-    if problem:
-        return (Diagnostic(code=OutputError.code, message=subject + problem, location=Location(path)),)
-    findings = [*check_text(spec.checks, checked_text(text, path), exists)]
-    if commands and spec.checks.commands is not None:
-        from contentops.execution.commands import run_commands
-
-        findings += run_commands(spec.checks.commands, Path(project.root), path)
-    lines = text.split("\n") if findings else []
-    return tuple(_diagnostic(one, subject, path, lines) for one in findings)
-
-
-def _diagnostic(finding: Finding, subject: str, path: str, lines: list[str]) -> Diagnostic:
-    excerpt = lines[finding.line - 1].rstrip()[:_ROOM] if 0 < finding.line <= len(lines) else ""
-    return Diagnostic(
-        code=finding.check.replace("_", "-"),
-        message=subject + finding.message,
-        severity=Severity.ERROR if finding.level is Level.BLOCK else Severity.WARNING,
-        location=Location(path, max(finding.line, 1)),
-        excerpt=excerpt,
-        width=max(len(excerpt), 1),
-        hint=finding.hint,
-    )

@@ -26,9 +26,11 @@ from contentops.model.provenance import PaidAttempts
 from contentops.operations import history
 from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import HERE
-from contentops.operations.plan import candidate, checked_items, gathered_or_recorded, no_item
+from contentops.operations.plan import candidate, gathered_or_recorded, no_item
 from contentops.operations.provenance import PaidEnvironments, PaidItems
+from contentops.operations.texts.checked_files import checked_items
 from contentops.operations.texts.clean_texts import CleanTexts
+from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.texts.word_counts import WordCounts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
@@ -278,7 +280,8 @@ def _snapshot(
     items = [candidate(id_, inputs, changes) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})]
 
     clean, counts = CleanTexts(workspace.cache), WordCounts(workspace.cache, inputs.read)
-    checked = checked_items(project, items, inputs, clean, commands=False)
+    similar = similar_texts(workspace.cache, inputs, filter(None, (item.spec for item in items)))
+    checked = checked_items(project, items, inputs, clean, similar, commands=False)
     findings = {file.item: file.findings for file in checked.files if file.findings}
 
     past, runs = spending.past(project)

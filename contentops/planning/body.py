@@ -155,17 +155,14 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
     # A person may have named the content of a submit whose job no one knows.
     source = f"job `{entry.job_id}`" if entry.job_id or not entry.content_id else f"content `{entry.content_id}`"
     reason = Reason(kind="open-job", detail=f"{source} is {'paid for' if paid else 'running'}")
-    command_reasons = (
-        (Reason(kind=FAILED, field="commands", detail=entry.error),) if paid and entry.error and not failed else ()
-    )
+    # What the last apply found: a plan compares no texts, and runs no command.
+    found = (Reason(kind=FAILED, detail=entry.error),) if paid and entry.error and not failed else ()
     hint = (
-        f"apply runs them again; {failed_hint(item.spec, entry, is_same=item.is_same)}"
-        if command_reasons and not retry
-        else ""
+        f"apply checks it again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if found and not retry else ""
     )
     if certain:
         retry = tuple(structs.replace(step, certain=True) for step in retry)
-    steps, reasons = (bring, *retry), (*why, reason, *failed, *command_reasons)
+    steps, reasons = (bring, *retry), (*why, reason, *failed, *found)
     return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
 
 

@@ -63,7 +63,7 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAn
     """The failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
 
     It is the text of `entry`, otherwise the last one in the cache. `words`: how it comes into the file, so that a merge
-    is checked with the edits that stay. Commands are not run here; an apply runs them again.
+    is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that again.
     """
     if item.spec.checks == NO_CHECKS:
         return ()

@@ -39,7 +39,7 @@ from contentops.planning.outlines import draft_notes
 from contentops.planning.plan_inputs import ItemSides, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
-from contentops.planning.same_request import same_requests
+from contentops.planning.same_request import same_briefs, same_requests
 from contentops.planning.select import Candidate, selected
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
     if choice.canary is not None:
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)
-    notes += same_requests(inputs, changes)
+    notes += [*same_requests(inputs, changes), *same_briefs(inputs, changes)]
     plan = Plan(
         beside_default=inputs.project.beside_default,
         project=inputs.project.name,

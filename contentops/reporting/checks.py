@@ -29,6 +29,7 @@ RULES: Final = {
     "leftovers": "No draft, prompt or placeholder text is left.",
     "links": "Relative links point to a file of the project.",
     "front-matter": "The front matter matches its schema.",
+    "similar": "No other text of the group has too much in common with it.",
     "commands": "Each program finds nothing.",
     UNAPPROVED: "A person approved the text, if the manifest requires approval.",
 }

@@ -18,8 +18,8 @@ from contentops.cli.options import (
 from contentops.cli.output import github_job, terminal
 from contentops.errors import ExitCode, Severity, plural
 from contentops.operations import doctor as doctor_operation
-from contentops.operations import plan as operation
 from contentops.operations import workspace
+from contentops.operations.texts.checked_files import check_files
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import paint
 from contentops.sanitize import json_text, visible
@@ -119,7 +119,7 @@ def check(
     from contentops.reporting.checks import checks_json, checks_text
 
     choice = choice_of(select=select, exclude=exclude)
-    done = operation.check_files(session.project(), choice, commands=commands, approved=approved)
+    done = check_files(session.project(), choice, commands=commands, approved=approved)
     if out:
         write_whole(session.path(out), _checks_document(done, form, session.directory))
         terminal.report(f"findings written: `{visible(out)}`")

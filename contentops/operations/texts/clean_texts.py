@@ -1,6 +1,7 @@
 """Remember texts in which their checks found nothing, so that `check` skips them while text and checks are the same.
 
-They are one row of the cache. Links depend on other files, and commands on anything, so neither is remembered.
+They are one row of the cache. Links depend on other files, and commands on anything, so neither is remembered;
+`similar_texts` remembers what depends on other texts.
 """
 
 from __future__ import annotations
@@ -60,5 +61,5 @@ class CleanTexts:
 
 
 def _name_of(checks: Checks) -> str:
-    stated = structs.replace(checks, commands=None, retries=0)
+    stated = structs.replace(checks, commands=None, similar=None, retries=0)
     return digest_json([FORMAT, __version__, to_builtins(stated)])

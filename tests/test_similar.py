@@ -1,0 +1,263 @@
+"""`checks.similar`: how similar texts are once names are masked, how it is declared, and what `check` finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.documents.similar import SimilarTexts, masked, names_in, runs_of, words_in
+from contentops.model import Level, Similar
+from tests.desired import declared, desired, findings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.documents.similar import Nearest
+    from tests.running import Build, Run
+
+PAGE = (
+    "## Coworking in {city}\n\nAcme has desks and rooms in {city} for {audience}. Each desk has fast fibre, light from a "
+    "window and a locker. Rooms are booked by the hour, in the app or at the front desk of {city}.\n\n"
+    "Whoever works in {city} two days a week pays for two days. Coffee, printing and the phone booths are included.\n"
+)
+CITIES = {
+    "Berlin": "start-ups and design studios",
+    "Lisbon": "remote workers",
+    "New York": "small agencies",
+    "São Paulo": "product teams",
+    "Zürich": "researchers",
+}
+MOON = "The moon has no air. Its dust is sharp, its days last two weeks, and no wind has ever moved a grain of it.\n"
+
+
+def nearest(texts: dict[str, str], name: str, rows: dict[str, dict[str, str]] | None = None) -> Nearest | None:
+    """The nearest of some texts to one of them, each with its row masked."""
+    group = SimilarTexts()
+    for each, text in texts.items():
+        group.add(each, runs_of(masked(words_in(text), names_in((rows or {}).get(each, {})))))
+    return group.nearest(group.runs(name), 0.8, but=name)
+
+
+# --- two texts ---------------------------------------------------------------------------------------------------
+
+
+def test_pages_that_differ_in_names_alone_are_found() -> None:
+    """As they stand they are below the limit; masked they are the same."""
+    texts = {city: PAGE.format(city=city, audience=audience) for city, audience in CITIES.items()}
+    rows = {city: {"city": city, "audience": audience} for city, audience in CITIES.items()}
+    assert nearest(texts, "Berlin") is None
+    found = nearest(texts, "Berlin", rows)
+    assert found is not None
+    assert (found.name, found.share, found.others, found.is_least) == ("Lisbon", 1.0, 3, False)
+    assert nearest({**texts, "moon": MOON}, "moon", rows) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"city": "New York", "slug": "new-york", "state": "NY"}, ("new york", "ny")),
+        ({"letter": "a", "empty": "", "spaces": "  ", "marks": "**", "none": None, "flag": True}, ()),
+        ({"words": 900, "rent": 3.5, "floor": "7", "one": 1}, ("3 5", "900", "1", "7")),
+        ({"fact": "word " * 13, "long": "x" * 10_000, "phrase": "one two three four five six"}, ("one two three four five six",)),
+        ({"inside": {"city": "Oslo", "tags": ["Fjord", ["Ferry"]]}, "value": "京都"}, ("fjord", "ferry", "京 都", "oslo")),
+        ({"letter": "京"}, ()),
+    ],
+)  # fmt: skip
+def test_values_that_are_masked(row: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Texts and numbers, the longest first; no single letter, and nothing that says as much as a sentence."""
+    assert sorted(names_in(row)) == sorted(names)
+    assert [*map(len, names_in(row))] == sorted(map(len, names), reverse=True)
+
+
+def test_masks_are_whole_words() -> None:
+    """Without case, also beside one another, the longest name first."""
+    row = {"city": "York", "state": "New York", "code": "Y1"}
+    words = masked(words_in("New York, YORK york yorkshire, _York_ y1 (York)'s"), names_in(row))
+    assert b" ".join(words).decode() == "* * * yorkshire * * * s"
+
+
+def test_scripts_without_spaces_are_compared_by_character() -> None:
+    """Japanese and Chinese texts, with and without their names."""
+    page = "{city}のコワーキングスペースには、静かな部屋と速い回線があります。{city}で働く人のための場所です。"
+    texts = {city: page.format(city=city) for city in ("東京都", "大阪府", "京都市")}
+    found = nearest(texts, "東京都", {city: {"city": city} for city in texts})
+    assert found is not None
+    assert found.share == 1.0
+    assert nearest(texts, "東京都") is None
+
+
+@pytest.mark.parametrize("body", ["", "\n", "*", "](" * 20_000, "<" * 20_000, "`" * 9_999, "a " * 50_000, "\0\ud800 x"])
+def test_hostile_texts_are_compared_in_no_time(body: str) -> None:
+    """Also empty ones, which are like no other."""
+    runs = runs_of(masked(words_in(body.replace("\ud800", "")), ("a", "b")))
+    group = SimilarTexts()
+    group.add("one", runs)
+    group.add("two", runs)
+    found = group.nearest(runs, 0.8, but="one")
+    assert (found is None) == (not runs)
+
+
+@given(st.text(), st.lists(st.text(alphabet="ab ", max_size=6), max_size=4))
+def test_words_of_ascii_are_those_of_any_text(text: str, values: list[str]) -> None:
+    """The fast way for ASCII finds the same words, and names are found as they stand in a text."""
+    plain = text.encode("ascii", "ignore").decode()
+    assert words_in(f"{plain} é") == [*words_in(plain), "é".encode()]
+    names = names_in(values)
+    assert b"*" in masked(words_in(" ".join(names)), names) or not names
+
+
+def test_ten_thousand_identical_texts_are_no_quadratic_work() -> None:
+    """Each is compared with a few, and says that there are more."""
+    runs, group = runs_of(words_in(PAGE)), SimilarTexts()
+    for number in range(10_000):
+        group.add(f"{number}", runs)
+    assert max(map(len, group._index.values())) == 64
+    found = group.nearest(runs, 0.8, but="9999")
+    assert found is not None
+    assert (found.share, found.others, found.is_least) == (1.0, 7, True)
+
+
+def test_similar_pairs_are_found_among_many_with_shared_text() -> None:
+    """300 texts that share a third of their words, and ten that nearly equal another one: these alone are found."""
+    numbers = random.Random(3)
+    vocabulary = [f"w{number}" for number in range(5_000)]
+    shared = numbers.choices(vocabulary, k=150)
+    texts = {f"t{at}": [*shared, *numbers.choices(vocabulary, k=300)] for at in range(300)}
+    for at in range(10):
+        texts[f"copy{at}"] = [*texts[f"t{at}"][:-20], *numbers.choices(vocabulary, k=20)]
+    group = SimilarTexts()
+    for name, words in texts.items():
+        group.add(name, runs_of([word.encode() for word in words]))
+    found = {name: group.nearest(group.runs(name), 0.8, but=name) for name in texts}
+    pairs = {name: one.name for name, one in found.items() if one is not None}
+    expected = {f"copy{at}": f"t{at}" for at in range(10)}
+    assert pairs == expected | {text: copy for copy, text in expected.items()}
+
+
+def test_every_process_finds_the_same() -> None:
+    """Whatever PYTHONHASHSEED is."""
+    code = (
+        "from contentops.documents.similar import *;import sys;g=SimilarTexts()\n"
+        "for n in range(40): g.add(str(n), runs_of(words_in(' '.join(f'w{i * (n % 7 + 1) % 90}' for i in range(99)))))\n"
+        "print([g.nearest(g.runs(str(n)), 0.3, but=str(n)) for n in range(40)])"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("0", "7")
+    }
+    assert len(said) == 1
+    assert b"Nearest" in said.pop()
+
+
+# --- as it is declared -------------------------------------------------------------------------------------------
+
+ROWS = "for_each: [{slug: oslo, city: Oslo}, {slug: rome, city: Rome}]"
+
+
+def item(similar: str, more: str = "") -> str:
+    """A manifest with one item for each of two rows."""
+    return f'items: [{{id: "{{{{ each.slug }}}}", {ROWS}, inputs: {{topic: a}}, checks: {{similar: {similar}}}{more}}}]'
+
+
+def test_settings_have_defaults_and_may_be_templates(project: Build) -> None:
+    """Names are kept with items that are compared, and with no other."""
+    first, second = desired(declared(project, item("{}"))).specs
+    assert first.checks.similar == Similar(within="for_each", at_most=0.8, level=Level.BLOCK)
+    assert (first.names, second.names) == (("oslo",), ("rome",))
+    stated = item('{within: "tag:{{ each.city }}", at_most: "{{ 1 / 2 }}", level: warn}', ", tags: [Oslo, Rome]")
+    first, _ = desired(declared(project, stated)).specs
+    assert first.checks.similar == Similar(within="tag:Oslo", at_most=0.5, level=Level.WARN)
+    first, _ = desired(declared(project, item("null"))).specs
+    assert (first.checks.similar, first.names) == (None, ())
+
+
+@pytest.mark.parametrize("most", ["0", "1", "1.5", "-1", "yes", "[0.5]", "'0.5'", "'{{ 0 }}'", "'{{ each.city }}'"])  # fmt: skip
+def test_a_limit_that_is_no_share_is_refused(project: Build, most: str) -> None:
+    """Also one that a template makes."""
+    (problem, *_) = findings(declared(project, item(f"{{at_most: {most}}}")))
+    assert (problem.code, problem.hint) == ("wrong-value", "a number from 0.1 to 0.99")
+    assert "at_most" in problem.message
+
+
+@pytest.mark.parametrize("most", [".nan", "'{{ \"nan\" | float }}'"])
+def test_no_number_reaches_the_limit(project: Build, most: str) -> None:
+    """NaN is refused by the reader of YAML, and as the value of a template."""
+    assert {one.severity for one in findings(declared(project, item(f"{{at_most: {most}}}")))} == {"error"}
+
+
+@pytest.mark.parametrize("within", ["rows", "'tag:'", "'tag: '", "3", "'{{ each.city }}'"])
+def test_a_group_that_is_none_is_refused(project: Build, within: str) -> None:
+    """The hint names the three."""
+    (problem, *_) = findings(declared(project, item(f"{{within: {within}}}")))
+    assert problem.code in {"wrong-value", "wrong-type"}
+    assert "within" in problem.message
+
+
+def test_a_tag_that_no_other_item_has_is_a_warning(project: Build) -> None:
+    """Once for each tag, with the tag that was meant."""
+    root = declared(project, item("{within: tag:citys}", ", tags: [cities]"))
+    (problem,) = findings(root)
+    message = "`checks.similar` of item `oslo` compares within `tag:citys`, but no other item has this tag"
+    assert (str(problem.severity), problem.message, problem.hint) == ("warning", message, "did you mean `cities`?")
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cities(project: Build) -> Path:
+    """A page for each of five cities, written by hand, and a text about the moon with the same tag."""
+    rows = [
+        {"slug": f"c{at}", "city": city, "audience": audience} for at, (city, audience) in enumerate(CITIES.items())
+    ]
+    checks = {"similar": {"at_most": 0.8, "level": "warn"}}
+    items = [
+        {"id": "{{ each.slug }}", "for_each": rows, "inputs": {"topic": "{{ each.city }}", "target_audience": "b"}, "checks": checks, "tags": ["a"]},
+        {"id": "moon", "inputs": {"topic": "moon", "target_audience": "b"}, "tags": ["a"], "checks": {"similar": {"within": "tag:a"}}},
+    ]  # fmt: skip
+    pages = {f"out/{row['slug']}.md": PAGE.format(**row) for row in rows}
+    settings = "version: 1\nproject: acme\napi: {base_url: local}\ndefaults: {template: blog_article_generator, style: general_blog}\n"
+    files = {"contentops.yaml": settings, "content/a.yaml": json.dumps({"items": items}), "out/moon.md": MOON, **pages}
+    return project(files)
+
+
+def _found(invoke: Run, root: Path, *arguments: str) -> list[tuple[str, str]]:
+    said = json.loads(invoke("check", "--json", *arguments, cwd=root).stdout)
+    return [(one["severity"], one["message"]) for one in said["diagnostics"]]
+
+
+def test_check_finds_the_nearest_text_and_counts_the_others(cities: Path, invoke: Run) -> None:
+    """Again and again, in every format; an edit ends it."""
+    found = _found(invoke, cities)
+    assert len(found) == 5
+    assert found[0] == ("warning", "item `c0`: is too similar to `c1` and 3 more texts: 1.00, at most 0.8")
+    assert _found(invoke, cities) == found
+    assert _found(invoke, cities, "--select", "c3") == found[3:4]
+    run = json.loads(invoke("check", "--format", "sarif", cwd=cities).stdout)["runs"][0]
+    assert {run["tool"]["driver"]["rules"][one["ruleIndex"]]["id"] for one in run["results"]} == {"similar"}
+    assert "similar" in invoke("check", "--format", "junit", cwd=cities).stdout
+    (cities / "out/c0.md").write_text("Berlin is another city altogether, and this says why.\n", encoding="utf-8")
+    assert [message[:9] for _, message in _found(invoke, cities)] == [
+        "item `c1`",
+        "item `c2`",
+        "item `c3`",
+        "item `c4`",
+    ]
+
+
+def test_check_blocks_and_looks_at_the_whole_group(cities: Path, invoke: Run) -> None:
+    """A copy of a text that has no check of its own, under a tag."""
+    (cities / "out/c2.md").write_text(MOON, encoding="utf-8")
+    found = _found(invoke, cities)
+    assert ("error", "item `moon`: is too similar to `c2`: 1.00, at most 0.8") in found
+    assert invoke("check", cwd=cities).code == 1
