@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.model import ItemId, text_digest
+from contentops.digest import digest_json
+from contentops.model import Action, ItemId, JobState, text_digest
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.apply_part import PartAction
+from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.opening import HERE
 from contentops.operations.review import ReviewState
-from contentops.pages.site import templates
+from contentops.pages.forms import Confirm
+from contentops.pages.site import PageContent, render, templates
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser
+from tests.plans import make_change, make_entry, make_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -425,6 +428,16 @@ def test_each_action_has_words() -> None:
     """Its page with the price has a title, whatever the action."""
     words = vars(templates().get_template("macros.html").module)["parts"]
     assert set(words) == {action.value for action in PartAction}
+
+
+def test_the_price_is_asked_for_in_the_words_of_plans(demo: Path) -> None:
+    """An orphaned job is collected, as a plan in a terminal says; the word of the format is not shown."""
+    change = make_change("guide", Action.DRAIN, steps=("drain",), drains=(make_entry(state=JobState.UNKNOWN),))
+    part = PlanPart(action=PartAction.APPLY, item="guide")
+    view = Confirm(part=part, plan=make_plan(change), state=digest_json([]))
+    page = render(Browser(demo).site, PageContent(template="confirm.html", title="Guide", model=view))
+    assert "<strong>collect</strong>" in page
+    assert "drain" not in page.partition("<main")[2]
 
 
 @pytest.mark.parametrize("item", ["*", "tag:x", "?elcome", ""])
