@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from contentops.operations.starting.installed_from import action_from, installed_action
+from contentops.operations.starting.installed_from import action_from, installed_action, source_from
 from contentops.operations.starting.workflows import WORKFLOWS, workflows
 from tests.clones import World, make_first, manifest, posix
 from tests.fakes.github import TOKEN
@@ -709,6 +709,26 @@ def test_the_action_is_the_commit_that_was_installed(url: str, commit: str, expe
 def test_other_installations_name_no_action(note: str) -> None:
     """From an index or a folder, or with a note that no one can read."""
     assert action_from(note) == ""
+
+
+@pytest.mark.parametrize(
+    ("note", "source"),
+    [
+        (
+            {"url": "https://token@git.example/a/b.git", "vcs_info": {"vcs": "git"}},
+            " @ git+https://git.example/a/b.git",
+        ),
+        ({"url": "ssh://git:pw@git.example/a/b", "vcs_info": {"vcs": "git"}}, " @ git+ssh://git@git.example/a/b"),
+        ({"url": "file:///tmp/a%20clone", "dir_info": {}}, " @ file:///tmp/a%20clone"),
+        ({"url": "git@git.example:a/b.git", "vcs_info": {"vcs": "git"}}, ""),
+        ({"url": 3}, ""),
+        ({}, ""),
+        ([], ""),
+    ],
+)
+def test_an_extra_is_installed_from_where_contentops_came_from(note: object, source: str) -> None:
+    """It is on no package index: what a message tells to install has its source, and no secret."""
+    assert source_from(json.dumps(note)) == source
 
 
 def test_the_action_of_a_clone_is_a_commit_that_was_pushed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp
 
 from contentops.errors import ContentopsError
+from contentops.operations.starting.installed_from import with_extra
 
 
 class OpenPort(NamedTuple):
@@ -27,8 +28,7 @@ class OpenPort(NamedTuple):
 def open_port(host: str, port: int) -> Iterator[OpenPort]:
     """Open a port; 0 takes a free one. Raises ContentopsError where it cannot be opened, or nothing can serve."""
     if importlib.util.find_spec("uvicorn") is None:
-        hint = "install `contentops[serve]` instead of `contentops`"
-        raise ContentopsError("to show a page over HTTP needs uvicorn", code="serve", hint=hint)
+        raise ContentopsError("a page needs uvicorn", code="serve", hint=f'install `"{with_extra("serve")}"` instead')
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         opened = socket.create_server(address[:2], family=family)

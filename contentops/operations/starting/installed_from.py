@@ -1,4 +1,4 @@
-"""The commit on GitHub that this contentops was installed from."""
+"""Where this contentops was installed from: its commit on GitHub, and what an installer takes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,30 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 def installed_action() -> str:
     """Return the action of this contentops as `OWNER/REPO@COMMIT`; empty where that is not known."""
+    return action_from(_note())
+
+
+def with_extra(extra: str) -> str:
+    """Return what to give an installer for an extra: `contentops[serve] @ git+https://...`."""
+    return f"contentops[{extra}]{source_from(_note())}"
+
+
+def source_from(direct_url: str) -> str:
+    """Return ` @ ` and the address that a `direct_url.json` names, without a password; empty where it names none."""
     try:
-        return action_from(metadata.distribution("contentops").read_text("direct_url.json") or "")
+        about: Any = json.loads(direct_url)
+        parts = urlsplit(str(about["url"]))
+        kind = f"{about['vcs_info']['vcs']}+" if "vcs_info" in about else ""
+    except (ValueError, KeyError, TypeError):
+        return ""
+    user = f"{parts.username}@" if parts.scheme == "ssh" and parts.username else ""  # of HTTPS it may be a token
+    return f" @ {kind}{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else ""
+
+
+def _note() -> str:
+    """The note that an installer leaves (PEP 610); empty where it left none."""
+    try:
+        return metadata.distribution("contentops").read_text("direct_url.json") or ""
     except metadata.PackageNotFoundError:
         return ""
 
