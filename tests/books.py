@@ -24,6 +24,7 @@ project: {name}
 api: {{base_url: "https://api.example.test/v1", requests_per_minute: 0}}
 defaults: {{template: blog_article_generator, style: general_blog{on_edit}}}
 guards: {{max_changed_ratio: 1}}
+budget: {{credits_per_month: 1000000}}
 vars: {{room: out}}
 output: "{{{{ room }}}}/{{{{ item.id }}}}.md"
 environments:
@@ -61,6 +62,8 @@ class Books:
         """Words that were on the server at some time."""
         self._commits: dict[str, set[str]] = {}
         """The words in each commit, and the jobs that its locks name."""
+        self._killed: set[str] = set()
+        """Projects with a run that was killed."""
         self._taken_back: set[str] = set()
         """Jobs whose records someone has reverted."""
 
@@ -120,6 +123,7 @@ class Books:
         line = [*arguments, *(["--env", environment] if environment else [])]
         files, stored, paid = words(person.texts().values()), self._there(), len(self.room.paid())
         ended = person.desk.run(*line, death=death)
+        self._killed.update([person.project] if death else ())
         said = f"contentops {' '.join(line)} -> {ended.code}"
         self.say(f"{person.name}$ {said}")
         said += f"\n{ended.stdout}{ended.stderr}"
@@ -147,6 +151,19 @@ class Books:
 
     def _told(self, found: set[str]) -> str:
         return ", ".join(f"{word} of {self._origins[word]}" for word in sorted(found))
+
+    def _is_summed(self, person: Person, credits_: int) -> None:
+        """The report over all environments is their sum, and the budget of the month counts no less, and nothing twice.
+
+        After a kill, an attempt may count that no one has paid for: no line of it is left.
+        """
+        report = self.run(person, "", "report", "--json").json["credits"]
+        month = self.run(person, "", "status", "--json").json["spent"]["credits"]
+        bill = sum(charge.credits for who, _, charge in self._spent if who.project == person.project)
+        if not report == credits_ <= month or (month > bill and person.project not in self._killed):
+            raise Fell(
+                "month", f"{person.name}: {report} reported, {credits_} counted, {month} of the month, {bill} billed"
+            )
 
     def _charge(self, person: Person, environment: str, charge: Charge) -> None:
         """No request of an item is paid for again by someone who can know that it was."""
@@ -247,6 +264,7 @@ class Books:
             here: Counter[str] = Counter()
             for environment in person.environments:
                 here.update(self._counted(person, environment))
+            self._is_summed(person, sum(here.values()))
             told |= {job: number for job, number in here.items() if number}
         bill = {charge.job: charge.credits for charge in self.room.paid()}
         # The cache keeps equal texts once, whatever each of them has cost.

@@ -263,9 +263,11 @@ def two_environments(folder: Path, *items: str) -> tuple[Harness, Room]:
 
 
 def counted(invoke: Run, folder: Path) -> list[int]:
-    """The credits that `report` counts in each environment."""
-    flags = ((), ("--env", "staging"))
-    return [invoke("report", *each, "--json", cwd=folder).json["credits"] for each in flags]
+    """The credits that `report` counts in each environment; without `--env`, it counts their sum."""
+    flags = (("--env", ""), ("--env", "staging"), ())
+    *each, total = [invoke("report", *some, "--json", cwd=folder).json["credits"] for some in flags]
+    assert total == sum(each)
+    return each
 
 
 def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path, invoke: Run) -> None:
@@ -274,13 +276,17 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
     staging.write("content/blog.yaml", blog("a", "b", "c"))
     staging.apply()
     sums = []
-    for flags in ((), ("--env", "staging")):
+    for flags in (("--env", ""), ("--env", "staging")):
         report = invoke("report", *flags, "--json", cwd=tmp_path).json
         history = invoke("history", *flags, "--json", cwd=tmp_path).json
         assert sum(one["credits"] for one in history["generations"]) == report["credits"]
         sums.append((report["texts"], report["credits"], report.get("elsewhere", 0)))
     assert sums == [(2, 8, 0), (1, 4, 2)]
     assert harness.api.credits == 12
+    report = invoke("report", "--json", cwd=tmp_path).json
+    assert (report["texts"], report["credits"], report.get("elsewhere", 0)) == (3, 12, 0)
+    assert [(one["name"], one["credits"]) for one in report["by"]["environment"]] == [("default", 8), ("staging", 4)]
+    assert "ENVIRONMENT" in invoke("report", cwd=tmp_path).stdout
     for command in ("report", "history"):
         told = invoke(command, "--env", "staging", cwd=tmp_path).stdout
         assert "2 texts of another environment, which paid for them, are not counted." in told

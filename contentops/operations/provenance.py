@@ -213,23 +213,28 @@ def _with_history(
         )
 
 
-def cost_of_approved(project: Project, jobs: PaidJobs, *, runtime: Runtime = HERE) -> ApprovedCost | None:
+def cost_of_approved(
+    environments: Sequence[tuple[Project, PaidJobs]], *, runtime: Runtime = HERE
+) -> ApprovedCost | None:
     """Return what the items whose texts are approved now have cost; None where no one has said anything of a text.
 
-    `jobs`: of the project's environment, see `paid_jobs`. Raises StateError.
+    `environments`: of one project, each with what it paid for, see `paid_jobs`. A text that several of them have counts
+    once. Raises StateError.
     """
-    if not approvals.load(Path(project.root), runtime.disk).lines:
+    if not approvals.load(Path(environments[0][0].root), runtime.disk).lines:
         return None
-    with open_workspace(project, runtime, parse_cache=False) as workspace:
-        inputs, _ = gathered_or_recorded(workspace, Choice())
-    own = PaidItems(jobs, inputs.state, inputs.specs)
-    environments = PaidEnvironments(workspace.project, inputs, own)
-    items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]
-    rows = [_text(item, inputs, environments)[0] for item in items if _has_text(item)]
-    approved = [row.attempts for row in rows if row.approval is ApprovalState.APPROVED]
+    approved: list[TextProvenance] = []
+    for project, jobs in environments:
+        with open_workspace(project, runtime, parse_cache=False) as workspace:
+            inputs, _ = gathered_or_recorded(workspace, Choice())
+        paid = PaidEnvironments(workspace.project, inputs, PaidItems(jobs, inputs.state, inputs.specs))
+        items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]
+        rows = [_text(item, inputs, paid)[0] for item in items if _has_text(item)]
+        counted = {row.text for row in approved}
+        approved += [row for row in rows if row.approval is ApprovalState.APPROVED and row.text not in counted]
     return ApprovedCost(
         items=len(approved),
-        texts=sum(one.number for one in approved),
-        credits=sum(one.credits for one in approved),
-        tokens=add_sums(one.tokens for one in approved),
+        texts=sum(row.attempts.number for row in approved),
+        credits=sum(row.attempts.credits for row in approved),
+        tokens=add_sums(row.attempts.tokens for row in approved),
     )

@@ -17,7 +17,7 @@ from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
 from contentops.reporting.tokens import money_words, sum_json, sum_text
 from contentops.sanitize import columns, visible
-from contentops.tokens import TokenSum, sum_tokens
+from contentops.tokens import TokenSum, add_sums, sum_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -117,6 +117,39 @@ def count_spend(
         tokens=sum_tokens(tokens for _, cost in costs for tokens in cost.tokens),
         failed=len(lost),
     )
+
+
+def add_spends(spends: Mapping[str, Spend]) -> Spend:
+    """The sum over environments by their names, of which no two count one text; with a group `environment`."""
+    if len(spends) == 1:
+        return next(iter(spends.values()))
+    each = tuple(spends.values())
+    by_environment = [Row(name, one.texts, one.credits, one.tokens) for name, one in spends.items()]
+    groups = {group: _added(row for one in each for row in one.groups[group]) for group in GROUPS}
+    groups["month"] = tuple(sorted(groups["month"], key=_by_name))
+    return Spend(
+        texts=sum(one.texts for one in each),
+        credits=sum(one.credits for one in each),
+        groups={"environment": tuple(sorted(by_environment, key=_by_credits)), **groups},
+        open=_added(row for one in each for row in one.open),
+        unwritten=sum(one.unwritten for one in each),
+        undated=sum(one.undated for one in each),
+        tokens=add_sums(one.tokens for one in each),
+        failed=sum(one.failed for one in each),
+    )
+
+
+def _added(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The rows of each name as one."""
+    by_name: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_name[row.name].append(row)
+
+    def added(name: str, each: Sequence[Row]) -> Row:
+        texts, spent = sum(one.texts for one in each), sum(one.credits for one in each)
+        return Row(name, texts, spent, add_sums(one.tokens for one in each))
+
+    return tuple(sorted((added(name, each) for name, each in by_name.items()), key=_by_credits))
 
 
 def _open(entries: Iterable[OpenEntry], since: datetime | None, counted_before: frozenset[str]) -> tuple[Row, ...]:

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.ci import results
 from contentops.cli.options import UNITS, Group, choice_of, offers, project_options, selection_options, server_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.operations import history as history_operation
-from contentops.operations import opening, workspace
 from contentops.operations import provenance as provenance_operation
+from contentops.operations import spend as spend_operation
 from contentops.operations.contents import stored_contents as operation
 from contentops.operations.contents.superseded_contents import without_copy
-from contentops.operations.kept_runs import kept_reports
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.history import history_json, history_text
 from contentops.reporting.layout import moment, outline, table
@@ -31,7 +29,7 @@ from contentops.reporting.provenance import (
     provenance_json,
     provenance_text,
 )
-from contentops.reporting.spend import count_spend, spend_json, spend_text
+from contentops.reporting.spend import spend_json, spend_text
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from contentops.cli.session import Session
     from contentops.model import Json, Project
     from contentops.operations.contents.stored_contents import Owned
+    from contentops.operations.spend import Spending
 
 
 @click.group("content", cls=Group)
@@ -240,7 +239,7 @@ def stats(session: Session) -> None:
     terminal.say("\n".join(outline(shown)))
     terminal.report(
         "These are the numbers of the whole account, with other projects and environments. `contentops report` counts "
-        "what this project paid for in one environment."
+        "what this project paid for."
     )
 
 
@@ -276,9 +275,10 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 def report(
     session: Session, since: str, select: tuple[str, ...], exclude: tuple[str, ...], form: str, *, provenance: bool
 ) -> None:
-    """Sum what all generated texts cost, by month, template, style, manifest and tag.
+    """Sum what all generated texts cost, by environment, month, template, style, manifest and tag.
 
-    Counts what the lock, its history in git and the runs of this machine know, and says where history is missing.
+    Counts what the locks of all environments (with `--env` of one), their history in git and the runs of this machine
+    know, and says where history is missing.
     `--since` with a commit leaves out what was known at that commit. In a project with approvals, the last line shows
     the cost of approved texts, with every attempt. Needs no network and changes nothing. `contentops history` lists the
     runs and generations.
@@ -316,32 +316,32 @@ def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, .
 
 
 def _spend(session: Session, since: str) -> None:
-    """Print what was spent."""
+    """Print what was spent: in the environment that is asked for, else in all."""
     start = parse_moment(since, time.time())
-    project = session.project()
+    found = _spending(session, since, start)
+    if not session.as_json:
+        terminal.report_findings(found.findings)
+    shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    document = {
+        **diagnostics_json(found.findings),
+        **spend_json(found.spend, since=shown, gaps=found.gaps),
+        **approved_json(found.approved),
+    }
+    text = spend_text(found.spend, since=shown, gaps=found.gaps)
+    session.answer(document, "\n".join([text, *approved_text(found.approved)]))
+
+
+def _spending(session: Session, since: str, start: dt.datetime | None) -> Spending:
+    chosen = session.project()
+    names = spend_operation.environments_of(chosen) if session.environment is None else (chosen.environment,)
+    projects = [structs.replace(session, environment=name).project() for name in names]
     try:
-        earlier: frozenset[str] = results.requests_at(project, since) if since and start is None else frozenset()
+        return spend_operation.spending(projects, since=start, commit=since if start is None else "")
     except UsageError as error:
         if error.code not in _NO_COMMIT:
             raise
         message = f"`--since {since}` is not a date, a time ago or a commit: {error.message}"
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
-    desired, findings = workspace.declared(project)
-    if not session.as_json:
-        terminal.report_findings(findings)
-    state, past = opening.read_state(project), results.past_of(project)
-    jobs = history_operation.paid_jobs(project, state, past, kept_reports(project))
-    others = history_operation.paid_by_others(project, state, jobs.texts.values())
-    spend = count_spend(jobs, state.entries.values(), desired, since=start, known=earlier, elsewhere=others)
-    approved = provenance_operation.cost_of_approved(project, jobs)
-    shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    document = {
-        **diagnostics_json(findings),
-        **spend_json(spend, since=shown, gaps=past.gaps),
-        **approved_json(approved),
-    }
-    text = spend_text(spend, since=shown, gaps=past.gaps)
-    session.answer(document, "\n".join([text, *approved_text(approved)]))
 
 
 @click.command("history")
