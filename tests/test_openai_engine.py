@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from msgspec import structs
 
+from contentops import job_limits
 from contentops.server import catalog
 from contentops.server.app import create_app
 from contentops.server.engines import answers, named, prompts
@@ -156,7 +157,7 @@ def test_the_model_is_told_what_the_brand_voice_is() -> None:
     assert "Brand voice: bv_1." in bare
     named_so = ("Brand voice: Acme.", "Tone of the brand: warm.", "Voice of the brand: we.", "No jokes.")
     assert all(part in system for part in (*named_so, "\nWe sail.\n"))
-    assert len(system) < 2 * prompts.VALUE
+    assert len(system) < 2 * job_limits.VALUE
 
 
 def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
@@ -629,7 +630,7 @@ def test_words_of_a_section(target: Any, words: int) -> None:
 def test_a_brief_is_bounded() -> None:
     """Megabytes of input do not become megabytes of prompt."""
     huge = prompts.brief(job(**{f"extra_{number:03}": "x" * 100_000 for number in range(50)}))
-    assert len(huge) < 2 * prompts.BRIEF
+    assert len(huge) < 2 * job_limits.BRIEF
     assert "\x1b" not in prompts.brief(job(topic="a\x1b[31m"))
 
 

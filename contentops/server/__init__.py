@@ -1,7 +1,7 @@
 """The bundled server: the WriterzRoom API as an ASGI app over a SQLite file or a PostgreSQL database.
 
-It runs in process (no port, no key) or over HTTP (`serve`). It imports only `loopback`, `pricing`, `sections` and
-`tokens` from the rest of contentops, and none of the client.
+It runs in process (no port, no key) or over HTTP (`serve`). It imports only `job_limits`, `loopback`, `pricing`,
+`sections` and `tokens` from the rest of contentops, and none of the client.
 
     app       routes and endpoints             store     opens a store; and the clock
     accounts  keys, credits, request limits    jobs      generations; `runner` works on them stage by stage

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
+from contentops.job_limits import OVERHEAD, estimate
 from contentops.loopback import is_loopback
 from contentops.server.engines.endpoint import OPTIONS, ModelEndpoint
 from contentops.server.engines.outline import plain, without_controls
@@ -58,6 +59,17 @@ class Prompt(Struct, frozen=True, kw_only=True):
     tokens: int
     temperature: float
     seed: int
+
+    @property
+    def most(self) -> Tokens:
+        """The most tokens of a call: each byte of the prompt may be one."""
+        size = sum(len(text.encode("utf-8", "replace")) for text in (self.system, self.user))
+        return Tokens(input=OVERHEAD + size, output=self.tokens)
+
+    @property
+    def estimate(self) -> Tokens:
+        """The tokens of a call of which the server does not say them, rather too many."""
+        return Tokens(input=OVERHEAD + estimate(self.system) + estimate(self.user), output=self.tokens)
 
 
 class TruncatedError(EngineError):
@@ -146,7 +158,7 @@ class ChatClient:
 
         while True:
             sent = body_now()
-            status, headers, answer = await self._counted(sent, count)
+            status, headers, answer = await self._counted(sent, prompt, count)
             if status in {400, 422}:
                 self._learn(sent, answer.decode("utf-8", "replace"))
                 # Another prompt may have learned the same meanwhile.
@@ -154,16 +166,21 @@ class ChatClient:
                     continue
             return self._read(prompt, status, headers, answer)
 
-    async def _counted(self, body: dict[str, Any], count: TokenCount) -> tuple[int, Mapping[str, str], bytes]:
-        """Exchange one request, and count its tokens; those of an answer that is lost stay unknown."""
-        count.begin()
+    async def _counted(
+        self, body: dict[str, Any], prompt: Prompt, count: TokenCount
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Exchange one request, and count its tokens; those of an answer that is lost stay unknown.
+
+        Raises SpentError for a request that could use more than the limit of its job.
+        """
+        count.begin(prompt.most)
         try:
             status, headers, answer = await self._exchange(body)
         except _PassingError as passing:
             if not passing.sent:
                 count.add(NO_TOKENS)
             raise
-        count.add(_tokens(status, answer))
+        count.add(_tokens(status, answer), prompt.estimate)
         return status, headers, answer
 
     def _learn(self, sent: Mapping[str, Any], complaint: str) -> None:

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from contentops.job_limits import (
+    EDITS,
+    SECTIONS,
+    SHORTEST,
+    answer_tokens,
+    calls_of,
+    section_answer,
+    section_limit,
+    text_limit,
+)
 from contentops.server.engines.answers import assembled, no_article, tidy
 from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
 from contentops.server.engines.prompts import (
-    SHORTEST,
     brief,
     parts_of,
     planning,
@@ -25,17 +33,13 @@ from contentops.server.engines.prompts import (
     words,
     writing,
 )
-from contentops.server.engines.protocol import EngineError, WrittenText
+from contentops.server.engines.protocol import EngineError, SpentError, WrittenText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
 
-BUDGET = {"quick": 8_000, "standard": 16_000, "premium": 24_000}
-"""Completion tokens of one text by mode, shared by its calls."""
-
-_PASSES = {"quick": 0, "standard": 1, "premium": 2}
 _EDITS = (
     (
         "Improve the wording: plain, specific sentences in the tone that was asked for, no repetition, no filler. "
@@ -46,8 +50,6 @@ _EDITS = (
         "hold, and whatever says nothing. Keep the rest as it is."
     ),
 )
-_TOKENS_PER_WORD = 1.3
-_HEADROOM = 2.0
 _TRIES = 3
 """The most prompts for a section, where a model writes nothing, repeats itself or is cut off."""
 _PROBE = 16
@@ -80,7 +82,9 @@ class OpenAIEngine:
         """A text with the template's sections. Raises EngineError."""
         titles = [heading for heading, _ in parts_of(task)]
         length = words(task, len(titles))
-        room = self._room(task, len(titles), length)
+        room = answer_tokens(task.mode, calls_of(task.mode, len(titles)), length, self._max_tokens)
+        sections = SECTIONS if len(titles) > 1 else 1
+        task.count.keep_to(text_limit(task.mode, *_told(task), self._max_tokens, sections))
         await report("planner")
         plan = await self._plan(task, room)
         points = points_of(plan)
@@ -93,7 +97,7 @@ class OpenAIEngine:
                 return writing(task, number, points.get(number, ""), before, length)
 
             texts.append(await self._section(task, ask, before, length, room, heading, 2))
-        if _PASSES[task.mode]:
+        if EDITS[task.mode]:
             await report("editor")
         for at, heading in enumerate(titles):
             texts[at] = await self._edited(task, texts[at], heading, 2, room)
@@ -103,7 +107,8 @@ class OpenAIEngine:
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
         """One section again, with the editor's passes of the mode. Raises EngineError."""
         length = len(section.text.split())
-        room = self._room(task, 1, max(words(task, 1), length))
+        room = section_answer(task.mode, max(words(task, 1), length), self._max_tokens)
+        task.count.keep_to(section_limit(task.mode, *_told(task), self._max_tokens))
         heading, level = section.heading, section.level
         await report("writer")
         rest = section.document.replace(section.text, "") if section.text else section.document
@@ -112,18 +117,11 @@ class OpenAIEngine:
             return rewriting(task, section, length)
 
         text = await self._section(task, ask, rest, max(SHORTEST, length), room, heading, level)
-        if _PASSES[task.mode]:
+        if EDITS[task.mode]:
             await report("editor")
         text = await self._edited(task, text, heading, level, room)
         await report("formatter")
         return f"{text}\n"
-
-    def _room(self, task: WritingTask, parts: int, length: int) -> int:
-        """Tokens of one call: the mode's budget divided by the number of calls, at least enough for `length` words."""
-        if self._max_tokens:
-            return self._max_tokens
-        calls = 1 + parts * (1 + _PASSES[task.mode])
-        return max(BUDGET[task.mode] // calls, math.ceil(length * _TOKENS_PER_WORD * _HEADROOM))
 
     async def _plan(self, task: WritingTask, room: int) -> str:
         """The plan; without its last line if it was cut off."""
@@ -163,12 +161,14 @@ class OpenAIEngine:
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
         """`text` after the passes of the editor; an edit that is cut off or not a text is ignored."""
-        for edit in _EDITS[: _PASSES[task.mode]]:
+        for edit in _EDITS[: EDITS[task.mode]]:
             prompt = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
                 answer = await self._ask(task, prompt, room, 0.3)
             except TruncatedError:
                 continue
+            except SpentError:
+                break
             edited = tidy(answer, heading, level)
             # Less than a third of the words is a remark about the text.
             whole = 3 * len(edited.split()) >= len(text.split()) and not no_article(edited, "", task)
@@ -186,3 +186,11 @@ class OpenAIEngine:
             answer = await self._chat.ask(asked, task.count)
             task.answers.keep(name, answer)
         return answer
+
+
+def _told(task: WritingTask) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the request says that is in every prompt: its fields, and the inputs with the texts of a brand voice."""
+    fields = {"vertical": task.vertical or "", "brand_voice": task.brand_voice or "", **task.other_fields}
+    named = {name: task.voice[name] for name in ("name", "tone", "voice") if task.voice.get(name)}
+    texts = {f"brand {name}": task.voice[name] for name in ("description", "samples") if task.voice.get(name)}
+    return {**fields, **named}, {**task.inputs, **texts}

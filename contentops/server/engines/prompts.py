@@ -6,21 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from contentops.job_limits import BRIEF, CONTEXT, VALUE, beginning, ending, section_words
 from contentops.server.engines.outline import inputs_of, plain, title_of, without_controls
 
 if TYPE_CHECKING:
     from contentops.server.engines.protocol import SectionTask, WritingTask
 
-WORDS = {"quick": 80, "standard": 150, "premium": 220}
-"""Words of a section by mode, where no input sets a length."""
-VALUE = 4000
-"""The most characters of one input in a prompt."""
-BRIEF = 24_000
-"""The most characters of all inputs together."""
-CONTEXT = 3000
-"""The most characters of the text before a section in its prompt."""
-SHORTEST = 20
-"""The fewest words to ask for."""
 TITLE = 200
 """The most characters of a title."""
 
@@ -37,12 +28,7 @@ def parts_of(task: WritingTask) -> list[tuple[str, str]]:
 
 def words(task: WritingTask, parts: int) -> int:
     """The number of words of each of `parts` sections."""
-    target = task.inputs.get("word_count_target")
-    if isinstance(target, str) and target.strip().isdecimal() and len(target.strip()) < 8:
-        target = int(target)
-    if isinstance(target, int | float) and not isinstance(target, bool) and 0 < target < 1_000_000:
-        return max(SHORTEST, round(target / parts))
-    return WORDS[task.mode]
+    return section_words(task.mode, task.inputs, parts)
 
 
 def system(task: WritingTask) -> str:
@@ -135,7 +121,7 @@ def writing(task: WritingTask, number: int, point: str, before: str, length: int
     if others := [other for other, _ in parts_of(task) if other != heading]:
         parts.append(f"Other sections, which are written on their own: {', '.join(others)}.")
     if before:
-        parts.append(f"The text before it ends like this:\n{before[-CONTEXT:]}")
+        parts.append(f"The text before it ends like this:\n{ending(before, CONTEXT)}")
     return "\n\n".join(parts)
 
 
@@ -148,6 +134,6 @@ def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
     if task.inputs:
         parts.append(brief(task))
     around = section.document.replace(section.text, "[the section]") if section.text else section.document
-    parts.append(f"The document around it:\n{around[: 2 * CONTEXT]}")
-    parts.append(f"The section says now:\n{section.text[: 2 * CONTEXT]}")
+    parts.append(f"The document around it:\n{beginning(around, 2 * CONTEXT)}")
+    parts.append(f"The section says now:\n{beginning(section.text, 2 * CONTEXT)}")
     return "\n\n".join(parts)

@@ -37,20 +37,49 @@ class EngineError(EmbeddedServerError):
     """The text cannot be written; the message goes to the client, so it has no secret."""
 
 
+class SpentError(EngineError):
+    """The next call could use more tokens than one text may use."""
+
+
 class TokenCount:
-    """Adds up the tokens of a job's calls. One call that does not say its tokens makes their sum unknown."""
+    """Adds up the tokens of a job's calls, and keeps them within a limit.
+
+    One call that does not say its tokens makes their sum unknown; for the limit it counts by an estimate.
+    """
 
     def __init__(self) -> None:
+        self._limit: Tokens | None = None
+        self._used = NO_TOKENS
+        """For the limit: what calls have used, and what those without an answer can use at most."""
+        self._most = NO_TOKENS
         self._sum = NO_TOKENS
         self._begun = 0
         self._known = 0
 
-    def begin(self) -> None:
-        """Count a call that is about to be sent; until `add`, its tokens are unknown."""
+    def keep_to(self, limit: Tokens) -> None:
+        """Set the most tokens of all calls together."""
+        self._limit = limit
+
+    def begin(self, most: Tokens = NO_TOKENS) -> None:
+        """Count a call that is about to be sent and uses at most `most`; until `add`, its tokens are unknown.
+
+        Raises SpentError for a call that must not be sent.
+        """
+        used, limit = self._used + most, self._limit
+        if limit is not None and (used.input > limit.input or used.output > limit.output):
+            tokens = f"{limit.input:,} tokens read and {limit.output:,} written"
+            raise SpentError(f"the model needed too many tries for one text (at most {tokens}); use another model")
+        self._used, self._most = used, most
         self._begun += 1
 
-    def add(self, tokens: Tokens | None) -> None:
-        """Add what the call that began last has used; None: not known."""
+    def add(self, tokens: Tokens | None, estimate: Tokens = NO_TOKENS) -> None:
+        """Add what the call that began last has used; None: not known, and for the limit as estimated."""
+        before, counted = self._most, tokens or estimate
+        self._used = Tokens(
+            input=self._used.input - before.input + counted.input,
+            output=self._used.output - before.output + counted.output,
+        )
+        self._most = counted
         if tokens is not None:
             self._sum += tokens
             self._known += 1

@@ -1,0 +1,136 @@
+"""The most tokens that a model may use for one text: the engine keeps to it, and a plan prices it.
+
+Imports only `tokens` of contentops, so that both count the same. The limit is generous for any real text, and true by
+construction: the engine sends no prompt that could go beyond it. For that it counts what the model's server reports,
+and a prompt under way at one token for each byte. Where a server reports nothing, it counts an estimate.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from contentops.tokens import MOST, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BUDGET = {"quick": 8_000, "standard": 16_000, "premium": 24_000}
+"""Completion tokens of one text by mode, shared by its calls."""
+EDITS = {"quick": 0, "standard": 1, "premium": 2}
+"""Calls that edit a section, by mode."""
+WORDS = {"quick": 80, "standard": 150, "premium": 220}
+"""Words of a section by mode, where no input sets a length."""
+SHORTEST = 20
+"""The fewest words to ask for."""
+SECTIONS = 8
+"""The most sections of a template of the bundled catalog."""
+OVERHEAD = 100
+"""The most tokens that a model's server adds to a prompt: roles, separators, a date."""
+VALUE = 4_000
+"""The most characters of one input in a prompt."""
+BRIEF = 24_000
+"""The most characters of all inputs together."""
+CONTEXT = 1_500
+"""The most tokens of the text before a section in its prompt, as estimated."""
+
+_TOKENS_PER_WORD = 1.3
+_HEADROOM = 2.0
+_SECTION = 16_000
+"""The most tokens of an answer for one section that is written again, unless the settings say another number."""
+_ROLE = 500
+"""Tokens of the role of the model, without the fields of the request."""
+_FIELD = 300
+"""The most characters of a field of the request in the role of the model."""
+_LABEL = 20
+"""Tokens of the name of an input."""
+_ORDER = 700
+"""Tokens of what is asked for, without inputs and texts."""
+
+
+def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
+    """The words of each of so many sections."""
+    target = inputs.get("word_count_target")
+    if isinstance(target, str) and target.strip().isdecimal() and len(target.strip()) < 8:
+        target = int(target)
+    if isinstance(target, int | float) and not isinstance(target, bool) and 0 < target < 1_000_000:
+        return max(SHORTEST, round(target / sections))
+    return WORDS[mode]
+
+
+def calls_of(mode: str, sections: int) -> int:
+    """The calls of a text that needs no second try: the plan, each section, and its edits."""
+    return 1 + sections * (1 + EDITS[mode])
+
+
+def answer_tokens(mode: str, calls: int, words: int, max_tokens: int = 0) -> int:
+    """The tokens of one answer: those of the settings, else a part of the mode's, at least enough for `words`."""
+    return max_tokens or max(BUDGET[mode] // calls, math.ceil(words * _TOKENS_PER_WORD * _HEADROOM))
+
+
+def section_answer(mode: str, words: int, max_tokens: int = 0) -> int:
+    """The tokens of one answer for a section that is written again."""
+    return max_tokens or min(answer_tokens(mode, 2 + EDITS[mode], words), _SECTION)
+
+
+def text_limit(
+    mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0, sections: int = SECTIONS
+) -> Tokens:
+    """The most tokens of a text, in all calls and second tries.
+
+    `fields`: those of the request that the model is told, such as the vertical. `max_tokens`: of one answer, by the
+    settings; 0: they say none.
+    """
+    calls = calls_of(mode, sections)
+    answer = answer_tokens(mode, calls, section_words(mode, inputs, sections), max_tokens)
+    most = calls + 2 + sections // 2
+    edited = sections * EDITS[mode] * answer
+    return _limit(most * (_prompt(fields, inputs) + CONTEXT) + 2 * edited, most * answer)
+
+
+def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0) -> Tokens:
+    """The most tokens of one section that is written again; parameters as in `text_limit`."""
+    answer, most = max_tokens or _SECTION, 1 + EDITS[mode] + 2
+    return _limit(most * (_prompt(fields, inputs) + VALUE + 4 * CONTEXT) + 2 * EDITS[mode] * answer, most * answer)
+
+
+def estimate(text: str) -> int:
+    """The tokens of a text, rather too many: half a token for a byte of ASCII, two thirds for one of other scripts."""
+    ascii_bytes = sum(char < "\x80" for char in text)
+    return ascii_bytes // 2 + 2 * (len(text.encode("utf-8", "replace")) - ascii_bytes) // 3
+
+
+def ending(text: str, tokens: int) -> str:
+    """The end of a text, of at most so many tokens, as estimated."""
+    return _fitting(text[: -2 * tokens - 1 : -1], tokens)[::-1]
+
+
+def beginning(text: str, tokens: int) -> str:
+    """The beginning of a text, of at most so many tokens, as estimated."""
+    return _fitting(text[: 2 * tokens], tokens)
+
+
+def _fitting(text: str, tokens: int) -> str:
+    room = 6 * tokens
+    for at, char in enumerate(text):
+        room -= 3 if char < "\x80" else 4 * len(char.encode("utf-8", "replace"))
+        if room < 0:
+            return text[:at]
+    return text
+
+
+def _limit(read: int, wrote: int) -> Tokens:
+    return Tokens(input=min(read, MOST), output=min(wrote, MOST))
+
+
+def _prompt(fields: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
+    """The tokens that every prompt has: the role of the model, the brief, the order, and what a server adds."""
+    told = (*fields.values(), inputs.get("article_tone", ""))
+    role = _ROLE + sum(estimate(_text(value)[:_FIELD]) for value in told)
+    brief = sum(estimate(_text(value)[:VALUE]) + _LABEL + len(name) for name, value in inputs.items())
+    return OVERHEAD + role + min(brief, BRIEF + VALUE) + _ORDER
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
