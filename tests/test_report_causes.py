@@ -8,6 +8,7 @@ from contentops.operations import plan as operation
 from contentops.operations.opening import open_project
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.causes import cause_groups
+from contentops.reporting.plan_text import plan_text
 
 if TYPE_CHECKING:
     from tests.running import Build, Run
@@ -50,6 +51,9 @@ def test_each_change_is_under_each_of_its_causes(project: Build, invoke: Run) ->
     plan = operation.plan(open_project(str(root), "", ()), Choice())
     outlines = next(group for group in cause_groups(plan) if group.title == "made by the bundled server")
     assert [change.id for change in outlines.changes] == ["city-bern", "four", "one", "three", "two"]
+    text = plan_text(plan, verbose=False)
+    assert "draft outline: made by the bundled server\n" in text
+    assert "made by the bundled server: 5 items, 16 credits" in text
     (root / "contentops.yaml").write_text(SETTINGS.replace("2026", "2027"))
     (root / "content/a.yaml").write_text(MANIFEST.replace("Three", "The third"))
     titles = {group.title for group in cause_groups(operation.plan(open_project(str(root), "", ()), Choice()))}

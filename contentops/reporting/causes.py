@@ -73,7 +73,8 @@ def cause_groups(plan: Plan) -> tuple[CauseGroup, ...]:
 
 def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
     """The causes of at least two changes, the most items first."""
-    groups = (group for group in cause_groups(plan) if group.is_cause and len(group.changes) > 1)
+    alone = {_TITLES[kind] for kind in _ALONE}
+    groups = (one for one in cause_groups(plan) if (one.is_cause or one.title in alone) and len(one.changes) > 1)
     return tuple(SharedCause(group.title, len(group.changes), group.credits) for group in groups)
 
 

@@ -57,6 +57,7 @@ _WORDS: Final = {
     "foreign-file": "unmanaged file",
     "further-take": "extra attempt",
     "own-output": "already written",
+    "made-by-local": "draft outline",
 }
 """What people read instead of words that JSON keeps."""
 
