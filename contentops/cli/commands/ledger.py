@@ -26,13 +26,17 @@ _DAYS = 90
 def command() -> None:
     """Maintain the shared ledger: its tables, its size, and who may use it.
 
-    Needs no key. The ledger's address is `--ledger`, otherwise `CONTENTOPS_LEDGER`, otherwise the project's `ledger`.
+    Needs no key.
     """
 
 
 ledger_options = with_options(
     click.option(
-        "--ledger", "address", metavar="ADDRESS", default="", help="The ledger's address: `postgresql://host/database`."
+        "--ledger",
+        "address",
+        metavar="ADDRESS",
+        default="",
+        help="The ledger: `postgresql://host/database`. Default: `CONTENTOPS_LEDGER`, then the project's `ledger`.",
     ),
     project_options,
 )

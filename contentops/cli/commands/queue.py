@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Show queued and running submits: totals first, then each submit.
 
-    Needs no key. The ledger's address is `--ledger`, otherwise `CONTENTOPS_LEDGER`, otherwise the project's `ledger`.
+    Needs no key.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return
