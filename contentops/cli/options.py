@@ -202,6 +202,11 @@ choice_options = with_options(
         type=click.Choice(["block", "keep", "merge", "overwrite"]),
         help="What to do with edited texts whose request changed, and with edited front matter.",
     ),
+    click.option(
+        "--on-source-change",
+        type=click.Choice(["note", "regenerate", "block"]),
+        help="What to do with texts that were made from texts which have changed since.",
+    ),
     refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items that are in no manifest."),
     click.option(
@@ -233,12 +238,16 @@ choice_options = with_options(
 """The selection, and all other options that change a plan; `choice_of` takes their values."""
 
 
-def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
+def choice_of(*, on_edit: str | None = None, on_source_change: str | None = None, **given: Any) -> Choice:
     """Return the choice that the options of `choice_options` make."""
-    from contentops.model import OnEdit
+    from contentops.model import OnEdit, OnSourceChange
     from contentops.planning.plan_inputs import Choice
 
-    return Choice(on_edit=None if on_edit is None else OnEdit(on_edit), **given)
+    return Choice(
+        on_edit=None if on_edit is None else OnEdit(on_edit),
+        on_source_change=None if on_source_change is None else OnSourceChange(on_source_change),
+        **given,
+    )
 
 
 _FLAGS = ("refresh", "prune", "resubmit_unknown", "generate", "drafts")
@@ -249,7 +258,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
-    for name in ("on_edit", "changed_from", "canary", "reviewed", "checksum", "branch"):
+    for name in ("on_edit", "on_source_change", "changed_from", "canary", "reviewed", "checksum", "branch"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
     flags += [f"--{name.replace('_', '-')}" for name in _FLAGS if inputs.get(name)]

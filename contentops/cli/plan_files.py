@@ -72,6 +72,7 @@ def choice_in(document: Mapping[str, Any]) -> Choice:
     The file lists the selected items; by now the same selection may mean others.
     """
     flags = {name: document["inputs"][name] for name in FLAGS}
+    flags["on_source_change"] = document["inputs"].get("on_source_change")
     return choice_of(**flags | {"replace": tuple(flags["replace"])})
 
 

@@ -213,12 +213,10 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
     if old is None:
         return Record(
             id=spec.id,
-            digest=spec.digest,
-            request=spec.request.as_json(),
             server=ctx.server,
             dialect=ctx.dialect(),
             output=output,
-            used=spec.used,
+            **spec.asked,
             protected=protected,
             plan_id=plan_id,
         )

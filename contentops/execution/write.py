@@ -247,9 +247,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
     spec, before, step = item.spec, item_state.record, item.change.promotion
     record = structs.replace(
         record,
-        digest=spec.digest,
-        request=spec.request.as_json(),
-        used=spec.used,
+        **spec.asked,
         saved=record.saved if before is not None and before.server == ctx.server else None,
         plan_id=ctx.plan.id,
         generated_at=text.generated_at or ctx.iso(),
@@ -368,7 +366,7 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
     if isinstance(step, Acknowledge) and step.remote is not None:
         record = _agreed(ctx, record, step.remote)
     if isinstance(step, Acknowledge) and step.accepts:
-        record = structs.replace(record, digest=spec.digest, request=spec.request.as_json(), used=spec.used)
+        record = structs.replace(record, **spec.asked)
         record = structs.replace(record, declined=step.declined or record.declined)
     return structs.replace(item_state, record=note(ctx, item, "record", record))
 

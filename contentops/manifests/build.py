@@ -12,6 +12,7 @@ from contentops.manifests.expand import command_line, data_paths, entries_of, ex
 from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FileResult
 from contentops.manifests.problems import Problems, in_order, misspelt
+from contentops.manifests.references import NotedTexts, NoTexts
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
 from contentops.manifests.validate import check_item
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.manifests.data import DataFile, DataRow
+    from contentops.manifests.references import Sources
     from contentops.manifests.templates import MacroFile
     from contentops.yaml.positions import Pointer
 
@@ -43,7 +45,9 @@ class FileBuilder:
         catalog: Catalog | None,
         read_data: Callable[[str], DataFile],
         macros: MacroFile | None = None,
+        sources: Sources | None = None,
     ) -> None:
+        self.sources = sources or NoTexts()
         self.project = project
         self.project_source = settings
         self.catalog = catalog
@@ -69,11 +73,13 @@ class FileBuilder:
         declared = expand(document, below, rows, self.cli, problems)
         if shape:
             declared = with_misspelt(declared, document, schema)
+        texts = NotedTexts(self.sources)
         made = make_items(
             declared,
             problems,
             builtin=self.builtin,
             templates=self.templates,
+            sources=texts,
             check=functools.partial(
                 check_item,
                 catalog=self.catalog,
@@ -101,6 +107,8 @@ class FileBuilder:
             data=tuple(sorted(looked_up.items())),
             complete=made.complete and readable and not hidden and made.declarations == declarations,
             items=made.declarations,
+            refers=made.refers,
+            texts=() if isinstance(self.sources, NoTexts) else texts.asked,
         )
 
     def _rows(

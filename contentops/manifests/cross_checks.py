@@ -5,8 +5,9 @@ They run on every load, also when each file came from the parse cache.
 
 from __future__ import annotations
 
+import graphlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     Sources = Callable[[str], Source]
 
+_MOST_RINGS: Final = 20
+"""The most rings of references that are reported."""
+
 
 def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequence[str] = ()) -> list[Diagnostic]:
     """Every problem between items and files.
@@ -38,6 +42,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
         *_check_patterns(results, sources, patterns),
         *_check_moved(results, sources),
         *_check_groups(results, sources),
+        *_check_rings(results, sources),
     ]
 
 
@@ -92,6 +97,8 @@ def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[
     above: dict[str, Spec] = {}
     for result in results:
         for spec in result.specs:
+            if not spec.output:
+                continue  # not known yet
             key = collision_key(spec.output)
             other = taken.setdefault(key, spec)
             if other.id != spec.id:
@@ -191,6 +198,35 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
         f'give it one: `output: "{name}/{{{{ item.id }}}}.md"`; a file belongs to the environment that first wrote it'
     )
     return [finding(settings, "shared-output", message, at, key=True, hint=hint, severity=Severity.WARNING)]
+
+
+def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+    """Items that refer to one another in a ring."""
+    specs = [spec for result in results if result.refers for spec in result.specs]
+    if not specs:
+        return
+    places = {spec.id: spec.location for spec in specs}
+    for ring in _reference_rings(specs):
+        message = f"items refer to one another in a ring: {' -> '.join(f'`{id_}`' for id_ in ring)}"
+        hint = "none of them could be generated first: remove one of the references"
+        yield _at(sources, "reference-ring", message, places[ring[0]], hint)
+
+
+def _reference_rings(specs: Sequence[Spec]) -> Iterator[tuple[ItemId, ...]]:
+    """The rings of items that refer to one another, each from its smallest id and back to it."""
+    graph = {spec.id: {one.id for one in spec.references} for spec in specs if spec.references}
+    for _ in range(_MOST_RINGS):
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            # Its ring goes from an item to those that refer to it.
+            *ring, _last = reversed(error.args[1])
+            first = ring.index(min(ring))
+            yield (*ring[first:], *ring[: first + 1])
+            for id_ in ring:
+                del graph[id_]
+        else:
+            return
 
 
 # --- moves and variables -----------------------------------------------------------------------------------

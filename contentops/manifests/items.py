@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
-from contentops.manifests.render import Rendered, render_item
+from contentops.manifests.render import REFERRING, Rendered, render_item
 from contentops.manifests.templates import Scope, Uses
 from contentops.manifests.values import Written, top
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from contentops.manifests.expand import Declared, Each, Layers
     from contentops.manifests.problems import Problems
+    from contentops.manifests.references import Sources
     from contentops.manifests.templates import Templates
     from contentops.model import Json, Spec
 
@@ -41,6 +42,8 @@ class FileItems(Struct):
     declarations: int = 0
     complete: bool = True
     """Whether every id is known."""
+    refers: bool = False
+    """Whether any of them uses the text of another item."""
 
 
 def make_items(
@@ -49,13 +52,14 @@ def make_items(
     *,
     builtin: Mapping[str, Json],
     templates: Templates,
+    sources: Sources,
     check: Callable[[Rendered, Problems], Spec | None],
 ) -> FileItems:
     """Render and `check` every item; `builtin` are names that all templates have in addition to variables."""
     ids: dict[str, tuple[Location, Each | None]] = {}
     made = FileItems()
     for batch in _batches(_instances(made, declared, problems, builtin, templates)):
-        rendered = [render_item(*instance, problems) for instance in batch]
+        rendered = [render_item(*instance, problems, sources) for instance in batch]
         specs = [check(each, problems) for each in rendered]
         for each, spec in zip(rendered, specs, strict=True):
             _sort_in(made, each, spec, ids, problems)
@@ -76,6 +80,8 @@ def _instances(
         made.declarations += 1
         made.used.update(uses.names)
         made.idle += [(each, entry.label) for each in entry.own_variables if each.pointer[-1] not in uses.names]
+        made.refers = made.refers or bool(uses.referring)
+        _refuse_references(entry, uses, problems)
         may_multiply = _may_multiply(entry, uses, problems)
         if not may_multiply or (entry.each is not None and not entry.each):
             made.complete = False
@@ -114,6 +120,15 @@ def _sort_in(
         made.specs.append(spec)
     else:
         made.claims.append((name, rendered.declared.location))
+
+
+def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> None:
+    """Report `ref` in fields that have to be known before there is any text."""
+    for template in declared.item.templates if uses.referring else ():
+        if template.name in uses.referring and template.field not in REFERRING:
+            core = f"uses `ref` in `{template.name}`, which has to be known before there are texts"
+            hint = "`ref` is for `inputs`, `metadata` and `output`"
+            problems.about(declared.label, template.written, "reference-not-here", core, hint=hint)
 
 
 def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:

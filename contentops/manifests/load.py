@@ -27,7 +27,7 @@ from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.problems import counted, in_order
-from contentops.model import PROJECT_FILE, Catalog, Desired, Project
+from contentops.model import PROJECT_FILE, AcceptedTexts, Catalog, Desired, Project
 from contentops.parallel import distribute
 from contentops.yaml.positions import Source
 from contentops.yaml.read import decode
@@ -35,7 +35,6 @@ from contentops.yaml.read import decode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from contentops.digest import Digest
     from contentops.manifests.build import FileBuilder
     from contentops.manifests.data import DataFile
     from contentops.manifests.templates import MacroFile
@@ -60,15 +59,17 @@ def load(
     cache: ParseCache | None = None,
     drafts: Mapping[str, bytes] = MappingProxyType({}),
     processes: int = 1,
+    accepted: AcceptedTexts | None = None,
 ) -> Desired:
     """Everything the manifests of a project declare, rendered and checked.
 
     `drafts` are manifests by path that replace files or are added to them. Without a catalog, slugs and inputs are not
-    checked, and a note says so. Up to `processes` build what the cache lacks. Raises InputError with every finding of
-    every file if one of them is an error; else `Desired.findings` has the warnings and notes.
+    checked, and a note says so. Up to `processes` build what the cache lacks. `accepted` are the texts that `ref`
+    reads; without them, items that use any wait. Raises InputError with every finding of every file if one of them is
+    an error; else `Desired.findings` has the warnings and notes.
     """
     with without_collection():
-        return Loader(project, catalog, cache, drafts, processes).run()
+        return Loader(project, catalog, cache, drafts, processes, accepted).run()
 
 
 class Loader:
@@ -81,7 +82,9 @@ class Loader:
         cache: ParseCache | None,
         drafts: Mapping[str, bytes] = MappingProxyType({}),
         processes: int = 1,
+        accepted: AcceptedTexts | None = None,
     ) -> None:
+        self.accepted = accepted
         self.project = project
         self.catalog = catalog
         self.cache = cache
@@ -102,6 +105,8 @@ class Loader:
         rows = {path for result in results for path, digest in result.data if digest}
         rows -= {self.macros.path} if self.macros else set()  # a manifest that is named as macros is still one
         results = [result for result in results if result.path not in rows]
+        if any(result.refers for result in results):
+            results = self._with_texts(results)
         findings += _across_files(results)
         findings += self.macros.unread if self.macros else []
         findings += check_across(results, self._source, self.project.manifests)
@@ -138,6 +143,7 @@ class Loader:
         return self.sources[path]
 
     def _read_data(self, path: str) -> DataFile:
+        """A data file, read once."""
         if path not in self.data:
             self.data[path] = self.files.read_data(path)
         return self.data[path]
@@ -179,8 +185,7 @@ class Loader:
 
         def store_result(path: str, text: str) -> None:
             content = unknown.pop(path)
-            if self.cache is not None:
-                self.cache.put(self._key(path, digest_bytes(content)), text)
+            self._store(path, digest_bytes(content), text)
             # A result that was decoded from its text takes a tenth of the memory.
             loaded[path] = self._of_text(path, text) or self.builder.build(path, content)
 
@@ -188,6 +193,30 @@ class Loader:
         processes = self.processes if sum(sizes.values()) >= _WORTH_SHARING else 1
         distribute(list(unknown), build, store_result, processes=processes, weight=sizes.__getitem__)
         return [loaded[path] for path in paths]
+
+    def _with_texts(self, results: Sequence[FileResult]) -> list[FileResult]:
+        """The results, with the texts of other items in those that refer to any."""
+        from contentops.manifests.build import FileBuilder
+        from contentops.manifests.references import fact
+        from contentops.manifests.referring import declared_texts, framed, with_paths
+
+        texts = declared_texts(results, self.accepted or AcceptedTexts(), self.project.preset)
+        builder = FileBuilder(
+            self.project, self.project_source, self.catalog, self._read_data, self.macros, sources=texts
+        )
+
+        def with_texts(first: FileResult) -> FileResult:
+            content = self._read(first.path)
+            if isinstance(content, FileResult):
+                return first
+            digest = f"ref {digest_bytes(content)}"
+            result = self._stored(first.path, digest)
+            if result is None or any(fact(texts, name, approved=only) != told for name, only, told in result.texts):
+                result = framed(builder.build(first.path, content), first)
+                self._store(first.path, digest, encode_result(result))
+            return with_paths(result, texts)
+
+        return [with_texts(result) if result.refers else result for result in results]
 
     def _read(self, path: str) -> bytes | FileResult:
         """The bytes of a manifest, or a result that says why it cannot be read."""
@@ -201,10 +230,15 @@ class Loader:
             return FileResult(path=path, findings=(gone,), complete=False)
         return content
 
-    def _stored(self, path: str, digest: Digest) -> FileResult | None:
+    def _stored(self, path: str, digest: str) -> FileResult | None:
         """The stored result of the manifest with this digest, if its data files are unchanged."""
         stored = None if self.cache is None else self.cache.get(self._key(path, digest))
         return None if stored is None else self._of_text(path, stored)
+
+    def _store(self, path: str, digest: str, text: str) -> None:
+        """Store the result of the manifest with this digest."""
+        if self.cache is not None:
+            self.cache.put(self._key(path, digest), text)
 
     def _of_text(self, path: str, text: str) -> FileResult | None:
         """The result that a text encodes, if it is that of this manifest and its data files are unchanged."""
@@ -214,7 +248,7 @@ class Loader:
         unchanged = all(self._read_data(file).digest == digest for file, digest in result.data)
         return result if unchanged else None
 
-    def _key(self, path: str, digest: Digest) -> str:
+    def _key(self, path: str, digest: str) -> str:
         return digest_text(f"{self.context} {digest} {path}")
 
 

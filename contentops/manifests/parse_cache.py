@@ -21,7 +21,7 @@ from contentops.manifests.origins import Origins, OriginShape, OriginShapes
 from contentops.model import REQUEST_FIELDS, ItemId, Moved, Origin, Request, Spec, StoredMap
 from contentops.model.stored import StoredOnce
 
-FORMAT: Final = (11, *Spec.__struct_fields__, *REQUEST_FIELDS)
+FORMAT: Final = (12, *Spec.__struct_fields__, *REQUEST_FIELDS)
 """Part of each key, so that texts of another form are not found."""
 
 _CHECKSUM: Final = 32
@@ -47,6 +47,10 @@ class FileResult(Struct, frozen=True, kw_only=True):
     """Whether every declared id is known."""
     items: int = 0
     """The number of its declarations."""
+    refers: bool = False
+    """Whether any of its items uses the text of another one."""
+    texts: tuple[tuple[ItemId, bool, Digest], ...] = ()
+    """The texts that were asked for: whose, whether only an approved one, and the digest of what was there."""
 
 
 def _as_dict(value: object) -> object:

@@ -13,9 +13,10 @@ from msgspec import Struct, field, to_builtins
 from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
-from contentops.manifests.templates import INPUTS, Scope, Uses, root_of, templates_in
+from contentops.manifests.references import LONGEST, hole, parts_of
+from contentops.manifests.templates import INPUTS, REF, Scope, Uses, root_of, templates_in
 from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
-from contentops.model import REQUEST_FIELDS
+from contentops.model import REQUEST_FIELDS, ItemId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from contentops.manifests.expand import Declared, Each
     from contentops.manifests.origins import OriginKind
     from contentops.manifests.problems import Problems
+    from contentops.manifests.references import Sources
     from contentops.manifests.templates import Trace
-    from contentops.model import Json, Origin
+    from contentops.model import Json, Origin, Reference
 
 
 ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata")
 """The fields of `item` that templates can read."""
+
+REFERRING: Final = frozenset({"inputs", "metadata", "output"})
+"""The fields that may use the texts of other items."""
 
 MAX_CHAIN: Final = 50
 """Longest chain of values that use one another."""
@@ -49,6 +54,10 @@ class Rendered(Struct, frozen=True):
     origins: Mapping[str, Origin]
     variables: Mapping[str, Origin] = field(default_factory=dict)
     used: Mapping[str, str] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()
+    """The items whose texts it uses, sorted by id."""
+    unknown: frozenset[str] = frozenset()
+    """The names, with dots, of values that are not known before every reference has a text."""
 
 
 def subject_of(declared: Declared, each: Each | None) -> str:
@@ -61,9 +70,11 @@ def fingerprint(value: Json) -> str:
     return short(digest_json(value))
 
 
-def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses, problems: Problems) -> Rendered:
+def render_item(
+    declared: Declared, each: Each | None, scope: Scope, uses: Uses, problems: Problems, sources: Sources
+) -> Rendered:
     """One item for one combination of `for_each` and `matrix`; what cannot be rendered is reported."""
-    item = _Item(declared, each, scope, problems)
+    item = _Item(declared, each, scope, problems, sources)
     values = dict(declared.item.values)
     failed: set[str] = set()
     for name in declared.item.open:
@@ -79,7 +90,10 @@ def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses,
         failed.add("vars")
         variables, used = {}, {}
     item.end()
-    return Rendered(declared, each, values, frozenset(failed), uses.origins, variables, used)
+    references = tuple(item.references[name] for name in sorted(item.references))
+    waits = any(one.wait for one in references)
+    unknown = frozenset(name for name in uses.referring if waits and root_of(name) in REFERRING)
+    return Rendered(declared, each, values, frozenset(failed), uses.origins, variables, used, references, unknown)
 
 
 _FAILED: Final = object()
@@ -91,7 +105,12 @@ _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 class _Item:
     """The values of one item while they are being rendered."""
 
-    def __init__(self, declared: Declared, each: Each | None, scope: Scope, problems: Problems) -> None:
+    def __init__(
+        self, declared: Declared, each: Each | None, scope: Scope, problems: Problems, sources: Sources
+    ) -> None:
+        self.references: dict[ItemId, Reference] = {}
+        self._sources = sources
+        self._long: set[ItemId] = set()
         self._declared = declared
         self._each = each
         self._scope = scope
@@ -129,7 +148,7 @@ class _Item:
             return self._scope.constants[name]
         node = self._scope.variables.get(name)
         if node is None:
-            return self._inputs() if name == INPUTS else MISSING
+            return self._inputs() if name == INPUTS else self._ref if name == REF else MISSING
         if name in self._scope.broken:
             raise _FailedError
         constant = self._scope.is_constant(name)
@@ -142,6 +161,19 @@ class _Item:
         if constant:
             self._scope.constants[name] = value
         return value
+
+    def _ref(self, name: Any = None, approved: Any = False) -> Lazy:
+        """The text of another item. Raises TemplateError."""
+        if not isinstance(name, str) or not name or not isinstance(approved, bool):
+            hint = "write `ref('ID')` or `ref('ID', approved=true)`"
+            raise TemplateError("template-value", "`ref` takes the id of an item", hint=hint)
+        text = self._sources.look(ItemId(name), approved=approved)
+        earlier = self.references.get(text.id)
+        if earlier is None or earlier.wait is None:
+            self.references[text.id] = text.reference
+        if text.is_long:
+            self._long.add(text.id)
+        return parts_of(text)
 
     def _inputs(self) -> Json:
         """The rendered inputs, empty for an item without any."""
@@ -221,8 +253,11 @@ class _Item:
         try:
             value = template.render(self.lookup)
         except TemplateError as error:
+            if any(one.wait for one in self.references.values()):
+                return hole(name)  # it may be about a placeholder
             self._report(written, name, error)
             raise _FailedError from None
+        self._warn_cut(written)
         if (name == "item.id" or name.startswith("item.inputs")) and (gap := template.gap(self.lookup)):
             core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
             hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
@@ -230,6 +265,13 @@ class _Item:
             severity = Severity.WARNING
             self._problems.about(subject, written, "empty-between-words", core, hint=hint, severity=severity)
         return value
+
+    def _warn_cut(self, written: Written) -> None:
+        while self._long:
+            core = f"uses only the first {LONGEST:,} characters of the text of `{self._long.pop()}`"
+            hint = "use its `excerpt` or one `section`"
+            subject = subject_of(self._declared, self._each)
+            self._problems.about(subject, written, "reference-cut", core, hint=hint, severity=Severity.WARNING)
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
         macros = self._scope.templates.macros

@@ -229,6 +229,8 @@ class MacroFile:
 
 INPUTS: Final = "inputs"
 """The short name of `item.inputs`."""
+REF: Final = "ref"
+"""The function that reads the text of another item, unless a variable has the name."""
 
 
 class Scope:
@@ -261,7 +263,7 @@ class Scope:
         names = self._reach.get(name)
         if names is None:
             steps = reachable(name, lambda step: self.direct(self.variables[step]) if step in self.variables else ())
-            used = (step for step in steps if step in self.variables or root_of(step) in {"each", "item"})
+            used = (step for step in steps if step in self.variables or root_of(step) in {"each", "item", REF})
             names = self._reach[name] = frozenset(used)
         return names
 
@@ -291,7 +293,7 @@ class Scope:
         """Whether a variable is the same for every item."""
         constant = self._constant.get(name)
         if constant is None:
-            constant = {"each", "item"}.isdisjoint(map(root_of, (name, *self.reach(name))))
+            constant = {"each", "item", REF}.isdisjoint(map(root_of, (name, *self.reach(name))))
             self._constant[name] = constant
         return constant
 
@@ -318,8 +320,13 @@ class Uses:
         self._scope = scope
         self._names_by_field: dict[str, frozenset[str]] = {}
         kinds = {template.name: self._kind(template) for template in fields.templates}
-        self.names = tuple(sorted({name for kind in kinds.values() for name in kind.variables}))
+        self.names = tuple(sorted({name for kind in kinds.values() for name in kind.variables if self._is_value(name)}))
+        self.referring = frozenset(name for name, kind in kinds.items() if not all(map(self._is_value, kind.variables)))
+        """The names of the templates that use the texts of other items, directly or not."""
         self.origins = fields.origins(kinds)
+
+    def _is_value(self, name: str) -> bool:
+        return name != REF or REF in self._scope.variables
 
     def _kind(self, template: FieldTemplate) -> OriginKind:
         """The kind of origin of a template; that of a default is cached for all items, unless it uses `item`."""

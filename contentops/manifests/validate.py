@@ -19,7 +19,7 @@ from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import names_of, read_checks
 from contentops.manifests.render import Rendered, subject_of
 from contentops.manifests.values import Branch, Tree, Written, entry_hint, kind_of, top
-from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, Request, Spec
+from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, OnSourceChange, Request, Spec
 from contentops.pricing import CREDITS
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def _reporter(rendered: Rendered, problems: Problems) -> Report:
     ) -> None:
         if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
             return
+        if not rendered.unknown.isdisjoint((".".join(path[:2]), *path[:1])):
+            return
         written, exists = _find(rendered.declared, path)
         problems.about(
             subject_of(rendered.declared, rendered.each),
@@ -153,7 +155,8 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         id=ItemId(values["id"]),
         request=request,
         digest=request.digest,
-        output=values["output"],
+        # The path of a text may need the text of another item.
+        output="" if "output" in rendered.unknown else values["output"],
         metadata=metadata,
         tags=tuple(values.get("tags", ())),
         on_edit=OnEdit(values["on_edit"]) if "on_edit" in values else OnEdit.BLOCK,
@@ -163,6 +166,8 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         checks=checks,
         names=names_of(rendered.each.values) if checks.similar is not None and rendered.each is not None else (),
         approval=approval,
+        on_source_change=OnSourceChange(values.get("on_source_change", OnSourceChange.NOTE)),
+        references=rendered.references,
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,
@@ -359,6 +364,7 @@ _FIELDS: Final[dict[str, Callable[[str, Json, Report], bool]]] = {
     "revision": _is_revision,
     "on_edit": _one_of(OnEdit),
     "merge": _one_of(MergeRule),
+    "on_source_change": _one_of(OnSourceChange),
     "protected": _is_bool,
     "save": _is_bool,
     "output": _is_output,

@@ -190,6 +190,8 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
         return {str(key): _as_json(value[key], depth + 1, counted) for key in value}
     str(value)  # raises Jinja's error for an undefined value inside a list
     hint = "add `| list`" if hasattr(value, "__iter__") else "only texts, numbers, bools, lists and maps can be sent"
+    if isinstance(value, Lazy) and "title" in value.names:
+        hint = "name one of its parts, such as `.title`"
     raise TemplateError("template-value", f"gives {kind_of(value)}", hint=hint)
 
 

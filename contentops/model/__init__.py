@@ -44,6 +44,7 @@ from contentops.model.desired import (
     Project,
     Request,
     Spec,
+    StaleItem,
     Template,
     TemplateInput,
 )
@@ -69,6 +70,7 @@ from contentops.model.records import (
     is_answer,
     request_id,
 )
+from contentops.model.references import AcceptedTexts, OnSourceChange, Reference, WaitReason
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
 from contentops.model.steps import (
     Acknowledge,
@@ -106,6 +108,7 @@ __all__ = [
     "NO_ENVIRONMENT",
     "PROJECT_FILE",
     "REQUEST_FIELDS",
+    "AcceptedTexts",
     "AccountWork",
     "Acknowledge",
     "Action",
@@ -151,6 +154,7 @@ __all__ = [
     "Note",
     "Observed",
     "OnEdit",
+    "OnSourceChange",
     "OpenEntry",
     "Origin",
     "Outcome",
@@ -167,6 +171,7 @@ __all__ = [
     "QueuedSubmit",
     "Reason",
     "Record",
+    "Reference",
     "Refusal",
     "Remote",
     "Remove",
@@ -181,6 +186,7 @@ __all__ = [
     "Saved",
     "Similar",
     "Spec",
+    "StaleItem",
     "State",
     "Step",
     "StoredMap",
@@ -190,6 +196,7 @@ __all__ = [
     "TextInReview",
     "Update",
     "Verdict",
+    "WaitReason",
     "WordLimits",
     "Write",
     "both_edits",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field, structs
 
-from contentops.digest import Digest, digest_json
+from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location
 from contentops.model.api_settings import ApiSettings
 from contentops.model.approval import NO_APPROVAL, ApprovalRule, Disclosure
 from contentops.model.checks import NO_CHECKS, Checks
 from contentops.model.limits import Budget, Guards
 from contentops.model.records import ItemId, Json
+from contentops.model.references import OnSourceChange, Reference
 from contentops.pricing import Price, price_of_request
 from contentops.tokens import TokenPrice
 
@@ -230,6 +231,11 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     names: tuple[str, ...] = ()
     """The values of its row that `checks.similar` masks, as `documents.similar` has them; none without that check."""
     approval: ApprovalRule = NO_APPROVAL
+    on_source_change: OnSourceChange = OnSourceChange.NOTE
+    references: tuple[Reference, ...] = ()
+    """The items whose texts it uses, sorted by id."""
+    frame: Digest = NOTHING
+    """The digest of the request with placeholders for these texts; empty: it uses none."""
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""
@@ -237,6 +243,32 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     """Every variable the item's fields use, by name (`year`, `each.city`), and where its value was written."""
     used: Mapping[str, str] = field(default_factory=dict)
     """The same names, each with the first 12 digits of its value's digest."""
+
+    @property
+    def waits(self) -> tuple[Reference, ...]:
+        """The references without a text that can be used: until they have one, the request is not known."""
+        return tuple(one for one in self.references if one.wait is not None)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The fields of a record that say what was asked for."""
+        return {
+            "digest": self.digest,
+            "request": self.request.as_json(),
+            "used": self.used,
+            "frame": self.frame,
+            "sources": {one.id: one.text for one in self.references},
+        }
+
+
+class StaleItem(Struct, frozen=True, kw_only=True):
+    """An item whose text was made from texts that have changed since, while nothing else of its request has."""
+
+    spec: Spec
+    """As it would be generated now."""
+    rule: OnSourceChange
+    sources: tuple[ItemId, ...]
+    """The items whose texts have changed; empty: their front matter or address has."""
 
 
 class Moved(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from contentops.model.approval import ApprovalState
 from contentops.model.desired import BASE, NO_ENVIRONMENT, Spec
 from contentops.model.limits import Budget, MonthSpend
 from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
+from contentops.model.references import Reference
 from contentops.model.steps import (
     Acknowledge,
     Collect,
@@ -47,6 +48,7 @@ class Action(enum.StrEnum):
     SAVE = "save"
     DRAIN = "drain"
     REMOVE = "remove"
+    WAIT = "wait"
     PENDING = "pending"
     BLOCKED = "blocked"
     NONE = "none"
@@ -95,6 +97,10 @@ class Change(Struct, frozen=True, kw_only=True):
     """Queued submits of the same request under other ids, which this change makes unnecessary."""
     approval: ApprovalState = ApprovalState.NONE
     """Of the text that the file has now."""
+    waits: tuple[Reference, ...] = ()
+    """The texts of other items that its own text waits for."""
+    later: tuple[Submit | RetryText, ...] = ()
+    """What it pays for once these are there, as an upper bound; `steps` has none of it."""
     queued: bool = False
     """Its submit is in the queue: its price was counted then, and is in no sum here; that of retries is."""
     hint: str = ""
@@ -127,12 +133,13 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_at_most(self) -> bool:
         """Whether its credits are an upper bound, as a price depends on how long the text becomes."""
-        return not self.queued and any(step.at_most for step in self.steps if isinstance(step, Submit | RetryText))
+        steps = (step for step in self.steps if isinstance(step, Submit | RetryText))
+        return any(step.credits for step in self.later) or (not self.queued and any(step.at_most for step in steps))
 
     @property
     def retries(self) -> int:
         """How many more generations it may pay for, if the text fails its checks each time."""
-        return sum(step.times - step.certain for step in self.steps if isinstance(step, RetryText))
+        return sum(step.times - step.certain for step in (*self.steps, *self.later) if isinstance(step, RetryText))
 
     @property
     def submits_worst(self) -> int:
@@ -142,7 +149,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_worst(self) -> int:
         """Its price with every retry, also of a queued submit, whose retries only an apply pays for."""
-        steps = (step for step in self.steps if isinstance(step, RetryText))
+        steps = (step for step in (*self.steps, *self.later) if isinstance(step, RetryText))
         return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
 
     @property
@@ -214,7 +221,9 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def _paying(self) -> list[Submit | RetryText]:
         return [
-            step for step in self.steps if isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain)
+            step
+            for step in (*self.steps, *self.later)
+            if isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain)
         ]
 
     def _heads(self) -> Iterator[Write | Update | Acknowledge]:

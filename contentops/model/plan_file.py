@@ -12,6 +12,7 @@ from contentops.model.approval import ApprovalState
 from contentops.model.limits import Budget, MonthSpend
 from contentops.model.plan import Action, Note, Reason, Refusal, TextInReview
 from contentops.model.records import ItemId, JobState, Json, Record, RequestId
+from contentops.model.references import Reference
 
 FORMAT_VERSION = "1.0"
 """Of plan files; one of another format is not read."""
@@ -80,6 +81,9 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     holder: str
     hint: str
     approval: ApprovalState = ApprovalState.NONE
+    waits: tuple[Reference, ...] = ()
+    frame: Digest = NOTHING
+    """Of an item that waits: of its request without the texts."""
 
 
 class PlanSummary(Struct, frozen=True, kw_only=True):

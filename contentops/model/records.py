@@ -97,6 +97,10 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     protected: bool = False
     used: Mapping[str, str] = field(default_factory=dict)
     """Variables the request used and the start of their values' digests, to find the cause of a change."""
+    frame: Digest = NOTHING
+    """The digest of the request with placeholders for the texts of other items; empty: it used none."""
+    sources: Mapping[str, Digest] = field(default_factory=dict)
+    """By item id, the digest of the title and body that the request used."""
     moved_from: str = ""
     """The id this record had before it was renamed last; empty: it never was."""
     older_ids: tuple[str, ...] = ()

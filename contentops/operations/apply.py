@@ -19,21 +19,9 @@ from contentops.documents.files import Outputs
 from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import (
-    Action,
-    Collect,
-    Event,
-    Fetch,
-    JobState,
-    LookUp,
-    Poll,
-    Publish,
-    RetryText,
-    Save,
-    Submit,
-    request_id,
-)
+from contentops.model import Collect, Event, Fetch, JobState, LookUp, Poll, Publish, RetryText, Save, Submit
 from contentops.operations.apply_lock import hold_lock, spending
+from contentops.operations.claiming import claim
 from contentops.operations.connection import connected, read_credentials, try_model
 from contentops.operations.contents.look_first import plan_after_looks
 from contentops.operations.contents.owners_in_locks import content_owners
@@ -42,6 +30,7 @@ from contentops.operations.plan import gathered
 from contentops.operations.run_events import keeping_events
 from contentops.operations.texts.similar_texts import reader
 from contentops.operations.unchanged import AskedInputs, forget_plan
+from contentops.operations.waves import after_plan_file, carry_out_waves
 from contentops.operations.workspace import open_workspace
 from contentops.planning.guards import approved
 from contentops.planning.plan_inputs import paths
@@ -52,12 +41,11 @@ from contentops.sanitize import json_text
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
-    from contentops.ledger.project import ProjectLedger
-    from contentops.model import Change, Json, Plan, Project, Refusal, RequestId, Run, State
+    from contentops.model import Change, Json, Plan, Project, Refusal, Run, State
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -146,10 +134,13 @@ def apply(
         # The draft marks of an approval are no run that a person waits for.
         keeping = contextlib.nullcontext(emit) if choice.only_front else keeping_events(project, planned, emit, runtime)
         with keeping as kept:
-            run = _carry_out(workspace, planned, inputs, credentials, options, kept)
+            waves = _Waves(workspace, options, kept, runtime, inputs=inputs, credentials=credentials)
+            again = waves.plan_again if options.reviewed is None else None
+            run, changes = carry_out_waves(planned, choice, waves.carry_out, again)
+        run = run if options.reviewed is None else after_plan_file(run, options.reviewed)
         # A save may have seen an edit that is in no file.
         forget_plan(project)
-        _write_report(workspace, planned, run, options.inputs, inputs.state, emit)
+        _write_report(workspace, planned, run, options.inputs, (inputs.state, changes), emit)
     return planned, run
 
 
@@ -157,6 +148,42 @@ def _remember_counted(workspace: Workspace) -> None:
     from contentops.operations.month_spend import remember_counted
 
     remember_counted(workspace)
+
+
+class _Waves:
+    """Plans and carries out the waves of one apply."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        options: ApplyOptions,
+        emit: Callable[[Event], None],
+        runtime: Runtime,
+        *,
+        inputs: PlanInputs,
+        credentials: Credentials | None,
+    ) -> None:
+        self._workspace = workspace
+        self._options = options
+        self._emit = emit
+        self._runtime = runtime
+        self._inputs = inputs
+        self._credentials = credentials
+
+    def carry_out(self, plan: Plan) -> Run:
+        return _carry_out(self._workspace, plan, self._inputs, self._credentials, self._options, self._emit)
+
+    def plan_again(self, choice: Choice) -> Plan:
+        """Return the plan of the next wave. Raises what an apply raises before it pays."""
+        workspace, runtime = self._workspace, self._runtime
+        workspace.reload()
+        inputs, plan = plan_for_apply(workspace, gathered(workspace, choice), self._options)
+        plan = structs.replace(plan, refusals=open_refusals(plan, self._options.overrides))
+        check_allowed(workspace.project, plan, self._options, runtime)
+        if self._credentials is None and any(change.has(*NETWORK) for change in plan.changes):
+            self._credentials = read_credentials(workspace.project.api, runtime)
+        self._inputs = inputs
+        return plan
 
 
 def plan_for_apply(workspace: Workspace, inputs: PlanInputs, options: ApplyOptions) -> tuple[PlanInputs, Plan]:
@@ -273,7 +300,7 @@ def _carry_out(
     if any(step.attempt == 1 and not step.section for step in submits):
         # A long history takes seconds, in which no job would be polled.
         past.read_locks()
-    plan, others = (plan, frozenset()) if shared is None else _claim(shared, plan, inputs.state)
+    plan, others = (plan, frozenset()) if shared is None else claim(shared, plan, inputs.state)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if credentials is None else connected(project, credentials, runtime, cache)
@@ -310,77 +337,29 @@ def _carry_out(
         return (runtime.run or asyncio.run)(run())
 
 
-def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, frozenset[RequestId]]:
-    """Claim the submits of a plan; return the plan for what was claimed, and the submits that others have claimed.
-
-    In the plan, an item is blocked whose text was paid for and recorded in another checkout, and pending where another
-    process works on it by now.
-    """
-    pending = frozenset(id_ for id_, entry in shared.pending.items() if entry.kind)
-    submits = {name: change.id for change in plan.changes if (name := submit_of(plan, change)) is not None}
-    claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in pending), submits)
-    recorded = {submits[id_] for id_ in claimed.recorded}
-    changes = (_blocked(change) if change.id in recorded else change for change in plan.changes)
-    remaining = structs.replace(plan, changes=tuple(changes)) if recorded else plan
-    remaining = _left_to_others(remaining, claimed.lost.keys())
-    lost = shared.withdraw(needless(remaining))
-    return _left_to_others(remaining, lost), frozenset({*pending, *claimed.lost, *lost})
-
-
-def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
-    """Return the plan in which changes that need these submits are pending: another process works on them."""
-    if not lost:
-        return plan
-    changes: list[Change] = []
-    for change in plan.changes:
-        submit = submit_of(plan, change)
-        own = {submit, *change.withdraws, change.entry.request_id if change.entry is not None else None}
-        steps = tuple(
-            step for step in change.steps if not (isinstance(step, Collect) and step.entry.request_id in lost)
-        )
-        if not own.isdisjoint(lost) or (change.steps and not steps):
-            holder = change.holder or "another process"
-            changed = structs.replace(change, action=Action.PENDING, steps=(), holder=holder, withdraws=(), hint="")
-            changes.append(structs.replace(changed, blocked_entry=change.entry))
-        else:
-            changes.append(structs.replace(change, steps=steps))
-    return structs.replace(plan, changes=tuple(changes))
-
-
-def submit_of(plan: Plan, change: Change) -> RequestId | None:
-    """Return the request id of the submit that a change pays for; None: it pays for none."""
-    step = change.submit
-    if step is None:
-        return None
-    return request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)
-
-
-def _blocked(change: Change) -> Change:
-    hint = "another checkout has paid for its text and recorded it or given it up: pull the lock and the files"
-    hint += " from git; for another text, bump its `revision`"
-    steps = tuple(step for step in change.steps if isinstance(step, Collect))
-    return structs.replace(change, steps=steps, blocked="recorded-elsewhere", hint=hint, withdraws=())
-
-
-def needless(plan: Plan) -> tuple[RequestId, ...]:
-    """Return the queued submits that are needless once the plan is carried out."""
-    return tuple(id_ for change in plan.changes for id_ in change.withdraws)
-
-
 async def _nowhere(call: Call, _: MayLeave) -> Failure:
     """Stand in for the server where no step needs it."""
     raise AssertionError(f"{call.name} was not in the plan")
 
 
 def _write_report(
-    workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], before: State, emit: Callable[[Event], None]
+    workspace: Workspace,
+    plan: Plan,
+    run: Run,
+    inputs: Mapping[str, Json],
+    carried_out: tuple[State, Sequence[Change]],
+    emit: Callable[[Event], None],
 ) -> None:
-    """Write the run as JSON to `.contentops/runs/`, with the records of texts that are not in the state `before`."""
+    """Write the run as JSON to `.contentops/runs/`, with the records of texts that are not in the state before it.
+
+    `carried_out`: that state, and the changes of all waves.
+    """
     from contentops.operations.history import brief, unwritten
     from contentops.operations.kept_runs import keep_report
 
+    before, changes = carried_out
     earlier = {"", *(record.request_id for record in before.records.values())}
-    requests = {change.spec.digest: change.spec.request for change in plan.changes if change.spec is not None}
+    requests = {change.spec.digest: change.spec.request for change in changes if change.spec is not None}
     closed = [(entry.state, unwritten(entry, requests.get(entry.digest))) for entry in workspace.store.unwritten]
     texts = [*workspace.state.records.values(), *(one for state, one in closed if state is not JobState.FAILED)]
     made = [brief(record) for record in texts if record.request_id not in earlier]

@@ -10,9 +10,10 @@ from contentops.errors import StateError
 from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, request_id
-from contentops.operations.apply import check_allowed, needless, open_refusals, plan_for_apply
+from contentops.operations.apply import check_allowed, open_refusals, plan_for_apply
 from contentops.operations.apply_lock import spending
 from contentops.operations.before_submit import look_at_server
+from contentops.operations.claiming import needless
 from contentops.operations.connection import connected, read_credentials
 from contentops.operations.ledger import ledger_access
 from contentops.operations.lineage import check_lineage

@@ -27,6 +27,7 @@ from contentops.planning.approval import approval_state
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
 from contentops.planning.select import Candidate, check_selectors, selected
+from contentops.planning.sources import source_words
 from contentops.reporting.brief import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
@@ -138,7 +139,7 @@ def status(
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     ids = sorted({*inputs.specs, *inputs.state.records, *changes})
     items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
-    return tuple(_status(item, notes.get(item.id, "")) for item in items), findings
+    return tuple(_status(item, notes.get(item.id) or source_words(inputs, item)) for item in items), findings
 
 
 def running(project: Project) -> tuple[Diagnostic, ...]:
@@ -189,7 +190,15 @@ def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change])
         seen = change.file if change is not None else file or inputs.observe(output)
         approval = approval_state(inputs, spec, record, seen)
     return Candidate(
-        id=id_, spec=spec, change=change, entries=entries, path=output, record=record, file=file, approval=approval
+        id=id_,
+        spec=spec,
+        change=change,
+        entries=entries,
+        path=output,
+        record=record,
+        file=file,
+        approval=approval,
+        stale=id_ in inputs.stale,
     )
 
 

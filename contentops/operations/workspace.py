@@ -17,17 +17,18 @@ from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
 from contentops.documents.paths import collision_key
 from contentops.documents.stat_cache import StatCache
-from contentops.errors import Diagnostic, InputError, Severity
+from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
-from contentops.model import State
+from contentops.model import AcceptedTexts, State
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import locked_environments, other_states
-from contentops.operations.opening import HERE, OpenedLedger, Runtime, has_ledger, open_cache, open_store
+from contentops.operations.opening import HERE, OpenedLedger, Runtime, has_ledger, open_cache, open_store, read_state
 from contentops.operations.texts.finished_texts import finished_texts
 from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.owners import without_others
 from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.renames import apply_renames
+from contentops.planning.sources import hold_stale
 from contentops.state import approvals
 
 if TYPE_CHECKING:
@@ -61,10 +62,20 @@ class Workspace:
     @functools.cached_property
     def desired(self) -> Desired:
         """All items of the manifests. Raises InputError with every finding of every file."""
-        desired = load(self.project, catalog_of(self.project), self.cache, processes=self.runtime.processes)
+        desired = load(
+            self.project,
+            catalog_of(self.project),
+            self.cache,
+            processes=self.runtime.processes,
+            accepted=_accepted_texts(self.project, self.state, self.runtime),
+        )
         self.store.repair_merge({spec.id: spec.digest for spec in desired.specs}, self.project.api.server)
         self.store.leave_extra_attempts(spec.digest for spec in desired.specs)
         return desired
+
+    def reload(self) -> None:
+        """Read the manifests again when they are asked for, as the texts that they refer to have changed."""
+        self.__dict__.pop("desired", None)
 
     @property
     def working_ledger(self) -> ProjectLedger | None:
@@ -147,6 +158,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     server = project.api.server
 
     state, rekeyed = apply_renames(desired, store.state, server)
+    desired, stale = hold_stale(desired, state, choice, server)
     if choice.changed_from:
         from contentops.ci.results import narrowed
 
@@ -166,7 +178,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     # Renames by `moved` may not be applied in that environment yet.
     source_state = apply_renames(desired, theirs, server)[0]
     source = None if name is None else SourceEnvironment(environment=name, state=source_state)
-    observed = _observed(workspace, state, source)
+    observed = _observed(workspace, desired, state, source)
     return PlanInputs(
         project=project,
         desired=desired,
@@ -189,11 +201,14 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         claimed=workspace.ledger.pending if workspace.ledger is not None else {},
         extra_attempts=store.left_out,
         approvals=approvals.load(Path(project.root), workspace.runtime.disk),
+        stale=stale,
     )
 
 
-def _observed(workspace: Workspace, state: State, source: SourceEnvironment | None) -> Mapping[str, Observed]:
-    desired, cache = workspace.desired, workspace.cache
+def _observed(
+    workspace: Workspace, desired: Desired, state: State, source: SourceEnvironment | None
+) -> Mapping[str, Observed]:
+    cache = workspace.cache
     looked_at = [*paths(desired, state)]
     whole: Iterator[Digest] = known_bodies(state)
     if source is not None:
@@ -206,8 +221,26 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
 
 def validate(project: Project, runtime: Runtime = HERE) -> Desired:
     """Return all items of the manifests. Raises InputError with every finding of every file."""
+    try:
+        accepted = _accepted_texts(project, read_state(project), runtime)
+    except StateError:
+        accepted = None  # a lock that cannot be read says nothing against the manifests
     with open_cache(project, write=False) as cache:
-        return load(project, catalog_of(project), cache, processes=runtime.processes)
+        return load(project, catalog_of(project), cache, processes=runtime.processes, accepted=accepted)
+
+
+def _accepted_texts(project: Project, state: State, runtime: Runtime) -> AcceptedTexts:
+    """Return where the recorded texts are, for `ref`; each is read only if something refers to it."""
+    outputs = Outputs(project.root)
+
+    def read(path: str) -> str | None:
+        file = outputs.observe(path)
+        if file.problem:
+            raise ValueError(file.problem)
+        return outputs.read(path) if file.exists else None
+
+    paths = {id_: record.output for id_, record in state.records.items()}
+    return AcceptedTexts(paths=paths, approvals=approvals.load(Path(project.root), runtime.disk), read=read)
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:

@@ -26,6 +26,7 @@ from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, pri
 from contentops.planning.promote import generation_refused, promoted, replacement_refused
 from contentops.planning.remote_edits import edited_on_server, merge_trouble, overwriting, protect_edits
 from contentops.planning.section import section_answer, section_edits, section_reason
+from contentops.planning.sources import source_changed, stale_reasons
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
@@ -324,7 +325,7 @@ def _new(item: ItemSides) -> BodyAnswer | None:
 
 
 def _changed(item: ItemSides) -> BodyAnswer | None:
-    record, why = item.own, why_changed(item)
+    record, why = item.own, (*why_changed(item), *stale_reasons(item.inputs, item.spec.id))
     assert record is not None
     has_text = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
     if has_text and not item.is_edited and not item.is_edited_on_server:
@@ -365,6 +366,7 @@ _TABLE = (
     _other_environments,
     _unreadable,
     replacement_refused,
+    source_changed,
     _without_template,
     _section,
     _replace,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.digest import is_same_json
+from contentops.digest import NOTHING, is_same_json
 from contentops.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Json, Record, Spec
+    from contentops.model import ItemId, Json, Record, Spec
 
 
 def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
@@ -48,6 +48,13 @@ def cause(name: str, spec: Spec, record: Record) -> str:
             return f"var `{variable}`" + (
                 f" in {variable_origin.location}" if variable_origin and variable_origin.location else ""
             )
+    if "ref" in origin.variables and (sources := changed_sources(spec, record)):
+        return f"the text of {' and '.join(f'`{id_}`' for id_ in sources[:3])}"
     if origin.layer in ("project", "environment", "manifest"):
         return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
     return ""
+
+
+def changed_sources(spec: Spec, record: Record) -> tuple[ItemId, ...]:
+    """The items whose texts are others than those that the record's text was made from."""
+    return tuple(one.id for one in spec.references if record.sources.get(one.id, NOTHING) != one.text)

@@ -12,7 +12,7 @@ from contentops.documents.merge import touched
 from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, MergeEdit, MergeRule, Mode, OnEdit, Reason, Replace, both_edits
 from contentops.planning.differences import explain
-from contentops.planning.plan_inputs import is_ours
+from contentops.planning.plan_inputs import is_draft, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,7 +211,8 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
     record = item.own
     if record is None:
         return (Reason(kind="new"),)
-    draft = (Reason(kind="made-by-local", detail="made by the bundled server"),) if item.inputs.is_draft(record) else ()
+    is_made_here = is_draft(record, item.inputs.server)
+    draft = (Reason(kind="made-by-local", detail="made by the bundled server"),) if is_made_here else ()
     return draft + explain(item.spec, record)
 
 

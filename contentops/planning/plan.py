@@ -33,7 +33,8 @@ from contentops.planning.claimed_items import (
     unneeded_submits,
     with_claims,
 )
-from contentops.planning.decide import block_change, decide, decide_gone, find_file
+from contentops.planning.decide import block_change, decide, find_file
+from contentops.planning.gone import decide_gone
 from contentops.planning.guards import month_spent, refusals
 from contentops.planning.outlines import draft_notes
 from contentops.planning.plan_inputs import ItemSides, pending
@@ -41,6 +42,7 @@ from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.same_request import same_briefs, same_requests
 from contentops.planning.select import Candidate, selected
+from contentops.planning.sources import stale_notes, with_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,7 +80,8 @@ def make_plan(inputs: PlanInputs) -> Plan:
         changes = promoted
     if choice.only_front:
         changes = [each for each in map(_front_alone, changes) if each is not None]
-    changes = free_targets(inputs, changes)
+    changes = with_waits(inputs, chosen, free_targets(inputs, changes))
+    notes += stale_notes(inputs, chosen)
     changes.sort(key=lambda change: change.id)
     waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}
     unchanged = sum(item.spec is not None and item.change is None and item.id not in waiting for item in chosen)
@@ -179,7 +182,14 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
         if change is not None and approval is not ApprovalState.NONE:
             change = structs.replace(change, approval=approval)
         yield Candidate(
-            id=spec.id, spec=spec, change=change, entries=own_entries, record=item.own, file=file, approval=approval
+            id=spec.id,
+            spec=spec,
+            change=change,
+            entries=own_entries,
+            record=item.own,
+            file=file,
+            approval=approval,
+            stale=spec.id in inputs.stale,
         )
     notes += _leftover_files(inputs, item_paths)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
@@ -275,7 +285,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
     """The first `number` submitting changes that can go without the rest, and a note of what waits."""
-    submits = [change for change in changes if change.submits_worst]
+    submits = [change for change in changes if change.submits_worst and not change.later]
     while True:
         first = submits[:number]
         # A target stays occupied while the change that would free it waits.

@@ -23,11 +23,13 @@ from contentops.model import (
     Note,
     Observed,
     OnEdit,
+    OnSourceChange,
     OpenEntry,
     Project,
     Record,
     Remote,
     Spec,
+    StaleItem,
     State,
 )
 from contentops.pricing import FREE
@@ -47,6 +49,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
     on_edit: OnEdit | None = None
+    on_source_change: OnSourceChange | None = None
     prune: bool = False
     markers: bool = False
     """Write edits that conflict into the file, between conflict markers."""
@@ -116,6 +119,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Who approved which text."""
     spent: Callable[[], MonthSpend] = MonthSpend
     """What was spent in the month of the clock; it asks git, so ask only for a plan that costs something."""
+    stale: Mapping[ItemId, StaleItem] = field(default_factory=dict)
+    """The items whose texts were made from texts that have changed since."""
 
     @functools.cached_property
     def server(self) -> str:
@@ -182,10 +187,6 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         """Whether the item's text is saved to the server."""
         return spec.save and self.project.api.save == "auto"
 
-    def is_draft(self, record: Record) -> bool:
-        """Whether the bundled server, without a model, made the text of a record of another server."""
-        return is_draft(record, self.server)
-
     def saved_body(self, record: Record) -> Digest:
         """The body digest of the record's text on this server; empty: none."""
         return record.saved.body if record.saved and record.server == self.server else NOTHING
@@ -251,10 +252,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_edited_on_server(self) -> bool:
-        """Whether a person has edited that content in WriterzRoom since it was saved.
-
-        A section that a job generated there is no edit.
-        """
+        """Whether a person has edited that content in WriterzRoom since it was saved; a new section is no edit."""
         if self.remote is None or self.own is None:
             return False
         section_bodies = {entry.body for entry in pending(self.entries) if entry.section}

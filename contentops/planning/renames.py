@@ -9,7 +9,7 @@ from msgspec import structs
 
 from contentops.documents.paths import collision_key, folders
 from contentops.errors import Diagnostic, Severity, nearest
-from contentops.planning.plan_inputs import is_protected, is_same, pending, specs_by_id
+from contentops.planning.plan_inputs import is_draft, is_protected, is_same, pending, specs_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
@@ -122,7 +122,7 @@ def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
     free: dict[str, list[Record]] = defaultdict(list)
     for id_ in sorted(records.keys() - inputs.specs.keys(), reverse=True):
         record = records[id_]
-        if not inputs.is_draft(record):
+        if not is_draft(record, inputs.server):
             free[_pair_key(record.request.get("template"), record.digest, record.output)].append(record)
     pairs: dict[ItemId, Record] = {}
     for spec in inputs.desired.specs if free else ():

@@ -49,7 +49,7 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     """
     file = plan_file(document)
     today, changes, others = _compare(inputs, file)
-    if not changes and any(reviewed.action is not Action.PENDING for reviewed in file.changes):
+    if not changes and any(one.action not in (Action.PENDING, Action.WAIT) for one in file.changes):
         raise Refused("the plan is already applied", code="already-applied")
     notes = (*today.notes, *ignoring_existing(len(others), "the plan file does not name them"))
     return structs.replace(today, id=file.id, changes=tuple(changes), notes=notes, refusals=refusals(inputs, changes))
@@ -98,6 +98,9 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     """How a change does more than was reviewed; empty: it does not."""
     if not change.steps or (not change.submits_worst and not _FETCHING.isdisjoint(change.names)):
         return ""
+    if reviewed is not None and reviewed.waits:
+        is_same = change.spec is not None and change.spec.frame == reviewed.frame
+        return _dearer(change, reviewed) or ("" if is_same or not change.submits_worst else _ANOTHER_REQUEST)
     if reviewed is None:
         if _is_approved(change):
             return ""
@@ -160,7 +163,8 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
 def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
     """Today's plan, its changes of items that the file names, and its other changes. Raises Refused."""
     # A change that another process had claimed was not to be done.
-    named = {reviewed.id: reviewed for reviewed in file.changes if reviewed.action is not Action.PENDING}
+    # Neither was that of one that waited for other texts.
+    named = {one.id: one for one in file.changes if one.action not in (Action.PENDING, Action.WAIT)}
     own = [record for record in inputs.state.records.values() if record.plan_id == file.id and record.id in named]
     fetched = {record.id for record in own if record.attempt >= named[record.id].attempt}
     # Removed items are named as stale below, and texts that the plan has made are not replaced again.

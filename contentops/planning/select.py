@@ -29,11 +29,13 @@ class StatusWord(StrEnum):
     ORPHAN = "orphan"
     BLOCKED = "blocked"
     PENDING = "pending"
+    WAITING = "waiting"
     UNKNOWN = "unknown"
     OPEN = "open"
     NEW = "new"
     MISSING = "missing"
     CHANGED = "changed"
+    STALE = "stale"
     PROMOTABLE = "promotable"
     EDITED_THERE = "edited there"
     EDITED = "edited"
@@ -42,7 +44,6 @@ class StatusWord(StrEnum):
     PROMOTED = "promoted"
     AS_GENERATED = "as generated"
     ADOPTED = "adopted"
-    WAITING = "waiting"
 
 
 _FIRST_WORDS = tuple(StatusWord)[: tuple(StatusWord).index(StatusWord.PROMOTABLE)]
@@ -70,6 +71,8 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     file: Observed | None = None
     """Its file, if it has a record."""
     approval: ApprovalState = ApprovalState.NONE
+    stale: bool = False
+    """The texts that its own was made from have changed."""
 
     @property
     def failed(self) -> bool:
@@ -106,7 +109,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def _facts(self) -> dict[str, bool]:
         change, spec = self.change, self.spec
-        facts = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited}
+        facts = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited, "stale": self.stale}
         if change is not None:
             kinds = {reason.kind for reason in change.reasons}
             facts |= {
@@ -119,6 +122,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 "unknown": change.action is Action.RESOLVE,
                 "blocked": change.action is Action.BLOCKED,
                 "pending": change.action is Action.PENDING,
+                "waiting": change.action is Action.WAIT,
             }
         return facts
 

@@ -23,6 +23,7 @@ def is_up_to_date(item: ItemSides) -> bool:
     return (
         record is not None
         and inputs.is_plain
+        and spec.id not in inputs.stale
         and record.digest == spec.digest
         and record.server == inputs.server
         and record.output == spec.output == file.path

@@ -167,7 +167,16 @@ def _change_json(change: Change) -> dict[str, Json]:
         "holder": change.holder,
         "hint": change.hint,
         **({"approval": change.approval.value} if change.approval is not ApprovalState.NONE else {}),
+        **_waits_json(change),
     }
+
+
+def _waits_json(change: Change) -> dict[str, Json]:
+    """`waits` and `frame`, where the item waits for texts; otherwise nothing."""
+    if not change.waits or change.spec is None:
+        return {}
+    waits = [{"id": one.id, "wait": one.wait.value if one.wait is not None else ""} for one in change.waits]
+    return {"waits": waits, "frame": change.spec.frame}
 
 
 def _entry_json(entry: OpenEntry) -> dict[str, Json]:
@@ -261,6 +270,9 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         Remove(target=change.target),
     )
     by_name = {name_of(step): step for step in steps}
+    # What an item that waits pays for later is not among its steps.
+    later = tuple(step for step in steps[:2] if isinstance(step, Submit | RetryText) and change.waits and price)
+    later = later if change.retries else later[1:]
     return Change(
         id=change.id,
         action=change.action,
@@ -276,6 +288,8 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         blocked=change.blocked,
         holder=change.holder,
         approval=change.approval,
+        waits=change.waits,
+        later=later,
         queued=change.queued_credits > 0,
         hint=change.hint,
     )

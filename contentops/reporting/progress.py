@@ -123,9 +123,10 @@ class Progress:
 
 
 def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
-    progress.total = _whole(event, "items")
+    items = _whole(event, "items")
+    progress.total = progress.done.total() + items  # a run may have several waves
     price = plural(_whole(event, "credits"), "credit")
-    return (f"apply: {plural(progress.total, 'item')}, {plural(_whole(event, 'submits'), 'submit')}, {price}",)
+    return (f"apply: {plural(items, 'item')}, {plural(_whole(event, 'submits'), 'submit')}, {price}",)
 
 
 def _item_started(progress: Progress, event: Event) -> tuple[str, ...]:

@@ -112,6 +112,7 @@ _SIGNS = {
     Result.BLOCKED: ("!", "held"),
     Result.UNKNOWN: ("?", "unknown"),
     Result.LATE: (ELLIPSIS, "warning"),
+    Result.PENDING: (ELLIPSIS, "held"),
 }
 _MINUTE, _HOUR = 60, 3600
 
@@ -211,7 +212,11 @@ def _findings(run: Run) -> Iterator[str]:
 
 def _troubles(run: Run) -> Iterator[str]:
     for result, (sign, style) in _SIGNS.items():
-        outcomes = [outcome for outcome in run.outcomes if outcome.result is result]
+        outcomes = [
+            outcome
+            for outcome in run.outcomes
+            if outcome.result is result and (result is not Result.PENDING or outcome.action is Action.WAIT)
+        ]
         for hint, alike in itertools.groupby(outcomes[:_SHOWN], key=lambda outcome: outcome.hint):
             for outcome in alike:
                 yield _outcome(outcome, paint(sign, style), style)
@@ -224,7 +229,8 @@ def _troubles(run: Run) -> Iterator[str]:
 def _outcome(outcome: Outcome, sign: str, style: str) -> str:
     words = f": {clip(visible(outcome.error), _WORDS)}" if outcome.error else ""
     name = paint(visible(outcome.id), "strong")
-    return f"  {sign} {name}  {paint(outcome.result.value, style)}{words}"
+    word = "waiting" if outcome.action is Action.WAIT else outcome.result.value
+    return f"  {sign} {name}  {paint(word, style)}{words}"
 
 
 def _stop(run: Run) -> Iterator[str]:
@@ -261,6 +267,8 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 def _pending(run: Run) -> Iterator[str]:
     """The counts of unfinished items; a pending outcome with a hint has a job that still runs."""
     pending = [outcome for outcome in run.outcomes if outcome.result is Result.PENDING]
+    waiting = sum(outcome.action is Action.WAIT for outcome in pending)
+    pending = [outcome for outcome in pending if outcome.action is not Action.WAIT]
     claimed = sum(outcome.action is Action.PENDING for outcome in pending)
     running = sum(bool(outcome.hint) for outcome in pending) - claimed
     begun = sum(bool(outcome.steps) and not outcome.hint for outcome in pending)
@@ -270,6 +278,8 @@ def _pending(run: Run) -> Iterator[str]:
         yield f"{len(pending) - running - claimed - begun:,} not reached"
     if claimed:
         yield f"{claimed:,} claimed by other processes"
+    if waiting:
+        yield f"{waiting:,} waiting for other texts"
     if running:
         yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
 
@@ -285,6 +295,8 @@ def _next(run: Run, again: str, option: str) -> str:
         return f"fix what made it fail (see above), then {again}, which tries again"
     if run.count(Result.LATE):
         return f"see the hints for late items, then {again}"
+    if any(outcome.action is Action.WAIT for outcome in run.outcomes if outcome.result is Result.PENDING):
+        return f"see what the waiting items need, then {again}"
     if run.count(Result.PENDING):
         return f"wait for the running jobs, then {again}"
     return f"resolve the blocked items (see the hints), then {again}"

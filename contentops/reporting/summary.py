@@ -34,6 +34,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
     Action.DRAIN: ("=", "keep"),
     Action.REMOVE: ("-", "remove"),
     Action.RESOLVE: ("?", "unknown"),
+    Action.WAIT: (ELLIPSIS, "held"),
     Action.PENDING: (ELLIPSIS, "held"),
     Action.BLOCKED: ("!", "held"),
     Action.NONE: (" ", "plain"),
@@ -41,7 +42,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
 """The sign of each action and the style it is painted in."""
 
 
-STATES = (Action.PENDING, Action.BLOCKED)
+STATES = (Action.WAIT, Action.PENDING, Action.BLOCKED)
 """Actions that are a state of the item, not something to do."""
 NARROWING = frozenset({"nothing-selected", "changed-from", "canary"})
 """Kinds of notes that say why a plan is about fewer items than are declared."""
@@ -53,6 +54,7 @@ SETTINGS = "settings"
 
 _WORDS: Final = {
     "drain": "collect",
+    "wait": "waiting",
     "held": "claimed",
     "foreign-file": "unmanaged file",
     "further-take": "extra attempt",

@@ -136,15 +136,13 @@ def record_of(project: Project, spec: Spec, file: Observed) -> Record:
     front.pop(TITLE_KEY, None)
     return Record(
         id=spec.id,
-        digest=spec.digest,
-        request=spec.request.as_json(),
+        **spec.asked,
         server=project.api.server,
         dialect=project.api.dialect,
         output=spec.output,
         title=file.title,
         adopted=file.body,
         metadata={key: value for key, value in front.items() if is_same_json(file.front.get(key), value)},
-        used=spec.used,
         protected=spec.protected,
     )
 

@@ -1,0 +1,278 @@
+"""The texts that `ref` reads: of other items, as their files have them now.
+
+A text counts once the lock has a record of its item. Everything in it is data: it is never rendered. Where there is no
+text yet, placeholders take its place, so that ids, paths and prices are known; the request is not.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct, field, structs
+
+from contentops.digest import NO_TEXT, NOTHING, Digest, digest_json
+from contentops.documents.addresses import address_of
+from contentops.documents.clean import body_digest, hides_characters, is_cut
+from contentops.documents.front_matter import split
+from contentops.errors import suggest
+from contentops.manifests.values import MISSING, Lazy, TemplateError
+from contentops.model import AcceptedTexts, ItemId, Reference, WaitReason, text_digest
+from contentops.sections import headings, spans
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from contentops.model import Json, Spec
+
+LONGEST: Final = 200_000
+"""Characters of a body that a template gets; the rest is cut off, with a warning."""
+_MOST_EXCERPT: Final = 10_000
+_PARTS: Final = ("id", "title", "url", "path", "body", "excerpt", "section", "headings", "metadata")
+_UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
+    """The text of another item, or why there is none that can be used."""
+
+    id: ItemId
+    wait: WaitReason | None = None
+    path: str = ""
+    title: str = ""
+    body: str = ""
+    url: str = ""
+    """Its address below the root of the site; empty where the preset does not tell it."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    is_hidden: bool = False
+    """It has characters that its digest leaves out, so that no approval is about all of its words."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether templates get only the start of its body."""
+        return len(self.body) > LONGEST
+
+    @functools.cached_property
+    def given_body(self) -> str:
+        """The body that templates get."""
+        if not self.is_long:
+            return self.body
+        end = self.body.rfind("\n", 0, LONGEST)
+        return self.body[: end + 1 if end > 0 else LONGEST]
+
+    @functools.cached_property
+    def headings(self) -> list[str]:
+        """Its headings in order."""
+        return list(headings(self.given_body))
+
+    @functools.cached_property
+    def plain(self) -> str:
+        """Its paragraphs and list items as one line, without marks."""
+        from contentops.documents.blocks import parse_blocks  # start-up: few templates ask for it
+
+        texts = (block.text for block in parse_blocks(self.given_body) if block.kind in {"p", "plain"})
+        return " ".join(" ".join(texts).split())
+
+    @functools.cached_property
+    def reference(self) -> Reference:
+        """What a record keeps of it."""
+        text = NOTHING if self.wait is not None else digest_json([self.title, body_digest(self.body)])
+        return Reference(id=self.id, text=text, wait=self.wait)
+
+    @functools.cached_property
+    def digest(self) -> Digest:
+        """The digest of everything that a template can read."""
+        return digest_json(structs.asdict(self))
+
+
+class Sources(Protocol):
+    """Finds the texts of items."""
+
+    def look(self, name: ItemId, *, approved: bool) -> ReferredText:
+        """The text of an item. Raises TemplateError where no manifest declares it."""
+
+
+class NoTexts:
+    """Has no text of any item: for a first look at what manifests declare."""
+
+    def look(self, name: ItemId, *, approved: bool) -> ReferredText:
+        """No text, of any id."""
+        del approved
+        return ReferredText(id=name, wait=WaitReason.NO_TEXT)
+
+
+class DeclaredTexts:
+    """The texts of the items that the manifests declare; each is read once."""
+
+    def __init__(
+        self, specs: Mapping[ItemId, Spec], others: Container[str] | None, accepted: AcceptedTexts, preset: str
+    ) -> None:
+        """`others` are declared ids with errors; None: not all ids are known, so that any may be declared."""
+        self._specs = specs
+        self._others = others
+        self._accepted = accepted
+        self._preset = preset
+        self._files: dict[ItemId, ReferredText] = {}
+        self._texts: dict[tuple[ItemId, bool], ReferredText] = {}
+
+    def look(self, name: ItemId, *, approved: bool) -> ReferredText:
+        """The text of an item; with `approved` only an approved one. Raises TemplateError for an unknown id."""
+        key = (name, approved)
+        if key not in self._texts:
+            self._texts[key] = self._look(name, approved=approved)
+        return self._texts[key]
+
+    def path_of(self, name: ItemId) -> str:
+        """The path of an item's text by the lock; empty: it has none."""
+        return self._accepted.paths.get(name, "")
+
+    def _look(self, name: ItemId, *, approved: bool) -> ReferredText:
+        spec = self._specs.get(name)
+        if spec is None:
+            if self._others is None or name in self._others:
+                return ReferredText(id=name, wait=WaitReason.NO_TEXT)
+            recorded = "it was removed from the manifests: declare it again" if name in self._accepted.paths else ""
+            hint = recorded or suggest(name, tuple(self._specs)) or "`contentops status` lists the items"
+            raise TemplateError("unknown-reference", f"`ref` names `{name[:200]}`, which is no item", hint=hint)
+        text = self._file(name)
+        if text.wait is None and approved:
+            words = text_digest(text.title, body_digest(text.body))
+            if text.is_hidden or not self._accepted.approvals.is_approved(words, spec.approval):
+                return ReferredText(id=name, wait=WaitReason.NOT_APPROVED, path=text.path)
+        return text
+
+    def _file(self, name: ItemId) -> ReferredText:
+        if name not in self._files:
+            path = self._accepted.paths.get(name)
+            self._files[name] = (
+                ReferredText(id=name, wait=WaitReason.NO_TEXT) if path is None else self._read(name, path)
+            )
+        return self._files[name]
+
+    def _read(self, name: ItemId, path: str) -> ReferredText:
+        try:
+            content = self._accepted.read(path)
+        except ValueError:
+            return ReferredText(id=name, wait=WaitReason.UNREADABLE, path=path)
+        if content is None:
+            return ReferredText(id=name, wait=WaitReason.NO_TEXT, path=path)
+        document = split(content)
+        if document.problem:
+            return ReferredText(id=name, wait=WaitReason.UNREADABLE, path=path)
+        if body_digest(document.body) == NO_TEXT or not document.body.strip():
+            return ReferredText(id=name, wait=WaitReason.EMPTY, path=path)
+        if document.owner not in ("", name) and document.owner in self._specs:
+            return ReferredText(id=name, wait=WaitReason.NO_TEXT, path=path)  # another item's file is in its place
+        title = _UNSENDABLE.sub("", document.title)
+        url = address_of(self._preset, path, document.front) or ""
+        body = _UNSENDABLE.sub("", document.body)
+        hidden = is_cut(document.title) or hides_characters(content)
+        return ReferredText(id=name, path=path, title=title, body=body, url=url, front=document.front, is_hidden=hidden)
+
+
+class NotedTexts:
+    """Passes questions on, and notes what was asked and what the answer was."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._asked: dict[tuple[ItemId, bool], Digest] = {}
+
+    def look(self, name: ItemId, *, approved: bool) -> ReferredText:
+        """The text of an item."""
+        self._asked[name, approved] = fact(self._sources, name, approved=approved)
+        return self._sources.look(name, approved=approved)
+
+    @property
+    def asked(self) -> tuple[tuple[ItemId, bool, Digest], ...]:
+        """Whose texts, whether only approved ones, and the digests of the answers."""
+        return tuple((*key, digest) for key, digest in sorted(self._asked.items()))
+
+
+def fact(sources: Sources, name: ItemId, *, approved: bool) -> Digest:
+    """The digest of what is known of a text: another one if a template may render another value."""
+    try:
+        return sources.look(name, approved=approved).digest
+    except TemplateError as error:
+        return digest_json([error.message, error.hint])
+
+
+# --- what templates see --------------------------------------------------------------------------------------
+
+
+def parts_of(text: ReferredText) -> Lazy:
+    """The value of `ref(...)`: its parts, or placeholders for them."""
+    return Lazy(_PARTS, functools.partial(_part, text) if text.wait is None else functools.partial(_hole, text.id))
+
+
+def _part(text: ReferredText, name: str) -> Any:
+    match name:
+        case "excerpt":
+            return lambda length=200: _excerpt(text, length)
+        case "section":
+            return lambda heading: _section(text, heading)
+        case "url":
+            if not text.url:
+                message = f"the address of `{text.id}` is not known"
+                hint = "the preset does not tell it: build it from `.path`, or state `url` in its metadata"
+                raise TemplateError("template-value", message, hint=hint)
+            return text.url
+        case "metadata":
+            return dict(text.front)
+        case "body":
+            return text.given_body
+        case _:
+            return getattr(text, name)
+
+
+def _excerpt(text: ReferredText, length: Any) -> str:
+    if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= _MOST_EXCERPT:
+        message = f"`excerpt` takes a number of characters from 1 to {_MOST_EXCERPT:,}"
+        raise TemplateError("template-value", message)
+    plain = text.plain
+    if len(plain) <= length:
+        return plain
+    start = plain[:length]
+    if not plain[length].isspace() and " " in start:
+        start = start.rpartition(" ")[0]
+    return f"{start.rstrip(' ,;:')}…"
+
+
+def _section(text: ReferredText, heading: Any) -> str:
+    found = spans(text.given_body, heading) if isinstance(heading, str) else ()
+    if not found:
+        known = ", ".join(f"`{each[:60]}`" for each in text.headings[:10]) or "none"
+        message = f"`{text.id}` has no section `{str(heading)[:60]}`"
+        raise TemplateError("unknown-section", message, hint=f"its headings: {known}")
+    return text.given_body[found[0].text : found[0].end].strip()
+
+
+def hole(of: str) -> str:
+    """The placeholder for a value that is not known yet."""
+    return f"⟨{of}⟩"
+
+
+def _hole(name: ItemId, part: str) -> Any:
+    match part:
+        case "excerpt":
+            return lambda length=200: hole(f"{name}.excerpt({length})")
+        case "section":
+            return lambda heading: hole(f"{name}.section({heading})")
+        case "headings":
+            return [hole(f"{name}.headings")]
+        case "metadata":
+            return _Holes(f"{name}.metadata")
+        case "id":
+            return str(name)
+        case _:
+            return hole(f"{name}.{part}")
+
+
+class _Holes(Lazy):
+    """A map that has a placeholder for every key."""
+
+    def __init__(self, of: str) -> None:
+        super().__init__((), lambda key: hole(f"{of}.{key}"))
+
+    def get(self, name: str) -> Any:
+        """The placeholder of a key."""
+        return MISSING if name == "__html__" else self._get(name)

@@ -1,0 +1,67 @@
+"""References of an item to the texts of others: what was read, why a text cannot be read yet, and what follows."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, field
+
+from contentops.digest import NOTHING, Digest
+from contentops.model.approval import NO_APPROVALS, Approvals
+from contentops.model.records import ItemId
+
+
+class OnSourceChange(enum.StrEnum):
+    """What to do about an item when only the texts that it refers to have changed."""
+
+    NOTE = "note"
+    """Keep its text, and say in plan and status that it is stale."""
+    REGENERATE = "regenerate"
+    BLOCK = "block"
+
+
+class WaitReason(enum.StrEnum):
+    """Why the text of another item cannot be used yet."""
+
+    NO_TEXT = "no-text"
+    EMPTY = "empty"
+    UNREADABLE = "unreadable"
+    NOT_APPROVED = "not-approved"
+    CHANGES = "changes"
+    """This very plan replaces it."""
+
+    @property
+    def words(self) -> str:
+        """What is the matter with the text, as the end of a sentence."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    WaitReason.NO_TEXT: "has no text yet",
+    WaitReason.EMPTY: "has an empty text",
+    WaitReason.UNREADABLE: "has a file that cannot be read",
+    WaitReason.NOT_APPROVED: "has a text that is not approved",
+    WaitReason.CHANGES: "gets a new text first",
+}
+
+
+class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One item whose text was asked for."""
+
+    id: ItemId
+    text: Digest = NOTHING
+    """Of its title and body as they were read; empty: it has none that can be used."""
+    wait: WaitReason | None = None
+    """Why it has none."""
+
+
+class AcceptedTexts(Struct, frozen=True, kw_only=True):
+    """Where the texts of items are: the path of each by the lock, who approved them, and how a file is read.
+
+    `read` returns None for a file that does not exist, and raises ValueError for one that cannot be used.
+    """
+
+    paths: Mapping[ItemId, str] = field(default_factory=dict)
+    approvals: Approvals = NO_APPROVALS
+    read: Callable[[str], str | None] = lambda _path: None

@@ -1,0 +1,122 @@
+"""The waves of an apply: after each, items whose texts waited for others are planned again and carried out.
+
+All waves stay inside the total that was confirmed, and do no more than the items that waited.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.errors import plural
+from contentops.model import Action, Outcome, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from contentops.model import Change, ItemId, Json, Plan, Run
+    from contentops.planning.plan_inputs import Choice
+
+
+def first_wave(plan: Plan) -> Plan:
+    """Return the plan of what can be done now: without items that only wait."""
+    changes = tuple(change for change in plan.changes if change.steps or change.action is not Action.WAIT)
+    return structs.replace(plan, changes=changes)
+
+
+def next_choice(choice: Choice, plan: Plan) -> Choice | None:
+    """Return the options that plan the next wave: of the items that wait in this one; None where none does."""
+    waiting = frozenset(change.id for change in plan.changes if change.later)
+    if not waiting:
+        return None
+    return structs.replace(
+        choice,
+        only=waiting,
+        select=(),
+        exclude=(),
+        replace=tuple(id_ for id_ in choice.replace if id_ in waiting),
+        canary=None,
+        sections={},
+        prune=False,
+        changed_from="",
+        notes=(),
+    )
+
+
+def carry_out_waves(
+    plan: Plan, choice: Choice, carry_out: Callable[[Plan], Run], plan_again: Callable[[Choice], Plan] | None
+) -> tuple[Run, tuple[Change, ...]]:
+    """Carry a plan out wave by wave; return all of it as one run, and the changes of all waves.
+
+    `plan_again` plans the items that wait, and raises what an apply raises before it pays; None: there is one wave.
+    """
+    room, wave = plan.credits_worst, plan
+    run = carry_out(first_wave(plan))
+    runs, changes = [run], [*plan.changes]
+    while plan_again is not None and not run.stopped and (again := next_choice(choice, wave)) is not None:
+        room -= run.credits + run.credits_unknown
+        wave = plan_again(again)
+        changes += wave.changes
+        if wave.credits_worst > room:
+            runs[-1] = structs.replace(run, **_too_dear(wave, room))
+            break
+        if not any(change.steps for change in wave.changes):
+            break
+        run = carry_out(first_wave(wave))
+        runs.append(run)
+    return _joined(plan, runs, wave), tuple(changes)
+
+
+def after_plan_file(run: Run, reviewed: Mapping[str, Json]) -> Run:
+    """Return the run of a plan file, with what to do about the items that waited in it."""
+    waiting = sum("waits" in change for change in reviewed["changes"])
+    if run.stopped or not waiting:
+        return run
+    verb = "waits" if waiting == 1 else "wait"
+    hint = f"{plural(waiting, 'item')} of the plan {verb} for these texts: make the next plan with `contentops plan`"
+    return structs.replace(run, hint=hint)
+
+
+def _too_dear(wave: Plan, room: int) -> dict[str, str]:
+    message = f"the next items cost {plural(wave.credits_worst, 'credit')} now, and {room} of those confirmed are left"
+    return {"stopped": "price", "message": message, "hint": "run `contentops apply` to see and confirm the new price"}
+
+
+def _joined(plan: Plan, runs: Sequence[Run], last: Plan) -> Run:
+    """Return all waves as one run, with the items that still wait."""
+    outcomes: dict[ItemId, Outcome] = {}
+    for run in runs:
+        for outcome in run.outcomes:
+            before = outcomes.get(outcome.id)
+            outcomes[outcome.id] = outcome if before is None else _after(before, outcome)
+    for change in last.changes:
+        if change.waits and (change.id not in outcomes or outcomes[change.id].result is Result.DONE):
+            outcomes[change.id] = _waiting(change, outcomes.get(change.id))
+    ordered = [*(change.id for change in plan.changes), *outcomes]
+    return structs.replace(
+        runs[0],
+        ended_at=runs[-1].ended_at,
+        outcomes=tuple(outcomes[id_] for id_ in dict.fromkeys(ordered) if id_ in outcomes),
+        requests=sum(run.requests for run in runs),
+        stopped=runs[-1].stopped,
+        message=runs[-1].message,
+        hint=runs[-1].hint,
+    )
+
+
+def _after(before: Outcome, outcome: Outcome) -> Outcome:
+    return structs.replace(
+        outcome,
+        steps=(*before.steps, *outcome.steps),
+        credits=before.credits + outcome.credits,
+        credits_at_most=before.credits_at_most or outcome.credits_at_most,
+        credits_unknown=before.credits_unknown + outcome.credits_unknown,
+    )
+
+
+def _waiting(change: Change, before: Outcome | None) -> Outcome:
+    """Return the outcome of an item whose text still waits."""
+    why = "; ".join(reason.detail for reason in change.reasons if reason.kind == "waits")
+    base = before or Outcome(id=change.id, action=Action.WAIT, result=Result.PENDING, output=change.target)
+    return structs.replace(base, action=Action.WAIT, result=Result.PENDING, error=why, hint=change.hint)

@@ -1,0 +1,362 @@
+"""Items made from the texts of others: what waits, in which order it is made, and what a changed text makes stale."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from contentops.errors import ExitCode, InputError, Refused
+from contentops.model import Action, OnSourceChange
+from contentops.operations import apply as apply_operation
+from contentops.operations.apply import ApplyOptions
+from contentops.planning.plan_inputs import Choice
+from contentops.reporting.run import exit_code_of, run_text
+from contentops.schema_files import load_schema
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, results
+from tests.fakes.kills import state_after_each_kill
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from contentops.model import Change, Plan
+    from contentops.model import Run as Run_
+    from tests.running import Run
+
+GUIDE, NEWS, TEASER = "Guide", "News of {{ ref('guide').title }}", "{{ ref('news').excerpt(40) }}"
+
+
+def items(topics: Mapping[str, str], **more: Any) -> str:
+    """A manifest with one item for each topic; `more` are keys of all of them."""
+    made = [{"id": id_, "inputs": {"topic": topic, "target_audience": "all"}, **more} for id_, topic in topics.items()]
+    return json.dumps({"items": made})
+
+
+CHAIN = {"guide": GUIDE, "news": NEWS, "teaser": TEASER}
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """A guide, news that quote its title, and a teaser made from the news."""
+    made = Harness(tmp_path / "project", FakeApi(duration=30))
+    made.write("content/a.yaml", items(CHAIN))
+    return made
+
+
+def waiting(plan: Plan) -> dict[str, list[str]]:
+    """The items that wait, and why."""
+    return {
+        change.id: [reason.detail for reason in change.reasons]
+        for change in plan.changes
+        if change.action is Action.WAIT
+    }
+
+
+def change_of(plan: Plan, id_: str) -> Change:
+    """The change of one item."""
+    return next(change for change in plan.changes if change.id == id_)
+
+
+def refused(harness: Harness) -> list[str]:
+    """What loading the manifests reports."""
+    with pytest.raises(InputError) as caught:
+        harness.plan()
+    return [f"{one.code}: {one.message}; {one.hint}" for one in caught.value.diagnostics()]
+
+
+# --- waves -----------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_shows_what_waits_and_its_price_and_apply_makes_it_in_waves(harness: Harness, invoke: Run) -> None:
+    """Each text is sent with that of its source; the total was shown before; then there is nothing to do."""
+    plan = harness.plan()
+    assert waiting(plan) == {"news": ["`guide` has no text yet"], "teaser": ["`news` has no text yet (wave 3)"]}
+    assert (plan.credits, plan.credits_at_most, plan.credits_worst) == (12, True, 12)
+    text = invoke("plan", "--out", "p.json", cwd=harness.root).stdout
+    assert "Plan: 1 to create, 2 waiting, 0 unchanged. At most 12 credits." in text
+    document = json.loads(harness.read("p.json"))
+    jsonschema.validate(document, load_schema("plan"))
+    assert document["changes"][1]["waits"] == [{"id": "guide", "wait": "no-text"}]
+    assert "At most 12 credits" in invoke("show", "p.json", cwd=harness.root).stdout
+    run = harness.apply()
+    assert results(run) == dict.fromkeys(CHAIN, "done")
+    assert run is not None
+    assert run.credits == 12
+    topics = [each.topic for each in harness.api.generations]
+    assert topics[:2] == ["Guide", "News of On Guide"]
+    assert len(topics) == 3
+    assert topics[2] == "All about News of On Guide. Take 1."
+    assert harness.plan().empty
+
+
+def test_the_budget_counts_what_waits(harness: Harness) -> None:
+    """A plan over its budget is refused before the first wave."""
+    harness.edit("contentops.yaml", "version: 1", "version: 1\nbudget: {credits_per_apply: 8}")
+    (refusal,) = harness.plan().refusals
+    assert refusal.message == "it costs at most 12 credits; `budget.credits_per_apply` is 8"
+    harness.edit("contentops.yaml", "{credits_per_apply: 8}", "{items_per_apply: 2}")
+    assert [one.guard for one in harness.plan().refusals] == ["budget-items"]
+
+
+def test_an_item_waits_for_a_text_that_the_same_plan_replaces(harness: Harness) -> None:
+    """So it is not paid for with a text that is gone a minute later."""
+    harness.apply()
+    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook", "news": f"{NEWS}!"}))
+    plan = harness.plan()
+    assert waiting(plan)["news"][-1] == "`guide` gets a new text first"
+    harness.apply()
+    assert [each.topic for each in harness.api.generations][3:] == ["Handbook", "News of On Handbook!"]
+
+
+def carried_out(harness: Harness, **options: Any) -> Run_:
+    """What an apply with these options did."""
+    _, run = apply_operation.apply(
+        harness.project,
+        Choice(),
+        ApplyOptions(**options),
+        confirm=lambda _: True,
+        emit=harness.events.append,
+        runtime=harness.runtime(),
+    )
+    assert run is not None
+    return run
+
+
+def test_what_waits_for_a_blocked_item_goes_on_waiting(harness: Harness) -> None:
+    """Nothing is sent with an empty text; the run says what waits and what to do."""
+    harness.write("out/guide.md", "Words of a person.\n")  # no record has it: the guide is blocked
+    run = harness.apply()
+    assert results(run) == {"guide": "blocked", "news": "pending", "teaser": "pending"}
+    assert not harness.api.generations
+    assert run is not None
+    (news,) = (one for one in run.outcomes if one.id == "news")
+    assert news.error == "`guide` has no text yet"
+    assert news.hint == "generate it first: `contentops plan --select guide` says what it needs."
+    assert "2 waiting for other texts" in run_text(run)
+    assert exit_code_of(run) is ExitCode.INCOMPLETE
+
+
+def test_a_failed_source_ends_the_waves(harness: Harness) -> None:
+    """The next apply tries it again, and goes on with what waits for it."""
+    harness.api.habits.fails = lambda _: "no"
+    run = harness.apply()
+    harness.api.habits.fails = lambda _: ""
+    assert results(run) == {"guide": "failed", "news": "pending", "teaser": "pending"}
+    assert results(harness.apply()) == dict.fromkeys(CHAIN, "done")
+
+
+def test_a_plan_file_does_what_was_known_and_says_to_plan_again(harness: Harness, invoke: Run) -> None:
+    """What waited in it has no request that anyone reviewed."""
+    invoke("plan", "--out", "p.json", cwd=harness.root)
+    run = carried_out(harness, reviewed=json.loads(harness.read("p.json")))
+    assert results(run) == {"guide": "done"}
+    assert run.hint == "2 items of the plan wait for these texts: make the next plan with `contentops plan`"
+
+
+def test_a_reviewed_plan_allows_its_waves_and_no_other_request(harness: Harness, invoke: Run) -> None:
+    """`--reviewed` knows a waiting item by its request without the texts."""
+    invoke("plan", "--out", "p.json", cwd=harness.root)
+    ceiling = json.loads(harness.read("p.json"))
+    harness.apply(select=("guide",))
+    harness.write("content/a.yaml", items({**CHAIN, "news": f"Other {NEWS}"}))
+    with pytest.raises(Refused, match="its request has changed"):
+        carried_out(harness, ceiling=ceiling)
+    harness.write("content/a.yaml", items(CHAIN))
+    assert results(carried_out(harness, ceiling=ceiling)) == {"news": "done", "teaser": "done"}
+
+
+def test_a_kill_at_any_step_of_any_wave_pays_once(harness: Harness, tmp_path: Path) -> None:
+    """The next apply ends like an undisturbed one: each request is paid for once, each text made from its source."""
+    harness.write("content/b.yaml", items({"first": "What the server does with ids"}))
+    harness.apply(select=("first",))
+    kills = state_after_each_kill(harness, tmp_path / "kills", harness.apply)
+    assert len(kills) > 30
+    topics = sorted(each.topic for each in harness.api.generations)
+    for step, left in kills.items():
+        left.settle()
+        assert sorted(each.topic for each in left.api.generations) == topics, step
+        assert left.plan().empty, step
+
+
+# --- stale -----------------------------------------------------------------------------------------------------
+
+
+def test_an_edit_makes_exactly_its_quoters_stale(harness: Harness, invoke: Run) -> None:
+    """By default nothing is paid; plan and status say it with the cause and the price."""
+    harness.write("content/a.yaml", items({**CHAIN, "other": "{{ ref('guide').body }}", "alone": "Alone"}))
+    harness.apply()
+    harness.edit("out/guide.md", "Guide", "Guides")
+    harness.edit("out/guide.md", "title: On Guides", "title: On Guide")
+    plan = harness.plan()
+    assert [change.id for change in plan.changes if change.submits] == []
+    (note,) = [one for one in plan.notes if one.kind == "stale-source"]
+    assert (note.items, note.credits) == (("other",), 4)
+    assert note.message == "`other` is stale: `guide` was edited by hand"
+    assert "--select other --on-source-change regenerate" in note.hint
+    said = invoke("status", "--select", "state:stale", cwd=harness.root).stdout
+    assert "other" in said
+    assert "`guide` was edited by hand" in said
+    harness.apply()
+    assert len(harness.api.generations) == 5
+    harness.apply(select=("other",), on_source_change=OnSourceChange.REGENERATE)
+    assert len(harness.api.generations) == 6
+    assert not [one for one in harness.plan().notes if one.kind == "stale-source"]
+
+
+def test_regenerate_follows_a_change_through_the_chain(harness: Harness) -> None:
+    """The plan names the whole price beforehand, although the later texts are not known."""
+    harness.write("content/a.yaml", items(CHAIN, on_source_change="regenerate"))
+    harness.apply()
+    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook"}, on_source_change="regenerate"))
+    plan = harness.plan()
+    assert plan.credits == 12
+    assert sorted(waiting(plan)) == ["news", "teaser"]
+    harness.apply()
+    assert [each.topic for each in harness.api.generations][3:5] == ["Handbook", "News of On Handbook"]
+    assert len(harness.api.generations) == 6
+    assert harness.plan().empty
+
+
+def test_block_holds_a_stale_item(harness: Harness) -> None:
+    """Until a person says what to do."""
+    harness.write("content/a.yaml", items(CHAIN, on_source_change="block"))
+    harness.apply()
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    change = change_of(harness.plan(), "news")
+    assert (change.action, change.blocked) == (Action.BLOCKED, "stale-source")
+    assert "`guide` was edited by hand" in [reason.detail for reason in change.reasons]
+    assert not [one for one in harness.plan(on_source_change=OnSourceChange.NOTE).changes if one.id == "news"]
+
+
+def test_a_change_of_the_manifest_counts_as_ever(harness: Harness) -> None:
+    """Also where a text has changed too."""
+    harness.apply()
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    harness.write("content/a.yaml", items({**CHAIN, "news": f"{NEWS}, again"}))
+    assert change_of(harness.plan(), "news").action is Action.REGENERATE
+
+
+def test_a_renamed_source_keeps_its_dependants(harness: Harness) -> None:
+    """`moved` names the text that the new id has."""
+    harness.apply()
+    manifest = json.loads(items({"handbook": GUIDE, "news": NEWS.replace("guide", "handbook"), "teaser": TEASER}))
+    manifest["moved"] = [{"from": "guide", "to": "handbook"}]
+    harness.write("content/a.yaml", json.dumps(manifest))
+    assert not any(change.submits for change in harness.plan().changes)
+    harness.apply()
+    assert len(harness.api.generations) == 3
+    assert harness.plan().empty
+
+
+# --- what a reference reads --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{{ ref('guide').title }}", "On Guide"),
+        ("{{ ref('guide').id }} at {{ ref('guide').path }}", "guide at out/guide.md"),
+        ("{{ ref('guide').headings | join(', ') }}", "One, Two"),
+        ("{{ ref('guide').section('two') }}", "Second {{ x }}."),
+        ("{{ ref('guide').excerpt(12) }}", "First words…"),
+        ("{{ ref('guide').metadata.lang }}", "de"),
+        ("{% if ref('guide').metadata.lang == 'de' %}Deutsch{% endif %}", "Deutsch"),
+    ],
+)
+def test_the_parts_of_a_text(harness: Harness, template: str, value: str) -> None:
+    """They are data: Jinja in a text is never rendered."""
+    harness.write("content/a.yaml", items({"guide": GUIDE}))
+    harness.apply()
+    head = harness.read("out/guide.md").partition("---\n\n")[0]
+    head = head.replace("title:", "lang: de\ntitle:", 1)
+    harness.write("out/guide.md", f"{head}---\n\n## One\n\nFirst words **of** all.\n\n## Two\n\nSecond {{{{ x }}}}.\n")
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": template}))
+    submit = change_of(harness.plan(), "news").submit
+    assert submit is not None
+    assert submit.request.inputs["topic"] == value
+
+
+@pytest.mark.parametrize(
+    ("topics", "said"),
+    [
+        ({"a": "{{ ref('gone').title }}"}, "unknown-reference: item `a` has a problem in `inputs.topic`: `ref` names"),
+        ({"a": "{{ ref('a').title }}"}, "reference-ring: items refer to one another in a ring: `a` -> `a`"),
+        ({"a": "{{ ref('b').body }}", "b": "{{ ref('a').title }}"}, "in a ring: `a` -> `b` -> `a`"),
+        ({"a": "{{ ref(3).title }}"}, "`ref` takes the id of an item; write `ref('ID')`"),
+        ({"a": "{{ ref('b') }}", "b": "B"}, "gives a map; name one of its parts, such as `.title`"),
+    ],
+)
+def test_references_that_cannot_be_are_refused(harness: Harness, topics: Mapping[str, str], said: str) -> None:
+    """By name, before anything is paid for."""
+    harness.write("content/a.yaml", items({"b": "B", **topics} if "b" not in topics else topics))
+    if "ref('b')" in topics.get("a", "") and "b" in topics and "ref" not in topics["b"]:
+        harness.apply(select=("b",))
+    assert any(said in line for line in refused(harness)), refused(harness)
+
+
+def test_a_missing_section_names_those_there_are(harness: Harness) -> None:
+    """At the position of the template."""
+    harness.apply(select=("guide",))
+    harness.write("content/a.yaml", items({"guide": GUIDE, "a": "{{ ref('guide').section('None') }}"}))
+    assert "`guide` has no section `None`; its headings: `Introduction`, `Closing`" in refused(harness)[-1]
+
+
+@pytest.mark.parametrize("key", ["id", "mode", "template"])
+def test_what_has_to_be_known_uses_no_texts(harness: Harness, key: str) -> None:
+    """Ids and prices do not depend on what a model writes."""
+    made = json.loads(items({"guide": GUIDE, "news": "x"}))
+    made["items"][1][key] = "{{ ref('guide').title }}"
+    harness.write("content/a.yaml", json.dumps(made))
+    assert any("reference-not-here: item" in line and f"`{key}`" in line for line in refused(harness))
+
+
+def test_an_approved_text_alone_counts_where_that_is_asked_for(harness: Harness) -> None:
+    """The item waits, and the plan says how to go on."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide', approved=true).title }}"}))
+    run = harness.apply()
+    assert results(run) == {"guide": "done", "news": "pending"}
+    change = change_of(harness.plan(), "news")
+    assert [reason.detail for reason in change.reasons] == ["`guide` has a text that is not approved"]
+    assert change.hint == "read it, then `contentops approve guide`."
+    assert change.credits == 0
+
+
+def test_a_long_text_is_cut_with_a_warning_and_hostile_ones_are_data(harness: Harness) -> None:
+    """5 MB, control characters and front matter inside the body."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').body }}"}))
+    harness.apply(select=("guide",))
+    head = harness.read("out/guide.md").partition("---\n\n")[0]
+    words = "\x00{% raw %}\n---\ntitle: x\n---\n" + "word " * 1_000_000
+    (harness.root / "out/guide.md").write_text(f"{head}---\n\n{words}\n")
+    plan = harness.plan()
+    submit = change_of(plan, "news").submit
+    assert submit is not None
+    assert len(submit.request.inputs["topic"]) <= 200_000
+    assert "reference-cut" in [one.code for one in plan.findings]
+
+
+def test_an_output_may_be_named_by_the_text_of_another(harness: Harness) -> None:
+    """Its path is not known before; the file then lands where the text says."""
+    made = json.loads(items({"guide": GUIDE, "news": "News"}))
+    made["items"][1]["output"] = "out/{{ ref('guide').title | slugify }}.md"
+    harness.write("content/a.yaml", json.dumps(made))
+    assert change_of(harness.plan(), "news").target == ""
+    harness.apply()
+    assert sorted(harness.tree()) == ["out/guide.md", "out/on-guide.md"]
+    (harness.root / "out/guide.md").unlink()
+    assert change_of(harness.plan(), "news").target == "out/on-guide.md"
+    harness.apply()
+    assert sorted(harness.tree()) == ["out/guide.md", "out/on-guide.md"]
+
+
+def test_a_variable_named_ref_stays_a_variable(harness: Harness) -> None:
+    """Projects that have one go on working."""
+    made = {"vars": {"ref": "R1"}, **json.loads(items({"a": "About {{ ref }}"}))}
+    harness.write("content/a.yaml", json.dumps(made))
+    submit = change_of(harness.plan(), "a").submit
+    assert submit is not None
+    assert submit.request.inputs["topic"] == "About R1"
