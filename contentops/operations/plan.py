@@ -205,7 +205,6 @@ def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change])
 def _status(item: Candidate, drift: str) -> ItemStatus:
     change, record = item.change, item.record
     promoted_from = record.promoted_from if record else ""
-    origin = f"from `{promoted_from}`" if promoted_from else ""
     return ItemStatus(
         id=item.id,
         state=item.word.value,
@@ -215,7 +214,7 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
         holder=change.holder if change else "",
         promoted_from=promoted_from,
         approval=item.approval,
-        note=(change.hint if change else "") or drift or origin,
+        note=(change.hint if change else "") or drift or (f"from `{promoted_from}`" if promoted_from else ""),
     )
 
 
