@@ -6,10 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes.chat import Raw, said
-from tests.processes import Answer, Scripted
+from tests.processes import Answer, Scripted, blog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.running import Build
 
 MODEL_PROJECT = """\
 version: 1
@@ -19,6 +22,12 @@ defaults: {template: blog_article_generator, style: general_blog, mode: quick}
 """
 PROBE = "Answer with the word yes."
 """The prompt by which `apply` and `doctor --online` try the model."""
+
+
+def shop(build: Build, *items: str, settings: str = MODEL_PROJECT, extra: str = "") -> Path:
+    """A project with these items and a model; `extra` are more keys of `api`."""
+    settings = settings.replace("model: small", f"model: small, {extra}") if extra else settings
+    return build({"contentops.yaml": settings, "content/blog.yaml": blog(*(items or ("one",)))})
 
 
 def writes(body: Any, number: int) -> Raw:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes.chat import Raw, refused
-from tests.models import MODEL_PROJECT, Model, writes
-from tests.processes import blog, started
+from tests.models import MODEL_PROJECT, Model, shop, writes
+from tests.processes import started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from tests.running import Build, Run
 
 SECRET = "sk-very-secret-12345"
-
-
-def shop(build: Build, *items: str, settings: str = MODEL_PROJECT, at: str = "") -> Path:
-    """A project with these items and a model."""
-    return build({"contentops.yaml": settings, "content/blog.yaml": blog(*(items or ("one",)))}, at=at)
 
 
 def text_of(root: Path, item: str = "one") -> str:

@@ -30,6 +30,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     """The model of the engine `openai`, by the name that its server has for it."""
     model_url_env: str = "OPENAI_BASE_URL"
     model_key_env: str = "OPENAI_API_KEY"
+    passes: str = "staged"
+    """How the model writes: `one` call for each text, or `staged`: a plan, sections and editing."""
     max_tokens: int = 0
     """The most tokens of one answer of the model; 0: by the mode and the length of the text."""
     call_timeout: float = 600.0

@@ -18,7 +18,7 @@ from contentops.reporting.layout import table
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import AccountLimits, KeyRing, account
 from contentops.server.catalog import BrandVoice
-from contentops.server.engines import named
+from contentops.server.engines import PASSES, named
 from contentops.server.engines.protocol import CALL_SECONDS
 from contentops.server.serve import ServeOptions, run
 from contentops.server.store import is_address, iso, open_store
@@ -89,6 +89,13 @@ _from_0 = click.IntRange(min=0)
     help="The model of the engine `openai`, instead of `OPENAI_MODEL`.",
 )
 @click.option(
+    "--passes",
+    type=click.Choice(PASSES),
+    default="staged",
+    show_default=True,
+    help="How a model writes: `one` call for each text, or `staged`: a plan, sections and editing.",
+)
+@click.option(
     "--max-tokens",
     metavar="N",
     type=click.IntRange(min=1),
@@ -139,6 +146,7 @@ def command(
     store: str,
     engine: str,
     model: str,
+    passes: str,
     max_tokens: int | None,
     call_seconds: float,
     voices: str | None,
@@ -163,7 +171,12 @@ def command(
             port=port,
             store=_place(context.obj, store),
             engine=named(
-                engine, environ=os.environ, model=model, max_tokens=max_tokens or 0, call_seconds=call_seconds
+                engine,
+                environ=os.environ,
+                model=model,
+                passes=passes,
+                max_tokens=max_tokens or 0,
+                call_seconds=call_seconds,
             ),
             log=terminal.report,
             stage_seconds=stage_seconds,

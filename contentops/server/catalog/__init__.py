@@ -32,7 +32,21 @@ class BrandVoice(Struct, frozen=True, forbid_unknown_fields=True):
 
 def load() -> dict[str, Any]:
     """A new copy of the catalog: `templates`, `styles` and `verticals`, each a list of maps with a `slug`."""
-    return {name: json.loads(_text(name)) for name in ("templates", "styles", "verticals")}
+    loaded = {name: json.loads(_text(name)) for name in ("templates", "styles", "verticals")}
+    for template in loaded["templates"]:
+        template["inputs"].append(dict(_LANGUAGE))
+    return loaded
+
+
+_LANGUAGE = {
+    "name": "language",
+    "label": "Language",
+    "type": "text",
+    "required": False,
+    "description": "The language of the text and its headings; default: that of the other inputs",
+    "placeholder": "German",
+}
+"""The input that every template takes."""
 
 
 @cache

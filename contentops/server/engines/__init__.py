@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ENGINES = ("outline", "openai")
 """The engines `named` knows."""
+PASSES = ("one", "staged")
+"""How a model writes: one call for each text, or a plan, sections and editing."""
 
 
 def named(
@@ -21,6 +23,7 @@ def named(
     environ: Mapping[str, str] | None = None,
     model: str = "",
     max_tokens: int = 0,
+    passes: str = "staged",
     call_seconds: float = CALL_SECONDS,
 ) -> Engine:
     """The engine of that name; the other parameters are for engines that call a model.
@@ -37,5 +40,5 @@ def named(
         from contentops.server.engines.openai import OpenAIEngine
 
         chat = ChatClient(endpoint(environ or {}, model), seconds=call_seconds)
-        return OpenAIEngine(chat, max_tokens=max_tokens)
+        return OpenAIEngine(chat, max_tokens=max_tokens, passes=passes)
     raise EngineError(f"unknown engine `{name}`; known: {', '.join(f'`{each}`' for each in ENGINES)}")

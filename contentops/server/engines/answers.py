@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 from contentops import sections
 from contentops.server import contents
-from contentops.server.engines.outline import escape
-from contentops.server.engines.prompts import brief, parts_of, system
+from contentops.server.engines.outline import escape, plain
+from contentops.server.engines.prompts import TITLE, brief, system
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +19,31 @@ if TYPE_CHECKING:
 _WRAPPED = re.compile(r"\A\s*(`{3,}|~{3,})(?:markdown|md|text)?[ \t]*\n(.*)\n\1[ \t]*\Z", re.DOTALL | re.IGNORECASE)
 
 
+def size(text: str) -> int:
+    """The number of words; in a script without spaces, the number that the same text has about in English."""
+    return max(len(text.split()), len(text) // _LETTERS)
+
+
+def _unwrapped(text: str) -> str:
+    wrapped = _WRAPPED.match(text)
+    return (wrapped[2] if wrapped and wrapped[1] not in wrapped[2] else text).strip("\n")
+
+
+def whole(text: str) -> tuple[str, str]:
+    """The title and the body of a model's answer that is a whole text; the title is empty where it has none."""
+    inner = _unwrapped(text)
+    first = next(sections.parse_headings(inner), None)
+    title, named = "", _TITLED.match(inner)
+    if first is not None and first.first == 0 and first.level == 1:
+        title, inner = first.text, "\n".join(inner.split("\n")[first.end :])
+    elif named is not None:
+        title, inner = named[1], inner[named.end() :]
+    return plain(title.strip(" \t*_#`\"'“”"), TITLE), contents.nested(inner.strip("\n"), 1).strip("\n")
+
+
 def tidy(text: str, heading: str, level: int) -> str:
     """A model's answer as the text under `heading`: unwrapped, without the heading, with every block closed."""
-    wrapped = _WRAPPED.match(text)
-    inner = (wrapped[2] if wrapped and wrapped[1] not in wrapped[2] else text).strip("\n")
+    inner = _unwrapped(text)
     lines = inner.split("\n")
     first = next(sections.parse_headings(inner), None)
     # Small models write the heading in bold or as plain words too.
@@ -31,7 +53,10 @@ def tidy(text: str, heading: str, level: int) -> str:
     return contents.nested(inner.strip("\n"), level).strip("\n")
 
 
-_LABELS = {"audience", "brand voice", "brief", "field", "key points", "objective", "readers", "style"}
+_LETTERS = 6
+"""Characters of an English word, with the space after it."""
+_TITLED = re.compile(r"[ \t#*_]*title[ \t*_]*:([^\n]*)", re.IGNORECASE)
+_LABELS = {"audience", "brand voice", "brief", "field", "key points", "language", "objective", "readers", "style"}
 _LABELS |= {"target audience", "tone", "topic", "voice", "word count", "word count target"}
 """Labels of prompts that an article may use too: only a whole line of the brief counts as repeated."""
 _LABELLED = re.compile(r"(?m)^[ \t#*_>-]*(\w[\w ]{2,30}?)[ \t*_]*:(.*)$")
@@ -59,6 +84,12 @@ _ASSISTANT = re.compile(
     rf"|^[^\w\n]*let me know if you(?:'d like| would like| want| need) {_CHANGES}\b",
     re.IGNORECASE | re.MULTILINE,
 )
+_SORRY = r"(?:(?:(?:i'm|i am|we're|we are) )?(?:very )?sorry\b|i apologi[sz]e\b|unfortunately\b)[^.\n]{0,40}?"
+_UNABLE = r"(?:i|we) ?(?:can't|cannot|can not|won't|will not|'m unable to|(?:am|are) (?:unable|not able) to)"
+_REFUSED = r"(?:create|generate|produce|provide|write) (?:any |such |this )?(?:articles?|content|materials?|texts?)"
+_REFUSAL = re.compile(rf"\A[^\w\n]*(?:{_SORRY}\b{_UNABLE}\b|{_UNABLE} {_REFUSED}\b)", re.IGNORECASE)
+_REMARK = 80
+"""Fewer words than these, with a refusal at their beginning, are no section."""
 _PARAGRAPH = 40
 """The length in characters from which a repeated paragraph is not an accident."""
 
@@ -70,6 +101,8 @@ def no_article(text: str, before: str, task: WritingTask) -> str:
     """
     if _loops(text):
         return "only repeats itself"
+    if _is_json(text):
+        return "answers with JSON"
     prompt = {line.casefold().strip(" .") for line in f"{system(task)}\n{brief(task)}".split("\n")}
     labelled = [match.groups() for match in _LABELLED.finditer(text) if match[1].casefold() in _LABELS]
     echoed = any(f"{label}: {value.strip(' *_.')}".casefold() in prompt for label, value in labelled)
@@ -77,9 +110,24 @@ def no_article(text: str, before: str, task: WritingTask) -> str:
         return "repeats the brief"
     if _ASSISTANT.search(text.replace("\u2019", "'")):
         return "speaks as an assistant"
+    if _REFUSAL.match(text.replace("\u2019", "'")) and size(text) < _REMARK:
+        return "refuses"
     paragraphs = _paragraphs(text)
     is_twice = len(paragraphs) > len({*paragraphs}) or {*paragraphs} & {*_paragraphs(before)}
     return "says one paragraph twice" if is_twice else ""
+
+
+def _is_json(text: str) -> bool:
+    inner = text.strip()
+    if inner.startswith("```") and inner.endswith("```"):
+        inner = inner.removesuffix("```").partition("\n")[2].strip()
+    if not inner.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(inner)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -94,7 +142,7 @@ def _loops(text: str) -> bool:
     return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
 
 
-def assembled(task: WritingTask, texts: Sequence[str]) -> str:
+def assembled(headings: Sequence[str], texts: Sequence[str]) -> str:
     """The body: each section under its heading."""
-    titled = zip(parts_of(task), texts, strict=True)
-    return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for (heading, _), text in titled) + "\n"
+    titled = zip(headings, texts, strict=True)
+    return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for heading, text in titled) + "\n"

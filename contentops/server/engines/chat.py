@@ -47,6 +47,7 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
 _WHOLE = {"", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete"}
 _AT_LIMIT = {"length", "max_tokens", "model_length"}
 _UNUSABLE = {"content_filter", "error", "function_call", "tool_calls"}
+_OTHER = "change the brief, or use another model"
 _SECRETS = re.compile(r"(?i)\b(?:sk|pk|key|gsk|xai)[-_][\w*.-]{6,}|bearer\s+\S+")
 _THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNORECASE)
 
@@ -259,13 +260,14 @@ class ChatClient:
             raise EngineError(f"{self._server} reports an error{self._quoted(_complaint(choice))}")
         reason = next((name for name in ("tool_calls", "function_call") if message.get(name)), reason)
         if reason in _UNUSABLE:
-            raise EngineError(f"{self._server} gave no text ({reason})")
+            raise EngineError(f"{self._server} gave no text ({reason}); {_OTHER}")
         if refusal := _refusal(message):
-            raise EngineError(f"the model refuses{self._quoted(refusal)}")
+            raise EngineError(f"the model refuses{self._quoted(refusal)}; {_OTHER}")
         content = _content(message.get("content"))
         if len(content) > max(LONGEST, prompt.tokens * _LONGEST_TOKEN):
             raise EngineError(
-                f"{self._server} sent {len(content):,} characters where {prompt.tokens:,} tokens may come"
+                f"{self._server} sent {len(content):,} characters where {prompt.tokens:,} tokens may come;"
+                " try again, or use another model"
             )
         text = _without_thoughts(content)
         # At the limit some servers still say `stop`.

@@ -1,7 +1,7 @@
-"""The `openai` engine: prose from any OpenAI-compatible model, written section by section.
+"""The `openai` engine: prose from any OpenAI-compatible model, in one call for each text, or in stages.
 
-The planner gives the title and a point for each section, the writer writes one section after the other, the editor
-edits each (not in quick mode, twice in premium). The formatter puts the sections under the template's headings.
+In stages, the planner gives the title and for each section of the template a heading and a point, the writer writes one
+section after the other, the editor edits each (not in quick mode, twice in premium), and the formatter joins them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from contentops.job_limits import (
     section_limit,
     text_limit,
 )
-from contentops.server.engines.answers import assembled, no_article, tidy
-from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
+from contentops.server.engines.answers import assembled, no_article, size, tidy, whole
+from contentops.server.engines.chat import ATTEMPTS, ChatClient, Prompt, TruncatedError
 from contentops.server.engines.prompts import (
     brief,
+    composing,
     parts_of,
+    planned,
     planning,
-    points_of,
     rewriting,
     system,
     title,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
+    from contentops.tokens import Tokens
 
 _EDITS = (
     (
@@ -52,6 +54,10 @@ _EDITS = (
 )
 _TRIES = 3
 """The most prompts for a section, where a model writes nothing, repeats itself or is cut off."""
+_WHOLE_TRIES = 2
+"""The most prompts for a whole text: as many as the limit of its tokens allows."""
+_SHARE = 5
+"""A whole text with less than this part of the words is no text."""
 _PROBE = 16
 """Tokens of the answer to a probe; some servers refuse fewer."""
 _PROBES = 2
@@ -59,13 +65,17 @@ _PROBES = 2
 
 
 class OpenAIEngine:
-    """Writes with the model behind `chat`. `max_tokens` is the limit of one call; 0 derives it from the mode."""
+    """Writes with the model behind `chat`. `max_tokens` is the limit of one call; 0 derives it from the mode.
+
+    `passes` is `one` for a call for each text, or `staged`.
+    """
 
     name = "openai"
 
-    def __init__(self, chat: ChatClient, *, max_tokens: int = 0) -> None:
+    def __init__(self, chat: ChatClient, *, max_tokens: int = 0, passes: str = "staged") -> None:
         self._chat = chat
         self._max_tokens = max_tokens
+        self._at_once = passes == "one"
 
     @property
     def model(self) -> str:
@@ -80,33 +90,61 @@ class OpenAIEngine:
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """A text with the template's sections. Raises EngineError."""
-        titles = [heading for heading, _ in parts_of(task)]
-        length = words(task, len(titles))
-        room = answer_tokens(task.mode, calls_of(task.mode, len(titles)), length, self._max_tokens)
-        sections = SECTIONS if len(titles) > 1 else 1
-        task.count.keep_to(text_limit(task.mode, *_told(task), self._max_tokens, sections))
+        number_of_parts = len(parts_of(task))
+        length = words(task, number_of_parts)
+        task.count.keep_to(self._limit(task))
+        if self._at_once:
+            return await self._whole(task, length * number_of_parts, report)
+        room = answer_tokens(task.mode, calls_of(task.mode, number_of_parts), length, self._max_tokens)
         await report("planner")
         plan = await self._plan(task, room)
-        points = points_of(plan)
+        parts = planned(task, plan)
         await report("writer")
         texts: list[str] = []
-        for number, heading in enumerate(titles, 1):
+        for number, part in enumerate(parts, 1):
             before = "\n\n".join(texts)
 
             def ask(length: int, number: int = number, before: str = before) -> str:
-                return writing(task, number, points.get(number, ""), before, length)
+                return writing(task, parts, number, before, length)
 
-            texts.append(await self._section(task, ask, before, length, room, heading, 2))
+            texts.append(await self._section(task, ask, before, length, room, part.heading, 2))
         if EDITS[task.mode]:
             await report("editor")
-        for at, heading in enumerate(titles):
-            texts[at] = await self._edited(task, texts[at], heading, 2, room)
+        for at, part in enumerate(parts):
+            texts[at] = await self._edited(task, texts[at], part.heading, 2, room)
         await report("formatter")
-        return WrittenText(title=title(task, plan), body=assembled(task, texts))
+        return WrittenText(title=title(task, plan), body=assembled([part.heading for part in parts], texts))
+
+    def _limit(self, task: WritingTask) -> Tokens:
+        """The most tokens of the text, which a plan has priced."""
+        return text_limit(task.mode, *_told(task), self._max_tokens, SECTIONS if len(parts_of(task)) > 1 else 1)
+
+    async def _whole(self, task: WritingTask, length: int, report: ReportStage) -> WrittenText:
+        """A text of about `length` words in one call, with the title and the headings of the model."""
+        most = self._limit(task).output // _WHOLE_TRIES
+        room = self._max_tokens or min(most, answer_tokens(task.mode, ATTEMPTS, length))
+        await report("writer")
+        failure = EngineError("the model wrote nothing for the text")
+        for attempt in range(_WHOLE_TRIES):
+            wanted = max(SHORTEST, length >> attempt)
+            try:
+                answer = await self._ask(task, composing(task, wanted), room, 0.7, attempt, is_whole=True)
+            except TruncatedError as truncated:
+                failure = truncated
+                continue
+            named, body = whole(answer)
+            problem = no_article(body, "", task) or ("" if body else "wrote nothing")
+            if not problem and size(body) * _SHARE < wanted:
+                problem = f"wrote {size(body)} words of about {wanted}"
+            if not problem:
+                await report("formatter")
+                return WrittenText(title=title(task, f"Title: {named}" if named else ""), body=f"{body}\n")
+            failure = EngineError(f"the model {problem} in the text; try again, or use another model")
+        raise failure
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
         """One section again, with the editor's passes of the mode. Raises EngineError."""
-        length = len(section.text.split())
+        length = size(section.text)
         room = section_answer(task.mode, max(words(task, 1), length), self._max_tokens)
         task.count.keep_to(section_limit(task.mode, *_told(task), self._max_tokens))
         heading, level = section.heading, section.level
@@ -117,9 +155,9 @@ class OpenAIEngine:
             return rewriting(task, section, length)
 
         text = await self._section(task, ask, rest, max(SHORTEST, length), room, heading, level)
-        if EDITS[task.mode]:
+        if EDITS[task.mode] and not self._at_once:
             await report("editor")
-        text = await self._edited(task, text, heading, level, room)
+            text = await self._edited(task, text, heading, level, room)
         await report("formatter")
         return f"{text}\n"
 
@@ -175,10 +213,20 @@ class OpenAIEngine:
             text = edited if whole else text
         return text
 
-    async def _ask(self, task: WritingTask, prompt: str, room: int, temperature: float, attempt: int = 0) -> str:
+    async def _ask(
+        self,
+        task: WritingTask,
+        prompt: str,
+        room: int,
+        temperature: float,
+        attempt: int = 0,
+        *,
+        is_whole: bool = False,
+    ) -> str:
         # A job that is resumed after a restart gets the same text.
         seed = int(hashlib.sha256(task.id.encode()).hexdigest()[:7], 16) + attempt
-        asked = Prompt(system=system(task), user=prompt, tokens=room, temperature=temperature, seed=seed)
+        role = system(task, is_whole=is_whole)
+        asked = Prompt(system=role, user=prompt, tokens=room, temperature=temperature, seed=seed)
         if task.answers is None:
             return await self._chat.ask(asked, task.count)
         name = hashlib.sha256(repr((self.model, asked)).encode()).hexdigest()

@@ -213,6 +213,8 @@ def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
     sentences.append(f"The tone is {tone}, the voice {inline(style.get('voice') or 'neutral')}.")
     readers = inline(values.get("target_audience") or style.get("audience") or "general readers")
     sentences.append(f"It is written for {readers}.")
+    if language := inline(values.get("language") or "", _TITLE):
+        sentences.append(f"The language is {language}.")
     if task.vertical:
         sentences.append(f"The field is {inline(task.vertical)}.")
     if task.brand_voice:
@@ -262,7 +264,7 @@ def _label(task: WritingTask, name: str) -> str:
 
 def _rest(task: WritingTask, values: Mapping[str, Any], used: set[str]) -> list[str]:
     """A list of the inputs that no section used."""
-    shown = used | {"title", "target_audience", "article_tone", "word_count_target"}
+    shown = used | {"title", "target_audience", "article_tone", "language", "word_count_target"}
     flags = {spec["name"] for spec in task.template.get("inputs", ()) if spec["type"] == "checkbox"}
     unused = [name for name in values if name not in shown and name not in flags]
     if not unused:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from contentops import sections
 from contentops.job_limits import BRIEF, CONTEXT, VALUE, beginning, ending, section_words
 from contentops.server.engines.outline import inputs_of, plain, title_of, without_controls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from contentops.server.engines.protocol import SectionTask, WritingTask
 
 TITLE = 200
 """The most characters of a title."""
+HEADING = 80
+"""The most characters of a heading."""
 
+_BARE = ", no heading"
 # Linear time for every text: within one line, and no two parts match the same characters.
 _TITLE_LINE = re.compile(r"(?im)^[ \t#*_>-]*title[ \t*_]*:(.*)$")
 _NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
+
+
+class PlannedPart(NamedTuple):
+    """One section of a text: its heading, what belongs into it, and the point that the plan makes; empty: none."""
+
+    heading: str
+    holds: str
+    point: str = ""
 
 
 def parts_of(task: WritingTask) -> list[tuple[str, str]]:
@@ -31,8 +45,11 @@ def words(task: WritingTask, parts: int) -> int:
     return section_words(task.mode, task.inputs, parts)
 
 
-def system(task: WritingTask) -> str:
-    """The role of the model: the kind of text, the style's tone and voice, the readers, and the rules."""
+def system(task: WritingTask, *, is_whole: bool = False) -> str:
+    """The role of the model: the kind of text, the style's tone and voice, the readers, and the rules.
+
+    `is_whole`: it writes the headings too.
+    """
     style, voice = task.style, task.voice
     kind = plain(str(task.template.get("name") or "text"), 100)
     about = {
@@ -44,6 +61,7 @@ def system(task: WritingTask) -> str:
         "Brand voice": voice.get("name") or task.brand_voice,
         "Tone of the brand": voice.get("tone"),
         "Voice of the brand": voice.get("voice"),
+        "Language": task.inputs.get("language"),
         **{name.replace("_", " ").capitalize(): value for name, value in task.other_fields.items()},
     }
     lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
@@ -54,10 +72,15 @@ def system(task: WritingTask) -> str:
         samples = "\n\n".join(shown(sample) for sample in voice["samples"])[:VALUE]
         lines.append(f"Texts of the brand, for the manner alone; take no facts from them:\n{samples}\n")
     lines.append(
-        "Write Markdown. Use only facts from the brief: invent no figures, names, quotations or sources. "
-        "Answer with the text that was asked for and nothing else: no preface, no remarks, no heading."
+        f"Write Markdown, all of it in {_language(task)}. "
+        "Use only facts from the brief: invent no figures, names, quotations or sources. "
+        f"Answer with the text that was asked for and nothing else: no preface, no remarks{'' if is_whole else _BARE}."
     )
     return "\n".join(lines)
+
+
+def _language(task: WritingTask) -> str:
+    return plain(shown(task.inputs.get("language") or ""), HEADING) or "the language of the brief"
 
 
 def brief(task: WritingTask) -> str:
@@ -85,7 +108,9 @@ def planning(task: WritingTask) -> str:
     parts = [f"{number}. {heading or 'Text'}: {holds}" for number, (heading, holds) in enumerate(parts_of(task), 1)]
     order = (
         f"Plan a text with {len(parts)} sections. First write one line that starts with `Title:` and gives the title. "
-        "Then, for each section, write one line: its number, a full stop, and in one sentence the point it makes."
+        "Then, for each section, write one line: its number, a full stop, a short heading that says what this text "
+        "tells there, a vertical bar `|`, and in one sentence the point it makes. "
+        f"Write title, headings and points in {_language(task)}."
     )
     return "\n\n".join([order, brief(task), "Sections:\n" + "\n".join(parts)])
 
@@ -101,28 +126,55 @@ def title(task: WritingTask, plan: str) -> str:
     return plain(line[:4000].strip(" \t*_\"'“”`"), TITLE) or title_of(task)
 
 
-def points_of(plan: str) -> dict[int, str]:
-    """The point of each section in the plan, by its number from 1."""
-    return {int(match[1]): plain(match[2].lstrip(" \t*_"), 400) for match in _NUMBERED.finditer(plan)}
+def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
+    """The sections with the headings and points of the plan; where it has none, with the template's headings."""
+    lines = {int(match[1]): match[2].strip(" \t*_") for match in _NUMBERED.finditer(plan)}
+    parts: list[PlannedPart] = []
+    usual_names = {sections.bare(heading) for heading, _ in parts_of(task)}
+    used: set[str] = set()
+    for number, (usual, holds) in enumerate(parts_of(task), 1):
+        first, bar, rest = lines.get(number, "").partition("|")
+        heading = plain(first[:HEADING].strip(" \t#*_`\"'“”:"), HEADING) if bar and usual else ""
+        # A section is found by its heading, so each needs one of its own.
+        taken = used | (usual_names - {sections.bare(usual)}) | {""}
+        heading = usual if sections.bare(heading) in taken else heading
+        used.add(sections.bare(heading))
+        parts.append(PlannedPart(heading, holds, plain((rest if bar else first).strip(" \t*_"), 400)))
+    return parts
 
 
-def writing(task: WritingTask, number: int, point: str, before: str, length: int) -> str:
-    """The prompt for section `number`, with its point and the text before it."""
-    heading, holds = parts_of(task)[number - 1]
+def composing(task: WritingTask, length: int) -> str:
+    """The prompt for a whole text of so many words, with title and headings."""
+    parts = parts_of(task)
+    order = (
+        f"Write a complete text of about {length} words on this topic: {title_of(task)}. "
+        "The first line is `# ` and a title. "
+    )
+    if len(parts) > 1:
+        order += (
+            f"Then write {len(parts)} sections. Each begins with a line of `## ` and a heading that fits this text."
+        )
+    listed = [f"{number}. {holds}" for number, (_, holds) in enumerate(parts, 1)]
+    return "\n\n".join([order, brief(task), "What belongs in it, in this order:\n" + "\n".join(listed)])
+
+
+def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before: str, length: int) -> str:
+    """The prompt for section `number` of `parts`, with its point and the text before it."""
+    heading, holds, point = parts[number - 1]
     about = title_of(task)
     if heading:
         order = f"Write about {length} words on this topic: {about}. They are the part `{heading}` of a longer text."
     else:
         order = f"Write a text of about {length} words on this topic: {about}."
-    parts = [order]
+    lines = [order]
     if point:
-        parts.append(f"The point it makes: {point}")
-    parts += [f"What belongs here: {holds}.", brief(task)]
-    if others := [other for other, _ in parts_of(task) if other != heading]:
-        parts.append(f"Other sections, which are written on their own: {', '.join(others)}.")
+        lines.append(f"The point it makes: {point}")
+    lines += [f"What belongs here: {holds}.", brief(task)]
+    if others := [part.heading for part in parts if part.heading != heading]:
+        lines.append(f"Other sections, which are written on their own: {', '.join(others)}.")
     if before:
-        parts.append(f"The text before it ends like this:\n{ending(before, CONTEXT)}")
-    return "\n\n".join(parts)
+        lines.append(f"The text before it ends like this:\n{ending(before, CONTEXT)}")
+    return "\n\n".join(lines)
 
 
 def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
