@@ -135,14 +135,19 @@ def _unmarked(line: str) -> str:
 
 def parse_headings(body: str) -> Iterator[Heading]:
     """The headings of a body in order."""
+    for token, inline in itertools.pairwise(parse_blocks(body)):
+        if token.type == "heading_open" and token.level == 0 and token.map is not None:
+            first, end = token.map
+            yield Heading(first, end, int(token.tag[1:]), inline.content.replace("\n", " "))
+
+
+def parse_blocks(body: str) -> list[Token]:
+    """The blocks of a body: what is in a line is not parsed, as that is slow in hostile texts."""
     tokens: list[Token] = []
     parser = _parser()
     # The parser knows only LF as the end of a line; a space before it has no meaning.
     parser.block.parse(body.replace("\r\n", " \n"), parser, {}, tokens)
-    for token, inline in itertools.pairwise(tokens):
-        if token.type == "heading_open" and token.level == 0 and token.map is not None:
-            first, end = token.map
-            yield Heading(first, end, int(token.tag[1:]), inline.content.replace("\n", " "))
+    return tokens
 
 
 def raw_html(body: str) -> str:

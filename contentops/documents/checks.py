@@ -17,6 +17,7 @@ from msgspec import Struct, field
 
 from contentops.documents.clean import prose
 from contentops.documents.front_matter import line_numbers, split
+from contentops.documents.grounded import claims_without_source
 from contentops.documents.json_schema import schema_errors
 from contentops.documents.patterns import search
 from contentops.errors import nearest, plural
@@ -26,7 +27,7 @@ from contentops.sections import bare, headings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import FrontMatterSchema, Json, WordLimits
+    from contentops.model import FrontMatterSchema, Grounded, Json, WordLimits
 
 PATIENCE: Final = 1.0
 """Seconds that one regular expression may take on one text; of a list of many, each gets its share of `LONGEST`."""
@@ -77,10 +78,15 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
     )
 
 
-def refused_words(checks: Checks) -> tuple[re.Pattern[str], ...]:
-    """What finds the words in a text that its checks refuse: those of `excludes` and `leftovers`."""
+def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str], ...]:
+    """What finds the words in a text that its checks refuse: those of `excludes`, `leftovers` and `grounded`."""
     excluded = checks.excludes.values if checks.excludes is not None else ()
-    return (*map(_spaced, excluded), *(_KINDS.values() if checks.leftovers is not None else ()))
+    found = claims_without_source(checks.grounded, title, body).claims if checks.grounded is not None else []
+    return (
+        *map(_spaced, excluded),
+        *(_KINDS.values() if checks.leftovers is not None else ()),
+        *(re.compile(rf"(?<![\w.,]){_spaced(one.words).pattern}(?!\w)") for one in found[:_SHOWN]),
+    )
 
 
 def blocks(findings: Iterable[Finding]) -> bool:
@@ -90,15 +96,19 @@ def blocks(findings: Iterable[Finding]) -> bool:
 
 Hit = tuple[str, int, str]
 """One point that a check found: message, line of the file or 0, hint."""
-Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit]"]
-"""What one check, as it is declared, finds in a text."""
+Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit | Finding]"]
+"""What one check, as it is declared, finds in a text; a Finding has a level of its own."""
 
 
-def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
+def _first(check: str, level: Level, hits: Iterable[Hit | Finding]) -> Iterator[Finding]:
     """The first hits as findings, and how many more there are."""
     rest = iter(hits)
-    for message, line, hint in itertools.islice(rest, _SHOWN):
-        yield Finding(check=check, level=level, message=message, line=line, hint=hint)
+    for hit in itertools.islice(rest, _SHOWN):
+        if isinstance(hit, Finding):
+            yield hit
+        else:
+            message, line, hint = hit
+            yield Finding(check=check, level=level, message=message, line=line, hint=hint)
     if more := sum(1 for _ in rest):
         yield Finding(check=check, level=level, message=f"{plural(more, 'more place')} of the same kind")
 
@@ -269,6 +279,23 @@ def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]
         yield f"{where}{message}", text.key_lines.get(keys[0], 0) if keys else 0, f"see `{schema.path}`"
 
 
+# --- grounded ------------------------------------------------------------------------------------------------------
+
+_ALLOW: Final = "if it is right, state it in an input or list it in `checks.grounded.allow`"
+_NO_CASE: Final = "most of the text is in a script without capitals, so that its names are not checked"
+
+
+def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit | Finding]:
+    found = claims_without_source(check, text.title, text.body)
+    if not found.has_case:
+        yield Finding(check="grounded", level=Level.WARN, message=_NO_CASE, hint="set `checks.grounded.names: false`")
+    for line, kind, words, times in found.claims:
+        where = "" if line else " of its title"
+        more = f" ({times:,} times)" if times > 1 else ""
+        at = text.first_line + line - 1 if line else text.key_lines.get("title", 0)
+        yield f"the {kind} `{_shown(words)}`{where}{more} is not in its brief", at, _ALLOW
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -287,5 +314,6 @@ _LOOKS: Final[Mapping[str, Look]] = {
     "leftovers": lambda _, text, __: _leftovers(text),
     "links": lambda _, text, exists: _links(text, exists),
     "front_matter": lambda schema, text, _: _front_matter(schema, text),
+    "grounded": lambda check, text, _: _grounded(check, text),
 }
 """By the key of each check, what it finds, in the order of the findings."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
 from contentops.manifests.values import kind_of
-from contentops.model import NO_CHECKS, Checks, FrontMatterSchema, Level, Listed, Similar, WordLimits
+from contentops.model import NO_CHECKS, Checks, FrontMatterSchema, Grounded, Level, Listed, Similar, WordLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from contentops.manifests.data import DataFile
     from contentops.manifests.problems import Report
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAX_RETRIES: Final = 10
 _LISTS: Final = ("contains", "excludes", "matches", "not_matches", "headings", "commands")
 _LEVELS: Final = ("leftovers", "links")
+_KINDS: Final = ("numbers", "urls", "commands", "names")
 MAX_PATTERNS: Final = 100
 LEAST_SHARE: Final = 0.1
 MOST_SHARE: Final = 0.99
@@ -33,18 +34,22 @@ MOST_SHARE: Final = 0.99
 _PATTERNS: Final = frozenset({"matches", "not_matches"})
 
 
-def read_checks(value: Json, report: Report, find: FindFile) -> Checks:
-    """The checks of a rendered item; those that cannot be used are reported and omitted."""
+def read_checks(value: Json, report: Report, find: FindFile, brief: Iterable[Json] = ()) -> Checks:
+    """The checks of a rendered item; those that cannot be used are reported and omitted.
+
+    `brief`: inputs, metadata and data row of the item.
+    """
     if not isinstance(value, dict) or not value:
         return NO_CHECKS
     lists: dict[str, Any] = {key: _listed(key, value[key], report) for key in _LISTS if key in value}
     lists |= {key: Level(value[key]) for key in _LEVELS if value.get(key) in tuple(Level)}
-    words, front_matter = value.get("words"), value.get("front_matter")
+    words, front_matter, grounded = (value.get(key) for key in ("words", "front_matter", "grounded"))
     return Checks(
         **lists,
         words=_words(words, report) if isinstance(words, dict) else None,
         front_matter=None if front_matter is None else _schema(front_matter, report, find),
         similar=_similar(value["similar"], report) if isinstance(value.get("similar"), dict) else None,
+        grounded=None if grounded is None else _grounded(grounded, report, brief),
         retries=whole_number(("checks", "retries"), value.get("retries"), report, most=MAX_RETRIES) or 0,
     )
 
@@ -162,6 +167,47 @@ def _schema(value: Json, report: Report, find: FindFile) -> FrontMatterSchema | 
         report(path, "bad-schema", f"uses the schema `{value[:200]}`, which {problem}")
         return None
     return FrontMatterSchema(path=file.path, text=text, level=level)
+
+
+def _grounded(value: Json, report: Report, brief: Iterable[Json]) -> Grounded | None:
+    path = ("checks", "grounded")
+    if isinstance(value, str):
+        value = {"level": value} if value in tuple(Level) else None
+    if not isinstance(value, dict):
+        return None
+    kinds: dict[str, bool] = {}
+    for key in _KINDS:
+        chosen = value.get(key)
+        if isinstance(chosen, bool):
+            kinds[key] = chosen
+        elif chosen is not None:
+            hint = 'write true or false; from a data file: `{{ each.column == "true" }}`'
+            core = f"has {kind_of(chosen)} as `checks.grounded.{key}`, which takes a bool"
+            report((*path, key), "wrong-type", core, hint=hint)
+    allow = value.get("allow") or []
+    for entry in allow if isinstance(allow, list) else ():
+        if isinstance(entry, bool) or not isinstance(entry, str | int | float) or not str(entry).strip():
+            shown = "an empty text" if isinstance(entry, str) else kind_of(entry)
+            core = f"has {shown} in `checks.grounded.allow`, which takes a list of texts and numbers"
+            report((*path, "allow"), "wrong-type", core)
+            return None
+    allowed = tuple(map(str, allow)) if isinstance(allow, list) else ()
+    return Grounded(**kinds, allow=allowed, level=_level(value), brief=_lines_of(brief))
+
+
+def _lines_of(values: Iterable[Json]) -> str:
+    """Every key, text and number in some values, each on a line and once."""
+    lines: dict[str, None] = {}
+    rest = list(values)[::-1]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            rest += [each for pair in reversed(value.items()) for each in reversed(pair)]
+        elif isinstance(value, list):
+            rest += reversed(value)
+        elif value is not None and not isinstance(value, bool):
+            lines[str(value)] = None
+    return "\n".join(lines)
 
 
 @functools.lru_cache(maxsize=64)

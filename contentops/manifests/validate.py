@@ -63,7 +63,9 @@ def check_item(
         check_with_catalog(values, _inputs(rendered, values), catalog, report)
     if disclosure is not None:
         _check_disclosure(disclosure, values.get("metadata", {}), report)
-    checks = read_checks(rendered.values.get("checks"), report, find)
+    row = rendered.each.values if rendered.each is not None else {}
+    brief = (_inputs(rendered, values), values.get("metadata", {}), row)
+    checks = read_checks(rendered.values.get("checks"), report, find, brief)
     approval = read_approval(rendered.values.get("approval"), report)
     if approval.required:
         _check_draft_mark(preset, values.get("metadata", {}), report)

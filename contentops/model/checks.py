@@ -50,6 +50,19 @@ class Similar(Struct, frozen=True, kw_only=True, omit_defaults=True):
     level: Level = Level.BLOCK
 
 
+class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a text may state only if its brief does, and the texts that are allowed beside."""
+
+    numbers: bool = True
+    urls: bool = True
+    commands: bool = True
+    names: bool = False
+    allow: tuple[str, ...] = ()
+    level: Level = Level.BLOCK
+    brief: str = ""
+    """The texts and numbers of the item's inputs, metadata and data row, each on a line."""
+
+
 def level_of(check: object) -> Level | None:
     """The level of the value of one check: the value itself, or its `level`; None for what is no check."""
     level = getattr(check, "level", check)
@@ -70,6 +83,7 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
     front_matter: FrontMatterSchema | None = None
     similar: Similar | None = None
     """Compares the text with others; `documents.checks` looks at one text alone."""
+    grounded: Grounded | None = None
     commands: Listed | None = None
     """Programs to run, from the project's settings alone; `documents.checks` does not run them."""
     retries: int = 0

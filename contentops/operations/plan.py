@@ -219,10 +219,12 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
 
 
 def _checks(checks: Checks) -> Json:
-    """Return the checks of an item as in a manifest, without the text of a schema."""
+    """Return the checks of an item as in a manifest, without the texts of a schema and of the brief."""
     stated: dict[str, Json] = to_builtins(checks)
     if checks.front_matter is not None:
         del stated["front_matter"]["text"]
+    if checks.grounded is not None:
+        stated["grounded"].pop("brief", None)
     return stated
 
 

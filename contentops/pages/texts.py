@@ -65,7 +65,7 @@ def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, s
 def text_view(one: ReviewItem, now: TextVersion) -> TextView:
     """Return the text as it is, with what its checks refuse marked."""
     notes = _Notes(one, now.first_line)
-    marks = refused_words(one.spec.checks) if one.spec is not None and one.findings else ()
+    marks = refused_words(one.spec.checks, now.title, now.body) if one.spec is not None and one.findings else ()
     return TextView(parts=prose(word_diff(now.body, now.body), notes=notes.under, marks=marks), top=notes.rest)
 
 

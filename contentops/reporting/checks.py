@@ -30,6 +30,7 @@ RULES: Final = {
     "links": "Relative links point to a file of the project.",
     "front-matter": "The front matter matches its schema.",
     "similar": "No other text of the group has too much in common with it.",
+    "grounded": "The text states only what its brief states.",
     "commands": "Each program finds nothing.",
     UNAPPROVED: "A person approved the text, if the manifest requires approval.",
 }

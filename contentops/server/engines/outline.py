@@ -224,8 +224,7 @@ def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
     sentences += [f"The {name.replace('_', ' ')} is {inline(value)}." for name, value in task.other_fields.items()]
     words = values.get("word_count_target")
     if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:
-        parts = max(1, len(task.template.get("sections", ())))
-        sentences.append(f"Aim for about {round(words)} words, some {max(1, round(words / parts))} in each section.")
+        sentences.append(f"Aim for about {round(words)} words, evenly spread over the sections.")
     return " ".join(sentences)
 
 

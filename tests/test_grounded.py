@@ -1,0 +1,363 @@
+"""`checks.grounded`: what a text states and its brief does not, in the ways that people write numbers and addresses."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.documents.checks import CheckedText, check_text, refused_words
+from contentops.documents.grounded import claims_without_source
+from contentops.model import Checks, Finding, Grounded, Level
+from tests.desired import PROJECT, desired, findings, lines
+from tests.grounded_set import KINDS, cases, scores
+
+if TYPE_CHECKING:
+    from tests.running import Build, Run
+
+
+def stated(body: str, brief: str = "", title: str = "", **given: Any) -> list[str]:
+    """The words of a text that its brief does not state."""
+    check = Grounded(brief=brief, **given)
+    return [one.words for one in claims_without_source(check, title, body).claims]
+
+
+def findings_in(body: str, *, title: str = "", **given: Any) -> list[Finding]:
+    """What the check finds in a body that begins on line 10."""
+    text = CheckedText(title=title, body=body, first_line=10, key_lines={"title": 2})
+    return list(check_text(Checks(grounded=Grounded(**given)), text, lambda _: True))
+
+
+# --- how well it finds what is invented --------------------------------------------------------------------------
+
+FLOORS: dict[str, dict[str, tuple[float, float]]] = {
+    "tuned": {"number": (0.95, 0.95), "address": (1, 1), "command": (1, 1), "name": (0.8, 0.9)},
+    "held out": {"number": (0.94, 0.94), "address": (1, 1), "command": (1, 1), "name": (0.75, 0.85)},
+}
+"""Precision and recall by kind, at least."""
+
+
+@pytest.mark.parametrize("part", FLOORS)
+def test_what_is_invented_is_found_in_labelled_texts(part: str) -> None:
+    """As `python -m tests.grounded_set` prints it."""
+    some = [case for case in cases() if case.held_out == (part == "held out")]
+    assert len(some) >= 25
+    found = scores(some)
+    for kind in KINDS.values():
+        precision, recall = FLOORS[part][kind]
+        assert found[kind].precision >= precision, (kind, found[kind])
+        assert found[kind].recall >= recall, (kind, found[kind])
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("brief", "text"),
+    [
+        ("1000", "1,000 desks, 1.000 Tische, 1 000 tables, 1\u202f000 or 1'000"),
+        ("1,000", "1000 desks"),
+        ("12 %", "12% and 12 percent"),
+        ("0.12", "12 % of them"),
+        ("12,50 EUR", "€12.5"),
+        ("1.2 million", "1,200,000 people, 1.2M of them"),
+        ("1.234.567,89", "1,234,567.89"),
+        ("12345678", "1,23,45,678 in India"),
+        ("eight offices", "8 offices"),
+        ("8", "eight years"),
+        ("fünfundzwanzig", "25"),
+        ("treinta y cinco", "35"),
+        ("quatre-vingt-dix", "90"),
+        ("二十五人", "25人"),
+        ("1億2000万円", "120,000,000円"),
+        ("1234", "１２３４ and ١٢٣٤"),
+        (
+            "2026-11-29",
+            "29 November 2026, November 29th, 2026, 29.11.2026, 11/29/2026, am 29. November, 2026年11月29日",
+        ),
+        ("29 November 2026", "2026-11-29, in November 2026, in 2026, on the 29th"),
+        ("day: 29\nmonth: November\nyear: 2026", "29 November 2026"),
+        ("17 Uhr", "17:00, 5 pm, 午後5時, 17 h"),
+        ("18:30", "6:30 p.m. or 18 h 30"),
+        ("v3.11.2", "Python 3.11.2"),
+        ("10 to 20", "10\u201320 people"),
+        ("USD 5", "$5, US$5, 5 dollars, USD5"),
+        ("+49 30 1234567", "+49 (30) 1234-567"),
+        ("price_2025", "in 2025"),
+    ],
+)
+def test_a_number_is_the_same_however_it_is_written(brief: str, text: str) -> None:
+    """Signs for thousands, words, dates, times, currencies and the digits of all scripts."""
+    assert stated(text, brief) == []
+
+
+@pytest.mark.parametrize(
+    ("brief", "text", "expected"),
+    [
+        ("29 November 2026", "On 29 December 2026.", ["29 December 2026"]),
+        ("November 2026", "On 29 November 2026.", ["29 November 2026"]),
+        ("2026-11-29", "On 11 November 2026.", ["11 November 2026"]),
+        ("5", "5 million users", ["5 million"]),
+        ("3,500", "3 or 500 people", ["3", "500"]),
+        ("3.11", "Python 3.11.2", ["3.11.2"]),
+        ("17:00", "at 5:30 pm", ["5:30 pm"]),
+        ("", "nine years, eighteen desks, two hundred people", ["nine years", "eighteen", "two hundred"]),
+        ("", "**1,200** desks and **1,200** chairs", ["1,200"]),
+        ("", "Call +49 30 5550 1234 now.", ["+49 30 5550 1234"]),
+    ],
+)
+def test_another_number_is_found(brief: str, text: str, expected: list[str]) -> None:
+    """A number is not the same for being nearly so, and a part of it is no number of the brief."""
+    assert stated(text, brief) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. First\n2. Second\n\n3) Third",
+        "## 2. Install\n\n## 2.1 More\n\n## Step 3: Run\n\n# 7 ways to save time",
+        "See figure 2, chapter 3 and 手順4.",
+        "One of the best, one by one, two things, once again, a hundred thanks",
+        "COVID-19, UTF-8, H2O, B2B and mp3",
+        "`limit=50` and\n\n```python\nx = 17\n```",
+        "[next](part-2.md), ![](img-300.png), [^1], [2]",
+        "in the 21st century, im 19. Jahrhundert",
+        '<img src="a.png" width="600"> &#8211; &nbsp;',
+        "1\ufe0f\u20e3 Keycaps",
+    ],
+)
+def test_what_counts_parts_of_a_text_is_no_claim(text: str) -> None:
+    """Numbers of lists, headings and steps; digits in names, code, links and tags."""
+    assert stated(text) == []
+
+
+# --- addresses and commands --------------------------------------------------------------------------------------
+
+PAGE = "https://www.Acme.example/Docs/?utm_source=x#top, mail info@acme.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[docs](http://acme.example/Docs), acme.example, <https://acme.example/>", []),
+        ("https://acme.example/docs", ["https://acme.example/docs"]),
+        ("https://acme.example/Docs/more.", ["https://acme.example/Docs/more"]),
+        ("[a]: https://other.example/x\n", ["https://other.example/x"]),
+        ("Info@Acme.example or sales@acme.example", ["sales@acme.example"]),
+        ("[a](b.md#c), [d](/e), [f](#g), mailto:info@acme.example", []),
+        ("visit acme-tools.com/x), see README.md, e.g. Node.js", ["acme-tools.com/x"]),
+        ("詳しくはhttps://acme.example/jaをご覧", ["https://acme.example/ja"]),
+        ("http://\u0430cme.example", ["http://\u0430cme.example"]),
+    ],
+)
+def test_addresses_are_compared_by_host_and_path(text: str, expected: list[str]) -> None:
+    """Without scheme, `www.`, fragment and the last slash; links inside the project are none."""
+    assert stated(text, PAGE) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Run `pip install acme`, `pip`, `x = 1`, `f()` and `SELECT 1`.", []),
+        ("Run `pip install acme --pre`.", ["pip install acme --pre"]),
+        ("Run `foo --all`.", ["foo --all"]),
+        ("```console\n$ pip install acme\nDone 17\n$ acme run\n```", ["acme run"]),
+        ("```sh\n# a comment\nacme \\\n  run # now\n```", ["acme run"]),
+        ("- A:\n\n  ```bash\n  rm -rf x\n  ```", ["rm -rf x"]),
+        ("```python\nls -l\n```", []),
+        ("    git push\n", ["git push"]),
+        ("```sh\nnever closed", ["never closed"]),
+    ],
+)
+def test_commands_are_compared_word_by_word(text: str, expected: list[str]) -> None:
+    """In code that looks like a shell's: a known program, an option or a prompt."""
+    assert stated(text, "install it with: pip install acme") == expected
+
+
+def test_a_list_allows_more() -> None:
+    """Numbers in any form, addresses with those below them, and commands that start alike."""
+    allow = ("1000", "https://docs.acme.example", "git", "24/7")
+    text = "1,000, 24/7, https://docs.acme.example/a/b?c, https://docs.acme.example.org and `git push`, `github x -y`"
+    assert stated(text, allow=allow) == ["github x -y", "https://docs.acme.example.org"]
+
+
+def test_each_kind_can_be_left_out() -> None:
+    """A kind that is off finds nothing."""
+    text = "We met 12 people of Acme Corp at https://a.example with `git push`."
+    kinds = {"numbers": "12", "urls": "https://a.example", "commands": "git push", "names": "Acme Corp"}
+    for kind, words in kinds.items():
+        chosen: dict[str, Any] = {**dict.fromkeys(kinds, False), kind: True}
+        assert stated(text, **chosen) == [words]
+
+
+# --- names -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("We met Maria Lopez of Example Corp on Monday.", ["Maria Lopez of Example Corp"]),
+        ("Acme's desks are in Berlin. Berlin is big. The API and I agree.", []),
+        ("Он видел Анну в Берлине, и Ελλάδα. Η Αθήνα ήταν.", ["Анну", "Берлине", "Ελλάδα", "Αθήνα"]),
+        ("Press **Save** or [Help](x.md).", []),
+        ("Das ist nicht der Tisch von Frau Krüger.", ["Frau Krüger"]),
+    ],
+)
+def test_names_are_words_with_capitals_inside_of_sentences(text: str, expected: list[str]) -> None:
+    """Not at the start of a sentence; in German, several in a row."""
+    others: dict[str, Any] = dict.fromkeys(("numbers", "urls", "commands"), False)
+    assert stated(text, "Acme in Berlin", names=True, **others) == expected
+
+
+def test_a_script_without_capitals_says_that_names_are_not_checked() -> None:
+    """As a warning, whatever the level; everything else is checked."""
+    (note, number) = findings_in("東京には5つの拠点があります。\n", names=True)
+    assert (note.level, number.level, number.message) == (Level.WARN, Level.BLOCK, "the number `5` is not in its brief")
+    assert "without capitals" in note.message
+    assert findings_in("東京の拠点です。\n") == []
+
+
+# --- findings ----------------------------------------------------------------------------------------------------
+
+
+def test_findings_have_lines_words_and_times() -> None:
+    """The same words once, where they are first; those of a title at its key."""
+    found = findings_in("One.\n\n> In 2019,\n> it was 5 %.\n\n2019 again.\n", title="Since 1999", level=Level.WARN)
+    assert [(one.line, one.message) for one in found] == [
+        (2, "the number `1999` of its title is not in its brief"),
+        (12, "the number `2019` (2 times) is not in its brief"),
+        (13, "the number `5 %` is not in its brief"),
+    ]
+    assert {one.level for one in found} == {Level.WARN}
+    assert "checks.grounded.allow" in found[0].hint
+
+
+def test_findings_are_bounded() -> None:
+    """Twenty, and how many more there are."""
+    found = findings_in(", ".join(map(str, range(1000, 1500))))
+    assert len(found) == 21
+    assert found[-1].message == "480 more places of the same kind"
+
+
+def test_what_is_found_can_be_marked() -> None:
+    """As a whole number or name, whatever white space stands in it."""
+    body = "We met Ann\nLee at 5 of 1,500.5 and 15 desks."
+    patterns = refused_words(Checks(grounded=Grounded(names=True, brief="15, 1500.5")), "", body)
+    assert [found for pattern in patterns for found in pattern.findall(body)] == ["Ann\nLee", "5"]
+
+
+SIGNS = st.sampled_from(list("1,. \n%$`@[]()#|<;\u200f\0\ud800٣一万Aßİ"))
+BITS = SIGNS | st.sampled_from(["9" * 20, "```sh\n", "http://", "May ", "two ", "&#", "2026-", "- "])
+WRITTEN = st.lists(BITS | st.text(max_size=4), max_size=30).map("".join)
+
+
+@given(WRITTEN, WRITTEN, WRITTEN)
+def test_no_text_makes_it_raise(body: str, title: str, brief: str) -> None:
+    """Whatever a model writes; and what repeats its brief is grounded."""
+    for one in claims_without_source(Grounded(names=True, brief=brief, allow=(title,)), title, body).claims:
+        assert one.words
+        assert 0 <= one.line <= body.count("\n") + 2
+
+
+@pytest.mark.parametrize("bit", ["1", "1,", "12 %\n\n", "a.a@", "`ls -l` ", "```sh\n", "1 May ", "Ann Lee ", "万1"])
+def test_a_long_text_takes_a_moment(bit: str) -> None:
+    """In text or brief; in the square of its length it would take hours."""
+    long = bit * (100_000 // len(bit))
+    before = time.process_time()
+    for body, brief in ((long, "1 a"), ("1 a http://b.example", long)):
+        assert len(claims_without_source(Grounded(names=True, brief=brief), "t", body).claims) < 100
+    assert time.process_time() - before < 10
+
+
+# --- manifests ---------------------------------------------------------------------------------------------------
+
+
+def grounded_of(project: Build, checks: str, item: str = "inputs: {topic: x}", **files: str) -> Grounded | None:
+    """The check of one item."""
+    text = f"items:\n  - {{id: {'a-{{ each.n }}' if 'each' in item else 'one'!r}, {item}, checks: {checks}}}\n"
+    (spec,) = desired(project({"contentops.yaml": PROJECT, "content/a.yaml": text, **files})).specs
+    return spec.checks.grounded
+
+
+def test_it_carries_inputs_metadata_and_row(project: Build) -> None:
+    """All keys, texts and numbers of them, also of columns that no template uses."""
+    item = (
+        "for_each: [{n: 7, unused: {deep: [2019, true, null]}}], "
+        "inputs: {topic: 'x {{ each.n }}', points: [a, b]}, metadata: {title: T}"
+    )
+    check = grounded_of(project, "{grounded: {names: true, level: warn, allow: [2026, 24/7]}}", item)
+    brief = "topic\nx 7\npoints\na\nb\ntitle\nT\nn\n7\nunused\ndeep\n2019"
+    assert check == Grounded(names=True, level=Level.WARN, allow=("2026", "24/7"), brief=brief)
+
+
+@pytest.mark.parametrize(("checks", "level"), [("{grounded: warn}", Level.WARN), ("{grounded: block}", Level.BLOCK)])
+def test_a_level_is_enough(project: Build, checks: str, level: Level) -> None:
+    """With everything but names."""
+    assert grounded_of(project, checks) == Grounded(level=level, brief="topic\nx")
+
+
+@pytest.mark.parametrize(
+    ("checks", "code"),
+    [
+        ("{grounded: true}", "wrong-value"),
+        ("{grounded: {number: true}}", "unknown-key"),
+        ("{grounded: {numbers: '{{ 1 }}'}}", "wrong-type"),
+        ("{grounded: {allow: 5}}", "wrong-type"),
+        ("{grounded: {allow: ['{{ \"\" }}']}}", "wrong-type"),
+        ("{grounded: {level: high}}", "wrong-value"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(project: Build, checks: str, code: str) -> None:
+    """Each once."""
+    manifest = f"items: [{{id: one, inputs: {{topic: x}}, checks: {checks}}}]\n"
+    (line,) = lines(findings(project({"contentops.yaml": PROJECT, "content/a.yaml": manifest})))
+    assert line.startswith("error["), line
+    assert code in line, line
+
+
+# --- in a project ------------------------------------------------------------------------------------------------
+
+SETTINGS = PROJECT.replace("general}", "general, checks: {grounded: {names: true}}}")
+ROWS = "items:\n  - id: '{{ each.city }}'\n    for_each: cities.csv\n    inputs: {topic: 'Desks in {{ each.city }}'}\n"
+
+
+def test_check_reports_it_like_every_other_check(project: Build, invoke: Run) -> None:
+    """At the line, in all forms; a number of the row is fine, though no template uses its column."""
+    files = {
+        "contentops.yaml": SETTINGS.replace("names: true", "level: warn"),
+        "content/a.yaml": ROWS,
+        "cities.csv": "city,desks\nlisbon,120\n",
+        "out/lisbon.md": "---\ntitle: Since 1999\n---\n\nWe have 120 desks.\n\nCall 555 now.\n",
+    }
+    root = project(files)
+    assert invoke("check", cwd=root).code == 0
+    (root / "contentops.yaml").write_text(SETTINGS)
+    shown = invoke("check", cwd=root)
+    assert shown.code == 1
+    assert "error[grounded]: item `lisbon`: the number `1999` of its title is not in its brief" in shown.stdout
+    assert "7 | Call 555 now." in shown.stdout
+    results = invoke("check", "--format", "sarif", cwd=root).json["runs"][0]["results"]
+    starts = [one["locations"][0]["physicalLocation"]["region"]["startLine"] for one in results]
+    assert ([one["ruleId"] for one in results], starts) == (["grounded", "grounded"], [2, 7])
+    assert '<failure type="grounded"' in invoke("check", "--format", "junit", cwd=root).stdout
+    checks = invoke("show", "lisbon", "--json", cwd=root).json["checks"]
+    assert checks == {"grounded": {"names": True}}
+    (root / "cities.csv").write_text("city,desks\nlisbon,555\n")  # the brief is part of what is remembered
+    assert "the number `120`" in invoke("check", cwd=root).stdout
+
+
+def test_outlines_of_the_bundled_server_pass(project: Build, invoke: Run) -> None:
+    """They repeat their brief."""
+    quickstart = Path(__file__).parents[1] / "examples" / "quickstart"
+    names = [path for path in quickstart.rglob("*") if path.is_file() and "README" not in path.name]
+    files = {path.relative_to(quickstart).as_posix(): path.read_text(encoding="utf-8") for path in names}
+    files["contentops.yaml"] = files["contentops.yaml"].replace(
+        "\ndefaults:\n", "\ndefaults:\n  checks: {grounded: {names: true}}\n"
+    )
+    root = project(files)
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert "0 blocked, 0 with warnings" in invoke("check", cwd=root).stdout
