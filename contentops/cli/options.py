@@ -205,7 +205,7 @@ choice_options = with_options(
     click.option(
         "--on-source-change",
         type=click.Choice(["note", "regenerate", "block"]),
-        help="What to do with texts that were made from texts which have changed since.",
+        help="What to do with texts that were made from other texts, if those have changed.",
     ),
     refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items that are in no manifest."),

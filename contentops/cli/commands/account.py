@@ -277,7 +277,7 @@ def report(
 ) -> None:
     """Sum what all generated texts cost, by environment, month, template, style, manifest and tag.
 
-    Counts what the locks of all environments (with `--env` of one), their history in git and the runs of this machine
+    Counts what the locks of all environments (with `--env`: of one), their history in git and the runs of this machine
     know, and says where history is missing.
     `--since` with a commit leaves out what was known at that commit. In a project with approvals, the last line shows
     the cost of approved texts, with every attempt. Needs no network and changes nothing. `contentops history` lists the
