@@ -18,6 +18,7 @@ LATE = {
     "cli/commands/ledger": "its help needs no driver of PostgreSQL",
     "cli/commands/plan": "one of the forms of a plan is printed, and none is made where nothing changed since the last time",
     "cli/commands/queue": "its help needs no driver of PostgreSQL, and a page is served only where it is asked for",
+    "cli/commands/report": "the page of what was spent is made only where it is asked for",
     "cli/commands/work": "its help needs no driver of PostgreSQL",
     "cli/completion": "texts are offered for one option of one command",
     "cli/entry": "what explains a failure is loaded when there is one",

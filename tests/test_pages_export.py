@@ -13,8 +13,11 @@ import pytest
 
 from contentops.operations.exported_folder import MARKER
 from contentops.pages.export import file_name
+from tests.clones import git
+from tests.fakes.harness import blog
 from tests.pages import FILES
 from tests.review_project import in_every_state
+from tests.test_spend import two_environments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +67,7 @@ def test_all_pages_are_there_and_every_link_leads_to_one(project: Build, invoke:
     assert ended.code == 0, ended.stderr
     folder = tmp_path / "public"
     names = {path.name for path in folder.iterdir()}
-    assert {"index.html", "items.html", "items-2.html", "plan.html", "style.css", MARKER} <= names
+    assert {"index.html", "items.html", "items-2.html", "plan.html", "spend.html", "style.css", MARKER} <= names
     assert sum(name.startswith("item-") for name in names) == len(DECLARED) + 60
     for path in folder.glob("*.html"):
         page = Links(path.read_text("utf-8"))
@@ -158,3 +161,32 @@ def test_a_project_in_every_state_has_no_form_and_asks_no_server(tmp_path: Path,
         assert not page.elements & {"form", "script", "button", "input", "textarea", "iframe"}, path
         local = {link.partition("#")[0] for link in page.to if not link.startswith(("https://", "http://", "mailto:"))}
         assert local - {""} <= names, path
+
+
+def test_what_was_spent_is_one_document(tmp_path: Path, invoke: Run) -> None:
+    """Of all environments, with the month's budget and the money of each; what files say is text, whatever it is."""
+    harness, staging = two_environments(tmp_path, "a")
+    git(tmp_path, "init", "--quiet")
+    harness.api.habits.tokens = {"input": 1000, "output": 100}
+    harness.edit("contentops.yaml", "environments:", "budget: {credits_per_month: 90}\nenvironments:")
+    evil = "<script>x</script>"
+    price = "price: {input: 1, output: 2, currency: EUR}"
+    harness.write("contentops.yaml", harness.read("contentops.yaml") + f"\n{price}\n")
+    harness.write("content/more.yaml", blog("b").replace("    inputs", f"    tags: ['{evil}']\n    inputs"))
+    harness.apply()
+    staging.write("content/blog.yaml", blog("a", "b", "c"))
+    (tmp_path / "content/more.yaml").unlink()
+    staging.apply()
+    ended = invoke("report", "--format", "html", cwd=tmp_path)
+    assert ended.code == 0, ended.stderr
+    page = Links(ended.stdout)
+    assert page.to <= {"#main"}
+    assert not page.elements & {"form", "script", "link", "img"}
+    assert "sha256-" in ended.stdout.partition("Content-Security-Policy")[2].partition(">")[0]
+    assert evil not in ended.stdout
+    words = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", ended.stdout, flags=re.DOTALL).split())
+    assert "12 credits, 0.0024 EUR for 3 texts in 2 environments." in words
+    assert "Environment Texts Credits Money default 2 8 0.0012 EUR staging 1 4 0.0012 EUR" in words
+    for wrong in (("--json",), ("--provenance",)):
+        assert invoke("report", "--format", "html", *wrong, cwd=tmp_path).code == 64
+    assert "staging" not in invoke("report", "--format", "html", "--env", "", cwd=tmp_path).stdout

@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from contentops.cli.commands.account import parse_moment
+from contentops.cli.commands.report import parse_moment
 from contentops.errors import Location
 from contentops.model import Desired, ItemId, JobState, OnEdit, RequestId
 from contentops.model.run import PaidJobs

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MARKER: Final = ".contentops-review"
 """The file that says that a folder is one of ours, so that it may be written again, and lists the files."""
-_PAGE: Final = re.compile(r"(item|items|plan)(-[a-z0-9-]+)?\.html|index\.html|style\.css")
+_PAGE: Final = re.compile(r"(item|items|plan|spend)(-[a-z0-9-]+)?\.html|index\.html|style\.css")
 
 
 class _Marker(msgspec.Struct, frozen=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
 from contentops.ci.results import past_of, requests_at
+from contentops.manifests.project import load_project
 from contentops.model import ATTEMPTS, BASE, RequestId, is_answer
 from contentops.operations.environments import locked_environments
 from contentops.operations.history import paid_by_others, paid_jobs
@@ -47,9 +49,11 @@ class _Environment(Struct, frozen=True):
     desired: Desired | None
 
 
-def environments_of(project: Project) -> tuple[str, ...]:
-    """Return the environments that have a lock, or that of the project where none has."""
-    return tuple(locked_environments(project)) or (project.environment,)
+def in_all_environments(project: Project) -> list[Project]:
+    """Open the project in each environment that has a lock; where none has, it stays the only one."""
+    root, variables = Path(project.root), project.cli_vars
+    names = locked_environments(project)
+    return [load_project(root, environment=name, variables=variables) for name in names] or [project]
 
 
 def spending(projects: Sequence[Project], *, since: datetime | None = None, commit: str = "") -> Spending:

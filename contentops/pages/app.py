@@ -27,6 +27,7 @@ ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
     "/item": item.item,
     "/edit": texts.edit,
     "/plan": overview.plan,
+    "/spend": overview.spend,
     "/run": run.run,
     "/confirm": confirm,
 }

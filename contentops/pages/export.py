@@ -6,15 +6,16 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from contentops.errors import OutputError
 from contentops.model import Plan, Project
 from contentops.operations.exported_folder import claim, mark, write
 from contentops.operations.opening import Runtime
+from contentops.operations.spend import Spending
 from contentops.pages.app import ROUTES
 from contentops.pages.links import Links, NoLinks
-from contentops.pages.overview import plan_page
+from contentops.pages.overview import plan_page, spend_page
 from contentops.pages.site import FOLDER, Site, render
 
 INDEX: Final = "index.html"
@@ -30,6 +31,7 @@ class FileLinks(Links):
     overview = INDEX
     items = "items.html"
     plan = "plan.html"
+    spend = "spend.html"
     run = ""
     style = STYLE
 
@@ -38,6 +40,7 @@ class FileLinks(Links):
             INDEX: ("/", {}),
             self.items: ("/items", {}),
             self.plan: ("/plan", {}),
+            self.spend: ("/spend", {}),
         }
         """The view path and the query of each file, in the order in which they were linked to."""
 
@@ -103,10 +106,20 @@ def _rendered(links: FileLinks, site: Site, name: str) -> str:
 
 def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime) -> str:
     """Return the page of a plan as one document; `flags` are those that it was made with."""
+    site = _alone(name, runtime, option=plan.option, flags=tuple(flags))
+    return render(site, plan_page(site, plan, plan.findings))
+
+
+def spend_document(project: Project, found: Spending, since: str, runtime: Runtime) -> str:
+    """Return the page of what was spent as one document."""
+    site = _alone(project.name, runtime)
+    return render(site, spend_page(site, project, found, since))
+
+
+def _alone(name: str, runtime: Runtime, **options: Any) -> Site:
+    """Return the site of a page that opens nothing."""
 
     def unopened() -> Project:
-        """Refuse to open anything: the plan is all that is shown."""
         raise AssertionError(name)
 
-    site = Site(name=name, project=unopened, runtime=runtime, links=NoLinks(), option=plan.option, flags=tuple(flags))
-    return render(site, plan_page(site, plan, plan.findings))
+    return Site(name=name, project=unopened, runtime=runtime, links=NoLinks(), **options)

@@ -12,6 +12,7 @@ class Links:
     overview = "/"
     items = "/items"
     plan = "/plan"
+    spend = "/spend"
     run = "/run"
     style = "/style.css"
 
@@ -32,7 +33,7 @@ class Links:
 class NoLinks(Links):
     """A page that stands alone: its stylesheet is in it, and nothing is linked to."""
 
-    overview = items = plan = run = style = ""
+    overview = items = plan = spend = run = style = ""
 
     def to(self, path: str, **query: str) -> str:
         """Return no address."""

@@ -19,16 +19,18 @@ from contentops.digest import short
 from contentops.errors import plural
 from contentops.model import Project
 from contentops.model.approval import NOTE_LIMIT
+from contentops.operations.background_runner import BackgroundRunner
 from contentops.operations.opening import Runtime
 from contentops.operations.review import Review
 from contentops.operations.run_events import LiveRun, RunReader
 from contentops.pages.badges import badges
 from contentops.pages.links import Links
-from contentops.pages.runner import BackgroundRunner
 from contentops.reporting import summary, times
 from contentops.reporting.causes import cause_groups
 from contentops.reporting.next_change import next_change, value_diff
 from contentops.reporting.plan_text import note_line
+from contentops.reporting.provenance import approved_text
+from contentops.reporting.spend import last_months
 from contentops.reporting.summary import command
 from contentops.reporting.tokens import money_words
 from contentops.sanitize import visible
@@ -113,7 +115,7 @@ class PageContent(Struct, frozen=True, kw_only=True):
     model: object = None
     """The view model, which the template reads."""
     tab: str = ""
-    """The part of the navigation that it belongs to: `overview`, `items`, `plan` or `run`."""
+    """The part of the navigation that it belongs to: `overview`, `items`, `plan`, `spend` or `run`."""
     status: int = 200
     typed: Sequence[str] = ()
     """What a person typed that nothing was done with."""
@@ -171,6 +173,8 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "value_diff": value_diff,
     "next_change": next_change,
     "cause_groups": cause_groups,
+    "last_months": last_months,
+    "approved_text": approved_text,
 }
 """The filters of the templates."""
 

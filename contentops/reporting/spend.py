@@ -152,6 +152,19 @@ def _added(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(sorted((added(name, each) for name, each in by_name.items()), key=_by_credits))
 
 
+def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
+    """The last months with their short names, those without a text too; the last one is that of the clock."""
+    by_name = {row.name: row for row in rows}
+    today = datetime.fromtimestamp(now, UTC)
+    months = []
+    for back in reversed(range(number)):
+        year, month = divmod(today.year * 12 + today.month - 1 - back, 12)
+        first = datetime(year, month + 1, 1, tzinfo=UTC)
+        row = by_name.get(f"{first:%Y-%m}", Row("", 0, 0))
+        months.append(Row(f"{first:%b}", row.texts, row.credits, row.tokens))
+    return months
+
+
 def _open(entries: Iterable[OpenEntry], since: datetime | None, counted_before: frozenset[str]) -> tuple[Row, ...]:
     rows = _rows(
         (_OPEN[entry.state], _Cost(1, entry.credits))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from contentops.errors import ContentopsError, LockHeld
 from contentops.execution.primitives import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Task(threading.Thread):

@@ -1,0 +1,172 @@
+"""`contentops report` and `contentops history`: what was generated, and what it cost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import time
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import structs
+
+from contentops.cli.options import UNITS, choice_of, offers, project_options, selection_options
+from contentops.cli.output import terminal
+from contentops.errors import UsageError
+from contentops.operations import history as history_operation
+from contentops.operations import provenance as provenance_operation
+from contentops.operations import spend as spend_operation
+from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.history import history_json, history_text
+from contentops.reporting.provenance import (
+    approved_json,
+    approved_text,
+    provenance_csv,
+    provenance_json,
+    provenance_text,
+)
+from contentops.reporting.spend import spend_json, spend_text
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from contentops.cli.session import Session
+    from contentops.operations.spend import Spending
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?", re.ASCII)
+_NO_COMMIT = frozenset({"unknown-ref", "no-repository"})
+_AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
+
+
+@click.command("report")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    default="",
+    help="Start at a date (`2026-01-01`, UTC), a time ago (`30d`) or a git commit. Default: everything known.",
+)
+@click.option("--provenance", is_flag=True, help="Show one line per text in a file: job, cost, edits, approvals.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "csv", "json", "html"]),
+    help="`html`: one page for a browser. `csv`: with `--provenance`.",
+)
+@selection_options
+@project_options
+def report(
+    session: Session, since: str, select: tuple[str, ...], exclude: tuple[str, ...], form: str, *, provenance: bool
+) -> None:
+    """Sum what all generated texts cost, by environment, month, template, style, manifest and tag.
+
+    Counts what the locks of all environments (with `--env`: of one), their history in git and the runs of this machine
+    know, and says where history is missing. `--since` with a commit leaves out what was known at that commit. In a
+    project with approvals, the last line shows the cost of approved texts, with every attempt. Needs no network and
+    changes nothing. `contentops history` lists the runs and generations.
+
+    `--provenance` shows where the text of each item comes from: server, job, digests, credits of all attempts, the
+    share of words that people changed, approvals, and the commit.
+    """
+    if provenance:
+        if since:
+            raise UsageError("`--since` counts what was spent, and `--provenance` shows the texts of today: give one")
+        if form == "html":
+            raise UsageError("`--provenance` has no page", hint="`--format csv` makes a table of it")
+        _provenance(session, select, exclude, form)
+        return
+    if select or exclude or form == "csv":
+        message = "`--select`, `--exclude` and `--format csv` belong to `--provenance`"
+        raise UsageError(message, hint="add `--provenance`")
+    _spend(session, since, form)
+
+
+def _as_json(session: Session, form: str) -> Session:
+    """Return the session with the format that was asked for. Raises UsageError for two formats."""
+    if form and session.as_json and form != "json":
+        raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
+    return structs.replace(session, as_json=session.as_json or form == "json")
+
+
+def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], form: str) -> None:
+    """Print where texts come from."""
+    session = _as_json(session, form)
+    choice = choice_of(select=select, exclude=exclude)
+    project = session.project()
+    found, findings = provenance_operation.provenance(project, choice, runtime=session.runtime())
+    if form == "csv":
+        terminal.report_findings(findings)
+        terminal.report("\n".join(f"warning: {visible(one)}" for one in (*found.unread, *found.gaps)))
+        terminal.say_csv(provenance_csv(found))
+        return
+    if not session.as_json:
+        terminal.report_findings(findings)
+    document = {**diagnostics_json(findings), **provenance_json(found, project.environment)}
+    session.answer(document, provenance_text(found, width=terminal.width()))
+
+
+def _spend(session: Session, since: str, form: str) -> None:
+    """Print what was spent: in the environment that is asked for, else in all."""
+    session = _as_json(session, form)
+    start = parse_moment(since, time.time())
+    found = _spending(session, since, start)
+    if not session.as_json:
+        terminal.report_findings(found.findings)
+    shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if form == "html":
+        from contentops.pages.export import spend_document
+
+        terminal.say(spend_document(session.project(), found, shown, session.runtime()).rstrip("\n"))
+        return
+    document = {
+        **diagnostics_json(found.findings),
+        **spend_json(found.spend, since=shown, gaps=found.gaps),
+        **approved_json(found.approved),
+    }
+    text = spend_text(found.spend, since=shown, gaps=found.gaps)
+    session.answer(document, "\n".join([text, *approved_text(found.approved)]))
+
+
+def _spending(session: Session, since: str, start: dt.datetime | None) -> Spending:
+    chosen = session.project()
+    projects = spend_operation.in_all_environments(chosen) if session.environment is None else [chosen]
+    try:
+        return spend_operation.spending(projects, since=start, commit=since if start is None else "")
+    except UsageError as error:
+        if error.code not in _NO_COMMIT:
+            raise
+        message = f"`--since {since}` is not a date, a time ago or a commit: {error.message}"
+        raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
+
+
+@click.command("history")
+@click.argument("item", required=False, default="", shell_complete=offers("items"))
+@project_options
+def history(session: Session, item: str) -> None:
+    """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
+
+    With ITEM, it also lists who approved its texts or sent them back, and their notes. Generations come from the lock,
+    its history in git, and the runs; a line says where history is missing. Needs no network and changes nothing.
+    `contentops report` sums the costs.
+    """
+    result = history_operation.history(session.project(), item)
+    text = history_text(result, width=terminal.width())
+    if item and not (result.runs or result.generations or result.verdicts):
+        text = f"nothing was generated for `{visible(item)}` yet"
+    session.answer(history_json(result), text)
+
+
+def parse_moment(text: str, now: float) -> dt.datetime | None:
+    """Return the time of a date or a time ago, in UTC; None for anything else, which may be a commit.
+
+    `now` is seconds since the epoch. Raises click.BadParameter for an impossible date.
+    """
+    try:
+        if _DATE.fullmatch(text):
+            when = dt.datetime.fromisoformat(text)
+            return when.replace(tzinfo=dt.UTC) if when.tzinfo is None else when.astimezone(dt.UTC)
+        if _AGO.fullmatch(text):
+            ago = dt.timedelta(seconds=float(text[:-1]) * UNITS[text[-1]])
+            return dt.datetime.fromtimestamp(now, dt.UTC) - ago
+    except (ValueError, OverflowError) as error:
+        message = f"`{text}` is not a time; write a date such as `2026-01-01`, or `30d`"
+        raise click.BadParameter(message, param_hint="`--since`") from error
+    return None
