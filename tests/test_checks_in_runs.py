@@ -120,6 +120,36 @@ def test_a_text_that_passes_by_now_is_written_for_nothing(root: Path) -> None:
     assert harness.api.credits == 8
 
 
+class Inventing(FakeApi):
+    """A server whose texts about one state a number of their own."""
+
+    def _written(self, job: Generation) -> tuple[str, str]:
+        title, text = super()._written(job)
+        return title, f"We have {40 + job.take} desks.\n\n{text}" if "about one" in job.topic else text
+
+
+def test_an_invented_number_is_like_every_other_finding(root: Path) -> None:
+    """Paid for again as planned, then blocked and shown; written for nothing once it is allowed."""
+    harness = Harness(root, Inventing(duration=30))
+    checks = "checks: {grounded: {allow: [1, 2]}, retries: 1}"
+    harness.write("content/blog.yaml", f"defaults: {{{checks}}}\n{blog('one', 'two')}")
+    assert (harness.plan().credits, harness.plan().credits_worst) == (8, 16)
+    run = harness.apply()
+    assert results(run) == {"one": "blocked", "two": "done"}
+    said = "the number `42` is not in its brief (line 1 of the text)"
+    assert _end(run).error == f"its text failed its checks: grounded: {said}"
+    assert [(each.check, each.level, each.line) for each in _end(run).findings] == [("grounded", "block", 1)]
+    change = _one(harness)
+    assert (change.blocked, [reason.detail for reason in change.reasons if reason.kind == "checks-failed"]) == (
+        "checks-failed",
+        [said],
+    )
+    _loosen(harness, checks.replace("1, 2", "1, 2, 42"), checks)
+    assert (_one(harness).action, _one(harness).credits_worst) == (Action.FINISH, 0)
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 12
+
+
 def test_what_a_text_links_to_may_come_later(root: Path) -> None:
     """A link to an item's output is fine before that is written; one to a file is fine once that is there."""
 
