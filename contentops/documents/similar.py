@@ -83,13 +83,25 @@ def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
     return words if text is before else text.split()
 
 
-def runs_of(words: Sequence[bytes]) -> array[int]:
-    """The numbers of a text's runs, each once, in no order."""
+class Runs(Struct, frozen=True):
+    """The runs of a text as numbers, each once, in no order; and the smallest of them."""
+
+    numbers: array[int]
+    sample: array[int]
+
+
+def runs_of(words: Sequence[bytes]) -> Runs:
+    """The runs of a text with these words."""
     if len(words) < RUN:
-        return array("I", [zlib.crc32(b" ".join(words))] if words else [])
-    runs = zip(*(itertools.islice(words, start, None) for start in range(RUN)), strict=False)
-    # All of this runs in C: a text of 800 words takes 0.3 ms.
-    return array("I", set(map(zlib.crc32, map(b" ".join, runs))))
+        numbers = array("I", [zlib.crc32(b" ".join(words))] if words else [])
+    else:
+        runs = zip(*(itertools.islice(words, start, None) for start in range(RUN)), strict=False)
+        # All of this runs in C: a text of 800 words takes 0.3 ms.
+        numbers = array("I", set(map(zlib.crc32, map(b" ".join, runs))))
+    # Twice as many as needed are sorted, which takes a third of the time.
+    limit = 2 * SAMPLE * _NUMBERS // max(len(numbers), 1)
+    small = [number for number in numbers if number < limit]
+    return Runs(numbers, array("I", heapq.nsmallest(SAMPLE, small if len(small) >= SAMPLE else numbers)))
 
 
 class Nearest(Struct, frozen=True, kw_only=True):
@@ -108,44 +120,60 @@ class SimilarTexts:
     """The texts of a group by name, each with its runs."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, array[int]] = {}
+        self._runs: dict[str, Runs] = {}
         self._index: dict[int, list[str]] = {}
 
-    def add(self, name: str, runs: array[int]) -> None:
+    def add(self, name: str, runs: Runs) -> None:
         """Add a text, once."""
         self._runs[name] = runs
-        for number in _sample(runs):
+        for number in runs.sample:
             names = self._index.setdefault(number, [])
             if len(names) < FULL:
                 names.append(name)
 
-    def runs(self, name: str) -> array[int]:
-        """The runs of a text that was added; empty for another name."""
-        return self._runs.get(name, array("I"))
+    def runs(self, name: str) -> Runs:
+        """The runs of a text that was added."""
+        return self._runs[name]
 
-    def nearest(self, runs: array[int], most: float, *, but: str = "") -> Nearest | None:
+    def nearest(self, runs: Runs, most: float, *, but: str = "") -> Nearest | None:
         """The nearest text with a share of more than `most`; `but`: a name that is left out."""
-        sample = _sample(runs)
-        found = Counter(itertools.chain.from_iterable(self._index.get(number, ()) for number in sample))
-        del found[but]
-        # A pair at the limit has fewer in one of 30,000 cases: four standard deviations.
-        fewest = max(1.0, most * len(sample) - 4 * math.sqrt(most * (1 - most) * len(sample)))
-        close = [name for name, count in found.most_common(COMPARED) if count >= fewest]
-        own = set(runs) if close else set()
+        close = self._close(runs, most, but)
+        own = set(runs.numbers) if close else set()
         above = [(share, name) for name in close if (share := _share(own, self._runs[name])) > most]
         if not above:
             return None
         share, name = min(above, key=lambda each: (-each[0], each[1]))
         return Nearest(name=name, share=share, others=len(above) - 1, is_least=len(above) == COMPARED)
 
+    def _close(self, runs: Runs, most: float, but: str) -> list[str]:
+        """The texts that may have a share of more than `most`, those with most numbers in common."""
+        size = len(runs.numbers)
+        if not size:
+            return []
+        lists = [self._index.get(number, ()) for number in runs.sample]
+        rare = [names for names in lists if len(names) < FULL]
+        # Paragraphs that all texts share tell little, unless texts are too similar for these alone.
+        common = len(lists) - len(rare)
+        common = common if _fewest(size, size, most) > common else 0
+        found = Counter(itertools.chain.from_iterable(rare if common else lists))
+        del found[but]
+        return [
+            name
+            for name, count in found.most_common(COMPARED)
+            if count >= max(1, _fewest(size, len(self._runs[name].numbers), most) - common)
+        ]
 
-def _share(own: set[int], other: array[int]) -> float:
-    both = len(own.intersection(other))
-    return both / (len(own) + len(other) - both)
+
+def _fewest(one: int, other: int, share: float) -> float:
+    """The fewest numbers that the samples of two texts with so many runs have in common, if they have that share.
+
+    One pair in 30,000 has fewer: that is four standard deviations from the mean.
+    """
+    both = share * (one + other) / (1 + share)
+    part, size = both / max(one, other), min(SAMPLE, max(one, other))
+    return math.inf if both > min(one, other) else size * part - 4 * math.sqrt(size * part * (1 - part))
 
 
-def _sample(runs: array[int]) -> list[int]:
-    """The smallest numbers, in order; twice as many as needed are sorted, which takes a third of the time."""
-    limit = 2 * SAMPLE * _NUMBERS // max(len(runs), 1)
-    small = [number for number in runs if number < limit]
-    return heapq.nsmallest(SAMPLE, small if len(small) >= SAMPLE else runs)
+def _share(own: set[int], other: Runs) -> float:
+    both = len(own.intersection(other.numbers))
+    return both / (len(own) + len(other.numbers) - both)

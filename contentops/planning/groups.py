@@ -9,8 +9,7 @@ from contentops.errors import Location, plural
 from contentops.model import Finding
 
 if TYPE_CHECKING:
-    from array import array
-
+    from contentops.documents.similar import Runs
     from contentops.model import Spec
 
 GroupKey = Location | str
@@ -47,7 +46,7 @@ class GroupTexts:
     def findings(self, spec: Spec, body: str | None = None) -> tuple[Finding, ...]:
         """What `checks.similar` finds in a text of an item: too similar a text of another member.
 
-        `body`: None for the text of the item that was added, if one was.
+        `body`: None for the text of the item that was added.
         """
         similar = spec.checks.similar
         runs = self._texts.runs(spec.id) if body is None else _runs(spec, body)
@@ -62,5 +61,5 @@ class GroupTexts:
         return (Finding(check="similar", level=similar.level, message=message, hint=_HINT),)
 
 
-def _runs(spec: Spec, body: str) -> array[int]:
+def _runs(spec: Spec, body: str) -> Runs:
     return runs_of(masked(words_in(body), spec.names))

@@ -79,10 +79,12 @@ def _compare(inputs: PlanInputs, texts: Sequence[tuple[Spec, Observed]], asked: 
     from contentops.planning.groups import GroupTexts
 
     group, read = GroupTexts(), reader(inputs.read, inputs.state.records.get)
+    added = set()
     for spec, _ in texts:
         if (body := read(spec)) is not None:
             group.add(spec, body)
-    return {spec.id: findings for spec in asked if (findings := group.findings(spec))}
+            added.add(spec.id)
+    return {spec.id: found for spec in asked if spec.id in added and (found := group.findings(spec))}
 
 
 def _remembered(cache: Cache) -> dict[Digest, _Found]:
