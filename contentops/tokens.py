@@ -75,6 +75,11 @@ class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
         """Tokens at a price; None where they are not known."""
         return None if tokens is None else PaidTokens(input=tokens.input, output=tokens.output, price=price)
 
+    @property
+    def money(self) -> dict[str, int]:
+        """What they cost, by currency; empty without a price."""
+        return {} if self.price is None else {self.price.currency: self.price.of(self)}
+
 
 class TokenSum(Struct, frozen=True, kw_only=True):
     """The tokens of several texts, and their money by currency, which is never added over currencies."""
@@ -102,22 +107,28 @@ def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
             unknown += 1
             continue
         read, wrote = read + tokens.input, wrote + tokens.output
-        if (price := tokens.price) is None:
-            unpriced += 1
-        else:
-            money[price.currency] = money.get(price.currency, 0) + price.of(tokens)
+        unpriced += tokens.price is None
+        money = add_money((money, tokens.money))
     return TokenSum(input=read, output=wrote, money=money, unknown=unknown, unpriced=unpriced)
+
+
+def add_money(amounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of several amounts, each currency by itself."""
+    total: dict[str, int] = {}
+    for amount in amounts:
+        for currency, number in amount.items():
+            total[currency] = total.get(currency, 0) + number
+    return total
 
 
 def add_sums(sums: Iterable[TokenSum]) -> TokenSum:
     """Several sums as one."""
     total = TokenSum()
     for one in sums:
-        names = {**total.money, **one.money}
         total = TokenSum(
             input=total.input + one.input,
             output=total.output + one.output,
-            money={name: total.money.get(name, 0) + one.money.get(name, 0) for name in names},
+            money=add_money((total.money, one.money)),
             unknown=total.unknown + one.unknown,
             unpriced=total.unpriced + one.unpriced,
         )

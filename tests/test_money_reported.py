@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.reporting.tokens import money_words
+from contentops.model.cost import money_words
 from contentops.tokens import PaidTokens, TokenPrice, TokenSum, add_sums, sum_tokens
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi

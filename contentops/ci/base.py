@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Json, Project
 
-_AREAS = ("api", "ledger", "budget", "guards", "default_environment", "environments")
+_AREAS = ("api", "ledger", "budget", "price", "guards", "default_environment", "environments")
 _SHOWN = 10
 """Settings of one area that are listed."""
 _WIDTH = 100

@@ -27,6 +27,7 @@ from contentops.model.steps import (
     Write,
     name_of,
 )
+from contentops.tokens import PaidTokens, add_money
 
 
 class Action(enum.StrEnum):
@@ -151,6 +152,23 @@ class Change(Struct, frozen=True, kw_only=True):
         """Its price with every retry, also of a queued submit, whose retries only an apply pays for."""
         steps = (step for step in (*self.steps, *self.later) if isinstance(step, RetryText))
         return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
+
+    @property
+    def tokens(self) -> PaidTokens | None:
+        """The most tokens of each of its generations, at the price of the settings; None: not known, or no price."""
+        return next((step.tokens for step in self.steps if isinstance(step, Submit | RetryText)), None)
+
+    @property
+    def money(self) -> dict[str, int]:
+        """The most that its models may cost, by currency; empty: not known, or without a price."""
+        return {} if self.queued else add_money(step.tokens.money for step in self._paying if step.tokens is not None)
+
+    @property
+    def money_worst(self) -> dict[str, int]:
+        """The same with every retry."""
+        steps = (step for step in self.steps if isinstance(step, RetryText) and step.tokens is not None)
+        retries = (step.tokens.money for step in steps if step.tokens for _ in range(step.times - step.certain))
+        return add_money((self.money, *retries))
 
     @property
     def entry(self) -> OpenEntry | None:
@@ -318,6 +336,16 @@ class Plan(Struct, frozen=True, kw_only=True):
     def credits_worst(self) -> int:
         """Its price with every retry that `checks` allow."""
         return sum(change.credits_worst for change in self.changes)
+
+    @property
+    def money(self) -> dict[str, int]:
+        """The most that its models may cost, by currency; empty: not known, or without a price."""
+        return add_money(change.money for change in self.changes)
+
+    @property
+    def money_worst(self) -> dict[str, int]:
+        """The same with every retry that `checks` allow."""
+        return add_money(change.money_worst for change in self.changes)
 
     @property
     def submits_worst(self) -> int:

@@ -13,6 +13,7 @@ from contentops.model.limits import Budget, MonthSpend
 from contentops.model.plan import Action, Note, Reason, Refusal, TextInReview
 from contentops.model.records import ItemId, JobState, Json, Record, RequestId
 from contentops.model.references import Reference
+from contentops.tokens import PaidTokens
 
 FORMAT_VERSION = "1.0"
 """Of plan files; one of another format is not read."""
@@ -54,6 +55,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     """With every retry."""
     credits_at_most: bool = False
     """Both are upper bounds."""
+    tokens_at_most: PaidTokens | None = None
+    """The most tokens of one generation, and the price of the settings."""
     queued_credits: int = 0
     """Its price if its submit is queued already, which no other sum counts."""
     retries: int

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from contentops.digest import NOTHING, Digest
 from contentops.model.desired import Request
 from contentops.model.records import Json, OpenEntry, Remote
+from contentops.tokens import PaidTokens
 
 
 class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
@@ -46,6 +47,8 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     """The heading of the one section to generate again, or empty: the whole text."""
     retry: int = 0
     """Texts before it that failed their checks, under `checks.retries`."""
+    tokens: PaidTokens | None = None
+    """The most that a model may use for it, at the price of the settings; None: not known, or without a price."""
 
 
 class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
@@ -62,6 +65,8 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     """The existing text fails already, so the first retry is certain."""
     section: str = ""
     """As in `Submit`."""
+    tokens: PaidTokens | None = None
+    """For each time, as in `Submit`."""
 
 
 class Poll(Struct, frozen=True, kw_only=True, tag="poll"):

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from contentops.documents.front_matter import PROVENANCE_KEY
-from contentops.errors import ContentopsError, Diagnostic, price
+from contentops.errors import ContentopsError, Diagnostic
 from contentops.model import Action, ApprovalState, Json, Project
 from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
@@ -17,7 +17,7 @@ from contentops.operations.texts.item_texts import item_texts, text_of_file
 from contentops.pages.site import PageContent, Site
 from contentops.pages.texts import TextView, changes_view, compared, sides_of, text_view
 from contentops.planning.approval import draft_mark
-from contentops.planning.plan_inputs import price_of
+from contentops.planning.model_price import generation_words
 from contentops.reporting.brief import Brief, brief_of, value_words
 from contentops.reporting.next_change import NextChange, next_change
 from contentops.sections import headings
@@ -145,8 +145,7 @@ _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
 
 
 def _price(one: ReviewItem, project: Project) -> str:
-    cost = price_of(one.spec, project.api.server) if one.spec is not None else None
-    return price(cost.credits, cost.credits, at_most=cost.at_most) if cost is not None and cost.credits else "free"
+    return (generation_words(one.spec, project) if one.spec is not None else "") or "free"
 
 
 def _marks(project: Project, one: ReviewItem) -> Mapping[str, object]:

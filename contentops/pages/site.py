@@ -19,6 +19,7 @@ from contentops.digest import short
 from contentops.errors import plural
 from contentops.model import Project
 from contentops.model.approval import NOTE_LIMIT
+from contentops.model.cost import money_words
 from contentops.operations.background_runner import BackgroundRunner
 from contentops.operations.opening import Runtime
 from contentops.operations.review import Review
@@ -32,7 +33,6 @@ from contentops.reporting.plan_text import note_line
 from contentops.reporting.provenance import approved_text
 from contentops.reporting.spend import last_months
 from contentops.reporting.summary import command
-from contentops.reporting.tokens import money_words
 from contentops.sanitize import visible
 
 FOLDER = Path(__file__).parent

@@ -22,6 +22,7 @@ from contentops.model import (
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, fails_checks, retry_of
 from contentops.planning.edits import BodyAnswer, block, occupied_hint, why_changed
 from contentops.planning.finished import after_stored, stored_text
+from contentops.planning.model_price import tokens_at_most
 from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import generation_refused, promoted, replacement_refused
 from contentops.planning.remote_edits import edited_on_server, merge_trouble, overwriting, protect_edits
@@ -358,6 +359,7 @@ def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0
         at_most=price.at_most,
         section=section,
         retry=retry,
+        tokens=tokens_at_most(spec, item.inputs.project, section),
     )
     return submit, Poll(), *retry_of(item, retry, section)
 

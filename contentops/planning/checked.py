@@ -9,6 +9,7 @@ from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, MergeEdit, Promote, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
+from contentops.planning.model_price import tokens_at_most
 from contentops.planning.plan_inputs import price_of
 from contentops.planning.remote_edits import renewed
 from contentops.planning.section import taken_section
@@ -52,6 +53,7 @@ def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, 
             at_most=price.at_most,
             times=times,
             section=section,
+            tokens=tokens_at_most(spec, item.inputs.project, section),
         ),
     )
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import NOTHING
-from contentops.errors import price
 from contentops.model import Acknowledge, Action, Reason
 from contentops.planning.approval import is_promotable
 from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.finished import stored_text
 from contentops.planning.front_matter import wanted_front
-from contentops.planning.plan_inputs import is_edited, price_of
+from contentops.planning.model_price import generation_words
+from contentops.planning.plan_inputs import is_edited
 from contentops.planning.remote_edits import overwriting, protect_edits
 
 if TYPE_CHECKING:
@@ -133,10 +133,9 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer |
     if source is None or item.inputs.choice.generate:
         return None
     command = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
-    cost = price_of(spec, item.inputs.server)
-    words = price(cost.credits, cost.credits, at_most=cost.at_most)
+    words = generation_words(spec, item.inputs.project)
     option = "`apply --generate`" if item.inputs.choice.only_promoted else "`--generate`"
-    generate = f"{option} makes a text here" + (f" for {words}" if cost.credits else "")
+    generate = f"{option} makes a text here" + (f" for {words}" if words else "")
     if stored_text(item) is not None:
         generate = f"{option} uses the generated text, for free"
     if (outline := source.outline(spec, item.inputs.observe)) is not None:

@@ -104,7 +104,7 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     if reviewed is None:
         if _is_approved(change):
             return ""
-        cost = f" for {cost_words([change])}" if change.credits_worst else ""
+        cost = f" for {cost_words([change])}" if change.credits_worst or change.money_worst else ""
         return f"{change.action}{cost}, which is not in it"
     if more := {"submit", "retry", "remove"} & set(change.names) - set(reviewed.steps):
         return f"it would {', '.join(sorted(more))}, which is not in it"

@@ -64,12 +64,16 @@ def _names(ids: Sequence[ItemId]) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
+def _costs(changes: Sequence[Change]) -> bool:
+    return any(change.credits or change.money for change in changes)
+
+
 def _credits(changes: Sequence[Change]) -> int:
     return sum(change.credits for change in changes)
 
 
 def _payments(changes: Sequence[Change]) -> str:
-    return f"{plural(len(changes), 'generation')}, {cost_words(changes) if _credits(changes) else 'free'}"
+    return f"{plural(len(changes), 'generation')}, {cost_words(changes) if _costs(changes) else 'free'}"
 
 
 # --- requests that differ in names alone -------------------------------------------------------------------------

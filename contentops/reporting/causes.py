@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from contentops.errors import plural
+from contentops.model.cost import bound_words
 from contentops.reporting.summary import begin, words_of
+from contentops.tokens import add_money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +34,18 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
     def credits(self) -> int:
         """What these changes cost."""
         return sum(change.credits for change in self.changes)
+
+    @property
+    def money(self) -> dict[str, int]:
+        """The most that models may cost for these changes, by currency."""
+        return add_money(change.money for change in self.changes)
+
+    @property
+    def cost(self) -> str:
+        """What these changes cost, in words."""
+        if self.money:
+            return bound_words(self.money, self.money)
+        return plural(self.credits, "credit") if self.credits else "free"
 
     @property
     def heading(self) -> str:
@@ -56,6 +71,13 @@ class SharedCause(Struct, frozen=True):
     cause: str
     items: int
     credits: int
+    money: Mapping[str, int] = {}
+    """The most that models may cost; empty: not known, or without a price."""
+
+    @property
+    def cost(self) -> str:
+        """What these changes cost, in words."""
+        return bound_words(self.money, self.money) if self.money else plural(self.credits, "credit")
 
 
 def cause_groups(plan: Plan) -> tuple[CauseGroup, ...]:
@@ -75,7 +97,7 @@ def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
     """The causes of at least two changes, the most items first."""
     alone = {_TITLES[kind] for kind in _ALONE}
     groups = (one for one in cause_groups(plan) if (one.is_cause or one.title in alone) and len(one.changes) > 1)
-    return tuple(SharedCause(group.title, len(group.changes), group.credits) for group in groups)
+    return tuple(SharedCause(group.title, len(group.changes), group.credits, group.money) for group in groups)
 
 
 def _title(change: Change) -> str:

@@ -8,11 +8,12 @@ from msgspec import structs
 
 from contentops.errors import plural
 from contentops.model import JobState, Verdict
+from contentops.model.cost import money_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.provenance import verdict_json
 from contentops.reporting.spend import elsewhere_text, in_no_file
-from contentops.reporting.tokens import money_words, sum_text, tokens_json
+from contentops.reporting.tokens import sum_text, tokens_json
 from contentops.sanitize import clip, visible
 from contentops.tokens import sum_tokens
 

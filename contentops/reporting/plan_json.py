@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import Struct, structs, to_builtins
 
 from contentops.digest import NOTHING, canonical
 from contentops.model import (
@@ -40,6 +40,7 @@ from contentops.reporting.causes import shared_causes
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts
 from contentops.sanitize import json_text
+from contentops.tokens import exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +87,10 @@ def _without_changes(plan: Plan, inputs: Mapping[str, Json] | None) -> dict[str,
         **({"spent": month_json(plan.spent)} if plan.spent is not None else {}),
         "summary": summary_json(plan),
         "changes": [],
-        "causes": plain(shared_causes(plan)),
+        "causes": [
+            {"cause": one.cause, "items": one.items, "credits": one.credits, **_money_json("money_at_most", one.money)}
+            for one in shared_causes(plan)
+        ],
         "notes": [_note_json(note) for note in plan.notes],
         "refusals": plain(plan.refusals),
         "diagnostics": [diagnostic_json(finding) for finding in plan.findings],
@@ -107,6 +111,7 @@ def summary_json(plan: Plan) -> dict[str, Json]:
         "credits": plan.credits,
         "credits_worst": plan.credits_worst,
         **at_most_json(plan),
+        **_bounds_json(plan),
         "submits": plan.submits,
         **_queued_json(plan),
         "unchanged": plan.unchanged,
@@ -132,6 +137,16 @@ def at_most_json(priced: Plan | Change | Outcome | Run) -> dict[str, Json]:
     return {"credits_at_most": True} if priced.credits_at_most else {}
 
 
+def _bounds_json(priced: Plan | Change) -> dict[str, Json]:
+    """`money_at_most` and `money_worst`, where a model with a price writes the texts; otherwise nothing."""
+    return _money_json("money_at_most", priced.money) | _money_json("money_worst", priced.money_worst)
+
+
+def _money_json(key: str, money: Mapping[str, int]) -> dict[str, Json]:
+    """Money by currency as exact decimals, under a key; nothing where there is none."""
+    return {key: {currency: exact(amount) for currency, amount in money.items()}} if money else {}
+
+
 def _queued_json(priced: Plan | Change) -> dict[str, Json]:
     """`queued_credits`, where submits are queued already; no other number counts them."""
     return {"queued_credits": priced.queued_credits} if priced.queued else {}
@@ -145,6 +160,8 @@ def _change_json(change: Change) -> dict[str, Json]:
         "credits": change.credits,
         "credits_worst": change.credits_worst,
         **at_most_json(change),
+        **_bounds_json(change),
+        **({"tokens_at_most": to_builtins(change.tokens)} if change.tokens is not None else {}),
         "submits": 0 if change.queued else change.submits,
         **_queued_json(change),
         "retries": change.retries,
@@ -253,9 +270,15 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
             at_most=change.credits_at_most,
             times=change.retries + certain,
             certain=certain,
+            tokens=change.tokens_at_most,
         ),
         Submit(
-            request=request, digest=change.digest, attempt=change.attempt, credits=price, at_most=change.credits_at_most
+            request=request,
+            digest=change.digest,
+            attempt=change.attempt,
+            credits=price,
+            at_most=change.credits_at_most,
+            tokens=change.tokens_at_most,
         ),
         LookUp(entry=open_entry) if open_entry is not None else Poll(),
         Poll(entry=open_entry),

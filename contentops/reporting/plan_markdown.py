@@ -23,6 +23,7 @@ from contentops.reporting.summary import (
     action_words,
     approval_sentence,
     budget_words,
+    change_cost,
     command,
     empty_sentence,
     in_environment,
@@ -74,7 +75,7 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT, head: Iterable[str] = ()) -
     optional = page.fill(_important(plan))
     changes = sorted(plan.changes, key=lambda change: change.action not in _ATTENTION)
     listed = page.fill_block(
-        "\n| | Item | Action | Credits | Output |\n|---|---|---|---:|---|",
+        f"\n| | Item | Action | {'Cost' if plan.money_worst else 'Credits'} | Output |\n|---|---|---|---:|---|",
         (_row(change) for change in changes),
         "",
         room=int(page.room * _TABLE_SHARE),
@@ -211,7 +212,7 @@ def _important(plan: Plan) -> Iterator[str]:
     causes = shared_causes(plan)[:10]
     for at, one in enumerate(causes):
         lead = "\n" if at == 0 else ""
-        yield f"{lead}- {prose(one.cause)}: {plural(one.items, 'item')}, {plural(one.credits, 'credit')}"
+        yield f"{lead}- {prose(one.cause)}: {plural(one.items, 'item')}, {one.cost}"
     notes = [note for note in plan.notes if note.kind != SETTINGS]
     for at, note in enumerate(notes[:20]):
         lead = "\n" if at == 0 else ""
@@ -229,6 +230,7 @@ def _row(change: Change) -> str:
     cost = str(change.credits) if change.credits_worst else "free" if change.submits_worst else ""
     cost = "queued" if change.queued else f"at most {cost}" if change.credits_at_most else cost
     cost += f", up to {change.credits_worst:,}" if change.credits_worst > change.credits else ""
+    cost = change_cost(change) if change.money_worst else cost
     return f"| {code(sign)} | {cell(change.id, _PATH)} | {_action(change)} | {cost} | {path} |"
 
 

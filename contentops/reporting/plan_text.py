@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from contentops.errors import plural, price
+from contentops.errors import plural
 from contentops.model import Action
+from contentops.model.cost import cost_words
 from contentops.reporting.causes import shared_causes
 from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
@@ -108,34 +109,30 @@ def _likeness(change: Change) -> Hashable:
 def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
     likeness = [_likeness(change) for change in plan.changes]
     sizes = Counter(likeness)
-    least: Counter[Hashable] = Counter()
-    most: Counter[Hashable] = Counter()
+    alike: dict[Hashable, list[Change]] = {}
     for kind, change in zip(likeness, plan.changes, strict=True):
-        least[kind] += change.credits
-        most[kind] += change.credits_worst
+        alike.setdefault(kind, []).append(change)
     seen: Counter[Hashable] = Counter()
     room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
-    priced = (change for change in plan.changes if change.credits_worst or change.queued)
+    priced = (change for change in plan.changes if change.credits_worst or change.money_worst or change.queued)
     price_room = max((len(change_cost(change)) for change in priced), default=0)
     for kind, change in zip(likeness, plan.changes, strict=True):
         folded = not verbose and sizes[kind] > FOLD_FROM
         seen[kind] += 1
         if not folded or seen[kind] <= FOLD_TO:
-            if folded:
-                least[kind] -= change.credits
-                most[kind] -= change.credits_worst
             yield from _change(change, room, price_room, verbose=verbose)
             if change.hint:
                 hint = in_environment(unsaid_hint(change), plan.option)
                 yield f"      {paint('hint', 'hint')}: {visible(hint)}"
         elif seen[kind] == FOLD_TO + 1:
-            yield _fold(change, sizes[kind] - FOLD_TO, least[kind], most[kind])
+            yield _fold(alike[kind][FOLD_TO:])
 
 
-def _fold(like: Change, number: int, least: int, most: int) -> str:
-    action = like.action
+def _fold(changes: Sequence[Change]) -> str:
+    action, number = changes[0].action, len(changes)
     sign, style = SIGNS[action]
-    cost = f", {price(least, most, at_most=like.credits_at_most)}" if most else ""
+    costs = any(change.credits_worst or change.money_worst for change in changes)
+    cost = f", {cost_words(changes)}" if costs else ""
     text = f"{ELLIPSIS} {number:,} more {'' if action in STATES else 'to '}{words_of(action)}"
     return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 
@@ -210,7 +207,7 @@ def _causes(plan: Plan, *, verbose: bool) -> Iterator[str]:
     yield paint("Causes", "strong")
     shown = causes if verbose else causes[:_CAUSES]
     for one in shown:
-        yield f"  {visible(one.cause)}: {plural(one.items, 'item')}, {plural(one.credits, 'credit')}"
+        yield f"  {visible(one.cause)}: {plural(one.items, 'item')}, {one.cost}"
     if len(causes) > len(shown):
         yield f"  {ELLIPSIS} {len(causes) - len(shown):,} more (`--verbose` lists them)"
 

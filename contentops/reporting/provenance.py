@@ -11,9 +11,10 @@ from msgspec import structs
 from contentops.errors import plural
 from contentops.model import Verdict
 from contentops.model.approval import NOTE_LIMIT
+from contentops.model.cost import money_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
-from contentops.reporting.tokens import money_words, sum_json
+from contentops.reporting.tokens import sum_json
 from contentops.sanitize import clip, json_text, visible
 from contentops.tokens import exact
 

@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from contentops.errors import plural
 from contentops.model import JobState
+from contentops.model.cost import money_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
-from contentops.reporting.tokens import money_words, sum_json, sum_text
+from contentops.reporting.tokens import sum_json, sum_text
 from contentops.sanitize import columns, visible
 from contentops.tokens import TokenSum, add_sums, sum_tokens
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.errors import plural
+from contentops.model.cost import money_words
 from contentops.tokens import exact, sum_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from contentops.model import Json
     from contentops.tokens import PaidTokens, TokenSum
@@ -34,24 +35,6 @@ def sum_json(total: TokenSum) -> dict[str, Json]:
 def tokens_words(total: TokenSum) -> str:
     """The tokens in words: `1,200 tokens read and 800 written`."""
     return f"{total.input:,} tokens read and {total.output:,} written"
-
-
-def money_words(money: Mapping[str, int]) -> str:
-    """Money in words, each currency by itself: `1.25 USD and 3 EUR`; less than a cent keeps its digits."""
-    return " and ".join(f"{_rounded(amount)} {name}" for name, amount in sorted(money.items()))
-
-
-def _rounded(amount: int) -> str:
-    """An amount rounded to cents; one of less than a unit to six places, and never to nothing."""
-    places = 2 if amount >= 10**12 else 6
-    step = 10 ** (12 - places)
-    rounded = (amount + step // 2) // step
-    if amount and not rounded:
-        return "less than 0.000001"
-    whole, rest = divmod(rounded, 10**places)
-    digits = f"{rest:0{places}d}"
-    # At least cents.
-    return f"{whole:,}.{digits[:2]}{digits[2:].rstrip('0')}"
 
 
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:

@@ -1,0 +1,142 @@
+"""The most that a plan may cost in money: said beside the credits wherever a model writes the texts at a price."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from contentops.model.cost import bound_words
+from contentops.reporting.layout import unpainted
+from contentops.reporting.plan_json import plan_of
+from contentops.reporting.plan_markdown import plan_markdown
+from contentops.reporting.plan_text import plan_text
+from contentops.schema_files import load_schema
+from tests.fakes.chat import Raw, said
+from tests.models import MODEL_PROJECT, Model, writes
+from tests.processes import blog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+PRICE = "price: {input: 0.25, output: 2, currency: USD}\n"
+
+
+def shop(build: Build, *items: str, settings: str = MODEL_PROJECT + PRICE, more: str = "") -> Path:
+    """A project with these items, a model and a price."""
+    return build({"contentops.yaml": settings, "content/blog.yaml": f"{more}{blog(*(items or ('one', 'two')))}"})
+
+
+def planned(invoke: Run, root: Path, *arguments: str) -> Any:
+    """The plan as JSON, which fits its schema."""
+    document = invoke("plan", "--json", *arguments, cwd=root).json
+    Draft7Validator(load_schema("plan")).validate(document)
+    return document
+
+
+def metered(body: Any, number: int) -> Raw:
+    """A model that counts every byte as a token, and charges all that it may."""
+    answer = json.loads(writes(body, number).body)["choices"][0]["message"]["content"]
+    size = sum(len(message["content"].encode()) for message in body["messages"])
+    return said(answer, usage={"prompt_tokens": size, "completion_tokens": body["max_tokens"] - 1})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(MODEL_PROJECT, id="without-a-price"),
+        pytest.param(MODEL_PROJECT.replace("engine: openai, model: small", "engine: outline") + PRICE, id="no-model"),
+        pytest.param(MODEL_PROJECT.replace("base_url: local, engine: openai, model: small", "") + PRICE, id="remote"),
+    ],
+)
+def test_without_a_model_at_a_price_a_plan_says_no_money(project: Build, invoke: Run, settings: str) -> None:
+    """No key and no word is new."""
+    root = shop(project, settings=settings)
+    assert "money" not in json.dumps(planned(invoke, root))
+    assert "tokens_at_most" not in json.dumps(planned(invoke, root))
+    assert "USD" not in invoke("plan", cwd=root).stdout
+
+
+def test_a_plan_says_the_most_that_its_texts_may_cost(project: Build, invoke: Run) -> None:
+    """In each change, each cause and the sum; as text, JSON and Markdown; and the real sum is no higher."""
+    root = shop(project)
+    document = planned(invoke, root)
+    one = Decimal(document["changes"][0]["money_at_most"]["USD"])
+    tokens = document["changes"][0]["tokens_at_most"]
+    assert one == (tokens["input"] * Decimal("0.25") + tokens["output"] * 2) / 10**6
+    assert document["summary"]["money_at_most"] == document["summary"]["money_worst"] == {"USD": str(2 * one)}
+    text = invoke("plan", cwd=root).stdout
+    assert text.count("create      at most 0.0") == 2
+    both = {"USD": int(2 * one * 10**12)}
+    most = bound_words(both, both)
+    assert f"Plan: 2 to create, 0 unchanged. A{most[1:]}.\n" in text
+    markdown = invoke("plan", "--format", "markdown", cwd=root).stdout
+    assert "| | Item | Action | Cost | Output |" in markdown
+    assert "| create | at most 0.0" in markdown
+    with Model(metered) as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+    spent = invoke("report", "--json", cwd=root).json
+    assert Decimal(spent["money"]["USD"]) <= 2 * one
+    assert spent["texts"] == 2
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+
+
+def test_a_plan_file_says_what_its_plan_said(project: Build, invoke: Run) -> None:
+    """A comment that is made from it has the same words."""
+    root = shop(project, more="defaults: {checks: {retries: 2, excludes: [harbour]}}\n")
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    document = json.loads((root / "plan.json").read_text("utf-8"))
+    assert Decimal(document["summary"]["money_worst"]["USD"]) == 3 * Decimal(
+        document["summary"]["money_at_most"]["USD"]
+    )
+    read = plan_of(document)
+    assert read.money_worst == {"USD": int(Decimal(document["summary"]["money_worst"]["USD"]) * 10**12)}
+    assert unpainted(plan_text(read, verbose=False)) == invoke("plan", cwd=root).stdout.rstrip("\n")
+    assert "USD with 2 retries |" in plan_markdown(read)
+
+
+def test_a_section_has_a_limit_of_its_own(project: Build, invoke: Run) -> None:
+    """The plan of a regenerated section says the most for that section."""
+    root = shop(project, "one")
+    with Model() as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        ended = invoke("regenerate", "one", "--section", "Introduction", "--yes", cwd=root, env=model.env)
+    assert ended.code == 0, ended.stderr
+    assert "1 to regenerate" in ended.stdout
+    assert "t most 0." in ended.stdout
+
+
+def test_a_longer_text_may_cost_more(project: Build, invoke: Run) -> None:
+    """The limit follows the words that the inputs ask for, the mode, and `max_tokens` of the settings."""
+    root = shop(project, "one")
+    sums = [planned(invoke, root)["summary"]["money_at_most"]["USD"]]
+    for change in (
+        ("contentops.yaml", "mode: quick", "mode: premium"),
+        ("contentops.yaml", "model: small", "model: small, max_tokens: 9000"),
+        ("content/blog.yaml", "inputs: {", "inputs: {word_count_target: 90000, "),
+    ):
+        path = root / change[0]
+        path.write_text(path.read_text("utf-8").replace(*change[1:]), "utf-8")
+        sums.append(planned(invoke, root)["summary"]["money_at_most"]["USD"])
+    assert sorted(sums[:3], key=Decimal) == sums[:3]
+    assert len({*sums[:3]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("least", "worst", "retries", "words"),
+    [
+        (42 * 10**9, 42 * 10**9, 0, "at most 0.042 USD"),
+        (42_010_000_000, 42_010_000_000, 0, "at most 0.0421 USD"),
+        (42 * 10**9, 126 * 10**9, 2, "at most 0.042 USD, 0.126 USD with 2 retries"),
+        (42 * 10**9, 84 * 10**9, 1, "at most 0.042 USD, 0.084 USD with 1 retry"),
+        (1_000_000_000_001, 1_000_000_000_001, 0, "at most 1.01 USD"),
+    ],
+)
+def test_a_bound_is_rounded_up(least: int, worst: int, retries: int, words: str) -> None:
+    """Never below what it may cost."""
+    assert bound_words({"USD": least}, {"USD": worst}, retries) == words
