@@ -37,6 +37,12 @@ def writes(body: Any, number: int) -> Raw:
     return said(f"Paragraph {number} tells the sailors of the tides, and of what the harbour does with them.")
 
 
+def whole(body: Any, number: int) -> Raw:
+    """A model that writes each text in one call."""
+    paragraphs = (f"Text {number} tells in part {n} what the harbour does with the tides, and why." for n in range(60))
+    return said("# The Pull of the Moon\n\n## What the moon does\n\n" + "\n\n".join(paragraphs))
+
+
 class Model(Scripted):
     """A chat endpoint that answers as `reply` says: the body and its number from 0 in, a `Raw` out."""
 

@@ -17,6 +17,7 @@ import pytest
 from contentops.schema_files import load_schema
 from tests import warm
 from tests.console import Block, SessionFailed, blocks, matches, run_page
+from tests.models import Model, whole
 from tests.postgres import Cluster, binaries
 from tests.processes import Served
 
@@ -58,6 +59,9 @@ def test_sessions_do_what_the_page_shows(page: Path, tmp_path: Path) -> None:
         if "server" in _needs(text):
             served = held.enter_context(Served(tmp_path / "serve.db"))
             text = text.replace("http://127.0.0.1:8787/v1", served.base_url)
+        if "model" in _needs(text):
+            model = held.enter_context(Model(whole))
+            text = text.replace("http://127.0.0.1:11434/v1", model.base_url)
         run_page(text, tmp_path, environment)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes.chat import Raw, refused
-from tests.models import MODEL_PROJECT, Model, shop, writes
+from tests.models import MODEL_PROJECT, Model, shop, whole, writes
 from tests.processes import started
 
 if TYPE_CHECKING:
@@ -196,6 +196,22 @@ def test_an_environment_may_have_a_model_of_its_own(project: Build, invoke: Run)
     )
     assert "model: big" in (root / "real/one.md").read_text()
     assert '"model":"big"' in (root / "contentops.real.lock").read_text()
+
+
+def test_two_commands_from_nothing_to_prose(invoke: Run, tmp_path: Path) -> None:
+    """`init --model` says where the address goes, and `apply` writes every item with one call each."""
+    bare = invoke("init", "--model", "llama3.2", "first")
+    assert "Set `OPENAI_BASE_URL` to its address" in bare.stdout
+    with Model(whole) as model:
+        started = invoke("init", "blog", "--model", 'llama3.2: "x"', env=model.env)
+        assert 'the model `llama3.2: "x"` writes its texts' in started.stdout
+        assert "OPENAI_BASE_URL" not in started.stdout
+        assert invoke("-C", "blog", "apply", "--yes", env=model.env).code == 0
+        assert len(model.prompts) == 4
+    texts = list((tmp_path / "blog/out").rglob("*.md"))
+    assert len(texts) == 4
+    assert all("Draft outline" not in text.read_text() for text in texts)
+    assert invoke("init", "--model", "x" * 201, "third").code == 4
 
 
 # --- kills -------------------------------------------------------------------------------------------------

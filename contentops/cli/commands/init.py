@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 
 _AFTER_CI = "In the repository's settings, make {} {} with the secret `WRITERZROOM_API_KEY`."
+_ADDRESS = (
+    "Set `OPENAI_BASE_URL` to its address, such as `http://127.0.0.1:11434/v1` for Ollama,"
+    " or `OPENAI_API_KEY` for OpenAI."
+)
 _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust."
 
 
@@ -45,6 +50,12 @@ _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository 
 )
 @click.option(
     "--adopt", metavar="DIR", default="", help="Make items of the Markdown files in DIR, instead of examples."
+)
+@click.option(
+    "--model",
+    metavar="NAME",
+    default="",
+    help="Let this model write: Ollama, vLLM, or any server with the OpenAI chat API.",
 )
 @click.option(
     "--ci",
@@ -69,6 +80,7 @@ def command(
     session: Session,
     directory: str,
     name: str,
+    model: str,
     ci: str | None,
     action: str,
     environments: tuple[str, ...],
@@ -87,8 +99,9 @@ def command(
         raise click.UsageError("`--action` and `--env` need `--ci github`")
     folder = session.path(directory)
     exists = bool(ci) and (folder / "contentops.yaml").is_file()
-    if exists and (bare or preset or adopt):
-        raise click.UsageError("`--bare`, `--preset` and `--adopt` are for a new project, and there is one already")
+    if exists and (bare or preset or adopt or model):
+        options = "`--bare`, `--preset`, `--adopt` and `--model`"
+        raise click.UsageError(f"{options} are for a new project, and there is one already")
     if exists:
         for one in environments or (None,):
             name = structs.replace(session, directory=str(folder), environment=one).project().name
@@ -100,7 +113,7 @@ def command(
     texts = _texts(session, folder, adopt) if adopt else ""
     site = None if exists else find_site(folder, preset or "")
     bare = bare or bool(texts)
-    wanted = [] if exists else [project_files(folder, name=name, site=site, bare=bare)]
+    wanted = [] if exists else [project_files(folder, name=name, site=site, bare=bare, model=model)]
     wanted += [workflow_files(folder, action, project=name, environments=environments)] if ci else []
     written = [path for files in wanted for path in files.write()]
     lines = [f"  + {path}" for path in written]
@@ -115,7 +128,7 @@ def command(
             terminal.show("\n".join(lines))
         return _adopt(session, folder, texts, values)
     is_draft = bool(site and site.preset)
-    ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, is_draft=is_draft)]
+    ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, is_draft=is_draft, model=model)]
     session.answer(values, [*lines, *ready], fit=True)
     return ExitCode.DONE
 
@@ -140,16 +153,19 @@ def _about(site: SiteLayout) -> Iterator[str]:
         yield site.advice
 
 
-def _ready(folder: Path, files: NewFiles, *, bare: bool, is_draft: bool) -> Iterator[str]:
+def _ready(folder: Path, files: NewFiles, *, bare: bool, is_draft: bool, model: str) -> Iterator[str]:
     where = "" if folder == Path() else f" in `{visible(str(folder))}`"
     prefix = _prefix(folder)
     _, manifest, *_ = files.files
     if bare:
         yield f"A project without items is ready{where}. Declare items in `{manifest}`: a comment there shows how."
     else:
-        yield f"A project of 4 items is ready{where}; it needs no account and costs nothing."
+        about = f"the model `{visible(model)}` writes its texts" if model else "it needs no account and costs nothing"
+        yield f"A project of 4 items is ready{where}; {about}."
     if is_draft:
         yield f"Its texts are drafts. To publish them, delete `draft: true` in `{manifest}`."
+    if model and not os.environ.keys() & {"OPENAI_BASE_URL", "OPENAI_API_KEY"}:
+        yield _ADDRESS
     if bare:
         yield f"Next: `{prefix} plan`"
     else:

@@ -27,7 +27,20 @@ GIT_LINES: Mapping[str, tuple[str, ...]] = {
 }
 """Lines that are added where they are missing."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MODEL = 200
 _VARIABLES = "\nvars:\n  company: Example Ltd\n"
+_OUTLINES = """\
+  # The bundled server: free, offline, no account. It writes draft outlines.
+  # For the real service use https://api.writerzroom.com/v1 and put your key into WRITERZROOM_API_KEY.
+  base_url: local
+"""
+_WITH_MODEL = """\
+  # The bundled server calls this model. OPENAI_BASE_URL has its address, OPENAI_API_KEY its key if it needs one.
+  base_url: local
+  engine: openai
+  model: {}
+  passes: one # one call for each text; `staged` makes a plan, then sections, and edits them
+"""
 _METADATA = """\
   metadata: # what a site wants to know of every text
     date: "2026-01-01"
@@ -36,8 +49,10 @@ _METADATA = """\
 _DRAFT = "    draft: true # the site does not publish it; delete this line to publish\n"
 
 
-def project_files(directory: Path, *, name: str, site: SiteLayout | None = None, bare: bool = False) -> NewFiles:
-    """Return the files of a new project; `bare`: without example items.
+def project_files(
+    directory: Path, *, name: str, site: SiteLayout | None = None, bare: bool = False, model: str = ""
+) -> NewFiles:
+    """Return the files of a new project; `bare`: without example items; `model`: what writes the texts, if any.
 
     In a site, all but the settings goes into its folder of manifests. Raises Refused for a bad name, and for files in
     the way.
@@ -45,6 +60,8 @@ def project_files(directory: Path, *, name: str, site: SiteLayout | None = None,
     if not _NAME.fullmatch(name):
         message = f"`{name}` cannot be a project's name"
         raise Refused(message, code="bad-name", hint="use letters, digits, `.`, `_` and `-`; `--name` states one")
+    if len(model) > _MODEL:
+        raise Refused(f"the name of the model has more than {_MODEL} characters", code="bad-name")
     folder = site.manifests if site else free_folder(directory, DEFAULT)
     manifest = f"{folder}/articles.yaml"
     schemas = f"{folder}/schemas" if site else "schemas"
@@ -54,6 +71,7 @@ def project_files(directory: Path, *, name: str, site: SiteLayout | None = None,
     marks = {
         "@name@": name,
         "@site@": _places(folder, site),
+        "@api@": _WITH_MODEL.format(json.dumps(model, ensure_ascii=False)) if model else _OUTLINES,
         "@vars@": "" if bare else _VARIABLES,
         "@metadata@": _METADATA + draft if site else "",
         "@defaults@": f"defaults:\n  metadata:\n{draft}\n" if draft else "",
