@@ -262,9 +262,12 @@ class Books:
         for person in self.people:
             # Over all environments of a clone, each job is counted where it was paid for alone.
             here: Counter[str] = Counter()
+            once: dict[str, int] = {}
             for environment in person.environments:
-                here.update(self._counted(person, environment))
-            self._is_summed(person, sum(here.values()))
+                counted = self._counted(person, environment)
+                here.update(counted)
+                once |= {job: number for job, number in counted.items() if number}
+            self._is_summed(person, sum(once.values()))
             told |= {job: number for job, number in here.items() if number}
         bill = {charge.job: charge.credits for charge in self.room.paid()}
         # The cache keeps equal texts once, whatever each of them has cost.

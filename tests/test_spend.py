@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -313,6 +314,17 @@ def test_a_text_is_counted_once_though_it_is_kept_for_another_request(tmp_path: 
     harness.apply()
     staging.apply(on_edit=OnEdit.KEEP)
     assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
+
+
+def test_a_text_is_counted_once_though_no_environment_can_tell_that_it_paid(tmp_path: Path, invoke: Run) -> None:
+    """As after a rename that no one stated: the submit has an id that follows from neither item."""
+    harness, staging = two_environments(tmp_path, "a")
+    staging.apply()
+    name = harness.record("a").request_id
+    shutil.rmtree(tmp_path / ".contentops")
+    for lock in ("contentops.lock", "contentops.staging.lock"):
+        harness.edit(lock, name, "00000000-0000-4000-8000-000000000000")
+    assert counted(invoke, tmp_path) == [4, 0]
 
 
 def test_the_command_prints_tables(spent: Harness, invoke: Run) -> None:

@@ -210,7 +210,10 @@ def paid_jobs(project: Project, state: State, past: Past, runs: Sequence[KeptRep
 
 
 def paid_by_others(project: Project, state: State, records: Iterable[Record]) -> frozenset[RequestId]:
-    """Return the submits among these that another environment paid for; their text came from the cache."""
+    """Return the submits among these that another environment paid for; their text came from the cache.
+
+    Where no environment can tell that it paid, as after a rename that no one stated, the first one by name did.
+    """
     # Our record does not say at which attempt the other environment paid.
     candidates = [
         structs.replace(one, attempt=ATTEMPTS)
@@ -233,6 +236,7 @@ def paid_by_others(project: Project, state: State, records: Iterable[Record]) ->
             for one in both
             if is_answer(one, state.lineage, other.environment, ids.get(one.request_id, ()))
         }
+        paid |= {name for name in names & theirs.keys() if other.environment < project.environment}
     return frozenset(paid)
 
 
