@@ -106,7 +106,7 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
     text = _BETWEEN.join(texts)
     lines = Lines(text)
     codes = tuple((lines.of(match.start()), match[2]) for match in _CODE.finditer(text))
-    text = _ESCAPE.sub("", _CODE.sub(blank, text))
+    text = _ESCAPE.sub("", _without_comments(_CODE.sub(blank, text)))
     if "&" in text:
         text = _ENTITY.sub(lambda match: html.unescape(match[0]).replace("\n", " "), text)
     found = tuple(addresses(text))
@@ -114,6 +114,34 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
     return Prose(plain_digits(text), tuple(numbers), codes, found)
 
 
+def _without_comments(text: str) -> str:
+    """A text with spaces in place of its HTML comments, none of which goes beyond its passage."""
+    pieces: list[str] = []
+    at = 0
+    for start, end in _comments(text):
+        pieces += (text[at:start], _SEEN.sub(" ", text[start:end]))
+        at = end
+    return "".join((*pieces, text[at:])) if pieces else text
+
+
+def _comments(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each comment; what is never closed is none."""
+    start, end, edge = text.find("<!--"), 0, 0
+    while start >= 0:
+        if end < start:
+            end = text.find("-->", start + len("<!--"))
+            if end < 0:
+                return
+        if edge < start:
+            edge = text.find("\0", start)
+        is_whole = edge < 0 or end < edge
+        if is_whole:
+            yield start, end + len("-->")
+        start = text.find("<!--", end if is_whole else start + 1)
+        edge = len(text) if edge < 0 else edge
+
+
+_SEEN: Final = re.compile(r"\S")
 _COUNT: Final = re.compile(
     r"\A\s*(?:(?:(?:the|top|die|los|las|les)\s)*\d{1,2}(?=\s[^\W\d_])|\d{1,3}(?:\.\d{1,3})+(?=\s))", re.IGNORECASE
 )
@@ -318,12 +346,15 @@ def _is_name(word: str) -> bool:
 
 def _name(text: str, row: list[re.Match[str]], lines: Lines, at_least: int) -> Iterator[Claim]:
     while row and row[-1][0] in _JOINING:
-        row = row[:-1]
-    if not row or len(row) < at_least or (len(row) == 1 and row[0][0].isupper() and len(row[0][0]) <= _ACRONYM):
+        row.pop()
+    if not row or len(row) < at_least:
+        return
+    # Of `Acme-based`, only the first part is a name.
+    parts = [part for match in row for part in match[0].split("-") if part[:1].isupper()]
+    if len(parts) == 1 and parts[0].isupper() and len(parts[0]) <= _ACRONYM:
         return
     words = " ".join(text[row[0].start() : row[-1].end()].split())
-    normal = " ".join(name_word(match[0]) for match in row if match[0] not in _JOINING)
-    yield Claim(lines.of(row[0].start()), "name", words, normal)
+    yield Claim(lines.of(row[0].start()), "name", words, " ".join(map(name_word, parts)))
 
 
 def name_word(word: str) -> str:

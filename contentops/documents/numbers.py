@@ -65,7 +65,7 @@ _SYMBOLS: Final[Mapping[str, int]] = {"k": 3, "K": 3, "M": 6, "B": 9}
 """Multipliers that stand directly after a number."""
 _LOOK: Final = 24
 """Characters before a number that can make it part of a name."""
-_NAME: Final = re.compile(r"[A-Z][^\W\d_]*[-\u2010\u2011]$")
+_NAME: Final = re.compile(r"[A-Z][^\W_]*[-\u2010\u2011]$")
 """What makes a number part of a name, as in `COVID-19`."""
 _CODE_BEFORE: Final = re.compile(r"(?<![^\W\d_])(?:[vV]|EUR|USD|GBP|CHF|JPY)$")
 """What may stand directly before a number: the sign of a version, or a currency."""
@@ -81,7 +81,7 @@ def number(match: re.Match[str]) -> Figure | None:
     before = text[max(start - _LOOK, 0) : start]
     if words[0].isdigit() and before[-1:].isalpha() and _is_cased(before[-1]) and not _CODE_BEFORE.search(before):
         return None
-    if _NAME.search(before):
+    if before.endswith("_") or _NAME.search(before):
         return None
     zeros = 0
     for _ in range(2):
