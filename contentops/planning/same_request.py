@@ -119,7 +119,7 @@ def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]
         yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, credits=_credits(others))
 
 
-_ADD = "their texts will be too similar: add what is different about each, such as a column of facts that `inputs` use"
+_ADD = "add what is different about each, such as a column of facts that `inputs` use"
 
 
 def _row(spec: Spec | None) -> bool:
