@@ -79,9 +79,15 @@ def test_a_plan_says_the_most_that_its_texts_may_cost(project: Build, invoke: Ru
     assert "| | Item | Action | Cost | Output |" in markdown
     assert "| create | at most 0.0" in markdown
     with Model(metered) as model:
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        ended = invoke("apply", "--yes", "--json", cwd=root, env=model.env)
+    assert ended.code == 0
+    Draft7Validator(load_schema("report")).validate(ended.json)
     spent = invoke("report", "--json", cwd=root).json
     assert Decimal(spent["money"]["USD"]) <= 2 * one
+    assert (ended.json["run"]["money"], ended.json["run"]["tokens"]) == (spent["money"], spent["tokens"])
+    assert sum(Decimal(each["money"]["USD"]) for each in ended.json["run"]["outcomes"]) == Decimal(
+        spent["money"]["USD"]
+    )
     assert spent["texts"] == 2
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
 
@@ -140,3 +146,42 @@ def test_a_longer_text_may_cost_more(project: Build, invoke: Run) -> None:
 def test_a_bound_is_rounded_up(least: int, worst: int, retries: int, words: str) -> None:
     """Never below what it may cost."""
     assert bound_words({"USD": least}, {"USD": worst}, retries) == words
+
+
+def test_an_apply_says_what_it_has_spent(project: Build, invoke: Run) -> None:
+    """In money, with the jobs that failed; and how many texts are not in it."""
+    root = shop(project, "alpha", "beta", "gamma")
+
+    def partly(body: Any, number: int) -> Raw:
+        asked = body["messages"][1]["content"]
+        if "All about beta" in asked:
+            return said("  ", usage={"prompt_tokens": 1000, "completion_tokens": 0})
+        return writes(body, number) if "All about gamma" in asked else metered(body, number)
+
+    with Model(partly) as model:
+        ended = invoke("apply", "--yes", cwd=root, env=model.env)
+    text = unpainted(ended.stdout)
+    assert "Apply: 2 done, 1 failed. 0.0" in text
+    assert " USD spent, 1 text without token counts, " in text
+
+
+def test_an_item_that_waits_for_a_text_has_its_bound(project: Build, invoke: Run) -> None:
+    """Its brief is not known yet, so it is counted as full; with its retries, in a plan file too."""
+    manifest = {
+        "defaults": {"checks": {"retries": 1, "excludes": ["harbour"]}},
+        "items": [
+            {"id": "guide", "inputs": {"topic": "Tides", "target_audience": "all"}},
+            {"id": "teaser", "inputs": {"topic": "{{ ref('guide').excerpt(40) }}", "target_audience": "all"}},
+        ],
+    }
+    root = project({"contentops.yaml": MODEL_PROJECT + PRICE, "content/a.yaml": json.dumps(manifest)})
+    document = planned(invoke, root)
+    guide, teaser = document["changes"]
+    assert teaser["action"] == "wait"
+    assert Decimal(teaser["money_at_most"]["USD"]) > Decimal(guide["money_at_most"]["USD"])
+    assert Decimal(teaser["money_worst"]["USD"]) == 2 * Decimal(teaser["money_at_most"]["USD"])
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    read = plan_of(json.loads((root / "plan.json").read_text("utf-8")))
+    assert {name: int(Decimal(value) * 10**12) for name, value in document["summary"]["money_worst"].items()} == (
+        read.money_worst
+    )

@@ -45,7 +45,7 @@ async def poll(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
     status = job.done or await _until_done(ctx, item, slot, job)
     if isinstance(status, Text):
         return status
-    job = _with_tokens(ctx, job, status)
+    job = _with_tokens(ctx, item, job, status)
     if status.state == "failed":
         slot.leave()
         raise failed(ctx, item, job, status.error or "the job failed without a reason")
@@ -68,11 +68,12 @@ async def poll(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
     return keep_text(ctx, job, found, engine=status.engine, model=status.model, verbatim=fetched)
 
 
-def _with_tokens(ctx: Context, job: Job, status: JobStatus) -> Job:
+def _with_tokens(ctx: Context, item: Item, job: Job, status: JobStatus) -> Job:
     """The job with the tokens of its final status, at the price of today; those it has already stay at their price."""
-    if status.tokens is None or job.entry.tokens is not None:
+    if job.entry.tokens is not None or not (status.tokens or status.model):
         return job
     tokens = PaidTokens.at(ctx.project.price, status.tokens)
+    ctx.used.setdefault(item.id, []).append(tokens)
     return structs.replace(job, entry=structs.replace(job.entry, tokens=tokens))
 
 

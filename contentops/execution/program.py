@@ -40,6 +40,7 @@ from contentops.model import (
 from contentops.planning.plan_inputs import open_entries
 from contentops.planning.remote_edits import CONFLICT
 from contentops.planning.renames import order_moves
+from contentops.tokens import sum_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -293,6 +294,7 @@ def outcome_of(ctx: Context, item: Item, item_state: ItemState, end: Ended, done
         credits=ctx.spent[item.id],
         credits_at_most=ctx.spent[item.id] > 0 and change.credits_at_most,
         credits_unknown=ctx.unsettled[item.id],
+        tokens=sum_tokens(ctx.used.get(item.id, ())),
         output=item_state.path or change.target,
         copy=item_state.copy,
         kept=item_state.merged.kept if item_state.merged is not None else (),

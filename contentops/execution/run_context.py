@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, State
     from contentops.state.paid_texts import StoredText
     from contentops.state.shared import RunCache
+    from contentops.tokens import PaidTokens
 
 
 @dataclass(slots=True)
@@ -134,6 +135,8 @@ class Context:
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)
     """Credits that this run spent, by item."""
+    used: dict[ItemId, list[PaidTokens | None]] = field(default_factory=dict)
+    """The tokens of the models' answers that arrived in this run, by item; None: not known."""
     unsettled: Counter[ItemId] = field(default_factory=Counter)
     """Credits of submits of this run of which no one knows yet whether the server took them, by item."""
     _noted_at: float = -math.inf

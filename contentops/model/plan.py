@@ -156,7 +156,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def tokens(self) -> PaidTokens | None:
         """The most tokens of each of its generations, at the price of the settings; None: not known, or no price."""
-        return next((step.tokens for step in self.steps if isinstance(step, Submit | RetryText)), None)
+        steps = (*self.steps, *self.later)
+        return next((step.tokens for step in steps if isinstance(step, Submit | RetryText)), None)
 
     @property
     def money(self) -> dict[str, int]:
@@ -166,7 +167,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def money_worst(self) -> dict[str, int]:
         """The same with every retry."""
-        steps = (step for step in self.steps if isinstance(step, RetryText) and step.tokens is not None)
+        steps = [step for step in (*self.steps, *self.later) if isinstance(step, RetryText)]
         retries = (step.tokens.money for step in steps if step.tokens for _ in range(step.times - step.certain))
         return add_money((self.money, *retries))
 

@@ -57,6 +57,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     """Both are upper bounds."""
     tokens_at_most: PaidTokens | None = None
     """The most tokens of one generation, and the price of the settings."""
+    money_at_most: Mapping[str, str] = {}
+    """What these and all certain generations cost at most, by currency."""
     queued_credits: int = 0
     """Its price if its submit is queued already, which no other sum counts."""
     retries: int

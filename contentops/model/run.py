@@ -12,7 +12,7 @@ from contentops.model.approval import Approval
 from contentops.model.checks import Finding
 from contentops.model.plan import Action
 from contentops.model.records import ItemId, Json, Record, RequestId
-from contentops.tokens import PaidTokens
+from contentops.tokens import PaidTokens, TokenSum, add_sums
 
 
 class Result(enum.StrEnum):
@@ -51,6 +51,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """They are an upper bound, as the price depends on how long the text became."""
     credits_unknown: int = 0
     """Also spent if the server accepted a submit of this run whose answer was lost."""
+    tokens: TokenSum = TokenSum()
+    """Of the models whose answers arrived in this run, also of failed jobs."""
     output: str = ""
     copy: str = ""
     """The path of a copy of the edited file that a new text replaced, or empty."""
@@ -93,6 +95,11 @@ class Run(Struct, frozen=True, kw_only=True):
     def credits(self) -> int:
         """Credits spent by this run."""
         return sum(outcome.credits for outcome in self.outcomes)
+
+    @property
+    def tokens(self) -> TokenSum:
+        """The tokens of the models whose answers arrived in this run."""
+        return add_sums(outcome.tokens for outcome in self.outcomes)
 
     @property
     def credits_at_most(self) -> bool:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from contentops.errors import price
-from contentops.job_limits import section_limit, text_limit
+from contentops.job_limits import VALUE, section_limit, text_limit
 from contentops.model.cost import bound_words
 from contentops.planning.plan_inputs import price_of
+from contentops.pricing import CREDITS
 from contentops.tokens import PaidTokens
 
 if TYPE_CHECKING:
-    from contentops.model import Project, Spec
+    from contentops.model import Json, Project, Spec
+
+
+_ANY_TEXTS = {f"text {number}": "\uffff" * VALUE for number in range(4)}
 
 
 def tokens_at_most(spec: Spec, project: Project, section: str = "") -> PaidTokens | None:
     """The most tokens of one submit of `spec`, or of a section of it; None without a price, or without a model here."""
-    if project.price is None or not project.api.has_model or not spec.request.template:
+    request = spec.request.as_json()
+    if spec.waits:
+        # The texts that it is made from are not known yet: they fill the brief.
+        request["inputs"] = {**request["inputs"], **_ANY_TEXTS}
+    return tokens_of_request(request, project, section)
+
+
+def tokens_of_request(request: Mapping[str, Json], project: Project, section: str = "") -> PaidTokens | None:
+    """The same for a request as a record keeps it: what a text of unknown tokens may have used."""
+    if project.price is None or not project.api.has_model or not request.get("template"):
         return None
-    fields = spec.request.as_json()
-    inputs, mode = fields.pop("inputs"), fields["mode"]
+    fields = dict(request)
+    inputs, mode = fields.pop("inputs", {}), str(fields.get("mode"))
+    if mode not in CREDITS or not isinstance(inputs, Mapping):
+        return None
     limit = section_limit if section else text_limit
     return PaidTokens.at(project.price, limit(mode, fields, inputs, project.api.max_tokens))
 

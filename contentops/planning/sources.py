@@ -29,6 +29,7 @@ from contentops.model import (
 )
 from contentops.planning.differences import changed_sources
 from contentops.planning.edits import BodyAnswer, block
+from contentops.planning.model_price import tokens_at_most
 from contentops.planning.plan_inputs import is_draft, is_edited, is_protected, pending, price_of
 
 if TYPE_CHECKING:
@@ -270,7 +271,15 @@ def _words(one: Reference) -> str:
 def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
     """What an item will pay for once its texts are known."""
     price, checks = price_of(spec, inputs.server), spec.checks
-    submit = Submit(request=spec.request, digest=spec.digest, attempt=1, credits=price.credits, at_most=price.at_most)
+    tokens = tokens_at_most(spec, inputs.project)
+    submit = Submit(
+        request=spec.request,
+        digest=spec.digest,
+        attempt=1,
+        credits=price.credits,
+        at_most=price.at_most,
+        tokens=tokens,
+    )
     if not (checks.retries and checks.can_block):
         return (submit,)
     retry = RetryText(
@@ -279,6 +288,7 @@ def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
         credits=price.credits,
         at_most=price.at_most,
         times=checks.retries,
+        tokens=tokens,
     )
     return submit, retry
 

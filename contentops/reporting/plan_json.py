@@ -254,32 +254,45 @@ def _open_entry(job: ReviewedJob, change: ReviewedChange, file: PlanFile) -> Ope
     )
 
 
+def _paying(change: ReviewedChange, request: Request) -> tuple[RetryText, Submit]:
+    """The steps that pay, whether the change has them or not."""
+    is_paid = change.credits > 0 or bool(change.money_at_most)
+    # What an item that waits pays for later is not among its steps.
+    certain = not change.waits and "submit" not in change.steps and (is_paid or not change.retries)
+    price = change.credits or change.queued_credits
+    each = (change.credits_worst - change.credits) // change.retries if change.retries else price
+    retry = RetryText(
+        request=request,
+        digest=change.digest,
+        credits=each,
+        at_most=change.credits_at_most,
+        times=change.retries + certain,
+        certain=certain,
+        tokens=change.tokens_at_most,
+    )
+    submit = Submit(
+        request=request,
+        digest=change.digest,
+        attempt=change.attempt,
+        credits=price,
+        at_most=change.credits_at_most,
+        tokens=change.tokens_at_most,
+    )
+    return retry, submit
+
+
 def _change(change: ReviewedChange, file: PlanFile) -> Change:
     # A plan file has the digest of a request, not the request.
     request = Request(template="", style="", inputs={})
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
     open_entry = _open_entry(change.entry, change, file) if change.entry is not None else None
-    certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
-    price = change.credits or change.queued_credits
-    each = (change.credits_worst - change.credits) // change.retries if change.retries else price
+    retry, submit = _paying(change, request)
+    later: tuple[Submit | RetryText, ...] = ()
+    if change.waits and (submit.credits or change.money_at_most):
+        later = (submit, retry) if change.retries else (submit,)
     steps: tuple[Step, ...] = (
-        RetryText(
-            request=request,
-            digest=change.digest,
-            credits=each,
-            at_most=change.credits_at_most,
-            times=change.retries + certain,
-            certain=certain,
-            tokens=change.tokens_at_most,
-        ),
-        Submit(
-            request=request,
-            digest=change.digest,
-            attempt=change.attempt,
-            credits=price,
-            at_most=change.credits_at_most,
-            tokens=change.tokens_at_most,
-        ),
+        retry,
+        submit,
         LookUp(entry=open_entry) if open_entry is not None else Poll(),
         Poll(entry=open_entry),
         Fetch(digest=change.digest, entry=open_entry),
@@ -293,9 +306,6 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         Remove(target=change.target),
     )
     by_name = {name_of(step): step for step in steps}
-    # What an item that waits pays for later is not among its steps.
-    later = tuple(step for step in steps[:2] if isinstance(step, Submit | RetryText) and change.waits and price)
-    later = later if change.retries else later[1:]
     return Change(
         id=change.id,
         action=change.action,

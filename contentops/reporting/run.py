@@ -13,11 +13,13 @@ from msgspec import structs
 
 from contentops.errors import ExitCode, plural, price, worst
 from contentops.model import Action, Level, Result
+from contentops.model.cost import money_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
 from contentops.reporting.plan_json import at_most_json, plain, summary_json
 from contentops.reporting.plan_markdown import code, fence
 from contentops.reporting.summary import begin, command, in_environment
+from contentops.reporting.tokens import sum_json
 from contentops.sanitize import ELLIPSIS, clip, short, visible
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ def _run_json(run: Run) -> dict[str, Json]:
         "credits": run.credits,
         **at_most_json(run),
         "credits_unknown": run.credits_unknown,
+        **sum_json(run.tokens),
         "counts": {result.value: run.count(result) for result in Result},
         "stopped": run.stopped,
         "message": run.message,
@@ -96,8 +99,8 @@ def _run_json(run: Run) -> dict[str, Json]:
 
 def _outcome_json(outcome: Outcome) -> dict[str, Json]:
     document = plain(structs.asdict(outcome))
-    del document["credits_at_most"]
-    return {**document, **at_most_json(outcome)}
+    del document["credits_at_most"], document["tokens"]
+    return {**document, **at_most_json(outcome), **sum_json(outcome.tokens)}
 
 
 # --- text --------------------------------------------------------------------------------------------------
@@ -248,6 +251,8 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
     spent = price(run.credits, run.credits, at_most=run.credits_at_most)
+    if money := run.tokens.money:
+        spent = f"{spent} and {money_words(money)}" if run.credits else money_words(money)
     facts = [f"{spent} spent", *_maybe_spent(run), plural(run.requests, "request")]
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
@@ -258,10 +263,12 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
 
 
 def _maybe_spent(run: Run) -> Iterator[str]:
-    """What else was spent if submits whose answers were lost did arrive."""
+    """What else was spent, if submits whose answers were lost did arrive, and where tokens are not known."""
     if run.credits_unknown:
         lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
         yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
+    if run.tokens.money and run.tokens.unknown:
+        yield f"{plural(run.tokens.unknown, 'text')} without token counts"
 
 
 def _pending(run: Run) -> Iterator[str]:
