@@ -72,6 +72,12 @@ def _year_last(match: re.Match[str]) -> Figure | None:
     return _dated(match, _date(match[4], match[3], match[1]), _date(match[4], match[1], match[3]))
 
 
+def _without_year(match: re.Match[str]) -> Figure | None:
+    # `3.11.` is also a number at the end of a sentence.
+    figure = _dated(match, _date("", match[2], match[1]), _date("", match[1], match[2]))
+    return figure._replace(words=match[0][:-1], values=(canonical(match[1], match[2]),)) if figure else None
+
+
 def _day_first(match: re.Match[str]) -> Figure | None:
     month = _month(match[2])
     return _dated(match, _date(match[3] or "", month, match[1])) if month else None
@@ -123,7 +129,7 @@ def _phone(match: re.Match[str]) -> Figure:
 KINDS: Final[tuple[tuple[re.Pattern[str], Make], ...]] = (
     (re.compile(r"(?<!\d)(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?!\d)"), _year_first),
     (re.compile(r"(?<![\d.])(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|(?<=/)\d{2})(?!\d)"), _year_last),
-    (re.compile(r"(?<![\d.])(\d{1,2})()\.(\d{1,2})\.()(?=\s)"), _year_last),
+    (re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(?=\s)"), _without_year),
     (
         re.compile(
             r"(?<![\d.,])(\d{1,2})(?:st|nd|rd|th|er|º|ª|\.)?\s{1,3}(?:of\s|de\s|del\s|d[\u2019'])?([^\W\d_]{3,10})"
@@ -139,7 +145,7 @@ KINDS: Final[tuple[tuple[re.Pattern[str], Make], ...]] = (
     ),
     (
         re.compile(
-            r"(?<![\d:.,])(\d{1,2})(?::|\s?h\s?)(\d{2})(?![\d:])(?:\s?(?:[Uu]hr|h)\b)?(?:\s?([APap])\.?\s?[Mm]\b\.?)?"
+            r"(?<![\d:.,])(\d{1,2})(?::|\s?h\s?|\.(?=\d\d\s?[Uu]hr))(\d{2})(?![\d:])(?:\s?(?:[Uu]hr|h)\b)?(?:\s?([APap])\.?\s?[Mm]\b\.?)?"
         ),
         _clock,
     ),

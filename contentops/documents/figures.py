@@ -59,13 +59,16 @@ def _shorter(date: Date) -> tuple[Date, ...]:
 
 
 def plain_digits(text: str) -> str:
-    """A text with the digits of all scripts as 0 to 9, and without characters that cannot be seen."""
+    """A text with the digits of all scripts as 0 to 9, `½` as 0.5, and without characters that cannot be seen."""
     if text.isascii():
         return text
-    return _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), _UNSEEN.sub("", text))
+    text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), _UNSEEN.sub("", text))
+    return _FRACTION.sub(lambda match: f"{match[1] or 0}{_FRACTIONS[match[2]]}", text)
 
 
 _OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
+_FRACTIONS: Final = {"½": ".5", "¼": ".25", "¾": ".75"}
+_FRACTION: Final = re.compile(r"([0-9](?=[½¼¾]))?([½¼¾])")
 _UNSEEN: Final = re.compile("[\u00ad\u061c\u200b-\u200f\u2060\u2066-\u2069\ufeff]")
 
 
