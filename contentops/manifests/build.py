@@ -108,6 +108,7 @@ class FileBuilder:
             complete=made.complete and readable and not hidden and made.declarations == declarations,
             items=made.declarations,
             refers=made.refers,
+            has_texts=not isinstance(self.sources, NoTexts),
             texts=() if isinstance(self.sources, NoTexts) else texts.asked,
         )
 

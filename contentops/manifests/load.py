@@ -35,10 +35,14 @@ from contentops.yaml.read import decode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from contentops.digest import Digest
     from contentops.manifests.build import FileBuilder
     from contentops.manifests.data import DataFile
     from contentops.manifests.templates import MacroFile
 
+_REFERS: Final = "refers"
+"""Stored for a manifest that refers to texts, which has two results: with placeholders for them, and with them."""
+_FIRST, _SECOND = "first ", "second "
 _WORTH_SHARING: Final = 1 << 20
 """Fewer bytes of manifests are built faster than other processes start."""
 
@@ -185,9 +189,9 @@ class Loader:
 
         def store_result(path: str, text: str) -> None:
             content = unknown.pop(path)
-            self._store(path, digest_bytes(content), text)
             # A result that was decoded from its text takes a tenth of the memory.
-            loaded[path] = self._of_text(path, text) or self.builder.build(path, content)
+            result = loaded[path] = self._of_text(path, text) or self.builder.build(path, content)
+            self._store(result, digest_bytes(content), text)
 
         sizes = {path: len(content) for path, content in unknown.items()}
         processes = self.processes if sum(sizes.values()) >= _WORTH_SHARING else 1
@@ -205,18 +209,25 @@ class Loader:
             self.project, self.project_source, self.catalog, self._read_data, self.macros, sources=texts
         )
 
-        def with_texts(first: FileResult) -> FileResult:
-            content = self._read(first.path)
+        def with_texts(stored: FileResult) -> FileResult:
+            if stored.has_texts and all(fact(texts, name, approved=only) == told for name, only, told in stored.texts):
+                return with_paths(stored, texts)
+            content = self._read(stored.path)
             if isinstance(content, FileResult):
-                return first
-            digest = f"ref {digest_bytes(content)}"
-            result = self._stored(first.path, digest)
-            if result is None or any(fact(texts, name, approved=only) != told for name, only, told in result.texts):
-                result = framed(builder.build(first.path, content), first)
-                self._store(first.path, digest, encode_result(result))
+                return content
+            digest = digest_bytes(content)
+            first = self._first(stored.path, content, digest) if stored.has_texts else stored
+            result = framed(builder.build(first.path, content), first)
+            self._store(result, digest, encode_result(result))
             return with_paths(result, texts)
 
         return [with_texts(result) if result.refers else result for result in results]
+
+    def _first(self, path: str, content: bytes, digest: Digest) -> FileResult:
+        """The result of a manifest with placeholders for the texts of other items."""
+        text = self.cache.get(self._key(path, digest, _FIRST)) if self.cache is not None else None
+        stored = self._of_text(path, text) if text is not None else None
+        return stored or self.builder.build(path, content)
 
     def _read(self, path: str) -> bytes | FileResult:
         """The bytes of a manifest, or a result that says why it cannot be read."""
@@ -230,15 +241,28 @@ class Loader:
             return FileResult(path=path, findings=(gone,), complete=False)
         return content
 
-    def _stored(self, path: str, digest: str) -> FileResult | None:
-        """The stored result of the manifest with this digest, if its data files are unchanged."""
-        stored = None if self.cache is None else self.cache.get(self._key(path, digest))
-        return None if stored is None else self._of_text(path, stored)
+    def _stored(self, path: str, digest: Digest) -> FileResult | None:
+        """The stored result of the manifest with this digest, if its data files are unchanged.
 
-    def _store(self, path: str, digest: str, text: str) -> None:
-        """Store the result of the manifest with this digest."""
-        if self.cache is not None:
-            self.cache.put(self._key(path, digest), text)
+        Of one that refers to texts, the result with those of the last time, if there is one.
+        """
+        if self.cache is None:
+            return None
+        stored = self.cache.get(self._key(path, digest))
+        for part in (_SECOND, _FIRST) if stored == _REFERS else ():
+            text = self.cache.get(self._key(path, digest, part))
+            if text is not None and (result := self._of_text(path, text)) is not None:
+                return result
+        return None if stored in (None, _REFERS) else self._of_text(path, stored)
+
+    def _store(self, result: FileResult, digest: Digest, text: str) -> None:
+        """Store a result, encoded as `text`, of the manifest with this digest."""
+        if self.cache is None:
+            return
+        if result.refers:
+            self.cache.put(self._key(result.path, digest), _REFERS)
+        part = (_SECOND if result.has_texts else _FIRST) if result.refers else ""
+        self.cache.put(self._key(result.path, digest, part), text)
 
     def _of_text(self, path: str, text: str) -> FileResult | None:
         """The result that a text encodes, if it is that of this manifest and its data files are unchanged."""
@@ -248,8 +272,8 @@ class Loader:
         unchanged = all(self._read_data(file).digest == digest for file, digest in result.data)
         return result if unchanged else None
 
-    def _key(self, path: str, digest: str) -> str:
-        return digest_text(f"{self.context} {digest} {path}")
+    def _key(self, path: str, digest: Digest, part: str = "") -> str:
+        return digest_text(f"{self.context} {digest} {part}{path}")
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:

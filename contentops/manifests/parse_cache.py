@@ -26,7 +26,7 @@ FORMAT: Final = (12, *Spec.__struct_fields__, *REQUEST_FIELDS)
 
 _CHECKSUM: Final = 32
 _ORIGINS: Final = ("origins", "variables")
-_OWN: Final = ("id", "digest", "output", "location", "metadata", "names")
+_OWN: Final = ("id", "digest", "output", "location", "metadata", "names", "references", "frame")
 """The fields of a spec that are stored with each item; equal values of all others are stored once."""
 
 
@@ -49,6 +49,8 @@ class FileResult(Struct, frozen=True, kw_only=True):
     """The number of its declarations."""
     refers: bool = False
     """Whether any of its items uses the text of another one."""
+    has_texts: bool = False
+    """Whether these texts are in it, and not placeholders for them."""
     texts: tuple[tuple[ItemId, bool, Digest], ...] = ()
     """The texts that were asked for: whose, whether only an approved one, and the digest of what was there."""
 
@@ -137,7 +139,7 @@ def decode(text: str) -> FileResult | None:
     origins_at = functools.cache(functools.partial(StoredOrigins, table))
 
     def spec(row: tuple[Any, ...]) -> Spec:
-        number, positions, variables, inputs, id_, digest, output, location, metadata, names = row
+        number, positions, variables, inputs, id_, digest, output, location, metadata, names, references, frame = row
         like = shared[number]
         # To make one takes three times as long.
         one: Spec = structs.replace(
@@ -148,6 +150,8 @@ def decode(text: str) -> FileResult | None:
             location=location,
             metadata=maps[bytes(metadata)],
             names=names,
+            references=references,
+            frame=frame,
             request=structs.replace(like.request, inputs=StoredMap(bytes(inputs))),
             origins=origins_at(positions),
             variables=origins_at(variables),

@@ -10,21 +10,21 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from msgspec import Struct, field, structs
+from msgspec import Struct
 
 from contentops.digest import NO_TEXT, NOTHING, Digest, digest_json
 from contentops.documents.addresses import address_of
-from contentops.documents.clean import body_digest, hides_characters, is_cut
+from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import suggest
 from contentops.manifests.values import MISSING, Lazy, TemplateError
-from contentops.model import AcceptedTexts, ItemId, Reference, WaitReason, text_digest
+from contentops.model import AcceptedTexts, ItemId, Observed, Reference, WaitReason, text_digest
 from contentops.sections import headings, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Container, Mapping
 
-    from contentops.model import Json, Spec
+    from contentops.model import Spec
 
 LONGEST: Final = 200_000
 """Characters of a body that a template gets; the rest is cut off, with a warning."""
@@ -38,51 +38,61 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
     id: ItemId
     wait: WaitReason | None = None
-    path: str = ""
-    title: str = ""
-    body: str = ""
+    file: Observed = Observed(path="")
     url: str = ""
     """Its address below the root of the site; empty where the preset does not tell it."""
-    front: Mapping[str, Json] = field(default_factory=dict)
-    is_hidden: bool = False
-    """It has characters that its digest leaves out, so that no approval is about all of its words."""
+    read: Callable[[str], str] = lambda _path: ""
+    """Reads the text of its file."""
+
+    @functools.cached_property
+    def title(self) -> str:
+        """Its title, without characters that cannot be sent."""
+        return _UNSENDABLE.sub("", self.file.title)
+
+    @functools.cached_property
+    def _body(self) -> str:
+        body = split(self.read(self.file.path)).body
+        if body_digest(body) != self.file.body:
+            message = f"`{self.file.path}` changed while it was read"
+            raise TemplateError("template-value", message, hint="run it again")
+        return _UNSENDABLE.sub("", body)
 
     @property
     def is_long(self) -> bool:
         """Whether templates get only the start of its body."""
-        return len(self.body) > LONGEST
+        return len(self._body) > LONGEST
 
     @functools.cached_property
-    def given_body(self) -> str:
+    def body(self) -> str:
         """The body that templates get."""
         if not self.is_long:
-            return self.body
-        end = self.body.rfind("\n", 0, LONGEST)
-        return self.body[: end + 1 if end > 0 else LONGEST]
+            return self._body
+        end = self._body.rfind("\n", 0, LONGEST)
+        return self._body[: end + 1 if end > 0 else LONGEST]
 
     @functools.cached_property
     def headings(self) -> list[str]:
         """Its headings in order."""
-        return list(headings(self.given_body))
+        return list(headings(self.body))
 
     @functools.cached_property
     def plain(self) -> str:
         """Its paragraphs and list items as one line, without marks."""
         from contentops.documents.blocks import parse_blocks  # start-up: few templates ask for it
 
-        texts = (block.text for block in parse_blocks(self.given_body) if block.kind in {"p", "plain"})
+        texts = (block.text for block in parse_blocks(self.body) if block.kind in {"p", "plain"})
         return " ".join(" ".join(texts).split())
 
     @functools.cached_property
     def reference(self) -> Reference:
         """What a record keeps of it."""
-        text = NOTHING if self.wait is not None else digest_json([self.title, body_digest(self.body)])
+        text = NOTHING if self.wait is not None else text_digest(self.file.title, self.file.body)
         return Reference(id=self.id, text=text, wait=self.wait)
 
     @functools.cached_property
     def digest(self) -> Digest:
         """The digest of everything that a template can read."""
-        return digest_json(structs.asdict(self))
+        return digest_json([self.wait, self.file.path, self.file.file, self.url])
 
 
 class Sources(Protocol):
@@ -136,9 +146,10 @@ class DeclaredTexts:
             raise TemplateError("unknown-reference", f"`ref` names `{name[:200]}`, which is no item", hint=hint)
         text = self._file(name)
         if text.wait is None and approved:
-            words = text_digest(text.title, body_digest(text.body))
-            if text.is_hidden or not self._accepted.approvals.is_approved(words, spec.approval):
-                return ReferredText(id=name, wait=WaitReason.NOT_APPROVED, path=text.path)
+            words = text_digest(text.file.title, text.file.body)
+            # Where the digest leaves characters out, no approval is about all of its words.
+            if text.file.hidden or not self._accepted.approvals.is_approved(words, spec.approval):
+                return ReferredText(id=name, wait=WaitReason.NOT_APPROVED, file=text.file)
         return text
 
     def _file(self, name: ItemId) -> ReferredText:
@@ -150,24 +161,16 @@ class DeclaredTexts:
         return self._files[name]
 
     def _read(self, name: ItemId, path: str) -> ReferredText:
-        try:
-            content = self._accepted.read(path)
-        except ValueError:
-            return ReferredText(id=name, wait=WaitReason.UNREADABLE, path=path)
-        if content is None:
-            return ReferredText(id=name, wait=WaitReason.NO_TEXT, path=path)
-        document = split(content)
-        if document.problem:
-            return ReferredText(id=name, wait=WaitReason.UNREADABLE, path=path)
-        if body_digest(document.body) == NO_TEXT or not document.body.strip():
-            return ReferredText(id=name, wait=WaitReason.EMPTY, path=path)
-        if document.owner not in ("", name) and document.owner in self._specs:
-            return ReferredText(id=name, wait=WaitReason.NO_TEXT, path=path)  # another item's file is in its place
-        title = _UNSENDABLE.sub("", document.title)
-        url = address_of(self._preset, path, document.front) or ""
-        body = _UNSENDABLE.sub("", document.body)
-        hidden = is_cut(document.title) or hides_characters(content)
-        return ReferredText(id=name, path=path, title=title, body=body, url=url, front=document.front, is_hidden=hidden)
+        file = self._accepted.observe(path)
+        is_of_other = file.owner not in ("", name) and file.owner in self._specs
+        if not file.exists or is_of_other:
+            return ReferredText(id=name, wait=WaitReason.NO_TEXT, file=file)
+        if file.problem:
+            return ReferredText(id=name, wait=WaitReason.UNREADABLE, file=file)
+        if file.body in (NOTHING, NO_TEXT):
+            return ReferredText(id=name, wait=WaitReason.EMPTY, file=file)
+        url = address_of(self._preset, path, file.front) or ""
+        return ReferredText(id=name, file=file, url=url, read=self._accepted.read)
 
 
 class NotedTexts:
@@ -199,12 +202,14 @@ def fact(sources: Sources, name: ItemId, *, approved: bool) -> Digest:
 # --- what templates see --------------------------------------------------------------------------------------
 
 
-def parts_of(text: ReferredText) -> Lazy:
-    """The value of `ref(...)`: its parts, or placeholders for them."""
-    return Lazy(_PARTS, functools.partial(_part, text) if text.wait is None else functools.partial(_hole, text.id))
+def parts_of(text: ReferredText, warn: Callable[[ItemId], None]) -> Lazy:
+    """The value of `ref(...)`: its parts, or placeholders for them; `warn` is told whose body is cut."""
+    return Lazy(
+        _PARTS, functools.partial(_part, text, warn) if text.wait is None else functools.partial(_hole, text.id)
+    )
 
 
-def _part(text: ReferredText, name: str) -> Any:
+def _part(text: ReferredText, warn: Callable[[ItemId], None], name: str) -> Any:
     match name:
         case "excerpt":
             return lambda length=200: _excerpt(text, length)
@@ -217,9 +222,13 @@ def _part(text: ReferredText, name: str) -> Any:
                 raise TemplateError("template-value", message, hint=hint)
             return text.url
         case "metadata":
-            return dict(text.front)
+            return dict(text.file.front)
+        case "path":
+            return text.file.path
         case "body":
-            return text.given_body
+            if text.is_long:
+                warn(text.id)
+            return text.body
         case _:
             return getattr(text, name)
 
@@ -238,12 +247,12 @@ def _excerpt(text: ReferredText, length: Any) -> str:
 
 
 def _section(text: ReferredText, heading: Any) -> str:
-    found = spans(text.given_body, heading) if isinstance(heading, str) else ()
+    found = spans(text.body, heading) if isinstance(heading, str) else ()
     if not found:
         known = ", ".join(f"`{each[:60]}`" for each in text.headings[:10]) or "none"
         message = f"`{text.id}` has no section `{str(heading)[:60]}`"
         raise TemplateError("unknown-section", message, hint=f"its headings: {known}")
-    return text.given_body[found[0].text : found[0].end].strip()
+    return text.body[found[0].text : found[0].end].strip()
 
 
 def hole(of: str) -> str:

@@ -171,9 +171,7 @@ class _Item:
         earlier = self.references.get(text.id)
         if earlier is None or earlier.wait is None:
             self.references[text.id] = text.reference
-        if text.is_long:
-            self._long.add(text.id)
-        return parts_of(text)
+        return parts_of(text, self._long.add)
 
     def _inputs(self) -> Json:
         """The rendered inputs, empty for an item without any."""

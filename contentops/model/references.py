@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.model.approval import NO_APPROVALS, Approvals
-from contentops.model.records import ItemId
+from contentops.model.records import ItemId, Observed
 
 
 class OnSourceChange(enum.StrEnum):
@@ -57,11 +57,11 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
 class AcceptedTexts(Struct, frozen=True, kw_only=True):
-    """Where the texts of items are: the path of each by the lock, who approved them, and how a file is read.
-
-    `read` returns None for a file that does not exist, and raises ValueError for one that cannot be used.
-    """
+    """Where the texts of items are: the path of each by the lock, the files, and who approved them."""
 
     paths: Mapping[ItemId, str] = field(default_factory=dict)
     approvals: Approvals = NO_APPROVALS
-    read: Callable[[str], str | None] = lambda _path: None
+    observe: Callable[[str], Observed] = lambda path: Observed(path=path)
+    """The file at one of these paths."""
+    read: Callable[[str], str] = lambda _path: ""
+    """The text of a file that can be used; it reads the disk, so ask only when needed."""

@@ -19,7 +19,7 @@ from contentops.documents.paths import collision_key
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
-from contentops.model import AcceptedTexts, State
+from contentops.model import AcceptedTexts, Desired, Observed, State
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import HERE, OpenedLedger, Runtime, has_ledger, open_cache, open_store, read_state
@@ -32,12 +32,12 @@ from contentops.planning.sources import hold_stale
 from contentops.state import approvals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Desired, ItemId, Observed, Project
+    from contentops.model import ItemId, Project
     from contentops.operations.texts.past_texts import PastTexts
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -67,7 +67,7 @@ class Workspace:
             catalog_of(self.project),
             self.cache,
             processes=self.runtime.processes,
-            accepted=_accepted_texts(self.project, self.state, self.runtime),
+            accepted=_accepted_texts(self.project, self.state, self.runtime, self._recorded_file),
         )
         self.store.repair_merge({spec.id: spec.digest for spec in desired.specs}, self.project.api.server)
         self.store.leave_extra_attempts(spec.digest for spec in desired.specs)
@@ -75,7 +75,17 @@ class Workspace:
 
     def reload(self) -> None:
         """Read the manifests again when they are asked for, as the texts that they refer to have changed."""
-        self.__dict__.pop("desired", None)
+        for name in ("desired", "recorded_files"):
+            self.__dict__.pop(name, None)
+
+    @functools.cached_property
+    def recorded_files(self) -> dict[str, Observed]:
+        """The files of all records and open entries, by path."""
+        outputs = Outputs(self.project.root, whole=known_bodies(self.state))
+        return _stat_cache(self, outputs).observe_all(paths(Desired(), self.state))
+
+    def _recorded_file(self, path: str) -> Observed:
+        return self.recorded_files.get(path) or Observed(path=path)
 
     @property
     def working_ledger(self) -> ProjectLedger | None:
@@ -208,39 +218,44 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
 def _observed(
     workspace: Workspace, desired: Desired, state: State, source: SourceEnvironment | None
 ) -> Mapping[str, Observed]:
-    cache = workspace.cache
     looked_at = [*paths(desired, state)]
     whole: Iterator[Digest] = known_bodies(state)
     if source is not None:
         looked_at += source.paths(desired)
         whole = itertools.chain(whole, known_bodies(source.state))
-    outputs, runtime = Outputs(workspace.project.root, whole=whole), workspace.runtime
-    stat_cache = StatCache(outputs, cache.get, cache.put, now=runtime.disk_time(), processes=runtime.processes)
-    return stat_cache.observe_all(looked_at)
+    outputs = Outputs(workspace.project.root, whole=whole)
+    if source is None and "recorded_files" in workspace.__dict__:
+        # They were read for the texts of items that others refer to.
+        known = workspace.recorded_files
+        return {path: known.get(path) or outputs.observe(path) for path in looked_at}
+    return _stat_cache(workspace, outputs).observe_all(looked_at)
+
+
+def _stat_cache(workspace: Workspace, outputs: Outputs) -> StatCache:
+    cache, runtime = workspace.cache, workspace.runtime
+    return StatCache(outputs, cache.get, cache.put, now=runtime.disk_time(), processes=runtime.processes)
 
 
 def validate(project: Project, runtime: Runtime = HERE) -> Desired:
     """Return all items of the manifests. Raises InputError with every finding of every file."""
     try:
-        accepted = _accepted_texts(project, read_state(project), runtime)
+        accepted = _accepted_texts(project, read_state(project), runtime, Outputs(project.root).observe)
     except StateError:
         accepted = None  # a lock that cannot be read says nothing against the manifests
     with open_cache(project, write=False) as cache:
         return load(project, catalog_of(project), cache, processes=runtime.processes, accepted=accepted)
 
 
-def _accepted_texts(project: Project, state: State, runtime: Runtime) -> AcceptedTexts:
+def _accepted_texts(
+    project: Project, state: State, runtime: Runtime, observe: Callable[[str], Observed]
+) -> AcceptedTexts:
     """Return where the recorded texts are, for `ref`; each is read only if something refers to it."""
-    outputs = Outputs(project.root)
-
-    def read(path: str) -> str | None:
-        file = outputs.observe(path)
-        if file.problem:
-            raise ValueError(file.problem)
-        return outputs.read(path) if file.exists else None
-
-    paths = {id_: record.output for id_, record in state.records.items()}
-    return AcceptedTexts(paths=paths, approvals=approvals.load(Path(project.root), runtime.disk), read=read)
+    return AcceptedTexts(
+        paths={id_: record.output for id_, record in state.records.items()},
+        approvals=approvals.load(Path(project.root), runtime.disk),
+        observe=observe,
+        read=Outputs(project.root).read,
+    )
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
