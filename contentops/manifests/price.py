@@ -1,9 +1,12 @@
-"""Reads `price` of the project file, the price of a model's tokens, and finds one that cannot be counted exactly."""
+"""Reads `price` and `budget` of the project file, and finds a price that cannot be counted exactly, or none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from contentops.model import Budget
 from contentops.tokens import MILLION, TokenPrice
 from contentops.yaml.positions import finding
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from contentops.yaml.positions import Map, YamlDocument
 
 _KEYS = ("input", "output", "currency")
+_MONEY = ("money_per_apply", "money_per_month")
 
 
 def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
@@ -23,6 +27,23 @@ def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
     return TokenPrice(
         input=_millionths(stated["input"]), output=_millionths(stated["output"]), currency=stated["currency"]
     )
+
+
+def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
+    """The budget of an environment, its money in the currency of the price."""
+    currency = price.currency if price is not None and any(stated.get(key) is not None for key in _MONEY) else ""
+    return msgspec.convert({**stated, "currency": currency}, Budget, strict=False)
+
+
+def check_budget(
+    document: YamlDocument, pointer: tuple[str, ...], own: Map, merged: Mapping[str, Any], price: Mapping[str, Any]
+) -> Iterator[Diagnostic]:
+    """Limits in money without a price; the arguments are as for `check_price`."""
+    key = next((key for key in _MONEY if merged.get(key) is not None), "")
+    if key and not price:
+        message = f"`budget.{key}` needs a price of tokens, which says the currency"
+        hint = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for a million tokens"
+        yield finding(document, "missing-key", message, (*pointer, *([key] if key in own else [])), hint=hint)
 
 
 def _millionths(number: float) -> int:

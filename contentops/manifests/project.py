@@ -17,9 +17,9 @@ from contentops.errors import Diagnostic, InputError, Location, UsageError, did_
 from contentops.manifests.api_settings import check_api, read_api
 from contentops.manifests.disclosure import check_disclosure, read_disclosure
 from contentops.manifests.discover import FileError, ProjectFiles
-from contentops.manifests.price import check_price, read_price
+from contentops.manifests.price import check_budget, check_price, read_budget, read_price
 from contentops.manifests.schema import check_schema
-from contentops.model import BASE, PROJECT_FILE, Budget, Guards, Project
+from contentops.model import BASE, PROJECT_FILE, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import is_secret, masked, read_yaml
@@ -40,6 +40,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
     document = checked_settings(_read(root))
     settings: Map = document.root
     own = _environment(settings, environment)
+    price = read_price(_layered(settings, own, "price"))
     return Project(
         name=settings["project"],
         root=str(root.resolve()),
@@ -47,9 +48,9 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         **_stated(settings, own),
         environment_output=own.get("output"),
         api=read_api(_layered(settings, own, "api")),
-        budget=msgspec.convert(_layered(settings, own, "budget"), Budget, strict=False),
+        budget=read_budget(_layered(settings, own, "budget"), price),
         guards=msgspec.convert(_layered(settings, own, "guards"), Guards, strict=False),
-        price=read_price(_layered(settings, own, "price")),
+        price=price,
         defaults=_map(settings, "defaults"),
         environment_defaults=_map(own, "defaults"),
         vars=_map(settings, "vars"),
@@ -231,6 +232,10 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
         if "price" in layer:
             merged = _layered(document.root, layer, "price")
             yield from check_price(document, (*pointer, "price"), _map(layer, "price"), merged)
+        if "budget" in layer:
+            merged = _layered(document.root, layer, "budget")
+            price = _layered(document.root, layer, "price")
+            yield from check_budget(document, (*pointer, "budget"), _map(layer, "budget"), merged, price)
         yield from _check_commands(document, pointer, layer)
         if not pointer or {"disclosure", "preset"} & layer.keys():
             below = pointer if "disclosure" in layer else ()

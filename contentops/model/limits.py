@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from decimal import Decimal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from contentops.model.records import RequestId
+from contentops.tokens import exact
+
+_PLACES: Final = 12
+"""Decimal places of money as `tokens` counts it."""
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -17,16 +22,42 @@ class Budget(Struct, frozen=True, kw_only=True):
     items_per_apply: int | None = None
     credits_per_month: int | None = None
     """Of all environments together, in a calendar month (UTC)."""
+    money_per_apply: Decimal | None = None
+    """What models may cost at most."""
+    money_per_month: Decimal | None = None
+    currency: str = ""
+    """Of money: that of the price of tokens; empty: no limit in money."""
 
     @property
     def is_monthly(self) -> bool:
         """Whether it limits a month, so that the spending of the month has to be counted."""
-        return self.credits_per_month is not None
+        return self.credits_per_month is not None or self.money_per_month is not None
 
-    def as_json(self) -> dict[str, int | None]:
-        """The keys of a plan file; a limit for a month is left out where there is none."""
-        values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: value for name, value in values.items() if value is not None or name.endswith("_per_apply")}
+    def as_json(self) -> dict[str, int | str | None]:
+        """The keys of a plan file; what is not stated is left out, but for limits of every plan file."""
+        values: dict[str, int | str | None] = {"credits_per_apply": self.credits_per_apply}
+        values |= {"items_per_apply": self.items_per_apply}
+        if self.credits_per_month is not None:
+            values["credits_per_month"] = self.credits_per_month
+        for name in ("money_per_apply", "money_per_month"):
+            if (amount := getattr(self, name)) is not None:
+                values |= {name: as_decimal(amount), "currency": self.currency}
+        return values
+
+
+def in_units(amount: int) -> Decimal:
+    """Money as `tokens` counts it, in units of its currency."""
+    return Decimal(amount).scaleb(-_PLACES)
+
+
+def as_decimal(units: Decimal) -> str:
+    """Money in units of its currency as JSON has it: a decimal without zeros at its end."""
+    return exact(as_counted(units))
+
+
+def as_counted(units: Decimal) -> int:
+    """Money in units of its currency, as `tokens` counts it."""
+    return int(units.scaleb(_PLACES))
 
 
 class MonthSpend(Struct, frozen=True, kw_only=True):
@@ -35,8 +66,12 @@ class MonthSpend(Struct, frozen=True, kw_only=True):
     month: str = ""
     """Such as `2026-11`, UTC."""
     credits: int = 0
+    money: Mapping[str, Decimal] = {}
+    """What models cost, by currency; counted only where a budget limits money."""
     uncertain: Mapping[RequestId, int] = {}
     """The part of `credits` for submits whose answer was lost, and for queued ones: a plan may price them again."""
+    uncertain_money: Mapping[RequestId, int] = {}
+    """The same in money, as `tokens` counts it."""
     ahead: int = 0
     """How many of the texts have a time after this month, so that a clock is wrong."""
     gaps: tuple[str, ...] = ()

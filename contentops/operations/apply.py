@@ -211,7 +211,7 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
     if plan.refusals:
         message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
         flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
-        hint = "if that is meant: " + ", ".join(f"`{flag}`" for flag in flags)
+        hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if flags else ""
         raise Refused(message, code=plan.refusals[0].guard, hint=hint)
     if plan.submits_worst:
         from contentops.ci.clone import refuse_lock_in_lfs

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from contentops.errors import plural
+from contentops.errors import plural, price
 from contentops.model import Action, LookUp, Refusal
-from contentops.model.cost import cost_words
+from contentops.model.cost import cost_words, money_words
+from contentops.model.limits import as_counted
+from contentops.tokens import add_money
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.model import Change, MonthSpend, Plan, Record
     from contentops.planning.plan_inputs import PlanInputs
@@ -19,7 +22,13 @@ SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.
 
 def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:
     """Every guard that refuses these changes."""
-    return (*_state(inputs), *_budget(inputs, changes), *_month(inputs, changes), *_ratio(inputs, changes))
+    return (
+        *_state(inputs),
+        *_budget(inputs, changes),
+        *_money(inputs, changes),
+        *_month(inputs, changes),
+        *_ratio(inputs, changes),
+    )
 
 
 def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
@@ -68,7 +77,8 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     submits = sum(change.submits_worst for change in changes if not change.queued)
     if budget.credits_per_apply is not None and most > budget.credits_per_apply:
         limit = _limit("credits_per_apply", budget.credits_per_apply, changes)
-        yield Refusal(guard="budget-credits", message=f"it costs {cost_words(changes)}; {limit}", flag=_approval(most))
+        message = f"it costs {_credit_words(changes)}; {limit}"
+        yield Refusal(guard="budget-credits", message=message, flag=_approval(most))
     if budget.items_per_apply is not None and submits > budget.items_per_apply:
         message = f"it generates {plural(submits, 'item')}; `budget.items_per_apply` is {budget.items_per_apply}"
         yield Refusal(guard="budget-items", message=message, flag=_approval(most))
@@ -82,28 +92,64 @@ def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
 
 
 def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
-    limit, spent = inputs.project.budget.credits_per_month, month_spent(inputs, changes)
-    if limit is None or spent is None:
+    budget, spent = inputs.project.budget, month_spent(inputs, changes)
+    if spent is None:
         return
     most = sum(change.credits_worst for change in changes)
     for gap in spent.gaps:
-        message = f"what was spent in {spent.month} cannot be counted for `budget.credits_per_month`: {gap}"
+        message = f"`budget` limits the month, and what was spent in {spent.month} cannot be counted: {gap}"
         yield Refusal(guard="budget-unknown", message=message, flag=_approval(most))
     # These submits are in the price of the plan too.
-    again = {
-        step.entry.request_id for each in changes if each.submit for step in each.steps if isinstance(step, LookUp)
-    }
+    steps = [step for change in changes if change.submit is not None for step in change.steps]
+    again = {step.entry.request_id for step in steps if isinstance(step, LookUp)}
     again |= {name for change in changes for name in change.withdraws}
     before = spent.credits - sum(spent.uncertain.get(name, 0) for name in again)
-    if before + most > limit:
-        words = f"it costs {cost_words(changes)}, and {plural(before, 'credit')} of {spent.month} are spent"
+    limit = budget.credits_per_month
+    if limit is not None and most and before + most > limit:
+        words = f"it costs {_credit_words(changes)}, and {plural(before, 'credit')} of {spent.month} are spent"
         message = f"{words}; {_limit('credits_per_month', limit, changes)}"
         yield Refusal(guard="budget-month", message=message, flag=_approval(most))
+    if budget.money_per_month is not None:
+        paid = as_counted(spent.money.get(budget.currency, Decimal(0)))
+        paid -= sum(spent.uncertain_money.get(name, 0) for name in again)
+        # A model of another server has no bound: as soon as the month has nothing left, it is not asked.
+        worst = max(_money_of(changes, budget.currency), 1)
+        if paid + worst > as_counted(budget.money_per_month):
+            words = f"and {money_words({budget.currency: paid})} of {spent.month} are spent"
+            yield _money_refusal("money_per_month", budget.money_per_month, budget.currency, changes, words)
+
+
+def _money(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
+    budget = inputs.project.budget
+    limit = budget.money_per_apply
+    if limit is not None and _money_of(changes, budget.currency) > as_counted(limit):
+        yield _money_refusal("money_per_apply", limit, budget.currency, changes)
+
+
+def _money_of(changes: Iterable[Change], currency: str) -> int:
+    return add_money(change.money_worst for change in changes).get(currency, 0)
+
+
+def _money_refusal(name: str, limit: Decimal, currency: str, changes: Sequence[Change], spent: str = "") -> Refusal:
+    """The refusal of a plan that may cost more money than the settings allow, which no option overrides."""
+    least = min((worst for change in changes if (worst := _money_of([change], currency))), default=0)
+    is_below = least > as_counted(limit)
+    way = "raise it" if is_below else "raise it, or apply fewer items with `--select` or `--canary`"
+    stated = f"`budget.{name}` is {money_words({currency: as_counted(limit)})}"
+    one = f", and one text may cost {money_words({currency: least}, is_bound=True)}" if is_below else ""
+    words = ", ".join(filter(None, (f"it costs {cost_words(changes)}", spent)))
+    guard = f"budget-{name.replace('_per_', '-').replace('-apply', '')}"
+    return Refusal(guard=guard, message=f"{words}; {stated}{one}: {way}")
+
+
+def _credit_words(changes: Iterable[Change]) -> str:
+    costs = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
+    return price(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), at_most=any(cost[2] for cost in costs))
 
 
 def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> MonthSpend | None:
     """What was spent this month; None where no budget asks for it, or the changes cost nothing."""
-    is_asked = inputs.project.budget.is_monthly and any(change.credits_worst for change in changes)
+    is_asked = inputs.project.budget.is_monthly and any(each.credits_worst or each.money_worst for each in changes)
     return inputs.spent() if is_asked else None
 
 

@@ -35,6 +35,7 @@ from contentops.model import (
     Write,
     name_of,
 )
+from contentops.model.limits import as_decimal
 from contentops.model.plan_file import CHECKSUM, FORMAT_VERSION, ReviewedJob, plan_file, record_digest
 from contentops.reporting.causes import shared_causes
 from contentops.reporting.diagnostics import diagnostic_json
@@ -123,7 +124,14 @@ def summary_json(plan: Plan) -> dict[str, Json]:
 
 def month_json(spent: MonthSpend) -> dict[str, Json]:
     """What was spent in a month."""
-    return {"month": spent.month, "credits": spent.credits, "ahead": spent.ahead, "gaps": list(spent.gaps)}
+    money = {name: as_decimal(amount) for name, amount in sorted(spent.money.items())}
+    return {
+        "month": spent.month,
+        "credits": spent.credits,
+        **({"money": money} if money else {}),
+        "ahead": spent.ahead,
+        "gaps": list(spent.gaps),
+    }
 
 
 def _approvals_json(plan: Plan) -> dict[str, Json]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from contentops.errors import plural, price
 from contentops.model import NO_ENVIRONMENT, Action, ApprovalState
-from contentops.model.cost import bound_words, cost_words
+from contentops.model.cost import bound_words, cost_words, money_words
+from contentops.model.limits import as_counted
 from contentops.sanitize import ELLIPSIS, visible
 
 if TYPE_CHECKING:
@@ -72,26 +74,40 @@ def words_of(code: str) -> str:
 def budget_words(plan: Plan) -> str:
     """What applies may spend, as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
     budget = plan.budget
-    stated = (
+    numbers = (
         (budget.credits_per_apply, "credit", ""),
         (budget.items_per_apply, "item", ""),
         (budget.credits_per_month, "credit", " a month"),
     )
-    limits = [f"{plural(number, word)}{when}" for number, word, when in stated if number is not None]
+    limits = [f"{plural(number, word)}{when}" for number, word, when in numbers if number is not None]
+    amounts = ((budget.money_per_apply, ""), (budget.money_per_month, " a month"))
+    limits += [f"{_money(amount, budget.currency)}{when}" for amount, when in amounts if amount is not None]
     if not limits:
         return ", no budget"
     *first, last = limits
     return f", budget {', '.join(first)}{' and ' if first else ''}{last}"
 
 
+def _money(amount: Decimal, currency: str) -> str:
+    return money_words({currency: as_counted(amount)})
+
+
 def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
     """How much of the month's budget is spent, by all environments; empty where it was not counted."""
-    if spent is None or budget.credits_per_month is None:
+    if spent is None:
         return ""
     clock = f" {plural(spent.ahead, 'text')} of later months {'is' if spent.ahead == 1 else 'are'} included: "
     clock += "check the clock of this machine."
-    words = f"{spent.credits:,} of {plural(budget.credits_per_month, 'credit')} of this month"
-    return f"Spent: {words} ({spent.month}, all environments).{clock if spent.ahead else ''}"
+    parts = []
+    if budget.credits_per_month is not None:
+        parts.append(f"{spent.credits:,} of {plural(budget.credits_per_month, 'credit')}")
+    if budget.money_per_month is not None:
+        paid = spent.money.get(budget.currency, Decimal(0))
+        parts.append(f"{_money(paid, budget.currency)} of {_money(budget.money_per_month, budget.currency)}")
+    others = {name: as_counted(amount) for name, amount in spent.money.items() if name != budget.currency and amount}
+    beside = f", besides {money_words(others)}, which this budget does not count" if others else ""
+    words = f"{' and '.join(parts)} of this month ({spent.month}, all environments)"
+    return f"Spent: {words}{beside}.{clock if spent.ahead else ''}"
 
 
 def plan_counts(plan: Plan) -> dict[Action, int]:

@@ -1,0 +1,136 @@
+"""Budgets in money: the most that a plan may cost and what this month's models cost, in the currency of the price."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.clones import git
+from tests.models import MODEL_PROJECT, Model
+from tests.processes import blog
+from tests.test_plan_money import PRICE, metered, planned, shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+
+def with_budget(build: Build, budget: str, *items: str, price: str = PRICE) -> Path:
+    """A repository of a project with a model, a price and a budget."""
+    root = shop(build, *(items or ("one", "two")), settings=f"{MODEL_PROJECT}{price}budget: {{{budget}}}\n")
+    git(root, "init", "--quiet")
+    return root
+
+
+def bound_of_one(invoke: Run, root: Path) -> Decimal:
+    """The most that one text may cost."""
+    return Decimal(planned(invoke, root)["changes"][0]["money_at_most"]["USD"])
+
+
+def refusals(invoke: Run, root: Path) -> list[tuple[str, str]]:
+    """What refuses the plan."""
+    return [(one["guard"], one["message"]) for one in planned(invoke, root)["refusals"]]
+
+
+def test_an_apply_keeps_to_its_budget(project: Build, invoke: Run) -> None:
+    """What it may cost at most counts; the sentence says what to do, and no option overrides it."""
+    root = with_budget(project, "money_per_apply: 1e9")
+    one = bound_of_one(invoke, root)
+    assert refusals(invoke, root) == []
+    assert planned(invoke, root)["budget"]["money_per_apply"] == "1000000000"
+    settings = (root / "contentops.yaml").read_text()
+    (root / "contentops.yaml").write_text(settings.replace("1e9", str(2 * one)))
+    assert refusals(invoke, root) == []
+    (root / "contentops.yaml").write_text(settings.replace("1e9", str(one)))
+    [(guard, message)] = refusals(invoke, root)
+    assert guard == "budget-money"
+    assert message.startswith("it costs at most 0.0")
+    assert message.endswith(" USD: raise it, or apply fewer items with `--select` or `--canary`")
+    with Model(metered) as model:
+        for flags in ((), ("--approve-credits", "0")):
+            ended = invoke("apply", "--yes", *flags, cwd=root, env=model.env)
+            assert (ended.code, "error[budget-money]" in ended.stderr, "if that is meant" in ended.stderr) == (
+                4,
+                True,
+                False,
+            )
+        assert not model.seen
+        assert invoke("apply", "--yes", "--select", "one", cwd=root, env=model.env).code == 0
+    (root / "contentops.yaml").write_text(settings.replace("1e9", "0"))
+    [(_, message)] = refusals(invoke, root)
+    assert "`budget.money_per_apply` is 0.00 USD, and one text may cost 0.0" in message
+    assert message.endswith(": raise it")
+
+
+def test_a_month_keeps_to_its_budget(project: Build, invoke: Run) -> None:
+    """Real tokens count, not the bound; plan and status say how much is spent."""
+    root = with_budget(project, "money_per_month: 1e9", "one")
+    one = bound_of_one(invoke, root)
+    with Model(metered) as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+    spent = Decimal(invoke("report", "--json", cwd=root).json["money"]["USD"])
+    status = invoke("status", "--json", cwd=root).json
+    assert (Decimal(status["spent"]["money"]["USD"]), status["budget"]["currency"]) == (spent, "USD")
+    assert 0 < spent < one
+    (root / "content/blog.yaml").write_text(blog("one", "two"))
+    settings = (root / "contentops.yaml").read_text()
+    (root / "contentops.yaml").write_text(settings.replace("1e9", str(spent + one)))
+    assert refusals(invoke, root) == []
+    assert "Spent: 0.0" in invoke("plan", cwd=root).stdout
+    (root / "contentops.yaml").write_text(settings.replace("1e9", str(spent + one - Decimal("1e-9"))))
+    [(guard, message)] = refusals(invoke, root)
+    assert guard == "budget-money-month"
+    assert " are spent; `budget.money_per_month` is 0.0" in message
+
+
+def test_money_of_another_currency_is_named_and_not_added(project: Build, invoke: Run) -> None:
+    """The price changed from one currency to another in the middle of the month."""
+    root = with_budget(project, "money_per_month: 5", "one")
+    with Model(metered) as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+    settings = (root / "contentops.yaml").read_text()
+    (root / "contentops.yaml").write_text(settings.replace("USD", "EUR"))
+    sentence = invoke("status", cwd=root).stdout.splitlines()[-1]
+    assert sentence.startswith("Spent: 0.00 EUR of 5.00 EUR of this month (")
+    assert " USD, which this budget does not count." in sentence
+
+
+def test_tokens_that_no_one_counted_cost_what_the_text_may_cost(project: Build, invoke: Run) -> None:
+    """A model's server that says nothing of tokens."""
+    root = with_budget(project, "money_per_month: 5", "one")
+    one = bound_of_one(invoke, root)
+    with Model() as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+    lock = root / "contentops.lock"
+    lines = [json.loads(line) for line in lock.read_text().splitlines()]
+    lines[1].pop("tokens", None)
+    lock.write_text("".join(f"{json.dumps(line, separators=(',', ':'), sort_keys=True)}\n" for line in lines))
+    for path in (root / ".contentops").rglob("*.json"):
+        path.unlink()
+    (root / ".contentops/cache/cache.db").unlink(missing_ok=True)
+    assert Decimal(invoke("status", "--json", cwd=root).json["spent"]["money"]["USD"]) == one
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ("budget: {money_per_apply: 5}", "missing-key"),
+        ("budget: {money_per_month: 5}", "missing-key"),
+        (f"{PRICE}budget: {{money_per_month: -1}}", ""),
+        (f"{PRICE}budget: {{money_per_month: much}}", "wrong-type"),
+        (f"{PRICE}budget: {{money_per_month: 1e10}}", ""),
+        (f"{PRICE}budget: {{currency: USD}}", "unknown-key"),
+        ("environments: {live: {budget: {money_per_apply: 5}}}", "missing-key"),
+    ],
+)
+def test_a_budget_in_money_needs_a_price_and_a_number(project: Build, invoke: Run, settings: str, code: str) -> None:
+    """By name, at its line."""
+    root = project({"contentops.yaml": f"{MODEL_PROJECT}{settings}\n"})
+    ended = invoke("plan", cwd=root)
+    assert (ended.code, "contentops.yaml:" in ended.stderr, f"error[{code}" in ended.stderr) == (1, True, True)
+    if code == "missing-key":
+        assert "needs a price of tokens" in ended.stderr
