@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import random
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -243,3 +246,30 @@ def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run) -> None:
         assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
     assert len(before) + len(again) == 1 + 5 + 1
     assert text_of(root).count("Paragraph") == 5
+
+
+@pytest.mark.parametrize("passes", ["one", "staged"])
+def test_killed_again_and_again_it_makes_each_text_once(project: Build, invoke: Run, passes: str) -> None:
+    """At random moments: one job, one charge and one content per item, and only prompts under way are sent again."""
+    items = [f"item-{number}" for number in range(6)]
+    root = shop(project, *items, extra=f"passes: {passes}")
+    chance, killed = random.Random(passes), 0
+    with Model(whole if passes == "one" else writes) as model:
+        while killed < 4:
+            with started(root, "apply", "--yes", env=model.env) as apply:
+                if not apply.next(chance.randint(2, 10)) or not apply.runs_for(chance.choice([0.001, 0.02, 0.05])):
+                    break
+                apply.kill()
+                killed += 1
+        assert killed > 2
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        calls = len(model.prompts)
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        assert len(model.prompts) == calls
+    assert calls <= len(items) * (1 if passes == "one" else 6) + 4 * killed
+    assert sorted(path.stem for path in (root / "out").glob("*.md")) == items
+    with contextlib.closing(sqlite3.connect(root / ".contentops/local.db")) as store:
+        numbers = [
+            store.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("jobs", "charges", "contents")
+        ]
+    assert numbers == [len(items)] * 3

