@@ -35,6 +35,9 @@ BRIEF = 24_000
 CONTEXT = 1_500
 """The most tokens of the text before a section in its prompt, as estimated."""
 
+WHOLE_TRIES = 2
+"""The most prompts for a text that is written in one call."""
+
 _TOKENS_PER_WORD = 1.3
 _HEADROOM = 2.0
 _SECTION = 16_000
@@ -69,24 +72,39 @@ def answer_tokens(mode: str, calls: int, words: int, max_tokens: int = 0) -> int
     return max_tokens or max(BUDGET[mode] // calls, math.ceil(words * _TOKENS_PER_WORD * _HEADROOM))
 
 
+def whole_answer(mode: str, words: int, max_tokens: int = 0) -> int:
+    """The tokens of the answer that is a whole text of so many words."""
+    return answer_tokens(mode, 4, words, max_tokens)
+
+
 def section_answer(mode: str, words: int, max_tokens: int = 0) -> int:
     """The tokens of one answer for a section that is written again."""
     return max_tokens or min(answer_tokens(mode, 2 + EDITS[mode], words), _SECTION)
 
 
 def text_limit(
-    mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0, sections: int = SECTIONS
+    mode: str,
+    fields: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    max_tokens: int = 0,
+    *,
+    passes: str = "staged",
+    sections: int = SECTIONS,
 ) -> Tokens:
     """The most tokens of a text, in all calls and second tries.
 
     `fields`: those of the request that the model is told, such as the vertical. `max_tokens`: of one answer, by the
-    settings; 0: they say none.
+    settings; 0: they say none. `passes`: `one` call for the whole text, or `staged`.
     """
+    prompt, length = _prompt(fields, inputs) + CONTEXT, section_words(mode, inputs, sections)
+    if passes == "one":
+        most = WHOLE_TRIES + 2
+        return _limit(most * prompt, most * whole_answer(mode, sections * length, max_tokens))
     calls = calls_of(mode, sections)
-    answer = answer_tokens(mode, calls, section_words(mode, inputs, sections), max_tokens)
+    answer = answer_tokens(mode, calls, length, max_tokens)
     most = calls + 2 + sections // 2
     edited = sections * EDITS[mode] * answer
-    return _limit(most * (_prompt(fields, inputs) + CONTEXT) + 2 * edited, most * answer)
+    return _limit(most * prompt + 2 * edited, most * answer)
 
 
 def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0) -> Tokens:

@@ -44,11 +44,12 @@ def task_of(request: Request) -> WritingTask:
     )
 
 
-def limit_of(request: Request, max_tokens: int = 0, *, section: bool = False) -> Tokens:
+def limit_of(request: Request, max_tokens: int = 0, *, section: bool = False, passes: str = "staged") -> Tokens:
     """The limit that a plan counts for it."""
     fields = {name: value for name, value in request.as_json().items() if name != "inputs"}
-    limit = section_limit if section else text_limit
-    return limit(request.mode or "standard", fields, request.inputs, max_tokens)
+    if section:
+        return section_limit(request.mode, fields, request.inputs, max_tokens)
+    return text_limit(request.mode, fields, request.inputs, max_tokens, passes=passes)
 
 
 def used(
@@ -57,6 +58,7 @@ def used(
     *,
     max_tokens: int = 0,
     section: SectionTask | None = None,
+    passes: str = "staged",
 ) -> tuple[Tokens, EngineError | None]:
     """What an honest count of the answers comes to, at one token for each byte, and how the job failed, if it did."""
     counted = [NO_TOKENS]
@@ -71,7 +73,7 @@ def used(
     async def main() -> EngineError | None:
         async with chatting(counting) as fake:
             chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m"), sleep=Ticks().sleep, seconds=5.0)
-            engine = OpenAIEngine(chat, max_tokens=max_tokens)
+            engine = OpenAIEngine(chat, max_tokens=max_tokens, passes=passes)
             try:
                 if section is None:
                     await engine.write(task_of(request), unreported)
@@ -126,9 +128,9 @@ def test_no_model_uses_more_than_the_limit(request: Request, seed: int, max_toke
             usage=greedy(body),
         )
 
-    for part in (None, section):
-        tokens, _ = used(request, reply, max_tokens=max_tokens, section=part)
-        limit = limit_of(request, max_tokens, section=part is not None)
+    for part, passes in ((None, "staged"), (None, "one"), (section, "staged")):
+        tokens, _ = used(request, reply, max_tokens=max_tokens, section=part, passes=passes)
+        limit = limit_of(request, max_tokens, section=part is not None, passes=passes)
         assert tokens.input <= limit.input
         assert tokens.output <= limit.output
 
@@ -141,8 +143,8 @@ PROSE = {
 
 @pytest.mark.parametrize("script", PROSE)
 @pytest.mark.parametrize("reports", [True, False])
-@pytest.mark.parametrize("mode", MODES)
-def test_an_honest_model_is_never_stopped(mode: str, reports: bool, script: str) -> None:
+@pytest.mark.parametrize(("mode", "passes"), [*((mode, "staged") for mode in MODES), ("premium", "one")])
+def test_an_honest_model_is_never_stopped(mode: str, passes: str, reports: bool, script: str) -> None:
     """It writes as much as it may in every call, and one call in four has to be repeated."""
     by_sections = {len(template["sections"]): slug for slug, template in TEMPLATES.items()}
     for slug in by_sections.values():
@@ -162,7 +164,7 @@ def test_an_honest_model_is_never_stopped(mode: str, reports: bool, script: str)
             usage = {"prompt_tokens": read, "completion_tokens": int(room * 0.8)} if reports else None
             return said(text, finish="length" if number % 4 == 3 else "stop", usage=usage)
 
-        _, error = used(request, reply)
+        _, error = used(request, reply, passes=passes)
         assert not isinstance(error, SpentError), (slug, error)
 
 

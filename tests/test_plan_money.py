@@ -129,6 +129,9 @@ def test_a_longer_text_may_cost_more(project: Build, invoke: Run) -> None:
         path = root / change[0]
         path.write_text(path.read_text("utf-8").replace(*change[1:]), "utf-8")
         sums.append(planned(invoke, root)["summary"]["money_at_most"]["USD"])
+    path = root / "contentops.yaml"
+    path.write_text(path.read_text("utf-8").replace("model: small,", "model: small, passes: one,"), "utf-8")
+    assert Decimal(planned(invoke, root)["summary"]["money_at_most"]["USD"]) < Decimal(sums[-1])
     assert sorted(sums[:3], key=Decimal) == sums[:3]
     assert len({*sums[:3]}) == 3
 

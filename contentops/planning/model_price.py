@@ -36,8 +36,10 @@ def tokens_of_request(request: Mapping[str, Json], project: Project, section: st
     inputs, mode = fields.pop("inputs", {}), str(fields.get("mode"))
     if mode not in CREDITS or not isinstance(inputs, Mapping):
         return None
-    limit = section_limit if section else text_limit
-    return PaidTokens.at(project.price, limit(mode, fields, inputs, project.api.max_tokens))
+    api = project.api
+    if section:
+        return PaidTokens.at(project.price, section_limit(mode, fields, inputs, api.max_tokens))
+    return PaidTokens.at(project.price, text_limit(mode, fields, inputs, api.max_tokens, passes=api.passes))
 
 
 def generation_words(spec: Spec, project: Project) -> str:

@@ -14,14 +14,16 @@ from contentops.job_limits import (
     EDITS,
     SECTIONS,
     SHORTEST,
+    WHOLE_TRIES,
     answer_tokens,
     calls_of,
     section_answer,
     section_limit,
     text_limit,
+    whole_answer,
 )
 from contentops.server.engines.answers import assembled, no_article, size, tidy, whole
-from contentops.server.engines.chat import ATTEMPTS, ChatClient, Prompt, TruncatedError
+from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
 from contentops.server.engines.prompts import (
     brief,
     composing,
@@ -54,8 +56,6 @@ _EDITS = (
 )
 _TRIES = 3
 """The most prompts for a section, where a model writes nothing, repeats itself or is cut off."""
-_WHOLE_TRIES = 2
-"""The most prompts for a whole text: as many as the limit of its tokens allows."""
 _SHARE = 5
 """A whole text with less than this part of the words is no text."""
 _PROBE = 16
@@ -117,15 +117,15 @@ class OpenAIEngine:
 
     def _limit(self, task: WritingTask) -> Tokens:
         """The most tokens of the text, which a plan has priced."""
-        return text_limit(task.mode, *_told(task), self._max_tokens, SECTIONS if len(parts_of(task)) > 1 else 1)
+        sections, passes = SECTIONS if len(parts_of(task)) > 1 else 1, "one" if self._at_once else "staged"
+        return text_limit(task.mode, *_told(task), self._max_tokens, passes=passes, sections=sections)
 
     async def _whole(self, task: WritingTask, length: int, report: ReportStage) -> WrittenText:
         """A text of about `length` words in one call, with the title and the headings of the model."""
-        most = self._limit(task).output // _WHOLE_TRIES
-        room = self._max_tokens or min(most, answer_tokens(task.mode, ATTEMPTS, length))
+        room = whole_answer(task.mode, length, self._max_tokens)
         await report("writer")
         failure = EngineError("the model wrote nothing for the text")
-        for attempt in range(_WHOLE_TRIES):
+        for attempt in range(WHOLE_TRIES):
             wanted = max(SHORTEST, length >> attempt)
             try:
                 answer = await self._ask(task, composing(task, wanted), room, 0.7, attempt, is_whole=True)
