@@ -49,6 +49,7 @@ _ENTRIES: Final = (
     CommandEntry("validate", "Check every manifest; needs no network.", _WRITE, "check.validate"),
     CommandEntry("check", "Check existing files.", _WRITE, "check.check"),
     CommandEntry("show", "Show the brief and the request of an item, or a plan file.", _WRITE, "items.show"),
+    CommandEntry("graph", "Show which items are made from which.", _WRITE, "graph.command"),
     CommandEntry("restore", "Put an earlier text back into an item's file.", _WRITE, "items.restore"),
     CommandEntry("history", "List runs and generations: when, job, credits, outcome.", _WRITE, "report.history"),
     CommandEntry("regenerate", "Generate one section of an item again.", _WRITE, "apply.regenerate"),

@@ -104,8 +104,9 @@ def offered(kind: str, context: click.Context, begun: str) -> list[CompletionIte
     directory = context.find_root().params.get("directory") or "."
     session = Session(directory=directory, environment=environment, variables=tuple(given.get("variables") or ()))
     with contextlib.suppress(ContentopsError, OSError):
-        names = (name for name in sorted(_NAMES[kind](session.project())) if _goes_on(name, begun))
-        return [CompletionItem(name) for name in islice(names, MOST)]
+        plus = "+" if kind == "selectors" and begun.startswith("+") else ""
+        names = (f"{plus}{name}" for name in sorted(_NAMES[kind](session.project())))
+        return [CompletionItem(name) for name in islice((name for name in names if _goes_on(name, begun)), MOST)]
     return []
 
 

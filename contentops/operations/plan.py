@@ -16,6 +16,7 @@ from contentops.model import (
     ApprovalState,
     Desired,
     ItemId,
+    Reference,
     Request,
     Spec,
 )
@@ -24,6 +25,7 @@ from contentops.operations.opening import HERE, read_state
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
 from contentops.planning.approval import approval_state
+from contentops.planning.dependants import dependants_of
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
 from contentops.planning.select import Candidate, check_selectors, selected
@@ -34,7 +36,7 @@ from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from contentops.model import Change, Checks, Json, MonthSpend, Plan, Project, Record, State
     from contentops.operations.opening import Runtime
@@ -129,6 +131,15 @@ def status(
     The findings begin with a note of another command that is changing the state now. Raises UsageError for invalid
     selectors and those that match nothing; with a refresh what that raises.
     """
+    looked, candidates, findings = looked_at(project, choice, runtime)
+    items = selected(choice, candidates)
+    return tuple(_status(item, looked(item)) for item in items), findings
+
+
+def looked_at(
+    project: Project, choice: Choice, runtime: Runtime
+) -> tuple[Callable[[Candidate], str], list[Candidate], tuple[Diagnostic, ...]]:
+    """Return what is noted about an item, every item, and findings as `status` has them."""
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, parse_cache=choice.refresh) as workspace:
@@ -138,8 +149,8 @@ def status(
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     ids = sorted({*inputs.specs, *inputs.state.records, *changes})
-    items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
-    return tuple(_status(item, notes.get(item.id) or source_words(inputs, item)) for item in items), findings
+    candidates = [candidate(id_, inputs, changes) for id_ in ids]
+    return lambda item: notes.get(item.id) or source_words(inputs, item), candidates, findings
 
 
 def running(project: Project) -> tuple[Diagnostic, ...]:
@@ -176,6 +187,7 @@ def _as_recorded(record: Record) -> Spec:
         metadata={**record.metadata, "title": record.title},
         protected=record.protected,
         save=record.saved is not None,
+        references=tuple(Reference(id=ItemId(id_), text=text) for id_, text in sorted(record.sources.items())),
     )
 
 
@@ -244,6 +256,7 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
             "digest": spec.digest,
             **price_of(spec, project.api.server).as_json(),
             "output": spec.output,
+            **_kin(spec, specs),
             "metadata": dict(spec.metadata),
             "tags": list(spec.tags),
             "checks": _checks(spec.checks),
@@ -266,6 +279,13 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
     if entries := [plain(entry) for entry in state.entries.values() if entry.item == item]:
         values["open"] = entries
     return values, away
+
+
+def _kin(spec: Spec, specs: Mapping[ItemId, Spec]) -> dict[str, Json]:
+    """Return the items whose texts an item uses, and those that use its text, where there are any."""
+    made = dependants_of({id_: [one.id for one in each.references] for id_, each in specs.items()})
+    kin = {"sources": [one.id for one in spec.references], "dependants": sorted(made.get(spec.id, ()))}
+    return {name: ids for name, ids in kin.items() if ids}
 
 
 def section(project: Project, item: str, heading: str) -> str:

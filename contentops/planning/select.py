@@ -1,23 +1,24 @@
-"""The items that a command selects: by globs of ids, and by selectors such as `tag:` and `state:`."""
+"""The items that a command selects: by globs of ids, by selectors such as `tag:`, and with sources and dependants."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, near, nearest, suggest
-from contentops.model import Action, ApprovalState, Move
+from contentops.model import Action, ApprovalState, ItemId, Move
+from contentops.planning.dependants import dependants_of, reached
 from contentops.planning.plan_inputs import failed_attempts, is_edited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from contentops.model import Change, ItemId, Observed, OpenEntry, Record, Spec
+    from contentops.model import Change, Observed, OpenEntry, Record, Spec
     from contentops.planning.plan_inputs import Choice
 
 METHODS = ("tag", "template", "style", "path", "state", "result", "approval")
@@ -56,6 +57,14 @@ def _value(state: str) -> str:
 
 STATES = (*map(_value, StatusWord), "failed")
 """The values of `state:`; `state:failed` is `result:failed`."""
+
+
+_FIXED: Final[Mapping[str, Sequence[str]]] = {
+    "state": STATES,
+    "result": ("failed",),
+    "approval": tuple(ApprovalState),
+}
+"""The values of the methods that have no names of the project."""
 
 
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
@@ -102,6 +111,13 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return StatusWord.AS_GENERATED if record is None or record.generated else StatusWord.ADOPTED
 
     @property
+    def sources(self) -> tuple[ItemId, ...]:
+        """The items whose texts its own is made from, by its manifest or else its record; sorted."""
+        if self.spec is not None:
+            return tuple(one.id for one in self.spec.references)
+        return tuple(sorted(map(ItemId, self.record.sources))) if self.record is not None else ()
+
+    @property
     def states(self) -> frozenset[str]:
         """The values of `state:` that match it: the one that `status` shows, and what else is true of it."""
         return frozenset({_value(self.word), *(name for name, holds in self._facts.items() if holds)})
@@ -135,7 +151,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         )
 
     def matches(self, selector: str) -> bool:
-        """Whether a selector that `check_selectors` let through names it."""
+        """Whether a selector without `+` that `check_selectors` let through names it."""
         method, value = _parts(selector)
         if method == "state":
             return _value(value) in self.states
@@ -170,21 +186,46 @@ def is_changed_by_hand(file: Observed, record: Record, entries: Iterable[OpenEnt
     return bool(ours) and file.body not in ours and is_edited(file, record, entries)
 
 
+class Selector(Struct, frozen=True):
+    """A selector: which items it names, and whether it selects their sources and dependants too."""
+
+    named: str
+    sources: bool
+    dependants: bool
+
+    def __str__(self) -> str:
+        return self.around(self.named)
+
+    def around(self, named: str) -> str:
+        """The selector with another name."""
+        return f"{'+' * self.sources}{named}{'+' * self.dependants}"
+
+
+def _pattern(selector: str, items: Sequence[Candidate] = ()) -> Selector:
+    """The parts of a selector. A `+` at its end belongs to the name if an item has exactly this id, tag or path."""
+    named = selector.removeprefix("+")
+    method, value = _parts(named)
+    is_exact = method not in _FIXED and any(value in item.texts(method) for item in items)
+    dependants = named.endswith("+") and not is_exact
+    return Selector(named[:-1] if dependants else named, selector.startswith("+"), dependants)
+
+
 def check_selectors(selectors: Iterable[str]) -> None:
     """Check selectors. Raises UsageError for one with an unknown method or value."""
-    for selector in selectors:
-        method, colon, value = selector.partition(":")
+    for pattern in map(_pattern, selectors):
+        method, colon, value = pattern.named.partition(":")
         if not colon:
             continue
         if method not in METHODS:
             choices = "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS)
             close = nearest(method, METHODS)
-            raise _unknown(selector, "selector", f"did you mean `{close}:`?" if close else choices)
-        values = {"state": STATES, "result": ("failed",), "approval": tuple(ApprovalState)}.get(method)
+            raise _unknown(str(pattern), "selector", f"did you mean `{close}:`?" if close else choices)
+        values = _FIXED.get(method)
         if values and (_value(value) if method == "state" else value) not in values:
             close = nearest(value, values)
             choices = "known: " + ", ".join(values)
-            raise _unknown(selector, method, f"did you mean `{method}:{close}`?" if close else choices)
+            hint = f"did you mean `{pattern.around(f'{method}:{close}')}`?" if close else choices
+            raise _unknown(str(pattern), method, hint)
 
 
 def _unknown(selector: str, kind: str, hint: str) -> UsageError:
@@ -203,39 +244,53 @@ def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
     Raises UsageError for an invalid selector, and for one that matches no item, with similar names.
     """
     check_selectors((*choice.select, *choice.exclude))
-    for option, selectors in (("--select", choice.select), ("--exclude", choice.exclude)):
-        for selector in selectors:
-            # That no item is in some state, or failed, is no mistake.
-            named = _parts(selector)[0] not in ("state", "result", "approval")
-            if named and not any(item.matches(selector) for item in items):
-                message = f"`{option} {selector}` matches no item"
-                raise UsageError(message, code="nothing-selected", hint=_suggestion(option, selector, items))
-    is_all = choice.only is None and not (choice.select or choice.exclude)
-    return list(items) if is_all else [item for item in items if _is_selected(choice, item)]
+    wanted = _matched("--select", choice.select, items)
+    unwanted = _matched("--exclude", choice.exclude, items)
+    if choice.only is None and not (choice.select or choice.exclude):
+        return list(items)
+    return [
+        item
+        for item in items
+        if (choice.only is None or item.id in choice.only)
+        and (not choice.select or item.id in wanted)
+        and item.id not in unwanted
+    ]
 
 
-def _is_selected(choice: Choice, item: Candidate) -> bool:
-    if choice.only is not None and item.id not in choice.only:
-        return False
-    wanted = not choice.select or any(map(item.matches, choice.select))
-    return wanted and not any(map(item.matches, choice.exclude))
+def _matched(option: str, selectors: Iterable[str], items: Sequence[Candidate]) -> set[ItemId]:
+    """The items that any of the selectors matches. Raises UsageError for one that matches none."""
+    matched: set[ItemId] = set()
+    for selector in selectors:
+        pattern = _pattern(selector, items)
+        ids = {item.id for item in items if item.matches(pattern.named)}
+        # That no item is in some state, or failed, is no mistake.
+        if not ids and _parts(pattern.named)[0] not in _FIXED:
+            message = f"`{option} {selector}` matches no item"
+            raise UsageError(message, code="nothing-selected", hint=_suggestion(option, pattern, items))
+        matched |= ids
+        if pattern.sources or pattern.dependants:
+            sources = {item.id: item.sources for item in items}
+            matched |= reached(ids, sources) if pattern.sources else set()
+            matched |= reached(ids, dependants_of(sources)) if pattern.dependants else set()
+    return matched
 
 
 _GLOB = re.compile(r"[*?\[\]!]")
 
 
-def _suggestion(option: str, selector: str, items: Sequence[Candidate]) -> str:
+def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> str:
     """A hint for a selector that matches nothing."""
-    method, value = _parts(selector)
+    method, value = _parts(pattern.named)
+    lead = f"{method}:" * bool(method)
     if "{" in value:
         return f"braces and commas are not supported: write `{option}` once per pattern"
     if "," in value:
-        each = " ".join(f"{option} {method}{':' * bool(method)}{part.strip()}" for part in value.split(","))
+        each = " ".join(f"{option} {pattern.around(f'{lead}{part.strip()}')}" for part in value.split(","))
         return f"a comma does not separate patterns: write `{each}`"
     if not method and any(value in item.texts("tag") for item in items):
-        return f"did you mean `tag:{value}`?"
+        return f"did you mean `{pattern.around(f'tag:{value}')}`?"
     names = tuple(sorted({text for item in items for text in item.texts(method)}))
     if close := near(_GLOB.sub("", value), names, 3):
-        *others, last = (f"`{f'{method}:' * bool(method)}{name}`" for name in close)
+        *others, last = (f"`{pattern.around(f'{lead}{name}')}`" for name in close)
         return f"did you mean {' or '.join(filter(None, (', '.join(others), last)))}?"
     return (suggest("", names) if method else "") or "`contentops status` lists the items"

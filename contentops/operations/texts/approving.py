@@ -162,8 +162,8 @@ def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
 
 
 def _is_id(selector: str) -> bool:
-    """Whether a selector is the id of one item, without wildcards."""
-    return not set(selector) & set("*?[]:{},")
+    """Whether a selector can only be the id of one item, without wildcards and `+`."""
+    return not set(selector) & set("*?[]:{},") and not selector.startswith("+") and not selector.endswith("+")
 
 
 def git_identity(root: str) -> tuple[str, str]:

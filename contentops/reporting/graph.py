@@ -1,0 +1,96 @@
+"""The graph of items as text, JSON, and source for Mermaid and Graphviz."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from contentops.errors import plural
+from contentops.reporting.layout import paint, table
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.model import ItemId, Json
+    from contentops.model.graph import GraphItem, ItemGraph
+
+_ROWS: Final = 200
+"""The most items that the text shows."""
+_SOURCES: Final = 5
+"""The most sources of an item that the text shows."""
+_PLAIN: Final = re.compile(r"[^\w/ -]")
+
+
+def graph_text(graph: ItemGraph, *, width: int = 0) -> str:
+    """A line per item, after its sources, of at most `width` columns (0: any); the last line counts."""
+    if not graph.items:
+        return "No item uses the text of another one."
+    rows = [(item.id, item.state, _made_from(item)) for item in graph.items[:_ROWS]]
+    head, *lines = table(("ITEM", "STATE", "MADE FROM"), rows, width=width, whole=("STATE",)).split("\n")
+    references = sum(len(item.sources) for item in graph.items)
+    counts = f"{plural(len(graph.items), 'item')}, {plural(references, 'reference')}."
+    if graph.alone:
+        counts += f" {plural(graph.alone, 'other item')} without references."
+    if hidden := len(graph.items) - len(rows):
+        counts += f"\n{hidden:,} more: `--select` shows a part, `--format json` all of them."
+    return "\n".join([paint(head, "dim"), *lines, "", counts])
+
+
+def _made_from(item: GraphItem) -> str:
+    shown, rest = item.sources[:_SOURCES], len(item.sources) - _SOURCES
+    return ", ".join(shown) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def graph_json(graph: ItemGraph) -> dict[str, Json]:
+    """The items with their sources, and how many are left out because they have no references."""
+    items = [
+        {"id": item.id, "state": item.state, "output": item.output, "sources": list(item.sources)}
+        for item in graph.items
+    ]
+    return {"items": items, "alone": graph.alone}
+
+
+def graph_mermaid(graph: ItemGraph) -> str:
+    """The source of a flowchart; each arrow goes from a source to what is made from it."""
+    return "\n".join(["flowchart LR", *_mermaid_lines(graph)])
+
+
+def _mermaid_lines(graph: ItemGraph) -> Iterator[str]:
+    nodes = _nodes(graph)
+    states = {item.id: item.state for item in graph.items}
+    for id_, node in nodes.items():
+        words = "<br>".join(filter(None, (_mermaid(id_), _mermaid(states.get(id_, "")))))
+        yield f'  {node}["{words}"]'
+    for item in graph.items:
+        yield from (f"  {nodes[source]} --> {nodes[item.id]}" for source in item.sources)
+
+
+def _mermaid(text: str) -> str:
+    """Text as it may be inside quotes; all that could be syntax, Markdown or HTML becomes a character code."""
+    return _PLAIN.sub(lambda match: f"#{ord(match[0])};", visible(text))
+
+
+def graph_dot(graph: ItemGraph) -> str:
+    """The source of a digraph for Graphviz."""
+    return "\n".join(["digraph contentops {", "  rankdir=LR;", "  node [shape=box];", *_dot_lines(graph), "}"])
+
+
+def _dot_lines(graph: ItemGraph) -> Iterator[str]:
+    states = {item.id: item.state for item in graph.items}
+    for id_ in _nodes(graph):
+        words = "\\n".join(filter(None, (_dot(id_), _dot(states.get(id_, "")))))
+        yield f'  "{_dot(id_)}" [label="{words}"];'
+    for item in graph.items:
+        yield from (f'  "{_dot(source)}" -> "{_dot(item.id)}";' for source in item.sources)
+
+
+def _dot(text: str) -> str:
+    return visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+
+
+def _nodes(graph: ItemGraph) -> dict[ItemId, str]:
+    """The name of the node of each item, and of each source that is not among them."""
+    ids = dict.fromkeys(item.id for item in graph.items)
+    ids |= dict.fromkeys(source for item in graph.items for source in item.sources)
+    return {id_: f"n{number}" for number, id_ in enumerate(ids)}

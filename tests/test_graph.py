@@ -1,0 +1,181 @@
+"""The graph of items that are made from others: as text, JSON, Mermaid and dot, in `show`, and in selectors."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.errors import UsageError
+from contentops.model import ItemId
+from contentops.model.graph import GraphItem, ItemGraph
+from contentops.planning.dependants import in_order
+from contentops.reporting.graph import graph_dot, graph_mermaid, graph_text
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness
+from tests.test_references import items
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.running import Run
+
+TOPICS = {
+    "guide": "Guide",
+    "guide.de": "{{ ref('guide').body }}",
+    "guide.fr": "{{ ref('guide').body }}",
+    "news": "{{ ref('guide.de').title }} {{ ref('other').title }}",
+    "other": "Other",
+    "alone": "Alone",
+    "c+": "C",
+    "c": "{{ ref('c+').title }}",
+}
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """A guide with two translations, news of two texts, and an id that ends with a plus."""
+    made = Harness(tmp_path / "project", FakeApi())
+    made.write("content/a.yaml", items(TOPICS, tags=["all"]))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("select", "exclude", "found"),
+    [
+        (["guide+"], [], ["guide", "guide.de", "guide.fr", "news"]),
+        (["+news"], [], ["guide", "guide.de", "news", "other"]),
+        (["+guide.de+"], [], ["guide", "guide.de", "news"]),
+        (["guide.*+"], [], ["guide.de", "guide.fr", "news"]),
+        (["+guide.fr", "alone+"], [], ["alone", "guide", "guide.fr"]),
+        (["guide+"], ["guide.de+"], ["guide", "guide.fr"]),
+        (["tag:all"], ["+news+"], ["alone", "c", "c+", "guide.fr"]),
+        (["c+"], [], ["c+"]),  # the item of this very id
+        (["c++"], [], ["c", "c+"]),
+        (["+[c]+"], [], ["c", "c+"]),
+        (["state:new+"], ["+tag:al?+"], []),
+    ],
+)
+def test_selectors_with_sources_and_dependants(
+    harness: Harness, select: list[str], exclude: list[str], found: list[str]
+) -> None:
+    """`+` before and after a pattern; an exact id wins."""
+    plan = harness.plan(select=tuple(select), exclude=tuple(exclude))
+    assert [change.id for change in plan.changes] == found
+
+
+@pytest.mark.parametrize(
+    ("selector", "hint"),
+    [
+        ("+giude", "did you mean `+guide`"),
+        ("giude+", "did you mean `guide+`"),
+        ("+tag:al+", "did you mean `+tag:all+`?"),
+        ("all+", "did you mean `tag:all+`?"),
+        ("state:nwe+", "did you mean `state:new+`?"),
+        ("a,b+", "write `--select a+ --select b+`"),
+        ("+", "`contentops status` lists the items"),
+    ],
+)
+def test_hints_keep_the_plus(harness: Harness, selector: str, hint: str) -> None:
+    """A hint can be copied as it is."""
+    with pytest.raises(UsageError) as caught:
+        harness.plan(select=(selector,))
+    assert hint in caught.value.diagnostics()[0].hint
+
+
+def test_the_graph_as_text_and_json(harness: Harness, invoke: Run) -> None:
+    """Sources stand before what is made from them; items without references only count."""
+    harness.apply(select=("other",))
+    text = invoke("graph", cwd=harness.root).stdout
+    assert [" ".join(line.split()) for line in text.splitlines()] == [
+        "ITEM STATE MADE FROM",
+        "c+ new",
+        "guide new",
+        "other as generated",
+        "c waiting c+",
+        "guide.de waiting guide",
+        "guide.fr waiting guide",
+        "news waiting guide.de, other",
+        "",
+        "7 items, 5 references. 1 other item without references.",
+    ]
+    document = invoke("graph", "--select", "guide.de+", "--format", "json", cwd=harness.root).json
+    assert document["items"] == [
+        {"id": "guide.de", "state": "waiting", "output": "out/guide.de.md", "sources": ["guide"]},
+        {"id": "news", "state": "waiting", "output": "out/news.md", "sources": ["guide.de", "other"]},
+    ]
+    assert invoke("graph", "--json", cwd=harness.root).json["alone"] == 1
+    assert invoke("graph", "--json", "--format", "dot", cwd=harness.root).code == 64
+    harness.write("content/a.yaml", items({"a": "A"}))
+    assert invoke("graph", cwd=harness.root).stdout == "No item uses the text of another one.\n"
+
+
+def test_show_lists_sources_and_dependants(harness: Harness, invoke: Run) -> None:
+    """Only where there are any."""
+    shown = invoke("show", "guide.de", "--json", cwd=harness.root).json
+    assert (shown["sources"], shown["dependants"]) == (["guide"], ["news"])
+    assert not {"sources", "dependants"} & invoke("show", "alone", "--json", cwd=harness.root).json.keys()
+
+
+def test_the_graph_of_broken_manifests_is_that_of_the_records(harness: Harness, invoke: Run) -> None:
+    """As in `status`."""
+    harness.apply()
+    harness.write("content/a.yaml", "items: [")
+    shown = invoke("graph", "--select", "+guide.de", "--format", "json", cwd=harness.root)
+    assert [(one["id"], one["sources"]) for one in shown.json["items"]] == [("guide", []), ("guide.de", ["guide"])]
+
+
+def _graph(sources: dict[str, list[str]]) -> ItemGraph:
+    by_id = {ItemId(id_): [ItemId(one) for one in its] for id_, its in sources.items()}
+    return ItemGraph(
+        items=tuple(
+            GraphItem(id=id_, state="as generated", output="", sources=tuple(by_id[id_])) for id_ in in_order(by_id)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("render", "lines"),
+    [
+        (
+            graph_mermaid,
+            [
+                "flowchart LR",
+                '  n0["a#46;b#64;c#43;d/日本_é<br>as generated"]',
+                '  n1["#34;#93;#60;b#62;#92;<br>as generated"]',
+                '  n2["gone"]',
+                "  n0 --> n1",
+                "  n2 --> n1",
+            ],
+        ),
+        (
+            graph_dot,
+            [
+                '  "a.b@c+d/日本_é" [label="a.b@c+d/日本_é\\nas generated"];',
+                '  "\\"]<b>\\\\" [label="\\"]<b>\\\\\\nas generated"];',
+            ],
+        ),
+    ],
+)
+def test_ids_are_data_in_mermaid_and_dot(render: Callable[[ItemGraph], str], lines: list[str]) -> None:
+    """Nothing in an id is syntax."""
+    made = render(_graph({"a.b@c+d/日本_é": [], '"]<b>\\': ["a.b@c+d/日本_é", "gone"]})).splitlines()
+    assert set(lines) - set(made) == set(), made
+
+
+def test_a_huge_graph_is_cut_with_a_statement_and_a_ring_of_records_has_an_order() -> None:
+    """The text shows its start; a long chain is ordered without recursion."""
+    text = graph_text(_graph({f"i{at:04}": [f"i{at - 1:04}"] * (at > 0) for at in range(1_000)}))
+    assert len(text.splitlines()) == 204
+    assert text.endswith("\n800 more: `--select` shows a part, `--format json` all of them.")
+    many = _graph({"z": [f"s{at}" for at in range(9)]})
+    assert "s0, s1, s2, s3, s4 and 4 more" in graph_text(many)
+    ring = {ItemId("b"): [ItemId("a")], ItemId("a"): [ItemId("b")], ItemId("c"): []}
+    assert in_order(ring) == ["c", "a", "b"]
+
+
+def test_the_graph_reads_with_a_broken_selection(harness: Harness, invoke: Run) -> None:
+    """A wrong selector is a mistake of the command line."""
+    assert json.loads(invoke("graph", "--select", "nope", "--json", cwd=harness.root).stdout)["diagnostics"]
