@@ -70,7 +70,7 @@ class FileBuilder:
             for problem in self.macros.problems:
                 problems.add(problem)
         below = layers(self.project, self.project_source, document)
-        declared = expand(document, below, rows, self.cli, problems)
+        declared = expand(document, below, rows, self.cli, self.templates, problems)
         if shape:
             declared = with_misspelt(declared, document, schema)
         texts = NotedTexts(self.sources)
@@ -123,7 +123,9 @@ class FileBuilder:
                 data = self._resolve(written, document.source.path, looked_up)
                 if isinstance(data, str):
                     subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
-                    if pointer[2] == "matrix":
+                    if pointer[-2] == "join":
+                        subject = "`join`"
+                    elif pointer[2] == "matrix":
                         subject = f"the axis `{pointer[-1]}` of `matrix`"
                         hint += f"; an axis of one value is `[{written[:40]}]`"
                     message = f"{subject} names `{written[:200]}`, which {data}"

@@ -15,6 +15,7 @@ from contentops.errors import Location, Severity
 from contentops.manifests.item_fields import OWN_KEYS, ItemFields
 from contentops.manifests.origins import OriginShapes
 from contentops.manifests.problems import misspelt
+from contentops.manifests.rows import EachRow, RowChoice, located, raw_rows
 from contentops.manifests.templates import templates_in
 from contentops.manifests.values import Branch, Tree, Written, fields, overlay, top, tree
 from contentops.yaml.positions import Map, Source, YamlDocument, unpack
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from contentops.manifests.data import DataRow
     from contentops.manifests.problems import Problems
+    from contentops.manifests.templates import Templates
     from contentops.model import Json, Project
     from contentops.yaml.positions import Pointer
 
@@ -132,12 +134,14 @@ def entries_of(document: YamlDocument) -> Iterator[tuple[int, Map]]:
 
 def data_paths(index: int, entry: Mapping[str, Json]) -> Iterator[tuple[Pointer, str]]:
     """The paths of data files that an entry of `items` names, each with its pointer."""
-    matrix = entry.get("matrix")
-    if isinstance(rows := entry.get("for_each"), str):
-        yield ("items", index, "for_each"), rows
-    for axis, values in matrix.items() if isinstance(matrix, dict) else ():
-        if isinstance(values, str):
-            yield ("items", index, "matrix", axis), values
+    matrix, rows, at = entry.get("matrix"), entry.get("for_each"), ("items", index, "for_each")
+    join = rows.get("join") if isinstance(rows, dict) else None
+    named: dict[Pointer, Json] = {(*at, "data"): rows.get("data")} if isinstance(rows, dict) else {at: rows}
+    if isinstance(join, dict):
+        named[(*at, "join", "data")] = join.get("data")
+    if isinstance(matrix, dict):
+        named |= {("items", index, "matrix", axis): values for axis, values in matrix.items()}
+    yield from ((pointer, path) for pointer, path in named.items() if isinstance(path, str))
 
 
 def expand(
@@ -145,12 +149,13 @@ def expand(
     below: Layers,
     data: Mapping[Pointer, Sequence[DataRow]],
     cli: Mapping[str, Tree],
+    templates: Templates,
     problems: Problems,
 ) -> Iterator[Declared]:
     """Every item of a manifest with its layers and combinations, one by one.
 
     `data` has the rows of data files by their pointers (see `data_paths`); an item with a file that could not be read
-    is omitted. `cli` are the variables of the command line.
+    is omitted. `cli` are the variables of the command line, `templates` those for `where`.
     """
     shared = overlay(cli, below.variables)
     shapes = OriginShapes()
@@ -163,7 +168,7 @@ def expand(
         label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
         own = _names(written.below("vars")) if "vars" in entry else {}
         over = overlay(fields(written, leave_out=OWN_KEYS), below.defaults)
-        each = _combinations(written, label, data, room, problems)
+        each = _combinations(_Sources(written, label, data, templates, problems), room)
         room -= len(each or ())
         yield Declared(
             document=document,
@@ -197,96 +202,126 @@ def _properties(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
     return frozenset(schema["definitions"][definition]["properties"])
 
 
-class _Part(Struct, frozen=True):
-    """One row of `for_each` or one value of an axis, with its location and its name in messages."""
+class _Sources:
+    """The `for_each` and `matrix` of one item, where their rows are read."""
 
-    value: Json
-    location: Location | None
-    label: str
+    def __init__(
+        self,
+        item: Written,
+        label: str,
+        data: Mapping[Pointer, Sequence[DataRow]],
+        templates: Templates,
+        problems: Problems,
+    ) -> None:
+        self.item = item
+        self.label = label
+        self.data = data
+        self.templates = templates
+        self.problems = problems
+        self.query = item.below("for_each") if isinstance(item.value.get("for_each"), dict) else None
+        """A `for_each` that is a map."""
+
+    def written(self) -> dict[str, Written] | None:
+        """Where rows and axes come from, by axis, and the rows under `_ROWS`; None if a part is missing."""
+        sources = {_ROWS: self.item.below("for_each")} if "for_each" in self.item.value else {}
+        if self.query is not None:
+            if "data" not in self.query.value:
+                return None
+            sources[_ROWS] = self.query.below("data")
+        if "matrix" in self.item.value:
+            matrix = self.item.below("matrix")
+            if not isinstance(matrix.value, dict) or not matrix.value:
+                return None
+            sources |= {axis: matrix.below(axis) for axis in matrix.value}
+        return sources
+
+    def chosen(self, source: Written, rows: Sequence[Any]) -> list[EachRow] | None:
+        """The rows that the map chooses, or all of them; None after a problem."""
+        parts = located(source, rows)
+        if self.query is None:
+            return parts
+        joined = None
+        if "join" in self.query.value:
+            join = self.query.below("join")
+            other = join.below("data") if isinstance(join.value, dict) and "data" in join.value else None
+            found = None if other is None else raw_rows(other, self.data)
+            if other is None or found is None or _refuse_templates(other, self.label, self.problems):
+                return None
+            joined = located(other, found)
+        return RowChoice(self.query, self.label, self.templates, self.problems).choose(parts, joined)
+
+    def warn_empty(self, source: Written, axis: str, *, chosen: bool = False) -> None:
+        """Warn about an item that makes none."""
+        core = f"makes no items: {f'the axis `{axis}` of its `matrix`' if axis else 'its `for_each`'} is empty"
+        if chosen:
+            core = "makes no items: its `for_each` chooses none of the rows"
+        self.problems.about(self.label, source, "empty-for-each", core, severity=Severity.WARNING)
 
 
-def _combinations(
-    written: Written, label: str, data: Mapping[Pointer, Sequence[DataRow]], room: int, problems: Problems
-) -> tuple[Each, ...] | None:
+def _combinations(item: _Sources, room: int) -> tuple[Each, ...] | None:
     """Every row with every choice from the axes, the last axis changing fastest; None for an item that has neither."""
-    if "for_each" not in written.value and "matrix" not in written.value:
+    if "for_each" not in item.item.value and "matrix" not in item.item.value:
         return None
-    sources = {_ROWS: written.below("for_each")} if "for_each" in written.value else {}
-    if "matrix" in written.value:
-        matrix = written.below("matrix")
-        if not isinstance(matrix.value, dict) or not matrix.value:
-            return ()
-        sources |= {axis: matrix.below(axis) for axis in matrix.value}
-    rows = {name: _rows(source, data) for name, source in sources.items()}
-    refused = [_refuse_templates(source, label, problems) for source in sources.values()]
+    sources = item.written()
+    if sources is None:
+        return ()
+    rows = {name: raw_rows(source, item.data) for name, source in sources.items()}
+    refused = [_refuse_templates(source, item.label, item.problems) for source in sources.values()]
     if any(refused) or None in rows.values():
         return ()
     empty = next((name for name, values in rows.items() if not values), None)
     if empty is not None:
-        core = f"makes no items: {f'the axis `{empty}` of its `matrix`' if empty else 'its `for_each`'} is empty"
-        problems.about(label, sources[empty], "empty-for-each", core, severity=Severity.WARNING)
-    if not _has_room(math.prod(len(values or ()) for values in rows.values()), room, written, label, problems):
+        item.warn_empty(sources[empty], empty)
+    parts: dict[str, list[EachRow]] = {}
+    if item.query is not None:
+        chosen = item.chosen(sources[_ROWS], rows[_ROWS] or ())
+        if chosen is None:
+            return ()
+        if rows[_ROWS] and not chosen:
+            item.warn_empty(item.query, _ROWS, chosen=True)
+        parts[_ROWS] = rows[_ROWS] = chosen
+    if not _has_room(math.prod(len(values or ()) for values in rows.values()), room, item):
         return ()
-    parts = {name: _parts(sources[name], values or ()) for name, values in rows.items()}
-    if len(parts) > 1 and _clash(parts, sources, label, problems):
+    parts |= {name: located(sources[name], values or ()) for name, values in rows.items() if name not in parts}
+    if len(parts) > 1 and _clash(parts, sources, item):
         return ()
     return tuple(_each(dict(zip(parts, choice, strict=True))) for choice in itertools.product(*parts.values()))
 
 
-def _rows(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[Any] | None:
-    """The rows of a `for_each` or the values of an axis; None where it is no list and names no file."""
-    return source.value if isinstance(source.value, list) else data.get(source.pointer)
-
-
-def _has_room(count: int, room: int, written: Written, label: str, problems: Problems) -> bool:
+def _has_room(count: int, room: int, item: _Sources) -> bool:
     """Whether `count` items are within the limit of a file; reports it if not."""
     if count > room:
         others = "" if room == MAX_INSTANCES else ", with those above it"
         core = f"would become {count} items{others}, more than {MAX_INSTANCES} in one file"
-        axes = "matrix" in written.value
+        axes = "matrix" in item.item.value
         hint = f"{'shorten an axis' if axes else 'split the data'}, or declare it in a file of its own"
-        at = written.below("matrix" if axes else "for_each")
-        problems.about(label, at, "too-many-items", core, key=axes, hint=hint)
+        at = item.item.below("matrix" if axes else "for_each")
+        item.problems.about(item.label, at, "too-many-items", core, key=axes, hint=hint)
     return count <= room
 
 
-def _parts(source: Written, rows: Sequence[Any]) -> list[_Part]:
-    """The rows or values with their locations."""
-    if not isinstance(source.value, list):
-        return [_Part(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows]
-    locations = [source.below(index).location for index in range(len(rows))]
-    return [_Part(value, at, str(at)) for value, at in zip(rows, locations, strict=True)]
-
-
-def _clash(
-    parts: Mapping[str, Sequence[_Part]], sources: Mapping[str, Written], label: str, problems: Problems
-) -> bool:
+def _clash(parts: Mapping[str, Sequence[EachRow]], sources: Mapping[str, Written], item: _Sources) -> bool:
     """Whether an axis has the name of a column; reports it if so."""
-    columns = {column for row in parts.get(_ROWS, ()) for column in _row(row)}
+    columns = {column for row in parts.get(_ROWS, ()) for column in row.columns}
     axis = next((axis for axis in parts if axis and axis in columns), None)
     if axis is not None:
         core = f"has `{axis}` as an axis of its `matrix` and as a column of its `for_each`"
         hint = "rename the axis: both would be `each." + axis + "`"
-        problems.about(label, sources[axis], "each-twice", core, key=True, hint=hint)
+        item.problems.about(item.label, sources[axis], "each-twice", core, key=True, hint=hint)
     return axis is not None
 
 
-def _row(part: _Part) -> Mapping[str, Json]:
-    """The entries of `each` for a row: a map itself, anything else as `each.value`."""
-    return part.value if isinstance(part.value, dict) else {"value": part.value}
-
-
-def _each(chosen: Mapping[str, _Part]) -> Each:
+def _each(chosen: Mapping[str, EachRow]) -> Each:
     """One combination: the row, and `each.<axis>` for every choice."""
     row = chosen.get(_ROWS)
     if row is not None and len(chosen) == 1:
-        return Each(_row(row), row.label, row.location)
+        return Each(row.columns, row.label, row.location, row.locations)
     axes = {name: part for name, part in chosen.items() if name}
     labels = [] if row is None else [row.label]
     for name, part in axes.items():
         labels.append(f"{name} {part.label}" if isinstance(part.value, dict) else f"{name} `{str(part.value)[:40]}`")
-    values = {**(_row(row) if row else {}), **{name: part.value for name, part in axes.items()}}
-    locations = {name: part.location for name, part in axes.items()}
+    values = {**(row.columns if row else {}), **{name: part.value for name, part in axes.items()}}
+    locations = {**(row.locations if row else {}), **{name: part.location for name, part in axes.items()}}
     return Each(values, ", ".join(labels), row.location if row else None, locations)
 
 

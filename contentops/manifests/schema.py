@@ -247,7 +247,9 @@ _FRONT_MATTER: Final = frozenset({*NEUTRAL, "title", "description", "slug", "lay
 
 
 def _missing_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
-    subject = "an item" if problem.pointer[:1] == ("items",) else _subject(problem.pointer)
+    subject = (
+        "an item" if problem.pointer[:1] == ("items",) and len(problem.pointer) == 2 else _subject(problem.pointer)
+    )
     typos = misspelt(problem.value, problem.schema.get("properties", {}))
     for key in problem.argument:
         if key not in problem.value and key not in typos:

@@ -82,6 +82,12 @@ class TextTemplate:
                 self._names = () if isinstance(compiled, TemplateError) else compiled.names
         return self._names
 
+    @property
+    def problem(self) -> TemplateError | None:
+        """Why it cannot be compiled; None if it can."""
+        compiled = None if self._pieces is not None else self._compile()
+        return compiled if isinstance(compiled, TemplateError) else None
+
     def render(self, lookup: Lookup) -> Json:
         """The rendered value: a JSON value if the text is one whole expression, else a text.
 
