@@ -12,7 +12,7 @@ from contentops.server.app import create_app
 from contentops.server.engines.chat import ChatClient, Prompt
 from contentops.server.engines.endpoint import ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.protocol import EngineError, TokenCount
+from contentops.server.engines.protocol import EngineError, TokenCount, WritingTask
 from contentops.server.store import Clock, open_store
 from contentops.tokens import MOST, Tokens
 from tests.fakes.asgi import Ticks, call
@@ -187,3 +187,42 @@ def test_a_job_that_goes_on_after_a_restart_has_no_known_tokens(tmp_path: Path) 
             return found
 
     assert asyncio.run(main())["metadata"] == {"engine": "openai", "model": "m"}
+
+
+def test_a_job_keeps_to_one_limit_across_restarts(tmp_path: Path) -> None:
+    """What its answers have used is in its row beside them."""
+    used: list[Tokens] = []
+
+    class Watched(OpenAIEngine):
+        async def _ask(self, task: WritingTask, *args: Any, **kwargs: Any) -> str:
+            used.append(task.count.used)
+            return await super()._ask(task, *args, **kwargs)
+
+    asked = asyncio.Event()
+
+    def third_is_lost(body: Any, number: int) -> Raw:
+        if number == 2:
+            asked.set()
+        return Raw(silent=True) if number == 2 else told(body, number)
+
+    async def main() -> Any:
+        async with chatting(third_is_lost) as fake:
+
+            def server() -> Any:
+                store = open_store(tmp_path / "store.sqlite")
+                return create_app(store, engine=Watched(chat(fake)), clock=Clock(now=Ticks().now))
+
+            before = server()
+            submit = {"template_id": "blog_article_generator", "style_profile_id": "general_blog"}
+            inputs = {"topic": "Tides", "target_audience": "sailors"}
+            await call(before, "POST", "/v1/generate", {**submit, "inputs": inputs, "request_id": "r-1"})
+            await asked.wait()
+            await before.state.close()
+            used.clear()
+            app = server()
+            found = await ended(app, "r-1")
+            await app.state.close()
+            return found
+
+    assert asyncio.run(main())["status"] == "completed"
+    assert used[0] == Tokens(input=200, output=20)

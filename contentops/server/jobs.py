@@ -13,12 +13,13 @@ from msgspec.structs import asdict, replace
 from contentops.pricing import CREDITS, price_of_request
 from contentops.server import contents
 from contentops.server.database import RowRefusedError
-from contentops.tokens import Tokens
+from contentops.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.server.database import RunnerLock, Store, StoredRow
+    from contentops.server.engines.protocol import TokenCount
 
 
 class TextRequest(Struct, frozen=True, kw_only=True):
@@ -230,15 +231,28 @@ def advance(store: Store, job: StoredJob, stage: str, progress: int) -> None:
         raise JobLostError
 
 
-class StoredAnswers:
-    """The answers of the model for one open job, in its row: each is durable before the next prompt is sent."""
+class _KeptAnswers(Struct, frozen=True):
+    """What the row of an open job keeps of its model."""
 
-    def __init__(self, store: Store, job: StoredJob) -> None:
-        self._store, self._job = store, job
+    answers: dict[str, str] = {}
+    used: Tokens = NO_TOKENS
+    """What counts for the limit of the job."""
+
+
+class StoredAnswers:
+    """The answers of the model for one open job, in its row: each is durable before the next prompt is sent.
+
+    Beside them is what they have used, so that a job keeps to one limit, however often it is resumed.
+    """
+
+    def __init__(self, store: Store, job: StoredJob, count: TokenCount) -> None:
+        self._store, self._job, self._count = store, job, count
         try:
-            self._answers = convert(json.loads(job.body or "{}"), dict[str, str])
+            kept = convert(json.loads(job.body or "{}"), _KeptAnswers)
         except (ValidationError, ValueError, RecursionError):
-            self._answers = {}
+            kept = _KeptAnswers()
+        self._answers = kept.answers
+        count.resume(kept.used)
 
     def find(self, prompt: str) -> str | None:
         """The kept answer to a prompt, by its digest, or None."""
@@ -247,9 +261,10 @@ class StoredAnswers:
     def keep(self, prompt: str, answer: str) -> None:
         """Keep an answer. Raises JobLostError if the job is no longer that of its runner."""
         self._answers[prompt] = answer.encode("utf-8", "replace").decode()
+        kept = {"answers": self._answers, "used": asdict(self._count.used)}
         mine = self._store.run(
             "UPDATE jobs SET body = ? WHERE number = ? AND runner = ? AND finished_at IS NULL",
-            (json.dumps(self._answers, ensure_ascii=False), self._job.number, self._job.runner),
+            (json.dumps(kept, ensure_ascii=False), self._job.number, self._job.runner),
         )
         if not mine:
             raise JobLostError

@@ -191,7 +191,7 @@ class JobRunner:
             voice=self._catalog.get("voices", {}).get(request.brand_voice or "", {}),
             other_fields={name: value for name in _OTHER_FIELDS if (value := getattr(request, name))},
             count=count,
-            answers=jobs.StoredAnswers(self._store, job),
+            answers=jobs.StoredAnswers(self._store, job, count),
         )
         report = self._reporting(job, task.stages)
         await report(task.stages[0])

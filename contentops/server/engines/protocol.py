@@ -60,6 +60,15 @@ class TokenCount:
         """Set the most tokens of all calls together."""
         self._limit = limit
 
+    def resume(self, used: Tokens) -> None:
+        """Count for the limit what an earlier process has used for this job."""
+        self._used = used
+
+    @property
+    def used(self) -> Tokens:
+        """What counts for the limit."""
+        return self._used
+
     def begin(self, most: Tokens = NO_TOKENS) -> None:
         """Count a call that is about to be sent and uses at most `most`; until `add`, its tokens are unknown.
 
