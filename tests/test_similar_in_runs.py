@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from contentops.model import Action
+from contentops.execution.primitives import Stop
+from contentops.model import Action, JobState
 from contentops.reporting.layout import unpainted
 from contentops.reporting.run import run_text
 from contentops.schema_files import load_schema
@@ -19,7 +20,7 @@ from tests.fakes.kills import state_after_each_kill
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.model import Change, Note
+    from contentops.model import Change, Event, Note
     from tests.fakes.api import Generation
     from tests.running import Run as Invoke
 
@@ -103,6 +104,31 @@ def test_a_text_is_paid_for_again_as_planned(tmp_path: Path) -> None:
     assert results(harness.apply()) == dict.fromkeys(map(str.lower, NAMES), "done")
     assert harness.api.credits == 20
     assert harness.plan().empty
+
+
+def test_another_text_is_asked_for_by_name(tmp_path: Path) -> None:
+    """Of an item whose text was too similar, though no text of it was written."""
+    harness = make(tmp_path)
+    harness.apply()
+    harness.api.good = 2  # type: ignore[attr-defined]
+    assert results(harness.apply(replace=("bergen",))) == {"bergen": "done", "cork": "blocked"}
+    assert harness.api.credits == 16
+
+
+def test_an_interrupt_writes_no_text_before_its_turn(tmp_path: Path) -> None:
+    """The first text is still to come when a person stops the run; the others are kept as paid."""
+    stop, harness = Stop(), make(tmp_path, duration=lambda number: 900 if number == 2 else 30)
+    harness.write("content/b.yaml", blog("a"))  # proves the server
+
+    def emit(event: Event) -> None:
+        if event.kind == "waiting" and harness.timeline.now > 300:
+            stop.request()
+
+    harness.apply(stop=stop, emit=emit)
+    assert set(harness.tree()) == {"out/a.md"}
+    assert {harness.entry(city).state for city in ("bergen", "cork")} == {JobState.PAID}
+    assert results(harness.apply()) == {"aarhus": "done", "bergen": "blocked", "cork": "blocked"}
+    assert harness.api.credits == 16
 
 
 def test_texts_to_come_are_compared_only_once_they_are_there(tmp_path: Path) -> None:

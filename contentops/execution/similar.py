@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from contentops.execution.primitives import Stopped
 from contentops.model import Write
 from contentops.planning.groups import GroupTexts, group_of, is_member
 
@@ -67,6 +68,8 @@ class Groups:
     async def turn(self, run: DurableRun, spec: Spec) -> None:
         """Wait until the new texts before this one are written or have failed. Raises Stopped if the run stops."""
         group, number = self._group(spec)
+        if group is not None and run.halted:
+            raise Stopped  # those before it may have ended without their texts
         if group is not None and group.done < number:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             group.waiting[number] = future

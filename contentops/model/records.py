@@ -217,7 +217,7 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     model: str = ""
     """The model that made a paid text, by the server's name."""
     error: str = ""
-    """The server's words, where it failed or is unknown; of a paid text, what a command of `checks` said against it."""
+    """The server's words, where it failed or is unknown; of a paid text, what `checks` found when it arrived."""
 
     @property
     def short(self) -> str:
