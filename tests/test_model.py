@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.chat import Raw, refused
+from tests.fakes.chat import Raw, refused, said
 from tests.models import MODEL_PROJECT, Model, shop, whole, writes
 from tests.processes import started
 
@@ -215,6 +215,27 @@ def test_two_commands_from_nothing_to_prose(invoke: Run, tmp_path: Path) -> None
     assert len(texts) == 4
     assert all("Draft outline" not in text.read_text() for text in texts)
     assert invoke("init", "--model", "x" * 201, "third").code == 4
+
+
+def test_a_section_is_found_by_the_heading_of_the_model(project: Build, invoke: Run) -> None:
+    """Generated again and checked by that heading; the rest of the file stays."""
+    checks = "mode: quick, checks: {headings: [What the moon does]}}"
+    root = shop(project, settings=MODEL_PROJECT.replace("mode: quick}", checks), extra="passes: one")
+
+    def again(body: Any, number: int) -> Raw:
+        if "Write the section" in body["messages"][1]["content"]:
+            return said("The moon pulls the water, and the water follows it around the world twice a day.")
+        return whole(body, number)
+
+    with Model(again) as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        calls = len(model.prompts)
+        found = invoke("regenerate", "one", "--section", "what the moon does", "--yes", cwd=root, env=model.env)
+        assert found.code == 0, found.stderr
+        assert len(model.prompts) == calls + 1
+    text = text_of(root)
+    assert "## What the moon does\n\nThe moon pulls the water" in text
+    assert "harbour" not in text
 
 
 # --- kills -------------------------------------------------------------------------------------------------

@@ -287,7 +287,10 @@ def _pending(run: Run) -> Iterator[str]:
         yield f"{claimed:,} claimed by other processes"
     if waiting:
         yield f"{waiting:,} waiting for other texts"
-    if running:
+    if running and run.server == "local":
+        # The bundled server ended with the command.
+        yield f"{running:,} to be continued"
+    elif running:
         yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
 
 
