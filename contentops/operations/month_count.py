@@ -64,6 +64,7 @@ class MonthCount:
     def __init__(self, now: datetime, lineage: str) -> None:
         self._lineage = lineage
         self.start = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        self.month = f"{self.start:%Y-%m}"
         self._end = (self.start + timedelta(days=32)).replace(day=1) + _AHEAD
         self._spent: dict[RequestId, SubmitCost] = {}
         self._ahead: set[RequestId] = set()
@@ -139,7 +140,7 @@ class MonthCount:
         paid = [] if money is None else [money.of(cost) for cost in (*counted.values(), *failed, *unseen)]
         at_most = {} if money is None else {name: money.of(cost) for name, cost in uncertain.items()}
         return MonthSpend(
-            month=f"{self.start:%Y-%m}",
+            month=self.month,
             credits=sum(cost.credits for cost in (*counted.values(), *unseen)),
             money={currency: in_units(amount) for currency, amount in add_money(paid).items()},
             uncertain={name: cost.credits for name, cost in uncertain.items()},

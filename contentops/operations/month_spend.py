@@ -54,7 +54,8 @@ def month_spend(workspace: Workspace) -> MonthSpend:
         about = text.about
         cost = SubmitCost(credits=about.credits, tokens=about.tokens, digest=text.digest, has_model=bool(about.model))
         count.add(RequestId(about.request_id), cost, about.generated_at)
-    committed = committed_since(project.root, count.start, cache.counted())
+    month, _, last = cache.counted().partition(" ")
+    committed = committed_since(project.root, count.start, last if month == count.month else "")
     count.see(committed.lines)
     gaps = () if ledger is not None else committed.gaps
     if ledger is None and has_ledger(project, workspace.runtime.environ):
@@ -99,6 +100,7 @@ def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | 
 
 
 def remember_counted(workspace: Workspace) -> None:
-    """Remember which commit an apply has counted, so that the next one notices if git lacks it."""
-    if workspace.project.budget.is_monthly:
-        workspace.cache.put_counted(head_of(workspace.project.root))
+    """Remember which commit an apply has counted, so that the next one of the month notices if git lacks it."""
+    if workspace.project.budget.is_monthly and (commit := head_of(workspace.project.root)):
+        month = datetime.fromtimestamp(workspace.runtime.wall(), UTC).strftime("%Y-%m")
+        workspace.cache.put_counted(f"{month} {commit}")

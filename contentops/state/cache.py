@@ -166,12 +166,12 @@ class Cache:
         self._set({_key("decided", text_digest(title, body_digest(body))): canonical([title, body])})
 
     def counted(self) -> str:
-        """The commit up to which an apply counted what was spent, as `put_counted` stored it; empty at first."""
+        """What an apply has counted of the month, as `put_counted` stored it; empty at first."""
         return self._get("counted") or ""
 
-    def put_counted(self, commit: str) -> None:
-        """Remember the commit up to which an apply counted what was spent."""
-        self._set({"counted": commit})
+    def put_counted(self, month: str) -> None:
+        """Remember the month that an apply has counted, and the commit up to which it did: `2026-11 COMMIT`."""
+        self._set({"counted": month})
 
     # --- what is known of a server -------------------------------------------------------------------------
 
