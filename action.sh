@@ -3,7 +3,7 @@
 # are not set are empty.
 set -euo pipefail
 for name in DIRECTORY ENVIRONMENT VARIABLES SELECT ARTIFACT PROJECT PLAN_FILE REFRESH REVIEWED_PLAN CHECKSUM MAX_CREDITS \
-  APPROVE_CREDITS DEADLINE API_KEY SERVERS TOKEN PULL_REQUEST; do
+  APPROVE_CREDITS DEADLINE API_KEY SERVERS TOKEN PULL_REQUEST DUE; do
   printf -v "$name" %s "${!name-}"
 done
 contentops="$RUNNER_TEMP/contentops/bin/contentops"
@@ -54,6 +54,12 @@ case "$COMMAND" in
     else
       each --var "$VARIABLES"
       each --select "$SELECT"
+      # The day is this one; a plan never reads a clock.
+      case "$DUE" in
+        "") ;;
+        later) arguments+=("--exclude=due>$(date -u +%F)") ;;
+        *) arguments+=("--select=due<=$(date -u +%F)") ;;
+      esac
     fi
     key
     ;;

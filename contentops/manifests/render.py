@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contentops.model import Json, Origin, Reference
 
 
-ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata")
+ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata", "publish_on")
 """The fields of `item` that templates can read."""
 
 REFERRING: Final = frozenset({"inputs", "metadata", "output"})

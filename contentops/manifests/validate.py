@@ -19,7 +19,7 @@ from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import names_of, read_checks
 from contentops.manifests.render import Rendered, subject_of
 from contentops.manifests.values import Branch, Tree, Written, entry_hint, kind_of, top
-from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, OnSourceChange, Request, Spec
+from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, OnSourceChange, Request, Spec, is_day
 from contentops.pricing import CREDITS
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         names=names_of(rendered.each.values) if checks.similar is not None and rendered.each is not None else (),
         approval=approval,
         on_source_change=OnSourceChange(values.get("on_source_change", OnSourceChange.NOTE)),
+        publish_on=values.get("publish_on", ""),
         references=rendered.references,
         location=rendered.declared.location,
         origins=rendered.origins,
@@ -308,6 +309,13 @@ def _one_of(allowed: Iterable[str]) -> Callable[[str, Json, Report], bool]:
     return check
 
 
+def _is_day(name: str, value: Json, report: Report) -> bool:
+    if isinstance(value, str) and is_day(value):
+        return True
+    report((name,), "wrong-value", f"has {_shown(value)} as `{name}`", hint="write a day as `2026-12-01`")
+    return False
+
+
 def _is_bool(name: str, value: Json, report: Report) -> bool:
     return isinstance(value, bool) or _no_bool((name,), value, "a bool", report)
 
@@ -367,6 +375,7 @@ _FIELDS: Final[dict[str, Callable[[str, Json, Report], bool]]] = {
     "on_edit": _one_of(OnEdit),
     "merge": _one_of(MergeRule),
     "on_source_change": _one_of(OnSourceChange),
+    "publish_on": _is_day,
     "protected": _is_bool,
     "save": _is_bool,
     "output": _is_output,

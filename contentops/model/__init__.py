@@ -69,6 +69,7 @@ from contentops.model.records import (
     State,
     cost_of,
     is_answer,
+    is_day,
     request_id,
 )
 from contentops.model.references import AcceptedTexts, OnSourceChange, Reference, WaitReason
@@ -204,6 +205,7 @@ __all__ = [
     "both_edits",
     "cost_of",
     "is_answer",
+    "is_day",
     "level_of",
     "name_of",
     "request_id",

@@ -232,6 +232,8 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     """The values of its row that `checks.similar` masks, as `documents.similar` has them; none without that check."""
     approval: ApprovalRule = NO_APPROVAL
     on_source_change: OnSourceChange = OnSourceChange.NOTE
+    publish_on: str = ""
+    """The day it is due, as `2026-12-01`; empty: none. It decides nothing but what `due<=` selects."""
     references: tuple[Reference, ...] = ()
     """The items whose texts it uses, sorted by id."""
     frame: Digest = NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import uuid
 from collections.abc import Iterable, Mapping
@@ -153,6 +154,14 @@ def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, att
     Raises ValueError if `lineage` is no UUID.
     """
     return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((environment, item, digest, str(attempt))))))
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a day of the calendar, as `2026-12-01`."""
+    try:
+        return dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 ATTEMPTS = 100

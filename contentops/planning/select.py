@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import operator
 import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -11,16 +12,24 @@ from msgspec import Struct
 
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, near, nearest, suggest
-from contentops.model import Action, ApprovalState, ItemId, Move
+from contentops.model import Action, ApprovalState, ItemId, Move, is_day
 from contentops.planning.dependants import dependants_of, reached
 from contentops.planning.plan_inputs import failed_attempts, is_edited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contentops.model import Change, Observed, OpenEntry, Record, Spec
     from contentops.planning.plan_inputs import Choice
 
+DUE = re.compile(r"due(<=|>=|<|>)(.*)", re.DOTALL)
+"""A selector of the day an item is due; days are compared as texts."""
+_COMPARE: Final[Mapping[str, Callable[[str, str], bool]]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
 METHODS = ("tag", "template", "style", "path", "state", "result", "approval")
 
 
@@ -152,6 +161,9 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     def matches(self, selector: str) -> bool:
         """Whether a selector without `+` that `check_selectors` let through names it."""
+        if due := DUE.fullmatch(selector):
+            day = self.spec.publish_on if self.spec is not None else ""
+            return bool(day) and _COMPARE[due[1]](day, due[2])
         method, value = _parts(selector)
         if method == "state":
             return _value(value) in self.states
@@ -213,6 +225,10 @@ def _pattern(selector: str, items: Sequence[Candidate] = ()) -> Selector:
 def check_selectors(selectors: Iterable[str]) -> None:
     """Check selectors. Raises UsageError for one with an unknown method or value."""
     for pattern in map(_pattern, selectors):
+        if due := DUE.fullmatch(pattern.named):
+            if not is_day(due[2]):
+                raise _unknown(str(pattern), "day", "write a day as `due<=2026-12-01`")
+            continue
         method, colon, value = pattern.named.partition(":")
         if not colon:
             continue
@@ -263,8 +279,8 @@ def _matched(option: str, selectors: Iterable[str], items: Sequence[Candidate]) 
     for selector in selectors:
         pattern = _pattern(selector, items)
         ids = {item.id for item in items if item.matches(pattern.named)}
-        # That no item is in some state, or failed, is no mistake.
-        if not ids and _parts(pattern.named)[0] not in _FIXED:
+        # That no item is in some state, failed, or is due, is no mistake.
+        if not ids and _parts(pattern.named)[0] not in _FIXED and not DUE.fullmatch(pattern.named):
             message = f"`{option} {selector}` matches no item"
             raise UsageError(message, code="nothing-selected", hint=_suggestion(option, pattern, items))
         matched |= ids

@@ -1,0 +1,90 @@
+"""Texts that are due on a day: the day is stated, never read from a clock."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import InputError, UsageError
+from tests.fakes.harness import Harness
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+DAYS = {"spring": "2026-03-01", "summer": "2026-06-01", "any": None}
+
+
+def items(days: Mapping[str, Any]) -> str:
+    """An item for each day."""
+    made = [
+        {"id": id_, "inputs": {"topic": id_, "target_audience": "all"}, **({"publish_on": day} if day else {})}
+        for id_, day in days.items()
+    ]
+    return json.dumps({"items": made})
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """Three items, two of them with a day."""
+    made = Harness(tmp_path)
+    made.write("content/a.yaml", items(DAYS))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ({"select": ("due<=2026-03-01",)}, ["spring"]),
+        ({"select": ("due<2026-03-01",)}, []),
+        ({"select": ("due>2026-03-01",)}, ["summer"]),
+        ({"select": ("due>=2026-03-01",)}, ["spring", "summer"]),
+        ({"exclude": ("due>2026-03-01",)}, ["any", "spring"]),
+        ({"select": ("due<=2026-12-31",), "exclude": ("spring",)}, ["summer"]),
+    ],
+)
+def test_what_is_due_is_selected_by_a_stated_day(harness: Harness, options: Mapping[str, Any], ids: list[str]) -> None:
+    """An item without a day is never due."""
+    assert [change.id for change in harness.plan(**options).changes] == ids
+
+
+def test_what_is_due_is_made_once(harness: Harness) -> None:
+    """The rest is left for its day."""
+    harness.apply(select=("due<=2026-03-01",))
+    assert [each.topic for each in harness.api.generations] == ["spring"]
+    harness.apply(select=("due<=2026-06-01",))
+    assert [each.topic for each in harness.api.generations] == ["spring", "summer"]
+    assert harness.plan(select=("due<=2026-06-01",)).empty
+
+
+@pytest.mark.parametrize("selector", ["due<=tomorrow", "due<=", "due<=2026-13-01", "due<=20260301", "due>1.3.2026"])
+def test_a_day_that_is_none_is_refused(harness: Harness, selector: str) -> None:
+    """With the form it has."""
+    with pytest.raises(UsageError, match="no such day") as caught:
+        harness.plan(select=(selector,))
+    assert "2026-12-01" in caught.value.hint
+
+
+@pytest.mark.parametrize("day", ["soon", "2026-02-30", 20260301, "01.03.2026", True])
+def test_a_wrong_publish_on_is_reported(harness: Harness, day: object) -> None:
+    """At its position in the manifest."""
+    harness.write("content/a.yaml", items({"spring": day}))
+    with pytest.raises(InputError) as caught:
+        harness.plan()
+    assert any("publish_on" in str(one) for one in caught.value.diagnostics())
+
+
+def test_a_day_of_a_row_is_in_front_matter_and_costs_nothing_to_change(harness: Harness) -> None:
+    """It is no part of the request."""
+    made = {"items": [{"id": "a-{{ each.slug }}", "for_each": [{"slug": "x", "day": "2026-03-01"}]}]}
+    made["items"][0] |= {"inputs": {"topic": "T", "target_audience": "all"}, "publish_on": "{{ each.day }}"}
+    made["items"][0] |= {"metadata": {"date": "{{ item.publish_on }}"}}
+    harness.write("content/a.yaml", json.dumps(made))
+    harness.apply()
+    assert "date: " in harness.read("out/a-x.md")
+    assert "2026-03-01" in harness.read("out/a-x.md")
+    harness.write("content/a.yaml", json.dumps(made).replace("2026-03-01", "2026-04-01"))
+    (change,) = harness.plan().changes
+    assert (change.names, change.credits) == (("update",), 0)
