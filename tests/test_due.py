@@ -78,9 +78,14 @@ def test_a_wrong_publish_on_is_reported(harness: Harness, day: object) -> None:
 
 def test_a_day_of_a_row_is_in_front_matter_and_costs_nothing_to_change(harness: Harness) -> None:
     """It is no part of the request."""
-    made = {"items": [{"id": "a-{{ each.slug }}", "for_each": [{"slug": "x", "day": "2026-03-01"}]}]}
-    made["items"][0] |= {"inputs": {"topic": "T", "target_audience": "all"}, "publish_on": "{{ each.day }}"}
-    made["items"][0] |= {"metadata": {"date": "{{ item.publish_on }}"}}
+    item: dict[str, Any] = {
+        "id": "a-{{ each.slug }}",
+        "for_each": [{"slug": "x", "day": "2026-03-01"}],
+        "inputs": {"topic": "T", "target_audience": "all"},
+        "publish_on": "{{ each.day }}",
+        "metadata": {"date": "{{ item.publish_on }}"},
+    }
+    made = {"items": [item]}
     harness.write("content/a.yaml", json.dumps(made))
     harness.apply()
     assert "date: " in harness.read("out/a-x.md")
