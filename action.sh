@@ -55,11 +55,11 @@ case "$COMMAND" in
       each --var "$VARIABLES"
       each --select "$SELECT"
       # The day is this one; a plan never reads a clock.
-      case "$DUE" in
-        "") ;;
-        later) arguments+=("--exclude=due>$(date -u +%F)") ;;
-        *) arguments+=("--select=due<=$(date -u +%F)") ;;
-      esac
+      if [ "$DUE" = later ]; then
+        arguments+=("--exclude=due>$(date -u +%F)")
+      elif [ -n "$DUE" ]; then
+        arguments+=("--select=due<=$(date -u +%F)")
+      fi
     fi
     key
     ;;
