@@ -17,6 +17,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.schema_files import load_schema
 from tests.fakes.chat import Raw, said
 from tests.models import MODEL_PROJECT, Model, writes
+from tests.pages import Browser
 from tests.processes import blog
 
 if TYPE_CHECKING:
@@ -188,3 +189,17 @@ def test_an_item_that_waits_for_a_text_has_its_bound(project: Build, invoke: Run
     assert {name: int(Decimal(value) * 10**12) for name, value in document["summary"]["money_worst"].items()} == (
         read.money_worst
     )
+
+
+def test_the_pages_say_the_money(project: Build) -> None:
+    """The plan by cause, what a button spends, and the price of another text."""
+    root = shop(project)
+    browser = Browser(root)
+    page = browser.get("/plan").text
+    assert '<th scope="col" class="number">Cost</th>' in page
+    assert page.count("at most 0.0375 USD") >= 2
+    assert "at most 0.075 USD" in page
+    asked = browser.get("/confirm?action=apply&id=one").text
+    assert "Spend up to 0.0375 USD</button>" in asked
+    assert "for free" not in asked
+    assert "at most 0.0375 USD" in browser.get("/item?id=one").text

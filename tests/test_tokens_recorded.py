@@ -5,8 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from contentops.digest import NOTHING
+from contentops.ledger.entries import EntryOwner, EntryRow, entry_in
+from contentops.ledger.rows import read_json
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, cost_of
 from contentops.state.codec import line_of, parse_line
 from contentops.state.paid_texts import StoredText, read_row, row_of, text_of
@@ -159,3 +163,23 @@ def test_a_record_keeps_the_price_of_its_day(tmp_path: Path, invoke: Run) -> Non
     made = invoke("history", "a", "--json", cwd=tmp_path).json["generations"]
     assert [one["money"] for one in made] == [{"EUR": "0.0036"}, {"USD": "0.0019"}]
     assert harness.plan().empty
+
+
+def test_rows_of_a_ledger_keep_tokens() -> None:
+    """Those of open entries and of paid texts, so that the machine that goes on with a text knows them."""
+    paid = PaidTokens(input=7, output=3, price=PRICE)
+    entry = OpenEntry(
+        request_id=RequestId("r"),
+        item=ItemId("a"),
+        digest=NOTHING,
+        attempt=1,
+        state=JobState.PAID,
+        server="https://api.example.test:443",
+        dialect="v1",
+        credits=4,
+        tokens=paid,
+    )
+    row = EntryRow.of(EntryOwner(lineage="l", environment="", project="p"), entry)
+    assert entry_in(row.line) == entry
+    stored = StoredText(title="t", body="b", request_id="r", tokens=paid)
+    assert read_json(msgspec.json.encode(stored).decode(), StoredText) == stored
