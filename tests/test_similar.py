@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from contentops.documents.similar import SimilarTexts, masked, names_in, runs_of, words_in
 from contentops.model import Level, Similar
+from contentops.operations.opening import open_project
+from contentops.operations.review import Review
 from tests.desired import declared, desired, findings
 
 if TYPE_CHECKING:
@@ -261,3 +263,12 @@ def test_check_blocks_and_looks_at_the_whole_group(cities: Path, invoke: Run) ->
     found = _found(invoke, cities)
     assert ("error", "item `moon`: is too similar to `c2`: 1.00, at most 0.8") in found
     assert invoke("check", cwd=cities).code == 1
+
+
+def test_the_review_page_shows_what_check_finds(cities: Path) -> None:
+    """And finds it again after an edit."""
+    review = Review(lambda: open_project(str(cities), "", ()))
+    assert [item.id for item in review.snapshot().with_findings] == ["c0", "c1", "c2", "c3", "c4"]
+    assert {one.code for item in review.snapshot().with_findings for one in item.findings} == {"similar"}
+    (cities / "out/c0.md").write_text(MOON, encoding="utf-8")
+    assert [(item.id, item.severity) for item in review.snapshot().with_findings][:1] == [("moon", "error")]
