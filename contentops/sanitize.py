@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from json import JSONEncoder
 
     from contentops.model import Json
@@ -103,6 +103,11 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return re.sub(_UNSAFE, _shown, text)
+
+
+def visible_lines(text: str) -> str:
+    """`text` with its lines and tabs, and with the escapes of `visible` for all other unsafe characters."""
+    return "".join(part if at % 2 else visible(part) for at, part in enumerate(re.split(r"(\r\n|[\n\t])", text)))
 
 
 def message(text: str, secret: str = "") -> str:
@@ -207,6 +212,25 @@ def json_text(value: Json, *, indent: int | None = 2) -> str:
         # With an indent, the encoder of `json` does not use its C implementation.
         text = msgspec.json.format(text, indent=indent)
     return sanitize(text, Policy.JSON)
+
+
+def bounded(value: Json, secrets: Collection[str] = (), *, most: int, longest: int) -> Json:
+    """`value` by `visible_lines`, without `secrets`; longer lists and texts are cut, and say how long they are.
+
+    `most`: entries of a list; `longest`: characters of a text.
+    """
+    if isinstance(value, str):
+        text = visible_lines(value[: longest + 1])
+        for secret in secrets:
+            text = redact(text, secret)
+        return text if len(value) <= longest else f"{clip(text, longest)} (cut: {len(value):,} characters)"
+    if isinstance(value, dict):
+        pairs = ((bounded(key, secrets, most=most, longest=longest), each) for key, each in value.items())
+        return {str(key): bounded(each, secrets, most=most, longest=longest) for key, each in pairs}
+    if isinstance(value, list | tuple):
+        cut = [bounded(each, secrets, most=most, longest=longest) for each in value[:most]]
+        return cut if len(value) <= most else [*cut, f"... and {len(value) - most:,} more"]
+    return value
 
 
 def short(value: Json, width: int = 60) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from contentops.cli.plan_files import choice_in
 from contentops.model.plan_file import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Overrides
+from contentops.operations.plan_files import choice_in
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import compare_file

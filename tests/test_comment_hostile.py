@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from markdown_it import MarkdownIt
 
-from contentops.cli.plan_files import check_shape
 from contentops.errors import InputError
 from contentops.model import Note, Reason, Refusal
+from contentops.operations.plan_files import check_shape
 from contentops.reporting.plan_markdown import SMALLEST, plan_markdown, prose
 from tests.plans import make_change, make_plan, plan_document
 

@@ -16,6 +16,7 @@ LATE = {
     "cli/commands/commit": "GitHub is spoken to only for a pull request",
     "cli/commands/init": "most projects start without texts, and `schema` is in the same module",
     "cli/commands/ledger": "its help needs no driver of PostgreSQL",
+    "cli/commands/mcp": "its help needs no SDK",
     "cli/commands/plan": "one of the forms of a plan is printed, and none is made where nothing changed since the last time",
     "cli/commands/queue": "its help needs no driver of PostgreSQL, and a page is served only where it is asked for",
     "cli/commands/report": "the page of what was spent is made only where it is asked for",

@@ -65,6 +65,15 @@ def test_the_version_and_the_help_load_no_command(tmp_path: Path) -> None:
     assert _loaded("--help", cwd=tmp_path) <= {*START.split()}
 
 
+def test_only_its_command_loads_the_sdk_for_agents(project: Build) -> None:
+    """Not its help either: the SDK takes longer to load than most commands take."""
+    root = project(
+        {"contentops.yaml": "{version: 1, project: x, api: {base_url: local}}", "content/a.yaml": "items: []"}
+    )
+    for words in (("mcp", "--help"), ("approve", "--help"), ("plan",), ("status",), ("validate",)):
+        assert not _loaded(*words, cwd=root) & {"mcp", "mcp_types", "pydantic", "contentops.agents"}
+
+
 ITEM = (
     "{id: a, template: blog_article_generator, style: general_blog, "
     "inputs: {topic: 'Of {{ company }}', target_audience: readers}}"

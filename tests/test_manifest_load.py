@@ -357,6 +357,13 @@ def test_links_out_of_the_project_are_refused(project: Build) -> None:
     ]
 
 
+def test_a_link_to_itself_is_a_finding(project: Build) -> None:
+    """It leads to no file and to no folder."""
+    root = declared(project, ONE)
+    (root / "content/loop.yaml").symlink_to("loop.yaml")
+    assert [entry.code for entry in findings(root)] == ["unreadable-file"]
+
+
 @pytest.mark.parametrize("folder", ["p", "p/inner"])
 def test_settings_are_not_read_through_a_link_out_of_the_project(invoke: Run, project: Build, folder: str) -> None:
     """`contentops.yaml` is a file like the others: what it leads to is never shown."""

@@ -16,6 +16,8 @@ FUNCTION_LINES = 60
 PARAMETERS = 6
 PAGES_LINES = 2_600
 """Of `contentops/pages/`: its Python and its templates."""
+AGENTS_LINES = 300
+"""Of `contentops/agents/`."""
 
 MANY_PARAMETERS = {
     "api/session.__init__": "the settings, the secrets, and each edge that a test replaces",
@@ -67,6 +69,11 @@ def test_the_pages_stay_small() -> None:
     """A page reads what an operation returns: what it would copy, count or compare belongs to the operation."""
     files = [*(PACKAGE / "pages").glob("*.py"), *(PACKAGE / "pages/templates").glob("*.html")]
     assert sum(file.read_text("utf-8").count("\n") for file in files) <= PAGES_LINES
+
+
+def test_the_tools_for_agents_stay_small() -> None:
+    """A tool calls an operation, so that nothing is decided for agents alone."""
+    assert sum(lines for name, _, lines in _modules() if name.startswith("agents/")) <= AGENTS_LINES
 
 
 def test_many_parameters_have_their_reason() -> None:

@@ -99,6 +99,13 @@ def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
     return frozenset(name for name in environ if name.startswith(PREFIX) or name in named)
 
 
+def secret_values(settings: ApiSettings | None, environ: Mapping[str, str]) -> frozenset[str]:
+    """The values in the environment that nothing may show; without settings, those whose names are known anyway."""
+    names = {LEDGER, *secret_variables(environ), *(name for name in environ if name.startswith(MODEL_PREFIX))}
+    names |= set() if settings is None else {settings.key_env, settings.model_key_env}
+    return frozenset(filter(None, (environ.get(name, "").strip() for name in names)))
+
+
 def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
     """Raises Refused where the settings name a variable whose value may not be sent."""
     names, prefix = ("key_env", "user_env"), PREFIX

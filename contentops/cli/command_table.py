@@ -53,7 +53,7 @@ _ENTRIES: Final = (
     CommandEntry("restore", "Put an earlier text back into an item's file.", _WRITE, "items.restore"),
     CommandEntry("history", "List runs and generations: when, job, credits, outcome.", _WRITE, "report.history"),
     CommandEntry("regenerate", "Generate one section of an item again.", _WRITE, "apply.regenerate"),
-    CommandEntry("approve", "Approve texts that you have read.", _WRITE, "approving.approve"),
+    CommandEntry("approve", "Approve texts that you have read, or a plan.", _WRITE, "approving.approve"),
     CommandEntry("send-back", "Send texts back, with what is to change.", _WRITE, "approving.send_back"),
     CommandEntry("promote", "Take reviewed texts from one environment to another.", _WRITE, "adopt.promote"),
     CommandEntry("watch", "Plan again each time a file is saved.", _WRITE, "watch.command"),
@@ -75,6 +75,7 @@ _ENTRIES: Final = (
     CommandEntry("schema", "Print the JSON Schema of a format.", _MORE, "init.schema"),
     CommandEntry("doctor", "Check that everything needed is in place.", _MORE, "check.doctor"),
     CommandEntry("serve", "Run the bundled server for other programs.", _MORE, "serve.command"),
+    CommandEntry("mcp", "Serve tools to an agent, which can plan and not spend.", _MORE, "mcp.command"),
     CommandEntry("completion", "Print the completion script of a shell.", _MORE, "completion.command"),
     CommandEntry("help", "Show the help of a command.", _MORE, "help.command"),
 )

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from contentops.atomic_io import read_file, replace
 from contentops.errors import OutputError
+from contentops.operations.plan_files import LARGEST
 from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 OURS = ("contentops.yaml", "contentops*.lock", "catalog.lock.json")
 """Names of project files, which no option may overwrite."""
-LARGEST = 256 << 20
-"""Bytes of the largest plan file that is read."""
 
 
 def clear_plan_place(path: Path) -> None:

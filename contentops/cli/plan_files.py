@@ -1,90 +1,21 @@
-"""Read plan files. One may come from a stranger's pull request, so only its shape is trusted."""
+"""Which project a plan file was made for."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from contentops.atomic_io import read_file
-from contentops.cli.named_files import LARGEST
-from contentops.cli.options import choice_of
-from contentops.errors import Refused, UsageError
-from contentops.model.plan_file import CHECKSUM, check_seal, no_plan_file, plan_file
-from contentops.schema_files import load_schema
+from contentops.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from contentops.cli.session import Session
-    from contentops.model import Json, Project
-    from contentops.planning.plan_inputs import Choice
+    from contentops.model import Project
 
-FLAGS = ("replace", "on_edit", "prune", "refresh", "resubmit_unknown", "generate", "drafts")
-"""The inputs of a plan file that its apply uses too."""
-INPUTS = ("variables", "select", "exclude", *FLAGS)
-"""The inputs that every plan file states."""
-
-
-def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
-    """Read the plan document at `path` and check its shape and seal; with `checksum`, that it is that very plan.
-
-    Raises InputError for a file that is no plan or has another format, and Refused for an edited or another plan.
-    """
-    document = _document(path)
-    try:
-        check_seal(document, str(path))
-    except (ValueError, RecursionError) as error:
-        # JSON readers accept some values that no plan has: NaN, half a character, endless nesting.
-        raise no_plan_file(f"`{path}` is not a plan file") from error
-    check_shape(document, str(path))
-    plan_file(document, str(path))
-    missing = [f"`{name}`" for name in INPUTS if name not in document["inputs"]]
-    if missing:
-        raise no_plan_file(f"`{path}` is not a plan file: `inputs` lacks {', '.join(missing)}")
-    if checksum and document[CHECKSUM] != checksum:
-        hint = "download the plan of the run that `contentops find-plan` names, and pass the checksum it prints"
-        raise Refused(f"`{path}` is not the plan that was shown", code="not-shown", hint=hint)
-    return document
-
-
-def _document(path: Path) -> dict[str, Json]:
-    try:
-        # A pull request may contain a link of this name, which must not be followed.
-        data = read_file(path, LARGEST + 1, follow=False)
-        if len(data) > LARGEST:
-            raise no_plan_file(f"`{path}` is too large for a plan file")
-        document = json.loads(data)
-    except OSError as error:
-        raise no_plan_file(f"`{path}` cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise no_plan_file(f"`{path}` is not JSON; it may be cut short") from error
-    if not isinstance(document, dict):
-        raise no_plan_file(f"`{path}` is not a plan file")
-    return document
-
-
-def choice_in(document: Mapping[str, Any]) -> Choice:
-    """Return the flags the plan was made with, without the selection, `--canary` and `--changed-from`.
-
-    The file lists the selected items; by now the same selection may mean others.
-    """
-    flags = {name: document["inputs"][name] for name in FLAGS}
-    flags["on_source_change"] = document["inputs"].get("on_source_change")
-    return choice_of(**flags | {"replace": tuple(flags["replace"])})
-
-
-def check_shape(document: Mapping[str, Json], path: str) -> None:
-    """Check a document against the schema of plans. Raises InputError, naming the first part that does not fit."""
-    from jsonschema import Draft7Validator
-
-    problem = next(Draft7Validator(load_schema("plan")).iter_errors(document), None)
-    if problem is not None:
-        at = "/".join(str(part) for part in problem.absolute_path)[:100]
-        where = f": `{at}` has an unexpected value" if at else ""
-        raise no_plan_file(f"`{path}` is not a plan file{where}")
+PLAN_ENDING = ".json"
+"""An existing file with this ending is a plan file, and no item."""
 
 
 def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[str, Any]) -> Project:

@@ -170,7 +170,7 @@ class ProjectFiles:
             if entry.is_dir(follow_symlinks=False):
                 if deep or depth > 0:
                     yield from self._walk(path, depth - 1, findings, deep=deep)
-            elif entry.is_symlink() and entry.is_dir():
+            elif _is_linked_folder(entry):
                 self.searched.add(path)
                 message = f"`{path}` is a link to a folder, which is not searched for manifests"
                 findings.append(Diagnostic(code="link-not-followed", message=message, severity=Severity.WARNING))
@@ -182,6 +182,13 @@ def _is_link(path: str) -> bool:
     try:
         return stat.S_ISLNK(os.lstat(path).st_mode)
     except OSError:
+        return False
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a link that leads to itself
         return False
 
 

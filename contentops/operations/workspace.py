@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -236,14 +237,16 @@ def _stat_cache(workspace: Workspace, outputs: Outputs) -> StatCache:
     return StatCache(outputs, cache.get, cache.put, now=runtime.disk_time(), processes=runtime.processes)
 
 
-def validate(project: Project, runtime: Runtime = HERE) -> Desired:
-    """Return all items of the manifests. Raises InputError with every finding of every file."""
+def validate(
+    project: Project, runtime: Runtime = HERE, *, drafts: Mapping[str, bytes] = MappingProxyType({})
+) -> Desired:
+    """Return all items of the manifests; `drafts` replace files. Raises InputError with every finding of every file."""
     try:
         accepted = _accepted_texts(project, read_state(project), runtime, Outputs(project.root).observe)
     except StateError:
         accepted = None  # a lock that cannot be read says nothing against the manifests
     with open_cache(project, write=False) as cache:
-        return load(project, catalog_of(project), cache, processes=runtime.processes, accepted=accepted)
+        return load(project, catalog_of(project), cache, drafts, runtime.processes, accepted)
 
 
 def _accepted_texts(

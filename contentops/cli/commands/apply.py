@@ -187,8 +187,9 @@ def _carry_out_file(
     session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, runtime: Runtime, manner: Manner
 ) -> int:
     from contentops.cli.carry_out import carry_out
-    from contentops.cli.plan_files import choice_in, project_of, read_plan
+    from contentops.cli.plan_files import project_of
     from contentops.cli.suggestions import as_selection
+    from contentops.operations.plan_files import choice_in, read_plan
 
     if not os.path.lexists(session.path(name)) and (hint := as_selection(session, name)):
         raise UsageError(f"there is not a plan file `{name}`", code="no-plan-file", hint=hint)
@@ -212,7 +213,7 @@ def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
     if not os.path.lexists(path):
         terminal.report(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
-    from contentops.cli.plan_files import read_plan
+    from contentops.operations.plan_files import read_plan
 
     return read_plan(path, checksum)
 

@@ -15,9 +15,9 @@ from contentops.ci.issue import keep_issue
 from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
 from contentops.cli.options import file_option, json_option
 from contentops.cli.output import github_job
-from contentops.cli.plan_files import read_plan
 from contentops.errors import ContentopsError, UsageError
 from contentops.model.plan_file import CHECKSUM
+from contentops.operations.plan_files import read_plan
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import (
     LIMIT,

@@ -21,10 +21,11 @@ from contentops.cli.options import (
     server_options,
 )
 from contentops.cli.output import terminal
-from contentops.cli.plan_files import read_plan
+from contentops.cli.plan_files import PLAN_ENDING
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file
 from contentops.operations import month_spend, plan
+from contentops.operations.plan_files import read_plan
 from contentops.operations.texts import diff_and_restore as texts
 from contentops.operations.texts.planned_file import planned_file
 from contentops.operations.texts.previous_text import from_previous
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
     from contentops.operations.texts.diff_and_restore import Difference, Restored
 
 
-PLAN_ENDING = ".json"
-"""An existing file with this ending is a plan file, and no item."""
 _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 
 

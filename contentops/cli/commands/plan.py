@@ -140,8 +140,9 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
 
 def _remaining(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
     """Return what is left of the plan in the file `reviewed`."""
-    from contentops.cli.plan_files import choice_in, project_of, read_plan
+    from contentops.cli.plan_files import project_of
     from contentops.operations import plan as operation
+    from contentops.operations.plan_files import choice_in, read_plan
 
     document = read_plan(session.path(reviewed), checksum)
     project, choice = project_of(session, document, chosen), choice_in(document)
