@@ -39,7 +39,7 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "filesizeformat": ("a readable number of bytes", "{{ 5000 | filesizeformat }}"),
     "first": ("the first entry", "{{ cities | first }}"),
     "float": ("a number from a text; otherwise the default or an error", "{{ '1.5' | float }}"),
-    "format": ("a text with `%` placeholders filled", "{{ '%s: %d' | format(company, 3) }}"),
+    "format": ("a text with `%` placeholders filled; for dates, see above", "{{ '%s: %d' | format(company, 3) }}"),
     "groupby": (
         "groups maps by the value of a key",
         "{{ rows | groupby('city') | map('first') | list }}",
@@ -52,8 +52,13 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "list": ("a list of the results of `map`, `select` and others", "{{ 'abc' | list }}"),
     "lower": ("lower case", "{{ company | lower }}"),
     "map": ("applies a filter to each entry, or takes one key of each", "{{ rows | map(attribute='city') | list }}"),
+    "markdown_text": ("the words of a Markdown text", "{{ '# Hi\\n**a** [b](/c)' | markdown_text }}"),
     "max": ("the largest", "{{ [1, 3, 2] | max }}"),
     "min": ("the smallest", "{{ [1, 3, 2] | min }}"),
+    "plural": (
+        "the plural, for a number other than 1; other languages than English state it",
+        "{{ ['city' | plural, 'city' | plural(1), 'Stadt' | plural(3, 'Städte')] }}",
+    ),
     "reject": ("the entries that fail a test", "{{ [1, 2, 3] | reject('odd') | list }}"),
     "rejectattr": ("`reject`, by a key of each entry", "{{ rows | rejectattr('size', '>', 1) | list }}"),
     "replace": ("a text with one part replaced", "{{ company | replace('A', 'a') }}"),
@@ -62,7 +67,7 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "select": ("the entries that pass a test", "{{ [1, 2, 3] | select('odd') | list }}"),
     "selectattr": ("`select`, by a key of each entry", "{{ rows | selectattr('city', '==', 'Oslo') | list }}"),
     "slice": ("splits a list into a number of pieces", "{{ cities | slice(2) | list }}"),
-    "slugify": ("lower case, digits and dashes; see above", "{{ 'Łódź: 50% off!' | slugify }}"),
+    "slug, slugify": ("lower case, digits and dashes; see above", "{{ 'Łódź: 50% off!' | slug }}"),
     "sort": ("sorted", "{{ cities | sort }}"),
     "string": ("a number or bool as text", "{{ 5 | string }}"),
     "striptags": ("a text without HTML", "{{ '<b>a</b>' | striptags }}"),
@@ -71,6 +76,10 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "tojson": ("JSON on one line, keys sorted", "{{ rows | first | tojson }}"),
     "trim": ("without white space at both ends", "{{ '  a ' | trim }}"),
     "truncate": ("a text shortened to a length", "{{ 'a long text of words' | truncate(12) }}"),
+    "truncate_words": (
+        "the first words, with single spaces and another end",
+        "{{ 'a long text of words' | truncate_words(3, ' ...') }}",
+    ),
     "unique": ("each entry once", "{{ cities | unique | list }}"),
     "upper": ("upper case", "{{ company | upper }}"),
     "urlencode": ("a text for a URL", "{{ 'a b/c' | urlencode }}"),
@@ -114,7 +123,7 @@ TESTS: Final[Mapping[str, str]] = {
 """Names of tests and meaning."""
 
 
-_KINDS: Final = {"dict": "Maps", "list": "Lists", "str": "Texts", "tuple": "Groups of `groupby`"}
+_KINDS: Final = {"Day": "Dates", "dict": "Maps", "list": "Lists", "str": "Texts", "tuple": "Groups of `groupby`"}
 
 
 def result(example: str) -> object:

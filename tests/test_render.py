@@ -173,7 +173,7 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ people | float }}", "template-value", "a list is not a number", "`float(0)`"),
         ("{{ [none] | join }}", "template-value", "null cannot be part", ""),
         ("{{ people | map('upper') }}", "template-value", "not JSON (generator)", "add `| list`"),
-        ("{{ company.upper }}", "template-value", "not JSON", "only texts"),
+        ("{{ company.upper }}", "template-value", "a function", "only texts"),
         ("{{ ' '.join(people | map('upper')) }}", "template-value", "cannot join", "add `| list`"),
         ("{{ {1: 2} }}", "template-value", "a key that is not text", ""),
         ("{{ item }}", "template-value", "gives a map", "only texts"),

@@ -16,7 +16,7 @@ from contentops.errors import suggest
 from contentops.manifests.limits import LIMITS, Allowance
 from contentops.manifests.sandbox import BOUNDED, CHARGED, Generator, MissingError, Sandbox, sandbox
 from contentops.manifests.template_errors import Spans, explain_failure, explain_syntax, tag_offset, word_offset
-from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of, reachable
+from contentops.manifests.values import FUNCTIONS, MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of, reachable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -287,7 +287,7 @@ def _names_of(node: nodes.Node) -> frozenset[str]:
 
 def _parts_read(names: Collection[str], tree: nodes.Template) -> frozenset[str]:
     """Names that are looked up; for `each` and `item` with the part that is read, if that is constant."""
-    names = frozenset(names) - sandbox().globals.keys()
+    names = frozenset(names) - (sandbox().globals.keys() - FUNCTIONS)
     if names.isdisjoint({"each", "item"}):
         return names
     return frozenset(name for name in _parts(tree) if name.partition(".")[0] in names)

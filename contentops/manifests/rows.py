@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from contentops.errors import Location, plural, suggest
 from contentops.manifests.templates import root_of
-from contentops.manifests.values import MISSING, TemplateError, is_template, kind_of, text_of
+from contentops.manifests.values import FUNCTIONS, MISSING, TemplateError, is_template, kind_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,8 +166,8 @@ class RowChoice:
             self._failed(self._label, written, template.problem)
             return None
         file = self._templates.macros
-        macros = file.macros.names if file and file.macros else frozenset()
-        other = next((name for name in template.names if root_of(name) != "each" and name not in macros), None)
+        known = FUNCTIONS | (file.macros.names if file and file.macros else frozenset())
+        other = next((name for name in template.names if root_of(name) != "each" and name not in known), None)
         if other is not None:
             core = f"uses `{root_of(other)}` in `where`, which knows only `each`"
             column = root_of(other) in _columns(rows)

@@ -29,6 +29,7 @@ from markupsafe import escape
 from contentops.digest import canonical
 from contentops.manifests.limits import LIMITS, MAX_WIDTH, Allowance, bits_of, check_bits, narrow
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, kind_of, slug_of, text_of
+from contentops.manifests.words import Day, day_of, first_words, plain_text, plural_of, written_day
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
 METHODS: tuple[tuple[type, list[str]], ...] = (
+    (Day, ["day", "month", "year"]),
     (dict, ["items", "keys", "values", "get"]),
     (list, ["index", "count"]),
     (tuple, ["index", "count", "grouper", "list"]),
@@ -149,18 +151,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
         own: dict[str, Callable[..., Any]] = {
             **dict.fromkeys(("e", "escape"), lambda value: str(escape(_text(value)))),
             "float": functools.partial(_number, float, "a number"),
-            "format": lambda text, *args, **kwargs: self._format(text_of(text), kwargs or args),
+            "format": self._formatted,
             "int": functools.partial(_number, int, "a whole number"),
             "join": self._join,
+            "markdown_text": self._markdown_text,
+            "plural": lambda word, *args, **kwargs: plural_of(_text(word), *args, **kwargs),
             "replace": self._replace,
-            "slugify": lambda value: slug_of(_text(value)),
+            **dict.fromkeys(("slug", "slugify"), lambda value: slug_of(_text(value))),
             "string": _text,
             "sum": self._sum,
             "tojson": _tojson,
+            "truncate_words": lambda text, *args, **kwargs: first_words(_text(text), *args, **kwargs),
         }
         allowed = {name: FILTERS[name] for name in _FILTERS} | own
         self.allowance = Allowance(LIMITS)
-        self.globals = {"range": self._range}
+        self.globals = {"date": self._date, "range": self._range}
         self.filters = {name: self._charged(name, function) for name, function in allowed.items()}
         self.filters |= {BOUNDED: self._bounded, CHARGED: self._charge}
         tests: Any = TESTS
@@ -268,6 +273,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         )
         self.allowance.room(len(text) + text.count("%") * (MAX_WIDTH + sum(len(_text(part)) for part in parts)))
         return str(text % values)
+
+    def _formatted(self, text: Any, *args: Any, **kwargs: Any) -> str:
+        if isinstance(text, Day):
+            self.allowance.room(7 * sum(map(len, map(_text, (*args, *kwargs.values())))))
+            return written_day(text, *args, **kwargs)
+        return self._format(text_of(text), kwargs or args)
+
+    def _date(self, text: Any, form: str = "%Y-%m-%d") -> Day:
+        return day_of(_text(text), form)
+
+    def _markdown_text(self, text: Any) -> str:
+        self.allowance.spend(len(markdown := _text(text)) >> 1)  # to parse takes much longer than to copy
+        return plain_text(markdown)
 
     def _range(self, *args: int) -> list[int]:
         numbers = range(*args)

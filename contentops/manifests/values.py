@@ -161,7 +161,7 @@ def kind_of(value: Any) -> str:
         return "a null"
     kinds = {bool: "a bool", int: "a whole number", float: "a number", str: "a text", dict: "a map", Lazy: "a map"}
     kinds |= {list: "a list", tuple: "a list"}
-    unknown = f"a value that is not JSON ({type(value).__name__})"
+    unknown = "a function" if callable(value) else f"a value that is not JSON ({type(value).__name__})"
     return next((name for kind, name in kinds.items() if isinstance(value, kind)), unknown)
 
 
@@ -200,6 +200,8 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
 
 RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
 """Names with a meaning in every template, which variables and macros cannot have."""
+FUNCTIONS: Final = frozenset({"date"})
+"""Functions of every template, which a variable or macro of the name hides."""
 
 APPROVAL: Final = "approval"
 MERGED: Final = frozenset({"inputs", "metadata", "checks", APPROVAL})
