@@ -140,6 +140,22 @@ def test_a_branch_that_was_given_up_was_paid_for_too(harness: Harness, invoke: R
     assert spent(invoke, harness) == (4, 16)
 
 
+def test_a_text_that_only_a_merge_has_recorded_counts(harness: Harness, invoke: Run) -> None:
+    """An apply between a merge and its commit: no parent has its record, and the next commit replaces it."""
+    commit(harness.root, "Third")
+    git(harness.root, "switch", "--quiet", "--create", "other", "HEAD~1")
+    rewrite(harness, 2031)
+    commit(harness.root, "On the other branch")
+    git(harness.root, "switch", "--quiet", "main")
+    git(harness.root, "merge", "--quiet", "--strategy", "ours", "--no-commit", "other")
+    rewrite(harness, 2032)
+    commit(harness.root, "Merged")
+    rewrite(harness, 2033)
+    commit(harness.root, "Another")
+    shutil.rmtree(harness.root / ".contentops")
+    assert spent(invoke, harness) == (6, 24)
+
+
 def test_runs_are_kept_for_a_while(tmp_path: Path) -> None:
     """The oldest go, so that the folder does not grow for ever."""
     harness = Harness(tmp_path, FakeApi(duration=30))

@@ -182,6 +182,18 @@ def _merge(harness: Harness) -> None:
     git(harness.root, "merge", "--quiet", "--no-edit", "other")
 
 
+def _in_a_merge(harness: Harness) -> None:
+    """An apply between a merge and its commit, on a branch that is left again."""
+    _branch(harness)
+    harness.write("README", "main")
+    commit(harness.root)
+    git(harness.root, "merge", "--quiet", "--no-commit", "other")
+    declare(harness, "a", year=2028)
+    harness.apply()
+    commit(harness.root)
+    git(harness.root, "switch", "--quiet", "--create", "third", "HEAD~1")
+
+
 def _squash(harness: Harness) -> None:
     _branch(harness)
     git(harness.root, "merge", "--quiet", "--squash", "other")
@@ -209,7 +221,7 @@ def _revert(harness: Harness) -> None:
     git(harness.root, "revert", "--no-edit", git(harness.root, "log", "-1", "--format=%H", "--", "contentops.lock"))
 
 
-STORIES = (_rename, _remove, _again, _replace, _branch, _merge, _squash, _amend, _reset, _revert)
+STORIES = (_rename, _remove, _again, _replace, _branch, _merge, _in_a_merge, _squash, _amend, _reset, _revert)
 
 
 @pytest.mark.parametrize("forgets", [False, True])

@@ -25,10 +25,12 @@ _SKEW = timedelta(days=2)
 _LOG = (
     # Branches, tags, and what they were before they were rewritten or deleted.
     *("log", "--all", "--reflog", "--full-history", "--format=commit %H", "--no-show-signature", "--patch", "--text"),
+    # Of a merge, what no parent has.
+    "-c",
     *("--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
 )
 _LOCKS = ":(glob)contentops*.lock"
-_FILE = re.compile(r'diff --git .*?contentops(?:\.([^/"]+))?\.lock"?')
+_FILE = re.compile(r'diff --(?:git|combined) .*?contentops(?:\.([^/"]+))?\.lock"?')
 
 
 class CommittedLines(Struct, frozen=True, kw_only=True):
@@ -88,9 +90,9 @@ def _lines(log: str) -> Iterator[LockedLine]:
     """Yield the lines that patches add and remove; a damaged one is left out, as a commit repaired it."""
     environment = ""
     for text in log.split("\n"):
-        if text.startswith(("+{", "-{")):
+        if text.startswith(("+{", "-{", "++{", "+++{")):
             with contextlib.suppress(ValueError):
-                line = parse_line(text[1:])
+                line = parse_line(text.lstrip("+-"))
                 if isinstance(line, Record | OpenEntry):
                     yield LockedLine(environment, line)
         elif (file := _FILE.fullmatch(text)) is not None:

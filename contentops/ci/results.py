@@ -242,10 +242,13 @@ DEPTH = 2_000
 """Commits of the lock that are read, the newest ones."""
 _LOG = (
     *("--full-history", f"--max-count={DEPTH + 1}", "--format=commit %H", "--no-show-signature"),
-    *("--patch", "--text", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
+    # `-c`: of a merge, what no parent has.
+    *("--patch", "-c", "--text", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
 )
 
 
+_ADDED = ("+{", "++{", "+++{")
+"""How lines begin that a commit adds to its parent, or a merge to all of its parents."""
 _COMMITS = ("--full-history", f"--max-count={DEPTH + 1}", "--format=%H", "--no-show-signature")
 _IN_ONE_CALL = 500
 """Commits that one command line names."""
@@ -373,9 +376,9 @@ def _past(log: str, gaps: tuple[str, ...]) -> Past:
 
 def _added(line: str) -> Line | str | None:
     """Return the lock line that a line of a patch adds; empty: it adds none; None: it cannot be read."""
-    if not line.startswith("+{"):
+    if not line.startswith(_ADDED):
         return ""
     try:
-        return parse_line(line[1:])
+        return parse_line(line.lstrip("+"))
     except ValueError:
         return None
