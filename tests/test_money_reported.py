@@ -32,7 +32,8 @@ class Site:
 
     def make(self, *ids: str, tokens: Any = (1000, 100), price: str = "", year: int = 2026) -> None:
         """Generate the texts that are not there yet."""
-        self.harness.api.habits.tokens = tokens and {"input": tokens[0], "output": tokens[1]}
+        self.harness.api.habits.model = "" if tokens is None else "small"
+        self.harness.api.habits.tokens = {"input": tokens[0], "output": tokens[1]} if tokens else None
         self.harness.write("contentops.yaml", self.settings + (f"price: {{{price}}}\n" if price else ""))
         self.harness.write("content/blog.yaml", blog(*ids, year=year))
         self.harness.apply()
@@ -95,8 +96,9 @@ def test_money_is_summed_exactly_and_by_currency(site: Site, invoke: Run) -> Non
 def test_texts_without_counts_and_without_a_price_are_said(site: Site, invoke: Run) -> None:
     """They are in no sum, and not taken for free."""
     site.make("a", price=USD)
-    site.make("a", "b", "c", tokens=None, price=USD)
-    site.make("a", "b", "c", "d")
+    site.make("a", "b", "c", tokens=(), price=USD)
+    site.make("a", "b", "c", "written-by-the-service", tokens=None, price=USD)
+    site.make("a", "b", "c", "written-by-the-service", "d")
     found = report(invoke, site)
     assert (found["tokens_unknown"], found["unpriced"], found["money"]) == (2, 1, {"USD": "0.00012"})
     for command in ("report", "history"):
@@ -120,6 +122,15 @@ def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run) -> None:
     assert "2 failed jobs among them.\n" in invoke("report", cwd=site.root).stdout
     assert report(invoke, site, "--provenance")["texts"][0]["money"] == {"USD": "0.00048"}
     assert report(invoke, site, "--since", "HEAD")["money"] == {"USD": "0.00036"}
+
+
+def test_texts_of_a_model_that_says_nothing_are_not_for_free(site: Site, invoke: Run) -> None:
+    """Even where no tokens of any text are known."""
+    site.make("a", tokens=(), price=USD)
+    assert report(invoke, site)["tokens_unknown"] == 1
+    for command in ("report", "history"):
+        words = "Models: the tokens of 1 text are not known, so their cost is in no sum.\n"
+        assert words in invoke(command, cwd=site.root).stdout
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,9 @@ def _with_tokens(ctx: Context, item: Item, job: Job, status: JobStatus) -> Job:
     """The job with the tokens of its final status, at the price of today; those it has already stay at their price."""
     if job.entry.tokens is not None or not (status.tokens or status.model):
         return job
-    tokens = PaidTokens.at(ctx.project.price, status.tokens)
-    ctx.used.setdefault(item.id, []).append(tokens)
+    tokens, price = PaidTokens.at(ctx.project.price, status.tokens), ctx.project.price
+    if tokens is not None or price is not None:
+        ctx.used.setdefault(item.id, []).append(tokens)
     return structs.replace(job, entry=structs.replace(job.entry, tokens=tokens))
 
 

@@ -71,6 +71,7 @@ from contentops.model.records import (
     is_answer,
     is_day,
     request_id,
+    tokens_of_all,
 )
 from contentops.model.references import AcceptedTexts, OnSourceChange, Reference, WaitReason
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
@@ -210,4 +211,5 @@ __all__ = [
     "name_of",
     "request_id",
     "text_digest",
+    "tokens_of_all",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, NewType, Protocol
 
 from msgspec import Meta, Struct, field, structs
@@ -256,6 +256,19 @@ class LockedLine(NamedTuple):
 
     environment: str
     line: Record | OpenEntry
+
+
+class HasModel(HasCost, Protocol):
+    """What says which model wrote a text."""
+
+    @property
+    def model(self) -> str:
+        """Its name; empty: none, or not known."""
+
+
+def tokens_of_all(texts: Iterable[HasModel]) -> Iterator[PaidTokens | None]:
+    """The tokens of texts; None: a model wrote the text, and its tokens are not known."""
+    return (text.tokens for text in texts if text.model or text.tokens is not None)
 
 
 class PendingSubmit(Struct, frozen=True, kw_only=True):

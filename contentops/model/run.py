@@ -182,6 +182,8 @@ class Generation(Struct, frozen=True, kw_only=True):
     """Its price, which is not certain while it is open or unknown."""
     tokens: PaidTokens | None = None
     """What its model used, even if it failed; None: not known."""
+    model: str = ""
+    """The model that wrote it; empty: none, or not known."""
     outcome: str
     """`generated`, `unwritten`, or how its job stands: `submitting`, `running`, `unknown`, `paid` or `failed`.
 

@@ -262,6 +262,7 @@ def _unreported(project: Project, state: State, reported: Collection[RequestId])
                 job_id=about.job_id,
                 request_id=name,
                 **cost_of(about),
+                model=about.model,
                 generated_at=about.generated_at,
             )
 
@@ -304,6 +305,7 @@ def _made(record: Record, commits: Mapping[RequestId, str], *, elsewhere: bool) 
         job_id=record.job_id,
         request_id=record.request_id,
         **({"credits": 0} if elsewhere else cost_of(record)),
+        model=record.model,
         outcome="elsewhere" if elsewhere else "generated" if record.output else "unwritten",
         server=record.server,
         commit=commits.get(record.request_id, ""),
@@ -346,6 +348,7 @@ def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:
         attempt=entry.attempt,
         plan_id=entry.plan_id,
         **_cost(entry),
+        model=entry.model,
         generated_at=entry.generated_at or entry.submitted_at,
     )
 

@@ -14,7 +14,7 @@ from contentops.ci.git import GitFailed
 from contentops.ci.results import past_of
 from contentops.documents.word_share import changed_share
 from contentops.errors import UsageError
-from contentops.model import BASE, ApprovalState, JobState, text_digest
+from contentops.model import BASE, ApprovalState, JobState, text_digest, tokens_of_all
 from contentops.model.provenance import ApprovedCost, PaidAttempts, Provenances, TextProvenance
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.history import paid_jobs, unwritten
@@ -65,7 +65,7 @@ class PaidItems:
             [one for one in records.get(item, ()) if not until or one.generated_at <= until]
             for records in (self._of, self._failed)
         )
-        tokens = sum_tokens(one.tokens for one in (*paid, *failed) if not one.outline)
+        tokens = sum_tokens(tokens_of_all((*paid, *failed)))
         return PaidAttempts(len(paid), sum(one.credits for one in paid), tokens)
 
     def text(self, item: ItemId, body: Digest) -> Record | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import plural
-from contentops.model import JobState, Verdict
+from contentops.model import JobState, Verdict, tokens_of_all
 from contentops.model.cost import money_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
@@ -45,8 +45,8 @@ def history_json(history: History) -> dict[str, Json]:
 
 def _generation_json(one: Generation) -> dict[str, Json]:
     values = structs.asdict(one)
-    del values["tokens"]
-    return {**values, **tokens_json(one.tokens)}
+    del values["tokens"], values["model"]
+    return {**values, **({"model": one.model} if one.model else {}), **tokens_json(one.tokens)}
 
 
 def text_json(text: PaidText) -> dict[str, Json]:
@@ -71,7 +71,7 @@ def history_text(history: History, *, width: int = 0) -> str:
     spent = sum(one.credits for one in paid)
     ending = [paint(f"{plural(len(paid), 'text')}, {plural(spent, 'credit')}.", "strong")]
     lost = [one for one in history.generations if one.outcome == JobState.FAILED and one.tokens is not None]
-    ending += sum_text(sum_tokens(one.tokens for one in (*paid, *lost)), len(lost))
+    ending += sum_text(sum_tokens(tokens_of_all((*paid, *lost))), len(lost))
     ending += elsewhere_text(sum(one.outcome == "elsewhere" for one in history.generations))
     ending += in_no_file(sum(one.outcome == "unwritten" for one in paid))
     ending += _other_sum(sum(one.run.credits for one in history.runs), spent)

@@ -267,7 +267,7 @@ def _maybe_spent(run: Run) -> Iterator[str]:
     if run.credits_unknown:
         lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
         yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
-    if run.tokens.money and run.tokens.unknown:
+    if run.tokens.unknown:
         yield f"{plural(run.tokens.unknown, 'text')} without token counts"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.model import JobState
+from contentops.model import JobState, tokens_of_all
 from contentops.model.cost import money_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
@@ -186,7 +186,7 @@ class _Cost(Struct, frozen=True):
     @staticmethod
     def of(record: Record, texts: int = 1) -> _Cost:
         """What a record counts for."""
-        return _Cost(texts, record.credits, () if record.outline else (record.tokens,))
+        return _Cost(texts, record.credits, tuple(tokens_of_all([record])))
 
 
 def _rows(priced: Iterable[tuple[str, _Cost]]) -> Iterator[Row]:

@@ -22,10 +22,8 @@ def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
 
 def sum_json(total: TokenSum) -> dict[str, Json]:
     """The keys of several texts: `tokens`, `money` by currency as exact decimals, and the texts that lack either."""
-    if not total.is_known:
-        return {}
     return {
-        "tokens": {"input": total.input, "output": total.output},
+        **({"tokens": {"input": total.input, "output": total.output}} if total.is_known else {}),
         **({"money": {name: exact(amount) for name, amount in sorted(total.money.items())}} if total.money else {}),
         **({"tokens_unknown": total.unknown} if total.unknown else {}),
         **({"unpriced": total.unpriced} if total.money and total.unpriced else {}),
@@ -40,6 +38,8 @@ def tokens_words(total: TokenSum) -> str:
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
     """Sentences about the sum: tokens, money, the `failed` jobs in it, and the texts that are not."""
     if not total.is_known:
+        if total.unknown:
+            yield f"Models: the tokens of {plural(total.unknown, 'text')} are not known, so their cost is in no sum."
         return
     spent = f", {money_words(total.money)}" if total.money else ""
     jobs = f", {plural(failed, 'failed job')} among them" if failed else ""

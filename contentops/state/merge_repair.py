@@ -31,6 +31,7 @@ def reopen(record: Record) -> OpenEntry:
         server=record.server,
         dialect=record.dialect,
         **cost_of(record),
+        model=record.model,
         job_id=record.job_id,
         plan_id=record.plan_id,
         submitted_at=record.generated_at,

@@ -162,6 +162,8 @@ class Habits:
     """What it ends with is stored: over the content it is of; as another one; nowhere."""
     outlines: bool = False
     """It writes draft outlines, and says so, as the bundled server does."""
+    model: str = ""
+    """The model that it names with a finished job."""
     tokens: Any = None
     """What a finished job says of its tokens; None: nothing."""
     stamps: bool = False
@@ -485,6 +487,8 @@ class FakeApi(httpx.AsyncBaseTransport):
                 data["metadata"]["title"] = self._written(job)[0]
         if now >= job.ends and habits.tokens is not None:
             data.setdefault("metadata", {})["tokens"] = habits.tokens
+        if now >= job.ends and habits.model:
+            data.setdefault("metadata", {})["model"] = habits.model
         return 200, {"success": True, "data": data} if habits.envelope else data, {}
 
     def _content_of(self, job: Generation) -> Any:
