@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.operations.opening import HERE, open_project
+from contentops.operations.plan import plan
+from contentops.operations.plan_files import keep_plan
+from contentops.planning.plan_inputs import Choice
+from tests.pages import Browser
 from tests.processes import blog
 from tests.terminals import on_a_terminal
 from tests.test_approving import in_git
@@ -96,3 +101,24 @@ def test_a_plan_of_another_project_and_an_unknown_person(planned: Path, invoke: 
     (planned / "contentops.yaml").write_text(SETTINGS)
     (planned / ".git/config").write_text("[core]\n\trepositoryformatversion = 0\n")
     assert invoke("approve", "plan.json", "--json", cwd=planned).json["diagnostics"][0]["code"] == "no-identity"
+
+
+def test_the_review_page_approves_the_plan_file_that_it_shows(planned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only with the checksum of what was shown; a plan file that there is not, or that changed, approves nothing."""
+    home = planned.parent / "home"
+    monkeypatch.setenv("HOME", str(home))
+    project = open_project(str(planned), "", ())
+    file, known = keep_plan(project, plan(project, Choice()), Choice(), (), runtime=HERE)
+    name, browser = (planned / file).stem, Browser(planned)
+    assert f"/plan?file={name}" in browser.get("/plan").text
+    shown = browser.get(f"/plan?file={name}")
+    assert known in shown.text
+    assert "1 to create" in shown.text
+    assert "contentops apply" not in shown.text
+    for other in ("", "../../plan", "nothing", "\u202e", "x" * 5000):
+        assert browser.get(f"/plan?file={other}").status_code == (404 if other else 200)
+        assert browser.post("/approve-plan", file=other, plan=known).status_code == 404
+    assert browser.post("/approve-plan", file=name, plan="sha256:" + "0" * 64).status_code == 409
+    assert _records(home) == []
+    assert browser.post("/approve-plan", file=name, plan=known).status_code == 303
+    assert [record.stem for record in _records(home)] == [known.removeprefix("sha256:")]

@@ -64,7 +64,7 @@ def test_an_agent_writes_a_manifest_plans_and_applies_what_a_person_approved(pro
         refused = await agent("apply", checksum=plan.values["checksum"])
         assert refused.failed
         assert refused.codes == ["plan-not-approved"]
-        assert "contentops approve" in refused.words
+        assert f"contentops approve {plan.values['file']}" in refused.words
         assert not (root / "out").exists()
 
         await anyio.to_thread.run_sync(approve, root, plan.values["file"])

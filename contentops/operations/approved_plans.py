@@ -23,7 +23,7 @@ from contentops.execution.times import iso
 from contentops.model.plan_file import CHECKSUM
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE, open_project
-from contentops.operations.plan_files import choice_in, read_plan
+from contentops.operations.plan_files import choice_in, kept_path, read_kept_plan, read_plan
 from contentops.operations.texts.approving import git_identity
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.run import exit_code_of
@@ -90,6 +90,19 @@ def approve_plan(
     return line
 
 
+def approve_kept(project: Project, name: str, checksum: str, runtime: Runtime = HERE) -> ApprovedPlan:
+    """Approve the plan file `name` of `.contentops/plans/`, which a person was shown with this checksum.
+
+    Raises Refused where it is another one by now, and what `read_kept_plan`, `approvable` and `approve_plan` raise.
+    """
+    document = read_kept_plan(project, name)
+    if document[CHECKSUM] != checksum:
+        message = "nothing was approved: the plan file has changed since you saw it"
+        raise Refused(message, code="plan-changed", hint="read it again")
+    by, _ = approvable(project, document, runtime.environ)
+    return approve_plan(project, document, kept_path(project, name), by, runtime=runtime)
+
+
 def apply_approved(
     project: Project, checksum: str, stop: Stop, emit: Callable[[Event], None], runtime: Runtime = HERE
 ) -> tuple[Plan, Run | None]:
@@ -107,7 +120,9 @@ def apply_approved(
     except (msgspec.MsgspecError, StateError):
         line = None
     if line is None or (line.checksum, line.root) != (checksum, root):
-        raise _not_approved(f"no person approved the plan `{checksum}` here", "PLAN.json")
+        kept = kept_path(project, checksum.removeprefix("sha256:")[:16])
+        file = kept.relative_to(project.root).as_posix() if kept.exists() else "PLAN.json"
+        raise _not_approved(f"no person approved the plan `{checksum}` here", file)
     document = read_plan(Path(line.file))
     if document[CHECKSUM] != checksum:
         raise _not_approved(f"`{line.file}` is another plan than the approved one", line.file)

@@ -10,13 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from contentops.atomic_io import PRIVATE, read_file
-from contentops.errors import Refused
+from contentops.errors import Refused, UsageError
 from contentops.model import OnEdit, OnSourceChange
 from contentops.model.plan_file import CHECKSUM, check_seal, no_plan_file, plan_file
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.plan_json import plan_pieces
 from contentops.schema_files import load_schema
-from contentops.state.state_dir import FOLDER, make_folder
+from contentops.state.state_dir import FOLDER, inspect_folder, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,11 +115,29 @@ def keep_plan(
     inputs = {name: getattr(choice, name) for name in INPUTS if name != "variables"}
     text = "".join((*plan_pieces(plan, inputs={"variables": tuple(variables), **inputs}), "\n"))
     checksum = msgspec.json.decode(text, type=_Sealed).checksum
-    folder = Path(project.root) / FOLDER / "plans"
-    make_folder(folder)
-    path = folder / f"{checksum.removeprefix('sha256:')[:16]}.json"
+    path = kept_path(project, checksum.removeprefix("sha256:")[:16])
+    make_folder(path.parent)
     runtime.disk.replace(path, text.encode(), PRIVATE, shared=True)
-    kept = sorted(folder.glob("*.json"), key=lambda one: one.lstat().st_mtime_ns)
-    for old in kept[:-KEPT_PLANS]:
-        old.unlink(missing_ok=True)
+    for old in kept_plans(project)[KEPT_PLANS:]:
+        kept_path(project, old).unlink(missing_ok=True)
     return path.relative_to(project.root).as_posix(), checksum
+
+
+def kept_path(project: Project, name: str) -> Path:
+    """Return the path of a plan file in `.contentops/plans/`."""
+    return Path(project.root) / FOLDER / "plans" / f"{name}.json"
+
+
+def kept_plans(project: Project) -> tuple[str, ...]:
+    """Return the names of the plan files in `.contentops/plans/`, the newest first."""
+    files = sorted(kept_path(project, "").parent.glob("*.json"), key=lambda one: one.lstat().st_mtime_ns, reverse=True)
+    return tuple(file.stem for file in files)
+
+
+def read_kept_plan(project: Project, name: str) -> Mapping[str, Json]:
+    """Read a plan file in `.contentops/plans/`. Raises UsageError where there is none, and what `read_plan` raises."""
+    if name not in kept_plans(project):
+        raise UsageError("there is no such plan file", code="no-plan-file", hint="it may have been made long ago")
+    path = kept_path(project, name)
+    inspect_folder(path.parent)
+    return read_plan(path)

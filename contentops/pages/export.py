@@ -15,7 +15,7 @@ from contentops.operations.opening import Runtime
 from contentops.operations.spend import Spending
 from contentops.pages.app import ROUTES
 from contentops.pages.links import Links, NoLinks
-from contentops.pages.overview import plan_page, spend_page
+from contentops.pages.overview import PlanView, plan_page, spend_page
 from contentops.pages.site import FOLDER, Site, render
 
 INDEX: Final = "index.html"
@@ -107,7 +107,7 @@ def _rendered(links: FileLinks, site: Site, name: str) -> str:
 def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime) -> str:
     """Return the page of a plan as one document; `flags` are those that it was made with."""
     site = _alone(name, runtime, option=plan.option, flags=tuple(flags))
-    return render(site, plan_page(site, plan, plan.findings))
+    return render(site, plan_page(site, PlanView(plan, plan.findings)))
 
 
 def spend_document(project: Project, found: Spending, since: str, runtime: Runtime) -> str:
