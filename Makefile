@@ -123,7 +123,7 @@ pins: COMPILE := $(VENV)/bin/uv pip compile --quiet --upgrade --universal --pyth
 pins: $(MADE) ## Renew what the action and CI install, by hash (needs the network)
 	$(PIP) uv
 	$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
-	$(COMPILE) --extra postgres --output-file action-requirements.txt pyproject.toml -
+	$(COMPILE) --extra postgres --extra xlsx --output-file action-requirements.txt pyproject.toml -
 	$(COMPILE) --extra dev --extra audit --output-file dev-requirements.txt pyproject.toml
 
 .PHONY: format

@@ -27,6 +27,7 @@ NEEDED = [
     for text in (
         *PROJECT["dependencies"],
         *PROJECT["optional-dependencies"]["postgres"],
+        *PROJECT["optional-dependencies"]["xlsx"],
         *PYPROJECT["build-system"]["requires"],
     )
 ]

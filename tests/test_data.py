@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location
-from contentops.manifests import data
-from contentops.manifests.data import DataRow, read_rows
+from contentops.manifests.data import read_rows
+from contentops.manifests.data_rows import MAX_FINDINGS, DataRow
 from contentops.yaml.read import MAX_BYTES
 
 
@@ -54,6 +54,23 @@ def test_csv_means_the_same_with_every_line_ending(newline: str, mark: str) -> N
     assert [line_of(row) for row in rows] == [2, 4]
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("id;name\n1;2,5\n", 2), ("sep=;\nid;name\n1;2,5\n", 3), ("id\tname\n1\t2,5\n", 2), ('id;"name"\n1;"2,5"\n', 2)],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_is_read_as_excel_saves_it(text: str, line: int, encoding: str) -> None:
+    """Semicolons, tabs and byte order marks; a decimal comma stays text."""
+    (row,) = rows_of("a.csv", text.replace("\n", "\r\n").encode(encoding))
+    assert (row.value, line_of(row)) == ({"id": "1", "name": "2,5"}, line)
+
+
+def test_a_comma_wins_where_it_gives_a_header() -> None:
+    """So a file that was read before is read the same; a comma inside a name does not count."""
+    assert rows_of("a.csv", "a;b,c\n1,2\n")[0].value == {"a;b": "1", "c": "2"}
+    assert rows_of("a.csv", "City;Price, net;x\n1;2;3\n")[0].value == {"City": "1", "Price, net": "2", "x": "3"}
+
+
 def test_csv_of_a_header_alone_has_no_rows() -> None:
     """A header without rows is fine; whoever uses it may say so."""
     assert rows_of("a.CSV", "id,name\n") == []
@@ -67,8 +84,12 @@ def test_csv_of_a_header_alone_has_no_rows() -> None:
         ("a.csv", "id,id\n", "bad-header", 1, "1 and 2 have the same name: `id`"),
         ("a.csv", "id,\n", "bad-header", 1, "column 2"),
         ("a.csv", "id, name\n", "bad-header", 1, "spaces"),
-        ("a.csv", "id;name\n1;2\n", "bad-header", 1, "only one column"),
-        ("a.csv", "id\tname\n", "bad-header", 1, "only one column"),
+        ("a.csv", "id|name\n1|2\n", "bad-header", 1, "only one column"),
+        ("a.csv", "id;id\n", "bad-header", 1, "1 and 2 have the same name: `id`"),
+        ("a.csv", "id;name\n1;2;3\n", "ragged-row", 2, "3 cells"),
+        ("a.csv", b"\xff\xfei", "not-utf8", 1, "broken UTF-16"),
+        ("a.csv", b"\xff\xfe\x00\x00i\x00\x00\x00", "control-character", 1, "U+0000"),
+        ("a.csv", "k\u00f6rper;n\n1;2\n".encode("cp1252"), "not-utf8", 1, "Windows-1252"),
         ("a.csv", "id,name\n1\n", "ragged-row", 2, "1 cell, the header 2"),
         ("a.csv", 'id,name\n1,"a\nb"\n1,2,3\n', "ragged-row", 4, "3 cells"),
         ("a.csv", 'id\n1\n"x\ny', "csv-syntax", 3, "never closed"),
@@ -79,7 +100,7 @@ def test_csv_of_a_header_alone_has_no_rows() -> None:
         *((path, b"a\n\xe9", "not-utf8", 2, "UTF-8") for path in ("a.csv", "a.json", "a.jsonl", "a.yaml")),
         *(
             (path, "a\n1\n", "unknown-data", 1, "not a known kind of data file")
-            for path in ("cities.xlsx", "cities", "csv", "a.csv/b")
+            for path in ("cities.xlsm", "cities.xls", "cities", "csv", "a.csv/b")
         ),
         ("a.yaml", "a: 1\n", "bad-data", 1, "list of rows"),
         ("a.yaml", "", "bad-data", 1, "empty"),
@@ -108,9 +129,9 @@ def test_every_problem_of_a_csv_file_is_reported() -> None:
 
 def test_endless_problems_end() -> None:
     """After a hundred problems the rest of a file is not read."""
-    assert len(findings_of("a.csv", "a,b\n" + "1\n" * 500)) == data.MAX_FINDINGS
-    assert len(findings_of("a.csv", "," * 100_000)) == data.MAX_FINDINGS
-    assert len(findings_of("a.yaml", "[" + "[]," * 100_000 + "]")) == data.MAX_FINDINGS
+    assert len(findings_of("a.csv", "a,b\n" + "1\n" * 500)) == MAX_FINDINGS
+    assert len(findings_of("a.csv", "," * 100_000)) == MAX_FINDINGS
+    assert len(findings_of("a.yaml", "[" + "[]," * 100_000 + "]")) == MAX_FINDINGS
 
 
 def test_huge_data_file_is_refused() -> None:

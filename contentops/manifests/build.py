@@ -7,7 +7,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from contentops.errors import Diagnostic, Severity
-from contentops.manifests.data import read_rows
+from contentops.manifests.data import read_rows, without_sheet
 from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers, with_misspelt
 from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FileResult
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from contentops.digest import Digest
-    from contentops.manifests.data import DataFile, DataRow
+    from contentops.manifests.data import DataFile
+    from contentops.manifests.data_rows import DataRow
     from contentops.manifests.references import Sources
     from contentops.manifests.templates import MacroFile
     from contentops.yaml.positions import Pointer
@@ -56,7 +57,7 @@ class FileBuilder:
         self.builtin = {"project": project.name, "environment": project.environment}
         self.cli = command_line(project)
         self._read_data = read_data
-        self._rows_of_file: dict[str, tuple[list[DataRow], list[Diagnostic]]] = {}
+        self._rows_of_file: dict[tuple[str, str], tuple[list[DataRow], list[Diagnostic]]] = {}
 
     def build(self, path: str, content: bytes) -> FileResult:
         """The result of a manifest with these bytes; `path` is relative to the project root."""
@@ -120,7 +121,8 @@ class FileBuilder:
         looked_up: dict[str, Digest] = {}
         for index, entry in entries_of(document):
             for pointer, written in data_paths(index, entry):
-                data = self._resolve(written, document.source.path, looked_up)
+                file, sheet = without_sheet(written)
+                data = self._resolve(file, document.source.path, looked_up)
                 if isinstance(data, str):
                     subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
                     if pointer[-2] == "join":
@@ -134,9 +136,10 @@ class FileBuilder:
                     problem = data.problem
                     problems.add(finding(document, problem.code, problem.message, pointer, hint=problem.hint))
                 else:
-                    if data.path not in self._rows_of_file:
-                        self._rows_of_file[data.path] = read_rows(data.path, data.content)
-                    rows, findings = self._rows_of_file[data.path]
+                    read = data.path, sheet
+                    if read not in self._rows_of_file:
+                        self._rows_of_file[read] = read_rows(data.path, data.content, sheet)
+                    rows, findings = self._rows_of_file[read]
                     for problem in findings:
                         problems.add(problem)
                     if not findings:

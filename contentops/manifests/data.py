@@ -1,4 +1,4 @@
-"""Reads data files for `for_each` and the axes of `matrix`: CSV, JSON, JSON Lines and YAML.
+"""Reads data files for `for_each` and the axes of `matrix`: CSV, JSON, JSON Lines, YAML and workbooks.
 
 Cells of a CSV file are always text; JSON and YAML keep their types. Every row has its location, for findings about the
 item that is made from it.
@@ -6,8 +6,6 @@ item that is made from it.
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
 import math
 import re
@@ -17,11 +15,13 @@ from msgspec import Struct
 
 from contentops.conflict_markers import SIDE, WHOLE
 from contentops.digest import NOTHING, Digest
-from contentops.errors import Diagnostic, Location, plural
+from contentops.errors import Diagnostic, Location
+from contentops.manifests.csv_data import decode_csv, read_csv
+from contentops.manifests.data_rows import MAX_FINDINGS, DataRow
 from contentops.yaml.builder import MAX_DEPTH
 from contentops.yaml.positions import Seq, Source, finding, finding_at
 from contentops.yaml.read import decode, read_yaml
-from contentops.yaml.syntax import MAX_DIGITS, UNWANTED, conflict, conflict_at
+from contentops.yaml.syntax import MAX_DIGITS, UNWANTED, conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,39 +38,43 @@ class DataFile(Struct, frozen=True, kw_only=True):
     problem: Diagnostic | None = None
 
 
-MAX_FINDINGS: Final = 100
-"""After so many problems reading stops."""
-
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_OTHER_SHEETS: Final = frozenset({"xls", "xlsb", "xlsm", "xltx", "ods", "numbers"})
+_SHEET: Final = re.compile(r"(?is)(.*\.xlsx)#(.+)")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|[-+.0-9eE]+|[{}\[\],:]')
 
 
-class DataRow(Struct, frozen=True):
-    """One row: a map or a scalar, and the location of its start."""
+def without_sheet(written: str) -> tuple[str, str]:
+    """The path of a data file, and the sheet that `book.xlsx#Sheet` names; empty without one."""
+    match = _SHEET.fullmatch(written)
+    return (match[1], match[2]) if match else (written, "")
 
-    value: Any
-    location: Location
 
-
-def read_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
+def read_rows(path: str, data: bytes, sheet: str = "") -> tuple[list[DataRow], list[Diagnostic]]:
     """The rows of a data file, in order, and every finding.
 
-    `path` is relative to the project root; its ending gives the format: .csv, .json, .jsonl, .ndjson, .yaml or .yml.
-    A row is a map or a scalar; rows with a finding are omitted.
+    `path` is relative to the project root; its ending gives the format: .csv, .json, .jsonl, .ndjson, .xlsx, .yaml or
+    .yml. `sheet` is one of a workbook. A row is a map or a scalar; rows with a finding are omitted.
     """
     ending = path.rpartition(".")[2].lower() if "." in path else ""
-    reader = {"csv": _read_csv, "json": _read_json, "jsonl": _read_json_lines, "ndjson": _read_json_lines}.get(ending)
-    if ending in {"yaml", "yml"}:
+    reader = {"csv": read_csv, "json": _read_json, "jsonl": _read_json_lines, "ndjson": _read_json_lines}.get(ending)
+    findings: list[Diagnostic]
+    if ending == "xlsx":
+        from contentops.manifests.workbook import read_workbook  # start-up: few projects have workbooks
+
+        entries, findings = iter(read_workbook(path, data, sheet)), []
+    elif ending in {"yaml", "yml"}:
         document, findings = read_yaml(path, data)
         entries = _yaml_entries(document)
     elif reader is None:
-        hint = "use a file that ends in .csv, .json, .jsonl, .ndjson, .yaml or .yml"
+        hint = "use a file that ends in .csv, .json, .jsonl, .ndjson, .xlsx, .yaml or .yml"
+        if ending in _OTHER_SHEETS:
+            hint = "save it as .xlsx or as `CSV UTF-8`"
         message = f"`{path}` is not a known kind of data file: its name ends in none of these"
         return [], [Diagnostic(code="unknown-data", message=message, location=Location(path), hint=hint)]
     else:
-        source, findings = decode(path, data)
-        if not findings and (marker := conflict(source, WHOLE if reader is _read_csv else SIDE)):
+        source, findings = decode_csv(path, data) if reader is read_csv else decode(path, data)
+        if not findings and (marker := conflict(source, WHOLE if reader is read_csv else SIDE)):
             findings = [marker]
         entries = reader(source)
     if findings:
@@ -92,87 +96,6 @@ def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
         kind = "a list" if isinstance(value, list) else "null"
         return finding_at(source, "bad-row", f"a row must be a map or a single value, not {kind}", at)
     return DataRow(value, Location(source.path, *at))
-
-
-# --- CSV ---------------------------------------------------------------------------------------------------
-
-
-def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """The rows of a CSV file according to RFC 4180, with a header."""
-    import csv  # start-up: most manifests name no data
-
-    if match := _CONTROL.search(source.text):
-        message = f"the invisible character U+{ord(match.group()):04X} is not allowed in a CSV file"
-        yield finding_at(source, "control-character", message, source.mark(match.start()), hint="remove it")
-        return
-    # A cell of several lines is the same text with any line ending that git checks out.
-    text = source.text.replace("\r\n", "\n").replace("\r", "\n")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    line = 1
-    try:
-        for cells in reader:
-            line, start = reader.line_num + 1, line
-            if not cells:
-                continue
-            if marker := conflict_at(source, start):
-                yield marker
-                return
-            if not header:
-                header = cells
-                problems = list(itertools.islice(_check_header(source, header, start), MAX_FINDINGS))
-                yield from problems
-                if problems:
-                    return
-            elif len(cells) == len(header):
-                yield DataRow(dict(zip(header, cells, strict=True)), Location(source.path, start, 1))
-            else:
-                yield _ragged(source, len(cells), len(header), start)
-    except csv.Error as error:
-        yield _csv_error(source, str(error), line, reader.line_num)
-        return
-    if not header:
-        hint = "name the columns in its first line"
-        yield finding_at(source, "no-header", "the CSV file has no header", (1, 1), hint=hint)
-
-
-def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diagnostic]:
-    """Every problem of a header."""
-    width = len(source.line(line))
-    other = next((sign for sign in (";", "\t", "|") if sign in header[0]), "")
-    if len(header) == 1 and other:
-        hint = f"separate columns by commas instead of `{other}`".replace("\t", "\\t")
-        yield finding_at(source, "bad-header", "the header has only one column", (line, 1), width=width, hint=hint)
-        return
-    seen: dict[str, int] = {}
-    for number, name in enumerate(header, start=1):
-        if not name.strip():
-            message, hint = f"column {number} of the header has no name", "name it, or remove the column"
-        elif name != name.strip():
-            message, hint = f"the column name `{name}` has spaces around it", f"write `{name.strip()}`"
-        elif name in seen:
-            message, hint = f"columns {seen[name]} and {number} have the same name: `{name}`", "rename one of them"
-        else:
-            seen[name] = number
-            continue
-        yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=hint)
-
-
-def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:
-    message = f"the row has {plural(cells, 'cell')}, the header {expected}"
-    hint = 'put cells that contain a comma in double quotes: `"a, b"`' if cells > expected else "add the missing cells"
-    return finding_at(source, "ragged-row", message, (line, 1), width=len(source.line(line)), hint=hint)
-
-
-def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
-    """A finding for an error of the csv module."""
-    at, message, hint = start, f"not valid CSV: {error}", "look for a missing closing quote"
-    if "end of data" in error:
-        message, hint = "a quoted cell of this row is never closed", "add the closing quote"
-    elif "expected after" in error:
-        at, message = line, "there is text after the closing quote of a cell"
-        hint = 'double the quotes inside a quoted cell: `"say ""hi"""`'
-    return finding_at(source, "csv-syntax", message, (at, 1), hint=hint)
 
 
 # --- JSON --------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ of the root are refused, and linked folders are not searched.
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import os
 import re
 import stat
@@ -122,6 +123,10 @@ class ProjectFiles:
             return DataFile(path=path, digest=digest_json(str(error.finding)), problem=error.finding)
         if content is None:
             return DataFile(path=path)
+        if path.lower().endswith(".xlsx") and importlib.util.find_spec("openpyxl") is None:
+            message = f"to read `{path}` needs openpyxl: install `contentops[xlsx]` instead of `contentops`"
+            problem = Diagnostic(code="no-openpyxl", message=message, hint="or save the sheet as `CSV UTF-8`")
+            return DataFile(path=path, digest=digest_json(str(problem)), problem=problem)
         return DataFile(path=path, digest=digest_bytes(content), content=content)
 
     def _inside(self, path: str) -> bool:

@@ -23,7 +23,7 @@ from contentops.yaml.positions import Map, Source, YamlDocument, unpack
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from contentops.manifests.data import DataRow
+    from contentops.manifests.data_rows import DataRow
     from contentops.manifests.problems import Problems
     from contentops.manifests.templates import Templates
     from contentops.model import Json, Project

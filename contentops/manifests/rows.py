@@ -19,7 +19,7 @@ from contentops.manifests.values import FUNCTIONS, MISSING, TemplateError, is_te
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from contentops.manifests.data import DataRow
+    from contentops.manifests.data_rows import DataRow
     from contentops.manifests.problems import Problems
     from contentops.manifests.templates import Templates
     from contentops.manifests.values import Written

@@ -1,0 +1,228 @@
+"""Rows of Excel workbooks, also of hostile ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import sys
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from openpyxl import Workbook
+
+from contentops.errors import Diagnostic, Location
+from contentops.manifests import workbook
+from contentops.manifests.data import read_rows
+from contentops.manifests.data_rows import MAX_FINDINGS
+from tests.desired import declared, desired, findings, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from contentops.manifests.data_rows import DataRow
+    from tests.running import Build
+
+SHEET = "xl/worksheets/sheet1.xml"
+ITEM = "items: [{{id: '{{{{ each.name | slug }}}}', for_each: {path}, inputs: {{topic: '{{{{ each.size }}}} x'}}}}]\n"
+
+
+def book(*rows: Sequence[Any], edit: Callable[[Any], object] = lambda _: None, **sheets: Sequence[Any]) -> bytes:
+    """A workbook with a sheet `Cities` of these rows, and other sheets with one row each."""
+    made = Workbook()
+    sheet = made.active
+    assert sheet is not None
+    sheet.title = "Cities"
+    for row in rows:
+        sheet.append(list(row))
+    for name, row in sheets.items():
+        made.create_sheet(name).append(list(row))
+    edit(sheet)
+    out = io.BytesIO()
+    made.save(out)
+    return out.getvalue()
+
+
+def changed(data: bytes, *, add: dict[str, bytes] | None = None, **replaced: str) -> bytes:
+    """A workbook with parts added, and texts of the sheet replaced: `old` by `new`."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as after:
+        for name in before.namelist():
+            part = before.read(name)
+            if name == SHEET and replaced:
+                assert replaced["old"].encode() in part
+                part = part.replace(replaced["old"].encode(), replaced["new"].encode())
+            after.writestr(name, part)
+        for name, part in (add or {}).items():
+            after.writestr(name, part)
+    return out.getvalue()
+
+
+def rows_of(data: bytes, sheet: str = "") -> list[DataRow]:
+    """The rows of a workbook without findings."""
+    rows, problems = read_rows("b.xlsx", data, sheet)
+    assert problems == []
+    return rows
+
+
+def refused(data: bytes, sheet: str = "") -> Diagnostic:
+    """The one finding of a workbook."""
+    rows, (problem,) = read_rows("b.xlsx", data, sheet)
+    assert isinstance(rows, list)
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("x", "x"),
+        (" a\nb ", " a\nb "),
+        ("007", "007"),
+        ("1,5", "1,5"),
+        (None, ""),
+        (True, True),
+        (5, 5),
+        (1.0, 1),
+        (0.1 + 0.2, 0.3),
+        (1234567890123456, 1234567890123456),
+        (-2.5, -2.5),
+        (dt.datetime(2026, 3, 1), "2026-03-01"),  # noqa: DTZ001 - Excel has no time zones
+        (dt.date(2026, 3, 1), "2026-03-01"),
+        (dt.datetime(2026, 3, 1, 9, 30, 15), "2026-03-01T09:30:15"),  # noqa: DTZ001
+        (dt.time(9, 30), "09:30:00"),
+        (dt.timedelta(hours=36, minutes=5), "36:05:00"),
+        ("{{ x }}", "{{ x }}"),
+    ],
+)
+def test_values_of_cells(cell: Any, expected: object) -> None:
+    """Numbers and bools keep their type, dates are ISO text, and an empty cell is an empty text."""
+    [row] = rows_of(book(["id", "value"], ["a", cell]))
+    assert row.value == {"id": "a", "value": expected}
+    assert type(row.value["value"]) is type(expected)
+
+
+def test_rows_have_the_number_that_excel_shows() -> None:
+    """Empty rows and columns are skipped, hidden rows are read, and columns without a name must be empty."""
+
+    def edit(sheet: Any) -> None:
+        sheet.row_dimensions[5].hidden = True
+        sheet.column_dimensions["B"].hidden = True
+
+    rows = rows_of(
+        book([], ["name", None, "size", None], ["Oslo", None, 7], [None, "", None], ["Rome", None, 9], edit=edit)
+    )
+    assert [row.value for row in rows] == [{"name": "Oslo", "size": 7}, {"name": "Rome", "size": 9}]
+    assert [row.location for row in rows] == [Location("b.xlsx", 3, 1), Location("b.xlsx", 5, 1)]
+    assert rows_of(book(["name"])) == []
+
+
+def test_headers_are_texts() -> None:
+    """A year above a column is its name."""
+    [row] = rows_of(book([2026, dt.date(2026, 3, 1), True], [1, 2, 3]))
+    assert row.value == {"2026": 1, "2026-03-01": 2, "true": 3}
+
+
+def test_a_sheet_is_named_where_there_are_several() -> None:
+    """By what is behind `#`; the message lists them."""
+    data = book(["k"], ["a"], Prices=["k", "price"])
+    assert rows_of(data, "Cities")[0].value == {"k": "a"}
+    assert rows_of(data, "Prices") == []
+    assert "has 2 sheets: `Cities`, `Prices`" in refused(data).message
+    assert refused(data, "cities").hint == "did you mean `Cities`?"
+
+
+FORMULA = book(["k", "n"], ["a", "=1+1"])
+REFUSED: list[tuple[bytes, str, tuple[int, int], str]] = [
+    (FORMULA, "bad-cell", (2, 2), "cell B2 of the sheet `Cities` has a formula without a stored value"),
+    (book(["k"], ["#REF!"]), "bad-cell", (2, 1), "cell A2 of the sheet `Cities` has the error `#REF!`"),
+    (book(["k"], [1e300]), "bad-cell", (2, 1), "too large"),
+    (book(["k"], ["a\x7f"]), "bad-cell", (2, 1), "control character U+007F"),
+    (
+        book(["k", "n"], ["a", 1], edit=lambda sheet: sheet.merge_cells("A2:A3")),
+        "bad-cell",
+        (2, 1),
+        "A2:A3 of the sheet",
+    ),
+    (book(["k", None], ["a", 1]), "ragged-row", (2, 2), "cell B2 has a value, but its column has no name"),
+    (book(["k", "k"], ["a", 1]), "bad-header", (1, 2), "A1 and B1 have the same column name: `k`"),
+    (book(["k "], ["a"]), "bad-header", (1, 1), "spaces around it"),
+    (book(), "no-header", (1, 1), "the sheet `Cities` is empty"),
+    (b"", "bad-workbook", (1, 1), "is not a readable workbook"),
+    (b"PK\x03\x04" + b"\0" * 90, "bad-workbook", (1, 1), "is not a readable workbook"),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600,
+        "bad-workbook",
+        (1, 1),
+        "protected with a password, or is an old",
+    ),
+    (
+        changed(book(["k"]), add={"xl/a.xml": b'<!DOCTYPE x [<!ENTITY a "b">]><x/>'}),
+        "bad-workbook",
+        (1, 1),
+        "no spreadsheet",
+    ),
+    (
+        changed(book(["k"]), add={"xl/media/a.bin": b"\0" * (workbook.MAX_UNPACKED + 1)}),
+        "file-too-large",
+        (1, 1),
+        "MiB",
+    ),
+    (changed(book(["k"]), old="</sheetData>", new="</sheet"), "bad-workbook", (1, 1), "is not a readable workbook"),
+    (changed(book(["k"], [5]), old="<v>5</v>", new="<v>NaN</v>"), "bad-workbook", (1, 1), "is not a readable"),
+    (changed(book(["k"], ["a"]), old='<row r="2"', new='<row r="99999999999"'), "file-too-large", (1, 1), "cells"),
+]
+
+
+@pytest.mark.parametrize(("data", "code", "at", "words"), REFUSED, ids=[words[:30] for *_, words in REFUSED])
+def test_what_cannot_be_read_is_an_error_at_its_cell(data: bytes, code: str, at: tuple[int, int], words: str) -> None:
+    """Never a guess, and never a traceback."""
+    problem = refused(data)
+    assert (problem.code, problem.location) == (code, Location("b.xlsx", *at))
+    assert words in problem.message
+    assert problem.hint
+
+
+def test_a_formula_has_its_stored_value() -> None:
+    """As the program that saved the file computed it; an empty text is a value too."""
+    data = changed(FORMULA, old="<f>1+1</f><v />", new="<f>1+1</f><v>2</v>")
+    assert rows_of(data)[0].value == {"k": "a", "n": 2}
+    empty = changed(FORMULA, old='<c r="B2"><f>', new='<c r="B2" t="str"><f>')
+    assert rows_of(empty)[0].value == {"k": "a", "n": ""}
+
+
+def test_stated_sizes_and_macros_make_no_difference() -> None:
+    """A sheet that claims to be huge is read as it is; a hidden program is never looked at."""
+    data = changed(book(["k"], ["a"]), old='ref="A1:A2"', new='ref="A1:XFD1048576"', add={"xl/vbaProject.bin": b"x"})
+    assert [row.value for row in rows_of(data)] == [{"k": "a"}]
+
+
+def test_wide_and_many_problems_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells are counted with the empty ones before them, and after a hundred problems reading stops."""
+    monkeypatch.setattr(workbook, "MAX_CELLS", 1_000)
+    data = changed(book(["k"], ["a"]), old='r="A2"', new='r="XFD2"')
+    assert refused(data).code == "file-too-large"
+    assert len(read_rows("b.xlsx", book(["k"], *[["#N/A"]] * 500))[1]) == MAX_FINDINGS
+
+
+def test_items_come_from_a_sheet(project: Build) -> None:
+    """The path names the sheet, the origin its row, and the digest is that of the whole file."""
+    data = book(["name", "size"], ["Oslo", 7], Other=["k"])
+    root = declared(project, ITEM.format(path="data/b.xlsx#Cities"), {"data/b.xlsx": data})
+    [spec] = desired(root).specs
+    assert (spec.id, spec.request.inputs["topic"]) == ("oslo", "7 x")
+    assert spec.variables["each.size"].location == Location("data/b.xlsx", 2, 1)
+    assert desired(root).inputs == ("content/a.yaml", "data/b.xlsx")
+    project({"data/b.xlsx": book(["name", "size"], ["Oslo", 8], Other=["k"])})
+    assert desired(root).specs[0].request.inputs["topic"] == "8 x"
+    [line] = lines(findings(declared(project, ITEM.format(path="data/b.xlsx"))))
+    assert "error[unknown-sheet] data/b.xlsx:1:1" in line
+    assert "name one: `data/b.xlsx#Cities`" in line
+
+
+def test_a_missing_package_is_named(project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that has it; the finding is at the path."""
+    root = declared(project, ITEM.format(path="b.xlsx"), {"b.xlsx": book(["name", "size"], ["a", 1])})
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    [line] = lines(findings(root))
+    assert "error[no-openpyxl] content/a.yaml:1:" in line
+    assert "install `contentops[xlsx]`" in line
