@@ -15,6 +15,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.agents import Agent, approve, talk
 from tests.processes import KEY, PROJECT, Served, blog, tree
+from tests.running import unmeasured
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,6 +197,21 @@ def test_without_the_sdk_it_says_what_to_install(project: Build, run: Run, tmp_p
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "[mcp]" in ended.stderr
+
+
+def test_ctrl_c_ends_it_at_once(project: Build) -> None:
+    """Also while it waits for its client."""
+    arguments = [sys.executable, "-m", "contentops", "-C", str(_project(project)), "mcp"]
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=unmeasured()) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(f"{message}\n".encode())
+        server.stdin.flush()
+        assert b"contentops" in server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == -signal.SIGINT
 
 
 # --- a run that ends early -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -32,6 +33,8 @@ def command(session: Session) -> None:
     from contentops.agents.server import serve
     from contentops.agents.tools import Desk
 
+    # A read of stdin cannot be cancelled; what a killed apply leaves is safe.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     session.project()  # a mistake in the settings is reported here
     # No one is asked in a terminal what an agent asks.
     runtime = structs.replace(session.runtime(), ask=None)
