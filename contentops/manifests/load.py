@@ -218,7 +218,9 @@ class Loader:
             digest = digest_bytes(content)
             first = self._first(stored.path, content, digest) if stored.has_texts else stored
             result = framed(builder.build(first.path, content), first)
-            self._store(result, digest, encode_result(result))
+            if not any(problem.severity is Severity.ERROR for problem in result.findings):
+                # One with errors lacks items whose texts others may use once the errors are gone.
+                self._store(result, digest, encode_result(result))
             return with_paths(result, texts)
 
         return [with_texts(result) if result.refers else result for result in results]

@@ -144,7 +144,7 @@ class DeclaredTexts:
             recorded = "it was removed from the manifests: declare it again" if name in self._accepted.paths else ""
             hint = recorded or suggest(name, tuple(self._specs)) or "`contentops status` lists the items"
             raise TemplateError("unknown-reference", f"`ref` names `{name[:200]}`, which is no item", hint=hint)
-        text = self._file(name)
+        text = self._file(spec)
         if text.wait is None and approved:
             words = text_digest(text.file.title, text.file.body)
             # Where the digest leaves characters out, no approval is about all of its words.
@@ -152,18 +152,19 @@ class DeclaredTexts:
                 return ReferredText(id=name, wait=WaitReason.NOT_APPROVED, file=text.file)
         return text
 
-    def _file(self, name: ItemId) -> ReferredText:
-        if name not in self._files:
-            path = self._accepted.paths.get(name)
-            self._files[name] = (
-                ReferredText(id=name, wait=WaitReason.NO_TEXT) if path is None else self._read(name, path)
-            )
-        return self._files[name]
+    def _file(self, spec: Spec) -> ReferredText:
+        if spec.id not in self._files:
+            path = self._accepted.paths.get(spec.id)
+            none = ReferredText(id=spec.id, wait=WaitReason.NO_TEXT)
+            self._files[spec.id] = none if path is None else self._read(spec, path)
+        return self._files[spec.id]
 
-    def _read(self, name: ItemId, path: str) -> ReferredText:
-        file = self._accepted.observe(path)
+    def _read(self, spec: Spec, path: str) -> ReferredText:
+        name, file = spec.id, self._accepted.observe(path)
         is_of_other = file.owner not in ("", name) and file.owner in self._specs
-        if not file.exists or is_of_other:
+        # A lock from elsewhere may name any file of the project.
+        is_strange = not file.owner and spec.output not in ("", path)
+        if not file.exists or is_of_other or is_strange:
             return ReferredText(id=name, wait=WaitReason.NO_TEXT, file=file)
         if file.problem:
             return ReferredText(id=name, wait=WaitReason.UNREADABLE, file=file)
@@ -202,19 +203,30 @@ def fact(sources: Sources, name: ItemId, *, approved: bool) -> Digest:
 # --- what templates see --------------------------------------------------------------------------------------
 
 
-def parts_of(text: ReferredText, warn: Callable[[ItemId], None]) -> Lazy:
-    """The value of `ref(...)`: its parts, or placeholders for them; `warn` is told whose body is cut."""
-    return Lazy(
-        _PARTS, functools.partial(_part, text, warn) if text.wait is None else functools.partial(_hole, text.id)
-    )
+def parts_of(text: ReferredText, warn: Callable[[ItemId], None], lacks: Callable[[ItemId], None]) -> Lazy:
+    """The value of `ref(...)`: its parts, or placeholders for them.
+
+    `warn` is called for a text whose body is cut, `lacks` for one where a part is empty, which gets a placeholder.
+    """
+    if text.wait is not None:
+        return Lazy(_PARTS, functools.partial(_hole, text.id))
+
+    def filled(of: str, value: str) -> str:
+        if not value.strip():
+            lacks(text.id)
+        return value if value.strip() else hole(f"{text.id}.{of}")
+
+    return Lazy(_PARTS, functools.partial(_part, text, warn, filled))
 
 
-def _part(text: ReferredText, warn: Callable[[ItemId], None], name: str) -> Any:
+def _part(text: ReferredText, warn: Callable[[ItemId], None], filled: Callable[[str, str], str], name: str) -> Any:
     match name:
+        case "title":
+            return filled(name, text.title)
         case "excerpt":
-            return lambda length=200: _excerpt(text, length)
+            return lambda length=200: filled(name, _excerpt(text, length))
         case "section":
-            return lambda heading: _section(text, heading)
+            return lambda heading: filled(name, _section(text, heading))
         case "url":
             if not text.url:
                 message = f"the address of `{text.id}` is not known"

@@ -16,7 +16,7 @@ from contentops.manifests.item_fields import Unrendered
 from contentops.manifests.references import LONGEST, hole, parts_of
 from contentops.manifests.templates import INPUTS, REF, Scope, Uses, root_of, templates_in
 from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
-from contentops.model import REQUEST_FIELDS, ItemId
+from contentops.model import REQUEST_FIELDS, ItemId, Reference, WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.manifests.problems import Problems
     from contentops.manifests.references import Sources
     from contentops.manifests.templates import Trace
-    from contentops.model import Json, Origin, Reference
+    from contentops.model import Json, Origin
 
 
 ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata", "publish_on")
@@ -171,7 +171,11 @@ class _Item:
         earlier = self.references.get(text.id)
         if earlier is None or earlier.wait is None:
             self.references[text.id] = text.reference
-        return parts_of(text, self._long.add)
+        return parts_of(text, self._long.add, self._lack)
+
+    def _lack(self, name: ItemId) -> None:
+        """Note that an item waits, as a part of a text that it uses is empty."""
+        self.references[name] = Reference(id=name, wait=WaitReason.NO_PART)
 
     def _inputs(self) -> Json:
         """The rendered inputs, empty for an item without any."""

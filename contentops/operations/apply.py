@@ -169,9 +169,15 @@ class _Waves:
         self._runtime = runtime
         self._inputs = inputs
         self._credentials = credentials
+        self._started = runtime.wall()
 
     def carry_out(self, plan: Plan) -> Run:
-        return _carry_out(self._workspace, plan, self._inputs, self._credentials, self._options, self._emit)
+        """Carry out the plan of one wave. All waves have one deadline."""
+        options = self._options
+        if options.deadline is not None:
+            left = options.deadline - (self._runtime.wall() - self._started)
+            options = structs.replace(options, deadline=max(left, 0.0))
+        return _carry_out(self._workspace, plan, self._inputs, self._credentials, options, self._emit)
 
     def plan_again(self, choice: Choice) -> Plan:
         """Return the plan of the next wave. Raises what an apply raises before it pays."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import plural
+from contentops.errors import ContentopsError, Severity, plural
 from contentops.model import Action, Outcome, Result
 
 if TYPE_CHECKING:
@@ -49,21 +49,26 @@ def carry_out_waves(
 ) -> tuple[Run, tuple[Change, ...]]:
     """Carry a plan out wave by wave; return all of it as one run, and the changes of all waves.
 
-    `plan_again` plans the items that wait, and raises what an apply raises before it pays; None: there is one wave.
+    `plan_again` plans the items that wait; None: there is one wave. What it raises, or a later wave, ends the run: the
+    waves before it are done. Raises what `carry_out` does for the first wave.
     """
     room, wave = plan.credits_worst, plan
     run = carry_out(first_wave(plan))
     runs, changes = [run], [*plan.changes]
     while plan_again is not None and not run.stopped and (again := next_choice(choice, wave)) is not None:
         room -= run.credits + run.credits_unknown
-        wave = plan_again(again)
-        changes += wave.changes
-        if wave.credits_worst > room:
-            runs[-1] = structs.replace(run, **_too_dear(wave, room))
+        try:
+            wave = plan_again(again)
+            changes += wave.changes
+            if wave.credits_worst > room:
+                runs[-1] = structs.replace(run, **_too_dear(wave, room))
+                break
+            if not any(change.steps for change in wave.changes):
+                break
+            run = carry_out(first_wave(wave))
+        except ContentopsError as error:
+            runs[-1] = structs.replace(run, **_not_planned(error))
             break
-        if not any(change.steps for change in wave.changes):
-            break
-        run = carry_out(first_wave(wave))
         runs.append(run)
     return _joined(plan, runs, wave), tuple(changes)
 
@@ -81,6 +86,14 @@ def after_plan_file(run: Run, reviewed: Mapping[str, Json]) -> Run:
 def _too_dear(wave: Plan, room: int) -> dict[str, str]:
     message = f"the next items cost {plural(wave.credits_worst, 'credit')} now, and {room} of those confirmed are left"
     return {"stopped": "price", "message": message, "hint": "run `contentops apply` to see and confirm the new price"}
+
+
+def _not_planned(error: ContentopsError) -> dict[str, str]:
+    found = [one for one in error.diagnostics() if one.severity is Severity.ERROR]
+    first = found[0] if found else error
+    more = f" (and {plural(len(found) - 1, 'other error')})" if len(found) > 1 else ""
+    message = f"the items that waited were not begun: {first.message}{more}"
+    return {"stopped": "plan", "message": message, "hint": first.hint or "`contentops plan` shows what is wrong"}
 
 
 def _joined(plan: Plan, runs: Sequence[Run], last: Plan) -> Run:

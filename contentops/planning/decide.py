@@ -47,7 +47,7 @@ from contentops.planning.remote_edits import (
     save_over,
     text_after,
 )
-from contentops.planning.sources import waiting_change
+from contentops.planning.sources import reference_reason, refers_differently, waiting_change
 from contentops.planning.up_to_date import is_up_to_date
 
 if TYPE_CHECKING:
@@ -110,7 +110,10 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         id=item.spec.id,
         action=body.action if body.action is not Action.NONE else _action(steps),
         file=item.file,
-        reasons=body.reasons + moved + front.reasons + (saved or ()) + status_reason(publish) + _id_reason(item),
+        reasons=(
+            *(*body.reasons, *moved, *front.reasons, *(saved or ())),
+            *(*status_reason(publish), *_id_reason(item), *reference_reason(item, steps)),
+        ),
         steps=(*(Collect(entry=entry) for entry in collected), *steps),
         spec=item.spec,
         record=item.own,
@@ -258,7 +261,8 @@ def _union(
     elif front.reasons and differs(item.file, front):
         steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
-        record_step = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge())
+        accepts = refers_differently(item)
+        record_step = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge(accepts=accepts))
         steps.append(structs.replace(record_step, front=front.front, title=front.title))
     if publish is not None and not publish.published:
         steps.append(publish)  # before words that no one approved are saved
@@ -289,7 +293,8 @@ def _record_lags(item: ItemSides) -> bool:
     record = item.record
     if record is None:
         return False
-    return item.spec.id in item.inputs.rekeyed or is_protected(item.spec, record) != record.protected
+    is_renamed = item.spec.id in item.inputs.rekeyed
+    return is_renamed or is_protected(item.spec, record) != record.protected or refers_differently(item)
 
 
 def _action(steps: Sequence[Step]) -> Action:

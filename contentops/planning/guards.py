@@ -157,7 +157,8 @@ def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     guards = inputs.project.guards
     recorded = sum(map(_counts, inputs.state.records.values()))
     swept = sum(
-        change.action in SWEEPING and change.record is not None and _counts(change.record) for change in changes
+        (change.action in SWEEPING or bool(change.later)) and change.record is not None and _counts(change.record)
+        for change in changes
     )
     if recorded >= guards.from_items and swept > guards.max_changed_ratio * recorded:
         message = (

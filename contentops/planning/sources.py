@@ -10,6 +10,7 @@ from msgspec import structs
 
 from contentops.errors import plural
 from contentops.model import (
+    Acknowledge,
     Action,
     Change,
     Collect,
@@ -24,6 +25,7 @@ from contentops.model import (
     RetryText,
     StaleItem,
     Submit,
+    Update,
     WaitReason,
     Write,
 )
@@ -33,9 +35,10 @@ from contentops.planning.model_price import tokens_at_most
 from contentops.planning.plan_inputs import is_draft, is_edited, is_protected, pending, price_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Desired, Record, Spec, State
+    from contentops.digest import Digest
+    from contentops.model import Desired, Record, Spec, State, Step
     from contentops.planning.plan_inputs import Choice, ItemSides, PlanInputs
     from contentops.planning.select import Candidate
 
@@ -56,9 +59,10 @@ def hold_stale(desired: Desired, state: State, choice: Choice, server: str) -> t
     Those that `on_source_change` generates again keep their new request, and are in the result too.
     """
     stale = {}
+    under_way = {(entry.item, entry.digest) for entry in pending(state.entries.values())}
     for spec in desired.specs:
         record = state.records.get(spec.id) if spec.references else None
-        if record is not None and (item := _stale_item(spec, record, state, choice, server)) is not None:
+        if record is not None and (item := _stale_item(spec, record, choice, server, under_way)) is not None:
             stale[spec.id] = item
     held = {id_: _held(item.spec, state.records[id_]) for id_, item in stale.items() if not _is_made_again(item)}
     if not held:
@@ -70,12 +74,13 @@ def _is_made_again(item: StaleItem) -> bool:
     return item.rule is OnSourceChange.REGENERATE
 
 
-def _stale_item(spec: Spec, record: Record, state: State, choice: Choice, server: str) -> StaleItem | None:
+def _stale_item(
+    spec: Spec, record: Record, choice: Choice, server: str, under_way: Container[tuple[ItemId, Digest]]
+) -> StaleItem | None:
     is_same = record.digest == spec.digest or is_draft(record, server)
     if is_same or spec.waits or not spec.frame or record.frame != spec.frame or is_protected(spec, record):
         return None
-    under_way = any(one.item == spec.id and one.digest == spec.digest for one in pending(state.entries.values()))
-    if under_way or spec.id in choice.replace or _recorded_request(record) is None:
+    if (spec.id, spec.digest) in under_way or spec.id in choice.replace or _recorded_request(record) is None:
         return None
     rule = choice.on_source_change or spec.on_source_change
     return StaleItem(spec=spec, rule=rule, sources=changed_sources(spec, record))
@@ -160,6 +165,22 @@ def stale_reasons(inputs: PlanInputs, id_: ItemId) -> tuple[Reason, ...]:
     return () if stale is None else (Reason(kind="stale-source", detail=_why(inputs, stale.sources)),)
 
 
+def refers_differently(item: ItemSides) -> bool:
+    """Whether the recorded request is the declared one, made from texts that have other ids by now.
+
+    Such a record is brought up to date, or a later change of a text would look like one of the manifest.
+    """
+    return item.record is not None and item.is_same and item.record.frame != item.spec.frame
+
+
+def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:
+    """Why a record is brought up to date, where one of the steps does that."""
+    if not any(isinstance(step, Acknowledge) and step.accepts for step in steps) or not refers_differently(item):
+        return ()
+    ids = ", ".join(f"`{one.id}`" for one in item.spec.references) or "none"
+    return (Reason(kind="references", detail=f"the record names the texts that it uses: {ids}"),)
+
+
 def source_changed(item: ItemSides) -> BodyAnswer | None:
     """The answer that blocks a stale item, where the manifest says so."""
     stale = item.inputs.stale.get(item.spec.id)
@@ -197,17 +218,20 @@ def with_waits(inputs: PlanInputs, chosen: Sequence[Candidate], changes: Sequenc
         return list(changes)
     by_id = {change.id: change for change in changes}
     selected = {item.id: item for item in chosen if item.id in referring}
-    graph = {id_: [one.id for one in spec.references] for id_, spec in referring.items()}
+    # A stale item that keeps its text has the references of its record, which may be in a ring with those of today.
+    declared = {**referring, **{id_: stale.spec for id_, stale in inputs.stale.items()}}
+    graph = {id_: [one.id for one in spec.references] for id_, spec in declared.items()}
     # By id, the wave in which an item gets another text; the first one has those that wait for nothing.
     waves = {change.id: 1 for change in changes if change.has(Write)}
-    moving = {change.id for change in changes if change.has(Move)}
+    # Another path or front matter may be another request.
+    moving = {change.id for change in changes if change.has(Move, Update)}
     for id_ in graphlib.TopologicalSorter(graph).static_order():
         if id_ not in selected:
             continue
         spec, change = referring[id_], by_id.get(id_)
         if change is not None and change.blocked:
             continue
-        coming = {one.id for one in spec.references if one.id in waves}
+        coming = waves.keys() & graph[id_]
         if change is not None and change.action is Action.WAIT:
             known = [one for one in spec.waits if one.id not in coming]
         else:
@@ -302,6 +326,8 @@ def _way(inputs: PlanInputs, one: Reference) -> str:
             return f"read it, then `contentops approve {one.id}`."
         case WaitReason.EMPTY:
             return f"write a text into `{path}`, or generate it again: `contentops apply --replace {one.id}`."
+        case WaitReason.NO_PART:
+            return f"write it into `{path}`, or use another part of `{one.id}`."
         case WaitReason.UNREADABLE:
             return f"correct `{path}`."
         case _:

@@ -25,6 +25,7 @@ def is_up_to_date(item: ItemSides) -> bool:
         and inputs.is_plain
         and spec.id not in inputs.stale
         and record.digest == spec.digest
+        and record.frame == spec.frame
         and record.server == inputs.server
         and record.output == spec.output == file.path
         and record.generated == file.body

@@ -1,0 +1,243 @@
+"""What goes wrong around texts that others use: bad files, foreign locks, renames, guards, and errors between waves."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.errors import InputError
+from contentops.reporting.run import run_text
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, results
+from tests.test_references import CHAIN, GUIDE, NEWS, TEASER, change_of, items, refused, waiting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Event, Plan
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """A guide, news that quote its title, and a teaser made from the news."""
+    made = Harness(tmp_path / "project", FakeApi(duration=30))
+    made.write("content/a.yaml", items(CHAIN))
+    return made
+
+
+def sent(plan: Plan) -> list[str]:
+    """The topics that a plan would send."""
+    return [str(change.submit.request.inputs["topic"]) for change in plan.changes if change.submit is not None]
+
+
+def with_body(harness: Harness, path: str, body: str | bytes) -> None:
+    """A file with its front matter and another body."""
+    head = harness.read(path).partition("---\n\n")[0].encode() + b"---\n\n"
+    (harness.root / path).write_bytes(head + (body.encode() if isinstance(body, str) else body))
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../outside.md", "/etc/passwd", ".env", ".git/config", "link.md", "linked/a.md", "secret.txt", "contentops.yaml"],
+)
+def test_a_lock_from_elsewhere_makes_no_other_file_readable(harness: Harness, path: str) -> None:
+    """A pull request may change the lock: no path outside the root, hidden, linked or not of an item is read."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').body }}"}))
+    harness.apply(select=("guide",))
+    for name in ("../outside.md", ".env", ".git/config", "secret.txt", "../folder/a.md"):
+        harness.write(name, "SECRET of version: 1\n")
+    (harness.root / "link.md").symlink_to("../outside.md")
+    (harness.root / "linked").symlink_to("../folder")
+    lock = harness.read("contentops.lock")
+    harness.write("contentops.lock", lock.replace('"out/guide.md"', json.dumps(path)))
+    assert sent(harness.plan(select=("news",))) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("", "has an empty text"),
+        ("\n\n \n", "has an empty text"),
+        (b"caf\xe9\n", "has a file that cannot be read"),
+        ("<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n", "has a file that cannot be read"),
+        ("## One\n\n```\nonly code\n```\n", "has nothing in a part that is used: its title, an excerpt or a section"),
+    ],
+)
+def test_a_source_that_cannot_be_used_is_waited_for(harness: Harness, body: str | bytes, why: str) -> None:
+    """Nothing is sent with an empty text; other items go on."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').excerpt(9) }}", "other": "O"}))
+    harness.apply(select=("guide",))
+    with_body(harness, "out/guide.md", body)
+    plan = harness.plan()
+    assert waiting(plan) == {"news": [f"`guide` {why}"]}
+    assert sent(plan) == ["O"]
+
+
+def test_a_large_file_of_git_is_waited_for(harness: Harness) -> None:
+    """The pointer of Git LFS is no text."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').title }}"}))
+    harness.apply(select=("guide",))
+    oid = "0" * 64
+    harness.write("out/guide.md", f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 9\n")
+    assert waiting(harness.plan()) == {"news": ["`guide` has a file that cannot be read"]}
+
+
+@pytest.mark.parametrize("topic", ["About {{ ref('guide').title }}", "About {{ ref('guide').section('One') }}"])
+def test_an_empty_part_is_waited_for(harness: Harness, topic: str) -> None:
+    """The plan says that it is the part; a text with that part ends the wait."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": topic}))
+    harness.apply(select=("guide",))
+    head = harness.read("out/guide.md").replace("title: On Guide\n", "").partition("---\n\n")[0]
+    harness.write("out/guide.md", f"{head}---\n\n## One\n\n## Two\n\nWords.\n")
+    plan = harness.plan()
+    assert "has nothing in a part that is used" in waiting(plan)["news"][0]
+    assert change_of(plan, "news").hint == "write it into `out/guide.md`, or use another part of `guide`."
+    head = head.replace("contentops:", "title: T\ncontentops:")
+    harness.write("out/guide.md", f"{head}---\n\n## One\n\nWords.\n")
+    assert sent(harness.plan()) in (["About T"], ["About Words."])
+
+
+def test_jinja_in_a_text_stays_text_through_variables_and_other_items(harness: Harness) -> None:
+    """Braces, tags and comments of Jinja in a text are never rendered."""
+    made = json.loads(items({"guide": GUIDE, "news": "x {{ v }} {{ item.metadata.note }}"}))
+    made["vars"] = {"v": "{{ ref('guide').body }}"}
+    made["items"][1]["metadata"] = {"note": "{{ ref('guide').excerpt(300) }}"}
+    harness.write("content/a.yaml", json.dumps(made))
+    harness.apply(select=("guide",))
+    words = "Hello {{ item.id }} {% raw %} {# c #} ⟨a⟩"
+    with_body(harness, "out/guide.md", f"{words}\n")
+    assert sent(harness.plan()) == [f"x {words}\n {words}"]
+
+
+def test_texts_are_found_again_once_an_error_is_corrected(harness: Harness) -> None:
+    """A manifest that had an error because of a text is not remembered with the items that it lacked then."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').section('Introduction') }}"}))
+    harness.write("content/b.yaml", items({"teaser": "{{ ref('news').title }}"}))
+    harness.apply()
+    before = harness.read("out/guide.md")
+    harness.edit("out/guide.md", "Introduction", "Intro")
+    assert any("unknown-section" in line for line in refused(harness))
+    with pytest.raises(InputError):
+        harness.apply()
+    harness.write("out/guide.md", before)
+    assert harness.plan().empty
+
+
+# --- between waves -----------------------------------------------------------------------------------------------
+
+
+def test_an_error_between_waves_ends_the_run_and_is_reported_with_it(harness: Harness) -> None:
+    """The first wave is done and in the report; the message says what the text of that wave lacks."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').section('Nope') }}"}))
+    run = harness.apply()
+    assert results(run) == {"guide": "done", "news": "pending"}
+    assert run is not None
+    assert "`guide` has no section `Nope`" in run.message
+    assert "its headings: `Introduction`, `Closing`" in run_text(run)
+    (report,) = (harness.root / ".contentops/runs").glob("*.json")
+    assert len(json.loads(report.read_text())["generations"]) == 1
+
+
+def test_a_source_that_is_deleted_while_an_apply_runs_is_waited_for(harness: Harness) -> None:
+    """The next apply writes its text again, which is paid for, and goes on."""
+
+    def emit(event: Event) -> None:
+        if event.item == "guide" and event.kind == "item-done" and (harness.root / "out/guide.md").exists():
+            (harness.root / "out/guide.md").unlink()
+
+    assert results(harness.apply(emit=emit))["news"] == "pending"
+    assert results(harness.apply()) == dict.fromkeys(CHAIN, "done")
+    assert len(harness.api.generations) == 3
+
+
+def test_a_deadline_is_that_of_all_waves(harness: Harness) -> None:
+    """Not of each wave."""
+    start = harness.timeline.now
+    run = harness.apply(deadline=70.0)
+    assert run is not None
+    assert run.stopped == "deadline"
+    assert harness.timeline.now - start < 75
+
+
+def test_guards_count_later_waves_before_the_first_one(harness: Harness) -> None:
+    """So that no guard refuses the second half of what it let begin."""
+    many = {"guide": GUIDE, **{f"n{number}": f"{number}. {NEWS}" for number in range(15)}}
+    harness.write("content/a.yaml", items(many, on_source_change="regenerate"))
+    harness.apply()
+    harness.write("content/a.yaml", items({**many, "guide": "Handbook"}, on_source_change="regenerate"))
+    (refusal,) = harness.plan().refusals
+    assert refusal.guard == "changed-ratio"
+    assert "16 of 16" in refusal.message
+
+
+def test_an_item_waits_for_front_matter_that_the_same_plan_writes(harness: Harness) -> None:
+    """Otherwise it would be paid for with values that are gone a minute later."""
+    made = json.loads(items({"guide": GUIDE, "news": "In {{ ref('guide').metadata.lang }}"}))
+    made["items"][0]["metadata"] = {"lang": "de"}
+    harness.write("content/a.yaml", json.dumps(made))
+    harness.apply()
+    made["items"][0]["metadata"] = {"lang": "fr"}
+    made["items"][1]["inputs"]["topic"] += "!"
+    harness.write("content/a.yaml", json.dumps(made))
+    harness.apply()
+    assert [each.topic for each in harness.api.generations] == ["Guide", "In de", "In fr!"]
+    assert harness.plan().empty
+
+
+# --- renames and rings ---------------------------------------------------------------------------------------------
+
+
+def test_a_renamed_source_that_is_edited_later_is_a_changed_source(harness: Harness) -> None:
+    """The rename brings the records of its dependants up to date, so that the default goes on paying nothing."""
+    harness.apply()
+    made = json.loads(items({"handbook": GUIDE, "news": NEWS.replace("guide", "handbook"), "teaser": TEASER}))
+    made["moved"] = [{"from": "guide", "to": "handbook"}]
+    harness.write("content/a.yaml", json.dumps(made))
+    assert not any(change.submits for change in harness.plan().changes)
+    harness.apply()
+    assert list(harness.record("news").sources) == ["handbook"]
+    harness.edit("out/handbook.md", "title: On Guide", "title: On Guides")
+    plan = harness.plan()
+    assert sent(plan) == []
+    assert [note.items for note in plan.notes if note.kind == "stale-source"] == [("news",)]
+
+
+def test_a_literal_that_becomes_a_reference_is_recorded_and_not_paid_for(harness: Harness) -> None:
+    """As long as the request stays the same."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "News of On Guide"}))
+    harness.apply()
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
+    assert change_of(harness.plan(), "news").names == ("record",)
+    harness.apply()
+    assert harness.plan().empty
+    assert list(harness.record("news").sources) == ["guide"]
+    assert len(harness.api.generations) == 2
+
+
+def test_recorded_and_declared_references_may_form_a_ring(harness: Harness) -> None:
+    """A stale text may have used an item that is made from it today."""
+    news = "{% if ref('a').metadata.x == 'y' %}{{ ref('b').title }}{% endif %} {{ ref('a').title }}"
+    made = json.loads(items({"a": "A", "b": "B", "c": news}))
+    made["items"][0]["metadata"] = {"x": "y"}
+    harness.write("content/a.yaml", json.dumps(made))
+    harness.apply()
+    harness.edit("out/a.md", 'x: "y"', "x: n")
+    del made["items"][0]["metadata"]
+    made["items"][1]["inputs"]["topic"] = "B {{ ref('c').title }}"
+    harness.write("content/a.yaml", json.dumps(made))
+    assert sent(harness.plan()) == [f"B {harness.record('c').title}"]
+
+
+def test_a_ring_over_files_and_environments_is_named_whole(harness: Harness) -> None:
+    """Also where only the variables of one environment close it."""
+    harness.edit("contentops.yaml", "version: 1", "version: 1\nvars: {of: c}\nenvironments: {prod: {vars: {of: a}}}")
+    harness.write("content/a.yaml", items({"a": "{{ ref('b').title }}", "c": "C"}))
+    harness.write("content/b.yaml", items({"b": "{{ ref(of).title }}"}))
+    assert sorted(waiting(harness.plan())) == ["a", "b"]
+    harness.edit("contentops.yaml", "of: c", "of: a")
+    assert any("in a ring: `a` -> `b` -> `a`" in line for line in refused(harness))
