@@ -222,7 +222,7 @@ class _Sheet:
 
         for match in _MERGED.finditer(self._xml):
             ref = match[1].decode()
-            left, top, _, bottom = range_boundaries(ref)
+            left, top, _, bottom = (edge or 1 for edge in range_boundaries(ref))  # whole columns have no rows
             if bottom >= header and left <= max(self._names, default=0):
                 message = (
                     f"the cells {ref} of the sheet `{self._values.title}` are merged, so only the first has a value"
