@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.front_matter import split
-from contentops.model import OnEdit
+from contentops.model import ItemId, OnEdit
 from contentops.operations.records import move_record
 from contentops.state import lock as locks
 from tests.fakes.api import FakeApi
@@ -183,6 +183,28 @@ def test_of_two_requests_of_an_item_the_one_that_is_declared_keeps_its_text(
     assert len(one.api.generations) == 3
     assert one.plan().empty
     assert one.api.contents[one.record("a").content_id].body == split(one.read("out/a.md")).body
+
+
+@pytest.mark.parametrize("moved", ["", "ab"], ids=["by request", "by moved"])
+@MERGES
+def test_a_renamed_item_with_two_paid_texts_is_up_to_date_after_one_apply(
+    tmp_path: Path, lock: str, moved: str
+) -> None:
+    """The text that the merge overruled is not collected under the old id, since the new one takes over another."""
+    one = Harness(tmp_path / "one", FakeApi(duration=30, request_ids="ignore"))
+    declare(one, ("z", 2020))
+    one.apply()
+    in_git(one, "first")
+    two = cloned(one, tmp_path / "two")
+    for harness in (one, two):
+        declare(harness, ("a", 2026), ("z", 2020))
+        harness.apply()
+    one.timeline.now += 60
+    one.apply(replace=(ItemId("a"),))
+    merge(one, two, ("b", 2026), ("z", 2020), lock=lock, moved=moved)
+    assert results(one.apply(on_edit=OnEdit.OVERWRITE)) == {"b": "done"}
+    assert one.plan(on_edit=OnEdit.OVERWRITE).empty
+    assert len(one.api.generations) == 4
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -148,7 +148,8 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
         else:
             kept_keys.append(key)
     if file.owner not in ("", id_) and file.owner in (record.id, *record.former_ids):
-        front[PROVENANCE_KEY] = {**file.provenance, "item": id_}
+        block = next((one.before for one in drift if asserts and one.key == PROVENANCE_KEY), file.provenance)
+        front[PROVENANCE_KEY] = {**block, "item": id_}
         reasons.append(_rewritten("contentops.item", file.owner, id_))
     drift = [one for one in drift if one.key not in front and one.key not in kept_keys]
     again = [one for one in drift if asserts and one.key != TITLE_KEY]

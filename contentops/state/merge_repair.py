@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from contentops.model import JobState, OpenEntry, cost_of, is_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.model import ItemId, Record, RequestId
@@ -123,6 +123,7 @@ def texts_to_reopen(
     candidates = [*lost, *(orphan for own, orphans in asking for orphan in orphans if _is_one_item(own, orphan))]
     if not candidates:
         return
+    wanted = _without_heirs(wanted, records, gone)
     carried: set[RequestId] = {record.request_id for id_, record in records.items() if id_ in declared.requests}
     owned = {(record.server, record.content_id): record.request_id for record in records.values()}
     candidates.sort(key=lambda record: (record.attempt, record.generated_at, record.request_id), reverse=True)
@@ -146,6 +147,20 @@ def texts_to_reopen(
 def _is_one_item(record: Record, orphan: Record) -> bool:
     """Whether both records belong to one item, by an id that either has or had."""
     return not {record.id, *record.former_ids}.isdisjoint((orphan.id, *orphan.former_ids))
+
+
+def _without_heirs(
+    wanted: Mapping[ItemId, Digest], records: Mapping[ItemId, Record], gone: Mapping[Digest, Sequence[Record]]
+) -> dict[ItemId, Digest]:
+    """The `wanted` requests without those of new items that take over an orphan and its text."""
+    free = {digest: len(orphans) for digest, orphans in gone.items()}
+    left: dict[ItemId, Digest] = {}
+    for id_, digest in wanted.items():
+        if id_ not in records and free.get(digest):
+            free[digest] -= 1
+        else:
+            left[id_] = digest
+    return left
 
 
 def _unanswered(
