@@ -127,6 +127,10 @@ def test_only_manifests_can_be_written(root: Path) -> None:
         for text in ("[{n: 2}]\n", blog("evil")):
             refused = await agent("write_manifest", path="content/data.yaml", text=text, digest=rows)
             assert "manifests name it as data" in refused.words or "content/rows.yaml:" in refused.words
+        assert not (await agent("plan")).failed
+        shutil.rmtree(root / ".contentops/plans")
+        (root / ".contentops/plans").symlink_to(root.parent, target_is_directory=True)
+        assert (await agent("plan")).codes == ["unsafe-folder"]
 
     talk(root, work)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.reporting.layout import paint, unpainted
-from contentops.sanitize import clip, columns, json_text, short, short_pair, visible
+from contentops.sanitize import bounded, clip, columns, json_text, short, short_pair, visible
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -140,3 +140,13 @@ def test_paint_without_color_changes_nothing() -> None:
     assert paint("a", "add") == "\x1b[32ma\x1b[0m"
     assert paint("", "add") == ""
     assert paint("a", "plain") == "a"
+
+
+def test_bounded_values_are_cut_with_a_count_and_have_no_secret() -> None:
+    """In lists, texts and keys, at any depth; line ends and tabs stay."""
+    value = {"a\u202e": ["x" * 30, list(range(10_000)), "\ta\r\nb\x1b", "my-long-secret"], "n": None, "f": 0.5}
+    assert bounded(value, ["my-long-secret"], most=4, longest=20) == {
+        "a\\u202e": [f"{'x' * 19}… (cut: 30 characters)", [0, 1, 2, 3, "... and 9,996 more"], "\ta\r\nb\\x1b", "[key]"],
+        "n": None,
+        "f": 0.5,
+    }

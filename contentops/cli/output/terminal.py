@@ -11,7 +11,7 @@ from contentops.ci import runner
 from contentops.errors import Refused
 from contentops.reporting.diagnostics import inert, inert_json
 from contentops.reporting.layout import fitted, unpainted
-from contentops.sanitize import json_text, visible
+from contentops.sanitize import json_text, visible, visible_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,8 +109,7 @@ def say_document(text: str) -> None:
 
 def harmless(text: str) -> str:
     """Return `text` with every control character but newline and tab made visible, and a newline at its end."""
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    return "".join("\t".join(visible(part) for part in line.split("\t")) + "\n" for line in lines)
+    return visible_lines(text.replace("\r\n", "\n").removesuffix("\n")) + "\n"
 
 
 def say_csv(text: str) -> None:
