@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.manifests.data import DataFile
     from contentops.manifests.data_rows import DataRow
+    from contentops.manifests.expand import Declared
     from contentops.manifests.references import Sources
     from contentops.manifests.templates import MacroFile
     from contentops.yaml.positions import Pointer
@@ -112,6 +113,15 @@ class FileBuilder:
             has_texts=not isinstance(self.sources, NoTexts),
             texts=() if isinstance(self.sources, NoTexts) else texts.asked,
         )
+
+    def declarations(self, path: str, content: bytes) -> tuple[list[Declared], list[Diagnostic]]:
+        """The entries of a manifest with the rows that each chooses, before rendering, and findings."""
+        document, findings = read_yaml(path, content)
+        problems = Problems()
+        rows, _ = self._rows(document, problems)
+        below = layers(self.project, self.project_source, document)
+        declared = list(expand(document, below, rows, self.cli, self.templates, problems))
+        return declared, in_order([*findings, *check_schema(document, "manifest"), *problems.done()])
 
     def _rows(
         self, document: YamlDocument, problems: Problems

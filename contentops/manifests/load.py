@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.manifests.build import FileBuilder
     from contentops.manifests.data import DataFile
+    from contentops.manifests.expand import Declared
     from contentops.manifests.templates import MacroFile
 
 _REFERS: Final = "refers"
@@ -132,6 +133,15 @@ class Loader:
             manifests=tuple(result.path for result in results),
             inputs=inputs_of(results),
             looked_at=looked_at,
+        )
+
+    def declarations(self, path: str) -> tuple[list[Declared], list[Diagnostic]]:
+        """The entries of one manifest with the rows that each chooses, before rendering, and findings."""
+        content = self._read(path)
+        return (
+            ([], list(content.findings))
+            if isinstance(content, FileResult)
+            else self.builder.declarations(path, content)
         )
 
     # --- files ---------------------------------------------------------------------------------------------

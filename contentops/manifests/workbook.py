@@ -54,7 +54,7 @@ _BROKEN: Final = (
 class _RefusedError(Exception):
     """A workbook or cell that is not read; `at` is its row and column."""
 
-    def __init__(self, message: str, hint: str, code: str = "bad-workbook", at: tuple[int, int] = (1, 1)) -> None:
+    def __init__(self, message: str, hint: str, code: str, at: tuple[int, int] = (1, 1)) -> None:
         super().__init__(message)
         self.message, self.hint, self.code, self.at = message, hint, code, at
 
@@ -75,7 +75,9 @@ def read_workbook(path: str, data: bytes, sheet: str) -> list[DataRow | Diagnost
         entries.append(_finding(path, error))
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:80] or type(error).__name__
-        entries.append(_finding(path, _RefusedError(f"`{path}` is not a readable workbook: {reason}", _SAVE_AGAIN)))
+        entries.append(
+            _finding(path, _RefusedError(f"`{path}` is not a readable workbook: {reason}", _SAVE_AGAIN, "bad-workbook"))
+        )
     return entries
 
 
@@ -92,7 +94,7 @@ def _opened(path: str, data: bytes, sheet: str) -> tuple[Any, Any, bytes]:
         raise _RefusedError(f"the file is larger than {MAX_BYTES >> 20} MiB", "split it", "file-too-large")
     if data.startswith(_OLE):
         message = f"`{path}` is protected with a password, or is an old .xls file"
-        raise _RefusedError(message, "remove the password in Excel (File, Info), or save it as .xlsx")
+        raise _RefusedError(message, "remove the password in Excel (File, Info), or save it as .xlsx", "bad-workbook")
     archive = zipfile.ZipFile(BytesIO(data))
     _check_parts(path, archive)
     values = _worksheets(data, formulas=False)
@@ -117,11 +119,11 @@ def _check_parts(path: str, archive: zipfile.ZipFile) -> None:
         raise _RefusedError(message, "keep the rows that you need, or save the sheet as `CSV UTF-8`", "file-too-large")
     for part in parts:
         if part.flag_bits & 1:
-            raise _RefusedError(f"`{path}` is encrypted", _SAVE_AGAIN)
+            raise _RefusedError(f"`{path}` is encrypted", _SAVE_AGAIN, "bad-workbook")
         if part.filename.endswith((".xml", ".rels")):
             text = archive.read(part)
             if b"<!DOCTYPE" in text or b"<!ENTITY" in text or text.startswith((b"\xff\xfe", b"\xfe\xff", b"\0")):
-                raise _RefusedError(f"`{path}` has XML that no spreadsheet program writes", _SAVE_AGAIN)
+                raise _RefusedError(f"`{path}` has XML that no spreadsheet program writes", _SAVE_AGAIN, "bad-workbook")
 
 
 def _worksheets(data: bytes, *, formulas: bool) -> dict[str, Any]:

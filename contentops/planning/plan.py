@@ -33,6 +33,7 @@ from contentops.planning.claimed_items import (
     unneeded_submits,
     with_claims,
 )
+from contentops.planning.data_files import row_notes
 from contentops.planning.decide import block_change, decide, find_file
 from contentops.planning.gone import decide_gone
 from contentops.planning.guards import month_spent, refusals
@@ -81,7 +82,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
     if choice.only_front:
         changes = [each for each in map(_front_alone, changes) if each is not None]
     changes = with_waits(inputs, chosen, free_targets(inputs, changes))
-    notes += stale_notes(inputs, chosen)
+    notes += [*stale_notes(inputs, chosen), *row_notes(chosen)]
     changes.sort(key=lambda change: change.id)
     waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}
     unchanged = sum(item.spec is not None and item.change is None and item.id not in waiting for item in chosen)
