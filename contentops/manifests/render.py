@@ -13,6 +13,7 @@ from msgspec import Struct, field, to_builtins
 from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
+from contentops.manifests.mentions import FoundReferences, RenderedAlone, key_by_key, loose_keys
 from contentops.manifests.references import LONGEST, hole, parts_of
 from contentops.manifests.templates import INPUTS, REF, Scope, Uses, root_of, templates_in
 from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
@@ -56,6 +57,10 @@ class Rendered(Struct, frozen=True):
     used: Mapping[str, str] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
     """The items whose texts it uses, sorted by id."""
+    mentions: tuple[Reference, ...] = ()
+    """The items whose texts only its metadata uses, for nothing that `ref` reads of it; sorted by id."""
+    open_metadata: tuple[str, ...] = ()
+    """The keys of metadata that it lacks until every mentioned item has a text."""
     unknown: frozenset[str] = frozenset()
     """The names, with dots, of values that are not known before every reference has a text."""
 
@@ -77,23 +82,49 @@ def render_item(
     item = _Item(declared, each, scope, problems, sources)
     values = dict(declared.item.values)
     failed: set[str] = set()
+    loose = loose_keys(uses.referring)
     for name in declared.item.open:
+        if loose and name == "metadata":
+            continue
         try:
             values[name] = item.field(name)
         except _FailedError:
             failed.add(name)
         if name in failed or values[name] is None:
             del values[name]
+    found = FoundReferences(item.references)
+    if loose:
+
+        def alone(node: Any, name: str) -> RenderedAlone:
+            return _Item(declared, each, scope, problems, sources).alone(node, name)
+
+        found, metadata = key_by_key(item.references, loose, declared.item.values["metadata"], alone)
+        values["metadata"] = metadata or {}
+        failed |= {"metadata"} if metadata is None else set()
     try:
         variables, used = ({}, {}) if failed else item.trace(uses)
     except _FailedError:
         failed.add("vars")
         variables, used = {}, {}
     item.end()
-    references = tuple(item.references[name] for name in sorted(item.references))
-    waits = any(one.wait for one in references)
-    unknown = frozenset(name for name in uses.referring if waits and root_of(name) in REFERRING)
-    return Rendered(declared, each, values, frozenset(failed), uses.origins, variables, used, references, unknown)
+    unknown = [name for name in uses.referring if found.waits and root_of(name) in REFERRING]
+    return Rendered(
+        declared,
+        each,
+        values,
+        frozenset(failed),
+        uses.origins,
+        variables,
+        used,
+        _by_id(found.references),
+        mentions=_by_id(found.mentions),
+        open_metadata=found.open,
+        unknown=frozenset(unknown),
+    )
+
+
+def _by_id(references: Mapping[ItemId, Reference]) -> tuple[Reference, ...]:
+    return tuple(references[name] for name in sorted(references))
 
 
 _FAILED: Final = object()
@@ -109,6 +140,8 @@ class _Item:
         self, declared: Declared, each: Each | None, scope: Scope, problems: Problems, sources: Sources
     ) -> None:
         self.references: dict[ItemId, Reference] = {}
+        self._parts: dict[ItemId, set[str]] = {}
+        """The parts that were read of each item."""
         self._sources = sources
         self._long: set[ItemId] = set()
         self._declared = declared
@@ -126,6 +159,15 @@ class _Item:
     def field(self, name: str) -> Json:
         """A rendered field of the item; None where it is absent. Raises _FailedError."""
         return self._once(f"item.{name}", self._declared.item.values[name])
+
+    def alone(self, node: Any, name: str) -> RenderedAlone:
+        """A value that is rendered first, so that all references are its own."""
+        try:
+            value = self._tree(node, name)
+        except _FailedError:
+            value = MISSING
+        self.end()
+        return RenderedAlone(value, self.references, self._parts)
 
     def _ask(self, name: str) -> Any:
         """The value of `item.<name>`, or MISSING."""
@@ -171,7 +213,13 @@ class _Item:
         earlier = self.references.get(text.id)
         if earlier is None or earlier.wait is None:
             self.references[text.id] = text.reference
-        return parts_of(text, self._long.add, self._lack)
+        parts = parts_of(text, self._long.add, self._lack)
+
+        def part(name: str) -> Any:
+            self._parts.setdefault(text.id, set()).add(name)
+            return parts.get(name)
+
+        return Lazy(parts.names, part)
 
     def _lack(self, name: ItemId) -> None:
         """Note that an item waits, as a part of a text that it uses is empty."""

@@ -171,6 +171,8 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         on_source_change=OnSourceChange(values.get("on_source_change", OnSourceChange.NOTE)),
         publish_on=values.get("publish_on", ""),
         references=rendered.references,
+        mentions=rendered.mentions,
+        open_metadata=rendered.open_metadata,
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,

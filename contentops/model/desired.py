@@ -236,6 +236,10 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     """The day it is due, as `2026-12-01`; empty: none. It decides nothing but what `due<=` selects."""
     references: tuple[Reference, ...] = ()
     """The items whose texts it uses, sorted by id."""
+    mentions: tuple[Reference, ...] = ()
+    """The items whose texts only its metadata uses; they do not shape the request. Sorted by id."""
+    open_metadata: tuple[str, ...] = ()
+    """The keys that `metadata` lacks until every mentioned item has a text that can be used."""
     frame: Digest = NOTHING
     """The digest of the request with placeholders for these texts; empty: it uses none."""
     location: Location | None = None

@@ -15,6 +15,8 @@ class GraphItem(Struct, frozen=True, kw_only=True):
     """As `status` shows it."""
     output: str
     sources: tuple[ItemId, ...] = ()
+    mentions: tuple[ItemId, ...] = ()
+    """The items whose texts only its front matter uses."""
 
 
 class ItemGraph(Struct, frozen=True, kw_only=True):

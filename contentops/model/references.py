@@ -54,7 +54,7 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
     id: ItemId
     text: Digest = NOTHING
-    """Of its title and body as they were read; empty: it has none that can be used."""
+    """Of its title and body as they were read; empty: it has none that can be used, or a mention reads its address."""
     wait: WaitReason | None = None
     """Why it has none."""
 

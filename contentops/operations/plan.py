@@ -281,10 +281,19 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
     return values, away
 
 
+def mentions_of(spec: Spec | None) -> tuple[ItemId, ...]:
+    """Return the other items that only the front matter of an item uses."""
+    if spec is None:
+        return ()
+    sources = {spec.id, *(one.id for one in spec.references)}
+    return tuple(one.id for one in spec.mentions if one.id not in sources)
+
+
 def _kin(spec: Spec, specs: Mapping[ItemId, Spec]) -> dict[str, Json]:
-    """Return the items whose texts an item uses, and those that use its text, where there are any."""
+    """Return the items whose texts an item uses, those that use its text, and its mentions, where there are any."""
     made = dependants_of({id_: [one.id for one in each.references] for id_, each in specs.items()})
-    kin = {"sources": [one.id for one in spec.references], "dependants": sorted(made.get(spec.id, ()))}
+    sources, mentions = [one.id for one in spec.references], list(mentions_of(spec))
+    kin = {"sources": sources, "dependants": sorted(made.get(spec.id, ())), "mentions": mentions}
     return {name: ids for name, ids in kin.items() if ids}
 
 

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from contentops.errors import ContentopsError, Severity, plural
 from contentops.model import Action, Outcome, Result
+from contentops.planning.sources import ComingTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,13 +27,21 @@ def first_wave(plan: Plan) -> Plan:
 
 
 def next_choice(choice: Choice, plan: Plan) -> Choice | None:
-    """Return the options that plan the next wave: of the items that wait in this one; None where none does."""
+    """Return the options that plan the next wave: of the items that wait for texts of this one; None where none does.
+
+    An item waits for its own text, or for texts that its front matter uses.
+    """
+    coming = ComingTexts.of(plan.changes)
     waiting = frozenset(change.id for change in plan.changes if change.later)
-    if not waiting:
+    finished = (change for change in plan.changes if not (change.later or change.blocked))
+    # These were paid for, or are up to date: they get their front matter, and no further request.
+    with_front = frozenset(change.id for change in finished if coming.mentioned_by(change.spec))
+    if not (waiting or with_front):
         return None
     return structs.replace(
         choice,
-        only=waiting,
+        only=waiting | with_front,
+        only_front_of=with_front,
         select=(),
         exclude=(),
         replace=tuple(id_ for id_ in choice.replace if id_ in waiting),

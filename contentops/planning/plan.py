@@ -43,14 +43,14 @@ from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.same_request import same_briefs, same_requests
 from contentops.planning.select import Candidate, selected
-from contentops.planning.sources import stale_notes, with_waits
+from contentops.planning.sources import stale_notes, with_open_front, with_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.model import Change, ItemId
     from contentops.planning.claimed_items import Queued
-    from contentops.planning.plan_inputs import PlanInputs
+    from contentops.planning.plan_inputs import Choice, PlanInputs
 
 
 @without_collection()
@@ -79,13 +79,15 @@ def make_plan(inputs: PlanInputs) -> Plan:
         promoted = [change for change in changes if is_about_promotion(change)]
         notes += ignoring_existing(len(changes) - len(promoted), "no other environment has texts for them")
         changes = promoted
-    if choice.only_front:
-        changes = [each for each in map(_front_alone, changes) if each is not None]
-    changes = with_waits(inputs, chosen, free_targets(inputs, changes))
+    if choice.only_front or choice.only_front_of:
+        chosen_changes = (_front_alone(each) if _is_front_alone(choice, each.id) else each for each in changes)
+        changes = [each for each in chosen_changes if each is not None]
+    changes = with_open_front(inputs, chosen, with_waits(inputs, chosen, free_targets(inputs, changes)))
     notes += [*stale_notes(inputs, chosen), *row_notes(chosen)]
     changes.sort(key=lambda change: change.id)
     waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}
-    unchanged = sum(item.spec is not None and item.change is None and item.id not in waiting for item in chosen)
+    changing = waiting | {change.id for change in changes}
+    unchanged = sum(item.spec is not None and item.change is None and item.id not in changing for item in chosen)
     if choice.canary is not None:
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)
@@ -107,6 +109,11 @@ def make_plan(inputs: PlanInputs) -> Plan:
         findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
     return structs.replace(plan, id=plan_id(plan))
+
+
+def _is_front_alone(choice: Choice, item: ItemId) -> bool:
+    """Whether a plan updates only the front matter of an item."""
+    return choice.only_front or item in choice.only_front_of
 
 
 def _front_alone(change: Change) -> Change | None:

@@ -64,6 +64,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Only promotions."""
     only_front: bool = False
     """Only updates of front matter, which cost nothing."""
+    only_front_of: frozenset[ItemId] = frozenset()
+    """The items of which only the front matter is updated."""
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
     canary: int | None = None

@@ -99,7 +99,7 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     if not change.steps or (not change.submits_worst and not _FETCHING.isdisjoint(change.names)):
         return ""
     if reviewed is not None and reviewed.waits:
-        is_same = change.spec is not None and change.spec.frame == reviewed.frame
+        is_same = change.spec is not None and change.spec.frame == reviewed.frame != NOTHING
         return _dearer(change, reviewed) or ("" if is_same or not change.submits_worst else _ANOTHER_REQUEST)
     if reviewed is None:
         if _is_approved(change):

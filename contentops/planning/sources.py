@@ -6,8 +6,9 @@ import graphlib
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
+from contentops.digest import NOTHING
 from contentops.errors import plural
 from contentops.model import (
     Acknowledge,
@@ -64,7 +65,12 @@ def hold_stale(desired: Desired, state: State, choice: Choice, server: str) -> t
         record = state.records.get(spec.id) if spec.references else None
         if record is not None and (item := _stale_item(spec, record, choice, server, under_way)) is not None:
             stale[spec.id] = item
-    held = {id_: _held(item.spec, state.records[id_]) for id_, item in stale.items() if not _is_made_again(item)}
+    kept = {spec.id: _with_recorded(spec, state.records.get(spec.id)) for spec in desired.specs if spec.open_metadata}
+    held = kept | {
+        id_: _held(kept.get(id_, item.spec), state.records[id_])
+        for id_, item in stale.items()
+        if not _is_made_again(item)
+    }
     if not held:
         return desired, stale
     return structs.replace(desired, specs=tuple(held.get(spec.id, spec) for spec in desired.specs)), stale
@@ -91,6 +97,13 @@ def _held(spec: Spec, record: Record) -> Spec:
     references = tuple(Reference(id=ItemId(id_), text=text) for id_, text in sorted(record.sources.items()))
     request = _recorded_request(record) or spec.request
     return structs.replace(spec, request=request, digest=record.digest, used=record.used, references=references)
+
+
+def _with_recorded(spec: Spec, record: Record | None) -> Spec:
+    """The spec with the recorded values of the keys of metadata that are not known now."""
+    written = record.metadata if record is not None else {}
+    kept = {key: written[key] for key in spec.open_metadata if key in written}
+    return structs.replace(spec, metadata={**spec.metadata, **kept}) if kept else spec
 
 
 def _recorded_request(record: Record) -> Request | None:
@@ -247,6 +260,55 @@ def with_waits(inputs: PlanInputs, chosen: Sequence[Candidate], changes: Sequenc
         else:
             waves.pop(id_, None)
     return list(by_id.values())
+
+
+def with_open_front(inputs: PlanInputs, chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
+    """The changes, and one for each item whose front matter may change once this plan has made other texts."""
+    if inputs.choice.only_promoted or inputs.choice.only_front:
+        return list(changes)
+    changing, coming = {change.id for change in changes}, ComingTexts.of(changes)
+    more = []
+    for item in chosen:
+        spec, sources = item.spec, coming.mentioned_by(item.spec)
+        if spec is not None and sources and item.id not in changing:
+            text = "text comes" if len(sources) == 1 else "texts come"
+            detail = f"its front matter uses {_names(sources)}, whose {text} first"
+            waits = tuple(Reference(id=id_, wait=WaitReason.CHANGES) for id_ in sources)
+            file, reasons = item.file or inputs.observe(spec.output), (Reason(kind="waits", detail=detail),)
+            more.append(
+                Change(
+                    id=item.id,
+                    action=Action.WAIT,
+                    file=file,
+                    reasons=reasons,
+                    spec=spec,
+                    record=item.record,
+                    waits=waits,
+                )
+            )
+    return [*changes, *more]
+
+
+class ComingTexts(Struct, frozen=True):
+    """The items that get another text, now or in a later wave of a plan, and those that get another path."""
+
+    texts: frozenset[ItemId]
+    moves: frozenset[ItemId]
+
+    @classmethod
+    def of(cls, changes: Sequence[Change]) -> ComingTexts:
+        """Those of some changes."""
+        texts = frozenset(change.id for change in changes if change.has(Write) or change.later)
+        return cls(texts, frozenset(change.id for change in changes if change.has(Move)))
+
+    def mentioned_by(self, spec: Spec | None) -> list[ItemId]:
+        """Those that may change the front matter of an item; a new text does not change the address of an old one."""
+        mentions = spec.mentions if spec is not None else ()
+        return [
+            one.id
+            for one in mentions
+            if one.id in self.moves or (one.id in self.texts and (one.wait is not None or one.text != NOTHING))
+        ]
 
 
 def _is_made_again_later(inputs: PlanInputs, spec: Spec, item: Candidate) -> bool:

@@ -10,15 +10,15 @@ from contentops.reporting.layout import paint, table
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from contentops.model import ItemId, Json
-    from contentops.model.graph import GraphItem, ItemGraph
+    from contentops.model.graph import ItemGraph
 
 _ROWS: Final = 200
 """The most items that the text shows."""
 _SOURCES: Final = 5
-"""The most sources of an item that the text shows."""
+"""The most sources, and mentions, of an item that the text shows."""
 _PLAIN: Final = re.compile(r"[^\w/ -]")
 
 
@@ -26,9 +26,10 @@ def graph_text(graph: ItemGraph, *, width: int = 0) -> str:
     """A line per item, after its sources, of at most `width` columns (0: any); the last line counts."""
     if not graph.items:
         return "No item uses the text of another one."
-    rows = [(item.id, item.state, _made_from(item)) for item in graph.items[:_ROWS]]
-    head, *lines = table(("ITEM", "STATE", "MADE FROM"), rows, width=width, whole=("STATE",)).split("\n")
-    references = sum(len(item.sources) for item in graph.items)
+    rows = [(item.id, item.state, _some(item.sources), _some(item.mentions)) for item in graph.items[:_ROWS]]
+    heads = ("ITEM", "STATE", "MADE FROM", "MENTIONS")
+    head, *lines = table(heads, rows, width=width, sparse=True, whole=("STATE",)).split("\n")
+    references = sum(len(item.sources) + len(item.mentions) for item in graph.items)
     counts = f"{plural(len(graph.items), 'item')}, {plural(references, 'reference')}."
     if graph.alone:
         counts += f" {plural(graph.alone, 'other item')} without references."
@@ -37,22 +38,28 @@ def graph_text(graph: ItemGraph, *, width: int = 0) -> str:
     return "\n".join([paint(head, "dim"), *lines, "", counts])
 
 
-def _made_from(item: GraphItem) -> str:
-    shown, rest = item.sources[:_SOURCES], len(item.sources) - _SOURCES
+def _some(ids: Sequence[ItemId]) -> str:
+    shown, rest = ids[:_SOURCES], len(ids) - _SOURCES
     return ", ".join(shown) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def graph_json(graph: ItemGraph) -> dict[str, Json]:
     """The items with their sources, and how many are left out because they have no references."""
     items = [
-        {"id": item.id, "state": item.state, "output": item.output, "sources": list(item.sources)}
+        {
+            "id": item.id,
+            "state": item.state,
+            "output": item.output,
+            "sources": list(item.sources),
+            **({"mentions": list(item.mentions)} if item.mentions else {}),
+        }
         for item in graph.items
     ]
     return {"items": items, "alone": graph.alone}
 
 
 def graph_mermaid(graph: ItemGraph) -> str:
-    """The source of a flowchart; each arrow goes from a source to what is made from it."""
+    """The source of a flowchart; each arrow goes from a source to what is made from it, dashed to what mentions it."""
     return "\n".join(["flowchart LR", *_mermaid_lines(graph)])
 
 
@@ -64,6 +71,7 @@ def _mermaid_lines(graph: ItemGraph) -> Iterator[str]:
         yield f'  {node}["{words}"]'
     for item in graph.items:
         yield from (f"  {nodes[source]} --> {nodes[item.id]}" for source in item.sources)
+        yield from (f"  {nodes[source]} -.-> {nodes[item.id]}" for source in item.mentions)
 
 
 def _mermaid(text: str) -> str:
@@ -83,6 +91,7 @@ def _dot_lines(graph: ItemGraph) -> Iterator[str]:
         yield f'  "{_dot(id_)}" [label="{words}"];'
     for item in graph.items:
         yield from (f'  "{_dot(source)}" -> "{_dot(item.id)}";' for source in item.sources)
+        yield from (f'  "{_dot(source)}" -> "{_dot(item.id)}" [style=dashed];' for source in item.mentions)
 
 
 def _dot(text: str) -> str:
@@ -92,5 +101,5 @@ def _dot(text: str) -> str:
 def _nodes(graph: ItemGraph) -> dict[ItemId, str]:
     """The name of the node of each item, and of each source that is not among them."""
     ids = dict.fromkeys(item.id for item in graph.items)
-    ids |= dict.fromkeys(source for item in graph.items for source in item.sources)
+    ids |= dict.fromkeys(source for item in graph.items for source in (*item.sources, *item.mentions))
     return {id_: f"n{number}" for number, id_ in enumerate(ids)}

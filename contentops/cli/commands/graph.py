@@ -33,6 +33,8 @@ def command(session: Session, form: str, select: tuple[str, ...], exclude: tuple
 
     Sources stand before their dependants. `--select ITEM+` shows an item with its dependants, `+ITEM` with its sources.
     Without a selection, items without references are left out. Needs no network and changes nothing.
+
+    A mention is a text that only front matter uses, as for links between translations; no item waits for it.
     """
     if session.as_json and form not in ("text", "json"):
         raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
