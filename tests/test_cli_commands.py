@@ -112,6 +112,7 @@ def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
         "exclude": [],
         "replace": ["welcome"],
         "on_edit": "keep",
+        "on_source_change": None,
         "prune": False,
         "refresh": False,
         "generate": False,

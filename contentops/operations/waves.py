@@ -61,15 +61,16 @@ def carry_out_waves(
     `plan_again` plans the items that wait; None: there is one wave. What it raises, or a later wave, ends the run: the
     waves before it are done. Raises what `carry_out` does for the first wave.
     """
-    room, wave = plan.credits_worst, plan
+    room, money, wave = plan.credits_worst, plan.money_worst, plan
     run = carry_out(first_wave(plan))
     runs, changes = [run], [*plan.changes]
     while plan_again is not None and not run.stopped and (again := next_choice(choice, wave)) is not None:
         room -= run.credits + run.credits_unknown
+        money = {currency: sum_ - _now(wave).get(currency, 0) for currency, sum_ in money.items()}
         try:
             wave = plan_again(again)
             changes += wave.changes
-            if wave.credits_worst > room:
+            if wave.credits_worst > room or any(money.get(each, 0) < sum_ for each, sum_ in wave.money_worst.items()):
                 runs[-1] = structs.replace(run, **_too_dear(wave, room))
                 break
             if not any(change.steps for change in wave.changes):
@@ -80,6 +81,11 @@ def carry_out_waves(
             break
         runs.append(run)
     return _joined(plan, runs, wave), tuple(changes)
+
+
+def _now(wave: Plan) -> dict[str, int]:
+    """Return the most money that a wave itself costs, by currency."""
+    return structs.replace(wave, changes=tuple(one for one in wave.changes if not one.later)).money_worst
 
 
 def after_plan_file(run: Run, reviewed: Mapping[str, Json]) -> Run:
@@ -93,7 +99,11 @@ def after_plan_file(run: Run, reviewed: Mapping[str, Json]) -> Run:
 
 
 def _too_dear(wave: Plan, room: int) -> dict[str, str]:
-    message = f"the next items cost {plural(wave.credits_worst, 'credit')} now, and {room} of those confirmed are left"
+    message = "the next items cost more than was confirmed"
+    if wave.credits_worst > room:
+        message = (
+            f"the next items cost {plural(wave.credits_worst, 'credit')} now, and {room} of those confirmed are left"
+        )
     return {"stopped": "price", "message": message, "hint": "run `contentops apply` to see and confirm the new price"}
 
 
