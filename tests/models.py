@@ -51,6 +51,8 @@ class Model(Scripted):
         self._reply = reply
 
     def _answer(self, _method: str, _path: str, body: bytes) -> Answer | None:
+        if not body:
+            return None  # its client was killed
         asked = json.loads(body)
         found = said("yes") if is_probe(asked) else self._reply(asked, len(self.prompts) - 1)
         return None if found is None else (found.status, found.headers, found.body)
@@ -58,13 +60,13 @@ class Model(Scripted):
     @property
     def prompts(self) -> list[str]:
         """What it was asked to write, in order."""
-        bodies = [json.loads(body) for _, _, _, body in self.seen]
+        bodies = [json.loads(body) for _, _, _, body in self.seen if body]
         return [str(one["messages"][1]["content"]) for one in bodies if not is_probe(one)]
 
     @property
     def probes(self) -> int:
         """How often it was only tried."""
-        return len(self.seen) - len(self.prompts)
+        return sum(bool(body) for _, _, _, body in self.seen) - len(self.prompts)
 
     @property
     def keys(self) -> set[str]:

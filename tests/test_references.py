@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from contentops.model import Change, Plan
+    from contentops.model import Change, Event, Plan
     from contentops.model import Run as Run_
     from tests.running import Run
 
@@ -100,6 +100,21 @@ def test_the_budget_counts_what_waits(harness: Harness) -> None:
     assert refusal.message == "it costs at most 12 credits; `budget.credits_per_apply` is 8"
     harness.edit("contentops.yaml", "{credits_per_apply: 8}", "{items_per_apply: 2}")
     assert [one.guard for one in harness.plan().refusals] == ["budget-items"]
+
+
+def test_a_wave_that_costs_more_than_was_confirmed_is_not_begun(harness: Harness) -> None:
+    """Such as after a change of the manifest while the first wave runs."""
+
+    def dearer(event: Event) -> None:
+        if event.kind == "item-done":
+            harness.write("content/a.yaml", items(CHAIN, mode="premium"))
+
+    run = harness.apply(emit=dearer)
+    assert run is not None
+    assert (run.stopped, run.credits) == ("price", 4)
+    assert run.message == "the next items cost 10 credits now, and 8 of those confirmed are left"
+    assert results(run) == {"guide": "done", "news": "pending", "teaser": "pending"}
+    assert len(harness.api.generations) == 1
 
 
 def test_an_item_waits_for_a_text_that_the_same_plan_replaces(harness: Harness) -> None:

@@ -101,9 +101,8 @@ def after_plan_file(run: Run, reviewed: Mapping[str, Json]) -> Run:
 def _too_dear(wave: Plan, room: int) -> dict[str, str]:
     message = "the next items cost more than was confirmed"
     if wave.credits_worst > room:
-        message = (
-            f"the next items cost {plural(wave.credits_worst, 'credit')} now, and {room} of those confirmed are left"
-        )
+        cost = plural(wave.credits_worst, "credit")
+        message = f"the next items cost {cost} now, and {room} of those confirmed are left"
     return {"stopped": "price", "message": message, "hint": "run `contentops apply` to see and confirm the new price"}
 
 
@@ -125,6 +124,9 @@ def _joined(plan: Plan, runs: Sequence[Run], last: Plan) -> Run:
     for change in last.changes:
         if change.waits and (change.id not in outcomes or outcomes[change.id].result is Result.DONE):
             outcomes[change.id] = _waiting(change, outcomes.get(change.id))
+        elif change.steps and change.id not in outcomes:
+            # Its wave was not begun.
+            outcomes[change.id] = Outcome(id=change.id, action=change.action, result=Result.PENDING)
     ordered = [*(change.id for change in plan.changes), *outcomes]
     return structs.replace(
         runs[0],
