@@ -137,7 +137,9 @@ class Person:
     def merge(self, what: str, rng: random.Random, say: Callable[[str], None]) -> None:
         """Merge a branch; where git cannot, as a person with sense does."""
         # Files of two environments can be equal, and git would take one for the other under a new name.
-        ended = self.git("-c", "merge.renames=false", "merge", "--quiet", "--no-edit", what, check=False)
+        # Some versions of git follow renames in the strategy `ort` whatever they are told.
+        plain = ("--strategy=recursive", "--strategy-option=no-renames")
+        ended = self.git("merge", "--quiet", "--no-edit", *plain, what, check=False)
         say(f"{self.name}: merges {what}{' with conflicts' if ended.returncode else ''}")
         if ended.returncode:
             for name in sorted(filter(None, self.git("diff", "--name-only", "--diff-filter=U").stdout.split("\n"))):

@@ -316,6 +316,18 @@ def test_a_text_is_counted_once_though_it_is_kept_for_another_request(tmp_path: 
     assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
 
 
+def test_a_kept_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path, invoke: Run) -> None:
+    """Its own record names the request that it is kept for; that of the other environment names the one paid for."""
+    harness, staging = two_environments(tmp_path, "a")
+    staging.write("content/blog.yaml", blog("a", "b"))
+    staging.apply()
+    harness.apply()
+    staging.edit("staging/b.md", "Closing", "By hand")
+    staging.write("content/blog.yaml", blog("a") + blog("b", year=2027).removeprefix("items:\n"))
+    staging.apply(on_edit=OnEdit.KEEP)
+    assert (counted(invoke, tmp_path), harness.api.credits) == ([4, 4], 8)
+
+
 def test_a_text_is_counted_once_though_no_environment_can_tell_that_it_paid(tmp_path: Path, invoke: Run) -> None:
     """As after a rename that no one stated: the submit has an id that follows from neither item."""
     harness, staging = two_environments(tmp_path, "a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -222,21 +223,29 @@ def paid_by_others(project: Project, state: State, records: Iterable[Record]) ->
     ]
     names = {one.request_id for one in candidates}
     locks = {lock: environment for environment, lock in locked_environments(project).items()}
+    known = list(candidates)
+    ids: defaultdict[RequestId, set[ItemId]] = defaultdict(set)
+    others: list[str] = []
     paid: set[RequestId] = set()
     for lock, other_state in other_states(project) if candidates else ():
         other = structs.replace(project, environment=locks[lock])
+        others.append(other.environment)
         # In the other environment an item may have another id, where a rename is not applied yet, and another text.
         theirs = made(other, other_state, past_of(other), kept_reports(other))
-        ids: dict[RequestId, tuple[ItemId, ...]] = {one.request_id: (one.item,) for one in other_state.entries.values()}
-        ids |= {name: (one.id, *one.former_ids) for name, one in theirs.items()}
+        for entry in other_state.entries.values():
+            ids[entry.request_id].add(entry.item)
+        for name, one in theirs.items():
+            ids[name] |= {one.id, *one.former_ids}
         # Only the record there knows a text that a person keeps for another request.
-        both = [*candidates, *(structs.replace(theirs[name], attempt=ATTEMPTS) for name in names & theirs.keys())]
-        paid |= {
-            one.request_id
-            for one in both
-            if is_answer(one, state.lineage, other.environment, ids.get(one.request_id, ()))
-        }
+        known += [structs.replace(theirs[name], attempt=ATTEMPTS) for name in names & theirs.keys()]
         paid |= {name for name in names & theirs.keys() if other.environment < project.environment}
+
+    def paid_in(environment: str) -> set[RequestId]:
+        return {
+            one.request_id for one in known if is_answer(one, state.lineage, environment, ids.get(one.request_id, ()))
+        }
+
+    paid = paid.union(*map(paid_in, others)) - paid_in(project.environment)
     return frozenset(paid)
 
 
