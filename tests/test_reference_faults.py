@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from contentops.errors import InputError
+from contentops.model import OnSourceChange
+from contentops.operations import opening
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
+from tests.repositories import in_git
 from tests.test_references import CHAIN, GUIDE, NEWS, TEASER, change_of, items, refused, waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.model import Event, Plan
+    from contentops.model import Event, Plan, Project
+    from tests.running import Run
 
 
 @pytest.fixture
@@ -25,6 +30,19 @@ def harness(tmp_path: Path) -> Harness:
     made = Harness(tmp_path / "project", FakeApi(duration=30))
     made.write("content/a.yaml", items(CHAIN))
     return made
+
+
+class InEnvironment(Harness):
+    """The same project and server, in one of its environments."""
+
+    def __init__(self, harness: Harness, environment: str) -> None:
+        self.__dict__ |= harness.__dict__
+        self._environment = environment
+
+    @property
+    def project(self) -> Project:
+        """The project as it stands on disk."""
+        return opening.open_project(str(self.root), self._environment, ())
 
 
 def sent(plan: Plan) -> list[str]:
@@ -241,3 +259,80 @@ def test_a_ring_over_files_and_environments_is_named_whole(harness: Harness) -> 
     assert sorted(waiting(harness.plan())) == ["a", "b"]
     harness.edit("contentops.yaml", "of: c", "of: a")
     assert any("in a ring: `a` -> `b` -> `a`" in line for line in refused(harness))
+
+
+# --- items that have a text already ------------------------------------------------------------------------------
+
+
+def test_an_item_with_a_text_does_not_wait_for_a_source_that_is_only_gone(harness: Harness) -> None:
+    """It keeps its text, and a plan that restores the source for free is not refused for what others might cost."""
+    harness.apply()
+    harness.edit("contentops.yaml", "version: 1", "version: 1\nbudget: {credits_per_apply: 0}")
+    (harness.root / "out/guide.md").unlink()
+    assert harness.actions() == {"guide": "restore"}
+    harness.apply()
+    assert harness.plan().empty
+
+
+@pytest.mark.parametrize("how", ["empty", "merge"])
+def test_an_item_with_a_text_keeps_it_while_its_source_cannot_be_used(harness: Harness, how: str) -> None:
+    """The plan says so, and what to do; every other question about the item is answered as ever."""
+    harness.apply()
+    with_body(harness, "out/guide.md", "" if how == "empty" else "<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n")
+    (harness.root / "out/news.md").unlink()
+    plan = harness.plan()
+    assert change_of(plan, "news").action == "restore"
+    (note,) = [note for note in plan.notes if note.kind == "stale-source"]
+    assert note.message.startswith("`news` keeps its text: `guide` has ")
+    assert "out/guide.md" in note.hint
+
+
+def test_an_approval_that_is_gone_leaves_the_texts_made_from_it(harness: Harness, invoke: Run) -> None:
+    """The plan says that the source is not approved any more; with `regenerate` the item waits for the approval."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "Of {{ ref('guide', approved=true).title }}"}))
+    harness.apply()
+    in_git(harness, "first")
+    for name in ("user.name", "user.email"):
+        subprocess.run(["git", "config", name, "reader@example.com"], cwd=harness.root, check=True)
+    assert invoke("approve", "guide", cwd=harness.root).code == 0
+    harness.apply()
+    assert [each.topic for each in harness.api.generations] == ["Guide", "Of On Guide"]
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    (note,) = [note for note in harness.plan().notes if note.kind == "stale-source"]
+    assert note.message == "`news` keeps its text: `guide` has a text that is not approved"
+    assert note.hint == "read it, then `contentops approve guide`."
+    harness.apply(on_source_change=OnSourceChange.REGENERATE)
+    assert len(harness.api.generations) == 2
+
+
+def test_texts_that_are_adopted_together_are_up_to_date(harness: Harness, invoke: Run) -> None:
+    """Although the request of one was not known without the other; no placeholder is ever sent."""
+    for name in ("guide", "news"):
+        harness.write(f"out/{name}.md", f"---\ntitle: T of {name}\n---\n\n## One\n\nWords of {name}.\n")
+    assert invoke("adopt", "out", "--yes", cwd=harness.root).code == 0
+    harness.apply(select=("guide", "news"), on_source_change=OnSourceChange.REGENERATE)
+    assert not harness.api.generations
+    assert harness.plan(select=("guide", "news")).empty
+    assert harness.record("news").request["inputs"]["topic"] == "News of T of guide"
+
+
+def test_dependants_are_promoted_with_their_sources(harness: Harness) -> None:
+    """Nothing is generated again or counted as a cost; a new text of the other environment is promoted too."""
+    staging, prod = "{output: 'staging/{{ item.id }}.md'}", "output: 'prod/{{ item.id }}.md'"
+    prod = f"{{promote_from: staging, {prod}, budget: {{credits_per_apply: 0}}}}"
+    harness.edit("contentops.yaml", "version: 1", f"version: 1\nenvironments: {{staging: {staging}, prod: {prod}}}")
+    first, last = (InEnvironment(harness, name) for name in ("staging", "prod"))
+    first.apply()
+    assert last.plan().credits_worst == 0
+    last.apply()
+    assert last.plan().empty
+    assert last.record("news").frame
+    assert last.record("news").sources == first.record("news").sources
+    harness.edit("staging/guide.md", "title: On Guide", "title: On Guides")
+    first.settle(on_source_change=OnSourceChange.REGENERATE)
+    paid = len(harness.api.generations)
+    for _ in range(3):
+        last.apply()
+    assert last.plan().empty
+    assert "News of On Guides" in harness.read("prod/news.md")
+    assert len(harness.api.generations) == paid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import posixpath
 from typing import TYPE_CHECKING
@@ -47,9 +48,8 @@ class FileBuilder:
         catalog: Catalog | None,
         read_data: Callable[[str], DataFile],
         macros: MacroFile | None = None,
-        sources: Sources | None = None,
     ) -> None:
-        self.sources = sources or NoTexts()
+        self.sources: Sources = NoTexts()
         self.project = project
         self.project_source = settings
         self.catalog = catalog
@@ -59,6 +59,12 @@ class FileBuilder:
         self.cli = command_line(project)
         self._read_data = read_data
         self._rows_of_file: dict[tuple[str, str], tuple[list[DataRow], list[Diagnostic]]] = {}
+
+    def reading(self, sources: Sources) -> FileBuilder:
+        """The same builder, in which `ref` reads the texts of `sources`."""
+        made = copy.copy(self)
+        made.sources = sources
+        return made
 
     def build(self, path: str, content: bytes) -> FileResult:
         """The result of a manifest with these bytes; `path` is relative to the project root."""

@@ -210,14 +210,11 @@ class Loader:
 
     def _with_texts(self, results: Sequence[FileResult]) -> list[FileResult]:
         """The results, with the texts of other items in those that refer to any."""
-        from contentops.manifests.build import FileBuilder
         from contentops.manifests.references import fact
         from contentops.manifests.referring import declared_texts, framed, with_paths
 
         texts = declared_texts(results, self.accepted or AcceptedTexts(), self.project.preset)
-        builder = FileBuilder(
-            self.project, self.project_source, self.catalog, self._read_data, self.macros, sources=texts
-        )
+        builder = self.builder.reading(texts)
 
         def with_texts(stored: FileResult) -> FileResult:
             if stored.has_texts and all(fact(texts, name, approved=only) == told for name, only, told in stored.texts):

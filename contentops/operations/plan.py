@@ -29,7 +29,7 @@ from contentops.planning.dependants import dependants_of
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
 from contentops.planning.select import Candidate, check_selectors, selected
-from contentops.planning.sources import source_words
+from contentops.planning.stale import source_words
 from contentops.reporting.brief import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings

@@ -29,7 +29,7 @@ from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.owners import without_others
 from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.renames import apply_renames
-from contentops.planning.sources import hold_stale
+from contentops.planning.stale import hold_stale, with_first_texts
 from contentops.state import approvals
 
 if TYPE_CHECKING:
@@ -169,7 +169,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     server = project.api.server
 
     state, rekeyed = apply_renames(desired, store.state, server)
-    desired, stale = hold_stale(desired, state, choice, server)
     if choice.changed_from:
         from contentops.ci.results import narrowed
 
@@ -188,6 +187,8 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
     # Renames by `moved` may not be applied in that environment yet.
     source_state = apply_renames(desired, theirs, server)[0]
+    state = with_first_texts(desired, state)
+    desired, stale = hold_stale(desired, state, choice, server, source_state if name is not None else None)
     source = None if name is None else SourceEnvironment(environment=name, state=source_state)
     observed = _observed(workspace, desired, state, source)
     return PlanInputs(

@@ -27,7 +27,7 @@ from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, pri
 from contentops.planning.promote import generation_refused, promoted, replacement_refused
 from contentops.planning.remote_edits import edited_on_server, merge_trouble, overwriting, protect_edits
 from contentops.planning.section import section_answer, section_edits, section_reason
-from contentops.planning.sources import source_changed, stale_reasons
+from contentops.planning.stale import source_changed, stale_reasons
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step

@@ -47,7 +47,8 @@ from contentops.planning.remote_edits import (
     save_over,
     text_after,
 )
-from contentops.planning.sources import reference_reason, refers_differently, waiting_change
+from contentops.planning.sources import waiting_change
+from contentops.planning.stale import reference_reason, refers_differently
 from contentops.planning.up_to_date import is_up_to_date
 
 if TYPE_CHECKING:

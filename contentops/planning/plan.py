@@ -43,7 +43,8 @@ from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.same_request import same_briefs, same_requests
 from contentops.planning.select import Candidate, selected
-from contentops.planning.sources import stale_notes, with_open_front, with_waits
+from contentops.planning.sources import with_open_front, with_waits
+from contentops.planning.stale import stale_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
