@@ -34,6 +34,7 @@ from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.texts.word_counts import WordCounts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
+from contentops.planning.dependants import dependants_of
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.spend import Spend, count_spend
@@ -86,6 +87,9 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     """What an approval of its text is bound to; empty: there is no text."""
     template: str = ""
     tags: tuple[str, ...] = ()
+    sources: tuple[ItemId, ...] = ()
+    dependants: tuple[ItemId, ...] = ()
+    """The items whose texts its own is made from, and those that are made from its text."""
     edited: bool = False
     protected: bool = False
     words: int = 0
@@ -278,12 +282,11 @@ def _snapshot(
     plan = make_plan(inputs)
     changes = {change.id: change for change in plan.changes}
     items = [candidate(id_, inputs, changes) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})]
-
+    made = dependants_of({item.id: item.sources for item in items})
     clean, counts = CleanTexts(workspace.cache), WordCounts(workspace.cache, inputs.read)
     similar = similar_texts(workspace.cache, inputs, filter(None, (item.spec for item in items)))
     checked = checked_items(project, items, inputs, clean, similar, commands=False)
     findings = {file.item: file.findings for file in checked.files if file.findings}
-
     past, runs = spending.past(project)
     jobs = history.paid_jobs(project, state, past, runs)
     others = history.paid_by_others(project, state, jobs.texts.values())
@@ -297,6 +300,7 @@ def _snapshot(
         return structs.replace(
             shown,
             words=counts.of(shown.file),
+            dependants=tuple(made.get(item.id, ())),
             credits=cost.credits,
             tokens=cost.tokens,
             findings=findings.get(item.id, ()),
@@ -328,7 +332,7 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
     file = item.file if item.file is not None else inputs.observe(item.path)
     ids = {item.id, *(record.former_ids if record is not None else ())}
     has_text = bool(file.body) and not file.problem
-    text = text_digest(file.title, file.body)
+    text, asked = text_digest(file.title, file.body), record.request if record is not None else {}
     return ReviewItem(
         id=item.id,
         title=_title(item, file),
@@ -338,10 +342,9 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
         output=item.path,
         file=file,
         text=text if has_text else NOTHING,
-        template=spec.request.template
-        if spec is not None
-        else str((record.request if record else {}).get("template") or ""),
+        template=spec.request.template if spec is not None else str(asked.get("template") or ""),
         tags=spec.tags if spec is not None else (),
+        sources=item.sources,
         edited="edited" in item.states,
         protected=spec.protected if spec is not None else record is not None and record.protected,
         generated_at=record.generated_at if record is not None else "",

@@ -24,6 +24,7 @@ class Badge(Struct, frozen=True):
 FAILS: Final = Badge("check-fails", "triangle", "check fails", "stop")
 WARNS: Final = Badge("check-warns", "triangle", "check warns", "wait")
 _EDITED: Final = Badge("edited", "pencil", "edited by hand", "note")
+_STALE: Final = Badge("stale", "again", "made from an earlier text", "note")
 _PROTECTED: Final = Badge("protected", "padlock", "protected", "idle")
 _ALL: Final = (
     Badge("blocked", "octagon", "blocked", "stop"),
@@ -38,6 +39,7 @@ _ALL: Final = (
     FAILS,
     WARNS,
     _EDITED,
+    _STALE,
     _PROTECTED,
 )
 BADGES: Final[Mapping[str, Badge]] = {badge.key: badge for badge in _ALL}
@@ -47,4 +49,5 @@ BADGES: Final[Mapping[str, Badge]] = {badge.key: badge for badge in _ALL}
 def badges(item: ReviewItem) -> tuple[Badge, ...]:
     """Return the state of an item, and what else is to be known of it."""
     checks = {Severity.ERROR: (FAILS,), Severity.WARNING: (WARNS,), None: ()}[item.severity]
-    return (BADGES[item.state.value], *checks, *(_EDITED,) * item.edited, *(_PROTECTED,) * item.protected)
+    also = (*(_EDITED,) * item.edited, *(_STALE,) * (item.word == "stale"), *(_PROTECTED,) * item.protected)
+    return (BADGES[item.state.value], *checks, *also)

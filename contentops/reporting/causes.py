@@ -132,6 +132,8 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "made by the bundled server": ("made-by-local",),
     "from another environment": ("promoted",),
     "requested again": ("replace", "section"),
+    "waiting for other texts": ("waits",),
+    "made from a text that has changed": ("stale-source",),
 }
 """Kinds of reasons by what they say together; any other kind says it itself."""
 _ALONE: Final = frozenset({"made-by-local", "replace", "section"})

@@ -67,6 +67,8 @@ _DOES: Final[Mapping[Action, str]] = {
     Action.REMOVE: "removes the file",
     Action.PENDING: "waits for the process that works on it",
 }
+_WAITS: Final = "The next apply leaves it waiting for other texts"
+_AFTER_OTHERS: Final = "The next apply writes its text after those that it uses"
 _UNKNOWN: Final = "The outcome of a submit is unknown: its answer was lost"
 _KINDS: Final = {Action.BLOCKED: ChangeKind.HELD, Action.RESOLVE: ChangeKind.UNKNOWN}
 _KNOWN: Final = frozenset({"new", "edited", "save"})
@@ -84,11 +86,14 @@ def next_change(change: Change, option: str) -> NextChange:
     """A change in words; `option`: as in `Plan.option`."""
     kind = _KINDS.get(change.action, ChangeKind.PAID if change.submits_worst else ChangeKind.FREE)
     lead = f"The next apply {_DOES[change.action]}" if change.action in _DOES else _UNKNOWN
+    if change.action is Action.WAIT:
+        lead = _AFTER_OTHERS if change.later else _WAITS
     fields = [reason for reason in change.reasons if reason.field]
     if kind in (ChangeKind.HELD, ChangeKind.UNKNOWN):
         # Its front matter is updated for free, whatever is chosen.
         fields = [reason for reason in fields if not reason.field.startswith("metadata.")]
-    said = [reason_words(reason) for reason in change.reasons if not reason.field and reason.kind not in _KNOWN]
+    others = [reason for reason in change.reasons if not reason.field and reason.kind not in _KNOWN]
+    said = [reason.detail if reason.kind == "waits" else reason_words(reason) for reason in others]
     causes = [reason.cause for reason in change.reasons if reason.cause]
     causes += [reason.detail for reason in fields if reason.kind == "front-matter" and reason.detail]
     return NextChange(

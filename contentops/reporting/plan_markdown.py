@@ -324,7 +324,7 @@ _EXPLAINED = frozenset(
     {
         *("new", "added", "changed", "removed", "front-matter", "moved", "renamed", "gone"),
         *("made-by-local", "replace", "section"),
-        *("open-job", "stored", "failed", "failed-before", "own-output", "held", "queued"),
+        *("open-job", "stored", "failed", "failed-before", "own-output", "held", "queued", "waits"),
     }
 )
 """Kinds of reasons that follow from manifests, from what was asked for, or from an apply that is not done.
