@@ -1,6 +1,6 @@
 """Dates, plurals and plain texts for templates: the same on every machine and on every day.
 
-Names of months and weekdays are in small tables here, since babel would add 30 MB for them.
+Names of months and weekdays are in small tables here: babel would bring the data of all locales for them.
 """
 
 from __future__ import annotations

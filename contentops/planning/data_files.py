@@ -31,6 +31,8 @@ def row_notes(chosen: Sequence[Candidate]) -> Iterator[Note]:
 
     A row that is gone belongs to the one file whose items use the same columns; where several do, it is not counted.
     """
+    if all(item.change is None and item.spec is not None for item in chosen):
+        return  # origins are read only where something differs
     files: defaultdict[str, _FileRows] = defaultdict(_FileRows)
     for item in _begun(chosen):
         if item.spec is None or item.change is None:
