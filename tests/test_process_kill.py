@@ -89,6 +89,41 @@ def test_killed_again_and_again(project: Build, invoke: Run, server: Served, *, 
     assert server.contents(f"({name})") == _expected(name)
 
 
+def test_killed_between_and_inside_waves(project: Build, invoke: Run, server: Served) -> None:
+    """Texts made from others: one charge and one content for each, and the tree of a run that no one killed."""
+    name = "waves"
+    source = "{{{{ ref('{}').title }}}} {{{{ ref('{}').excerpt(80) }}}}"
+    topics = {"guide": "Guide", "news": source.format(*["guide"] * 2), "de": source.format(*["guide"] * 2)}
+    topics |= {"teaser": source.format(*["news"] * 2)}
+    manifest = "items:\n" + "".join(
+        f'  - {{id: {one}, inputs: {{topic: "{one} ({name}) {topic}", target_audience: readers}}}}\n'
+        for one, topic in topics.items()
+    )
+    undisturbed, root = (
+        project(
+            {"contentops.yaml": PROJECT.format(base_url=url, extra=""), "content/blog.yaml": manifest}, at=f"{name}{at}"
+        )
+        for at, url in enumerate(("local", server.base_url))
+    )
+    assert invoke("apply", "--yes", cwd=undisturbed).code == 0
+    chance = random.Random(name)
+    killed = 0
+    while killed < KILLS:
+        with applying(root) as apply:
+            if not apply.next(chance.randint(1, 14)) or not apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
+                break
+            apply.kill()
+            killed += 1
+    assert killed > 1, killed
+    _finish(invoke, root)
+    assert tree(root) == tree(undisturbed)
+    charges = server.charges(f"({name})")
+    assert [each.partition(" ")[0] for each in charges] == sorted(topics)
+    assert not any("⟨" in each for each in charges)
+    # Titles are cut.
+    assert [each.partition(" ")[0] for each in server.contents(f"({name})")] == sorted(topics)
+
+
 def test_the_server_dies_in_the_middle(project: Build, invoke: Run, tmp_path: Path) -> None:
     """Killed and started again on the same port and store, the server ends with one charge and content per item."""
     name = "server"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
+import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -14,10 +17,13 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError
 from contentops.model import Action, Event, ItemId, OnEdit, OnSourceChange, text_digest
+from contentops.state import lock as locks
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, quick_folder
 from tests.fakes.kills import Death
+from tests.repositories import cloned, in_git
 from tests.running import examples
+from tests.test_merged_branches import LOCK, commit, git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -238,9 +244,91 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=examples(10, 300),
+    max_examples=examples(10, 150),
     stateful_step_count=10,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+# --- merges ------------------------------------------------------------------------------------------------------
+
+
+def _three(harness: Harness, year: int) -> None:
+    source = "{{{{ ref('{0}').title }}}}: {{{{ ref('{0}').excerpt(300) }}}}"
+    topics = {"guide": f"Guide {year}", "news": f"News of {source}", "teaser": f"Teaser of {source}"}
+    items = [
+        {"id": id_, "inputs": {"topic": topic.format({"news": "guide"}.get(id_, "news")), "target_audience": "all"}}
+        for id_, topic in topics.items()
+    ]
+    harness.write("content/blog.yaml", json.dumps({"items": items}))
+
+
+def _merged(one: Harness, two: Harness, chosen: random.Random) -> None:
+    """Merge what `two` has into `one`; of two versions of a file one is kept, whatever the lock has."""
+    for harness in (one, two):
+        commit(harness)
+    git(one, "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{two.root}", "HEAD", code=None)
+    for path in filter(None, git(one, "diff", "--name-only", "--diff-filter=U", "-z").split("\0")):
+        git(one, "checkout", chosen.choice(["HEAD", "FETCH_HEAD"]), "--", path)
+    if chosen.random() < 0.5:
+        base = git(one, "merge-base", "HEAD", "FETCH_HEAD").strip()
+        sides = (locks.read(git(one, "show", f"{side}:{LOCK}"), LOCK) for side in (base, "HEAD", "FETCH_HEAD"))
+        (one.root / LOCK).write_bytes(locks.merge(*sides))
+
+
+class _Seen:
+    """The titles of all texts that the files of two clones have had, by digest."""
+
+    def __init__(self, harnesses: tuple[Harness, Harness]) -> None:
+        self._harnesses = harnesses
+        self._titles: dict[str, str] = {}
+
+    def look(self, *_: object) -> None:
+        """Add those that they have now."""
+        for harness in self._harnesses:
+            for name in ("guide", "news"):
+                file = Outputs(harness.root).observe(f"out/{name}.md")
+                self._titles[text_digest(file.title, file.body)] = file.title
+
+    def check(self, harness: Harness) -> None:
+        """Each record has a request with the texts that it names."""
+        for record in harness.state.records.values():
+            for digest in record.sources.values():
+                assert f"of {self._titles[digest]}: " in record.request["inputs"]["topic"], record.id
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_two_clones_do_to_sources_each_request_is_paid_for_once(tmp_path: Path, seed: int) -> None:
+    """Edits, other requests and merges of lock and texts, in any order; nothing is left but notes."""
+    chosen = random.Random(seed)
+    one = Harness(tmp_path / "one", FakeApi(duration=30, request_ids="ignore"))
+    _three(one, 2026)
+    one.apply()
+    in_git(one, "first")
+    both, years = (one, cloned(one, tmp_path / "two")), [2026, 2026]
+    seen = _Seen(both)
+    for number in range(8):
+        side = chosen.randrange(2)
+        harness, what = both[side], chosen.choice(["edit", "ask", "merge"])
+        seen.look()
+        if what == "edit":
+            path = harness.root / f"out/{chosen.choice(['guide', 'news'])}.md"
+            path.write_text(re.sub("^title:.*", f"title: Edit {number}", path.read_text(), count=1, flags=re.MULTILINE))
+        elif what == "ask":
+            years[side] = 2030 + number
+        else:
+            _merged(harness, both[1 - side], chosen)
+            years = [chosen.choice(years)] * 2
+        _three(harness, years[side])
+        rule = chosen.choice([OnSourceChange.NOTE, OnSourceChange.REGENERATE])
+        for _ in range(3):
+            harness.apply(on_edit=OnEdit.OVERWRITE, on_source_change=rule, emit=seen.look)
+        assert harness.plan(on_edit=OnEdit.OVERWRITE, on_source_change=rule).empty, (number, what)
+        commit(harness)
+        if what == "merge":
+            git(both[1 - side], "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{harness.root}", "HEAD")
+        topics = [each.topic for each in one.api.charges]
+        assert len(set(topics)) == len(topics), (number, what, topics)
+        seen.check(harness)
