@@ -212,7 +212,7 @@ def test_a_file_that_cannot_be_taken_is_named_and_the_others_go_on(
     assert ended.code == 3
     assert "error[not-adopted]" in ended.stderr
     assert words in ended.stderr
-    assert ended.stdout.startswith("1 text adopted, 1 of them protected")
+    assert ended.stdout.startswith("1 text adopted (protected, as no template is known)")
     assert _sums(root, "docs") == before
     assert _is_empty(invoke, root)
 

@@ -157,6 +157,8 @@ def test_valid_manifest_has_no_findings(text: str) -> None:
 # --- findings ----------------------------------------------------------------------------------------------
 
 IN_MANIFESTS = [
+    ("items: [{id: x, checks: {retries: 11}}]", "wrong-value", "11", "`retries` must be at most 10, not 11", ""),
+    ("items: [{id: x, checks: {retries: -1}}]", "wrong-value", "-1", "`retries` must be at least 0, not -1", ""),
     ("items: [{id: x, templte: t}]", "unknown-key", "templte", "item `x`: unknown key `templte`", "`template`"),
     ("items: [{id: x, zzz: t}]", "unknown-key", "zzz", "`zzz`", "go under `inputs`"),
     ("itms: []", "unknown-key", "itms", "unknown key `itms`", "`items`"),

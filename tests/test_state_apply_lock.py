@@ -30,7 +30,7 @@ def apply_lock(root: Path, *, environment: str = "", where: str = "") -> ApplyLo
 
 
 def test_the_holder_is_named(tmp_path: Path) -> None:
-    """Who, which process, where and since when; and that there is nothing to unlock."""
+    """Who, which process, where and since when; and what to do."""
     with (
         apply_lock(tmp_path, where="https://ci.example.com/run/7"),
         pytest.raises(LockHeld) as caught,
@@ -43,7 +43,7 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
         f"since {NOW}"
     )
     assert caught.value.exit_code is ExitCode.REFUSED
-    assert "nothing to unlock" in caught.value.hint
+    assert "end that process" in caught.value.hint
 
 
 def test_it_is_known_whether_someone_has_it(tmp_path: Path) -> None:

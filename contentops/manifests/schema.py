@@ -333,7 +333,9 @@ def _no_branch(document: YamlDocument, problem: _Problem) -> Diagnostic:
         return _wrong_value(document, problem, allowed)
     for branch in stated:
         if "type" in branch and Draft7Validator.TYPE_CHECKER.is_type(value, branch["type"]):
-            keyword = next(key for key in branch if key not in {"type", "description"})
+            first = next(key for key in branch if key not in {"type", "description"})
+            broken = (error.validator for error in Draft7Validator(branch).iter_errors(value) if not error.path)
+            keyword = next(broken, first)
             narrowed = structs.replace(problem, keyword=keyword, argument=branch[keyword], schema=branch)
             return _out_of_bounds(document, narrowed)
     return _wrong_type(document, problem, [branch["type"] for branch in stated if "type" in branch])

@@ -19,7 +19,7 @@ from contentops.pages import item, items, overview, run, texts
 from contentops.pages.forms import FORMS, Form, confirm, has_token
 from contentops.pages.run import events
 from contentops.pages.security import FILES, Guard, Keys, body_of, hosts_of, parsed, refusal, typed
-from contentops.pages.site import FOLDER, PageContent, Site, render
+from contentops.pages.site import FOLDER, PageContent, Site, explained, render
 
 ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
     "/": overview.overview,
@@ -99,4 +99,4 @@ def problem(error: ContentopsError) -> PageContent:
     """Return the page of an error."""
     refused = 409 if error.exit_code is ExitCode.REFUSED else 500
     status = 404 if isinstance(error, UsageError) else refused
-    return PageContent(template="problem.html", title="This did not work", model=error.diagnostics(), status=status)
+    return PageContent(template="problem.html", title="This did not work", model=explained(error), status=status)

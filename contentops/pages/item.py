@@ -14,7 +14,7 @@ from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.texts.item_events import ItemEvent, item_events
 from contentops.operations.texts.item_texts import item_texts, text_of_file
-from contentops.pages.site import PageContent, Site
+from contentops.pages.site import PageContent, Site, explained
 from contentops.pages.texts import TextView, changes_view, compared, sides_of, text_view
 from contentops.planning.approval import draft_mark
 from contentops.planning.model_price import generation_words
@@ -71,7 +71,7 @@ def not_decided(site: Site, form: Mapping[str, str], said: str, error: Contentop
     if seen is not None and now is not None:
         changed = compared(seen, (now.title, now.body))
     note = form.get("note", "")
-    model = structs.replace(page.model, problem=error.diagnostics(), said=said, changed=changed, note=note)
+    model = structs.replace(page.model, problem=explained(error), said=said, changed=changed, note=note)
     return structs.replace(page, model=model, status=409)
 
 

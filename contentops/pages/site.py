@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from msgspec import Struct, field
 
 from contentops.digest import short
-from contentops.errors import plural
+from contentops.errors import ContentopsError, Diagnostic, LockHeld, plural
 from contentops.model import Project
 from contentops.model.approval import NOTE_LIMIT
 from contentops.model.cost import money_words
@@ -119,6 +119,14 @@ class PageContent(Struct, frozen=True, kw_only=True):
     status: int = 200
     typed: Sequence[str] = ()
     """What a person typed that nothing was done with."""
+
+
+def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
+    """Return what a page says of an error; those who read it need not know what a process is."""
+    if isinstance(error, LockHeld):
+        message = "an apply or another command is running in this project"
+        return (Diagnostic(code=error.code, message=message, hint="wait until it is done, then try again"),)
+    return error.diagnostics()
 
 
 def render(site: Site, page: PageContent, said: str = "", *, block: str = "") -> str:

@@ -16,7 +16,7 @@ from contentops.operations.review import ReviewItem
 from contentops.operations.texts.diff_and_restore import from_remote
 from contentops.operations.texts.editing import TextEdit, protected
 from contentops.operations.texts.item_texts import ItemTexts, TextVersion, text_of_file
-from contentops.pages.site import PageContent, Site, macro
+from contentops.pages.site import PageContent, Site, explained, macro
 from contentops.reporting.prose import Notes, ProsePart, changed_words, prose
 from contentops.reporting.times import on_day
 
@@ -152,7 +152,7 @@ def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError) -> Pa
     """The form again with all that was typed: beside the file as it is now, where that changed meanwhile."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was = form.get("was_title", ""), form.get("was", "")
-    view = EditView(item=one, typed=typed, was=was, problem=error.diagnostics())
+    view = EditView(item=one, typed=typed, was=was, problem=explained(error))
     now = text_of_file(site.project(), one.file.path) if isinstance(error, FileChanged) else None
     if now is not None:
         view = structs.replace(

@@ -195,7 +195,7 @@ class ApplyLock:
         if self._lock is None:
             raise LockHeld(
                 _running(folder, self._environment),
-                hint="wait for it to end, or end that process: the lock goes with it, there is nothing to unlock",
+                hint="wait for it to end and try again; if it hangs, end that process",
             )
         note = canonical({key: value for key, value in self._note.items() if value}).encode()
         with contextlib.suppress(StateError):

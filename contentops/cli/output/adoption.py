@@ -76,7 +76,9 @@ def adopted_words(adoption: Adoption, word: str) -> str:
     """Return how many texts became items, or would; `word`: `adopted` or `imported`."""
     parts = [f"{plural(len(adoption.taken), 'text')} {word}"] if adoption.taken else []
     protected = sum(not one.generates for one in adoption.taken)
-    parts += [f"{protected:,} of them protected, as no template is known"] if protected else []
+    if protected:
+        which = "" if protected == len(adoption.taken) else f"{protected:,} of them "
+        parts[0] += f" ({which}protected, as no template is known)"
     parts += [f"{plural(len(adoption.known), 'text')} already belonging to items"] if adoption.known else []
     parts += [f"{adoption.refused:,} refused"] if adoption.refused else []
     where = f" Items are in {adoption.manifest}." if adoption.manifest else ""
