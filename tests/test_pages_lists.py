@@ -174,7 +174,7 @@ def test_a_plan_that_is_refused_says_how_to_get_past_it(project: Build) -> None:
     assert "contentops apply --approve-credits" in said
     assert "Notes" in said
     assert re.search(r"<summary>\d+ more</summary>", html)
-    assert "No guard refuses" not in said
+    assert "No guard stops this plan" not in said
 
 
 def test_errors_in_manifests_stand_on_each_page(root: Path, project: Build) -> None:

@@ -52,7 +52,7 @@ def served(request: Request) -> Response:
 
 
 def _nothing(_: Request, __: Exception) -> Response:
-    return refusal(404, "There is no such page", "The address leads nowhere. Nothing was changed.")
+    return refusal(404, "This page does not exist", "Check the address. Nothing was changed.")
 
 
 def _bug(_: Request, __: Exception) -> Response:
