@@ -225,7 +225,7 @@ choice_options = with_options(
         "--changed-from",
         metavar="REF",
         default="",
-        help="Only items that differ from the lock at git commit REF; `REF...`: at the common ancestor.",
+        help="Only items that differ from the lock in git commit REF; `REF...` means the common ancestor.",
     ),
     click.option(
         "--canary",

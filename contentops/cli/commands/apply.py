@@ -118,7 +118,7 @@ def command(
 
     PLAN is a file of `plan --out`. It is carried out without asking; a stale, edited or applied one is refused.
 
-    `--reviewed FILE` carries out a new plan only if FILE covers all of it; a missing FILE covers nothing.
+    `--reviewed FILE` makes a new plan, and carries it out only if FILE contains all its changes.
 
     In CI, and with `--branch`, it first checks that `contentops commit` can push the results.
     It also checks that no results of an earlier run wait to be merged.

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 @selection_options
 @project_options
 def command(session: Session, form: str, select: tuple[str, ...], exclude: tuple[str, ...]) -> None:
-    """Show which items are made from the texts of which, each with its state as in `status`.
+    """Show which items use the texts of other items, each with its state as in `status`.
 
-    Sources stand before their dependants. `--select ITEM+` shows an item with its dependants, `+ITEM` with its sources.
+    Sources come before their dependants. `--select ITEM+` shows an item with its dependants, `+ITEM` with its sources.
     Without a selection, items without references are left out. Needs no network and changes nothing.
 
-    A mention is a text that only front matter uses, as for links between translations; no item waits for it.
+    A mention is a link in front matter, for example between translations; no item waits for it.
     """
     if session.as_json and form not in ("text", "json"):
         raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
