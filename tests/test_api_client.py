@@ -586,7 +586,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str, str, str, str]] = [
     ({"base_url": "https://host/v1?key=1"}, KEY, "", "bad-url", "not usable"),
     ({"base_url": "https://host/ v1"}, KEY, "", "bad-url", "not usable"),
     ({"base_url": "https://user:pass@host"}, KEY, "", "bad-url", "user name or password"),
-    ({"base_url": "local"}, "", "", "no-server", "embedded server"),
+    ({"base_url": "local"}, "", "", "no-server", "bundled server"),
     ({}, "", "", "no-key", "`WRITERZROOM_API_KEY` is not set"),
     ({"key_env": "MY_KEY"}, "two words", "", "bad-credentials", "`MY_KEY`"),
     ({}, "line\n", "", "bad-credentials", "`WRITERZROOM_API_KEY`"),

@@ -117,7 +117,7 @@ def test_headings_are_those_of_markdown() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "> Draft outline, made offline by the embedded server.",
+        "> Draft outline, made offline by the bundled server.",
         "As an AI language model, I cannot know.",
         "I\u2019m sorry, but I can\u2019t do that.",
         "Sure! Here is the article.",

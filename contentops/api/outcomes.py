@@ -73,7 +73,7 @@ class Trouble(enum.Enum):
     SILENT = enum.auto()
     """No answer came in time."""
     CRASHED = enum.auto()
-    """The embedded server, or the transport, raised an error."""
+    """The bundled server, or the transport, raised an error."""
 
 
 _HINTS = {

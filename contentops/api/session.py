@@ -158,7 +158,7 @@ class Client:
             self._shared = httpx.ASGITransport(app)
         elif transport is None:
             if local:
-                raise ApiError("`api.base_url` is `local`, and no embedded server was given", code="no-server")
+                raise ApiError("`api.base_url` is `local`, and no bundled server was given", code="no-server")
             self._stack = ConnectionStack(transports(self._base))
 
     def __repr__(self) -> str:

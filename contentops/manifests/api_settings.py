@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contentops.yaml.positions import YamlDocument
 
 LOCAL = "local"
-"""The `base_url` of the embedded server."""
+"""The `base_url` of the bundled server."""
 
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)([hms])")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}

@@ -309,7 +309,7 @@ def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[File
         hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
         return [Diagnostic(code="no-catalog", message=message, severity=Severity.NOTE, hint=hint)]
     if catalog is None or catalog.brand_voices is not None or project.api.base_url == "local":
-        # The embedded server takes any brand voice.
+        # The bundled server takes any brand voice.
         return []
     if not any(spec.request.brand_voice for each in results for spec in each.specs):
         return []

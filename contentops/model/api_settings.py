@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class ApiSettings(Struct, frozen=True, kw_only=True):
-    """How to reach the server. `base_url` is `local` (the embedded server) or an URL."""
+    """How to reach the server. `base_url` is `local` (the bundled server) or an URL."""
 
     base_url: str = "https://api.writerzroom.com/v1"
     dialect: str = "auto"
@@ -39,7 +39,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def has_model(self) -> bool:
-        """Whether a model behind the embedded server writes the texts."""
+        """Whether a model behind the bundled server writes the texts."""
         return self.base_url == "local" and self.engine == "openai"
 
     @property

@@ -37,7 +37,7 @@ class Credentials(NamedTuple):
     key: str = ""
     user: str = ""
     engine: Engine | None = None
-    """The engine of the embedded server that calls a model; None: none is needed."""
+    """The engine of the bundled server that calls a model; None: none is needed."""
 
 
 def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False) -> Credentials:

@@ -88,7 +88,7 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 
 
 def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
-    """Tell whether the project has a shared ledger; one with the embedded server has none.
+    """Tell whether the project has a shared ledger; one with the bundled server has none.
 
     An empty variable counts as a ledger: a secret of CI may be missing, and to go on without it would pay again.
     """

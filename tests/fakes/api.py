@@ -37,7 +37,7 @@ raises `Killed` in the client before / after it is carried out.
 Fault = FaultName | int | Callable[[], httpx.Response]
 """A fault by name, by HTTP status, or as the answer itself; the last two are answered without doing anything."""
 
-LABEL = "> Draft outline, made offline by the embedded server. It is the plan of a text, not the text.\n\n"
+LABEL = "> Draft outline, made offline by the bundled server. It is the plan of a text, not the text.\n\n"
 _AFTER = frozenset({"reset", "504", "500-after", "truncated", "slow", "kill-after"})
 
 

@@ -124,7 +124,7 @@ def _counted(shown: list[str], total: int) -> list[str]:
     return [*shown, f"and {hidden} more"] if hidden > 0 else shown
 
 
-LABEL = "> Draft outline, made offline by the embedded server. It is the plan of a text, not the text."
+LABEL = "> Draft outline, made offline by the bundled server. It is the plan of a text, not the text."
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _TITLE = 200
