@@ -165,3 +165,10 @@ def test_the_graph_shows_mentions_apart(harness: Harness, invoke: Run) -> None:
     assert "n0 -.-> n1" not in invoke("graph", "--format", "mermaid", cwd=harness.root).stdout
     assert '"de" -> "fr" [style=dashed];' in invoke("graph", "--format", "dot", cwd=harness.root).stdout
     assert invoke("show", "de", "--json", cwd=harness.root).json["mentions"] == ["fr"]
+
+
+def test_an_address_that_will_not_be_known_is_a_mistake_before_anything_is_paid(harness: Harness) -> None:
+    """Also while the text does not exist yet."""
+    harness.edit("contentops.yaml", "preset: hugo", "preset: astro")
+    assert any("the address of `de` is not known" in line for line in refused(harness))
+    assert not harness.api.generations

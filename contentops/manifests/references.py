@@ -10,12 +10,13 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.digest import NO_TEXT, NOTHING, Digest, digest_json
 from contentops.documents.addresses import address_of
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
+from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
 from contentops.manifests.values import MISSING, Lazy, TemplateError
 from contentops.model import AcceptedTexts, ItemId, Observed, Reference, WaitReason, text_digest
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 200_000
 """Characters of a body that a template gets; the rest is cut off, with a warning."""
+_OPEN: Final = "⟨"
+"""What a placeholder begins with."""
 _MOST_EXCERPT: Final = 10_000
 _PARTS: Final = ("id", "title", "url", "path", "body", "excerpt", "section", "headings", "metadata")
 _UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -41,6 +44,8 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
     file: Observed = Observed(path="")
     url: str = ""
     """Its address below the root of the site; empty where the preset does not tell it."""
+    has_address: bool = True
+    """Whether its address can be known once it has a text."""
     read: Callable[[str], str] = lambda _path: ""
     """Reads the text of its file."""
 
@@ -92,7 +97,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def digest(self) -> Digest:
         """The digest of everything that a template can read."""
-        return digest_json([self.wait, self.file.path, self.file.file, self.url])
+        return digest_json([self.wait, self.file.path, self.file.file, self.url, self.has_address])
 
 
 class Sources(Protocol):
@@ -145,6 +150,10 @@ class DeclaredTexts:
             hint = recorded or suggest(name, tuple(self._specs)) or "`contentops status` lists the items"
             raise TemplateError("unknown-reference", f"`ref` names `{name[:200]}`, which is no item", hint=hint)
         text = self._file(spec)
+        if text.wait is not None and spec.output:
+            declared = apply_preset(self._preset, spec.metadata)
+            known = {key: value for key, value in declared.items() if _OPEN not in str(value)}
+            text = structs.replace(text, has_address=address_of(self._preset, spec.output, known) is not None)
         if text.wait is None and approved:
             words = text_digest(text.file.title, text.file.body)
             # Where the digest leaves characters out, no approval is about all of its words.
@@ -209,7 +218,7 @@ def parts_of(text: ReferredText, warn: Callable[[ItemId], None], lacks: Callable
     `warn` is called for a text whose body is cut, `lacks` for one where a part is empty, which gets a placeholder.
     """
     if text.wait is not None:
-        return Lazy(_PARTS, functools.partial(_hole, text.id))
+        return Lazy(_PARTS, functools.partial(_hole, text))
 
     def filled(of: str, value: str) -> str:
         if not value.strip():
@@ -229,9 +238,7 @@ def _part(text: ReferredText, warn: Callable[[ItemId], None], filled: Callable[[
             return lambda heading: filled(name, _section(text, heading))
         case "url":
             if not text.url:
-                message = f"the address of `{text.id}` is not known"
-                hint = "the preset does not tell it: build it from `.path`, or state `url` in its metadata"
-                raise TemplateError("template-value", message, hint=hint)
+                raise _no_address(text.id)
             return text.url
         case "metadata":
             return dict(text.file.front)
@@ -269,11 +276,23 @@ def _section(text: ReferredText, heading: Any) -> str:
 
 def hole(of: str) -> str:
     """The placeholder for a value that is not known yet."""
-    return f"⟨{of}⟩"
+    return f"{_OPEN}{of}⟩"
 
 
-def _hole(name: ItemId, part: str) -> Any:
+class NoAddressError(TemplateError):
+    """The address of an item is not known, whether it has a text or not."""
+
+
+def _no_address(name: ItemId) -> NoAddressError:
+    hint = "the preset does not tell it: build it from `.path`, or state `url` in its metadata"
+    return NoAddressError("template-value", f"the address of `{name}` is not known", hint=hint)
+
+
+def _hole(text: ReferredText, part: str) -> Any:
+    name = text.id
     match part:
+        case "url" if not text.has_address:
+            raise _no_address(name)
         case "excerpt":
             return lambda length=200: hole(f"{name}.excerpt({length})")
         case "section":

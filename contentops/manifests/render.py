@@ -14,7 +14,7 @@ from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
 from contentops.manifests.mentions import FoundReferences, RenderedAlone, key_by_key, loose_keys
-from contentops.manifests.references import LONGEST, hole, parts_of
+from contentops.manifests.references import LONGEST, NoAddressError, hole, parts_of
 from contentops.manifests.templates import INPUTS, REF, Scope, Uses, root_of, templates_in
 from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
 from contentops.model import REQUEST_FIELDS, ItemId, Reference, WaitReason
@@ -303,7 +303,7 @@ class _Item:
         try:
             value = template.render(self.lookup)
         except TemplateError as error:
-            if any(one.wait for one in self.references.values()):
+            if any(one.wait for one in self.references.values()) and not isinstance(error, NoAddressError):
                 return hole(name)  # it may be about a placeholder
             self._report(written, name, error)
             raise _FailedError from None
