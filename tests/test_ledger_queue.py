@@ -237,3 +237,22 @@ def test_what_an_edited_item_asked_for_is_taken_out_alone(checkout: Checkout, go
     go(*shlex.split(command)[1:], cwd=root)
     go("work", "--once")
     assert (served.charges("(earlier)"), served.charges("(later)")) == ([], ["a (later)"])
+
+
+def test_an_item_that_waits_for_a_text_is_not_queued(checkout: Checkout, go: Go, served: Served) -> None:
+    """A deposit queues what is known; whoever applies first goes on in waves, and the other checkout pays for nothing."""
+    one, two = (checkout("{} (source)", "guide", at=at) for at in ("one", "two"))
+    topic = "news (source) of {{ ref('guide').title }}"
+    for root in (one, two):
+        (root / "content/news.yaml").write_text(
+            f'items: [{{id: news, inputs: {{topic: "{topic}", target_audience: all}}}}]\n'
+        )
+    assert "Queued 1 submit for 4 credits" in go(*DEPOSIT, cwd=one).stdout
+    go("work", "--once")
+    assert served.charges("(source)") == ["guide (source)"]
+    assert "Queued nothing." in go(*DEPOSIT, cwd=two).stdout
+    for root in (two, one):
+        go("apply", "--yes", cwd=root)
+    assert tree(one) == tree(two)
+    assert len(tree(one)) == 2
+    assert served.charges("(source)") == ["guide (source)", "news (source) of guide (source)"]

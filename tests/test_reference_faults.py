@@ -336,3 +336,67 @@ def test_dependants_are_promoted_with_their_sources(harness: Harness) -> None:
     assert last.plan().empty
     assert "News of On Guides" in harness.read("prod/news.md")
     assert len(harness.api.generations) == paid
+
+
+# --- with other features -------------------------------------------------------------------------------------------
+
+
+def test_a_section_of_a_stale_text_is_generated_alone(harness: Harness) -> None:
+    """The text stays stale, and no placeholder is sent."""
+    harness.apply()
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    before = harness.record("news").sources
+    harness.apply(select=("news",), sections={"news": "Introduction"})
+    assert harness.api.generations[-1].body["section"] == "Introduction"
+    assert harness.record("news").sources == before
+    assert ("news",) in [note.items for note in harness.plan().notes if note.kind == "stale-source"]
+
+
+def test_a_canary_makes_one_wave(harness: Harness) -> None:
+    """Each apply with `--canary 1` pays for one text."""
+    for number in (1, 2, 3):
+        harness.apply(canary=1)
+        assert len(harness.api.generations) == number
+    assert harness.plan().empty
+
+
+def test_a_dependant_alone_waits_and_pays_nothing(harness: Harness) -> None:
+    """Selecting it does not select its sources."""
+    assert results(harness.apply(select=("teaser",))) == {"teaser": "pending"}
+    assert not harness.api.generations
+
+
+def test_pruning_leaves_items_that_wait(harness: Harness) -> None:
+    """Only what no manifest declares is removed."""
+    harness.write("content/a.yaml", items({**CHAIN, "old": "Old"}))
+    harness.apply()
+    harness.write("content/a.yaml", items(CHAIN, on_source_change="regenerate"))
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    assert waiting(harness.plan(prune=True)).keys() == {"teaser"}
+    harness.apply(prune=True)
+    assert harness.state.records.keys() == CHAIN.keys()
+    assert harness.plan().empty
+
+
+def test_retries_of_later_waves_are_in_the_confirmed_total(harness: Harness) -> None:
+    """Each text fails its checks once; the waves spend exactly the worst case."""
+    harness.edit("contentops.yaml", "version: 1", "version: 1\nbudget: {credits_per_apply: 24}")
+    harness.write("content/a.yaml", items(CHAIN, checks={"excludes": ["Take 1."], "retries": 1}))
+    assert harness.plan().credits_worst == 24
+    run = harness.apply()
+    assert run is not None
+    assert (run.credits, set(results(run).values())) == (24, {"done"})
+    assert harness.plan().empty
+
+
+def test_a_record_that_is_renamed_by_hand_keeps_its_dependants(harness: Harness, invoke: Run) -> None:
+    """As with `moved`."""
+    harness.apply()
+    assert invoke("state", "mv", "guide", "handbook", cwd=harness.root).code == 0
+    harness.write(
+        "content/a.yaml", items({"handbook": GUIDE, "news": NEWS.replace("guide", "handbook"), "teaser": TEASER})
+    )
+    harness.apply()
+    assert harness.plan().empty
+    assert list(harness.record("news").sources) == ["handbook"]
+    assert len(harness.api.generations) == 3
