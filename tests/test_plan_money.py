@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,6 @@ def metered(body: Any, number: int) -> Raw:
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param(MODEL_PROJECT, id="without-a-price"),
         pytest.param(MODEL_PROJECT.replace("engine: openai, model: small", "engine: outline") + PRICE, id="no-model"),
         pytest.param(MODEL_PROJECT.replace("base_url: local, engine: openai, model: small", "") + PRICE, id="remote"),
     ],
@@ -61,6 +61,55 @@ def test_without_a_model_at_a_price_a_plan_says_no_money(project: Build, invoke:
     assert "money" not in json.dumps(planned(invoke, root))
     assert "tokens_at_most" not in json.dumps(planned(invoke, root))
     assert "USD" not in invoke("plan", cwd=root).stdout
+
+
+def test_a_model_without_a_price_is_not_free(project: Build, invoke: Run) -> None:
+    """No one said what its tokens cost: text, JSON, Markdown, a plan file and the pages say so."""
+    root = shop(project, settings=MODEL_PROJECT, more="defaults: {checks: {retries: 2, excludes: [harbour]}}\n")
+    text = invoke("plan", "--out", "plan.json", cwd=root).stdout
+    assert text.count("create      no price set  out/") == 2
+    assert "Plan: 2 to create, 0 unchanged. No price set." in text
+    document = planned(invoke, root)
+    assert {*document["changes"][0]["tokens_at_most"]} == {"input", "output"}
+    assert "money" not in json.dumps(document)
+    read = plan_of(json.loads((root / "plan.json").read_text("utf-8")))
+    assert "| no price set |" in plan_markdown(read)
+    assert "free" not in text + plan_markdown(read)
+    page = Browser(root).get("/plan").text
+    assert "no price set" in page
+    assert "free" not in page
+    (root / "content" / "blog.yaml").write_text(blog("one"), "utf-8")
+    with Model(metered) as model:
+        ended = invoke("apply", "--yes", cwd=root, env=model.env)
+    assert re.search(r"1 done\. [\d,]+ tokens read and [\d,]+ written, no price set, ", ended.stdout), ended.stdout
+
+
+REVIEWED = MODEL_PROJECT + PRICE
+CHECKED = "defaults: {checks: {retries: 1, excludes: [never]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "why"),
+    [
+        pytest.param(REVIEWED.replace("output: 2", "output: 200"), CHECKED, "it costs at most", id="price"),
+        pytest.param(REVIEWED.replace("USD", "EUR"), CHECKED, "EUR with every retry now, not 0.075 USD", id="currency"),
+        pytest.param(REVIEWED.replace("small}", "small, max_tokens: 9000}"), CHECKED, "it costs at most", id="tokens"),
+        pytest.param(REVIEWED, CHECKED.replace("1", "5"), "it costs at most", id="retries"),
+        pytest.param(MODEL_PROJECT, CHECKED.replace("1", "5"), "again 5 times now, not 1", id="retries-without-price"),
+    ],
+)
+@pytest.mark.parametrize("way", [["plan.json"], ["--reviewed", "plan.json"]])
+def test_no_apply_spends_more_money_than_was_reviewed(
+    project: Build, invoke: Run, settings: str, more: str, why: str, way: list[str]
+) -> None:
+    """A text of a model costs no credits: its money, and how often it may be made, are compared too."""
+    root = shop(project, "one", settings=REVIEWED, more=CHECKED)
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    (root / "contentops.yaml").write_text(settings, "utf-8")
+    (root / "content" / "blog.yaml").write_text(more + blog("one"), "utf-8")
+    with Model() as model:
+        ended = invoke("apply", "--yes", *way, cwd=root, env=model.env)
+    assert (ended.code, why in ended.stderr, model.prompts) == (4, True, []), ended.stderr
 
 
 def test_a_plan_says_the_most_that_its_texts_may_cost(project: Build, invoke: Run) -> None:

@@ -221,7 +221,7 @@ def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
     ]
     assert plan.changes[0].hint == (
         "`staging` has the text of another request: `inputs.topic` differs; apply there first "
-        "(`contentops apply --env staging`), or `--generate` makes a text here for 4 credits"
+        "(`contentops apply --env staging`), or `--generate` makes a text here (4 credits)"
     )
     assert plan.changes[1].hint.startswith("`staging` has no text for it; apply there first")
     assert results(prod.apply()) == {"a": "blocked", "c": "blocked"}

@@ -243,10 +243,10 @@ def test_a_draft_outline_is_not_promoted(tmp_path: Path, says: bool, server: str
     ]
     assert plan.changes[0].hint == (
         "`staging/a.md` of `staging` is a draft outline of the bundled server: write the text and remove the line "
-        "`> Draft outline ...`, `--generate` makes a text here for 4 credits, or `--drafts` promotes the outline"
+        "`> Draft outline ...`, `--generate` makes a text here (4 credits), or `--drafts` promotes the outline"
     )
     by_hand = prod.plan(only_promoted=True)
-    assert all("`apply --generate` makes a text here for 4 credits" in one.hint for one in by_hand.changes)
+    assert all("`apply --generate` makes a text here (4 credits)" in one.hint for one in by_hand.changes)
     assert results(prod.apply()) == {"a": "blocked", "b": "blocked"}
     assert (prod.api.contents, (prod.root / "live").exists(), prod.submits) == ({}, False, 0)
     staging.edit("staging/b.md", LABEL, "")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from contentops.model.plan import Change
 
+NO_PRICE = "no price set"
+"""What a text costs that a model of the settings writes, where these do not say the price of its tokens."""
 _UNIT = 10**12
 """One unit of a currency, in money as `tokens` counts it."""
 
@@ -19,11 +21,13 @@ _UNIT = 10**12
 def cost_words(changes: Iterable[Change]) -> str:
     """What some changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`.
 
-    Where a model writes the texts: `at most 0.04 USD`.
+    Where a model writes the texts: `at most 0.04 USD`, or `no price set`.
     """
     changes = [*changes]
     if worst := add_money(change.money_worst for change in changes):
         return bound_words(add_money(change.money for change in changes), worst)
+    if any(change.has_no_price for change in changes):
+        return NO_PRICE
     costs = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
     return price(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), at_most=any(cost[2] for cost in costs))
 

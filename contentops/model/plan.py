@@ -155,9 +155,14 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> PaidTokens | None:
-        """The most tokens of each of its generations, at the price of the settings; None: not known, or no price."""
+        """The most tokens of each of its generations, at the price of the settings; None: not known."""
         steps = (*self.steps, *self.later)
         return next((step.tokens for step in steps if isinstance(step, Submit | RetryText)), None)
+
+    @property
+    def has_no_price(self) -> bool:
+        """Whether a model of the settings writes its text, and these do not say what its tokens cost."""
+        return self.tokens is not None and self.tokens.price is None
 
     @property
     def money(self) -> dict[str, int]:
@@ -347,6 +352,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def money_worst(self) -> dict[str, int]:
         """The same with every retry that `checks` allow."""
         return add_money(change.money_worst for change in self.changes)
+
+    @property
+    def has_no_price(self) -> bool:
+        """Whether a model writes any of its texts, and the settings do not say what its tokens cost."""
+        return any(change.has_no_price for change in self.changes)
 
     @property
     def submits_worst(self) -> int:

@@ -59,6 +59,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     """The most tokens of one generation, and the price of the settings."""
     money_at_most: Mapping[str, str] = {}
     """What these and all certain generations cost at most, by currency."""
+    money_worst: Mapping[str, str] = {}
+    """The same with every retry."""
     queued_credits: int = 0
     """Its price if its submit is queued already, which no other sum counts."""
     retries: int

@@ -48,7 +48,7 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     retry: int = 0
     """Texts before it that failed their checks, under `checks.retries`."""
     tokens: PaidTokens | None = None
-    """The most that a model may use for it, at the price of the settings; None: not known, or without a price."""
+    """The most that a model may use for it, at the price of the settings; None: not known."""
 
 
 class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):

@@ -145,7 +145,7 @@ _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
 
 
 def _price(one: ReviewItem, project: Project) -> str:
-    return (generation_words(one.spec, project) if one.spec is not None else "") or "free"
+    return generation_words([one.spec] if one.spec is not None else [], project)
 
 
 def _marks(project: Project, one: ReviewItem) -> Mapping[str, object]:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from contentops.errors import price
 from contentops.job_limits import VALUE, section_limit, text_limit
-from contentops.model.cost import bound_words
+from contentops.model.cost import NO_PRICE, bound_words
 from contentops.planning.plan_inputs import price_of
 from contentops.pricing import CREDITS
-from contentops.tokens import PaidTokens
+from contentops.tokens import PaidTokens, add_money
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from contentops.model import Json, Project, Spec
 
 
@@ -20,7 +22,10 @@ _ANY_TEXTS = {f"text {number}": "\uffff" * VALUE for number in range(4)}
 
 
 def tokens_at_most(spec: Spec, project: Project, section: str = "") -> PaidTokens | None:
-    """The most tokens of one submit of `spec`, or of a section of it; None without a price, or without a model here."""
+    """The most tokens of one submit of `spec`, or of a section of it, at the price of the settings if they have one.
+
+    None without a model here.
+    """
     request = spec.request.as_json()
     if spec.waits:
         # The texts that it is made from are not known yet: they fill the brief.
@@ -30,7 +35,7 @@ def tokens_at_most(spec: Spec, project: Project, section: str = "") -> PaidToken
 
 def tokens_of_request(request: Mapping[str, Json], project: Project, section: str = "") -> PaidTokens | None:
     """The same for a request as a record keeps it: what a text of unknown tokens may have used."""
-    if project.price is None or not project.api.has_model or not request.get("template"):
+    if not project.api.has_model or not request.get("template"):
         return None
     fields = dict(request)
     inputs, mode = fields.pop("inputs", {}), str(fields.get("mode"))
@@ -42,9 +47,12 @@ def tokens_of_request(request: Mapping[str, Json], project: Project, section: st
     return PaidTokens.at(project.price, text_limit(mode, fields, inputs, api.max_tokens, passes=api.passes))
 
 
-def generation_words(spec: Spec, project: Project) -> str:
-    """What one generation of `spec` costs, in words; empty: it is free."""
-    if (tokens := tokens_at_most(spec, project)) is not None:
-        return bound_words(tokens.money, tokens.money)
-    cost = price_of(spec, project.api.server)
-    return price(cost.credits, cost.credits, at_most=cost.at_most) if cost.credits else ""
+def generation_words(specs: Iterable[Spec], project: Project) -> str:
+    """What one generation of each costs together, in words: `free`, `4 credits`, `at most 0.04 USD`, `no price set`."""
+    specs = [*specs]
+    if tokens := [found for spec in specs if (found := tokens_at_most(spec, project)) is not None]:
+        money = add_money(one.money for one in tokens)
+        return bound_words(money, money) if money else NO_PRICE
+    costs = [price_of(spec, project.api.server) for spec in specs]
+    credits_ = sum(cost.credits for cost in costs)
+    return price(credits_, credits_, at_most=any(cost.at_most for cost in costs)) if credits_ else "free"

@@ -133,9 +133,9 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer |
     if source is None or item.inputs.choice.generate:
         return None
     command = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
-    words = generation_words(spec, item.inputs.project)
+    words = generation_words([spec], item.inputs.project)
     option = "`apply --generate`" if item.inputs.choice.only_promoted else "`--generate`"
-    generate = f"{option} makes a text here" + (f" for {words}" if words else "")
+    generate = f"{option} makes a text here ({words})"
     if stored_text(item) is not None:
         generate = f"{option} uses the generated text, for free"
     if (outline := source.outline(spec, item.inputs.observe)) is not None:

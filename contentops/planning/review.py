@@ -7,6 +7,7 @@ stale.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
@@ -16,7 +17,8 @@ from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY
 from contentops.errors import Refused, plural
 from contentops.model import Action, Update, Write
-from contentops.model.cost import cost_words
+from contentops.model.cost import cost_words, money_words
+from contentops.model.limits import as_counted
 from contentops.model.plan_file import plan_file, record_digest
 from contentops.planning.guards import refusals
 from contentops.planning.plan import free_targets, ignoring_existing, make_plan
@@ -119,9 +121,15 @@ def _is_approved(change: Change) -> bool:
 
 
 def _dearer(change: Change, reviewed: ReviewedChange) -> str:
-    if change.credits_worst <= reviewed.credits_worst:
-        return ""
-    return f"it costs {cost_words([change])} now, not {reviewed.credits_worst}"
+    if change.credits_worst > reviewed.credits_worst:
+        return f"it costs {cost_words([change])} now, not {reviewed.credits_worst}"
+    known = {currency: as_counted(Decimal(amount)) for currency, amount in reviewed.money_worst.items()}
+    if known and any(amount > known.get(currency, 0) for currency, amount in change.money_worst.items()):
+        return f"it costs {cost_words([change])} now, not {money_words(known, is_bound=True)}"
+    # Without credits and a price, only the number of texts says what they cost.
+    if change.retries > reviewed.retries:
+        return f"it may be generated again {plural(change.retries, 'time')} now, not {reviewed.retries}"
+    return ""
 
 
 def _check_project(today: Plan, file: PlanFile) -> None:

@@ -65,7 +65,7 @@ def _names(ids: Sequence[ItemId]) -> str:
 
 
 def _costs(changes: Sequence[Change]) -> bool:
-    return any(change.credits or change.money for change in changes)
+    return any(change.credits or change.money or change.has_no_price for change in changes)
 
 
 def _credits(changes: Sequence[Change]) -> int:

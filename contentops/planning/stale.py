@@ -8,7 +8,6 @@ import msgspec
 from msgspec import structs
 
 from contentops.digest import NOTHING
-from contentops.errors import plural
 from contentops.model import (
     Acknowledge,
     ItemId,
@@ -22,6 +21,7 @@ from contentops.model import (
 )
 from contentops.planning.differences import changed_sources
 from contentops.planning.edits import BodyAnswer, block
+from contentops.planning.model_price import generation_words
 from contentops.planning.plan_inputs import is_draft, is_edited, is_protected, pending, price_of
 from contentops.planning.sources import NAMED, named, way, words
 
@@ -145,7 +145,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
             continue
         verb = "is" if len(ids) == 1 else "are"
         cost = sum(price_of(item.spec, inputs.server).credits for item in items)
-        price = plural(cost, "credit") if cost else "free"
+        price = generation_words((item.spec for item in items), inputs.project)
         select = " ".join(f"--select {id_}" for id_ in ids[:NAMED]) if len(ids) <= NAMED else "--select state:stale"
         yield Note(
             kind="stale-source",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.model.cost import bound_words
+from contentops.model.cost import NO_PRICE, bound_words
 from contentops.reporting.summary import begin, words_of
 from contentops.tokens import add_money
 
@@ -41,11 +41,16 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
         return add_money(change.money for change in self.changes)
 
     @property
+    def has_no_price(self) -> bool:
+        """Whether a model writes any of these texts, and the settings do not say what its tokens cost."""
+        return any(change.has_no_price for change in self.changes)
+
+    @property
     def cost(self) -> str:
         """What these changes cost, in words."""
         if self.money:
             return bound_words(self.money, self.money)
-        return plural(self.credits, "credit") if self.credits else "free"
+        return NO_PRICE if self.has_no_price else plural(self.credits, "credit") if self.credits else "free"
 
     @property
     def heading(self) -> str:
@@ -73,11 +78,15 @@ class SharedCause(Struct, frozen=True):
     credits: int
     money: Mapping[str, int] = {}
     """The most that models may cost; empty: not known, or without a price."""
+    has_no_price: bool = False
+    """As of the group."""
 
     @property
     def cost(self) -> str:
         """What these changes cost, in words."""
-        return bound_words(self.money, self.money) if self.money else plural(self.credits, "credit")
+        if self.money:
+            return bound_words(self.money, self.money)
+        return NO_PRICE if self.has_no_price else plural(self.credits, "credit")
 
 
 def cause_groups(plan: Plan) -> tuple[CauseGroup, ...]:
@@ -97,7 +106,9 @@ def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
     """The causes of at least two changes, the most items first."""
     alone = {_TITLES[kind] for kind in _ALONE}
     groups = (one for one in cause_groups(plan) if (one.is_cause or one.title in alone) and len(one.changes) > 1)
-    return tuple(SharedCause(group.title, len(group.changes), group.credits, group.money) for group in groups)
+    return tuple(
+        SharedCause(group.title, len(group.changes), group.credits, group.money, group.has_no_price) for group in groups
+    )
 
 
 def _title(change: Change) -> str:

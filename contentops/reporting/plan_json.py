@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Json, MonthSpend, Outcome, Run, Step
     from contentops.model.plan_file import PlanFile, ReviewedChange
+    from contentops.tokens import PaidTokens
 
 
 def plan_pieces(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:
@@ -155,6 +156,10 @@ def _money_json(key: str, money: Mapping[str, int]) -> dict[str, Json]:
     return {key: {currency: exact(amount) for currency, amount in money.items()}} if money else {}
 
 
+def _tokens_json(tokens: PaidTokens) -> dict[str, Json]:
+    return {name: value for name, value in to_builtins(tokens).items() if value is not None}
+
+
 def _queued_json(priced: Plan | Change) -> dict[str, Json]:
     """`queued_credits`, where submits are queued already; no other number counts them."""
     return {"queued_credits": priced.queued_credits} if priced.queued else {}
@@ -169,7 +174,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "credits_worst": change.credits_worst,
         **at_most_json(change),
         **_bounds_json(change),
-        **({"tokens_at_most": to_builtins(change.tokens)} if change.tokens is not None else {}),
+        **({"tokens_at_most": _tokens_json(change.tokens)} if change.tokens is not None else {}),
         "submits": 0 if change.queued else change.submits,
         **_queued_json(change),
         "retries": change.retries,

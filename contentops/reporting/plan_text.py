@@ -114,7 +114,7 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
         alike.setdefault(kind, []).append(change)
     seen: Counter[Hashable] = Counter()
     room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
-    priced = (change for change in plan.changes if change.credits_worst or change.money_worst or change.queued)
+    priced = (change for change in plan.changes if _is_priced(change) or change.queued)
     price_room = max((len(change_cost(change)) for change in priced), default=0)
     for kind, change in zip(likeness, plan.changes, strict=True):
         folded = not verbose and sizes[kind] > FOLD_FROM
@@ -128,11 +128,14 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
             yield _fold(alike[kind][FOLD_TO:])
 
 
+def _is_priced(change: Change) -> bool:
+    return bool(change.credits_worst or change.money_worst or change.has_no_price)
+
+
 def _fold(changes: Sequence[Change]) -> str:
     action, number = changes[0].action, len(changes)
     sign, style = SIGNS[action]
-    costs = any(change.credits_worst or change.money_worst for change in changes)
-    cost = f", {cost_words(changes)}" if costs else ""
+    cost = f", {cost_words(changes)}" if any(map(_is_priced, changes)) else ""
     text = f"{ELLIPSIS} {number:,} more {'' if action in STATES else 'to '}{words_of(action)}"
     return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from contentops.errors import plural, price
 from contentops.model import NO_ENVIRONMENT, Action, ApprovalState
-from contentops.model.cost import bound_words, cost_words, money_words
+from contentops.model.cost import NO_PRICE, bound_words, cost_words, money_words
 from contentops.model.limits import as_counted
 from contentops.sanitize import ELLIPSIS, visible
 
@@ -147,6 +147,8 @@ def change_cost(change: Change) -> str:
         return f"queued, up to {change.credits_worst:,} more with retries" if change.credits_worst else "queued"
     if change.money_worst:
         return bound_words(change.money, change.money_worst, change.retries)
+    if change.has_no_price:
+        return NO_PRICE
     if not change.credits_worst:
         return "free" if change.submits_worst else ""
     return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)
