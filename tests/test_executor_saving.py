@@ -13,6 +13,7 @@ from contentops.model import Save
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import state_after_each_kill
 from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
@@ -283,6 +284,30 @@ def test_a_save_that_was_cut_off_stores_once(root: Path, fault: Any, put: bool) 
     assert results(harness.apply()) == {"one": "done"}
     record = harness.record("one")
     assert {record.content_id, *record.superseded} == set(harness.api.contents)
+
+
+@pytest.mark.parametrize("put", [True, False], ids=["put", "no put"])
+@pytest.mark.parametrize("known", [True, False], ids=["known to only create", "not known"])
+@pytest.mark.parametrize("field", ["title", "body"])
+def test_a_save_that_arrived_before_a_kill_is_found_and_not_repeated(
+    root: Path, field: str, *, known: bool, put: bool
+) -> None:
+    """Killed at any step on a server that only creates: the next apply finds the content by what was saved with it."""
+    harness = _done(root / "undisturbed", create_only=True, put=put)
+    if known:
+        _by_hand(harness)
+        harness.apply()
+    if field == "title":
+        harness.edit("out/one.md", "title: ", "title: My ")
+    else:
+        harness.edit("out/one.md", "Take 1.", "My words.")
+    stops = state_after_each_kill(harness, root, harness.apply)
+    assert len(stops) > 5
+    for where, stop in stops.items():
+        assert stop.settle().empty, where
+        record = stop.record("one")
+        assert len(stop.api.contents) == len(harness.api.contents), where
+        assert {record.content_id, *record.superseded} == set(stop.api.contents), where
 
 
 def test_equal_words_of_two_items_are_two_contents(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from contentops.operations.opening import Runtime
 from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
+from tests.fakes.kills import Death
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,3 +178,38 @@ def test_a_text_that_went_to_a_new_id_is_no_longer_the_old_ones(tmp_path: Path, 
     (harness.root / "out/a.md").unlink(missing_ok=True)
     assert harness.actions() == ({"a": "create"} if written else {"a": "create", "b": "blocked"})
     assert harness.api.credits == harness.plan().credits == 4
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_renames_kills_and_lost_answers_pay_once(tmp_path: Path, seed: int) -> None:
+    """Items get new ids again and again, with `moved` (the last pairs or all) or without it, in any state of their jobs."""
+    chosen = random.Random(seed)
+    request_ids = ("replay", "ignore", "overwrite", "reject")[seed % 4]
+    harness = Harness(tmp_path, FakeApi(duration=60, request_ids=request_ids, auto_save=chosen.random() < 0.5))
+    harness.write("content/first.yaml", _items(first="plums"))
+    harness.apply()
+    ids, fresh, pairs = {"apples": "a", "pears": "b"}, iter("hcgdfeiklmnopqrstuv"), dict[str, str]()
+    harness.write("content/a.yaml", _items(a="apples", b="pears"))
+    for number in range(8):
+        what = chosen.choice(["rename", "rename", "kill", "lost", "hurry"])
+        if what == "rename":
+            new = {topic: next(fresh) for topic in ids if chosen.random() < 0.6}
+            last = {ids[topic]: id_ for topic, id_ in new.items()}
+            pairs, ids = pairs | last, ids | new
+            said = ", ".join(f"{{from: {old}, to: {id_}}}" for old, id_ in chosen.choice([{}, last, pairs]).items())
+            items = _items(**{id_: topic for topic, id_ in ids.items()})
+            harness.write("content/a.yaml", f"moved: [{said}]\n{items}")
+            continue
+        if what == "lost":
+            coming = harness.api.count("submit") + 1
+            harness.api.fault(on("submit", coming), chosen.choice(["504", "reset", "500-after"]))
+        harness.death = Death(chosen.randint(1, 50)) if what == "kill" else None
+        with contextlib.suppress(Killed):
+            harness.apply(deadline=chosen.choice([1, 5, 30]) if what == "hurry" else None)
+        harness.death = None
+        harness.api.heal()
+        assert max(harness.api.charged(topic) for topic in ids) <= 1, (number, what)
+    left = harness.settle()
+    # Where our id means nothing, a person has to say what became of a lost submit.
+    assert {change.action.value for change in left.changes} <= ({"resolve"} if request_ids == "ignore" else set())
+    assert max(harness.api.charged(topic) for topic in ids) == 1
