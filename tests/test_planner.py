@@ -726,6 +726,13 @@ def test_a_pattern_that_fits_nothing_names_what_is_near(option: str, pattern: st
         assert caught.value.hint == hint.replace("OPTION", option)
 
 
+def test_tags_in_front_matter_are_no_tags_of_items() -> None:
+    """`metadata: {tags: [...]}` is for the site: the hint says which tags `tag:` selects by."""
+    with pytest.raises(UsageError) as caught:
+        plan_of([a_spec("one", metadata={"tags": ["launch"]})], select=("tag:launch",))
+    assert caught.value.hint == "no item has `tags`; those in `metadata` are front matter"
+
+
 def test_a_question_that_nothing_answers_is_no_mistake() -> None:
     """Nothing is edited, nothing failed: that is an answer. An orphan is an item too, pruned or not."""
     specs, records = [a_spec("one")], [a_record(a_spec("gone", topic="y"))]

@@ -309,4 +309,6 @@ def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> s
     if close := near(_GLOB.sub("", value), names, 3):
         *others, last = (f"`{pattern.around(f'{lead}{name}')}`" for name in close)
         return f"did you mean {' or '.join(filter(None, (', '.join(others), last)))}?"
+    if method == "tag" and not names:
+        return "no item has `tags`; those in `metadata` are front matter"
     return (suggest("", names) if method else "") or "`contentops status` lists the items"
