@@ -76,7 +76,7 @@ def test_a_text_is_read_with_its_brief_and_its_findings(shop: Path) -> None:
     assert '<h3 dir="auto">One</h3>' in page
     assert "Nothing else changes, <mark>click here</mark>." in page
     line = 1 + file_of(shop).read_text("utf-8").partition("click here")[0].count("\n")
-    assert f"<strong>Line {line}:</strong> says <code>click here</code>. A warning: it stops nothing." in page
+    assert f"<strong>Line {line}:</strong> says <code>click here</code>. This is a warning; it blocks nothing." in page
     assert "contentops approve welcome" in page
     assert "The text is then no longer a draft." in page
     assert "The next apply saves the text to the server</strong>, for free." in page

@@ -62,7 +62,7 @@ def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
     assert "6 texts wait for a reader" in said
     for part in (
         "Changed since approval : Example Editor approved an earlier text",
-        "edited by hand after Example Editor sent one back",
+        "edited by hand after Example Editor sent back the last text",
         "Blocked : this text was edited, and its brief changed",
         "Outcome unknown : The outcome of a submit is unknown: its answer was lost",
         "“The sum for ten people is missing. Show the break-even month.”",
