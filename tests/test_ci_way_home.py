@@ -8,6 +8,7 @@ import pytest
 
 from contentops.ci.runner import branch_of_run
 from tests.clones import PROJECT, PROTECTED, WHO, Machine, World, manifest, posix
+from tests.models import MODEL_PROJECT
 from tests.running import Completed, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ def test_a_pull_request_may_try_what_is_free(world: World, env: dict[str, str]) 
     paying = detached(world, "paying")
     paying.write("contentops.yaml", PAID)
     ended = apply(paying, env={**env, "WRITERZROOM_API_KEY": "k", "CONTENTOPS_SERVERS": "https://api.example.test"})
+    assert (ended.code, "error[no-branch]" in ended.stderr) == (64, True)
+    # The texts of a model cost no credits, and are not free.
+    paying.write("contentops.yaml", MODEL_PROJECT)
+    ended = apply(paying, env={**env, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"})
     assert (ended.code, "error[no-branch]" in ended.stderr) == (64, True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,16 @@ def test_a_month_keeps_to_its_budget(project: Build, invoke: Run) -> None:
     [(guard, message)] = refusals(invoke, root)
     assert guard == "budget-money-month"
     assert " are spent; `budget.money_per_month` is 0.0" in message
+
+
+def test_no_flag_is_offered_beside_a_refusal_that_has_none(project: Build, invoke: Run) -> None:
+    """Outside git the month cannot be counted, which a flag overrides; the money is too much, which none does."""
+    root = with_budget(project, "money_per_month: 0", "one")
+    shutil.rmtree(root / ".git", ignore_errors=True)
+    with Model() as model:
+        ended = invoke("apply", "--yes", cwd=root, env=model.env)
+    assert ("error[budget-unknown]" in ended.stderr, "`budget.money_per_month` is 0.00" in ended.stderr) == (True, True)
+    assert "--approve-credits" not in ended.stderr
 
 
 def test_money_of_another_currency_is_named_and_not_added(project: Build, invoke: Run) -> None:

@@ -81,7 +81,7 @@ def test_a_model_without_a_price_is_not_free(project: Build, invoke: Run) -> Non
     (root / "content" / "blog.yaml").write_text(blog("one"), "utf-8")
     with Model(metered) as model:
         ended = invoke("apply", "--yes", cwd=root, env=model.env)
-    assert re.search(r"1 done\. [\d,]+ tokens read and [\d,]+ written, no price set, ", ended.stdout), ended.stdout
+    assert re.search(r"1 done\. [\d,]+ tokens \(no price set\) spent, ", ended.stdout), ended.stdout
 
 
 REVIEWED = MODEL_PROJECT + PRICE
@@ -252,3 +252,32 @@ def test_the_pages_say_the_money(project: Build) -> None:
     assert "Spend up to 0.0375 USD</button>" in asked
     assert "for free" not in asked
     assert "at most 0.0375 USD" in browser.get("/item?id=one").text
+
+
+MENTIONS = """\
+items:
+  - id: one
+    inputs: {topic: One, target_audience: readers}
+    metadata: {more: "{{ ref('two').path }}"}
+  - id: two
+    inputs: {topic: "Two, after {{ ref('one').title }}", target_audience: readers}
+"""
+
+
+def test_the_money_of_a_text_counts_in_whichever_wave_it_was_made(project: Build, invoke: Run) -> None:
+    """`one` is made in the first wave, and gets only its front matter in the second."""
+    root = project({"contentops.yaml": MODEL_PROJECT + PRICE, "content/blog.yaml": MENTIONS})
+    with Model(metered) as model:
+        ended = invoke("apply", "--yes", "--json", cwd=root, env=model.env)
+    assert (ended.code, [one["steps"].count("submit") for one in ended.json["run"]["outcomes"]]) == (0, [1, 1])
+    assert ended.json["run"]["money"] == invoke("report", "--json", cwd=root).json["money"]
+
+
+def test_a_paid_text_that_is_in_no_file_yet_has_its_money(project: Build, invoke: Run) -> None:
+    """`report` names it beside the sum, as it does with credits."""
+    root = shop(project, "one", more="defaults: {checks: {excludes: [harbour]}}\n")
+    with Model(metered) as model:
+        spent = invoke("apply", "--yes", "--json", cwd=root, env=model.env).json["run"]["money"]
+    report = invoke("report", "--json", cwd=root).json
+    assert (report["texts"], report["open"][0]["money"]) == (0, spent)
+    assert re.search(r"Open: 1 job paid, not written yet, 0\.\d+ USD\.", invoke("report", cwd=root).stdout)

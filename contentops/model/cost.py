@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from contentops.model.plan import Change
+    from contentops.tokens import TokenSum
 
 NO_PRICE = "no price set"
 """What a text costs that a model of the settings writes, where these do not say the price of its tokens."""
@@ -58,3 +59,14 @@ def _rounded(amount: int, *, is_bound: bool) -> str:
     digits = f"{rest:0{places}d}"
     # At least cents.
     return f"{whole:,}.{digits[:2]}{digits[2:].rstrip('0')}"
+
+
+def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
+    """What was spent: `4 credits`, `0.0043 USD`, or the tokens of models where the settings had no price.
+
+    `paid`: the credits; `at_most`: they are an upper bound.
+    """
+    if tokens.unpriced and not (paid or tokens.money):
+        return f"{tokens.input + tokens.output:,} tokens ({NO_PRICE})"
+    words = [price(paid, paid, at_most=at_most)] if paid or not tokens.money else []
+    return " and ".join((*words, *([money_words(tokens.money)] if tokens.money else [])))

@@ -217,7 +217,9 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
     if plan.refusals:
         message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
         flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
-        hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if flags else ""
+        # A flag beside a refusal that has none would only be refused again.
+        is_open = all(refusal.flag for refusal in plan.refusals)
+        hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if is_open else ""
         raise Refused(message, code=plan.refusals[0].guard, hint=hint)
     if plan.submits_worst:
         from contentops.ci.clone import refuse_lock_in_lfs
@@ -235,7 +237,8 @@ def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> 
 
     environ = runtime.environ
     # The results of a preview that costs nothing are not pushed.
-    preview = for_pull_request(environ) and not (plan.credits_worst or plan.queued_credits)
+    has_model = bool(plan.money_worst) or plan.has_no_price
+    preview = for_pull_request(environ) and not (plan.credits_worst or plan.queued_credits or has_model)
     if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
         return
     options = CommitOptions(branch=branch)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from contentops.digest import Digest, digest_json
 from contentops.errors import Refused, UsageError, plural
 from contentops.model import ItemId, OnEdit, Result
+from contentops.model.cost import spent_words
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE
 from contentops.operations.plan import plan, section
@@ -86,9 +87,10 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         if failed is not None:
             return f"Not done: {failed.error or failed.hint or failed.result.value}"
         if self.action not in _DONE:
-            return f"Done: {plural(len(run.outcomes), 'item')}, {plural(run.credits, 'credit')}."
+            return f"Done: {plural(len(run.outcomes), 'item')}, {spent_words(run.credits, run.tokens)}."
         done, now = _DONE[self.action]
-        cost = f"it cost {plural(run.credits, 'credit')}" if run.credits else "nothing was paid"
+        paid = run.credits or run.tokens.is_known
+        cost = f"it cost {spent_words(run.credits, run.tokens)}" if paid else "nothing was paid"
         return f"{done}: {title}. {now}; {cost}."
 
 

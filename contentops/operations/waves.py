@@ -12,6 +12,7 @@ from msgspec import structs
 from contentops.errors import ContentopsError, Severity, plural
 from contentops.model import Action, Outcome, Result
 from contentops.planning.sources import ComingTexts
+from contentops.tokens import add_sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -146,6 +147,7 @@ def _after(before: Outcome, outcome: Outcome) -> Outcome:
         credits=before.credits + outcome.credits,
         credits_at_most=before.credits_at_most or outcome.credits_at_most,
         credits_unknown=before.credits_unknown + outcome.credits_unknown,
+        tokens=add_sums((before.tokens, outcome.tokens)),
     )
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import ExitCode, plural, price, worst
+from contentops.errors import ExitCode, plural, worst
 from contentops.model import Action, Level, Result
-from contentops.model.cost import NO_PRICE, money_words
+from contentops.model.cost import spent_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
 from contentops.reporting.plan_json import at_most_json, plain, summary_json
@@ -250,13 +250,8 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
-    spent = price(run.credits, run.credits, at_most=run.credits_at_most)
-    if money := run.tokens.money:
-        spent = f"{spent} and {money_words(money)}" if run.credits else money_words(money)
-    spent = f"{spent} spent"
-    if run.tokens.unpriced and not (run.credits or money):
-        spent = f"{run.tokens.input:,} tokens read and {run.tokens.output:,} written, {NO_PRICE}"
-    facts = [spent, *_maybe_spent(run), plural(run.requests, "request")]
+    spent = spent_words(run.credits, run.tokens, at_most=run.credits_at_most)
+    facts = [f"{spent} spent", *_maybe_spent(run), plural(run.requests, "request")]
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {begin(', '.join(facts))}."

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from contentops.errors import plural
 from contentops.model import JobState, tokens_of_all
-from contentops.model.cost import money_words
+from contentops.model.cost import money_words, spent_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
 from contentops.reporting.tokens import sum_json, sum_text
@@ -168,7 +168,7 @@ def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
 
 def _open(entries: Iterable[OpenEntry], since: datetime | None, counted_before: frozenset[str]) -> tuple[Row, ...]:
     rows = _rows(
-        (_OPEN[entry.state], _Cost(1, entry.credits))
+        (_OPEN[entry.state], _Cost(1, entry.credits, tuple(tokens_of_all([entry]))))
         for entry in entries
         if entry.state in _OPEN and entry.request_id not in counted_before and _is_since(entry.submitted_at, since)
     )
@@ -289,7 +289,7 @@ def _ending(spend: Spend, since: str, gaps: Sequence[str]) -> Iterator[str]:
     yield from elsewhere_text(spend.elsewhere)
     yield from in_no_file(spend.unwritten)
     for row in spend.open:
-        yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
+        yield f"Open: {plural(row.texts, 'job')} {row.name}, {spent_words(row.credits, row.tokens)}."
     if spend.undated:
         yield f"Not counted: {plural(spend.undated, 'text')} whose time of generation is not known."
     for gap in gaps:

@@ -16,7 +16,7 @@ from contentops.cli.output import github_job, terminal
 from contentops.collector import without_collection
 from contentops.errors import ExitCode, Refused, plural
 from contentops.reporting.plan_text import plan_text
-from contentops.reporting.summary import way_on, who_refuses
+from contentops.reporting.summary import plan_cost, way_on, who_refuses
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _check_lines(remaining: Plan) -> Iterator[str]:
         yield "Nothing to do: the plan is already applied."
     else:
         changes = plural(len(remaining.changes), "change")
-        yield f"The plan still holds: {changes}, {plural(remaining.credits, 'credit')}."
+        yield f"The plan still holds: {changes}, {plan_cost(remaining)}."
     for refusal in remaining.refusals:
         way = way_on(refusal)
         yield f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}"
