@@ -94,11 +94,9 @@ def test_age(seconds: int, words: str) -> None:
 def test_totals_come_first_and_the_rest_is_counted() -> None:
     """A person sees how much there is before what it is."""
     lines = queue_text(_queue("x")).splitlines()
-    assert (
-        lines[0] == "2 submits queued or under way, 8 credits; 1 worker; 3 paid texts for `contentops apply` to write"
-    )
+    assert lines[0] == "2 submits queued or running, 8 credits; 1 worker; 3 paid texts for `contentops apply` to write"
     assert lines[-1] == "and 1 more"
-    assert queue_text(Queue()) == "0 submits queued or under way, 0 credits; no worker is alive"
+    assert queue_text(Queue()) == "0 submits queued or running, 0 credits; no worker is running"
 
 
 def test_a_port_that_is_taken_is_told_of_before_anything_is_shown() -> None:

@@ -178,7 +178,7 @@ def test_the_queue_is_drawn_in_place_too() -> None:
 
     with contextlib.suppress(KeyboardInterrupt), Screen(stream) as screen:
         watch_queue(Queue, screen.draw, pause)
-    assert "no worker is alive" in stream.getvalue()
+    assert "no worker is running" in stream.getvalue()
     assert "\x1b[2J" not in stream.getvalue()
     assert stream.getvalue().endswith("\x1b[?1049l")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Cancelled, Detached, Json, Plan, Queue, QueuedShare, QueuedSubmit
 
-HEAD = ("PROJECT", "ITEM", "STATE", "CREDITS", "AGE", "BY", "WORKS ON IT", "SAYS")
+HEAD = ("PROJECT", "ITEM", "STATE", "CREDITS", "AGE", "QUEUED BY", "RUNNER", "MESSAGE")
 """What the `cells` of a submit are."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -79,8 +79,8 @@ def _lines(queue: Queue) -> Iterator[str]:
 def heading(queue: Queue) -> str:
     """Number and price of the submits, and the workers, in one line."""
     price = sum(total.credits for total in queue.totals)
-    parts = [f"{plural(queue.size, 'submit')} queued or under way, {plural(price, 'credit')}"]
-    parts.append(plural(len(queue.workers), "worker") if queue.workers else "no worker is alive")
+    parts = [f"{plural(queue.size, 'submit')} queued or running, {plural(price, 'credit')}"]
+    parts.append(plural(len(queue.workers), "worker") if queue.workers else "no worker is running")
     if queue.paid:
         parts.append(f"{plural(queue.paid, 'paid text')} for `contentops apply` to write")
     return "; ".join(parts)
