@@ -258,7 +258,7 @@ def test_a_ring_over_files_and_environments_is_named_whole(harness: Harness) -> 
     harness.write("content/b.yaml", items({"b": "{{ ref(of).title }}"}))
     assert sorted(waiting(harness.plan())) == ["a", "b"]
     harness.edit("contentops.yaml", "of: c", "of: a")
-    assert any("in a ring: `a` -> `b` -> `a`" in line for line in refused(harness))
+    assert any("form a cycle: `a` -> `b` -> `a`" in line for line in refused(harness))
 
 
 # --- items that have a text already ------------------------------------------------------------------------------

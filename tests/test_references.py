@@ -299,8 +299,8 @@ def test_the_parts_of_a_text(harness: Harness, template: str, value: str) -> Non
     ("topics", "said"),
     [
         ({"a": "{{ ref('gone').title }}"}, "unknown-reference: item `a` has a problem in `inputs.topic`: `ref` names"),
-        ({"a": "{{ ref('a').title }}"}, "reference-ring: items refer to one another in a ring: `a` -> `a`"),
-        ({"a": "{{ ref('b').body }}", "b": "{{ ref('a').title }}"}, "in a ring: `a` -> `b` -> `a`"),
+        ({"a": "{{ ref('a').title }}"}, "reference-ring: references form a cycle: `a` -> `a`"),
+        ({"a": "{{ ref('b').body }}", "b": "{{ ref('a').title }}"}, "form a cycle: `a` -> `b` -> `a`"),
         ({"a": "{{ ref(3).title }}"}, "`ref` takes the id of an item; write `ref('ID')`"),
         ({"a": "{{ ref('b') }}", "b": "B"}, "gives a map; name one of its parts, such as `.title`"),
     ],

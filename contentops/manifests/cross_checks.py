@@ -207,7 +207,7 @@ def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
         return
     places = {spec.id: spec.location for spec in specs}
     for ring in _reference_rings(specs):
-        message = f"items refer to one another in a ring: {' -> '.join(f'`{id_}`' for id_ in ring)}"
+        message = f"references form a cycle: {' -> '.join(f'`{id_}`' for id_ in ring)}"
         hint = "none of them could be generated first: remove one of the references"
         yield _at(sources, "reference-ring", message, places[ring[0]], hint)
 
