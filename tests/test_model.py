@@ -209,6 +209,11 @@ def test_two_commands_from_nothing_to_prose(invoke: Run, tmp_path: Path) -> None
         started = invoke("init", "blog", "--model", 'llama3.2: "x"', env=model.env)
         assert 'the model `llama3.2: "x"` writes its texts' in started.stdout
         assert "OPENAI_BASE_URL" not in started.stdout
+        # Credits limit nothing here: a model costs none.
+        settings = (tmp_path / "blog/contentops.yaml").read_text("utf-8")
+        assert "budget 20 items\n" in invoke("-C", "blog", "plan").stdout
+        (tmp_path / "blog/contentops.yaml").write_text(settings.replace("# price", "price").replace("# money", "money"))
+        assert "budget 20 items and 1.00 USD\n" in invoke("-C", "blog", "plan").stdout
         assert invoke("-C", "blog", "apply", "--yes", env=model.env).code == 0
         assert len(model.prompts) == 4
     texts = list((tmp_path / "blog/out").rglob("*.md"))

@@ -551,6 +551,13 @@ def test_at_most_four_questions_are_under_way() -> None:
     assert most == 4
 
 
+def test_a_key_in_the_path_of_a_gateway_is_not_shown() -> None:
+    """Messages name the server without it."""
+    chat = ChatClient(ModelEndpoint(base_url=f"http://127.0.0.1:1/{SECRET}/v1", model="m"), sleep=Ticks().sleep)
+    with pytest.raises(EngineError, match=r"`http://127\.0\.0\.1:1/\*\*\*/v1` cannot be reached"):
+        asyncio.run(chat.ask(QUESTION))
+
+
 # --- settings --------------------------------------------------------------------------------------------------
 
 

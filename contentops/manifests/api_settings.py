@@ -67,7 +67,8 @@ def check_api(
     has_engine, is_local = merged.get("engine") == "openai", merged.get("base_url") == LOCAL
     if "engine" in api and has_engine and not is_local:
         message = "`engine: openai` is for the bundled server, and `base_url` is another one"
-        yield finding(document, "wrong-value", message, (*pointer, "engine"), hint="set `base_url: local` beside it")
+        hint = "set `base_url: local` beside it; `OPENAI_BASE_URL` has the address of the model"
+        yield finding(document, "wrong-value", message, (*pointer, "engine"), hint=hint)
     elif api.keys() & {"engine", "base_url", "model"} and has_engine and is_local and not merged.get("model"):
         message = "`engine: openai` needs the name of a model"
         hint = "add `model: NAME`, with the name that its server has for it, such as `llama3.2`"

@@ -41,6 +41,18 @@ _WITH_MODEL = """\
   model: {}
   passes: one # one call for each text; `staged` makes a plan, then sections, and edits them
 """
+_CREDITS = """\
+# What one apply may spend; `contentops plan` shows the price first.
+budget:
+  credits_per_apply: 100"""
+_MONEY = """\
+# The price of a million tokens, by the list of the provider: with it, plans show money, and `budget` can limit it.
+# price: {input: 0.25, output: 2.00, currency: USD}
+
+# What one apply may generate.
+budget:
+  items_per_apply: 20
+  # money_per_apply: 1"""
 _METADATA = """\
   metadata: # what a site wants to know of every text
     date: "2026-01-01"
@@ -72,6 +84,7 @@ def project_files(
         "@name@": name,
         "@site@": _places(folder, site),
         "@api@": _WITH_MODEL.format(json.dumps(model, ensure_ascii=False)) if model else _OUTLINES,
+        "@budget@": _MONEY if model else _CREDITS,
         "@vars@": "" if bare else _VARIABLES,
         "@metadata@": _METADATA + draft if site else "",
         "@defaults@": f"defaults:\n  metadata:\n{draft}\n" if draft else "",

@@ -105,7 +105,8 @@ class ChatClient:
         seconds: float = CALL_SECONDS,
     ) -> None:
         parts = urlsplit(model.base_url)
-        self._server = f"the model server `{parts.scheme}://{parts.netloc}{parts.path}`"
+        # Some gateways have a key in the path.
+        self._server = f"the model server `{parts.scheme}://{parts.netloc}{_SECRETS.sub('***', parts.path)}`"
         # A proxy cannot reach a model on this machine.
         self._use_proxy = not is_loopback(parts.hostname or "")
         # Plain http needs none of the certificates, which take longer to read than to ask a model that answers at once.
