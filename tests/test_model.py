@@ -75,6 +75,24 @@ def test_another_engine_or_model_generates_nothing(project: Build, invoke: Run) 
     assert "the records belong to server `local`" in moved
 
 
+def test_a_wave_after_one_without_a_model_has_it(project: Build, invoke: Run) -> None:
+    """The first wave writes a text that was paid for before, the second one asks the model."""
+    checks = "checks: {excludes: {values: [harbour], level: block}}"
+    items = [
+        {"id": "a", "inputs": {"topic": "A", "target_audience": "all"}},
+        {"id": "b", "inputs": {"topic": "{{ ref('a').title }}", "target_audience": "all"}},
+    ]
+    settings = MODEL_PROJECT.replace("style: general_blog", f"style: general_blog, {checks}")
+    root = project({"contentops.yaml": settings, "content/a.yaml": json.dumps({"items": items})})
+    with Model() as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 3
+        assert "waiting: `a` has no text yet" in invoke("apply", "--yes", cwd=root, env=model.env).stdout
+        (root / "contentops.yaml").write_text(settings.replace("level: block", "level: warn"))
+        ended = invoke("apply", "--yes", "--deadline", "30s", cwd=root, env=model.env)
+        assert ended.code == 0, ended.stdout + ended.stderr
+    assert "harbour" in text_of(root, "b")
+
+
 BAD = [
     ({}, MODEL_PROJECT, "`OPENAI_API_KEY` is not set; set it, or `OPENAI_BASE_URL` for a server of your own"),
     ({"OPENAI_BASE_URL": "ftp://x"}, MODEL_PROJECT, "`OPENAI_BASE_URL` is not a valid URL"),

@@ -123,9 +123,7 @@ def apply(
         if show is not None:
             show(planned)
         check_allowed(project, planned, options, runtime)
-        needed = any(change.has(*NETWORK) for change in planned.changes)
-        writes = any(change.has(*GENERATING) for change in planned.changes)
-        credentials = read_credentials(project.api, runtime, writes=writes) if needed else None
+        credentials = _credentials(planned, project, runtime)
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         if planned.submits_worst:
@@ -148,6 +146,14 @@ def _remember_counted(workspace: Workspace) -> None:
     from contentops.operations.month_spend import remember_counted
 
     remember_counted(workspace)
+
+
+def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials | None:
+    """Return what the server of a plan gets, now or in a later wave; None where no step may need it."""
+    if not any(change.later or change.has(*NETWORK) for change in plan.changes):
+        return None
+    writes = any(change.later or change.has(*GENERATING) for change in plan.changes)
+    return read_credentials(project.api, runtime, writes=writes)
 
 
 class _Waves:
@@ -186,8 +192,7 @@ class _Waves:
         inputs, plan = plan_for_apply(workspace, gathered(workspace, choice), self._options)
         plan = structs.replace(plan, refusals=open_refusals(plan, self._options.overrides))
         check_allowed(workspace.project, plan, self._options, runtime)
-        if self._credentials is None and any(change.has(*NETWORK) for change in plan.changes):
-            self._credentials = read_credentials(workspace.project.api, runtime)
+        self._credentials = _credentials(plan, workspace.project, runtime) or self._credentials
         self._inputs = inputs
         return plan
 
