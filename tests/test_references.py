@@ -117,6 +117,21 @@ def test_a_wave_that_costs_more_than_was_confirmed_is_not_begun(harness: Harness
     assert len(harness.api.generations) == 1
 
 
+def test_a_wave_does_not_pay_for_another_request_than_was_confirmed(harness: Harness) -> None:
+    """Not even for the same price: no one has seen it."""
+
+    def other(event: Event) -> None:
+        if event.kind == "item-done":
+            harness.write("content/a.yaml", items({**CHAIN, "news": f"Other {NEWS}"}))
+
+    run = harness.apply(emit=other)
+    assert run is not None
+    assert (run.stopped, run.credits) == ("plan", 4)
+    assert run.message == "the manifest of `news` changed while this ran, so what waited was not begun"
+    assert [each.topic for each in harness.api.generations] == ["Guide"]
+    assert results(harness.apply()) == {"news": "done", "teaser": "done"}
+
+
 def test_an_item_waits_for_a_text_that_the_same_plan_replaces(harness: Harness) -> None:
     """So it is not paid for with a text that is gone a minute later."""
     harness.apply()

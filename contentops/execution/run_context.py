@@ -205,7 +205,7 @@ class Context:
         await self.run.sleep(seconds)
 
     def stop_with_others(self, reason: str, until: float) -> None:
-        """Stop the run if another process of the account was told to wait longer than a job may take."""
+        """Stop the run if the server told another process of this account to wait longer than a job may take."""
         wait = until - self.run.now()
         if reason == "limit" and wait > self.project.api.job_timeout:
             message = f"the server asked another process of this account to wait for another {_lasting(wait)}"

@@ -74,6 +74,9 @@ def carry_out_waves(
             if wave.credits_worst > room or any(money.get(each, 0) < sum_ for each, sum_ in wave.money_worst.items()):
                 runs[-1] = structs.replace(run, **_too_dear(wave, room))
                 break
+            if (other := _changed_since(plan, wave)) is not None:
+                runs[-1] = structs.replace(run, **_other_request(other))
+                break
             if not any(change.steps for change in wave.changes):
                 break
             run = carry_out(first_wave(wave))
@@ -105,6 +108,21 @@ def _too_dear(wave: Plan, room: int) -> dict[str, str]:
         cost = plural(wave.credits_worst, "credit")
         message = f"the next items cost {cost} now, and {room} of those confirmed are left"
     return {"stopped": "price", "message": message, "hint": "run `contentops apply` to see and confirm the new price"}
+
+
+def _changed_since(plan: Plan, wave: Plan) -> ItemId | None:
+    """Return the first item that a wave would pay for with another request than the confirmed plan showed.
+
+    The texts in a request are not known beforehand; its frame is.
+    """
+    shown = {change.id: change.spec.frame for change in plan.changes if change.spec is not None}
+    paid = (change for change in wave.changes if change.spec is not None and (change.submits or change.later))
+    return next((change.id for change in paid if change.spec and change.spec.frame != shown.get(change.id)), None)
+
+
+def _other_request(item: ItemId) -> dict[str, str]:
+    message = f"the manifest of `{item}` changed while this ran, so what waited was not begun"
+    return {"stopped": "plan", "message": message, "hint": "run `contentops apply` to see and confirm the change"}
 
 
 def _not_planned(error: ContentopsError) -> dict[str, str]:
