@@ -320,8 +320,11 @@ def _carry_out(
         reaching = contextlib.nullcontext() if credentials is None else connected(project, credentials, runtime, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
-                if credentials is not None and credentials.engine is not None and plan.submits_worst:
-                    await try_model(credentials.engine, lambda: options.stop.requested)
+                engine = credentials.engine if credentials is not None else None
+                # A job that no engine writes would never end.
+                assert engine is not None or not (project.api.has_model and plan.submits_worst)
+                if engine is not None and plan.submits_worst:
+                    await try_model(engine, lambda: options.stop.requested)
                 has_user = bool(credentials and credentials.user)
                 await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: options.stop.requested)
             edges = Edges(
