@@ -3,7 +3,8 @@
     python docs/build_site.py [FOLDER]     default: build/site
 
 Zensical builds a copy of the pages, because they are written for the repository: there a link may lead to any file, and
-the list of all pages is docs/index.md.
+the list of all pages is docs/index.md. The site also has the pages of the command line and of the error codes: a link
+to what such a page is made from leads to the page.
 """
 
 from __future__ import annotations
@@ -19,26 +20,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     Entry = str | dict[str, list["Entry"]]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "docs"
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from docs.generate import SitePage, site_pages  # noqa: E402 - the checkout comes first on the path
+
 PICTURES: Final = {".png", ".svg"}
 _COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _LINK: Final = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
 _FENCE: Final = re.compile(r"^( *)(```+)(\w*)(.*)$")
 
 
-def main(target: Path, docs: Path = DOCS) -> int:
+def main(target: Path, docs: Path = DOCS, made: Sequence[SitePage] = ()) -> int:
     """Build the site into a folder; return the exit code."""
     with tempfile.TemporaryDirectory() as name:
         source = Path(name)
-        if faults := prepare(docs, source / "docs"):
+        if faults := prepare(docs, source / "docs", made):
             print(*(f"error: {fault}" for fault in faults), sep="\n", file=sys.stderr)
             return 1
-        (source / "zensical.toml").write_text(settings(docs), "utf-8")
+        (source / "zensical.toml").write_text(settings(docs, made), "utf-8")
         command = [sys.executable, "-m", "zensical", "build", "--strict"]
         ended = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
         # A strict build ends with a traceback of Zensical's own after it has named what is wrong.
@@ -50,34 +56,39 @@ def main(target: Path, docs: Path = DOCS) -> int:
         return ended.returncode
 
 
-def prepare(docs: Path, folder: Path) -> list[str]:
+def prepare(docs: Path, folder: Path, made: Sequence[SitePage] = ()) -> list[str]:
     """Copy pages and pictures into a folder, their links fit for a site; return what is wrong with them."""
     faults = []
-    for page in sorted(docs.rglob("*")):
+    pages = {page: page.read_text("utf-8") for page in sorted(docs.rglob("*.md"))}
+    pages |= {docs / page.path: page.text for page in made}
+    for page, written in pages.items():
         copy = folder / page.relative_to(docs)
-        if page.suffix == ".md":
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            text, missing = rewritten(page.read_text("utf-8"), page, docs)
-            copy.write_text(text, "utf-8")
-            faults += [f"{page.relative_to(docs.parent).as_posix()}: there is no {target}" for target in missing]
-        elif page.suffix in PICTURES:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(page, copy)
-    listed = set(_paths(navigation(docs)))
-    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
-    return [*faults, *(f"docs/index.md does not list {name}" for name in sorted(pages - listed))]
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        text, missing = rewritten(written, page, docs, made)
+        copy.write_text(text, "utf-8")
+        faults += [f"{page.relative_to(docs.parent).as_posix()}: there is no {target}" for target in missing]
+    for picture in (path for path in docs.rglob("*") if path.suffix in PICTURES):
+        copy = folder / picture.relative_to(docs)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, copy)
+    names = {page.relative_to(docs).as_posix() for page in pages}
+    unlisted = sorted(names - set(_paths(navigation(docs, made))))
+    return [*faults, *(f"docs/index.md does not list {name}" for name in unlisted)]
 
 
-def rewritten(text: str, page: Path, docs: Path = DOCS) -> tuple[str, list[str]]:
+def rewritten(text: str, page: Path, docs: Path = DOCS, made: Sequence[SitePage] = ()) -> tuple[str, list[str]]:
     """Return a page as the site has it, and its links out of the documentation that lead to no file.
 
     Such links lead to the repository, and the name of a file in the first line of a block becomes its title.
     """
     missing: list[str] = []
+    from_source = {one.source: docs / one.path for one in made}
 
     def address(found: re.Match[str]) -> str:
         path, mark, fragment = found[0].partition("#")
         linked = (page.parent / path).resolve()
+        if linked in from_source:
+            return f"{Path(os.path.relpath(from_source[linked], page.parent)).as_posix()}{mark}{fragment}"
         if re.match("[a-z]+:", found[0]) or not path or (linked.is_relative_to(docs) and linked.is_file()):
             return found[0]
         if not linked.exists() or not linked.is_relative_to(docs.parent):
@@ -109,11 +120,12 @@ def _outside_code(line: str, address: Callable[[re.Match[str]], str]) -> str:
     return "".join(part if part.startswith("`") else _LINK.sub(address, part) for part in parts)
 
 
-def navigation(docs: Path = DOCS) -> list[Entry]:
+def navigation(docs: Path = DOCS, made: Sequence[SitePage] = ()) -> list[Entry]:
     """The pages in the order of docs/index.md, under its headings."""
+    index, _ = rewritten((docs / "index.md").read_text("utf-8"), docs / "index.md", docs, made)
     found: list[Entry] = ["index.md"]
     levels = [found]
-    for line in (docs / "index.md").read_text("utf-8").splitlines():
+    for line in index.splitlines():
         if heading := re.match(r"(##+) (.+)", line):
             del levels[len(heading[1]) - 1 :]
             section: list[Entry] = []
@@ -145,9 +157,9 @@ def _paths(entries: list[Entry]) -> Iterator[str]:
                 yield from _paths(inner)
 
 
-def settings(docs: Path) -> str:
+def settings(docs: Path, made: Sequence[SitePage] = ()) -> str:
     """docs/zensical.toml, with the pages, and with where the site and its repository are."""
-    filled = {"nav": _inline(navigation(docs))}
+    filled = {"nav": _inline(navigation(docs, made))}
     if name := os.environ.get("GITHUB_REPOSITORY"):
         owner, _, repository = name.partition("/")
         filled["repo_url"] = json.dumps(_repository())
@@ -173,4 +185,4 @@ def _repository() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site"))
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site", made=site_pages()))

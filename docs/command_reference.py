@@ -1,4 +1,4 @@
-"""The page of the command line, from the help of each command; `docs/generate.py` writes it."""
+"""The page of the command line, from the help of each command; `docs/build_site.py` adds it to the site."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 INTRODUCTION: Final = """\
 Write `-C` before the command and other options after it.
 Data goes to standard output; progress, logs and errors go to standard error.
-See also [exit codes](exit-codes.md) and [error codes](errors.md)."""
+See also [exit codes](exit-codes.md) and [error codes](errors.yaml)."""
 
 _SHARED: Final = "Options of several commands"
 _MANY: Final = 3

@@ -1,9 +1,10 @@
-"""Writes what is made from the program itself: the command line, the two file formats, presets and filters.
+"""Writes what is made from the program itself: the two file formats, presets and filters.
 
-    python docs/generate.py           writes docs/reference/{cli,manifest,project}.md, and parts of other pages
+    python docs/generate.py           writes docs/reference/{manifest,project}.md, and parts of other pages
     python docs/generate.py --check   writes nothing; exit code 1 names the pages that are not fresh
 
-A test runs the check, so an option or a key cannot be added without its line here.
+A test runs the check, so a key cannot be added without its line here. The pages of the command line and of the error
+codes are made for the site only: the repository has `contentops COMMAND --help` and docs/reference/errors.yaml.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import yaml
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
@@ -24,7 +27,7 @@ from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E4
 from contentops.manifests.render import ITEM_FIELDS  # noqa: E402
 from contentops.model import REQUEST_FIELDS  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
-from docs import command_reference, template_reference  # noqa: E402
+from docs import command_reference, error_reference, template_reference  # noqa: E402
 from docs.command_reference import cell, prose  # noqa: E402
 
 if TYPE_CHECKING:
@@ -37,12 +40,36 @@ SCHEMAS: Final = ROOT / "schemas"
 NOTICE: Final = "<!-- Made by docs/generate.py; edit the source it is made from, then run `make docs`. -->"
 
 
+class SitePage(NamedTuple):
+    """A page that only the site has. A link to its source leads to it there."""
+
+    source: Path
+    path: str
+    """Relative to docs/."""
+    text: str
+
+
+def site_pages() -> list[SitePage]:
+    """Return the pages that only the site has."""
+    commands = _page("Command line", command_reference.INTRODUCTION, command_reference.lines(cli))
+    errors = _page("Errors", error_reference.INTRODUCTION, error_reference.lines(error_texts()))
+    return [
+        SitePage(ROOT / "contentops" / "cli" / "command_table.py", "reference/cli.md", commands),
+        SitePage(REFERENCE / "errors.yaml", "reference/errors.md", errors),
+    ]
+
+
+def error_texts() -> dict[str, dict[str, str]]:
+    """Return the text of every error code, by group."""
+    found: dict[str, dict[str, str]] = yaml.safe_load(_read(REFERENCE / "errors.yaml"))
+    return found
+
+
 def pages() -> dict[str, str]:
-    """Every generated page: path relative to the repository root, and its text."""
+    """Every generated page of the repository: path relative to the repository root, and its text."""
     project = _with_presets(_with_item_keys(_read(SCHEMAS / "project.schema.json")))
     seen = _Seen({}, set())
     return {
-        "docs/reference/cli.md": _page("Command line", command_reference.INTRODUCTION, command_reference.lines(cli)),
         "docs/reference/manifest.md": _page(
             "Manifests", _MANIFEST_INTRODUCTION, _schema(load_schema("manifest"), seen)
         ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs import build_site as site
+from docs.generate import site_pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,12 +32,13 @@ def pages(tmp_path: Path) -> Path:
 @zensical
 def test_our_pages_build(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Every page, with the generated reference and a search, and with nothing that is fetched from others."""
-    assert site.main(tmp_path / "site") == 0, capfd.readouterr()
+    assert site.main(tmp_path / "site", made=site_pages()) == 0, capfd.readouterr()
     built = {path.relative_to(tmp_path / "site").with_suffix(".md") for path in (tmp_path / "site").rglob("*.html")}
     pages = {path.relative_to(site.DOCS) for path in site.DOCS.rglob("*.md")}
     assert {page.with_name("index.md") if page.name == "README.md" else page for page in pages} <= built
     start = (tmp_path / "site/index.html").read_text("utf-8")
     assert 'href="reference/cli.html"' in start
+    assert 'id="unknown-input"' in (tmp_path / "site/reference/errors.html").read_text("utf-8")
     assert "fonts.googleapis.com" not in start
     for page in (tmp_path / "site").rglob("*.html"):
         for path in re.findall(r'(?:src|srcset)="(?!https?:|data:)([^"?#]+)', page.read_text("utf-8")):
