@@ -12,33 +12,30 @@ FILES = {
     "contentops.yaml": "version: 1\nproject: acme\napi: {base_url: local}\n"
     "defaults: {template: blog_article_generator, style: general_blog, inputs: {target_audience: owners}}\n",
     "data/cities.csv": "city,people\nOslo,700\nBern,130\nRome,2800\n",
-    "data/prices.csv": "city,price\nOslo,7\nRome,9\n",
     "content/cities.yaml": """
 items:
   - id: "{{ each.city | slug }}"
     for_each:
       data: data/cities.csv
-      join: {data: data/prices.csv, by: city, unmatched: keep}
       where: each.people | int > 200
-      sort_by: -people
-    inputs: {topic: "{{ each.city }} for {{ each.price }}"}
+    inputs: {topic: "{{ each.city }} for {{ each.people }}"}
 """,
 }
 
 
 def test_rows_are_shown_as_templates_get_them(project: Build, invoke: Run) -> None:
-    """After join, where and sort_by; by an item or by its manifest; also as JSON."""
+    """After `where`; by an item or by its manifest; also as JSON."""
     root = project(FILES)
     shown = invoke("show", "--rows", "content/cities.yaml", cwd=root)
     assert shown.stdout == (
         "Item `{{ each.city | slug }}`: 2 rows\n"
-        "ROW                city  people  price\n"
-        "data/cities.csv:4  Rome  2800    9\n"
-        "data/cities.csv:2  Oslo  700     7\n"
+        "ROW                city  people\n"
+        "data/cities.csv:2  Oslo  700\n"
+        "data/cities.csv:4  Rome  2800\n"
     )
     assert invoke("show", "--rows", "oslo", cwd=root).stdout == shown.stdout
     answer = json.loads(invoke("show", "--rows", "oslo", "--json", cwd=root).stdout)
-    assert answer["declarations"][0]["rows"][0]["values"] == {"city": "Rome", "people": "2800", "price": "9"}
+    assert answer["declarations"][0]["rows"][0]["values"] == {"city": "Oslo", "people": "700"}
 
 
 def test_what_has_no_rows_is_named(project: Build, invoke: Run) -> None:
@@ -53,8 +50,8 @@ def test_what_has_no_rows_is_named(project: Build, invoke: Run) -> None:
         ended = invoke("show", "--rows", what, cwd=root)
         assert ended.code != 0
         assert words in ended.stderr
-    project({"content/cities.yaml": FILES["content/cities.yaml"].replace("-people", "size")})
-    assert "is sorted by `size`" in invoke("show", "--rows", "content/cities.yaml", cwd=root).stderr
+    project({"content/cities.yaml": FILES["content/cities.yaml"].replace("> 200", "> size")})
+    assert "uses `size` in `where`" in invoke("show", "--rows", "content/cities.yaml", cwd=root).stderr
     assert (
         "is for items"
         in invoke("show", "--rows", "contentops.yaml.json", cwd=project({"contentops.yaml.json": ""})).stderr
@@ -73,7 +70,6 @@ def test_a_plan_counts_the_rows_that_differ(project: Build, invoke: Run) -> None
     assert noted() == []
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert noted() == []
-    project({"data/cities.csv": "city,people\nOslo,700\nRome,2800\nKyiv,1\nLima,2\n"})
-    project({"data/prices.csv": "city,price\nOslo,8\nRome,9\n"})
-    assert noted() == ["`data/cities.csv`: 2 rows new, 1 row gone", "`data/prices.csv`: 1 row changed"]
-    assert "`data/prices.csv`: 1 row changed" in invoke("plan", cwd=root).stdout
+    project({"data/cities.csv": "city,people\nOslo,800\nRome,2800\nKyiv,1\nLima,2\n"})
+    assert noted() == ["`data/cities.csv`: 2 rows new, 1 row gone, 1 row changed"]
+    assert "`data/cities.csv`: 2 rows new, 1 row gone, 1 row changed" in invoke("plan", cwd=root).stdout

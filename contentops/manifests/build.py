@@ -141,9 +141,7 @@ class FileBuilder:
                 data = self._resolve(file, document.source.path, looked_up)
                 if isinstance(data, str):
                     subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
-                    if pointer[-2] == "join":
-                        subject = "`join`"
-                    elif pointer[2] == "matrix":
+                    if pointer[2] == "matrix":
                         subject = f"the axis `{pointer[-1]}` of `matrix`"
                         hint += f"; an axis of one value is `[{written[:40]}]`"
                     message = f"{subject} names `{written[:200]}`, which {data}"

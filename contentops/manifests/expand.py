@@ -135,10 +135,7 @@ def entries_of(document: YamlDocument) -> Iterator[tuple[int, Map]]:
 def data_paths(index: int, entry: Mapping[str, Json]) -> Iterator[tuple[Pointer, str]]:
     """The paths of data files that an entry of `items` names, each with its pointer."""
     matrix, rows, at = entry.get("matrix"), entry.get("for_each"), ("items", index, "for_each")
-    join = rows.get("join") if isinstance(rows, dict) else None
     named: dict[Pointer, Json] = {(*at, "data"): rows.get("data")} if isinstance(rows, dict) else {at: rows}
-    if isinstance(join, dict):
-        named[(*at, "join", "data")] = join.get("data")
     if isinstance(matrix, dict):
         named |= {("items", index, "matrix", axis): values for axis, values in matrix.items()}
     yield from ((pointer, path) for pointer, path in named.items() if isinstance(path, str))
@@ -240,15 +237,7 @@ class _Sources:
         parts = located(source, rows)
         if self.query is None:
             return parts
-        joined = None
-        if "join" in self.query.value:
-            join = self.query.below("join")
-            other = join.below("data") if isinstance(join.value, dict) and "data" in join.value else None
-            found = None if other is None else raw_rows(other, self.data)
-            if other is None or found is None or _refuse_templates(other, self.label, self.problems):
-                return None
-            joined = located(other, found)
-        return RowChoice(self.query, self.label, self.templates, self.problems).choose(parts, joined)
+        return RowChoice(self.query, self.label, self.templates, self.problems).choose(parts)
 
     def warn_empty(self, source: Written, axis: str, *, chosen: bool = False) -> None:
         """Warn about an item that makes none."""
@@ -315,13 +304,13 @@ def _each(chosen: Mapping[str, EachRow]) -> Each:
     """One combination: the row, and `each.<axis>` for every choice."""
     row = chosen.get(_ROWS)
     if row is not None and len(chosen) == 1:
-        return Each(row.columns, row.label, row.location, row.locations)
+        return Each(row.columns, row.label, row.location)
     axes = {name: part for name, part in chosen.items() if name}
     labels = [] if row is None else [row.label]
     for name, part in axes.items():
         labels.append(f"{name} {part.label}" if isinstance(part.value, dict) else f"{name} `{str(part.value)[:40]}`")
     values = {**(row.columns if row else {}), **{name: part.value for name, part in axes.items()}}
-    locations = {**(row.locations if row else {}), **{name: part.location for name, part in axes.items()}}
+    locations = {name: part.location for name, part in axes.items()}
     return Each(values, ", ".join(labels), row.location if row else None, locations)
 
 

@@ -135,8 +135,8 @@ def show(session: Session, what: str, *, as_written: bool, rows: bool, detailed_
     """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
 
     `--as-written` prints the file as the next apply would leave it, with the draft mark and the disclosure. If there is
-    no text yet, a line says so. `--rows` shows what templates get as `each`, after `join`, `where`, `sort_by` and
-    `limit`; ITEM may also be a manifest, whose rows are shown before any item is rendered.
+    no text yet, a line says so. `--rows` shows what templates get as `each`, after `where` and `limit`; ITEM may also
+    be a manifest, whose rows are shown before any item is rendered.
 
     Or show PLAN, a file that `plan --out` wrote, in any folder. It does not check whether the plan is still valid;
     `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
