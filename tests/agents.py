@@ -13,14 +13,8 @@ from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from msgspec import Struct
 
-from contentops.operations.approved_plans import approve_plan
-from contentops.operations.opening import open_project
-from contentops.operations.plan_files import read_plan
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-
-    from contentops.operations.approved_plans import ApprovedPlan
 
 
 class Told(Struct, frozen=True):
@@ -64,9 +58,3 @@ def talk(
 
     with Path(os.devnull).open("w") as errors:
         anyio.run(run, errors)
-
-
-def approve(root: Path, file: str, environment: str = "") -> ApprovedPlan:
-    """Approve a plan file as a person would who read it."""
-    path = root / file
-    return approve_plan(open_project(str(root), environment, ()), read_plan(path), path, "Kim <kim@example.test>")

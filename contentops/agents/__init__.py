@@ -1,1 +1,1 @@
-"""The tools of `contentops mcp`: write manifests, and plan. Spending needs a plan that a person approved."""
+"""The tools of `contentops mcp`: write manifests, and plan. None of them spends or approves."""

@@ -75,7 +75,7 @@ _ENTRIES: Final = (
     CommandEntry("schema", "Print the JSON Schema of a format.", _MORE, "init.schema"),
     CommandEntry("doctor", "Check that everything needed is in place.", _MORE, "check.doctor"),
     CommandEntry("serve", "Run the bundled server for other programs.", _MORE, "serve.command"),
-    CommandEntry("mcp", "Let an agent plan; it applies only what you approved.", _MORE, "mcp.command"),
+    CommandEntry("mcp", "Let an agent write manifests and plan; it cannot apply.", _MORE, "mcp.command"),
     CommandEntry("completion", "Print the completion script of a shell.", _MORE, "completion.command"),
     CommandEntry("help", "Show the help of a command.", _MORE, "help.command"),
 )

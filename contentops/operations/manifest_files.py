@@ -1,9 +1,8 @@
-"""List, read and write manifests for a program that is trusted with nothing else in the project."""
+"""Read and write manifests for a program that is trusted with nothing else in the project."""
 
 from __future__ import annotations
 
 import posixpath
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -12,11 +11,10 @@ from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.documents.files import Outputs
 from contentops.documents.paths import check_output, collision_key, is_own, shown, split_path
 from contentops.errors import Diagnostic, FileChanged, OutputError
-from contentops.manifests.discover import ProjectFiles, discover, glob_matcher
+from contentops.manifests.discover import glob_matcher
 from contentops.model import PROJECT_FILE
 from contentops.operations.opening import HERE
 from contentops.operations.workspace import validate
-from contentops.yaml.positions import Source
 
 if TYPE_CHECKING:
     from contentops.model import Project
@@ -30,12 +28,6 @@ class WrittenManifest(Struct, frozen=True, kw_only=True):
 
     digest: Digest
     findings: tuple[Diagnostic, ...] = ()
-
-
-def manifests(project: Project) -> tuple[str, ...]:
-    """Return the paths of all manifests, sorted."""
-    paths, _ = discover(project, Source(PROJECT_FILE, project.text), ProjectFiles(Path(project.root)))
-    return tuple(path for path in paths if path.endswith(_ENDINGS))
 
 
 def read_manifest(project: Project, path: str) -> tuple[str, Digest]:

@@ -7,7 +7,6 @@
 | `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was`, `aside` (`yes`) | an editor |
 | `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
-| `/approve-plan` | `file` (a name), `plan` (the checksum shown) | `contentops approve PLAN.json` |
 | `/apply` | `action` (`PartAction`), `id`, `heading`, `plan` | `contentops apply --select ID`, `regenerate ID` |
 
 `plan` is the `state_of` the plan that was shown.
@@ -29,7 +28,6 @@ from contentops.errors import ContentopsError, Diagnostic, UsageError
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Verdict
 from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
-from contentops.operations.approved_plans import approve_kept
 from contentops.operations.commit_files import commit_files
 from contentops.operations.records import resolve as resolve_submit
 from contentops.operations.texts.approving import Decision, decide_texts
@@ -88,12 +86,6 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
         to=site.links.item(following) if following else site.links.overview,
         said=said + _committed(site, project, files, f"{subject} the text of `{item}`"),
     )
-
-
-def approve_file(site: Site, form: Mapping[str, str]) -> FormResult:
-    """Let an agent apply the plan file that was shown."""
-    approve_kept(site.project(), _named(form, "file"), _named(form, "plan"), site.runtime)
-    return FormResult(to=site.links.plan, said="Approved: an agent may apply the plan, once.")
 
 
 def restore(site: Site, form: Mapping[str, str]) -> FormResult:
@@ -205,7 +197,6 @@ def _named(form: Mapping[str, str], field: str) -> str:
 FORMS: Final[Mapping[str, Form]] = {
     "/approve": lambda site, form: decide(site, form, Verdict.APPROVED),
     "/send-back": lambda site, form: decide(site, form, Verdict.SENT_BACK),
-    "/approve-plan": approve_file,
     "/restore": restore,
     "/edit": save,
     "/resolve": resolve,

@@ -8,13 +8,10 @@ from msgspec import Struct
 
 from contentops.errors import Diagnostic, plural
 from contentops.model import Budget, MonthSpend, Plan, Project
-from contentops.model.plan_file import CHECKSUM
 from contentops.operations.month_spend import spent_this_month
-from contentops.operations.plan_files import kept_plans, read_kept_plan
 from contentops.operations.review import ReviewState
 from contentops.operations.spend import Spending, in_all_environments, spending
 from contentops.pages.site import PageContent, Site
-from contentops.reporting.plan_json import plan_of
 
 
 def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
@@ -33,21 +30,12 @@ class PlanView(Struct, frozen=True):
 
     plan: Plan | None
     findings: tuple[Diagnostic, ...]
-    file: str = ""
-    """The name of the plan file that it is read from, in `.contentops/plans/`; empty: it is today's plan."""
-    checksum: str = ""
-    kept: tuple[str, ...] = ()
-    """The names of the plan files there, the newest first."""
 
 
-def plan(site: Site, query: Mapping[str, str]) -> PageContent:
+def plan(site: Site, _query: Mapping[str, str]) -> PageContent:
     """What an apply would do."""
-    if name := query.get("file"):
-        made = plan_of(document := read_kept_plan(site.project(), name))
-        return plan_page(site, PlanView(made, made.findings, name, str(document[CHECKSUM])))
     snapshot = site.review.snapshot()
-    kept = () if site.static else kept_plans(snapshot.project)
-    return plan_page(site, PlanView(snapshot.plan, snapshot.findings, kept=kept))
+    return plan_page(site, PlanView(snapshot.plan, snapshot.findings))
 
 
 def plan_page(site: Site, view: PlanView) -> PageContent:

@@ -1,25 +1,18 @@
-"""`contentops approve` and `send-back`: say of texts that they may go out, or what is to change; and approve plans."""
+"""`contentops approve` and `send-back`: say of texts that they may go out, or what is to change."""
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
 import click
-from msgspec import structs
 
-from contentops.cli.options import choice_of, flags_of, offers, selection_options, server_options
-from contentops.cli.output import terminal
-from contentops.cli.plan_files import PLAN_ENDING
+from contentops.cli.options import choice_of, offers, selection_options, server_options
 from contentops.digest import short
 from contentops.errors import plural
 from contentops.model import ApprovalState, Verdict
-from contentops.operations.approved_plans import approvable, approve_plan
-from contentops.operations.plan_files import read_plan
 from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.merged_approvals import record_merged
-from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -51,9 +44,6 @@ def approve(
 ) -> None:
     """Record in `contentops.approvals` that you read and approve the texts of ITEMs as they are now.
 
-    Or approve a plan file, so that an agent may apply it: an argument is one if it ends with `.json` and the file
-    exists. It shows the plan and asks on the terminal. The approval is kept in your own settings, not in the project.
-
     A changed text needs approval again; a moved, renamed or promoted text stays approved. The approval has your name
     from git. It removes draft marks that depend on it, for free, and changes nothing else. Commit the file with the
     texts.
@@ -67,27 +57,7 @@ def approve(
             raise click.UsageError("`--merged` takes the texts of the merged pull requests: leave out the rest")
         _record_merged(session)
         return
-    if any(name.endswith(PLAN_ENDING) and os.path.lexists(session.path(name)) for name in items):
-        if len(items) > 1 or select or exclude or note:
-            raise click.UsageError("approve one plan file at a time, without other arguments and options")
-        _approve_plan(session, items[0])
-        return
     _decide(session, Verdict.APPROVED, (items, select, exclude), note)
-
-
-def _approve_plan(session: Session, name: str) -> None:
-    """Show a plan file, ask, and record that a person approved it."""
-    document, project, runtime = read_plan(session.path(name)), session.project(), session.runtime()
-    by, plan = approvable(project, document, runtime.environ)
-    flags = flags_of(document["inputs"])
-    made = f", made with `{visible(' '.join(flags))}`" if flags else ""
-    terminal.report_findings(plan.findings, gap=True)
-    terminal.report(f"Plan file `{visible(name)}`{made}\n\n{plan_text(plan, verbose=False, advice=False)}\n")
-    terminal.need_person("an approval of a plan", "run this in a terminal; no option approves a plan without asking")
-    terminal.need_yes(said=terminal.confirmed("May an agent apply this plan? (yes/no) "))
-    line = approve_plan(project, document, session.path(name), by, runtime=runtime)
-    text = f"Approved as {visible(line.by)}: `{line.checksum}`. `apply` of `contentops mcp` may carry it out, once."
-    session.answer(structs.asdict(line), text)
 
 
 @click.command("send-back")

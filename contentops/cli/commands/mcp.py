@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def command(session: Session) -> None:
     """Serve tools to an agent over stdin and stdout, by the Model Context Protocol.
 
-    An agent can list, show, validate, diff, check and plan, and write manifests. It can apply only plan files that a
-    person approved with `contentops approve PLAN.json`, and cannot approve anything. Needs the extra `mcp`.
+    An agent can plan, show items, check manifests and texts, and write manifests. It cannot apply or approve anything.
+    Needs the extra `mcp`.
 
     All calls use the environment and variables that it was started with.
     """
@@ -33,9 +33,9 @@ def command(session: Session) -> None:
     from contentops.agents.server import serve
     from contentops.agents.tools import Desk
 
-    # A read of stdin cannot be cancelled; what a killed apply leaves is safe.
+    # A read of stdin cannot be cancelled, and no tool leaves anything half done.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     session.project()  # a mistake in the settings is reported here
     # No one is asked in a terminal what an agent asks.
     runtime = structs.replace(session.runtime(), ask=None)
-    serve(Desk(project=session.project, runtime=runtime, variables=session.variables))
+    serve(Desk(project=session.project, runtime=runtime))
