@@ -1,11 +1,10 @@
-"""`contentops check`: which files it looks at, and its findings as text, JSON, SARIF and JUnit."""
+"""`contentops check`: which files it looks at, and its findings as text, JSON and SARIF."""
 
 from __future__ import annotations
 
 import json
 import sys
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Checked, CheckedFile, ItemId
-from contentops.reporting.checks import junit, sarif
+from contentops.reporting.checks import sarif
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 
@@ -170,21 +169,9 @@ def test_findings_as_sarif_name_files_from_the_repository(site: Path, invoke: Ru
     assert (f"{folder}/out/bad.md", 8) in {(at["artifactLocation"]["uri"], at["region"]["startLine"]) for at in places}
 
 
-def test_findings_as_junit_are_one_case_for_each_file(site: Path, invoke: Run) -> None:
-    """What blocks fails its case; what is only told is its output."""
-    root = ET.fromstring(invoke("check", "--format", "junit", cwd=site).stdout)
-    assert (root.tag, root.get("tests"), root.get("failures")) == ("testsuites", "3", "1")
-    cases = {case.get("name"): case for case in root.iter("testcase")}
-    assert cases.keys() == {"good", "bad", "told"}
-    failure = cases["bad"].find("failure")
-    assert failure is not None
-    assert failure.get("message", "").endswith("(and 1 more)")
-    assert [child.tag for child in cases["told"]] == ["system-out"]
-
-
 def test_findings_go_into_a_file_and_onto_the_terminal(site: Path, invoke: Run) -> None:
     """The file is replaced the next time, and nothing else ever is."""
-    for form in ("sarif", "junit", "json"):
+    for form in ("sarif", "json"):
         for _ in range(2):
             ended = invoke("check", "--format", form, "--out", f"found.{form}", cwd=site)
             assert ended.code == 1
@@ -245,7 +232,7 @@ WORDS = st.text() | st.sampled_from(["]]>", "<!--", "&", "\0", "\x1b[2J", "\ud80
 
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), max_size=4))
 def test_no_words_break_a_report(words: list[tuple[str, str, str]]) -> None:
-    """Texts, links and file names of strangers stay words, in XML and in JSON."""
+    """Texts, links and file names of strangers stay words in JSON."""
     files = tuple(
         CheckedFile(
             item=ItemId(item),
@@ -258,7 +245,6 @@ def test_no_words_break_a_report(words: list[tuple[str, str, str]]) -> None:
         for item, message, hint in words
     )
     done = Checked(files=files)
-    assert len(list(ET.fromstring(junit(done)).iter("testcase"))) == len(words)
     document = json.loads(json_text(sarif(done, folder="site")))
     jsonschema.validate({**document, "runs": [{**document["runs"][0], "results": []}]}, SARIF)
     assert len(document["runs"][0]["results"]) == 2 * len(words)

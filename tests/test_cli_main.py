@@ -47,7 +47,7 @@ def test_help_lists_every_command_in_its_group(invoke: Run) -> None:
         assert [line.split(maxsplit=1) for line in lines] == [[one.name, one.line] for one in entries]
     first = [one.name for one in COMMANDS.values() if one.group is CommandGroup.FIRST]
     assert first == ["init", "plan", "apply", "status", "diff", "review"]
-    assert invoke("-h").stdout == invoke("help").stdout == text
+    assert invoke("-h").stdout == text
 
 
 @pytest.mark.parametrize("old", OLD_NAMES)
@@ -58,33 +58,11 @@ def test_an_old_name_works_and_is_not_listed(old: str, invoke: Run) -> None:
     assert cli.get_command(click.Context(cli), old) is cli.get_command(click.Context(cli), OLD_NAMES[old])
 
 
-@pytest.mark.parametrize("words", ["", "plan", "ledger", "ledger gc", "serve keys create", "help", "reviewed"])
-def test_help_of_a_command_is_its_help(words: str, invoke: Run) -> None:
-    """Below other commands too."""
-    ended = invoke("help", *words.split())
-    assert (ended.code, ended.stdout) == (0, invoke(*words.split(), "--help").stdout)
-
-
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        ("plam", "error[usage]: there is no command `plam`\nhint: did you mean `plan`?\n"),
-        ("ledger stauts", "error[usage]: there is no command `stauts`\nhint: did you mean `status`?\n"),
-        ("plan all", "error[usage]: `contentops plan` has no command `all`\nhint: `contentops plan --help` shows"),
-    ],
-)
-def test_help_of_no_command_suggests_one(words: str, error: str, invoke: Run) -> None:
-    """As the command itself would."""
-    ended = invoke("help", *words.split())
-    assert ended.code == 64
-    assert ended.stderr.startswith(error)
-
-
 @pytest.mark.parametrize("name", ["plan", "apply"])
 def test_help_of_a_long_command_shows_ten_options(name: str, invoke: Run) -> None:
     """In groups; `--all` shows every one, and stands beside `--help` alone."""
     short, whole = invoke(name, "--help").stdout, invoke(name, "--help", "--all").stdout
-    assert whole == invoke(name, "--all", "--help").stdout == invoke("help", name, "--all").stdout
+    assert whole == invoke(name, "--all", "--help").stdout
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     every = [one.opts[-1] for one in command.params if isinstance(one, click.Option)]
@@ -249,15 +227,12 @@ def test_completion_answers(run: Run) -> None:
     ("words", "offered"),
     [
         ("rev", "plain,review"),
-        ("help led", "plain,ledger"),
-        ("help ledger g", "plain,gc\nplain,grant"),
-        ("help plan x", ""),
         ("plan --help --al", "plain,--all"),
         ("plan --al", ""),
     ],
 )
 def test_completion_of_commands_and_help(run: Run, words: str, offered: str) -> None:
-    """No old name; below `help`, names of commands; `--all` after `--help`."""
+    """No old name; `--all` after `--help`."""
     env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": f"contentops {words}"}
     assert run(env={**env, "COMP_CWORD": str(len(words.split()))}).stdout.strip() == offered
 

@@ -137,7 +137,7 @@ def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
 def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None:
     """Ids or `--superseded`, not both; an unknown id deletes nothing of the others; no superseded copy is no error."""
     (one,) = invoke("content", "list", "--json").json["contents"]
-    for command in (("delete", "--yes"), ("delete", one["id"], "--superseded", "--yes"), ("archive",)):
+    for command in (("delete", "--yes"), ("delete", one["id"], "--superseded", "--yes")):
         assert invoke("content", *command).code == 64
     assert invoke("content", "get", one["id"], "--versions", "--version", "1").code == 64
     ended = invoke("content", "delete", one["id"], "cnt_none", "--yes")
@@ -176,21 +176,6 @@ def test_a_content_of_another_environment_is_not_free(project: Build, invoke: Ru
     assert "tea (contentops.staging.lock)" in invoke("content", "list").stdout
     refused = invoke("content", "delete", one["id"])
     assert "is the saved text of item `tea` (contentops.staging.lock)" in refused.stderr
-
-
-def test_publish_and_archive(local: Path, invoke: Run) -> None:
-    """The status changes, the text does not, and the plan stays empty."""
-    (one,) = invoke("content", "list", "--json").json["contents"]
-    text = invoke("content", "get", one["id"]).stdout
-    for command, status in (("publish", "published"), ("archive", "archived")):
-        ended = invoke("content", command, one["id"], one["id"])
-        assert (ended.code, ended.stdout) == (0, f"1 content {status}.\n")
-        assert invoke("content", "list", "--json").json["contents"][0]["status"] == status
-    assert invoke("content", "get", one["id"]).stdout == text
-    assert invoke("plan", "--detailed-exitcode").code == 0
-    lost = invoke("content", "archive", "cnt_none")
-    assert lost.code == 1
-    assert "content `cnt_none` does not exist, or this server cannot do that: `PUT" in lost.stderr
 
 
 def test_stats(local: Path, invoke: Run) -> None:

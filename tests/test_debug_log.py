@@ -55,7 +55,7 @@ def test_each_request_of_an_apply_is_logged_without_secrets(invoke: Run, site: t
 def test_every_command_that_talks_to_a_server_has_a_log(invoke: Run, site: tuple[Path, dict[str, str]]) -> None:
     """Each asks at least once."""
     root, env = site
-    for command in ("stats", "doctor", "catalog pull", "content list", "content get x", "content publish x"):
+    for command in ("stats", "doctor", "catalog pull", "content list", "content get x"):
         invoke(*command.split(), "--debug", "../debug.log", cwd=root, env=env)
         assert lines(root.parent / "debug.log"), command
         (root.parent / "debug.log").unlink()

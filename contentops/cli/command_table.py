@@ -56,7 +56,6 @@ _ENTRIES: Final = (
     CommandEntry("approve", "Approve texts that you have read, or a plan.", _WRITE, "approving.approve"),
     CommandEntry("send-back", "Send texts back, with what is to change.", _WRITE, "approving.send_back"),
     CommandEntry("promote", "Take reviewed texts from one environment to another.", _WRITE, "adopt.promote"),
-    CommandEntry("watch", "Plan again each time a file is saved.", _WRITE, "watch.command"),
     CommandEntry("adopt", "Manage existing files without changing them.", _ADOPT, "adopt.command"),
     CommandEntry("import", "Manage texts on the server without changing them.", _ADOPT, "adopt.import_contents"),
     CommandEntry("comment", "Put a plan on its pull request.", _CI, "github.comment"),
@@ -77,7 +76,6 @@ _ENTRIES: Final = (
     CommandEntry("serve", "Run the bundled server for other programs.", _MORE, "serve.command"),
     CommandEntry("mcp", "Let an agent write manifests and plan; it cannot apply.", _MORE, "mcp.command"),
     CommandEntry("completion", "Print the completion script of a shell.", _MORE, "completion.command"),
-    CommandEntry("help", "Show the help of a command.", _MORE, "help.command"),
 )
 COMMANDS: Final[Mapping[str, CommandEntry]] = MappingProxyType({one.name: one for one in _ENTRIES})
 """Every command by its name, in the order of the help."""

@@ -71,7 +71,7 @@ def _version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `contentops init`, then `contentops apply`. `contentops help COMMAND` explains a command.",
+    epilog="Start with `contentops init`, then `contentops apply`. `contentops COMMAND --help` explains a command.",
 )
 @click.option("-C", "directory", metavar="DIR", default=".", help="Run as if started in DIR.")
 @click.option(

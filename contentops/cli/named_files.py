@@ -99,10 +99,7 @@ def _is_plan(path: Path) -> bool:
 
 
 def _is_findings(path: Path) -> bool:
-    data = read_file(path, LARGEST)
-    if data.startswith(b"<?xml"):
-        return b'<testsuites name="contentops"' in data[:200]
-    document = _json(data)
+    document = _json(read_file(path, LARGEST))
     return isinstance(document, dict) and ("diagnostics" in document or document.get("version") == "2.1.0")
 
 

@@ -1,9 +1,7 @@
-"""The findings of checks as text, JSON, SARIF for code scanning, and JUnit XML for CI."""
+"""The findings of checks as text, JSON, and SARIF for code scanning."""
 
 from __future__ import annotations
 
-import html
-import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -13,10 +11,8 @@ from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from contentops.errors import Diagnostic
-    from contentops.model import Checked, CheckedFile, Json
+    from contentops.model import Checked, Json
 
 UNAPPROVED: Final = "not-approved"
 RULES: Final = {
@@ -38,7 +34,6 @@ RULES: Final = {
 MOST_RESULTS: Final = 25_000
 """Results of a run that GitHub's code scanning accepts."""
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
-_NOT_XML: Final = re.compile("[\ufffe\uffff]")
 
 
 def checks_text(done: Checked) -> str:
@@ -122,42 +117,3 @@ def _result(finding: Diagnostic, index: int, folder: str) -> Json:
             }
         ],
     }
-
-
-# --- JUnit -----------------------------------------------------------------------------------------------------
-
-
-def junit(done: Checked) -> str:
-    """One test case for each file: failed where a finding blocks, with warnings as its output."""
-    failures = sum(any(map(_is_error, file.findings)) for file in done.files)
-    counts = f'tests="{len(done.files)}" failures="{failures}" errors="0"'
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="contentops" {counts}>']
-    lines += [f'  <testsuite name="contentops check" {counts} skipped="0">', *_cases(done.files)]
-    return "\n".join([*lines, "  </testsuite>", "</testsuites>"]) + "\n"
-
-
-def _cases(files: Iterable[CheckedFile]) -> Iterator[str]:
-    for file in files:
-        head = f'    <testcase name="{_xml(file.item)}" classname="{_xml(file.output)}" file="{_xml(file.output)}"'
-        if not file.findings:
-            yield f"{head}/>"
-            continue
-        yield f"{head}>"
-        errors = [finding for finding in file.findings if _is_error(finding)]
-        if errors:
-            message = f"{errors[0].message}{f' (and {len(errors) - 1:,} more)' if len(errors) > 1 else ''}"
-            yield f'      <failure type="{_xml(errors[0].code)}" message="{_xml(message)}">{_listed(errors)}</failure>'
-        if warnings := [finding for finding in file.findings if not _is_error(finding)]:
-            yield f"      <system-out>{_listed(warnings)}</system-out>"
-        yield "    </testcase>"
-
-
-def _listed(findings: Iterable[Diagnostic]) -> str:
-    return "\n".join(
-        _xml(f"{finding.location}: {finding.severity}[{finding.code}]: {finding.message}") for finding in findings
-    )
-
-
-def _xml(text: str) -> str:
-    """A text escaped for XML, without the characters that XML forbids."""
-    return html.escape(_NOT_XML.sub("\ufffd", visible(text)))

@@ -174,30 +174,6 @@ def _ask(question: str, *, yes: bool) -> None:
     terminal.need_yes(said=terminal.confirmed(f"{visible(question)} (yes/no) "))
 
 
-@content.command("publish", short_help="Mark stored contents as published.")
-@click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
-@server_options
-def publish(session: Session, content_ids: tuple[str, ...]) -> None:
-    """Give stored contents the status `published`. Nothing is published elsewhere."""
-    _set_status(session, content_ids, "published")
-
-
-@content.command("archive", short_help="Mark stored contents as archived.")
-@click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
-@server_options
-def archive(session: Session, content_ids: tuple[str, ...]) -> None:
-    """Give stored contents the status `archived`."""
-    _set_status(session, content_ids, "archived")
-
-
-def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> None:
-    project = session.project()
-    ids = tuple(dict.fromkeys(content_ids))
-    operation.set_status(project, ids, status, runtime=session.runtime())
-    values = {"server": project.api.server, "status": status, "contents": list(ids)}
-    session.answer(values, f"{plural(len(ids), 'content')} {status}.")
-
-
 # --- stats -------------------------------------------------------------------------------------------------
 
 

@@ -79,7 +79,7 @@ def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
 # --- check -------------------------------------------------------------------------------------------------
 
 
-_CHECK_FORMATS = ["text", "json", "sarif", "junit"]
+_CHECK_FORMATS = ["text", "json", "sarif"]
 
 
 @click.command("check")
@@ -113,7 +113,7 @@ def check(
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
     form = "json" if session.as_json else form or "text"
     if out and form == "text":
-        raise click.UsageError("`--out` is for `--format json`, `sarif` or `junit`")
+        raise click.UsageError("`--out` is for `--format json` or `sarif`")
     if out:
         check_findings_place(session.path(out))
     from contentops.reporting.checks import checks_json, checks_text
@@ -134,9 +134,7 @@ def check(
 
 
 def _checks_document(done: Checked, form: str, directory: str) -> str:
-    from contentops.reporting.checks import checks_json, junit, sarif
+    from contentops.reporting.checks import checks_json, sarif
 
-    if form == "junit":
-        return junit(done)
     document = sarif(done, folder=github_job.project_folder(directory)) if form == "sarif" else checks_json(done)
     return json_text(document) + "\n"

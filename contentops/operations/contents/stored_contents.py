@@ -24,7 +24,6 @@ from contentops.api.calls import (
     FailureKind,
     GetContent,
     ListVersions,
-    SetStatus,
     Stats,
     VersionList,
 )
@@ -257,22 +256,6 @@ def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = H
         return answer if isinstance(answer, Failure) else None
 
     _each(project, content_ids, remove, "deleted", runtime)
-
-
-def set_status(
-    project: Project,
-    content_ids: Iterable[str],
-    status: str,
-    *,
-    runtime: Runtime = HERE,
-) -> None:
-    """Set the status of stored contents. Raises ApiError at the first where that fails."""
-
-    async def give(caller: Caller, content_id: str) -> Failure | None:
-        answer = await caller.ask(SetStatus(content_id, status))
-        return answer if isinstance(answer, Failure) else None
-
-    _each(project, content_ids, give, status, runtime)
 
 
 def _each(
