@@ -170,6 +170,26 @@ def test_what_waits_for_a_blocked_item_goes_on_waiting(harness: Harness) -> None
     assert exit_code_of(run) is ExitCode.INCOMPLETE
 
 
+def test_what_waits_for_an_item_that_is_not_selected_is_a_pause(harness: Harness) -> None:
+    """Another machine may make that text: the run says so, and ends like one that is to be repeated."""
+    harness.write("content/a.yaml", items({**CHAIN, "other": "Other"}))
+    for _ in range(2):
+        run = harness.apply(select=("news", "other"))
+        assert run is not None
+        assert (run.stopped, exit_code_of(run)) == ("sources", ExitCode.PAUSED)
+        assert run.message == "1 item waits for texts of items that are not selected"
+        assert results(run)["news"] == "pending"
+    harness.apply(select=("guide",))
+    run = harness.apply(select=("news", "other"))
+    assert run is not None
+    assert (results(run), exit_code_of(run)) == ({"news": "done"}, ExitCode.DONE)
+    harness.write("out/teaser.md", "Words of a person.\n")  # no record has it: the teaser is blocked
+    harness.write("content/a.yaml", items({**CHAIN, "other": "Other", "more": "On {{ ref('far') }}", "far": "Far"}))
+    run = harness.apply(select=("teaser", "more"))
+    assert run is not None
+    assert (results(run), exit_code_of(run)) == ({"more": "pending", "teaser": "blocked"}, ExitCode.INCOMPLETE)
+
+
 def test_a_failed_source_ends_the_waves(harness: Harness) -> None:
     """The next apply tries it again, and goes on with what waits for it."""
     harness.api.habits.fails = lambda _: "no"

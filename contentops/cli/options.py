@@ -158,8 +158,8 @@ selection_options = with_options(
         metavar="PATTERN",
         multiple=True,
         shell_complete=offers("selectors"),
-        help="Only these items: id glob, `tag:`, `template:`, `path:`, `state:`, `approval:`, `result:`, `due<=DATE`; "
-        "`ID+` with dependants, `+ID` with sources. Repeatable.",
+        help="Only these items: id glob, `tag:`, `template:`, `path:`, `state:`, `approval:`, `result:`, `due<=DATE`, "
+        "`shard:K/N`; `ID+` with dependants, `+ID` with sources. Repeatable.",
     ),
     click.option(
         "--exclude",

@@ -81,7 +81,7 @@ class Run(Struct, frozen=True, kw_only=True):
     """Why the run ended early, or empty.
 
     One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits,
-    no-connection, ledger, price, plan.
+    no-connection, ledger, price, plan, sources.
     """
     message: str = ""
     """What stopped it, in words."""

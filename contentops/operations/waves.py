@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import ContentopsError, Severity, plural
-from contentops.model import Action, Outcome, Result
+from contentops.model import Action, Outcome, Result, WaitReason
 from contentops.planning.sources import ComingTexts
 from contentops.tokens import add_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from contentops.model import Change, ItemId, Json, Plan, Run
     from contentops.planning.plan_inputs import Choice
@@ -147,15 +147,33 @@ def _joined(plan: Plan, runs: Sequence[Run], last: Plan) -> Run:
             # Its wave was not begun.
             outcomes[change.id] = Outcome(id=change.id, action=change.action, result=Result.PENDING)
     ordered = [*(change.id for change in plan.changes), *outcomes]
+    ended = runs[-1]
+    if not ended.stopped and (elsewhere := _not_selected(plan, last, outcomes.values())):
+        message = f"{plural(elsewhere, 'item')} {'waits' if elsewhere == 1 else 'wait'} for texts of items that are not"
+        hint = "apply again once these have their texts, or select them too"
+        ended = structs.replace(ended, stopped="sources", message=f"{message} selected", hint=hint)
     return structs.replace(
         runs[0],
         ended_at=runs[-1].ended_at,
         outcomes=tuple(outcomes[id_] for id_ in dict.fromkeys(ordered) if id_ in outcomes),
         requests=sum(run.requests for run in runs),
-        stopped=runs[-1].stopped,
-        message=runs[-1].message,
-        hint=runs[-1].hint,
+        stopped=ended.stopped,
+        message=ended.message,
+        hint=ended.hint,
     )
+
+
+def _not_selected(plan: Plan, last: Plan, outcomes: Collection[Outcome]) -> int:
+    """Return how many items wait for texts of items that are not in the plan; 0 if others are unfinished too."""
+    known = {change.id for change in plan.changes}
+    elsewhere = {
+        change.id
+        for change in last.changes
+        if change.waits and all(one.wait is WaitReason.NO_TEXT and one.id not in known for one in change.waits)
+    }
+    waiting = [outcome for outcome in outcomes if outcome.result is not Result.DONE]
+    others = any(outcome.result is not Result.PENDING or outcome.id not in elsewhere for outcome in waiting)
+    return 0 if others else len(waiting)
 
 
 def _after(before: Outcome, outcome: Outcome) -> Outcome:

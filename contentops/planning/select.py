@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import operator
 import re
 from enum import StrEnum
@@ -30,7 +31,10 @@ _COMPARE: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-METHODS = ("tag", "template", "style", "path", "state", "result", "approval")
+METHODS = ("tag", "template", "style", "path", "state", "result", "approval", "shard")
+MOST_SHARDS: Final = 10_000
+_SHARD: Final = re.compile(r"([0-9]{1,5})/([0-9]{1,5})")
+"""The value of `shard:`: the number of a shard, and how many there are."""
 
 
 class StatusWord(StrEnum):
@@ -171,6 +175,9 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
             return self.failed
         if method == "approval":
             return self.approval == value
+        if method == "shard":
+            number, count = map(int, value.split("/"))
+            return shard_of(self.id, count) == number
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
@@ -187,6 +194,11 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 return (spec.request.style,) if spec else ()
             case _:
                 return (spec.output if spec else self.change.target if self.change else self.path,)
+
+
+def shard_of(item: ItemId, count: int) -> int:
+    """The one of `count` shards, from 1, that has an item: the same for every process, machine and release."""
+    return int.from_bytes(hashlib.sha256(item.encode()).digest()[:8], "big") % count + 1
 
 
 def is_changed_by_hand(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
@@ -223,7 +235,7 @@ def _pattern(selector: str, items: Sequence[Candidate] = ()) -> Selector:
 
 
 def check_selectors(selectors: Iterable[str]) -> None:
-    """Check selectors. Raises UsageError for one with an unknown method or value."""
+    """Check selectors. Raises UsageError for one with an unknown method or value, and for `+` beside `shard:`."""
     for pattern in map(_pattern, selectors):
         if due := DUE.fullmatch(pattern.named):
             if not is_day(due[2]):
@@ -236,12 +248,25 @@ def check_selectors(selectors: Iterable[str]) -> None:
             choices = "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS)
             close = nearest(method, METHODS)
             raise _unknown(str(pattern), "selector", f"did you mean `{close}:`?" if close else choices)
+        if method == "shard":
+            _check_shard(pattern)
+            continue
         values = _FIXED.get(method)
         if values and (_value(value) if method == "state" else value) not in values:
             close = nearest(value, values)
             choices = "known: " + ", ".join(values)
             hint = f"did you mean `{pattern.around(f'{method}:{close}')}`?" if close else choices
             raise _unknown(str(pattern), method, hint)
+
+
+def _check_shard(pattern: Selector) -> None:
+    if pattern.sources or pattern.dependants:
+        message = f"`{pattern}`: `shard:` takes no `+`, as sources and dependants are on other shards"
+        raise UsageError(message, code="unknown-selector", hint=f"write `{pattern.named}`")
+    shard = _SHARD.fullmatch(_parts(pattern.named)[1])
+    if shard is None or not 1 <= int(shard[1]) <= int(shard[2]) <= MOST_SHARDS:
+        hint = f"write `shard:K/N`, where K is from 1 to N, and N at most {MOST_SHARDS:,}: `shard:1/4`"
+        raise _unknown(str(pattern), "shard", hint)
 
 
 def _unknown(selector: str, kind: str, hint: str) -> UsageError:
@@ -257,10 +282,13 @@ def _parts(selector: str) -> tuple[str, str]:
 def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
     """The selected items: in `only`, matched by a `--select` (if there is any) and by no `--exclude`.
 
-    Raises UsageError for an invalid selector, and for one that matches no item, with similar names.
+    A `--select` of a shard narrows what the others match. Raises UsageError for an invalid selector, and for one that
+    matches no item, with similar names.
     """
     check_selectors((*choice.select, *choice.exclude))
-    wanted = _matched("--select", choice.select, items)
+    shards = [selector for selector in choice.select if _is_shard(selector)]
+    others = [selector for selector in choice.select if not _is_shard(selector)]
+    wanted, in_shards = _matched("--select", others, items), _matched("--select", shards, items)
     unwanted = _matched("--exclude", choice.exclude, items)
     if choice.only is None and not (choice.select or choice.exclude):
         return list(items)
@@ -268,9 +296,14 @@ def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
         item
         for item in items
         if (choice.only is None or item.id in choice.only)
-        and (not choice.select or item.id in wanted)
+        and (not others or item.id in wanted)
+        and (not shards or item.id in in_shards)
         and item.id not in unwanted
     ]
+
+
+def _is_shard(selector: str) -> bool:
+    return _parts(_pattern(selector).named)[0] == "shard"
 
 
 def _matched(option: str, selectors: Iterable[str], items: Sequence[Candidate]) -> set[ItemId]:
@@ -279,8 +312,8 @@ def _matched(option: str, selectors: Iterable[str], items: Sequence[Candidate]) 
     for selector in selectors:
         pattern = _pattern(selector, items)
         ids = {item.id for item in items if item.matches(pattern.named)}
-        # That no item is in some state, failed, or is due, is no mistake.
-        if not ids and _parts(pattern.named)[0] not in _FIXED and not DUE.fullmatch(pattern.named):
+        # That no item is in some state or shard, failed, or is due, is no mistake.
+        if not ids and _parts(pattern.named)[0] not in (*_FIXED, "shard") and not DUE.fullmatch(pattern.named):
             message = f"`{option} {selector}` matches no item"
             raise UsageError(message, code="nothing-selected", hint=_suggestion(option, pattern, items))
         matched |= ids
