@@ -403,22 +403,24 @@ ROOT = Path(__file__).parents[1]
 
 def _rows() -> dict[str, tuple[set[str], str]]:
     """Class and plan of each case, as the page has them."""
-    text = (ROOT / "docs/explanation/drift.md").read_text("utf-8").split("## Every case")[1]
+    text = (ROOT / "docs/explanation/drift.md").read_text("utf-8").split("## The main cases")[1]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("|")]
     return {row[0]: (set(re.findall(r"`([^`]+)`", row[1])), row[2]) for row in rows if row[0] not in ("Case", "---")}
 
 
-def test_the_page_lists_every_case_and_no_other() -> None:
-    """By name, each with what a plan makes of it."""
+def test_the_page_says_what_a_plan_makes_of_its_cases() -> None:
+    """The page has some of the cases, by their names."""
     plans = {name: case.action or ("blocked" if case.blocked else "nothing") for name, case in CASES.items()}
-    assert {name: plan for name, (_, plan) in _rows().items()} == plans
+    listed = {name: plan for name, (_, plan) in _rows().items()}
+    assert listed
+    assert listed == {name: plans.get(name) for name in listed}
 
 
 def test_the_page_names_the_classes_that_a_plan_tells() -> None:
     """Reasons, blocks and notes by their kinds; those of its changes' details may be more."""
     rows = _rows()
-    for name, case in CASES.items():
-        plan, named = _plan(case), rows[name][0]
+    for name, (named, _) in rows.items():
+        plan = _plan(CASES[name])
         told = {note.kind for note in plan.notes}
         for change in plan.changes:
             told |= {change.blocked, *(reason.kind for reason in change.reasons)}
