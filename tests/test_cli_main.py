@@ -17,7 +17,7 @@ import pytest
 
 from contentops import __version__
 from contentops.__main__ import main
-from contentops.cli.command_table import COMMANDS, OLD_NAMES, CommandGroup
+from contentops.cli.command_table import COMMANDS, CommandGroup
 from contentops.cli.entry import cli
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 
@@ -48,31 +48,6 @@ def test_help_lists_every_command_in_its_group(invoke: Run) -> None:
     first = [one.name for one in COMMANDS.values() if one.group is CommandGroup.FIRST]
     assert first == ["init", "plan", "apply", "status", "diff", "review"]
     assert invoke("-h").stdout == text
-
-
-@pytest.mark.parametrize("old", OLD_NAMES)
-def test_an_old_name_works_and_is_not_listed(old: str, invoke: Run) -> None:
-    """Scripts and workflows that have it go on."""
-    assert f"  {old} " not in invoke("--help").stdout
-    assert invoke(old, "--help").stdout == invoke(OLD_NAMES[old], "--help").stdout
-    assert cli.get_command(click.Context(cli), old) is cli.get_command(click.Context(cli), OLD_NAMES[old])
-
-
-@pytest.mark.parametrize("name", ["plan", "apply"])
-def test_help_of_a_long_command_shows_ten_options(name: str, invoke: Run) -> None:
-    """In groups; `--all` shows every one, and stands beside `--help` alone."""
-    short, whole = invoke(name, "--help").stdout, invoke(name, "--help", "--all").stdout
-    assert whole == invoke(name, "--all", "--help").stdout
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    every = [one.opts[-1] for one in command.params if isinstance(one, click.Option)]
-    assert [one for one in every if f" {one} " not in whole.replace(",", " ")] == []
-    assert len([one for one in every if f" {one} " in short.replace(",", " ")]) == 10
-    headings = ["What to select:", "What to spend:", "How to show it:", "More:"]
-    for text in (short, whole):
-        assert [line for line in text.splitlines() if line in headings] == headings
-    assert f"Show {len(every) - 10} more options." in short
-    assert invoke(name, "--all").code == 64
 
 
 def _in_a_gone_folder(tmp_path: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -223,94 +198,11 @@ def test_completion_answers(run: Run) -> None:
     assert run(env=env).stdout == "plain,plan\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        ("rev", "plain,review"),
-        ("plan --help --al", "plain,--all"),
-        ("plan --al", ""),
-    ],
-)
-def test_completion_of_commands_and_help(run: Run, words: str, offered: str) -> None:
-    """No old name; `--all` after `--help`."""
-    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": f"contentops {words}"}
-    assert run(env={**env, "COMP_CWORD": str(len(words.split()))}).stdout.strip() == offered
-
-
-@pytest.mark.parametrize("words", ["apply pl", "show pl", "plan --out pl", "plan --check pl", "apply --events pl"])
+@pytest.mark.parametrize("words", ["apply pl", "plan --out pl", "plan --check pl", "apply --events pl"])
 def test_completion_knows_files(run: Run, words: str) -> None:
     """Where a file is named, the shell completes as it does."""
     env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": f"contentops {words}"}
     assert run(env={**env, "COMP_CWORD": str(len(words.split()))}).stdout == "file,pl\n"
-
-
-OFFERED = {
-    "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\nenvironments: {prod: {}, preview: {}}\n",
-    "content/a.yaml": (
-        "defaults: {template: blog_article_generator, style: general_blog}\n"
-        "items:\n"
-        "  - {id: welcome, tags: [launch], inputs: {topic: T, target_audience: all}}\n"
-        "  - {id: about, tags: [pillar], inputs: {topic: T, target_audience: all}}\n"
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        ("show we", ["welcome"]),
-        ("show pl", ["file:pl"]),
-        ("diff ", ["about", "welcome"]),
-        ("history a", ["about"]),
-        ("state show w", ["welcome"]),
-        ("apply --replace a", ["about"]),
-        ("plan --env pr", ["preview", "prod"]),
-        ("plan --select wel", ["welcome"]),
-        ("plan --select=wel", ["welcome"]),
-        ("plan --exclude tag:", ["tag:launch", "tag:pillar"]),
-        ("plan --select te", ["template:", "template:blog_article_generator"]),
-        ("status --select state:un", ["state:unknown", "state:unsaved"]),
-        ("catalog show press", ["press_release"]),
-    ],
-)
-def test_completion_offers_what_the_project_has(invoke: Run, project: Build, words: str, offered: list[str]) -> None:
-    """Ids, tags, environments and templates; the same from another folder, and nothing where there is no project."""
-    root = project(OFFERED)
-    typed = f"contentops -C {root} {words}"
-    env = {
-        "_CONTENTOPS_COMPLETE": "fish_complete",
-        "COMP_WORDS": typed,
-        "COMP_CWORD": typed.rsplit(" ", maxsplit=1)[-1],
-    }
-    ended = invoke(env=env, cwd=root.parent)
-    lines = ended.stdout.split("\n")
-    assert [one.removeprefix("plain,").replace("file,", "file:") for one in lines if one] == offered
-    env["COMP_WORDS"] = f"contentops {words}"
-    assert "Traceback" not in invoke(env=env, cwd=root.parent).stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "at", "offered"),
-    [
-        # As bash tells it: its own breaks are words, and what it replaces is the last one.
-        (["plan", "--select", "tag", ":", "la"], 5, ["launch"]),
-        (["plan", "--select", "tag", ":"], 4, ["launch", "pillar"]),
-        (["plan", "--select", "=", "tag", ":", "pi"], 6, ["pillar"]),
-        (["plan", "--select", "tag:pi"], 3, ["tag:pillar"]),
-        (["plan", "--select", "tag", ":", "pi", "--env"], 7, ["preview", "prod"]),
-    ],
-)
-def test_completion_in_bash_takes_a_selector_for_one_word(
-    invoke: Run, project: Build, words: list[str], at: int, offered: list[str]
-) -> None:
-    """A colon ends a word there."""
-    env = {
-        "_CONTENTOPS_COMPLETE": "bash_complete",
-        "COMP_WORDS": "\n".join(["contentops", *words]),
-        "COMP_CWORD": str(at),
-    }
-    ended = invoke(env=env, cwd=project(OFFERED))
-    assert ended.stdout.split() == [f"plain,{one}" for one in offered]
 
 
 def _ended(root: Path, command: str, **streams: Any) -> subprocess.CompletedProcess[str]:
@@ -492,20 +384,3 @@ def test_a_keyboard_interrupt_while_loading_is_130(run: Run, tmp_path: Path, rai
     (tmp_path / "click.py").write_text(f"raise {raised}\n", encoding="utf-8")
     ended = run("--help", env=_before_ours(tmp_path))
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("queue", "--project", "mine", "cancel", "--all"),
-        ("queue", "--ledger", "postgresql://127.0.0.1:1/mine", "cancel", "--all"),
-        ("serve", "--store", "mine.db", "keys", "create"),
-    ],
-)
-def test_an_option_before_a_command_below_is_not_left_out(
-    invoke: Run, tmp_path: Path, command: tuple[str, ...]
-) -> None:
-    """All would be cancelled, or another store changed, as if it had not been said."""
-    ended = invoke(*command)
-    words = f"`{command[1]}` has no effect before `{command[3]}`"
-    assert (ended.code, words in ended.stderr, [*tmp_path.iterdir()]) == (64, True, [])

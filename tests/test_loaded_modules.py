@@ -37,7 +37,7 @@ print(*sorted(set(sys.modules) - before), file=sys.stderr)
 """
 START = """
     click colorama contentops.__main__ contentops.cli contentops.cli.command_table contentops.cli.entry
-    contentops.cli.option_groups contentops.cli.options contentops.cli.session contentops.collector contentops.errors msgspec typing_extensions
+    contentops.cli.options contentops.cli.session contentops.collector contentops.errors msgspec typing_extensions
 """
 RECALLED = """
     contentops.atomic_io contentops.ci contentops.ci.runner contentops.cli.commands contentops.cli.commands.plan

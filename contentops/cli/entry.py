@@ -21,7 +21,7 @@ from contentops.cli.command_table import COMMANDS, OLD_NAMES, CommandGroup
 from contentops.cli.options import Group
 from contentops.cli.session import COMPLETE, Session
 from contentops.collector import without_collection
-from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError
+from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,9 +132,9 @@ def _ended(args: Sequence[str]) -> int:
 
 def _run(args: list[str]) -> int:
     if asked := os.environ.get(COMPLETE):
-        from contentops.cli.completion import answer
+        from click.shell_completion import shell_complete
 
-        return answer(cli, asked)
+        return shell_complete(cli, {}, "contentops", COMPLETE, asked)
     try:
         with cli.make_context("contentops", args) as context:
             return int(cli.invoke(context) or 0)
@@ -149,34 +149,35 @@ def _asks_json(args: Sequence[str]) -> bool:
 
 
 def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
-    from contentops.cli import suggestions
-
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
-        command = [one for one in args if one in COMMANDS or one in OLD_NAMES][:1]
-        where, hint = " ".join(["contentops", *command]), ""
-    else:
-        where = context.command_path
-        hint = suggestions.for_argument(context, args) if type(error) is click.UsageError else ""
+        where = " ".join(["contentops", *[one for one in args if one in COMMANDS][:1]])
+        return _explained(error, f"`{where} --help` shows the usage")
+    where = context.command_path
+    hint = f"`{where} --help` shows the usage"
+    if isinstance(error, click.NoSuchCommand):
+        assert isinstance(context.command, click.Group)
+        hint = did_you_mean(error.command_name, context.command.list_commands(context), f"`{where} --help` lists them")
+        return UsageError(f"there is no command `{error.command_name}`", hint=hint)
     if isinstance(error, click.NoSuchOption):
-        return UsageError(f"no such option `{error.option_name}`", hint=_other_option(error, where))
+        name, before = error.option_name, ("-C", "--version")
+        if context.command is cli:
+            hint = "options other than `-C` and `--version` stand after the command"
+        elif name in before:
+            hint = f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
+        elif error.possibilities:
+            hint = f"did you mean `{error.possibilities[0]}`?"
+        return UsageError(f"no such option `{name}`", hint=hint)
+    takes_items = any("--select" in one.opts for one in context.command.params)
+    if takes_items and type(error) is click.UsageError and "unexpected extra argument" in error.message:
+        hint = "choose items with `--select ID`"
+    return _explained(error, hint)
+
+
+def _explained(error: click.ClickException, hint: str) -> UsageError:
+    """Return an error of click in the form of ours."""
     message = re.sub(r"'([^'`]+)'", r"`\1`", " ".join(error.format_message().split())).rstrip(".")
-    return UsageError(message[:1].lower() + message[1:], hint=hint or f"`{where} --help` shows the usage")
-
-
-def _other_option(error: click.NoSuchOption, where: str) -> str:
-    """Return a hint about an unknown option: the one that was meant, or where in the command line it is known."""
-    from contentops.cli import suggestions
-
-    name, context = error.option_name, error.ctx
-    if context is None:
-        return f"`{where} --help` shows the usage"
-    before = suggestions.options_of(cli)
-    if context.command is cli:
-        return f"options other than {', '.join(f'`{one}`' for one in before)} stand after the command"
-    if name in before:
-        return f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
-    return suggestions.for_option(name, context.command, where)
+    return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
 def _directory(args: Sequence[str]) -> str:

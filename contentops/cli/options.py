@@ -9,16 +9,12 @@ import shlex
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.core import ParameterSource
 from msgspec import structs
 
-from contentops.cli.option_groups import GroupedOption, OptionGroup
-from contentops.errors import ExitCode, UsageError
+from contentops.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from click.shell_completion import CompletionItem
 
     from contentops.model import Json
     from contentops.planning.plan_inputs import Choice
@@ -36,49 +32,6 @@ class Group(click.Group):
             ctx.exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that `args` begin with; the error for a wrong name suggests the nearest one."""
-        if args and not args[0].startswith("-") and not ctx.resilient_parsing:
-            self.find(ctx, args[0])
-        # The options of a group that is a command too have no effect on its subcommands.
-        for one in self.params if self.invoke_without_command and not ctx.resilient_parsing else ():
-            if ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE:
-                hint = f"write options after the command: `{ctx.command_path} {args[0]} --help` lists those it takes"
-                raise UsageError(f"`{one.opts[0]}` has no effect before `{args[0]}`", hint=hint)
-        name, command, rest = super().resolve_command(ctx, args)
-        # Called by an old name, it shows its name of today.
-        return name if command is None else command.name, command, rest
-
-    def find(self, ctx: click.Context, name: str) -> click.Command:
-        """Return the command of this name. Raises UsageError, which suggests the nearest one."""
-        command = self.get_command(ctx, name)
-        if command is None:
-            from contentops.cli import suggestions
-
-            hint = suggestions.for_command(name, self.list_commands(ctx), ctx.command_path)
-            raise UsageError(f"there is no command `{name}`", hint=hint)
-        return command
-
-
-def offers(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return a completion of the project's `items`, `selectors`, `environments`, `catalog`, or `texts` of an item."""
-
-    def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
-        from contentops.cli.completion import offered
-
-        return offered(kind, context, begun)
-
-    return complete
-
-
-def complete_file(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Let the shell complete names of files."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(begun, type="file")]
-
 
 def file_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
     """Return the file that an option names; empty if it is not given. Raises BadParameter for an empty value."""
@@ -90,7 +43,7 @@ def file_name(_context: click.Context, _option: click.Parameter, value: str | No
 
 def file_option(*names: str, **given: Any) -> Callable[[Command], Command]:
     """Make an option that names a file: a shell completes it, and an empty value is an error."""
-    return click.option(*names, metavar="FILE", callback=file_name, shell_complete=complete_file, **given)
+    return click.option(*names, metavar="FILE", callback=file_name, type=click.Path(), **given)
 
 
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -134,11 +87,8 @@ project_options = with_options(
     click.option(
         "--env",
         "environment",
-        cls=GroupedOption,
-        group=OptionGroup.SELECT,
         metavar="NAME",
         default=None,
-        shell_complete=offers("environments"),
         help="The environment to use; `--env ''` uses none. Default: `default_environment` in the settings.",
     ),
     variable_option,
@@ -153,28 +103,20 @@ server_options = with_options(project_options, debug_option)
 selection_options = with_options(
     click.option(
         "--select",
-        cls=GroupedOption,
-        group=OptionGroup.SELECT,
         metavar="PATTERN",
         multiple=True,
-        shell_complete=offers("selectors"),
         help="Only these items: id glob, `tag:`, `template:`, `path:`, `state:`, `approval:`, `result:`, `due<=DATE`, "
         "`shard:K/N`; `ID+` with dependants, `+ID` with sources. Repeatable.",
     ),
     click.option(
         "--exclude",
-        cls=GroupedOption,
-        group=OptionGroup.SELECT,
         metavar="PATTERN",
         multiple=True,
-        shell_complete=offers("selectors"),
         help="Leave out these items. Repeatable.",
     ),
 )
 refresh_option = click.option(
     "--refresh",
-    cls=GroupedOption,
-    group=OptionGroup.SELECT,
     is_flag=True,
     help="First fetch edits from WriterzRoom; needs the key, costs nothing.",
 )
@@ -189,17 +131,12 @@ choice_options = with_options(
     selection_options,
     click.option(
         "--replace",
-        cls=GroupedOption,
-        group=OptionGroup.SELECT,
         metavar="ID",
         multiple=True,
-        shell_complete=offers("items"),
         help="Generate this item again. Repeatable.",
     ),
     click.option(
         "--on-edit",
-        cls=GroupedOption,
-        group=OptionGroup.SELECT,
         type=click.Choice(["block", "keep", "merge", "overwrite"]),
         help="What to do with edited texts whose request changed, and with edited front matter.",
     ),
@@ -229,8 +166,6 @@ choice_options = with_options(
     ),
     click.option(
         "--canary",
-        cls=GroupedOption,
-        group=OptionGroup.SPEND,
         metavar="N",
         type=click.IntRange(min=1),
         help="Do only the first N generations of the plan.",

@@ -12,13 +12,11 @@ from msgspec import structs
 from contentops.cli.carry_out import carry_out
 from contentops.cli.options import (
     choice_of,
-    complete_file,
     debug_option,
     drafts_option,
     file_option,
     flags_of,
     json_option,
-    offers,
     project_options,
     selection_options,
     server_options,
@@ -56,7 +54,6 @@ asking_options = with_options(
 
 
 _OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
-    "template": {"shell_complete": offers("catalog")},
     "brand_voice": {"metavar": "ID"},
     "mode": {"type": click.Choice(list(CREDITS)), "metavar": None},
 }
@@ -70,7 +67,7 @@ def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 @click.command("adopt")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_file)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
 @with_options(*(_option_of(name) for name in REQUEST_FIELDS if name not in {"inputs", "revision"}))
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all items. Repeatable.")
 @file_option("--map", "mapping", help="A YAML file that says which front matter keys to read.")
@@ -167,7 +164,6 @@ def _in_project(session: Session, project: Project, name: str) -> str:
         "source",
         metavar="NAME",
         required=True,
-        shell_complete=offers("environments"),
         help="The environment to promote from; `default` is the project without `--env`.",
     ),
     click.option(
@@ -175,7 +171,6 @@ def _in_project(session: Session, project: Project, name: str) -> str:
         "target",
         metavar="NAME",
         required=True,
-        shell_complete=offers("environments"),
         help="The environment to promote to.",
     ),
     selection_options,

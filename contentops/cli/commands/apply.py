@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import structs
 
-from contentops.cli.option_groups import GroupedOption, LongCommand, OptionGroup
 from contentops.cli.options import (
     choice_of,
     choice_options,
-    complete_file,
     duration,
     file_option,
     flags_of,
-    offers,
     server_options,
     with_options,
 )
 from contentops.cli.output import terminal
 from contentops.cli.output.confirmation import Confirmation, Manner, finish
-from contentops.errors import UsageError
 from contentops.model import Result
+from contentops.model.plan_file import no_plan_file
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
@@ -48,15 +45,11 @@ _approving = with_options(
         "--yes",
         "--auto-approve",
         "yes",
-        cls=GroupedOption,
-        group=OptionGroup.SPEND,
         is_flag=True,
         help="Do not ask.",
     ),
     click.option(
         "--approve-credits",
-        cls=GroupedOption,
-        group=OptionGroup.SPEND,
         metavar="N",
         type=click.IntRange(min=0),
         help="Spend at most N credits, even over `budget`.",
@@ -65,8 +58,8 @@ _approving = with_options(
 )
 
 
-@click.command("apply", cls=LongCommand)
-@click.argument("plan_file", metavar="[PLAN]", required=False, shell_complete=complete_file)
+@click.command("apply")
+@click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path())
 @server_options
 @choice_options
 @_approving
@@ -90,9 +83,7 @@ _approving = with_options(
     type=click.IntRange(-100, 100),
     help="With `--detach`: workers do higher N first.  [default: 0]",
 )
-@click.option(
-    "-v", "--verbose", cls=GroupedOption, group=OptionGroup.SHOW, is_flag=True, help="List every change of the plan."
-)
+@click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
     session: Session,
     /,
@@ -188,13 +179,13 @@ def _carry_out_file(
 ) -> int:
     from contentops.cli.carry_out import carry_out
     from contentops.cli.plan_files import project_of
-    from contentops.cli.suggestions import as_selection
     from contentops.operations.plan_files import choice_in, read_plan
 
-    if not os.path.lexists(session.path(name)) and (hint := as_selection(session, name)):
-        raise UsageError(f"there is not a plan file `{name}`", code="no-plan-file", hint=hint)
     flags = [f"--branch {shlex.quote(options.branch)}"] if options.branch else []
     line = command_line("apply", "", [shlex.quote(name), *flags])
+    if not os.path.lexists(session.path(name)):
+        hint = "make one with `contentops plan --out FILE`, or choose items with `--select ID`"
+        raise no_plan_file(f"there is no plan file `{visible(name)}`", hint)
     document = read_plan(session.path(name))
     project = project_of(session, document, chosen)
     options = structs.replace(options, inputs=document["inputs"], reviewed=document)
@@ -238,7 +229,7 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
 
 
 @click.command("regenerate")
-@click.argument("item", shell_complete=offers("items"))
+@click.argument("item")
 @click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
 @click.option(
     "--on-edit",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentops.cli.options import choice_of, offers, selection_options, server_options
+from contentops.cli.options import choice_of, selection_options, server_options
 from contentops.digest import short
 from contentops.errors import plural
 from contentops.model import ApprovalState, Verdict
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentops.operations.texts.merged_approvals import MergedApprovals
 
 
-_items = click.argument("items", metavar="[ITEM]...", nargs=-1, shell_complete=offers("items"))
+_items = click.argument("items", metavar="[ITEM]...", nargs=-1)
 
 
 @click.command("approve")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentops.cli.options import Group, offers, project_options, server_options
+from contentops.cli.options import Group, project_options, server_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.manifests.catalog_lock import as_json as snapshot_json
@@ -136,7 +136,7 @@ def _about(one: Entry) -> str:
 
 
 @command.command("show", short_help="Show one template, style, vertical or brand voice.")
-@click.argument("slug", shell_complete=offers("catalog"))
+@click.argument("slug")
 @project_options
 def show(session: Session, slug: str) -> None:
     """Show SLUG of the catalog: a template, style, vertical or brand voice. Needs no network."""

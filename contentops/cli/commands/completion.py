@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import get_completion_class
 
-from contentops.cli.completion import script
 from contentops.cli.output import terminal
+from contentops.cli.session import COMPLETE
 
 
 @click.command("completion")
@@ -14,6 +15,10 @@ from contentops.cli.output import terminal
 def command(context: click.Context, shell: str) -> None:
     """Print the completion script of SHELL; for bash: `eval "$(contentops completion bash)"`.
 
-    It completes commands, options, and the items, tags, environments and templates of the project.
+    It completes commands, options and names of files.
     """
-    terminal.say(script(context.find_root().command, shell))
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(context.find_root().command, {}, "contentops", COMPLETE)
+    # Not `source()`: it would start a bash just to learn its version.
+    terminal.say(script.source_template % script.source_vars())

@@ -13,9 +13,7 @@ from msgspec import structs
 
 from contentops.cli.options import (
     choice_of,
-    complete_file,
     flags_of,
-    offers,
     project_options,
     refresh_option,
     selection_options,
@@ -44,8 +42,6 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
-
-    from click.shell_completion import CompletionItem
 
     from contentops.cli.session import Session
     from contentops.model import Json
@@ -120,12 +116,8 @@ def _state(item: ItemStatus) -> str:
 # --- show --------------------------------------------------------------------------------------------------
 
 
-def _item_or_file(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
-    return offers("items")(context, option, begun) or complete_file(context, option, begun)
-
-
 @click.command("show")
-@click.argument("what", metavar="ITEM|PLAN", shell_complete=_item_or_file)
+@click.argument("what", metavar="ITEM|PLAN")
 @project_options
 @click.option("--as-written", is_flag=True, help="Of an item: print the file that an apply would write.")
 @click.option("--rows", is_flag=True, help="Of an item or a manifest: show the first rows that `for_each` chooses.")
@@ -240,7 +232,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 
 
 @click.command("diff")
-@click.argument("item", shell_complete=offers("items"))
+@click.argument("item")
 @click.option(
     "--generated", "side", flag_value="generated", default=True, help="Compare with the generated text. The default."
 )
@@ -300,8 +292,8 @@ _FROM = {"cache": "the cache", "git": "git's history", "server": "the server"}
 
 
 @click.command("restore")
-@click.argument("item", shell_complete=offers("items"))
-@click.option("--to", metavar="DIGEST", shell_complete=offers("texts"), help="The text, by the start of its digest.")
+@click.argument("item")
+@click.option("--to", metavar="DIGEST", help="The text, by the start of its digest.")
 @click.option(
     "--on-edit",
     type=click.Choice(["block", "overwrite"]),

@@ -10,7 +10,6 @@ import click
 from msgspec import structs
 
 from contentops.ci.runner import has_base
-from contentops.cli.option_groups import GroupedOption, LongCommand, OptionGroup
 from contentops.cli.options import choice_of, choice_options, file_option, flags_of, server_options
 from contentops.cli.output import github_job, terminal
 from contentops.collector import without_collection
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.model import Json, Plan, Refusal
 
 
-@click.command("plan", cls=LongCommand)
+@click.command("plan")
 @server_options
 @choice_options
 @click.option(
@@ -36,15 +35,11 @@ if TYPE_CHECKING:
     default=None,
     help="The output format. Default: text.",
 )
-@file_option(
-    "--out", cls=GroupedOption, group=OptionGroup.SHOW, help="Also write the plan as JSON to FILE, for `apply FILE`."
-)
+@file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
 @file_option("--check", "reviewed", help="Only check that plan FILE is still valid and complete.")
 @click.option("--checksum", metavar="HEX", default="", help="Exit with 4 if FILE does not have this checksum.")
 @click.option(
     "--max-credits",
-    cls=GroupedOption,
-    group=OptionGroup.SPEND,
     metavar="N",
     type=click.IntRange(min=0),
     help="Exit with 4 if the plan costs more than N credits.",
@@ -59,8 +54,6 @@ if TYPE_CHECKING:
 @click.option(
     "-v",
     "--verbose",
-    cls=GroupedOption,
-    group=OptionGroup.SHOW,
     is_flag=True,
     help="List every change with its steps; show values in full length.",
 )

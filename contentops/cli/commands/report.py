@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.cli.options import UNITS, choice_of, offers, project_options, selection_options
+from contentops.cli.options import UNITS, choice_of, project_options, selection_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError
 from contentops.operations import history as history_operation
@@ -138,7 +138,7 @@ def _spending(session: Session, since: str, start: dt.datetime | None) -> Spendi
 
 
 @click.command("history")
-@click.argument("item", required=False, default="", shell_complete=offers("items"))
+@click.argument("item", required=False, default="")
 @project_options
 def history(session: Session, item: str) -> None:
     """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli.options import Group, offers, project_options
+from contentops.cli.options import Group, project_options
 from contentops.cli.output import terminal
 from contentops.errors import ExitCode, UsageError, did_you_mean, first_of, plural
 from contentops.model import ItemId
@@ -65,7 +65,7 @@ def listing(state: State) -> str:
 
 
 @command.command("show", short_help="Show the record of an item.")
-@click.argument("item", shell_complete=offers("items"))
+@click.argument("item")
 @project_options
 def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM and its open jobs."""
@@ -91,7 +91,7 @@ def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
 
 
 @command.command("mv", short_help="Rename a record, or change the server of all records.")
-@click.argument("old", shell_complete=offers("items"))
+@click.argument("old")
 @click.argument("new")
 @click.option("--server", is_flag=True, help="OLD and NEW are servers, such as `https://api.writerzroom.com:443`.")
 @project_options
@@ -104,7 +104,7 @@ def move(session: Session, old: str, new: str, *, server: bool) -> None:
 
 
 @command.command("rm", short_help="Forget the record of an item; its file stays.")
-@click.argument("item", shell_complete=offers("items"))
+@click.argument("item")
 @project_options
 def remove(session: Session, item: str) -> None:
     """Delete the record of ITEM. Its file, and its content on the server, stay."""
@@ -113,7 +113,7 @@ def remove(session: Session, item: str) -> None:
 
 
 @command.command("resolve", short_help="Show or resolve submits with an unknown outcome.")
-@click.argument("item", required=False, default="", shell_complete=offers("items"))
+@click.argument("item", required=False, default="")
 @click.option("--request", metavar="ID", default="", help="The id of the submit; its start is enough.")
 @click.option("--job", metavar="ID", default="", help="The submit started this job.")
 @click.option("--content", metavar="ID", default="", help="The submit was saved as this content.")
