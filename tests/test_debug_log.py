@@ -1,4 +1,4 @@
-"""`--debug FILE`: what went out and came back, without a word that must not be written down."""
+"""`CONTENTOPS_DEBUG`: what went out and came back, without a word that must not be written down."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.running import Build, Run
 
+LOG = {"CONTENTOPS_DEBUG": "debug.log"}
 MANIFEST = "items: [{id: welcome, template: blog_article_generator, style: general_blog, inputs: {topic: Secretive plans, target_audience: readers}}]\n"
 
 
@@ -38,7 +39,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_each_request_of_an_apply_is_logged_without_secrets(invoke: Run, site: tuple[Path, dict[str, str]]) -> None:
     """Method, path, status, time and sizes; a submit and its polls carry our request id."""
     root, env = site
-    ended = invoke("apply", "--yes", "--debug", "debug.log", cwd=root, env=env)
+    ended = invoke("apply", "--yes", cwd=root, env={**env, **LOG})
     assert ended.code == 0, ended.stderr
     found = lines(root / "debug.log")
     (submit,) = [one for one in found if (one["method"], one["path"]) == ("POST", "/v1/generate")]
@@ -56,7 +57,7 @@ def test_every_command_that_talks_to_a_server_has_a_log(invoke: Run, site: tuple
     """Each asks at least once."""
     root, env = site
     for command in ("stats", "doctor", "catalog pull", "content list", "content get x"):
-        invoke(*command.split(), "--debug", "../debug.log", cwd=root, env=env)
+        invoke(*command.split(), cwd=root, env={**env, "CONTENTOPS_DEBUG": "../debug.log"})
         assert lines(root.parent / "debug.log"), command
         (root.parent / "debug.log").unlink()
 
@@ -64,7 +65,7 @@ def test_every_command_that_talks_to_a_server_has_a_log(invoke: Run, site: tuple
 def test_a_server_that_is_not_there_has_a_line_too(invoke: Run, project: Build) -> None:
     """What went wrong stands in place of a status."""
     root = project({"contentops.yaml": 'version: 1\nproject: x\napi: {base_url: "http://127.0.0.1:9/v1"}\n'})
-    invoke("doctor", "--debug", "debug.log", cwd=root)
+    invoke("doctor", cwd=root, env=LOG)
     first = lines(root / "debug.log")[0]
     assert (first["status"], first["error"]) == (None, "ConnectError")
 
@@ -72,17 +73,18 @@ def test_a_server_that_is_not_there_has_a_line_too(invoke: Run, project: Build) 
 def test_the_embedded_server_is_logged_alike(invoke: Run, project: Build) -> None:
     """Nothing leaves the machine, and what would is to be seen."""
     root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST})
-    assert invoke("apply", "--yes", "--debug", "debug.log", cwd=root).code == 0
+    assert invoke("apply", "--yes", cwd=root, env=LOG).code == 0
     assert "/v1/generate" in {one["path"] for one in lines(root / "debug.log")}
-    assert invoke("apply", "--yes", "--debug", "debug.log", cwd=root).code == 0  # the old log may go
+    assert invoke("apply", "--yes", cwd=root, env=LOG).code == 0
+    assert len(lines(root / "debug.log")) > 0
 
 
 @pytest.mark.parametrize("name", ["contentops.lock", "content/a.yaml", "no/folder.log"])
 def test_a_log_takes_the_place_of_nothing_else(invoke: Run, project: Build, name: str) -> None:
     """It is refused before anything is sent."""
     root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST})
-    ended = invoke("apply", "--yes", "--debug", name, cwd=root)
-    assert (ended.code, "hint: choose another file for `--debug`" in ended.stderr) == (1, True)
+    ended = invoke("apply", "--yes", cwd=root, env={"CONTENTOPS_DEBUG": name})
+    assert (ended.code, "hint: choose another file for `CONTENTOPS_DEBUG`" in ended.stderr) == (1, True)
     assert not (root / "out").exists()
 
 
@@ -90,7 +92,7 @@ def test_a_log_takes_the_place_of_nothing_else(invoke: Run, project: Build, name
 def test_a_log_is_its_owners(invoke: Run, project: Build) -> None:
     """Names of contents and jobs are no one else's business."""
     root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n"})
-    invoke("stats", "--debug", "debug.log", cwd=root)
+    invoke("stats", cwd=root, env=LOG)
     assert stat.S_IMODE((root / "debug.log").stat().st_mode) == 0o600
 
 

@@ -1,4 +1,4 @@
-"""The record of one request for the log of `--debug`: the result, never the content."""
+"""The record of one request for the log of requests: the result, never the content."""
 
 from __future__ import annotations
 

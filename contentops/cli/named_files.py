@@ -49,18 +49,19 @@ def check_events_place(path: Path) -> None:
     _check_place(path, "--events", "file of events", _begins_with("format_version", "kind", "at"))
 
 
-def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
-    """Return a function that writes each request to a log at `path`; `at_end` gets the function that closes it.
+def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
+    """Return a function that adds each request to the log `name`; `at_end` gets the function that closes it.
 
     Raises OutputError where that would overwrite another file or the disk refuses. A later failure ends the log alone.
     """
-    _check_place(path, "--debug", "log of requests", _begins_with("at", "method", "path", "ms"))
+    path = Path(name)
+    _check_place(path, "CONTENTOPS_DEBUG", "log of requests", _begins_with("at", "method", "path", "ms"))
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        file = os.fdopen(handle, "w", encoding="utf-8", newline="\n")
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = os.fdopen(handle, "a", encoding="utf-8", newline="\n")
     except OSError as error:
         message = f"`{path}` cannot be written: {error.strerror or error}"
-        raise OutputError(message, hint="choose another file for `--debug`") from error
+        raise OutputError(message, hint="choose another file for `CONTENTOPS_DEBUG`") from error
 
     def close() -> None:
         with contextlib.suppress(OSError):

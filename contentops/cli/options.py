@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 import shlex
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEBUG = "CONTENTOPS_DEBUG"
+"""The variable that names a file for a log of all requests."""
 
 
 class Group(click.Group):
@@ -63,10 +67,10 @@ def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(context: click.Context, /, **given: Any) -> Any:
         fields = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
         session = structs.replace(context.obj, **fields)
-        if debug := given.pop("debug", None):
+        if name := os.environ.get(DEBUG):
             from contentops.cli.named_files import request_log
 
-            session = structs.replace(session, trace=request_log(session.path(debug), context.call_on_close))
+            session = structs.replace(session, trace=request_log(name, context.call_on_close))
         return function(session, **given)
 
     return run
@@ -83,23 +87,17 @@ variable_option = click.option(
     multiple=True,
     help="A variable; overrides all other values. Repeatable.",
 )
-project_options = with_options(
-    click.option(
-        "--env",
-        "environment",
-        metavar="NAME",
-        default=None,
-        help="The environment to use; `--env ''` uses none. Default: `default_environment` in the settings.",
-    ),
-    variable_option,
-    json_option,
+_environment = click.option(
+    "--env",
+    "environment",
+    metavar="NAME",
+    default=None,
+    help="The environment to use; `--env ''` uses none. Default: `default_environment` in the settings.",
 )
-"""`--env`, `--var` and `--json`, for a function that takes a `Session`."""
-debug_option = file_option(
-    "--debug", help="Log each request to FILE: method, path, status, time, sizes; no text, no key."
-)
-server_options = with_options(project_options, debug_option)
-"""Those of `project_options`, and `--debug`, for a command that talks to the project's server."""
+environment_options = with_options(_environment, json_option)
+"""`--env` and `--json`, for a function that takes a `Session`."""
+project_options = with_options(_environment, variable_option, json_option)
+"""`--env`, `--var` and `--json`, for a function that takes a `Session` and renders manifests."""
 selection_options = with_options(
     click.option(
         "--select",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.cli.options import Group, server_options
+from contentops.cli.options import Group, environment_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.operations.contents import stored_contents as operation
@@ -31,7 +31,7 @@ def content() -> None:
 
 
 @content.command("list", short_help="List stored contents and the items they belong to.")
-@server_options
+@environment_options
 def list_contents(session: Session) -> None:
     """List every stored content and its item, in the server's order."""
     project = session.project()
@@ -76,7 +76,7 @@ def _item(one: Owned) -> str:
 @click.argument("content_id", metavar="ID")
 @click.option("--versions", "listed", is_flag=True, help="List its versions instead, newest first.")
 @click.option("--version", metavar="N", type=click.IntRange(min=1), help="Print the text of this version.")
-@server_options
+@environment_options
 def get(session: Session, content_id: str, version: int | None, *, listed: bool) -> None:
     """Print the text of content ID as the server has it, or as it was in a version.
 
@@ -119,7 +119,7 @@ def _list_versions(session: Session, project: Project, content_id: str) -> None:
 @click.argument("content_ids", metavar="[ID]...", nargs=-1)
 @click.option("--superseded", is_flag=True, help="All copies that a newer one replaced.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@server_options
+@environment_options
 def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, yes: bool) -> None:
     """Delete the named contents, or the superseded copies of items. Lists them and asks first.
 
@@ -178,7 +178,7 @@ def _ask(question: str, *, yes: bool) -> None:
 
 
 @click.command("stats")
-@server_options
+@environment_options
 def stats(session: Session) -> None:
     """Show the numbers of your account, and its credits if the server shows them, under the server's names.
 

@@ -12,14 +12,12 @@ from msgspec import structs
 from contentops.cli.carry_out import carry_out
 from contentops.cli.options import (
     choice_of,
-    debug_option,
     drafts_option,
+    environment_options,
     file_option,
     flags_of,
     json_option,
-    project_options,
     selection_options,
-    server_options,
     variable_option,
     with_options,
 )
@@ -74,7 +72,7 @@ def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 @click.option("--id", "id_", metavar="ID", default="", help="The id of the item, for a single file.")
 @click.option("--save", is_flag=True, help="Let the next apply save the texts to the server; costs no credits.")
 @asking_options
-@project_options
+@environment_options
 def command(
     session: Session,
     paths: tuple[str, ...],
@@ -115,7 +113,7 @@ def command(
 @click.argument("content_ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every stored content that no item owns.")
 @asking_options
-@server_options
+@environment_options
 def import_contents(
     session: Session, content_ids: tuple[str, ...], into: str, *, every: bool, check: bool, yes: bool
 ) -> ExitCode:
@@ -184,7 +182,6 @@ def _in_project(session: Session, project: Project, name: str) -> str:
     click.option("-v", "--verbose", is_flag=True, help="List every change of the plan."),
     variable_option,
     json_option,
-    debug_option,
 )
 def promote(
     session: Session,

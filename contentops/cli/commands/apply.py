@@ -17,7 +17,7 @@ from contentops.cli.options import (
     duration,
     file_option,
     flags_of,
-    server_options,
+    project_options,
     with_options,
 )
 from contentops.cli.output import terminal
@@ -60,7 +60,7 @@ _approving = with_options(
 
 @click.command("apply")
 @click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path())
-@server_options
+@project_options
 @choice_options
 @_approving
 @click.option("--approve-empty", is_flag=True, help="Continue even if the manifests declare nothing.")
@@ -237,7 +237,7 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
     help="What to do if the section was edited by hand.",
 )
 @_approving
-@server_options
+@project_options
 def regenerate(
     session: Session,
     item: str,

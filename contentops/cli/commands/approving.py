@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentops.cli.options import choice_of, selection_options, server_options
+from contentops.cli.options import choice_of, project_options, selection_options
 from contentops.digest import short
 from contentops.errors import plural
 from contentops.model import ApprovalState, Verdict
@@ -29,7 +29,7 @@ _items = click.argument("items", metavar="[ITEM]...", nargs=-1)
 
 @click.command("approve")
 @_items
-@server_options
+@project_options
 @selection_options
 @click.option("--note", metavar="TEXT", default="", help="A note for the approval.")
 @click.option("--merged", is_flag=True, help="Record who approved the merged pull requests on GitHub or GitLab.")
@@ -62,7 +62,7 @@ def approve(
 
 @click.command("send-back")
 @_items
-@server_options
+@project_options
 @selection_options
 @click.option("--note", metavar="TEXT", default="", help="What has to change.")
 def send_back(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentops.cli.options import Group, project_options, server_options
+from contentops.cli.options import Group, environment_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.manifests.catalog_lock import as_json as snapshot_json
@@ -42,7 +42,7 @@ def command() -> None:
 
 
 @command.command("pull", short_help="Fetch the catalog into catalog.lock.json.")
-@server_options
+@environment_options
 def pull(session: Session) -> None:
     """Fetch the server's catalog into `catalog.lock.json`; commit it with `contentops.yaml`.
 
@@ -91,7 +91,7 @@ def _change(one: CatalogChange) -> Iterator[str]:
 
 @command.command("list", short_help="List templates, styles, verticals and brand voices.")
 @click.argument("kind", required=False, type=click.Choice(KINDS))
-@project_options
+@environment_options
 def list_catalog(session: Session, kind: str | None) -> None:
     """List the catalog in `catalog.lock.json` (for `local`, the built-in one). Needs no network."""
     project = session.project()
@@ -137,7 +137,7 @@ def _about(one: Entry) -> str:
 
 @command.command("show", short_help="Show one template, style, vertical or brand voice.")
 @click.argument("slug")
-@project_options
+@environment_options
 def show(session: Session, slug: str) -> None:
     """Show SLUG of the catalog: a template, style, vertical or brand voice. Needs no network."""
     project = session.project()

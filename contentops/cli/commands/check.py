@@ -10,10 +10,10 @@ from msgspec import structs
 from contentops.cli.named_files import check_findings_place, write_whole
 from contentops.cli.options import (
     choice_of,
+    environment_options,
     file_option,
     project_options,
     selection_options,
-    server_options,
 )
 from contentops.cli.output import github_job, terminal
 from contentops.errors import ExitCode, Severity, plural
@@ -54,7 +54,7 @@ def validate(session: Session) -> None:
 
 
 @click.command("doctor")
-@server_options
+@environment_options
 @click.option("--online", is_flag=True, help="Also send one short prompt to the model of `api.model`.")
 def doctor(session: Session, /, *, online: bool) -> int:
     """Check settings, folders, state, key and server, and show how to repair each problem.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.ci.runner import token_of
-from contentops.cli.options import project_options
+from contentops.cli.options import environment_options
 from contentops.cli.output import terminal
 from contentops.errors import ContentopsError, first_of, plural
 from contentops.operations import commit as operation
@@ -29,7 +29,7 @@ _PATH = 200
 
 
 @click.command("commit")
-@project_options
+@environment_options
 @click.option("--remote", metavar="NAME", default="origin", show_default=True, help="Where to push.")
 @click.option(
     "--branch",

@@ -13,11 +13,11 @@ from msgspec import structs
 
 from contentops.cli.options import (
     choice_of,
+    environment_options,
     flags_of,
     project_options,
     refresh_option,
     selection_options,
-    server_options,
 )
 from contentops.cli.output import terminal
 from contentops.cli.plan_files import PLAN_ENDING
@@ -56,7 +56,7 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 
 
 @click.command("status")
-@server_options
+@project_options
 @selection_options
 @refresh_option
 def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
@@ -241,7 +241,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 @click.option("--plan", "side", flag_value="plan", help="Compare with the planned text and request.")
 @click.option("--section", metavar="HEADING", default="", help="Only the section with this heading.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="The output format.")
-@server_options
+@project_options
 def diff(session: Session, item: str, side: str, section: str, form: str) -> None:
     """Compare the file of ITEM with its generated (or adopted) text, word by word.
 
@@ -300,7 +300,7 @@ _FROM = {"cache": "the cache", "git": "git's history", "server": "the server"}
     default="block",
     help="What to do if the file was edited since; `overwrite` keeps a copy.",
 )
-@server_options
+@environment_options
 def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCode:
     """Put an earlier paid text back into the file of ITEM. It costs nothing.
 

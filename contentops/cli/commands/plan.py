@@ -10,7 +10,7 @@ import click
 from msgspec import structs
 
 from contentops.ci.runner import has_base
-from contentops.cli.options import choice_of, choice_options, file_option, flags_of, server_options
+from contentops.cli.options import choice_of, choice_options, file_option, flags_of, project_options
 from contentops.cli.output import github_job, terminal
 from contentops.collector import without_collection
 from contentops.errors import ExitCode, Refused, plural
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command("plan")
-@server_options
+@project_options
 @choice_options
 @click.option(
     "--format",

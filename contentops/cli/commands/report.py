@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.cli.options import UNITS, choice_of, project_options, selection_options
+from contentops.cli.options import UNITS, choice_of, environment_options, selection_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError
 from contentops.operations import history as history_operation
@@ -52,7 +52,7 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
     help="`html`: one page for a browser. `csv`: with `--provenance`.",
 )
 @selection_options
-@project_options
+@environment_options
 def report(
     session: Session, since: str, select: tuple[str, ...], exclude: tuple[str, ...], form: str, *, provenance: bool
 ) -> None:
@@ -139,7 +139,7 @@ def _spending(session: Session, since: str, start: dt.datetime | None) -> Spendi
 
 @click.command("history")
 @click.argument("item", required=False, default="")
-@project_options
+@environment_options
 def history(session: Session, item: str) -> None:
     """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.cli.options import server_options
+from contentops.cli.options import project_options
 from contentops.cli.output import terminal
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.loopback import is_loopback
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command("review")
-@server_options
+@project_options
 @click.option("--out", metavar="DIR", default="", help="Write the pages as files to DIR, without buttons.")
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli.options import Group, project_options
+from contentops.cli.options import Group, environment_options
 from contentops.cli.output import terminal
 from contentops.errors import ExitCode, UsageError, did_you_mean, first_of, plural
 from contentops.model import ItemId
@@ -35,7 +35,7 @@ def command() -> None:
 
 
 @command.command("list", short_help="List records and open jobs.")
-@project_options
+@environment_options
 def list_records(session: Session) -> None:
     """List every record, and every submit without a record yet."""
     state, warnings = _state(session)
@@ -66,7 +66,7 @@ def listing(state: State) -> str:
 
 @command.command("show", short_help="Show the record of an item.")
 @click.argument("item")
-@project_options
+@environment_options
 def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM and its open jobs."""
     state, unread = _state(session)
@@ -94,7 +94,7 @@ def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
 @click.argument("old")
 @click.argument("new")
 @click.option("--server", is_flag=True, help="OLD and NEW are servers, such as `https://api.writerzroom.com:443`.")
-@project_options
+@environment_options
 def move(session: Session, old: str, new: str, *, server: bool) -> None:
     """Rename the record OLD to NEW. With `--server`, record that server OLD now has the address NEW."""
     project = session.project()
@@ -105,7 +105,7 @@ def move(session: Session, old: str, new: str, *, server: bool) -> None:
 
 @command.command("rm", short_help="Forget the record of an item; its file stays.")
 @click.argument("item")
-@project_options
+@environment_options
 def remove(session: Session, item: str) -> None:
     """Delete the record of ITEM. Its file, and its content on the server, stay."""
     records.forget_record(session.project(), item)
@@ -118,7 +118,7 @@ def remove(session: Session, item: str) -> None:
 @click.option("--job", metavar="ID", default="", help="The submit started this job.")
 @click.option("--content", metavar="ID", default="", help="The submit was saved as this content.")
 @click.option("--forget", is_flag=True, help="It never arrived, or you do not want its text.")
-@project_options
+@environment_options
 def resolve(
     session: Session,
     item: str,
@@ -173,7 +173,7 @@ def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> st
 
 @command.command("gc", short_help="Delete unneeded earlier texts and old approvals.")
 @click.option("--yes", is_flag=True, help="Delete them; without it, only show what would be deleted.")
-@project_options
+@environment_options
 def collect(session: Session, *, yes: bool) -> None:
     """Show which earlier texts `cache: {keep_texts: N}` in contentops.yaml does not keep; `--yes` deletes them.
 
