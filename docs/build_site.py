@@ -77,9 +77,9 @@ def prepare(docs: Path, folder: Path, made: Sequence[SitePage] = ()) -> list[str
 
 
 def rewritten(text: str, page: Path, docs: Path = DOCS, made: Sequence[SitePage] = ()) -> tuple[str, list[str]]:
-    """Return a page as the site has it, and its links out of the documentation that lead to no file.
+    """Return the text of a page for the site, and the links of the page that lead to no file.
 
-    Such links lead to the repository, and the name of a file in the first line of a block becomes its title.
+    Links to other files lead to the repository. A file name in the first line of a code block becomes its title.
     """
     missing: list[str] = []
     from_source = {one.source: docs / one.path for one in made}
@@ -121,7 +121,7 @@ def _outside_code(line: str, address: Callable[[re.Match[str]], str]) -> str:
 
 
 def navigation(docs: Path = DOCS, made: Sequence[SitePage] = ()) -> list[Entry]:
-    """The pages in the order of docs/index.md, under its headings."""
+    """Return the pages in the order of docs/index.md, under its headings."""
     index, _ = rewritten((docs / "index.md").read_text("utf-8"), docs / "index.md", docs, made)
     found: list[Entry] = ["index.md"]
     levels = [found]
@@ -136,12 +136,12 @@ def navigation(docs: Path = DOCS, made: Sequence[SitePage] = ()) -> list[Entry]:
 
 
 def _pages(text: str) -> list[tuple[str, str]]:
-    """The names and the paths of the pages of the documentation that a text has links to."""
+    """Return names and paths of the pages that a text links to."""
     return re.findall(r"\[([^\]]+)\]\(([^):#.][^):#]*\.md)\)", text)
 
 
 def _entry(docs: Path, name: str, path: str) -> Entry:
-    """A page, or the pages that the list of a folder has links to."""
+    """Return a page, or the pages that the README of a folder links to."""
     if Path(path).name != "README.md":
         return path
     listed = _pages((docs / path).read_text("utf-8"))
@@ -158,7 +158,7 @@ def _paths(entries: list[Entry]) -> Iterator[str]:
 
 
 def settings(docs: Path, made: Sequence[SitePage] = ()) -> str:
-    """docs/zensical.toml, with the pages, and with where the site and its repository are."""
+    """Return docs/zensical.toml with the list of pages, and the addresses of site and repository."""
     filled = {"nav": _inline(navigation(docs, made))}
     if name := os.environ.get("GITHUB_REPOSITORY"):
         owner, _, repository = name.partition("/")
@@ -169,7 +169,7 @@ def settings(docs: Path, made: Sequence[SitePage] = ()) -> str:
 
 
 def _inline(entries: list[Entry]) -> str:
-    """The pages in TOML, whose strings are those of JSON."""
+    """Return the pages as TOML, which has the same strings as JSON."""
     return f"[{', '.join(map(_inlined, entries))}]"
 
 

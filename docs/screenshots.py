@@ -99,7 +99,7 @@ PIXELS: Final = """async source => {
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:
-    """Return a PNG of at most 256 colours, which is a third of the size; others become the nearest of these."""
+    """Return a PNG of at most 256 colours, a third of the size. Each other colour becomes the nearest of them."""
     colours = array("I", pixels)
     counts = Counter(colours)
 
