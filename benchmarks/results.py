@@ -25,7 +25,6 @@ BENCHMARKS = {
     "checkpoint": "Checkpoints",
     "creates": "Reports of large plans",
     "loading": "Reading and checking manifests",
-    "similar": "Comparing texts",
     "ledger": "A shared ledger",
 }
 """Scripts and their headings."""

@@ -18,7 +18,6 @@ SMALL = {
     "checkpoint": ("--items 200 --times 2", 3),
     "creates": ("--items 60", 6),
     "loading": ("--items 60 --changed 100 --runs 1", 5),
-    "similar": ("--items 80 --words 60 --runs 1", 7),
     "peers/race": ("contentops --items 60 --runs 1", 1),
 }
 """The arguments of a small run, and the rows that it prints."""

@@ -411,31 +411,6 @@ def test_the_last_look_comes_when_no_one_else_can_go_on() -> None:
     assert ends[-1][1] < 260
 
 
-def test_who_waits_for_an_item_does_not_delay_its_last_look() -> None:
-    """It waits as if it had not begun, and others begin meanwhile, so that neither waits for the other."""
-    ends: list[str] = []
-
-    async def lost(run: DurableRun) -> None:
-        await run.last_look()
-        ends.append("lost")
-        ended[0].set_result(None)
-
-    async def waits(run: DurableRun) -> None:
-        ended.append(asyncio.get_running_loop().create_future())
-        await run.wait_for_item(ended[0])
-        ends.append("waits")
-        await run.sleep(1)
-
-    async def other(run: DurableRun) -> None:
-        await run.sleep(10)
-        ends.append("other")
-
-    ended: list[asyncio.Future[None]] = []
-    bench = Bench()
-    bench.go(waits, lost, other, most=1)
-    assert ends == ["other", "lost", "waits"]
-
-
 # --- the end -----------------------------------------------------------------------------------------------------
 
 
@@ -471,12 +446,11 @@ def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
         lambda run: run.sleep(1000),
         lambda run: run.poll(Watch("job", "k", 0.0, 5)),
         lambda run: run.last_look(),
-        lambda run: run.wait_for_item(asyncio.get_running_loop().create_future()),
         lambda run: run.slot().enter(asks=True),
     ]
     bench = Bench(at=_stop_at_ten, latency=15.0, per_minute=2, admission=Admission(max_in_flight=0, proven=True))
     bench.go(ten, *(until_stopped(wait) for wait in waits))
-    assert notes == ["stopped"] * 7 + [Accepted("job", echoed=True)]
+    assert notes == ["stopped"] * 6 + [Accepted("job", echoed=True)]
     assert 15 <= bench.timeline.now < 20
 
 

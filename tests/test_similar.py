@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
-import random
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.documents.similar import SimilarTexts, masked, names_in, runs_of, words_in
+from contentops.documents.similar import masked, names_in, runs_of, similar_pairs, words_in
 from contentops.model import Level, Similar
 from contentops.operations.opening import open_project
 from contentops.operations.review import Review
@@ -22,7 +19,6 @@ from tests.desired import declared, desired, findings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.documents.similar import Nearest
     from tests.running import Build, Run
 
 PAGE = (
@@ -40,12 +36,10 @@ CITIES = {
 MOON = "The moon has no air. Its dust is sharp, its days last two weeks, and no wind has ever moved a grain of it.\n"
 
 
-def nearest(texts: dict[str, str], name: str, rows: dict[str, dict[str, str]] | None = None) -> Nearest | None:
-    """The nearest of some texts to one of them, each with its row masked."""
-    group = SimilarTexts()
-    for each, text in texts.items():
-        group.add(each, runs_of(masked(words_in(text), names_in((rows or {}).get(each, {})))))
-    return group.nearest(group.runs(name), 0.8, but=name)
+def similar(texts: dict[str, str], rows: dict[str, dict[str, str]] | None = None) -> dict[tuple[str, str], float]:
+    """Which of some texts, each with its row masked, are similar in pairs."""
+    runs = {name: runs_of(masked(words_in(text), names_in((rows or {}).get(name, {})))) for name, text in texts.items()}
+    return {(one, other): share for one, other, share in similar_pairs(runs, 0.8)}
 
 
 # --- two texts ---------------------------------------------------------------------------------------------------
@@ -55,11 +49,8 @@ def test_pages_that_differ_in_names_alone_are_found() -> None:
     """As they stand they are below the limit; masked they are the same."""
     texts = {city: PAGE.format(city=city, audience=audience) for city, audience in CITIES.items()}
     rows = {city: {"city": city, "audience": audience} for city, audience in CITIES.items()}
-    assert nearest(texts, "Berlin") is None
-    found = nearest(texts, "Berlin", rows)
-    assert found is not None
-    assert (found.name, found.share, found.others, found.is_least) == ("Lisbon", 1.0, 3, False)
-    assert nearest({**texts, "moon": MOON}, "moon", rows) is None
+    assert similar(texts) == {}
+    assert similar({**texts, "moon": MOON}, rows) == dict.fromkeys(itertools.combinations(CITIES, 2), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -90,21 +81,16 @@ def test_scripts_without_spaces_are_compared_by_character() -> None:
     """Japanese and Chinese texts, with and without their names."""
     page = "{city}のコワーキングスペースには、静かな部屋と速い回線があります。{city}で働く人のための場所です。"
     texts = {city: page.format(city=city) for city in ("東京都", "大阪府", "京都市")}
-    found = nearest(texts, "東京都", {city: {"city": city} for city in texts})
-    assert found is not None
-    assert found.share == 1.0
-    assert nearest(texts, "東京都") is None
+    rows = {city: {"city": city} for city in texts}
+    assert similar(texts, rows) == dict.fromkeys(itertools.combinations(texts, 2), 1.0)
+    assert similar(texts) == {}
 
 
 @pytest.mark.parametrize("body", ["", "\n", "*", "](" * 20_000, "<" * 20_000, "`" * 9_999, "a " * 50_000, "\0\ud800 x"])
 def test_hostile_texts_are_compared_in_no_time(body: str) -> None:
     """Also empty ones, which are like no other."""
     runs = runs_of(masked(words_in(body.replace("\ud800", "")), ("a", "b")))
-    group = SimilarTexts()
-    group.add("one", runs)
-    group.add("two", runs)
-    found = group.nearest(runs, 0.8, but="one")
-    assert (found is None) == (not runs.numbers)
+    assert list(similar_pairs({"one": runs, "two": runs}, 0.8)) == ([("one", "two", 1.0)] if runs else [])
 
 
 @given(st.text(), st.lists(st.text(alphabet="ab ", max_size=6), max_size=4))
@@ -116,49 +102,20 @@ def test_words_of_ascii_are_those_of_any_text(text: str, values: list[str]) -> N
     assert b"*" in masked(words_in(" ".join(names)), names) or not names
 
 
-def test_ten_thousand_identical_texts_are_no_quadratic_work() -> None:
-    """Each is compared with a few, and says that there are more."""
-    runs, group = runs_of(words_in(PAGE)), SimilarTexts()
-    for number in range(10_000):
-        group.add(f"{number}", runs)
-    assert max(map(len, group._index.values())) == 64
-    found = group.nearest(runs, 0.8, but="9999")
-    assert found is not None
-    assert (found.share, found.others, found.is_least) == (1.0, 7, True)
-
-
-def test_similar_pairs_are_found_among_many_with_shared_text() -> None:
-    """300 texts that share a third of their words, and ten that nearly equal another one: these alone are found."""
-    numbers = random.Random(3)
-    vocabulary = [f"w{number}" for number in range(5_000)]
-    shared = numbers.choices(vocabulary, k=150)
-    texts = {f"t{at}": [*shared, *numbers.choices(vocabulary, k=300)] for at in range(300)}
-    for at in range(10):
-        texts[f"copy{at}"] = [*texts[f"t{at}"][:-20], *numbers.choices(vocabulary, k=20)]
-    group = SimilarTexts()
-    for name, words in texts.items():
-        group.add(name, runs_of([word.encode() for word in words]))
-    found = {name: group.nearest(group.runs(name), 0.8, but=name) for name in texts}
-    pairs = {name: one.name for name, one in found.items() if one is not None}
-    expected = {f"copy{at}": f"t{at}" for at in range(10)}
-    assert pairs == expected | {text: copy for copy, text in expected.items()}
-
-
-def test_every_process_finds_the_same() -> None:
-    """Whatever PYTHONHASHSEED is."""
-    code = (
-        "from contentops.documents.similar import *;import sys;g=SimilarTexts()\n"
-        "for n in range(40): g.add(str(n), runs_of(words_in(' '.join(f'w{i * (n % 7 + 1) % 90}' for i in range(99)))))\n"
-        "print([g.nearest(g.runs(str(n)), 0.3, but=str(n)) for n in range(40)])"
-    )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
-        ).stdout
-        for seed in ("0", "7")
+@given(
+    st.lists(st.frozensets(st.integers(0, 12), max_size=12), max_size=8),
+    st.floats(min_value=0.1, max_value=0.99),
+)
+def test_every_similar_pair_is_found_with_its_share(texts: list[frozenset[int]], most: float) -> None:
+    """As if each text were compared with each other."""
+    named = {str(number): runs for number, runs in enumerate(texts)}
+    shares = {
+        pair: len(named[pair[0]] & named[pair[1]]) / len(named[pair[0]] | named[pair[1]])
+        for pair in itertools.combinations(named, 2)
+        if named[pair[0]] | named[pair[1]]
     }
-    assert len(said) == 1
-    assert b"Nearest" in said.pop()
+    found = {(one, other): share for one, other, share in similar_pairs(named, most)}
+    assert found == {pair: share for pair, share in shares.items() if share > most}
 
 
 # --- as it is declared -------------------------------------------------------------------------------------------
@@ -211,6 +168,23 @@ def test_a_tag_that_no_other_item_has_is_a_warning(project: Build) -> None:
     (problem,) = findings(root)
     message = "`checks.similar` of item `oslo` compares within `tag:citys`, but no other item has this tag"
     assert (str(problem.severity), problem.message, problem.hint) == ("warning", message, "did you mean `cities`?")
+
+
+def test_a_group_of_more_than_a_thousand_is_refused(project: Build) -> None:
+    """Of each kind; the message has the size, and the hint what to do."""
+    for within, name in (("for_each", "its `for_each`"), ("all", "`all`"), ("'tag:x'", "`tag:x`")):
+        cities = "".join(f"c{number}\n" for number in range(1_001))
+        manifest = (
+            "items: [{id: '{{ each.city }}', for_each: cities.csv, inputs: {topic: a}, tags: [x],"
+            f" checks: {{similar: {{within: {within}}}}}}}]"
+        )
+        root = declared(project, manifest, {"cities.csv": f"city\n{cities}"})
+        (problem,) = findings(root)
+        message = f"`checks.similar` of item `c0` compares within {name}, which has 1,001 items"
+        assert (problem.severity, problem.code, problem.message) == ("error", "large-group", message)
+        assert "at most 1,000 texts" in problem.hint
+        (root / "cities.csv").write_text(f"city\n{cities.removesuffix('c1000' + chr(10))}")
+        assert not findings(root)
 
 
 # --- files -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetStatus, ListTemplates
@@ -12,7 +12,6 @@ from contentops.execution.durable_run import DurableRun
 from contentops.execution.durations import Durations
 from contentops.execution.limiter import Outage
 from contentops.execution.run_context import Context
-from contentops.execution.similar import Groups
 
 if TYPE_CHECKING:
     import random
@@ -53,8 +52,6 @@ class ItemEdges:
     """Whether a path of the project exists, or will."""
     commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
     """What the commands of `checks` find in a file, by its path and text; may take its time."""
-    groups: Groups = field(default_factory=Groups)
-    """The texts that `checks.similar` compares."""
     limiter: AccountLimiter
     text: Callable[[Digest], str | None] = lambda _digest: None
     """A text that a record names, by its body digest, where this machine has it."""
@@ -111,7 +108,6 @@ def assemble(
         text=edges.text,
         earlier=edges.earlier,
         exists=edges.exists,
-        groups=edges.groups,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
     )
     return ctx

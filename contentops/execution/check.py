@@ -46,13 +46,10 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
         return item_state
     findings = check_text(checks, _about(ctx, item, item_state, step, body), ctx.exists)
     said: tuple[Finding, ...] = ()
-    if checks.similar is not None:
-        await ctx.groups.turn(ctx.run, item.spec)
-        said = ctx.groups.findings(item.spec, body)
-    if checks.commands is not None and not blocks((*findings, *said)):
-        said += await _commands(ctx, checks.commands, step, composed(ctx, item, item_state, step, seen))
+    if checks.commands is not None and not blocks(findings):
+        said = await _commands(ctx, checks.commands, step, composed(ctx, item, item_state, step, seen))
     if text.entry is not None and blocks(said):
-        # A plan compares no texts and runs no command: it shows what was found here.
+        # A plan runs no command: it shows what was found here.
         ctx.run.record("checked", structs.replace(text.entry, error=_words(said, named=True)))
     return structs.replace(item_state, checked=CheckedBody(body, (*findings, *said)))
 
@@ -123,8 +120,7 @@ def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: 
     if item_state.merged is None or item_state.text is None or item.change.section:
         return False
     body, checks = item_state.text.body, item.spec.checks
-    findings = check_text(checks, _about(ctx, item, item_state, write, body), ctx.exists)
-    return not blocks((*findings, *ctx.groups.findings(item.spec, body)))
+    return not blocks(check_text(checks, _about(ctx, item, item_state, write, body), ctx.exists))
 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:

@@ -189,15 +189,6 @@ class DurableRun:
             self._active += 1
             _done(future)
 
-    async def wait_for_item(self, ended: asyncio.Future[None]) -> None:
-        """Wait until another item has ended; meanwhile this one keeps no one from a last look."""
-        self._active -= 1
-        self.feed()
-        try:
-            await self._until(ended)
-        finally:
-            self._active += 1
-
     def slot(self) -> JobSlot:
         """A slot among the unfinished jobs, not taken yet."""
         return JobSlot(self._admission, self._admit, self.now, self.wake)

@@ -209,8 +209,6 @@ def _programs(
 ) -> Iterator[Coroutine[None, None, None]]:
     """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
     waiting = [(item, item_state) for item, item_state in begun if item.id not in outcomes]
-    for id_ in outcomes:
-        ctx.groups.end(id_)
 
     async def program(item: Item, item_state: ItemState) -> None:
         try:
@@ -218,8 +216,6 @@ def _programs(
         except NotShared as error:
             ctx.run.stop(UNSHARED, error.message, error.hint, at_once=True)
             outcomes[item.id] = outcome_of(ctx, item, item_state, Ended(Result.PENDING))
-        finally:
-            ctx.groups.end(item.id)
 
     for item, item_state in sorted(waiting, key=lambda each: each[0].change.submits_worst > 0):
         yield program(item, item_state)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, R
-    from contentops.execution.similar import Groups
     from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, State
     from contentops.state.paid_texts import StoredText
     from contentops.state.shared import RunCache
@@ -127,8 +126,6 @@ class Context:
     """A text of an item that was paid for before, by its request, from elsewhere than the cache."""
     exists: Callable[[str], bool]
     """Whether a path of the project exists, or will: what links in texts may lead to."""
-    groups: Groups
-    """The texts that `checks.similar` compares."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
     """What the commands of `checks` find in a file, by its path and text."""
     deadline: float | None = None

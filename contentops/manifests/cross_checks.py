@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Sources = Callable[[str], Source]
 
+MOST_COMPARED: Final = 1_000
+"""The most items of a group of `checks.similar`: each text is compared with each other."""
 _MOST_RINGS: Final = 20
 """The most rings of references that are reported."""
 
@@ -329,16 +331,25 @@ def check_unused(project: Project, source: Source, results: Sequence[FileResult]
 
 
 def _check_groups(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """A warning for each tag within which `checks.similar` compares a text, and that no other item has."""
-    named: dict[str, Spec] = {}
+    """The groups of `checks.similar` that are too large, and a warning for each tag that no other item has."""
+    compared: dict[str | Location | None, Spec] = {}
     for spec in (spec for result in results for spec in result.specs):
-        if spec.checks.similar is not None and spec.checks.similar.within.startswith("tag:"):
-            named.setdefault(spec.checks.similar.within.removeprefix("tag:"), spec)
-    if not named:
+        if (similar := spec.checks.similar) is not None:
+            compared.setdefault(spec.location if similar.within == "for_each" else similar.within, spec)
+    if not compared:
         return
-    tagged = Counter(tag for result in results for spec in result.specs for tag in spec.tags)
-    for tag, spec in named.items():
-        if tagged[tag] <= (tag in spec.tags):
+    specs = [spec for result in results for spec in result.specs]
+    tagged = Counter(tag for spec in specs for tag in spec.tags)
+    sizes: Counter[str | Location | None] = Counter(spec.location for spec in specs)
+    sizes.update({"all": len(specs), **{f"tag:{tag}": count for tag, count in tagged.items()}})
+    for group, spec in compared.items():
+        tag = group.removeprefix("tag:") if isinstance(group, str) and group != "all" else ""
+        if sizes[group] > MOST_COMPARED:
+            name = f"`{group}`" if isinstance(group, str) else "its `for_each`"
+            message = f"`checks.similar` of item `{spec.id}` compares within {name}, which has {sizes[group]:,} items"
+            hint = f"at most {MOST_COMPARED:,} texts: compare within a tag of fewer items, or set `similar: null`"
+            yield _at(sources, "large-group", message, spec.location, hint)
+        elif tag and tagged[tag] <= (tag in spec.tags):
             message = (
                 f"`checks.similar` of item `{spec.id}` compares within `tag:{tag}`, but no other item has this tag"
             )

@@ -82,7 +82,7 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
     links: Level | None = None
     front_matter: FrontMatterSchema | None = None
     similar: Similar | None = None
-    """Compares the text with others; `documents.checks` looks at one text alone."""
+    """Compares the text with others, in `check` alone; `documents.checks` looks at one text alone."""
     grounded: Grounded | None = None
     commands: Listed | None = None
     """Programs to run, from the project's settings alone; `documents.checks` does not run them."""
@@ -91,8 +91,9 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def can_block(self) -> bool:
-        """Whether any of them can block a text."""
-        return any(level_of(getattr(self, name)) is Level.BLOCK for name in self.__struct_fields__)
+        """Whether any of them can keep the text of a run from being written."""
+        names = (name for name in self.__struct_fields__ if name != "similar")
+        return any(level_of(getattr(self, name)) is Level.BLOCK for name in names)
 
 
 NO_CHECKS = Checks()

@@ -28,7 +28,6 @@ from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered
 from contentops.operations.run_events import keeping_events
-from contentops.operations.texts.similar_texts import reader
 from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.waves import after_plan_file, carry_out_waves
 from contentops.operations.workspace import open_workspace
@@ -305,7 +304,6 @@ def _carry_out(
 
     from contentops.execution.commands import run_on_text
     from contentops.execution.run import Edges, execute
-    from contentops.execution.similar import Groups
     from contentops.operations.before_submit import look_at_server
 
     project, past, shared = workspace.project, workspace.past(inputs.state, inputs.heirs), workspace.working_ledger
@@ -339,7 +337,6 @@ def _carry_out(
                 text=inputs.text,
                 owners=content_owners(project, inputs.state),
                 exists=inputs.exists,
-                groups=Groups(inputs.desired.specs, plan.changes, reader(inputs.read, workspace.store.record)),
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,

@@ -284,7 +284,7 @@ def _snapshot(
     items = [candidate(id_, inputs, changes) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})]
     made = dependants_of({item.id: item.sources for item in items})
     clean, counts = CleanTexts(workspace.cache), WordCounts(workspace.cache, inputs.read)
-    similar = similar_texts(workspace.cache, inputs, filter(None, (item.spec for item in items)))
+    similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
     checked = checked_items(project, items, inputs, clean, similar, commands=False)
     findings = {file.item: file.findings for file in checked.files if file.findings}
     past, runs = spending.past(project)

@@ -40,7 +40,7 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False, app
         changes = {change.id: change for change in make_plan(inputs).changes}
         items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
         clean = CleanTexts(workspace.cache)
-        similar = similar_texts(workspace.cache, inputs, filter(None, (item.spec for item in items)))
+        similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
         done = checked_items(project, items, inputs, clean, similar, commands=commands)
         clean.keep(whole=len(items) == len(inputs.specs))
         return with_approvals(done, items, inputs) if approved else done
@@ -51,7 +51,7 @@ def checked_items(
     items: Iterable[Candidate],
     inputs: PlanInputs,
     clean: CleanTexts,
-    similar: Mapping[ItemId, tuple[Finding, ...]],
+    similar: Mapping[ItemId, Finding],
     *,
     commands: bool,
 ) -> Checked:
@@ -75,7 +75,8 @@ def checked_items(
                 findings = _findings_of(project, spec, path, inputs.exists, commands=commands)
                 if not findings:
                     clean.add(spec.checks, observed)
-            findings += tuple(_diagnostic(one, f"item `{spec.id}`: ", path, []) for one in similar.get(spec.id, ()))
+            if spec.id in similar:
+                findings += (_diagnostic(similar[spec.id], f"item `{spec.id}`: ", path, []),)
             files.append(CheckedFile(item=spec.id, output=path, findings=findings))
     return Checked(files=tuple(files), missing=missing, unchecked=unchecked)
 
