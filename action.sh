@@ -73,12 +73,7 @@ case "$COMMAND" in
     option --project "$PROJECT"
     option --env "$ENVIRONMENT"
     ;;
-  issue)
-    COMMAND=comment
-    arguments+=(--issue "--plan=${plan:-$RUNNER_TEMP/contentops-plan.json}")
-    ;;
-  find-plan | reviewed)
-    COMMAND=find-plan
+  find-plan)
     option --artifact "$ARTIFACT"
     option --env "$ENVIRONMENT"
     ;;

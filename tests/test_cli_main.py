@@ -50,6 +50,13 @@ def test_help_lists_every_command_in_its_group(invoke: Run) -> None:
     assert invoke("-h").stdout == text
 
 
+def test_the_command_of_the_action_is_not_listed(invoke: Run) -> None:
+    """It works, with a help of its own."""
+    assert "find-plan" not in invoke("--help").stdout
+    assert "find-plan" not in cli.list_commands(click.Context(cli))
+    assert invoke("find-plan", "--help").stdout.startswith("Usage: contentops find-plan")
+
+
 def _in_a_gone_folder(tmp_path: Path, command: str) -> subprocess.CompletedProcess[str]:
     """A command that is started in a folder that was removed meanwhile."""
     (tmp_path / "gone").mkdir()

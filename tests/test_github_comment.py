@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.ci.comments import Shown, post_comment, shown_in
-from contentops.ci.github import open_pull_request, pull_request
+from contentops.ci.github import is_newest, open_pull_request
 from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.commands.github import page
 from contentops.errors import ContentopsError
@@ -45,17 +45,12 @@ def event_file(folder: Path, event: Any) -> str:
     return str(path)
 
 
-def run_event(**fields: Any) -> dict[str, Any]:
-    """The end of a plan workflow on a pull request from a fork: its list of pull requests is empty."""
-    run = {
-        "event": "pull_request",
-        "head_sha": SHA,
-        "head_branch": "topic",
-        "head_repository": {"owner": {"login": "acme"}},
-        "html_url": "https://github.example/acme/blog/actions/runs/5",
-        "pull_requests": [],
-    }
-    return {"workflow_run": run | fields}
+RUN = {"GITHUB_SERVER_URL": "https://github.example", "GITHUB_RUN_ID": "5"}
+
+
+def pull_event(**fields: Any) -> dict[str, Any]:
+    """A push to a pull request."""
+    return {"pull_request": {"number": 7, "head": {"sha": SHA}} | fields}
 
 
 # --- the command -------------------------------------------------------------------------------------------
@@ -63,7 +58,7 @@ def run_event(**fields: Any) -> dict[str, Any]:
 
 def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """The second plan replaces the first; the third, without changes, says so in the same comment."""
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, {"pull_request": {"number": 7, "head": {"sha": SHA}}}))
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event()))
     hub.comment("first!", "someone")
     for plan in (make_plan(make_change("a")), make_plan(make_change("b")), make_plan(unchanged=3)):
         ended = invoke("comment", "--plan", str(plan_file(tmp_path, plan)), env=env)
@@ -76,10 +71,9 @@ def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: 
 
 def test_the_comment_says_where_the_whole_plan_is(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """In the run that made it: this one, where no other run started it. Outside of a run there is no link."""
-    event = event_file(tmp_path, {"pull_request": {"number": 7, "head": {"sha": SHA}}})
-    runner = {"GITHUB_SERVER_URL": "https://github.example", "GITHUB_RUN_ID": "5"}
+    event = event_file(tmp_path, pull_event())
     path = str(plan_file(tmp_path, make_plan(make_change())))
-    assert invoke("comment", "--plan", path, env=hub.env(GITHUB_EVENT_PATH=event, **runner)).code == 0
+    assert invoke("comment", "--plan", path, env=hub.env(GITHUB_EVENT_PATH=event, **RUN)).code == 0
     assert "[The whole plan is in the run](https://github.example/acme/blog/actions/runs/5)." in hub.comments[0]["body"]
     assert invoke("comment", "--plan", path, "--pr", "7", env=hub.env()).code == 0
     assert "in the run" not in hub.comments[0]["body"]
@@ -94,24 +88,9 @@ def test_each_environment_has_its_own_comment(hub: FakeGitHub, invoke: Run, tmp_
     assert len(hub.comments) == 2
 
 
-def test_a_fork_is_found_by_the_event_alone(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
-    """The head of the run that made the plan decides; the page of that run is linked."""
-    hub.pulls.clear()
-    hub.pull(8, "other", label="stranger:main")
-    hub.pull(9, SHA, label="stranger:main", base="next")
-    event = run_event(head_branch="main", head_repository={"owner": {"login": "stranger"}})
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, event))
-    ended = invoke("comment", "--plan", str(plan_file(tmp_path, make_plan(make_change()))), env=env)
-    assert "on pull request 9" in ended.stdout
-    assert "[The whole plan is in the run](https://github.example/acme/blog/actions/runs/5)" in hub.comments[0]["body"]
-
-
-@pytest.mark.parametrize("event", [run_event(head_sha="0" * 40), {"pull_request": {"number": 7, "head": {"sha": "0"}}}])
-def test_a_plan_that_was_overtaken_is_not_posted(
-    hub: FakeGitHub, invoke: Run, tmp_path: Path, event: dict[str, Any]
-) -> None:
+def test_a_plan_that_was_overtaken_is_not_posted(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """A newer push has its own plan coming; this one says nothing and is no failure."""
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, event))
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event(head={"sha": "0" * 40})))
     ended = invoke("comment", "--plan", str(plan_file(tmp_path, make_plan(make_change()))), env=env)
     assert (ended.code, hub.comments) == (0, [])
     assert ended.stdout.startswith("Nothing posted")
@@ -141,7 +120,7 @@ def test_a_plan_file_that_is_none(
 
 def test_a_plan_that_failed_takes_the_place_of_the_older_ones(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """Of each environment, with the commit and the run that says why; the next plan takes its place."""
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, run_event()))
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event()), **RUN)
     hub.comment(f"{marker(make_plan())}\nfake", "someone")
     for environment in ("", "staging"):
         path = str(plan_file(tmp_path, make_plan(make_change(credits=4), environment=environment)))
@@ -174,7 +153,7 @@ def test_a_first_plan_that_failed_is_told_and_makes_way(hub: FakeGitHub, invoke:
 def test_a_failed_plan_that_was_overtaken_says_nothing(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """The newer push has a verdict of its own, which may stand there already."""
     hub.comment(f"{marker(make_plan())}\nnewer")
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, run_event(head_sha="0" * 40)))
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event(head={"sha": "0" * 40})))
     assert invoke("comment", "--plan", "none.json", env=env).stdout.startswith("Nothing posted")
     assert hub.comments[0]["body"].endswith("newer")
 
@@ -206,15 +185,13 @@ def test_what_is_missing_is_said(hub: FakeGitHub, invoke: Run, tmp_path: Path, e
         {"push": 1},
         {"pull_request": {"number": True}},
         {"pull_request": {"number": "7"}},
-        run_event(event="push"),
-        run_event(head_branch=None),
-        {"workflow_run": {"event": "pull_request", "head_repository": 3}},
+        {"workflow_run": {"event": "pull_request"}},
     ],
 )
-def test_an_event_without_a_pull_request(event: dict[str, Any]) -> None:
+def test_an_event_without_a_pull_request(tmp_path: Path, event: dict[str, Any]) -> None:
     """A person is told to name one."""
     with pytest.raises(ContentopsError) as failed:
-        origin_of(event)
+        origin_of({"GITHUB_EVENT_PATH": event_file(tmp_path, event)})
     assert failed.value.code == "no-pull-request"
 
 
@@ -297,7 +274,7 @@ def test_a_price_that_was_overtaken_while_it_was_posted_does_not_stand(
         hub.pulls[0]["head"]["sha"] = "0" * 40
 
     hub.faults.append(("^POST .*/comments", push))
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, run_event(id=5)))
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event()), **RUN)
     path = str(plan_file(tmp_path, make_plan(make_change())))
     assert invoke("comment", "--plan", path, env=env).code == 0
     (comment,) = hub.comments
@@ -306,7 +283,7 @@ def test_a_price_that_was_overtaken_while_it_was_posted_does_not_stand(
 
 def test_a_comment_names_the_plan_that_it_shows(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """By the run and the commit of the event, and by the checksum of the file."""
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, run_event(id=5)))
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event()), **RUN)
     path = plan_file(tmp_path, make_plan(make_change()))
     assert invoke("comment", "--plan", str(path), env=env).code == 0
     checksum = json.loads(path.read_bytes())["checksum"]
@@ -359,7 +336,7 @@ def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]
     """For as long as the server asks for, until the window ends by its clock, or for the minute that GitHub asks for."""
     waited: list[float] = []
     hub.faults += [("pulls/7", fault) for fault in faults]
-    assert pull_request(client(hub, waited), PlanOrigin(number=7)) == 7
+    assert is_newest(client(hub, waited), PlanOrigin(number=7, commit=SHA))
     assert waited == pauses
 
 
@@ -392,7 +369,7 @@ def test_a_refusal_is_told(hub: FakeGitHub, fault: Callable[[], Reply], words: s
     """With the server's words and without the token, which no other server gets."""
     hub.faults += [("pulls/7", fault)] * 4
     with pytest.raises(ContentopsError) as failed:
-        pull_request(client(hub), PlanOrigin(number=7))
+        is_newest(client(hub), PlanOrigin(number=7))
     assert words in f"{failed.value.message} {failed.value.hint}"
     assert TOKEN not in failed.value.message
 
@@ -400,10 +377,10 @@ def test_a_refusal_is_told(hub: FakeGitHub, fault: Callable[[], Reply], words: s
 def test_a_renamed_repository_is_followed_on_the_same_server(hub: FakeGitHub) -> None:
     """A redirect within the server keeps method and body; a circle ends."""
     hub.faults.append(("pulls/7", once(301, location="/repos/acme/blog/pulls/7")))
-    assert pull_request(client(hub), PlanOrigin(number=7)) == 7
+    assert is_newest(client(hub), PlanOrigin(number=7, commit=SHA))
     hub.faults += [("pulls/7", once(307, location="/repos/acme/blog/pulls/7"))] * 3
     with pytest.raises(ContentopsError, match="redirects in a loop"):
-        pull_request(client(hub), PlanOrigin(number=7))
+        is_newest(client(hub), PlanOrigin(number=7))
 
 
 def test_a_server_that_is_not_there() -> None:
@@ -421,7 +398,7 @@ def test_lists_may_hold_anything(hub: FakeGitHub) -> None:
     hub.faults.append(("GET .*comments", lambda: (200, [1, None, {"user": 3, "body": None}, {"id": "x"}], {})))
     assert post_comment(client(hub), 7, "<!-- m -->", "<!-- m -->").new
     hub.faults.append(("GET .*pulls", lambda: (200, {"message": "hello"}, {})))
-    assert pull_request(client(hub), PlanOrigin(owner="a", branch="b", commit=SHA)) == 0
+    assert list(client(hub).listed("pulls")) == []
 
 
 def test_a_pull_request_is_opened_once(hub: FakeGitHub) -> None:
@@ -513,7 +490,7 @@ def thousand() -> Plan:
 
 def test_the_comment_of_a_thousand_items() -> None:
     """The page as it is posted: within the limit of a comment, and how much is hidden at its end."""
-    body = page(thousand(), PlanOrigin(commit=SHA, run="https://github.example/acme/blog/actions/runs/5"))
+    body = page(thousand(), PlanOrigin(number=7, commit=SHA, run="https://github.example/acme/blog/actions/runs/5"))
     assert GOLDEN.read_text("utf-8") == body
     assert len(body) < 65_536
     assert len(body.encode()) < 65_536
@@ -524,7 +501,7 @@ def test_the_comment_of_a_thousand_items() -> None:
 @pytest.mark.parametrize("run", ["javascript:alert(1)", "https://x/) [evil](http://y", "https://" + "x" * 400, ""])
 def test_only_a_plain_address_becomes_a_link(run: str) -> None:
     """Whatever the event says."""
-    assert "](" not in page(make_plan(), PlanOrigin(commit=SHA, run=run)).splitlines()[-1]
+    assert "](" not in page(make_plan(), PlanOrigin(number=7, commit=SHA, run=run)).splitlines()[-1]
 
 
 def test_a_plan_read_back_shows_the_same() -> None:

@@ -205,9 +205,10 @@ def test_it_takes_what_the_plan_workflow_leaves() -> None:
     downloads = [step["with"] for step in steps if "download-artifact" in step.get("uses", "")]
     assert [step["name"] for step in downloads] == [uploaded] * 2
     assert {step["path"] for step in downloads} == {"${{ runner.temp }}/contentops-artifact"}
-    for command in ("check", "comment"):
-        (file,) = (step["env"]["PLAN_FILE"] for step in steps if step.get("env", {}).get("COMMAND") == command)
-        assert file == "${{ runner.temp }}/contentops-artifact/contentops-plan.json"
+    (file,) = (step["env"]["PLAN_FILE"] for step in steps if step.get("env", {}).get("COMMAND") == "comment")
+    queue = {step.get("id"): step["with"] for step in steps_of(read(QUEUE))}
+    assert queue["check"]["plan-file"] == file == "${{ runner.temp }}/contentops-artifact/contentops-plan.json"
+    assert queue["artifact"]["name"] == "contentops-plan"
 
 
 class Queue:
@@ -334,7 +335,7 @@ def test_without_the_plan_it_plans_anew(queue: Queue, hub: FakeGitHub, how: str)
 def test_a_plan_anew_has_a_limit(queue: Queue, tmp_path: Path) -> None:
     """The one that the comment in the workflow names, once it is stated."""
     text = QUEUE.read_text("utf-8")
-    assert text.count('# max-credits: "100"') == 1
+    assert text.count('# max-credits: "100"') == 2
     limited = tmp_path / "merge-queue.yml"
     limited.write_text(text.replace('# max-credits: "100"', 'max-credits: "0"'), encoding="utf-8")
     queue.machine.edit("contentops.yaml", "base_url: local", 'base_url: "http://127.0.0.1:1/v1"')

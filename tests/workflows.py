@@ -82,15 +82,36 @@ class Runner:
         command.write_text(warm.script())
         command.chmod(0o755)
 
-    def job(self, workflow: Path, *, failing: Collection[str] = ()) -> Ended:
-        """Runs the steps that the action has for the only job of a workflow.
+    def job(self, workflow: Path, name: str = "", *, failing: Collection[str] = ()) -> Ended:
+        """Runs the steps of a job of a workflow (by default of the first), and those that the action has for it.
 
         Steps of others (checkout, artifacts) do nothing, and succeed but for those whose ids are in `failing`.
         """
-        (job,) = read(workflow)["jobs"].values()
-        (called,) = job["steps"]
-        given = {key: self._filled(value) for key, value in called["with"].items()}
+        jobs = read(workflow)["jobs"]
         ended = Ended()
+        for at, step in enumerate(jobs[name or next(iter(jobs))]["steps"]):
+            known = self._known(self._contexts) | self._of_steps(ended)
+            id_ = step.get("id", f"job-{at}")
+            given = {key: _fill(value, known) for key, value in step.get("with", {}).items()}
+            if not ended.lets_run(step.get("if", ""), known):
+                ended.outcomes[id_] = "skipped"
+            elif "run" in step:
+                self._shell({"env": {}, **step}, known, self._output(), id_, ended)
+            elif "/contentops@" not in step["uses"]:
+                ended.outcomes[id_] = "failure" if id_ in failing else "success"
+            elif "workflow" in given:
+                self._chain(given, failing, ended)
+            else:
+                self.action(given, id_, ended)
+        return ended
+
+    def _output(self) -> Path:
+        output = self.temp / "output"
+        output.write_text("")
+        return output
+
+    def _chain(self, given: Mapping[str, str], failing: Collection[str], ended: Ended) -> None:
+        """Runs the steps of a workflow that are in the action."""
         action = read(ROOT / "action.yml")
         for at, step in enumerate(steps_of(action)[FIRST:]):
             name = step.get("id", str(at))
@@ -100,12 +121,10 @@ class Runner:
             elif "uses" in step:
                 ended.outcomes[name] = "failure" if name in failing else "success"
             else:
-                output = self.temp / "output"
-                output.write_text("")
+                output = self._output()
                 self._shell(step, known, output, name, ended)
                 ended.outputs[name] = _outputs(output)
                 ended.outcomes[name] = "failure" if ended.codes[name] else "success"
-        return ended
 
     @staticmethod
     def _of_steps(ended: Ended) -> dict[str, str]:
@@ -118,8 +137,7 @@ class Runner:
         ended = ended or Ended()
         action = read(ROOT / "action.yml")
         known = self._known(self._inputs(inputs))
-        output = self.temp / "output"
-        output.write_text("")
+        output = self._output()
         looked: dict[str, str] = {}
         for step in steps_of(action)[:FIRST]:
             key = looked.get("key", "")
@@ -172,10 +190,6 @@ class Runner:
         contexts = {key: value for key, value in self._contexts.items() if not key.startswith("inputs.")}
         known = {"github.action_path": str(ROOT), "runner.temp": str(self.temp)} | contexts | inputs
         return defaultdict(str, known)
-
-    def _filled(self, text: str) -> str:
-        """A value of the workflow that calls the action."""
-        return _fill(text, defaultdict(str, self._contexts))
 
 
 def _fill(text: str, known: Mapping[str, str]) -> str:

@@ -74,14 +74,10 @@ class Posted(NamedTuple):
     new: bool
 
 
-def pull_request(github: GitHub, origin: PlanOrigin) -> int:
-    """Return the number of the open pull request of a plan; 0 where it is closed, or its branch has moved on."""
-    if origin.number:
-        pull = github.call("GET", f"pulls/{origin.number}")
-        return origin.number if not origin.commit or head_of(pull) == origin.commit else 0
-    head = quote(f"{origin.owner}:{origin.branch}", safe="")
-    pulls = github.listed(f"pulls?state=open&head={head}")
-    return next((as_number(pull.get("number")) for pull in pulls if head_of(pull) == origin.commit), 0)
+def is_newest(github: GitHub, origin: PlanOrigin) -> bool:
+    """Whether a plan is that of the last commit of its pull request, as far as its commit is known."""
+    pull = github.call("GET", f"pulls/{origin.number}")
+    return not origin.commit or head_of(pull) == origin.commit
 
 
 def head_of(pull: Any) -> str:

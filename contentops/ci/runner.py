@@ -1,7 +1,7 @@
 """Reads the environment of a CI run: the event that started it, its page, and its token.
 
-The event comes from GitHub. An artifact may come from the pull request's code, so it never says which pull request a
-plan belongs to.
+The event comes from GitHub, so it says which pull request a plan belongs to. The plan does not: the code of the pull
+request may have made it.
 """
 
 from __future__ import annotations
@@ -47,20 +47,14 @@ def for_pull_request(environ: Mapping[str, str]) -> bool:
 
 
 class PlanOrigin(Struct, frozen=True, kw_only=True):
-    """Where a plan comes from: a pull request by its number, or (0) by the head of a workflow run.
+    """The pull request of a plan, and the run that made it. Values that are not known are empty or 0."""
 
-    Values that are not known are empty or 0.
-    """
-
-    number: int = 0
-    owner: str = ""
-    """Of the repository of the head branch."""
-    branch: str = ""
+    number: int
     commit: str = ""
     run: str = ""
-    """The page of the run that made the plan."""
+    """The page of the run."""
     run_number: int = 0
-    """GitHub's id of that run."""
+    """GitHub's id of the run."""
 
 
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
@@ -80,23 +74,19 @@ def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
     return as_map(found)
 
 
-def origin_of(event: Mapping[str, Any]) -> PlanOrigin:
-    """Return the pull request of an event. Raises UsageError where it has none."""
-    run = as_map(event.get("workflow_run"))
-    if run:
-        if run.get("event") not in {"pull_request", "pull_request_target"}:
-            raise _no_pull_request("the workflow run was not started by a pull request")
-        # The list of pull requests in the event is empty for forks, so the head decides.
-        owner = as_text(as_map(as_map(run.get("head_repository")).get("owner")).get("login"))
-        branch = as_text(run.get("head_branch"))
-        if not owner or not branch:
-            raise _no_pull_request("the event does not name a branch")
-        commit, page = as_text(run.get("head_sha")), as_text(run.get("html_url"))
-        number = as_number(run.get("id"))
-        return PlanOrigin(owner=owner, branch=branch, commit=commit, run=page, run_number=number)
-    pull = as_map(event.get("pull_request"))
+def origin_of(environ: Mapping[str, str], number: int = 0) -> PlanOrigin:
+    """Return the pull request `number`, or (0) that of the event, and this run.
+
+    Raises UsageError for an event that has none, or cannot be read.
+    """
+    run, id_ = run_page(environ), environ.get("GITHUB_RUN_ID", "")
+    run_number = int(id_) if id_.isascii() and id_.isdecimal() else 0
+    if number:
+        return PlanOrigin(number=number, run=run, run_number=run_number)
+    pull = as_map(read_event(environ).get("pull_request"))
     if number := as_number(pull.get("number")):
-        return PlanOrigin(number=number, commit=as_text(as_map(pull.get("head")).get("sha")))
+        commit = as_text(as_map(pull.get("head")).get("sha"))
+        return PlanOrigin(number=number, commit=commit, run=run, run_number=run_number)
     raise _no_pull_request("the event is not about a pull request")
 
 

@@ -30,11 +30,10 @@ class CommandEntry(Struct, frozen=True):
     name: str
     line: str
     """What it does, in one line of the help."""
-    group: CommandGroup
+    group: CommandGroup | None
+    """Its heading in the help; None: it is not listed."""
     source: str
     """Its module in `contentops.cli.commands` and its name there, `MODULE.NAME`."""
-    old_names: tuple[str, ...] = ()
-    """Names that go on working and are not listed."""
 
 
 _FIRST, _WRITE, _ADOPT, _CI = CommandGroup.FIRST, CommandGroup.WRITE, CommandGroup.ADOPT, CommandGroup.CI
@@ -59,9 +58,6 @@ _ENTRIES: Final = (
     CommandEntry("adopt", "Manage existing files without changing them.", _ADOPT, "adopt.command"),
     CommandEntry("import", "Manage texts on the server without changing them.", _ADOPT, "adopt.import_contents"),
     CommandEntry("comment", "Put a plan on its pull request.", _CI, "github.comment"),
-    CommandEntry(
-        "find-plan", "Find the plan that was reviewed with a pull request.", _CI, "github.find_plan", ("reviewed",)
-    ),
     CommandEntry("commit", "Commit and push the results of applies.", _CI, "commit.command"),
     CommandEntry("catalog", "List templates, styles, verticals, brand voices.", _ACCOUNT, "catalog.command"),
     CommandEntry("content", "List, print and delete what the account has stored.", _ACCOUNT, "account.content"),
@@ -76,8 +72,8 @@ _ENTRIES: Final = (
     CommandEntry("serve", "Run the bundled server for other programs.", _MORE, "serve.command"),
     CommandEntry("mcp", "Let an agent write manifests and plan; it cannot apply.", _MORE, "mcp.command"),
     CommandEntry("completion", "Print the completion script of a shell.", _MORE, "completion.command"),
+    # For the action.
+    CommandEntry("find-plan", "Find the plan that was reviewed with a pull request.", None, "github.find_plan"),
 )
 COMMANDS: Final[Mapping[str, CommandEntry]] = MappingProxyType({one.name: one for one in _ENTRIES})
 """Every command by its name, in the order of the help."""
-OLD_NAMES: Final[Mapping[str, str]] = MappingProxyType({old: one.name for one in _ENTRIES for old in one.old_names})
-"""The command of today for each old name."""

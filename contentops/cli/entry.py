@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from contentops import __version__
-from contentops.cli.command_table import COMMANDS, OLD_NAMES, CommandGroup
+from contentops.cli.command_table import COMMANDS, CommandGroup
 from contentops.cli.options import Group
 from contentops.cli.session import COMPLETE, Session
 from contentops.collector import without_collection
@@ -33,12 +33,12 @@ class LazyGroup(Group):
     """A group whose commands live in modules that are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
-        """Return the names of the commands, in the order of the help."""
-        return list(COMMANDS)
+        """Return the names of the commands in the help, in its order."""
+        return [one.name for one in COMMANDS.values() if one.group]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as click has it
-        """Return the command of this name, also of an old name; None if there is none."""
-        entry = COMMANDS.get(OLD_NAMES.get(cmd_name, cmd_name))
+        """Return the command of this name; None if there is none."""
+        entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
         module, _, name = entry.source.partition(".")

@@ -11,8 +11,6 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from contentops.errors import plural
 from contentops.model import Action
 from contentops.reporting.causes import shared_causes
@@ -61,8 +59,8 @@ _ZERO_WIDTH = "\u200b"
 _ATTENTION = (Action.BLOCKED, Action.RESOLVE)
 
 
-def plan_markdown(plan: Plan, *, limit: int = LIMIT, head: Iterable[str] = ()) -> str:
-    """Summary (or `head`), refusals, shared causes, a table of the changes, and their reasons folded away.
+def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
+    """Summary, refusals, shared causes, a table of the changes, and their reasons folded away.
 
     At most `limit` bytes of UTF-8 (at least 4,000, else ValueError): whole items are left off, and the last line says
     how many. What needs a person comes first.
@@ -71,7 +69,7 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT, head: Iterable[str] = ()) -
         message = f"a comment of {limit} bytes cannot hold a plan; the least is {SMALLEST}"
         raise ValueError(message)
     page = _Page(limit - _TAIL)
-    page.take(head or _head(plan))
+    page.take(_head(plan))
     optional = page.fill(_important(plan))
     changes = sorted(plan.changes, key=lambda change: change.action not in _ATTENTION)
     listed = page.fill_block(
@@ -153,9 +151,9 @@ def marker(plan: Plan) -> str:
     return marker_of(plan.project, plan.environment)
 
 
-def marker_of(project: str, environment: str, kind: str = "plan") -> str:
-    """The same by their names, and of what is said of them."""
-    return f"<!-- contentops:{kind}:{_marked(project)}:{_marked(environment)} -->"
+def marker_of(project: str, environment: str) -> str:
+    """The same by their names."""
+    return f"<!-- contentops:plan:{_marked(project)}:{_marked(environment)} -->"
 
 
 def _marked(name: str) -> str:
@@ -178,20 +176,15 @@ def no_plan_markdown(mark: str, commit: str) -> str:
 
 def _head(plan: Plan) -> Iterator[str]:
     yield marker(plan)
-    yield from about("plan", plan)
+    environment = f", environment {code(plan.environment, _NAME)}" if plan.environment else ""
+    yield f"### contentops plan: {code(plan.project, _NAME)}{environment}"
+    yield ""
     yield f"Server {code(plan.server, _NAME)}{budget_words(plan)}."
     yield ""
     yield f"**{empty_sentence(plan) if plan.empty else plan_sentence(plan)}**"
     for sentence in filter(None, (month_sentence(plan.spent, plan.budget), approval_sentence(plan))):
         yield ""
         yield sentence
-
-
-def about(kind: str, plan: Plan) -> Iterator[str]:
-    """The heading: of which project and environment this is the plan, or the drift."""
-    environment = f", environment {code(plan.environment, _NAME)}" if plan.environment else ""
-    yield f"### contentops {kind}: {code(plan.project, _NAME)}{environment}"
-    yield ""
 
 
 def _important(plan: Plan) -> Iterator[str]:
@@ -315,73 +308,3 @@ def _words(text: str) -> str:
     broken = _BEFORE.sub(lambda match: f"{_ZERO_WIDTH}{match[0]}", text)
     broken = _AFTER.sub(lambda match: f"{match[0]}{_ZERO_WIDTH}", broken)
     return _PUNCTUATION.sub(r"\\\1", broken).translate(_REFERENCES)
-
-
-# --- drift -------------------------------------------------------------------------------------------------
-
-
-_EXPLAINED = frozenset(
-    {
-        *("new", "added", "changed", "removed", "front-matter", "moved", "renamed", "gone"),
-        *("made-by-local", "replace", "section"),
-        *("open-job", "stored", "failed", "failed-before", "own-output", "held", "queued", "waits"),
-    }
-)
-"""Kinds of reasons that follow from manifests, from what was asked for, or from an apply that is not done.
-
-Any other is drift: a kind that is not known here is rather told once too often.
-"""
-_NO_DRIFT = frozenset({"orphan", "protected", "left-behind", "other-server"})
-"""Kinds of notes about an item of which the same is true."""
-
-
-def drift_of(plan: Plan) -> Plan:
-    """The plan with nothing in it but drift: such changes, all that is blocked, and notes about items that differ."""
-    return structs.replace(
-        plan,
-        changes=tuple(change for change in plan.changes if _drifts(change)),
-        notes=tuple(note for note in plan.notes if note.id is not None and note.kind not in _NO_DRIFT),
-        refusals=(),
-    )
-
-
-def _drifts(change: Change) -> bool:
-    return bool(change.blocked) or any(reason.kind not in _EXPLAINED for reason in change.reasons)
-
-
-def drift_count(plan: Plan) -> int:
-    """How many items the drift in a plan is about."""
-    drift = drift_of(plan)
-    return len({change.id for change in drift.changes} | {note.id for note in drift.notes})
-
-
-def drift_marker(plan: Plan) -> str:
-    """The hidden first line by which the issue of this project and environment is found again."""
-    return marker_of(plan.project, plan.environment, "drift")
-
-
-def drift_title(plan: Plan) -> str:
-    """The title of that issue."""
-    return clip(visible(f"contentops drift: {plan.project}{f' ({plan.environment})' if plan.environment else ''}"), 200)
-
-
-def drift_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
-    """The drift issue, of at most `limit` bytes: the items that differ, or that none does any more."""
-    return plan_markdown(drift_of(plan), limit=limit, head=_drift_head(plan))
-
-
-def _drift_head(plan: Plan) -> Iterator[str]:
-    yield drift_marker(plan)
-    yield from about("drift", plan)
-    count = drift_count(plan)
-    verb = "differs" if count == 1 else "differ"
-    yield (
-        f"**{plural(count, 'item')} {verb} without a change in the manifests.**"
-        if count
-        else "**There is no drift any more.**"
-    )
-    waiting = sum(not _drifts(change) for change in plan.changes)
-    if waiting:
-        yield f"\n{plural(waiting, 'other change')} {'waits' if waiting == 1 else 'wait'} for an apply."
-    if count:
-        yield f"\n{code(command('plan', plan.option, ['--refresh']))} shows what an apply would do about it."

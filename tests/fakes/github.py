@@ -1,4 +1,4 @@
-"""A small GitHub on loopback: comments, issues, pull requests and runs of one repository, and what it was asked."""
+"""A small GitHub on loopback: comments, pull requests and runs of one repository, and what it was asked."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ class FakeGitHub:
         """Whose token it is; empty: a workflow's, which may not ask."""
         self.comments: list[dict[str, Any]] = []
         self._made = 0
-        self.issues: list[dict[str, Any]] = []
-        self.labels: set[str] = set()
         self.pulls: list[dict[str, Any]] = []
         self.reviews: dict[int, list[dict[str, Any]]] = {}
         self.files: dict[int, list[dict[str, Any]]] = {}
@@ -92,17 +90,6 @@ class FakeGitHub:
         self.comments.append(made)
         return made
 
-    def issue(self, body: str, login: str = "github-actions[bot]", *labels: str, state: str = "open") -> dict[str, Any]:
-        """An issue that already exists. Labels that the repository lacks are dropped, as GitHub does."""
-        number = len(self.issues) + 1
-        made = {"number": number, "body": body, "user": {"login": login}, "state": state}
-        made |= {
-            "labels": [{"name": name} for name in labels if name in self.labels],
-            "html_url": f"https://gh/{number}",
-        }
-        self.issues.append(made)
-        return made
-
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
         return self
@@ -150,8 +137,6 @@ class FakeGitHub:
             return (200, {"login": self.login}, {}) if self.login else (403, {"message": "Resource not accessible"}, {})
         path = parts.path.removeprefix("/repos/acme/blog/")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        if issue := re.fullmatch(r"labels|issues(?:/(\d+))?", path):
-            return self._issues(method, path, int(issue[1] or 0), query, body)
         if about := re.fullmatch(r"pulls/(\d+)/(reviews|files|commits)|collaborators/(.+)/permission", path):
             return self._approvals(about, query)
         return self._repository(method, path, query, body)
@@ -188,24 +173,6 @@ class FakeGitHub:
             return (200, {"permission": may}, {}) if may else _missing()
         lists = {"reviews": self.reviews, "files": self.files, "commits": self.commits}
         return 200, self._page(lists[about[2]].get(int(about[1]), []), query), {}
-
-    def _issues(self, method: str, path: str, number: int, query: dict[str, str], body: Any) -> Reply:
-        if path == "labels":
-            there = body["name"] in self.labels
-            self.labels.add(body["name"])
-            return (422, {"message": "Validation Failed"}, {}) if there else (201, body, {})
-        if method == "GET":
-            assert query["state"] == "all"
-            named = [one for one in self.issues if {"name": query["labels"]} in one["labels"]]
-            return 200, self._page(named[::-1], query), {}
-        if method == "POST":
-            made = self.issue(body["body"], self.login or "github-actions[bot]", *body["labels"])
-            return 201, made | {"title": body["title"]}, {}
-        issue = next((one for one in self.issues if one["number"] == number), None)
-        if issue is None:
-            return _missing()
-        issue.update(body)
-        return 200, issue, {}
 
     def _pulls(self, number: str | None, commit: str | None) -> Reply:
         if number:

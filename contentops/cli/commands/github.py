@@ -10,12 +10,11 @@ import click
 from msgspec import structs
 
 from contentops.ci.comments import Shown, our_marks, post_comment, reviewed_plan
-from contentops.ci.github import connect, merged_pull, pull_request
-from contentops.ci.issue import keep_issue
-from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
+from contentops.ci.github import connect, is_newest, merged_pull
+from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event
 from contentops.cli.options import file_option, json_option
 from contentops.cli.output import github_job
-from contentops.errors import ContentopsError, UsageError
+from contentops.errors import ContentopsError
 from contentops.model.plan_file import CHECKSUM
 from contentops.operations.plan_files import read_plan
 from contentops.reporting.plan_json import plan_of
@@ -24,9 +23,6 @@ from contentops.reporting.plan_markdown import (
     MARKED,
     NO_PLAN,
     code,
-    drift_count,
-    drift_markdown,
-    drift_title,
     marker,
     marker_of,
     no_plan_markdown,
@@ -35,12 +31,11 @@ from contentops.reporting.plan_markdown import (
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from contentops.ci.github import Posted
     from contentops.cli.session import Session
-    from contentops.model import Json, Plan
+    from contentops.model import Plan
 
 ARTIFACT = "contentops-plan"
 """The name of the artifact of the plan workflow."""
@@ -58,26 +53,13 @@ _FOOT = 600
     "--project", metavar="NAME", default="", help="The project whose plan failed, if FILE does not exist. Default: all."
 )
 @click.option("--env", "environment", metavar="NAME", default="", help="The environment of that plan.")
-@click.option("--issue", is_flag=True, help="Show the plan's drift in one issue instead.")
 @json_option
-def comment(session: Session, path: str, number: int | None, repo: str, project: str, *, issue: bool) -> None:
+def comment(session: Session, path: str, number: int | None, repo: str, project: str) -> None:
     """Put a plan on its pull request, as one comment for each project and environment, updated in place.
 
     If FILE does not exist, the plan failed: the comment says so and shows no older price. Needs `GITHUB_TOKEN` with the
-    right to write to pull requests. In a workflow started by `workflow_run`, the event names the pull request, never an
-    artifact.
-
-    `--issue` shows drift (differences that your manifests did not cause) in one issue instead. It opens and updates the
-    issue, closes it when there is no drift, and opens it again. Needs the right to write issues; make the plan with
-    `--refresh`.
+    right to write to pull requests.
     """
-    if issue:
-        if number or project:
-            raise click.UsageError("`--issue` is about no pull request, and the plan names its project")
-        document = read_plan(session.path(path))
-        _check_whole(document["inputs"], path)
-        _keep_issue(session, plan_of(document), repo)
-        return
     plan, checksum, failure = _plan_at(session.path(path))
     try:
         mark = marker_of(project, session.chosen()) if project else ""
@@ -87,7 +69,7 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
     if failure is not None:
         raise failure
     address, new = ("", False) if posted is None else posted
-    text = "Nothing posted: the pull request is closed or has newer commits than this plan."
+    text = "Nothing posted: the pull request has newer commits than this plan."
     if posted is not None and plan is None:
         text = (
             f"Said on pull request {pull} that there is no plan (`{visible(path)}` does not exist): {visible(address)}"
@@ -113,20 +95,15 @@ def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo:
 
     `mark`: the first line of the comment to update where there is no plan; empty: all our comments.
     """
-    origin = PlanOrigin(number=number) if number else origin_of(read_event(os.environ))
-    if not origin.run and not origin.run_number:
-        # Not started by the run that planned, so this is that run.
-        here = os.environ.get("GITHUB_RUN_ID", "")
-        number_here = int(here) if here.isascii() and here.isdecimal() else 0
-        origin = structs.replace(origin, run=run_page(os.environ), run_number=number_here)
+    origin = origin_of(os.environ, number or 0)
     github = connect(os.environ, pause=time.sleep, repository=repo)
-    pull = pull_request(github, origin)
-    if not pull:
+    pull = origin.number
+    if not is_newest(github, origin):
         return 0, None
     if plan is not None:
         body = page(plan, origin, checksum)
         posted = post_comment(github, pull, marker(plan), body, instead=NO_PLAN)
-        if pull_request(github, origin):
+        if is_newest(github, origin):
             return pull, posted
         # Someone pushed meanwhile: our comment may have replaced that of a newer plan.
         mark = marker(plan)
@@ -147,36 +124,6 @@ def _no_plan(mark: str, origin: PlanOrigin) -> str:
 def _with_shown(body: str, shown: Shown) -> str:
     first, _, rest = body.partition("\n")
     return f"{first}\n{shown.line}\n{rest}" if shown.line else body
-
-
-def _check_whole(inputs: Mapping[str, Json], path: str) -> None:
-    """Raise UsageError for a plan that does not show all drift: the issue would be closed too early."""
-    narrowed = [name for name in ("select", "exclude", "changed_from", "canary") if inputs.get(name)]
-    if narrowed or not inputs.get("refresh"):
-        how = f"with `--{narrowed[0].replace('_', '-')}`" if narrowed else "without `--refresh`"
-        hint = "make one with `contentops plan --refresh --out FILE`"
-        raise UsageError(f"`{path}` was made {how}, so it does not show all drift", code="not-all-drift", hint=hint)
-
-
-_DONE = {
-    "none": "No drift and no open issue about drift.",
-    "opened": "Opened issue {}: {}",
-    "reopened": "Opened issue {} again: {}",
-    "updated": "Updated issue {}: {}",
-    "closed": "Closed issue {}: {}",
-    "unchanged": "Issue {} is unchanged: {}",
-}
-
-
-def _keep_issue(session: Session, plan: Plan, repo: str) -> None:
-    origin = PlanOrigin(commit=os.environ.get("GITHUB_SHA", ""), run=run_page(os.environ))
-    github = connect(os.environ, pause=time.sleep, repository=repo)
-    count = drift_count(plan)
-    body = _footed(drift_markdown(plan, limit=LIMIT - _FOOT), origin)
-    word = _footed("There is no drift any more.", origin)
-    issue = keep_issue(github, drift_title(plan), body, wanted=bool(count), word=word)
-    values = {"issue": issue.number or None, "address": issue.address, "done": issue.done, "drift": count}
-    session.answer(values, _DONE[issue.done].format(issue.number, visible(issue.address)))
 
 
 def page(plan: Plan, origin: PlanOrigin, checksum: str = "") -> str:

@@ -134,7 +134,7 @@ def command(
 
 
 def _after_ci(workflows: NewFiles, action: str, environments: Sequence[str]) -> Iterator[str]:
-    *_, apply = workflows.files
+    _, apply, _ = workflows.files
     yield f"The workflows run `{action}`." if action else _FILL_IN
     holders = " and ".join(f"`{holder(one)}`" for one in environments or ("",))
     yield _AFTER_CI.format("environments" if len(environments) > 1 else "an environment", holders)

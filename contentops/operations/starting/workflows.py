@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NAME = "contentops"
-WORKFLOWS = ("plan", "comment", "merge-queue", "drift", "apply", "due")
+WORKFLOWS = ("plan", "apply", "manual")
 PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
 """The action where `--action` is not given; no runner accepts it."""
 _ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]+)?@[0-9a-f]{40}")
@@ -69,7 +69,6 @@ def workflows(
         "@matrix@": _lines(4, "", matrix) if environments else "",
         "@suffix@": " (${{ matrix.environment }})" if environments else "",
         "@paths@": "" if directory == "." else _lines(4, "", f"paths: {paths}"),
-        "@flow_paths@": "" if directory == "." else f", paths: {paths}",
         "@name@": name,
         "@holder@": holder("${{ matrix.environment }}" if environments else ""),
         "@branch@": _word(branch),
@@ -78,7 +77,7 @@ def workflows(
     files = {}
     for kind in WORKFLOWS:
         text = starter(f"ci/{kind}.yml")
-        if kind in ("apply", "due"):
+        if kind != "plan":
             # An environment may take its texts from the one before it.
             text = text.replace("@matrix@", values["@matrix@"].replace("{fail-fast", "{max-parallel: 1, fail-fast"))
         for mark, value in values.items():
