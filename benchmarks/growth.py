@@ -3,7 +3,7 @@
     python benchmarks/growth.py [--items 2000] [--before 100000] [--sides server serve client]
 
 `server` is the embedded server in process, `serve` the same over HTTP: each item is a submit, polls until its text is
-there, a list of the newest contents, a look at the text and a save, with a key that has an allowance. `client` is an
+there, a list of the newest contents, a look at the text and a save. `client` is an
 apply against a server that does nothing but answer, from the confirmed plan to its end; what it takes to read the tree
 and to plan is timed apart, since that is about every item there is. Printed are CPU milliseconds per item, of the side
 that is measured alone: this process, or that of `serve` with its start. POSIX only.
@@ -38,27 +38,21 @@ AT_ONCE = 8
 BODY = {"template_id": "blog_article_generator", "style_profile_id": "general_blog", "generation_mode": "quick"}
 
 
-def filled(path: Path, before: int) -> str:
-    """A store with so many finished jobs of one key, their contents and charges; gives the key."""
+def fill(path: Path, before: int) -> None:
+    """A store with so many finished jobs and their contents."""
     from contentops.server import contents, jobs
-    from contentops.server.accounts import KeyRing
-    from contentops.server.store import open_store
+    from contentops.server.store import Store
 
-    with open_store(path) as store:
-        ring = KeyRing(store)
-        secret = ring.create_key("professional", allowance=10**9)
-        key = ring.check(secret)
-        assert key is not None
+    with Store(path) as store:
         asked = jobs.GenerationRequest(template="blog_article_generator", style="general_blog", mode="quick")
         for number in range(before):
             at = 1_700_000_000.0 + number
             new = jobs.StoredJob(
-                id=f"before-{number}", request=asked, created_at=at, key_id=key.id, idempotency_key=f"before-{number}"
+                id=f"before-{number}", request=asked, created_at=at, idempotency_key=f"before-{number}"
             )
             job, _ = jobs.submit(store, new)
             text = contents.ContentChange(title=f"Text {number}", body=throughput.TEXT, status="completed")
             jobs.complete(store, job, lambda text=text: text, at + 1)  # type: ignore[misc]
-        return secret
 
 
 async def items(ask: Ask, count: int) -> None:
@@ -82,20 +76,18 @@ async def items(ask: Ask, count: int) -> None:
 
 def server(folder: Path, count: int, before: int) -> float:
     """The embedded server, in process."""
-    from contentops.server.accounts import AccountLimits, KeyRing
     from contentops.server.app import create_app
     from contentops.server.engines import named
-    from contentops.server.store import open_store
+    from contentops.server.store import Store
 
-    headers = {"Authorization": f"Bearer {filled(folder / 'room.db', before)}"}
+    fill(folder / "room.db", before)
 
     async def main() -> float:
-        store = open_store(folder / "room.db")
-        limits = AccountLimits(requests_per_minute=0, max_active=1000)
-        app = create_app(store, engine=named("outline"), keys=KeyRing(store), limits=limits)
+        store = Store(folder / "room.db")
+        app = create_app(store, engine=named("outline"))
 
         async def ask(method: str, path: str, body: Any) -> Any:
-            return (await call(app, method, path, body, headers=headers)).json
+            return (await call(app, method, path, body)).json
 
         try:
             begin = time.process_time()
@@ -111,10 +103,10 @@ def serve(folder: Path, count: int, before: int) -> float:
     """The embedded server over HTTP."""
     import httpx
 
-    headers = {"Authorization": f"Bearer {filled(folder / 'room.db', before)}"}
+    fill(folder / "room.db", before)
 
     async def main(address: str) -> None:
-        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
 
             async def ask(method: str, path: str, body: Any) -> Any:
                 return (await client.request(method, path, json=body)).json()
@@ -122,7 +114,7 @@ def serve(folder: Path, count: int, before: int) -> float:
             await items(ask, count)
 
     earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with served(folder, "--requests-per-minute", "0", "--max-active", "1000") as address:
+    with served(folder) as address:
         asyncio.run(main(address))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (used.ru_utime - earlier.ru_utime + used.ru_stime - earlier.ru_stime) / count * 1000

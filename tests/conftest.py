@@ -19,12 +19,11 @@ import pytest
 from tests import postgres as clusters
 from tests.offline import sitecustomize as offline
 from tests.running import Completed
-from tests.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from contentops.server.database import Store
+    from contentops.server.store import Store
     from tests.fakes.asgi import Bundled, InProcess
     from tests.running import Build, Run
 
@@ -260,24 +259,16 @@ def empty_database(postgres: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module", params=["files", "postgres"])
-def over_each_store(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The tests of a module over stores in files or memory, and again over stores in PostgreSQL."""
-    if request.param == "postgres":
-        stores.server = request.getfixturevalue("postgres")
-    yield
-    stores.close()
-
-
 @pytest.fixture
 def bundled() -> Iterator[Bundled]:
-    """Starts bundled servers in this process, over the stores of the module."""
+    """Starts bundled servers in this process, over stores in memory."""
+    from contentops.server.store import Store
     from tests.fakes.asgi import InProcess
 
     with contextlib.ExitStack() as running:
 
         def start(store: Store | None = None, **options: Any) -> InProcess:
-            server = InProcess(store or stores.empty(), **options)
+            server = InProcess(store or Store(), **options)
             running.callback(server.close)
             return server
 
@@ -288,13 +279,6 @@ def bundled() -> Iterator[Bundled]:
 def server(bundled: Bundled) -> InProcess:
     """A bundled server that asks for no keys."""
     return bundled()
-
-
-@pytest.fixture
-def files_only() -> None:
-    """Skips what only a store in a file has."""
-    if stores.server is not None:
-        pytest.skip("of stores in files alone")
 
 
 def _text(data: bytes) -> str:

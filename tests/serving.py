@@ -7,19 +7,20 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from contentops.server.accounts import KeyRing
-from contentops.server.store import open_store
+from contentops.server.serve import KEY_VARIABLE
 from tests.running import unmeasured
-from tests.stores import stores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
 @contextlib.contextmanager
-def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Its address, such as `http://127.0.0.1:40123`, for as long as the block runs; the store is `folder/room.db`."""
+def served(folder: Path, *options: str, key: str = "", env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Its address, such as `http://127.0.0.1:40123`, for as long as the block runs; the store is `folder/room.db`.
+
+    With a key every request needs it.
+    """
     command = [
         sys.executable,
         "-m",
@@ -29,12 +30,12 @@ def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) ->
         "0",
         "--quiet",
         "--store",
-        str(stores.at(folder / "room.db")),
+        str(folder / "room.db"),
     ]
     process = subprocess.Popen(
         [*command, *options],
         cwd=folder,
-        env=unmeasured() if env is None else dict(env),
+        env={**(unmeasured() if env is None else env), KEY_VARIABLE: key},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -46,9 +47,3 @@ def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) ->
             yield line.removeprefix("listening on ").partition("/v1")[0]
         finally:
             process.terminate()
-
-
-def key(folder: Path, *, allowance: int | None = None, modes: Sequence[str] = ()) -> str:
-    """A new key of the store of `served`."""
-    with open_store(stores.at(folder / "room.db")) as store:
-        return KeyRing(store).create_key("professional", allowance=allowance, modes=modes)

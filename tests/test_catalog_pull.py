@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import jsonschema
 import pytest
 from msgspec import structs
 
@@ -19,6 +20,7 @@ from contentops.operations import plan as plan_operation
 from contentops.operations.catalog import project_catalog
 from contentops.operations.catalog import pull_catalog as catalogs
 from contentops.planning import plan_inputs as planning_inputs
+from contentops.schema_files import load_schema
 from tests.fakes.harness import Harness, blog
 from tests.shop import Shop
 
@@ -230,6 +232,25 @@ def test_what_stands_at_an_address_that_no_one_documents_breaks_no_pull(answer: 
     catalog = project_catalog.catalog_of(harness.project)
     assert catalog is not None
     assert catalog.brand_voices is None
+
+
+def test_brand_voices_that_a_server_lists_are_kept_and_checked(tmp_path: Path) -> None:
+    """They are in the file, and an item that names another one is an error with a hint."""
+    listed = {"brand_voices": [{"id": "bv_acme", "name": "Acme", "tone": "warm"}, {"id": "bv_dry", "tone": "dry"}]}
+    shop = Shop(when=lambda path, _: httpx.Response(200, json=listed) if path == "/brand-voices" else None)
+    harness = harness_of(tmp_path, shop)
+    assert pull(harness).written
+    document = json.loads(harness.read(FILE))
+    jsonschema.validate(document, load_schema("catalog"))
+    told = document["servers"][SERVER]["brand_voices"]
+    assert [(one["slug"], one["tone"]) for one in told] == [("bv_acme", "warm"), ("bv_dry", "dry")]
+    harness.write("content/blog.yaml", "items: [{id: tea, brand_voice: bv_acne, inputs: {topic: Tea}}]\n")
+    with pytest.raises(InputError) as raised:
+        workspace.validate(harness.project)
+    finding = next(one for one in raised.value.findings if one.code == "unknown-brand-voice")
+    assert "did you mean `bv_acme`" in finding.hint
+    harness.edit("content/blog.yaml", "bv_acne", "bv_acme")
+    assert workspace.validate(harness.project).findings == ()
 
 
 def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ from contentops.planning.owners import Owner
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from contentops.server import contents
-from contentops.server.store import open_store
+from contentops.server.store import Store
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-from tests.serving import key, served
+from tests.serving import served
 from tests.shop import Shop
 
 if TYPE_CHECKING:
@@ -91,27 +91,6 @@ def test_nothing_stored(project: Build, invoke: Run) -> None:
     assert (root / ".contentops/.gitignore").exists()
 
 
-def test_versions_of_a_content(local: Path, invoke: Run) -> None:
-    """An edit that is saved makes a version; each can be listed and read, and what there is none of is an error."""
-    (one,) = invoke("content", "list", "--json").json["contents"]
-    first = invoke("content", "get", one["id"]).stdout
-    path = local / "out/tea.md"
-    path.write_text(path.read_text().replace("Tea", "Green tea"))
-    assert invoke("apply", "--yes").code == 0
-    listed = invoke("content", "get", one["id"], "--versions", "--json").json["versions"]
-    assert [(version["number"], bool(version["replaced_at"])) for version in listed] == [(2, False), (1, True)]
-    lines = invoke("content", "get", one["id"], "--versions").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["VERSION", "2", "1"]
-    assert lines[1].endswith("now")
-    assert invoke("content", "get", one["id"], "--version", "1").stdout == first
-    assert "Green tea" in invoke("content", "get", one["id"], "--version", "2").stdout
-    for command in (("cnt_no", "--versions"), (one["id"], "--version", "3")):
-        ended = invoke("content", "get", *command)
-        assert ended.code == 1
-        assert "to read: `GET http://local/v1/content/" in ended.stderr
-        assert "may not support versions" in ended.stderr
-
-
 def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
     """No one to ask: nothing is deleted. What an item is saved as is named; its file and record stay as they are."""
     (one,) = invoke("content", "list", "--json").json["contents"]
@@ -139,7 +118,6 @@ def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None
     (one,) = invoke("content", "list", "--json").json["contents"]
     for command in (("delete", "--yes"), ("delete", one["id"], "--superseded", "--yes")):
         assert invoke("content", *command).code == 64
-    assert invoke("content", "get", one["id"], "--versions", "--version", "1").code == 64
     ended = invoke("content", "delete", one["id"], "cnt_none", "--yes")
     assert (ended.code, "unknown-content" in ended.stderr) == (64, True)
     assert invoke("content", "delete", "--superseded").stdout == "Nothing to do.\n"
@@ -148,8 +126,8 @@ def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None
 
 def test_superseded_copies_are_listed_and_deleted(local: Path, invoke: Run) -> None:
     """Those that a record names, and no others; not what is an item's text now, though another record names it so."""
-    with contextlib.closing(open_store(local / ".contentops/local.db")) as store, store.write():
-        made = [contents.save(store, contents.ContentChange(title=name), owner="", at=1.0) for name in ("old", "free")]
+    with contextlib.closing(Store(local / ".contentops/local.db")) as store, store.write():
+        made = [contents.save(store, contents.ContentChange(title=name), at=1.0) for name in ("old", "free")]
     living = next(one["id"] for one in invoke("content", "list", "--json").json["contents"] if one["item"])
     lock = local / "contentops.lock"
     lines = [json.loads(line) for line in lock.read_text().splitlines()]
@@ -226,9 +204,8 @@ def test_an_unknown_slug(slug: str, hint: str, project: Build, invoke: Run) -> N
 
 def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, invoke: Run) -> None:
     """Pull, check, list and ask, over HTTP with a key, the address found by `auto`."""
-    secret = key(tmp_path)
-    with served(tmp_path, "--requests-per-minute", "0") as address:
-        env = {"WRITERZROOM_API_KEY": secret}
+    with served(tmp_path, key="k-1") as address:
+        env = {"WRITERZROOM_API_KEY": "k-1"}
         root = set_up(project, address, "auto")
         assert [one["code"] for one in invoke("validate", "--json").json["diagnostics"]] == ["no-catalog"]
         pulled = invoke("catalog", "pull", env=env)
@@ -250,52 +227,11 @@ def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, inv
         assert "wrong-key-1" not in wrong.stderr
 
 
-VOICES = """\
-bv_acme: {name: Acme, tone: warm, voice: first person plural, description: Short sentences., samples: [We sail.]}
-bv_dry: {tone: dry}
-"""
-
-
-def test_brand_voices_from_the_server_to_the_manifest(tmp_path: Path, project: Build, invoke: Run) -> None:
-    """Kept by `serve`, told by its list, held in the catalog, checked before anything is sent, and known to the engine."""
-    (tmp_path / "voices.yaml").write_text(VOICES)
-    with served(tmp_path, "--voices", "voices.yaml") as address:
-        root = set_up(project, address, "auto")
-        pulled = invoke("catalog", "pull")
-        assert pulled.stdout.endswith("8 verticals, 2 brand voices; catalog.lock.json written.\n")
-        document = json.loads((root / "catalog.lock.json").read_text())
-        jsonschema.validate(document, load_schema("catalog"))
-        told = document["servers"][address]["brand_voices"]
-        assert [(one["slug"], one["tone"]) for one in told] == [("bv_acme", "warm"), ("bv_dry", "dry")]
-        assert invoke("catalog", "list", "brand-voices").stdout.startswith("BRAND VOICE ")
-        assert invoke("catalog", "list", "--json").json["brand_voices"] == told
-        assert invoke("catalog", "show", "bv_dry").stdout == "brand voice bv_dry\n  tone: dry\n"
-        manifest = root / "content/a.yaml"
-        manifest.write_text(ITEMS.replace("{id", "{brand_voice: bv_acne, id"))
-        wrong = invoke("validate")
-        assert wrong.code == 1
-        assert "error[unknown-brand-voice]: item `tea` names the brand voice `bv_acne`, which is not" in wrong.stderr
-        assert "did you mean `bv_acme`?" in wrong.stderr
-        (root / "catalog.lock.json").rename(root / "kept")
-        refused = invoke("apply", "--yes")
-        assert refused.code == 3
-        assert "Brand voice 'bv_acne' not found." in refused.stdout + refused.stderr
-        (root / "kept").rename(root / "catalog.lock.json")
-        manifest.write_text(manifest.read_text().replace("bv_acne", "bv_acme"))
-        assert invoke("validate", "--json").json["diagnostics"] == []
-        assert invoke("apply", "--yes").code == 0
-        said = "It follows the brand voice Acme: warm; first person plural; Short sentences."
-        assert said in (root / "out/tea.md").read_text()
-        assert httpx.get(f"{address}/api/brand-voices/bv_dry").json()["tone"] == "dry"
-        assert httpx.get(f"{address}/v1/brand-voices/bv_none").status_code == 404
-
-
 def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build, invoke: Run) -> None:
     """They are not checked, and a note says so where an item names one; else it need not be known."""
     with served(tmp_path) as address:
         root = set_up(project, address, "auto")
         assert "brand voice" not in invoke("catalog", "pull").stdout
-        assert "no brand voices" in httpx.get(f"{address}/v1/brand-voices").json()["error"]["message"]
         assert invoke("validate", "--json").json["diagnostics"] == []
         (root / "content/a.yaml").write_text(ITEMS.replace("{id", "{brand_voice: bv_any, id"))
         (note,) = invoke("validate", "--json").json["diagnostics"]
@@ -306,27 +242,6 @@ def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build
     settings = root / "contentops.yaml"
     settings.write_text(settings.read_text().replace(address, "local").replace("auto", "v1"))
     assert invoke("validate", "--json").json["diagnostics"] == []
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (None, "cannot be used"),
-        ("bv: {tnoe: x}", "unknown field `tnoe`"),
-        ("bv: {samples: x}", "Expected `array`, got `str` - at `$[...].samples`"),
-        ("a b: {tone: x}", "matching regex"),
-        ("- bv", "Expected `object`"),
-        ("bv: {tone: [", "voices.yaml:1:"),
-    ],
-)
-def test_a_file_of_brand_voices_that_cannot_be_used(text: str | None, said: str, tmp_path: Path, invoke: Run) -> None:
-    """`serve` does not start, and names the file and what is wrong."""
-    if text is not None:
-        (tmp_path / "voices.yaml").write_text(text)
-    ended = invoke("serve", "--port", "0", "--voices", str(tmp_path / "voices.yaml"))
-    assert ended.code == 1
-    assert said in ended.stderr
-    assert "voices.yaml" in ended.stderr
 
 
 # --- what the file says ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.sanitize import redact
-from tests.serving import key, served
+from tests.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +25,10 @@ MANIFEST = "items: [{id: welcome, template: blog_article_generator, style: gener
 @pytest.fixture
 def site(project: Build, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """A project with one item, on a server that insists on a key; and the environment that has the key."""
-    with served(tmp_path, "--requests-per-minute", "0") as address:
+    with served(tmp_path, key="wz-key-1234567890") as address:
         settings = f'version: 1\nproject: x\napi: {{base_url: "{address}/v1", requests_per_minute: 6000}}\n'
         root = project({"contentops.yaml": settings, "content/a.yaml": MANIFEST}, at="site")
-        yield root, {"WRITERZROOM_API_KEY": key(tmp_path), "WRITERZROOM_USER_ID": "ann.of.acme"}
+        yield root, {"WRITERZROOM_API_KEY": "wz-key-1234567890", "WRITERZROOM_USER_ID": "ann.of.acme"}
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -49,7 +49,6 @@ LATE = {
     "planning/checked": "most plans hold no text against its checks",
     "planning/same_request": "most plans pay for nothing, or compare no texts",
     "server/engines/__init__": "one engine is used",
-    "server/store": "most stores are files",
     "state/cache": "reading loads no diskcache",
 }
 

@@ -14,7 +14,7 @@ from contentops.model import OnEdit
 from contentops.operations.contents.superseded_contents import without_copy
 from contentops.operations.opening import open_cache
 from contentops.server import contents
-from contentops.server.store import open_store
+from contentops.server.store import Store
 from contentops.state.seen import seen_contents
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, know_server, results
@@ -290,9 +290,9 @@ def test_delete_superseded_names_what_stays(project: Build, invoke: Invoke) -> N
     """The others are deleted; the one that stays goes by its id."""
     root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one")})
     assert invoke("apply", "--yes", cwd=root).code == 0
-    with contextlib.closing(open_store(root / ".contentops/local.db")) as store, store.write():
+    with contextlib.closing(Store(root / ".contentops/local.db")) as store, store.write():
         made = [
-            contents.save(store, contents.ContentChange(title=body, body=body), owner="", at=1.0)
+            contents.save(store, contents.ContentChange(title=body, body=body), at=1.0)
             for body in ("", "Their words.\n")
         ]
     lines = [json.loads(line) for line in (root / "contentops.lock").read_text("utf-8").splitlines()]

@@ -16,7 +16,7 @@ from contentops.server.engines.chat import ChatClient
 from contentops.server.engines.endpoint import ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, WritingTask, WrittenText
-from contentops.server.store import Clock, open_store
+from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.models import Model, shop, writes
@@ -150,7 +150,7 @@ def test_a_section_is_regenerated_under_the_heading_of_the_model(passes: str) ->
     async def main() -> tuple[Any, Any]:
         async with chatting(reply) as fake:
             chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m"))
-            app = create_app(open_store(), engine=OpenAIEngine(chat, passes=passes), clock=Clock(now=Ticks().now))
+            app = create_app(Store(), engine=OpenAIEngine(chat, passes=passes), clock=Clock(now=Ticks().now))
 
             async def done(name: str) -> Any:
                 while True:

@@ -12,7 +12,7 @@ from contentops.model import Request
 from contentops.pricing import CREDITS, Price
 from contentops.schema_files import load_schema
 from contentops.server.jobs import GenerationRequest
-from tests.serving import key, served
+from tests.serving import served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,8 +76,8 @@ def _films(project: Build, address: str, **pages: int | None) -> Path:
 
 def test_plan_budget_bill_and_report_agree(tmp_path: Path, project: Build, invoke: Run) -> None:
     """Sixty pages of a premium screenplay cost 20 credits everywhere, and 5 are not enough for them."""
-    with served(tmp_path, "--requests-per-minute", "0") as address:
-        env = {"WRITERZROOM_API_KEY": key(tmp_path), "CONTENTOPS_SERVERS": address}
+    with served(tmp_path, key="k-1") as address:
+        env = {"WRITERZROOM_API_KEY": "k-1", "CONTENTOPS_SERVERS": address}
         root = _films(project, address, light=60)
         planned = invoke("plan")
         assert "Plan: 1 to create, 0 unchanged. 20 credits." in planned.stdout

@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.server.accounts import KeyRing
 from contentops.server.engines import named
 from contentops.server.serve import ServeError, ServeOptions, run, serve
-from contentops.server.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -130,21 +128,21 @@ def test_only_loopback_names_are_answered(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_other_hosts_need_keys(tmp_path: Path) -> None:
-    """Listening beyond this machine asks for a key from the start, and says so while there is none."""
+def test_other_hosts_need_a_key(tmp_path: Path) -> None:
+    """A server that other machines can reach does not start without a key, and makes no store."""
     path = tmp_path / "db"
 
     async def main() -> None:
-        async with listening(path, "0.0.0.0") as (port, lines):  # noqa: S104 - what is tested
-            assert lines[0].startswith(f"listening on http://0.0.0.0:{port}/v1")
-            assert "there is none yet" in lines[1]
+        with pytest.raises(ServeError, match="set `CONTENTOPS_SERVE_KEY`"):
+            async with listening(path, "0.0.0.0"):  # noqa: S104 - what is tested
+                pass
+        assert not path.exists()
+        async with listening(path, "0.0.0.0", key="k-1") as (port, lines):  # noqa: S104 - what is tested
+            assert lines == [f"listening on http://0.0.0.0:{port}/v1 (and http://0.0.0.0:{port}/api)"]
             assert (await http(port, "GET", "/v1/content"))[0] == 401
-            with open_store(path) as store:
-                key = KeyRing(store).create_key("professional")
-            allowed = {"Authorization": f"Bearer {key}"}
+            allowed = {"Authorization": "Bearer k-1"}
             assert (await http(port, "GET", "/v1/content", host="any.example", headers=allowed))[0] == 200
-        async with listening(path) as (port, lines):
-            assert len(lines) == 1
+        async with listening(path, key="k-1") as (port, _):
             assert (await http(port, "GET", "/v1/content"))[0] == 401
 
     asyncio.run(main())
@@ -222,14 +220,15 @@ def test_a_request_that_takes_its_time_to_answer_is_not_dropped(tmp_path: Path) 
 def test_requests_are_logged_without_secrets(tmp_path: Path) -> None:
     """One line each, in whatever way it ended: time, method, path, status, milliseconds; no key, no query, no escape."""
     logged: list[str] = []
+    secret = "abcdef-123456"
 
     async def main() -> None:
-        async with listening(tmp_path / "db", log_request=logged.append) as (port, lines):
-            secret = "wz_local_abcdef-123456"
-            await http(port, "GET", "/v1/templates", headers={"Authorization": f"Bearer {secret}"})
-            await http(port, "POST", "/v1/generate", BODY)
-            await http(port, "GET", f"/v1/content/{secret}?key={secret}&page=1")
-            await http(port, "GET", "/v1/content/a%1b%5B2Jb%0Ac")
+        async with listening(tmp_path / "db", log_request=logged.append, key=secret) as (port, lines):
+            allowed = {"Authorization": f"Bearer {secret}"}
+            await http(port, "GET", "/v1/templates", headers=allowed)
+            await http(port, "POST", "/v1/generate", BODY, headers=allowed)
+            await http(port, "GET", f"/v1/content/{secret}?key={secret}&page=1", headers=allowed)
+            await http(port, "GET", "/v1/content/a%1b%5B2Jb%0Ac", headers=allowed)
             await http(port, "GET", "/v1/content", host="evil.example")
             assert len(lines) == 1
 
@@ -239,7 +238,7 @@ def test_requests_are_logged_without_secrets(tmp_path: Path) -> None:
     assert [match and match[1] for match in matches] == [
         "GET /v1/templates 200",
         "POST /v1/generate 202",
-        "GET /v1/content/wz_local_... 404",
+        "GET /v1/content/... 404",
         "GET /v1/content/a%1B%5B2Jb%0Ac 404",
         "GET /v1/content 403",
     ]
@@ -325,7 +324,7 @@ def test_a_port_that_cannot_be_opened(tmp_path: Path, host: str, port: int | Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = taken.getsockname()[1] if port is None else port
         with pytest.raises(ServeError, match="choose another with `--port` or `--host`"):
-            run(here(tmp_path / "db", print, host=host, port=wanted))
+            run(here(tmp_path / "db", print, host=host, port=wanted, key="k-1"))
     assert not (tmp_path / "db").exists()
 
 

@@ -13,7 +13,7 @@ from contentops.server.engines.chat import ChatClient, Prompt
 from contentops.server.engines.endpoint import ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, TokenCount, WritingTask
-from contentops.server.store import Clock, open_store
+from contentops.server.store import Clock, Store
 from contentops.tokens import MOST, Tokens
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said
@@ -112,7 +112,7 @@ def job(reply: Callable[[Any, int], Raw], surface: str = "/v1", *, section: bool
 
     async def main() -> tuple[Any, FakeChat]:
         async with chatting(reply) as fake:
-            app = create_app(open_store(), engine=OpenAIEngine(chat(fake)), clock=Clock(now=Ticks().now))
+            app = create_app(Store(), engine=OpenAIEngine(chat(fake)), clock=Clock(now=Ticks().now))
             await call(app, "POST", f"{surface}/generate", {**submit, named: inputs, "request_id": "r-1"})
             found = await ended(app, "r-1", surface)
             if section:
@@ -172,7 +172,7 @@ def test_a_job_that_goes_on_after_a_restart_has_no_known_tokens(tmp_path: Path) 
         async with chatting(first_is_lost) as fake:
 
             def server() -> Any:
-                store = open_store(tmp_path / "store.sqlite")
+                store = Store(tmp_path / "store.sqlite")
                 return create_app(store, engine=OpenAIEngine(chat(fake)), clock=Clock(now=Ticks().now))
 
             before = server()
@@ -209,7 +209,7 @@ def test_a_job_keeps_to_one_limit_across_restarts(tmp_path: Path) -> None:
         async with chatting(third_is_lost) as fake:
 
             def server() -> Any:
-                store = open_store(tmp_path / "store.sqlite")
+                store = Store(tmp_path / "store.sqlite")
                 return create_app(store, engine=Watched(chat(fake)), clock=Clock(now=Ticks().now))
 
             before = server()

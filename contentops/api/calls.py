@@ -104,21 +104,6 @@ class Content(Struct, frozen=True):
     stamp: str = ""
 
 
-class ContentVersion(Struct, frozen=True):
-    """One version of a content, by number from 1. `replaced_at` is empty for the current one."""
-
-    number: int
-    title: str = ""
-    status: str = ""
-    replaced_at: str = ""
-
-
-class VersionList(Struct, frozen=True):
-    """The versions of a content, newest first."""
-
-    versions: tuple[ContentVersion, ...] = ()
-
-
 class SavedReply(Struct, frozen=True):
     """The id of a content that was saved, changed or deleted; `stamp`: see `stamps`, empty where there is none."""
 
@@ -217,7 +202,7 @@ class Failure(Struct, frozen=True):
         return f"`{where}`{status}: {self.message}" if where else self.message
 
 
-Reply = Accepted | JobStatus | ContentList | Content | VersionList | SavedReply | CatalogReply | Stats
+Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogReply | Stats
 
 
 class Call(Struct, frozen=True):
@@ -266,12 +251,11 @@ class ListContent(Call, frozen=True):
 
 
 class GetContent(Call, frozen=True):
-    """Fetch one stored content: the current text (0) or a version."""
+    """Fetch one stored content."""
 
     name: ClassVar[str] = "get content"
     reply: ClassVar[type[Content]] = Content
     content_id: str
-    version: int = 0
 
 
 class SaveContent(Call, frozen=True):
@@ -315,14 +299,6 @@ class DeleteContent(Call, frozen=True):
 
     name: ClassVar[str] = "delete content"
     reply: ClassVar[type[SavedReply]] = SavedReply
-    content_id: str
-
-
-class ListVersions(Call, frozen=True):
-    """List the versions of one stored content, without texts."""
-
-    name: ClassVar[str] = "list versions"
-    reply: ClassVar[type[VersionList]] = VersionList
     content_id: str
 
 

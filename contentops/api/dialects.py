@@ -282,9 +282,7 @@ def _get_path(call: calls.Call) -> str:
         case calls.ListContent():
             return f"/content{_page(call.page, call.limit)}"
         case calls.GetContent():
-            return _content(call.content_id, f"/versions/{call.version}" if call.version else "")
-        case calls.ListVersions():
-            return _content(call.content_id, "/versions")
+            return _content(call.content_id)
         case calls.ListTemplates():
             return f"/templates{_page(call.page, call.limit)}"
         case calls.GetTemplate():
@@ -340,8 +338,8 @@ def _segment(name: str) -> str:
     return coded.replace(".", "%2E") if not coded.strip(".") else coded
 
 
-def _content(content_id: str, version: str = "") -> str:
-    return f"/content/{_segment(content_id)}{version}"
+def _content(content_id: str) -> str:
+    return f"/content/{_segment(content_id)}"
 
 
 def _page(number: int, limit: int) -> str:

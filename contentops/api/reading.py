@@ -16,13 +16,11 @@ from contentops.api.calls import (
     Content,
     ContentEntry,
     ContentList,
-    ContentVersion,
     JobState,
     JobStatus,
     Reply,
     SavedReply,
     Stats,
-    VersionList,
 )
 from contentops.api.decoding import Garbled, Unnamed, Unreadable, decode, error_text
 from contentops.api.stamps import stamp_in
@@ -260,8 +258,6 @@ def _stored(call: calls.Call, value: Json) -> Reply:
             return _content_list(value)
         case calls.GetContent():
             return _content(value, call.content_id)
-        case calls.ListVersions():
-            return _versions(value)
         case calls.SaveContent() | calls.PutContent() | calls.SetStatus() | calls.DeleteContent():
             return _saved(call, value)
         case _:
@@ -283,15 +279,6 @@ def _page_limit(value: Json) -> int:
     """The most entries of a page, where the answer says that it is one; 0 for a complete list."""
     limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
-
-
-def _versions(value: Json) -> VersionList:
-    versions = [
-        ContentVersion(number, _text(each, "title"), _text(each, "status"), _text(each, "replacedAt", "replaced_at"))
-        for each in map(_map, _list(value, "versions"))
-        if isinstance(number := each.get("version"), int) and not isinstance(number, bool) and number > 0
-    ]
-    return VersionList(tuple(sorted(versions, key=lambda version: -version.number)))
 
 
 def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:

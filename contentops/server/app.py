@@ -1,8 +1,6 @@
 """The bundled server's ASGI app: every endpoint under `/v1` and `/api`.
 
-Unfinished jobs are resumed by the lifespan, or without one at the first request. Every key has its own jobs and
-contents; without keys there is one account. An `X-User-ID` header narrows an account to that user's jobs and contents
-and those without an owner.
+Unfinished jobs are resumed by the lifespan, or without one at the first request.
 """
 
 from __future__ import annotations
@@ -14,32 +12,29 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from contentops.server import accounts, bodies, catalog, contents, jobs, replies
-from contentops.server.accounts import AccessControl, AccountLimits
-from contentops.server.database import FAILURES, RowRefusedError
+from contentops.server import bodies, catalog, contents, jobs, replies
+from contentops.server.access import AccessControl
 from contentops.server.replies import Page, Surface
 from contentops.server.runner import JobRunner
-from contentops.server.store import Clock
+from contentops.server.store import Clock, RowRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
-    from contentops.server.accounts import AdmittedRequest, KeyRing
-    from contentops.server.catalog import BrandVoice
-    from contentops.server.database import Store
     from contentops.server.engines.protocol import Engine
     from contentops.server.jobs import GenerationRequest
+    from contentops.server.store import Store
 
     Json = dict[str, Any]
-    Endpoint = Callable[[AdmittedRequest], Awaitable[Json]]
+    Endpoint = Callable[["Call"], Awaitable[Json]]
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _AGAIN = "1"
@@ -54,25 +49,22 @@ def create_app(
     store: Store,
     *,
     engine: Engine | None,
-    keys: KeyRing | None = None,
+    key: str = "",
+    requests_per_minute: int = 0,
     clock: Clock | None = None,
     stage_seconds: float = 0.0,
-    limits: AccountLimits | None = None,
-    voices: Mapping[str, BrandVoice] | None = None,
     on_request: bool = False,
 ) -> Starlette:
     """The bundled server over an open store, which it closes with `await app.state.close()`.
 
-    With `keys` None no request needs a key; with `voices` None any brand voice is accepted. `stage_seconds` is the
-    duration of each stage of a job; with 0 a job is done a few turns of the event loop after its submit. With
-    `on_request` unfinished jobs are resumed only when their status is asked for; without an engine, none is.
+    With an empty `key` no request needs one; 0 `requests_per_minute` sets no limit. `stage_seconds` is the duration of
+    each stage of a job; with 0 a job is done a few turns of the event loop after its submit. With `on_request`
+    unfinished jobs are resumed only when their status is asked for; without an engine, none is.
     """
     clock = clock or Clock()
     by_slug = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
-    if voices is not None:
-        by_slug["voices"] = {slug: {"slug": slug, **asdict(voice)} for slug, voice in voices.items()}
     runner = JobRunner(store, engine, clock, by_slug, stage_seconds=stage_seconds, on_request=on_request)
-    access = AccessControl(store, keys, limits or AccountLimits(), clock.now)
+    access = AccessControl(key, requests_per_minute, clock.now)
     api = _Api(store, runner, access, clock, by_slug)
 
     async def close() -> None:
@@ -90,7 +82,7 @@ def create_app(
         exception_handlers={
             HTTPException: _refused,
             RowRefusedError: _unreadable,
-            **dict.fromkeys(FAILURES, api.unusable),
+            sqlite3.Error: api.unusable,
         },
         lifespan=lifespan,
     )
@@ -109,6 +101,18 @@ async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     return await _refused(request, HTTPException(500, f"The store has data that this server did not write: {error}"))
 
 
+class Call(Struct, frozen=True):
+    """An admitted request. An `X-User-ID` header, which the SDK sends, changes nothing."""
+
+    request: Request
+    surface: Surface
+
+    @property
+    def id(self) -> str:
+        """The id or slug in the path."""
+        return str(self.request.path_params["id"])
+
+
 class _Kind(Struct, frozen=True):
     """A part of the catalog: its path, its name in messages, and its shapes in a list and in full."""
 
@@ -124,12 +128,11 @@ _KINDS = (
     _Kind("templates", "/templates", "Template", replies.template_entry, replies.template),
     _Kind("styles", "/style-profiles", "Style profile", replies.style_entry, replies.style),
     _Kind("verticals", "/verticals", "Vertical", replies.vertical, replies.vertical, paged=False),
-    _Kind("voices", "/brand-voices", "Brand voice", replies.voice, replies.voice, paged=False),
 )
 
 
 class _Api(Struct, frozen=True):
-    """The endpoints; each takes an admitted request and returns the reply's JSON, or raises HTTPException."""
+    """The endpoints; each takes an admitted call and returns the reply's JSON, or raises HTTPException."""
 
     store: Store
     runner: JobRunner
@@ -146,8 +149,6 @@ class _Api(Struct, frozen=True):
             "/content/save": {"POST": self.save_content},
             "/content/regenerate-section": {"POST": self.regenerate_section},
             "/content/{id}": {"GET": self.get_content, "PUT": self.put_content, "DELETE": self.delete_content},
-            "/content/{id}/versions": {"GET": self.list_versions},
-            "/content/{id}/versions/{version}": {"GET": self.get_version},
             "/dashboard/stats": {"GET": self.dashboard_stats},
             "/credits/usage": {"GET": self.credits_usage},
             "/credits/history": {"GET": self.credits_history},
@@ -167,9 +168,9 @@ class _Api(Struct, frozen=True):
             surface = Surface.of(request.url.path)
             endpoint = methods["GET" if request.method == "HEAD" else request.method]
             self.runner.wake()
-            admitted = self.access.admit(request, surface, poll=endpoint == self.job_status)
+            self.access.admit(request)
             accepted = endpoint in {self.submit, self.regenerate_section}
-            return JSONResponse(await endpoint(admitted), status_code=202 if accepted else 200)
+            return JSONResponse(await endpoint(Call(request, surface)), status_code=202 if accepted else 200)
 
         return respond
 
@@ -184,168 +185,144 @@ class _Api(Struct, frozen=True):
 
     # --- generations ---------------------------------------------------------------------------------------
 
-    async def submit(self, admitted: AdmittedRequest) -> Json:
+    async def submit(self, call: Call) -> Json:
         """Accept a job; a repeated request id or idempotency key gets the first answer."""
-        fields = await bodies.read(admitted.request)
-        return self._submit(admitted, *bodies.generation(fields, admitted.surface, self.catalog))
+        fields = await bodies.read(call.request)
+        return self._submit(call, *bodies.generation(fields, call.surface, self.catalog))
 
-    async def regenerate_section(self, admitted: AdmittedRequest) -> Json:
+    async def regenerate_section(self, call: Call) -> Json:
         """Accept a job that writes one section of a stored content again.
 
         The service documents neither request nor reply; this mapping is the bundled server's own (see
         `bodies.section`). The text of the completed job is the whole body with that section replaced.
         """
-        request, request_id = bodies.section(await bodies.read(admitted.request))
-        content = self._content(admitted, request.content_id)
+        request, request_id = bodies.section(await bodies.read(call.request))
+        content = self._content(request.content_id)
         if contents.find_section(content.body, request.section) is None:
             raise HTTPException(404, f"Section '{request.section}' not found")
         # The engine gets the request that the content was written for, where its job is known.
         metadata = content.metadata
-        source = jobs.find(self.store, str(metadata.get("request_id") or ""), admitted.key_id)
-        if source is not None and admitted.may_see(source.owner):
+        source = jobs.find(self.store, str(metadata.get("request_id") or ""))
+        if source is not None:
             fields = {name: getattr(source.request, name) for name in jobs.TextRequest.__struct_fields__}
             request = replace(request, **{**fields, "mode": request.mode})
         template, style = str(metadata.get("template") or ""), str(metadata.get("style_profile") or "")
-        return self._submit(admitted, replace(request, template=template, style=style), request_id)
+        return self._submit(call, replace(request, template=template, style=style), request_id)
 
-    def _submit(self, admitted: AdmittedRequest, request: GenerationRequest, request_id: str | None) -> Json:
-        key = bodies.idempotency_key(admitted.request)
-        admitted.refuse_mode(request.mode)
-        fresh = f"req_{uuid.uuid4().hex}" if admitted.surface is Surface.V1 else str(uuid.uuid4())
+    def _submit(self, call: Call, request: GenerationRequest, request_id: str | None) -> Json:
+        key = bodies.idempotency_key(call.request)
+        fresh = f"req_{uuid.uuid4().hex}" if call.surface is Surface.V1 else str(uuid.uuid4())
         new = jobs.StoredJob(
             id=request_id or fresh,
             request=request,
             created_at=self.clock.now(),
-            owner=admitted.owner,
-            key_id=admitted.key_id,
             idempotency_key=key,
         )
         try:
-            job, is_new = jobs.submit(self.store, new, lambda: self.access.refuse_job(admitted, request.credits))
+            job, is_new = jobs.submit(self.store, new)
         except jobs.JobConflictError as conflict:
             raise HTTPException(409, str(conflict)) from conflict
         if is_new:
             self.runner.start(job.number)
-        return replies.accepted(job, admitted.surface)
+        return replies.accepted(job, call.surface)
 
-    async def job_status(self, admitted: AdmittedRequest) -> Json:
+    async def job_status(self, call: Call) -> Json:
         """The status of a job, which is resumed if its runner has died."""
-        job = jobs.find(self.store, admitted.id, admitted.key_id) if bodies.is_identifier(admitted.id) else None
-        if job is None or not admitted.may_see(job.owner):
+        job = jobs.find(self.store, call.id) if bodies.is_identifier(call.id) else None
+        if job is None:
             raise HTTPException(404, "Generation request not found.")
         if job.open:
-            self.runner.resume(job.number)
-        return replies.status(job, admitted.surface)
+            self.runner.start(job.number)
+        return replies.status(job, call.surface)
 
     # --- contents ------------------------------------------------------------------------------------------
 
-    def _content(self, admitted: AdmittedRequest, content_id: str) -> contents.ContentRow:
-        content = contents.find(self.store, content_id, admitted.key_id) if bodies.is_identifier(content_id) else None
+    def _content(self, content_id: str) -> contents.ContentRow:
+        content = contents.find(self.store, content_id) if bodies.is_identifier(content_id) else None
         if content is None:
             raise HTTPException(404, "Content not found")
-        if not admitted.may_see(content.owner):
-            raise HTTPException(403, "Access denied")
         return content
 
-    async def list_content(self, admitted: AdmittedRequest) -> Json:
+    async def list_content(self, call: Call) -> Json:
         """The newest contents, or the requested page of them, without texts."""
-        store, account = self.store, (admitted.key_id, admitted.owner)
-        page = bodies.page(admitted.request) or Page(limit=_CONTENTS)
-        rows = contents.entries(store, *account, skip=page.skip, limit=page.limit)
-        return replies.content_list(rows, contents.counts(store, *account), page)
+        page = bodies.page(call.request) or Page(limit=_CONTENTS)
+        rows = contents.entries(self.store, skip=page.skip, limit=page.limit)
+        return replies.content_list(rows, contents.counts(self.store), page)
 
-    async def get_content(self, admitted: AdmittedRequest) -> Json:
+    async def get_content(self, call: Call) -> Json:
         """One content with its text."""
-        return replies.content(self._content(admitted, admitted.id))
+        return replies.content(self._content(call.id))
 
-    async def list_versions(self, admitted: AdmittedRequest) -> Json:
-        """Every version of one content, newest first, without texts."""
-        return replies.versions(contents.versions(self.store, self._content(admitted, admitted.id)))
-
-    async def get_version(self, admitted: AdmittedRequest) -> Json:
-        """One version of a content; `updatedAt` is when it was replaced."""
-        content, text = self._content(admitted, admitted.id), str(admitted.request.path_params["version"])
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-        version = contents.at_version(self.store, content, number)
-        if version is None:
-            raise HTTPException(404, "Version not found")
-        return replies.content(version)
-
-    async def save_content(self, admitted: AdmittedRequest) -> Json:
+    async def save_content(self, call: Call) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""
-        change = bodies.saving(await bodies.read(admitted.request))
-        return replies.saved(self._save(admitted, change))
+        change = bodies.saving(await bodies.read(call.request))
+        return replies.saved(self._save(change))
 
-    async def create_content(self, admitted: AdmittedRequest) -> Json:
+    async def create_content(self, call: Call) -> Json:
         """Create a content, even if the body names an id."""
-        change = bodies.saving(await bodies.read(admitted.request))
-        return {**replies.saved(self._save(admitted, replace(change, id=""))), "message": "Content created"}
+        change = bodies.saving(await bodies.read(call.request))
+        return {**replies.saved(self._save(replace(change, id=""))), "message": "Content created"}
 
-    async def put_content(self, admitted: AdmittedRequest) -> Json:
+    async def put_content(self, call: Call) -> Json:
         """Change any field but the type."""
-        self._content(admitted, admitted.id)
-        saved = self._save(admitted, bodies.update(await bodies.read(admitted.request), admitted.id))
+        self._content(call.id)
+        saved = self._save(bodies.update(await bodies.read(call.request), call.id))
         entry = {"id": saved.id, "title": saved.title, "status": saved.status, **replies.stamp(saved)}
         return {"success": True, "content": entry}
 
-    def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> contents.ContentRow:
+    def _save(self, change: contents.ContentChange) -> contents.ContentRow:
         """Save in one transaction, and return the content after this save."""
-        with self.store.write(admitted.key_id):
+        with self.store.write():
             if change.id:
-                self._content(admitted, change.id)
-            now = self.clock.now()
-            saved = contents.save(self.store, change, owner=admitted.owner, key_id=admitted.key_id, at=now)
-            return self._content(admitted, saved)
+                self._content(change.id)
+            return self._content(contents.save(self.store, change, at=self.clock.now()))
 
-    async def delete_content(self, admitted: AdmittedRequest) -> Json:
-        """Delete a content; its last text stays among the versions."""
-        with self.store.write(admitted.key_id):
-            contents.remove(self.store, self._content(admitted, admitted.id), self.clock.now())
+    async def delete_content(self, call: Call) -> Json:
+        """Delete a content."""
+        with self.store.write():
+            contents.remove(self.store, self._content(call.id).id)
         return {"success": True, "message": "Content deleted"}
 
     # --- catalog -------------------------------------------------------------------------------------------
 
-    async def list_entries(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
+    async def list_entries(self, kind: _Kind, call: Call) -> Json:
         """The entries of a kind; under `/api` in pages if the kind has pages there."""
-        if kind.name not in self.catalog:
-            raise HTTPException(404, "This server keeps no brand voices; `contentops serve --voices FILE` does")
-        entries = [kind.entry(entry, admitted.surface) for entry in self.catalog[kind.name].values()]
-        if admitted.surface is Surface.V1 or not kind.paged:
+        entries = [kind.entry(entry, call.surface) for entry in self.catalog[kind.name].values()]
+        if call.surface is Surface.V1 or not kind.paged:
             return {kind.path[1:].replace("-", "_"): entries}
-        return replies.paged(entries, bodies.page(admitted.request) or Page())
+        return replies.paged(entries, bodies.page(call.request) or Page())
 
-    async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
+    async def get_entry(self, kind: _Kind, call: Call) -> Json:
         """One entry of a kind in full."""
-        entry = self.catalog.get(kind.name, {}).get(admitted.id)
+        entry = self.catalog[kind.name].get(call.id)
         if entry is None:
             # The service's own server answers 500 here; its documentation says 404.
-            status = 500 if admitted.surface is Surface.API and kind.paged else 404
-            raise HTTPException(status, f"{kind.word} '{admitted.id}' not found.")
-        return kind.full(entry, admitted.surface)
+            status = 500 if call.surface is Surface.API and kind.paged else 404
+            raise HTTPException(status, f"{kind.word} '{call.id}' not found.")
+        return kind.full(entry, call.surface)
 
     # --- numbers -------------------------------------------------------------------------------------------
 
-    async def dashboard_stats(self, admitted: AdmittedRequest) -> Json:
+    async def dashboard_stats(self, _call: Call) -> Json:
         """Counts, the latest changes, the number of generations, and their credits."""
-        store, account = self.store, (admitted.key_id, admitted.owner)
-        numbers = replies.dashboard(contents.counts(store, *account), contents.latest(store, *account, _RECENT))
-        return {**numbers, "generations": jobs.counts(store, *account), "credits": accounts.usage(store, admitted.key)}
+        numbers = replies.dashboard(contents.counts(self.store), contents.latest(self.store, _RECENT))
+        return {**numbers, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
 
-    async def credits_usage(self, admitted: AdmittedRequest) -> Json:
-        """Credits of the key, with its balance; without keys, of everyone."""
-        return accounts.usage(self.store, admitted.key)
+    async def credits_usage(self, _call: Call) -> Json:
+        """Credits used, in all and by mode."""
+        return jobs.usage(self.store)
 
-    async def credits_history(self, admitted: AdmittedRequest) -> Json:
-        """Charges of the key, or of everyone without keys, newest first, in pages."""
-        page = bodies.page(admitted.request) or Page()
-        return {"transactions": accounts.history(self.store, admitted.key_id, skip=page.skip, limit=page.limit)}
+    async def credits_history(self, call: Call) -> Json:
+        """Charges, newest first, in pages."""
+        page = bodies.page(call.request) or Page()
+        return {"transactions": jobs.charges(self.store, skip=page.skip, limit=page.limit)}
 
     async def health(self, _: Request) -> JSONResponse:
         """Whether the store can be read; needs no key."""
         try:
             self.store.row("SELECT 1 FROM jobs LIMIT 1")
             state = "healthy"
-        except FAILURES:
+        except sqlite3.Error:
             state = "unhealthy"
         report = {"status": state, "timestamp": self.clock.now(), "services": {"database": {"status": state}}}
         return JSONResponse(report, status_code=200 if state == "healthy" else 503)

@@ -209,9 +209,6 @@ def generation(
             # As the service's own server answers, even without a slug.
             raise HTTPException(500, f"Internal server error: {word} '{slug}' not found.")
         raise HTTPException(404, f"{word} '{slug}' not found.")
-    voice = values["brand_voice"]
-    if voice and voice not in catalog.get("voices", {voice}):
-        raise HTTPException(404, f"Brand voice '{voice}' not found.")
     given: dict[str, Any] = {name: value for name, value in values.items() if value}
     return GenerationRequest(**given, mode=mode, inputs=inputs or {}, topic_alone=not documented), request_id
 

@@ -1,4 +1,4 @@
-"""Stored contents, their earlier versions and their sections."""
+"""Stored contents and their sections."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from msgspec.structs import asdict, replace
 
 from contentops.sections import parse_headings, spans
 from contentops.server import raw_html
-from contentops.server.database import EVERY_ROW, RowRefusedError
+from contentops.server.store import EVERY_ROW, RowRefusedError
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from contentops.sections import Heading, Span
-    from contentops.server.database import Store, StoredRow
+    from contentops.server.store import Store
 
 _DEEPEST = 6
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
@@ -113,11 +115,9 @@ class ContentChange(Struct, frozen=True, kw_only=True):
 
 
 class ContentRow(Struct, frozen=True, kw_only=True):
-    """One stored text. `key_id` is its account and `owner` its user; either may be empty. Times in seconds."""
+    """One stored text. `version` counts its changes from 1; times in seconds."""
 
     id: str
-    owner: str
-    key_id: str = ""
     title: str = "Untitled"
     body: str = ""
     html: str | None = None
@@ -129,23 +129,20 @@ class ContentRow(Struct, frozen=True, kw_only=True):
     updated_at: float
 
 
-_LISTED = (
-    "SELECT id, title, status, type, version, created_at, updated_at FROM contents"
-    " WHERE key_id = :key AND (:owner = '' OR owner IN ('', :owner)) ORDER BY"
-)
+_LISTED = "SELECT id, title, status, type, version, created_at, updated_at FROM contents ORDER BY"
 
 
-def find(store: Store, content_id: str, key_id: str = "") -> ContentRow | None:
-    """The content of that id in an account, or None."""
+def find(store: Store, content_id: str) -> ContentRow | None:
+    """The content of that id, or None."""
     row = store.row(
-        "SELECT id, owner, key_id, title, body, html, status, type, metadata, version, created_at, updated_at"
-        " FROM contents WHERE id = ? AND key_id = ?",
-        (content_id, key_id),
+        "SELECT id, title, body, html, status, type, metadata, version, created_at, updated_at"
+        " FROM contents WHERE id = ?",
+        (content_id,),
     )
     return None if row is None else ContentRow(**{**dict(row), "metadata": _metadata(row)})
 
 
-def _metadata(row: StoredRow) -> dict[str, Any]:
+def _metadata(row: sqlite3.Row) -> dict[str, Any]:
     try:
         metadata = json.loads(row["metadata"])
     except (ValueError, RecursionError):
@@ -155,64 +152,50 @@ def _metadata(row: StoredRow) -> dict[str, Any]:
     return metadata
 
 
-def entries(store: Store, key_id: str, owner: str, *, skip: int = 0, limit: int = EVERY_ROW) -> list[StoredRow]:
-    """The contents of an account that `owner` may see, without bodies, newest first; an empty owner sees all.
-
-    At most `limit` after the first `skip`.
-    """
-    values = {"key": key_id, "owner": owner, "skip": skip, "limit": limit}
-    return store.rows(f"{_LISTED} created_at DESC, number DESC LIMIT :limit OFFSET :skip", values)
+def entries(store: Store, *, skip: int = 0, limit: int = EVERY_ROW) -> list[sqlite3.Row]:
+    """The contents without bodies, newest first: at most `limit` after the first `skip`."""
+    return store.rows(f"{_LISTED} created_at DESC, number DESC LIMIT ? OFFSET ?", (limit, skip))
 
 
-def latest(store: Store, key_id: str, owner: str, limit: int) -> list[StoredRow]:
+def latest(store: Store, limit: int) -> list[sqlite3.Row]:
     """The contents changed last, without bodies."""
-    values = {"key": key_id, "owner": owner, "limit": limit}
-    return store.rows(f"{_LISTED} updated_at DESC, number DESC LIMIT :limit", values)
+    return store.rows(f"{_LISTED} updated_at DESC, number DESC LIMIT ?", (limit,))
 
 
-def counts(store: Store, key_id: str, owner: str) -> dict[str, int]:
+def counts(store: Store) -> dict[str, int]:
     """The numbers of contents: `total`, `published` and `drafts`."""
-    by_status = store.tallied(key_id, "content", owner)
+    by_status = dict(map(tuple, store.rows("SELECT status, count(*) FROM contents GROUP BY status")))
     published, drafts = by_status.get("published", 0), by_status.get("draft", 0)
     return {"total": sum(by_status.values()), "published": published, "drafts": drafts}
 
 
-def save(store: Store, change: ContentChange, *, owner: str, key_id: str = "", at: float) -> str:
-    """Create or update a content of an account, inside the caller's transaction; gives the content's id.
+def save(store: Store, change: ContentChange, *, at: float) -> str:
+    """Create or update a content, inside the caller's transaction; gives the content's id.
 
     An update that changes nothing leaves version and time alone. Raises LookupError for an unknown id.
     """
     if not change.id:
-        blank = ContentRow(id=f"cnt_{uuid.uuid4().hex}", owner=owner, key_id=key_id, created_at=at, updated_at=at)
-        return _create(store, change, blank)
-    old = find(store, change.id, key_id)
+        return _create(store, change, ContentRow(id=f"cnt_{uuid.uuid4().hex}", created_at=at, updated_at=at))
+    old = find(store, change.id)
     if old is None:
         raise LookupError(change.id)
     new = _applied(old, change)
     if new != old:
-        _keep_version(store, old.id, at)
         store.run(
             "UPDATE contents SET title = :title, body = :body, html = :html, status = :status, type = :type,"
             " metadata = :metadata, version = version + 1, updated_at = :updated_at WHERE id = :id",
             _row(replace(new, updated_at=at)),
         )
-        _count(store, old, -1)
-        _count(store, new, 1)
     return old.id
-
-
-def _count(store: Store, content: ContentRow, change: int) -> None:
-    store.tally(content.key_id, "content", content.status, change, content.owner)
 
 
 def _create(store: Store, change: ContentChange, blank: ContentRow) -> str:
     made = _applied(blank, replace(change, status=change.status or None, type=change.type or None))
     store.run(
-        "INSERT INTO contents (id, owner, key_id, title, body, html, status, type, metadata, created_at, updated_at)"
-        " VALUES (:id, :owner, :key_id, :title, :body, :html, :status, :type, :metadata, :created_at, :updated_at)",
+        "INSERT INTO contents (id, title, body, html, status, type, metadata, created_at, updated_at)"
+        " VALUES (:id, :title, :body, :html, :status, :type, :metadata, :created_at, :updated_at)",
         _row(made),
     )
-    _count(store, made, 1)
     return made.id
 
 
@@ -227,37 +210,6 @@ def _row(content: ContentRow) -> dict[str, Any]:
     return {**asdict(content), "metadata": json.dumps(content.metadata, ensure_ascii=False, allow_nan=False)}
 
 
-def remove(store: Store, content: ContentRow, at: float) -> None:
-    """Delete a content, inside the caller's transaction; its last text stays among the versions."""
-    _keep_version(store, content.id, at)
-    if store.run("DELETE FROM contents WHERE id = ?", (content.id,)):
-        _count(store, content, -1)
-
-
-def versions(store: Store, content: ContentRow) -> list[StoredRow]:
-    """Every version of a content without its body, newest first; `replaced_at` of the current one is None."""
-    now = store.rows("SELECT version, title, status, NULL AS replaced_at FROM contents WHERE id = ?", (content.id,))
-    return now + store.rows(
-        "SELECT version, title, status, replaced_at FROM versions WHERE content_id = ? ORDER BY version DESC",
-        (content.id,),
-    )
-
-
-def at_version(store: Store, content: ContentRow, version: int) -> ContentRow | None:
-    """A version of the content, by its number from 1, or None."""
-    if store.row("SELECT 1 FROM contents WHERE id = ? AND version = ?", (content.id, version)):
-        return content
-    row = store.row(
-        "SELECT title, body, html, status, metadata, replaced_at AS updated_at FROM versions"
-        " WHERE content_id = ? AND version = ?",
-        (content.id, version),
-    )
-    return None if row is None else replace(content, version=version, **{**dict(row), "metadata": _metadata(row)})
-
-
-def _keep_version(store: Store, content_id: str, at: float) -> None:
-    store.run(
-        "INSERT INTO versions (content_id, version, title, body, html, status, metadata, replaced_at)"
-        " SELECT id, version, title, body, html, status, metadata, ? FROM contents WHERE id = ?",
-        (at, content_id),
-    )
+def remove(store: Store, content_id: str) -> None:
+    """Delete a content."""
+    store.run("DELETE FROM contents WHERE id = ?", (content_id,))

@@ -12,14 +12,15 @@ from msgspec.structs import asdict, replace
 
 from contentops.pricing import CREDITS, price_of_request
 from contentops.server import contents
-from contentops.server.database import RowRefusedError
+from contentops.server.store import EVERY_ROW, RowRefusedError, iso
 from contentops.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
-    from contentops.server.database import RunnerLock, Store, StoredRow
     from contentops.server.engines.protocol import TokenCount
+    from contentops.server.store import RunnerLock, Store
 
 
 class TextRequest(Struct, frozen=True, kw_only=True):
@@ -95,15 +96,12 @@ class WrittenBy(Struct, frozen=True, kw_only=True):
 class StoredJob(Struct, frozen=True, kw_only=True):
     """One job. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
 
-    `key_id` is its account, in which `id` is unique, and `owner` its user; either may be empty. `number` identifies it
-    in its store; 0 before it is stored.
+    `number` identifies it in its store; 0 before it is stored.
     """
 
     id: str
     request: GenerationRequest
     created_at: float
-    owner: str = ""
-    key_id: str = ""
     idempotency_key: str | None = None
     status: str = "pending"
     stage: str = ""
@@ -131,9 +129,9 @@ class JobLostError(Exception):
     """The job is finished or has another runner, so that this runner must not write."""
 
 
-def find(store: Store, job_id: str, key_id: str = "") -> StoredJob | None:
-    """The job of that id in an account, or None. Raises RowRefusedError."""
-    return _job(store.row("SELECT * FROM jobs WHERE key_id = ? AND id = ?", (key_id, job_id)))
+def find(store: Store, job_id: str) -> StoredJob | None:
+    """The job of that id, or None. Raises RowRefusedError."""
+    return _job(store.row("SELECT * FROM jobs WHERE id = ?", (job_id,)))
 
 
 def numbered(store: Store, number: int) -> StoredJob | None:
@@ -141,7 +139,7 @@ def numbered(store: Store, number: int) -> StoredJob | None:
     return _job(store.row("SELECT * FROM jobs WHERE number = ?", (number,)))
 
 
-def _job(row: StoredRow | None) -> StoredJob | None:
+def _job(row: sqlite3.Row | None) -> StoredJob | None:
     if row is None:
         return None
     values = {name: row[name] for name in StoredJob.__struct_fields__}
@@ -161,39 +159,33 @@ def unfinished(store: Store) -> list[int]:
     return [row["number"] for row in rows]
 
 
-def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None) -> tuple[StoredJob, bool]:
+def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
     """Store a job, or find the one this submit repeats; the second value says whether it is new.
 
-    `admit` is called for a new job inside the transaction: if it raises, nothing is stored. Raises JobConflictError
-    if id or key belong to another request or another user of the account.
+    Raises JobConflictError if id or key belong to another request.
     """
     request, key = new.request, new.idempotency_key
-    with store.write(new.key_id):
-        by_id = find(store, new.id, new.key_id)
-        statement = "SELECT * FROM jobs WHERE key_id = ? AND owner = ? AND idempotency_key = ?"
-        by_key = _job(store.row(statement, (new.key_id, new.owner, key)))
+    with store.write():
+        by_id = find(store, new.id)
+        by_key = _job(store.row("SELECT * FROM jobs WHERE idempotency_key = ?", (key,)))
         if by_key is not None and by_id is not None and by_key.id != by_id.id:
             raise JobConflictError(f"the idempotency key belongs to another request than `{new.id}`")
         repeated = by_id or by_key
         if repeated is not None:
-            if (repeated.request.fingerprint, repeated.owner) != (request.fingerprint, new.owner):
+            if repeated.request.fingerprint != request.fingerprint:
                 raise JobConflictError(f"`{new.id if by_id else key}` was already used for a different request")
             return repeated, False
-        if admit is not None:
-            admit()
         number = store.number(
-            "INSERT INTO jobs (id, kind, owner, key_id, request, fingerprint, idempotency_key, status, created_at,"
-            " credits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+            "INSERT INTO jobs (id, request, fingerprint, idempotency_key, status, created_at, mode, credits)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
             (
                 new.id,
-                request.kind,
-                new.owner,
-                new.key_id,
                 request.encoded(),
                 request.fingerprint,
                 key,
                 new.status,
                 new.created_at,
+                request.mode,
                 request.credits,
             ),
         )
@@ -273,12 +265,11 @@ class StoredAnswers:
 def fail(store: Store, job: StoredJob, error: str, at: float, *, tokens: Tokens | None = None) -> None:
     """End a job without a text and without a charge, if it is still its runner's; its calls used `tokens` though."""
     request = replace(job.request, tokens=tokens).encoded()
-    with store.write(job.key_id):
+    with store.write():
         if _end(store, job, "failed", at):
             store.run(
                 "UPDATE jobs SET error = ?, request = ?, body = '' WHERE number = ?", (error, request, job.number)
             )
-            store.tally(job.key_id, "job", "failed", 1, job.owner)
 
 
 def drop(store: Store, number: int, at: float) -> None:
@@ -298,20 +289,18 @@ def complete(
     *,
     by: WrittenBy | None = None,
 ) -> bool:
-    """Complete a job with the text of an engine: content, charge and job in one transaction.
+    """Complete a job with the text of an engine: content and job in one transaction.
 
     `make` builds the text inside the transaction; its `id` names the content to update, else one is created. Returns
     False, and changes nothing, if the job has another runner or is finished.
     """
     by = by or WrittenBy()
     request = replace(job.request, engine=by.engine, model=by.model, tokens=by.tokens)
-    with store.write(job.key_id):
+    with store.write():
         if not _end(store, job, "completed", at):
             return False
         text = make()
-        content_id = contents.save(store, text, owner=job.owner, key_id=job.key_id, at=at)
-        charge(store, job.id, job.key_id, job.request, at)
-        store.tally(job.key_id, "job", "completed", 1, job.owner)
+        content_id = contents.save(store, text, at=at)
         store.run(
             "UPDATE jobs SET progress = 100, title = ?, body = ?, content_id = ?, request = ? WHERE number = ?",
             (text.title or "", text.body or "", content_id, request.encoded(), job.number),
@@ -329,29 +318,39 @@ def _end(store: Store, job: StoredJob, status: str, at: float) -> bool:
     return changed > 0
 
 
-def charge(store: Store, job_id: str, key_id: str, request: GenerationRequest, at: float) -> None:
-    """Book the price of a job, inside the caller's transaction; a job is charged at most once."""
-    booked = store.run(
-        "INSERT INTO charges (job_id, key_id, mode, credits, charged_at) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (key_id, job_id) DO NOTHING",
-        (job_id, key_id, request.mode, request.credits, at),
-    )
-    if booked:
-        store.tally(key_id, "generations", request.mode, 1)
-        store.tally(key_id, "credits", request.mode, request.credits)
-
-
-def counts(store: Store, key_id: str, owner: str) -> dict[str, int]:
-    """The numbers of an account's generations by result; with an owner, only theirs and those without an owner."""
-    by_outcome = store.tallied(key_id, "job", owner)
-    under_way = store.number(
-        "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND key_id = ? AND (? = '' OR owner IN ('', ?))",
-        (key_id, owner, owner),
-    )
-    completed, failed = by_outcome.get("completed", 0), by_outcome.get("failed", 0)
+def counts(store: Store) -> dict[str, int]:
+    """The numbers of generations by result."""
+    rows = store.rows("SELECT status, count(*) FROM jobs GROUP BY status")
+    by_status = {status: int(number) for status, number in rows}
+    completed, failed = by_status.pop("completed", 0), by_status.pop("failed", 0)
+    under_way = sum(by_status.values())
     return {
         "total": completed + failed + under_way,
         "completed": completed,
         "failed": failed,
         "in_progress": under_way,
     }
+
+
+def usage(store: Store) -> dict[str, Any]:
+    """Credits used and generations, in all and by mode. A completed job is charged once, a failed one never."""
+    # SQLite would choose the index by status, and sort.
+    rows = store.rows(
+        "SELECT mode, count(*), sum(credits) FROM jobs INDEXED BY jobs_charged WHERE status = 'completed' GROUP BY mode"
+    )
+    by_mode = {mode: {"generations": int(number), "credits": int(price)} for mode, number, price in rows}
+    return {
+        "used": sum(each["credits"] for each in by_mode.values()),
+        "generations": sum(each["generations"] for each in by_mode.values()),
+        "by_mode": by_mode,
+    }
+
+
+def charges(store: Store, *, skip: int = 0, limit: int = EVERY_ROW) -> list[dict[str, Any]]:
+    """The completed jobs with their prices, newest first: at most `limit` after the first `skip`."""
+    rows = store.rows(
+        "SELECT id AS request_id, mode, credits, finished_at AS timestamp FROM jobs WHERE status = 'completed'"
+        " ORDER BY finished_at DESC, number DESC LIMIT ? OFFSET ?",
+        (limit, skip),
+    )
+    return [{**dict(row), "timestamp": iso(row["timestamp"])} for row in rows]

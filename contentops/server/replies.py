@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse
 from contentops.server.store import iso
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Mapping
 
     from contentops.server.contents import ContentRow
-    from contentops.server.database import StoredRow
     from contentops.server.jobs import StoredJob
 
 PREVIEW = 200
@@ -25,7 +25,6 @@ PREVIEW = 200
 _CODES = {
     400: "invalid_request",
     401: "unauthorized",
-    402: "insufficient_credits",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
@@ -174,7 +173,7 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
 # --- contents ----------------------------------------------------------------------------------------------
 
 
-def content_list(rows: Iterable[StoredRow], stats: Mapping[str, int], page: Page) -> dict[str, Any]:
+def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> dict[str, Any]:
     """A page of stored contents, without their texts; `stats` are of all pages."""
     listed = [
         {
@@ -212,16 +211,7 @@ def stamp(row: ContentRow) -> dict[str, Any]:
     return {"updatedAt": iso(row.updated_at), "version": row.version}
 
 
-def versions(rows: Iterable[StoredRow]) -> dict[str, Any]:
-    """The versions of a content without their texts; `replacedAt` is null for the current one."""
-    listed = []
-    for row in rows:
-        replaced = None if row["replaced_at"] is None else iso(row["replaced_at"])
-        listed.append({**{name: row[name] for name in ("version", "title", "status")}, "replacedAt": replaced})
-    return {"versions": listed}
-
-
-def dashboard(stats: Mapping[str, int], latest: Iterable[StoredRow]) -> dict[str, Any]:
+def dashboard(stats: Mapping[str, int], latest: Iterable[sqlite3.Row]) -> dict[str, Any]:
     """Counts of contents, and the last changed ones."""
     recent, activity = [], []
     for row in latest:
@@ -304,8 +294,3 @@ def style(source: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
 def vertical(source: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A vertical; lists and details show the same."""
     return {"id": source["slug"], "name": source["name"], "description": source["description"]}
-
-
-def voice(source: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
-    """A brand voice without its samples; lists and details show the same."""
-    return {"id": source["slug"], **{name: source[name] for name in ("name", "description", "tone", "voice")}}

@@ -9,28 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from contentops.server import catalog, contents, jobs
-from contentops.server.database import FAILURES, RowRefusedError
 from contentops.server.engines.protocol import EngineError, SectionTask, TokenCount, WritingTask
+from contentops.server.store import RowRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from contentops.sections import Span
-    from contentops.server.database import Replicas, Store
     from contentops.server.engines.protocol import Engine, ReportStage, WrittenText
-    from contentops.server.store import Clock
+    from contentops.server.store import Clock, Store
 
 AT_ONCE = 256
 """The most jobs running at the same time; the others stay pending."""
 
-LOOK_SECONDS = 0.5
-"""Seconds between two searches for jobs without a living runner."""
-
 _LOG = logging.getLogger(__name__)
-_LOST = "job %s was given to another server meanwhile"
+_LOST = "job %s was given to another process meanwhile"
 _NO_TEMPLATE: Mapping[str, Any] = {"slug": "", "name": "Text", "inputs": [], "sections": [], "titles": []}
 _SHOWN: Mapping[str, str] = {"style": "style_profile", "mode": "generation_mode", "brand_voice": "brand_voice_id"}
 """Names in the metadata of a content that differ from those of the request."""
@@ -42,8 +39,8 @@ _NO_STYLE: Mapping[str, Any] = {"slug": "", "name": "General"}
 class JobRunner:
     """The jobs of one store that this process works on.
 
-    `by_slug` has the catalog's `templates` and `styles`, and the `voices` if there are any; `stage_seconds` is the
-    duration of each stage. With `on_request` an unfinished job is resumed only when its status is asked for.
+    `by_slug` has the catalog's `templates` and `styles`; `stage_seconds` is the duration of each stage. With
+    `on_request` an unfinished job is resumed only when its status is asked for.
     """
 
     def __init__(
@@ -64,7 +61,6 @@ class JobRunner:
         self._stage_seconds = stage_seconds
         self._lock = store.runner_lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._adopting: asyncio.Task[None] | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._closed = False
@@ -75,9 +71,6 @@ class JobRunner:
         if loop is self._loop or self._closed:
             return
         self._loop, self._tasks, self._slots = loop, {}, asyncio.Semaphore(AT_ONCE)
-        if (replicas := self._store.replicas) is not None:
-            self._adopting = loop.create_task(self._adopt(replicas))
-            return
         if self._on_request:
             return
         for number in jobs.unfinished(self._store):
@@ -91,38 +84,17 @@ class JobRunner:
         tasks[number] = asyncio.get_running_loop().create_task(self._run(number, self._engine))
         tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
 
-    def resume(self, number: int) -> None:
-        """Work on the open job of that number if its runner is dead; servers that share a store look for such jobs."""
-        if self._store.replicas is None:
-            self.start(number)
-
     async def close(self) -> None:
         """Stop working; the next runner resumes unfinished jobs."""
         self._closed = True
         if self._loop is asyncio.get_running_loop():
-            tasks = [*self._tasks.values(), *([self._adopting] if self._adopting is not None else [])]
+            tasks = [*self._tasks.values()]
             for task in tasks:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks)
-        self._tasks, self._adopting = {}, None
+        self._tasks = {}
         self._lock.release()
-
-    async def _adopt(self, replicas: Replicas) -> None:
-        """Repeatedly adopt jobs without a living runner: those of a dead server, and those that wait for a slot.
-
-        The statements also show the database that this server is alive.
-        """
-        while True:
-            try:
-                await replicas.reconnect()
-                self._lock.acquire()
-                for number in replicas.adopt(self._lock.id, self._tasks.keys(), AT_ONCE - len(self._tasks)):
-                    self.start(number)
-            except FAILURES as error:
-                _LOG.debug("no jobs are adopted: %s", error)
-            # Real time, not the clock of the stages, as the database ends silent sessions in real time.
-            await asyncio.sleep(LOOK_SECONDS)
 
     async def _run(self, number: int, engine: Engine) -> None:
         async with self._slots:
@@ -131,9 +103,9 @@ class JobRunner:
                 job = jobs.claim(self._store, number, self._lock)
             except RowRefusedError as error:
                 _LOG.warning("job %s is given up: %s", number, error)
-                with contextlib.suppress(*FAILURES):
+                with contextlib.suppress(sqlite3.Error):
                     jobs.drop(self._store, number, self._clock.now())
-            except (*FAILURES, OSError) as error:
+            except (sqlite3.Error, OSError) as error:
                 _LOG.warning("job %s was put aside: %s", number, error)
             else:
                 if job is not None:
@@ -146,13 +118,13 @@ class JobRunner:
             done = True
         except jobs.JobLostError:
             _LOG.warning(_LOST, job.number)
-        except (*FAILURES, OSError) as error:
+        except (sqlite3.Error, OSError) as error:
             # The store is busy or the disk is full: the job stays open, and the next status request starts it again.
             _LOG.warning("job %s was put aside: %s", job.number, error)
         finally:
             if not done:
                 # If this fails, the end of this process frees the runner's lock.
-                with contextlib.suppress(*FAILURES):
+                with contextlib.suppress(sqlite3.Error):
                     jobs.release(self._store, job.number, job.runner)
 
     async def _finish(self, job: jobs.StoredJob, engine: Engine) -> None:
@@ -167,7 +139,7 @@ class JobRunner:
                 _LOG.warning(_LOST, job.number)
         except EngineError as error:
             jobs.fail(self._store, job, str(error), self._clock.now(), tokens=count.tokens)
-        except (*FAILURES, jobs.JobLostError):
+        except (sqlite3.Error, jobs.JobLostError):
             raise
         except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
             # The error of an engine may name secrets, so it goes to the log, not into the reply.
@@ -188,7 +160,6 @@ class JobRunner:
             mode=request.mode,
             vertical=request.vertical,
             brand_voice=request.brand_voice,
-            voice=self._catalog.get("voices", {}).get(request.brand_voice or "", {}),
             other_fields={name: value for name in _OTHER_FIELDS if (value := getattr(request, name))},
             count=count,
             answers=jobs.StoredAnswers(self._store, job, count),
@@ -235,7 +206,7 @@ class JobRunner:
 
     def _find_section(self, job: jobs.StoredJob) -> tuple[Span, contents.ContentRow]:
         request = job.request
-        content = contents.find(self._store, request.content_id, job.key_id)
+        content = contents.find(self._store, request.content_id)
         span = None if content is None else contents.find_section(content.body, request.section)
         if content is None or span is None:
             raise EngineError(f"content `{request.content_id}` has no section `{request.section}` any more")

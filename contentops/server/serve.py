@@ -1,10 +1,9 @@
-"""Runs the bundled server: in process, or on a port with keys, signals, a log of requests, and shutdown."""
+"""Runs the bundled server: in process, or on a port with a key, signals, a log of requests, and shutdown."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import signal
 import socket
 import time
@@ -16,20 +15,17 @@ from starlette.exceptions import HTTPException
 
 from contentops.loopback import is_loopback
 from contentops.server import EmbeddedServerError
-from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
 from contentops.server.replies import Surface, refusal
-from contentops.server.store import iso, open_store
+from contentops.server.store import Store, iso
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     import uvicorn
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from contentops.server.accounts import AccountLimits
-    from contentops.server.catalog import BrandVoice
     from contentops.server.engines.protocol import Engine
 
 _LAST_PORT = 65_535
@@ -37,13 +33,13 @@ _GRACE = 3
 """Seconds that open requests get at shutdown."""
 REQUEST_SECONDS = 30.0
 """Seconds in which a request has to arrive, from its first byte or from the opening of its connection."""
-_KEY = re.compile(r"wz_local_[\w-]+")
+KEY_VARIABLE = "CONTENTOPS_SERVE_KEY"
 _PATH = 200
 """The most characters of a path in the log."""
 
 
 class ServeError(EmbeddedServerError):
-    """The port cannot be opened; the message says why and what to do."""
+    """The server cannot start; the message says why and what to do."""
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +48,7 @@ async def running(path: Path, engine: Engine | None) -> AsyncIterator[Any]:
 
     Another command may have left jobs of another engine, so only those that are asked for are resumed.
     """
-    app = create_app(open_store(path), engine=engine, on_request=True)
+    app = create_app(Store(path), engine=engine, on_request=True)
     try:
         yield app
     finally:
@@ -62,26 +58,25 @@ async def running(path: Path, engine: Engine | None) -> AsyncIterator[Any]:
 class ServeOptions(Struct, frozen=True, kw_only=True):
     """The settings of a server on a port. Port 0 takes a free one; `log` gets the address when it listens.
 
-    `store` is a file, or the address of a database. `log_request` gets a line for each request, without secrets; None
+    An empty `key` means that no request needs one. `log_request` gets a line for each request, without the key; None
     logs none.
     """
 
     host: str
     port: int
-    store: Path | str
+    store: Path
     engine: Engine
     log: Callable[[str], None]
+    key: str = ""
+    requests_per_minute: int = 0
     stage_seconds: float = 0.0
-    limits: AccountLimits | None = None
     log_request: Callable[[str], None] | None = None
     request_seconds: float = REQUEST_SECONDS
-    voices: Mapping[str, BrandVoice] | None = None
 
 
 def run(options: ServeOptions) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
-    Requests need a key if the store has any, or if the host is not a loopback address.
     Raises ImportError without uvicorn, ServeError, StoreError.
     """
 
@@ -96,28 +91,24 @@ def run(options: ServeOptions) -> None:
 async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
     """As `run`, on the running loop, until `stop` is set."""
     alone = is_loopback(options.host)
-    with _listening(options.host, options.port) as sock, open_store(options.store) as store:
-        keys = KeyRing(store, required=not alone)
+    if not alone and not options.key:
+        raise ServeError(f"other machines can reach `{options.host}`, so requests need a key: set `{KEY_VARIABLE}`")
+    with _listening(options.host, options.port) as sock, Store(options.store) as store:
         app = create_app(
             store,
             engine=options.engine,
-            keys=keys,
+            key=options.key,
+            requests_per_minute=options.requests_per_minute,
             stage_seconds=options.stage_seconds,
-            limits=options.limits,
-            voices=options.voices,
         )
         address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{sock.getsockname()[1]}"
 
         def announce() -> None:
             options.log(f"listening on {address}/v1 (and {address}/api)")
-            if keys.required and all(key.revoked_at is not None for key in keys.issued()):
-                options.log(
-                    "every request needs a key and there is none yet: make one with `contentops serve keys create`"
-                )
 
         outer = _loopback_only(app) if alone else app
         if options.log_request is not None:
-            outer = _logged(outer, options.log_request)
+            outer = _logged(outer, options.log_request, options.key)
         server = _server(outer, announce, options.request_seconds)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         stopping = asyncio.create_task(stop.wait())
@@ -224,7 +215,7 @@ def _loopback_only(app: ASGIApp) -> ASGIApp:
     return guarded
 
 
-def _logged(app: ASGIApp, log: Callable[[str], None]) -> ASGIApp:
+def _logged(app: ASGIApp, log: Callable[[str], None], key: str) -> ASGIApp:
     """Log each answered request: time, method, path, status (`-` where none was sent), milliseconds."""
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
@@ -241,7 +232,8 @@ def _logged(app: ASGIApp, log: Callable[[str], None]) -> ASGIApp:
         finally:
             if scope["type"] == "http":
                 # A path may hold a key by mistake, and a query too: neither is shown.
-                path = quote(_KEY.sub("wz_local_...", scope["path"])[:_PATH], safe="/:@!$&'()*+,;=~")
+                path = scope["path"].replace(key, "...") if key else scope["path"]
+                path = quote(path[:_PATH], safe="/:@!$&'()*+,;=~")
                 ms = (time.perf_counter() - began) * 1000
                 # The reader of the log may be gone; the request is answered anyway.
                 with contextlib.suppress(OSError):

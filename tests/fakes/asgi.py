@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
 from contentops.server.engines import named
 from contentops.server.store import Clock
@@ -15,7 +14,7 @@ from contentops.server.store import Clock
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
 
-    from contentops.server.database import Store
+    from contentops.server.store import Store
 
 T = TypeVar("T")
 
@@ -106,17 +105,16 @@ async def call(
 class InProcess:
     """The bundled server over a store, asked one request after the other; its jobs go on while it is asked.
 
-    `keys` makes it ask for keys once there is one. `options` are those of `create_app`; without an engine outlines are
-    written, and without a clock each look at the time is a second later.
+    `options` are those of `create_app`; without an engine outlines are written, and without a clock each look at the
+    time is a second later.
     """
 
-    def __init__(self, store: Store, *, keys: bool = False, clock: Clock | None = None, **options: Any) -> None:
+    def __init__(self, store: Store, *, clock: Clock | None = None, **options: Any) -> None:
         ticks = Ticks()
         clock = clock or Clock(ticks.now, ticks.sleep)
         self.store = store
-        self.keys = KeyRing(store, clock=clock)
         options.setdefault("engine", named("outline"))
-        self.app = create_app(store, keys=self.keys if keys else None, clock=clock, **options)
+        self.app = create_app(store, clock=clock, **options)
         self._runner = asyncio.Runner()
 
     def run(self, story: Coroutine[Any, Any, T]) -> T:
@@ -157,10 +155,6 @@ class InProcess:
                 await asyncio.sleep(0)
 
         self.run(wait())
-
-    def bearer(self, plan: str = "professional", **options: Any) -> dict[str, str]:
-        """The header that carries a new key."""
-        return {"Authorization": f"Bearer {self.keys.create_key(plan, **options)}"}
 
     def close(self) -> None:
         """Stop its jobs and close its store."""

@@ -12,7 +12,7 @@ import httpx
 from contentops.server import contents, jobs
 from contentops.server.app import create_app
 from contentops.server.engines import named
-from contentops.server.store import Clock, open_store
+from contentops.server.store import Clock, Store
 from tests.fakes.api import FakeApi, Generation
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ServedRoom(httpx.AsyncBaseTransport):
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._store = open_store()
+        self._store = Store()
         clock = Clock(now=timeline.wall, sleep=asyncio.sleep)
         self._app = create_app(self._store, engine=named("outline"), clock=clock, stage_seconds=20)
         self._transport = httpx.ASGITransport(app=self._app)
@@ -72,9 +72,9 @@ class ServedRoom(httpx.AsyncBaseTransport):
     def change(self, content_id: str, title: str, body: str) -> None:
         """As a PUT does."""
         self._timeline.now += 3600
-        with self._store.write(""):
+        with self._store.write():
             change = contents.ContentChange(id=content_id, title=title, body=body)
-            contents.save(self._store, change, owner="", at=self._timeline.wall())
+            contents.save(self._store, change, at=self._timeline.wall())
 
 
 class FakeRoom(FakeApi):

@@ -74,22 +74,14 @@ def _item(one: Owned) -> str:
 
 @content.command("get", short_help="Print the text of a stored content.")
 @click.argument("content_id", metavar="ID")
-@click.option("--versions", "listed", is_flag=True, help="List its versions instead, newest first.")
-@click.option("--version", metavar="N", type=click.IntRange(min=1), help="Print the text of this version.")
 @environment_options
-def get(session: Session, content_id: str, version: int | None, *, listed: bool) -> None:
-    """Print the text of content ID as the server has it, or as it was in a version.
+def get(session: Session, content_id: str) -> None:
+    """Print the text of content ID as the server has it.
 
-    On a terminal, control characters are shown as escapes. Only the bundled server shows versions; WriterzRoom
-    documents none.
+    On a terminal, control characters are shown as escapes.
     """
     project = session.project()
-    if listed:
-        if version:
-            raise UsageError("`--versions` lists them, `--version N` prints one: use one of them")
-        _list_versions(session, project, content_id)
-        return
-    stored, owner = operation.content(project, content_id, version=version or 0, runtime=session.runtime())
+    stored, owner = operation.content(project, content_id, runtime=session.runtime())
     if not session.as_json:
         terminal.say_document(stored.body)
         return
@@ -105,14 +97,6 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
         "metadata": dict(stored.metadata),
     }
     session.answer(values, "")
-
-
-def _list_versions(session: Session, project: Project, content_id: str) -> None:
-    versions = operation.versions(project, content_id, runtime=session.runtime())
-    rows = [(str(one.number), one.title, one.status, moment(one.replaced_at) or "now") for one in versions]
-    listed: list[Json] = [structs.asdict(one) for one in versions]
-    shown = table(("VERSION", "TITLE", "STATUS", "UNTIL"), rows, width=terminal.width())
-    session.answer({"server": project.api.server, "id": content_id, "versions": listed}, shown)
 
 
 @content.command("delete", short_help="Delete stored contents, after asking.")

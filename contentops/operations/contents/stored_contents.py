@@ -16,16 +16,13 @@ from contentops.api.calls import (
     Content,
     ContentEntry,
     ContentList,
-    ContentVersion,
     CreditsUsage,
     DashboardStats,
     DeleteContent,
     Failure,
     FailureKind,
     GetContent,
-    ListVersions,
     Stats,
-    VersionList,
 )
 from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, not_sent
@@ -212,36 +209,22 @@ def content(
     project: Project,
     content_id: str,
     *,
-    version: int = 0,
     runtime: Runtime = HERE,
 ) -> tuple[Content, Owner]:
-    """Return a stored content, as it is (version 0) or was in a version, and its owner. Raises ApiError."""
+    """Return a stored content and its owner. Raises ApiError."""
     owners = recorded_owners(project, read_state(project))
-    answer = converse(project, runtime, lambda caller: caller.ask(GetContent(content_id, version)))
+    answer = converse(project, runtime, lambda caller: caller.ask(GetContent(content_id)))
     if isinstance(answer, Failure):
-        raise _absent(answer, project, content_id, f"version {version} of " if version else "")
+        raise _absent(answer, project, content_id)
     assert isinstance(answer, Content)
     return answer, owners.get(answer.id, Owner())
 
 
-def versions(project: Project, content_id: str, *, runtime: Runtime = HERE) -> tuple[ContentVersion, ...]:
-    """Return every version of a stored content, newest first. Raises ApiError, also where the server shows none."""
-    answer = converse(project, runtime, lambda caller: caller.ask(ListVersions(content_id)))
-    if isinstance(answer, Failure):
-        raise _absent(answer, project, content_id, "versions of ")
-    assert isinstance(answer, VersionList)
-    return answer.versions
-
-
-def _absent(failure: Failure, project: Project, content_id: str, versions: str = "") -> ApiError:
+def _absent(failure: Failure, project: Project, content_id: str) -> ApiError:
     error = as_error(failure, project)
     if not is_absent(failure):
         return error
-    hint = "`contentops content list` lists them"
-    if versions:
-        hint = f"the server may not support versions, which are not documented; {hint}"
-        return ApiError(f"there are no {versions}content `{content_id}` to read: {error.message}", hint=hint)
-    return ApiError(f"there is no content `{content_id}`: {error.message}", hint=hint)
+    return ApiError(f"there is no content `{content_id}`: {error.message}", hint="`contentops content list` lists them")
 
 
 def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:

@@ -14,20 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-class BrandVoice(Struct, frozen=True, forbid_unknown_fields=True):
-    """A brand voice that a server keeps. `samples` are texts written in it."""
-
-    name: str = ""
-    tone: str = ""
-    voice: str = ""
-    description: str = ""
-    samples: tuple[str, ...] = ()
 
 
 def load() -> dict[str, Any]:

@@ -118,7 +118,7 @@ class OpenAIEngine:
     def _limit(self, task: WritingTask) -> Tokens:
         """The most tokens of the text, which a plan has priced."""
         sections, passes = SECTIONS if len(parts_of(task)) > 1 else 1, "one" if self._at_once else "staged"
-        return text_limit(task.mode, *_told(task), self._max_tokens, passes=passes, sections=sections)
+        return text_limit(task.mode, _fields(task), task.inputs, self._max_tokens, passes=passes, sections=sections)
 
     async def _whole(self, task: WritingTask, length: int, report: ReportStage) -> WrittenText:
         """A text of about `length` words in one call, with the title and the headings of the model."""
@@ -146,7 +146,7 @@ class OpenAIEngine:
         """One section again, with the editor's passes of the mode. Raises EngineError."""
         length = size(section.text)
         room = section_answer(task.mode, max(words(task, 1), length), self._max_tokens)
-        task.count.keep_to(section_limit(task.mode, *_told(task), self._max_tokens))
+        task.count.keep_to(section_limit(task.mode, _fields(task), task.inputs, self._max_tokens))
         heading, level = section.heading, section.level
         await report("writer")
         rest = section.document.replace(section.text, "") if section.text else section.document
@@ -236,9 +236,6 @@ class OpenAIEngine:
         return answer
 
 
-def _told(task: WritingTask) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the request says that is in every prompt: its fields, and the inputs with the texts of a brand voice."""
-    fields = {"vertical": task.vertical or "", "brand_voice": task.brand_voice or "", **task.other_fields}
-    named = {name: task.voice[name] for name in ("name", "tone", "voice") if task.voice.get(name)}
-    texts = {f"brand {name}": task.voice[name] for name in ("description", "samples") if task.voice.get(name)}
-    return {**fields, **named}, {**task.inputs, **texts}
+def _fields(task: WritingTask) -> dict[str, Any]:
+    """The fields of the request that are in every prompt."""
+    return {"vertical": task.vertical or "", "brand_voice": task.brand_voice or "", **task.other_fields}

@@ -218,9 +218,7 @@ def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
     if task.vertical:
         sentences.append(f"The field is {inline(task.vertical)}.")
     if task.brand_voice:
-        like = [task.voice[name] for name in ("tone", "voice", "description") if task.voice.get(name)]
-        named = inline(task.voice.get("name") or task.brand_voice)
-        sentences.append(f"It follows the brand voice {named}{': ' if like else ''}{inline('; '.join(like))}.")
+        sentences.append(f"It follows the brand voice {inline(task.brand_voice)}.")
     sentences += [f"The {name.replace('_', ' ')} is {inline(value)}." for name, value in task.other_fields.items()]
     words = values.get("word_count_target")
     if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:

@@ -50,7 +50,7 @@ def system(task: WritingTask, *, is_whole: bool = False) -> str:
 
     `is_whole`: it writes the headings too.
     """
-    style, voice = task.style, task.voice
+    style = task.style
     kind = plain(str(task.template.get("name") or "text"), 100)
     about = {
         "Style": style.get("name"),
@@ -58,19 +58,12 @@ def system(task: WritingTask, *, is_whole: bool = False) -> str:
         "Voice": style.get("voice"),
         "Readers": style.get("audience"),
         "Field": task.vertical,
-        "Brand voice": voice.get("name") or task.brand_voice,
-        "Tone of the brand": voice.get("tone"),
-        "Voice of the brand": voice.get("voice"),
+        "Brand voice": task.brand_voice,
         "Language": task.inputs.get("language"),
         **{name.replace("_", " ").capitalize(): value for name, value in task.other_fields.items()},
     }
     lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
     lines += [f"{label}: {plain(shown(value), 300)}." for label, value in about.items() if value]
-    if voice.get("description"):
-        lines.append(f"How the brand writes: {shown(voice['description'])[:VALUE]}")
-    if voice.get("samples"):
-        samples = "\n\n".join(shown(sample) for sample in voice["samples"])[:VALUE]
-        lines.append(f"Texts of the brand, for the manner alone; take no facts from them:\n{samples}\n")
     lines.append(
         f"Write Markdown, all of it in {_language(task)}. "
         "Use only facts from the brief: invent no figures, names, quotations or sources. "

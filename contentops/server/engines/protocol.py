@@ -109,8 +109,6 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     mode: str = "standard"
     vertical: str | None = None
     brand_voice: str | None = None
-    voice: Mapping[str, Any] = {}
-    """The entry of the brand voice; empty where only its id is known."""
     other_fields: Mapping[str, Any] = {}
     """The other fields of the request by name."""
     count: TokenCount = field(default_factory=TokenCount)
