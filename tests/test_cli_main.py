@@ -97,7 +97,7 @@ def test_version_is_one_line(invoke: Run) -> None:
 
 def test_a_bare_group_shows_its_help(invoke: Run) -> None:
     """Without a command there is nothing to do but to explain."""
-    for arguments in ([], ["state"], ["serve", "keys"]):
+    for arguments in ([], ["state"]):
         ended = invoke(*arguments)
         assert (ended.code, ended.stdout) == (64, "")
         assert "Commands:" in ended.stderr

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.server.store import Store
 
     Json = dict[str, Any]
-    Endpoint = Callable[["Call"], Awaitable[Json]]
+    Endpoint = Callable[["AdmittedCall"], Awaitable[Json]]
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _AGAIN = "1"
@@ -101,7 +101,7 @@ async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     return await _refused(request, HTTPException(500, f"The store has data that this server did not write: {error}"))
 
 
-class Call(Struct, frozen=True):
+class AdmittedCall(Struct, frozen=True):
     """An admitted request. An `X-User-ID` header, which the SDK sends, changes nothing."""
 
     request: Request
@@ -170,7 +170,7 @@ class _Api(Struct, frozen=True):
             self.runner.wake()
             self.access.admit(request)
             accepted = endpoint in {self.submit, self.regenerate_section}
-            return JSONResponse(await endpoint(Call(request, surface)), status_code=202 if accepted else 200)
+            return JSONResponse(await endpoint(AdmittedCall(request, surface)), status_code=202 if accepted else 200)
 
         return respond
 
@@ -185,12 +185,12 @@ class _Api(Struct, frozen=True):
 
     # --- generations ---------------------------------------------------------------------------------------
 
-    async def submit(self, call: Call) -> Json:
+    async def submit(self, call: AdmittedCall) -> Json:
         """Accept a job; a repeated request id or idempotency key gets the first answer."""
         fields = await bodies.read(call.request)
         return self._submit(call, *bodies.generation(fields, call.surface, self.catalog))
 
-    async def regenerate_section(self, call: Call) -> Json:
+    async def regenerate_section(self, call: AdmittedCall) -> Json:
         """Accept a job that writes one section of a stored content again.
 
         The service documents neither request nor reply; this mapping is the bundled server's own (see
@@ -209,7 +209,7 @@ class _Api(Struct, frozen=True):
         template, style = str(metadata.get("template") or ""), str(metadata.get("style_profile") or "")
         return self._submit(call, replace(request, template=template, style=style), request_id)
 
-    def _submit(self, call: Call, request: GenerationRequest, request_id: str | None) -> Json:
+    def _submit(self, call: AdmittedCall, request: GenerationRequest, request_id: str | None) -> Json:
         key = bodies.idempotency_key(call.request)
         fresh = f"req_{uuid.uuid4().hex}" if call.surface is Surface.V1 else str(uuid.uuid4())
         new = jobs.StoredJob(
@@ -226,7 +226,7 @@ class _Api(Struct, frozen=True):
             self.runner.start(job.number)
         return replies.accepted(job, call.surface)
 
-    async def job_status(self, call: Call) -> Json:
+    async def job_status(self, call: AdmittedCall) -> Json:
         """The status of a job, which is resumed if its runner has died."""
         job = jobs.find(self.store, call.id) if bodies.is_identifier(call.id) else None
         if job is None:
@@ -243,27 +243,27 @@ class _Api(Struct, frozen=True):
             raise HTTPException(404, "Content not found")
         return content
 
-    async def list_content(self, call: Call) -> Json:
+    async def list_content(self, call: AdmittedCall) -> Json:
         """The newest contents, or the requested page of them, without texts."""
         page = bodies.page(call.request) or Page(limit=_CONTENTS)
         rows = contents.entries(self.store, skip=page.skip, limit=page.limit)
         return replies.content_list(rows, contents.counts(self.store), page)
 
-    async def get_content(self, call: Call) -> Json:
+    async def get_content(self, call: AdmittedCall) -> Json:
         """One content with its text."""
         return replies.content(self._content(call.id))
 
-    async def save_content(self, call: Call) -> Json:
+    async def save_content(self, call: AdmittedCall) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""
         change = bodies.saving(await bodies.read(call.request))
         return replies.saved(self._save(change))
 
-    async def create_content(self, call: Call) -> Json:
+    async def create_content(self, call: AdmittedCall) -> Json:
         """Create a content, even if the body names an id."""
         change = bodies.saving(await bodies.read(call.request))
         return {**replies.saved(self._save(replace(change, id=""))), "message": "Content created"}
 
-    async def put_content(self, call: Call) -> Json:
+    async def put_content(self, call: AdmittedCall) -> Json:
         """Change any field but the type."""
         self._content(call.id)
         saved = self._save(bodies.update(await bodies.read(call.request), call.id))
@@ -277,7 +277,7 @@ class _Api(Struct, frozen=True):
                 self._content(change.id)
             return self._content(contents.save(self.store, change, at=self.clock.now()))
 
-    async def delete_content(self, call: Call) -> Json:
+    async def delete_content(self, call: AdmittedCall) -> Json:
         """Delete a content."""
         with self.store.write():
             contents.remove(self.store, self._content(call.id).id)
@@ -285,14 +285,14 @@ class _Api(Struct, frozen=True):
 
     # --- catalog -------------------------------------------------------------------------------------------
 
-    async def list_entries(self, kind: _Kind, call: Call) -> Json:
+    async def list_entries(self, kind: _Kind, call: AdmittedCall) -> Json:
         """The entries of a kind; under `/api` in pages if the kind has pages there."""
         entries = [kind.entry(entry, call.surface) for entry in self.catalog[kind.name].values()]
         if call.surface is Surface.V1 or not kind.paged:
             return {kind.path[1:].replace("-", "_"): entries}
         return replies.paged(entries, bodies.page(call.request) or Page())
 
-    async def get_entry(self, kind: _Kind, call: Call) -> Json:
+    async def get_entry(self, kind: _Kind, call: AdmittedCall) -> Json:
         """One entry of a kind in full."""
         entry = self.catalog[kind.name].get(call.id)
         if entry is None:
@@ -303,16 +303,16 @@ class _Api(Struct, frozen=True):
 
     # --- numbers -------------------------------------------------------------------------------------------
 
-    async def dashboard_stats(self, _call: Call) -> Json:
+    async def dashboard_stats(self, _call: AdmittedCall) -> Json:
         """Counts, the latest changes, the number of generations, and their credits."""
         numbers = replies.dashboard(contents.counts(self.store), contents.latest(self.store, _RECENT))
         return {**numbers, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
 
-    async def credits_usage(self, _call: Call) -> Json:
+    async def credits_usage(self, _call: AdmittedCall) -> Json:
         """Credits used, in all and by mode."""
         return jobs.usage(self.store)
 
-    async def credits_history(self, call: Call) -> Json:
+    async def credits_history(self, call: AdmittedCall) -> Json:
         """Charges, newest first, in pages."""
         page = bodies.page(call.request) or Page()
         return {"transactions": jobs.charges(self.store, skip=page.skip, limit=page.limit)}
