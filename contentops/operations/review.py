@@ -29,7 +29,6 @@ from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, gathered_or_recorded, no_item
 from contentops.operations.provenance import PaidEnvironments, PaidItems
 from contentops.operations.texts.checked_files import checked_items
-from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.texts.word_counts import WordCounts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
@@ -283,9 +282,9 @@ def _snapshot(
     changes = {change.id: change for change in plan.changes}
     items = [candidate(id_, inputs, changes) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})]
     made = dependants_of({item.id: item.sources for item in items})
-    clean, counts = CleanTexts(workspace.cache), WordCounts(workspace.cache, inputs.read)
+    counts = WordCounts(workspace.cache, inputs.read)
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
-    checked = checked_items(project, items, inputs, clean, similar, commands=False)
+    checked = checked_items(project, items, inputs, similar, commands=False)
     findings = {file.item: file.findings for file in checked.files if file.findings}
     past, runs = spending.past(project)
     jobs = history.paid_jobs(project, state, past, runs)
@@ -308,7 +307,6 @@ def _snapshot(
         )
 
     views = tuple(map(seen, items))
-    clean.keep(whole=not errors)
     counts.keep()
     return Snapshot(
         project=project,

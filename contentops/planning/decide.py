@@ -49,7 +49,6 @@ from contentops.planning.remote_edits import (
 )
 from contentops.planning.sources import waiting_change
 from contentops.planning.stale import reference_reason, refers_differently
-from contentops.planning.up_to_date import is_up_to_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,7 +62,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     """The change of a declared item (None: there is nothing to do), and its notes."""
     if item.spec.waits:
         return waiting_change(item), ()
-    return (None, ()) if is_up_to_date(item) else answers(item)
+    return answers(item)
 
 
 def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:

@@ -11,8 +11,7 @@ from contentops.documents.addresses import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
 from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
 from contentops.model import Action, ApprovalState, Note, OnEdit, Reason, Update
-from contentops.model.stored import sorted_text
-from contentops.planning.approval import coming_front, computed_front, draft_mark, which_status
+from contentops.planning.approval import coming_front, draft_mark, which_status
 from contentops.planning.edits import BodyAnswer, on_edit
 
 if TYPE_CHECKING:
@@ -78,19 +77,6 @@ def drifted(
     if project.provenance and record.generated and _is_other_block(record, file):
         drift.append(DriftedKey(key=PROVENANCE_KEY, before=provenance_of(record), after=dict(file.provenance) or None))
     return tuple(drift)
-
-
-def is_as_written(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
-    """Whether the manifest states just the front matter that was last written, and no title, and the file has that."""
-    written = sorted_text(record.metadata)
-    if sorted_text(file.front) != written or b'"title":' in written:
-        return False
-    preset = inputs.project.preset
-    wanted = apply_preset(preset, spec.metadata) if preset else spec.metadata
-    if computed := computed_front(inputs, spec, record, file):
-        wanted = {**wanted, **computed}
-    is_ours = inputs.project.provenance and record.generated
-    return sorted_text(wanted) == written and not (is_ours and _is_other_block(record, file))
 
 
 def _is_other_block(record: Record, file: Observed) -> bool:

@@ -130,12 +130,6 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return self.project.api.server
 
     @functools.cached_property
-    def is_plain(self) -> bool:
-        """Whether an item's own record and file decide alone: no refresh, promotion, claim, rename or option."""
-        others = self.remote is not None or self.source is not None or self.claimed_paths or self.rekeyed
-        return not (others or self.choice.replace or self.choice.sections)
-
-    @functools.cached_property
     def specs(self) -> Mapping[ItemId, Spec]:
         """The declared items by id."""
         return specs_by_id(self.desired)

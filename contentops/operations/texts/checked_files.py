@@ -9,7 +9,6 @@ from contentops.documents.files import Outputs
 from contentops.errors import Diagnostic, Location, OutputError, Severity
 from contentops.model import NO_CHECKS, Checked, CheckedFile, ItemId, Level
 from contentops.operations.plan import candidate
-from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.texts.unapproved import with_approvals
 from contentops.operations.workspace import open_workspace
@@ -39,10 +38,8 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False, app
         inputs = workspace.plan_inputs(Choice())
         changes = {change.id: change for change in make_plan(inputs).changes}
         items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
-        clean = CleanTexts(workspace.cache)
         similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
-        done = checked_items(project, items, inputs, clean, similar, commands=commands)
-        clean.keep(whole=len(items) == len(inputs.specs))
+        done = checked_items(project, items, inputs, similar, commands=commands)
         return with_approvals(done, items, inputs) if approved else done
 
 
@@ -50,15 +47,11 @@ def checked_items(
     project: Project,
     items: Iterable[Candidate],
     inputs: PlanInputs,
-    clean: CleanTexts,
     similar: Mapping[ItemId, Finding],
     *,
     commands: bool,
 ) -> Checked:
-    """Check the files of some items, but those in which nothing was found before.
-
-    `similar`: what was found by comparing texts.
-    """
+    """Check the files of some items; `similar`: what was found by comparing texts."""
     records = inputs.state.records
     files: list[CheckedFile] = []
     missing = unchecked = 0
@@ -70,11 +63,7 @@ def checked_items(
         elif not observed.exists and not observed.problem:
             missing += 1
         else:
-            findings: tuple[Diagnostic, ...] = ()
-            if not clean.is_clean(spec.checks, observed) or (commands and spec.checks.commands is not None):
-                findings = _findings_of(project, spec, path, inputs.exists, commands=commands)
-                if not findings:
-                    clean.add(spec.checks, observed)
+            findings = _findings_of(project, spec, path, inputs.exists, commands=commands)
             if spec.id in similar:
                 findings += (_diagnostic(similar[spec.id], f"item `{spec.id}`: ", path, []),)
             files.append(CheckedFile(item=spec.id, output=path, findings=findings))
