@@ -3,9 +3,8 @@
     python benchmarks/loading.py [--items 10000] [--changed 10000] [--runs 3]
 
 Three projects of the same size: one manifest with an item per row of a CSV file, one manifest that writes every item
-out, and a hundred manifests. Measured is `load` alone, in this process: cold, and warm from a parse cache that is a
-dict. Then the schema: what it takes to check as many items as `--changed` says, all of which fit, or of which one
-in a hundred does not.
+out, and a hundred manifests. Measured is `load` alone, in this process. Then the schema: what it takes to check as many
+items as `--changed` says, all of which fit, or of which one in a hundred does not.
 """
 
 from __future__ import annotations
@@ -45,14 +44,6 @@ items:
 """
 
 
-class Kept(dict[str, str]):
-    """A parse cache in memory."""
-
-    def put(self, key: str, value: str) -> None:
-        """Store a text under a key."""
-        self[key] = value
-
-
 def shapes(count: int) -> dict[str, dict[str, str]]:
     """The files of the three projects."""
     parts = [range(start, count, 100) for start in range(min(100, count))]
@@ -67,26 +58,23 @@ def shapes(count: int) -> dict[str, dict[str, str]]:
 
 
 def loads(count: int, runs: int) -> None:
-    """A row for each project: warm loads against cold ones."""
+    """A row for each project."""
     for name, files in shapes(count).items():
         with tempfile.TemporaryDirectory(prefix="contentops-bench-") as folder:
             for path, text in {"contentops.yaml": SETTINGS, **files}.items():
                 target = Path(folder, path)
                 target.parent.mkdir(exist_ok=True)
                 target.write_text(text, encoding="utf-8")
-            project, kept = load_project(Path(folder)), Kept()
-            cold = statistics.median(loading(project, None) for _ in range(runs))
-            loading(project, kept)
-            warm = statistics.median(loading(project, kept) for _ in range(runs))
-        case, floor = f"load {count:,} items, {name}, warm", f"{timing.seconds(cold)}, cold"
-        timing.row(case, timing.seconds(warm), floor, warm / cold)
+            project = load_project(Path(folder))
+            taken = statistics.median(loading(project) for _ in range(runs))
+        timing.row(f"load {count:,} items, {name}", timing.seconds(taken))
 
 
-def loading(project: Project, cache: Kept | None) -> float:
+def loading(project: Project) -> float:
     """CPU seconds of one load."""
 
     def action() -> None:
-        assert load(project, None, cache).specs
+        assert load(project, None).specs
 
     return cpu(action)
 

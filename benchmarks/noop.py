@@ -5,7 +5,7 @@
 Trees of `tree.py` in git, so that `git status --porcelain` can say what looking at them costs, and `floor.py` how
 little a plan could do. Held against `git status` is a plan less what Python takes to start with the same imports.
 A cold plan (no `.contentops`) is held against PyYAML's C loader alone, with a hundred items to a manifest and with all
-in one; it may use several processes, so the wall counts. Its peak is that of its largest process.
+in one.
 """
 
 from __future__ import annotations
@@ -126,9 +126,9 @@ def show_cold(folder: Path, size: str, most: Most, runs: int) -> None:
         "events": lambda: run([sys.executable, FLOOR, "events"]),
     }
     plan, loader, events = timing.interleaved(sides, runs).values()
-    case, measured = f"{size}cold plan, wall", f"{shown(plan.wall)} ({shown(plan.cpu)} of CPU)"
-    timing.row(case, measured, f"{shown(loader.wall)}, `CSafeLoader`", plan.wall / loader.wall, most.loader)
-    timing.row(case, measured, f"{shown(events.wall)}, the events of libyaml alone", plan.wall / events.wall)
+    case, measured = f"{size}cold plan", shown(plan.cpu)
+    timing.row(case, measured, f"{shown(loader.cpu)}, `CSafeLoader`", plan.cpu / loader.cpu, most.loader)
+    timing.row(case, measured, f"{shown(events.cpu)}, the events of libyaml alone", plan.cpu / events.cpu)
     timing.row(f"{size}peak of a cold plan, MB", f"{plan.peak:.0f} MB", f"{loader.peak:.0f} MB", plan.peak, most.cold)
 
 

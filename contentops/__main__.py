@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -16,11 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if arguments is None else arguments)
     if args == ["--version"] and _print_version():
         return 0
-    from contentops.collector import without_collection
-
+    # The default of 700 new objects makes the collector walk a growing project again and again, and frees nothing.
+    gc.set_threshold(50_000)
     try:
-        with without_collection():
-            from contentops.cli.entry import run
+        from contentops.cli.entry import run
     except (KeyboardInterrupt, RuntimeError) as error:
         # Ctrl-C while modules load; inside of a class definition it arrives as the cause of a RuntimeError.
         if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.errors import Diagnostic
-    from contentops.manifests.load import ParseCache
     from contentops.model import Desired
     from tests.running import Build
 
@@ -60,10 +59,9 @@ def desired(
     environment: str = "",
     variables: Mapping[str, Any] | None = None,
     catalog: Catalog | None = CATALOG,
-    cache: ParseCache | None = None,
 ) -> Desired:
     """What the manifests below `root` declare."""
-    return load(load_project(root, environment=environment, variables=variables), catalog, cache)
+    return load(load_project(root, environment=environment, variables=variables), catalog)
 
 
 def findings(root: Path, **options: Any) -> tuple[Diagnostic, ...]:

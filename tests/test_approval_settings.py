@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.documents.preset import PRESETS
-from contentops.manifests.parse_cache import FileResult, decode, encode
 from contentops.manifests.project import load_project
 from contentops.model import NO_APPROVAL, ApprovalRule, Disclosure
 from tests.desired import PROJECT, declared, desired, findings
@@ -97,19 +96,6 @@ def test_templates_give_rules(project: Build, written: str, each: Any, rule: App
     root = declared(project, manifest, {"rows.json": json.dumps([{"n": 1, "x": each}])})
     (spec,) = desired(root).specs
     assert spec.approval == rule
-
-
-def test_a_rule_is_kept_in_the_parse_cache(project: Build) -> None:
-    """A manifest that is not read again has the rules that it had."""
-    manifest = "defaults: {inputs: {topic: T}}\nitems: [{id: a, approval: {count: 2, by_author: no}}, {id: b}]\n"
-    specs = desired(declared(project, manifest.replace("no}", "false}"))).specs
-    again = decode(encode(FileResult(path="a.yaml", specs=specs)))
-    assert again is not None
-    assert [spec.approval for spec in again.specs] == [
-        ApprovalRule(required=True, count=2, by_author=False),
-        NO_APPROVAL,
-    ]
-    assert again.specs[0].origins["approval.count"] == specs[0].origins["approval.count"]
 
 
 def test_show_says_the_rule_and_where_it_was_written(project: Build, invoke: Run) -> None:

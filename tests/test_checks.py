@@ -15,7 +15,6 @@ from msgspec import structs
 from contentops.documents.checks import CheckedText, blocks, check_text, count_words
 from contentops.documents.json_schema import schema_errors, schema_problem
 from contentops.documents.patterns import compiled
-from contentops.manifests.parse_cache import FileResult, decode, encode
 from contentops.model import (
     NO_CHECKS,
     Checks,
@@ -414,19 +413,6 @@ def test_a_schema_is_read_with_the_manifests(project: Build) -> None:
     wanted = desired(root)
     assert wanted.specs[0].checks.front_matter == FrontMatterSchema(path="content/post.json", text=SCHEMA)
     assert "content/post.json" in wanted.inputs
-
-
-def test_checks_are_kept_by_the_parse_cache(project: Build) -> None:
-    """What was stored is what was read, and equal checks are stored once."""
-    manifest = "defaults: {checks: {contains: [Acme]}}\nitems:\n" + "".join(
-        f"  - {{id: i{n}, inputs: {{topic: x}}}}\n" for n in range(3)
-    )
-    specs = desired(project({"contentops.yaml": PROJECT, "content/a.yaml": manifest})).specs
-    text = encode(FileResult(path="content/a.yaml", specs=specs))
-    assert text.count('"contains":{"values":["Acme"]}') == 1
-    back = decode(text)
-    assert back is not None
-    assert back.specs == specs
 
 
 @pytest.mark.parametrize(

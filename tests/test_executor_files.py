@@ -370,7 +370,7 @@ def test_a_blocked_apply_changes_no_byte(root: Path) -> None:
 
 
 def test_planning_is_pure(root: Path) -> None:
-    """Two plans are equal, write nothing but a parse cache, send nothing, and need no key."""
+    """Two plans are equal, write nothing but stamps of files, send nothing, and need no key."""
     harness = _done(root, "one", "two")
     harness.edit("content/blog.yaml", "about one in 2026", "about one in 2027")
     before, requests = harness.bytes(), len(harness.api.requests)

@@ -1,29 +1,24 @@
 from __future__ import annotations
 
-import gc
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from msgspec import structs
 
-from contentops.errors import Diagnostic, InputError, Location, Severity
+from contentops.errors import Location, Severity
 from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher
 from contentops.manifests.load import load
-from contentops.manifests.parse_cache import FileResult, StoredOrigins, decode, encode
 from contentops.manifests.problems import Problems, in_order
 from contentops.manifests.values import Written
-from contentops.model import Project, TemplateInput
+from contentops.model import Project
 from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.layout import unpainted
 from tests.desired import CATALOG, PROJECT, declared, desired, findings, lines
-from tests.running import Build, Run, examples
+
+if TYPE_CHECKING:
+    from tests.running import Build, Run
 
 CASES = Path(__file__).parent / "manifests"
 UPDATE = bool(os.environ.get("UPDATE_CASES"))
@@ -460,19 +455,6 @@ def test_items_of_any_shape_do_not_crash(project: Build) -> None:
             assert any(entry.severity is Severity.ERROR for entry in findings(root))
 
 
-def test_the_garbage_collector_is_left_as_it_was(project: Build) -> None:
-    """Loading pauses it, and only that."""
-    root = declared(project, ONE)
-    desired(root)
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        desired(root)
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
-
-
 def test_a_project_without_its_file_can_be_loaded(project: Build) -> None:
     """Settings made in code have no places, and need none."""
     root = project({"content/a.yaml": "items: [{id: one, vars: {v: 1}, inputs: {topic: '{{ a }} {{ v }}'}}]\n"})
@@ -482,255 +464,3 @@ def test_a_project_without_its_file_can_be_loaded(project: Build) -> None:
     result = load(made, CATALOG)
     assert result.specs[0].request.inputs == {"topic": "1 1"}
     assert [entry.code for entry in result.findings] == ["unused-variable", "unused-variable"]
-
-
-# --- the parse cache ---------------------------------------------------------------------------------------
-
-
-class Memory:
-    """A cache that counts, and can be damaged."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-        self.puts = 0
-
-    def get(self, key: str) -> str | None:
-        return self.kept.get(key)
-
-    def put(self, key: str, value: str) -> None:
-        self.puts += 1
-        self.kept[key] = value
-
-
-CACHED = {
-    "contentops.yaml": PROJECT + "vars: {who: Ann, idle: 1}\nenvironments: {e: {vars: {who: Bob}}}\n",
-    "content/a.yaml": """
-    vars: {local: 1}
-    moved: [{from: old, to: one}]
-    items:
-      - id: one
-        inputs: {topic: "For {{ who }}", anything: {a: [1, null, 1.5, "é"]}}
-        metadata: {title: T}
-      - id: "c-{{ each.k }}"
-        for_each: rows.csv
-        inputs: {topic: "{{ each.t }} {{ who }}"}
-        tags: [x]
-    """,
-    "content/b.yaml": "items: [{id: two, protected: true, revision: 3, vertical: legal, inputs: {topic: x}}]\n",
-    "rows.csv": "k,t\n1,first\n2,second\n",
-}
-
-
-def same(one: Any, other: Any) -> None:
-    """Two results are equal down to where each value was written."""
-    assert one == other
-    for mine, theirs in zip(one.specs, other.specs, strict=True):
-        assert dict(mine.origins) == dict(theirs.origins)
-        assert dict(mine.variables) == dict(theirs.variables)
-        assert repr(dict(mine.origins)) == repr(dict(theirs.origins))
-
-
-def test_an_unchanged_file_comes_from_the_cache(project: Build) -> None:
-    """The second load stores nothing and answers the same."""
-    root, cache = project(CACHED), Memory()
-    first = desired(root, cache=cache)
-    assert cache.puts == 2
-    second = desired(root, cache=cache)
-    assert cache.puts == 2
-    same(first, second)
-    same(first, desired(root))
-    origins = second.specs[0].origins
-    assert isinstance(origins, StoredOrigins)
-    assert (len(origins), repr(origins)) == (len(list(origins)), repr(dict(origins)))
-
-
-EDITS: dict[str, Any] = {
-    "manifest": {"content/a.yaml": "items: [{id: other, inputs: {topic: '{{ who }}'}}]\n"},
-    "manifest-comment": {"content/b.yaml": "# moved down\nitems: [{id: two, inputs: {topic: x}}]\n"},
-    "data": {"rows.csv": "k,t\n1,changed\n3,third\n"},
-    "settings": {"contentops.yaml": CACHED["contentops.yaml"].replace("Ann", "Zoe")},
-    "settings-places": {"contentops.yaml": "# a comment moves every line\n" + CACHED["contentops.yaml"]},
-    "default": {"contentops.yaml": CACHED["contentops.yaml"].replace("style: general", "style: formal")},
-    "new-error": {"rows.csv": "k,t\n1,a\n1,b\n"},
-    "same-id": {"content/b.yaml": "items: [{id: one, inputs: {topic: x}}]\n"},
-    "same-output": {"content/b.yaml": "items: [{id: two, output: out/one.md, inputs: {topic: x}}]\n"},
-}
-
-
-@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
-def test_the_cache_never_changes_the_answer_after_an_edit(project: Build, edit: dict[str, str]) -> None:
-    """Whatever is edited, a load with a warm cache is a load without one; and so it is when the edit is undone."""
-    root, cache = project(CACHED), Memory()
-    before = answer(root, cache=cache)
-    project(edit)
-    assert answer(root, cache=cache) == answer(root) != before
-    assert answer(root, cache=cache) == answer(root)
-    (root / next(iter(edit))).unlink()
-    project({name: text for name, text in CACHED.items() if name in edit})
-    assert answer(root, cache=cache) == before
-
-
-def test_the_cache_knows_why_a_data_file_could_not_be_read(project: Build) -> None:
-    """One that is a link out of the project, then a folder, then not there is told as what it is each time."""
-    root, cache = project(CACHED), Memory()
-    (root / "rows.csv").unlink()
-    (root / "rows.csv").symlink_to(root.parent / "elsewhere")
-    link = answer(root, cache=cache)
-    (root / "rows.csv").unlink()
-    (root / "rows.csv").mkdir()
-    folder = answer(root, cache=cache)
-    (root / "rows.csv").rmdir()
-    gone = answer(root, cache=cache)
-    assert gone == answer(root)
-    assert link != folder != gone != link
-
-
-def test_the_cache_remembers_files_that_were_not_there(project: Build) -> None:
-    """A data file that appears where it is looked for first changes the answer."""
-    root = project(
-        {name: text for name, text in CACHED.items() if name != "rows.csv"} | {"content/rows.csv": "k,t\n9,z\n"}
-    )
-    cache = Memory()
-    assert "c-9" in {spec.id for spec in desired(root, cache=cache).specs}
-    project({"rows.csv": CACHED["rows.csv"]})
-    assert "c-1" in {spec.id for spec in desired(root, cache=cache).specs}
-
-
-def answer(root: Path, **options: Any) -> object:
-    """Everything a load says, in a form that can be compared."""
-    try:
-        result = desired(root, **options)
-    except InputError as error:
-        return error.findings
-    return result, [(dict(spec.origins), dict(spec.variables)) for spec in result.specs]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"variables": {"who": "Cy"}},
-        {"environment": "e"},
-        {"catalog": None},
-        {"catalog": structs.replace(CATALOG, styles=frozenset({"formal"}))},
-        {"catalog": structs.replace(CATALOG, verticals=frozenset({"x"}))},
-        {"catalog": structs.replace(CATALOG, templates={"blog": structs.replace(CATALOG.templates["blog"], inputs=(TemplateInput(name="topic"),))})},
-    ],
-    ids=["var", "environment", "no-catalog", "styles", "verticals", "inputs"],
-)  # fmt: skip
-def test_the_cache_knows_what_else_shapes_an_answer(project: Build, options: dict[str, Any]) -> None:
-    """Variables of the command line, the environment and the catalog are part of what is remembered."""
-    root, cache = project(CACHED), Memory()
-    desired(root, cache=cache)
-    assert answer(root, cache=cache, **options) == answer(root, **options) != answer(root)
-
-
-ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["x", "", "{{ who }}"])), max_size=3)
-FIELDS = st.sampled_from(["{{ who }}", "{{ each.t }}", "{{ each.k ~ who }}", "{{ nope }}", "plain", "{{ idle }}"])
-STATES = st.tuples(
-    ROWS, FIELDS, st.sampled_from(["", "mode: quick, ", "audiance: 1, "]), st.sampled_from(["Ann", "Bob"])
-)
-
-
-@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(STATES, min_size=2, max_size=5))
-def test_the_cache_never_changes_the_answer(project: Build, states: list[Any]) -> None:
-    """Over any series of edits of data, manifest and settings, cached and fresh answers are equal."""
-    cache = Memory()
-    for rows, topic, extra, who in states:
-        root = declared(
-            project,
-            f"items: [{{id: 'i{{{{ each.k }}}}', for_each: rows.csv, {extra}inputs: {{topic: '{topic}'}}}}]\n",
-            {"rows.csv": "k,t\n" + "".join(f"{key},{text}\n" for key, text in rows)},
-            settings=f"vars: {{who: {who}, idle: 1}}\n",
-        )
-        assert answer(root, cache=cache) == answer(root)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda _: "",
-        lambda text: "x" + text,
-        lambda text: text[:-3],
-        lambda text: text.replace("Ann", "Eve"),
-        lambda text: text.replace("one", "two", 1),
-        lambda _: json.dumps([1]),
-        lambda _: "é" * 40,
-    ],
-)
-def test_a_damaged_cache_is_ignored(project: Build, damage: Any) -> None:
-    """Lost, cut or changed text costs time, never the answer, and is replaced."""
-    root, cache = project(CACHED), Memory()
-    before = answer(root, cache=cache)
-    kept = dict(cache.kept)
-    cache.kept = {key: damage(text) for key, text in kept.items()}
-    assert answer(root, cache=cache) == before
-    assert cache.kept == {key: text if damage(text) != text else damage(text) for key, text in kept.items()}
-
-
-def test_results_of_another_file_are_not_taken(project: Build) -> None:
-    """A value under the wrong key is refused by the path it carries."""
-    root, cache = project(CACHED), Memory()
-    before = answer(root, cache=cache)
-    first, second = cache.kept
-    cache.kept[first], cache.kept[second] = cache.kept[second], cache.kept[first]
-    assert answer(root, cache=cache) == before
-
-
-def test_errors_are_kept_too(project: Build) -> None:
-    """A file with findings is not worked through again either, and they stay the same."""
-    root = declared(project, "items: [{id: one, inputs: {topic: '{{ x }}'}}]\n")
-    cache = Memory()
-    assert findings(root, cache=cache) == findings(root, cache=cache) == findings(root)
-    assert cache.puts == 1
-
-
-FINDINGS = st.builds(
-    Diagnostic,
-    code=st.text(max_size=3),
-    message=st.text(max_size=9),
-    severity=st.sampled_from(Severity),
-    location=st.none() | st.builds(Location, st.text(max_size=3), st.integers(1, 9), st.integers(1, 9)),
-    excerpt=st.text(max_size=9),
-    width=st.integers(1, 9),
-    hint=st.text(max_size=3),
-)
-RESULTS = st.builds(
-    FileResult,
-    path=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
-    findings=st.lists(FINDINGS, max_size=2).map(tuple),
-    used=st.frozensets(st.text("ab.", max_size=3), max_size=2),
-    complete=st.booleans(),
-    items=st.integers(0, 5),
-)
-
-
-@given(RESULTS)
-def test_results_survive_storing(result: FileResult) -> None:
-    """What is stored comes back equal; what could not be stored is not found, which costs time only."""
-    try:
-        text = encode(result)
-    except UnicodeEncodeError:
-        return
-    assert decode(text) == result
-    assert decode(text + " ") is None
-
-
-def test_a_well_formed_text_of_another_shape_is_ignored() -> None:
-    """A correct checksum does not make a list a result."""
-    import hashlib
-
-    for body in ("[]", "{}", '{"path": 1}', "1\n2", '{"specs":[[]],"path":""}\n[[],[]]'):
-        assert decode(hashlib.sha256(body.encode()).hexdigest()[:32] + body) is None
-
-
-def test_loading_plain_manifests_imports_little(project: Build) -> None:
-    """Jinja takes long to load, and plain look-ups need none of it."""
-    root = declared(project, ONE.replace("x}", "'{{ a }}'}"), settings="vars: {a: 1}\n")
-    code = (
-        "import sys; from pathlib import Path; from contentops.manifests.project import load_project;"
-        "from contentops.manifests.load import load; load(load_project(Path(sys.argv[1])), None);"
-        "print(sorted({'jinja2', 'httpx', 'rich'} & set(sys.modules)))"
-    )
-    ended = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "[]"

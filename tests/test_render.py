@@ -926,28 +926,6 @@ def test_a_project_has_one_file_of_macros(project: Build) -> None:
     assert result.findings == ()
 
 
-def test_a_changed_macro_changes_the_specs(project: Build) -> None:
-    """The parse cache keeps a file only as long as the macros are the same."""
-    kept: dict[str, str] = {}
-
-    class Cache:
-        get = staticmethod(kept.get)
-        put = staticmethod(kept.__setitem__)
-
-    root = macro_project(project, MACROS, "inputs: {topic: \"{{ greet('Ada') }}\"}")
-    first = desired(root, cache=Cache()).specs[0]
-    assert desired(root, cache=Cache()).specs[0].request == first.request
-    assert len(kept) == 1
-    (root / "templates/macros.j2").write_text("{% macro greet(who) %}Hi {{ who }}, {{ company }}{% endmacro %}")
-    assert desired(root, cache=Cache()).specs[0].request.inputs == {"topic": "Hi Ada, Acme"}
-    for _ in range(2):
-        (root / "templates/macros.j2").write_text("{% macro greet(who) %}{{ nope }}")
-        [line] = lines(findings(root, cache=Cache()))
-        assert line.startswith(
-            "error[template-syntax] templates/macros.j2:1:4 <macro> the file of macros has an error: "
-        )
-
-
 @pytest.mark.parametrize(
     ("macros", "item", "expected"),
     [

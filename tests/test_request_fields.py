@@ -13,7 +13,6 @@ from msgspec import structs
 
 from contentops.api.calls import Generate
 from contentops.api.dialects import DIALECTS, detected_dialect, spell
-from contentops.manifests.parse_cache import FileResult, decode, encode
 from contentops.model import REQUEST_FIELDS, Request
 from contentops.operations.adopting.import_contents import import_contents
 from contentops.schema_files import load_schema
@@ -57,7 +56,7 @@ def test_a_field_is_absent_by_default() -> None:
 
 @each_field
 @pytest.mark.parametrize("layer", ["item", "defaults", "settings", "environment"])
-def test_a_field_of_every_layer_is_in_request_digest_templates_and_cache(project: Build, name: str, layer: str) -> None:
+def test_a_field_of_every_layer_is_in_request_digest_and_templates(project: Build, name: str, layer: str) -> None:
     """What a manifest, its defaults, the settings or an environment say is sent, compared and known to templates."""
     value = VALUES.get(name, f"some {name}")
     item = {"id": "a", "inputs": BASE.inputs, "metadata": {"said": f"{{{{ item.{name} }}}}"}}
@@ -75,9 +74,6 @@ def test_a_field_of_every_layer_is_in_request_digest_templates_and_cache(project
     assert getattr(spec.request, name) == value == spec.metadata["said"]
     assert spec.request.as_json()[name] == value
     assert spec.digest == spec.request.digest != BASE.digest
-    kept = decode(encode(FileResult(path="content/a.yaml", specs=(spec,))))
-    assert kept is not None
-    assert kept.specs == (spec,)
 
 
 @each_field

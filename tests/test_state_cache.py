@@ -148,7 +148,7 @@ def test_what_is_dropped_takes_no_words_of_another(folder: Path) -> None:
 
 
 def test_other_values_come_back(folder: Path) -> None:
-    """Server texts, durations and parsed manifests, each under a name of its own."""
+    """Server texts, durations and values that save time, each under a name of its own."""
     with Cache(folder) as cache:
         assert cache.durations() == {}
         assert cache.server_text(SERVER, "cnt") is None
@@ -179,7 +179,7 @@ def test_big_values_stay_in_the_database(folder: Path) -> None:
 
 
 def test_many_small_values_are_written_at_once(folder: Path) -> None:
-    """A parse cache of thousands of files costs one transaction, and until then nothing is on disk."""
+    """Thousands of values cost one transaction, and until then nothing is on disk."""
     cache = Cache(folder)
     for number in range(3000):
         cache.put(str(number), "x")
@@ -190,8 +190,8 @@ def test_many_small_values_are_written_at_once(folder: Path) -> None:
         assert again.get("2999") == "x"
 
 
-def test_stale_parses_are_let_go(folder: Path) -> None:
-    """Parsed manifests that no plan asks for any more do not pile up; paid texts do not go with them."""
+def test_values_that_no_one_reads_are_deleted(folder: Path) -> None:
+    """Those that no plan asks for any more do not pile up; paid texts stay."""
     kept(folder)
     for generation in range(8):
         with Cache(folder) as cache:
@@ -204,7 +204,7 @@ def test_stale_parses_are_let_go(folder: Path) -> None:
         assert cache.get("0 0") is None
         assert texts_for(cache, SERVER) == {ONE}
     with closing(sqlite3.connect(folder / "cache.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM Cache WHERE key LIKE 'parse %'").fetchone()[0] <= 25
+        assert connection.execute("SELECT count(*) FROM Cache WHERE key LIKE 'saved %'").fetchone()[0] <= 25
 
 
 @posix

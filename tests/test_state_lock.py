@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -182,43 +181,6 @@ def test_a_newer_lock_is_refused(header: Header) -> None:
         lock.read(joined("nonsense", line_of(header)), NAME)
 
     assert caught.value.code == "newer-state"
-
-
-@pytest.mark.parametrize("newline", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-def test_a_lock_without_its_lines_says_the_same(newline: bytes) -> None:
-    """What only reads gets the same records and entries, however many there are."""
-    state = State(
-        lineage=facts.LINEAGE,
-        records={ItemId(name): facts.record(name, generation=index) for index, name in enumerate(map(str, range(450)))},
-        entries={entry.request_id: entry for entry in (facts.entry("a"), facts.entry("b", 2))},
-    )
-    data = lock.render(state).replace(b"\n", newline)
-    whole, plain = lock.read(data.decode(), NAME), lock.read_plain(io.BytesIO(data))
-
-    assert plain is not None
-    assert (plain.header, ids(plain), plain.entries) == (whole.header, ids(whole), whole.entries)
-    assert {id_: dict(lines[0].request) for id_, lines in ids(plain).items()} == {
-        id_: record.request for id_, record in state.records.items()
-    }
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        pytest.param([], id="empty"),
-        pytest.param([line_of(facts.record())], id="no-header"),
-        pytest.param([HEADER, HEADER], id="two-headers"),
-        pytest.param([HEADER, line_of(facts.record(rev=1)), line_of(facts.record(rev=2))], id="one-id-twice"),
-        pytest.param([line_of(Header(lineage=facts.LINEAGE, version=9))], id="newer"),
-        pytest.param([HEADER.replace('"digest":1', '"digest":0')], id="older-digest"),
-        pytest.param([HEADER, "{}"], id="damaged"),
-        pytest.param([HEADER, ""], id="blank-line"),
-        pytest.param(["version https://git-lfs.github.com/spec/v1", "oid sha256:0", "size 1"], id="lfs"),
-    ],
-)
-def test_a_lock_that_is_not_plain_is_read_with_its_lines(lines: list[str]) -> None:
-    """What a merge or damage has made of it is for the ordinary way, which tells of it."""
-    assert lock.read_plain(io.BytesIO(joined(*lines).encode())) is None
 
 
 def test_an_older_digest_is_recomputed_from_the_requests() -> None:

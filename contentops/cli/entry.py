@@ -20,7 +20,6 @@ from contentops import __version__
 from contentops.cli.command_table import COMMANDS, CommandGroup
 from contentops.cli.options import Group
 from contentops.cli.session import COMPLETE, Session
-from contentops.collector import without_collection
 from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class LazyGroup(Group):
         if entry is None:
             return None
         module, _, name = entry.source.partition(".")
-        with without_collection():
-            command = getattr(importlib.import_module(f"contentops.cli.commands.{module}"), name)
+        command = getattr(importlib.import_module(f"contentops.cli.commands.{module}"), name)
         assert isinstance(command, click.Command)
         command.short_help = entry.line
         return command

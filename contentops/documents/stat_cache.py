@@ -7,16 +7,14 @@ taken: a write within the clock's grain of the look could leave the stamp as it 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import Digest, digest_bytes, digest_text
-from contentops.model import Observed, StoredMap
-from contentops.model.stored import StoredOnce
-from contentops.parallel import distribute
+from contentops.model import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,58 +22,47 @@ if TYPE_CHECKING:
     from contentops.documents.files import Outputs
     from contentops.documents.observed import Stamp
 
-VERSION: Final = "7"
+VERSION: Final = "8"
 NAME: Final = "observed"
 """The name of the text that names all others: each is known by its digest."""
 TOGETHER: Final = 1000
 """So many rows are one text."""
-_PART: Final = 100
-"""So many files are looked at before another process is asked."""
-_WORTH_SHARING: Final = 1000
-"""Fewer files are looked at before other processes would have come."""
 
 
 class _Row(Struct, array_like=True, frozen=True, gc=False):
-    """A file as it was seen, and its stamp (empty: not reliable); its front matter stays text."""
+    """A file as it was seen, and its stamp."""
 
     stamp: tuple[int, ...]
     file: str
     title: str
     body: str
-    front: Raw
+    front: dict[str, Any]
     owner: str
-    provenance: Raw
+    provenance: dict[str, Any]
     problem: str
-    labelled: bool = False
-    hidden: bool = False
-    whole: bool = True
-    """Whether this is all that was seen."""
+    labelled: bool
+    hidden: bool
 
-    def observed(self, path: str, fronts: StoredOnce) -> Observed:
+    def observed(self, path: str) -> Observed:
         """The file at a path that has this stamp."""
         return Observed(
             path=path,
             file=Digest(self.file),
             title=self.title,
             body=Digest(self.body),
-            front=fronts[bytes(self.front)],
+            front=self.front,
             owner=self.owner,
-            provenance=StoredMap(bytes(self.provenance)),
+            provenance=self.provenance,
             problem=self.problem,
             labelled=self.labelled,
             hidden=self.hidden,
         )
 
 
-_UNFIT: Final = b'[[],"","","",{},"",{},"",false,false,false]'
-"""The row of a file with half a character, which cannot be encoded: the file is read again."""
-
-
 class StatCache:
     """Observes files, by stamp where that is enough; `get` gives the texts that were `put`, by their names.
 
-    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows are stored in texts of `TOGETHER`. At
-    most `processes` look.
+    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows are stored in texts of `TOGETHER`.
     """
 
     def __init__(
@@ -85,9 +72,8 @@ class StatCache:
         put: Callable[[str, str], None],
         *,
         now: int,
-        processes: int = 1,
     ) -> None:
-        self._outputs, self._get, self._put, self._now, self._processes = outputs, get, put, now, processes
+        self._outputs, self._get, self._put, self._now = outputs, get, put, now
         self._is_linked = functools.cache(outputs.is_linked)
         self._before = _names(get(NAME))
         self._undamaged: set[str] = set()
@@ -96,7 +82,6 @@ class StatCache:
         """The texts whose rows are all true."""
         self._fresh: dict[str, _Row] = {}
         """The true rows that no such text has yet."""
-        self._fronts = StoredOnce()
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
         """The file at each path now; remembered for the next time."""
@@ -105,21 +90,16 @@ class StatCache:
             rows = _rows(name, self._get(f"{NAME} {name}"))
             self._undamaged.update([name] if rows else [])
             seen = self._same([path for path in rows if path in files], rows)
-            files.update((path, rows[path].observed(path, self._fronts)) for path in seen)
+            files.update((path, rows[path].observed(path)) for path in seen)
             if len(seen) == len(rows) > TOGETHER // 2:
                 self._names.append(name)
             else:
                 self._keep({path: rows[path] for path in seen})
-
-        def add_rows(part: Sequence[str], text: str) -> None:
-            for path, row in zip(part, msgspec.json.decode(text, type=list[_Row]), strict=True):
-                self._keep({path: row} if row.stamp else {})
-                files[path] = row.observed(path, self._fronts) if row.whole else self._outputs.observe(path)
-
-        unknown = [path for path, file in files.items() if file is None]
-        parts = [unknown[start : start + _PART] for start in range(0, len(unknown), _PART)]
-        processes = self._processes if len(unknown) >= _WORTH_SHARING else 1
-        distribute(parts, self._look, add_rows, processes=processes, weight=len)
+        for file, stamp in self._outputs.observe_all([path for path, file in files.items() if file is None]):
+            files[file.path] = file
+            # The stamp was taken before the file was read: a write after that leaves a later one.
+            if stamp is not None and not file.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER:
+                self._keep(_rows_of(file, stamp))
         self._put_rows()
         if self._names != self._before:
             self._put(NAME, " ".join((VERSION, *self._names)))
@@ -146,19 +126,26 @@ class StatCache:
         if self._names[-1] not in self._undamaged:
             self._put(f"{NAME} {self._names[-1]}", text)
 
-    def _look(self, paths: Sequence[str]) -> str:
-        """Rows of what is at the paths now."""
-        return f"[{b','.join(self._row(*seen) for seen in self._outputs.observe_all(paths)).decode()}]"
 
-    def _row(self, file: Observed, stamp: Stamp | None) -> bytes:
-        # The stamp was taken before the file was read: a write after that leaves a later one.
-        trusted = stamp is not None and not file.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
-        front, own = dict(file.front), dict(file.provenance)
-        row = [file.file, file.title, file.body, front, file.owner, own, file.problem, file.labelled, file.hidden]
-        try:
-            return msgspec.json.encode([stamp if trusted else (), *row])
-        except UnicodeEncodeError:
-            return _UNFIT
+def _rows_of(file: Observed, stamp: Stamp) -> dict[str, _Row]:
+    """The row of a file by its path; none for one with half a character, which cannot be encoded."""
+    row = _Row(
+        stamp=stamp,
+        file=file.file,
+        title=file.title,
+        body=file.body,
+        front=dict(file.front),
+        owner=file.owner,
+        provenance=dict(file.provenance),
+        problem=file.problem,
+        labelled=file.labelled,
+        hidden=file.hidden,
+    )
+    try:
+        msgspec.json.encode(row)
+    except UnicodeEncodeError:
+        return {}
+    return {file.path: row}
 
 
 def _names(text: str | None) -> list[str]:

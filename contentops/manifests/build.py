@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from contentops.errors import Diagnostic, Severity
 from contentops.manifests.data import read_rows, without_sheet
 from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers, with_misspelt
+from contentops.manifests.file_result import FileResult
 from contentops.manifests.items import make_items, warn_unused
-from contentops.manifests.parse_cache import FileResult
 from contentops.manifests.problems import Problems, in_order, misspelt
-from contentops.manifests.references import NotedTexts, NoTexts
+from contentops.manifests.references import NoTexts
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
 from contentops.manifests.validate import check_item
@@ -26,7 +26,6 @@ from contentops.yaml.read import read_yaml
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from contentops.digest import Digest
     from contentops.manifests.data import DataFile
     from contentops.manifests.data_rows import DataRow
     from contentops.manifests.expand import Declared
@@ -72,28 +71,27 @@ class FileBuilder:
         schema = load_schema("manifest")
         shape = check_schema(document, "manifest")
         problems = Problems()
-        rows, looked_up = self._rows(document, problems)
+        rows, used = self._rows(document, problems)
         if self.macros:
-            looked_up[self.macros.path] = self.macros.digest
+            used |= {self.macros.path} if self.macros.exists else set()
             for problem in self.macros.problems:
                 problems.add(problem)
         below = layers(self.project, self.project_source, document)
         declared = expand(document, below, rows, self.cli, self.templates, problems)
         if shape:
             declared = with_misspelt(declared, document, schema)
-        texts = NotedTexts(self.sources)
         made = make_items(
             declared,
             problems,
             builtin=self.builtin,
             templates=self.templates,
-            sources=texts,
+            sources=self.sources,
             check=functools.partial(
                 check_item,
                 catalog=self.catalog,
                 preset=self.project.preset,
                 disclosure=self.project.disclosure,
-                find=lambda written: self._resolve(written, path, looked_up),
+                find=lambda written: self._resolve(written, path, used),
             ),
         )
         if not problems.errors and not findings and not shape:
@@ -112,12 +110,10 @@ class FileBuilder:
             moved=tuple(_moved(document)),
             findings=tuple(in_order([*findings, *shape, *own])),
             used=frozenset(made.used),
-            data=tuple(sorted(looked_up.items())),
+            data=frozenset(used),
             complete=made.complete and readable and not hidden and made.declarations == declarations,
             items=made.declarations,
             refers=made.refers,
-            has_texts=not isinstance(self.sources, NoTexts),
-            texts=() if isinstance(self.sources, NoTexts) else texts.asked,
         )
 
     def declarations(self, path: str, content: bytes) -> tuple[list[Declared], list[Diagnostic]]:
@@ -129,16 +125,14 @@ class FileBuilder:
         declared = list(expand(document, below, rows, self.cli, self.templates, problems))
         return declared, in_order([*findings, *check_schema(document, "manifest"), *problems.done()])
 
-    def _rows(
-        self, document: YamlDocument, problems: Problems
-    ) -> tuple[dict[Pointer, Sequence[DataRow]], dict[str, Digest]]:
-        """The rows of data files by the pointer to each path, and the digests of the files that were looked up."""
+    def _rows(self, document: YamlDocument, problems: Problems) -> tuple[dict[Pointer, Sequence[DataRow]], set[str]]:
+        """The rows of data files by the pointer to each path, and the files that were read."""
         rows_by_pointer: dict[Pointer, Sequence[DataRow]] = {}
-        looked_up: dict[str, Digest] = {}
+        used: set[str] = set()
         for index, entry in entries_of(document):
             for pointer, written in data_paths(index, entry):
                 file, sheet = without_sheet(written)
-                data = self._resolve(file, document.source.path, looked_up)
+                data = self._resolve(file, document.source.path, used)
                 if isinstance(data, str):
                     subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
                     if pointer[2] == "matrix":
@@ -158,9 +152,9 @@ class FileBuilder:
                         problems.add(problem)
                     if not findings:
                         rows_by_pointer[pointer] = rows
-        return rows_by_pointer, looked_up
+        return rows_by_pointer, used
 
-    def _resolve(self, written: str, manifest: str, looked_up: dict[str, Digest]) -> DataFile | str:
+    def _resolve(self, written: str, manifest: str, used: set[str]) -> DataFile | str:
         """The data file that a path names, from the project root or else from the manifest's folder; or the problem."""
         if problem := _data_path_problem(written):
             return problem
@@ -172,8 +166,8 @@ class FileBuilder:
             return "points outside the project with `..`"
         for candidate in inside:
             data = self._read_data(candidate)
-            looked_up[candidate] = data.digest
-            if data.digest:
+            if data.exists:
+                used.add(candidate)
                 return data
         return "does not exist: looked for " + " and ".join(f"`{candidate}`" for candidate in inside)
 

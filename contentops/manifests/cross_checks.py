@@ -1,7 +1,4 @@
-"""Checks across all manifests: duplicate ids and outputs, invalid moves, unused variables.
-
-They run on every load, also when each file came from the parse cache.
-"""
+"""Checks across all manifests: duplicate ids and outputs, invalid moves, unused variables."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.errors import Location
-    from contentops.manifests.parse_cache import FileResult
+    from contentops.manifests.file_result import FileResult
     from contentops.model import Moved, Project, Spec
 
     Sources = Callable[[str], Source]
@@ -50,7 +47,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
 
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
     """Every file that the specs were made from, sorted: manifests and the data files that exist."""
-    data = {path for result in results for path, digest in result.data if digest}
+    data = {path for result in results for path in result.data}
     return tuple(sorted({result.path for result in results} | data))
 
 

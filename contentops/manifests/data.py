@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from msgspec import Struct
 
 from contentops.conflict_markers import SIDE, WHOLE
-from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic, Location
 from contentops.manifests.csv_data import decode_csv, read_csv
 from contentops.manifests.data_rows import MAX_FINDINGS, DataRow
@@ -30,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
-    """A data file that was read; the digest is empty without a file, and that of the problem if it cannot be read."""
+    """A data file that was looked for."""
 
     path: str
-    digest: Digest = NOTHING
+    exists: bool = True
     content: bytes = b""
     problem: Diagnostic | None = None
 

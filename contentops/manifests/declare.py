@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.errors import Diagnostic
-    from contentops.manifests.load import ParseCache
     from contentops.model import Catalog, Desired, Json, Project, Spec
 
 # YAML 1.1 reads these as booleans without quotes, YAML 1.2 as texts.
@@ -78,9 +77,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     head: str
 
 
-def draft(
-    project: Project, catalog: Catalog | None, cache: ParseCache | None, manifest: Manifest, texts: Sequence[Existing]
-) -> ManifestDraft:
+def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: Sequence[Existing]) -> ManifestDraft:
     """`manifest` with an entry for each of `texts`, and everything that the manifests would declare with it.
 
     Writes no file. Raises UsageError where entries cannot be appended to the manifest, InputError where the manifests
@@ -93,7 +90,7 @@ def draft(
         before, added, lines = _composed(manifest, pattern.written, entries.values())
         whole = before + added
         try:
-            desired = load(project, catalog, cache, {manifest.path: whole.encode()} if entries else {})
+            desired = load(project, catalog, {manifest.path: whole.encode()} if entries else {})
         except InputError as error:
             errors = [one for one in error.findings if one.severity is Severity.ERROR]
             blamed = [(entry, one) for one in errors if (entry := _entry_of(one, manifest.path, lines)) is not None]

@@ -16,7 +16,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from contentops.atomic_io import NotAFile, read_file
-from contentops.digest import digest_bytes, digest_json
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.manifests.data import DataFile
 from contentops.model import PROJECT_FILE
@@ -119,15 +118,14 @@ class ProjectFiles:
         try:
             content = self.read(path)
         except FileError as error:
-            # The digest is that of the error, so that a stored result counts only while the error is the same.
-            return DataFile(path=path, digest=digest_json(str(error.finding)), problem=error.finding)
+            return DataFile(path=path, problem=error.finding)
         if content is None:
-            return DataFile(path=path)
+            return DataFile(path=path, exists=False)
         if path.lower().endswith(".xlsx") and importlib.util.find_spec("openpyxl") is None:
             message = f"to read `{path}` needs openpyxl: install `contentops[xlsx]` instead of `contentops`"
             problem = Diagnostic(code="no-openpyxl", message=message, hint="or save the sheet as `CSV UTF-8`")
-            return DataFile(path=path, digest=digest_json(str(problem)), problem=problem)
-        return DataFile(path=path, digest=digest_bytes(content), content=content)
+            return DataFile(path=path, problem=problem)
+        return DataFile(path=path, content=content)
 
     def _inside(self, path: str) -> bool:
         """Whether a path is inside the root after links are followed."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct, structs
 
-from contentops.digest import NO_TEXT, NOTHING, Digest, digest_json
+from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.addresses import address_of
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
@@ -93,11 +93,6 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
         """What a record keeps of it."""
         text = NOTHING if self.wait is not None else text_digest(self.file.title, self.file.body)
         return Reference(id=self.id, text=text, wait=self.wait)
-
-    @functools.cached_property
-    def digest(self) -> Digest:
-        """The digest of everything that a template can read."""
-        return digest_json([self.wait, self.file.path, self.file.file, self.url, self.has_address])
 
 
 class Sources(Protocol):
@@ -181,32 +176,6 @@ class DeclaredTexts:
             return ReferredText(id=name, wait=WaitReason.EMPTY, file=file)
         url = address_of(self._preset, path, file.front) or ""
         return ReferredText(id=name, file=file, url=url, read=self._accepted.read)
-
-
-class NotedTexts:
-    """Passes questions on, and notes what was asked and what the answer was."""
-
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
-        self._asked: dict[tuple[ItemId, bool], Digest] = {}
-
-    def look(self, name: ItemId, *, approved: bool) -> ReferredText:
-        """The text of an item."""
-        self._asked[name, approved] = fact(self._sources, name, approved=approved)
-        return self._sources.look(name, approved=approved)
-
-    @property
-    def asked(self) -> tuple[tuple[ItemId, bool, Digest], ...]:
-        """Whose texts, whether only approved ones, and the digests of the answers."""
-        return tuple((*key, digest) for key, digest in sorted(self._asked.items()))
-
-
-def fact(sources: Sources, name: ItemId, *, approved: bool) -> Digest:
-    """The digest of what is known of a text: another one if a template may render another value."""
-    try:
-        return sources.look(name, approved=approved).digest
-    except TemplateError as error:
-        return digest_json([error.message, error.hint])
 
 
 # --- what templates see --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from contentops.model import AcceptedTexts, ItemId
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from contentops.manifests.parse_cache import FileResult
+    from contentops.manifests.file_result import FileResult
     from contentops.model import Spec
 
 

@@ -191,13 +191,13 @@ class MacroFile:
 
     def __init__(self, project: Project, settings: Source, data: DataFile) -> None:
         self.path = data.path
-        self.digest = data.digest
+        self.exists = data.exists
         self._taken = RESERVED | project.vars.keys() | project.environment_vars.keys() | project.cli_vars.keys()
         source, self.unread = decode(data.path, data.content)
         self._document = YamlDocument(source, source.text)
         if data.problem:
             self.unread = [data.problem]
-        elif not data.digest:
+        elif not data.exists:
             message = f"`macros` names `{project.macros[:200]}`, which does not exist"
             hint = "the path is relative to the project root"
             named = YamlDocument(settings, project.settings)

@@ -100,7 +100,6 @@ from contentops.model.steps import (
     both_edits,
     name_of,
 )
-from contentops.model.stored import StoredMap
 
 __all__ = [
     "ATTEMPTS",
@@ -193,7 +192,6 @@ __all__ = [
     "StaleItem",
     "State",
     "Step",
-    "StoredMap",
     "Submit",
     "Template",
     "TemplateInput",

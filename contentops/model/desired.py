@@ -170,7 +170,7 @@ class MergeRule(enum.StrEnum):
 class Request(Struct, frozen=True, kw_only=True, gc=False):
     """The rendered request: exactly what shapes a text, independent of dialect.
 
-    Digest, lock, submits, templates, `adopt`, `import` and the parse cache use its fields. A new field is None by
+    Digest, lock, submits, templates, `adopt` and `import` use its fields. A new field is None by
     default, so that the digests of items without it stay.
     """
 

@@ -13,7 +13,6 @@ from msgspec import Struct, field, structs
 
 from contentops.api.fence import always
 from contentops.ci.runner import for_pull_request, in_ci
-from contentops.collector import ignoring_existing
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import OutputError, Refused, StateError
@@ -347,8 +346,7 @@ def _carry_out(
             )
             return await execute(project, plan, inputs.state, edges, stop=options.stop, deadline=options.deadline)
 
-    with ignoring_existing():
-        return (runtime.run or asyncio.run)(run())
+    return (runtime.run or asyncio.run)(run())
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:

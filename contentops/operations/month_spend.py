@@ -95,7 +95,7 @@ def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | 
     """Count the month of the clock; None where the settings have no budget for a month. Raises StateError."""
     if not project.budget.is_monthly:
         return None
-    with open_workspace(project, runtime, parse_cache=False) as workspace:
+    with open_workspace(project, runtime, keep_stamps=False) as workspace:
         return month_spend(workspace)
 
 

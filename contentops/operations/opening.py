@@ -16,7 +16,6 @@ from contentops.atomic_io import Disk
 from contentops.documents.files import Outputs, System
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
-from contentops.parallel import processors
 from contentops.state import state_dir
 from contentops.state.cache import Cache
 from contentops.state.store import StateStore
@@ -58,8 +57,6 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """Gets a line wherever a person may wonder what takes so long."""
     trace: Callable[[Exchange], None] | None = None
     """Gets every request to the project's server, or None."""
-    processes: int = field(default_factory=processors)
-    """How many processes read a large project."""
     disk_time: Callable[[], int] = time.time_ns
     """The time in nanoseconds since 1970, as files are stamped with it."""
 

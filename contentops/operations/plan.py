@@ -142,7 +142,7 @@ def looked_at(
     """Return what is noted about an item, every item, and findings as `status` has them."""
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
-    with open_workspace(project, runtime, parse_cache=choice.refresh) as workspace:
+    with open_workspace(project, runtime, keep_stamps=choice.refresh) as workspace:
         inputs, error = gathered_or_recorded(workspace, looking)
         findings = (*running(project), *workspace.unread, *([unread(error)] if error is not None else []))
         plan = make_plan(inputs)

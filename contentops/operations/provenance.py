@@ -129,7 +129,7 @@ def provenance(
     Needs no network and changes nothing. Raises UsageError for invalid selectors and those that match nothing.
     """
     check_selectors((*choice.select, *choice.exclude))
-    with open_workspace(project, runtime, parse_cache=False) as workspace:
+    with open_workspace(project, runtime, keep_stamps=False) as workspace:
         inputs, error = gathered_or_recorded(workspace, Choice())
         changes = {change.id: change for change in make_plan(inputs).changes}
         ids = sorted({*inputs.specs, *inputs.state.records, *changes})
@@ -225,7 +225,7 @@ def cost_of_approved(
         return None
     approved: list[TextProvenance] = []
     for project, jobs in environments:
-        with open_workspace(project, runtime, parse_cache=False) as workspace:
+        with open_workspace(project, runtime, keep_stamps=False) as workspace:
             inputs, _ = gathered_or_recorded(workspace, Choice())
         paid = PaidEnvironments(workspace.project, inputs, PaidItems(jobs, inputs.state, inputs.specs))
         items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]

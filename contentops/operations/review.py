@@ -18,7 +18,6 @@ from msgspec import Struct, structs
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.ci.git import try_git
 from contentops.ci.results import past_of
-from contentops.collector import without_collection
 from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic, Severity
 from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
@@ -224,7 +223,6 @@ class Review:
                 self._last = self._make(now)
             return self._last.snapshot
 
-    @without_collection()
     def _make(self, started: int) -> _StampedSnapshot:
         with open_workspace(self._opened(), self._runtime) as workspace:
             inputs, error = gathered_or_recorded(workspace, Choice())

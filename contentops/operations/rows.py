@@ -43,7 +43,7 @@ def chosen_rows(project: Project, what: str) -> list[ChosenRows]:
             raise no_item(what, specs)
         location = specs[what].location
         path, line = (location.file, location.line) if location else ("", 0)
-    declared, findings = Loader(project, None, None).declarations(path)
+    declared, findings = Loader(project, None).declarations(path)
     if any(one.severity is Severity.ERROR for one in findings):
         raise InputError(findings)
     found = [

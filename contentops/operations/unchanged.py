@@ -25,7 +25,6 @@ from msgspec import Struct, structs
 
 from contentops import __version__
 from contentops.atomic_io import PRIVATE, TRUSTED_AFTER, read_file, replace
-from contentops.collector import without_collection
 from contentops.errors import ContentopsError, Diagnostic
 from contentops.manifests.root import find_root
 from contentops.model import PROJECT_FILE, ApprovalState, Budget, Note, Plan, Refusal
@@ -101,7 +100,6 @@ class LastPlan:
         self.asked = asked
         self.started = started
 
-    @without_collection()
     def recall(self) -> Plan | None:
         """Return that plan, if it would be made again."""
         try:

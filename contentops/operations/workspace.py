@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.collector import without_collection
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.folders import denial, present
@@ -66,8 +65,6 @@ class Workspace:
         desired = load(
             self.project,
             catalog_of(self.project),
-            self.cache,
-            processes=self.runtime.processes,
             accepted=_accepted_texts(self.project, self.state, self.runtime, self._recorded_file),
         )
         self.store.repair_merge({spec.id: spec.digest for spec in desired.specs}, self.project.api.server)
@@ -128,13 +125,13 @@ class Workspace:
 
 @contextlib.contextmanager
 def open_workspace(
-    project: Project, runtime: Runtime = HERE, *, write: bool = False, parse_cache: bool = True
+    project: Project, runtime: Runtime = HERE, *, write: bool = False, keep_stamps: bool = True
 ) -> Iterator[Workspace]:
-    """Open the workspace of a project. Without `write`, only the parse cache may be changed.
+    """Open the workspace of a project. Without `write`, only the stamps of files are kept, with `keep_stamps`.
 
     Raises StateError for invalid state files; with `write`, Refused where `check_lineage` does.
     """
-    with open_cache(project, write=parse_cache) as cache, open_store(project, runtime, write=write) as store:
+    with open_cache(project, write=keep_stamps) as cache, open_store(project, runtime, write=write) as store:
         if write and store.is_first:
             from contentops.operations.lineage import check_lineage
 
@@ -162,7 +159,6 @@ def shared(
         yield ledger
 
 
-@without_collection()
 def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     project, store, cache = workspace.project, workspace.store, workspace.cache
     desired = workspace.desired
@@ -235,7 +231,7 @@ def _observed(
 
 def _stat_cache(workspace: Workspace, outputs: Outputs) -> StatCache:
     cache, runtime = workspace.cache, workspace.runtime
-    return StatCache(outputs, cache.get, cache.put, now=runtime.disk_time(), processes=runtime.processes)
+    return StatCache(outputs, cache.get, cache.put, now=runtime.disk_time())
 
 
 def validate(
@@ -246,8 +242,7 @@ def validate(
         accepted = _accepted_texts(project, read_state(project), runtime, Outputs(project.root).observe)
     except StateError:
         accepted = None  # a lock that cannot be read says nothing against the manifests
-    with open_cache(project, write=False) as cache:
-        return load(project, catalog_of(project), cache, drafts, runtime.processes, accepted)
+    return load(project, catalog_of(project), drafts, accepted)
 
 
 def _accepted_texts(
@@ -279,5 +274,5 @@ def unread(error: InputError) -> Diagnostic:
 
 def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tuple[Diagnostic, ...]]:
     """Read the state with the open entries of the ledger, and a warning where the ledger cannot be reached."""
-    with open_workspace(project, runtime, parse_cache=False) as workspace:
+    with open_workspace(project, runtime, keep_stamps=False) as workspace:
         return workspace.state, workspace.unread

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.collector import without_collection
 from contentops.digest import digest_json
 from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import Choice, PlanInputs
 
 
-@without_collection()
 def make_plan(inputs: PlanInputs) -> Plan:
     """The plan of the whole project, or of the selected part of it.
 

@@ -1,4 +1,4 @@
-"""The cache: paid texts, server texts last seen, learned job durations, parsed manifests. Deleting it loses no fact.
+"""The cache: paid texts, server texts last seen, learned job durations, stamps of files. Deleting it loses no fact.
 
 A text is kept once, by its body digest. A row per paid text says where it came from: the last one of a request by the
 digest of the request, the earlier ones by the digests of request and body.
@@ -46,7 +46,7 @@ _PENDING = 8 << 20
 _BY_KEY = "SELECT key, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 _BY_PREFIX = "SELECT key, mode, filename, value FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
 _KEEP = 4
-"""How many generations of parsed manifests are kept."""
+"""How many generations of values that only save time are kept."""
 
 
 class Cache:
@@ -224,20 +224,20 @@ class Cache:
         """Remember, by content id, its last change as it was read and the request of its text."""
         self._set({_key("looked", server): canonical({key: list(value) for key, value in looked.items()})})
 
-    # --- parsed manifests ----------------------------------------------------------------------------------
+    # --- what only saves time ------------------------------------------------------------------------------
 
     def get(self, key: str) -> str | None:
-        """A value of the parse cache."""
-        key = _key("parse", key)
+        """A value that only saves time, such as the stamps of files."""
+        key = _key("saved", key)
         self._touched.add(key)
         pending = self._pending.get(key)
         return pending if pending is not None else self._get(key)
 
     def put(self, key: str, value: str) -> None:
-        """Remember a value of the parse cache; written together with others, at the latest by `close`."""
+        """Remember a value that only saves time; written together with others, at the latest by `close`."""
         if not self._write:
             return
-        key = _key("parse", key)
+        key = _key("saved", key)
         self._touched.add(key)
         self._pending[key] = value
         self._pending_size += len(value)
@@ -262,8 +262,8 @@ class Cache:
         self._pending, self._pending_size = {}, 0
 
     def _prune(self) -> None:
-        """Delete parsed manifests that were not read this time, once they are more than half."""
-        keys = self._keys(_key("parse", ""))
+        """Delete values that were not read this time, once they are most of all."""
+        keys = self._keys(_key("saved", ""))
         if len(keys) > _KEEP * len(self._touched):
             self._set({}, drop=[key for key in keys if key not in self._touched])
 

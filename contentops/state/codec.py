@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, canonical
-from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, StoredMap
+from contentops.model import Count, ItemId, OpenEntry, Record, RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from contentops.model.stored import Packer
 
 LOCK_VERSION: Final = 1
 """The format of lock and journal that this version writes, and the highest it reads."""
@@ -67,17 +64,6 @@ _T = TypeVar("_T")
 _decode_record = msgspec.json.Decoder(Record).decode
 
 
-class _LargeParts(Struct):
-    """The larger parts of a record, as JSON text."""
-
-    request: msgspec.Raw
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
-    used: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-_decode_parts = msgspec.json.Decoder(_LargeParts).decode
-
-
 def line_of(value: Struct) -> str:
     """A header or a fact as text. Raises ValueError or TypeError for what is not JSON."""
     return canonical(_filled(value))
@@ -99,42 +85,12 @@ def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
     return tuple((each.name, each.encode_name, each.required) for each in structs.fields(kind))
 
 
-def parse_line(text: str, packer: Packer | None = None) -> Line:
-    """The value in one line of a lock, without its newline. Raises ValueError with a message for people.
-
-    The larger parts of a record share the memory of the line, or the `packer` keeps them, so that the line is freed.
-    """
+def parse_line(text: str) -> Line:
+    """The value in one line of a lock, without its newline. Raises ValueError with a message for people."""
     try:
-        record = _decode_record(text)
+        return _decode_record(text)
     except (msgspec.MsgspecError, RecursionError):
         return parse_as(text, kind_of(text, KINDS))
-    _shrink(record, text, packer)
-    return record
-
-
-def _shrink(record: Record, text: str, packer: Packer | None) -> None:
-    """Halve the memory of a record that was just decoded, as each item has one.
-
-    Its larger parts stay text, which was checked while decoding; texts that repeat are kept once.
-    """
-    put, parts = structs.force_setattr, _decode_parts(text)
-    store = StoredMap if packer is None else packer.store
-    put(record, "request", StoredMap(parts.request) if packer is None else packer.pack(parts.request))
-    put(record, "metadata", store(parts.metadata))
-    put(record, "used", store(parts.used))
-    put(record, "server", sys.intern(record.server))
-    put(record, "dialect", sys.intern(record.dialect))
-    put(record, "plan_id", sys.intern(record.plan_id))
-    if record.request_id == record.job_id:
-        put(record, "request_id", record.job_id)
-    if (saved := record.saved) is None:
-        return
-    if saved.body == record.generated:
-        put(saved, "body", record.generated)
-    if saved.server_body == saved.body:
-        put(saved, "server_body", saved.body)
-    if saved.server_title == saved.title:
-        put(saved, "server_title", saved.title)
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:

@@ -17,7 +17,6 @@ from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json, dige
 from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import Diagnostic, Location, StateError, plural
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
-from contentops.model.stored import Packer
 from contentops.state.codec import LOCK_VERSION, Header, line_of, parse_line
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class DamagedState(StateError):
 
 
 class LockLine(Struct, Generic[T], frozen=True):
-    """A value with its line; `text` is empty for a record that `read_plain` returned."""
+    """A value with its line."""
 
     value: T
     text: str
@@ -121,35 +120,6 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
             id_: tuple(LockLine(with_digest(line.value), line.text) for line in lines) for id_, lines in records.items()
         }
     return Lock(header=header, records=records, entries=entries)
-
-
-def read_plain(lines: Iterable[bytes]) -> Lock | None:
-    """A lock that takes little memory: without the lines of records, and with their requests packed.
-
-    None for a lock that is not as this version writes it; `read` reads it, or says what is wrong.
-    """
-    packer = Packer()
-    header: Header | None = None
-    records: dict[ItemId, tuple[LockLine[Record], ...]] = {}
-    entries: dict[RequestId, tuple[LockLine[OpenEntry], ...]] = {}
-    for line in lines:
-        try:
-            text = line.decode().strip(" \t\r\n")
-            value = parse_line(text, packer)
-        except ValueError:
-            return None
-        if isinstance(value, Header):
-            if header is not None or (value.version, value.digest) != (LOCK_VERSION, DIGEST_VERSION):
-                return None
-            header = value
-        elif isinstance(value, Record):
-            if value.id in records:
-                return None
-            records[value.id] = (LockLine(value, ""),)
-        else:
-            entries[value.request_id] = _add(entries.get(value.request_id), LockLine(value, text))
-    packer.close()
-    return None if header is None else Lock(header=header, records=records, entries=entries)
 
 
 def with_digest(record: Record) -> Record:

@@ -9,12 +9,10 @@ The caller holds `state_dir.ApplyLock` while a store is open for writing, and ca
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from contentops.atomic_io import PUBLIC, Disk, opened
-from contentops.collector import without_collection
+from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.errors import Location, NotShared, StateError
 from contentops.state import journal as journals
@@ -66,32 +64,28 @@ class StateStore:
 
         state_dir.inspect(root)
         name = self.lock_path.name
-        with without_collection():
-            # Only a writer and the facts of a journal are compared with the lines of the lock.
-            plain = None if write or disk.read(self.journal_path) else _plain_lock(self.lock_path)
-            data = None if plain is not None else disk.read(self.lock_path)
-            self._seen = _fingerprint(data) if write else NOTHING
-            """The digest of the lock as this process last read or wrote it."""
-            text = None if data is None else _text(data, name)
-            del data  # the largest value of the process
-            lock = plain or (locks.Lock() if text is None else locks.read(text, name))
-            image = b"" if plain is not None else disk.read(self.journal_path) or b""
-            journal = journals.parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
-            self._image = bytearray(image[: journal.good])
-            """The bytes of the journal on disk."""
-            facts = journal.facts
-            if journal.marks and text is not None:
-                facts = journal.since(journals.text_digest(text))
-            recorded = lock.header.lineage if lock.header else journal.lineage
-            self.is_first = not recorded
-            """Whether the lock and the journal have no lineage yet."""
-            self.lineage = recorded or lineage()
-            """The project's lineage: part of every request id."""
-            self.journal_was_empty = not facts
-            """Whether the lock had every fact when the store was opened."""
-            self._working = WorkingState(
-                lock, facts, lineage=self.lineage, environment=environment, body_on_disk=body_at, announce=write
-            )
+        data = disk.read(self.lock_path)
+        self._seen = _fingerprint(data) if write else NOTHING
+        """The digest of the lock as this process last read or wrote it."""
+        text = None if data is None else _text(data, name)
+        lock = locks.Lock() if text is None else locks.read(text, name)
+        image = disk.read(self.journal_path) or b""
+        journal = journals.parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
+        self._image = bytearray(image[: journal.good])
+        """The bytes of the journal on disk."""
+        facts = journal.facts
+        if journal.marks and text is not None:
+            facts = journal.since(journals.text_digest(text))
+        recorded = lock.header.lineage if lock.header else journal.lineage
+        self.is_first = not recorded
+        """Whether the lock and the journal have no lineage yet."""
+        self.lineage = recorded or lineage()
+        """The project's lineage: part of every request id."""
+        self.journal_was_empty = not facts
+        """Whether the lock had every fact when the store was opened."""
+        self._working = WorkingState(
+            lock, facts, lineage=self.lineage, environment=environment, body_on_disk=body_at, announce=write
+        )
 
     @property
     def state(self) -> State:
@@ -281,13 +275,6 @@ class StateStore:
 
 _ROOM, _MOST = 16 << 10, 16 << 20
 """Bytes that one submit may add to lock and journal, and the most that are tried."""
-
-
-def _plain_lock(path: Path) -> locks.Lock | None:
-    """The lock as `read_plain` gives it; None where there is none or it cannot be read so."""
-    with contextlib.suppress(OSError), opened(path, follow=False) as file:
-        return locks.read_plain(file)
-    return None
 
 
 def _fingerprint(data: bytes | None) -> Digest:

@@ -12,7 +12,6 @@ from msgspec import structs
 from contentops.ci.runner import has_base
 from contentops.cli.options import choice_of, choice_options, file_option, flags_of, project_options
 from contentops.cli.output import github_job, terminal
-from contentops.collector import without_collection
 from contentops.errors import ExitCode, Refused, plural
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import plan_cost, way_on, who_refuses
@@ -120,10 +119,9 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
     # The plan of a pull request also shows what it changes of the settings.
     if not (any(chosen.values()) or has_base(os.environ)) and (plan := last.recall()) is not None:
         return plan
-    with without_collection():
-        from contentops.operations import plan as operation
+    from contentops.operations import plan as operation
 
-        project = session.project()
+    project = session.project()
     if not session.as_json:
         terminal.report_findings(operation.running(project), gap=True)
     settings, in_review = github_job.settings_notes(project), github_job.changed_texts(project)

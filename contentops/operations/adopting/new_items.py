@@ -181,7 +181,7 @@ def drafted_for(
     except UnicodeDecodeError as error:
         raise UsageError(f"`{path}` is not UTF-8", code="no-manifest-place", hint="`--into` another file") from error
     manifest = Manifest(path=path, text=text, head=head)
-    made = draft(project, catalog_of(project), workspace.cache, manifest, texts)
+    made = draft(project, catalog_of(project), manifest, texts)
     _check_others(workspace.desired, made, path)
     return Drafted(manifest=manifest, draft=made)
 

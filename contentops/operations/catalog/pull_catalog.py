@@ -201,7 +201,7 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
         old = snapshots.get(server)
         changes = changes_between(old, snapshot, ())
         if changes:
-            changes = changes_between(old, snapshot, _used(project, cache, notes))
+            changes = changes_between(old, snapshot, _used(project, notes))
     return Pulled(
         server=server,
         snapshot=snapshot,
@@ -212,9 +212,9 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
     )
 
 
-def _used(project: Project, cache: Cache, notes: list[str]) -> list[tuple[str, Request]]:
+def _used(project: Project, notes: list[str]) -> list[tuple[str, Request]]:
     try:
-        return [(spec.id, spec.request) for spec in load(project, None, cache).specs]
+        return [(spec.id, spec.request) for spec in load(project, None).specs]
     except InputError:
         notes.append("the manifests have errors, so the affected items are unknown")
         return []

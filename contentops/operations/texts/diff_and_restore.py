@@ -107,7 +107,7 @@ def to_planned(project: Project, item: str) -> Difference:
     Raises UsageError for an unknown id, InputError for manifests with errors, OutputError for a file that cannot be
     read.
     """
-    with open_workspace(project, parse_cache=False) as workspace:
+    with open_workspace(project, keep_stamps=False) as workspace:
         inputs = workspace.plan_inputs(Choice())
         change = next((one for one in make_plan(inputs).changes if one.id == item), None)
         if change is None:

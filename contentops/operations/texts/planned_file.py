@@ -100,7 +100,7 @@ def planned_file(project: Project, item: str) -> PlannedFile:
     Raises UsageError for an unknown id and an item without a file, InputError for manifests with errors, OutputError
     for a file that cannot be read.
     """
-    with open_workspace(project, parse_cache=False) as workspace:
+    with open_workspace(project, keep_stamps=False) as workspace:
         inputs = workspace.plan_inputs(Choice())
         change = next((one for one in make_plan(inputs).changes if one.id == item), None)
         spec, record = inputs.specs.get(ItemId(item)), inputs.state.records.get(ItemId(item))
