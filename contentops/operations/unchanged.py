@@ -114,10 +114,13 @@ class LastPlan:
 
         It is not kept where a killed run left files behind, which an apply would delete.
         """
+        from pathlib import Path  # start-up: what is recalled loads none
+
         try:
             # Before there is a lock, the plan has a lineage that commits change too.
             if not self.root or plan.changes or workspace.store.is_first or not _is_of_files(workspace, watched):
                 return
+            state_dir.make_folder(Path(self._path()).parent)  # now, as that changes the stamp of the root
             names = with_folders(looked_at(workspace, watched.inputs))
             stamps = stamps_of(self.root, names)
             folders = (name for at, name in enumerate(names) if stat.S_ISDIR(stamps[at * _NUMBERS]))
