@@ -1,9 +1,10 @@
-# Two commands are all a newcomer needs: `make demo` and `make test`. Both do their own set-up in .venv.
+# A newcomer needs two commands: `make demo` and `make test`. Both do their own set-up in .venv.
 #
 #   PYTHON=/path/to/python   the interpreter to build .venv with (default: the first fitting one on PATH)
 #   VENV=/path/to/folder     where the virtual environment lives
 #   ARGS="-k lock -x"        handed to pytest by `make tests`
-#   PINS=1                   install the versions of dev-requirements.txt, by hash, as CI does
+#   VERSIONS=newest          install the newest versions that pyproject.toml allows, or the lowest (VERSIONS=lowest),
+#                            instead of the pinned ones
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -13,15 +14,15 @@ SHELL := /bin/sh
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
-PINS ?=
+VERSIONS ?= pinned
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 # A virtual environment cannot be moved, so its stamps carry the place it was made for.
 HERE := $(shell pwd | cksum | tr ' ' -)
 MADE := $(VENV)/.made-$(HERE)
-READY := $(VENV)/.ready-$(HERE)
-READY_DEV := $(VENV)/.ready-dev-$(HERE)
+READY := $(VENV)/.ready-$(VERSIONS)-$(HERE)
+READY_DEV := $(VENV)/.ready-dev-$(VERSIONS)-$(HERE)
 
 .PHONY: help
 help: ## Show this list
@@ -44,7 +45,10 @@ demo: $(READY) ## Plan and apply the quickstart in a scratch folder, offline, at
 	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch" "$$(command -v contentops)"
 
 .PHONY: test
-test: lint types imports spelling wheel tests ## Run the checks that CI runs
+test: lint types imports spelling quick ## Run what takes two minutes: style, types, imports, spelling, and the quick tests
+
+.PHONY: test-all
+test-all: lint types imports spelling wheel tests ## Run everything that CI runs (eight minutes)
 
 .PHONY: lint
 lint: $(READY_DEV) ## Check style and formatting (ruff)
@@ -53,7 +57,7 @@ lint: $(READY_DEV) ## Check style and formatting (ruff)
 
 .PHONY: types
 types: $(READY_DEV) ## Check types (mypy, strict)
-	$(RUN) -m mypy
+	$(RUN) -m mypy --num-workers 2
 
 .PHONY: imports
 imports: $(READY_DEV) ## Check that imports point one way (import-linter)
@@ -80,14 +84,22 @@ sbom: $(READY_DEV) ## List what the program needs, as CycloneDX
 AUDIT = $(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --ignore-vuln CVE-2025-69872
 
 .PHONY: audit
-audit: $(READY_DEV) ## Look for known faults of what is installed (with PINS=1; needs the network)
+audit: $(READY_DEV) ## Look for known faults of what is installed (needs the network)
 	$(AUDIT) --requirement action-requirements.txt
 	$(AUDIT) --requirement dev-requirements.txt
 
 ALL := --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
+.PHONY: quick
+quick: $(READY_DEV) ## Run the tests that start no process
+	$(RUN) -m pytest $(ALL) --quick
+
+.PHONY: long
+long: $(READY_DEV) ## Run the other tests: PostgreSQL, git, kills, documentation, browser
+	$(RUN) -m pytest $(ALL) --long
+
 .PHONY: tests
-tests: $(READY_DEV) ## Run the tests (ARGS="-k name" for some of them)
+tests: $(READY_DEV) ## Run all tests (ARGS="-k name" for some of them)
 	$(RUN) -m pytest $(or $(ARGS),$(ALL))
 
 .PHONY: coverage
@@ -159,15 +171,27 @@ $(MADE):
 	echo "making $(VENV) with $$found ($$("$$found" -c 'import platform; print(platform.python_version())'))"; \
 	"$$found" -m venv --clear $(VENV) && touch $@
 
+PINNED := $(PIP) --require-hashes --only-binary=:all: --requirement
+
+# The lowest versions of what the program itself needs; the checks are the newest ones.
+LOWEST = $(PIP) uv && $(VENV)/bin/uv pip compile --quiet --resolution lowest-direct --python $(RUN) \
+  --extra serve --extra mcp --extra postgres --extra xlsx --output-file $(VENV)/lowest.txt pyproject.toml && \
+  $(PIP) --constraint $(VENV)/lowest.txt
+
+INSTALL_pinned = $(PINNED) action-requirements.txt && $(PIP) --no-deps --editable .
+INSTALL_newest = $(PIP) --editable .
+INSTALL_lowest = $(LOWEST) --editable .
+INSTALL_DEV_pinned = $(PINNED) dev-requirements.txt && $(PIP) --no-deps --no-build-isolation --editable .
+INSTALL_DEV_newest = $(PIP) --editable '.[dev]'
+INSTALL_DEV_lowest = $(LOWEST) --editable '.[dev]'
+
 # A checkout of another branch touches pyproject.toml; only other content is worth an installation.
 $(READY): $(MADE) pyproject.toml
 	@if cmp -s pyproject.toml $@; then touch $@; exit 0; fi; \
-	echo 'installing contentops from this checkout'; \
-	$(PIP) --editable . && cp pyproject.toml $@
+	echo 'installing contentops from this checkout ($(VERSIONS) versions)'; \
+	rm -f $(VENV)/.ready-*; $(INSTALL_$(VERSIONS)) && cp pyproject.toml $@
 
 $(READY_DEV): $(MADE) pyproject.toml
 	@if cmp -s pyproject.toml $@; then touch $@; exit 0; fi; \
-	echo 'installing contentops from this checkout, with what its checks need'; \
-	$(if $(PINS),$(PIP) --require-hashes --only-binary=:all: --requirement dev-requirements.txt && \
-	$(PIP) --no-deps --no-build-isolation --editable .,$(PIP) --editable '.[dev]') && \
-	cp pyproject.toml $(READY) && cp pyproject.toml $@
+	echo 'installing contentops from this checkout, with what its checks need ($(VERSIONS) versions)'; \
+	rm -f $(VENV)/.ready-*; $(INSTALL_DEV_$(VERSIONS)) && cp pyproject.toml $(READY) && cp pyproject.toml $@

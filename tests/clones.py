@@ -221,7 +221,7 @@ def make_first(invoke: Run, target: Path, factory: pytest.TempPathFactory) -> Ma
 
 
 @pytest.fixture
-def world(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(processes: None, invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A remote whose main branch declares three items, and no results yet."""
     return make_world(invoke, tmp_path, tmp_path_factory)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.running import Build, Run
 
 ROOT = Path(__file__).parents[1]
-pytest_plugins = ("tests.clones", "tests.hubs", "tests.ledgers")
+pytest_plugins = ("tests.clones", "tests.hubs", "tests.ledgers", "tests.split")
 
 offline.refuse()
 
@@ -163,7 +163,7 @@ def project(tmp_path: Path) -> Build:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, processes: None) -> Run:
     """Runs the command line in a process of its own, as a person or CI does."""
 
     def start(
@@ -218,7 +218,7 @@ def invoke(tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
+def postgres(processes: None) -> Iterator[str]:
     """The address of a PostgreSQL that no test kills."""
     with clusters.cluster() as url:
         yield url

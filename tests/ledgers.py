@@ -32,7 +32,9 @@ class Go(Protocol):
 
 
 @pytest.fixture(scope="module")
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    processes: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     """One server for a module, with its `STAGE_SECONDS`; each test has topics of its own."""
     seconds = getattr(request.module, "STAGE_SECONDS", 0.0)
     with Served(tmp_path_factory.mktemp("served") / "store.db", stage_seconds=seconds) as started:
@@ -89,7 +91,7 @@ def session(database: str) -> Iterator[LedgerSession]:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(processes: None) -> Iterator[Cluster]:
     """A PostgreSQL of the test's own, to be killed."""
     with Cluster() as own:
         yield own

@@ -163,7 +163,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a PO
 
 
 @posix
-def test_it_is_installed_once_a_job(machine: Machine) -> None:
+def test_it_is_installed_once_a_job(machine: Machine, processes: None) -> None:
     """Dependencies by hash and unbuilt, then itself from the commit that was pinned, without asking anyone."""
     ended = machine.use()
     assert (ended.codes, ended.printed) == ({"step": 0}, "ran -C . validate\n")
@@ -193,7 +193,7 @@ def test_what_was_downloaded_before_is_used_again() -> None:
 
 
 @posix
-def test_a_failed_installation_fails_the_job(machine: Machine) -> None:
+def test_a_failed_installation_fails_the_job(machine: Machine, processes: None) -> None:
     """Nothing of it is run; the next step that uses the action starts again."""
     offline = machine.log.with_name("log.offline")
     offline.touch()

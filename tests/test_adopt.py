@@ -142,7 +142,7 @@ def test_a_template_that_nothing_can_check_is_a_warning(project: Build, invoke: 
     assert "no-catalog" not in invoke("adopt", "docs", "--yes", cwd=root).stderr
 
 
-def test_an_edit_of_an_adopted_text_is_seen(project: Build, invoke: Run) -> None:
+def test_an_edit_of_an_adopted_text_is_seen(project: Build, invoke: Run, processes: None) -> None:
     """By `diff`, `status` and selectors, against the text that was adopted; a lock that does not know that one has none."""
     root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO, "docs/b.md": HELLO})
     assert invoke("adopt", "docs", "--yes", cwd=root).code == 0
@@ -364,7 +364,12 @@ def test_check_prints_and_writes_nothing_and_without_a_yes_neither(project: Buil
     [("required", "", True), ("{count: 2}", "", True), ("required", "draft: true\n", False), ("off", "", False)],
 )
 def test_texts_that_become_drafts_are_named_before_anything_is_written(
-    project: Build, invoke: Run, rule: str, front: str, warned: bool
+    project: Build,
+    invoke: Run,
+    rule: str,
+    front: str,
+    warned: bool,
+    processes: None,
 ) -> None:
     """Where the rule is there and the mark is not; approved before the next apply, they stay as they are."""
     text = HELLO.replace("---\n", f"---\n{front}", 1)

@@ -364,7 +364,7 @@ def over_tls(handler: Handler, context: ssl.SSLContext | None) -> Any:
     return asyncio.run(story())
 
 
-def test_tls_is_verified(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_is_verified(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, processes: None) -> None:
     """An unknown certificate is refused before anything is sent, and what to check is named; `SSL_CERT_FILE` makes it known."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)

@@ -63,14 +63,14 @@ def said(root: Path, invoke: Run) -> list[tuple[bool | None, str, str]]:
     return found
 
 
-def test_doctor_says_that_approvals_are_fine(site: Path, invoke: Run) -> None:
+def test_doctor_says_that_approvals_are_fine(site: Path, invoke: Run, processes: None) -> None:
     """And nothing where no one gave or needs any."""
     assert said(site, invoke) == [(True, "of 1 text by 1 reader", "")]
     (site / approvals.FILE).unlink()
     assert said(site, invoke) == []
 
 
-def test_doctor_finds_approvals_that_cannot_be_read(site: Path, invoke: Run) -> None:
+def test_doctor_finds_approvals_that_cannot_be_read(site: Path, invoke: Run, processes: None) -> None:
     """With the first line that is wrong."""
     with (site / approvals.FILE).open("a") as file:
         file.write("<<<<<<< ours\n")
@@ -79,7 +79,7 @@ def test_doctor_finds_approvals_that_cannot_be_read(site: Path, invoke: Run) -> 
     assert "keep the lines of both sides" in hint
 
 
-def test_doctor_finds_approvals_of_the_future(site: Path, invoke: Run) -> None:
+def test_doctor_finds_approvals_of_the_future(site: Path, invoke: Run, processes: None) -> None:
     """By more than clocks differ."""
     keep(site, line(), line(text=text_digest("B", TEXT), days=-2 / 1440), line(by="Ben <b@acme.example>", days=-3))
     [(ok, message, hint)] = said(site, invoke)
@@ -87,7 +87,7 @@ def test_doctor_finds_approvals_of_the_future(site: Path, invoke: Run) -> None:
     assert hint.endswith("delete the line or correct its time")
 
 
-def test_doctor_finds_a_missing_merge_rule(site: Path, invoke: Run) -> None:
+def test_doctor_finds_a_missing_merge_rule(site: Path, invoke: Run, processes: None) -> None:
     """As git sees it; outside a repository there is nothing to merge."""
     (site / ".gitattributes").unlink()
     message, hint = (
@@ -97,7 +97,7 @@ def test_doctor_finds_a_missing_merge_rule(site: Path, invoke: Run) -> None:
     assert said(site, invoke) == [(None, message, hint)]
 
 
-def test_doctor_finds_a_missing_owner(site: Path, invoke: Run) -> None:
+def test_doctor_finds_a_missing_owner(site: Path, invoke: Run, processes: None) -> None:
     """Where an approval is required: else whoever may push may approve."""
     (site / "CODEOWNERS").write_text("/docs/ @acme/writers\n")
     message = "1 item needs an approval, and no `CODEOWNERS` line names the owners of `contentops.approvals`"

@@ -325,7 +325,13 @@ MERGES = {
 @pytest.mark.parametrize("ours", ["one", "two"])
 @pytest.mark.parametrize(("before", "one", "two", "merged"), MERGES.values(), ids=MERGES)
 def test_two_branches_merge(
-    tmp_path: Path, ours: str, before: list[str], one: list[str], two: list[str], merged: dict[str, list[str]]
+    tmp_path: Path,
+    ours: str,
+    before: list[str],
+    one: list[str],
+    two: list[str],
+    merged: dict[str, list[str]],
+    processes: None,
 ) -> None:
     """By the line in `.gitattributes`, whichever side merges: all verdicts are there, and the later one counts."""
     git(tmp_path, "init", "--quiet", "--initial-branch=main")

@@ -374,7 +374,7 @@ class Strange(FakeApi):
         return super()._answer(seen, argument)
 
 
-def test_content_of_another_owner_fails_its_item_alone(root: Path) -> None:
+def test_content_of_another_owner_fails_its_item_alone(root: Path, processes: None) -> None:
     """At a save and at a fetch: the server's words, nothing stored as new or lost, the other item done."""
     api = Strange(duration=30)
     harness = _harness(root, api=api)

@@ -206,7 +206,7 @@ def test_a_file_that_cannot_be_used_is_an_error_of_its_own(
     assert said in other[3]
 
 
-def test_commands_run_only_where_they_are_asked_for(project: Build, invoke: Run) -> None:
+def test_commands_run_only_where_they_are_asked_for(project: Build, invoke: Run, processes: None) -> None:
     """Whoever proposes a branch may have changed what they do."""
     script = f"{sys.executable} tool.py"
     settings = SETTINGS.replace("excludes: [cheap]", f"commands: ['{script}']")

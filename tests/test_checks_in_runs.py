@@ -199,7 +199,7 @@ def test_what_would_stand_in_the_file_is_checked(root: Path) -> None:
     assert harness.api.credits == 4
 
 
-def test_where_the_text_is_not_at_hand_the_apply_finds_out(root: Path) -> None:
+def test_where_the_text_is_not_at_hand_the_apply_finds_out(root: Path, processes: None) -> None:
     """Without cache the plan says finish; the apply fetches the text, holds it back, and pays nothing."""
     harness = _harness(root)
     harness.apply()
@@ -261,7 +261,7 @@ def test_a_take_that_was_given_up_does_not_come_back(root: Path, *, loosened: bo
     assert harness.plan().empty
 
 
-def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: Path) -> None:
+def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: Path, processes: None) -> None:
     """The server would answer its own id with the same text; a person may still bring it by hand."""
     harness = _harness(root, NO_DRAFTS, "one")
     assert results(harness.apply()) == {"one": "blocked"}
@@ -336,7 +336,7 @@ def test_a_persons_text_is_saved_whatever_it_says(root: Path) -> None:
 RETRIES = "checks: {excludes: [Draft outline], retries: 2}"
 
 
-def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path) -> None:
+def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path, processes: None) -> None:
     """The plan shows the worst case in all its forms; the run pays as often as it must."""
     harness = _harness(root, RETRIES, good=3)
     plan = harness.plan()
@@ -401,7 +401,7 @@ def test_the_worst_case_has_to_fit_the_budget(root: Path) -> None:
 
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 @pytest.mark.parametrize("good", [3, 99], ids=["third is good", "none is good"])
-def test_a_stop_anywhere_in_a_retry_pays_no_more(root: Path, good: int, *, clean: bool) -> None:
+def test_a_stop_anywhere_in_a_retry_pays_no_more(root: Path, good: int, *, clean: bool, processes: None) -> None:
     """Killed at any step and run again: the same end for the same credits."""
     harness = _harness(root / "undisturbed", RETRIES, "two", good=good)
     harness.apply()
@@ -596,7 +596,7 @@ def _with_command(root: Path, **kwargs: Any) -> Harness:
 
 
 @needs_shell
-def test_a_command_holds_a_text_back_until_it_is_content(root: Path) -> None:
+def test_a_command_holds_a_text_back_until_it_is_content(root: Path, processes: None) -> None:
     """It runs in applies alone; plans tell what it said; nothing is paid for again."""
     harness = _with_command(root)
     harness.plan()
@@ -620,7 +620,7 @@ def test_a_command_holds_a_text_back_until_it_is_content(root: Path) -> None:
 
 
 @needs_shell
-def test_what_a_command_finds_is_paid_for_again_as_planned(root: Path) -> None:
+def test_what_a_command_finds_is_paid_for_again_as_planned(root: Path, processes: None) -> None:
     """As what any other check finds."""
     harness = _with_command(root, good=2)
     harness.edit("contentops.yaml", "commands: [bin/lint]", "commands: [bin/lint], retries: 1")
@@ -641,7 +641,7 @@ def test_a_text_that_a_killed_run_left_for_a_command_goes(root: Path) -> None:
 
 
 @needs_shell
-def test_a_stop_while_a_command_runs_loses_nothing(root: Path) -> None:
+def test_a_stop_while_a_command_runs_loses_nothing(root: Path, processes: None) -> None:
     """The run ends; the next one goes on for nothing."""
     harness = _with_command(root, good=1)
     stop = Stop()

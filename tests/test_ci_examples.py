@@ -145,7 +145,7 @@ def test_the_key_is_where_an_apply_is() -> None:
     assert text.index("stage('plan')") < text.index("stage('apply')") < text.index("WRITERZROOM_API_KEY")
 
 
-def test_they_are_what_the_systems_read() -> None:
+def test_they_are_what_the_systems_read(processes: None) -> None:
     """GitLab's own schema; scripts that a shell can parse; a Jenkinsfile in which every bracket and quote is closed."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema=vendor.gitlab-ci", str(GITLAB)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -258,7 +258,7 @@ def test_apply_without_yes_and_without_a_terminal_is_refused(invoke: Run, demo: 
     assert not (demo / "out").exists()
 
 
-def test_a_no_changes_nothing(demo: Path) -> None:
+def test_a_no_changes_nothing(demo: Path, processes: None) -> None:
     """Declined on a terminal: exit code 4, nothing written."""
     seen = on_a_terminal("import sys; from contentops.__main__ import main; print(main(['apply']))", b"no\n", cwd=demo)
     assert "error[not-confirmed]" in seen
@@ -266,7 +266,7 @@ def test_a_no_changes_nothing(demo: Path) -> None:
     assert not (demo / "out").exists()
 
 
-def test_a_yes_on_a_terminal_applies(demo: Path) -> None:
+def test_a_yes_on_a_terminal_applies(demo: Path, processes: None) -> None:
     """The moving display leaves the terminal as it was, and the report comes last."""
     seen = on_a_terminal("import sys; from contentops.__main__ import main; print(main(['apply']))", b"yes\n", cwd=demo)
     assert "\x1b[?25l" in seen

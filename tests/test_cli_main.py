@@ -68,7 +68,7 @@ def _in_a_gone_folder(tmp_path: Path, command: str) -> subprocess.CompletedProce
 @pytest.mark.parametrize(
     "command", ["plan", "apply --yes", "validate", "init", "init sub", "state list", "doctor", "-C sub plan"]
 )
-def test_a_working_directory_that_is_gone(tmp_path: Path, command: str) -> None:
+def test_a_working_directory_that_is_gone(tmp_path: Path, command: str, processes: None) -> None:
     """Started in a folder that was removed meanwhile, a command says so in one line."""
     ended = _in_a_gone_folder(tmp_path, command)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -77,7 +77,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, command: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
 @pytest.mark.parametrize("command", ["schema", "--version", "-C ../there validate --json"])
-def test_what_needs_no_working_directory_does_without(tmp_path: Path, command: str) -> None:
+def test_what_needs_no_working_directory_does_without(tmp_path: Path, command: str, processes: None) -> None:
     """Commands about no folder, or about one that is named in full, run anywhere."""
     (tmp_path / "there").mkdir()
     (tmp_path / "there/contentops.yaml").write_text("project: x\napi: {base_url: local}\n")
@@ -219,7 +219,7 @@ def _ended(root: Path, command: str, **streams: Any) -> subprocess.CompletedProc
     return subprocess.run(words, cwd=root, text=True, check=False, **given)
 
 
-def test_a_closed_pipe_is_no_crash(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_crash(tmp_path: Path, processes: None) -> None:
     """A reader that leaves early gets no traceback."""
     ended = _ended(tmp_path, "schema manifest", stdout=_closed_pipe())
     assert (ended.returncode, ended.stderr) == (1, "")
@@ -247,7 +247,7 @@ ACME_BLOG = {
     "command", ["--help", "--version", "plan", "plan --json", "plan --env x --json", "apply --yes"]
 )
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbuffered: str) -> None:
+def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbuffered: str, processes: None) -> None:
     """It is an error that says why, and where nothing was paid yet, nothing is."""
     root = project(ACME_BLOG)
     with Path("/dev/full").open("w") as full:
@@ -261,7 +261,7 @@ def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbu
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
-def test_a_disk_that_fills_up_under_stdout_is_told(tmp_path: Path, unbuffered: str) -> None:
+def test_a_disk_that_fills_up_under_stdout_is_told(tmp_path: Path, unbuffered: str, processes: None) -> None:
     """What is cut short never looks like the whole."""
     script = f"ulimit -f 4; exec {sys.executable} -m contentops schema manifest > cut"
     # What measures coverage has files of its own to write.
@@ -283,7 +283,7 @@ def test_a_disk_that_fills_up_under_stdout_is_told(tmp_path: Path, unbuffered: s
     ("redirected", "code"),
     [("plan >&-", 0), ("apply <&-", 4), ("apply --yes <&- >&- 2>&-", 0), ("plan --env x 2>&-", 64)],
 )
-def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: int) -> None:
+def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: int, processes: None) -> None:
     """No one is there to ask or to read, which is no mistake."""
     script = f"{sys.executable} -m contentops {redirected}"
     ended = subprocess.run(
@@ -295,7 +295,7 @@ def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: in
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 @pytest.mark.parametrize(("command", "code"), [("apply --yes", 0), ("plan --env x", 64)])
-def test_messages_that_no_one_can_get_stop_nothing(project: Build, command: str, code: int) -> None:
+def test_messages_that_no_one_can_get_stop_nothing(project: Build, command: str, code: int, processes: None) -> None:
     """A command goes on where its log cannot be written, and ends with its own code."""
     with Path("/dev/full").open("w") as full:
         ended = _ended(project(ACME_BLOG), command, stderr=full, env={**os.environ, "PYTHONUNBUFFERED": ""})

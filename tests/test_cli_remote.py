@@ -202,7 +202,7 @@ def test_an_unknown_slug(slug: str, hint: str, project: Build, invoke: Run) -> N
 # --- a server of one's own ---------------------------------------------------------------------------------
 
 
-def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, invoke: Run) -> None:
+def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, invoke: Run, processes: None) -> None:
     """Pull, check, list and ask, over HTTP with a key, the address found by `auto`."""
     with served(tmp_path, key="k-1") as address:
         env = {"WRITERZROOM_API_KEY": "k-1"}
@@ -227,7 +227,7 @@ def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, inv
         assert "wrong-key-1" not in wrong.stderr
 
 
-def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build, invoke: Run) -> None:
+def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build, invoke: Run, processes: None) -> None:
     """They are not checked, and a note says so where an item names one; else it need not be known."""
     with served(tmp_path) as address:
         root = set_up(project, address, "auto")

@@ -188,7 +188,7 @@ print("answer", confirmation(Plan(project="p", environment="", server="local", l
         pytest.param(b"\x04", False, id="end of input"),
     ],
 )
-def test_a_person_is_asked(typed: bytes, answer: bool) -> None:
+def test_a_person_is_asked(typed: bytes, answer: bool, processes: None) -> None:
     """Only a yes goes on."""
     seen = on_a_terminal(_ASK, typed)
     assert "Apply these changes? (yes/no)" in seen
@@ -196,13 +196,13 @@ def test_a_person_is_asked(typed: bytes, answer: bool) -> None:
     assert ("begun" in seen) is answer
 
 
-def test_a_person_sees_the_plan_wherever_stdout_goes() -> None:
+def test_a_person_sees_the_plan_wherever_stdout_goes(processes: None) -> None:
     """With stdout redirected the plan goes to the terminal the question is asked on."""
     seen = on_a_terminal(f"import sys; sys.stdout = open('/dev/null', 'w')\n{_ASK}", b"no\n")
     assert seen.index("No changes.") < seen.index("Apply these changes? (yes/no)")
 
 
-def test_ci_is_not_asked_evenon_a_terminal() -> None:
+def test_ci_is_not_asked_evenon_a_terminal(processes: None) -> None:
     """CI systems that fake a terminal get the refusal, not a prompt no one answers."""
     seen = on_a_terminal(_ASK, b"yes\n", {"CI": "true"})
     assert "there is no terminal to ask on" in seen
@@ -243,7 +243,7 @@ def _stopped(numbers: list[signal.Signals]) -> tuple[int, str, str]:
         return child.returncode, out + rest, err + more
 
 
-def test_the_first_signal_stops_gently() -> None:
+def test_the_first_signal_stops_gently(processes: None) -> None:
     """It asks once, says so, and the old handlers come back."""
     for number in (signal.SIGINT, signal.SIGTERM):
         code, out, err = _stopped([number])
@@ -251,7 +251,7 @@ def test_the_first_signal_stops_gently() -> None:
         assert err == ("\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n")
 
 
-def test_the_second_signal_exits_at_once() -> None:
+def test_the_second_signal_exits_at_once(processes: None) -> None:
     """Whatever the first one began, the second ends it with 130."""
     code, out, err = _stopped([signal.SIGINT, signal.SIGTERM])
     assert (code, out) == (130, "ready\n")
@@ -276,7 +276,7 @@ sys.exit(main(["apply", "--yes"]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
-def test_what_happened_is_said_to_whoever_presses_twice(project: Build) -> None:
+def test_what_happened_is_said_to_whoever_presses_twice(project: Build, processes: None) -> None:
     """A Ctrl-C that comes when the run has ended takes nothing away from its summary."""
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": MANIFEST})
     ended = subprocess.run(
@@ -285,7 +285,7 @@ def test_what_happened_is_said_to_whoever_presses_twice(project: Build) -> None:
     assert (ended.returncode, "Apply: 1 done." in ended.stdout) == (0, True), ended.stderr
 
 
-def test_a_plan_fits_the_terminal(project: Build) -> None:
+def test_a_plan_fits_the_terminal(project: Build, processes: None) -> None:
     """No line is wider than the terminal, so that none is broken within a word."""
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": MANIFEST})
     script = "from contentops.__main__ import main; main(['plan'])"

@@ -97,7 +97,9 @@ def test_the_document_says_what_a_submit_requires(inputs: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids="{}".format)
-def test_no_request_is_answered_outside_the_contract(contract: Any, server: str, path: str, method: str) -> None:
+def test_no_request_is_answered_outside_the_contract(
+    contract: Any, server: str, path: str, method: str, processes: None
+) -> None:
     """Requests that fit the document, and requests that break it, get a status, type and body that stand in it."""
     modes = [GenerationMode.POSITIVE]
     operation = DOCUMENT["paths"][path][method]

@@ -36,7 +36,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_each_request_of_an_apply_is_logged_without_secrets(invoke: Run, site: tuple[Path, dict[str, str]]) -> None:
+def test_each_request_of_an_apply_is_logged_without_secrets(
+    invoke: Run, site: tuple[Path, dict[str, str]], processes: None
+) -> None:
     """Method, path, status, time and sizes; a submit and its polls carry our request id."""
     root, env = site
     ended = invoke("apply", "--yes", cwd=root, env={**env, **LOG})
@@ -53,7 +55,9 @@ def test_each_request_of_an_apply_is_logged_without_secrets(invoke: Run, site: t
         assert secret not in text
 
 
-def test_every_command_that_talks_to_a_server_has_a_log(invoke: Run, site: tuple[Path, dict[str, str]]) -> None:
+def test_every_command_that_talks_to_a_server_has_a_log(
+    invoke: Run, site: tuple[Path, dict[str, str]], processes: None
+) -> None:
     """Each asks at least once."""
     root, env = site
     for command in ("stats", "doctor", "catalog pull", "content list", "content get x"):

@@ -206,7 +206,7 @@ def test_what_is_planned(site: Harness, invoke: Run) -> None:
     assert invoke("diff", "b", "--plan", cwd=site.root).code == 64
 
 
-def test_the_generated_text_is_found_after_a_restore(site: Harness) -> None:
+def test_the_generated_text_is_found_after_a_restore(site: Harness, processes: None) -> None:
     """The file is another paid text then."""
     site.apply(replace=("a",))
     first = site.api.generations[0].text
@@ -216,7 +216,7 @@ def test_the_generated_text_is_found_after_a_restore(site: Harness) -> None:
     assert (found.after, found.before) == (first, site.api.generations[1].text)
 
 
-def test_the_text_before_the_last_apply(site: Harness, invoke: Run, tmp_path: Path) -> None:
+def test_the_text_before_the_last_apply(site: Harness, invoke: Run, tmp_path: Path, processes: None) -> None:
     """Of the cache; of git, with what a person had written; nothing where there is no earlier one, or none is here."""
     none = invoke("diff", "a", "--previous", cwd=site.root)
     assert (none.code, none.stderr.splitlines()[0].startswith("error[no-previous-text]: ")) == (1, True)
@@ -282,7 +282,7 @@ def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:
     assert split(site.read(OUT)).body == expected
 
 
-def test_a_merge_in_a_clone_has_its_base_from_git(tmp_path: Path) -> None:
+def test_a_merge_in_a_clone_has_its_base_from_git(tmp_path: Path, processes: None) -> None:
     """Without the cache that generated it; a shallow clone is held, and told what would bring it."""
     site = Harness(tmp_path / "site", FakeApi(duration=30))
     site.write("content/blog.yaml", blog("a"))

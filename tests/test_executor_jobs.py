@@ -619,7 +619,7 @@ def test_a_paid_text_in_the_cache_needs_no_server_that_knows_it(root: Path) -> N
     assert (harness.api.credits, harness.plan().empty) == (8, True)
 
 
-def test_a_paid_text_that_no_one_has_any_more_is_dropped(root: Path) -> None:
+def test_a_paid_text_that_no_one_has_any_more_is_dropped(root: Path, processes: None) -> None:
     """Once the server says that it is gone; while the server only refuses to say, its entry stays open."""
     harness = _harness(root, auto_save=False, names_content=False)
     harness.apply()

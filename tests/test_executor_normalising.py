@@ -435,7 +435,9 @@ def test_a_stop_at_every_step_on_a_server_that_changes_texts(root: Path, habits:
 
 
 @ANY
-def test_a_missing_file_comes_back_as_the_server_has_it(root: Path, tidy: Callable[[str], str]) -> None:
+def test_a_missing_file_comes_back_as_the_server_has_it(
+    root: Path, tidy: Callable[[str], str], processes: None
+) -> None:
     """Without cache, words by hand come back in the server's version rather than not at all; nothing is left to do."""
     harness = _done(root, TidyApi(tidy))
     _by_hand(harness, "It's by hand...")

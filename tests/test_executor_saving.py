@@ -399,7 +399,7 @@ def test_a_file_that_went_away_before_its_save(root: Path) -> None:
     assert harness.api.count("save") == 1
 
 
-def test_a_missing_file_is_restored_from_the_server(root: Path) -> None:
+def test_a_missing_file_is_restored_from_the_server(root: Path, processes: None) -> None:
     """Without cache, the saved text comes back from the content store, for free and as it was."""
     harness = _done(root)
     _by_hand(harness)
@@ -414,7 +414,7 @@ def test_a_missing_file_is_restored_from_the_server(root: Path) -> None:
     assert harness.plan().empty
 
 
-def test_a_missing_file_is_restored_from_its_job(root: Path) -> None:
+def test_a_missing_file_is_restored_from_its_job(root: Path, processes: None) -> None:
     """Without cache and store, the job still has the generated text."""
     harness = _done(root)
     before = harness.read("out/one.md")
@@ -429,7 +429,7 @@ def test_a_missing_file_is_restored_from_its_job(root: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "word"), [(404, "blocked"), (403, "failed"), (503, "pending")], ids=["gone", "refused", "down"]
 )
-def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str) -> None:
+def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str, processes: None) -> None:
     """Gone everywhere blocks with a hint; a server that refuses it or is down only fails this time; none pays."""
     harness = _done(root)
     (harness.root / "out/one.md").unlink()
@@ -566,7 +566,7 @@ def test_a_title_edited_after_a_save_that_was_lost_comes_into_the_file(root: Pat
     assert copy.title == "A title of theirs"
 
 
-def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path) -> None:
+def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path, processes: None) -> None:
     """The words of someone whose lock is not here yet, under a body that is the same."""
     first = Harness(tmp_path / "first", FakeApi(duration=30, auto_save=True, names_content=False))
     first.write("content/blog.yaml", blog("one"))

@@ -74,7 +74,7 @@ def test_an_edit_of_two_people_brings_no_title(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", [(), ("contents",), ("cache",)], ids=["", "gone there", "no cache"])
-def test_one_apply_restores_a_file_with_another_title(tmp_path: Path, lost: tuple[str, ...]) -> None:
+def test_one_apply_restores_a_file_with_another_title(tmp_path: Path, lost: tuple[str, ...], processes: None) -> None:
     """The title that a person had saved, where someone still has it, else the one that was last written."""
     harness = Harness(tmp_path, FakeApi(duration=30))
     harness.write("content/blog.yaml", blog("one"))

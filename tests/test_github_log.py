@@ -209,7 +209,7 @@ def repository(root: Path) -> None:
     git("merge", "--quiet", "--no-ff", "--message=Merge", "topic")
 
 
-def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any) -> None:
+def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any, processes: None) -> None:
     """Of a dozen mistakes, the one that the pull request brings comes first."""
     items = "".join(f"  - {{id: i{number}, inputs: {{wrong: 1}}}}\n" for number in range(12))
     head = "defaults: {template: blog_article_generator, style: general_blog}\nitems:\n"
@@ -231,7 +231,7 @@ def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any) -> N
     assert obeyed(invoke("-C", "site", "validate", cwd=root).stderr) == []
 
 
-def test_annotations_need_no_repository(invoke: Run, project: Any) -> None:
+def test_annotations_need_no_repository(invoke: Run, project: Any, processes: None) -> None:
     """Outside a clone, and outside a project, findings are marked as far as they are known."""
     root = project({"contentops.yaml": "version: 1\nproject: x\ntypo: 1\n"})
     ended = invoke("validate", cwd=root, env={**RUNNER, "GITHUB_BASE_REF": "main"})

@@ -161,7 +161,7 @@ def test_titles_that_differ_conflict(tmp_path: Path) -> None:
         assert [reason.field for reason in change.reasons if reason.kind == "conflict"] == ["title"]
 
 
-def test_without_what_was_saved_nothing_is_merged(tmp_path: Path) -> None:
+def test_without_what_was_saved_nothing_is_merged(tmp_path: Path, processes: None) -> None:
     """What would bring it is said."""
     harness = both_edited(tmp_path)
     shutil.rmtree(tmp_path / ".contentops" / "cache")
@@ -170,7 +170,7 @@ def test_without_what_was_saved_nothing_is_merged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("year", [2026, 2027], ids=["two people", "and a new text"])
-def test_stopped_anywhere_it_ends_the_same(root: Path, year: int) -> None:
+def test_stopped_anywhere_it_ends_the_same(root: Path, year: int, processes: None) -> None:
     """Run again, file, server and charges are those of a run that no one stopped."""
     harness = both_edited(root / "undisturbed", edit=("Take 1.", "Take 1.\n\nMy words."))
     harness.write("content/blog.yaml", blog("one", year=year))

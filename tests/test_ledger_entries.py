@@ -348,7 +348,7 @@ def test_what_a_runner_that_died_had_not_found_out(database: str) -> None:
         assert rows == [("a", runner.number), ("b", None)]
 
 
-def test_after_the_database_was_away_each_comes_back_for_its_own() -> None:
+def test_after_the_database_was_away_each_comes_back_for_its_own(processes: None) -> None:
     """Locks are gone with the database: what those who worked before have is left to them for a moment."""
     with Cluster() as cluster, LedgerSession(cluster.url()) as session, LedgerSession(cluster.url()) as second:
         schema.prepare(session)

@@ -212,7 +212,7 @@ def test_a_row_that_is_gone_is_made_again(row: Row) -> None:
     assert other.take(2, 0.0) == 1
 
 
-def test_a_crash_of_the_database_forgets_nothing() -> None:
+def test_a_crash_of_the_database_forgets_nothing(processes: None) -> None:
     """What was counted is on disk before it is granted."""
     with clusters.Cluster() as cluster, LedgerSession(cluster.url()) as session:
         schema.prepare(session)

@@ -242,7 +242,7 @@ def test_a_refresh_forgets_nothing_of_other_contents(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cache", [True, False], ids=["", "without cache"])
 @pytest.mark.parametrize("title", ["", "Their title"], ids=["body", "title too"])
-def test_a_reverted_pull_is_not_pulled_again(tmp_path: Path, title: str, *, cache: bool) -> None:
+def test_a_reverted_pull_is_not_pulled_again(tmp_path: Path, title: str, *, cache: bool, processes: None) -> None:
     """Git has the text of the server in an earlier lock: the file that was brought back is saved over it."""
     harness = _harness(tmp_path)
     in_git(harness, "generated")
@@ -270,7 +270,7 @@ def test_a_reverted_pull_is_not_pulled_again(tmp_path: Path, title: str, *, cach
 # --- superseded copies -----------------------------------------------------------------------------------------
 
 
-def test_a_superseded_copy_with_words_of_its_own_stays(tmp_path: Path) -> None:
+def test_a_superseded_copy_with_words_of_its_own_stays(tmp_path: Path, processes: None) -> None:
     """An earlier version made it so, or someone edited the copy: what is in no file, git or cache is not for deletion."""
     harness = _harness(tmp_path, create_only=True, put=False)
     for item in ("one", "two"):
@@ -286,7 +286,7 @@ def test_a_superseded_copy_with_words_of_its_own_stays(tmp_path: Path) -> None:
     assert without_copy(harness.project, [one, two], runtime=harness.runtime()) == {two}
 
 
-def test_delete_superseded_names_what_stays(project: Build, invoke: Invoke) -> None:
+def test_delete_superseded_names_what_stays(project: Build, invoke: Invoke, processes: None) -> None:
     """The others are deleted; the one that stays goes by its id."""
     root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one")})
     assert invoke("apply", "--yes", cwd=root).code == 0

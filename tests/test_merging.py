@@ -186,7 +186,7 @@ def test_strict_pays_once_and_waits_for_a_person(tmp_path: Path) -> None:
     assert harness.plan().empty
 
 
-def test_a_base_that_is_nowhere_blocks(tmp_path: Path) -> None:
+def test_a_base_that_is_nowhere_blocks(tmp_path: Path, processes: None) -> None:
     """Nothing is paid for what could not be merged."""
     harness = edited_harness(tmp_path)
     shutil.rmtree(tmp_path / ".contentops" / "cache")
@@ -195,7 +195,7 @@ def test_a_base_that_is_nowhere_blocks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("provenance", [True, False], ids=["with the block", "without it"])
-def test_a_merge_that_is_stopped_anywhere_is_merged_once(root: Path, *, provenance: bool) -> None:
+def test_a_merge_that_is_stopped_anywhere_is_merged_once(root: Path, *, provenance: bool, processes: None) -> None:
     """Run again, it ends in the same file and is paid once, also where the file was written and not recorded."""
     harness = edited_harness(root / "undisturbed")
     if not provenance:

@@ -29,7 +29,7 @@ def text_of(root: Path, item: str = "one") -> str:
     return (root / "out" / f"{item}.md").read_text(encoding="utf-8")
 
 
-def test_a_model_writes_in_the_process_of_the_command(project: Build, invoke: Run) -> None:
+def test_a_model_writes_in_the_process_of_the_command(project: Build, invoke: Run, processes: None) -> None:
     """Prose in the file, its model in the lock, the front matter and the provenance; the next plan is empty."""
     root = shop(project)
     with Model() as model:
@@ -264,7 +264,7 @@ def test_a_section_is_found_by_the_heading_of_the_model(project: Build, invoke: 
 # --- kills -------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run) -> None:
+def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run, processes: None) -> None:
     """Killed while the model works on the fourth prompt: only that one is sent again, and the text is complete."""
     root = shop(project)
 
@@ -293,7 +293,9 @@ def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run) -> None:
 
 
 @pytest.mark.parametrize("passes", ["one", "staged"])
-def test_killed_again_and_again_it_makes_each_text_once(project: Build, invoke: Run, passes: str) -> None:
+def test_killed_again_and_again_it_makes_each_text_once(
+    project: Build, invoke: Run, passes: str, processes: None
+) -> None:
     """At random moments: one job, one charge and one content per item, and only prompts under way are sent again."""
     items = [f"item-{number}" for number in range(6)]
     root = shop(project, *items, extra=f"passes: {passes}")

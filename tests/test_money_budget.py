@@ -37,7 +37,7 @@ def refusals(invoke: Run, root: Path) -> list[tuple[str, str]]:
     return [(one["guard"], one["message"]) for one in planned(invoke, root)["refusals"]]
 
 
-def test_an_apply_keeps_to_its_budget(project: Build, invoke: Run) -> None:
+def test_an_apply_keeps_to_its_budget(project: Build, invoke: Run, processes: None) -> None:
     """What it may cost at most counts; the sentence says what to do, and no option overrides it."""
     root = with_budget(project, "money_per_apply: 1e9")
     one = bound_of_one(invoke, root)
@@ -67,7 +67,7 @@ def test_an_apply_keeps_to_its_budget(project: Build, invoke: Run) -> None:
     assert message.endswith(": raise it")
 
 
-def test_a_month_keeps_to_its_budget(project: Build, invoke: Run) -> None:
+def test_a_month_keeps_to_its_budget(project: Build, invoke: Run, processes: None) -> None:
     """Real tokens count, not the bound; plan and status say how much is spent."""
     root = with_budget(project, "money_per_month: 1e9", "one")
     one = bound_of_one(invoke, root)
@@ -88,7 +88,7 @@ def test_a_month_keeps_to_its_budget(project: Build, invoke: Run) -> None:
     assert " are spent; `budget.money_per_month` is 0.0" in message
 
 
-def test_no_flag_is_offered_beside_a_refusal_that_has_none(project: Build, invoke: Run) -> None:
+def test_no_flag_is_offered_beside_a_refusal_that_has_none(project: Build, invoke: Run, processes: None) -> None:
     """Outside git the month cannot be counted, which a flag overrides; the money is too much, which none does."""
     root = with_budget(project, "money_per_month: 0", "one")
     shutil.rmtree(root / ".git", ignore_errors=True)
@@ -98,7 +98,7 @@ def test_no_flag_is_offered_beside_a_refusal_that_has_none(project: Build, invok
     assert "--approve-credits" not in ended.stderr
 
 
-def test_money_of_another_currency_is_named_and_not_added(project: Build, invoke: Run) -> None:
+def test_money_of_another_currency_is_named_and_not_added(project: Build, invoke: Run, processes: None) -> None:
     """The price changed from one currency to another in the middle of the month."""
     root = with_budget(project, "money_per_month: 5", "one")
     with Model(metered) as model:
@@ -110,7 +110,7 @@ def test_money_of_another_currency_is_named_and_not_added(project: Build, invoke
     assert " USD, which this budget does not count." in sentence
 
 
-def test_tokens_that_no_one_counted_cost_what_the_text_may_cost(project: Build, invoke: Run) -> None:
+def test_tokens_that_no_one_counted_cost_what_the_text_may_cost(project: Build, invoke: Run, processes: None) -> None:
     """A model's server that says nothing of tokens."""
     root = with_budget(project, "money_per_month: 5", "one")
     one = bound_of_one(invoke, root)

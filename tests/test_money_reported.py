@@ -62,7 +62,7 @@ def report(invoke: Run, site: Site, *arguments: str) -> Any:
     return ended.json
 
 
-def test_without_tokens_nothing_is_said_of_them(site: Site, invoke: Run) -> None:
+def test_without_tokens_nothing_is_said_of_them(site: Site, invoke: Run, processes: None) -> None:
     """Texts of WriterzRoom cost credits; a price alone changes no output."""
     site.make("a", tokens=None, price=USD)
     found = report(invoke, site)
@@ -74,7 +74,7 @@ def test_without_tokens_nothing_is_said_of_them(site: Site, invoke: Run) -> None
         assert "MONEY" not in text
 
 
-def test_money_is_summed_exactly_and_by_currency(site: Site, invoke: Run) -> None:
+def test_money_is_summed_exactly_and_by_currency(site: Site, invoke: Run, processes: None) -> None:
     """Three times 0.00012 is no 0.00036000000000000003, and no currency is added to another."""
     for number, price in enumerate((USD, USD, USD, EUR)):
         site.make("a", year=2020 + number, price=price)
@@ -93,7 +93,7 @@ def test_money_is_summed_exactly_and_by_currency(site: Site, invoke: Run) -> Non
     assert "0.0012 EUR" in invoke("history", cwd=site.root).stdout
 
 
-def test_texts_without_counts_and_without_a_price_are_said(site: Site, invoke: Run) -> None:
+def test_texts_without_counts_and_without_a_price_are_said(site: Site, invoke: Run, processes: None) -> None:
     """They are in no sum, and not taken for free."""
     site.make("a", price=USD)
     site.make("a", "b", "c", tokens=(), price=USD)
@@ -107,7 +107,7 @@ def test_texts_without_counts_and_without_a_price_are_said(site: Site, invoke: R
         assert "Not in the money: 1 text made without a `price` in the settings.\n" in text
 
 
-def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run) -> None:
+def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run, processes: None) -> None:
     """Whether their entry is still open, in git's history alone, or in a run of this machine alone."""
     site.fail("a", price=USD)
     found = report(invoke, site)
@@ -124,7 +124,7 @@ def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run) -> None:
     assert report(invoke, site, "--since", "HEAD")["money"] == {"USD": "0.00036"}
 
 
-def test_texts_of_a_model_that_says_nothing_are_not_for_free(site: Site, invoke: Run) -> None:
+def test_texts_of_a_model_that_says_nothing_are_not_for_free(site: Site, invoke: Run, processes: None) -> None:
     """Even where no tokens of any text are known."""
     site.make("a", tokens=(), price=USD)
     assert report(invoke, site)["tokens_unknown"] == 1

@@ -250,7 +250,7 @@ def test_a_text_that_is_all_a_jobs_stays_that(tmp_path: Path) -> None:
     assert harness.actions() == {"one": "regenerate"}
 
 
-def test_a_lost_generated_text_leaves_the_file_edited(tmp_path: Path) -> None:
+def test_a_lost_generated_text_leaves_the_file_edited(tmp_path: Path, processes: None) -> None:
     """Where no one knows what was generated, all of an edited file counts as a person's."""
     harness = _harness(tmp_path)
     harness.edit("out/one.md", "All about", "MINE about")

@@ -297,7 +297,7 @@ def test_kill_leaves_old_or_new(tmp_path: Path, handles: bool, call: str, existi
 
 
 @pytest.mark.parametrize("existing", ["seen", ""], ids=["over a file", "new file"])
-def test_real_kill_and_sweep(tmp_path: Path, handles: bool, existing: str) -> None:
+def test_real_kill_and_sweep(tmp_path: Path, handles: bool, existing: str, processes: None) -> None:
     """A process that dies right before the rename leaves the old file and one leftover that a sweep removes."""
     if existing:
         (tmp_path / "a.md").write_text(existing)

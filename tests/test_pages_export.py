@@ -57,7 +57,9 @@ def test_ids_that_look_alike_have_files_of_their_own() -> None:
     assert len({name.casefold() for name in names}) == len(IDS) + 3
 
 
-def test_all_pages_are_there_and_every_link_leads_to_one(project: Build, invoke: Run, tmp_path: Path) -> None:
+def test_all_pages_are_there_and_every_link_leads_to_one(
+    project: Build, invoke: Run, tmp_path: Path, processes: None
+) -> None:
     """Relative links only, no script, no form, nothing out of the folder; many items are several pages."""
     items = "".join(f"  - {{id: {json.dumps(item)}, inputs: {{topic: t, target_audience: p}}}}\n" for item in DECLARED)
     many = "".join(f"  - {{id: many-{number}, inputs: {{topic: t, target_audience: p}}}}\n" for number in range(60))
@@ -75,7 +77,9 @@ def test_all_pages_are_there_and_every_link_leads_to_one(project: Build, invoke:
         assert {link.partition("#")[0] for link in page.to} - {""} <= names, path
 
 
-def test_a_folder_is_written_again_and_what_is_gone_is_removed(project: Build, invoke: Run, tmp_path: Path) -> None:
+def test_a_folder_is_written_again_and_what_is_gone_is_removed(
+    project: Build, invoke: Run, tmp_path: Path, processes: None
+) -> None:
     """Files of others in it stay, and a link that was put there is replaced, not followed."""
     root, secret = project(FILES), tmp_path / "secret"
     assert invoke("review", "--out", "public", cwd=root).code == 0
@@ -101,7 +105,7 @@ def test_a_folder_is_written_again_and_what_is_gone_is_removed(project: Build, i
 @pytest.mark.parametrize(
     "marker", ["", "[]", '{"format": 1}', '{"files": 1}', '{"files": ["../mine.html", "CNAME", 1]}']
 )
-def test_a_marker_that_was_changed_removes_nothing(project: Build, invoke: Run, marker: str) -> None:
+def test_a_marker_that_was_changed_removes_nothing(project: Build, invoke: Run, marker: str, processes: None) -> None:
     """Only pages of the folder are removed, whatever its list says; the list of an earlier version is empty."""
     root = project({**FILES, "mine.html": "mine"})
     assert invoke("review", "--out", "public", cwd=root).code == 0
@@ -112,7 +116,7 @@ def test_a_marker_that_was_changed_removes_nothing(project: Build, invoke: Run, 
     assert (root / "public" / "CNAME").is_file()
 
 
-def test_a_folder_of_others_is_refused(project: Build, invoke: Run) -> None:
+def test_a_folder_of_others_is_refused(project: Build, invoke: Run, processes: None) -> None:
     """Nothing is written, and nothing removed."""
     root = project({**FILES, "docs/index.html": "theirs", "link/x": ""})
     (root / "link" / MARKER).symlink_to(root / "contentops.yaml")
@@ -123,7 +127,7 @@ def test_a_folder_of_others_is_refused(project: Build, invoke: Run) -> None:
     assert (root / "docs" / "index.html").read_text("utf-8") == "theirs"
 
 
-def test_a_broken_project_leaves_the_last_copy(project: Build, invoke: Run) -> None:
+def test_a_broken_project_leaves_the_last_copy(project: Build, invoke: Run, processes: None) -> None:
     """What cannot be read is said so before anything is removed."""
     root = project(FILES)
     assert invoke("review", "--out", "public", cwd=root).code == 0
@@ -148,7 +152,7 @@ def test_a_plan_is_one_document(project: Build, invoke: Run) -> None:
     assert invoke("plan", "--format", "html", "--json", cwd=root).code == 64
 
 
-def test_a_project_in_every_state_has_no_form_and_asks_no_server(tmp_path: Path, invoke: Run) -> None:
+def test_a_project_in_every_state_has_no_form_and_asks_no_server(tmp_path: Path, invoke: Run, processes: None) -> None:
     """Pages of what waits, is blocked, unknown, edited and gone: without buttons, and every link leads to a file."""
     root = tmp_path / "project"
     in_every_state(root, 40)
@@ -163,7 +167,7 @@ def test_a_project_in_every_state_has_no_form_and_asks_no_server(tmp_path: Path,
         assert local - {""} <= names, path
 
 
-def test_what_was_spent_is_one_document(tmp_path: Path, invoke: Run) -> None:
+def test_what_was_spent_is_one_document(tmp_path: Path, invoke: Run, processes: None) -> None:
     """Of all environments, with the month's budget and the money of each; what files say is text, whatever it is."""
     harness, staging = two_environments(tmp_path, "a")
     git(tmp_path, "init", "--quiet")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OURS = {"origin": ADDRESS, "sec-fetch-site": "same-origin"}
 
 
-def test_the_link_opens_the_pages_once(project: Build) -> None:
+def test_the_link_opens_the_pages_once(project: Build, processes: None) -> None:
     """The browser gets a cookie that no script reads and no other site sends; the link is of no use to others."""
     browser = Browser(project(FILES), opened=False)
     link = f"/open?token={browser.keys.token}"
@@ -75,7 +75,9 @@ def test_without_the_link_there_is_nothing(project: Build, path: str) -> None:
         ("DELETE", {"origin": ADDRESS}, 405),
     ],
 )
-def test_requests_of_other_sites_are_refused(project: Build, method: str, headers: dict[str, str], status: int) -> None:
+def test_requests_of_other_sites_are_refused(
+    project: Build, method: str, headers: dict[str, str], status: int, processes: None
+) -> None:
     """Even with the cookie: a request comes from these pages, or was typed; one that changes something says so."""
     assert Browser(project(FILES)).send(method, "/plan", headers=headers).status_code == status
 
@@ -109,7 +111,7 @@ def test_words_that_were_typed_come_back(project: Build, path: str, field: str, 
     assert f">\n{escape(words)}</textarea>" in answer.text
 
 
-def test_the_longest_text_fits_into_a_form(project: Build) -> None:
+def test_the_longest_text_fits_into_a_form(project: Build, processes: None) -> None:
     """Twice, in characters of four bytes; one that is too long for a file is in the form again."""
     text = "\U0001f600" * LONGEST
     assert len(urlencode({"id": "guide", "title": "t" * 300, "was": text, "body": text})) < MAX_BYTES
@@ -118,7 +120,7 @@ def test_the_longest_text_fits_into_a_form(project: Build) -> None:
     assert "x" * (LONGEST + 1) in answer.text
 
 
-def test_every_answer_has_the_headers(project: Build) -> None:
+def test_every_answer_has_the_headers(project: Build, processes: None) -> None:
     """Nothing from elsewhere is loaded, framed or kept, whatever the answer is."""
     browser = Browser(project(FILES))
     paths = [*ROUTES, "/item?id=guide", "/item?id=no", "/nothing", *SERVED, "/open"]
@@ -138,7 +140,7 @@ def test_every_answer_has_the_headers(project: Build) -> None:
 @pytest.mark.parametrize(
     "item", ["../../etc/passwd", "guide/../guide", "<script>", "%2e%2e", "\u202eguide", "a" * 9_000, ""]
 )
-def test_no_id_leads_elsewhere(project: Build, item: str) -> None:
+def test_no_id_leads_elsewhere(project: Build, item: str, processes: None) -> None:
     """An item is named in the query, and one that is not known is said so, harmlessly."""
     answer = Browser(project(FILES)).send("GET", "/item", params={"id": item})
     assert answer.status_code == 404
@@ -153,7 +155,7 @@ def test_it_is_served_on_this_machine_alone(project: Build, invoke: Run) -> None
     assert "ssh -L" in refused.stderr
 
 
-def test_a_real_server_prints_one_link_and_ends_with_ctrl_c(project: Build) -> None:
+def test_a_real_server_prints_one_link_and_ends_with_ctrl_c(project: Build, processes: None) -> None:
     """In a process of its own: the link opens the pages, and Ctrl-C ends it cleanly with a stream open."""
     command = [sys.executable, "-m", "contentops", "review", "--port", "0"]
     with subprocess.Popen(command, cwd=project(FILES), stderr=subprocess.PIPE, text=True) as child:
@@ -169,7 +171,10 @@ def test_a_real_server_prints_one_link_and_ends_with_ctrl_c(project: Build) -> N
 
 
 def test_without_what_serves_it_says_what_to_install(
-    project: Build, invoke: Run, monkeypatch: pytest.MonkeyPatch
+    project: Build,
+    invoke: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: None,
 ) -> None:
     """The extra is named, and the pages as files need none."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)

@@ -127,7 +127,9 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
 @pytest.mark.parametrize("name", HOSTILE)
-def test_planning_starts_nothing_and_looks_nowhere_else(name: str, planned: Mapping[str, tuple[Path, Path]]) -> None:
+def test_planning_starts_nothing_and_looks_nowhere_else(
+    name: str, planned: Mapping[str, tuple[Path, Path]], processes: None
+) -> None:
     """No process, no socket, not even a name looked up; every file that is opened lies in the project, or is our own."""
     root, log = planned[name]
     if (root / "plan.json").exists():
@@ -141,7 +143,7 @@ def test_planning_starts_nothing_and_looks_nowhere_else(name: str, planned: Mapp
     assert not list(root.parent.rglob("pwned"))
 
 
-def test_the_watch_sees_what_it_watches_for(tmp_path: Path) -> None:
+def test_the_watch_sees_what_it_watches_for(tmp_path: Path, processes: None) -> None:
     """A process, a connection, a name, and a file somewhere else."""
     log = tmp_path / "log"
     watch = WATCH.partition("from contentops")[0] + "sys.addaudithook(hook)\n"

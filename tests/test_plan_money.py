@@ -63,7 +63,7 @@ def test_without_a_model_at_a_price_a_plan_says_no_money(project: Build, invoke:
     assert "USD" not in invoke("plan", cwd=root).stdout
 
 
-def test_a_model_without_a_price_is_not_free(project: Build, invoke: Run) -> None:
+def test_a_model_without_a_price_is_not_free(project: Build, invoke: Run, processes: None) -> None:
     """No one said what its tokens cost: text, JSON, Markdown, a plan file and the pages say so."""
     root = shop(project, settings=MODEL_PROJECT, more="defaults: {checks: {retries: 2, excludes: [harbour]}}\n")
     text = invoke("plan", "--out", "plan.json", cwd=root).stdout
@@ -240,7 +240,7 @@ def test_an_item_that_waits_for_a_text_has_its_bound(project: Build, invoke: Run
     )
 
 
-def test_the_pages_say_the_money(project: Build) -> None:
+def test_the_pages_say_the_money(project: Build, processes: None) -> None:
     """The plan by cause, what a button spends, and the price of another text."""
     root = shop(project)
     browser = Browser(root)

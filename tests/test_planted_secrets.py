@@ -76,7 +76,7 @@ def objects(repository: Path) -> str:
     return said
 
 
-def test_the_look_sees_what_is_there(tmp_path: Path) -> None:
+def test_the_look_sees_what_is_there(tmp_path: Path, processes: None) -> None:
     """Each form, in a file, in its name, and in what git keeps packed."""
     for form in PLANTED:
         assert found_in(f"x{form}x")

@@ -433,7 +433,7 @@ def test_a_file_that_changes_while_it_runs_is_not_taken(tmp_path: Path) -> None:
     assert not (prod.root / "live/a.md").exists()
 
 
-def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path) -> None:
+def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path, processes: None) -> None:
     """No cache, no server of staging's; outlines of the bundled one that are asked for are no drafts on a real one."""
     extra = ENVIRONMENTS.replace("promote_from: staging", "promote_from: dev")
     dev = Room(tmp_path / "first", "dev", extra=extra)
@@ -538,7 +538,7 @@ def test_all_forms_of_a_plan_tell_of_it(project: Build, invoke: Run) -> None:
     assert "contentops apply --env prod --generate --drafts" in flagged
 
 
-def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:
+def test_what_was_generated_there_is_found_in_git(tmp_path: Path, processes: None) -> None:
     """A clone has it from the history of the file it was made for, as the base of a diff and of a merge."""
     staging, prod = rooms(tmp_path / "site", "a")
     generated = split(staging.read("staging/a.md")).body

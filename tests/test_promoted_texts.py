@@ -81,7 +81,9 @@ def _keeps_its_history(staging: Room) -> None:
 
 
 @pytest.mark.parametrize("lose", [lambda _: None, _keeps_its_file, _keeps_its_history], ids=["cache", "file", "git"])
-def test_a_promoted_text_that_is_gone_comes_back_as_it_was(tmp_path: Path, lose: Callable[[Room], None]) -> None:
+def test_a_promoted_text_that_is_gone_comes_back_as_it_was(
+    tmp_path: Path, lose: Callable[[Room], None], processes: None
+) -> None:
     """Not as it was generated: that is the text which people changed before it was taken."""
     staging, prod = by_hand(tmp_path)
     promoted = body(prod, "live/a.md")
@@ -95,7 +97,7 @@ def test_a_promoted_text_that_is_gone_comes_back_as_it_was(tmp_path: Path, lose:
     assert prod.plan().empty
 
 
-def test_a_promoted_text_that_no_one_has_is_replaced_by_no_other(tmp_path: Path) -> None:
+def test_a_promoted_text_that_no_one_has_is_replaced_by_no_other(tmp_path: Path, processes: None) -> None:
     """The generated one is there, and is not what was published."""
     staging, prod = by_hand(tmp_path)
     shutil.rmtree(prod.root / ".contentops/cache")
@@ -182,7 +184,7 @@ def test_a_promoted_text_passes_the_checks_of_the_environment_that_takes_it(tmp_
     assert (prod.plan().empty, prod.submits) == (True, 0)
 
 
-def test_a_promoted_text_passes_the_commands_of_that_environment(tmp_path: Path) -> None:
+def test_a_promoted_text_passes_the_commands_of_that_environment(tmp_path: Path, processes: None) -> None:
     """Only an apply runs them; the text stays where it is."""
     _, prod = rooms(tmp_path, "a", extra=stricter("commands: [./refuse]"))
     program = prod.write("refuse", '#!/bin/sh\ngrep -n Closing "$1" && exit 1\nexit 0\n')

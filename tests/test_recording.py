@@ -158,7 +158,7 @@ def _local(root: Path) -> Path:
 
 
 @mounts
-def test_a_folder_of_ours_on_another_file_system(tmp_path: Path) -> None:
+def test_a_folder_of_ours_on_another_file_system(tmp_path: Path, processes: None) -> None:
     """Its files cannot be renamed into the project, and need not be."""
     root = _local(tmp_path / "p")
     ended = _apply_on(root, "mount -t tmpfs tmpfs .contentops")
@@ -168,7 +168,7 @@ def test_a_folder_of_ours_on_another_file_system(tmp_path: Path) -> None:
 
 
 @mounts
-def test_a_project_that_is_read_only(tmp_path: Path) -> None:
+def test_a_project_that_is_read_only(tmp_path: Path, processes: None) -> None:
     """Only the outputs and our own folder can be written: nothing is generated, since no lock would tell of it."""
     root = _local(tmp_path / "p")
     (root / "out").mkdir()
@@ -182,7 +182,7 @@ def test_a_project_that_is_read_only(tmp_path: Path) -> None:
 
 
 @mounts
-def test_a_folder_of_outputs_that_is_read_only(tmp_path: Path) -> None:
+def test_a_folder_of_outputs_that_is_read_only(tmp_path: Path, processes: None) -> None:
     """Found before anything is generated for it, also where the user may do anything; the item elsewhere goes on."""
     root = _local(tmp_path / "p")
     (root / "out").mkdir()
@@ -195,7 +195,7 @@ def test_a_folder_of_outputs_that_is_read_only(tmp_path: Path) -> None:
 
 
 @mounts
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk(tmp_path: Path, processes: None) -> None:
     """Where the lock does not fit, nothing is generated; with room again, all is."""
     root = _local(tmp_path / "p")
     shutil.move(root, tmp_path / "there")

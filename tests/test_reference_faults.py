@@ -287,7 +287,7 @@ def test_an_item_with_a_text_keeps_it_while_its_source_cannot_be_used(harness: H
     assert "out/guide.md" in note.hint
 
 
-def test_an_approval_that_is_gone_leaves_the_texts_made_from_it(harness: Harness, invoke: Run) -> None:
+def test_an_approval_that_is_gone_leaves_the_texts_made_from_it(harness: Harness, invoke: Run, processes: None) -> None:
     """The plan says that the source is not approved any more; with `regenerate` the item waits for the approval."""
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": "Of {{ ref('guide', approved=true).title }}"}))
     harness.apply()
@@ -402,7 +402,7 @@ def test_a_record_that_is_renamed_by_hand_keeps_its_dependants(harness: Harness,
     assert len(harness.api.generations) == 3
 
 
-def test_a_plan_of_what_a_branch_changed_has_what_its_edits_make_stale(harness: Harness) -> None:
+def test_a_plan_of_what_a_branch_changed_has_what_its_edits_make_stale(harness: Harness, processes: None) -> None:
     """Although the request that such an item keeps is the one of the branch before."""
     harness.write("content/a.yaml", items({**CHAIN, "other": "Other"}))
     harness.apply()

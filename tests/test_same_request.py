@@ -62,7 +62,7 @@ def test_one_that_is_paid_for_already_counts_as_one(harness: Harness) -> None:
     assert not _notes(harness)
 
 
-def test_thousands_of_items_have_a_few_notes(harness: Harness) -> None:
+def test_thousands_of_items_have_a_few_notes(harness: Harness, processes: None) -> None:
     """The most expensive requests are named with the first of their items, the others counted."""
     topics = {f"i{number:04}": f"Of {number % 30}" for number in range(3_000)} | {"i9999": "Of 7"}
     harness.write("content/a.yaml", _items(**topics))

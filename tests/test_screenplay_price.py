@@ -74,7 +74,7 @@ def _films(project: Build, address: str, **pages: int | None) -> Path:
     return project({"contentops.yaml": json.dumps(settings), "content/films.yaml": json.dumps({"items": items})})
 
 
-def test_plan_budget_bill_and_report_agree(tmp_path: Path, project: Build, invoke: Run) -> None:
+def test_plan_budget_bill_and_report_agree(tmp_path: Path, project: Build, invoke: Run, processes: None) -> None:
     """Sixty pages of a premium screenplay cost 20 credits everywhere, and 5 are not enough for them."""
     with served(tmp_path, key="k-1") as address:
         env = {"WRITERZROOM_API_KEY": "k-1", "CONTENTOPS_SERVERS": address}

@@ -43,7 +43,7 @@ def client(address: str) -> Iterator[WriterzRoomClient]:
 
 
 @pytest.mark.parametrize("mode", ["quick", "standard", "premium"])
-def test_generate_and_wait(client: WriterzRoomClient, mode: str) -> None:
+def test_generate_and_wait(client: WriterzRoomClient, mode: str, processes: None) -> None:
     """A submit gives an id, and waiting for it a text with title, words and metadata."""
     request_id = client.generate(
         template="blog_article_generator",

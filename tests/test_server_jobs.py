@@ -163,7 +163,7 @@ def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
         assert jobs.claim(store, 99, second) is None
 
 
-def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path, processes: None) -> None:
     """The claim of a process that was killed outright does not hold."""
     path = tmp_path / "db"
     script = (

@@ -244,7 +244,7 @@ def test_requests_are_logged_without_secrets(tmp_path: Path) -> None:
     ]
 
 
-def test_the_log_of_requests_can_be_turned_off(tmp_path: Path) -> None:
+def test_the_log_of_requests_can_be_turned_off(tmp_path: Path, processes: None) -> None:
     """`contentops serve` logs to stderr, and with `--quiet` only says where it listens."""
     for options, logged in (((), 1), (("--quiet",), 0)):
         command = [sys.executable, "-m", "contentops", "serve", "--port", "0", "--store", str(tmp_path / "db")]
@@ -273,7 +273,7 @@ def test_stages_take_their_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signals, processes: None) -> None:
     """A served process that is told to stop ends with 0, prints nothing but its log line, and leaves no lock."""
     script = (
         "import logging, sys, pathlib\n"
@@ -328,7 +328,7 @@ def test_a_port_that_cannot_be_opened(tmp_path: Path, host: str, port: int | Non
     assert not (tmp_path / "db").exists()
 
 
-def test_without_uvicorn_the_message_says_what_to_install(tmp_path: Path) -> None:
+def test_without_uvicorn_the_message_says_what_to_install(tmp_path: Path, processes: None) -> None:
     """An installation without the extra is told its name."""
     script = (
         "import sys, pathlib\n"

@@ -137,7 +137,7 @@ def test_a_runner_that_left_no_trace_is_dead(tmp_path: Path) -> None:
         assert not lock.alive("another")
 
 
-def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
+def test_many_processes_write_to_one_store(tmp_path: Path, processes: None) -> None:
     """Four processes that open a new one at once and submit the same ids make each job exactly once."""
     script = (
         "import sys\n"

@@ -238,7 +238,7 @@ def test_check_blocks_and_looks_at_the_whole_group(cities: Path, invoke: Run) ->
     assert invoke("check", cwd=cities).code == 1
 
 
-def test_the_review_page_shows_what_check_finds(cities: Path) -> None:
+def test_the_review_page_shows_what_check_finds(cities: Path, processes: None) -> None:
     """And finds it again after an edit."""
     review = Review(lambda: open_project(str(cities), "", ()))
     assert [item.id for item in review.snapshot().with_findings] == ["c0", "c1", "c2", "c3", "c4"]

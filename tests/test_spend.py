@@ -244,7 +244,9 @@ def spent(tmp_path: Path) -> Harness:
 @pytest.mark.parametrize(
     ("since", "credits_"), [((), 16), (("--since", "HEAD"), 8), (("--since", "HEAD~1"), 16), (("--since", "1s"), 0)]
 )
-def test_the_command_counts_the_lock(spent: Harness, invoke: Run, since: tuple[str, ...], credits_: int) -> None:
+def test_the_command_counts_the_lock(
+    spent: Harness, invoke: Run, since: tuple[str, ...], credits_: int, processes: None
+) -> None:
     """All of it, or what came after a commit or a time."""
     ended = invoke("report", *since, "--json", cwd=spent.root)
     assert ended.code == 0, ended.stderr
@@ -339,14 +341,14 @@ def test_a_text_is_counted_once_though_no_environment_can_tell_that_it_paid(tmp_
     assert counted(invoke, tmp_path) == [4, 0]
 
 
-def test_the_command_prints_tables(spent: Harness, invoke: Run) -> None:
+def test_the_command_prints_tables(spent: Harness, invoke: Run, processes: None) -> None:
     """The total closes them."""
     ended = invoke("report", "--since", "HEAD", cwd=spent.root)
     assert "content/more.yaml        1          4" in ended.stdout
     assert "Spent since HEAD: 8 credits for 2 texts." in ended.stdout
 
 
-def test_a_renamed_item_is_not_counted_again(spent: Harness, invoke: Run) -> None:
+def test_a_renamed_item_is_not_counted_again(spent: Harness, invoke: Run, processes: None) -> None:
     """Its text is the one of before."""
     spent.edit("content/blog.yaml", "id: a\n", "id: z\n")
     spent.apply()
@@ -355,13 +357,13 @@ def test_a_renamed_item_is_not_counted_again(spent: Harness, invoke: Run) -> Non
 
 
 @pytest.mark.parametrize(("since", "code"), [("nowhere", "unknown-ref"), ("2026-02-30", "usage")])
-def test_a_wrong_start_is_a_mistake(spent: Harness, invoke: Run, since: str, code: str) -> None:
+def test_a_wrong_start_is_a_mistake(spent: Harness, invoke: Run, since: str, code: str, processes: None) -> None:
     """Nothing is counted from where no one meant."""
     ended = invoke("report", "--since", since, cwd=spent.root)
     assert (ended.code, f"error[{code}]" in ended.stderr, ended.stdout) == (64, True, "")
 
 
-def test_a_damaged_lock_of_then_is_an_error(spent: Harness, invoke: Run) -> None:
+def test_a_damaged_lock_of_then_is_an_error(spent: Harness, invoke: Run, processes: None) -> None:
     """Named, with what it was committed as."""
     lock = spent.read("contentops.lock")
     spent.write("contentops.lock", lock.replace('"id":', '"di":', 1))

@@ -146,7 +146,7 @@ HOLD = textwrap.dedent(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
-def test_the_lock_dies_with_its_owner(tmp_path: Path) -> None:
+def test_the_lock_dies_with_its_owner(tmp_path: Path, processes: None) -> None:
     """A killed apply leaves its note behind but not the lock."""
     owner = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with owner:

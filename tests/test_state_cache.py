@@ -260,7 +260,7 @@ def test_a_folder_that_is_deleted_is_noticed(folder: Path) -> None:
     assert texts(folder) == {TWO}
 
 
-def test_a_killed_writer_leaves_what_it_kept(folder: Path) -> None:
+def test_a_killed_writer_leaves_what_it_kept(folder: Path, processes: None) -> None:
     """A text is durable when `put_text` returns, and the next process reads it from the log SQLite left."""
     code = (
         "import os, sys; from pathlib import Path; from contentops.state.cache import Cache; from contentops.state.paid_texts import StoredText;"
@@ -482,7 +482,7 @@ def test_the_disk_refuses_every_way_to_a_pickle(tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
 
 
-def test_reading_does_not_load_diskcache(folder: Path) -> None:
+def test_reading_does_not_load_diskcache(folder: Path, processes: None) -> None:
     """Start-up: a command that only reads does not pay for what only writes need."""
     kept(folder)
     code = (

@@ -102,7 +102,7 @@ def test_a_text_of_the_cache_brings_its_tokens_back(tmp_path: Path) -> None:
     assert (record(harness).tokens, len(harness.api.generations)) == (USED, 2)
 
 
-def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path) -> None:
+def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None) -> None:
     """The open entry has them, even where the cache is gone and the server says nothing of them any more."""
     harness = site(tmp_path)
     harness.write("content/blog.yaml", f"defaults: {{checks: {{excludes: [Introduction]}}}}\n{blog('a')}")
@@ -116,7 +116,7 @@ def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path) -> None:
     assert (record(harness).tokens, len(harness.api.generations)) == (USED, 1)
 
 
-def test_history_lists_tokens_and_money(tmp_path: Path, invoke: Run) -> None:
+def test_history_lists_tokens_and_money(tmp_path: Path, invoke: Run, processes: None) -> None:
     """Of each generation and each text, and nothing where they are not known."""
     harness = site(tmp_path)
     harness.apply()
@@ -149,7 +149,7 @@ def test_lines_and_rows_with_tokens_are_read_back() -> None:
     assert PRICE.of(Tokens(input=7, output=3)) == 7 * 250_000 + 3 * 2_000_000
 
 
-def test_a_record_keeps_the_price_of_its_day(tmp_path: Path, invoke: Run) -> None:
+def test_a_record_keeps_the_price_of_its_day(tmp_path: Path, invoke: Run, processes: None) -> None:
     """A later price, in another currency, changes nothing of what was made before it."""
     harness = site(tmp_path)
     settings = (tmp_path / "contentops.yaml").read_text("utf-8")

@@ -289,7 +289,7 @@ def test_a_file_that_can_not_be_added_to_is_left_alone(tmp_path: Path, home: dic
     assert trust.remember(ELSEWHERE, {}) == ""
 
 
-def test_a_terminal_asks(project: Build, tmp_path: Path, home: dict[str, str]) -> None:
+def test_a_terminal_asks(project: Build, tmp_path: Path, home: dict[str, str], processes: None) -> None:
     """Before the first use; a no ends it, and nothing is remembered."""
     root = site(project, f"base_url: '{ELSEWHERE}/v1'")
     script = "import sys; from contentops.__main__ import main; sys.exit(main(['stats']))"

@@ -85,7 +85,9 @@ def test_prices_agree_where_nothing_is_charged(invoke: Run, site: Path) -> None:
     assert "charges nothing" in ended.stderr
 
 
-def test_doctor_lets_a_server_on_this_machine_do_without_a_key(invoke: Run, project: Build, tmp_path: Path) -> None:
+def test_doctor_lets_a_server_on_this_machine_do_without_a_key(
+    invoke: Run, project: Build, tmp_path: Path, processes: None
+) -> None:
     """As `apply` does; the server itself is asked."""
     with served(tmp_path) as address:
         root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{address}/v1"')})
@@ -104,7 +106,7 @@ def test_doctor_fails_without_a_key_elsewhere(invoke: Run, project: Build) -> No
     assert (checks["key"], "server" in checks) == (False, False)
 
 
-def test_doctor_is_not_the_answer_to_doctor(invoke: Run, project: Build, tmp_path: Path) -> None:
+def test_doctor_is_not_the_answer_to_doctor(invoke: Run, project: Build, tmp_path: Path, processes: None) -> None:
     """A path that does not exist is answered with what mends it."""
     with served(tmp_path) as address:
         root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{address}/nowhere"')})
@@ -142,7 +144,7 @@ def test_doctor_says_what_to_do_about_a_cache(invoke: Run, site: Path) -> None:
     assert invoke("doctor", cwd=site).code == 0
 
 
-def test_doctor_tells_of_a_lock_that_git_ignores(invoke: Run, site: Path) -> None:
+def test_doctor_tells_of_a_lock_that_git_ignores(invoke: Run, site: Path, processes: None) -> None:
     """It would never reach another clone; a folder that is ignored as a whole may be meant so."""
     subprocess.run(["git", "init", "--quiet"], cwd=site, check=True, timeout=60)
     (site / ".gitignore").write_text("*.lock\n")

@@ -1,0 +1,148 @@
+"""Which tests are quick and which are long, and the guard that keeps the quick ones quick.
+
+A long test asks for the fixture `processes`, itself or through another fixture (`run`, `database`, `world`, ...), or
+is in a file of `LONG_FILES`. All others are quick, and fail if they start a process.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG_FILES = frozenset(
+    {
+        "test_approvals",
+        "test_approve_merged",
+        "test_approving",
+        "test_benchmarks",
+        "test_check_commands",
+        "test_crash",
+        "test_docs",
+        "test_earlier_texts",
+        "test_executor_faults",
+        "test_former_ids",
+        "test_git_approvals",
+        "test_git_branches",
+        "test_git_child",
+        "test_git_clones",
+        "test_git_commit",
+        "test_history",
+        "test_in_review",
+        "test_kubernetes",
+        "test_ledger_fault_injection",
+        "test_lineage",
+        "test_loaded_modules",
+        "test_mcp",
+        "test_mcp_attacks",
+        "test_merge_queue",
+        "test_merged_branches",
+        "test_month_budget",
+        "test_packaging",
+        "test_pages_browser",
+        "test_pages_forms",
+        "test_pages_item",
+        "test_pages_lists",
+        "test_pages_prose",
+        "test_pages_references",
+        "test_pages_run",
+        "test_parallel",
+        "test_parallel_reading",
+        "test_planfile_kills",
+        "test_prefect",
+        "test_process_ends",
+        "test_process_kill",
+        "test_provenance",
+        "test_reference_histories",
+        "test_release",
+        "test_review_snapshot",
+        "test_review_story",
+        "test_selection_changed",
+        "test_server_postgres",
+        "test_server_replicas",
+        "test_settings_changed",
+        "test_site",
+        "test_sites",
+        "test_state_git",
+        "test_tracked_state",
+        "test_work",
+        "test_workflows",
+        "test_year",
+    }
+)
+"""Files whose tests start processes, or compute for seconds."""
+
+_STARTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
+
+
+class _Guard:
+    """Refuses to start a process while a quick test runs."""
+
+    def __init__(self) -> None:
+        self.quick = False
+        self.refused: list[str] = []
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.quick and event in _STARTS:
+            self.refused.append(f"{event} {arguments[1] if event == 'subprocess.Popen' else ''}")
+            message = f"quick tests start no process ({self.refused[-1]}): ask for the fixture `processes`"
+            raise AssertionError(message)
+
+
+_guard = _Guard()
+sys.addaudithook(_guard)
+
+
+@pytest.fixture(scope="session")
+def processes() -> None:
+    """Lets a test start processes, which makes it a long one."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick` and `--long` each run their part of the tests; without them, all run."""
+    group = parser.getgroup("contentops")
+    group.addoption("--quick", action="store_true", help="run the tests that start no process")
+    group.addoption("--long", action="store_true", help="run the other tests")
+
+
+def is_long(item: pytest.Item) -> bool:
+    """Return whether a test may start processes."""
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    over_postgres = "postgres" in str(getattr(getattr(item, "callspec", None), "params", {}).get("over_each_store"))
+    return item.path.stem in LONG_FILES or "processes" in fixtures or over_postgres
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file without a quick test is not even imported for them."""
+    return (config.getoption("quick") and collection_path.stem in LONG_FILES) or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of the other part."""
+    quick, long = config.getoption("quick"), config.getoption("long")
+    if quick != long:
+        left_out = [item for item in items if is_long(item) is quick]
+        items[:] = [item for item in items if is_long(item) is long]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> object:
+    """Watch a quick test, with its fixtures."""
+    _guard.quick = not is_long(item)
+    try:
+        return (yield)
+    finally:
+        _guard.quick = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Report a process that was refused where the program caught the error."""
+    refused, _guard.refused = _guard.refused, []
+    assert not refused, f"quick tests start no process: {refused}"

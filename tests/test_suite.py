@@ -1,0 +1,98 @@
+"""The rules of the suite: no network, a clean environment, and quick tests that start no process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import split
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [("192.0.2.1", 80), ("2001:db8::1", 443, 0, 0)],
+    ids=["IPv4", "IPv6"],
+)
+def test_nothing_but_loopback_is_reached(address: tuple[str, int]) -> None:
+    """A connection to any other machine fails before a packet is sent."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as sock, pytest.raises(OSError, match="tests have no network"):
+        sock.connect(address)
+
+
+def test_names_are_not_looked_up() -> None:
+    """A look-up is traffic too."""
+    with pytest.raises(OSError, match="tests have no network"):
+        socket.getaddrinfo("example.com", 443)
+
+
+def test_children_are_guarded_too(processes: None) -> None:
+    """A command line started by a test has no network either."""
+    code = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert "tests have no network" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["WRITERZROOM_API_KEY", "CI", "NO_COLOR", "GIT_DIR", "HTTPS_PROXY"])
+def test_the_environment_is_clean(name: str) -> None:
+    """No test sees what the caller has set."""
+    assert name not in os.environ
+
+
+def test_a_quick_test_starts_no_process() -> None:
+    """Not even one whose failure the program would catch: the teardown reports it again."""
+    for start in (lambda: subprocess.run([sys.executable, "-V"], check=False), os.fork):
+        with pytest.raises(AssertionError, match="ask for the fixture `processes`"):
+            start()
+    with pytest.raises(AssertionError, match="quick tests start no process"):
+        split.pytest_runtest_teardown()
+
+
+class _Options:
+    """Stands for the options of pytest, and for its hooks."""
+
+    def __init__(self, *chosen: str) -> None:
+        self.hook = self
+        self._chosen = chosen
+
+    def getoption(self, name: str) -> bool:
+        return name in self._chosen
+
+    def pytest_deselected(self, items: list[Any]) -> None:
+        assert items or self._chosen
+
+
+def test_each_test_is_in_one_part(request: pytest.FixtureRequest) -> None:
+    """`--quick` and `--long` together run what runs without them."""
+    parts = []
+    for chosen in (("quick",), ("long",), ()):
+        items = list(request.session.items)
+        split.pytest_collection_modifyitems(_Options(*chosen), items)  # type: ignore[arg-type]
+        parts.append({item.nodeid for item in items})
+    quick, long, both = parts
+    assert not quick & long
+    assert quick | long == both
+    assert request.node.nodeid in quick
+
+
+def test_the_closing_line_counts_both_parts(processes: None) -> None:
+    """CI prints one line for the quick and the long tests, and fails where one of them has none."""
+    quick = "=== 2 failed, 7 passed, 1 warning in 61.00s (0:01:01) ===\n"
+    long = "== 5 passed, 1 skipped, 7 deselected, 1 error in 2.50s ==\nmake: *** [Makefile:99: long] Error 1\n"
+    for output, code in ((quick + long, 0), (quick, 1)):
+        command = [sys.executable, ".ci/summary.py"]
+        ended = subprocess.run(command, input=output, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert ended.returncode == code
+        assert ended.stdout.strip("= \n") == (
+            "2 failed, 12 passed, 1 skipped, 7 deselected, 1 warning, 1 error in 63.50s"
+            if code == 0
+            else "2 failed, 7 passed, 1 warning in 61.00s"
+        )
