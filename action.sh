@@ -24,6 +24,7 @@ case "$COMMAND" in
     each --var "$VARIABLES"
     ;;
   plan)
+    arguments+=(--no-cache)
     plan="${plan:-$RUNNER_TEMP/contentops-plan.json}"
     arguments+=("--out=$plan")
     if [ "$REFRESH" = true ]; then arguments+=(--refresh); key; fi
@@ -35,7 +36,7 @@ case "$COMMAND" in
     ;;
   check)
     COMMAND=plan
-    arguments+=("--check=${plan:-$RUNNER_TEMP/contentops-plan.json}")
+    arguments+=(--no-cache "--check=${plan:-$RUNNER_TEMP/contentops-plan.json}")
     plan=""
     option --env "$ENVIRONMENT"
     option --checksum "$CHECKSUM"
@@ -43,7 +44,7 @@ case "$COMMAND" in
     if [ -n "$MAX_CREDITS" ]; then option --approve-credits "$APPROVE_CREDITS"; fi
     ;;
   apply)
-    arguments+=(--yes)
+    arguments+=(--yes --no-cache)
     option --env "$ENVIRONMENT"
     option --approve-credits "$APPROVE_CREDITS"
     option --deadline "$DEADLINE"

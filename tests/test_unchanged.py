@@ -6,22 +6,25 @@ import io
 import json
 import os
 import shutil
-import sqlite3
 import time
-from contextlib import closing, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.__main__ import main
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.cli.session import Session
+from contentops.digest import digest_text
+from contentops.documents.files import Outputs
+from contentops.documents.stat_cache import StatCache
 from contentops.errors import ContentopsError
 from contentops.model import Plan
 from contentops.operations import plan as operation
-from contentops.operations.opening import open_project
+from contentops.operations.opening import Runtime, open_cache, open_project
 from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, last_plan
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.plan_markdown import plan_markdown
@@ -32,9 +35,11 @@ from tests.plans import plan_document
 from tests.running import examples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from contentops.documents.observed import Stamp
+    from contentops.model import Observed
     from tests.running import Run
 
 LATER = 10_000_000_000
@@ -105,36 +110,21 @@ def _last(root: Path, asked: Asked | None = None, *, later: int = LATER) -> Last
     return last_plan(str(root), asked or Asked(), started=time.time_ns() + later)
 
 
-def _plan(root: Path, last: LastPlan | None, asked: Asked | None = None) -> Plan:
-    """As `contentops plan` does it."""
+def _plan(root: Path, last: LastPlan | None) -> Plan:
+    """As `contentops plan` does it; without a last plan, as `plan --no-cache` does."""
     if last is not None and (found := last.recall()) is not None:
         return found
-    asked = asked or Asked()
-    return operation.plan(open_project(str(root), asked.environment, asked.variables), Choice(), last=last)
+    runtime = Runtime(trusts_stamps=last is not None)
+    return operation.plan(open_project(str(root), "", ()), Choice(), runtime=runtime, last=last)
 
 
-def _said(root: Path, last: LastPlan | None, asked: Asked | None = None) -> tuple[object, ...]:
+def _said(root: Path, last: LastPlan | None) -> tuple[object, ...]:
     """Everything that a person could be shown of a plan, or why there is none."""
     try:
-        plan = _plan(root, last, asked)
+        plan = _plan(root, last)
     except ContentopsError as error:
         return (error.exit_code, *error.diagnostics())
     return json.dumps(plan_document(plan)), plan_text(plan, verbose=True), plan_markdown(plan), plan.findings
-
-
-def _without_caches(root: Path) -> tuple[object, ...]:
-    """The same without anything that was remembered of manifests, outputs and plans."""
-    database = root / ".contentops" / "cache" / "cache.db"
-    kept = database.read_bytes() if database.exists() else b""
-    if kept:
-        with closing(sqlite3.connect(database)) as connection, connection:
-            connection.execute("DELETE FROM Cache WHERE key LIKE 'parse %' OR key LIKE '%observed%'")
-    said = _said(root, None)
-    if kept:
-        for name in ("cache.db", "cache.db-wal", "cache.db-shm"):
-            database.with_name(name).unlink(missing_ok=True)
-        database.write_bytes(kept)
-    return said
 
 
 def _tick(root: Path) -> None:
@@ -333,10 +323,38 @@ def test_a_plan_is_the_same_with_and_without_what_was_remembered(
     for name in names:
         _tick(root)
         EDITS[name](root)
-        assert _said(root, _last(root)) == _without_caches(root), names
+        assert _said(root, _last(root)) == _said(root, None), names
         # What has been remembered now is still true.
-        assert _said(root, _last(root)) == _without_caches(root), names
+        assert _said(root, _last(root)) == _said(root, None), names
     shutil.rmtree(root.parent)
+
+
+class _Misread(Outputs):
+    """Files as they are, but with the bodies of other ones."""
+
+    def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
+        """Each file with its true stamp."""
+        for file, stamp in super().observe_all(paths):
+            yield structs.replace(file, body=digest_text("Other words.")), stamp
+
+
+def test_no_cache_trusts_nothing_that_was_remembered(applied: Path, tmp_path: Path, invoke: Run) -> None:
+    """Neither a text that was seen under this stamp nor the last plan; and `apply` does not, either."""
+    root = _copy(applied, tmp_path / "site")
+    commands = (["plan"], ["apply", "--yes"])
+    _plan(root, _last(root))
+    (image,) = root.rglob("*.image")
+    data = image.read_bytes().replace(b'"unchanged":4', b'"unchanged":9', 1)
+    image.write_bytes(_checksum(data[8:]) + data[8:])
+    for words in commands:
+        assert "All 9 items are up to date" in invoke(*words, cwd=root).stdout
+        assert "All 4 items are up to date" in invoke(*words, "--no-cache", cwd=root).stdout
+    image.unlink()
+    with open_cache(open_project(str(root), "", ()), write=True) as cache:
+        StatCache(_Misread(root), cache.get, cache.put, now=2**62).observe_all(["out/one.md"])
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 2
+    for words in commands:
+        assert "All 4 items are up to date" in invoke(*words, "--no-cache", cwd=root).stdout
 
 
 @pytest.mark.parametrize("name", sorted(set(EDITS) - {"nothing"}))

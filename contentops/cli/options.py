@@ -65,7 +65,9 @@ def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_context
     @functools.wraps(function)
     def run(context: click.Context, /, **given: Any) -> Any:
-        fields = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
+        fields = {
+            name: given.pop(name) for name in ("environment", "variables", "as_json", "no_cache") if name in given
+        }
         session = structs.replace(context.obj, **fields)
         if name := os.environ.get(DEBUG):
             from contentops.cli.named_files import request_log
@@ -119,6 +121,8 @@ refresh_option = click.option(
     help="First fetch edits from WriterzRoom; needs the key, costs nothing.",
 )
 """`--refresh`, for what plans."""
+cache_option = click.option("--no-cache", is_flag=True, help="Read every file, whatever its time stamp says.")
+"""`--no-cache`, below `project_options`: the session gets it."""
 drafts_option = click.option(
     "--drafts",
     is_flag=True,

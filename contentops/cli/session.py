@@ -29,6 +29,8 @@ class Session(Struct, frozen=True, kw_only=True):
     """The value of `--env`, empty for none; None: not given, so that the settings may name one."""
     variables: tuple[str, ...] = ()
     as_json: bool = False
+    no_cache: bool = False
+    """Whether every file is read, whatever its time stamp says."""
     trace: Callable[[Exchange], None] | None = None
     """Gets every request to the project's server, or None."""
 
@@ -61,9 +63,11 @@ class Session(Struct, frozen=True, kw_only=True):
         return NO_ENVIRONMENT if overrides_default else self.chosen()
 
     def last_plan(self) -> LastPlan:
-        """Return the last plan that had nothing to do; must be called before anything is read."""
-        from contentops.operations.unchanged import Asked, last_plan
+        """Return the last plan that had nothing to do, none with `--no-cache`; call it before anything is read."""
+        from contentops.operations.unchanged import Asked, LastPlan, last_plan
 
+        if self.no_cache:
+            return LastPlan("", Asked(), started=0)
         names_ledger = "CONTENTOPS_LEDGER" in os.environ
         asked = Asked(environment=self.chosen(), variables=self.variables, names_ledger=names_ledger)
         return last_plan(self.directory, asked, started=time.time_ns())
@@ -74,7 +78,7 @@ class Session(Struct, frozen=True, kw_only=True):
         from contentops.operations.opening import Runtime
 
         ask = terminal.confirmed if terminal.can_ask() else None
-        return Runtime(ask=ask, notify=terminal.report_line, trace=self.trace)
+        return Runtime(ask=ask, notify=terminal.report_line, trace=self.trace, trusts_stamps=not self.no_cache)
 
     def answer(self, values: Mapping[str, Json], text: str | Iterable[str], *, fit: bool = False) -> None:
         """Print the result of a command: `values` with `--json`, else the text. `fit`: wrap lines to the terminal."""

@@ -55,6 +55,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """Seconds for which a ledger may be away before a run ends; None: as `LedgerSession` has it."""
     notify: Callable[[str], None] = lambda _: None
     """Gets a line wherever a person may wonder what takes so long."""
+    trusts_stamps: bool = True
+    """Whether an output with the time stamp of an earlier look is not read again."""
     trace: Callable[[Exchange], None] | None = None
     """Gets every request to the project's server, or None."""
     disk_time: Callable[[], int] = time.time_ns

@@ -32,7 +32,7 @@ from contentops.planning.stale import hold_stale, with_first_texts
 from contentops.state import approvals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
@@ -80,7 +80,7 @@ class Workspace:
     def recorded_files(self) -> dict[str, Observed]:
         """The files of all records and open entries, by path."""
         outputs = Outputs(self.project.root, whole=known_bodies(self.state))
-        return _stat_cache(self, outputs).observe_all(paths(Desired(), self.state))
+        return _observe_all(self, outputs, paths(Desired(), self.state))
 
     def _recorded_file(self, path: str) -> Observed:
         return self.recorded_files.get(path) or Observed(path=path)
@@ -226,12 +226,14 @@ def _observed(
         # They were read for the texts of items that others refer to.
         known = workspace.recorded_files
         return {path: known.get(path) or outputs.observe(path) for path in looked_at}
-    return _stat_cache(workspace, outputs).observe_all(looked_at)
+    return _observe_all(workspace, outputs, looked_at)
 
 
-def _stat_cache(workspace: Workspace, outputs: Outputs) -> StatCache:
+def _observe_all(workspace: Workspace, outputs: Outputs, at: Iterable[str]) -> dict[str, Observed]:
     cache, runtime = workspace.cache, workspace.runtime
-    return StatCache(outputs, cache.get, cache.put, now=runtime.disk_time())
+    if not runtime.trusts_stamps:
+        return {file.path: file for file, _ in outputs.observe_all(dict.fromkeys(at))}
+    return StatCache(outputs, cache.get, cache.put, now=runtime.disk_time()).observe_all(at)
 
 
 def validate(

@@ -12,6 +12,7 @@ import click
 from msgspec import structs
 
 from contentops.cli.options import (
+    cache_option,
     choice_of,
     choice_options,
     duration,
@@ -62,6 +63,7 @@ _approving = with_options(
 @click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path())
 @project_options
 @choice_options
+@cache_option
 @_approving
 @click.option("--approve-empty", is_flag=True, help="Continue even if the manifests declare nothing.")
 @file_option("--reviewed", help="Exit with 4 if plan FILE does not cover everything.")

@@ -10,7 +10,7 @@ import click
 from msgspec import structs
 
 from contentops.ci.runner import has_base
-from contentops.cli.options import choice_of, choice_options, file_option, flags_of, project_options
+from contentops.cli.options import cache_option, choice_of, choice_options, file_option, flags_of, project_options
 from contentops.cli.output import github_job, terminal
 from contentops.errors import ExitCode, Refused, plural
 from contentops.reporting.plan_text import plan_text
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.command("plan")
 @project_options
 @choice_options
+@cache_option
 @click.option(
     "--format",
     "form",
