@@ -104,7 +104,7 @@ class Served:
 
     def charges(self, topic: str = "") -> list[str]:
         """The topic of every paid generation, sorted; of those that hold `topic`, where it is given."""
-        rows = self._rows("SELECT request FROM charges JOIN jobs ON jobs.id = charges.job_id")
+        rows = self._rows("SELECT request FROM jobs WHERE status = 'completed'")
         topics = sorted(str(json.loads(request)["inputs"]["topic"]) for (request,) in rows)
         return [one for one in topics if topic in one]
 
