@@ -199,14 +199,6 @@ class Disk:
                 temporary.unlink()
 
 
-def touch(path: Path) -> None:
-    """Update the time of a file, or create it. Raises StateError."""
-    try:
-        path.touch(mode=PUBLIC)
-    except OSError as error:
-        raise refused("touch", path, error) from error
-
-
 def refused(verb: str, path: Path, error: OSError) -> StateError:
     """An OSError as a StateError with a hint; `verb` is read or write."""
     if isinstance(error, NotAFile):

@@ -1,6 +1,7 @@
-"""Faults injected into a ledger: worker processes that are killed and frozen, and a PostgreSQL that dies, on a rough road.
+"""Faults injected into a ledger: applies that are killed and frozen, and a PostgreSQL that dies, on a rough road.
 
-The workflow `examples` blows harder ones every week, as `python -m tests.ledger_fault_injection --minutes 10` does by hand.
+The workflow `examples` injects harder ones every week, as `python -m tests.ledger_fault_injection --minutes 10` does by
+hand.
 """
 
 from __future__ import annotations
@@ -36,35 +37,37 @@ project: {name}
 api: {{base_url: "{base_url}", requests_per_minute: {rpm}, max_in_flight: {most}}}
 defaults: {{template: blog_article_generator, style: general_blog}}
 """
+PROJECTS = ("red", "blue")
 
 
 @dataclass(kw_only=True)
 class FaultPlan:
-    """How hard it blows, and for what."""
+    """How many faults, and during what."""
 
     seed: int = 1
     items: int = 16
     """In each of two projects."""
-    workers: int = 4
+    shards: int = 2
+    """Checkouts of each project, each with its shard."""
     rpm: int = 600
     most: int = 8
-    """Jobs at a time in each worker."""
+    """Jobs at a time in each apply."""
     kills: int = 6
     freezes: int = 3
     frozen: float = 1.0
-    """Seconds that one stands still."""
+    """Seconds that one is stopped."""
     outages: int = 2
     away: float = 0.5
     """Seconds without a database."""
     pause: float = 0.3
-    """Seconds between two blows, on average."""
+    """Seconds between two faults, on average."""
     stage_seconds: float = 0.02
     patience: float = 120.0
 
 
 @dataclass(kw_only=True)
 class Damage:
-    """What it did."""
+    """What the faults did."""
 
     kills: int = 0
     freezes: int = 0
@@ -77,82 +80,77 @@ class Damage:
     """Requests that pay and arrived while there was no database."""
     charges: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
-    """Of workers that ended by themselves, or showed a traceback."""
+    """Of applies that ended in another way than with an exit code to run them again, or showed a traceback."""
 
 
-_DRAINED = {0, ExitCode.INTERRUPTED, -signal.SIGTERM}
-"""How a worker ends that was asked to; the last, where it had hardly begun."""
+_AGAIN = {ExitCode.INCOMPLETE, ExitCode.REFUSED, ExitCode.PAUSED, -signal.SIGKILL}
+"""How an apply ends that is to be run again."""
 
 
-class Workers:
-    """Processes of `contentops work`. Use it as a context manager."""
+class Applies:
+    """A process of `contentops apply` for each checkout, with its options. Use it as a context manager."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, env: Mapping[str, str], checkouts: Mapping[Path, tuple[str, ...]]) -> None:
         self._folder, self._env = folder, {**unmeasured(), **env}
-        self.running: list[subprocess.Popen[bytes]] = []
-        self._logs: dict[int, Path] = {}
+        self._left = dict(checkouts)
+        """What is not done yet."""
+        self.running: dict[Path, subprocess.Popen[bytes]] = {}
+        self._logs: list[Path] = []
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """One more."""
-        log = self._folder / f"worker-{len(self._logs)}.log"
+    def start(self, root: Path) -> subprocess.Popen[bytes]:
+        """The apply of one checkout."""
+        log = self._folder / f"apply-{len(self._logs)}.log"
         with log.open("wb") as out:
             child = subprocess.Popen(
-                [sys.executable, "-m", "contentops", "work", *arguments],
-                cwd=self._folder,
+                [sys.executable, "-m", "contentops", "apply", "--yes", *self._left[root]],
+                cwd=root,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
             )
-        self.running.append(child)
-        self._logs[child.pid] = log
+        self.running[root] = child
+        self._logs.append(log)
         return child
 
-    def said(self, child: subprocess.Popen[bytes]) -> str:
-        """What one of them has said."""
-        return self._logs[child.pid].read_text(errors="replace")
-
-    def kill(self, child: subprocess.Popen[bytes]) -> None:
-        """End it as a power cut would."""
-        self.running.remove(child)
-        child.kill()
-        child.wait(PATIENCE)
-
-    def ended(self) -> list[str]:
-        """What those said that ended by themselves."""
-        over = [child for child in self.running if child.poll() is not None]
-        for child in over:
-            self.running.remove(child)
-        # One that began while there was no database says so and ends.
-        return [f"a worker ended with {child.returncode}" for child in over if child.returncode != ExitCode.INCOMPLETE]
-
-    def keep(self, number: int) -> list[str]:
-        """Start others in place of those that ended, as an orchestrator does; returns as `ended`."""
-        words = self.ended()
-        while len(self.running) < number:
-            self.start()
+    def keep(self) -> list[str]:
+        """Start again what ended before it was done, as an orchestrator does; returns what ended in another way."""
+        words: list[str] = []
+        for root in list(self._left):
+            child = self.running.get(root)
+            code = None if child is None else child.poll()
+            if child is not None and code is None:
+                continue
+            if code == ExitCode.DONE:
+                del self._left[root], self.running[root]
+                continue
+            if code is not None and code not in _AGAIN:
+                words.append(f"an apply ended with {code}: {self.said()}")
+            self.start(root)
         return words
 
-    def drain(self) -> list[int]:
-        """Ask all to end; their exit codes."""
-        for child in self.running:
-            child.send_signal(signal.SIGTERM)
-        codes = [child.wait(PATIENCE) for child in self.running]
-        self.running.clear()
-        return codes
+    @property
+    def done(self) -> bool:
+        """Whether every checkout is done."""
+        return not self._left
+
+    def said(self) -> list[str]:
+        """The end of what each of them said."""
+        return [log.read_text(errors="replace")[-1000:] for log in self._logs]
 
     def tracebacks(self) -> list[str]:
         """What no one should ever see."""
-        texts = (log.read_text(errors="replace") for log in self._logs.values())
-        return [text[-2000:] for text in texts if "Traceback" in text or "Error:" in text]
+        texts = (log.read_text(errors="replace") for log in self._logs)
+        return [text[-2000:] for text in texts if "Traceback" in text]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in list(self.running):
+        for child in self.running.values():
             child.send_signal(signal.SIGCONT)
-            self.kill(child)
+            child.kill()
+            child.wait(PATIENCE)
 
 
 @contextlib.contextmanager
@@ -170,19 +168,14 @@ def states(url: str) -> Counter[str]:
     return Counter()
 
 
-def projects(folder: Path, fault_plan: FaultPlan, base_url: str) -> dict[Path, list[str]]:
-    """Two projects of one account, and the topics they ask for."""
-    found: dict[Path, list[str]] = {}
-    for name in ("red", "blue"):
-        root = folder / name
-        (root / "content").mkdir(parents=True)
-        text = PROJECT.format(name=name, base_url=base_url, rpm=fault_plan.rpm, most=fault_plan.most)
-        (root / "contentops.yaml").write_text(text)
-        ids = [f"i{number:03}" for number in range(fault_plan.items)]
-        topic = f"About {{}} of {name}"
-        (root / "content/blog.yaml").write_text(blog(*ids, topic=topic))
-        found[root] = [topic.format(each) for each in ids]
-    return found
+def checkout(root: Path, name: str, fault_plan: FaultPlan, base_url: str) -> Path:
+    """A checkout of a project."""
+    (root / "content").mkdir(parents=True)
+    text = PROJECT.format(name=name, base_url=base_url, rpm=fault_plan.rpm, most=fault_plan.most)
+    (root / "contentops.yaml").write_text(text)
+    ids = [f"i{number:03}" for number in range(fault_plan.items)]
+    (root / "content/blog.yaml").write_text(blog(*ids, topic=f"About {{}} of {name}"))
+    return root
 
 
 def contentops(root: Path, env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -199,7 +192,7 @@ def contentops(root: Path, env: Mapping[str, str], *arguments: str) -> subproces
 
 
 def inject_faults(folder: Path, fault_plan: FaultPlan) -> Damage:
-    """Deposit, let workers work while it blows, apply at the checkouts, and see what was paid for."""
+    """Apply the shards of two projects at once while faults happen, and see what was paid for."""
     chance, damage = random.Random(fault_plan.seed), Damage()
     with (
         Cluster() as cluster,
@@ -207,65 +200,72 @@ def inject_faults(folder: Path, fault_plan: FaultPlan) -> Damage:
         Rough(served.port, fault_plan.seed) as road,
     ):
         env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": cluster.url()}
-        roots = projects(folder, fault_plan, road.base_url)
-        for root in roots:
-            ended = contentops(root, env, "apply", "--detach", "--yes")
-            assert ended.returncode == 0, ended.stdout + ended.stderr
-        began, wanted = time.monotonic(), sum(map(len, roots.values()))
-        with Workers(folder, env) as workers:
-            # Where the first answer of a server is lost, a person has to say what became of it.
+        shards = [(name, shard) for name in PROJECTS for shard in range(1, fault_plan.shards + 1)]
+        roots = {
+            checkout(folder / f"{name}-{shard}", name, fault_plan, road.base_url): (
+                "--select",
+                f"shard:{shard}/{fault_plan.shards}",
+            )
+            for name, shard in shards
+        }
+        began = time.monotonic()
+        # Where the first answer of a server is lost, a person has to say what became of it.
+        road.smooth = True
+        first = contentops(next(iter(roots)), env, "apply", "--yes", "--select", "i000")
+        assert first.returncode == 0, first.stdout + first.stderr
+        road.smooth = False
+        with Applies(folder, env, roots) as applies:
+            _inject_all(fault_plan, chance, damage, cluster, applies, road)
             road.smooth = True
-            _until_paid(1, fault_plan, damage, cluster.url(), workers)
-            road.smooth = False
-            _inject_all(fault_plan, chance, damage, cluster, workers, road)
-            road.smooth = True
-            _until_paid(wanted, fault_plan, damage, cluster.url(), workers)
-            codes = workers.drain()
-            damage.words += [f"drained with {code}" for code in codes if code not in _DRAINED]
-            damage.words += workers.tracebacks()
+            _until_done(fault_plan, damage, cluster.url(), applies)
+            damage.words += applies.tracebacks()
         damage.seconds = time.monotonic() - began
         damage.requests = len(road.seen)
         damage.most_in_a_minute, damage.most_in_a_second = road.most_within(60.0), road.most_within(0.95)
-        _finish(roots, env)
+        for root in roots:
+            # The other shards come from the ledger, for nothing.
+            ended = contentops(root, env, "apply", "--yes")
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+            assert len(list((root / "out").rglob("*.md"))) == fault_plan.items
         damage.charges = served.charges()
         return damage
 
 
-def _until_paid(number: int, fault_plan: FaultPlan, damage: Damage, url: str, workers: Workers) -> None:
-    """Wait for so many texts; tells what is left where they do not come."""
+def _until_done(fault_plan: FaultPlan, damage: Damage, url: str, applies: Applies) -> None:
+    """Wait until every apply is done; says what is left where they do not end."""
 
-    def paid() -> bool:
-        damage.words += workers.keep(fault_plan.workers)
-        return states(url)["paid"] >= number
+    def done() -> bool:
+        damage.words += applies.keep()
+        return applies.done
 
     try:
-        until(paid, seconds=fault_plan.patience, every=0.1)
+        until(done, seconds=fault_plan.patience, every=0.1)
     except AssertionError:
         with look(url) as connection:
             rows = connection.execute(
-                "SELECT item, state, runner, error, now() - changed_at, line FROM contentops.entry WHERE state <> 'paid'"
+                "SELECT item, state, runner, now() - changed_at, line FROM contentops.entry WHERE state <> 'paid'"
             ).fetchall()
-        said = [workers.said(child)[-1000:] for child in workers.running]
-        raise AssertionError(f"not paid: {rows}; the workers said: {said}; {damage}") from None
+        raise AssertionError(f"not done: {rows}; the applies said: {applies.said()}; {damage}") from None
 
 
 def _inject_all(
-    fault_plan: FaultPlan, chance: random.Random, damage: Damage, cluster: Cluster, workers: Workers, road: Rough
+    fault_plan: FaultPlan, chance: random.Random, damage: Damage, cluster: Cluster, applies: Applies, road: Rough
 ) -> None:
     left = ["kill"] * fault_plan.kills + ["freeze"] * fault_plan.freezes + ["outage"] * fault_plan.outages
     chance.shuffle(left)
     thaw: list[tuple[float, subprocess.Popen[bytes]]] = []
     for what in left:
+        damage.words += applies.keep()
         time.sleep(chance.uniform(0, 2 * fault_plan.pause))
-        damage.words += workers.keep(fault_plan.workers)
         still = [child for _, child in thaw]
-        moving = [child for child in workers.running if child not in still]
+        moving = [child for child in applies.running.values() if child not in still and child.poll() is None]
         if what == "outage":
             _outage(fault_plan, chance, damage, cluster, road)
         elif moving:
             child = chance.choice(moving)
             if what == "kill":
-                workers.kill(child)
+                child.kill()
+                child.wait(PATIENCE)
                 damage.kills += 1
             else:
                 child.send_signal(signal.SIGSTOP)
@@ -298,16 +298,9 @@ def _outage(fault_plan: FaultPlan, chance: random.Random, damage: Damage, cluste
     damage.outages += 1
 
 
-def _finish(roots: Mapping[Path, list[str]], env: Mapping[str, str]) -> None:
-    for root, topics in roots.items():
-        ended = contentops(root, env, "apply", "--yes")
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert len(list((root / "out").rglob("*.md"))) == len(topics)
-
-
 def check(fault_plan: FaultPlan, damage: Damage, folder: Path) -> None:
     """What always holds."""
-    wanted = sorted(f"About i{number:03} of {name}" for number in range(fault_plan.items) for name in ("red", "blue"))
+    wanted = sorted(f"About i{number:03} of {name}" for number in range(fault_plan.items) for name in PROJECTS)
     twice = [topic for topic, times in Counter(damage.charges).items() if times > 1]
     assert not twice, (fault_plan, folder, twice)
     assert damage.charges == wanted, (fault_plan, folder)
@@ -317,11 +310,11 @@ def check(fault_plan: FaultPlan, damage: Damage, folder: Path) -> None:
 
 
 def main() -> None:
-    """Blow again and again, with other seeds, and count."""
+    """Inject faults again and again, with other seeds, and count."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=1)
-    for name in ("items", "workers", "rpm", "kills", "freezes", "outages"):
+    for name in ("items", "shards", "rpm", "kills", "freezes", "outages"):
         parser.add_argument(f"--{name}", type=int, default=getattr(FaultPlan, name))
     for name in ("frozen", "away", "pause", "stage-seconds", "patience"):
         parser.add_argument(f"--{name}", type=float, default=getattr(FaultPlan, name.replace("-", "_")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from contentops.digest import Digest
 from contentops.ledger.entries import EntryOwner, EntryWriter
-from contentops.ledger.live_runners import COMING_BACK
+from contentops.ledger.live_runners import live_runners
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from contentops.state.codec import Fact
 
-OWNER = EntryOwner(lineage="L", environment="", project="blog", account="acme")
-AGING = {"entry": ("made_at", "changed_at"), "text": ("made_at",), "runner": ("started_at",), "account": ("seen_at",)}
+OWNER = EntryOwner(lineage="L", environment="", account="acme")
 SERVER = "https://api.example.com/v1"
 
 
@@ -51,7 +50,7 @@ def write(writer: EntryWriter, *facts: Fact) -> None:
 def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner = OWNER) -> None:
     """Writes entries, and a text for each that is paid, as a run does that has ended since."""
     with LedgerSession(session.url) as other:
-        runner = Runner(other, kind="apply", who="someone@here")
+        runner = Runner(other, who="someone@here")
         writer = EntryWriter(runner)
         known = list(entries)
         writer.note(owner, known)
@@ -65,17 +64,6 @@ def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner
 def alone(session: LedgerSession) -> None:
     """Waits until PostgreSQL has seen that no one works any more."""
     until = time.monotonic() + 30
-    while session.run("SELECT 1 FROM contentops.runner_alive"):
+    while live_runners(session):
         assert time.monotonic() < until
         time.sleep(0.01)
-
-
-def age(session: LedgerSession, days: int) -> None:
-    """Makes everything older, once the database runs for so long that no one is expected to come back."""
-    until = time.monotonic() + 30
-    while session.run(f"SELECT 1 WHERE now() < pg_postmaster_start_time() + interval '{COMING_BACK} s'"):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    for table, columns in AGING.items():
-        for column in columns:
-            session.run(f"UPDATE contentops.{table} SET {column} = {column} - make_interval(days => %s)", (days,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +12,14 @@ from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import encode
 from contentops.model import CatalogEntry, CatalogSnapshot, ItemId, Template
 from contentops.operations import doctor
-from contentops.operations.apply import ApplyOptions
-from contentops.operations.apply_detached import detach
 from contentops.operations.before_submit import FRESH
-from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, on
 from tests.fakes.backend import PublicBackend
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.ledger import HarnessLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from contentops.model import Detached
 
 LISTS = ("list templates", "list styles", "list verticals")
 BASE = "https://api.example.test"
@@ -193,68 +186,6 @@ def test_the_lists_keep_within_the_limit(tmp_path: Path) -> None:
     harness = _harness(tmp_path, api, *({"id": f"i{n}", "vertical": "legal"} for n in range(6)), rpm=10)
     assert set(results(harness.apply()).values()) == {"done"}
     assert not [seen for seen in api.requests if seen.status == 429]
-
-
-# --- queueing ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def ledger(database: str) -> Iterator[HarnessLedger]:
-    """A ledger that the environment names."""
-    with contextlib.closing(HarnessLedger(database)) as found:
-        yield found
-
-
-def _detach(harness: Harness) -> Detached | None:
-    _, detached = detach(
-        harness.project,
-        Choice(),
-        ApplyOptions(),
-        confirm=lambda _: True,
-        show=lambda _: None,
-        runtime=harness.runtime(),
-    )
-    return detached
-
-
-def test_what_workers_would_pay_for_is_looked_up_before_it_is_queued(tmp_path: Path, ledger: HarnessLedger) -> None:
-    """A person is at the deposit, and no one at the worker; what is listed is queued."""
-    harness = _harness(tmp_path, FakeApi(duration=30), {"id": "tea", "style": "genral_blog"}, {"id": "cup"})
-    harness.ledger = ledger
-    with pytest.raises(InputError) as refused:
-        _detach(harness)
-    assert [found.code for found in refused.value.findings] == ["unknown-style"]
-    harness.edit("content/a.yaml", "genral_blog", "general_blog")
-    queued = _detach(harness)
-    assert queued is not None
-    assert queued.queued == ("cup", "tea")
-    asked = len(harness.api.requests)
-    harness.write("content/b.yaml", blog("b"))
-    queued = _detach(harness)
-    assert queued is not None
-    assert queued.queued == ("b",)
-    assert len(harness.api.requests) == asked
-    assert harness.api.count("submit") == 0
-
-
-def test_a_server_that_is_away_keeps_nothing_from_the_queue(tmp_path: Path, ledger: HarnessLedger) -> None:
-    """Workers find out when it is back."""
-    api = FakeApi(duration=30)
-    api.fault(lambda *_: True, 503)
-    harness = _harness(tmp_path, api)
-    harness.ledger = ledger
-    queued = _detach(harness)
-    assert queued is not None
-    assert queued.queued == ("tea",)
-
-
-def test_nothing_is_queued_that_a_server_would_not_save(tmp_path: Path, ledger: HarnessLedger) -> None:
-    """The user id is missing here as it is at an apply."""
-    harness = _backend(tmp_path)
-    harness.ledger = ledger
-    with pytest.raises(ApiError) as refused:
-        _detach(harness)
-    assert refused.value.code == "no-user"
 
 
 # --- saving ------------------------------------------------------------------------------------------------

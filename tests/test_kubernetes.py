@@ -1,26 +1,21 @@
-"""The manifests for Kubernetes: the API takes them, their pods may do little, and their very commands work together."""
+"""The manifests for Kubernetes: the API takes them, their pods may do little, and their commands work together."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 import yaml
 
-from contentops.execution.durable_run import STOP_PATIENCE
-from contentops.operations.worker.account_worker import STOPPING
 from tests.clones import WHO, manifest, posix
 from tests.processes import KEY, PATIENCE, PROJECT, Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.running import Build
 
@@ -64,11 +59,6 @@ def test_a_pod_may_do_no_more_than_it_needs(name: str) -> None:
         assert ("value" in variable) == (variable["name"] not in secret)
 
 
-def test_a_worker_has_the_time_it_takes_to_drain() -> None:
-    """Kubernetes waits longer than it polls and waits for answers."""
-    assert pod("work")["terminationGracePeriodSeconds"] > STOPPING + STOP_PATIENCE
-
-
 def test_the_image_is_built_of_what_there_is() -> None:
     """Every path that the Dockerfile copies is in the checkout."""
     lines = [line.split() for line in (EXAMPLE / "Dockerfile").read_text("utf-8").splitlines()]
@@ -89,8 +79,8 @@ class Node:
         shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m contentops "$@"\n')
         shim.chmod(0o755)
 
-    def start(self, name: str) -> subprocess.Popen[str]:
-        """Its process, in an empty folder."""
+    def run(self, name: str) -> str:
+        """What it says; it has to end well, and to have written nowhere but in its volumes."""
         (container,) = pod(name)["containers"]
         values = {variable["name"]: variable.get("value", "") for variable in container["env"]}
         values |= {name: self._values[name] for name in values if name in self._values}
@@ -98,25 +88,21 @@ class Node:
         kept = {"PATH": path, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         root = self.folder / name
         root.mkdir()
-        arguments = [word.replace("$(ALIVE)", values.get("ALIVE", "")) for word in container["args"]]
-        return subprocess.Popen(
+        done = subprocess.run(
             # The image's entry point is the program.
-            [*container.get("command", ["contentops"]), *arguments],
+            [*container.get("command", ["contentops"]), *container["args"]],
             cwd=root,
             env={**values, **kept},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            check=False,
+            timeout=PATIENCE,
         )
-
-    def run(self, name: str) -> str:
-        """What it says; it has to end well, and to have written nowhere but in its volumes."""
-        with self.start(name) as child:
-            said, _ = child.communicate(timeout=PATIENCE)
-        assert child.returncode == 0, said
-        assert list((self.folder / name).iterdir()) == []
-        return said
+        assert done.returncode == 0, done.stdout
+        assert list(root.iterdir()) == []
+        return done.stdout
 
 
 @pytest.fixture
@@ -141,10 +127,8 @@ def remote(tmp_path: Path, project: Build, server: Served) -> Path:
     return bare
 
 
-def test_migrate_work_apply_and_gc_do_it_together(
-    tmp_path: Path, empty_database: str, server: Served, remote: Path
-) -> None:
-    """Tables, a deposit, a worker that drains when it is told to end, files in git for nothing more, and a gc."""
+def test_migrate_and_apply_do_it_together(tmp_path: Path, empty_database: str, server: Served, remote: Path) -> None:
+    """Tables, then files in git."""
     work = tmp_path / "volume"
     work.mkdir()
     values = {
@@ -154,48 +138,11 @@ def test_migrate_work_apply_and_gc_do_it_together(
         "REPOSITORY": str(remote),
         "WORK": str(work),
         "HOME": str(work),
-        "ALIVE": str(work / "alive"),
     }
     node = Node(tmp_path / "node", values)
     assert "Made the tables" in node.run("migrate")
-    _deposit(tmp_path / "site", values)
-    with psycopg.connect(empty_database, autocommit=True) as look, node.start("work") as worker:
-        until(lambda: len(server.jobs()) > 0)
-        alive = _probed(values["ALIVE"])
-        worker.send_signal(signal.SIGTERM)
-        said, _ = worker.communicate(timeout=PATIENCE)
-        states = [row[0] for row in look.execute("SELECT state FROM contentops.entry ORDER BY state").fetchall()]
-    assert worker.returncode == 0, said
-    os.utime(values["ALIVE"], (0, 0))
-    assert (alive, _probed(values["ALIVE"])) == (True, False)
-    assert set(states) <= {"paid", "queued"}, said
-    assert states.count("paid") == len(server.charges()) > 0
-    assert list((node.folder / "work").iterdir()) == []
     assert "3 done" in node.run("apply")
     listed = ["git", "ls-tree", "-r", "--name-only", "main"]
     files = subprocess.run(listed, cwd=remote, check=True, capture_output=True, text=True).stdout.split()
     assert [name for name in files if name.startswith("out/")] == ["out/a.md", "out/b.md", "out/c.md"]
     assert server.charges() == ["a", "b", "c"]
-    assert "Nothing to delete" in node.run("gc")
-
-
-def _probed(file: str) -> bool:
-    """Whether the probe of a worker that touches this file says that it lives."""
-    probe = pod("work")["containers"][0]["livenessProbe"]["exec"]["command"]
-    return subprocess.run(probe, env={**os.environ, "ALIVE": file}, check=False).returncode == 0
-
-
-def _deposit(root: Path, values: Mapping[str, str]) -> None:
-    command = [sys.executable, "-m", "contentops", "apply", "--detach", "--yes"]
-    done = subprocess.run(
-        command, cwd=root, env={**os.environ, **values}, capture_output=True, text=True, check=False, timeout=PATIENCE
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Waits for something that comes soon."""
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)

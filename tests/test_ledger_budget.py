@@ -11,7 +11,6 @@ from contentops.ledger.applying import spending
 from contentops.ledger.session import LedgerSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.ledgers import Checkout, Go
@@ -36,37 +35,13 @@ def test_checkouts_share_the_budget_of_a_month(checkout: Checkout, go: Go) -> No
     assert (_spent(go, one), _spent(go, two)) == (8, 8)
 
 
-def test_queued_work_is_spent(checkout: Checkout, go: Go) -> None:
-    """From the deposit on, and once: as queued, as a job, and as a text. What is withdrawn is not."""
-    root = checkout("{} (queued)", "a", "b", extra=LIMIT)
-    go("apply", "--detach", "--yes", cwd=root)
-    other = checkout("{} (others)", "c", at="two", extra=LIMIT)
-    assert (_spent(go, root), _spent(go, other)) == (8, 8)
-    go("apply", "--yes", cwd=other, code=4)
-    go("work", "--once")
-    assert (_spent(go, root), _spent(go, other)) == (8, 8)
-    go("apply", "--yes", cwd=root)
-    assert (_spent(go, root), _spent(go, other)) == (8, 8)
-    go("apply", "--yes", cwd=other, code=4)
-
-
-def test_what_a_worker_has_not_begun_can_be_priced_anew(checkout: Checkout, go: Go) -> None:
-    """Its plan withdraws it, so that it counts once."""
-    root = checkout("{} (anew)", "a", "b", extra=LIMIT)
-    go("apply", "--detach", "--yes", cwd=root)
-    (root / "content/blog.yaml").write_text((root / "content/blog.yaml").read_text().replace("id: a", "id: z"))
-    go("apply", "--detach", "--yes", cwd=root)
-    assert _spent(go, root) == 8
-
-
 def test_one_command_at_a_time_spends(checkout: Checkout, go: Go, database: str) -> None:
     """Two would each see the same rest of the budget."""
     root = checkout("{} (alone)", "a", extra=LIMIT)
     go("apply", "--yes", cwd=root)
     lineage = (root / "contentops.lock").read_text().partition('"lineage":"')[2][:36]
-    never: Callable[[LockHeld], bool] = lambda _: False  # noqa: E731
-    with LedgerSession(database) as session, spending(session, lineage, never):
+    with LedgerSession(database) as session, spending(session, lineage):
         ended = go("apply", "--yes", "--replace", "a", cwd=root, code=4)
         assert "spends from the budget of the month" in ended.stderr
-        with LedgerSession(database) as another, pytest.raises(LockHeld), spending(another, lineage, never):
+        with LedgerSession(database) as another, pytest.raises(LockHeld), spending(another, lineage):
             pass

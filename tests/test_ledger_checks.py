@@ -276,7 +276,7 @@ def test_a_paid_text_is_brought_though_the_last_one_of_its_request_is_another(
     assert results(one.apply()) == {"a": "blocked"}
     with psycopg.connect(ledger.url) as connection:
         connection.execute(
-            "INSERT INTO contentops.text SELECT 'theirs', account, lineage, server, digest, item, title,"
+            "INSERT INTO contentops.text SELECT 'theirs', lineage, server, digest, item, title,"
             " %s, replace(value, 'Take 1.', 'Take 9.'), made_at + interval '1 minute' FROM contentops.text"
             " WHERE request_id = %s",
             (digest_bytes(b"theirs"), one.entry("a").request_id),

@@ -19,7 +19,6 @@ from contentops.digest import Digest
 from contentops.ledger import schema
 from contentops.ledger.entries import ASSURED, EntryWriter, claim, release
 from contentops.ledger.live_runners import ALIVE
-from contentops.ledger.queue import claim_work
 from contentops.ledger.reading import DAMAGED, read_rows
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
@@ -81,7 +80,7 @@ class Interleaving(RuleBasedStateMachine):
 
     def _begin(self) -> Process:
         session = LedgerSession(self.url)
-        runner = Runner(session, kind="worker", who="someone@here")
+        runner = Runner(session, who="someone@here")
         return Process(session, runner, EntryWriter(runner), next(self.clock))
 
     def _end(self, which: int) -> None:
@@ -214,7 +213,7 @@ def test_who_woke_up_lets_go_of_nothing_that_another_one_began(database: str) ->
     """It was frozen, another one went on with its submit and was stopped: what that one began is not dropped."""
     with LedgerSession(database) as first, LedgerSession(database) as second:
         schema.prepare(first)
-        frozen, other = Runner(first, kind="apply"), Runner(second, kind="apply")
+        frozen, other = Runner(first), Runner(second)
         writer = EntryWriter(frozen)
         write(writer, entry("a", JobState.SUBMITTING))
         second.run("UPDATE contentops.entry SET runner = NULL")
@@ -233,12 +232,12 @@ def test_what_was_let_go_of_may_be_written_by_who_began_later(database: str, *, 
     """One that stood still while another one began, sent it and let go of it does not send it once more."""
     with LedgerSession(database) as session:
         schema.prepare(session)
-        early = Runner(session, kind="apply")
+        early = Runner(session)
         with LedgerSession(database) as second:
-            writer = EntryWriter(Runner(second, kind="apply"))
+            writer = EntryWriter(Runner(second))
             write(writer, entry("a", JobState.SUBMITTING))
             write(writer, Drop(RequestId("request-a")))
-        intent = EntryWriter(Runner(session, kind="apply") if before else early)
+        intent = EntryWriter(Runner(session) if before else early)
         intent.note(OWNER, [entry("a", JobState.SUBMITTING)])
         if before:
             intent.flush()
@@ -253,7 +252,7 @@ def test_all_or_nothing_is_written(database: str) -> None:
     with LedgerSession(database) as session, LedgerSession(database) as second:
         schema.prepare(session)
         fill(session, [entry("a", JobState.RUNNING)])
-        writer = EntryWriter(Runner(second, kind="apply"))
+        writer = EntryWriter(Runner(second))
         writer.note(OWNER, [entry("b", JobState.PAID), entry("a", JobState.PAID)])
         writer.keep_text(OWNER, "server", entry("b", JobState.PAID).digest, text("b"))
         with pytest.raises(WorkTaken):
@@ -265,7 +264,7 @@ def test_all_or_nothing_is_written(database: str) -> None:
 def test_a_text_that_names_no_submit_is_not_kept(database: str) -> None:
     """Its row would be that of every other such text, whatever project it is of."""
     with LedgerSession(database) as session:
-        writer = EntryWriter(Runner(session, kind="apply"))
+        writer = EntryWriter(Runner(session))
         for lineage in ("L", "another"):
             owner = structs.replace(OWNER, lineage=lineage)
             writer.keep_text(owner, SERVER, Digest(f"sha256:{lineage}"), structs.replace(text("a"), request_id=""))
@@ -277,7 +276,7 @@ def test_a_flush_of_nothing_asks_only_now_and_then_whether_the_session_lives(dat
     """Within `ASSURED` seconds of the last answer nothing is asked; an answer counts from when it was asked for."""
     now = [0.0]
     with LedgerSession(database, patience=0) as session:
-        writer = EntryWriter(Runner(session, kind="apply", clock=lambda: now[0]))
+        writer = EntryWriter(Runner(session, clock=lambda: now[0]))
         now[0] = ASSURED + 0.1
         writer.flush()
         assert writer.flushed == now[0]
@@ -295,7 +294,7 @@ def test_a_submit_goes_on_from_what_is_known_of_it(database: str) -> None:
         schema.prepare(session)
         fill(session, [entry("a", JobState.RUNNING), entry("b", JobState.RUNNING)])
         session.run("UPDATE contentops.entry SET runner = NULL")
-        runner = Runner(session, kind="apply")
+        runner = Runner(session)
         known = [entry("a", JobState.SUBMITTING), entry("b", JobState.RUNNING)]
         assert tuple(claim(runner, OWNER, known, {}).lost.values()) == ("a",)
         assert tuple(
@@ -309,7 +308,7 @@ def test_a_row_with_the_line_of_another_submit_cannot_be_used(session: LedgerSes
     session.run("UPDATE contentops.entry SET line = (SELECT line FROM contentops.entry WHERE item = 'b')")
     rows = read_rows(session, OWNER)
     assert [one.item for one in rows.entries] == ["b"]
-    assert {one.item: (one.kind, one.who) for one in rows.pending.values()} == {"a": (DAMAGED, "")}
+    assert {one.item: one.holder for one in rows.pending.values()} == {"a": DAMAGED}
 
 
 def test_two_that_claim_at_once(database: str) -> None:
@@ -318,7 +317,7 @@ def test_two_that_claim_at_once(database: str) -> None:
         schema.prepare(first)
         fill(first, [entry(item, JobState.RUNNING) for item in ITEMS])
         first.run("UPDATE contentops.entry SET runner = NULL")
-        mine, theirs = Runner(first, kind="apply"), Runner(second, kind="apply")
+        mine, theirs = Runner(first), Runner(second)
         known = [structs.replace(entry(item, JobState.RUNNING), item=ItemId(item)) for item in ITEMS]
         with contextlib.ExitStack() as both:
             found: list[tuple[str, ...]] = []
@@ -332,32 +331,15 @@ def test_two_that_claim_at_once(database: str) -> None:
         assert sorted(map(len, found)) == [0, 3]
 
 
-def test_what_a_runner_that_died_had_not_found_out(database: str) -> None:
-    """A lost submit is looked for again if whoever looked died; one that no one could find is left to a person."""
-    with LedgerSession(database) as session, LedgerSession(database) as gone:
-        schema.prepare(session)
-        runner, dead = Runner(session, kind="worker"), Runner(gone, kind="worker")
-        writer = EntryWriter(dead)
-        writer.note(OWNER, [entry("a", JobState.UNKNOWN), entry("b", JobState.UNKNOWN)])
-        writer.leave(RequestId("request-b"))
-        writer.flush()
-        assert claim_work(runner, OWNER.account, SERVER, 9) == ()
-        gone.close()
-        until(lambda: claim_work(runner, OWNER.account, SERVER, 9))
-        rows = session.run("SELECT item, runner FROM contentops.entry ORDER BY item")
-        assert rows == [("a", runner.number), ("b", None)]
-
-
 def test_after_the_database_was_away_each_comes_back_for_its_own(processes: None) -> None:
     """Locks are gone with the database: what those who worked before have is left to them for a moment."""
     with Cluster() as cluster, LedgerSession(cluster.url()) as session, LedgerSession(cluster.url()) as second:
         schema.prepare(session)
-        runner, other = Runner(session, kind="worker"), Runner(second, kind="worker")
+        runner, other = Runner(session), Runner(second)
         writer = EntryWriter(runner)
         write(writer, entry("a", JobState.RUNNING))
         cluster.kill()
         cluster.start()
         assert tuple(claim(other, OWNER, [entry("a", JobState.RUNNING)], {}).lost.values()) == ("a",)
-        assert claim_work(other, OWNER.account, SERVER, 9) == ()
         write(writer, entry("a", JobState.PAID))
         assert _states(second) == [("a", "paid", False, False)]

@@ -1,4 +1,4 @@
-"""Workers and checkouts that are killed and frozen, with a database that dies, on a rough road: nothing twice or lost."""
+"""Applies that are killed and frozen, with a database that dies, on a rough road: nothing is paid twice or lost."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.errors import ExitCode
 from contentops.ledger.session import LedgerSession
 from tests.fakes.rough import Rough
-from tests.ledger_fault_injection import FaultPlan, Workers, check, contentops, inject_faults, look, projects, states
+from tests.ledger_fault_injection import Applies, FaultPlan, check, checkout, contentops, inject_faults, look, states
 from tests.postgres import until
 from tests.processes import KEY, PROJECT, Served, applying, blog, tree
 
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
     import psycopg
 
-BRIEF = FaultPlan(items=4, workers=3, kills=3, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
+BRIEF = FaultPlan(items=6, kills=3, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
 
 
 CHILD = """
 import sys, time
 from contentops.errors import StateError
+from contentops.errors import ExitCode
 from contentops.ledger.session import LedgerSession
 session = LedgerSession(sys.argv[1])
 assert session.lock(7, 99)
@@ -50,7 +52,7 @@ def test_whatever_is_killed_and_freezes(tmp_path: Path, postgres: str, database:
     """Five stories side by side, since each of them waits for what may still arrive, or for PostgreSQL to lose patience."""
     with ThreadPoolExecutor() as pool:
         fault_plan = pool.submit(inject_faults, tmp_path / "fault_plan", BRIEF)
-        frozen = pool.submit(_a_worker_that_froze_with_its_submits_recorded, tmp_path / "frozen", database)
+        frozen = pool.submit(_an_apply_that_froze_with_its_submits_recorded, tmp_path / "frozen", database)
         silent = pool.submit(_a_process_that_stands_still_holds_no_lock, postgres)
         idle = pool.submit(_an_idle_session_comes_back_by_itself, postgres)
         killed = pool.submit(_checkouts_that_never_push, tmp_path / "never pushed", second_database)
@@ -138,8 +140,8 @@ def _finish(root: Path, env: Mapping[str, str]) -> None:
     assert ended[-1].returncode == 0, ended[-1].stdout + ended[-1].stderr
 
 
-def _a_worker_that_froze_with_its_submits_recorded(folder: Path, database: str) -> None:
-    """It stands still between the record and the bytes, until another one has done its work; then it goes on.
+def _an_apply_that_froze_with_its_submits_recorded(folder: Path, database: str) -> None:
+    """It is stopped between the record and the bytes, until another checkout has done its work; then it goes on.
 
     Takes as long as a successor waits for what may still arrive.
     """
@@ -151,30 +153,30 @@ def _a_worker_that_froze_with_its_submits_recorded(folder: Path, database: str) 
     ):
         road.smooth = True
         env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
-        roots = projects(folder, FaultPlan(items=2), road.base_url)
-        first, second = roots
+        fault_plan = FaultPlan(items=3)
+        one, two = (checkout(folder / name, "red", fault_plan, road.base_url) for name in ("one", "two"))
         # The account is known by then, and how its server treats ids.
-        assert contentops(first, env, "apply", "--yes").returncode == 0
-        assert contentops(second, env, "apply", "--detach", "--yes").returncode == 0
-        with Workers(folder, env) as workers:
-            frozen = _freeze_between_record_and_bytes(workers, database, rows)
-            assert states(database)["submitting"] > 0
+        assert contentops(one, env, "apply", "--yes", "--select", "i000").returncode == 0
+        with Applies(folder, env, {one: ()}) as applies:
+            frozen = _freeze_between_record_and_bytes(applies, one, database, rows)
+            assert states(database)["submitting"] == 2
             before = len(road.seen)
-            workers.start()
-            until(lambda: states(database)["paid"] == 4, seconds=60, every=0.2)
-            assert not [one for one in road.seen[before:] if "POST" in one.line][2:]
+            _finish(two, env)
+            assert len([each for each in road.seen[before:] if "/generate " in each.line]) == 2
             submits = len(road.seen)
             frozen.send_signal(signal.SIGCONT)
-            until(lambda: "starts again" in workers.said(frozen))
-            assert not [one for one in road.seen[submits:] if "/generate " in one.line], "it sent nothing"
-            assert frozen.poll() is None, "it works on, as another runner"
-        assert served.charges() == sorted(topic for topics in roots.values() for topic in topics)
+            assert frozen.wait(60) == ExitCode.INCOMPLETE
+            assert "another one took over its work" in " ".join(applies.said()[0].split())
+            assert not [each for each in road.seen[submits:] if "/generate " in each.line], "it sent nothing"
+        _finish(one, env)
+        assert served.charges() == [f"About i{number:03} of red" for number in range(3)]
+        assert tree(one) == tree(two)
 
 
 def _freeze_between_record_and_bytes(
-    workers: Workers, database: str, rows: psycopg.Connection[tuple[object, ...]]
+    applies: Applies, root: Path, database: str, rows: psycopg.Connection[tuple[object, ...]]
 ) -> subprocess.Popen[bytes]:
-    """A worker whose submits are durable, and that waits to stamp them again before it sends them.
+    """An apply whose submits are durable, and that waits to stamp them again before it sends them.
 
     Its sessions are ended, as PostgreSQL ends them after a while of silence.
     """
@@ -183,18 +185,18 @@ def _freeze_between_record_and_bytes(
         " IF NEW.state = 'submitting' THEN PERFORM pg_sleep(0.5); END IF; RETURN NEW; END $$"
     )
     rows.execute(
-        "CREATE TRIGGER slow BEFORE UPDATE ON contentops.entry FOR EACH ROW EXECUTE FUNCTION contentops.slow()"
+        "CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON contentops.entry FOR EACH ROW EXECUTE FUNCTION contentops.slow()"
     )
     here = "FROM pg_stat_activity WHERE datname = current_database()"
     waits = f"SELECT count(*) {here} AND wait_event_type = %s AND wait_event LIKE %s"
     with look(database) as holder:
-        child = workers.start()
+        child = applies.start(root)
         until(lambda: _one(rows, waits, "Timeout", "PgSleep"))
         with holder.transaction():
             holder.execute("SELECT 1 FROM contentops.limiter FOR UPDATE")
             until(lambda: _one(rows, waits, "Lock", "%"))
             child.send_signal(signal.SIGSTOP)
-    rows.execute(f"SELECT pg_terminate_backend(pid, 5000) {here} AND application_name = 'contentops work'")
+    rows.execute(f"SELECT pg_terminate_backend(pid, 5000) {here} AND application_name = 'contentops apply'")
     rows.execute("DROP FUNCTION contentops.slow() CASCADE")
     return child
 

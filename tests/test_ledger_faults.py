@@ -132,4 +132,4 @@ def test_what_no_one_may_is_told_at_once(database: str, admin: psycopg.Connectio
     with LedgerSession(make_conninfo(database, user=ROLE), patience=1000) as session:
         with pytest.raises(StateError, match="permission denied") as told:
             session.run("SELECT id FROM told")
-        assert (told.value.code, "ledger grant ROLE" in told.value.hint) == ("ledger-refused", True)
+        assert (told.value.code, "grant the role access" in told.value.hint) == ("ledger-refused", True)

@@ -180,7 +180,7 @@ class Rows:
     record = entry
 
 
-def _run(rows: Rows, limiter: Limiter, send: Any, *programs: Callable[[DurableRun], Coroutine[Any, Any, None]]) -> None:
+def _run(rows: Any, limiter: Limiter, send: Any, *programs: Callable[[DurableRun], Coroutine[Any, Any, None]]) -> None:
     async def story() -> None:
         made = DurableRun(
             rows,
@@ -200,7 +200,7 @@ def test_who_froze_sends_nothing_of_what_was_recorded_before(database: str) -> N
     """Also if the session has come back and more was made durable since: each request has its own time."""
     now = [0.0]
     with LedgerSession(database) as session:
-        writer = EntryWriter(Runner(session, kind="worker", clock=lambda: now[0]))
+        writer = EntryWriter(Runner(session, clock=lambda: now[0]))
         left: list[tuple[str, bool]] = []
 
         async def send(call: Any, may_leave: MayLeave) -> Reply | Failure:
@@ -233,7 +233,7 @@ def test_a_fence_knows_when_its_flush_began(database: str) -> None:
     """What leaves within the time that a successor waits may leave; a later flush changes nothing for it."""
     now = [0.0]
     with LedgerSession(database) as session:
-        writer = EntryWriter(Runner(session, kind="worker", clock=lambda: now[0]))
+        writer = EntryWriter(Runner(session, clock=lambda: now[0]))
         write(writer, entry("a", JobState.SUBMITTING))
         first = writer.fence()
         now[0] = FENCE

@@ -40,89 +40,83 @@ def _harmless(ended: Completed) -> Completed:
 
 
 SUBMITS: dict[str, tuple[str, ...]] = {
-    "work of no shape": ("work = '7'",),
-    "work that is deep": ("work = %s", f'{{"request": {DEEP}}}'),
-    "work without a request": ("work = work - 'request'",),
-    "work for another request": ("work = jsonb_set(work, '{request,inputs,topic}', '\"evil\"')",),
-    "negative work": (
-        'work = work || \'{"attempt": -1, "credits": -4, "job_timeout": -1}\', credits = -2147483648, rank = -9223372036854775808',
-    ),
     "a request id of another": ("request_id = 'r' || repeat('x', 200000)",),
     "another lineage": ("lineage = %s, environment = %s", ESC, ESC),
-    "words that move the cursor": ("item = %s, project = %s, who = %s, error = %s, plan_id = %s", *(ESC,) * 5),
-    "a line where nothing was sent": ("line = %s", '{"open": "x"}'),
-    "running without a line": ("state = 'running'",),
+    "words that move the cursor": ("item = %s", ESC),
+    "a line of no entry": ("line = %s", '{"open": "x"}'),
+    "no line": ("state = 'running', line = ''",),
     "running at another server": (
-        "state = 'running', line = jsonb_build_object('open', request_id, 'item', item, 'digest', digest, 'attempt', 1, 'state', 'running', 'server', 'https://evil.example:443', 'dialect', 'v1', 'credits', 4, 'job_id', '../../account')",
+        "state = 'running', line = jsonb_build_object('open', request_id, 'item', item, 'digest', 'sha256:0', 'attempt', 1, 'state', 'running', 'server', 'https://evil.example:443', 'dialect', 'v1', 'credits', 4, 'job_id', '../../account')",
     ),
-    "a line of surrogates": ("state = 'paid', line = %s", '{"open": "\\ud800", "item": "a"}'),
+    "a line of surrogates": ("line = %s", '{"open": "\\ud800", "item": "a"}'),
     "a huge line": ("state = 'unknown', line = repeat('[', 9000000)",),
 }
 """What is written into the row of an item, with its values."""
 
-ACCOUNT, FACT = "UPDATE contentops.account SET settings =", "INSERT INTO contentops.fact SELECT id,"
+FACT = "INSERT INTO contentops.fact SELECT id,"
+ANEW = "FROM contentops.account ON CONFLICT (account, name) DO UPDATE SET value = excluded.value"
 SHARED: dict[str, tuple[str, ...]] = {
-    "settings of no shape": (f"{ACCOUNT} '[]'",),
-    "settings that are deep": (f"{ACCOUNT} %s", f'{{"x": {DEEP}}}'),
-    "settings that are no address": (f'{ACCOUNT} settings || \'{{"base_url": "http://[::1"}}\'',),
-    "negative settings": (f'{ACCOUNT} settings || \'{{"requests_per_minute": -1, "max_in_flight": -1}}\'',),
+    "a negative limit": ("UPDATE contentops.account SET per_minute = -1",),
     "facts of no shape": (
-        f"{FACT} unnest(ARRAY['durations', 'facts ' || server, 'proven', 'proven x y z']), '[7]' FROM contentops.account",
+        f"{FACT} unnest(ARRAY['durations', 'facts ' || server, 'proven', 'proven x y z']), '[7]' {ANEW}",
     ),
     "facts that are deep": (
-        f"{FACT} unnest(ARRAY['durations', 'facts ' || server]), %s::jsonb FROM contentops.account",
+        f"{FACT} unnest(ARRAY['durations', 'facts ' || server]), %s::jsonb {ANEW}",
         f'{{"shows_after": {DEEP}}}',
     ),
     "facts of other types": (
-        f"{FACT} 'facts ' || server, %s::jsonb FROM contentops.account",
+        f"{FACT} 'facts ' || server, %s::jsonb {ANEW}",
         '{"shows_after": -1e300, "stores_jobs": "no", "hides_jobs": 7, "creates_only": []}',
     ),
     "durations of other types": (
-        f"{FACT} 'durations', jsonb_build_object(server, %s::jsonb) FROM contentops.account",
+        f"{FACT} 'durations', jsonb_build_object(server, %s::jsonb) {ANEW}",
         '{"kind": ["x", -1, 1e300], "other": 7}',
     ),
     "a runner of strange words": (
-        "INSERT INTO contentops.runner (number, kind, who, page) VALUES (-1, %s, %s, %s)",
-        *(ESC,) * 3,
+        "INSERT INTO contentops.runner (number, who, page) VALUES (-1, %s, %s)",
+        *(ESC,) * 2,
     ),
 }
 """What is written into the rows that all items share, with its values."""
 
 
 def _commands(invoke: Run, root: Path, env: Mapping[str, str]) -> None:
-    for command in (("queue",), ("queue", "--json"), ("plan",), ("work", "--once"), ("queue",), ("apply", "--yes")):
+    for command in (("plan",), ("status",), ("ledger", "status"), ("content", "list"), ("apply", "--yes")):
         _harmless(invoke(*command, cwd=root, env=env))
 
 
+def _open_again(database: str) -> None:
+    """Every entry, as if its record were in no git."""
+    _write(database, "UPDATE contentops.entry SET taken = false")
+
+
 def test_rows_of_submits(checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str]) -> None:
-    """Whatever stands in them, every command ends in words, and what is not concerned is worked off."""
+    """Whatever is in them, every command ends in words, other items go on, and nothing is paid for again."""
     names = {f"i{number}": name for number, name in enumerate(SUBMITS)}
     topics = sorted(f"{item} (submits)" for item in ("well", *names))
-    root = checkout("{} (submits)", *names, "well")
-    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    one, two = (checkout("{} (submits)", *names, "well", at=at) for at in ("one", "two"))
+    assert invoke("apply", "--yes", cwd=one, env=env).code == 0
+    _open_again(database)
     for item, name in names.items():
         words, *values = SUBMITS[name]
         _write(database, f"UPDATE contentops.entry SET {words} WHERE item = '{item}'", *values)
-    _commands(invoke, root, env)
-    charges = served.charges("(submits)")
-    assert len(charges) == len(set(charges))
-    # Where a row stands in the way of its own item, the others are there.
-    assert "well (submits)" in charges
-    assert "out/well.md" in tree(root)
+    _commands(invoke, two, env)
+    # Where a row is in the way of its own item, the others are there.
+    assert "out/well.md" in tree(two)
     _write(database, "DELETE FROM contentops.entry WHERE item <> 'well'")
-    _harmless(invoke("apply", "--yes", cwd=root, env=env))
+    _harmless(invoke("apply", "--yes", cwd=two, env=env))
     assert served.charges("(submits)") == topics
     assert served.jobs("evil") == []
-    assert list(tree(root)) == sorted(f"out/{item}.md" for item in ("well", *names))
+    assert list(tree(two)) == sorted(f"out/{item}.md" for item in ("well", *names))
 
 
 @pytest.mark.parametrize("name", SHARED)
 def test_rows_that_all_share(
     checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str], name: str
 ) -> None:
-    """The same: nothing in them stands in anyone's way."""
+    """The same: nothing in them stops anyone."""
     root = checkout(f"{{}} ({name})", "a", "b")
-    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    assert invoke("apply", "--yes", "--select", "a", cwd=root, env=env).code == 0
     _write(database, *SHARED[name])
     _commands(invoke, root, env)
     assert served.charges(f"({name})") == [f"a ({name})", f"b ({name})"]
@@ -132,23 +126,15 @@ def test_rows_that_all_share(
 def test_an_account_whose_row_names_another_server(
     checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str]
 ) -> None:
-    """Nothing is sent there, and nothing of the account is done: every command says so, and what to do helps."""
+    """Nothing is sent there, and nothing of the account is done: an apply says so, and what to do helps."""
     root = checkout("{} (elsewhere)", "a", "b")
-    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
-    evil = '{"base_url": "https://evil.example/v1"}'
-    _write(
-        database,
-        "UPDATE contentops.account SET server = 'https://evil.example:443', settings = settings || %s::jsonb",
-        evil,
-    )
-    for command in (("queue",), ("plan",), ("work", "--once"), ("apply", "--yes"), ("apply", "--detach", "--yes")):
-        ended = _harmless(invoke(*command, cwd=root, env=env))
-        if command[0] == "work":
-            assert "must not be sent to `https://evil.example:443`" in ended.stderr
-        if command[0] == "apply":
-            assert "of `https://evil.example:443`" in ended.stderr
-            assert "set another `api.account`" in ended.stderr
-    assert served.jobs("(elsewhere)") == []
+    assert invoke("apply", "--yes", "--select", "a", cwd=root, env=env).code == 0
+    _write(database, "UPDATE contentops.account SET server = 'https://evil.example:443'")
+    _harmless(invoke("plan", cwd=root, env=env))
+    ended = _harmless(invoke("apply", "--yes", cwd=root, env=env))
+    assert "of `https://evil.example:443`" in ended.stderr
+    assert "set another `api.account`" in ended.stderr
+    assert served.jobs("(elsewhere)") == ["a (elsewhere)"]
     named = (root / "contentops.yaml").read_text().replace("api: {", "api: {account: ours, ")
     (root / "contentops.yaml").write_text(named)
     for _ in range(2):
@@ -173,9 +159,9 @@ def test_rows_of_texts(
     checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str], name: str
 ) -> None:
     """A text that cannot be used is none; one that can is cleaned like that of any server."""
-    root = checkout(f"{{}} (text {name})", "a", "b")
-    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
-    assert invoke("work", "--once", env=env).code == 0
+    one, root = (checkout(f"{{}} (text {name})", "a", "b", at=at) for at in ("one", "two"))
+    assert invoke("apply", "--yes", cwd=one, env=env).code == 0
+    _open_again(database)
     _write(database, "UPDATE contentops.text SET value = %s, title = %s WHERE item = 'a'", TEXTS[name], ESC)
     _harmless(invoke("plan", cwd=root, env=env))
     for _ in range(2):
@@ -192,8 +178,7 @@ def test_who_applies_has_a_strange_name(
 ) -> None:
     """The words of another machine are made harmless."""
     root = checkout("{} (name)", "a", "b")
-    owner = EntryOwner(lineage=lineage_of("acme-blog"), environment="", project="acme-blog")
-    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
-    with LedgerSession(database) as session, applying(Runner(session, kind="apply", who=ESC), owner, page=ESC):
+    owner = EntryOwner(lineage=lineage_of("acme-blog"), environment="")
+    with LedgerSession(database) as session, applying(Runner(session, who=ESC), owner, page=ESC):
         ended = _harmless(invoke("apply", "--yes", cwd=root, env=env))
         assert ended.code == 4

@@ -36,8 +36,6 @@ READING: tuple[tuple[str, ...], ...] = (
     ("doctor", "--json"),
     ("ledger", "status"),
     ("ledger", "status", "--json"),
-    ("queue",),
-    ("queue", "--json"),
 )
 
 
@@ -67,7 +65,7 @@ def _site(project: Build, base_url: str, extra: str = "") -> Path:
 def test_the_password_is_nowhere(
     project: Build, run: Run, invoke: Run, tmp_path: Path, database: str, where: str
 ) -> None:
-    """Plan, apply with its events and report, every reader, workers and queue, files, process titles, and the tables."""
+    """Plan, apply with its events and report, every reader, files, process titles, and the tables."""
     url = _with_password(database) if where == "in the address" else database
     env = {"CONTENTOPS_LEDGER": url, "WRITERZROOM_API_KEY": KEY}
     env |= {"PGPASSWORD": PASSWORD} if where == "in PGPASSWORD" else {}
@@ -86,7 +84,7 @@ def test_the_password_is_nowhere(
             ended = first.end()
             assert ended.code == 0, ended.stderr
             said += ended.stdout + ended.stderr + json.dumps(first.seen)
-        for command in (*READING, ("apply", "--yes", "--json", "--detach"), ("work", "--once"), ("apply", "--yes")):
+        for command in (*READING, ("apply", "--yes", "--json")):
             done = invoke(*command, cwd=root, env=env)
             assert "Traceback" not in done.stderr
             said += done.stdout + done.stderr
@@ -109,7 +107,7 @@ def test_the_password_is_in_no_message(project: Build, invoke: Run, database: st
     }
     root = _site(project, "http://127.0.0.1:9/v1")
     env = {"CONTENTOPS_LEDGER": urls[trouble], "WRITERZROOM_API_KEY": KEY}
-    for command in (*READING, ("apply", "--yes"), ("work", "--once"), ("state", "rm", "a")):
+    for command in (*READING, ("apply", "--yes"), ("state", "rm", "a")):
         done = invoke(*command, cwd=root, env=env)
         assert "Traceback" not in done.stderr
         assert _found(done.stdout + done.stderr) == [], command
@@ -159,5 +157,5 @@ def test_without_the_driver_it_is_said_how_to_get_it(project: Build, database: s
         assert ended.returncode == 1
         assert "error[ledger-driver]" in ended.stderr
         assert "install `contentops[postgres]`" in ended.stderr
-    for line in ("plan", "work --help", "queue --help", "queue cancel --help"):
+    for line in ("plan", "ledger --help", "ledger status --help"):
         assert run(*line.split()).returncode == 0, line

@@ -15,7 +15,7 @@ import pytest
 
 from contentops.errors import ExitCode, StateError
 from contentops.ledger.address import shown
-from contentops.ledger.session import LedgerAway, LedgerSession, Timeouts, WorkTaken
+from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
 from tests.fakes.wire import Wire
 from tests.postgres import Cluster, until
 
@@ -70,26 +70,6 @@ def test_a_database_that_stays_away_ends_the_session(cluster: Cluster) -> None:
         cluster.start()
         with pytest.raises(LedgerAway):
             session.run("SELECT 1")
-
-
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_what_hangs_holds_nothing(database: str, *, goes_on: bool) -> None:
-    """Once a process says that it goes on, its locks are its own only as long as it says so."""
-    with LedgerSession(database, timeouts=Timeouts(silence=1)) as session, LedgerSession(database) as other:
-        assert session.lock(KIND, 1)
-        session.moved()
-        taken_by: list[str] = []
-
-        def has_gone() -> bool:
-            if goes_on:
-                session.moved()
-            if other.lock(KIND, 1):
-                taken_by.append("another")
-            return bool(taken_by) or time.monotonic() > end
-
-        end = time.monotonic() + (2.5 if goes_on else 15)
-        until(has_gone)
-        assert bool(taken_by) is not goes_on
 
 
 def test_who_wants_to_stop_waits_for_no_answer(cluster: Cluster) -> None:

@@ -99,7 +99,7 @@ def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, dat
     api = _proven(tmp_path, database, duration=9)
     gone = _harness(tmp_path / "gone", api, database, "a")
     with LedgerSession(database) as session, open_store(gone.project, write=False) as store:
-        runner = Runner(session, kind="apply", who="anna@gone")
+        runner = Runner(session, who="anna@gone")
         owner = _owner(gone.project, store)
         (change,) = gone.plan().changes
         entry = _entry_for(gone, "a", JobState.SUBMITTING)
@@ -183,8 +183,8 @@ def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database
     harness = _harness(tmp_path / "one", api, database, "a")
     entry = _entry_for(harness, "a", JobState.UNKNOWN)
     with LedgerSession(database) as session, open_store(harness.project, write=False) as store:
-        worker = Runner(session, kind="worker", who="ops@build-3")
-        claim(worker, _owner(harness.project, store), [entry], {})
+        runner = Runner(session, who="ops@build-3")
+        claim(runner, _owner(harness.project, store), [entry], {})
         state, findings = shared_state(harness.project)
         assert (list(state.entries), findings) == ([entry.request_id], ())
         with pytest.raises(Refused, match="another process works on `a`"):
@@ -236,10 +236,9 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
             assert ", since 20" in second.stderr
             listed = run("status", "--json", cwd=two, env=env).json["items"]
             assert [(one["state"], one["holder"]) for one in listed] == [("pending", f"apply on {host}")]
-            waited = run("apply", "--yes", "--wait", cwd=two, env=env)
-            assert (waited.code, "waiting for it to end" in waited.stderr) == (0, True), waited.stderr
             ended = first.end()
             assert ended.code == 0, ended.stderr
+            assert run("apply", "--yes", cwd=two, env=env).code == 0
         assert server.charges() == ["All about a"]
 
 
@@ -377,3 +376,35 @@ def test_ids_of_items_are_everybodys(tmp_path: Path, database: str) -> None:
     assert ("b", "running", False, False) in _rows(database)
     state, _ = shared_state(harness.project)
     assert {entry.item for entry in state.entries.values()} == {ItemId("b")}
+
+
+# --- shards -------------------------------------------------------------------------------------------------
+
+
+def test_shards_are_applied_at_once_and_leave_each_others_jobs_alone(tmp_path: Path, database: str) -> None:
+    """Two that overlap are refused, as is an apply of all items; what a shard had begun is finished by its own."""
+    api = _proven(tmp_path, database, duration=90)
+    ids = ("a", "b", "c", "d")
+    one, two = (_harness(tmp_path / name, api, database, *ids) for name in ("one", "two"))
+    first, second = (("shard:1/2",), ("shard:2/2",))
+    theirs = {change.id for change in two.plan(select=second).changes}
+    assert {*one.actions()} > theirs > set()
+    stop = Stop()
+    two.apply(stop=stop, emit=_stopping(stop, "step-done", "submit"), select=second)
+
+    def meanwhile(event: Event) -> None:
+        if event.kind != "run-started":
+            return
+        assert two.actions(select=second) == dict.fromkeys(sorted(theirs), "finish")
+        with pytest.raises(LockHeld):
+            _harness(tmp_path / "three", api, database, *ids).apply(select=first)
+        with pytest.raises(LockHeld):
+            two.apply()
+        two.timeline = one.timeline
+
+    assert set(results(one.apply(emit=meanwhile, select=first)).values()) == {"done"}
+    assert sorted(one.tree()) == [f"out/{item}.md" for item in sorted({*ids} - theirs)]
+    assert set(results(two.apply(select=second)).values()) == {"done"}
+    assert set(results(one.apply()).values()) == {"done"}
+    assert len(api.charges) == 1 + len(ids)
+    assert one.plan().empty

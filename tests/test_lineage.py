@@ -11,11 +11,7 @@ import pytest
 from contentops.ci.git import first_commit
 from contentops.errors import Refused
 from contentops.operations.adopting.adopt_files import Options, adopt
-from contentops.operations.apply import ApplyOptions
-from contentops.operations.apply_detached import detach
 from contentops.operations.doctor import doctor
-from contentops.operations.opening import Runtime
-from contentops.planning.plan_inputs import Choice
 from contentops.state.lock import lineage_of
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi, Killed, on
@@ -148,40 +144,21 @@ def test_a_shallow_clone_applies_nothing_before_there_is_a_lock(tmp_path: Path) 
     assert len(harness.api.generations) == 1
 
 
-def _queue(harness: Harness, database: str) -> str:
-    """The lineage of what a harness queues."""
-    environ = {**harness.runtime().environ, "CONTENTOPS_LEDGER": database}
-    runtime = Runtime(environ=environ, wall=harness.timeline.wall, transport=harness.api)
-    plan, _ = detach(
-        harness.project, Choice(), ApplyOptions(), confirm=lambda _: True, show=lambda _: None, runtime=runtime
-    )
-    return plan.lineage
-
-
-def test_what_is_queued_before_the_first_commit_stays_ours(tmp_path: Path, database: str) -> None:
-    """The first deposit writes the lineage into a lock: neither a commit nor another name of the project changes it."""
-    harness = _harness(tmp_path / "a")
-    _git(harness, "init", "--quiet")
-    queued = _queue(harness, database)
-    in_git(harness, "A")
-    harness.edit("contentops.yaml", "acme-blog", "renamed")
-    assert harness.plan().lineage == queued == harness.state.lineage
-    lock = harness.read("contentops.lock")
-    assert _queue(harness, database) == queued
-    assert harness.read("contentops.lock") == lock
-
-
 def test_two_repositories_of_one_name_share_no_row_of_a_ledger(tmp_path: Path, database: str) -> None:
-    """Neither sees what the other one has queued, finishes it or drains it."""
-    harnesses = [_harness(tmp_path / name, name) for name in ("a", "b")]
-    first, second = (_queue(harness, database) for harness in harnesses)
-    assert first != second
+    """Neither sees or finishes what the other one has begun."""
+    harnesses = [_harness(tmp_path / name) for name in ("a", "b")]
     for harness in harnesses:
         harness.write("contentops.yaml", harness.read("contentops.yaml") + f"ledger: '{database}'\n")
-        harness.write("content/blog.yaml", blog("two"))
-        (note,) = harness.plan().notes
-        assert (note.kind, "1 submit in the queue is" in note.message) == ("queued", True)
-        assert results(harness.apply()) == {"two": "done"}
+        in_git(harness, harness.root.name)
+    first, second = harnesses
+    first.api.fault(on("status", 1), "kill")
+    with pytest.raises(Killed):
+        first.apply()
+    assert second.actions() == {"one": "create"}
+    assert results(second.apply()) == {"one": "done"}
+    first.api.heal()
+    assert results(first.apply()) == {"one": "done"}
+    assert [len(harness.api.generations) for harness in harnesses] == [1, 1]
 
 
 def test_equal_texts_of_two_repositories_are_two_contents(tmp_path: Path) -> None:

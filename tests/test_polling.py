@@ -112,8 +112,6 @@ def test_another_kind_lends_its_durations() -> None:
     assert durations.median("a/quick") == pytest.approx(45.0)
     durations.learn("c/standard", after=8.0, by=18.0)
     assert durations.median("c/standard") == pytest.approx(12.0)
-    durations.learn_from(Durations({"d/quick": [(7.0, 7.0)], "b/premium": [(1.0, 1.0)]}))
-    assert (durations.median("d/quick"), durations.median("b/premium")) == pytest.approx((7.0, 60.0))
 
 
 @pytest.mark.parametrize(("median", "spread"), [(150.0, 0.35), (20.0, 0.8), (600.0, 0.1)])

@@ -63,11 +63,11 @@ def test_the_flow_knows_every_exit_code() -> None:
 
 
 def test_its_commands_bring_texts_into_files(invoke: Run, server: Served, site: Path, database: str) -> None:
-    """What is deposited is done by a worker, and collected for nothing."""
+    """Each text is paid for once."""
     env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
-    calls = re.findall(r"contentops(?:\.submit)?\((\".*?)(?:, \*chosen)?\)", FLOW.read_text("utf-8"))
+    calls = re.findall(r"contentops\((\".*?)(?:, \*chosen)?\)", FLOW.read_text("utf-8"))
     commands = [[word.strip('" ') for word in call.split(",")] for call in calls]
-    assert len(commands) == 3
+    assert len(commands) == 1
     for words in commands:
         done = invoke(*[str(site) if word == "folder" else word for word in words], cwd=site.parent, env=env)
         assert done.code == 0, done.stderr
@@ -77,10 +77,10 @@ def test_its_commands_bring_texts_into_files(invoke: Run, server: Served, site: 
 
 @pytest.mark.skipif(not PYTHON, reason="no Prefect: CONTENTOPS_TEST_PREFECT names a Python that has it")
 def test_prefect_runs_the_flow(tmp_path: Path, server: Served, site: Path, database: str) -> None:
-    """A worker that is killed at its first call is tried again, and each text is paid for once."""
+    """A command that is killed is tried again, and each text is paid for once."""
     shim = tmp_path / "bin/contentops"
     shim.parent.mkdir()
-    killed = f'case "$*" in work*) mkdir "{tmp_path}/killed" 2>/dev/null && kill -9 $$;; esac'
+    killed = f'case "$*" in *apply*) mkdir "{tmp_path}/killed" 2>/dev/null && kill -9 $$;; esac'
     shim.write_text(f'#!/bin/sh\n{killed}\nexec "{sys.executable}" -m contentops "$@"\n')
     shim.chmod(0o755)
     quick = tmp_path / "flow.py"

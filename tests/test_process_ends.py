@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import shutil
 import signal
@@ -10,10 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.errors import LockHeld
-from contentops.model import Project
-from contentops.operations.apply_lock import hold_lock
-from contentops.operations.opening import Runtime
 from tests.fakes.harness import know_server
 from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog, tree
 
@@ -67,23 +62,6 @@ def test_a_second_apply_is_refused_until_the_first_is_gone(project: Build, invok
     with applying(root) as third:
         third.until("step-started", "poll")
     assert len(slow.jobs("(locked)")) == 1
-
-
-def test_who_waits_has_the_lock_once_it_is_free(tmp_path: Path) -> None:
-    """It is asked each time whether to try again, with who holds the lock."""
-    project, told = Project(name="waits", root=str(tmp_path)), []
-    with contextlib.ExitStack() as first:
-        first.enter_context(hold_lock(project, Runtime()))
-
-        def wait(held: LockHeld) -> bool:
-            told.append(held.message)
-            if len(told) == 2:
-                first.close()
-            return len(told) < 3
-
-        with hold_lock(project, Runtime(wait=wait)), pytest.raises(LockHeld), hold_lock(project, Runtime(wait=wait)):
-            pass
-    assert [getpass.getuser() in message for message in told] == [True] * 3
 
 
 def test_another_environment_may_apply_meanwhile(project: Build, invoke: Run, slow: Served) -> None:

@@ -179,7 +179,7 @@ def test_rows_of_a_ledger_keep_tokens() -> None:
         credits=4,
         tokens=paid,
     )
-    row = EntryRow.of(EntryOwner(lineage="l", environment="", project="p"), entry)
+    row = EntryRow.of(EntryOwner(lineage="l", environment=""), entry)
     assert entry_in(row.line) == entry
     stored = StoredText(title="t", body="b", request_id="r", tokens=paid)
     assert read_json(msgspec.json.encode(stored).decode(), StoredText) == stored

@@ -530,15 +530,3 @@ def test_the_command_line_says_the_same(applied: Path, tmp_path: Path, invoke: R
     _plan(root, _last(root))
     assert _last(root).recall() is not None
     assert [invoke("-C", str(folder), *words) for folder in folders for words in asked] == before
-
-
-def test_what_is_to_be_queued_is_refused_alike(applied: Path, tmp_path: Path, invoke: Run) -> None:
-    """A project without a ledger has no queue, whether it is remembered that there is nothing to do or not."""
-    root = _copy(applied, tmp_path / "site")
-    before = invoke("apply", "--detach", "--yes", cwd=root)
-    _plan(root, _last(root))
-    assert _last(root).recall() is not None
-    after = invoke("apply", "--detach", "--yes", cwd=root)
-    assert (after.code, after.stderr) == (before.code, before.stderr)
-    assert (after.code, "no-ledger" in after.stderr) == (1, True)
-    assert invoke("apply", "--detach", "--deadline", "1m", cwd=root).code == 64

@@ -46,15 +46,6 @@ def test_nothing_else_is_written_over(invoke: Run, site: Path, option: str, targ
     assert not (site / "contentops.staging.lock").exists()
 
 
-@pytest.mark.parametrize("target", ["out/a.md", "contentops.lock"])
-def test_a_worker_writes_over_nothing_else_either(invoke: Run, site: Path, target: str) -> None:
-    """Whether or not it reaches its ledger afterwards."""
-    before = (site / target).read_bytes()
-    ended = invoke("work", "--once", "--ledger", "postgresql://127.0.0.1:1/x", "--events", target, cwd=site)
-    assert (ended.code, "error[in-the-way]" in ended.stderr) == (1, True)
-    assert (site / target).read_bytes() == before
-
-
 def test_a_plan_takes_the_place_of_a_plan(invoke: Run, site: Path) -> None:
     """And of an empty file, as `mktemp` makes one."""
     (site / "plan.json").touch()

@@ -9,13 +9,13 @@ import time
 from typing import TYPE_CHECKING
 
 import timing
+from contentops.ledger.queue import cancel, claim_work, deposit, read_queue, withdraw
 from ledger_parts.ground import ledger
 from ledger_parts.queueing import FEW, OWNER, runner, submits
 
 from contentops.ledger import maintenance
 from contentops.ledger.account import Account, history_of, sign_in
 from contentops.ledger.entries import release
-from contentops.ledger.queue import cancel, claim_work, deposit, read_queue, withdraw
 from contentops.ledger.reading import read_rows
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession

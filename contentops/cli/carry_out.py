@@ -8,7 +8,6 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from contentops.cli.output import terminal
 from contentops.cli.output.confirmation import Confirmation, finish
 from contentops.cli.output.display import watching
 from contentops.errors import ExitCode
@@ -31,8 +30,6 @@ def carry_out(
     project: Project, choice: Choice, options: ApplyOptions, runtime: Runtime, manner: Manner, again: NextCommand
 ) -> int:
     """Plan, show, ask and apply; return the exit code. `again`: returns the command that continues a run."""
-    if manner.detach:
-        return _queue(project, choice, options, runtime, manner)
     with contextlib.ExitStack() as signals:
         with watching(sys.stderr, events=manner.events) as display:
             confirmation = Confirmation(manner, lambda: _begin(signals, display, options.stop))
@@ -47,23 +44,6 @@ def carry_out(
             )
         # The handler stays until all is printed: a second Ctrl-C must not suppress the summary.
         return finish(plan, run, confirmation, again, as_json=manner.as_json)
-
-
-def _queue(project: Project, choice: Choice, options: ApplyOptions, runtime: Runtime, manner: Manner) -> int:
-    """Plan, show, ask and queue the submits (`--detach`); return the exit code."""
-    from contentops.operations.apply_detached import detach
-    from contentops.reporting.queue import detached_json, detached_text
-
-    confirmation = Confirmation(manner, lambda: None)
-    plan, detached = detach(project, choice, options, show=confirmation.preview, confirm=confirmation, runtime=runtime)
-    terminal.need_yes(said=not confirmation.declined)
-    if manner.as_json:
-        terminal.say_json(detached_json(plan, detached))
-    elif detached is not None:
-        terminal.show(detached_text(detached))
-    elif not confirmation.shown:
-        confirmation.show(plan, aside=False, gap=False)
-    return ExitCode.DONE
 
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:

@@ -1,21 +1,22 @@
-"""Makes what the items of a run share: for an apply in a checkout, and for a worker without one."""
+"""Makes what the items of a run share."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetStatus, ListTemplates
 from contentops.api.fence import always
+from contentops.errors import NotShared
+from contentops.execution.content_owners import ContentOwners
 from contentops.execution.durable_run import DurableRun
-from contentops.execution.durations import Durations
 from contentops.execution.limiter import Outage
 from contentops.execution.run_context import Context
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Container, Iterable
 
     from contentops.api.calls import Call, Failure, Reply
     from contentops.api.fence import MayLeave, Send
@@ -23,25 +24,26 @@ if TYPE_CHECKING:
     from contentops.documents.files import Outputs
     from contentops.errors import ContentopsError
     from contentops.execution.content_index import ContentIndex
+    from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission
-    from contentops.execution.primitives import RunState
     from contentops.execution.run_context import ServerCapabilities
-    from contentops.model import Event, Finding, ItemId, Listed, Plan, Project
+    from contentops.model import Event, Finding, ItemId, Listed, Plan, Project, RequestId
+    from contentops.state.cache import Cache
     from contentops.state.paid_texts import StoredText
-    from contentops.state.shared import RunCache
+    from contentops.state.store import StateStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ItemEdges:
-    """What items use beyond the program itself: state, cache, files, network and clock."""
+class Edges:
+    """What a run uses beyond the program itself: state, cache, files, network and clock."""
 
-    store: RunState
-    cache: RunCache
+    store: StateStore
+    cache: Cache
     outputs: Outputs
     send: Send
     fence: Callable[[], MayLeave] = lambda: always
     """Called when a call leaves; gives the check that runs directly before its bytes do."""
-    stop_on: tuple[type[ContentopsError], ...] = ()
+    stop_on: tuple[type[ContentopsError], ...] = (NotShared,)
     """Errors that stop the run, so that what is under way is still recorded, instead of ending it."""
     emit: Callable[[Event], None]
     wall: Callable[[], float]
@@ -57,6 +59,14 @@ class ItemEdges:
     """A text that a record names, by its body digest, where this machine has it."""
     earlier: Callable[[Iterable[ItemId], Digest], StoredText | None] = lambda _ids, _digest: None
     """A text of an item that was paid for before, by its request, from elsewhere than the cache."""
+    owners: ContentOwners = field(default_factory=ContentOwners)
+    """The owners of the contents on the server."""
+    requests: int = 0
+    """Requests sent before the run, to find out the dialect of the server."""
+    claimed: Container[RequestId] = frozenset()
+    """The submits that other processes work on: only those record them."""
+    paid_at: Collection[tuple[str, str]] = ()
+    """The servers and dialects of which the ledger knows paid texts of the account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +79,8 @@ class ServerKnowledge:
     index: ContentIndex
 
 
-def learned_durations(cache: RunCache, server: str) -> Durations:
-    """The durations of a server's jobs that the cache knows."""
-    return Durations.load(cache.durations().get(server), server)
-
-
 def assemble(
-    project: Project, plan: Plan, edges: ItemEdges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
+    project: Project, plan: Plan, edges: Edges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
 ) -> Context:
     """Make the context of a run and its items. `on_turn` is called before anything is sent."""
     outage = Outage(edges.random)
@@ -113,7 +118,7 @@ def assemble(
     return ctx
 
 
-async def _sent(ctx: Context, edges: ItemEdges, call: Call, may_leave: MayLeave) -> Reply | Failure:
+async def _sent(ctx: Context, edges: Edges, call: Call, may_leave: MayLeave) -> Reply | Failure:
     """Send a call; returns its answer. A failure that belongs to an outage may end the run."""
     answer = await edges.send(call, may_leave)
     failure = ctx.heard(answer)

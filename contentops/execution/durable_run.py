@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from contentops.api.fence import MayLeave, Send
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
-    from contentops.execution.primitives import Asks, R, RunState, Watch
+    from contentops.execution.primitives import Asks, R, Watch
     from contentops.model import ItemId, OpenEntry, RequestId
     from contentops.state.codec import Fact
+    from contentops.state.store import StateStore
 
 TICK = 0.001
 """Seconds added to every wait, since a timer may fire a rounding error too early."""
@@ -45,7 +46,7 @@ class DurableRun:
 
     def __init__(
         self,
-        state: RunState,
+        state: StateStore,
         limiter: AccountLimiter,
         admission: Admission,
         durations: Durations,
@@ -75,14 +76,12 @@ class DurableRun:
         """Why the run ends early, or empty; then nothing is submitted any more."""
         self.halted = False
         """Nothing is waited for any more."""
-        self.last_look_in = math.inf
-        """Seconds after which an item takes its last look though others go on: where they never end."""
         self._admissions: deque[tuple[asyncio.Future[bool], bool]] = deque()
         self._sleeping: dict[asyncio.Future[None], tuple[float, bool]] = {}
         """Until when each sleeps, and whether it is a job that is polled then."""
         self._waiting: set[asyncio.Future[Any]] = set()
         """Everything that a stop ends."""
-        self._programs: Iterator[Coroutine[Any, Any, None] | None] | None = None
+        self._programs: Iterator[Coroutine[Any, Any, None]] | None = None
         self._most = 0
         self._active = 0
         """Items that have begun, and do not wait for the last look."""
@@ -173,21 +172,13 @@ class DurableRun:
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
-        timer = self._loop.call_later(self.last_look_in, self._unpark, future) if self.last_look_in < math.inf else None
-        self.feed()
+        self._feed()
         try:
             await self._until(future)
         finally:
-            if timer is not None:
-                timer.cancel()
-            self._unpark(future)
-
-    def _unpark(self, future: asyncio.Future[None]) -> None:
-        """Let one item that waits for the last look go on."""
-        if future in self._parked:
-            del self._parked[future]
-            self._active += 1
-            _done(future)
+            if future in self._parked:
+                del self._parked[future]
+                self._active += 1
 
     def slot(self) -> JobSlot:
         """A slot among the unfinished jobs, not taken yet."""
@@ -309,13 +300,10 @@ class DurableRun:
 
     # --- all items ---------------------------------------------------------------------------------------
 
-    async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None] | None], *, most: int) -> None:
-        """Run all programs to their end, in order, at most so many at a time. An error of one ends the run.
-
-        None: there is no program at the moment; `feed` looks again.
-        """
+    async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None]], *, most: int) -> None:
+        """Run all programs to their end, in order, at most so many at a time. An error of one ends the run."""
         self._programs, self._most = iter(programs), most
-        self.feed()
+        self._feed()
         try:
             await self._finished
             try:
@@ -335,15 +323,13 @@ class DurableRun:
             if handle is not None:
                 handle.cancel()
 
-    def feed(self) -> None:
+    def _feed(self) -> None:
         """Begin as many programs as there is room for."""
         while self._active < self._most and self._programs is not None:
             try:
                 program = next(self._programs)
             except StopIteration:
                 self._programs = None
-                break
-            if program is None:
                 break
             self._active += 1
             task = self._loop.create_task(program)
@@ -365,7 +351,7 @@ class DurableRun:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._fail(error)
-        self._guarded(self.feed)
+        self._guarded(self._feed)
         self.wake()
 
     def _fail(self, error: BaseException) -> None:

@@ -65,11 +65,6 @@ class Durations:
         del values[:-KEEP]
         self._seconds.clear()
 
-    def learn_from(self, other: Durations) -> None:
-        """Take over the kinds that are not known yet."""
-        self.seen = {**other.seen, **self.seen}
-        self._seconds.clear()
-
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
         """Seconds a job of this kind takes, given that it was not done after `unfinished` seconds."""
         return median(self._longer(kind, unfinished))

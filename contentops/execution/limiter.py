@@ -209,14 +209,12 @@ REFUSALS = 5
 class Admission:
     """A cap on unfinished jobs, one at a time until the server has completed one.
 
-    While `ask_first` holds, a submit first asks for its id; no more ask at once than it takes to stop asking. Where the
-    ledger was `restored` none stops asking, and one of which the server cannot say whether it was sent is not sent.
+    While `ask_first` holds, a submit first asks for its id; no more ask at once than it takes to stop asking.
     """
 
     max_in_flight: int
     proven: bool
     ask_first: bool = False
-    restored: bool = False
     closed: bool = False
     """Nothing is submitted any more."""
     in_flight: int = 0
@@ -237,7 +235,7 @@ class Admission:
 
     def open(self, *, asks: bool = True) -> bool:
         """Whether one more submit may get ready now; one that `asks` asks for its id first."""
-        if asks and self.ask_first and not self.restored and self.asking >= ASK_FIRST - self.strangers:
+        if asks and self.ask_first and self.asking >= ASK_FIRST - self.strangers:
             return False
         return self.in_flight < (self.max_in_flight if self.proven else 1)
 
@@ -252,7 +250,7 @@ class Admission:
         if known is None:
             return
         self.strangers = 0 if known else self.strangers + 1
-        if self.strangers >= ASK_FIRST and not self.restored:
+        if self.strangers >= ASK_FIRST:
             self.ask_first = False
 
     def may_send(self, flying: int, likely_ended: float, now: float) -> bool:

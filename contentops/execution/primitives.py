@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.documents.front_edits import WrittenEntry
     from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
-    from contentops.state.codec import Fact
     from contentops.state.paid_texts import StoredText
     from contentops.tokens import PaidTokens
 
@@ -109,22 +108,6 @@ class Asks(Protocol[R_co]):
     @property
     def reply(self) -> type[R_co]:
         """The type of its reply."""
-
-
-class RunState(Protocol):
-    """The store that a run records in: the state of a checkout, or rows of a ledger alone."""
-
-    def note(self, step: str, *facts: Fact) -> None:
-        """Collect facts: all of them or none."""
-
-    def flush(self) -> None:
-        """Make the collected facts durable. Raises StateError where that cannot be."""
-
-    def record(self, item: ItemId) -> Record | None:
-        """The record of one item as it is now."""
-
-    def entry(self, request_id: RequestId) -> OpenEntry | None:
-        """One open entry as it is now."""
 
 
 class Watch(Struct, frozen=True):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from contentops.errors import NotShared, StateError
-from contentops.execution.assemble_run import ItemEdges, ServerKnowledge, assemble, learned_durations
+from contentops.execution.assemble_run import ServerKnowledge, assemble
 from contentops.execution.content_index import ContentIndex
-from contentops.execution.content_owners import ContentOwners
 from contentops.execution.durable_run import UNSHARED
-from contentops.execution.durations import kind_of
+from contentops.execution.durations import Durations, kind_of
 from contentops.execution.first_contact import admit
 from contentops.execution.primitives import Ended
 from contentops.execution.program import begin, carry_out, move_files, outcome_of
@@ -27,14 +25,12 @@ from contentops.state.codec import Forget
 if TYPE_CHECKING:
     from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
 
-    from contentops.errors import ContentopsError
+    from contentops.execution.assemble_run import Edges
     from contentops.execution.durable_run import DurableRun
-    from contentops.execution.first_contact import AccountHistory
     from contentops.execution.primitives import Item, ItemState, Stop
     from contentops.execution.program import ItemAtState
     from contentops.execution.run_context import Context
     from contentops.model import ItemId, Outcome, Plan, Project, RequestId, State
-    from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
 REQUESTS = 3
@@ -72,23 +68,6 @@ HEARTBEAT = 15.0
 WAITING = 256
 """Items begun beyond those whose jobs run, at most; keeps the memory of a large plan small."""
 AGAIN = "run `contentops apply`; it continues where this run stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edges(ItemEdges):
-    """What an apply uses beyond the program itself, passed in."""
-
-    store: StateStore
-    cache: Cache
-    owners: ContentOwners = field(default_factory=ContentOwners)
-    """The owners of the contents on the server."""
-    requests: int = 0
-    """Requests sent before the run, to find out the dialect of the server."""
-    stop_on: tuple[type[ContentopsError], ...] = (NotShared,)
-    claimed: Container[RequestId] = frozenset()
-    """The submits that other processes work on: only those record them."""
-    history: AccountHistory | None = None
-    """The history of the account in the ledger; None: there is no ledger."""
 
 
 async def execute(
@@ -158,13 +137,13 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
     admission = admit(
         project.api.max_in_flight,
         (plan.server, edges.dialect()),
-        edges.history,
+        edges.paid_at,
         proven=_is_proven(state, plan, edges.dialect(), has_model=project.api.has_model),
         honours_ids=capabilities.honours_ids,
     )
     knowledge = ServerKnowledge(
         admission=admission,
-        durations=learned_durations(edges.cache, plan.server),
+        durations=Durations.load(edges.cache.durations().get(plan.server), plan.server),
         capabilities=capabilities,
         index=ContentIndex(owners=edges.owners, looked=edges.cache.looked(plan.server)),
     )

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, R
     from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, State
+    from contentops.state.cache import Cache
     from contentops.state.paid_texts import StoredText
-    from contentops.state.shared import RunCache
     from contentops.tokens import PaidTokens
 
 
@@ -55,7 +55,7 @@ class ServerCapabilities:
     """It changed a text that was saved; None: not seen yet."""
 
     @classmethod
-    def load(cls, cache: RunCache, state: State, server: str) -> ServerCapabilities:
+    def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
         """Read what the cache knows and what the records prove; an unreadable cache knows nothing."""
         try:
             known = msgspec.convert(dict(cache.server_facts(server)), cls)
@@ -66,19 +66,9 @@ class ServerCapabilities:
         known.alters_texts = _alters_texts(state, server, known.alters_texts)
         return known
 
-    def keep(self, cache: RunCache, server: str) -> None:
+    def keep(self, cache: Cache, server: str) -> None:
         """Remember it for the next run; called at once where that run must know it even after a kill."""
         cache.put_server_facts(server, asdict(self))
-
-    def learn(self, other: ServerCapabilities) -> None:
-        """Learn what another process knows and this one does not."""
-        self.honours_ids = other.honours_ids if self.honours_ids is None else self.honours_ids
-        self.hides_jobs |= other.hides_jobs
-        if other.shows_after is not None:
-            self.saw_job(other.shows_after)
-        self.stores_jobs = other.stores_jobs if self.stores_jobs is None else self.stores_jobs
-        self.creates_only |= other.creates_only
-        self.alters_texts = other.alters_texts if self.alters_texts is None else self.alters_texts
 
     def saw_job(self, age: float) -> None:
         """Note that the server knew a job by its id `age` seconds after its submit."""
@@ -109,7 +99,7 @@ class Context:
     project: Project
     plan: Plan
     run: DurableRun
-    cache: RunCache
+    cache: Cache
     outputs: Outputs
     admission: Admission
     durations: Durations

@@ -23,7 +23,6 @@ from contentops.execution.attempts import Attempts
 from contentops.execution.content_search import SLACK
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
 from contentops.execution.records import accepted, intended, keep_text, named, naming, new_entry, turned_down, unknown
-from contentops.execution.restored import block_forgotten
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result
@@ -302,7 +301,6 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
     for candidate in named(ctx, item_state, entry) if admission.ask_first else ():
         if await _is_known(ctx, candidate):
             return accepted(ctx, item, slot, candidate, candidate.request_id, sent=None)
-    block_forgotten(ctx, slot, item_state, entry)
     return await _start(ctx, item, slot, item_state, entry)
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.documents.clean import body_digest
 from contentops.ledger.account import proven_fact
@@ -18,7 +18,7 @@ from contentops.state.lock import furthest
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import psycopg
 
@@ -31,44 +31,36 @@ FENCE = 5.0
 """Seconds after its record in which a request that pays may be sent: less than a successor waits for an answer."""
 ASSURED = 1.0
 """Seconds after an answer in which a session counts as alive."""
-QUEUED = "queued"
-"""The state of a row of which nothing was sent; the other states are those of open entries."""
 
-_COLUMNS = (
-    "request_id text, account text, lineage text, environment text, project text, item text, digest text,"
-    " state text, line text, credits int, plan_id text"
-)
+_COLUMNS = "request_id text, lineage text, environment text, item text, state text, line text"
 _NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
 _ROWS = f"FROM jsonb_to_recordset(%(rows)s::jsonb) AS r({_COLUMNS})"
-# No one claims the submit of a retry: only the text tells whether there will be one. A row that was dropped before this
-# runner began may be written again; one that was dropped since was continued by another while this runner stood still.
+# A row that was dropped before this runner began may be written again; one that was dropped since was continued by
+# another while this runner stood still.
 _WRITE = f"""
-INSERT INTO contentops.entry AS e ({_NAMES}, who, runner) SELECT r.*, %(who)s, %(runner)s {_ROWS}
+INSERT INTO contentops.entry AS e ({_NAMES}, runner) SELECT r.*, %(runner)s {_ROWS}
 ON CONFLICT (request_id) DO UPDATE SET item = excluded.item, state = excluded.state, line = excluded.line,
-  credits = excluded.credits, account = CASE WHEN excluded.account = '' THEN e.account ELSE excluded.account END,
-  taken = false, dropped = false, cancelled = false, error = '', changed_at = now(), runner = excluded.runner
+  taken = false, dropped = false, changed_at = now(), runner = excluded.runner
 WHERE e.runner = excluded.runner OR (e.dropped AND (e.runner IS NULL OR e.runner NOT IN {ALIVE})
   AND e.changed_at < (SELECT started_at FROM contentops.runner WHERE number = excluded.runner))
 RETURNING request_id"""
 _CLAIM = f"""
 WITH ours AS (
-  INSERT INTO contentops.entry AS e ({_NAMES}, who, runner)
-  SELECT r.*, %(who)s, %(runner)s {_ROWS} WHERE r.line <> ''
+  INSERT INTO contentops.entry AS e ({_NAMES}, runner) SELECT r.*, %(runner)s {_ROWS}
   ON CONFLICT (request_id) DO UPDATE SET runner = excluded.runner
   WHERE e.runner IS NULL OR e.runner = excluded.runner OR e.state IN ('paid', 'failed') OR e.runner NOT IN {ALIVE}
-  RETURNING request_id, line),
-queued AS (
-  UPDATE contentops.entry e SET runner = %(runner)s {_ROWS} WHERE r.line = '' AND e.request_id = r.request_id
-  AND (e.state = '{QUEUED}' OR e.dropped) AND (e.runner IS NULL OR e.runner = %(runner)s OR e.runner NOT IN {ALIVE})
-  RETURNING e.request_id, e.line)
-SELECT request_id FROM ours UNION ALL SELECT request_id FROM queued"""
+  RETURNING request_id),
+dropped AS (
+  UPDATE contentops.entry SET runner = %(runner)s WHERE request_id = ANY(%(submits)s) AND dropped
+  AND (runner IS NULL OR runner = %(runner)s OR runner NOT IN {ALIVE}) RETURNING request_id)
+SELECT request_id FROM ours UNION ALL SELECT request_id FROM dropped"""
 _CLAIMED = """
 SELECT request_id, item, CASE WHEN dropped THEN '' ELSE line END,
   taken AND NOT (dropped AND NOT EXISTS (SELECT 1 FROM contentops.text t WHERE t.request_id = e.request_id))
 FROM contentops.entry e WHERE request_id = ANY(%s)"""
 _KEEP = """
-INSERT INTO contentops.text (request_id, account, lineage, server, digest, item, title, body, value)
-SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text, lineage text, server text,
+INSERT INTO contentops.text (request_id, lineage, server, digest, item, title, body, value)
+SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, lineage text, server text,
   digest text, item text, title text, body text, value text)
 ON CONFLICT (request_id) DO UPDATE SET title = excluded.title, body = excluded.body, value = excluded.value"""
 
@@ -79,9 +71,6 @@ UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now() WHE
 AND (runner = %(runner)s OR (runner IS NULL AND NOT request_id = ANY(%(ours)s)))"""
 _LOST = """
 SELECT 1 FROM contentops.entry WHERE request_id = ANY(%s) AND runner IS DISTINCT FROM %s AND NOT taken LIMIT 1"""
-_LEAVE = """
-UPDATE contentops.entry e SET runner = NULL, error = r.error
-FROM unnest(%s::text[], %s::text[]) AS r(request_id, error) WHERE e.request_id = r.request_id AND e.runner = %s"""
 
 
 class EntryOwner(Struct, frozen=True, kw_only=True):
@@ -89,33 +78,29 @@ class EntryOwner(Struct, frozen=True, kw_only=True):
 
     lineage: str
     environment: str
-    project: str
     account: str = ""
 
 
-class EntryRow(EntryOwner, frozen=True, kw_only=True):
-    """The row of an open entry; by default that of a submit of which only the name is known."""
+class EntryRow(Struct, frozen=True, kw_only=True):
+    """The row of an open entry."""
 
     request_id: str
+    lineage: str
+    environment: str
     item: str
-    digest: str = ""
-    state: str = QUEUED
-    line: str = ""
-    credits: int = 0
-    plan_id: str = ""
+    state: str
+    line: str
 
     @staticmethod
     def of(owner: EntryOwner, entry: OpenEntry) -> EntryRow:
         """Return the row of an entry."""
         return EntryRow(
-            **structs.asdict(owner),
             request_id=entry.request_id,
+            lineage=owner.lineage,
+            environment=owner.environment,
             item=entry.item,
-            digest=entry.digest,
             state=entry.state.value,
             line=line_of(entry),
-            credits=entry.credits,
-            plan_id=entry.plan_id,
         )
 
 
@@ -123,7 +108,6 @@ class TextRow(Struct, frozen=True, kw_only=True):
     """A row of a paid text."""
 
     request_id: str
-    account: str
     lineage: str
     server: str
     digest: str
@@ -151,18 +135,11 @@ class EntryWriter:
         self._dropped: dict[RequestId, None] = {}
         self._taken: dict[RequestId, None] = {}
         self._texts: dict[str, TextRow] = {}
-        self._left: dict[RequestId, str] = {}
-        """Why no worker can submit it, or empty."""
         self._ours: set[RequestId] = set()
         self._proven: dict[tuple[str, str], bool] = {}
         """Accounts and the names of their facts that texts were paid for, each with whether the ledger knows it."""
         self.flushed = runner.clock()
         """When the last flush began."""
-
-    @property
-    def ours(self) -> Collection[RequestId]:
-        """Return the submits that this runner has claimed or written and not released."""
-        return self._ours
 
     def own(self, claimed: Iterable[RequestId]) -> None:
         """Remember claimed submits as this run's own."""
@@ -190,7 +167,6 @@ class EntryWriter:
             return
         self._texts[text.request_id] = TextRow(
             request_id=text.request_id,
-            account=owner.account,
             lineage=owner.lineage,
             server=server,
             digest=digest,
@@ -200,30 +176,21 @@ class EntryWriter:
             value=msgspec.json.encode(text).decode(),
         )
 
-    def requeue(self, owner: EntryOwner, entry: OpenEntry) -> None:
-        """Queue again a submit that never arrived."""
-        self._dropped.pop(entry.request_id, None)
-        self._entries[entry.request_id] = structs.replace(EntryRow.of(owner, entry), state=QUEUED, line="")
-
-    def leave(self, request_id: RequestId, error: str = "") -> None:
-        """Release a submit; `error` says why no worker can submit it, or is empty."""
-        self._left[request_id] = error
-
     def flush(self) -> None:
         """Write what was collected in one transaction; if there is nothing, check now and then that the session lives.
 
         Raises WorkTaken, LedgerAway, StateError, and keeps what was collected for the next flush.
         """
         began = self._runner.clock()
-        if not (self._entries or self._dropped or self._taken or self._texts or self._left):
+        if not (self._entries or self._dropped or self._taken or self._texts):
             if began - self.flushed > ASSURED:
                 self._runner.session.run("SELECT 1")
                 self.flushed = began
             return
         self._runner.session.transaction(self._write)
         self._ours.update(self._entries)
-        self._ours.difference_update(self._left, self._dropped)
-        self._entries, self._dropped, self._taken, self._texts, self._left = {}, {}, {}, {}, {}
+        self._ours.difference_update(self._dropped)
+        self._entries, self._dropped, self._taken, self._texts = {}, {}, {}, {}
         self.flushed = began
         self._proven = dict.fromkeys(self._proven, True)
 
@@ -237,7 +204,7 @@ class EntryWriter:
             cursor.execute(_KEEP, (_json(self._texts.values()),))
         rows = list(self._entries.values())
         if rows:
-            cursor.execute(_WRITE, {"rows": _json(rows), "who": self._runner.who, "runner": self._runner.number})
+            cursor.execute(_WRITE, {"rows": _json(rows), "runner": self._runner.number})
             if len(cursor.fetchall()) != len(rows):
                 raise taken()
         if gone := [request_id for request_id in self._dropped if request_id not in self._taken]:
@@ -250,8 +217,6 @@ class EntryWriter:
                 "INSERT INTO contentops.fact (account, name, value) VALUES (%s, %s, 'true') ON CONFLICT DO NOTHING",
                 fact,
             )
-        if self._left:
-            cursor.execute(_LEAVE, (list(self._left), list(self._left.values()), self._runner.number))
         if self._taken:
             cursor.execute(
                 "UPDATE contentops.entry SET taken = true, changed_at = now() WHERE request_id = ANY(%s) AND NOT taken",
@@ -262,45 +227,42 @@ class EntryWriter:
 def claim(
     runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]
 ) -> Unclaimed:
-    """Claim open `entries`, and `submits` (with their items) that may be queued; return what could not be claimed."""
+    """Claim open `entries`, and new `submits` (with their items); return what could not be claimed."""
     known = {entry.request_id: EntryRow.of(owner, entry) for entry in entries}
-    asdict = structs.asdict(owner)
-    queued = {id_: EntryRow(**asdict, request_id=id_, item=item) for id_, item in submits.items() if id_ not in known}
-    rows = {**known, **queued}
-    if not rows:
+    new = [id_ for id_ in submits if id_ not in known]
+    if not (known or new):
         return Unclaimed()
-    values = {"rows": _json(rows.values()), "who": runner.who, "runner": runner.number}
+    values = {"rows": _json(known.values()), "submits": new, "runner": runner.number}
 
     def work(cursor: psycopg.Cursor[Row]) -> Unclaimed:
         cursor.execute(_CLAIM, values)
         claimed = {row[0] for row in cursor.fetchall()}
-        cursor.execute(_CLAIMED, (list(rows),))
+        cursor.execute(_CLAIMED, ([*known, *new],))
         stored = cursor.fetchall()
         # What this checkout learned while the ledger was away is written now.
         ahead = [
-            rows[id_]
+            known[id_]
             for id_, _, line, taken in stored
-            if id_ in claimed and id_ in known and not taken and line and is_further(rows[id_].line, line)
+            if id_ in claimed and id_ in known and not taken and line and is_further(known[id_].line, line)
         ]
         if ahead:
             cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
-        recorded = frozenset(id_ for id_, _, _, taken in stored if taken and id_ in queued)
+        recorded = frozenset(id_ for id_, _, _, taken in stored if taken and id_ not in known)
         lost = {
             id_: item
             for id_, item, line, _ in stored
-            if id_ not in recorded and (id_ not in claimed or is_further(line, rows[id_].line))
+            if id_ not in recorded and (id_ not in claimed or is_further(line, known[id_].line if id_ in known else ""))
         }
         return Unclaimed(lost, recorded)
 
     return runner.session.transaction(work)
 
 
-def release(runner: Runner, account: str = "") -> None:
-    """Release the open entries of one account or of all; an unknown submit stays with its runner until that dies."""
+def release(runner: Runner) -> None:
+    """Release the open entries of a runner; an unknown submit stays with it until it dies."""
     runner.session.run(
-        "UPDATE contentops.entry SET runner = NULL"
-        " WHERE runner = %s AND %s IN ('', account) AND NOT taken AND state <> 'unknown'",
-        (runner.number, account),
+        "UPDATE contentops.entry SET runner = NULL WHERE runner = %s AND NOT taken AND state <> 'unknown'",
+        (runner.number,),
     )
 
 

@@ -40,14 +40,12 @@ _FAULTS: Mapping[str, Fault] = {
     "40": Fault(passes=True),  # others were in the way
     "42501": Fault(
         passes=False,
-        hint="run `contentops ledger migrate` as the owner to create the tables, and `ledger grant ROLE` for access",
+        hint="run `contentops ledger migrate` as the owner to create the tables, and grant the role access to them",
     ),
     "42P01": Fault(passes=False, hint="create its tables with `contentops ledger migrate`"),
     "53": Fault(passes=True, hint="PostgreSQL is out of memory or disk space: give it more"),
     "53100": Fault(passes=True, hint="the disk of PostgreSQL is full: free some space"),
-    "53300": Fault(
-        passes=True, hint="end sessions of PostgreSQL, or raise `max_connections`: each worker and each apply needs one"
-    ),
+    "53300": Fault(passes=True, hint="end sessions of PostgreSQL, or raise `max_connections`: each apply needs one"),
     "55": Fault(passes=True),  # something is in use, or locked
     "57": Fault(passes=True, elsewhere=True),  # shut down, or starting
     "57014": Fault(passes=True, hint="a statement took too long: check the load and the locks of PostgreSQL"),

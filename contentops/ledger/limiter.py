@@ -168,17 +168,6 @@ class SharedLimiter:
         return Limiter(self.limit, _state(text, clock), spread=SPREAD), clock
 
 
-def reset(session: LedgerSession, account: str) -> bool:
-    """Delete the limiter of an account, which belongs to its first key; return whether there was one."""
-    rows = session.run(
-        "DELETE FROM contentops.limiter WHERE account IN"
-        " (SELECT server || ' ' || split_part(fingerprint, ' ', 1) FROM contentops.account WHERE id = %s)"
-        " RETURNING account",
-        (account,),
-    )
-    return bool(rows)
-
-
 def _state(text: str, clock: float) -> LimiterState:
     """Return the state in a row; an unusable row counts as empty, and a time in the future as now."""
     row = read_json(text, LimiterRow)

@@ -9,9 +9,7 @@ from msgspec import Struct
 from contentops.ledger.rows import struct_of, utc
 
 if TYPE_CHECKING:
-    import psycopg
-
-    from contentops.ledger.session import Row
+    from contentops.ledger.session import LedgerSession
 
 RUNNER = 0x636F7231
 """The class of the advisory locks by which runners are alive."""
@@ -28,19 +26,18 @@ class RunnerRow(Struct, frozen=True, kw_only=True):
     """A process that is alive."""
 
     number: int
-    kind: str
     who: str
     page: str
     started_at: str
     entries: int
 
 
-def live_runners(cursor: psycopg.Cursor[Row]) -> tuple[RunnerRow, ...]:
+def live_runners(session: LedgerSession) -> tuple[RunnerRow, ...]:
     """Return the processes that are alive."""
-    cursor.execute(
+    rows = session.run(
         f"""
-SELECT number, kind, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.entry e
-  WHERE e.runner = r.number AND NOT e.taken AND e.state IN ('queued', 'submitting', 'running'))
-FROM contentops.runner r WHERE number IN {ALIVE} ORDER BY number""".encode()
+SELECT number, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.entry e
+  WHERE e.runner = r.number AND NOT e.taken AND e.state IN ('submitting', 'running'))
+FROM contentops.runner r WHERE number IN {ALIVE} ORDER BY number"""
     )
-    return tuple(struct_of(RunnerRow, row) for row in cursor.fetchall())
+    return tuple(struct_of(RunnerRow, row) for row in rows)

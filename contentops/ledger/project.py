@@ -11,9 +11,9 @@ from contentops.documents.clean import body_digest
 from contentops.errors import NotShared
 from contentops.ledger.account import (
     account_of,
-    history_of,
     limit_of,
     limiter_of,
+    proven_endpoints,
     read_fact,
     sign_in,
     write_fact,
@@ -21,22 +21,19 @@ from contentops.ledger.account import (
 from contentops.ledger.applying import spending
 from contentops.ledger.entries import EntryOwner, EntryWriter, Unclaimed, claim, release
 from contentops.ledger.limiter import SharedLimiter
-from contentops.ledger.queue import withdraw
-from contentops.ledger.reading import is_dropped, read_recent, read_rows, read_text, read_texts
+from contentops.ledger.reading import is_closed, read_recent, read_rows, read_text, read_texts
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from contentops.digest import Digest
-    from contentops.errors import LockHeld
-    from contentops.execution.first_contact import AccountHistory
     from contentops.ledger.account import Account
-    from contentops.ledger.reading import RecentSubmits, TextSummary
+    from contentops.ledger.reading import TextSummary
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
-    from contentops.model import ApiSettings, Json, OpenEntry, PendingSubmit, RequestId
+    from contentops.model import ApiSettings, Json, LockedLine, OpenEntry, PendingSubmit, RequestId
     from contentops.state.codec import Fact
     from contentops.state.paid_texts import StoredText
 
@@ -56,9 +53,9 @@ class ReadLedger:
         self._requests: dict[Digest, tuple[str, Digest]] = {}
         """Server and digest of the request, by the digest of its text."""
         self.pending: Mapping[RequestId, PendingSubmit] = self._rows.pending
-        """What others work on, and what is queued."""
+        """What others work on."""
         self.closed: tuple[RequestId, ...] = tuple(
-            id_ for id_, entry in entries.items() if is_dropped(entry, self._rows)
+            id_ for id_, entry in entries.items() if is_closed(entry, self._rows)
         )
         """Of what is open here, what another checkout dropped."""
 
@@ -73,21 +70,21 @@ class ReadLedger:
         """Return the requests a minute of the account, without storing it."""
         return limit_of(self._session, account)
 
-    def history(self) -> AccountHistory:
-        """Return what is known of the submits of the account."""
-        return history_of(self._session, self._owner.account)
+    def proven_endpoints(self) -> frozenset[tuple[str, str]]:
+        """Return the servers and dialects in which a text of the account was paid for."""
+        return proven_endpoints(self._session, self._owner.account)
 
     def open_entries(self) -> tuple[OpenEntry, ...]:
         """Return the submits of every checkout that have no record in git yet."""
         return self._rows.entries
 
-    def submits_since(self, start: dt.datetime) -> RecentSubmits:
+    def submits_since(self, start: dt.datetime) -> tuple[LockedLine, ...]:
         """Return the submits of all environments of the project that are open, or were paid for since a moment."""
         return read_recent(self._session, self._owner.lineage, start)
 
-    def spending(self, wait: Callable[[LockHeld], bool]) -> AbstractContextManager[None]:
+    def spending(self) -> AbstractContextManager[None]:
         """Return a block in which no other command of the project spends. Entering it raises LockHeld."""
-        return spending(self._session, self._owner.lineage, wait)
+        return spending(self._session, self._owner.lineage)
 
     def look_for_texts(self, server: str, digests: Iterable[Digest]) -> None:
         """Load, in one statement, which of these requests have a text."""
@@ -127,13 +124,17 @@ class ReadLedger:
 class ProjectLedger(ReadLedger):
     """The ledger of a command that works on a project's environment, as one runner."""
 
-    def __init__(self, runner: Runner, owner: EntryOwner, known: Iterable[OpenEntry] = ()) -> None:
+    def __init__(
+        self, runner: Runner, owner: EntryOwner, known: Iterable[OpenEntry] = (), *, has_shard: bool = False
+    ) -> None:
+        """`has_shard`: other processes may work on the items of other shards."""
         super().__init__(runner.session, owner, known, but=runner.number)
+        self.has_shard = has_shard
         self._runner, self._writer = runner, EntryWriter(runner)
 
     def _enter(self, account: Account) -> int:
         sign_in(self._session, account)
-        return account.api.requests_per_minute
+        return account.per_minute
 
     def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Unclaimed:
         """Claim what this run works on; return what it could not claim."""
@@ -141,10 +142,6 @@ class ProjectLedger(ReadLedger):
         claimed = claim(self._runner, self._owner, known, submits)
         self._writer.own((*(entry.request_id for entry in known), *submits))
         return claimed
-
-    def withdraw(self, requests: Collection[RequestId]) -> frozenset[RequestId]:
-        """Remove submits from the queue; return those that others have begun to work on."""
-        return withdraw(self._runner.session, requests)
 
     def move_texts(self, old: str, new: str) -> None:
         """Store the paid texts under the new address of their server."""

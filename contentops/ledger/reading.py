@@ -10,9 +10,9 @@ from contentops.digest import Digest
 from contentops.documents.clean import clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import schema
-from contentops.ledger.entries import QUEUED, entry_in
+from contentops.ledger.entries import entry_in
 from contentops.ledger.live_runners import ALIVE
-from contentops.ledger.rows import read_json, struct_of, utc
+from contentops.ledger.rows import read_json, utc
 from contentops.model import ItemId, LockedLine, PendingSubmit, RequestId
 from contentops.state.lock import furthest
 from contentops.state.paid_texts import StoredText
@@ -25,21 +25,19 @@ if TYPE_CHECKING:
     from contentops.ledger.session import LedgerSession
     from contentops.model import OpenEntry
 
-_UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
+_UNDER_WAY = frozenset({"submitting", "running", "unknown"})
 """States in which a live runner has more to do; what is paid for or failed is free for anyone."""
 DAMAGED = "a row of the ledger that cannot be used"
-"""The kind of the holder of an item whose row cannot be used."""
+"""The holder of an item whose row cannot be used."""
 _OPEN = f"""
-SELECT v.number, e.line, e.dropped, e.cancelled OR e.error <> '',
-  e.request_id, e.item, e.state, e.digest, coalesce(r.kind, ''), coalesce(r.who, ''), e.who, {utc("e.made_at")}
+SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, coalesce(r.who, ''), {utc("e.made_at")}
 FROM (SELECT max(number) AS number FROM contentops.version) v
 LEFT JOIN contentops.entry e
   ON (e.lineage = %s AND e.environment = %s AND NOT e.taken) OR e.request_id = ANY(%s)
 LEFT JOIN contentops.runner r ON r.number = e.runner AND r.number <> %s AND r.number IN {ALIVE}"""
 _SINCE = """
-SELECT environment, request_id, state, credits, line FROM contentops.entry
-WHERE lineage = %s AND (NOT taken OR changed_at >= %s)
-  AND CASE state WHEN 'paid' THEN true WHEN 'queued' THEN NOT cancelled AND error = '' ELSE NOT dropped END"""
+SELECT environment, line FROM contentops.entry
+WHERE lineage = %s AND (NOT taken OR changed_at >= %s) AND (state = 'paid' OR NOT dropped)"""
 _TEXTS = """
 SELECT DISTINCT ON (digest) digest, request_id, item, title, body FROM contentops.text
 WHERE lineage = %s AND server = %s AND digest = ANY(%s) AND value NOT LIKE '%%"given_up":true%%'
@@ -56,17 +54,9 @@ class OpenRows(Struct, frozen=True, kw_only=True):
     entries: tuple[OpenEntry, ...] = ()
     """What was submitted and has no record in git yet, and what was asked for by name."""
     pending: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
-    """What others work on, and what is queued."""
+    """What others work on."""
     dropped: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
     """What was dropped, with its last entry."""
-
-
-class RecentSubmits(Struct, frozen=True, kw_only=True):
-    """The submits of all environments of a project that are open, or were since a moment."""
-
-    lines: tuple[LockedLine, ...] = ()
-    queued: Mapping[RequestId, int] = field(default_factory=dict)
-    """The credits of those that wait for workers."""
 
 
 class TextSummary(Struct, frozen=True):
@@ -89,51 +79,41 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
         if error.code == "ledger-empty":
             return OpenRows()
         if error.code == "ledger-refused":
-            schema.prepare(session)  # raises where the tables are of another version
+            schema.prepare(session)  # raises where the tables are of a newer version
         raise
-    if rows[0][0] != schema.newest():
-        schema.prepare(session)
+    schema.refuse_newer(rows[0][0])
     entries: list[OpenEntry] = []
     pending: dict[RequestId, PendingSubmit] = {}
     dropped: dict[RequestId, OpenEntry] = {}
-    for _, line, is_gone, is_stopped, *columns in (row for row in rows if row[4] is not None):
-        row = struct_of(PendingSubmit, columns)
-        entry = entry_in(line) if line else None
-        if entry is not None and entry.request_id != row.request_id:
+    for _, request_id, item, state, line, is_dropped, who, since in (row for row in rows if row[1] is not None):
+        entry = entry_in(line)
+        if entry is not None and entry.request_id != request_id:
             entry = None
-        if not is_gone and (submit := _pending(row, entry, is_stopped=is_stopped)) is not None:
-            pending[row.request_id] = submit
-        if entry is not None and is_gone:
+        holder = DAMAGED if entry is None else f"apply on {who.rpartition('@')[2]}"
+        submit = PendingSubmit(request_id=request_id, item=item, state=state, since=since, holder=holder)
+        # Of a row without a usable line no one knows what was sent.
+        if not is_dropped and (entry is None or (who and state in _UNDER_WAY)):
+            pending[request_id] = submit
+        if entry is not None and is_dropped:
             dropped[entry.request_id] = entry
         elif entry is not None:
             entries.append(entry)
     return OpenRows(entries=tuple(entries), pending=pending, dropped=dropped)
 
 
-def _pending(row: PendingSubmit, entry: OpenEntry | None, *, is_stopped: bool) -> PendingSubmit | None:
-    """Return the row if it is queued or a live runner still works on it, marked if it cannot be used; else None."""
-    if entry is None and row.state != QUEUED:
-        # Something was sent, and only its line could say what.
-        return structs.replace(row, kind=DAMAGED, who="")
-    if row.state == QUEUED and not is_stopped:
-        return row
-    return row if row.kind and row.state in _UNDER_WAY else None
-
-
-def read_recent(session: LedgerSession, lineage: str, start: dt.datetime) -> RecentSubmits:
+def read_recent(session: LedgerSession, lineage: str, start: dt.datetime) -> tuple[LockedLine, ...]:
     """Return the submits of a project that are open or were paid for since a moment. Raises StateError."""
     try:
         rows = session.run(_SINCE, (lineage, start))
     except StateError as error:
         if error.code == "ledger-empty":
-            return RecentSubmits()
+            return ()
         raise
-    entries = ((environment, entry_in(line)) for environment, _, _, _, line in rows if line)
-    lines = tuple(LockedLine(environment, entry) for environment, entry in entries if entry is not None)
-    return RecentSubmits(lines=lines, queued={row[1]: row[3] for row in rows if row[2] == QUEUED})
+    entries = ((environment, entry_in(line)) for environment, line in rows)
+    return tuple(LockedLine(environment, entry) for environment, entry in entries if entry is not None)
 
 
-def is_dropped(entry: OpenEntry, rows: OpenRows) -> bool:
+def is_closed(entry: OpenEntry, rows: OpenRows) -> bool:
     """Whether another checkout dropped an entry that has no later state here."""
     other = rows.dropped.get(entry.request_id)
     return other is not None and (other.state is entry.state or furthest((entry, other)) is other)

@@ -21,10 +21,10 @@ def awake() -> float:
 
 
 class Runner:
-    """One process, of `kind` apply or worker, known by the number of an advisory lock that ends with its session."""
+    """One process that applies, known by the number of an advisory lock that ends with its session."""
 
     def __init__(
-        self, session: LedgerSession, *, kind: str, page: str = "", clock: Callable[[], float] = awake, who: str = ""
+        self, session: LedgerSession, *, page: str = "", clock: Callable[[], float] = awake, who: str = ""
     ) -> None:
         """`page`: the address of the CI run, if there is one. Raises as `LedgerSession.run` does."""
         schema.prepare(session)
@@ -34,10 +34,9 @@ class Runner:
         while not session.lock(RUNNER, self.number):
             self.number = _next_number(session)
         session.run(
-            "INSERT INTO contentops.runner (number, kind, who, page) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (number) DO UPDATE SET kind = excluded.kind, who = excluded.who, page = excluded.page,"
-            " started_at = now()",
-            (self.number, kind, self.who, page),
+            "INSERT INTO contentops.runner (number, who, page) VALUES (%s, %s, %s)"
+            " ON CONFLICT (number) DO UPDATE SET who = excluded.who, page = excluded.page, started_at = now()",
+            (self.number, self.who, page),
         )
 
 

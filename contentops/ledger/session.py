@@ -14,7 +14,6 @@ import psycopg
 from msgspec import Struct
 
 from contentops.errors import ExitCode, NotShared, StateError
-from contentops.ledger import pooler
 from contentops.ledger.address import misread, no_address, shown, with_safe_password
 from contentops.ledger.faults import fault_of
 
@@ -31,8 +30,6 @@ _GONE = "nothing was paid since; jobs stay open: run it again when the ledger is
 
 PATIENCE = 60.0
 """Seconds for which a ledger may be away before the run ends, by default."""
-STILL = 2 / 3
-"""The part of `Timeouts.silence` after which a process whose event loop hangs no longer keeps its session."""
 OVERDUE = 5.0
 """Seconds of waiting after which a stop counts; also what a client waits beyond the time limit of a statement."""
 WATCH = 0.5
@@ -47,6 +44,11 @@ LETTING_GO = 2
 """Seconds within which the server ends our earlier session."""
 RETRY = 0.2
 """Seconds between two tries to connect again."""
+
+
+_LOCK = ("SELECT pg_try_advisory_lock(%s, %s)", "SELECT pg_try_advisory_lock_shared(%s, %s)")
+_UNLOCK = ("SELECT pg_advisory_unlock(%s, %s)", "SELECT pg_advisory_unlock_shared(%s, %s)")
+"""By whether a lock is shared."""
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -94,33 +96,21 @@ class LedgerSession:
     ) -> None:
         """Connect; `until` is a time of `time.monotonic`.
 
-        Raises LedgerAway, StateError where the server is too old or a pooler shares its sessions.
+        Raises LedgerAway, StateError where the server is too old or a pooler is in front of it.
         """
         self.url, self._name = url, name
         self._patience, self.stopped, self._until = PATIENCE if patience is None else patience, stopped, until
         timeouts = timeouts or Timeouts()
         self._statement, self._silence = timeouts.statement, timeouts.silence
-        self._locks: list[tuple[int, int]] = []
+        self._locks: list[tuple[int, int, bool]] = []
+        """Kind, number, and whether others may share it."""
         self._gone: StateError | None = None
-        self.renewed = 0
-        """How often the connection was made again: another database may answer since."""
-        self._moved: float | None = None
-        """When `moved` was last called; None: never."""
         self._asked: tuple[psycopg.Connection[Row], float] | None = None
         """The connection whose answer is awaited, and since when."""
-        self.heeded = False
-        """Whether notices wake someone."""
-        self._channels: list[str] = []
-        self._notices = 0
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:
             self._connection, self._backend = self._connect()
-            with _closed_unless_well(self._connection):
-                self.pooled = self._backend[0] != self._connection.info.backend_pid
-                """Whether a pooler answers."""
-                if self.pooled and not pooler.keeps_sessions(url):
-                    raise _sessions_shared(url)
         except psycopg.OperationalError as error:
             raise self._away(error, _UNREACHED) from None
         except psycopg.Error as error:
@@ -134,29 +124,6 @@ class LedgerSession:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def moved(self) -> None:
-        """Note that the process is alive; after the first call, a process that stops calling loses its locks."""
-        self._moved = time.monotonic()
-
-    def listen(self, channel: str) -> None:
-        """Listen on a channel, whose name is trusted, for as long as the session lives."""
-        self._channels.append(channel)
-        self.run(f"LISTEN {channel}")
-
-    def fileno(self) -> int:
-        """Return the socket of notices, -1 while there is none; a new connection (`renewed`) has another one."""
-        return -1 if self._connection.closed else self._connection.fileno()
-
-    def heard(self) -> bool:
-        """Whether a notice came since the last call."""
-        with self._guard, contextlib.suppress(psycopg.Error):
-            if not self._connection.closed:
-                self._connection.pgconn.consume_input()
-                while self._connection.pgconn.notifies() is not None:
-                    self._notices += 1
-        heard, self._notices = self._notices > 0, 0
-        return heard
 
     def close(self) -> None:
         """End the session, and release its locks."""
@@ -189,17 +156,20 @@ class LedgerSession:
 
         return self._tried(once)
 
-    def lock(self, kind: int, number: int) -> bool:
-        """Take an advisory lock for as long as the session lives; False where another one has it."""
-        locked = bool(self.run("SELECT pg_try_advisory_lock(%s, %s)", (kind, number))[0][0])
+    def lock(self, kind: int, number: int, *, shared: bool = False) -> bool:
+        """Take an advisory lock for as long as the session lives; False where another one has it.
+
+        A `shared` one excludes only those who want it alone.
+        """
+        locked = bool(self.run(_LOCK[shared], (kind, number))[0][0])
         if locked:
-            self._locks.append((kind, number))
+            self._locks.append((kind, number, shared))
         return locked
 
-    def unlock(self, kind: int, number: int) -> None:
+    def unlock(self, kind: int, number: int, *, shared: bool = False) -> None:
         """Release an advisory lock."""
-        self._locks.remove((kind, number))
-        self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
+        self._locks.remove((kind, number, shared))
+        self.run(_UNLOCK[shared], (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
         """Return what `once` returns; if the connection breaks, run it again on a new one."""
@@ -267,13 +237,10 @@ class LedgerSession:
                 " set_config('synchronous_commit', 'on', false)",
                 (f"{self._silence}s", f"{UNFINISHED}s", f"{self._statement}s"),
             )
-            connection.add_notify_handler(self._notice)
-            for channel in self._channels:
-                connection.execute(f"LISTEN {channel}".encode())
+            if row[0] != connection.info.backend_pid:
+                # A pooler names another process at the start than the one that answers.
+                raise _pooled(self.url)
         return connection, row[:2]
-
-    def _notice(self, _: psycopg.Notify) -> None:
-        self._notices += 1
 
     def _again(self, began: float, error: psycopg.Error) -> None:
         """Make a new connection with the same locks."""
@@ -309,22 +276,19 @@ class LedgerSession:
                 " WHERE pid = %s AND backend_start::text = %s",
                 (1000 * LETTING_GO, *self._backend),
             )
-            for lock in self._locks:
-                row = fresh.execute("SELECT pg_try_advisory_lock(%s, %s)", lock).fetchone()
+            for *lock, shared in self._locks:
+                row = fresh.execute(_LOCK[shared].encode(), lock).fetchone()
                 if row is None or not row[0]:
                     self._gone = taken()
                     raise self._gone
         self._connection.close()
         self._connection, self._backend, self._spoke = fresh, backend, time.monotonic()
-        self.renewed += 1
 
     def _ping(self) -> None:
         often = self._silence / 6
         while not self._closed.wait(often):
             with self._guard:
-                now = time.monotonic()
-                hangs = self._moved is not None and now - self._moved > STILL * self._silence
-                if self._gone is None and not hangs and now - self._spoke > often:
+                if self._gone is None and time.monotonic() - self._spoke > often:
                     self._speak()
 
     def _speak(self) -> None:
@@ -369,10 +333,9 @@ def taken() -> WorkTaken:
     )
 
 
-def _sessions_shared(url: str) -> StateError:
-    hint = "use the address of PostgreSQL itself, or let the pooler keep sessions (PgBouncer: `pool_mode = session`)"
-    message = f"`{shown(url)}` is a pooler that shares sessions, so two runs could pay for the same work"
-    return StateError(message, code="ledger-pooler", hint=hint)
+def _pooled(url: str) -> StateError:
+    message = f"`{shown(url)}` is a pooler: it may share sessions, and then two runs pay for the same work"
+    return StateError(message, code="ledger-pooler", hint="use the address of PostgreSQL itself")
 
 
 def _words(error: psycopg.Error) -> str:

@@ -51,7 +51,6 @@ from contentops.model.desired import (
 )
 from contentops.model.limits import Budget, Guards, MonthSpend
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, TextInReview
-from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedShare, QueuedSubmit, QueueTotal
 from contentops.model.records import (
     ATTEMPTS,
     Count,
@@ -111,7 +110,6 @@ __all__ = [
     "PROJECT_FILE",
     "REQUEST_FIELDS",
     "AcceptedTexts",
-    "AccountWork",
     "Acknowledge",
     "Action",
     "ApiSettings",
@@ -120,7 +118,6 @@ __all__ = [
     "ApprovalState",
     "Approvals",
     "Budget",
-    "Cancelled",
     "Catalog",
     "CatalogEntry",
     "CatalogSnapshot",
@@ -131,7 +128,6 @@ __all__ = [
     "Collect",
     "Count",
     "Desired",
-    "Detached",
     "Disclosure",
     "Event",
     "Fetch",
@@ -168,10 +164,6 @@ __all__ = [
     "Promote",
     "Publish",
     "Pull",
-    "Queue",
-    "QueueTotal",
-    "QueuedShare",
-    "QueuedSubmit",
     "Reason",
     "Record",
     "Reference",

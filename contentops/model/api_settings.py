@@ -18,8 +18,6 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     """At most this many requests in any 60 s; 0 means no limit."""
     max_in_flight: int = 50
     """At most this many unfinished jobs."""
-    max_queued: int = 100_000
-    """At most this many submits wait in the queue of a ledger."""
     job_timeout: float = 900.0
     """Seconds after which an unfinished job is left open as late."""
     save: str = "auto"

@@ -11,7 +11,7 @@ from contentops.errors import Diagnostic
 from contentops.model.approval import ApprovalState
 from contentops.model.desired import BASE, NO_ENVIRONMENT, Spec
 from contentops.model.limits import Budget, MonthSpend
-from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
+from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote
 from contentops.model.references import Reference
 from contentops.model.steps import (
     Acknowledge,
@@ -93,17 +93,13 @@ class Change(Struct, frozen=True, kw_only=True):
     blocked: str = ""
     """The kebab-case reason the item is blocked, or empty."""
     holder: str = ""
-    """The process that has claimed the item: `worker on HOST`; empty: none."""
-    withdraws: tuple[RequestId, ...] = ()
-    """Queued submits of the same request under other ids, which this change makes unnecessary."""
+    """The process that has claimed the item: `apply on HOST`; empty: none."""
     approval: ApprovalState = ApprovalState.NONE
     """Of the text that the file has now."""
     waits: tuple[Reference, ...] = ()
     """The texts of other items that its own text waits for."""
     later: tuple[Submit | RetryText, ...] = ()
     """What it pays for once these are there, as an upper bound; `steps` has none of it."""
-    queued: bool = False
-    """Its submit is in the queue: its price was counted then, and is in no sum here; that of retries is."""
     hint: str = ""
 
     @property
@@ -124,18 +120,13 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits(self) -> int:
         """Its price."""
-        return 0 if self.queued else self._credits
-
-    @property
-    def queued_credits(self) -> int:
-        """Its price if it is queued, as that was counted then; otherwise 0."""
-        return self._credits if self.queued else 0
+        return self._credits
 
     @property
     def credits_at_most(self) -> bool:
         """Whether its credits are an upper bound, as a price depends on how long the text becomes."""
         steps = (step for step in self.steps if isinstance(step, Submit | RetryText))
-        return any(step.credits for step in self.later) or (not self.queued and any(step.at_most for step in steps))
+        return any(step.credits for step in self.later) or any(step.at_most for step in steps)
 
     @property
     def retries(self) -> int:
@@ -149,7 +140,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_worst(self) -> int:
-        """Its price with every retry, also of a queued submit, whose retries only an apply pays for."""
+        """Its price with every retry."""
         steps = (step for step in (*self.steps, *self.later) if isinstance(step, RetryText))
         return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
 
@@ -167,7 +158,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def money(self) -> dict[str, int]:
         """The most that its models may cost, by currency; empty: not known, or without a price."""
-        return {} if self.queued else add_money(step.tokens.money for step in self._paying if step.tokens is not None)
+        return add_money(step.tokens.money for step in self._paying if step.tokens is not None)
 
     @property
     def money_worst(self) -> dict[str, int]:
@@ -325,18 +316,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def submits(self) -> int:
-        """How many generations it pays for, without those that are queued already."""
-        return sum(change.submits for change in self.changes if not change.queued)
-
-    @property
-    def queued(self) -> int:
-        """How many of its submits are queued already."""
-        return sum(change.queued for change in self.changes)
-
-    @property
-    def queued_credits(self) -> int:
-        """The price of all queued changes."""
-        return sum(change.queued_credits for change in self.changes)
+        """How many generations it pays for."""
+        return sum(change.submits for change in self.changes)
 
     @property
     def credits_worst(self) -> int:

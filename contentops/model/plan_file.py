@@ -61,8 +61,6 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     """What these and all certain generations cost at most, by currency."""
     money_worst: Mapping[str, str] = {}
     """The same with every retry."""
-    queued_credits: int = 0
-    """Its price if its submit is queued already, which no other sum counts."""
     retries: int
     attempt: int
     reasons: tuple[Reason, ...]

@@ -272,27 +272,16 @@ def tokens_of_all(texts: Iterable[HasModel]) -> Iterator[PaidTokens | None]:
 
 
 class PendingSubmit(Struct, frozen=True, kw_only=True):
-    """A submit that another process works on, or that waits for one."""
+    """A submit that another process works on."""
 
     request_id: RequestId
     item: ItemId
     state: str
-    """`queued`: nothing of it was sent yet; else as a `JobState`."""
-    digest: Digest = NOTHING
-    """What it asks for."""
-    kind: str = ""
-    """The kind of process that has claimed it: apply or worker, or a row that cannot be used; empty: none."""
-    who: str = ""
-    """Who that is, as user@host."""
-    depositor: str = ""
-    """Who made it, as user@host."""
-    since: str = ""
-    """When it was made, ISO time, UTC."""
-
-    @property
-    def holder(self) -> str:
-        """The process that has claimed it, for people: `worker on HOST`; empty: none."""
-        return f"{self.kind} on {self.who.rpartition('@')[2]}" if self.who else self.kind
+    """As a `JobState`."""
+    since: str
+    """When it was submitted, ISO time, UTC."""
+    holder: str
+    """The process that has claimed it, for people: `apply on HOST`; or that its row cannot be used."""
 
 
 class State(Struct, frozen=True, kw_only=True):

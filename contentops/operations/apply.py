@@ -33,6 +33,7 @@ from contentops.operations.workspace import open_workspace
 from contentops.planning.guards import approved
 from contentops.planning.plan_inputs import paths
 from contentops.planning.review import check_ceiling
+from contentops.planning.select import shard_in
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
@@ -79,8 +80,6 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     """Seconds after which nothing more is submitted."""
     last: LastPlan | None = None
     """Remembers a plan with nothing to do."""
-    priority: int = 0
-    """Workers take a higher one first."""
     branch: str = ""
     """The branch that the results will be pushed to; checked before anything is submitted."""
 
@@ -106,7 +105,7 @@ def apply(
     runtime = structs.replace(runtime, notify=notify, stopped=_waiting(options.stop, notify), until=until)
     with (
         hold_lock(project, runtime, spends=True),
-        open_workspace(project, runtime, write=True) as workspace,
+        open_workspace(project, runtime, write=True, shard=shard_in(choice)) as workspace,
         spending(workspace),
     ):
         _sweep(workspace)
@@ -241,7 +240,7 @@ def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> 
     environ = runtime.environ
     # The results of a preview that costs nothing are not pushed.
     has_model = bool(plan.money_worst) or plan.has_no_price
-    preview = for_pull_request(environ) and not (plan.credits_worst or plan.queued_credits or has_model)
+    preview = for_pull_request(environ) and not (plan.credits_worst or has_model)
     if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
         return
     options = CommitOptions(branch=branch)
@@ -301,8 +300,9 @@ def _carry_out(
 ) -> Run:
     import asyncio
 
+    from contentops.execution.assemble_run import Edges
     from contentops.execution.commands import run_on_text
-    from contentops.execution.run import Edges, execute
+    from contentops.execution.run import execute
     from contentops.operations.before_submit import look_at_server
 
     project, past, shared = workspace.project, workspace.past(inputs.state, inputs.heirs), workspace.working_ledger
@@ -341,7 +341,7 @@ def _carry_out(
                 limiter=limiter,
                 claimed=others,
                 fence=(lambda: always) if shared is None else shared.fence,
-                history=None if shared is None else shared.history(),
+                paid_at=() if shared is None else shared.proven_endpoints(),
                 earlier=past.of_request,
             )
             return await execute(project, plan, inputs.state, edges, stop=options.stop, deadline=options.deadline)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentops.ci.runner import run_page
-from contentops.errors import LockHeld
 from contentops.execution.times import iso
 from contentops.state.state_dir import ApplyLock, user_at_host
 
@@ -30,21 +29,14 @@ def hold_lock(project: Project, runtime: Runtime, *, spends: bool = False) -> It
     who, where = user_at_host(), run_page(runtime.environ)
     with contextlib.ExitStack() as closing:
         for environment in _environments(project) if spends and project.budget.is_monthly else (project.environment,):
-            while True:
-                now = iso(runtime.wall())
-                lock = ApplyLock(Path(project.root), environment=environment, who=who, now=now, where=where)
-                try:
-                    closing.enter_context(lock)
-                except LockHeld as error:
-                    if not runtime.wait(error):
-                        raise
-                else:
-                    break
+            now = iso(runtime.wall())
+            lock = ApplyLock(Path(project.root), environment=environment, who=who, now=now, where=where)
+            closing.enter_context(lock)
         yield
 
 
 def _environments(project: Project) -> list[str]:
-    """Return all environments, always in one order, so that no two commands wait for each other."""
+    """Return all environments."""
     return sorted({"", project.environment, *(project.settings.get("environments") or {})})
 
 
@@ -55,4 +47,4 @@ def spending(workspace: Workspace) -> AbstractContextManager[None]:
     """
     if workspace.ledger is None or not workspace.project.budget.is_monthly:
         return contextlib.nullcontext()
-    return workspace.ledger.spending(workspace.runtime.wait)
+    return workspace.ledger.spending()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.model import ApiSettings, Project
     from contentops.operations.opening import Runtime
     from contentops.server.engines.protocol import Engine
-    from contentops.state.shared import RunCache
+    from contentops.state.cache import Cache
 
 
 _SOON, _LOOK = 0.01, 0.5
@@ -153,7 +153,7 @@ async def connected(
     project: Project,
     credentials: Credentials,
     runtime: Runtime,
-    cache: RunCache | None = None,
+    cache: Cache | None = None,
 ) -> AsyncIterator[Client]:
     """Open a client of the project's server; for `base_url: local`, of the embedded one in this process.
 
@@ -196,7 +196,7 @@ async def _embedded(project: Project, engine: Engine | None) -> AsyncIterator[An
         raise StateError(f"the bundled server cannot be used: {error}", code="embedded-server") from error
 
 
-def _endpoint(cache: RunCache, project: Project) -> ApiEndpoint | None:
+def _endpoint(cache: Cache, project: Project) -> ApiEndpoint | None:
     """Return where the API was found before."""
     from contentops.api.session import ApiEndpoint
 
@@ -207,7 +207,7 @@ def _endpoint(cache: RunCache, project: Project) -> ApiEndpoint | None:
         return None
 
 
-def _keep_endpoint(cache: RunCache, project: Project, endpoint: ApiEndpoint | None) -> None:
+def _keep_endpoint(cache: Cache, project: Project, endpoint: ApiEndpoint | None) -> None:
     cache.put_server_facts(_endpoint_key(project), {} if endpoint is None else structs.asdict(endpoint))
 
 

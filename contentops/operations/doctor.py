@@ -73,9 +73,9 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     yield _recording_check(project, runtime)
     yield _cache_check(project)
     if has_ledger(project, runtime.environ):
-        from contentops.operations.ledger.ledger_check import ledger_checks
+        from contentops.operations.ledger.ledger_check import ledger_check
 
-        yield from ledger_checks(project, runtime)
+        yield ledger_check(project, runtime)
 
 
 def _server_checks(project: Project, runtime: Runtime, *, online: bool) -> Iterator[Check]:

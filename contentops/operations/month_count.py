@@ -14,7 +14,7 @@ from contentops.model.limits import in_units
 from contentops.tokens import add_money
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from contentops.digest import Digest
     from contentops.model import ItemId
@@ -78,7 +78,6 @@ class MonthCount:
         self._free: set[RequestId] = set()
         """Those that failed in any month."""
         self._open: dict[RequestId, OpenEntry] = {}
-        self._queued: dict[RequestId, SubmitCost] = {}
         self._again: list[LockedLine] = []
         """Those of an attempt after the first."""
 
@@ -125,17 +124,13 @@ class MonthCount:
                 if entry.state is not JobState.PAID:
                     self._spent[entry.request_id] = SubmitCost.of(entry)
 
-    def queue(self, queued: Mapping[RequestId, int]) -> None:
-        """Count what waits for workers, by its credits."""
-        self._queued = {name: SubmitCost(credits=credits_) for name, credits_ in queued.items()}
-
     def result(self, gaps: tuple[str, ...], money: MoneyOfTokens | None) -> MonthSpend:
         """Return the sum; `money`: how tokens are priced, None where no one asks."""
         free = self._free - self._recorded
-        counted = {name: cost for name, cost in {**self._queued, **self._spent}.items() if name not in free}
+        counted = {name: cost for name, cost in self._spent.items() if name not in free}
         failed = [cost for name, cost in self._failed.items() if name in free]
         lost = {name: SubmitCost.of(entry) for name, entry in self._open.items() if entry.state in _LOST}
-        uncertain = {name: cost for name, cost in {**self._queued, **lost}.items() if name in counted}
+        uncertain = {name: cost for name, cost in lost.items() if name in counted}
         unseen = [*self._unseen()]
         paid = [] if money is None else [money.of(cost) for cost in (*counted.values(), *failed, *unseen)]
         at_most = {} if money is None else {name: money.of(cost) for name, cost in uncertain.items()}

@@ -43,9 +43,8 @@ def month_spend(workspace: Workspace) -> MonthSpend:
         count.open(state.entries.values())
     if ledger is not None:
         shared = ledger.submits_since(count.start)
-        count.see(shared.lines)
-        count.open(entry for _, entry in shared.lines if isinstance(entry, OpenEntry))
-        count.queue(shared.queued)
+        count.see(shared)
+        count.open(entry for _, entry in shared if isinstance(entry, OpenEntry))
     for report in all_reports(project, f"{count.start - _LONGEST_RUN:%Y%m%d}"):
         count.see((LockedLine(report.environment, one) for one in report.generations), whole=True)
         for one in report.failed:

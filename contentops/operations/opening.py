@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from contentops.api.trace import Exchange
-    from contentops.errors import Diagnostic, LockHeld
+    from contentops.errors import Diagnostic
     from contentops.ledger.project import ReadLedger
     from contentops.model import Project, State
 
@@ -47,8 +47,6 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """Asks a person for confirmation; None: there is no one to ask."""
     stopped: Callable[[], bool] = lambda: False
     """Whether a person wants to stop; called again and again while a command waits for a ledger."""
-    wait: Callable[[LockHeld], bool] = lambda _: False
-    """Waits a moment for another command that applies; returns whether to try again."""
     until: float = math.inf
     """Until when a command waits for a ledger that is away, by `time.monotonic`."""
     patience: float | None = None

@@ -125,24 +125,25 @@ class Workspace:
 
 @contextlib.contextmanager
 def open_workspace(
-    project: Project, runtime: Runtime = HERE, *, write: bool = False, keep_stamps: bool = True
+    project: Project, runtime: Runtime = HERE, *, write: bool = False, shard: str = "", keep_stamps: bool = True
 ) -> Iterator[Workspace]:
     """Open the workspace of a project. Without `write`, only the stamps of files are kept, with `keep_stamps`.
 
-    Raises StateError for invalid state files; with `write`, Refused where `check_lineage` does.
+    `shard`: the shards whose items may be changed; empty: all items. Raises StateError for invalid state files; with
+    `write`, Refused where `check_lineage` does.
     """
     with open_cache(project, write=keep_stamps) as cache, open_store(project, runtime, write=write) as store:
         if write and store.is_first:
             from contentops.operations.lineage import check_lineage
 
             check_lineage(project)
-        with shared(project, store, cache, runtime, write=write) as ledger:
+        with shared(project, store, cache, runtime, write=write, shard=shard) as ledger:
             yield Workspace(project, store, cache, ledger, runtime)
 
 
 @contextlib.contextmanager
 def shared(
-    project: Project, store: StateStore, cache: Cache, runtime: Runtime, *, write: bool
+    project: Project, store: StateStore, cache: Cache, runtime: Runtime, *, write: bool, shard: str = ""
 ) -> Iterator[OpenedLedger]:
     """Open the project's ledger, if it has one, and add its entries and texts to state and cache.
 
@@ -154,8 +155,11 @@ def shared(
         return
     from contentops.operations.ledger import ledger_access
 
-    opened = ledger_access.working if write else ledger_access.reading
-    with opened(project, store, cache, runtime) as ledger:
+    if write:
+        opened = ledger_access.working(project, store, cache, runtime, shard)
+    else:
+        opened = ledger_access.reading(project, store, cache, runtime)
+    with opened as ledger:
         yield ledger
 
 

@@ -1,4 +1,4 @@
-"""The pages of `contentops review` and `contentops queue --serve`, served to a browser or written as files.
+"""The pages of `contentops review`, served to a browser or written as files.
 
 How a page is added:
 

@@ -162,7 +162,7 @@ def _closed(
 
 def refusal(status: int, title: str, message: str, words: Sequence[str] = ()) -> Response:
     """Return a bare page: no project, no navigation, no person; `words`: those of the request, to copy."""
-    page = render_bare("bare.html", typed=words, status=status, title=title, message=message, refresh=0)
+    page = render_bare("bare.html", typed=words, status=status, title=title, message=message)
     return Response(page, status, media_type="text/html")
 
 

@@ -74,7 +74,7 @@ def _counts(record: Record) -> bool:
 def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     budget = inputs.project.budget
     most = sum(change.credits_worst for change in changes)
-    submits = sum(change.submits_worst for change in changes if not change.queued)
+    submits = sum(change.submits_worst for change in changes)
     if budget.credits_per_apply is not None and most > budget.credits_per_apply:
         limit = _limit("credits_per_apply", budget.credits_per_apply, changes)
         message = f"it costs {_credit_words(changes)}; {limit}"
@@ -102,7 +102,6 @@ def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     # These submits are in the price of the plan too.
     steps = [step for change in changes if change.submit is not None for step in change.steps]
     again = {step.entry.request_id for step in steps if isinstance(step, LookUp)}
-    again |= {name for change in changes for name in change.withdraws}
     before = spent.credits - sum(spent.uncertain.get(name, 0) for name in again)
     limit = budget.credits_per_month
     if limit is not None and most and before + most > limit:

@@ -28,8 +28,6 @@ from contentops.model import (
 from contentops.planning.approval import approval_state, texts_in_review
 from contentops.planning.claimed_items import (
     extra_attempts_of_others,
-    queued_first_attempts,
-    unneeded_submits,
     with_claims,
 )
 from contentops.planning.data_files import row_notes
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.model import Change, ItemId
-    from contentops.planning.claimed_items import Queued
     from contentops.planning.plan_inputs import Choice, PlanInputs
 
 
@@ -66,10 +63,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         *draft_notes(inputs),
         *extra_attempts_of_others(inputs),
     ]
-    queued = queued_first_attempts(inputs)
-    candidates = list(_candidates(inputs, notes, queued))
-    if inputs.claimed:
-        notes += unneeded_submits(inputs, (item.change for item in candidates if item.change is not None))
+    candidates = list(_candidates(inputs, notes))
     chosen = selected(choice, candidates)
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
@@ -154,7 +148,7 @@ def _essence(change: Change) -> list[object]:
         change.target,
         change.source,
         change.file.file,
-        change.credits_worst + change.queued_credits,
+        change.credits_worst,
         *other_sides,
     ]
 
@@ -162,7 +156,7 @@ def _essence(change: Change) -> list[object]:
 # --- every item --------------------------------------------------------------------------------------------
 
 
-def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterator[Candidate]:
+def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     """Every declared item, then every removed one, each with its change; adds their notes to `notes`."""
     records, specs, entries = inputs.state.records, inputs.specs, inputs.entries
     orphans = pair_renames(inputs)
@@ -183,7 +177,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
         own_entries = entries.get(spec.id, ())
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=own_entries, file=file)
         change, more = decide(item)
-        change = change and with_claims(inputs, change, queued)
+        change = change and with_claims(inputs, change)
         notes += more
         approval = approval_state(inputs, spec, item.own, file)
         if change is not None and approval is not ApprovalState.NONE:
@@ -210,7 +204,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
             continue
         is_shared = record is not None and collision_key(record.output) in shared
         change, note = decide_gone(inputs, record, own_entries, shared=is_shared)
-        change = change and with_claims(inputs, change, queued)
+        change = change and with_claims(inputs, change)
         notes += [note] if note else []
         path = record.output if record is not None else ""
         gone_file = inputs.observe(path) if path else None

@@ -114,7 +114,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
     claimed: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
-    """The submits that other processes have claimed, and queued ones."""
+    """The submits that other processes have claimed."""
     extra_attempts: tuple[OpenEntry, ...] = ()
     """Extra attempts at requests that no manifest here declares; a checkout that declares them finishes them."""
     approvals: Approvals = NO_APPROVALS

@@ -302,6 +302,11 @@ def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
     ]
 
 
+def shard_in(choice: Choice) -> str:
+    """Return the shards that a choice selects, as text; empty: it is of all items."""
+    return " ".join(sorted(filter(_is_shard, choice.select)))
+
+
 def _is_shard(selector: str) -> bool:
     return _parts(_pattern(selector).named)[0] == "shard"
 

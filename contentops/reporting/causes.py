@@ -137,7 +137,7 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "edited on the server": ("edited-there", "conflict"),
     "front matter": ("front-matter", "front-matter-drift"),
     "moved or renamed": ("moved", "renamed"),
-    "started by an earlier apply": ("open-job", "unknown-outcome", "stored", "own-output", "queued", "held"),
+    "started by an earlier apply": ("open-job", "unknown-outcome", "stored", "own-output", "held"),
     "failed before": ("failed", "failed-before", "failed-twice", "checks-failed"),
     "no longer in a manifest": ("gone",),
     "made by the bundled server": ("made-by-local",),

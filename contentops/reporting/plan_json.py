@@ -115,7 +115,6 @@ def summary_json(plan: Plan) -> dict[str, Json]:
         **at_most_json(plan),
         **_bounds_json(plan),
         "submits": plan.submits,
-        **_queued_json(plan),
         "unchanged": plan.unchanged,
         **_approvals_json(plan),
         "refused": bool(plan.refusals),
@@ -160,11 +159,6 @@ def _tokens_json(tokens: PaidTokens) -> dict[str, Json]:
     return {name: value for name, value in to_builtins(tokens).items() if value is not None}
 
 
-def _queued_json(priced: Plan | Change) -> dict[str, Json]:
-    """`queued_credits`, where submits are queued already; no other number counts them."""
-    return {"queued_credits": priced.queued_credits} if priced.queued else {}
-
-
 def _change_json(change: Change) -> dict[str, Json]:
     return {
         "id": change.id,
@@ -175,8 +169,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         **at_most_json(change),
         **_bounds_json(change),
         **({"tokens_at_most": _tokens_json(change.tokens)} if change.tokens is not None else {}),
-        "submits": 0 if change.queued else change.submits,
-        **_queued_json(change),
+        "submits": change.submits,
         "retries": change.retries,
         "attempt": change.attempt,
         "reasons": plain(change.reasons),
@@ -272,8 +265,7 @@ def _paying(change: ReviewedChange, request: Request) -> tuple[RetryText, Submit
     is_paid = change.credits > 0 or bool(change.money_at_most)
     # What an item that waits pays for later is not among its steps.
     certain = not change.waits and "submit" not in change.steps and (is_paid or not change.retries)
-    price = change.credits or change.queued_credits
-    each = (change.credits_worst - change.credits) // change.retries if change.retries else price
+    each = (change.credits_worst - change.credits) // change.retries if change.retries else change.credits
     retry = RetryText(
         request=request,
         digest=change.digest,
@@ -287,7 +279,7 @@ def _paying(change: ReviewedChange, request: Request) -> tuple[RetryText, Submit
         request=request,
         digest=change.digest,
         attempt=change.attempt,
-        credits=price,
+        credits=change.credits,
         at_most=change.credits_at_most,
         tokens=change.tokens_at_most,
     )
@@ -336,6 +328,5 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         approval=change.approval,
         waits=change.waits,
         later=later,
-        queued=change.queued_credits > 0,
         hint=change.hint,
     )

@@ -221,7 +221,7 @@ def _row(change: Change) -> str:
     if change.source and change.target and change.source != change.target:
         path = f"{cell(change.source, _PATH)} → {path}"
     cost = str(change.credits) if change.credits_worst else "free" if change.submits_worst else ""
-    cost = "queued" if change.queued else f"at most {cost}" if change.credits_at_most else cost
+    cost = f"at most {cost}" if change.credits_at_most else cost
     cost += f", up to {change.credits_worst:,}" if change.credits_worst > change.credits else ""
     cost = change_cost(change) if change.money_worst or change.has_no_price else cost
     return f"| {code(sign)} | {cell(change.id, _PATH)} | {_action(change)} | {cost} | {path} |"

@@ -103,7 +103,7 @@ def _setting(note: Note) -> str:
 def _likeness(change: Change) -> Hashable:
     """The key by which similar changes are folded into one line."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
-    return (change.action, change.names, change.blocked, change.holder, change.queued, change.credits_at_most, reasons)
+    return (change.action, change.names, change.blocked, change.holder, change.credits_at_most, reasons)
 
 
 def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
         alike.setdefault(kind, []).append(change)
     seen: Counter[Hashable] = Counter()
     room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
-    priced = (change for change in plan.changes if _is_priced(change) or change.queued)
+    priced = (change for change in plan.changes if _is_priced(change))
     price_room = max((len(change_cost(change)) for change in priced), default=0)
     for kind, change in zip(likeness, plan.changes, strict=True):
         folded = not verbose and sizes[kind] > FOLD_FROM

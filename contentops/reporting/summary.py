@@ -118,7 +118,7 @@ def plan_counts(plan: Plan) -> dict[Action, int]:
 
 def plan_sentence(plan: Plan) -> str:
     """The counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
-    return f"{count_words(plan)}. {begin(plan_cost(plan))}."
+    return f"{count_words(plan)}. {begin(cost_words(plan.changes))}."
 
 
 def count_words(plan: Plan) -> str:
@@ -132,19 +132,8 @@ def count_words(plan: Plan) -> str:
     return ", ".join(parts)
 
 
-def plan_cost(plan: Plan) -> str:
-    """The price, with what is queued already."""
-    cost = cost_words(plan.changes)
-    if plan.queued:
-        verb = "is" if plan.queued == 1 else "are"
-        cost += f"; {plural(plan.queued, 'submit')} {verb} queued already, for {plural(plan.queued_credits, 'credit')}"
-    return cost
-
-
 def change_cost(change: Change) -> str:
     """The price of a change; empty: it has none."""
-    if change.queued:
-        return f"queued, up to {change.credits_worst:,} more with retries" if change.credits_worst else "queued"
     if change.money_worst:
         return bound_words(change.money, change.money_worst, change.retries)
     if change.has_no_price:
@@ -175,7 +164,7 @@ def begin(sentence: str) -> str:
 
 
 def action_words(change: Change) -> str:
-    """The action, with the process that has claimed the item: `pending (worker on HOST)`."""
+    """The action, with the process that has claimed the item: `pending (apply on HOST)`."""
     word = words_of(change.action)
     return f"{word} ({visible(change.holder)})" if change.holder else word
 

@@ -11,10 +11,10 @@ from contentops.model import Remote
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from contentops.state.shared import RunCache
+    from contentops.state.cache import Cache
 
 
-def seen_contents(cache: RunCache, server: str) -> dict[str, Remote]:
+def seen_contents(cache: Cache, server: str) -> dict[str, Remote]:
     """Each content that was seen on a server, as it was then, by its id."""
     facts = cache.seen(server)
     try:
@@ -23,7 +23,7 @@ def seen_contents(cache: RunCache, server: str) -> dict[str, Remote]:
         return {}
 
 
-def keep_seen_contents(cache: RunCache, server: str, new: Mapping[str, Remote], looked: Container[str] = ()) -> bool:
+def keep_seen_contents(cache: Cache, server: str, new: Mapping[str, Remote], looked: Container[str] = ()) -> bool:
     """Store new contents and forget older ones that were `looked` up; returns whether the cache changed."""
     before = seen_contents(cache, server)
     now = {id_: content for id_, content in before.items() if id_ not in looked} | {**new}
@@ -33,7 +33,7 @@ def keep_seen_contents(cache: RunCache, server: str, new: Mapping[str, Remote], 
     return True
 
 
-def forget_seen_content(cache: RunCache, server: str, content_id: str) -> None:
+def forget_seen_content(cache: Cache, server: str, content_id: str) -> None:
     """Forget a content that a save replaced."""
     if content_id in cache.seen(server):
         keep_seen_contents(cache, server, {}, (content_id,))

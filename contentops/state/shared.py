@@ -54,37 +54,3 @@ class SharedTexts(Protocol):
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
         """Share a fact under a name."""
-
-
-class RunCache(Protocol):
-    """The part of `Cache` that a run uses: the cache of a checkout, or rows of a ledger alone."""
-
-    def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """As `Cache.get_text`."""
-
-    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Store a paid text, durable no later than the entry that names it. Raises StateError."""
-
-    def body(self, digest: Digest) -> str | None:
-        """As `Cache.body`."""
-
-    def keep_body(self, digest: Digest, body: str) -> None:
-        """As `Cache.keep_body`."""
-
-    def durations(self) -> Mapping[str, Json]:
-        """As `Cache.durations`."""
-
-    def server_facts(self, server: str) -> Mapping[str, Json]:
-        """As `Cache.server_facts`."""
-
-    def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
-        """As `Cache.put_server_facts`."""
-
-    def seen(self, server: str) -> Mapping[str, Json]:
-        """As `Cache.seen`."""
-
-    def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
-        """As `Cache.put_seen`."""
-
-    def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
-        """As `Cache.put_looked`."""

@@ -1,4 +1,4 @@
-"""contentops as tasks of Prefect: deposit, work, collect. Each is tried again only where its exit code says so.
+"""contentops as a task of Prefect, tried again only where its exit code says so.
 
 python flow.py FOLDER [SELECTOR]
 """
@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 from prefect import flow, get_run_logger, task
-from prefect.futures import wait
 
 MEANS = {
     1: "an error: what it said names the place",
@@ -50,12 +49,9 @@ def contentops(*words: str) -> None:
 
 
 @flow
-def content(folder: str, selector: str = "", workers: int = 1) -> None:
+def content(folder: str, selector: str = "") -> None:
     """What the manifests in `folder` ask for becomes files there; `selector` narrows it, as in `--select`."""
     chosen = ["--select", selector] if selector else []
-    contentops("-C", folder, "apply", "--detach", "--yes", *chosen)
-    # Anywhere: these need no folder. What they leave, the last step does itself.
-    wait([contentops.submit("work", "--once") for _ in range(workers)])
     contentops("-C", folder, "apply", "--yes", *chosen)
 
 

@@ -4,6 +4,7 @@ with Wire(port) as wire:
     session = LedgerSession(wire.url("postgresql://postgres@127.0.0.1:5432/db"))
     wire.cut()          # the client's end breaks; the server does not hear of it
     wire.lose_answer()  # the next answer of the server never arrives, and then the client's end breaks
+    wire.pretend()      # later connections are told that another process serves them, as by a pooler
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import Self
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+_PROCESS = b"K\0\0\0\x0c"
+"""How the message begins that names the process of a session: its number follows, and a secret."""
+
 
 class Wire:
     """Use it as a context manager. `port`: of the server on loopback."""
@@ -25,6 +29,7 @@ class Wire:
         self._ends: list[tuple[socket.socket, socket.socket]] = []
         self._losing = threading.Event()
         self._arriving = 0
+        self._pretending = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     @classmethod
@@ -45,6 +50,10 @@ class Wire:
         """Let what is sent next arrive, and lose the answer to it; `after` so many answers that arrive."""
         self._arriving = after
         self._losing.set()
+
+    def pretend(self) -> None:
+        """Name another process at the start of each later connection than the one that answers."""
+        self._pretending = True
 
     @property
     def connections(self) -> int:
@@ -100,6 +109,9 @@ class Wire:
                     if self._arriving < 0:
                         self._losing.clear()
                         break
+                if self._pretending and (at := data.find(_PROCESS)) >= 0:
+                    at += len(_PROCESS)
+                    data = data[:at] + bytes(4) + data[at + 4 :]
                 client.sendall(data)
         _end(client)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,12 +27,11 @@ from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from contentops.cli.output.confirmation import NextCommand
     from contentops.cli.session import Session
-    from contentops.errors import LockHeld
     from contentops.model import Json, Run
     from contentops.operations.apply import ApplyOptions
     from contentops.operations.opening import Runtime
@@ -77,14 +74,6 @@ _approving = with_options(
 @click.option("--branch", metavar="NAME", default="", help="First check that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @file_option("--events", help="Write events to FILE, one JSON object per line.")
-@click.option("--wait", is_flag=True, help="Wait for another apply of this environment to end, instead of exit 4.")
-@click.option("--detach", is_flag=True, help="Queue the submits in the ledger for workers, then exit.")
-@click.option(
-    "--priority",
-    metavar="N",
-    type=click.IntRange(-100, 100),
-    help="With `--detach`: workers do higher N first.  [default: 0]",
-)
 @click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
     session: Session,
@@ -96,14 +85,11 @@ def command(
     conflicts: str,
     deadline: float | None,
     events: str,
-    priority: int | None,
     reviewed: str,
     *,
     yes: bool,
     approve_changes: bool,
     approve_empty: bool,
-    detach: bool,
-    wait: bool,
     verbose: bool,
     **chosen: Any,
 ) -> int:
@@ -116,11 +102,9 @@ def command(
     In CI, and with `--branch`, it first checks that `contentops commit` can push the results.
     It also checks that no results of an earlier run wait to be merged.
 
-    `--detach` only queues the submits for `contentops work`; a later apply writes the files.
-
     You can stop it with Ctrl-C and run it again: it never pays twice.
     """
-    plain = plan_file is None and conflicts == "block" and not (reviewed or events or detach or any(chosen.values()))
+    plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
     last = session.last_plan()
     if plain and (plan := last.recall()) is not None and not plan.refusals:
         manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
@@ -128,12 +112,12 @@ def command(
     from contentops.cli.carry_out import carry_out
     from contentops.operations.apply import ApplyOptions, Overrides
 
-    of_plan = bool(checksum) and not reviewed
-    _check_flags(detach=detach, of_run=bool(events or deadline), of_queue=priority is not None, of_plan=of_plan)
+    if checksum and not reviewed:
+        raise click.UsageError("`--checksum` needs `--reviewed FILE`: it is the checksum of that plan")
     overrides = Overrides(credits=approve_credits, changes=approve_changes, empty=approve_empty)
-    options = ApplyOptions(overrides=overrides, deadline=deadline, priority=priority or 0, branch=branch, last=last)
-    runtime = structs.replace(session.runtime(), wait=_turn(deadline)) if wait else session.runtime()
-    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, detach=detach)
+    options = ApplyOptions(overrides=overrides, deadline=deadline, branch=branch, last=last)
+    runtime = session.runtime()
+    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json)
     manner = structs.replace(manner, events=str(session.path(events)) if events else "")
     if plan_file is None:
         typed = {**chosen, "reviewed": reviewed, "checksum": checksum, "branch": branch}
@@ -146,34 +130,6 @@ def command(
         if given:
             raise click.UsageError(f"PLAN is what was reviewed; `{name}` is for an apply that makes its own plan")
     return _carry_out_file(session, plan_file, chosen, options, runtime, manner)
-
-
-def _check_flags(*, detach: bool, of_run: bool, of_queue: bool, of_plan: bool) -> None:
-    if of_plan:
-        raise click.UsageError("`--checksum` needs `--reviewed FILE`: it is the checksum of that plan")
-    if detach and of_run:
-        raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
-    if of_queue and not detach:
-        raise click.UsageError("`--priority` needs `--detach`: it says how early workers take what is queued")
-
-
-WAIT = 1.0
-"""Seconds between two checks whether another apply has ended."""
-
-
-def _turn(deadline: float | None) -> Callable[[LockHeld], bool]:
-    """Return a function that waits a moment for another apply, until `deadline` seconds from now."""
-    end, reported = time.monotonic() + (math.inf if deadline is None else deadline), False
-
-    def wait(error: LockHeld) -> bool:
-        nonlocal reported
-        if not reported:
-            reported = True
-            terminal.report(f"{error.message}; waiting for it to end")
-        time.sleep(WAIT)
-        return time.monotonic() < end
-
-    return wait
 
 
 def _carry_out_file(

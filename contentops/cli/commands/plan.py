@@ -13,8 +13,9 @@ from contentops.ci.runner import has_base
 from contentops.cli.options import cache_option, choice_of, choice_options, file_option, flags_of, project_options
 from contentops.cli.output import github_job, terminal
 from contentops.errors import ExitCode, Refused, plural
+from contentops.model.cost import cost_words
 from contentops.reporting.plan_text import plan_text
-from contentops.reporting.summary import plan_cost, way_on, who_refuses
+from contentops.reporting.summary import way_on, who_refuses
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _check_lines(remaining: Plan) -> Iterator[str]:
         yield "Nothing to do: the plan is already applied."
     else:
         changes = plural(len(remaining.changes), "change")
-        yield f"The plan still holds: {changes}, {plan_cost(remaining)}."
+        yield f"The plan still holds: {changes}, {cost_words(remaining.changes)}."
     for refusal in remaining.refusals:
         way = way_on(refusal)
         yield f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}"

@@ -29,8 +29,6 @@ class Manner(Struct, frozen=True, kw_only=True):
     verbose: bool = False
     as_json: bool = False
     events: str = ""
-    detach: bool = False
-    """Whether submits are only queued."""
 
 
 class Confirmation:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -238,12 +237,8 @@ def _markdown(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if path.lower().endswith(MARKDOWN) and "node_modules" not in path.split("/")]
 
 
-def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
+def _busy(state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
     """Yield the items whose text is still to come, each with a phrase that says so and a hint."""
-    if workspace.ledger is not None:
-        for one in workspace.ledger.pending.values():
-            cancel = f"`contentops queue cancel {one.item} --project {shlex.quote(workspace.project.name)}`"
-            yield one.item, ("which is in the queue", f"{cancel} removes it while it is queued")
     for entry in pending(state.entries.values()):
         give_up = f"`contentops state resolve {entry.item} --forget --request {entry.short}`"
         hint = f"move the file away and apply; or give up the paid text with {give_up}"
@@ -265,7 +260,7 @@ class _Owners:
             for lock, other in other_states(workspace.project)
             for record in other.records.values()
         }
-        self._busy = dict(_busy(workspace, state))
+        self._busy = dict(_busy(state))
         self._adopted: dict[str, str] = {}
         self._declared = {spec.id for spec in desired.specs}
 

@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from contentops.api import trust
 from contentops.ci.runner import run_page
 from contentops.errors import Diagnostic, NotShared, Refused, Severity, StateError
-from contentops.ledger.account import account_of, limit_of, limiter_of, sign_in
+from contentops.ledger.account import account_of, limit_of, limiter_of
 from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.project import ProjectLedger, ReadLedger
-from contentops.ledger.queue import check_depth, deposit, withdraw
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession
 from contentops.operations.opening import OpenedLedger
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Iterator
 
-    from contentops.ledger.account import Account
-    from contentops.ledger.queue import Deposited
-    from contentops.model import Project, RequestId
+    from contentops.model import Project
     from contentops.operations.opening import Runtime
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
-
-
-class QueueAccess(NamedTuple):
-    """The queue of an account, for `apply --detach`."""
-
-    deposit: Callable[[Sequence[Deposited]], frozenset[RequestId]]
-    """Queues submits; returns those that were not in the ledger before. Raises Refused where too many wait."""
-    withdraw: Callable[[Collection[RequestId]], frozenset[RequestId]]
-    """Takes submits out; returns those that others work on by now."""
 
 
 def address(project: Project, runtime: Runtime) -> str:
@@ -106,14 +93,18 @@ def _unread(error: LedgerAway | Refused) -> Diagnostic:
 
 
 @contextlib.contextmanager
-def working(project: Project, store: StateStore, cache: Cache, runtime: Runtime) -> Iterator[OpenedLedger]:
-    """Open the ledger for a command that changes the state, which no other one may do meanwhile.
+def working(
+    project: Project, store: StateStore, cache: Cache, runtime: Runtime, shard: str = ""
+) -> Iterator[OpenedLedger]:
+    """Open the ledger for a command that changes the state, of one `shard` or of all items.
+
+    No other one may do that meanwhile.
 
     Raises LockHeld where another one does, Refused where the ledger is not trusted, StateError where it cannot be used.
     """
     owner = _owner(project, store)
-    with _applying(project, owner, runtime) as runner:
-        ledger = ProjectLedger(runner, owner, store.state.entries.values())
+    with _applying(project, owner, runtime, shard) as runner:
+        ledger = ProjectLedger(runner, owner, store.state.entries.values(), has_shard=bool(shard))
         store.share(ledger)
         cache.shared = ledger
         try:
@@ -124,26 +115,6 @@ def working(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
             cache.shared = None
             with contextlib.suppress(StateError):
                 ledger.close()
-
-
-@contextlib.contextmanager
-def depositing(
-    project: Project, store: StateStore, account: Account, runtime: Runtime, priority: int = 0
-) -> Iterator[QueueAccess]:
-    """Open the queue of an account for a project, while no apply of the project works.
-
-    Raises LockHeld where one does, StateError where the ledger cannot be used.
-    """
-    owner = structs.replace(_owner(project, store), account=account.id)
-    with _applying(project, owner, runtime) as runner:
-        sign_in(runner.session, account)
-
-        def queue(submits: Sequence[Deposited]) -> frozenset[RequestId]:
-            requests = [one.request_id for one in submits]
-            check_depth(runner.session, account.id, requests, project.api.max_queued)
-            return deposit(runner, owner, submits, priority=priority)
-
-        yield QueueAccess(queue, functools.partial(withdraw, runner.session))
 
 
 @contextlib.contextmanager
@@ -163,16 +134,16 @@ def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLim
 
 
 @contextlib.contextmanager
-def _applying(project: Project, owner: EntryOwner, runtime: Runtime) -> Iterator[Runner]:
-    """Open a runner that may apply, as the only one of its project and environment."""
+def _applying(project: Project, owner: EntryOwner, runtime: Runtime, shard: str) -> Iterator[Runner]:
+    """Open a runner that may apply, as the only one of its project and environment, or of its shard."""
     page, url = run_page(runtime.environ), address(project, runtime)
     with LedgerSession(
         url, name="contentops apply", patience=runtime.patience, stopped=runtime.stopped, until=runtime.until
     ) as session:
-        runner = Runner(session, kind="apply", page=page)
-        with applying(runner, owner, page=page, wait=runtime.wait):
+        runner = Runner(session, page=page)
+        with applying(runner, owner, page=page, shard=shard):
             yield runner
 
 
 def _owner(project: Project, store: StateStore) -> EntryOwner:
-    return EntryOwner(lineage=store.lineage, environment=project.environment, project=project.name)
+    return EntryOwner(lineage=store.lineage, environment=project.environment)

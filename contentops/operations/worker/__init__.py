@@ -1,1 +1,0 @@
-"""A worker, which carries out what is queued in a ledger."""
