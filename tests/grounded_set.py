@@ -1,8 +1,8 @@
 """The labelled texts of `grounded_texts/`, and how well `grounded` finds what is invented in them.
 
 A file has cases: a line `=== NAME tuned` or `=== NAME held out`, the brief, a line `---`, and the text. What its brief
-does not hold is marked there: `⟪n:12⟫` a number, `u` an address, `c` a command, `m` a name. All was labelled before the
-check was written; nothing was changed for the texts that are held out.
+does not hold is marked there: `⟪n:12⟫` a number, `⟪u:a.example⟫` an address. All was labelled before the
+check was written.
 
     python -m tests.grounded_set            prints precision and recall by kind
     python -m tests.grounded_set tuned      also what is wrong in the tuned texts
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FOLDER: Final = Path(__file__).parent / "grounded_texts"
-KINDS: Final = {"n": "number", "u": "address", "c": "command", "m": "name"}
+KINDS: Final = {"n": "number", "u": "address"}
 _MARK: Final = re.compile("⟪(.):([^⟫]*)⟫")
 
 
@@ -74,8 +74,8 @@ def cases() -> Iterator[Case]:
 
 def found_in(case: Case) -> frozenset[tuple[int, str]]:
     """The lines and kinds of what the check finds."""
-    check = Grounded(names=True, brief=case.brief)
-    return frozenset((one.line, one.kind) for one in claims_without_source(check, "", case.body).claims)
+    check = Grounded(brief=case.brief)
+    return frozenset((one.line, one.kind) for one in claims_without_source(check, "", case.body))
 
 
 def scores(some: Iterable[Case]) -> dict[str, Score]:
@@ -96,7 +96,7 @@ def _print(title: str, some: list[Case]) -> None:
 
 
 def _print_wrong(case: Case) -> None:
-    found = claims_without_source(Grounded(names=True, brief=case.brief), "", case.body).claims
+    found = claims_without_source(Grounded(brief=case.brief), "", case.body)
     lines = case.body.splitlines()
     for line, kind in sorted(case.wanted ^ {(one.line, one.kind) for one in found}):
         words = [one.words for one in found if (one.line, one.kind) == (line, kind)]

@@ -205,7 +205,7 @@ EVERY = Checks(
     leftovers=Level.BLOCK,
     links=Level.WARN,
     front_matter=FrontMatterSchema(path="s.json", text=SCHEMA),
-    grounded=Grounded(names=True, brief="a 12"),
+    grounded=Grounded(brief="a 12"),
 )
 BITS = st.sampled_from(["a", "`", "[", "](", ")", "<", ">", "{{", "}}", "#", "\n", " ", "\0", "\ud800", "x y", "TODO:"])
 JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3))

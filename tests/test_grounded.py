@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def stated(body: str, brief: str = "", title: str = "", **given: Any) -> list[str]:
     """The words of a text that its brief does not state."""
     check = Grounded(brief=brief, **given)
-    return [one.words for one in claims_without_source(check, title, body).claims]
+    return [one.words for one in claims_without_source(check, title, body)]
 
 
 def findings_in(body: str, *, title: str = "", **given: Any) -> list[Finding]:
@@ -35,8 +35,8 @@ def findings_in(body: str, *, title: str = "", **given: Any) -> list[Finding]:
 # --- how well it finds what is invented --------------------------------------------------------------------------
 
 FLOORS: dict[str, dict[str, tuple[float, float]]] = {
-    "tuned": {"number": (0.95, 0.95), "address": (1, 1), "command": (1, 1), "name": (0.8, 0.9)},
-    "held out": {"number": (0.94, 0.94), "address": (1, 1), "command": (1, 1), "name": (0.75, 0.85)},
+    "tuned": {"number": (0.95, 0.98), "address": (1, 1)},
+    "held out": {"number": (0.94, 0.98), "address": (1, 1)},
 }
 """Precision and recall by kind, at least."""
 
@@ -64,26 +64,18 @@ def test_what_is_invented_is_found_in_labelled_texts(part: str) -> None:
         ("12 %", "12% and 12 percent"),
         ("0.12", "12 % of them"),
         ("12,50 EUR", "€12.5"),
-        ("1.2 million", "1,200,000 people, 1.2M of them"),
+        ("1.2 million, 5k", "1,200,000 people, 1,2 Mio. of them, 1.2 millones, 5,000 or 5 thousand"),
         ("1.234.567,89", "1,234,567.89"),
         ("12345678", "1,23,45,678 in India"),
-        ("eight offices", "8 offices"),
-        ("8", "eight years"),
-        ("fünfundzwanzig", "25"),
-        ("treinta y cinco", "35"),
-        ("quatre-vingt-dix", "90"),
-        ("二十五人", "25人"),
-        ("1億2000万円", "120,000,000円"),
         ("1234", "１２３４ and ١٢٣٤"),
         (
             "2026-11-29",
             "29 November 2026, November 29th, 2026, 29.11.2026, 11/29/2026, am 29. November, 2026年11月29日",
         ),
-        ("29 November 2026", "2026-11-29, in November 2026, in 2026, on the 29th"),
+        ("29 November 2026", "2026-11-29, 29.11.2026, in November 2026, in 2026, on the 29th"),
         ("day: 29\nmonth: November\nyear: 2026", "29 November 2026"),
-        ("17 Uhr", "17:00, 5 pm, 午後5時, 17 h, 17.00 Uhr"),
-        ("1.5 hours, 0,25", "1½ hours and ¼"),
-        ("18:30", "6:30 p.m. or 18 h 30"),
+        ("17 Uhr", "17:00, 5 pm, 5 p.m., 17 h, 17.00 Uhr"),
+        ("18:30", "6:30 p.m., 18:30 Uhr or 18 h 30"),
         ("v3.11.2", "Python 3.11.2"),
         ("Python 3.11, USD 4.10", "It needs Python 3.11. Pay $4.10. Go."),
         ("12.07.2026", "Am 12.07. um zwölf."),
@@ -101,14 +93,13 @@ def test_a_number_is_the_same_however_it_is_written(brief: str, text: str) -> No
 @pytest.mark.parametrize(
     ("brief", "text", "expected"),
     [
-        ("29 November 2026", "On 29 December 2026.", ["29 December 2026"]),
-        ("November 2026", "On 29 November 2026.", ["29 November 2026"]),
-        ("2026-11-29", "On 11 November 2026.", ["11 November 2026"]),
+        ("29 November 2026", "On 28 November 2026.", ["28"]),
+        ("29 November 2026", "On 2027-11-29 or 28.11.2026.", ["2027-11-29", "28.11.2026"]),
+        ("November 2026", "On 29 November 2026.", ["29"]),
         ("5", "5 million users", ["5 million"]),
         ("3,500", "3 or 500 people", ["3", "500"]),
         ("3.11", "Python 3.11.2", ["3.11.2"]),
-        ("17:00", "at 5:30 pm", ["5:30 pm"]),
-        ("", "nine years, eighteen desks, two hundred people", ["nine years", "eighteen", "two hundred"]),
+        ("17:00", "at 5:30 or 18:00", ["5:30", "18:00"]),
         ("", "**1,200** desks and **1,200** chairs", ["1,200"]),
         ("", "Call +49 30 5550 1234 now.", ["+49 30 5550 1234"]),
     ],
@@ -122,13 +113,13 @@ def test_another_number_is_found(brief: str, text: str, expected: list[str]) -> 
     "text",
     [
         "1. First\n2. Second\n\n3) Third",
-        "## 2. Install\n\n## 2.1 More\n\n## Step 3: Run\n\n# 7 ways to save time",
-        "See figure 2, chapter 3 and 手順4.",
-        "One of the best, one by one, two things, once again, a hundred thanks",
+        "## 2. Install\n\n## 2.1 More\n\n## Step 3: Run\n\n## 手順4\n\n# 7 ways to save time\n\n# The 7 ways\n\n# Question 12",
+        "See [step 2](#more) and [3](#end).",
+        "One of the best, nine years, a hundred thanks",
         "COVID-19, UTF-8, H2O, B2B and mp3",
-        "`limit=50` and\n\n```python\nx = 17\n```",
+        "`limit=50` and\n\n```python\nx = 17\n```\n\n    y = 18\n\n```console\n$ acme --all https://a.example\n```",
         "[next](part-2.md), ![](img-300.png), [^1], [2]",
-        "in the 21st century, im 19. Jahrhundert",
+        "in the 21st century, on the 3rd day, since the 1990s",
         '<img src="a.png" width="600"> &#8211; &nbsp;',
         "1\ufe0f\u20e3 Keycaps",
         "Word <!-- 12 --> word.\n\n<!-- 13\nat https://a.example\n\n14 -->\n\nsnake_15, Model2-16B",
@@ -139,7 +130,7 @@ def test_what_counts_parts_of_a_text_is_no_claim(text: str) -> None:
     assert stated(text) == []
 
 
-# --- addresses and commands --------------------------------------------------------------------------------------
+# --- addresses --------------------------------------------------------------------------------------
 
 PAGE = "https://www.Acme.example/Docs/?utm_source=x#top, mail info@acme.example"
 
@@ -153,7 +144,7 @@ PAGE = "https://www.Acme.example/Docs/?utm_source=x#top, mail info@acme.example"
         ("[a]: https://other.example/x\n", ["https://other.example/x"]),
         ("Info@Acme.example or sales@acme.example", ["sales@acme.example"]),
         ("[a](b.md#c), [d](/e), [f](#g), mailto:info@acme.example", []),
-        ("visit acme-tools.com/x), see README.md, e.g. Node.js", ["acme-tools.com/x"]),
+        ("visit www.acme-tools.com/x), see README.md, e.g. Node.js", ["www.acme-tools.com/x"]),
         ("詳しくはhttps://acme.example/jaをご覧", ["https://acme.example/ja"]),
         ("http://\u0430cme.example", ["http://\u0430cme.example"]),
     ],
@@ -163,67 +154,28 @@ def test_addresses_are_compared_by_host_and_path(text: str, expected: list[str])
     assert stated(text, PAGE) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Run `pip install acme`, `pip`, `x = 1`, `f()` and `SELECT 1`.", []),
-        ("Run `pip install acme --pre`.", ["pip install acme --pre"]),
-        ("Run `foo --all`.", ["foo --all"]),
-        ("```console\n$ pip install acme\nDone 17\n$ acme run\n```", ["acme run"]),
-        ("```sh\n# a comment\nacme \\\n  run # now\n```", ["acme run"]),
-        ("- A:\n\n  ```bash\n  rm -rf x\n  ```", ["rm -rf x"]),
-        ("```python\nls -l\n```", []),
-        ("    git push\n", ["git push"]),
-        ("```sh\nnever closed", ["never closed"]),
-    ],
-)
-def test_commands_are_compared_word_by_word(text: str, expected: list[str]) -> None:
-    """In code that looks like a shell's: a known program, an option or a prompt."""
-    assert stated(text, "install it with: pip install acme") == expected
+def test_a_host_of_the_brief_needs_no_scheme() -> None:
+    """A brief often names only the host, or the page without its scheme."""
+    brief = "site: acme.example, page: acme-tools.com/docs/start"
+    assert stated("https://acme.example and http://www.acme-tools.com/docs/start/", brief) == []
+    assert stated("https://acme.example/more", brief) == ["https://acme.example/more"]
 
 
 def test_a_list_allows_more() -> None:
-    """Numbers in any form, addresses with those below them, and commands that start alike."""
-    allow = ("1000", "https://docs.acme.example", "git", "24/7")
-    text = "1,000, 24/7, https://docs.acme.example/a/b?c, https://docs.acme.example.org and `git push`, `github x -y`"
-    assert stated(text, allow=allow) == ["github x -y", "https://docs.acme.example.org"]
+    """Numbers in any form, and addresses with those below them."""
+    allow = ("1000", "https://docs.acme.example", "24/7", "acme.example/a")
+    text = (
+        "1,000, 24/7, https://docs.acme.example/a/b?c, https://acme.example/a/b, https://docs.acme.example.org and 25"
+    )
+    assert stated(text, allow=allow) == ["https://docs.acme.example.org", "25"]
 
 
 def test_each_kind_can_be_left_out() -> None:
     """A kind that is off finds nothing."""
-    text = "We met 12 people of Acme Corp at https://a.example with `git push`."
-    kinds = {"numbers": "12", "urls": "https://a.example", "commands": "git push", "names": "Acme Corp"}
-    for kind, words in kinds.items():
-        chosen: dict[str, Any] = {**dict.fromkeys(kinds, False), kind: True}
-        assert stated(text, **chosen) == [words]
-
-
-# --- names -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("We met Maria Lopez of Example Corp on Monday.", ["Maria Lopez of Example Corp"]),
-        ("Acme's desks are in Berlin. Berlin is big. The API and I agree.", []),
-        ("Он видел Анну в Берлине, и Ελλάδα. Η Αθήνα ήταν.", ["Анну", "Берлине", "Ελλάδα", "Αθήνα"]),
-        ("Press **Save** or [Help](x.md).", []),
-        ("An Acme-based, AI-written and Example-like page.", ["Example-like"]),
-        ("Das ist nicht der Tisch von Frau Krüger.", ["Frau Krüger"]),
-    ],
-)
-def test_names_are_words_with_capitals_inside_of_sentences(text: str, expected: list[str]) -> None:
-    """Not at the start of a sentence; in German, several in a row."""
-    others: dict[str, Any] = dict.fromkeys(("numbers", "urls", "commands"), False)
-    assert stated(text, "Acme in Berlin", names=True, **others) == expected
-
-
-def test_a_script_without_capitals_says_that_names_are_not_checked() -> None:
-    """As a warning, whatever the level; everything else is checked."""
-    (note, number) = findings_in("東京には5つの拠点があります。\n", names=True)
-    assert (note.level, number.level, number.message) == (Level.WARN, Level.BLOCK, "the number `5` is not in its brief")
-    assert "without capitals" in note.message
-    assert findings_in("東京の拠点です。\n") == []
+    text = "We met 12 people of Acme Corp at https://a.example."
+    assert stated(text, urls=False) == ["12"]
+    assert stated(text, numbers=False) == ["https://a.example"]
+    assert stated(text, numbers=False, urls=False) == []
 
 
 # --- findings ----------------------------------------------------------------------------------------------------
@@ -249,10 +201,10 @@ def test_findings_are_bounded() -> None:
 
 
 def test_what_is_found_can_be_marked() -> None:
-    """As a whole number or name, whatever white space stands in it."""
-    body = "We met Ann\nLee at 5 of 1,500.5 and 15 desks."
-    patterns = refused_words(Checks(grounded=Grounded(names=True, brief="15, 1500.5")), "", body)
-    assert [found for pattern in patterns for found in pattern.findall(body)] == ["Ann\nLee", "5"]
+    """As a whole number, whatever white space stands in it."""
+    body = "We met at 5 of 1,500.5 and 15 desks, with 12\n% off."
+    patterns = refused_words(Checks(grounded=Grounded(brief="15, 1500.5")), "", body)
+    assert [found for pattern in patterns for found in pattern.findall(body)] == ["5", "12\n%"]
 
 
 SIGNS = st.sampled_from(list("1,. \n%$`@[]()#|<;\u200f\0\ud800٣一万Aßİ"))
@@ -263,7 +215,7 @@ WRITTEN = st.lists(BITS | st.text(max_size=4), max_size=30).map("".join)
 @given(WRITTEN, WRITTEN, WRITTEN)
 def test_no_text_makes_it_raise(body: str, title: str, brief: str) -> None:
     """Whatever a model writes; and what repeats its brief is grounded."""
-    for one in claims_without_source(Grounded(names=True, brief=brief, allow=(title,)), title, body).claims:
+    for one in claims_without_source(Grounded(brief=brief, allow=(title,)), title, body):
         assert one.words
         assert 0 <= one.line <= body.count("\n") + 2
 
@@ -277,7 +229,7 @@ def test_a_long_text_takes_a_moment(bit: str) -> None:
     long = f"x Ann {bit * (100_000 // len(bit))}"
     before = time.process_time()
     for body, brief in ((long, "1 a"), ("1 a http://b.example", long)):
-        assert len(claims_without_source(Grounded(names=True, brief=brief), "t", body).claims) < 100
+        assert len(claims_without_source(Grounded(brief=brief), "t", body)) < 100
     assert time.process_time() - before < 10
 
 
@@ -297,14 +249,14 @@ def test_it_carries_inputs_metadata_and_row(project: Build) -> None:
         "for_each: [{n: 7, unused: {deep: [2019, true, null]}}], "
         "inputs: {topic: 'x {{ each.n }}', points: [a, b]}, metadata: {title: T}"
     )
-    check = grounded_of(project, "{grounded: {names: true, level: warn, allow: [2026, 24/7]}}", item)
+    check = grounded_of(project, "{grounded: {urls: false, level: warn, allow: [2026, 24/7]}}", item)
     brief = "topic\nx 7\npoints\na\nb\ntitle\nT\nn\n7\nunused\ndeep\n2019"
-    assert check == Grounded(names=True, level=Level.WARN, allow=("2026", "24/7"), brief=brief)
+    assert check == Grounded(urls=False, level=Level.WARN, allow=("2026", "24/7"), brief=brief)
 
 
 @pytest.mark.parametrize(("checks", "level"), [("{grounded: warn}", Level.WARN), ("{grounded: block}", Level.BLOCK)])
 def test_a_level_is_enough(project: Build, checks: str, level: Level) -> None:
-    """With everything but names."""
+    """With both kinds."""
     assert grounded_of(project, checks) == Grounded(level=level, brief="topic\nx")
 
 
@@ -313,6 +265,7 @@ def test_a_level_is_enough(project: Build, checks: str, level: Level) -> None:
     [
         ("{grounded: true}", "wrong-value"),
         ("{grounded: {number: true}}", "unknown-key"),
+        ("{grounded: {names: true}}", "unknown-key"),
         ("{grounded: {numbers: '{{ 1 }}'}}", "wrong-type"),
         ("{grounded: {allow: 5}}", "wrong-type"),
         ("{grounded: {allow: ['{{ \"\" }}']}}", "wrong-type"),
@@ -329,14 +282,14 @@ def test_what_cannot_be_used_is_refused(project: Build, checks: str, code: str) 
 
 # --- in a project ------------------------------------------------------------------------------------------------
 
-SETTINGS = PROJECT.replace("general}", "general, checks: {grounded: {names: true}}}")
+SETTINGS = PROJECT.replace("general}", "general, checks: {grounded: {urls: true}}}")
 ROWS = "items:\n  - id: '{{ each.city }}'\n    for_each: cities.csv\n    inputs: {topic: 'Desks in {{ each.city }}'}\n"
 
 
 def test_check_reports_it_like_every_other_check(project: Build, invoke: Run) -> None:
     """At the line, in all forms; a number of the row is fine, though no template uses its column."""
     files = {
-        "contentops.yaml": SETTINGS.replace("names: true", "level: warn"),
+        "contentops.yaml": SETTINGS.replace("urls: true", "level: warn"),
         "content/a.yaml": ROWS,
         "cities.csv": "city,desks\nlisbon,120\n",
         "out/lisbon.md": "---\ntitle: Since 1999\n---\n\nWe have 120 desks.\n\nCall 555 now.\n",
@@ -352,7 +305,7 @@ def test_check_reports_it_like_every_other_check(project: Build, invoke: Run) ->
     starts = [one["locations"][0]["physicalLocation"]["region"]["startLine"] for one in results]
     assert ([one["ruleId"] for one in results], starts) == (["grounded", "grounded"], [2, 7])
     checks = invoke("show", "lisbon", "--json", cwd=root).json["checks"]
-    assert checks == {"grounded": {"names": True}}
+    assert checks == {"grounded": {}}
     (root / "cities.csv").write_text("city,desks\nlisbon,555\n")  # the brief is part of what is remembered
     assert "the number `120`" in invoke("check", cwd=root).stdout
 
@@ -363,7 +316,7 @@ def test_outlines_of_the_bundled_server_pass(project: Build, invoke: Run) -> Non
     names = [path for path in quickstart.rglob("*") if path.is_file() and "README" not in path.name]
     files = {path.relative_to(quickstart).as_posix(): path.read_text(encoding="utf-8") for path in names}
     files["contentops.yaml"] = files["contentops.yaml"].replace(
-        "\ndefaults:\n", "\ndefaults:\n  checks: {grounded: {names: true}}\n"
+        "\ndefaults:\n", "\ndefaults:\n  checks: {grounded: block}\n"
     )
     root = project(files)
     assert invoke("apply", "--yes", cwd=root).code == 0

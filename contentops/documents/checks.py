@@ -81,7 +81,7 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
 def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str], ...]:
     """What finds the words in a text that its checks refuse: those of `excludes`, `leftovers` and `grounded`."""
     excluded = checks.excludes.values if checks.excludes is not None else ()
-    found = claims_without_source(checks.grounded, title, body).claims if checks.grounded is not None else []
+    found = claims_without_source(checks.grounded, title, body) if checks.grounded is not None else []
     return (
         *map(_spaced, excluded),
         *(_KINDS.values() if checks.leftovers is not None else ()),
@@ -96,19 +96,15 @@ def blocks(findings: Iterable[Finding]) -> bool:
 
 Hit = tuple[str, int, str]
 """One point that a check found: message, line of the file or 0, hint."""
-Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit | Finding]"]
-"""What one check, as it is declared, finds in a text; a Finding has a level of its own."""
+Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit]"]
+"""What one check, as it is declared, finds in a text."""
 
 
-def _first(check: str, level: Level, hits: Iterable[Hit | Finding]) -> Iterator[Finding]:
+def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
     """The first hits as findings, and how many more there are."""
     rest = iter(hits)
-    for hit in itertools.islice(rest, _SHOWN):
-        if isinstance(hit, Finding):
-            yield hit
-        else:
-            message, line, hint = hit
-            yield Finding(check=check, level=level, message=message, line=line, hint=hint)
+    for message, line, hint in itertools.islice(rest, _SHOWN):
+        yield Finding(check=check, level=level, message=message, line=line, hint=hint)
     if more := sum(1 for _ in rest):
         yield Finding(check=check, level=level, message=f"{plural(more, 'more place')} of the same kind")
 
@@ -282,14 +278,10 @@ def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]
 # --- grounded ------------------------------------------------------------------------------------------------------
 
 _ALLOW: Final = "if it is right, state it in an input or list it in `checks.grounded.allow`"
-_NO_CASE: Final = "most of the text is in a script without capitals, so that its names are not checked"
 
 
-def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit | Finding]:
-    found = claims_without_source(check, text.title, text.body)
-    if not found.has_case:
-        yield Finding(check="grounded", level=Level.WARN, message=_NO_CASE, hint="set `checks.grounded.names: false`")
-    for line, kind, words, times in found.claims:
+def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
+    for line, kind, words, times in claims_without_source(check, text.title, text.body):
         where = "" if line else " of its title"
         more = f" ({times:,} times)" if times > 1 else ""
         at = text.first_line + line - 1 if line else text.key_lines.get("title", 0)

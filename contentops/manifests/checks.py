@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_RETRIES: Final = 10
 _LISTS: Final = ("contains", "excludes", "matches", "not_matches", "headings", "commands")
 _LEVELS: Final = ("leftovers", "links")
-_KINDS: Final = ("numbers", "urls", "commands", "names")
+_KINDS: Final = ("numbers", "urls")
 MAX_PATTERNS: Final = 100
 LEAST_SHARE: Final = 0.1
 MOST_SHARE: Final = 0.99

@@ -55,8 +55,6 @@ class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     numbers: bool = True
     urls: bool = True
-    commands: bool = True
-    names: bool = False
     allow: tuple[str, ...] = ()
     level: Level = Level.BLOCK
     brief: str = ""
