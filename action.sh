@@ -3,7 +3,7 @@
 # are not set are empty.
 set -euo pipefail
 for name in DIRECTORY ENVIRONMENT VARIABLES SELECT ARTIFACT PROJECT PLAN_FILE REFRESH REVIEWED_PLAN CHECKSUM MAX_CREDITS \
-  APPROVE_CREDITS DEADLINE API_KEY SERVERS TOKEN PULL_REQUEST DUE; do
+  APPROVE_CREDITS DEADLINE API_KEY SERVERS TOKEN DIRECT DUE; do
   printf -v "$name" %s "${!name-}"
 done
 contentops="$RUNNER_TEMP/contentops/bin/contentops"
@@ -78,14 +78,9 @@ case "$COMMAND" in
     option --artifact "$ARTIFACT"
     option --env "$ENVIRONMENT"
     ;;
-  commit | check-waiting)
+  commit)
     option --env "$ENVIRONMENT"
-    if [ "$COMMAND" = check-waiting ]; then
-      arguments+=(--check-waiting)
-    elif [ "$PULL_REQUEST" = true ]; then
-      arguments+=(--pull-request)
-    fi
-    COMMAND=commit
+    if [ "$DIRECT" = true ]; then arguments+=(--direct); fi
     ;;
   *)
     echo "there is no command of this name; see the inputs in action.yml" >&2

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.errors import ContentopsError
+from contentops.operations.commit import CommitOptions, check_waiting
+from contentops.operations.opening import open_project
 from tests.running import Completed, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -86,10 +89,23 @@ class Machine:
         assert ended.code == 0, ended.stdout + ended.stderr
 
     def commit(self, *arguments: str, code: int = 0, runner: dict[str, str] | None = None, **env: str) -> Completed:
-        """`contentops commit`."""
+        """`contentops commit`, to the branch itself."""
+        direct = () if "--no-push" in arguments else ("--direct",)
+        return self.propose(*direct, *arguments, code=code, runner=runner, **env)
+
+    def propose(self, *arguments: str, code: int = 0, runner: dict[str, str] | None = None, **env: str) -> Completed:
+        """`contentops commit`, new texts to a branch with a pull request."""
         ended = self._invoke("commit", *arguments, cwd=self.root, env={**WHO, **env, **(runner or {})})
         assert ended.code == code, ended.stdout + ended.stderr
         return ended
+
+    def waits(self, environment: str = "") -> str:
+        """The code and the message with which an apply in CI would be refused here; empty: it would not."""
+        try:
+            check_waiting(open_project(str(self.root), environment, ()), CommitOptions())
+        except ContentopsError as error:
+            return f"{error.code}: {error.message} {error.hint}"
+        return ""
 
     def files(self, commit: str = "HEAD") -> list[str]:
         """The paths a commit touches."""

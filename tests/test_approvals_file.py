@@ -18,7 +18,7 @@ from contentops.errors import StateError, UsageError
 from contentops.model import NO_APPROVALS, Approval, ApprovalRule, Approvals, ApprovalState, ItemId, Verdict
 from contentops.model.approval import NOTE_LIMIT
 from contentops.state import approvals
-from contentops.state.approvals import FILE, RULE, load, merge, read, record, render
+from contentops.state.approvals import FILE, RULE, load, read, record, render
 from contentops.state.codec import line_of
 from tests.clones import commit, git
 
@@ -92,25 +92,6 @@ def test_a_union_of_two_descendants_says_what_both_say(
     whole = Approvals(lines=(*before.lines, *ours.lines, *theirs.lines))
     assert fold(merged) == fold(whole)
     assert render(merged) == render(whole)
-
-
-@given(some, some, some)
-def test_a_merge_of_two_descendants_says_what_both_say(before: Approvals, ours: Approvals, theirs: Approvals) -> None:
-    """As `commit` merges a push of someone else; and whoever changes nothing gets the other side."""
-    sides = [read(render(Approvals(lines=(*before.lines, *side.lines))).decode()) for side in (ours, theirs)]
-
-    assert fold(merge(before, *sides)) == fold(Approvals(lines=(*before.lines, *ours.lines, *theirs.lines)))
-    assert fold(merge(before, before, sides[1])) == fold(sides[1])
-    assert fold(merge(before, sides[0], before)) == fold(sides[0])
-
-
-@given(some, some)
-def test_a_line_that_one_side_drops_stays_away(before: Approvals, theirs: Approvals) -> None:
-    """Unless the other side changed it."""
-    before = read(render(before).decode())
-    after = read(render(Approvals(lines=(*before.lines, *theirs.lines))).decode())
-    kept = merge(before, NO_APPROVALS, after)
-    assert set(kept.lines) == set(after.lines) - set(before.lines)
 
 
 @given(lines, lines)

@@ -23,7 +23,7 @@ pytestmark = posix
 
 def own_branches(world: World) -> list[str]:
     """The branches of the remote that hold results."""
-    return [name for name in world.branches() if name.startswith(("contentops/", "contentops-results/"))]
+    return [name for name in world.branches() if name.startswith("contentops-results/")]
 
 
 def test_a_protected_branch(world: World, first: Machine) -> None:
@@ -33,7 +33,7 @@ def test_a_protected_branch(world: World, first: Machine) -> None:
     env = {"GITHUB_RUN_ID": "77", "GITHUB_REPOSITORY": "acme/blog", "GITHUB_SERVER_URL": "https://github.example"}
     ended = first.commit(runner=env)
     (name,) = own_branches(world)
-    assert re.fullmatch("contentops/acme-blog/77-1-[0-9a-f]{12}", name)
+    assert re.fullmatch("contentops-results/acme-blog/77-1-[0-9a-f]{12}", name)
     assert "Not on `main`: `main` rejects pushes: pre-receive hook declined." in ended.stdout
     assert f"`gh pr create --base main --head {name} --fill`" in ended.stdout
     assert world.tip() == tip
@@ -67,32 +67,20 @@ def test_a_branch_of_results_that_was_merged(world: World, first: Machine) -> No
 def test_results_that_wait_stop_the_next_apply(world: World, first: Machine, invoke: Run) -> None:
     """Of this project and environment, until the branch is gone; branches of others and of people stop no one."""
     for name in ("try-it", "5-1", "other/5-1-0123456789ab", "acme-blog/mine"):
-        first.git("push", "--quiet", "origin", f"main:refs/heads/contentops/{name}")
-    assert first.commit("--check-waiting").stdout == "No branch has unmerged results of an earlier run.\n"
+        first.git("push", "--quiet", "origin", f"main:refs/heads/contentops-results/{name}")
+    assert first.waits() == ""
     world.hook("pre-receive", PROTECTED)
     first.apply("--env", "staging")
     waits = first.commit("--env", "staging", "--json", GITHUB_RUN_ID="9").json["branch"]
     second = world.clone("second")
-    ended = second.commit("--env", "staging", "--check-waiting", code=4)
-    assert f"error[results-waiting]: unmerged results of an earlier run are on `{waits}`" in ended.stderr
-    assert second.commit("--check-waiting", "--json").json["waiting"] == []
+    assert f"results-waiting: unmerged results of an earlier run are on `{waits}`" in second.waits("staging")
+    assert second.waits() == ""
     second.write("site/contentops.yaml", PROJECT.replace("acme-blog", "site"))
     second.write("site/content/blog.yaml", manifest("inner"))
     inner = Machine(second.root / "site", invoke)
     inner.apply()
-    assert inner.commit("--json", GITHUB_RUN_ID="9").json["branch"].startswith("contentops/site/9-1-")
-    second.commit("--check-waiting")
-
-
-@pytest.mark.parametrize("taken", ["contentops", "contentops/acme-blog"])
-def test_a_branch_with_the_name_of_the_folder(world: World, first: Machine, taken: str) -> None:
-    """The second folder takes the results, and is looked at for those that wait."""
-    first.git("push", "--quiet", "origin", f"main:refs/heads/{taken}")
-    world.hook("pre-receive", PROTECTED)
-    name = first.commit("--json", GITHUB_RUN_ID="9").json["branch"]
-    assert name.startswith("contentops-results/acme-blog/9-1-")
-    assert f"are on `{name}`" in world.clone("second").commit("--check-waiting", code=4).stderr
-    first.commit("--check-waiting")  # It has them itself.
+    assert inner.commit("--json", GITHUB_RUN_ID="9").json["branch"].startswith("contentops-results/site/9-1-")
+    assert second.waits() == ""
 
 
 def test_a_remote_that_takes_nothing(world: World, first: Machine) -> None:
@@ -108,17 +96,17 @@ def test_a_remote_that_takes_nothing(world: World, first: Machine) -> None:
 @pytest.mark.parametrize(
     ("project", "environment", "expected"),
     [
-        ("acme-blog", "", r"contentops/acme-blog/1-1-0123456789ab"),
-        ("acme-blog", "eu.west", r"contentops/acme-blog/eu-west-[0-9a-f]{8}/1-1-0123456789ab"),
-        ("a & b", "", r"contentops/a-b-[0-9a-f]{8}/1-1-0123456789ab"),
-        ("日本", "", r"contentops/[0-9a-f]{8}/1-1-0123456789ab"),
-        ("x" * 100, "", r"contentops/x{60}-[0-9a-f]{8}/1-1-0123456789ab"),
+        ("acme-blog", "", r"contentops-results/acme-blog/1-1-0123456789ab"),
+        ("acme-blog", "eu.west", r"contentops-results/acme-blog/eu-west-[0-9a-f]{8}/1-1-0123456789ab"),
+        ("a & b", "", r"contentops-results/a-b-[0-9a-f]{8}/1-1-0123456789ab"),
+        ("日本", "", r"contentops-results/[0-9a-f]{8}/1-1-0123456789ab"),
+        ("x" * 100, "", r"contentops-results/x{60}-[0-9a-f]{8}/1-1-0123456789ab"),
     ],
 )
 def test_names_of_branches(project: str, environment: str, expected: str) -> None:
     """Project and environment are parts that git takes, and no two share one."""
     target = Target(branch="main", project=project, environment=environment, run="1-1")
-    name = target.own("contentops", "0123456789abcdef")
+    name = target.own("0123456789abcdef")
     assert re.fullmatch(expected, name)
     assert target.is_own(name)
     others = [(project + "!", environment), (project, environment + "x"), ("a-b", ""), ("eu", "west")]
@@ -208,7 +196,7 @@ def test_git_over_http_gets_the_token(first: Machine) -> None:
         outside = Runtime(environ={**os.environ, **WHO, **server.env(GITHUB_SERVER_URL=server.api)})
         project = open_project(str(first.root), "", ())
         with pytest.raises(ContentopsError) as failed:
-            commit(project, CommitOptions(), runtime=outside, pause=lambda _seconds: None)
+            commit(project, CommitOptions(direct=True), runtime=outside, pause=lambda _seconds: None)
         assert server.tokens == {"basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()}
     assert failed.value.code == "not-published"
     assert TOKEN not in failed.value.message

@@ -143,7 +143,11 @@ def silence() -> Iterator[int]:
 
 def test_a_silent_remote_is_given_up(author: Machine) -> None:
     """After one wait, not after five; the results are still in this folder. So is the question what waits."""
-    project, options, pauses = open_project(str(author.root), "", ()), CommitOptions(patience=0.5), list[float]()
+    project, options, pauses = (
+        open_project(str(author.root), "", ()),
+        CommitOptions(direct=True, patience=0.5),
+        list[float](),
+    )
     with silence() as port:
         author.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")
         with pytest.raises(ContentopsError) as failed:
@@ -194,7 +198,7 @@ def test_a_token_in_the_address_is_never_told(author: Machine, user: str, path: 
     with FakeGitHub() as server:
         server.faults += [("GET", lambda: (401, {}, {"WWW-Authenticate": 'Basic realm="x"'}))] * 99
         author.git("remote", "set-url", "origin", server.api.replace("://", f"://{user}@") + f"/{path}")
-        project, options = open_project(str(author.root), "", ()), CommitOptions()
+        project, options = open_project(str(author.root), "", ()), CommitOptions(direct=True)
         outside = Outside(environ=os.environ)
         for act in (
             lambda: commit(project, options, runtime=outside, pause=lambda _seconds: None),

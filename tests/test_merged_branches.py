@@ -12,7 +12,6 @@ import pytest
 from contentops.documents.front_matter import split
 from contentops.model import ItemId, OnEdit
 from contentops.operations.records import move_record
-from contentops.state import lock as locks
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.repositories import cloned, in_git
@@ -53,9 +52,7 @@ def branches(tmp_path: Path) -> tuple[Harness, Harness]:
     return one, cloned(one, tmp_path / "two")
 
 
-def merge(
-    one: Harness, two: Harness, *items: tuple[str, int], files: str = "HEAD", lock: str = "union", moved: str = ""
-) -> None:
+def merge(one: Harness, two: Harness, *items: tuple[str, int], files: str = "HEAD", moved: str = "") -> None:
     """Merge what `two` has into `one`, where both have applied; the manifest settles on these items."""
     for harness in (one, two):
         commit(harness)
@@ -64,10 +61,6 @@ def merge(
         if path.startswith("out/") and (one.root / path).exists():
             for side in ("HEAD", "FETCH_HEAD", files):  # a rename has its file on one side alone
                 git(one, "checkout", side, "--", path, code=None)
-    if lock == "by ids":
-        base = git(one, "merge-base", "HEAD", "FETCH_HEAD").strip()
-        sides = (locks.read(git(one, "show", f"{commit}:{LOCK}"), LOCK) for commit in (base, "HEAD", "FETCH_HEAD"))
-        (one.root / LOCK).write_bytes(locks.merge(*sides))
     declare(one, *items, moved=moved)
     commit(one)
 
@@ -77,12 +70,8 @@ def contents(harness: Harness) -> list[str]:
     return sorted(record.content_id for record in harness.state.records.values())
 
 
-MERGES = pytest.mark.parametrize("lock", ["union", "by ids"])
-
-
-@MERGES
 @pytest.mark.parametrize("edited", ["", "b", "c"])
-def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, lock: str, edited: str) -> None:
+def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, edited: str) -> None:
     """That of the later save, which is what the server has; the other text is saved as a content of its own."""
     one, two = branches(tmp_path)
     for harness, new in ((one, "b"), (two, "c")):
@@ -93,7 +82,7 @@ def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, lock: s
             harness.edit(f"out/{new}.md", "It in 2026", f"Words of {new}")
             harness.apply()
     (content,) = contents(one)
-    merge(one, two, ("b", 2026), ("c", 2026), lock=lock)
+    merge(one, two, ("b", 2026), ("c", 2026))
     keeps = edited or "b"
     assert {record.id: record.content_id for record in one.state.records.values() if record.content_id} == {
         keeps: content
@@ -132,19 +121,10 @@ def _left_with(harness: Harness, where: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "where", "lock"),
-    [
-        ("moved", "cache", "union"),
-        ("hand", "job", "union"),
-        ("request", "git", "union"),
-        ("moved", "job", "by ids"),
-        ("hand", "git", "by ids"),
-        ("request", "cache", "by ids"),
-    ],
+    ("by", "where"),
+    [("moved", "cache"), ("hand", "job"), ("request", "git"), ("moved", "job"), ("hand", "git"), ("request", "cache")],
 )
-def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(
-    tmp_path: Path, where: str, lock: str, by: str
-) -> None:
+def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(tmp_path: Path, where: str, by: str) -> None:
     """One branch renames the item, the other asks for another text of it: the new id gets that text for nothing."""
     one, two = branches(tmp_path)
     if by == "hand":
@@ -153,7 +133,7 @@ def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(
     one.apply()
     declare(two, ("a", 2027))
     two.apply()
-    merge(two, one, ("b", 2027), lock=lock)
+    merge(two, one, ("b", 2027))
     _left_with(two, where)
     plan = two.plan()
     assert (two.actions(), plan.credits_worst) == ({"b": "finish"}, 0)
@@ -166,16 +146,16 @@ def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(
 
 @pytest.mark.parametrize("settled", [2027, 2028])
 @pytest.mark.parametrize("files", ["HEAD", "FETCH_HEAD"])
-@pytest.mark.parametrize(("where", "lock"), [("job", "union"), ("git", "by ids")])
+@pytest.mark.parametrize("where", ["job", "git"])
 def test_of_two_requests_of_an_item_the_one_that_is_declared_keeps_its_text(
-    tmp_path: Path, where: str, lock: str, settled: int, files: str
+    tmp_path: Path, where: str, settled: int, files: str
 ) -> None:
     """Whichever of the two files the merge kept."""
     one, two = branches(tmp_path)
     for harness, year in ((one, 2027), (two, 2028)):
         declare(harness, ("a", year))
         harness.apply()
-    merge(one, two, ("a", settled), files=files, lock=lock)
+    merge(one, two, ("a", settled), files=files)
     _left_with(one, where)
     assert one.plan().credits_worst == 0
     one.apply()
@@ -186,10 +166,7 @@ def test_of_two_requests_of_an_item_the_one_that_is_declared_keeps_its_text(
 
 
 @pytest.mark.parametrize("moved", ["", "ab"], ids=["by request", "by moved"])
-@MERGES
-def test_a_renamed_item_with_two_paid_texts_is_up_to_date_after_one_apply(
-    tmp_path: Path, lock: str, moved: str
-) -> None:
+def test_a_renamed_item_with_two_paid_texts_is_up_to_date_after_one_apply(tmp_path: Path, moved: str) -> None:
     """The text that the merge overruled is not collected under the old id, since the new one takes over another."""
     one = Harness(tmp_path / "one", FakeApi(duration=30, request_ids="ignore"))
     declare(one, ("z", 2020))
@@ -201,7 +178,7 @@ def test_a_renamed_item_with_two_paid_texts_is_up_to_date_after_one_apply(
         harness.apply()
     one.timeline.now += 60
     one.apply(replace=(ItemId("a"),))
-    merge(one, two, ("b", 2026), ("z", 2020), lock=lock, moved=moved)
+    merge(one, two, ("b", 2026), ("z", 2020), moved=moved)
     assert results(one.apply(on_edit=OnEdit.OVERWRITE)) == {"b": "done"}
     assert one.plan(on_edit=OnEdit.OVERWRITE).empty
     assert len(one.api.generations) == 4
@@ -227,7 +204,7 @@ def test_whatever_two_clones_do_each_request_of_an_item_is_paid_for_once(tmp_pat
         else:
             settled = (chosen.choice(names), chosen.choice(years))
             moved = "".join(f"{name}{settled[0]}" for name in {*names} - {settled[0]})
-            merge(harness, harnesses[1 - side], settled, lock=chosen.choice(["union", "by ids"]), moved=moved)
+            merge(harness, harnesses[1 - side], settled, moved=moved)
             git(harnesses[1 - side], "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{harness.root}", "HEAD")
             names, years, both = [settled[0]] * 2, [settled[1]] * 2, asked[0] | asked[1]
             asked = [set(both), set(both)]

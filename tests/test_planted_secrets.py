@@ -218,7 +218,6 @@ def test_the_key_and_the_token_are_nowhere(
     assert "Not on `main`" in ended.stdout
     assert "warning[github]: no pull request was made" in ended.stderr
     job.run("commit", "--json")
-    job.run("commit", "--check-waiting")
     hub.faults.append(("^POST .*comments", lambda: refusing(422)))
     job.run("comment", "--plan", str(out / "plan.json"), "--pr", "7", code=1)
     job.run("comment", "--plan", str(out / "plan.json"), "--pr", "7")
@@ -260,9 +259,11 @@ def test_a_push_that_fails_does_not_say_the_token(
     )
     shim.chmod(0o755)
     job.env["PATH"] = f"{shim.parent}{os.pathsep}{os.environ['PATH']}"
-    ended = job.run("commit", code=1)
+    ended = job.run("commit", "--direct", code=1)
     assert "rejects pushes" in ended.stderr
-    assert "`git ls-remote` failed: remote: Bearer ***" in job.run("commit", "--check-waiting", code=1).stderr
+    machine.write("content/more.yaml", manifest("four"))
+    ended = job.run("apply", "--yes", code=1)
+    assert "`git ls-remote` failed: remote: Bearer ***" in ended.stderr
     assert found_in(job.printed) == []
 
 

@@ -17,13 +17,12 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError
 from contentops.model import Action, Event, ItemId, OnEdit, OnSourceChange, text_digest
-from contentops.state import lock as locks
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, quick_folder
 from tests.fakes.kills import Death
 from tests.repositories import cloned, in_git
 from tests.running import examples
-from tests.test_merged_branches import LOCK, commit, git
+from tests.test_merged_branches import commit, git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -272,10 +271,6 @@ def _merged(one: Harness, two: Harness, chosen: random.Random) -> None:
     git(one, "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{two.root}", "HEAD", code=None)
     for path in filter(None, git(one, "diff", "--name-only", "--diff-filter=U", "-z").split("\0")):
         git(one, "checkout", chosen.choice(["HEAD", "FETCH_HEAD"]), "--", path)
-    if chosen.random() < 0.5:
-        base = git(one, "merge-base", "HEAD", "FETCH_HEAD").strip()
-        sides = (locks.read(git(one, "show", f"{side}:{LOCK}"), LOCK) for side in (base, "HEAD", "FETCH_HEAD"))
-        (one.root / LOCK).write_bytes(locks.merge(*sides))
 
 
 class _Seen:

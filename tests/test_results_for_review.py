@@ -1,4 +1,4 @@
-"""`commit --pull-request`: new texts wait on a branch with a pull request until someone has read them."""
+"""`commit`: new texts wait on a branch with a pull request until someone has read them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ THREE = ["out/one.md", "out/three.md", "out/two.md"]
 
 
 def propose(machine: Machine, hub: FakeGitHub | None = None) -> Mapping[str, object]:
-    """`commit --pull-request`, and what it says of itself."""
-    found: Mapping[str, object] = machine.commit("--pull-request", "--json", runner=hub.env() if hub else None).json
+    """`commit`, and what it says of itself."""
+    found: Mapping[str, object] = machine.propose("--json", runner=hub.env() if hub else None).json
     return found
 
 
@@ -42,18 +42,18 @@ def test_new_texts_come_by_pull_request(world: World, first: Machine) -> None:
     """It names them; the branch stays as it was, and the next apply waits for the merge. Twice is once."""
     tip = world.tip()
     with FakeGitHub() as hub:
-        ended = first.commit("--pull-request", runner=hub.env(GITHUB_RUN_ID="77"))
-        again = first.commit("--pull-request", runner=hub.env(GITHUB_RUN_ID="78"))
+        ended = first.propose(runner=hub.env(GITHUB_RUN_ID="77"))
+        again = first.propose(runner=hub.env(GITHUB_RUN_ID="78"))
         (pull,) = hub.pulls
     (name,) = set(world.branches()) - {"main"}
-    assert "Not on `main`: new texts are read before they are merged.\nPushed to `contentops/" in ended.stdout
+    assert "Not on `main`: new texts are read before they are merged.\nPushed to `contentops-results/" in ended.stdout
     assert f"Pull request: {pull['html_url']}" in ended.stdout
     assert f"Pushed to `{name}`." in again.stdout
     assert (world.tip(), pull["head"]["label"], pull["base"]["ref"]) == (tip, f"acme:{name}", "main")
     assert "An apply has written 3 new texts." in pull["body"]
     assert "\n- `out/one.md`\n- `out/three.md`\n- `out/two.md`\n" in pull["body"]
     assert "[skip ci]" not in first.git("log", "-1", "--format=%B", world.tip(name))
-    assert f"are on `{name}`" in world.clone("second").commit("--check-waiting", code=4).stderr
+    assert f"are on `{name}`" in world.clone("second").waits()
 
 
 @pytest.mark.parametrize("how", ["--no-ff", "--squash"])
@@ -73,36 +73,29 @@ def test_after_a_merge_the_next_texts_have_a_pull_request_of_their_own(world: Wo
     assert world.tip(name) != world.tip(str(found["branch"]))
 
 
-def test_more_texts_join_the_pull_request_that_waits(world: World, first: Machine) -> None:
-    """On top of what a person has written there meanwhile."""
+def test_more_texts_have_a_branch_of_their_own(world: World, first: Machine) -> None:
+    """It has the earlier ones too, and the branch that a person edits meanwhile stays theirs."""
     with FakeGitHub() as hub:
         name = str(propose(first, hub)["branch"])
         person = world.clone("person")
         person.git("checkout", "--quiet", name)
-        person.write("notes.md", "mine")
-        person.git("add", "notes.md")
-        person.git("commit", "--quiet", "--message=Notes")
+        person.edit("out/one.md", "## Introduction", "## A person's heading")
+        person.git("commit", "--quiet", "--all", "--message=Better")
         person.git("push", "--quiet")
+        tip = world.tip(name)
         add(first, "four")
-        assert propose(first, hub)["branch"] == name
-        assert propose(first, hub)["branch"] == name
-        assert len(hub.pulls) == 1
-    assert world.subjects(name) == ["content: 4 created", "Notes", "content: 3 created", "Three articles"]
-    assert {"notes.md", "out/four.md", *THREE} <= set(world.paths(name))
+        later = str(propose(first, hub)["branch"])
+        assert len(hub.pulls) == 2
+    assert (later != name, world.tip(name)) == (True, tip)
+    assert {"out/four.md", *THREE} <= set(world.paths(later))
 
 
-def test_a_text_that_a_person_changed_on_the_branch_stays_theirs(world: World, first: Machine) -> None:
-    """What an apply made meanwhile goes to another branch."""
+def test_new_texts_on_top_of_a_branch_that_moved(world: World, first: Machine) -> None:
+    """The pull request shows nothing but results."""
+    world.other("README.md", "hello")
     name = str(propose(first)["branch"])
-    person = world.clone("person")
-    person.git("checkout", "--quiet", name)
-    person.edit("out/one.md", "## Introduction", "## A person's heading")
-    person.git("commit", "--quiet", "--all", "--message=Better")
-    person.git("push", "--quiet")
-    tip = world.tip(name)
-    add(first, "four")
-    assert propose(first)["branch"] != name
-    assert world.tip(name) == tip
+    assert world.subjects(name)[:2] == ["content: 3 created", "README.md"]
+    assert "README.md" in world.paths(name)
 
 
 def test_what_is_no_new_text_goes_to_the_branch(world: World, first: Machine) -> None:
@@ -110,7 +103,7 @@ def test_what_is_no_new_text_goes_to_the_branch(world: World, first: Machine) ->
     first.commit()
     first.edit("content/blog.yaml", "id: two\n", "id: two\n    output: out/zwei.md\n")
     first.apply()
-    assert "Pushed to `main`." in first.commit("--pull-request").stdout
+    assert "Pushed to `main`." in first.propose().stdout
     assert "out/zwei.md" in world.paths()
 
 
@@ -120,6 +113,6 @@ def test_new_texts_for_a_protected_branch(world: World, first: Machine) -> None:
     assert propose(first)["texts"] == THREE
 
 
-def test_a_pull_request_needs_a_push(invoke: Run) -> None:
+def test_the_branch_itself_needs_a_push(invoke: Run) -> None:
     """Two options that exclude each other."""
-    assert invoke("commit", "--pull-request", "--no-push").code == 64
+    assert invoke("commit", "--direct", "--no-push").code == 64

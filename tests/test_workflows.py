@@ -136,7 +136,7 @@ def test_the_version_of_the_actions_is_the_one_ci_uses() -> None:
     assert {line for line in shipped if "actions/cache@" not in line} <= used
 
 
-COMMANDS = ("validate", "plan", "check", "apply", "approve", "comment", "find-plan", "commit", "check-waiting")
+COMMANDS = ("validate", "plan", "check", "apply", "approve", "comment", "find-plan", "commit")
 """What the action can be asked for."""
 
 
@@ -242,7 +242,7 @@ def test_from_pull_request_to_results(world: World, hub: FakeGitHub, tmp_path: P
     assert "3 done" in (tmp_path / "apply/summary.md").read_text()
     assert TOKEN not in applied.printed
     # The texts are read in a pull request, and its merge brings them onto the branch.
-    (name,) = (one for one in world.branches() if one.startswith("contentops/"))
+    (name,) = (one for one in world.branches() if one.startswith("contentops-results/"))
     assert hub.pulls[-1]["head"]["label"] == f"acme:{name}"
     fresh = world.clone("fresh", f"--branch={name}")
     assert fresh.changes() == []
@@ -295,7 +295,7 @@ def test_texts_that_came_by_pull_request_are_approved_with_it(
     first.git("commit", "--quiet", "--message=Ask for approvals", "contentops.yaml")
     first.git("push", "--quiet")
     first.apply()
-    name = first.commit("--pull-request", "--json").json["branch"]
+    name = first.propose("--json").json["branch"]
     desk = Desk(world, hub, invoke)
     desk.propose(7, lambda author: author.git("checkout", f"origin/{name}", "--", "."))
     hub.review(7, "maria")
@@ -366,7 +366,7 @@ def test_a_failed_apply_commits_all_the_same(world: World, hub: FakeGitHub, tmp_
     assert ended.codes == {"approve": 0, "apply": 1, "commit": 0}
     assert ended.outputs["apply"]["exit-code"] == "1"
     assert ended.outcomes["keep"] == "success"
-    (name,) = (one for one in world.branches() if one.startswith("contentops/"))
+    (name,) = (one for one in world.branches() if one.startswith("contentops-results/"))
     assert "contentops.lock" in world.clone("fresh", f"--branch={name}").files()
 
 
@@ -448,7 +448,6 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
         "approve key= token=T",
         "comment key= token=T",
         "find-plan key= token=T",
-        "commit key= token=T",
         "commit key= token=T",
     ]
     assert runner.action({"command": "plan", "refresh": "true", **given}).printed.strip() == "plan key=K@S token="

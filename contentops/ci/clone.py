@@ -260,11 +260,6 @@ class ResultTree(Struct, frozen=True, kw_only=True):
     environment: str
 
     @property
-    def lock(self) -> str:
-        """The path of the lock in the repository."""
-        return self.folder + lock_name(self.environment)
-
-    @property
     def approvals(self) -> str:
         """The path of the approvals in the repository."""
         return self.folder + approvals.FILE
@@ -287,14 +282,6 @@ def result_tree(clone: Clone, environment: str, paths: Iterable[str]) -> ResultT
         tree = clone.run(*_WHOLE, "write-tree", extra=index)
     folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
     return ResultTree(head=head, tree=tree, changes=clone.changes(base, tree), folder=folder, environment=environment)
-
-
-def tree_with(clone: Clone, base: str, entries: Mapping[str, TreeEntry]) -> str:
-    """Return the tree of the commit `base`, or of none, with these entries of the repository. Raises GitFailed."""
-    oid = base or next((entry.oid for entry in entries.values() if entry.oid), "")
-    with _index(clone, base or "--empty") as index:
-        clone.run(*_WHOLE, "update-index", "-z", "--index-info", stdin=_index_info(entries, oid), extra=index)
-        return clone.run(*_WHOLE, "write-tree", extra=index)
 
 
 _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")

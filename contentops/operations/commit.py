@@ -1,4 +1,4 @@
-"""`commit`: commit lock and outputs, and push them without force, or to a separate branch.
+"""`commit`: commit lock and outputs, and push them without force, to a separate branch or to the branch itself.
 
 Committed are the paths that records of the lock own now or owned in the last commit, with texts that an apply made or
 the server took, the lock itself, `contentops.approvals`, and their rules in `.gitattributes`. Other changes in the
@@ -55,8 +55,8 @@ class CommitOptions(Struct, frozen=True, kw_only=True):
     """Whether the commit is marked to start no workflow."""
     edits: bool = False
     """Whether outputs that a person edited or removed are committed too."""
-    review: bool = False
-    """Whether new texts go to a separate branch, for a pull request."""
+    direct: bool = False
+    """Whether new texts too are pushed to the branch itself; by default, to a separate one for a pull request."""
     patience: float = PATIENCE
     """Seconds that a call of the remote may take."""
 
@@ -147,7 +147,7 @@ def _commit(
     own = write(state_of(before), state_of(lock), skip=False)
     if target is None:
         return _commit_locally(clone, results, report, own)
-    if options.review:
+    if not options.direct:
         texts = new_texts(state_of(before), state_of(lock))
         report, target = structs.replace(report, texts=texts), structs.replace(target, review=bool(texts))
     messages = Messages(write(state_of(before), state_of(lock), skip=options.skip), own)

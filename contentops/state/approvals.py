@@ -93,23 +93,6 @@ def parse(data: bytes) -> Approvals:
         raise StateError(message, code="damaged-approvals", hint=_RESTORE, location=Location(FILE)) from error
 
 
-def merge(base: Approvals, ours: Approvals, theirs: Approvals) -> Approvals:
-    """`theirs` with what changed between `base` and `ours`; where both changed a verdict, the lines of both."""
-    lines_before, our_lines, their_lines = (_by_key(side) for side in (base, ours, theirs))
-    merged: set[Approval] = set()
-    for key in our_lines.keys() | their_lines.keys():
-        before, mine, other = (lines.get(key, set()) for lines in (lines_before, our_lines, their_lines))
-        merged |= other if mine == before else mine if other <= before else mine | other
-    return Approvals(lines=tuple(sorted(merged, key=line_of)))
-
-
-def _by_key(approvals: Approvals) -> dict[tuple[str, str, str], set[Approval]]:
-    lines: dict[tuple[str, str, str], set[Approval]] = {}
-    for line in approvals.lines:
-        lines.setdefault((line.item, line.text, line.person), set()).add(line)
-    return lines
-
-
 def render(approvals: Approvals) -> bytes:
     """The bytes of the file: header, and the last word of each person on each text of each item, sorted."""
     last: dict[tuple[str, str, str], Approval] = {}

@@ -234,38 +234,6 @@ def _one_header(headers: list[Header], path: str, restore: str) -> Header:
     return min(headers, key=lambda header: header.digest)
 
 
-_Lines = dict[tuple[str, ...], set[str]]
-
-
-def merge(base: Lock, ours: Lock, theirs: Lock) -> bytes:
-    """The merged lock: `theirs` with what changed between `base` and `ours`; empty where nothing is left of it.
-
-    Both headers are kept; `read` refuses them where they differ in lineage.
-    """
-    lines_before, our_lines, their_lines = _lines(base), _lines(ours), _lines(theirs)
-    merged: list[str] = []
-    for key in sorted(our_lines.keys() | their_lines.keys()):
-        before, mine, other = (lines.get(key, set()) for lines in (lines_before, our_lines, their_lines))
-        merged += sorted(other if mine == before else mine if other <= before else mine | other)
-    headers = {line_of(lock.header) for lock in (ours, theirs) if lock.header is not None}
-    if not merged and theirs.header is None:
-        # Someone deleted the whole lock, and nothing was added after that.
-        return b""
-    return "\n".join([*sorted(headers), *merged, ""]).encode()
-
-
-def _lines(lock: Lock) -> _Lines:
-    """The lines of a lock by item or request; the keys sort in the order of the lines."""
-    lines: _Lines = {}
-    for id_, records in lock.records.items():
-        lines["0", id_] = {line.text for line in records}
-    for request_id, entries in lock.entries.items():
-        for line in entries:
-            key = ("1", line.value.item, f"{line.value.attempt:09}", request_id)
-            lines.setdefault(key, set()).add(line.text)
-    return lines
-
-
 PATTERN = "contentops*.lock"
 LINE = f"{PATTERN} text eol=lf merge=union"
 OUT_OF_LFS = f"{LINE} -filter"

@@ -37,6 +37,7 @@ _PATH = 200
     default="",
     help="The branch to push to. Default: the current one, otherwise that of the CI run.",
 )
+@click.option("--direct", is_flag=True, help="Push to the branch itself, also new texts.")
 @click.option("--no-push", is_flag=True, help="Only commit.")
 @click.option(
     "--skip-ci/--no-skip-ci",
@@ -44,39 +45,32 @@ _PATH = 200
     help="Whether the commit message has `[skip ci]`, so that it starts no workflow.",
 )
 @click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
-@click.option("--pull-request", is_flag=True, help="Push new texts to a branch with a pull request, for review.")
-@click.option("--check-waiting", is_flag=True, help="Only check; fail if results of an earlier run wait to be merged.")
 def command(
     session: Session,
     remote: str,
     branch: str,
     *,
+    direct: bool,
     no_push: bool,
     skip_ci: bool,
     edits: bool,
-    pull_request: bool,
-    check_waiting: bool,
 ) -> None:
     """Commit the outputs and the lock on top of the remote's branch, and push.
 
     Commits only outputs that an apply made, the lock, `contentops.approvals`, and their rules in `.gitattributes`. The
-    clone must have no staged changes and no unpushed commits. If the remote's branch moved, it commits on top of it, up
-    to five times; it never forces a push.
+    clone must have no staged changes and no unpushed commits.
 
-    If the branch refuses the push, or others changed the same files, the results go to a branch
-    `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows it. With `--pull-request`, new texts always
-    go there; results without new texts go to the remote's branch.
+    New texts go to a branch `contentops-results/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows it. Results
+    without new texts, and with `--direct` all results, go to the remote's branch. If that has moved, git merges, up to
+    five times; no push is forced. If git finds a conflict, or the branch refuses the push, they too go to a branch with
+    a pull request.
     """
-    if pull_request and no_push:
-        raise click.UsageError("`--pull-request` pushes, and `--no-push` does not")
+    if direct and no_push:
+        raise click.UsageError("`--direct` pushes, and `--no-push` does not")
     project = session.project()
     options = operation.CommitOptions(
-        remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits, review=pull_request
+        remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits, direct=direct
     )
-    if check_waiting:
-        operation.check_waiting(project, options)
-        session.answer({"waiting": []}, "No branch has unmerged results of an earlier run.")
-        return
     done = operation.commit(project, options, pause=_pause)
     request = _open_pull_request(done) if done.why else ""
     if not session.as_json:

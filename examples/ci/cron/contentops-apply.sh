@@ -6,10 +6,10 @@ cd "${1:?the folder of the project}"
 # No prompt, and the looks of CI: nothing is paid for whose results could not come back.
 export CI=true
 # What a run before made and could not push goes first.
-contentops commit
+contentops commit --direct
 git pull --quiet --ff-only
 code=0
 contentops apply --yes --no-cache --deadline 50m || code=$?
 # Whatever the apply did: one that failed halfway has paid for texts, and the lock says which.
-contentops commit
+contentops commit --direct
 exit "$code"
