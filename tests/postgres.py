@@ -153,13 +153,15 @@ def _initialised(user: int | None) -> tuple[Path, Path]:
     return commands, folder / "data"
 
 
-def _reachable(folder: Path, near: Path) -> Path:
-    """The binaries where another user reaches them too."""
-    public = all(parent.stat().st_mode & 0o005 == 0o005 for parent in folder.parents)
-    if public:
-        return folder
-    shutil.copytree(folder.parent, near / "postgresql", symlinks=True)
-    return near / "postgresql" / folder.name
+def _reachable(commands: Path, near: Path) -> Path:
+    """The binaries where another user reaches them too, with the libraries that the wheel has beside its package."""
+    if all(parent.stat().st_mode & 0o005 == 0o005 for parent in commands.parents):
+        return commands
+    installed = commands.parent
+    package = installed.parent
+    for folder in (installed, *package.parent.glob(f"{package.name}.libs")):
+        shutil.copytree(folder, near / folder.relative_to(package.parent), symlinks=True)
+    return near / commands.relative_to(package.parent)
 
 
 def until(condition: Callable[[], object], *, seconds: float = 20.0, every: float = 0.01) -> None:
