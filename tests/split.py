@@ -112,8 +112,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def is_long(item: pytest.Item) -> bool:
     """Return whether a test may start processes."""
     fixtures: list[str] = getattr(item, "fixturenames", [])
-    over_postgres = "postgres" in str(getattr(getattr(item, "callspec", None), "params", {}).get("over_each_store"))
-    return item.path.stem in LONG_FILES or "processes" in fixtures or over_postgres
+    return item.path.stem in LONG_FILES or "processes" in fixtures
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

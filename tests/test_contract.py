@@ -46,7 +46,7 @@ BOUNDED = settings(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server for the whole module: what one request leaves behind, the next one meets."""
     with served(tmp_path_factory.mktemp("served")) as address:
         yield address
@@ -191,7 +191,9 @@ def test_the_life_of_a_text_is_within_the_contract(contract: Any, server: str, p
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/api"])
-def test_refusals_for_key_and_limit_are_within_the_contract(contract: Any, tmp_path: Path, prefix: str) -> None:
+def test_refusals_for_key_and_limit_are_within_the_contract(
+    contract: Any, tmp_path: Path, prefix: str, processes: None
+) -> None:
     """401 and 429 have the described shapes and headers."""
     allowed = {"Authorization": "Bearer k-1"}
     with served(tmp_path, "--requests-per-minute", "1", key="k-1") as server:

@@ -29,7 +29,7 @@ INPUTS = {"topic": "Tides", "target_audience": "sailors"}
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that asks for a key."""
     with served(tmp_path_factory.mktemp("room"), key=KEY) as found:
         yield found
@@ -43,7 +43,7 @@ def client(address: str) -> Iterator[WriterzRoomClient]:
 
 
 @pytest.mark.parametrize("mode", ["quick", "standard", "premium"])
-def test_generate_and_wait(client: WriterzRoomClient, mode: str, processes: None) -> None:
+def test_generate_and_wait(client: WriterzRoomClient, mode: str) -> None:
     """A submit gives an id, and waiting for it a text with title, words and metadata."""
     request_id = client.generate(
         template="blog_article_generator",
@@ -117,7 +117,7 @@ def test_everything_else_is_an_api_error_with_its_status(client: WriterzRoomClie
     assert mode.value.status_code == 400
 
 
-def test_a_limit_is_a_rate_limit_error(tmp_path: Path) -> None:
+def test_a_limit_is_a_rate_limit_error(tmp_path: Path, processes: None) -> None:
     """With the documented limit, the eleventh request in a minute is 429."""
     with (
         served(tmp_path, "--requests-per-minute", "10", key=KEY) as address,
@@ -129,7 +129,7 @@ def test_a_limit_is_a_rate_limit_error(tmp_path: Path) -> None:
             client.list_verticals()
 
 
-def test_a_job_that_takes_its_time_is_a_timeout(tmp_path: Path) -> None:
+def test_a_job_that_takes_its_time_is_a_timeout(tmp_path: Path, processes: None) -> None:
     """It runs into the SDK's own limit."""
     with (
         served(tmp_path, "--stage-seconds", "60", key=KEY) as address,

@@ -120,7 +120,7 @@ def test_contents_and_charges_come_in_pages(bundled: Bundled) -> None:
     assert wrong["detail"][0]["loc"] == ["query", "page"]
 
 
-def test_the_benchmark_of_growth_runs(tmp_path: Path) -> None:
+def test_the_benchmark_of_growth_runs(tmp_path: Path, processes: None) -> None:
     """At a small size, each side gives its line with a ratio."""
     script = Path(__file__).parents[1] / "benchmarks" / "growth.py"
     command = [sys.executable, str(script), "--items", "2", "--before", "3"]
