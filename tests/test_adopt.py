@@ -361,7 +361,7 @@ def test_check_prints_and_writes_nothing_and_without_a_yes_neither(project: Buil
 
 @pytest.mark.parametrize(
     ("rule", "front", "warned"),
-    [("required", "", True), ("{count: 2}", "", True), ("required", "draft: true\n", False), ("off", "", False)],
+    [("required", "", True), ("{publish: true}", "", True), ("required", "draft: true\n", False), ("off", "", False)],
 )
 def test_texts_that_become_drafts_are_named_before_anything_is_written(
     project: Build,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.running import Build, Run
 
 REQUIRED = ApprovalRule(required=True)
-TWO = ApprovalRule(required=True, count=2)
+PUBLISHED = ApprovalRule(required=True, publish=True)
 
 
 def rule_of(project: Build, item: str, layers: Mapping[str, str] | None = None) -> ApprovalRule:
@@ -38,11 +38,9 @@ def rule_of(project: Build, item: str, layers: Mapping[str, str] | None = None) 
         ("", NO_APPROVAL),
         *((word, REQUIRED) for word in ("required", "true", "yes", "on", "True", "{}", "{required: true}")),
         *((word, NO_APPROVAL) for word in ("off", "false", "no", "null", "{required: false}", "{required: null}")),
-        ("{count: 2}", TWO),
-        ("{count: 2.0, required: true}", TWO),
-        ("{required: false, count: 2, publish: true}", NO_APPROVAL),
-        ("{by_author: false, publish: true}", ApprovalRule(required=True, by_author=False, publish=True)),
-        ("{count: null, by_author: null}", REQUIRED),
+        ("{publish: true}", PUBLISHED),
+        ("{required: false, publish: true}", NO_APPROVAL),
+        ("{publish: null}", REQUIRED),
     ],
 )
 def test_a_word_or_a_map_is_a_rule(project: Build, written: str, rule: ApprovalRule) -> None:
@@ -56,21 +54,17 @@ def test_a_word_or_a_map_is_a_rule(project: Build, written: str, rule: ApprovalR
         ({"project": "required"}, "", REQUIRED),
         ({"project": "required"}, "off", NO_APPROVAL),
         ({"project": "required"}, "null", NO_APPROVAL),
-        ({"project": "{count: 2}"}, "required", TWO),
-        ({"project": "required"}, "{count: 2}", TWO),
-        ({"project": "{count: 2}"}, "{count: 1}", REQUIRED),
-        ({"project": "{count: 2}"}, "{count: null}", REQUIRED),
-        ({"project": "off"}, "{count: 2}", TWO),
-        ({"project": "{count: 2}", "manifest": "off"}, "", NO_APPROVAL),
-        ({"project": "{count: 2}", "manifest": "off"}, "required", TWO),
-        ({"project": "{count: 2}", "manifest": "null"}, "required", REQUIRED),
+        ({"project": "{publish: true}"}, "required", PUBLISHED),
+        ({"project": "required"}, "{publish: true}", PUBLISHED),
+        ({"project": "{publish: true}"}, "{publish: false}", REQUIRED),
+        ({"project": "{publish: true}"}, "{publish: null}", REQUIRED),
+        ({"project": "off"}, "{publish: true}", PUBLISHED),
+        ({"project": "{publish: true}", "manifest": "off"}, "", NO_APPROVAL),
+        ({"project": "{publish: true}", "manifest": "off"}, "required", PUBLISHED),
+        ({"project": "{publish: true}", "manifest": "null"}, "required", REQUIRED),
         ({"manifest": "off", "environment": "required"}, "", REQUIRED),
         ({"manifest": "required", "environment": "off"}, "", NO_APPROVAL),
-        (
-            {"project": "{count: 2}", "environment": "{by_author: false}"},
-            "",
-            ApprovalRule(required=True, count=2, by_author=False),
-        ),
+        ({"project": "off", "environment": "{publish: true}"}, "", PUBLISHED),
         ({"environment": "required"}, "off", NO_APPROVAL),
     ],
 )
@@ -85,9 +79,8 @@ def test_rules_of_layers_merge_as_maps(project: Build, layers: dict[str, str], i
         *(('"{{ each.x }}"', word, REQUIRED) for word in (True, "yes", "TRUE", "required", " on ")),
         *(('"{{ each.x }}"', word, NO_APPROVAL) for word in (False, "no", "False", "off", None)),
         ("\"{{ 'required' if each.x > 3 else 'off' }}\"", 4, REQUIRED),
-        ('{required: "{{ each.x }}", count: 2}', "no", NO_APPROVAL),
-        ('{count: "{{ each.x }}"}', 2, TWO),
-        ('{by_author: "{{ each.x }}"}', "no", ApprovalRule(required=True, by_author=False)),
+        ('{required: "{{ each.x }}", publish: true}', "no", NO_APPROVAL),
+        ('{publish: "{{ each.x }}"}', "yes", PUBLISHED),
     ],
 )
 def test_templates_give_rules(project: Build, written: str, each: Any, rule: ApprovalRule) -> None:
@@ -100,12 +93,12 @@ def test_templates_give_rules(project: Build, written: str, each: Any, rule: App
 
 def test_show_says_the_rule_and_where_it_was_written(project: Build, invoke: Run) -> None:
     """And nothing of a rule for an item without one."""
-    manifest = "defaults: {inputs: {topic: T}, approval: required}\nitems: [{id: a, approval: {count: 2}}, {id: b, approval: off}]\n"
+    manifest = "defaults: {inputs: {topic: T}, approval: required}\nitems: [{id: a, approval: {publish: true}}, {id: b, approval: off}]\n"
     root = declared(project, manifest)
     shown = invoke("show", "a", "--json", cwd=root).json
-    assert shown["approval"] == {"required": True, "count": 2, "by_author": True, "publish": False}
+    assert shown["approval"] == {"required": True, "publish": True}
     assert shown["origins"]["approval.required"]["layer"] == "item"
-    assert shown["origins"]["approval.count"]["place"] == "content/a.yaml:2:35"
+    assert shown["origins"]["approval.publish"]["place"] == "content/a.yaml:2:37"
     assert "approval" not in invoke("show", "b", "--json", cwd=root).json
 
 

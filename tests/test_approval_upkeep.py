@@ -1,9 +1,9 @@
-"""What `doctor` says of approvals, and which of their lines `state gc` drops."""
+"""What `doctor` says of approvals."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -38,9 +38,6 @@ def line(item: str = "a", *, days: float = 400, text: Digest = TEXT, by: str = "
 def keep(root: Path, *lines: Approval) -> None:
     """Write the file."""
     (root / approvals.FILE).write_bytes(approvals.render(Approvals(lines=lines)))
-
-
-# --- doctor ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -130,65 +127,3 @@ def test_doctor_finds_a_missing_owner(site: Path, invoke: Run, processes: None) 
 def test_owners_are_those_of_the_last_line_that_names_the_file(text: str, owners: tuple[str, ...]) -> None:
     """As the hosts read the file."""
     assert owners_in(text, "site/contentops.approvals") == owners
-
-
-# --- state gc ----------------------------------------------------------------------------------------------
-
-
-def dropped(root: Path, invoke: Run, *flags: str) -> list[Any]:
-    """The items of the lines that `state gc` drops."""
-    ended = invoke("state", "gc", *flags, "--json", cwd=root)
-    assert ended.code == 0, ended.stderr
-    return [one["item"] for one in ended.json.get("approvals", [])]
-
-
-def left(root: Path) -> set[str]:
-    """The items of the lines that are in the file."""
-    return {one.item for one in approvals.read((root / approvals.FILE).read_text()).lines}
-
-
-def test_gc_drops_old_approvals_of_items_that_are_gone(project: Build, invoke: Run) -> None:
-    """With `--yes` alone; what is younger than a year stays, and what any environment declares."""
-    extra = "environments: {prod: {manifests: [prod/*.yaml], output: 'prod/{{ item.id }}.md'}}\n"
-    moved = "moved: [{from: was, to: a}]\n"
-    root = project(
-        {
-            "contentops.yaml": SETTINGS + extra,
-            "content/a.yaml": moved + ONE,
-            "prod/b.yaml": ONE.replace("id: a", "id: b"),
-        }
-    )
-    assert dropped(root, invoke) == []
-    old = [line(item) for item in ("a", "b", "was", "gone", "lost")]
-    keep(root, *old, line("young", days=360), line("gone", days=10, by="Ben"))
-    before = (root / approvals.FILE).read_bytes()
-    assert dropped(root, invoke) == ["gone", "lost"]
-    shown = invoke("state", "gc", cwd=root).stdout.replace("\n", " ")
-    assert "Would delete 2 lines of `contentops.approvals` about what no environment has: `gone` and 1 more." in shown
-    assert (root / approvals.FILE).read_bytes() == before
-    assert dropped(root, invoke, "--yes") == ["gone", "lost"]
-    assert left(root) == {"a", "b", "was", "young", "gone"}
-    assert dropped(root, invoke, "--yes") == []
-
-
-def test_gc_keeps_approvals_of_what_is_recorded(project: Build, invoke: Run) -> None:
-    """An item whose manifest is gone has a record; a text under another id has a file."""
-    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": ONE})
-    assert invoke("apply", "--yes", cwd=root).code == 0
-    (record,) = invoke("state", "list", "--json", cwd=root).json["records"]
-    generated = text_digest(record["title"], record["generated"])
-    keep(root, line("a"), line("other", text=generated), line("gone"))
-    (root / "content/a.yaml").write_text("items: []\n")
-    assert dropped(root, invoke) == ["gone"]
-    (root / "contentops.yaml").write_text(SETTINGS + "environments: {prod: {output: 'x/{{ item.id }}.md'}}\n")
-    assert dropped(root, invoke, "--env", "prod") == ["gone"]
-
-
-def test_gc_drops_nothing_while_it_does_not_know_what_is_declared(project: Build, invoke: Run) -> None:
-    """A manifest with errors may declare the item, in whatever environment."""
-    settings = SETTINGS + "environments: {prod: {manifests: [prod/*.yaml]}}\n"
-    wrong = "items: [{id: gone, unknown: 1}]\n"
-    root = project({"contentops.yaml": settings, "content/a.yaml": ONE, "prod/b.yaml": wrong})
-    keep(root, line("gone"))
-    assert invoke("state", "gc", "--yes", cwd=root).code == 1
-    assert left(root) == {"gone"}

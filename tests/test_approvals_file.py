@@ -35,12 +35,12 @@ def digest(letter: str) -> Digest:
     return Digest(f"sha256:{letter * 64}")
 
 
-def said(verdict: str = "approved", day: int = 1, *, author: bool = False, **values: str) -> Approval:
+def said(verdict: str = "approved", day: int = 1, **values: str) -> Approval:
     """What Ann said of a text of item `a` on a day of March."""
     given = {"item": "a", "text": digest("a"), "by": ANN, "at": f"2026-03-{day:02}T10:00:00Z", **values}
     source = given.pop("source", "terminal")
     item, text = ItemId(given.pop("item")), Digest(given.pop("text"))
-    return Approval(item=item, text=text, verdict=Verdict(verdict), source=source, author=author, **given)
+    return Approval(item=item, text=text, verdict=Verdict(verdict), source=source, **given)
 
 
 names = st.sampled_from(
@@ -55,7 +55,6 @@ lines = st.builds(
     at=st.integers(1, 4).map("2026-03-0{}T10:00:00Z".format),
     note=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
     source=st.sampled_from(["", "page", "https://example.com/pull/1"]),
-    author=st.booleans(),
 )
 some = st.lists(lines, max_size=8).map(lambda lines: Approvals(lines=tuple(lines)))
 
@@ -378,47 +377,38 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, at: int, befo
 
 # --- what a text is, by its verdicts ---------------------------------------------------------------------------
 
-ONE, TWO = ApprovalRule(required=True), ApprovalRule(required=True, count=2)
-OTHERS = ApprovalRule(required=True, by_author=False)
+ONE = ApprovalRule(required=True)
 PULL = "https://github.com/acme/blog/pull/7"
 STATES = {
     "nothing said, nothing required": (ApprovalRule(), [], ApprovalState.NONE),
     "nothing said": (ONE, [], ApprovalState.WAITING),
     "approved": (ONE, [said()], ApprovalState.APPROVED),
     "approved, not required": (ApprovalRule(), [said()], ApprovalState.APPROVED),
-    "one of two": (TWO, [said()], ApprovalState.WAITING),
-    "one person twice": (TWO, [said(), said(day=2), said(by="ann@EXAMPLE.com", item="b")], ApprovalState.WAITING),
-    "two of two": (TWO, [said(), said(by=BEN)], ApprovalState.APPROVED),
-    "sent back by one": (ONE, [said(), said("sent-back", by=BEN)], ApprovalState.SENT_BACK),
+    "sent back at the same time": (ONE, [said(), said("sent-back", by=BEN)], ApprovalState.SENT_BACK),
     "sent back, then approved": (ONE, [said("sent-back"), said(day=2)], ApprovalState.APPROVED),
+    "sent back, then approved by another": (ONE, [said(day=2), said("sent-back", by=BEN)], ApprovalState.APPROVED),
+    "approved, then sent back by another": (ONE, [said("sent-back", day=2, by=BEN), said()], ApprovalState.SENT_BACK),
     "approved under another id": (ONE, [said(item="gone")], ApprovalState.APPROVED),
     "another text approved": (ONE, [said(text=digest("b"))], ApprovalState.CHANGED),
+    "another text approved, this one sent back": (
+        ONE,
+        [said(text=digest("b")), said("sent-back")],
+        ApprovalState.SENT_BACK,
+    ),
     "another text of another item": (ONE, [said(text=digest("b"), item="b")], ApprovalState.WAITING),
     "another text sent back": (ONE, [said("sent-back", text=digest("b"))], ApprovalState.WAITING),
     "a day in the future": (ONE, [said(at="2999-01-01T00:00:00Z")], ApprovalState.APPROVED),
-    "the author does not count": (OTHERS, [said(author=True)], ApprovalState.WAITING),
-    "the author counts": (ONE, [said(author=True)], ApprovalState.APPROVED),
-    "the author sends back": (OTHERS, [said("sent-back", author=True)], ApprovalState.SENT_BACK),
-    "someone else": (OTHERS, [said(author=True), said(by=BEN)], ApprovalState.APPROVED),
-    # The login may be Ann's.
-    "one in git and one on a host": (TWO, [said(), said(by="ann (github.com)", source=PULL)], ApprovalState.WAITING),
-    "two on a host": (
-        TWO,
-        [said(), said(by="ann (github.com)", source=PULL), said(by="ben (github.com)", source=PULL)],
+    "sent back on a page, approved on a host later": (
+        ONE,
+        [said("sent-back"), said(day=2, by="ann (github.com)", source=PULL)],
         ApprovalState.APPROVED,
     ),
-    "sent back on a page, approved on a host": (
-        ONE,
-        [said("sent-back"), said(by="ann (github.com)", source=PULL)],
-        ApprovalState.SENT_BACK,
-    ),
-    "no count": (ApprovalRule(required=True, count=0), [], ApprovalState.WAITING),
 }
 
 
 @pytest.mark.parametrize(("rule", "verdicts", "state"), STATES.values(), ids=STATES)
 def test_the_state_of_a_text(rule: ApprovalRule, verdicts: list[Approval], state: ApprovalState) -> None:
-    """By the last word of each person on this very text, whatever id it had."""
+    """By the latest verdict on this very text, whatever id it had."""
     assert Approvals(lines=tuple(verdicts)).state(digest("a"), rule, [ItemId("a")]) == state
 
 

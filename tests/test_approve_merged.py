@@ -621,25 +621,6 @@ def test_a_pull_request_that_writes_verdicts_itself(desk: Desk) -> None:
     assert lines(runner) == [ONE]
 
 
-@pytest.mark.parametrize("login", ["Author", "helper"])
-@pytest.mark.parametrize(("rule", "recorded"), [("required", ["one"]), ("{required: true, by_author: false}", [])])
-def test_the_author_of_the_pull_request(desk: Desk, rule: str, recorded: list[str], login: str) -> None:
-    """GitHub lets no one approve their own, but another host may, and people push to others': the rule decides."""
-
-    def change(machine: Machine) -> None:
-        machine.edit("contentops.yaml", "approval: required", f"approval: {rule}")
-        reword("one")(machine)
-
-    desk.propose(7, change)
-    desk.hub.review(7, login)
-    desk.hub.commits[7] = [{"author": {"login": "helper"}}]
-    desk.merge(7)
-    runner = desk.runner()
-    desk.record(runner)
-    assert [line[0] for line in lines(runner)] == recorded
-    assert all(line.author for line in approvals.load(runner.root, Disk()).lines)
-
-
 def test_a_project_below_the_root_of_the_repository(desk: Desk, invoke: Run) -> None:
     """The host names files by their paths in the repository."""
 

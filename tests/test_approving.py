@@ -217,33 +217,6 @@ def test_a_text_that_is_sent_back_stays_a_draft(tmp_path: Path) -> None:
     assert "draft" not in front(harness)
 
 
-def test_two_people_are_two_people(tmp_path: Path) -> None:
-    """One address counts once, in whatever case and under whatever name."""
-    harness = with_approval(tmp_path, "approval: {count: 2}")
-    decide(harness, "one")
-    in_git(tmp_path, "Kim R.", "KIM@example.test")
-    decide(harness, "one")
-    assert states(harness) == {"one": "waiting"}
-    in_git(tmp_path, "Ada Other", "ada@example.test")
-    decide(harness, "one")
-    assert states(harness) == {"one": "approved"}
-
-
-def test_an_author_does_not_count_where_that_is_asked(tmp_path: Path) -> None:
-    """Who edited the text cannot approve it; a text as it was generated has no author among people."""
-    harness = with_approval(tmp_path, "approval: {by_author: false}", ids=("one", "two"))
-    harness.edit("out/one.md", "All", "Al")
-    with pytest.raises(InputError) as caught:
-        decide(harness, "one", "two")
-    assert [one.code for one in caught.value.diagnostics()] == ["by-author"]
-    assert not (tmp_path / FILE).exists()
-    decide(harness, "two")
-    commit(tmp_path)
-    in_git(tmp_path, "Ada Other", "ada@example.test")
-    decide(harness, "one")
-    assert states(harness) == {"one": "approved", "two": "approved"}
-
-
 def test_disclosure_follows_the_text(tmp_path: Path) -> None:
     """It says how a generated text was made, and falls back by itself when the text changes."""
     harness = with_approval(tmp_path, "mode: standard", extra="disclosure: true")

@@ -19,7 +19,7 @@ from contentops.ci.git import (
     run_git,
     try_git,
 )
-from contentops.ci.results import body_of, words_of
+from contentops.ci.results import body_of
 from contentops.documents.front_matter import split
 from contentops.errors import UsageError
 
@@ -189,27 +189,3 @@ def bodies_in(
                 if body_of(data) == wanted[path]:
                     del unread[path]
                     yield path, split(data.decode()).body
-
-
-def text_authors(root: str, texts: Mapping[str, Digest]) -> dict[str, str]:
-    """Return who committed each of these texts: the address of the author of the first commit that has it.
-
-    `texts`: by path, what the file says, see `text_digest`. Empty where it is not committed, or not known. Commits that
-    changed other things in the file do not count. Raises UsageError outside a repository, GitFailed.
-    """
-    histories = path_histories(root, texts)
-    unread = {path: list(history.blobs) for path, history in histories.items()}
-    found: dict[str, str] = {}
-    for number in range(VERSIONS):
-        unread = {path: blobs for path, blobs in unread.items() if number < len(blobs)}
-        read = read_blobs(root, [blobs[number] for blobs in unread.values()])
-        for path, blobs in list(unread.items()):
-            if words_of(read.get(blobs[number], b"")) == texts[path]:
-                found[path] = histories[path].blobs[blobs[number]]
-            else:
-                del unread[path]
-    names = sorted(set(found.values()) - {""})
-    stdin = "".join(f"{name}\n" for name in names).encode()
-    listed = run_git(root, "log", "--stdin", "--no-walk=unsorted", "--format=%H %ae", stdin=stdin) if names else ""
-    authors = dict(line.split(" ", 1) for line in listed.splitlines())
-    return {path: authors.get(found.get(path, ""), "").casefold() for path in texts}

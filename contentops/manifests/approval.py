@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import nearest
-from contentops.manifests.checks import whole_number
 from contentops.manifests.values import kind_of
 from contentops.model import NO_APPROVAL, ApprovalRule
 
@@ -29,13 +28,11 @@ def read_approval(value: Json, report: Report) -> ApprovalRule:
     """The rule of a rendered item; a key that cannot be used is reported and omitted."""
     if not isinstance(value, dict) or not value:
         return NO_APPROVAL
-    said = {key: _switch(key, value[key], report) for key in ("required", "by_author", "publish") if key in value}
-    count = whole_number(("approval", "count"), value.get("count"), report, least=1)
-    # Without `required` the other keys have nothing to say, so that `off` takes all of them away.
+    said = {key: _switch(key, value[key], report) for key in ("required", "publish") if key in value}
+    # Without `required` the other key has nothing to say, so that `off` takes it away.
     if not said.get("required"):
         return NO_APPROVAL
-    flags = {key: flag for key, flag in said.items() if flag is not None}
-    return ApprovalRule(**flags) if count is None else ApprovalRule(count=count, **flags)
+    return ApprovalRule(**{key: flag for key, flag in said.items() if flag is not None})
 
 
 def _switch(key: str, value: Any, report: Report) -> bool | None:

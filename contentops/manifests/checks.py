@@ -93,16 +93,14 @@ def names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
     return names_in(row)
 
 
-def whole_number(
-    path: tuple[str, ...], value: Any, report: Report, *, least: int = 0, most: int | None = None
-) -> int | None:
-    """A whole number from `least` on, also one like `2.0` from a template; None where there is none."""
+def whole_number(path: tuple[str, ...], value: Any, report: Report, *, most: int | None = None) -> int | None:
+    """A whole number of at least 0, also one like `2.0` from a template; None where there is none."""
     if value is None:
         return None
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not whole or value < least:
+    if isinstance(value, bool) or not whole or value < 0:
         shown = f"{value}" if whole and not isinstance(value, bool) else kind_of(value)
-        core = f"has {shown} as `{'.'.join(path)}`, which must be a whole number of at least {least}"
+        core = f"has {shown} as `{'.'.join(path)}`, which must be a whole number of at least 0"
         hint = "" if whole else "from a data file: `{{ each.column | int }}`"
         report(path, "wrong-type", core, hint=hint)
         return None

@@ -152,7 +152,7 @@ class DeclaredTexts:
         if text.wait is None and approved:
             words = text_digest(text.file.title, text.file.body)
             # Where the digest leaves characters out, no approval is about all of its words.
-            if text.file.hidden or not self._accepted.approvals.is_approved(words, spec.approval):
+            if text.file.hidden or not self._accepted.approvals.is_approved(words):
                 return ReferredText(id=name, wait=WaitReason.NOT_APPROVED, file=text.file)
         return text
 

@@ -64,18 +64,11 @@ class Approval(Struct, frozen=True, kw_only=True):
     note: str = ""
     source: str = field(name="from", default="")
     """Where it was said: `terminal`, `page`, or the address of a pull request."""
-    author: bool = False
-    """Whether this person wrote or edited the text: then it counts only where `by_author` says so."""
 
     @property
     def name(self) -> str:
         """Who said it, without the e-mail address."""
         return self.by.partition(" <")[0]
-
-    @property
-    def is_of_host(self) -> bool:
-        """Whether a host told it, which knows people by other names than git."""
-        return "://" in self.source
 
     @property
     def person(self) -> str:
@@ -91,7 +84,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 
         Never equal for two lines that differ, so that the order of the lines in the file says nothing.
         """
-        return self.at, self.verdict, self.item, self.text, self.by, self.note, self.source, str(self.author)
+        return self.at, self.verdict, self.item, self.text, self.by, self.note, self.source
 
 
 class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,10 +92,6 @@ class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     required: bool = False
     """Whether the text is a draft, and is not promoted, until it is approved."""
-    count: int = 1
-    """How many people have to approve it."""
-    by_author: bool = True
-    """Whether the approval of the text's author counts."""
     publish: bool = False
     """Whether the server's own status of the content follows, where the server has one."""
 
@@ -148,35 +137,24 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
-    def count(self, text: Digest, rule: ApprovalRule) -> int:
-        """How many people certainly approved the text, as the rule counts them.
+    def last(self, text: Digest) -> Verdict | None:
+        """The latest verdict on a text, whoever gave it; None where no one did."""
+        said = self.of_text(text)
+        return said[-1].verdict if said else None
 
-        Someone may be known to git and to a host by two names, so that the two kinds of names do not add up.
-        """
-        counted = [
-            line.is_of_host
-            for line in self._of_texts.get(text, {}).values()
-            if line.verdict is Verdict.APPROVED and (rule.by_author or not line.author)
-        ]
-        return max(sum(counted), len(counted) - sum(counted))
-
-    def is_approved(self, text: Digest, rule: ApprovalRule) -> bool:
-        """Whether as many people approved the text as the rule asks for, and no one sent it back."""
-        return not self._is_sent_back(text) and self.count(text, rule) >= max(rule.count, 1)
-
-    def _is_sent_back(self, text: Digest) -> bool:
-        return any(line.verdict is Verdict.SENT_BACK for line in self._of_texts.get(text, {}).values())
+    def is_approved(self, text: Digest) -> bool:
+        """Whether the latest verdict on the text is an approval."""
+        return self.last(text) is Verdict.APPROVED
 
     def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:
         """The state of an item's text; `ids` are those that the item has and had."""
-        if self._is_sent_back(text):
-            return ApprovalState.SENT_BACK
-        if self.is_approved(text, rule):
-            return ApprovalState.APPROVED
-        earlier = {digest for id_ in ids for digest in self._of_items.get(id_, ())} - {text}
-        if any(self.is_approved(digest, rule) for digest in earlier):
+        said = self.last(text)
+        if said is not None:
+            return ApprovalState.APPROVED if said is Verdict.APPROVED else ApprovalState.SENT_BACK
+        earlier = {digest for id_ in ids for digest in self._of_items.get(id_, ())}
+        if any(map(self.is_approved, earlier)):
             return ApprovalState.CHANGED
-        return ApprovalState.WAITING if rule.required or text in self._of_texts else ApprovalState.NONE
+        return ApprovalState.WAITING if rule.required else ApprovalState.NONE
 
 
 NO_APPROVALS: Final = Approvals()

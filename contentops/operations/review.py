@@ -114,14 +114,8 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sent_back(self) -> Approval | None:
-        """The last one who sent this text back."""
-        return next((one for one in reversed(self.verdicts) if one.verdict is Verdict.SENT_BACK), None)
-
-    @property
-    def missing(self) -> int:
-        """How many people have to approve its text still."""
-        wanted = self.spec.approval.count if self.spec is not None and self.state is ReviewState.WAITING else 0
-        return max(wanted - sum(one.verdict is Verdict.APPROVED for one in self.verdicts), 0)
+        """The latest verdict on this text, where it was sent back."""
+        return self.verdicts[-1] if self.verdicts and self.verdicts[-1].verdict is Verdict.SENT_BACK else None
 
     @property
     def severity(self) -> Severity | None:

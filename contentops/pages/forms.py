@@ -78,8 +78,6 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     said = f"{done}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
     if decided.warning:
         said += f" But {decided.warning}."
-    elif verdict is Verdict.APPROVED and (missing := site.review.snapshot().item(item).missing):
-        said += f" {'One more person has' if missing == 1 else f'{missing} more people have'} to approve it."
     files = [APPROVALS, *(one.output for one in (decided.run.outcomes if decided.run else ()))]
     following = next((one.id for one in before.to_read if one.id != item), "")
     return FormResult(

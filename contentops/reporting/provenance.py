@@ -62,7 +62,6 @@ def verdict_json(line: Approval) -> dict[str, Json]:
         "at": line.at,
         "note": clip(line.note, NOTE_LIMIT),
         "from": line.source,
-        "author": line.author,
     }
 
 

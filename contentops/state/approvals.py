@@ -27,7 +27,7 @@ from contentops.state.lock import DamagedState, add_rule, numbered
 from contentops.state.state_dir import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from contentops.atomic_io import Disk
@@ -141,13 +141,6 @@ def _checked(line: Approval) -> Approval:
         hint = "set one with `git config user.name` and `git config user.email`"
         raise UsageError("your name has no visible character", code="no-identity", hint=hint)
     return checked
-
-
-def drop(root: Path, disk: Disk, gone: Collection[Approval]) -> None:
-    """Remove lines from the file. The caller holds the lock of the file. Raises StateError."""
-    dropped = set(gone)
-    kept = tuple(line for line in load(root, disk).lines if line not in dropped)
-    disk.replace(root / FILE, render(Approvals(lines=kept)), PUBLIC)
 
 
 _RESTORE: Final = f"restore it with `git checkout -- {FILE}`"

@@ -9,10 +9,9 @@ import click
 
 from contentops.cli.options import Group, environment_options
 from contentops.cli.output import terminal
-from contentops.errors import ExitCode, UsageError, did_you_mean, first_of, plural
+from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.model import ItemId
 from contentops.operations import records, workspace
-from contentops.operations.texts.old_approvals import drop_old_approvals
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
@@ -20,10 +19,8 @@ from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from contentops.cli.session import Session
-    from contentops.model import Approval, OpenEntry, Record, State
+    from contentops.model import OpenEntry, Record, State
 
 
 @click.group("state", cls=Group)
@@ -171,31 +168,16 @@ def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> st
     )
 
 
-@command.command("gc", short_help="Delete unneeded earlier texts and old approvals.")
+@command.command("gc", short_help="Delete unneeded earlier texts.")
 @click.option("--yes", is_flag=True, help="Delete them; without it, only show what would be deleted.")
 @environment_options
 def collect(session: Session, *, yes: bool) -> None:
     """Show which earlier texts `cache: {keep_texts: N}` in contentops.yaml does not keep; `--yes` deletes them.
 
     It keeps the N newest texts of each item, and every text that a lock, an open job or a manifest needs.
-
-    It also deletes lines of `contentops.approvals` that are over a year old. It keeps a line if a manifest or a lock
-    names its item, or if a file or a lock has its text.
     """
-    project = session.project()
-    approvals = drop_old_approvals(project, session.runtime(), do=yes)
-    earlier = records.drop_earlier(project, do=yes)
-    values = {**plain(earlier), **({"approvals": plain(approvals)} if approvals else {})}
-    said = [_collected(earlier, done=yes), *_dropped_approvals(approvals, done=yes)]
-    session.answer(values, visible("\n".join(said)), fit=True)
-
-
-def _dropped_approvals(gone: Sequence[Approval], *, done: bool) -> Iterator[str]:
-    if gone:
-        verb, then = ("Deleted", "") if done else ("Would delete", " Go on with `--yes`.")
-        items = first_of(sorted({line.item for line in gone}))
-        lines = plural(len(gone), "line")
-        yield f"{verb} {lines} of `contentops.approvals` about what no environment has: {items}.{then}"
+    earlier = records.drop_earlier(session.project(), do=yes)
+    session.answer(plain(earlier), visible(_collected(earlier, done=yes)), fit=True)
 
 
 def _collected(earlier: records.Earlier, *, done: bool) -> str:

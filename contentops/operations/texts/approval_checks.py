@@ -45,9 +45,7 @@ def _file_checks(project: Project, known: Approvals, soon: str) -> Iterator[Chec
         fine = False
         last = max(late, key=lambda line: line.at)
         message = f"{plural(len(late), 'line')} of `{approvals.FILE}` in the future: `{last.person}` at {last.at}"
-        hint = (
-            "until then it overrides that person's other decisions about the text: delete the line or correct its time"
-        )
+        hint = "until then it overrides all other decisions about the text: delete the line or correct its time"
         yield Check(name="approvals", ok=None, message=message, hint=hint)
     if not _merges(project.root):
         fine = False

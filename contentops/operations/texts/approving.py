@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
-from contentops.ci.file_history import text_authors
 from contentops.ci.git import GitFailed, try_git
 from contentops.ci.runner import in_ci
 from contentops.digest import NO_TEXT, Digest
@@ -23,12 +22,12 @@ from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
 from contentops.planning.approval import has_its_keys
 from contentops.planning.plan import is_about_front, make_plan
-from contentops.planning.plan_inputs import Choice, is_edited
+from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import selected
 from contentops.state import approvals
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.model import Approvals, Project
     from contentops.operations.opening import Runtime
@@ -79,7 +78,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
         message = "only a person can approve, and this is CI"
         hint = "`contentops approve --merged` records who approved the merged change"
         raise Refused(message, code="approve-in-ci", hint=hint)
-    by, address = git_identity(project.root)
+    by = git_identity(project.root)
     with hold_lock(project, runtime):
         with open_workspace(project, runtime) as workspace:
             inputs = workspace.plan_inputs(Choice())
@@ -89,9 +88,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
             changes = {change.id: change for change in make_plan(inputs).changes}
             items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
         with_text = [item for item in items if item.file is not None and item.file.exists]
-        is_yes = decision.verdict is Verdict.APPROVED
-        own = _own_texts(project, with_text, address) if is_yes else frozenset()
-        if findings := [finding for item in with_text for finding in _problems(item, decision, own)]:
+        if findings := [finding for item in with_text for finding in _problems(item, decision)]:
             raise InputError(findings)
         at, lines, known = iso(runtime.wall()), [], []
         with approvals.locked(Path(project.root)):
@@ -105,7 +102,6 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                     at=at,
                     note=decision.note.strip(),
                     source=decision.source,
-                    author=item.id in own,
                 )
                 _refuse_past(line, before)
                 is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
@@ -146,9 +142,11 @@ def _says_no_more(new: Approval, old: Approval) -> bool:
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
-    """Raise Refused where the person's last verdict on the text is dated later, so that a new one would not count."""
-    if late := [one.at for one in before.of_text(line.text) if one.person == line.person and one.at > line.at]:
-        message = f"`{line.item}`: your last verdict on this text is dated {late[0]}, and now is {line.at}"
+    """Raise Refused where the last verdict on the text is dated later, so that a new one would not count."""
+    if late := [one for one in before.of_text(line.text) if one.at > line.at]:
+        last = late[-1]
+        message = f"`{line.item}`: the last verdict on this text, by `{last.person}`, is dated {last.at}"
+        message += f", and now is {line.at}"
         hint = f"set the clock, or delete that line of `{approvals.FILE}`"
         raise Refused(message, code="verdict-in-future", hint=hint)
 
@@ -166,8 +164,8 @@ def _is_id(selector: str) -> bool:
     return not set(selector) & set("*?[]:{},") and not selector.startswith("+") and not selector.endswith("+")
 
 
-def git_identity(root: str) -> tuple[str, str]:
-    """The name and address of the person by git's settings, as `NAME <ADDRESS>`, and the address.
+def git_identity(root: str) -> str:
+    """The name and address of the person by git's settings, as `NAME <ADDRESS>`.
 
     Raises UsageError where git names no one, or `root` is in no repository.
     """
@@ -184,7 +182,7 @@ def git_identity(root: str) -> tuple[str, str]:
     if ended.code or not address or by.startswith("<"):
         hint = 'tell git your name: `git config user.name "..."` and `git config user.email "..."`'
         raise UsageError("git does not know who you are", code="no-identity", hint=hint)
-    return by, address
+    return by
 
 
 def _text_of(item: Candidate) -> Digest:
@@ -192,11 +190,10 @@ def _text_of(item: Candidate) -> Digest:
     return text_digest(item.file.title, item.file.body)
 
 
-def _problems(item: Candidate, decision: Decision, own: Collection[ItemId]) -> Iterator[Diagnostic]:
-    """Why nothing can be said of an item's text. `own`: the items whose text the person wrote."""
-    file, spec = item.file, item.spec
+def _problems(item: Candidate, decision: Decision) -> Iterator[Diagnostic]:
+    """Why nothing can be said of an item's text."""
+    file = item.file
     assert file is not None
-    assert spec is not None
 
     def finding(code: str, message: str, hint: str) -> Diagnostic:
         return Diagnostic(code=code, message=f"`{item.id}`: {message}", hint=hint, location=Location(file.path))
@@ -212,24 +209,6 @@ def _problems(item: Candidate, decision: Decision, own: Collection[ItemId]) -> I
     expected = decision.texts.get(item.id)
     if expected is not None and expected != _text_of(item):
         yield finding("text-changed", "its text has changed", "read the present text and decide again")
-    if item.id in own and not spec.approval.by_author:
-        hint = "someone else must approve it: `approval: {by_author: false}`"
-        yield finding("by-author", "you edited this text, so your approval does not count", hint)
-
-
-def _own_texts(project: Project, items: Iterable[Candidate], address: str) -> frozenset[ItemId]:
-    """The items whose text a person edited or wrote: who committed it, or whoever works here if no one did."""
-    texts = {item.path: _text_of(item) for item in items if _is_by_people(item)}
-    authors = text_authors(project.root, texts) if texts else {}
-    return frozenset(item.id for item in items if authors.get(item.path) in ("", address.casefold()))
-
-
-def _is_by_people(item: Candidate) -> bool:
-    """Whether the text of an item is not the one that a job made."""
-    file, record = item.file, item.record
-    if file is None or record is None:
-        return False
-    return is_edited(file, record, item.entries) or file.title != record.title
 
 
 def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tuple[Run | None, str]:

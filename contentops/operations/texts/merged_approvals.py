@@ -25,7 +25,7 @@ from contentops.planning.plan_inputs import Choice
 from contentops.state import approvals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from contentops.ci.git import Clone
     from contentops.ci.reviews import MergedPull
@@ -204,9 +204,8 @@ class _Found:
                     )
                 else:
                     approved[name] = text
-        for name, text in self._of_its_words(pull, approved):
-            new = [line for line in _lines(text, pull) if not self._is_known(line)]
-            self._take(new, text, f"{about}: `{self._blobs[name][1]}`")
+        for _, text in self._of_its_words(pull, approved):
+            self.lines += (line for line in _lines(text, pull) if not self._is_known(line))
 
     def _of_its_words(self, pull: MergedPull, approved: Mapping[str, _ItemText]) -> Iterator[tuple[str, _ItemText]]:
         """Yield the texts whose words the pull request changed: who approves it has seen no word of the others."""
@@ -231,13 +230,6 @@ class _Found:
             else:
                 yield name, text
 
-    def _take(self, new: Iterable[Approval], text: _ItemText, about: str) -> None:
-        for line in new:
-            if line.author and not text.spec.approval.by_author:
-                self.notes.append(f"{about} is of {line.by}, whose own approval does not count")
-            else:
-                self.lines.append(line)
-
     def _is_known(self, line: Approval) -> bool:
         """Whether the person approved the text before: only what is new is worth another line."""
         said = (*self._before.of_text(line.text), *(one for one in self.lines if one.text == line.text))
@@ -254,5 +246,4 @@ def _lines(text: _ItemText, pull: MergedPull) -> Iterator[Approval]:
             by=pull.who(one.login),
             at=one.at,
             source=pull.address,
-            author=one.login.casefold() in pull.authors,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import Diagnostic, Location, OutputError
-from contentops.model import NO_CHECKS, ApprovalState, Checked, CheckedFile, Verdict, text_digest
+from contentops.model import NO_CHECKS, ApprovalState, Checked, CheckedFile, text_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,19 +45,16 @@ def _unreadable(id_: ItemId, file: Observed) -> Iterator[Diagnostic]:
 def _unapproved(spec: Spec, state: ApprovalState, file: Observed, inputs: PlanInputs) -> Iterator[Diagnostic]:
     if state is ApprovalState.APPROVED or file.problem:
         return
-    text = text_digest(file.title, file.body)
     environment = inputs.project.option
     option = f" --env {shlex.quote(environment)}" if environment not in {"", "''"} else ""
     words, then = "is waiting for approval", "read it, then"
     if state is ApprovalState.NONE:
         words, then = "is empty", "write it, then"
     elif state is ApprovalState.SENT_BACK:
-        said = next(one for one in reversed(inputs.approvals.of_text(text)) if one.verdict is Verdict.SENT_BACK)
+        said = inputs.approvals.of_text(text_digest(file.title, file.body))[-1]
         words, then = f"was sent back by `{said.person}`", "change it, then"
     elif state is ApprovalState.CHANGED:
         words = "changed since it was approved"
-    elif spec.approval.count > 1:
-        words = f"has {inputs.approvals.count(text, spec.approval)} of {spec.approval.count} approvals"
     message = f"item `{spec.id}`: its text {words}"
     hint = f"{then} `contentops approve {spec.id}{option}`"
     yield Diagnostic(code="not-approved", message=message, hint=hint, location=Location(file.path))
