@@ -1,13 +1,8 @@
-"""What a shared ledger costs, and what it gives: CPU and bytes per item, a queue of any size, work that is taken over.
+"""What a shared ledger costs an apply: CPU, transactions and bytes per item.
 
-    python benchmarks/ledger.py [--items 1000] [--runs 3] [--rows 1000000] [--limited 120] [--kills 20] [--only apply]
+    python benchmarks/ledger.py [--items 1000] [--runs 3]
 
-`apply` compares the same applies as in `throughput.py` with and without a ledger, in turns. `work` empties a queue of
-few items and of many. `queue` deposits ten times `--items`, and claims among `--rows` rows and among 1,000.
-`questions` asks what workers ask every few seconds and people now and then, over `--rows` rows and over 1,000.
-`takeover` kills a worker that holds work, and waits until another one has it. `limit` lets three workers that are
-killed at random moments do `--limited` items under 60 requests a minute, and counts at the server what came.
-
+Compares the same applies as in `throughput.py` with and without a ledger, in turns.
 PostgreSQL is that of the tests, which does not wait for its disk: CPU and bytes are measured, not a disk. POSIX only.
 """
 
@@ -15,33 +10,70 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import psutil
+import psycopg
 import throughput
 import timing
-from ledger_parts.costs import applies, workers
-from ledger_parts.deaths import limits, takeovers
-from ledger_parts.ground import Bench
-from ledger_parts.questions import questions
-from ledger_parts.queueing import queues
 
-from tests.postgres import Cluster
+from tests.postgres import Cluster, database
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+IN_FLIGHT = 64
 
-PARTS: dict[str, Callable[[Bench], None]] = {
-    "apply": applies,
-    "work": workers,
-    "queue": queues,
-    "questions": questions,
-    "takeover": takeovers,
-    "limit": limits,
-}
+
+class Used(NamedTuple):
+    """What a ledger took so far: seconds of CPU time, transactions, bytes of the log, bytes of the tables."""
+
+    cpu: float
+    transactions: float
+    log: float
+    tables: float
+
+    def since(self, earlier: Used) -> Used:
+        """Return the difference."""
+        return Used(*(now - then for now, then in zip(self, earlier, strict=True)))
+
+
+def used(cluster: Cluster, url: str) -> Used:
+    """Return what PostgreSQL counted of one database, and the CPU time of all of its processes, living and gone."""
+    server = psutil.Process(cluster.process)
+    cpu = sum(sum(each.cpu_times()[:2]) for each in (server, *server.children())) + sum(server.cpu_times()[2:4])
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),"
+            " pg_current_wal_insert_lsn() - '0/0'::pg_lsn,"
+            " (SELECT coalesce(sum(pg_total_relation_size(relid)), 0) FROM pg_stat_user_tables)"
+        ).fetchone()
+    assert row is not None
+    return Used(cpu, *map(int, row))
+
+
+class SharedSide(throughput.Side):
+    """The same apply over a new ledger of a cluster."""
+
+    def __init__(self, cluster: Cluster, port: int, items: int) -> None:
+        super().__init__("ours", port, items, IN_FLIGHT)
+        self._cluster = cluster
+        self.used: list[Used] = []
+        """What PostgreSQL took, in each run, with the few items of before."""
+
+    def __call__(self) -> timing.Spent:
+        """Carry out one run."""
+        with database(self._cluster.url()) as url:
+            os.environ["CONTENTOPS_LEDGER"] = url
+            try:
+                before = used(self._cluster, url)
+                taken = super().__call__()
+                self.used.append(used(self._cluster, url).since(before))
+            finally:
+                del os.environ["CONTENTOPS_LEDGER"]
+        return taken
 
 
 def main() -> None:
@@ -49,18 +81,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--limited", type=int, default=120)
-    parser.add_argument("--took", type=float, default=2.0, help="seconds of the jobs under the limit, median")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     os.environ["WRITERZROOM_API_KEY"] = "benchmark"
     timing.head()
     with throughput.serving() as port, Cluster() as cluster:
-        sizes = (options.items, options.runs, options.rows, options.limited, options.took, options.kills)
-        for name in options.only:
-            PARTS[name](Bench(cluster, port, *sizes))
+        embedded = throughput.Side("ours", port, options.items, IN_FLIGHT)
+        shared = SharedSide(cluster, port, options.items)
+        taken = timing.interleaved({"embedded": embedded, "ledger": shared}, options.runs)
+    cpu, floor = taken["ledger"].cpu, taken["embedded"].cpu
+    case = f"apply, {options.items:,} items, {IN_FLIGHT} jobs in flight, CPU per item"
+    timing.row(case, f"{cpu:.2f} ms", f"{floor:.2f} ms without a ledger", cpu / floor, 1.5)
+    items = options.items + throughput.FIRST
+    middle = Used(*(statistics.median(each) / items for each in zip(*shared.used, strict=True)))
+    timing.row("PostgreSQL beside it, CPU per item", f"{middle.cpu * 1000:.2f} ms")
+    timing.row("its transactions per item", f"{middle.transactions:.2f}")
+    timing.row("its bytes per item", f"{middle.log / 1000:.1f} kB of log, {middle.tables / 1000:.1f} kB of tables")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class MonthSpend(Struct, frozen=True, kw_only=True):
     money: Mapping[str, Decimal] = {}
     """What models cost, by currency; counted only where a budget limits money."""
     uncertain: Mapping[RequestId, int] = {}
-    """The part of `credits` for submits whose answer was lost, and for queued ones: a plan may price them again."""
+    """The part of `credits` for submits whose answer was lost: a plan may price them again."""
     uncertain_money: Mapping[RequestId, int] = {}
     """The same in money, as `tokens` counts it."""
     ahead: int = 0

@@ -118,7 +118,7 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     promoted_from: str = ""
     """The environment its text was taken from; empty: none, or not known."""
     holder: str = ""
-    """What works on it elsewhere, such as `worker on HOST`; empty: nothing."""
+    """What works on it elsewhere, such as `apply on HOST`; empty: nothing."""
     approval: ApprovalState = ApprovalState.NONE
     note: str = ""
 

@@ -1,1 +1,1 @@
-"""The shared ledger of a project: opened, checked, maintained, and what is queued in it."""
+"""The shared ledger of a project: found, opened and checked."""
