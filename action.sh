@@ -10,6 +10,13 @@ contentops="$RUNNER_TEMP/contentops/bin/contentops"
 [ -e "$contentops" ] || contentops="$RUNNER_TEMP/contentops/Scripts/contentops.exe"
 arguments=()
 option() { if [ -n "$2" ]; then arguments+=("$1=$2"); fi; }
+limit() {
+  # An approved price may be over the limit.
+  if [[ -n "$MAX_CREDITS" && "$APPROVE_CREDITS" =~ ^[0-9]+$ && "$APPROVE_CREDITS" -gt "$MAX_CREDITS" ]]; then
+    MAX_CREDITS="$APPROVE_CREDITS"
+  fi
+  option --max-credits "$MAX_CREDITS"
+}
 each() { while IFS= read -r line; do option "$1" "${line%$'\r'}"; done <<< "$2"; }
 key() {
   if [ -n "$API_KEY" ]; then export WRITERZROOM_API_KEY="$API_KEY"; fi
@@ -31,25 +38,21 @@ case "$COMMAND" in
     option --env "$ENVIRONMENT"
     each --var "$VARIABLES"
     each --select "$SELECT"
-    option --max-credits "$MAX_CREDITS"
-    if [ -n "$MAX_CREDITS" ]; then option --approve-credits "$APPROVE_CREDITS"; fi
+    limit
     ;;
   check)
     COMMAND=plan
-    arguments+=(--no-cache "--check=${plan:-$RUNNER_TEMP/contentops-plan.json}")
+    arguments+=(--no-cache "--check=${plan:-$RUNNER_TEMP/contentops-plan.json}${CHECKSUM:+@$CHECKSUM}")
     plan=""
     option --env "$ENVIRONMENT"
-    option --checksum "$CHECKSUM"
-    option --max-credits "$MAX_CREDITS"
-    if [ -n "$MAX_CREDITS" ]; then option --approve-credits "$APPROVE_CREDITS"; fi
+    limit
     ;;
   apply)
     arguments+=(--yes --no-cache)
     option --env "$ENVIRONMENT"
     option --approve-credits "$APPROVE_CREDITS"
     option --deadline "$DEADLINE"
-    option --reviewed "$(whole "$REVIEWED_PLAN")"
-    if [ -n "$REVIEWED_PLAN" ]; then option --checksum "$CHECKSUM"; fi
+    if [ -n "$REVIEWED_PLAN" ]; then option --reviewed "$(whole "$REVIEWED_PLAN")${CHECKSUM:+@$CHECKSUM}"; fi
     if [ -n "$plan" ]; then
       arguments+=("$plan")
     else

@@ -18,9 +18,3 @@ WHOLE: Final = re.compile(r"^<{7} \S.*?^={7}\r?$.*?^>{7} \S", re.MULTILINE | re.
 """A conflict with its markers in order, for formats whose texts may have single lines of that form."""
 LINE: Final = re.compile(r"(?:<{7} \S.*|\|{7} \S.*|={7}|>{7} \S.*)")
 """One whole line that is a marker."""
-
-
-def between_markers(ours: str, theirs: str) -> str:
-    """A conflict in git's form, with the sides named `file` and `writerzroom`."""
-    ours, theirs = (f"{side.rstrip()}\n" if side.strip() else "" for side in (ours, theirs))
-    return f"{OPEN} file\n{ours}{SPLIT}\n{theirs}{CLOSE} writerzroom\n\n"

@@ -35,7 +35,7 @@ _COPY = re.compile(r"\.contentops/(?:replaced|conflicts)/[^\s`\"',)]+")
 _CODE = re.compile(r'"code": "([a-z-]+)"|error\[([a-z-]+)\]')
 _PEOPLES = frozenset({"duplicate-id", "nothing-applied"})
 """Refusals that people bring about by what they declare or ask for."""
-_ONCE = frozenset({"--prune", "--conflicts", "markers"})
+_ONCE = frozenset({"--prune"})
 """Flags of an apply that the plan after it is made without."""
 
 

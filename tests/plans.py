@@ -143,8 +143,8 @@ def plan_document(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> di
 def plan_inputs(**given: Any) -> dict[str, Any]:
     """What a plan file says of how it was made: with no flag unless stated."""
     lists: dict[str, Any] = {name: list(given.get(name, ())) for name in ("variables", "select", "exclude", "replace")}
-    flags = dict.fromkeys(("prune", "refresh", "resubmit_unknown", "generate", "drafts"), False)
-    return {"on_edit": None, **flags, **given, **lists}
+    flags = dict.fromkeys(("prune", "refresh", "drafts"), False)
+    return {"on_edit": None, "on_source_change": None, **flags, **given, **lists}
 
 
 def sealed(document: Mapping[str, Json]) -> dict[str, Any]:

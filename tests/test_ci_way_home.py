@@ -45,27 +45,26 @@ def test_without_a_branch_nothing_is_generated(world: World) -> None:
     ended = apply(runner)
     assert (ended.code, made(runner)) == (64, [])
     assert "error[no-branch]" in ended.stderr
-    assert "`--branch`" in ended.stderr
+    assert "`BRANCH_NAME`" in ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("env", "arguments"),
+    "env",
     [
-        ({"CI_COMMIT_BRANCH": "main"}, ()),
-        ({"BRANCH_NAME": "main"}, ()),
-        ({"GITHUB_REF_NAME": "main"}, ()),
-        ({"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"}, ()),
-        ({"BUILD_SOURCEBRANCH": "refs/heads/main"}, ()),
-        ({}, ("--branch", "main")),
+        {"CI_COMMIT_BRANCH": "main"},
+        {"BRANCH_NAME": "main"},
+        {"GITHUB_REF_NAME": "main"},
+        {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"},
+        {"BUILD_SOURCEBRANCH": "refs/heads/main"},
     ],
-    ids=["GitLab", "Jenkins", "GitHub's name", "GitHub", "Azure", "stated"],
+    ids=["GitLab", "Jenkins", "GitHub's name", "GitHub", "Azure"],
 )
-def test_a_known_branch_gets_the_results(world: World, env: dict[str, str], arguments: tuple[str, ...]) -> None:
+def test_a_known_branch_gets_the_results(world: World, env: dict[str, str]) -> None:
     """Of a detached checkout, so that the next pipeline pays for nothing again."""
     runner = detached(world)
-    ended = apply(runner, *arguments, env=env)
+    ended = apply(runner, env=env)
     assert ended.code == 0, ended.stderr
-    assert "Pushed to `main`." in runner.commit(*arguments, runner=env).stdout
+    assert "Pushed to `main`." in runner.commit(runner=env).stdout
     assert world.clone("fresh").changes() == []
 
 
@@ -73,7 +72,7 @@ def test_a_known_branch_gets_the_results(world: World, env: dict[str, str], argu
 def test_head_is_no_branch(world: World, name: str) -> None:
     """Neither to apply for nor to commit to."""
     runner = detached(world)
-    assert (apply(runner, "--branch", name).code, made(runner)) == (64, [])
+    assert (apply(runner, env={"BRANCH_NAME": name}).code, made(runner)) == (64, [])
     assert "error[no-branch]" in runner.commit("--branch", name, code=64).stderr
     assert world.branches() == ["main"]
 
@@ -116,12 +115,12 @@ def test_a_pull_request_may_try_what_is_free(world: World, env: dict[str, str]) 
 def test_a_branch_that_cannot_take_the_results(world: World) -> None:
     """One that the remote does not have, and one that lacks a commit of the checkout, such as a merge made here."""
     runner = detached(world)
-    ended = apply(runner, "--branch", "other")
+    ended = apply(runner, env={"BRANCH_NAME": "other"})
     assert (ended.code, "`other` does not exist at `origin`" in ended.stderr) == (1, True)
     runner.write("README.md", "merged here\n")
     runner.git("add", "README.md")
     runner.git("commit", "--quiet", "--message=Merge")
-    ended = apply(runner, "--branch", "main")
+    ended = apply(runner, env={"BRANCH_NAME": "main"})
     assert (ended.code, "error[unpushed-commits]" in ended.stderr, made(runner)) == (4, True, [])
 
 

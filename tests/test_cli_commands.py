@@ -50,18 +50,16 @@ def applied(demo: Path, invoke: Run) -> Path:
         ({"select": ("a",)}, "contentops apply --env x --select a --var y=1"),
         ({"replace": ("a", "b", "c")}, "contentops apply --env x --replace c --var y=1"),
         ({"canary": 1, "select": ("tag:t",)}, "contentops apply --env x --select b --select c --var y=1"),
-        ({"resubmit_unknown": True}, "contentops apply --env x --var y=1"),
         (
-            {"reviewed": "plan.json", "checksum": "sha256:0"},
-            "contentops apply --env x --var y=1 --reviewed plan.json --checksum sha256:0",
+            {"reviewed": "plan.json@sha256:0"},
+            "contentops apply --env x --var y=1 --reviewed plan.json@sha256:0",
         ),
     ],
-    ids=["as typed", "replaced", "canary", "unknown", "reviewed"],
+    ids=["as typed", "replaced", "canary", "reviewed"],
 )
 def test_the_command_that_goes_on_pays_nothing_again(given: dict[str, Any], expected: str) -> None:
     """Of what was chosen to be paid only that is requested again which has not come."""
     every = {"select": (), "exclude": (), "replace": (), "prune": False, "on_edit": None, "canary": None}
-    every |= {"changed_from": "", "resubmit_unknown": False}
     written, waiting = ("submit", "poll", "write"), Result.PENDING
     run = make_run(make_outcome("a"), make_outcome("b", Result.FAILED, steps=written), make_outcome("c", waiting))
     assert sorted(going_on("x", ("y=1",), every | given)(run).split()) == sorted(expected.split())
@@ -115,10 +113,7 @@ def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
         "on_source_change": None,
         "prune": False,
         "refresh": False,
-        "generate": False,
         "drafts": False,
-        "resubmit_unknown": False,
-        "changed_from": "",
         "canary": None,
     }
     assert [change["id"] for change in ended.json["changes"]] == ["welcome"]
@@ -340,17 +335,6 @@ def test_state_commands(invoke: Run, applied: Path) -> None:
     assert (applied / "out" / "welcome.md").exists()
     assert invoke("state", "resolve", "hello", "--forget", cwd=applied).code == 64
     assert invoke("state", "mv", "--server", "https://a:443", "https://b:443", cwd=applied).code == 64
-
-
-def test_serve_keys(invoke: Run, tmp_path: Path) -> None:
-    """A key is printed once; a plan without access is a clear error."""
-    ended = invoke("serve", "keys", "create", "--store", "keys.db")
-    assert (ended.code, ended.stdout.count("\n")) == (0, 1)
-    assert ended.stdout.strip() not in (tmp_path / "keys.db").read_bytes().decode("latin-1")
-    assert invoke("serve", "keys", "create", "--store", "keys.db", "--json").json["plan"] == "professional"
-    refused = invoke("serve", "keys", "create", "--store", "keys.db", "--plan", "starter")
-    assert refused.code == 1
-    assert refused.stderr.startswith("error[serve]: ")
 
 
 def test_serve_refuses_what_it_can_not_run(invoke: Run) -> None:

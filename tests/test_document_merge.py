@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contentops.documents.clean import clean_body, conflict_line
+from contentops.documents.clean import clean_body
 from contentops.documents.merge import Conflict, KeptSection, Renewed, merge_edits, take_new, touched
 from contentops.sections import Key, cut
 from tests.running import examples
@@ -180,10 +180,9 @@ def test_two_peoples_edits_come_together(ours: str, theirs: str, body: str) -> N
     ids=["both touched", "removed and touched", "added alike", "in a code block", "both moved"],
 )
 def test_two_peoples_words_in_one_place_conflict(ours: str, theirs: str) -> None:
-    """Both are there, and the markers are such that the file is known to hold a conflict."""
+    """Both are there."""
     merged = merge_edits(WAS, ours, theirs)
     assert merged.body is None
-    assert conflict_line(merged.marked())
     assert all(conflict.ours != conflict.theirs for conflict in merged.conflicts)
 
 
@@ -234,14 +233,6 @@ def test_rules_between_paragraphs_are_not_counted() -> None:
     """Two people may each put one in."""
     merged = merge_edits("a\n\nb\n\nc\n", "a\n\n***\n\nb\n\nc\n", "a\n\nb\n\n***\n\nc\n")
     assert merged.body == "a\n\n***\n\nb\n\n***\n\nc\n"
-
-
-def test_markers_are_gits() -> None:
-    """Around the very paragraphs that conflict."""
-    merged = merge_edits(WAS, WAS.replace("Ten.", "Eleven."), WAS.replace("Ten.", "Twelve."))
-    assert merged.conflicts == (Conflict(ours="Eleven.\n\n", theirs="Twelve.\n\n"),)
-    conflict = "<<<<<<< file\nEleven.\n=======\nTwelve.\n>>>>>>> writerzroom"
-    assert merged.marked() == WAS.replace("Ten.", conflict)
 
 
 # --- whatever the texts ----------------------------------------------------------------------------------------
@@ -368,9 +359,6 @@ def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
         part if isinstance(part, str) else Conflict(ours=part.theirs, theirs=part.ours) for part in other.parts
     )
     assert turned == merged.parts
-    if conflicts:
-        assert conflict_line(merged.marked())
-        assert (lines(ours) | lines(theirs)) - lines(base) <= lines(merged.marked())
 
 
 @given(edits(1))

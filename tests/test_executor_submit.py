@@ -255,47 +255,22 @@ def test_a_submit_that_never_arrives_gives_up(root: Path) -> None:
     assert harness.api.credits == 8
 
 
-def test_a_person_may_pay_again(root: Path) -> None:
-    """`--resubmit-unknown` submits what is unknown again, and says so in the plan."""
-    harness = _proven(root, "one", request_ids="ignore", auto_save=False)
-    harness.api.fault(on("submit", 2), "reset")
-    harness.apply()
-    assert harness.plan().credits == 0
-    plan = harness.plan(resubmit_unknown=True)
-    assert plan.credits == 4
-    assert results(harness.apply(resubmit_unknown=True)) == {"one": "done"}
-    assert harness.api.charged("All about one in 2026") == 2
-    assert harness.record("one").attempt == 1
-    assert harness.plan().empty
-
-
-@pytest.mark.parametrize(("request_ids", "paid", "ids"), [("replay", 1, 1), ("ignore", 2, 1), ("reject", 2, 2)])
-def test_what_is_unknown_is_sent_again_under_its_own_id(root: Path, request_ids: str, paid: int, ids: int) -> None:
-    """Free where the server replays it; under a new id, as a new attempt, only where that one is refused."""
-    unseen = (2, 3) if request_ids == "reject" else (2,)
+@pytest.mark.parametrize(("request_ids", "paid"), [("replay", 1), ("ignore", 2)])
+def test_a_person_may_pay_again(root: Path, request_ids: str, paid: int) -> None:
+    """`state resolve --forget` submits what is unknown again, under its own id: free where the server replays it."""
     harness = _proven(root, "one", request_ids=request_ids, auto_save=False)
     harness.api.fault(on("submit", 2), "reset")
-    harness.api.fault(lambda name, _: name == "status" and harness.api.count("submit") in unseen, 403)
+    harness.api.fault(lambda name, _: name == "status" and harness.api.count("submit") == 2, 403)
     assert results(harness.apply()) == {"one": "unknown"}
-    assert results(harness.apply(resubmit_unknown=True)) == {"one": "done"}
+    mending.resolve(harness.project, "one", forget=True)
+    assert harness.plan().credits == 4
+    assert results(harness.apply()) == {"one": "done"}
     assert harness.api.charged("All about one in 2026") == paid
     sent = [seen for seen in harness.api.requests if seen.name == "submit"][1:]
-    assert len({seen.body["request_id"] for seen in sent}) == ids
-    assert [seen.headers["idempotency-key"] for seen in sent] == [seen.body["request_id"] for seen in sent]
-    assert harness.record("one").attempt == ids
+    assert len({seen.body["request_id"] for seen in sent}) == 1
+    assert harness.record("one").attempt == 1
     assert not harness.state.entries
     assert harness.plan().empty
-
-
-def test_resubmit_looks_first(root: Path) -> None:
-    """Even as a person's choice nothing is paid for twice where the job can be found."""
-    harness = _proven(root, "one", auto_save=False)
-    harness.api.fault(on("submit", 2), "reset")
-    harness.api.fault(lambda name, _: name == "status" and harness.api.count("submit") == 2, 503)
-    assert results(harness.apply()) == {"one": "unknown"}
-    harness.api.heal()
-    assert results(harness.apply(resubmit_unknown=True)) == {"one": "done"}
-    assert harness.api.charged("All about one in 2026") == 1
 
 
 def test_a_person_names_the_job(root: Path) -> None:

@@ -17,8 +17,6 @@ from tests.fakes.kills import state_after_each_kill
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.running import Run
-
 
 INTRO = "All about All about one in 2026."
 THEIRS = "## Introduction\n\nTheir words.\n\n## Closing\n\nTake 1.\n"
@@ -127,38 +125,14 @@ def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
     assert conflict_folder("prod", ItemId("one")) == "conflicts/prod/one"  # of two environments that have the item
 
 
-def test_markers_are_written_and_block_until_they_are_settled(tmp_path: Path) -> None:
-    """As git's are; what a person makes of them is saved over the edit that they took in."""
-    harness = both_edited(tmp_path, edit=(INTRO, "My words."))
-    assert results(harness.apply(refresh=True, markers=True)) == {"one": "blocked"}
-    conflict = "<<<<<<< file\nMy words.\n=======\nTheir words.\n>>>>>>> writerzroom\n"
-    assert conflict in harness.read("out/one.md")
-    (change,) = harness.plan(refresh=True).changes
-    assert (change.blocked, "conflict markers" in change.hint) == ("unreadable-file", True)
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert "My words." not in on_server(harness)
-    harness.edit("out/one.md", conflict, "Our words.\n")
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert "Our words." in on_server(harness)
-    assert harness.plan(refresh=True).empty
-
-
-def test_conflicts_is_for_an_apply_that_plans(run: Run) -> None:
-    """A plan file says what was reviewed, and markers were not."""
-    result = run("apply", "plan.json", "--conflicts", "markers")
-    assert result.code == 64
-    assert "`--conflicts` is for an apply that makes its own plan" in result.stderr
-
-
 def test_titles_that_differ_conflict(tmp_path: Path) -> None:
-    """A title holds no markers, so a person makes them the same."""
+    """A person makes them the same."""
     harness = both_edited(tmp_path, title="Their title")
     title = next(line for line in harness.read("out/one.md").splitlines() if line.startswith("title: "))
     harness.edit("out/one.md", title, "title: My title")
-    for markers in (False, True):
-        (change,) = harness.plan(refresh=True, markers=markers).changes
-        assert change.blocked == "edit-conflict"
-        assert [reason.field for reason in change.reasons if reason.kind == "conflict"] == ["title"]
+    (change,) = harness.plan(refresh=True).changes
+    assert change.blocked == "edit-conflict"
+    assert [reason.field for reason in change.reasons if reason.kind == "conflict"] == ["title"]
 
 
 def test_without_what_was_saved_nothing_is_merged(tmp_path: Path, processes: None) -> None:

@@ -332,17 +332,13 @@ def test_a_form_spends_what_its_page_showed(tmp_path: Path) -> None:
         {"action": "replace", "id": "one"},
         {"action": "section", "id": "one", "heading": "Closing"},
         {"action": "take", "id": "one"},
-        {"action": "resubmit", "id": "one"},
     ],
     ids=lambda action: action["action"],
 )
 def test_a_form_that_is_sent_again_pays_once(tmp_path: Path, action: dict[str, str]) -> None:
     """A page that is loaded again sends its form again: long after the run, it is refused."""
-    is_unknown = action["action"] == "resubmit"
-    harness = Harness(tmp_path, FakeApi(request_ids="ignore", auto_save=False) if is_unknown else None)
+    harness = Harness(tmp_path)
     harness.write("content/blog.yaml", blog("one", "two", "three", "four"))
-    if is_unknown:
-        harness.api.fault(lambda name, count: name == "submit" and count == 1, "reset")
     if action["action"] != "first":
         harness.apply(select=("one",))
     if action["action"] == "take":
@@ -356,23 +352,7 @@ def test_a_form_that_is_sent_again_pays_once(tmp_path: Path, action: dict[str, s
     assert paid == (2 if action["action"] == "first" else 1)
     again = browser.post("/apply", **form)
     assert len(harness.api.generations) - before == paid
-    assert again.status_code == (303 if action["action"] in ("take", "resubmit") else 409)  # nothing is left of those
-
-
-def test_a_submit_whose_answer_is_lost_again_is_not_sent_by_the_same_form(tmp_path: Path) -> None:
-    """Only a new look at the page submits it a third time."""
-    harness = Harness(tmp_path, FakeApi(request_ids="ignore", auto_save=False))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.api.fault(lambda name, count: name == "submit" and count <= 2, "reset")
-    harness.apply()
-    browser = Browser(tmp_path, runtime=harness.runtime())
-    form = browser.form(action="resubmit", id="one")
-    browser.post("/apply", **form)
-    assert len(harness.api.generations) == 2
-    assert browser.post("/apply", **form).status_code == 409
-    assert len(harness.api.generations) == 2
-    assert "Done: 1 item" in browser.follow(browser.press(action="resubmit", id="one")).text
-    assert len(harness.api.generations) == 3
+    assert again.status_code == (303 if action["action"] == "take" else 409)  # nothing is left of that
 
 
 def test_a_budget_is_not_passed_from_the_page(tmp_path: Path) -> None:
@@ -398,9 +378,9 @@ def test_one_apply_at_a_time(applied: Path) -> None:
     assert "process" not in answer.text
 
 
-@pytest.mark.parametrize("way", ["looked up", "job", "submitted again"])
+@pytest.mark.parametrize("way", ["looked up", "job"])
 def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str) -> None:
-    """Looked up for nothing, found by its job, or paid for again at the price on the button."""
+    """Looked up for nothing, or found by its job."""
     harness = Harness(tmp_path, FakeApi(request_ids="ignore", auto_save=False))
     harness.write("content/blog.yaml", blog("one", "two"))
     harness.apply(select=("two",))
@@ -413,16 +393,13 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
     if way == "looked up":
         said = browser.follow(browser.press(action="apply", id="one")).text
         assert "Not done: " in said
-    elif way == "job":
+    else:
         job = next(
             job for job in harness.api.jobs if job not in {entry.job_id for entry in harness.state.records.values()}
         )
         assert "Recorded: " in browser.follow(browser.post("/resolve", id="one", job=job)).text
         assert "Done: 1 item" in browser.follow(browser.press(action="apply", id="one")).text
-    else:
-        assert "Spend 4 credits" in browser.get("/confirm?action=resubmit&id=one").text
-        assert "Done: 1 item, 4 credits." in browser.follow(browser.press(action="resubmit", id="one")).text
-    assert len(harness.api.generations) - before == (way == "submitted again")
+    assert len(harness.api.generations) == before
     assert browser.post("/resolve", id="one", job=" ").status_code == 404
 
 

@@ -196,12 +196,11 @@ def test_an_item_that_is_held_shows_the_ways_on(shop: Path) -> None:
 
 
 def test_each_state_says_what_can_be_done(tmp_path: Path) -> None:
-    """A lost answer can be looked up, named or paid for again; a text that was sent back shows the note."""
+    """A lost answer can be looked up, named or forgotten; a text that was sent back shows the note."""
     review_project.in_every_state(tmp_path, 30)
     unknown = shown(tmp_path, "docs/troubleshooting")
     assert "What happened to the request?" in unknown
-    assert "contentops apply --select docs/troubleshooting --resubmit-unknown" in unknown
-    assert "</a> <span>4 credits</span>" in unknown
+    assert "contentops state resolve docs/troubleshooting --forget" in unknown
     assert 'action="/resolve"' in unknown
     assert "metadata.draft" not in unknown
     back = shown(tmp_path, "blog/what-a-desk-costs")

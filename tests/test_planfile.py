@@ -357,37 +357,6 @@ def test_an_edit_of_what_the_plan_wrote_is_not_saved(tmp_path: Path) -> None:
 # --- money -------------------------------------------------------------------------------------------------
 
 
-def _lost(tmp_path: Path, *answers: int) -> Harness:
-    """A server that takes no ids of ours, and an apply whose submits had no answer."""
-    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False, names_request=False))
-    declare(item("w", "W"))(harness)
-    harness.apply()
-    declare(item("w", "W"), A)(harness)
-    for number in answers:
-        harness.api.fault(on("submit", number), "reset")
-    harness.apply()
-    return harness
-
-
-def test_a_submit_is_repeated_once_however_often_the_file_is_applied(tmp_path: Path) -> None:
-    """`--resubmit-unknown` was reviewed for one more submit; the answer to that one is lost as well."""
-    harness = _lost(tmp_path, *range(2, 9))
-    reviewed = review(harness, resubmit_unknown=True)
-    assert reviewed["summary"]["credits"] == 4
-    before = harness.api.credits
-    for _ in range(4):
-        assert results(apply_file(harness, reviewed)) == {"a": "unknown"}
-    assert harness.api.credits == before + 4
-
-
-def test_what_was_sent_again_is_done(tmp_path: Path) -> None:
-    """Applied again, the file has done it all."""
-    harness = _lost(tmp_path, 2)
-    reviewed = review(harness, resubmit_unknown=True)
-    assert results(apply_file(harness, reviewed)) == {"a": "done"}
-    assert refusal(harness, reviewed).startswith("already-applied")
-
-
 def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(harness: Harness) -> None:
     """`--replace` stands in the file, and goes past what is known of failures; the file does not."""
     reviewed = review(harness, replace=("a",))

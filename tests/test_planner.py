@@ -124,12 +124,6 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
         ),
         case("lost", [Y], [], [], "resolve", ("look up", *GENERATE), 4, 1, entries=[LOST]),
         case(
-            "lost, resubmit",
-            *([Y], [], [], "resolve", ("look up", *GENERATE), 4, 2),
-            entries=[LOST],
-            resubmit_unknown=True,
-        ),
-        case(
             "lost, on a server with its own ids",
             *([Y, OTHER], [a_record(OTHER, job_id="their-id")], [a_file(OTHER.output)]),
             *("resolve", ("look up", "poll", "write", "save"), 0),
@@ -804,7 +798,7 @@ def situations(draw: st.DrawFn) -> object:
             entries.append(an_entry(draw(st.sampled_from([wanted, made])), draw(st.sampled_from(JobState))))
         if draw(st.booleans()):
             remote[id_] = draw(st.sampled_from(THERE))
-    flags: dict[str, Any] = {"prune": draw(st.booleans()), "resubmit_unknown": draw(st.booleans())}
+    flags: dict[str, Any] = {"prune": draw(st.booleans())}
     return a_situation(specs, records, files, entries=entries, remote=draw(st.sampled_from([None, remote])), **flags)
 
 

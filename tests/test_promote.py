@@ -210,7 +210,7 @@ def test_words_of_two_people_conflict(tmp_path: Path) -> None:
 
 
 def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
-    """The item waits with a hint, changed ones too; `--generate` pays."""
+    """The item waits with a hint, changed ones too, until it is applied there."""
     staging, prod = rooms(tmp_path, "a")
     prod.apply()
     prod.write("content/b.yaml", blog("a", "c", year=2027))
@@ -221,18 +221,15 @@ def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
     ]
     assert plan.changes[0].hint == (
         "`staging` has the text of another request: `inputs.topic` differs; apply there first "
-        "(`contentops apply --env staging`), or `--generate` makes a text here (4 credits)"
+        "(`contentops apply --env staging`)"
     )
     assert plan.changes[1].hint.startswith("`staging` has no text for it; apply there first")
     assert results(prod.apply()) == {"a": "blocked", "c": "blocked"}
     assert prod.submits == 0
-    assert prod.plan(generate=True).credits == 8
-    prod.apply(generate=True, select=("c",))
-    assert prod.submits == 1
     staging.apply()
-    assert {one.id: str(one.action) for one in prod.plan().changes} == {"a": "promote"}  # of `c` both have one text
+    assert {one.id: str(one.action) for one in prod.plan().changes} == {"a": "promote", "c": "promote"}
     prod.apply()
-    assert prod.submits == 1
+    assert prod.submits == 0
     assert prod.plan().empty
 
 
@@ -258,15 +255,13 @@ def test_a_file_that_cannot_be_used_is_not_promoted(tmp_path: Path, spoil: Any, 
 
 
 def test_a_text_that_was_not_reviewed_is_not_taken_from_the_cache(tmp_path: Path) -> None:
-    """On the machine that generated it as on any other: where staging lost its file, prod waits, or is told to go on."""
+    """On the machine that generated it as on any other: where staging lost its file, prod waits."""
     one_server = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
     _, prod = rooms(tmp_path, "a", extra=one_server)
     (prod.root / "staging/a.md").unlink()
     change = only(prod.plan())
     assert change.blocked == "not-promoted"
-    assert change.hint.endswith("or `--generate` uses the generated text, for free")
-    asked = only(prod.plan(generate=True))
-    assert (asked.action, asked.submits) == ("finish", 0)
+    assert change.hint.endswith("apply there first (`contentops apply --env staging`)")
 
 
 def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None:
@@ -312,7 +307,10 @@ def test_an_open_job_of_prod_is_brought_home(tmp_path: Path) -> None:
     prod = Room(tmp_path, "prod")
     prod.timeline = staging.timeline
     prod.write("content/b.yaml", blog("a", "b"))
-    prod.apply(generate=True, deadline=1)
+    with_source = prod.read("contentops.yaml")
+    prod.edit("contentops.yaml", "promote_from: staging, ", "")
+    prod.apply(deadline=1)
+    prod.write("contentops.yaml", with_source)
     open_ = {entry.item for entry in prod.state.entries.values()}
     assert open_
     assert {str(one.action) for one in prod.plan(select=tuple(open_)).changes} == {"finish"}
@@ -534,8 +532,8 @@ def test_all_forms_of_a_plan_tell_of_it(project: Build, invoke: Run) -> None:
     assert ended.code == 3
     report = invoke("report", "--env", "prod", "--json", cwd=root)
     assert report.code == 0
-    flagged = invoke("plan", "--env", "prod", "--generate", "--drafts", cwd=root).stdout
-    assert "contentops apply --env prod --generate --drafts" in flagged
+    flagged = invoke("plan", "--env", "prod", "--drafts", cwd=root).stdout
+    assert "contentops apply --env prod --drafts" in flagged
 
 
 def test_what_was_generated_there_is_found_in_git(tmp_path: Path, processes: None) -> None:

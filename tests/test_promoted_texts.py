@@ -245,10 +245,8 @@ def test_a_draft_outline_is_not_promoted(tmp_path: Path, says: bool, server: str
     ]
     assert plan.changes[0].hint == (
         "`staging/a.md` of `staging` is a draft outline of the bundled server: write the text and remove the line "
-        "`> Draft outline ...`, `--generate` makes a text here (4 credits), or `--drafts` promotes the outline"
+        "`> Draft outline ...`, or `--drafts` promotes the outline"
     )
-    by_hand = prod.plan(only_promoted=True)
-    assert all("`apply --generate` makes a text here (4 credits)" in one.hint for one in by_hand.changes)
     assert results(prod.apply()) == {"a": "blocked", "b": "blocked"}
     assert (prod.api.contents, (prod.root / "live").exists(), prod.submits) == ({}, False, 0)
     staging.edit("staging/b.md", LABEL, "")
@@ -277,15 +275,6 @@ def test_a_draft_outline_stays_one_along_a_chain(tmp_path: Path) -> None:
     (note,) = plan.notes
     assert (note.kind, note.id) == ("draft-outline", "a")
     assert note.message == "`a`: `staging/a.md` is a draft outline and is not promoted"
-
-
-def test_a_text_is_paid_for_in_place_of_an_outline(tmp_path: Path) -> None:
-    """With `--generate`; then staging's outline is of no interest, and another text is asked for here."""
-    _, prod = drafting(tmp_path)
-    assert prod.plan(generate=True).submits == 2
-    prod.apply(generate=True)
-    assert (prod.submits, prod.plan().empty, prod.plan().notes) == (2, True, ())
-    assert only(prod.plan(replace=("a",))).submits == 1
 
 
 def test_a_quoted_label_is_no_outline(tmp_path: Path) -> None:
@@ -339,7 +328,8 @@ def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) ->
     prod.edit("live/a.md", "Reviewed", "Here")
     assert stands(prod)[:2] == ("edited", "staging")
     prod.write("content/b.yaml", blog("a", year=2027))
-    prod.apply(generate=True, on_edit=OnEdit.OVERWRITE)
+    prod.edit("contentops.yaml", "promote_from: staging, ", "")
+    prod.apply(on_edit=OnEdit.OVERWRITE)
     assert prod.record("a").promoted_from == ""
     assert "promoted_from" not in split(prod.read("live/a.md")).provenance
     assert stands(prod) == ("as generated", "", "")

@@ -400,15 +400,3 @@ def test_a_record_that_is_renamed_by_hand_keeps_its_dependants(harness: Harness,
     assert harness.plan().empty
     assert list(harness.record("news").sources) == ["handbook"]
     assert len(harness.api.generations) == 3
-
-
-def test_a_plan_of_what_a_branch_changed_has_what_its_edits_make_stale(harness: Harness, processes: None) -> None:
-    """Although the request that such an item keeps is the one of the branch before."""
-    harness.write("content/a.yaml", items({**CHAIN, "other": "Other"}))
-    harness.apply()
-    in_git(harness, "first")
-    assert not harness.plan(changed_from="HEAD").unchanged
-    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
-    plan = harness.plan(changed_from="HEAD")
-    assert [note.items for note in plan.notes if note.kind == "stale-source"] == [("news",)]
-    assert sent(plan) == []

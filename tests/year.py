@@ -325,7 +325,7 @@ class Year(Books):
         for person in self.people:
             for environment in person.environments:
                 if self.apply(person, environment, "--refresh").code == 3:
-                    self.apply(person, environment, "--refresh", "--on-edit", "keep", "--conflicts", "markers")
+                    self.apply(person, environment, "--refresh", "--on-edit", "keep")
             self.do_sync(_Act(person, "", rng))
         self.close()
 

@@ -114,7 +114,7 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
         ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
         branch = ref if ref.startswith("refs/heads/") else branch_of_run(environ)
     if not branch:
-        hint = "check out a branch, or name one with `--branch`"
+        hint = "check out a branch, or name one in `BRANCH_NAME`"
         message = "no branch is checked out to push results to"
         raise UsageError(message, code="no-branch", hint=hint)
     branch = branch.removeprefix("refs/heads/")

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.ci.git import (
     LOOK,
@@ -26,9 +26,8 @@ from contentops.ci.git import (
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.clean import is_lfs_pointer, title_digest
 from contentops.documents.front_matter import split
-from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
-from contentops.model import NO_APPROVALS, Approvals, JobState, Note, OpenEntry, Record, State, text_digest
+from contentops.model import NO_APPROVALS, Approvals, JobState, OpenEntry, Record, State, text_digest
 from contentops.state import approvals
 from contentops.state import lock as locks
 from contentops.state.codec import parse_line
@@ -38,8 +37,7 @@ from contentops.state.state_dir import named
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Desired, Project, RequestId, Spec
-    from contentops.planning.plan_inputs import Choice
+    from contentops.model import Project, RequestId
     from contentops.state.codec import Line
     from contentops.state.lock import Lock
 
@@ -172,57 +170,14 @@ def requests_of(state: State) -> frozenset[RequestId]:
     return frozenset({*(record.request_id for record in state.records.values()), *state.entries} - {""})
 
 
-_BASE = "..."
-_SHORT = 10
-
-
 def resolve(root: str, ref: str) -> str:
-    """Return the commit that `ref` names; for `REF...`, its fork point from the current branch, as in `git diff`.
-
-    Raises UsageError for an unknown ref and outside a repository, GitFailed.
-    """
+    """Return the commit that `ref` names. Raises UsageError for an unknown ref and outside a repository, GitFailed."""
     require_repository(root)
-    name = ref.removesuffix(_BASE) or "HEAD"
     try:
-        commit = run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
+        return run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}").strip()
     except GitFailed as error:
         hint = "fetch branches, tags and older commits with `git fetch`; in CI check out the whole history"
-        raise UsageError(f"git has no commit `{name}`", code="unknown-ref", hint=hint) from error
-    if not ref.endswith(_BASE):
-        return commit
-    try:
-        return run_git(root, "merge-base", commit, "HEAD").split()[0]
-    except GitFailed as error:
-        hint = "fetch more of the history, or compare with the commit itself: leave out the dots"
-        raise UsageError(
-            f"`{name}` and `HEAD` have no common commit in this clone", code="unknown-ref", hint=hint
-        ) from error
-
-
-def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
-    """Return `choice` with only the items that differ from the lock at `choice.changed_from`.
-
-    Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError for a lock that cannot be read.
-    """
-    commit = resolve(project.root, choice.changed_from)
-    records = state_of(lock_at(project.root, commit, project.environment)).records
-    specs = {spec.id: spec for spec in desired.specs}
-    preset = project.preset
-    ids = specs.keys() | records.keys()
-    differing = frozenset(id_ for id_ in ids if _differs(specs.get(id_), records.get(id_), preset))
-    verb = "item differs" if len(differing) == 1 else "items differ"
-    shown = f"`{lock_name(project.environment)}` at `{choice.changed_from}` ({commit[:_SHORT]})"
-    note = Note(kind="changed-from", message=f"{len(differing):,} {verb} from {shown}; all others are ignored")
-    only = differing if choice.only is None else differing & choice.only
-    return structs.replace(choice, only=only, notes=(*choice.notes, note))
-
-
-def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
-    """Whether an item was added or removed, or its request, path or front matter changed."""
-    if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
-        return True
-    front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
-    return front.pop("title", record.title) != record.title or canonical(front) != canonical(dict(record.metadata))
+        raise UsageError(f"git has no commit `{ref}`", code="unknown-ref", hint=hint) from error
 
 
 def requests_at(project: Project, ref: str) -> frozenset[RequestId]:

@@ -149,23 +149,7 @@ choice_options = with_options(
     ),
     refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items that are in no manifest."),
-    click.option(
-        "--resubmit-unknown",
-        is_flag=True,
-        help="Repeat submits with an unknown outcome, with the same id; may pay twice.",
-    ),
-    click.option(
-        "--generate",
-        is_flag=True,
-        help="Generate texts that are missing in the environment of `promote_from`.",
-    ),
     drafts_option,
-    click.option(
-        "--changed-from",
-        metavar="REF",
-        default="",
-        help="Only items that differ from the lock in git commit REF; `REF...` means the common ancestor.",
-    ),
     click.option(
         "--canary",
         metavar="N",
@@ -188,7 +172,7 @@ def choice_of(*, on_edit: str | None = None, on_source_change: str | None = None
     )
 
 
-_FLAGS = ("refresh", "prune", "resubmit_unknown", "generate", "drafts")
+_FLAGS = ("refresh", "prune", "drafts")
 
 
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:
@@ -196,7 +180,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
-    for name in ("on_edit", "on_source_change", "changed_from", "canary", "reviewed", "checksum", "branch"):
+    for name in ("on_edit", "on_source_change", "canary", "reviewed"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
     flags += [f"--{name.replace('_', '-')}" for name in _FLAGS if inputs.get(name)]

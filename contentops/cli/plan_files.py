@@ -1,4 +1,4 @@
-"""Which project a plan file was made for."""
+"""Plan files on the command line: how they are named, and which project one was made for."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 PLAN_ENDING = ".json"
 """An existing file with this ending is a plan file, and no item."""
+
+
+def pinned(value: str) -> tuple[str, str]:
+    """Return the path and the checksum of `FILE@sha256:HEX`; the checksum is empty where only a file is named."""
+    name, at, digest = value.partition("@sha256:")
+    return name, at.removeprefix("@") + digest
 
 
 def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[str, Any]) -> Project:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from contentops.conflict_markers import between_markers
 from contentops.documents.alignment import chunks, rising
-from contentops.documents.clean import clean_body, conflict_line
+from contentops.documents.clean import clean_body
 from contentops.sections import Key, cut
 
 if TYPE_CHECKING:
@@ -130,10 +129,6 @@ class Conflict(Struct, frozen=True, kw_only=True):
     ours: str
     theirs: str
 
-    def marked(self) -> str:
-        """Both between the markers of a conflict."""
-        return between_markers(self.ours, self.theirs)
-
 
 class Merged(Struct, frozen=True, kw_only=True):
     """Two edits of one text: merged pieces, and conflicts."""
@@ -149,16 +144,6 @@ class Merged(Struct, frozen=True, kw_only=True):
     def conflicts(self) -> tuple[Conflict, ...]:
         """The pieces that a person has to decide."""
         return tuple(part for part in self.parts if isinstance(part, Conflict))
-
-    def marked(self) -> str:
-        """The text with git's markers around each conflict, so that tools for git's conflicts find it."""
-        text = clean_body("".join(part if isinstance(part, str) else part.marked() for part in self.parts))
-        if not self.conflicts or conflict_line(text):
-            return text
-        # In a code block markers mean nothing: then all of the text goes between them.
-        ours = "".join(part if isinstance(part, str) else part.ours for part in self.parts)
-        theirs = "".join(part if isinstance(part, str) else part.theirs for part in self.parts)
-        return between_markers(ours, theirs)
 
 
 def merge_edits(base: str, ours: str, theirs: str) -> Merged:

@@ -174,8 +174,6 @@ class Lost(Struct, frozen=True, kw_only=True):
     """When its answer was lost, at the latest."""
     ours: bool
     """This run sent it."""
-    refused: bool = False
-    """The server said no to it, perhaps as its id was used before."""
 
 
 class Text(Struct, frozen=True, kw_only=True):

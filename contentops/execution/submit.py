@@ -132,7 +132,7 @@ async def resolve(
 def undecided(ctx: Context, item: Item, unclear: Unclear) -> Ended:
     """Record that the outcome stays unknown; returns the end of its item, to be raised."""
     lost = unknown(ctx, unclear.lost)
-    hint = f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
+    hint = f"`contentops state resolve {item.id}`"
     words = unclear.candidates
     if words:
         hint = f"{naming(lost.entry)}; else {hint}"
@@ -280,12 +280,8 @@ async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
             if ctx.run.stopped or not await slot.enter(asks=False):
                 raise undecided(ctx, item, Unclear(lost_earlier(ctx, entry)))
             return await _start(ctx, item, slot, item_state, entry)
-        case Unclear(lost):
-            if step.attempt <= lost.entry.attempt or not await slot.enter(asks=False):
-                raise undecided(ctx, item, outcome)
-            # Asked for with `--resubmit-unknown`: a person chose to pay again. Under its own id first, which is free
-            # where the server has it and answers with the same job.
-            return await _start(ctx, item, slot, item_state, lost.entry, new_entry(ctx, item, step))
+        case Unclear():
+            raise undecided(ctx, item, outcome)
         case _:
             return outcome
 
@@ -321,15 +317,10 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
     return False
 
 
-async def _start(
-    ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry, renamed: OpenEntry | None = None
-) -> Job | Text:
-    """Send a submit until it has a job; one that provably never arrived is sent again under its own id.
-
-    `renamed`: the same under a new id, which is sent where the server refuses its own.
-    """
+async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> Job | Text:
+    """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
     for resends in range(RESENDS + 1):
-        sent = await _send(ctx, item, slot, item_state, entry, again=renamed is not None)
+        sent = await _send(ctx, item, slot, item_state, entry)
         if isinstance(sent, Job):
             return sent
         outcome = await resolve(ctx, item, slot, sent, resend=resends < RESENDS)
@@ -339,24 +330,15 @@ async def _start(
                 if ctx.run.stopped or not await slot.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
             case Unclear():
-                if renamed is None or not sent.refused or not await slot.enter(asks=False):
-                    raise undecided(ctx, item, outcome)
-                ctx.run.record("resubmit", Drop(entry.request_id))
-                return await _start(ctx, item, slot, item_state, renamed)
+                raise undecided(ctx, item, outcome)
             case _:
                 return outcome
     raise AssertionError(entry.request_id)  # `resolve` proves nothing after the last resend
 
 
-async def _send(
-    ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry, *, again: bool
-) -> Job | Lost:
-    """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused.
-
-    `again`: it was sent before, so a refusal may be about its id alone, and says nothing about the first time.
-    """
+async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> Job | Lost:
+    """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused."""
     attempts, sent = Attempts(ctx), ctx.run.now()
-    undone = entry if again else Drop(entry.request_id)
 
     def intend() -> None:
         nonlocal entry, sent
@@ -366,7 +348,7 @@ async def _send(
         try:
             answer = await ctx.run.send(_call(item, item_state, entry), Priority.SUBMIT, intend)
         except Withheld:
-            ctx.run.record("withheld", undone)
+            ctx.run.record("withheld", Drop(entry.request_id))
             del ctx.unsettled[item.id]
             raise
         if isinstance(answer, Accepted):
@@ -376,13 +358,12 @@ async def _send(
                 ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
             job = accepted(ctx, item, slot, entry, job_id, sent=sent)
             return structs.replace(job, done=answer.done)
-        refused = answer.status == _TAKEN or (again and answer.kind is FailureKind.REJECTED)
-        if refused or answer.kind is FailureKind.AMBIGUOUS:
+        if answer.status == _TAKEN or answer.kind is FailureKind.AMBIGUOUS:
             why, now = answer.full_message, ctx.run.now()
             if answer.retry_after:
                 await ctx.run.sleep(min(answer.retry_after, RETRY.total))
-            return Lost(entry=entry, why=why, sent=sent, lost=now, ours=True, refused=refused)
-        ctx.run.record("refused", undone)
+            return Lost(entry=entry, why=why, sent=sent, lost=now, ours=True)
+        ctx.run.record("refused", Drop(entry.request_id))
         del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
             raise turned_down(ctx, slot, answer)

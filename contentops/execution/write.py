@@ -130,7 +130,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
 
 
 def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, record: Record) -> ItemState:
-    """Record what was written. Raises Ended where a person has to resolve a conflict in it."""
+    """Record what was written."""
     text = item_state.text
     assert text is not None
     body, digest = item_state.body, body_digest(item_state.body)
@@ -139,11 +139,7 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
         record = _agreed(ctx, record, remote)
     if remote is not None and not step.is_new:
         record = structs.replace(record, title=_title_of_ours(step, item_state.record))
-        item_state = structs.replace(item_state, record=note(ctx, item, "write", record))
-        if isinstance(step.mode, MergeBoth) and step.mode.markers:
-            hint = f"resolve the conflict markers in `{step.target}`, then run `contentops apply` again"
-            raise Ended(Result.BLOCKED, "two people edited the same section; both edits are in the file", hint)
-        return item_state
+        return structs.replace(item_state, record=note(ctx, item, "write", record))
     if isinstance(step.mode, Restore):
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))

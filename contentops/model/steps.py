@@ -142,8 +142,6 @@ class MergeBoth(Struct, frozen=True, kw_only=True, tag="merge both"):
     title: str
     body: str
     """Of both edits."""
-    markers: bool = False
-    """Conflicting edits are both in `body`, between conflict markers, for a person to resolve."""
 
 
 class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):

@@ -80,8 +80,6 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     """Seconds after which nothing more is submitted."""
     last: LastPlan | None = None
     """Remembers a plan with nothing to do."""
-    branch: str = ""
-    """The branch that the results will be pushed to; checked before anything is submitted."""
 
 
 def apply(
@@ -228,11 +226,11 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
 
         # Only the lock keeps in git what was paid for.
         refuse_lock_in_lfs(project.root, project.environment)
-        _look_ahead(project, plan, options.branch, runtime)
+        _look_ahead(project, plan, runtime)
 
 
-def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> None:
-    """Under CI, and for a stated branch, check that the results can be pushed. Raises what `check_waiting` raises."""
+def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
+    """Under CI, check that the results can be pushed. Raises what `check_waiting` raises."""
     from contentops.ci.clone import in_repository
     from contentops.ci.git import run_git
     from contentops.operations.commit import CommitOptions, check_waiting
@@ -241,10 +239,10 @@ def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> 
     # The results of a preview that costs nothing are not pushed.
     has_model = bool(plan.money_worst) or plan.has_no_price
     preview = for_pull_request(environ) and not (plan.credits_worst or has_model)
-    if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
+    if preview or not in_ci(environ) or not in_repository(project.root):
         return
-    options = CommitOptions(branch=branch)
-    if branch or options.remote in run_git(project.root, "remote").split():
+    options = CommitOptions()
+    if options.remote in run_git(project.root, "remote").split():
         check_waiting(project, options, runtime=runtime)
 
 

@@ -44,8 +44,6 @@ class PartAction(enum.StrEnum):
     """Generate one section of a text again."""
     APPLY = "apply"
     """Do what is planned for an item: also looks up an unknown outcome."""
-    RESUBMIT = "resubmit"
-    """Submit again what may have been paid for."""
     FIRST = "first"
     """Make the first texts of a project."""
 
@@ -66,7 +64,6 @@ class PlanPart(Struct, frozen=True, kw_only=True):
             only=frozenset({ItemId(self.item)}),  # whatever the name of the item means as a pattern
             on_edit=_ON_EDIT.get(self.action),
             replace=(self.item,) if self.action is PartAction.REPLACE else (),
-            resubmit_unknown=self.action is PartAction.RESUBMIT,
             sections={self.item: self.heading} if self.action is PartAction.SECTION else {},
         )
 
@@ -77,7 +74,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
             return command("regenerate", option, (item, f"--section {shlex.quote(self.heading)}", *flags))
         if self.action is PartAction.FIRST:
             return command("apply", option, (f"--canary {FIRST}", *flags))
-        more = {PartAction.REPLACE: f"--replace {item}", PartAction.RESUBMIT: "--resubmit-unknown"}
+        more = {PartAction.REPLACE: f"--replace {item}"}
         more |= {action: f"--on-edit {choice.value}" for action, choice in _ON_EDIT.items()}
         return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LARGEST = 256 << 20
 """Bytes of the largest plan file that is read."""
-FLAGS = ("replace", "on_edit", "prune", "refresh", "resubmit_unknown", "generate", "drafts")
+FLAGS = ("replace", "on_edit", "on_source_change", "prune", "refresh", "drafts")
 """The inputs of a plan file that its apply uses too."""
 INPUTS = ("variables", "select", "exclude", *FLAGS)
 """The inputs that every plan file states."""
@@ -43,7 +43,7 @@ def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
     if missing:
         raise no_plan_file(f"`{path}` is not a plan file: `inputs` lacks {', '.join(missing)}")
     if checksum and document[CHECKSUM] != checksum:
-        hint = "download the plan of the run that `contentops find-plan` names, and pass the checksum it prints"
+        hint = "download the plan of the run that `contentops find-plan` names, as `FILE@CHECKSUM`"
         raise Refused(f"`{path}` is not the plan that was shown", code="not-shown", hint=hint)
     return document
 
@@ -65,21 +65,19 @@ def _document(path: Path) -> dict[str, Json]:
 
 
 def choice_in(document: Mapping[str, Any]) -> Choice:
-    """Return the flags the plan was made with, without the selection, `--canary` and `--changed-from`.
+    """Return the flags the plan was made with, without the selection and `--canary`.
 
     The file lists the selected items; by now the same selection may mean others.
     """
     inputs = document["inputs"]
     flags = {name: inputs[name] for name in FLAGS}
-    edit, source = inputs["on_edit"], inputs.get("on_source_change")
-    return Choice(
-        **flags
-        | {
-            "replace": tuple(flags["replace"]),
-            "on_edit": None if edit is None else OnEdit(edit),
-            "on_source_change": None if source is None else OnSourceChange(source),
-        }
-    )
+    edit, source = inputs["on_edit"], inputs["on_source_change"]
+    typed = {
+        "replace": tuple(flags["replace"]),
+        "on_edit": None if edit is None else OnEdit(edit),
+        "on_source_change": None if source is None else OnSourceChange(source),
+    }
+    return Choice(**flags | typed)
 
 
 def check_shape(document: Mapping[str, Json], path: str) -> None:

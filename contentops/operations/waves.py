@@ -49,7 +49,6 @@ def next_choice(choice: Choice, plan: Plan) -> Choice | None:
         canary=None,
         sections={},
         prune=False,
-        changed_from="",
         notes=(),
     )
 

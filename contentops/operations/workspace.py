@@ -169,10 +169,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     server = project.api.server
 
     state, rekeyed = apply_renames(desired, store.state, server)
-    if choice.changed_from:
-        from contentops.ci.results import narrowed
-
-        choice = narrowed(project, desired, choice)
 
     @functools.cache
     def past() -> PastTexts:

@@ -139,7 +139,7 @@ _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
     "unmergeable": (PartAction.KEEP, PartAction.TAKE),
     "emptied": (PartAction.TAKE,),
     "missing": (PartAction.TAKE,),
-    Action.RESOLVE.value: (PartAction.APPLY, PartAction.RESUBMIT),
+    Action.RESOLVE.value: (PartAction.APPLY,),
 }
 """The ways on by what stops an item."""
 

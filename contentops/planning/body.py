@@ -200,12 +200,9 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, has_
     reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
     steps = _generation(item, entry.attempt, entry.section, entry.retry)
     hint = "submitted again only if the server proves that it never arrived"
-    if item.inputs.choice.resubmit_unknown:
-        steps = _generation(item, entry.attempt + 1, entry.section, entry.retry)
-        hint = "sent again as requested if it cannot be found; under a new id only if the server refuses the old one"
-    elif item.inputs.honours_ids is False:
+    if item.inputs.honours_ids is False:
         steps = (Poll(), *retry_of(item, entry.retry, entry.section))
-        hint = f"if it cannot be found: `contentops state resolve {item.spec.id}` or `apply --resubmit-unknown`"
+        hint = f"if it cannot be found: `contentops state resolve {item.spec.id}`"
     return BodyAnswer(
         action=Action.FINISH if has_job else Action.RESOLVE,
         steps=(LookUp(entry=entry), *steps),

@@ -218,7 +218,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
     """The reasons to save title and body of the file to the server; None: nothing is saved."""
     record, file, remote = item.own, item.file, item.remote
-    if not item.inputs.saves(item.spec) or (body.both is not None and body.both.markers):
+    if not item.inputs.saves(item.spec):
         return None
     gone = remote is not None and remote.is_lost
     if isinstance(body.mode, Restore) and record is not None:

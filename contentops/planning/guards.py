@@ -31,14 +31,13 @@ def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ..
     )
 
 
-def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
-    """The refusal of a plan that costs more credits than `limit`, and more than were `approved`."""
+def review(plan: Plan, limit: int) -> Refusal | None:
+    """The refusal of a plan that costs more credits than `limit`."""
     most = plan.credits_worst
-    if most <= max(limit, approved or 0):
+    if most <= limit:
         return None
-    covered = "" if approved is None else f", and {approved} were approved"
-    message = f"the plan costs {cost_words(plan.changes)}; `--max-credits` is {limit}{covered}"
-    return Refusal(guard="review-credits", message=message, flag=_approval(most))
+    message = f"the plan costs {cost_words(plan.changes)}; `--max-credits` is {limit}"
+    return Refusal(guard="review-credits", message=message, flag=f"--max-credits {most}")
 
 
 def approved(plan: Plan, limit: int | None) -> Refusal | None:

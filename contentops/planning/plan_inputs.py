@@ -51,13 +51,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit | None = None
     on_source_change: OnSourceChange | None = None
     prune: bool = False
-    markers: bool = False
-    """Write edits that conflict into the file, between conflict markers."""
     refresh: bool = False
     """Fetch the stored contents first."""
-    resubmit_unknown: bool = False
-    generate: bool = False
-    """Pay for texts also in an environment that promotes its texts from another one."""
     drafts: bool = False
     """Promote draft outlines, and save them to other servers."""
     only_promoted: bool = False
@@ -70,8 +65,6 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Headings of sections to generate again, by item id."""
     canary: int | None = None
     """Only this many generations, the first in plan order."""
-    changed_from: str = ""
-    """Only items that differ from this commit; `changed_since.narrowed` turns it into `only`."""
     only: frozenset[ItemId] | None = None
     """The ids that selectors choose from; None: all."""
     notes: tuple[Note, ...] = ()

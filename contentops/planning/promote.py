@@ -11,9 +11,7 @@ from contentops.model import Acknowledge, Action, Reason
 from contentops.planning.approval import is_promotable
 from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
-from contentops.planning.finished import stored_text
 from contentops.planning.front_matter import wanted_front
-from contentops.planning.model_price import generation_words
 from contentops.planning.plan_inputs import is_edited
 from contentops.planning.remote_edits import overwriting, protect_edits
 
@@ -130,22 +128,15 @@ def replacement_refused(item: ItemSides) -> BodyAnswer | None:
 def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     """The answer that blocks a generation in an environment that promotes its texts; None: it is allowed."""
     source, spec = item.inputs.source, item.spec
-    if source is None or item.inputs.choice.generate:
+    if source is None:
         return None
     command = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
-    words = generation_words([spec], item.inputs.project)
-    option = "`apply --generate`" if item.inputs.choice.only_promoted else "`--generate`"
-    generate = f"{option} makes a text here ({words})"
-    if stored_text(item) is not None:
-        generate = f"{option} uses the generated text, for free"
     if (outline := source.outline(spec, item.inputs.observe)) is not None:
         draft = f"`{outline.file.path}` of `{outline.name}` is a draft outline of the bundled server"
-        ways = ["write the text and remove the line `> Draft outline ...`"]
-        # The server that wrote it would write another outline.
-        ways += [generate] if outline.record.server != item.inputs.server else []
-        return block(NOT_PROMOTED, f"{draft}: {', '.join(ways)}, or `--drafts` promotes the outline", reasons=why)
+        ways = "write the text and remove the line `> Draft outline ...`, or `--drafts` promotes the outline"
+        return block(NOT_PROMOTED, f"{draft}: {ways}", reasons=why)
     lack = source.why_none(spec, item.inputs.observe)
-    return block(NOT_PROMOTED, f"{lack}; apply there first ({command}), or {generate}", reasons=why)
+    return block(NOT_PROMOTED, f"{lack}; apply there first ({command})", reasons=why)
 
 
 def is_about_promotion(change: Change) -> bool:

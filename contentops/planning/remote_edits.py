@@ -270,10 +270,7 @@ def merge_both(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...]) -> 
     if merged.body is None:
         detail = f"both edits change {plural(len(merged.conflicts), 'place')}"
         reasons = (*reasons, Reason(kind="conflict", field="text", detail=detail))
-        if not inputs.choice.markers:
-            return block(CONFLICT, _hint(item, remote), reasons=reasons)
-        marked = MergeBoth(remote=remote, title=item.title, body=merged.marked(), markers=True)
-        return BodyAnswer(action=Action.MERGE, steps=(fetch,), reasons=reasons, mode=marked)
+        return block(CONFLICT, _hint(item, remote), reasons=reasons)
     title = _title_of_both(item, record, saved, remote)
     if title is None:
         reasons = (*reasons, Reason(kind="conflict", field="title", detail="both titles were changed"))
@@ -303,8 +300,7 @@ def _hint(item: ItemSides, remote: Remote) -> str:
     return (
         f"`{item.file.path}` and content `{remote.content_id}` were both edited in the same section; "
         f"`contentops diff {id_} --remote` shows both; apply keeps the saved text and both edits under "
-        f"`.contentops/{folder}`; `apply --refresh --conflicts markers` writes both into the file, for a "
-        "person to resolve"
+        f"`.contentops/{folder}`"
     )
 
 

@@ -181,12 +181,6 @@ def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], li
     today = make_plan(inputs)
     _check_project(today, file)
     changes = {change.id: change for change in today.changes if change.id in named}
-    if inputs.choice.resubmit_unknown:
-        # The open submits of this plan are no reason to submit again.
-        submitted = {entry.item for entry in pending(inputs.state.entries.values()) if entry.plan_id == file.id}
-        once = make_plan(structs.replace(inputs, choice=structs.replace(inputs.choice, resubmit_unknown=False)))
-        changes = {id_: change for id_, change in changes.items() if id_ not in submitted}
-        changes |= {change.id: change for change in once.changes if change.id in submitted & named.keys()}
     # A target stays occupied if only an item that is not named would free it.
     changes = {change.id: change for change in free_targets(inputs, [*changes.values()])}
     items = [_item(inputs, file, reviewed, changes.get(id_)) for id_, reviewed in named.items()]

@@ -201,7 +201,7 @@ def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
     """What an item will pay for once its texts are known."""
     price, checks = price_of(spec, inputs.server), spec.checks
     tokens = tokens_at_most(spec, inputs.project)
-    if inputs.source is not None and not inputs.choice.generate:
+    if inputs.source is not None:
         price, tokens = FREE, None  # a text is promoted here, or its generation is blocked
     submit = Submit(
         request=spec.request,

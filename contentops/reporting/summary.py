@@ -46,7 +46,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
 
 STATES = (Action.WAIT, Action.PENDING, Action.BLOCKED)
 """Actions that are a state of the item, not something to do."""
-NARROWING = frozenset({"nothing-selected", "changed-from", "canary"})
+NARROWING = frozenset({"nothing-selected", "canary"})
 """Kinds of notes that say why a plan is about fewer items than are declared."""
 
 

@@ -28,7 +28,6 @@ from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from contentops.cli.output.confirmation import NextCommand
     from contentops.cli.session import Session
@@ -63,26 +62,16 @@ _approving = with_options(
 @cache_option
 @_approving
 @click.option("--approve-empty", is_flag=True, help="Continue even if the manifests declare nothing.")
-@file_option("--reviewed", help="Exit with 4 if plan FILE does not cover everything.")
-@click.option("--checksum", metavar="HEX", default="", help="Exit with 4 if FILE does not have this checksum.")
-@click.option(
-    "--conflicts",
-    type=click.Choice(["block", "markers"]),
-    default="block",
-    help="With `markers`, write conflicting edits of two people into the file.",
+@file_option(
+    "--reviewed", help="Exit with 4 if plan FILE does not cover everything; `FILE@sha256:HEX` also checks its checksum."
 )
-@click.option("--branch", metavar="NAME", default="", help="First check that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @file_option("--events", help="Write events to FILE, one JSON object per line.")
-@click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
     session: Session,
     /,
     plan_file: str | None,
     approve_credits: int | None,
-    branch: str,
-    checksum: str,
-    conflicts: str,
     deadline: float | None,
     events: str,
     reviewed: str,
@@ -90,7 +79,6 @@ def command(
     yes: bool,
     approve_changes: bool,
     approve_empty: bool,
-    verbose: bool,
     **chosen: Any,
 ) -> int:
     """Show a plan, ask, and carry it out.
@@ -99,36 +87,32 @@ def command(
 
     `--reviewed FILE` makes a new plan, and carries it out only if FILE contains all its changes.
 
-    In CI, and with `--branch`, it first checks that `contentops commit` can push the results.
+    In CI, it first checks that `contentops commit` can push the results.
     It also checks that no results of an earlier run wait to be merged.
 
     You can stop it with Ctrl-C and run it again: it never pays twice.
     """
-    plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
+    plain = plan_file is None and not (reviewed or events or any(chosen.values()))
     last = session.last_plan()
     if plain and (plan := last.recall()) is not None and not plan.refusals:
-        manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
+        manner = Manner(yes=yes, as_json=session.as_json)
         return finish(plan, None, Confirmation(manner, lambda: None), lambda _: "", as_json=session.as_json)
     from contentops.cli.carry_out import carry_out
     from contentops.operations.apply import ApplyOptions, Overrides
 
-    if checksum and not reviewed:
-        raise click.UsageError("`--checksum` needs `--reviewed FILE`: it is the checksum of that plan")
     overrides = Overrides(credits=approve_credits, changes=approve_changes, empty=approve_empty)
-    options = ApplyOptions(overrides=overrides, deadline=deadline, branch=branch, last=last)
+    options = ApplyOptions(overrides=overrides, deadline=deadline, last=last)
     runtime = session.runtime()
-    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json)
+    manner = Manner(yes=yes or plan_file is not None, as_json=session.as_json)
     manner = structs.replace(manner, events=str(session.path(events)) if events else "")
     if plan_file is None:
-        typed = {**chosen, "reviewed": reviewed, "checksum": checksum, "branch": branch}
+        typed = {**chosen, "reviewed": reviewed}
         again = going_on(session.option(), session.variables, typed)
-        ceiling = _ceiling(session.path(reviewed), checksum) if reviewed else None
+        ceiling = _ceiling(session, reviewed) if reviewed else None
         options = structs.replace(options, inputs={"variables": session.variables, **chosen}, ceiling=ceiling)
-        choice = choice_of(**chosen, markers=conflicts == "markers")
-        return carry_out(session.project(), choice, options, runtime, manner, again)
-    for name, given in (("--conflicts", conflicts == "markers"), ("--reviewed", reviewed)):
-        if given:
-            raise click.UsageError(f"PLAN is what was reviewed; `{name}` is for an apply that makes its own plan")
+        return carry_out(session.project(), choice_of(**chosen), options, runtime, manner, again)
+    if reviewed:
+        raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
     return _carry_out_file(session, plan_file, chosen, options, runtime, manner)
 
 
@@ -139,8 +123,7 @@ def _carry_out_file(
     from contentops.cli.plan_files import project_of
     from contentops.operations.plan_files import choice_in, read_plan
 
-    flags = [f"--branch {shlex.quote(options.branch)}"] if options.branch else []
-    line = command_line("apply", "", [shlex.quote(name), *flags])
+    line = command_line("apply", "", [shlex.quote(name)])
     if not os.path.lexists(session.path(name)):
         hint = "make one with `contentops plan --out FILE`, or choose items with `--select ID`"
         raise no_plan_file(f"there is no plan file `{visible(name)}`", hint)
@@ -157,8 +140,12 @@ def _carry_out_file(
     return carry_out(project, choice_in(document), options, runtime, manner, again)
 
 
-def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
-    """Read the reviewed plan at `path`; empty where there is none, which allows nothing."""
+def _ceiling(session: Session, reviewed: str) -> Mapping[str, Json]:
+    """Read the plan that `--reviewed` names; empty where there is none, which allows nothing."""
+    from contentops.cli.plan_files import pinned
+
+    name, checksum = pinned(reviewed)
+    path = session.path(name)
     if not os.path.lexists(path):
         terminal.report(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
@@ -175,7 +162,7 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
 
     def again(run: Run) -> str:
         unfinished = {str(one.id): one for one in run.outcomes if one.result is not Result.DONE}
-        flags = {**given, "variables": variables, "resubmit_unknown": False, "canary": None}
+        flags = {**given, "variables": variables, "canary": None}
         flags["replace"] = [
             item for item in given["replace"] if item in unfinished and "write" not in unfinished[item].steps
         ]

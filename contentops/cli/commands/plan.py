@@ -37,19 +37,14 @@ if TYPE_CHECKING:
     help="The output format. Default: text.",
 )
 @file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
-@file_option("--check", "reviewed", help="Only check that plan FILE is still valid and complete.")
-@click.option("--checksum", metavar="HEX", default="", help="Exit with 4 if FILE does not have this checksum.")
+@file_option(
+    "--check", "reviewed", help="Only check that plan FILE, or `FILE@sha256:HEX`, is still valid and complete."
+)
 @click.option(
     "--max-credits",
     metavar="N",
     type=click.IntRange(min=0),
     help="Exit with 4 if the plan costs more than N credits.",
-)
-@click.option(
-    "--approve-credits",
-    metavar="N",
-    type=click.IntRange(min=0),
-    help="Approve up to N credits, even over `--max-credits`.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan is not empty.")
 @click.option(
@@ -64,9 +59,7 @@ def command(
     form: str | None,
     out: str,
     reviewed: str,
-    checksum: str,
     max_credits: int | None,
-    approve_credits: int | None,
     *,
     detailed_exitcode: bool,
     verbose: bool,
@@ -79,18 +72,14 @@ def command(
     """
     if session.as_json and form not in {None, "json"}:
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
-    if approve_credits is not None and max_credits is None:
-        raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
-    if checksum and not reviewed:
-        raise click.UsageError("`--checksum` needs `--check FILE`: it is the checksum of that plan")
     if reviewed:
-        remaining = _remaining(session, reviewed, checksum, chosen)
-        if refusal := _review(remaining, max_credits, approve_credits):
+        remaining = _remaining(session, reviewed, chosen)
+        if refusal := _review(remaining, max_credits):
             raise Refused(refusal.message, code=refusal.guard, hint=f"if that is meant: `{refusal.flag}`")
         _report_check(session, remaining)
         return ExitCode.DONE
     plan = _planned(session, out, chosen)
-    refusal = _review(plan, max_credits, approve_credits)
+    refusal = _review(plan, max_credits)
     if refusal:
         plan = structs.replace(plan, refusals=(*plan.refusals, refusal))
     inputs = {"variables": session.variables, **chosen}
@@ -131,23 +120,24 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
     return operation.plan(project, choice, runtime=session.runtime(), last=last)
 
 
-def _remaining(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
+def _remaining(session: Session, reviewed: str, chosen: Mapping[str, Any]) -> Plan:
     """Return what is left of the plan in the file `reviewed`."""
-    from contentops.cli.plan_files import project_of
+    from contentops.cli.plan_files import pinned, project_of
     from contentops.operations import plan as operation
     from contentops.operations.plan_files import choice_in, read_plan
 
-    document = read_plan(session.path(reviewed), checksum)
+    name, checksum = pinned(reviewed)
+    document = read_plan(session.path(name), checksum)
     project, choice = project_of(session, document, chosen), choice_in(document)
     return operation.check(project, choice, document, runtime=session.runtime())
 
 
-def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | None:
+def _review(plan: Plan, limit: int | None) -> Refusal | None:
     if limit is None:
         return None
     from contentops.planning.guards import review
 
-    return review(plan, limit, approved)
+    return review(plan, limit)
 
 
 def _pieces(plan: Plan, inputs: Mapping[str, Json]) -> Iterator[str]:
