@@ -34,9 +34,10 @@ from contentops.api.calls import (
     SavedReply,
     Stats,
 )
-from contentops.api.decoding import DEPTH, Garbled, Unreadable, decode
+from contentops.api.decoding import Garbled, Unreadable, decode
 from contentops.api.reading import read, safe_id
 from contentops.digest import digest_json
+from contentops.json_reader import MAX_DEPTH
 
 SUBMIT = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": {}}, "ours")
 STATUS = GetStatus("job")
@@ -304,8 +305,8 @@ def test_unknown_shapes_are_told(call: Call, value: Any, words: str) -> None:
         (b'{"a": "\xff"}', "not UTF-8"),
         ("{}".encode("utf-16"), "not UTF-8"),
         (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
-        (b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1), "nested too deeply"),
-        (b'{"a":' * (DEPTH + 1) + b"1" + b"}" * (DEPTH + 1), "nested too deeply"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested too deeply"),
+        (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "nested too deeply"),
     ],
     ids=[
         "empty", "cut", "trailing", "nan", "infinity", "huge float", "huge int", "twice", "latin", "utf-16",
@@ -322,7 +323,7 @@ def test_decode_is_lenient_where_nothing_is_lost() -> None:
     """A byte order mark, an equal duplicate key, many brackets and lone surrogates do no harm."""
     assert decode(b'\xef\xbb\xbf{"a": 1, "a": 1}') == {"a": 1}
     assert decode(json.dumps([[]] * 500).encode()) == [[]] * 500
-    assert decode(b"[" * DEPTH + b"]" * DEPTH)
+    assert decode(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
     healed = decode(b'{"\\ud800": ["a\\uDC00b", "\\ud83d\\ude00"]}')
     assert next(iter(healed.values()))[1] == "😀"
     assert digest_json(healed)

@@ -7,11 +7,10 @@ import math
 import re
 from typing import TYPE_CHECKING, NoReturn
 
+from contentops.json_reader import DeepJson, bounded
+
 if TYPE_CHECKING:
     from contentops.model import Json
-
-DEPTH = 100
-"""The deepest nesting of a reply, since encoding it again recurses."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -32,20 +31,18 @@ def decode(data: bytes) -> Json:
     """`data` as JSON. Lone surrogates become U+FFFD.
 
     Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
-    or nesting beyond `DEPTH`.
+    or too deep nesting.
     """
     try:
         text = data.decode("utf-8-sig")
-        value = _read_json(text)
-        if text.count("[") + text.count("{") > DEPTH:
-            _bound(value)
+        value = bounded(_read_json, text)
         if _SURROGATE.search(text):
             whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
             value = json.loads(whole.decode("utf-8", "replace"))
     except UnicodeDecodeError as error:
         raise Garbled("the answer is not UTF-8") from error
-    except RecursionError as error:
-        raise Garbled("the answer is nested too deeply") from error
+    except DeepJson as error:
+        raise Garbled(f"the answer {error}") from error
     except json.JSONDecodeError as error:
         raise Garbled(
             f"the answer is incomplete or invalid JSON ({error.msg} at byte {error.pos} of {len(data)})"
@@ -75,18 +72,6 @@ def _finite(digits: str) -> float:
 
 
 _read_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite).decode
-
-
-def _bound(value: Json) -> None:
-    level: list[Json] = [value]
-    for _ in range(DEPTH):
-        inner: list[Json] = []
-        for each in level:
-            inner.extend(each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
-        if not inner:
-            return
-        level = inner
-    raise Garbled("the answer is nested too deeply")
 
 
 def error_text(value: Json) -> str:

@@ -5,7 +5,6 @@ The token is sent to its own server alone: a redirect to another one is an error
 
 from __future__ import annotations
 
-import json
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -15,6 +14,7 @@ from msgspec import Struct
 from contentops import __version__
 from contentops.ci.runner import as_map, is_safe
 from contentops.errors import ContentopsError, UsageError
+from contentops.json_reader import load_json
 from contentops.sanitize import redact
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ class Host(Struct, frozen=True, kw_only=True):
 
     def _read(self, method: str, address: str, reply: _Reply) -> Any:
         try:
-            document = json.loads(reply.body) if reply.body else None
-        except (ValueError, RecursionError):
+            document = load_json(reply.body) if reply.body else None
+        except ValueError:
             document = None
             if reply.status < 400:
                 raise self._error(f"{_shown(address)} did not answer with JSON", status=reply.status) from None

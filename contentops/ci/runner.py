@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from contentops.errors import UsageError
+from contentops.json_reader import load_json
 from contentops.loopback import is_loopback
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ class PlanOrigin(Struct, frozen=True, kw_only=True):
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the event's document; empty outside a workflow. Raises UsageError where it cannot be read."""
     # Start-up: most commands run where there is no runner.
-    import json
     from pathlib import Path
 
     name = environ.get("GITHUB_EVENT_PATH", "")
@@ -68,8 +68,8 @@ def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
         return {}
     try:
         with Path(name).open("rb") as file:
-            found = json.loads(file.read(_LARGEST))
-    except (OSError, ValueError, RecursionError) as error:
+            found = load_json(file.read(_LARGEST))
+    except (OSError, ValueError) as error:
         raise _no_pull_request("the event in `GITHUB_EVENT_PATH` cannot be read") from error
     return as_map(found)
 

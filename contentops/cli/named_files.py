@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import json
 import os
 import secrets
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from msgspec import structs
 
 from contentops.atomic_io import read_file, replace
 from contentops.errors import OutputError
+from contentops.json_reader import load_json
 from contentops.operations.plan_files import LARGEST
 from contentops.sanitize import json_text
 
@@ -116,8 +116,8 @@ def _begins_with(*keys: str) -> Callable[[Path], bool]:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return load_json(data)
+    except ValueError:
         return None
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from msgspec import Struct
 
+from contentops.json_reader import decode_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,6 +29,6 @@ def struct_of(kind: type[S], row: Iterable[object]) -> S:
 def read_json(text: str, kind: type[T]) -> T | None:
     """Return the JSON of a row as a `kind`; None where it does not fit."""
     try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return decode_json(text, kind)
+    except (msgspec.MsgspecError, ValueError):
         return None

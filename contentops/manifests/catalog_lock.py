@@ -14,6 +14,7 @@ import msgspec
 from contentops.conflict_markers import SIDE
 from contentops.digest import canonical
 from contentops.errors import InputError, Severity, nearest, suggest
+from contentops.json_reader import load_json
 from contentops.manifests.schema import check_schema, fits_schema
 from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
@@ -74,11 +75,11 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
     if findings:
         raise InputError(findings)
     try:
-        document = json.loads(source.text)
+        document = load_json(source.text)
         canonical(document).encode()  # refuses NaN and lone surrogates, which Python reads
     except json.JSONDecodeError as error:
         raise InputError([_broken(source, error)]) from error
-    except (RecursionError, ValueError) as error:
+    except ValueError as error:
         finding = finding_at(source, "damaged-catalog", f"the file is not usable JSON: {error}", (1, 1), hint=_HINT)
         raise InputError([finding]) from error
     _check(source, data, document)

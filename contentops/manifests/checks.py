@@ -6,10 +6,10 @@ What the JSON Schema of manifests refuses is skipped here, as it is reported the
 from __future__ import annotations
 
 import functools
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
+from contentops.json_reader import DeepJson, load_json
 from contentops.manifests.values import kind_of
 from contentops.model import NO_CHECKS, Checks, FrontMatterSchema, Grounded, Level, Listed, Similar, WordLimits
 
@@ -214,9 +214,11 @@ def _read(content: bytes) -> tuple[str, str]:
     from contentops.documents.json_schema import schema_problem
 
     try:
-        schema = json.loads(content)
+        schema = load_json(content)
         text = canonical(schema)
-    except (ValueError, TypeError, RecursionError):
+    except DeepJson as error:
+        return str(error), ""
+    except (ValueError, TypeError):
         return "is not JSON", ""
     problem = schema_problem(text)
     return problem, "" if problem else text

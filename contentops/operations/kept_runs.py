@@ -12,6 +12,7 @@ import msgspec
 from contentops.atomic_io import PRIVATE, read_file
 from contentops.documents.folders import Tree
 from contentops.errors import ContentopsError
+from contentops.json_reader import decode_json
 from contentops.model.run import KeptReport
 from contentops.state.state_dir import FOLDER, make_folder
 
@@ -51,8 +52,8 @@ def all_reports(project: Project, since: str = "") -> Iterator[KeptReport]:
     for path in sorted(_folder(project).glob("*.json"), reverse=True)[:KEPT_RUNS]:
         if path.name < since:
             return
-        with contextlib.suppress(OSError, ContentopsError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            yield msgspec.json.decode(read_file(path, _LARGEST), type=KeptReport)
+        with contextlib.suppress(OSError, ContentopsError, msgspec.MsgspecError, ValueError):
+            yield decode_json(read_file(path, _LARGEST), KeptReport)
 
 
 def _folder(project: Project) -> Path:

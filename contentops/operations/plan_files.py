@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from contentops.atomic_io import read_file
 from contentops.errors import Refused
+from contentops.json_reader import DeepJson, load_json
 from contentops.model import OnEdit, OnSourceChange
 from contentops.model.plan_file import CHECKSUM, check_seal, no_plan_file, plan_file
 from contentops.planning.plan_inputs import Choice
@@ -34,8 +34,8 @@ def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
     document = _document(path)
     try:
         check_seal(document, str(path))
-    except (ValueError, RecursionError) as error:
-        # JSON readers accept some values that no plan has: NaN, half a character, endless nesting.
+    except ValueError as error:
+        # JSON readers accept some values that no plan has: NaN, half a character.
         raise no_plan_file(f"`{path}` is not a plan file") from error
     check_shape(document, str(path))
     plan_file(document, str(path))
@@ -54,10 +54,12 @@ def _document(path: Path) -> dict[str, Json]:
         data = read_file(path, LARGEST + 1, follow=False)
         if len(data) > LARGEST:
             raise no_plan_file(f"`{path}` is too large for a plan file")
-        document = json.loads(data)
+        document = load_json(data)
     except OSError as error:
         raise no_plan_file(f"`{path}` cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except DeepJson as error:
+        raise no_plan_file(f"`{path}` {error}") from error
+    except ValueError as error:
         raise no_plan_file(f"`{path}` is not JSON; it may be cut short") from error
     if not isinstance(document, dict):
         raise no_plan_file(f"`{path}` is not a plan file")

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from contentops.atomic_io import PRIVATE
 from contentops.errors import ContentopsError, StateError
 from contentops.execution.times import iso
+from contentops.json_reader import DeepJson, decode_json
 from contentops.model import Event, Result
 from contentops.reporting.progress import Progress
 from contentops.reporting.run import event_json
@@ -173,8 +174,8 @@ class RunReader:
         whole = data[: data.rfind(b"\n") + 1]
         self._at += len(whole)
         for line in whole.splitlines():
-            with contextlib.suppress(msgspec.MsgspecError):
-                self._take(msgspec.json.decode(line, type=Event))
+            with contextlib.suppress(msgspec.MsgspecError, DeepJson):
+                self._take(decode_json(line, Event))
 
     def _take(self, event: Event) -> None:
         self._progress.take(event)

@@ -21,6 +21,7 @@ from msgspec import structs
 from contentops.digest import Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
+from contentops.json_reader import decode_json
 from contentops.model import text_digest
 from contentops.state import state_dir
 from contentops.state.paid_texts import KeptText, StoredText, body_of, read_row, row_of, text_of
@@ -370,8 +371,8 @@ def _key(kind: str, *parts: str) -> str:
 def _parsed(text: str | None, kind: type[_T]) -> _T | None:
     """The JSON text as a value of type `kind`; None for anything else."""
     try:
-        return None if text is None else msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None if text is None else decode_json(text, kind)
+    except (msgspec.MsgspecError, ValueError):
         return None
 
 

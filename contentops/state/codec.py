@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, canonical
+from contentops.json_reader import DeepJson, bounded, decode_json
 from contentops.model import Count, ItemId, OpenEntry, Record, RequestId
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
 def parse_line(text: str) -> Line:
     """The value in one line of a lock, without its newline. Raises ValueError with a message for people."""
     try:
-        return _decode_record(text)
-    except (msgspec.MsgspecError, RecursionError):
+        return bounded(_decode_record, text)
+    except (msgspec.MsgspecError, DeepJson):
         return parse_as(text, kind_of(text, KINDS))
 
 
@@ -106,9 +107,7 @@ def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
 def parse_as(text: str | bytes, kind: type[_T]) -> _T:
     """A line decoded as a `kind`. Raises ValueError, naming the key that is missing or does not fit."""
     try:
-        return msgspec.json.decode(text, type=kind)
-    except RecursionError:
-        message = "is nested too deeply"
+        return decode_json(text, kind)
     except msgspec.ValidationError as error:
         words, _, key = str(error).replace("Object missing required field", "it lacks").partition(" - at `$.")
         message = f"cannot be used: {f'`{key} is not valid: ' if key else ''}{words[:1].lower()}{words[1:]}"

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest, canonical
 from contentops.documents.clean import body_digest
+from contentops.json_reader import decode_json
 from contentops.tokens import PaidTokens
 
 
@@ -62,8 +63,8 @@ class KeptText(Struct, frozen=True, kw_only=True):
 def read_row(value: str | None) -> PaidRow | None:
     """The value in a row; None for one that is absent or cannot be used."""
     try:
-        row = None if value is None else msgspec.json.decode(value, type=PaidRow)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        row = None if value is None else decode_json(value, PaidRow)
+    except (msgspec.MsgspecError, ValueError):
         return None
     return row if row is not None and (row.kept or row.body) else None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from contentops.atomic_io import PRIVATE, Disk, replace
 from contentops.digest import canonical
 from contentops.errors import LockHeld, StateError
+from contentops.json_reader import load_json
 from contentops.state.tracked import is_tracked
 
 if TYPE_CHECKING:
@@ -276,11 +277,9 @@ def _acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
 
 def _holder(path: Path) -> str:
     """The holder of the lock, where and since when, as far as its note can be read."""
-    import json
-
     try:
-        note = json.loads(Disk().read(path) or b"{}")
-    except (StateError, ValueError, RecursionError):
+        note = load_json(Disk().read(path) or b"{}")
+    except (StateError, ValueError):
         return ""
     if not isinstance(note, dict):
         return ""

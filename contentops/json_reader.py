@@ -1,0 +1,69 @@
+"""Reads JSON that others wrote, and refuses what is nested too deeply to work with.
+
+How deep the libraries read differs between versions and from machine to machine; the bound here does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_DEPTH: Final = 250
+"""The deepest nesting. Manifests are 100 deep at most, and a template can add 100; records and plans add a few."""
+
+D = TypeVar("D", str, bytes, str | bytes)
+T = TypeVar("T")
+
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_OTHERS: Final = bytes(sorted({*range(256)} - {*b"[]{}"}))
+
+
+class DeepJson(ValueError):
+    """JSON is nested too deeply to work with."""
+
+    def __init__(self) -> None:
+        super().__init__("is nested too deeply")
+
+
+def load_json(data: str | bytes) -> Any:
+    """Return the value of a JSON text. Raises ValueError for what is not JSON, and DeepJson."""
+    import json  # start-up: a plan without changes reads none
+
+    return bounded(json.loads, data)
+
+
+def decode_json(data: str | bytes, kind: type[T]) -> T:
+    """Return the value of a JSON text as a `kind`. Raises msgspec.MsgspecError for what does not fit, and DeepJson."""
+    value: T = bounded(functools.partial(msgspec.json.decode, type=kind), data)
+    return value
+
+
+def bounded(read: Callable[[D], T], data: D) -> T:
+    """Return what `read` makes of a JSON text. Raises what it raises, and DeepJson."""
+    try:
+        value = read(data)
+    except RecursionError:
+        raise DeepJson from None
+    if _is_deep(data):
+        raise DeepJson
+    return value
+
+
+def _is_deep(data: str | bytes) -> bool:
+    """Whether the lists and objects of a valid JSON text are nested more than MAX_DEPTH deep."""
+    whole = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if whole.count(b"[") + whole.count(b"{") <= MAX_DEPTH:
+        return False
+    left = _TEXT.sub(b"", whole).translate(_SQUARE, _OTHERS)
+    for _ in range(MAX_DEPTH):
+        left = left.replace(b"[]", b"")  # the innermost ones
+        if not left:
+            return False
+    return True
