@@ -278,7 +278,7 @@ class Books:
 
     def _counted(self, person: Person, environment: str) -> dict[str, int]:
         """The credits of each job by the history of a person, which is what the report counts."""
-        history = self.run(person, environment, "history", "--json").json["generations"]
+        history = self.run(person, environment, "report", "--runs", "--json").json["generations"]
         counted = {one["job_id"]: one["credits"] for one in history if one["job_id"]}
         report = self.run(person, environment, "report", "--json").json["credits"]
         if report != sum(counted.values()):

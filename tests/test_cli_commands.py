@@ -18,7 +18,7 @@ from tests.test_report_plan_json import strict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.running import Run
+    from tests.running import Build, Run
 
 IDS = ["city-berlin", "city-lisbon", "getting-started", "welcome"]
 PLAN_HEAD = (
@@ -160,6 +160,20 @@ def test_outside_a_project_every_command_says_how_to_begin(invoke: Run) -> None:
         ended = invoke(*arguments)
         assert ended.code == 1, arguments
         assert "contentops init" in ended.stderr
+
+
+def test_show_begins_with_the_brief_in_words(project: Build, invoke: Run) -> None:
+    """Then comes the rest; in JSON it is a key more."""
+    item = "{id: a, template: blog_article_generator, style: general_blog, mode: premium, vertical: fintech"
+    inputs = "inputs: {topic: Moving house, target_audience: office managers}"
+    settings = "project: x\napi: {base_url: local}\n"
+    root = project({"contentops.yaml": settings, "content/a.yaml": f"items: [{item}, {inputs}}}]\n"})
+    brief = (
+        "A blog article in the style general blog on Moving house for office managers in the field fintech"
+        " in the mode premium."
+    )
+    assert invoke("show", "a", cwd=root).stdout.startswith(f"{brief}\n\nid: a\nrequest:\n")
+    assert invoke("show", "a", "--json", cwd=root).json["brief"] == brief
 
 
 def test_show_tells_where_each_value_comes_from(invoke: Run, demo: Path) -> None:

@@ -223,7 +223,7 @@ def site(tmp_path: Path) -> Harness:
 
 def listed(harness: Harness, invoke: Run) -> list[dict[str, Any]]:
     """What `history` lists of the texts, the newest first."""
-    ended = invoke("history", "a", "--json", cwd=harness.root)
+    ended = invoke("report", "--runs", "--select", "a", "--json", cwd=harness.root)
     assert ended.code == 0, ended.stderr
     return list(ended.json["texts"])
 
@@ -242,7 +242,7 @@ def test_history_lists_every_text_and_where_it_is(site: Harness, invoke: Run) ->
         (4, ["cache", "server"], False, False),
     ]
     assert [one["job_id"] for one in found] == [job.job_id for job in reversed(site.api.generations)]
-    shown = invoke("history", "a", cwd=site.root).stdout
+    shown = invoke("report", "--runs", "--select", "a", cwd=site.root).stdout
     for one in found:
         assert one["body"].removeprefix("sha256:")[:12] in shown
     assert "in cache, on server  in the file, last generated" in shown
@@ -253,7 +253,7 @@ def test_texts_of_an_earlier_id_are_its_own(site: Harness, invoke: Run) -> None:
     site.write("content/blog.yaml", "moved: [{from: a, to: b}]\n" + blog("b", year=2027).replace("about b", "about a"))
     site.apply()
     shutil.rmtree(site.root / ".contentops" / "runs")
-    found = invoke("history", "b", "--json", cwd=site.root).json["texts"]
+    found = invoke("report", "--runs", "--select", "b", "--json", cwd=site.root).json["texts"]
     assert len(found) == 3
     done = restoring.restore(site.project, "b", found[-1]["body"], runtime=site.runtime())
     assert done.output == "out/b.md"
@@ -273,7 +273,7 @@ def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Harne
     assert site.record("a").generated == last["body"]
     assert site.actions() == {"a": "save"}
     site.apply()
-    assert "in the file" in invoke("history", "a", cwd=site.root).stdout
+    assert "in the file" in invoke("report", "--runs", "--select", "a", cwd=site.root).stdout
     # No person's words are in the way of another text that was paid for.
     assert invoke("restore", "a", "--to", second["body"], cwd=site.root).code == 0
     back = invoke("restore", "a", "--to", last["body"], "--json", cwd=site.root).json
@@ -464,15 +464,6 @@ def test_another_environment_needs_its_texts_too(site: Harness, invoke: Run) -> 
     assert collected(site, invoke, "--yes")["texts"] == 1
     assert in_cache(site, invoke) == {now, locked, wanted}
     assert first not in in_cache(site, invoke)
-
-
-def test_texts_are_offered_to_a_shell(site: Harness, invoke: Run) -> None:
-    """Those of the item that stands before."""
-    words = "contentops restore a --to "
-    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "4"}
-    offered = invoke(cwd=site.root, env=env).stdout
-    for one in listed(site, invoke):
-        assert one["body"][7:19] in offered
 
 
 def test_a_file_that_is_gone_comes_back_from_git(tmp_path: Path) -> None:

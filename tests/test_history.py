@@ -46,9 +46,10 @@ def harness(tmp_path: Path) -> Harness:
     return made
 
 
-def generations(invoke: Run, harness: Harness, *arguments: str) -> list[dict[str, Any]]:
-    """What `history` lists, the newest first."""
-    ended = invoke("history", *arguments, "--json", cwd=harness.root)
+def generations(invoke: Run, harness: Harness, *items: str) -> list[dict[str, Any]]:
+    """What `report --runs` lists, the newest first."""
+    selected = [word for item in items for word in ("--select", item)]
+    ended = invoke("report", "--runs", *selected, "--json", cwd=harness.root)
     assert ended.code == 0, ended.stderr
     return list(ended.json["generations"])
 
@@ -76,7 +77,7 @@ def test_a_run_remembers_what_no_commit_holds(harness: Harness, invoke: Run) -> 
     rewrite(harness, 2029)
     commit(harness.root, "Two runs later")
     assert spent(invoke, harness) == (4, 16)
-    runs = invoke("history", "--json", cwd=harness.root).json["runs"]
+    runs = invoke("report", "--runs", "--json", cwd=harness.root).json["runs"]
     assert [(run["credits"], run["counts"]["done"], run["exit_code"]) for run in runs] == [(4, 1, 0)] * 4
     forget_runs(harness)
     assert spent(invoke, harness) == (4, 16)  # the cache has its text
@@ -91,8 +92,8 @@ def test_a_clone_that_is_shallow_says_so(harness: Harness, invoke: Run, tmp_path
     ended = invoke("report", cwd=tmp_path / "shallow")
     assert "Spent: 4 credits for 1 text." in ended.stdout
     assert "`git fetch --unshallow`" in ended.stdout
-    assert len(invoke("history", "--json", cwd=tmp_path / "shallow").json["gaps"]) == 1
-    assert invoke("history", "--json", cwd=harness.root).json["gaps"] == []
+    assert len(invoke("report", "--runs", "--json", cwd=tmp_path / "shallow").json["gaps"]) == 1
+    assert invoke("report", "--runs", "--json", cwd=harness.root).json["gaps"] == []
 
 
 def test_without_git_the_last_generation_is_known(tmp_path: Path, invoke: Run) -> None:
@@ -112,10 +113,10 @@ def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run)
     harness.apply()
     found = {one["item"]: one for one in generations(invoke, harness)}
     assert (found["b"]["outcome"], found["b"]["credits"], found["a"]["outcome"]) == ("failed", 0, "generated")
-    text = invoke("history", cwd=tmp_path).stdout
+    text = invoke("report", "--runs", cwd=tmp_path).stdout
     assert "1 done, 1 failed" in text
     assert "\x1b" not in text
-    assert "failed" in invoke("history", "b", cwd=tmp_path).stdout
+    assert "failed" in invoke("report", "--runs", "--select", "b", cwd=tmp_path).stdout
 
 
 def test_a_renamed_item_keeps_its_history(harness: Harness, invoke: Run) -> None:
@@ -176,7 +177,7 @@ def test_what_lies_in_the_folder_may_be_anything(harness: Harness, invoke: Run, 
     folder = harness.root / ".contentops" / "runs"
     (folder / "99990101T000000Z-x.json").write_text(text)
     (folder / "99990101T000000Z-y.json").mkdir()
-    assert len(invoke("history", "--json", cwd=harness.root).json["runs"]) == 3
+    assert len(invoke("report", "--runs", "--json", cwd=harness.root).json["runs"]) == 3
 
 
 def test_lines_of_old_locks_that_cannot_be_read_are_told(harness: Harness, invoke: Run) -> None:
@@ -193,8 +194,11 @@ def test_an_item_without_a_history(harness: Harness, invoke: Run) -> None:
     """One that is declared has none yet; one that is not is a mistake."""
     harness.write("content/more.yaml", blog("later"))
     assert generations(invoke, harness, "later") == []
-    assert "nothing was generated for `later` yet" in invoke("history", "later", cwd=harness.root).stdout
-    ended = invoke("history", "latr", cwd=harness.root)
+    assert (
+        "nothing was generated for `later` yet"
+        in invoke("report", "--runs", "--select", "later", cwd=harness.root).stdout
+    )
+    ended = invoke("report", "--runs", "--select", "latr", cwd=harness.root)
     assert (ended.code, "did you mean `later`?" in ended.stderr) == (64, True)
 
 
@@ -219,8 +223,10 @@ def test_the_history_of_an_item_reads_its_lines_alone(harness: Harness, invoke: 
     harness.write("contentops.lock", lock.replace('"id":"other"', '"id":"other",'))
     commit(harness.root, "A damaged line")
     harness.write("contentops.lock", lock)
-    assert invoke("history", "--json", cwd=harness.root).json["gaps"] == ["1 line of earlier locks cannot be read"]
-    assert invoke("history", "ü/c", "--json", cwd=harness.root).json["gaps"] == []
+    assert invoke("report", "--runs", "--json", cwd=harness.root).json["gaps"] == [
+        "1 line of earlier locks cannot be read"
+    ]
+    assert invoke("report", "--runs", "--select", "ü/c", "--json", cwd=harness.root).json["gaps"] == []
 
 
 def test_history_needs_no_manifests(harness: Harness, invoke: Run) -> None:
@@ -304,7 +310,7 @@ def test_a_collected_text_is_counted_once(tmp_path: Path, invoke: Run, *, died: 
     outcomes = {(one["item"], one["outcome"]) for one in generations(invoke, harness)}
     assert outcomes >= {("gone", "unwritten"), ("changed", "unwritten"), ("changed", "generated")}
     assert "2 of these are in no known file" in invoke("report", cwd=harness.root).stdout
-    assert "4 texts, 16 credits." in invoke("history", cwd=harness.root).stdout
+    assert "4 texts, 16 credits." in invoke("report", "--runs", cwd=harness.root).stdout
     assert invoke("report", "--json", cwd=harness.root).json["unwritten"] == 2
     harness.write("content/blog.yaml", blog("known", "gone", "changed"))
     harness.apply()
@@ -341,11 +347,14 @@ def test_a_collected_text_is_known_in_a_clone(tmp_path: Path, invoke: Run) -> No
 def test_why_runs_and_texts_differ_is_said(tmp_path: Path, invoke: Run) -> None:
     """Runs count what they sent, texts what came of it."""
     harness = _begun(tmp_path)
-    assert "The runs count 8 credits more: for jobs that are still open" in invoke("history", cwd=harness.root).stdout
+    assert (
+        "The runs count 8 credits more: for jobs that are still open"
+        in invoke("report", "--runs", cwd=harness.root).stdout
+    )
     harness.apply()
     for path in sorted((harness.root / ".contentops" / "runs").iterdir())[:1]:
         path.unlink()
-    ending = invoke("history", cwd=harness.root).stdout
+    ending = invoke("report", "--runs", cwd=harness.root).stdout
     assert "The runs count 4 credits fewer: runs that were killed" in ending
 
 

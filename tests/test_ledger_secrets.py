@@ -31,7 +31,7 @@ READING: tuple[tuple[str, ...], ...] = (
     ("status", "--json"),
     ("state", "list", "--json"),
     ("state", "resolve"),
-    ("history", "--json"),
+    ("report", "--runs", "--json"),
     ("doctor",),
     ("doctor", "--json"),
     ("ledger", "status"),

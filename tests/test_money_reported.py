@@ -68,7 +68,7 @@ def test_without_tokens_nothing_is_said_of_them(site: Site, invoke: Run, process
     found = report(invoke, site)
     assert not {"tokens", "money", "tokens_unknown", "unpriced"} & found.keys()
     assert [*found["by"]["month"][0]] == ["name", "texts", "credits"]
-    for arguments in (("report",), ("history",), ("report", "--provenance")):
+    for arguments in (("report",), ("report", "--runs"), ("report", "--provenance")):
         text = invoke(*arguments, cwd=site.root).stdout
         assert "oken" not in text
         assert "MONEY" not in text
@@ -90,7 +90,7 @@ def test_money_is_summed_exactly_and_by_currency(site: Site, invoke: Run, proces
     listed = invoke("report", "--provenance", "--format", "csv", cwd=site.root).stdout.splitlines()
     assert listed[0].endswith(",tokens_input,tokens_output,money,tokens_unknown")
     assert listed[1].endswith(",4000,400,0.0012 EUR; 0.00036 USD,0")
-    assert "0.0012 EUR" in invoke("history", cwd=site.root).stdout
+    assert "0.0012 EUR" in invoke("report", "--runs", cwd=site.root).stdout
 
 
 def test_texts_without_counts_and_without_a_price_are_said(site: Site, invoke: Run, processes: None) -> None:
@@ -101,8 +101,8 @@ def test_texts_without_counts_and_without_a_price_are_said(site: Site, invoke: R
     site.make("a", "b", "c", "written-by-the-service", "d")
     found = report(invoke, site)
     assert (found["tokens_unknown"], found["unpriced"], found["money"]) == (2, 1, {"USD": "0.00012"})
-    for command in ("report", "history"):
-        text = invoke(command, cwd=site.root).stdout
+    for command in (("report",), ("report", "--runs")):
+        text = invoke(*command, cwd=site.root).stdout
         assert "Not in this sum: 2 texts without token counts.\n" in text
         assert "Not in the money: 1 text made without a `price` in the settings.\n" in text
 
@@ -128,9 +128,9 @@ def test_texts_of_a_model_that_says_nothing_are_not_for_free(site: Site, invoke:
     """Even where no tokens of any text are known."""
     site.make("a", tokens=(), price=USD)
     assert report(invoke, site)["tokens_unknown"] == 1
-    for command in ("report", "history"):
+    for command in (("report",), ("report", "--runs")):
         words = "Models: the tokens of 1 text are not known, so their cost is in no sum.\n"
-        assert words in invoke(command, cwd=site.root).stdout
+        assert words in invoke(*command, cwd=site.root).stdout
 
 
 @pytest.mark.parametrize(

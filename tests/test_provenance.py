@@ -202,7 +202,7 @@ def test_an_id_that_another_item_has_now_counts_for_that_one(harness: Harness, i
 
 def test_a_restored_text_is_the_earlier_one(harness: Harness, invoke: Run) -> None:
     """With its job, and with the attempts until it."""
-    texts = invoke("history", "a", "--json", cwd=harness.root).json["texts"]
+    texts = invoke("report", "--runs", "--select", "a", "--json", cwd=harness.root).json["texts"]
     assert invoke("restore", "a", "--to", texts[1]["body"][7:19], cwd=harness.root).code == 0
     found = rows(invoke, harness)["a"]
     assert (found["job_id"], found["credits"], found["changed"]) == (texts[1]["job_id"], 4, 0)
@@ -270,14 +270,14 @@ def test_the_history_of_an_item_shows_what_people_said(harness: Harness, invoke:
     harness.apply()
     approve(harness, "z", verdict=Verdict.SENT_BACK, note="Too\nlong.")
     approve(harness, "a")
-    shown = invoke("history", "z", cwd=harness.root).stdout
+    shown = invoke("report", "--runs", "--select", "z", cwd=harness.root).stdout
     (sent_back,) = [line for line in shown.splitlines() if "sent back" in line]
     assert sent_back.split("sent back")[1].strip() == f"{ANN}: Too\\nlong."
     (table,) = [block.splitlines() for block in shown.split("\n\n") if block.startswith("MADE AT")]
     assert [line[:17] for line in table[1:]] == sorted((line[:17] for line in table[1:]), reverse=True)
-    found = invoke("history", "z", "--json", cwd=harness.root).json["verdicts"]
+    found = invoke("report", "--runs", "--select", "z", "--json", cwd=harness.root).json["verdicts"]
     assert [(one["item"], one["verdict"]) for one in found] == [("z", "sent-back"), ("c", "approved")]
-    assert invoke("history", "--json", cwd=harness.root).json["verdicts"] == []
+    assert invoke("report", "--runs", "--json", cwd=harness.root).json["verdicts"] == []
 
 
 # --- what approved texts have cost ---------------------------------------------------------------------------

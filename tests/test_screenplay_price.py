@@ -87,7 +87,7 @@ def test_plan_budget_bill_and_report_agree(tmp_path: Path, project: Build, invok
         assert (done.code, done.json["run"]["credits"]) == (0, 20)
         assert '"credits":20' in (root / "contentops.lock").read_text().replace(" ", "")
         assert invoke("stats", "--json", env=env).json["credits"]["used"] == 20
-        assert "1 text, 20 credits." in invoke("history").stdout
+        assert "1 text, 20 credits." in invoke("report", "--runs").stdout
 
 
 def test_without_pages_the_most_is_shown(tmp_path: Path, project: Build, invoke: Run) -> None:

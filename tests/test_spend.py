@@ -281,7 +281,7 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
     sums = []
     for flags in (("--env", ""), ("--env", "staging")):
         report = invoke("report", *flags, "--json", cwd=tmp_path).json
-        history = invoke("history", *flags, "--json", cwd=tmp_path).json
+        history = invoke("report", "--runs", *flags, "--json", cwd=tmp_path).json
         assert sum(one["credits"] for one in history["generations"]) == report["credits"]
         sums.append((report["texts"], report["credits"], report.get("elsewhere", 0)))
     assert sums == [(2, 8, 0), (1, 4, 2)]
@@ -290,8 +290,8 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
     assert (report["texts"], report["credits"], report.get("elsewhere", 0)) == (3, 12, 0)
     assert [(one["name"], one["credits"]) for one in report["by"]["environment"]] == [("default", 8), ("staging", 4)]
     assert "ENVIRONMENT" in invoke("report", cwd=tmp_path).stdout
-    for command in ("report", "history"):
-        told = invoke(command, "--env", "staging", cwd=tmp_path).stdout
+    for command in (("report",), ("report", "--runs")):
+        told = invoke(*command, "--env", "staging", cwd=tmp_path).stdout
         assert "2 texts of another environment, which paid for them, are not counted." in told
 
 

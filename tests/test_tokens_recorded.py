@@ -123,7 +123,7 @@ def test_history_lists_tokens_and_money(tmp_path: Path, invoke: Run, processes: 
     harness.api.habits.tokens = None
     harness.write("content/blog.yaml", blog("a", year=2027))
     harness.apply()
-    found = invoke("history", "a", "--json", cwd=tmp_path).json
+    found = invoke("report", "--runs", "--select", "a", "--json", cwd=tmp_path).json
     for listed in (found["generations"], found["texts"]):
         assert [one.get("tokens") for one in listed] == [None, SAID]
         assert not any("money" in one for one in listed)
@@ -160,7 +160,7 @@ def test_a_record_keeps_the_price_of_its_day(tmp_path: Path, invoke: Run, proces
         harness.write("contentops.yaml", f"{settings}price: {price}\n")
         harness.write("content/blog.yaml", blog("a", year=year))
         harness.apply()
-    made = invoke("history", "a", "--json", cwd=tmp_path).json["generations"]
+    made = invoke("report", "--runs", "--select", "a", "--json", cwd=tmp_path).json["generations"]
     assert [one["money"] for one in made] == [{"EUR": "0.0036"}, {"USD": "0.0019"}]
     assert harness.plan().empty
 

@@ -85,7 +85,7 @@ COMMANDS = (
         ("status",),
         ("diff", "a"),
         ("show", "a"),
-        ("history",),
+        ("report", "--runs"),
     ),
     *(("state", "list"), ("report",), ("commit", "--no-push"), ("check",), ("adopt", "x.md"), ("content", "list")),
 )

@@ -300,7 +300,7 @@ def in_no_file(number: int) -> Iterator[str]:
     """The number of paid texts that are in no file, and why."""
     if number:
         why = "the item was removed, its request changed, its checks failed, or the run was killed"
-        where = "`contentops history ITEM` shows where the text is"
+        where = "`contentops report --runs --select ITEM` shows where the text is"
         yield f"{number:,} of these {'is' if number == 1 else 'are'} in no known file: {why}; {where}."
 
 

@@ -27,7 +27,6 @@ from contentops.operations import month_spend, plan
 from contentops.operations.plan_files import read_plan
 from contentops.operations.rows import chosen_rows
 from contentops.operations.texts import diff_and_restore as texts
-from contentops.operations.texts.planned_file import planned_file
 from contentops.operations.texts.previous_text import from_previous
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
@@ -119,16 +118,14 @@ def _state(item: ItemStatus) -> str:
 @click.command("show")
 @click.argument("what", metavar="ITEM|PLAN")
 @project_options
-@click.option("--as-written", is_flag=True, help="Of an item: print the file that an apply would write.")
 @click.option("--rows", is_flag=True, help="Of an item or a manifest: show the first rows that `for_each` chooses.")
 @click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
-def show(session: Session, what: str, *, as_written: bool, rows: bool, detailed_exitcode: bool, verbose: bool) -> int:
+def show(session: Session, what: str, *, rows: bool, detailed_exitcode: bool, verbose: bool) -> int:
     """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
 
-    `--as-written` prints the file as the next apply would leave it, with the draft mark and the disclosure. If there is
-    no text yet, a line says so. `--rows` shows what templates get as `each`, after `where` and `limit`; ITEM may also
-    be a manifest, whose rows are shown before any item is rendered.
+    `--rows` shows what templates get as `each`, after `where` and `limit`; ITEM may also be a manifest, whose rows are
+    shown before any item is rendered.
 
     Or show PLAN, a file that `plan --out` wrote, in any folder. It does not check whether the plan is still valid;
     `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
@@ -140,17 +137,14 @@ def show(session: Session, what: str, *, as_written: bool, rows: bool, detailed_
                 code="plan-file-and-flags",
                 hint="leave them out",
             )
-        if as_written or rows:
-            name = "--as-written" if as_written else "--rows"
-            raise click.UsageError(f"`{name}` is for items, and `{what}` is a plan file")
+        if rows:
+            raise click.UsageError(f"`--rows` is for items, and `{what}` is a plan file")
         empty = _show_plan(session, what, verbose=verbose)
         return ExitCode.CHANGES if detailed_exitcode and not empty else ExitCode.DONE
     if detailed_exitcode or verbose:
         raise click.UsageError(f"`--detailed-exitcode` and `--verbose` are for plan files, and `{what}` is none")
     if rows:
         _show_rows(session, what)
-    elif as_written:
-        _show_file(session, what)
     else:
         _show_item(session, what)
     return ExitCode.DONE
@@ -209,16 +203,6 @@ def _show_rows(session: Session, what: str) -> None:
 
 def _cell(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _show_file(session: Session, item: str) -> None:
-    file = planned_file(session.project(), item)
-    if not session.as_json:
-        terminal.report_line(file.note)
-        terminal.say_document(file.text)
-        return
-    values = {"id": item, "output": file.path, "text": file.text, "has_body": file.has_body, "note": file.note}
-    session.answer(values, "")
 
 
 def _origin(origin: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`contentops report` and `contentops history`: what was generated, and what it cost."""
+"""`contentops report`: what was generated, by which runs, and what it cost."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
     default="",
     help="Start at a date (`2026-01-01`, UTC), a time ago (`30d`) or a git commit. Default: everything known.",
 )
+@click.option("--runs", is_flag=True, help="List runs and generations: when, job, credits, outcome.")
 @click.option("--provenance", is_flag=True, help="Show one line per text in a file: job, cost, edits, approvals.")
 @click.option(
     "--format",
@@ -54,18 +55,33 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 @selection_options
 @environment_options
 def report(
-    session: Session, since: str, select: tuple[str, ...], exclude: tuple[str, ...], form: str, *, provenance: bool
+    session: Session,
+    since: str,
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    form: str,
+    *,
+    runs: bool,
+    provenance: bool,
 ) -> None:
     """Sum what all generated texts cost, by environment, month, template, style, manifest and tag.
 
     Counts what the locks of all environments (with `--env`: of one), their history in git and the runs of this machine
     know, and says where history is missing. `--since` with a commit leaves out what was known at that commit. In a
     project with approvals, the last line shows the cost of approved texts, with every attempt. Needs no network and
-    changes nothing. `contentops history` lists the runs and generations.
+    changes nothing.
+
+    `--runs` lists the runs of this machine and every generation, newest first. `--select ITEM` lists one item, also
+    under its earlier ids, with its texts and approvals.
 
     `--provenance` shows where the text of each item comes from: server, job, digests, credits of all attempts, the
     share of words that people changed, approvals, and the commit.
     """
+    if runs:
+        if provenance or since or exclude or len(select) > 1 or form in {"csv", "html"}:
+            raise UsageError("`--runs` lists all items, or one with `--select ITEM`; leave out the other options")
+        _runs(_as_json(session, form), *(select or ("",)))
+        return
     if provenance:
         if since:
             raise UsageError("`--since` counts what was spent, and `--provenance` shows the texts of today: give one")
@@ -75,7 +91,7 @@ def report(
         return
     if select or exclude or form == "csv":
         message = "`--select`, `--exclude` and `--format csv` belong to `--provenance`"
-        raise UsageError(message, hint="add `--provenance`")
+        raise UsageError(message, hint="add `--provenance`; `--runs` takes `--select ITEM`")
     _spend(session, since, form)
 
 
@@ -137,16 +153,8 @@ def _spending(session: Session, since: str, start: dt.datetime | None) -> Spendi
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
 
 
-@click.command("history")
-@click.argument("item", required=False, default="")
-@environment_options
-def history(session: Session, item: str) -> None:
-    """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
-
-    With ITEM, it also lists who approved its texts or sent them back, and their notes. Generations come from the lock,
-    its history in git, and the runs; a line says where history is missing. Needs no network and changes nothing.
-    `contentops report` sums the costs.
-    """
+def _runs(session: Session, item: str) -> None:
+    """Print the runs and generations of all items, or of one."""
     result = history_operation.history(session.project(), item)
     text = history_text(result, width=terminal.width())
     if item and not (result.runs or result.generations or result.verdicts):

@@ -30,7 +30,7 @@ def from_previous(project: Project, item: str) -> Difference:
         raise OutputError(message, hint="`contentops plan` says whether an apply restores it")
     previous = _previous(project.root, record, texts)
     if previous is None:
-        listed = f"`contentops history {item}` lists its texts and where each is"
+        listed = f"`contentops report --runs --select {item}` lists its texts and where each is"
         message = f"no earlier text of `{item}` is in the cache or in git"
         raise StateError(message, code="no-previous-text", hint="; ".join(filter(None, (listed, texts.why_missing))))
     # The cache keeps no titles.
