@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +13,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+Clock = Callable[[], float]
+"""Returns seconds."""
 
 
 def unmeasured() -> dict[str, str]:

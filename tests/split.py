@@ -1,18 +1,23 @@
 """Which tests are quick and which are long, and the guard that keeps the quick ones quick.
 
-A long test asks for the fixture `processes`, itself or through another fixture (`run`, `database`, `world`, ...), or
-is in a file of `LONG_FILES`. All others are quick, and fail if they start a process.
+A long test asks for one of `LONG_FIXTURES`, itself or through another fixture (`run`, `database`, `world`, ...), or is
+in a file of `LONG_FILES`. All others are quick, and fail if they start a process.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.running import Clock
 
 LONG_FILES = frozenset(
     {
@@ -47,7 +52,6 @@ LONG_FILES = frozenset(
         "test_pages_forms",
         "test_pages_item",
         "test_pages_lists",
-        "test_pages_prose",
         "test_pages_references",
         "test_pages_run",
         "test_parallel",
@@ -76,6 +80,8 @@ LONG_FILES = frozenset(
 )
 """Files whose tests start processes, or compute for seconds."""
 
+LONG_FIXTURES = {"processes", "processor_time"}
+
 _STARTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
 
 
@@ -102,6 +108,17 @@ def processes() -> None:
     """Lets a test start processes, which makes it a long one."""
 
 
+@pytest.fixture
+def processor_time() -> Iterator[Clock]:
+    """The clock of a test that measures how long something takes, which makes it a long one.
+
+    It counts the processor time of this process. The garbage collector passes over what other tests have left.
+    """
+    gc.freeze()
+    yield time.process_time
+    gc.unfreeze()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--quick` and `--long` each run their part of the tests; without them, all run."""
     group = parser.getgroup("contentops")
@@ -112,7 +129,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def is_long(item: pytest.Item) -> bool:
     """Return whether a test may start processes."""
     fixtures: list[str] = getattr(item, "fixturenames", [])
-    return item.path.stem in LONG_FILES or "processes" in fixtures
+    return item.path.stem in LONG_FILES or not LONG_FIXTURES.isdisjoint(fixtures)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

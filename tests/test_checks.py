@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,7 +29,7 @@ from tests.desired import PROJECT, desired, findings, lines
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.running import Build
+    from tests.running import Build, Clock
 
 SCHEMA = '{"properties":{"tags":{"maxItems":2,"type":"array"},"title":{"pattern":"^[A-Z]"}},"required":["tags"]}'
 
@@ -221,13 +220,13 @@ def test_no_text_makes_a_check_raise(body: str, title: str, front: Mapping[str, 
 
 
 @pytest.mark.parametrize("bit", ["# a\n\n" + "word [x](y) `z " * 26 + "\n", "`", "](", "<a", "[your ", " \t"])
-def test_half_a_megabyte_is_checked_in_linear_time(bit: str) -> None:
+def test_half_a_megabyte_is_checked_in_linear_time(bit: str, processor_time: Clock) -> None:
     """A long text takes a moment, whatever it repeats; in the square of its length it would take hours."""
     body = bit * (500_000 // len(bit))
     quick = structs.replace(EVERY, matches=listed("^a"), not_matches=None)
-    before = time.process_time()
+    before = processor_time()
     findings = check_text(quick, CheckedText(title="t", body=body, front={"tags": []}), lambda _: False)
-    assert time.process_time() - before < 8
+    assert processor_time() - before < 8
     assert len(findings) < 100
 
 
@@ -269,13 +268,13 @@ DEEP: Any = json.loads('{"a":' * 30 + "{}" + "}" * 30)
 
 
 @pytest.mark.parametrize("schema", HOSTILE_SCHEMAS.values(), ids=HOSTILE_SCHEMAS)
-def test_a_schema_is_given_up_after_some_steps(schema: str) -> None:
+def test_a_schema_is_given_up_after_some_steps(schema: str, processor_time: Clock) -> None:
     """Two kilobytes of it would keep a processor busy for years."""
     assert schema_problem(schema) == ""
     text = CheckedText(title="", body="", front={"deep": DEEP, "list": [[9_999 + n] for n in range(4_000)]})
-    before = time.process_time()
+    before = processor_time()
     findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
-    assert time.process_time() - before < 20
+    assert processor_time() - before < 20
     assert re.search("^the schema is too slow|^[0-9,]+ more places", findings[-1].message)
     assert len(findings) < 100
 
@@ -289,12 +288,12 @@ def test_a_schema_is_given_up_after_some_steps(schema: str) -> None:
         '{"propertyNames":{"pattern":"(a+)+$"}}',
     ],
 )
-def test_a_pattern_for_keys_is_given_up_too(schema: str) -> None:
+def test_a_pattern_for_keys_is_given_up_too(schema: str, processor_time: Clock) -> None:
     """The keys come from the same stranger as the pattern."""
     text = CheckedText(title="", body="", front={"a" * 5_000 + "b": 1})
-    before = time.process_time()
+    before = processor_time()
     findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
-    assert time.process_time() - before < 5
+    assert processor_time() - before < 5
     assert findings
     assert all("takes more than 0.01 s" in each.message for each in findings)
 
@@ -328,11 +327,11 @@ def test_a_schema_may_refer_to_its_parts_often() -> None:
         ),
     ],
 )
-def test_a_schema_that_cannot_be_bounded_is_refused(schema: str, problem: str) -> None:
+def test_a_schema_that_cannot_be_bounded_is_refused(schema: str, problem: str, processor_time: Clock) -> None:
     """When it is read, by its name."""
-    before = time.process_time()
+    before = processor_time()
     assert schema_problem(schema).startswith(problem)
-    assert time.process_time() - before < 20
+    assert processor_time() - before < 20
 
 
 def test_a_pattern_says_what_is_wrong_with_it() -> None:

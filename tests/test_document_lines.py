@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import time
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from contentops.reporting.difference import Part, difference_text, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from tests.running import Clock
 
 LINES = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e"]) | st.text("xyz", min_size=3, max_size=3), max_size=30)
 
@@ -46,20 +45,16 @@ def test_a_diff_is_that_of_the_standard_library(before: list[str], after: list[s
     assert list(difference_text([part], "a (generated)", "a (file)", coloured=False)) == list(matcher)
 
 
-def _took(lines: Sequence[str], edited: Sequence[str]) -> float:
-    began = time.process_time()
-    runs = shared(lines, edited)
-    assert sum(run.size for run in runs) >= len(lines) // 2
-    return time.process_time() - began
-
-
-def test_it_takes_time_as_a_text_has_lines() -> None:
-    """Every second of its unlike lines edited."""
+def test_it_takes_time_as_a_text_has_lines(processor_time: Clock) -> None:
+    """Every second of its unlike lines edited; in the square of the length, eight times as much takes 64 times."""
 
     def seconds(number: int) -> float:
         lines = [line for n in range(number) for line in (f"## Part {n}", "", "same", "")]
         edited = [f"{line}!" if line.endswith(("1", "3", "5", "7", "9")) else line for line in lines]
-        # The collector may run through all that the tests before have left: the best of three counts.
-        return min(_took(lines, edited) for _ in range(3))
+        began = processor_time()
+        runs = shared(lines, edited)
+        took = processor_time() - began
+        assert sum(run.size for run in runs) >= len(lines) // 2
+        return took
 
-    assert seconds(8000) < 10 * max(seconds(2000), 0.02)
+    assert seconds(8000) < 30 * max(seconds(1000), 0.01)

@@ -7,13 +7,14 @@ import csv
 import json
 import random
 import sqlite3
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fakes.chat import Raw, refused, said
 from tests.models import MODEL_PROJECT, Model, shop, whole, writes
-from tests.processes import started
+from tests.processes import PATIENCE, started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -296,26 +297,34 @@ def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run, processe
 def test_killed_again_and_again_it_makes_each_text_once(
     project: Build, invoke: Run, passes: str, processes: None
 ) -> None:
-    """At random moments: one job, one charge and one content per item, and only prompts under way are sent again."""
+    """While the model works: one job and one content per item, and only those prompts are sent again."""
     items = [f"item-{number}" for number in range(6)]
     root = shop(project, *items, extra=f"passes: {passes}")
-    chance, killed = random.Random(passes), 0
-    with Model(whole if passes == "one" else writes) as model:
-        while killed < 4:
+    chance, left, working = random.Random(passes), 0, threading.Event()
+
+    def reply(body: Any, number: int) -> Raw | None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            working.set()
+            return None
+        return (whole if passes == "one" else writes)(body, number)
+
+    with Model(reply) as model:
+        for _ in range(4):
+            left = chance.randint(0, 1 if passes == "one" else 5)
+            working.clear()
             with started(root, "apply", "--yes", env=model.env) as apply:
-                if not apply.next(chance.randint(2, 10)) or not apply.runs_for(chance.choice([0.001, 0.02, 0.05])):
-                    break
+                assert working.wait(PATIENCE)
+                assert apply.runs_for(chance.choice([0.001, 0.02, 0.05]))
                 apply.kill()
-                killed += 1
-        assert killed > 2
+        left = 1000
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
         calls = len(model.prompts)
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
         assert len(model.prompts) == calls
-    assert calls <= len(items) * (1 if passes == "one" else 6) + 4 * killed
+    assert calls <= len(items) * (1 if passes == "one" else 6) + 4 * 4
     assert sorted(path.stem for path in (root / "out").glob("*.md")) == items
     with contextlib.closing(sqlite3.connect(root / ".contentops/local.db")) as store:
-        numbers = [
-            store.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("jobs", "charges", "contents")
-        ]
-    assert numbers == [len(items)] * 3
+        numbers = [store.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("jobs", "contents")]
+    assert numbers == [len(items)] * 2

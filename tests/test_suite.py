@@ -83,6 +83,11 @@ def test_each_test_is_in_one_part(request: pytest.FixtureRequest) -> None:
     assert request.node.nodeid in quick
 
 
+def test_every_long_file_is_there() -> None:
+    """A file that went or has another name is not listed."""
+    assert {path.stem for path in (ROOT / "tests").glob("test_*.py")} >= split.LONG_FILES
+
+
 def test_the_closing_line_counts_both_parts(processes: None) -> None:
     """CI prints one line for the quick and the long tests, and fails where one of them has none."""
     quick = "=== 2 failed, 7 passed, 1 warning in 61.00s (0:01:01) ===\n"

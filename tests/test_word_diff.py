@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from contentops.documents.blocks import PARSED, parse_blocks
 from contentops.documents.clean import clean_body
 from contentops.documents.word_diff import Side, TextDiff, word_diff
+
+if TYPE_CHECKING:
+    from tests.running import Clock
 
 PIECES = (
     "word", "eight", "seven", " ", " ", "\n", "\n\n", "\n- ", "\n1. ", "\n# ", "\n> ", "**", "*", "`", "\n```\n", "|", "\n|-|-|\n",
@@ -91,21 +95,22 @@ def test_a_text_is_equal_to_itself(text: str) -> None:
 
 
 HOSTILE = {
-    "one word": ("a " * 150_000, "a b " * 75_000),
-    "one letter": ("a" * 300_000, "b" * 300_000),
-    "paragraphs": ("a b\n\n" * 60_000, "b a\n\n" * 60_000),
-    "lists": ("- a\n" * 75_000, "- a\n- b\n" * 37_500),
-    "brackets": ("[" * 300_000, "![ " * 100_000),
-    "accents": ("a" + "\u0301" * 299_999, "b\u0301" * 150_000),
-    "turned around": (" ".join(map(str, range(50_000))), " ".join(map(str, range(50_000, 0, -1)))),
+    "one word": ("a " * 60_000, "a b " * 30_000),
+    "one letter": ("a" * 120_000, "b" * 120_000),
+    "paragraphs": ("a b\n\n" * 24_000, "b a\n\n" * 24_000),
+    "lists": ("- a\n" * 30_000, "- a\n- b\n" * 15_000),
+    "brackets": ("[" * 120_000, "![ " * 40_000),
+    "accents": ("a" + "\u0301" * 119_999, "b\u0301" * 60_000),
+    "turned around": (" ".join(map(str, range(20_000))), " ".join(map(str, range(20_000, 0, -1)))),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.timeout(60)
-def test_long_hostile_texts_are_compared(name: str) -> None:
+def test_long_hostile_texts_are_compared(name: str, processor_time: Clock) -> None:
     """No text makes a difference take long: a step whose time grows with the square of a length would take minutes."""
+    began = processor_time()
     assert word_diff(*HOSTILE[name]).edits
+    assert processor_time() - began < 20
 
 
 def test_the_rest_of_a_long_text_is_plain_lines() -> None:
