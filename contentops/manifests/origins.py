@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class OriginKind(Struct, frozen=True, array_like=True, eq=False):
+class OriginKind(Struct, frozen=True, eq=False):
     """An origin without its position; equal ones of one manifest are one object."""
 
     layer: str
@@ -24,7 +24,7 @@ class OriginKind(Struct, frozen=True, array_like=True, eq=False):
     variables: tuple[str, ...] = ()
 
 
-class OriginShape(Struct, frozen=True, array_like=True, eq=False):
+class OriginShape(Struct, frozen=True, eq=False):
     """The origins of an item without their positions; most items of a manifest share one."""
 
     names: tuple[str, ...]
@@ -54,15 +54,6 @@ class OriginShapes:
         key = tuple(positions), tuple(kinds.values())
         shape = self._shapes.get(key) or self._shapes.setdefault(key, OriginShape(*key))
         return Origins(shape, tuple(positions.values()))
-
-    def collected(self, origins: Mapping[str, Origin]) -> Origins:
-        """Origins of any form as Origins."""
-        if isinstance(origins, Origins):
-            return origins
-        packed = {name: self.packed(one.layer, one.location, one.variables) for name, one in origins.items()}
-        positions = {name: position for name, (position, _) in packed.items()}
-        kinds = {name: kind for name, (_, kind) in packed.items()}
-        return self.origins(positions, kinds)
 
 
 class Origins(Mapping[str, Origin]):

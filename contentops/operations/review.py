@@ -19,7 +19,8 @@ from contentops.atomic_io import TRUSTED_AFTER
 from contentops.ci.git import try_git
 from contentops.ci.results import past_of
 from contentops.digest import NOTHING, Digest
-from contentops.errors import Diagnostic, Severity
+from contentops.documents.checks import count_words
+from contentops.errors import Diagnostic, OutputError, Severity
 from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
 from contentops.model.provenance import PaidAttempts
 from contentops.operations import history
@@ -29,7 +30,6 @@ from contentops.operations.plan import candidate, gathered_or_recorded, no_item
 from contentops.operations.provenance import PaidEnvironments, PaidItems
 from contentops.operations.texts.checked_files import checked_items
 from contentops.operations.texts.similar_texts import similar_texts
-from contentops.operations.texts.word_counts import WordCounts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
 from contentops.planning.dependants import dependants_of
@@ -274,7 +274,6 @@ def _snapshot(
     changes = {change.id: change for change in plan.changes}
     items = [candidate(id_, inputs, changes) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})]
     made = dependants_of({item.id: item.sources for item in items})
-    counts = WordCounts(workspace.cache, inputs.read)
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
     checked = checked_items(project, items, inputs, similar, commands=False)
     findings = {file.item: file.findings for file in checked.files if file.findings}
@@ -290,7 +289,7 @@ def _snapshot(
         cost = environments.origin(project.environment, record, body)[1] if record is not None else PaidAttempts()
         return structs.replace(
             shown,
-            words=counts.of(shown.file),
+            words=_words(inputs, shown.file),
             dependants=tuple(made.get(item.id, ())),
             credits=cost.credits,
             tokens=cost.tokens,
@@ -299,7 +298,6 @@ def _snapshot(
         )
 
     views = tuple(map(seen, items))
-    counts.keep()
     return Snapshot(
         project=project,
         plan=None if errors else plan,
@@ -314,6 +312,16 @@ def _snapshot(
             state=state, past=past, runs=runs, records=jobs.texts, elsewhere=others, approvals=inputs.approvals
         ),
     )
+
+
+def _words(inputs: PlanInputs, file: Observed) -> int:
+    """Return the number of words in the body of a file; 0 for one that is not there or cannot be used."""
+    if file.problem or not file.body:
+        return 0
+    try:
+        return count_words(inputs.read(file.path))
+    except OutputError:
+        return 0
 
 
 def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
