@@ -201,7 +201,7 @@ class Scripted:
 
 
 class Applying:
-    """A running `contentops apply`, or worker, whose events arrive as they happen."""
+    """A running `contentops apply`, whose events arrive as they happen."""
 
     def __init__(self, child: subprocess.Popen[bytes], events: IO[str]) -> None:
         self._child = child

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetStatus, ListTemplates
 from contentops.api.fence import always
-from contentops.errors import NotShared
 from contentops.execution.content_owners import ContentOwners
 from contentops.execution.durable_run import DurableRun
 from contentops.execution.limiter import Outage
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from contentops.api.fence import MayLeave, Send
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
-    from contentops.errors import ContentopsError
     from contentops.execution.content_index import ContentIndex
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission
@@ -43,8 +41,6 @@ class Edges:
     send: Send
     fence: Callable[[], MayLeave] = lambda: always
     """Called when a call leaves; gives the check that runs directly before its bytes do."""
-    stop_on: tuple[type[ContentopsError], ...] = (NotShared,)
-    """Errors that stop the run, so that what is under way is still recorded, instead of ending it."""
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
@@ -93,7 +89,6 @@ def assemble(
         send=lambda call, may_leave: _sent(ctx, edges, call, may_leave),
         fence=edges.fence,
         on_turn=on_turn,
-        stop_on=edges.stop_on,
     )
     ctx = Context(
         project=project,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.api.fence import always
-from contentops.errors import ContentopsError
+from contentops.errors import NotShared
 from contentops.execution.durations import next_poll
 from contentops.execution.limiter import JobSlot
 from contentops.execution.outbox import Outbox, Watched
@@ -55,11 +55,8 @@ class DurableRun:
         send: Send,
         fence: Callable[[], MayLeave] = lambda: always,
         on_turn: Callable[[], None] = lambda: None,
-        stop_on: tuple[type[ContentopsError], ...] = (),
     ) -> None:
-        """`stop_on`: errors that stop the run, so that what is under way is still recorded, instead of ending it."""
         self._state, self._limiter, self._admission, self._durations = state, limiter, admission, durations
-        self._stop_on = stop_on
         self._on_turn, self._loop = on_turn, asyncio.get_running_loop()
         self._outbox = Outbox(
             limiter,
@@ -308,7 +305,7 @@ class DurableRun:
             await self._finished
             try:
                 self._state.flush()
-            except self._stop_on as error:
+            except NotShared as error:
                 self._fail(error)
         finally:
             self.close()
@@ -355,7 +352,8 @@ class DurableRun:
         self.wake()
 
     def _fail(self, error: BaseException) -> None:
-        if isinstance(error, self._stop_on) and isinstance(error, ContentopsError):
+        if isinstance(error, NotShared):
+            # What is under way is still recorded here.
             self.stop(UNSHARED, error.message, error.hint, at_once=True)
             return
         if not self._finished.done():

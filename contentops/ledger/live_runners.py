@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.ledger.rows import struct_of, utc
+from contentops.ledger.rows import utc
 
 if TYPE_CHECKING:
     from contentops.ledger.session import LedgerSession
@@ -40,4 +40,7 @@ SELECT number, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.
   WHERE e.runner = r.number AND NOT e.taken AND e.state IN ('submitting', 'running'))
 FROM contentops.runner r WHERE number IN {ALIVE} ORDER BY number"""
     )
-    return tuple(struct_of(RunnerRow, row) for row in rows)
+    return tuple(
+        RunnerRow(number=number, who=who, page=page, started_at=started_at, entries=entries)
+        for number, who, page, started_at, entries in rows
+    )

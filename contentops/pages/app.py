@@ -37,7 +37,7 @@ ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
 def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
     """Return the application; `host` is where it listens, the only name besides those of this machine."""
     routes = [
-        *(Route(path, served) for path in FILES),
+        *(Route(path, _served) for path in FILES),
         *(Route(path, _shown(site, view)) for path, view in ROUTES.items()),
         *(Route(path, _posted(site, form), methods=["POST"]) for path, form in FORMS.items()),
         Route("/run/events", functools.partial(events, site)),
@@ -45,7 +45,7 @@ def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
     return Guard(Starlette(routes=routes, exception_handlers={404: _nothing, 500: _bug}), hosts_of(host), keys)
 
 
-def served(request: Request) -> Response:
+def _served(request: Request) -> Response:
     """Serve the stylesheet or the script."""
     path = request.url.path
     return Response((FOLDER / path.removeprefix("/")).read_text("utf-8"), media_type=FILES[path])

@@ -81,7 +81,7 @@ def _same(one: str, other: str) -> bool:
 class Guard:
     """Answers requests that may not reach the pages, and puts the headers on every response."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, keys: Keys | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], keys: Keys) -> None:
         self._app, self._hosts, self._keys = app, hosts, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +100,7 @@ class Guard:
 
     async def _answer(self, request: Request) -> Response | None:
         """Return the response to a request that may not pass, and to the link; None lets it through."""
-        if self._hosts is not None and _host_of(request.headers) not in self._hosts:
+        if _host_of(request.headers) not in self._hosts:
             return refusal(400, "This is another address", "The page is served to this machine only.")
         if not _same_site(request):
             return refusal(
@@ -108,7 +108,7 @@ class Guard:
                 "This page opens only from itself",
                 "Another site led here. It learned nothing, and nothing was changed. Open the page from its own tab.",
             )
-        if self._keys is None or request.url.path in FILES:
+        if request.url.path in FILES:
             return None
         if request.url.path == LINK:
             return _opened(request, self._keys)
@@ -162,7 +162,7 @@ def _closed(
 
 def refusal(status: int, title: str, message: str, words: Sequence[str] = ()) -> Response:
     """Return a bare page: no project, no navigation, no person; `words`: those of the request, to copy."""
-    page = render_bare("bare.html", typed=words, status=status, title=title, message=message)
+    page = render_bare(typed=words, status=status, title=title, message=message)
     return Response(page, status, media_type="text/html")
 
 

@@ -140,9 +140,9 @@ def render(site: Site, page: PageContent, said: str = "", *, block: str = "") ->
     return template.render(values, said=said)
 
 
-def render_bare(template: str, **values: object) -> str:
+def render_bare(**values: object) -> str:
     """Return a page that shows nothing of a project: no name, no navigation, no person."""
-    return templates().get_template(template).render(values)
+    return templates().get_template("bare.html").render(values)
 
 
 def macro(name: str, *values: object) -> Markup:
