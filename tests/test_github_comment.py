@@ -243,18 +243,6 @@ def shown(run: int, commit: str = SHA, words: str = "plan") -> str:
     return f"<!-- mark -->\n<!-- contentops:shown run={run} commit={commit} plan=sha256:{'c' * 64} -->\n{words} {run}"
 
 
-@pytest.mark.parametrize(("mine", "theirs"), [(5, 6), (6, 5)])
-def test_two_comments_at_once_leave_the_newer_plan(hub: FakeGitHub, mine: int, theirs: int) -> None:
-    """Both saw none and posted one: after a second look one is left, and no price of an older plan stands beside it."""
-
-    def beside() -> None:
-        hub.comment(shown(theirs))
-
-    hub.faults.append(("^POST .*/comments", beside))
-    post_comment(client(hub), 7, MARK, shown(mine))
-    assert [comment["body"] for comment in hub.comments] == [shown(6)]
-
-
 def test_a_late_comment_does_not_replace_a_newer_one(hub: FakeGitHub) -> None:
     """Jobs may come in another order than the runs that they are about."""
     hub.comment(shown(6))
@@ -263,22 +251,6 @@ def test_a_late_comment_does_not_replace_a_newer_one(hub: FakeGitHub) -> None:
     hub.comments[0]["body"] = shown(4)
     post_comment(client(hub), 7, MARK, shown(5))
     assert [comment["body"] for comment in hub.comments] == [shown(5)]
-
-
-def test_a_price_that_was_overtaken_while_it_was_posted_does_not_stand(
-    hub: FakeGitHub, invoke: Run, tmp_path: Path
-) -> None:
-    """Someone pushed between look and post."""
-
-    def push() -> None:
-        hub.pulls[0]["head"]["sha"] = "0" * 40
-
-    hub.faults.append(("^POST .*/comments", push))
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event()), **RUN)
-    path = str(plan_file(tmp_path, make_plan(make_change())))
-    assert invoke("comment", "--plan", path, env=env).code == 0
-    (comment,) = hub.comments
-    assert "There is no plan for" in comment["body"]
 
 
 def test_a_comment_names_the_plan_that_it_shows(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from contentops.ci.github import Posted, first_line, head_of, is_by, myself, page_of, until_sure
-from contentops.ci.host import PAGE, HostError, as_maps
+from contentops.ci.host import PAGE, as_maps
 from contentops.ci.runner import as_map, as_number, as_text
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from contentops.ci.github import GitHub
 
-_NOT_FOUND = 404
 _SHOWN = re.compile(
     r"<!-- contentops:shown run=([1-9][0-9]{0,17}) commit=([0-9a-f]{40,64}) plan=(sha256:[0-9a-f]{64}|none) -->"
 )
@@ -62,30 +61,7 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
             return Posted(page_of(mine), new=False)
         return Posted(page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
 
-    posted = until_sure(github, put)
-    kept = until_sure(github, lambda: _keep_one(github, number, author, marker, body))
-    return posted if kept is None else kept._replace(new=posted.new)
-
-
-def _keep_one(github: GitHub, number: int, author: str, marker: str, body: str) -> Posted | None:
-    """If two runs posted at once, keep only the oldest comment, with the newest run's plan."""
-    mine = [comment for line, comment in _ours(github, number, author) if line == marker]
-    if not mine:
-        return None
-    *later, first = mine
-    runs = {shown_in(body).run: body}
-    for comment in (first, *later):
-        runs.setdefault(_run_of(comment), as_text(comment.get("body")))
-    newest = runs[max(runs)]
-    if first.get("body") != newest:
-        github.call("PATCH", f"issues/comments/{first['id']}", {"body": newest})
-    for comment in later:
-        try:
-            github.call("DELETE", f"issues/comments/{comment['id']}")
-        except HostError as error:
-            if error.status != _NOT_FOUND:  # the other run has done so
-                raise
-    return Posted(page_of(first), new=False)
+    return until_sure(github, put)
 
 
 def _run_of(comment: Mapping[str, Any]) -> int:

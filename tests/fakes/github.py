@@ -116,7 +116,7 @@ class FakeGitHub:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = _any  # noqa: N815 - the names the server calls
+            do_GET = do_POST = do_PATCH = _any  # noqa: N815 - the names the server calls
 
             def log_message(self, *_args: object) -> None:
                 """Say nothing."""
@@ -161,10 +161,7 @@ class FakeGitHub:
         comment = next((one for one in self.comments if match and one["id"] == int(match[1])), None)
         if comment is None:
             return _missing()
-        if method == "DELETE":
-            self.comments.remove(comment)
-        else:
-            comment["body"] = body["body"]
+        comment["body"] = body["body"]
         return 200, comment, {}
 
     def _approvals(self, about: re.Match[str], query: dict[str, str]) -> Reply:

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-from msgspec import structs
 
 from contentops.ci.comments import Shown, our_marks, post_comment, reviewed_plan
 from contentops.ci.github import connect, is_newest, merged_pull
@@ -101,13 +100,7 @@ def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo:
     if not is_newest(github, origin):
         return 0, None
     if plan is not None:
-        body = page(plan, origin, checksum)
-        posted = post_comment(github, pull, marker(plan), body, instead=NO_PLAN)
-        if is_newest(github, origin):
-            return pull, posted
-        # Someone pushed meanwhile: our comment may have replaced that of a newer plan.
-        mark = marker(plan)
-    origin = origin if plan is None else structs.replace(origin, run="")
+        return pull, post_comment(github, pull, marker(plan), page(plan, origin, checksum), instead=NO_PLAN)
     *_, posted = (
         post_comment(github, pull, mark, _no_plan(mark, origin))
         for mark in ([mark] if mark else our_marks(github, pull, MARKED) or [NO_PLAN])
