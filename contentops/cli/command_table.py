@@ -51,7 +51,7 @@ _ENTRIES: Final = (
     CommandEntry("graph", "Show which items use the texts of other items.", _WRITE, "graph.command"),
     CommandEntry("restore", "Put an earlier text back into an item's file.", _WRITE, "items.restore"),
     CommandEntry("regenerate", "Generate one section of an item again.", _WRITE, "apply.regenerate"),
-    CommandEntry("approve", "Approve texts that you have read, or a plan.", _WRITE, "approving.approve"),
+    CommandEntry("approve", "Approve texts that you have read.", _WRITE, "approving.approve"),
     CommandEntry("send-back", "Send texts back, with what is to change.", _WRITE, "approving.send_back"),
     CommandEntry("promote", "Take reviewed texts from one environment to another.", _WRITE, "adopt.promote"),
     CommandEntry("adopt", "Manage existing files without changing them.", _ADOPT, "adopt.command"),

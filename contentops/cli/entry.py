@@ -18,7 +18,6 @@ import click
 
 from contentops import __version__
 from contentops.cli.command_table import COMMANDS, CommandGroup
-from contentops.cli.options import Group
 from contentops.cli.session import COMPLETE, Session
 from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError, did_you_mean
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
 
 
-class LazyGroup(Group):
+class LazyGroup(click.Group):
     """A group whose commands live in modules that are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
@@ -110,6 +109,9 @@ def _ended(args: Sequence[str]) -> int:
     except ContentopsError as error:
         _print(error.diagnostics(), args)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return ExitCode.USAGE
     except click.ClickException as error:
         _print(_usage(error, args).diagnostics(), args)
         return ExitCode.USAGE

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from msgspec import structs
 
-from contentops.errors import ExitCode
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -24,17 +22,6 @@ if TYPE_CHECKING:
 
 DEBUG = "CONTENTOPS_DEBUG"
 """The variable that names a file for a log of all requests."""
-
-
-class Group(click.Group):
-    """A group that, called without a command, prints its help and fails as a wrong command line does."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options before the command; without any argument, print the help and exit with 64."""
-        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
-            click.echo(ctx.get_help(), err=True)
-            ctx.exit(ExitCode.USAGE)
-        return super().parse_args(ctx, args)
 
 
 def file_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.cli.options import Group, environment_options
+from contentops.cli.options import environment_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.operations.contents import stored_contents as operation
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.operations.contents.stored_contents import Owned
 
 
-@click.group("content", cls=Group)
+@click.group("content")
 def content() -> None:
     """List, print and delete the contents of your account on the server. Costs no credits; records and files stay."""
 

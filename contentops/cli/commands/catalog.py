@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentops.cli.options import Group, environment_options
+from contentops.cli.options import environment_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.manifests.catalog_lock import as_json as snapshot_json
@@ -30,7 +30,7 @@ _SHOWN = 8
 """Items named per changed template."""
 
 
-@click.group("catalog", cls=Group)
+@click.group("catalog")
 def command() -> None:
     """Fetch and show the server's templates, styles, verticals and brand voices.
 

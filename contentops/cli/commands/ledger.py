@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentops.cli.options import Group, project_options, with_options
+from contentops.cli.options import environment_options, with_options
 from contentops.errors import ContentopsError, plural
 from contentops.reporting.layout import table
 from contentops.reporting.plan_json import plain
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contentops.ledger.overview import Overview
 
 
-@click.group("ledger", cls=Group)
+@click.group("ledger")
 def command() -> None:
     """Look at the shared ledger, or create its tables.
 
@@ -34,23 +34,22 @@ _ledger_options = with_options(
         default="",
         help="The ledger: `postgresql://host/database`. Default: `CONTENTOPS_LEDGER`, then the project's `ledger`.",
     ),
-    project_options,
+    environment_options,
 )
 
 
 def _address_of(session: Session, address: str) -> str:
     """Return the address of the ledger: of the command line, the environment or the project; else empty.
 
-    Raises as `Session.project` does; without `--env` and `--var` it needs no project.
+    Raises as `Session.project` does; without `--env` it needs no project.
     """
     from contentops.operations.ledger import ledger_access
 
     stated = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
-    needs_project = bool(session.environment or session.variables)
     try:
-        project = None if stated and not needs_project else session.project()
+        project = None if stated and not session.environment else session.project()
     except ContentopsError as error:
-        if needs_project or error.diagnostics()[0].code != "no-project":
+        if session.environment or error.diagnostics()[0].code != "no-project":
             raise
         return ""
     return stated or (ledger_access.address(project, session.runtime()) if project and project.ledger else "")

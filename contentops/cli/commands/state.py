@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli.options import Group, environment_options
+from contentops.cli.options import environment_options
 from contentops.cli.output import terminal
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.model import ItemId
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, State
 
 
-@click.group("state", cls=Group)
+@click.group("state")
 def command() -> None:
     """Inspect and repair the recorded state.
 
