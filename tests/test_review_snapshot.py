@@ -12,7 +12,7 @@ from msgspec import structs
 from contentops.atomic_io import TRUSTED_AFTER, Disk
 from contentops.errors import InputError, Severity
 from contentops.model import Approval, ItemId, Verdict, text_digest
-from contentops.operations.opening import HERE, open_cache, open_project
+from contentops.operations.opening import HERE, open_project
 from contentops.operations.review import Review, ReviewState
 from contentops.state import approvals
 
@@ -141,13 +141,3 @@ def test_a_mended_manifest_is_seen(root: Path) -> None:
     assert review.snapshot().plan is None
     manifest_of_new.write_text(text)
     assert review.snapshot().plan is not None
-
-
-def test_words_are_counted_again_where_the_cache_is_damaged(root: Path) -> None:
-    """What the cache says of counts is a help, never needed."""
-    first = review_of(root).snapshot()
-    with open_cache(open_project(str(root), "", ()), write=True) as cache:
-        assert cache.get("word-counts-1")
-        cache.put("word-counts-1", '{"a": "b"}')
-    again = review_of(root).snapshot()
-    assert [item.words for item in again.items] == [item.words for item in first.items]
