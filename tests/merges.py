@@ -75,9 +75,6 @@ class Desk:
         self.hub.pull(number, head)
         raw = author.git("diff", "--raw", "-M", "--abbrev=40", "-z", "origin/main...HEAD").split("\0")
         self.hub.files[number] = list(_files(iter(raw)))
-        log = author.git("log", "--reverse", "--format=%aI %ae", "origin/main..HEAD").splitlines()
-        authors = [dict(zip(("date", "email"), line.split(" ", 1), strict=True)) for line in log]
-        self.hub.commits[number] = [{"commit": {"author": one}} for one in authors]
         return head
 
     def merge(self, number: int, how: str = "squash", also: Callable[[Machine], object] | None = None) -> str:
@@ -98,7 +95,9 @@ class Desk:
             # As GitHub does: each commit again, by another committer.
             merger.git("-c", "user.name=GitHub", "cherry-pick", "HEAD..FETCH_HEAD")
         merger.git("push", "--quiet")
-        commit = merger.git("rev-parse", "HEAD").strip()
+        commit, parent = merger.git("rev-parse", "HEAD", "HEAD^1").split()
+        head = next(pull["head"]["sha"] for pull in self.hub.pulls if pull["number"] == number)
+        self.hub.bases[f"{parent}...{head}"] = merger.git("merge-base", parent, head).strip()
         self.hub.merge(number, commit)
         return commit
 

@@ -1,33 +1,30 @@
-"""Who approved what was merged, as GitHub and GitLab know it, and what `approve --merged` records of that."""
+"""Who approved what was merged, as GitHub knows it, and what `approve --merged` records of that."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec import structs
 
 from contentops.atomic_io import Disk
-from contentops.ci.git import Clone
-from contentops.ci.gitlab import connect_gitlab, gitlab_merges
 from contentops.ci.host import HostError
-from contentops.ci.reviews import HostApproval, HostReview, MergedPull, github_merges, last_words, time_of
+from contentops.ci.reviews import MergedPull, merge_base, merged_pulls
 from contentops.digest import NO_TEXT
 from contentops.errors import ContentopsError
 from contentops.model import Approval, Verdict, text_digest
 from contentops.operations.opening import HERE, open_project
 from contentops.operations.texts.merged_approvals import record_merged
 from contentops.state import approvals
-from tests.clones import Machine, World, commit, copy_once, git
+from tests.clones import Machine, World, copy_once
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
-from tests.fakes.gitlab import FakeGitLab
 from tests.hubs import SHA, client, once
 from tests.merges import APPROVALS, MERGES, Desk, make_drafts
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
 MERGE = "fedcba0987654321fedcba0987654321fedcba09"
 EARLIER = "0" * 39 + "1"
@@ -45,13 +42,13 @@ def merged(hub: FakeGitHub) -> FakeGitHub:
 
 def ask(hub: FakeGitHub, *commits: str) -> tuple[MergedPull, ...]:
     """The pull requests that were merged into `main` with these commits."""
-    return github_merges(client(hub), "https://github.example", "main", commits or (MERGE,))
+    return merged_pulls(client(hub), "https://github.example", "main", commits or (MERGE,))
 
 
 def who(hub: FakeGitHub) -> list[str]:
-    """The logins whose approvals count."""
+    """Those whose approvals count."""
     (pull,) = ask(hub)
-    return [approval.login for approval in pull.approvals]
+    return [*pull.approvals]
 
 
 # --- whose approval counts ---------------------------------------------------------------------------------
@@ -62,10 +59,9 @@ def test_an_approval_of_the_head_commit_counts(merged: FakeGitHub) -> None:
     merged.review(7, "maria", minute=5)
     (pull,) = ask(merged)
     assert (pull.number, pull.address) == (7, "https://github.example/acme/blog/pull/7")
-    assert (pull.head, pull.authors) == (SHA, frozenset({"author"}))
-    assert pull.approvals == (HostApproval("maria", "2026-03-01T11:05:00Z"),)
-    assert pull.files == {"out/one.md": BLOB}
-    assert pull.who("maria") == "maria (github.example)"
+    assert (pull.head, pull.commit) == (SHA, MERGE)
+    assert pull.approvals == {"maria (github.example)": "2026-03-01T11:05:00Z"}
+    assert pull.files == {"out/one.md": (BLOB, "out/one.md")}
 
 
 @pytest.mark.parametrize(
@@ -76,17 +72,17 @@ def test_an_approval_of_the_head_commit_counts(merged: FakeGitHub) -> None:
         (["APPROVED", "DISMISSED"], False),
         (["CHANGES_REQUESTED", "APPROVED"], True),
         (["DISMISSED", "APPROVED"], True),
+        (["APPROVED", "LIKED"], False),
         (["COMMENTED"], False),
         (["PENDING"], False),
         ([], False),
     ],
 )
 def test_the_last_word_of_a_person_counts(merged: FakeGitHub, said: list[str], counts: bool) -> None:
-    """A comment is no verdict; the times decide, in whatever order GitHub lists them."""
+    """A comment is no verdict; a state that is not known is no approval."""
     for minute, state in enumerate(said):
-        merged.review(7, "maria", state, minute=minute)
-    merged.reviews.get(7, []).reverse()
-    assert who(merged) == (["maria"] if counts else [])
+        merged.review(7, "maria" if minute else "Maria", state, minute=minute)
+    assert [name.casefold() for name in who(merged)] == (["maria (github.example)"] if counts else [])
 
 
 @pytest.mark.parametrize(
@@ -96,8 +92,9 @@ def test_the_last_word_of_a_person_counts(merged: FakeGitHub, said: list[str], c
         ({"login": "helper[bot]", "kind": "Bot"}, "`helper[bot]` is not a person"),
         ({"login": "helper[bot]"}, "`helper[bot]` is not a person"),
         ({"login": "acme", "kind": "Organization"}, "`acme` is not a person"),
-        ({"login": ""}, "the account of someone who reviewed it is deleted"),
-        ({"login": "ghost"}, "the account of someone who reviewed it is deleted"),
+        ({"login": "jo <x@y>"}, "`jo <x@y>` is not a person"),
+        ({"login": ""}, "`ghost` is not a person"),
+        ({"login": "ghost"}, "`ghost` is not a person"),
         ({"login": "reader"}, "`reader` has no write access to the repository"),
         ({"login": "stranger"}, "`stranger` has no write access to the repository"),
     ],
@@ -108,15 +105,14 @@ def test_whose_approval_does_not_count(merged: FakeGitHub, review: dict[str, Any
     merged.review(7, **review)
     merged.review(7, "jo")
     (pull,) = ask(merged)
-    assert [approval.login for approval in pull.approvals] == ["jo"]
-    assert pull.notes == (note,)
+    assert (list(pull.approvals), pull.notes) == (["jo (github.example)"], (note,))
 
 
 def test_an_approval_after_the_last_push_replaces_an_earlier_one(merged: FakeGitHub) -> None:
     """And one of an earlier commit after that of the head commit takes it back: the last word is of other files."""
     merged.review(7, "maria", commit=EARLIER, minute=1)
     merged.review(7, "maria", minute=2)
-    assert who(merged) == ["maria"]
+    assert who(merged) == ["maria (github.example)"]
     merged.review(7, "Maria", commit=EARLIER, minute=3)
     assert who(merged) == []
 
@@ -132,28 +128,16 @@ def test_every_page_is_read(merged: FakeGitHub) -> None:
 
 
 def test_the_files_that_a_text_may_be_in(merged: FakeGitHub) -> None:
-    """Removed ones are left out, renamed ones have their new names; no one asks where no one approved."""
+    """Renamed ones have their new names and their old ones; no one asks where no one approved."""
     ask(merged)
     assert not [path for _, path in merged.asked if "files" in path]
     merged.review(7, "maria")
     merged.files[7] += [
-        {"filename": "out/gone.md", "status": "removed", "sha": BLOB},
         {"filename": "out/new.md", "previous_filename": "out/old.md", "status": "renamed", "sha": "c" * 40},
         {"filename": "out/odd.md", "status": "changed", "sha": None},
     ]
-    assert ask(merged)[0].files == {"out/one.md": BLOB, "out/new.md": "c" * 40, "out/odd.md": ""}
-
-
-def test_whose_words_they_are(merged: FakeGitHub) -> None:
-    """Of who opened it, and who committed to it, but not of who merged the base into it, or has no account."""
-    merged.review(7, "maria")
-    mia, jo, bot = ({"login": login} for login in ("Mia", "jo", "web-flow"))
-    merged.commits[7] = [
-        {"author": mia, "committer": bot, "parents": [{}]},
-        {"author": jo, "committer": jo, "parents": [{}, {}]},
-        {"author": None, "committer": None, "parents": [{}]},
-    ]
-    assert ask(merged)[0].authors == {"author", "mia", "web-flow"}
+    odd = {"out/new.md": ("c" * 40, "out/old.md"), "out/odd.md": ("", "out/odd.md")}
+    assert ask(merged)[0].files == {"out/one.md": (BLOB, "out/one.md"), **odd}
 
 
 def test_more_files_than_github_lists(merged: FakeGitHub) -> None:
@@ -172,33 +156,10 @@ def test_each_pull_request_of_a_push(merged: FakeGitHub) -> None:
     merged.pull(9, "a" * 40)
     merged.pull(10, MERGE, base="next")
     merged.merge(10, MERGE)
-    assert [pull.number for pull in ask(merged, "a" * 40, MERGE, "d" * 40)] == [7, 8]
-
-
-def test_two_words_at_one_time() -> None:
-    """The one that is listed later counts; `Maria` is `maria`."""
-    words = last_words([HostReview("Maria", "APPROVED", SHA, "t"), HostReview("maria", "DISMISSED", SHA, "t")])
-    assert [word.verdict for word in words] == ["DISMISSED"]
-
-
-@pytest.mark.parametrize(
-    ("stated", "utc"),
-    [
-        ("2026-03-01T11:05:00Z", "2026-03-01T11:05:00Z"),
-        ("2026-03-01T12:05:00.123+01:00", "2026-03-01T11:05:00Z"),
-    ],
-)
-def test_times_are_in_utc(stated: str, utc: str) -> None:
-    """As all times of approvals."""
-    assert time_of(stated) == utc
+    assert [pull.number for pull in ask(merged, "d" * 40, MERGE, "a" * 40)] == [7, 8]
 
 
 # --- answers that cannot be used ---------------------------------------------------------------------------
-
-
-def review_by(login: str, **fields: Any) -> Reply:
-    """A page with one approval."""
-    return 200, [{"state": "APPROVED", "user": {"login": login, "type": "User"}, **fields}], {}
 
 
 @pytest.mark.parametrize(
@@ -207,14 +168,7 @@ def review_by(login: str, **fields: Any) -> Reply:
         ("pulls/7/reviews", (200, b"<html>", {})),
         ("pulls/7/reviews", (200, {"message": "hello"}, {})),
         ("pulls/7/reviews", (200, [3], {})),
-        ("pulls/7/reviews", (200, [{"state": "LIKED"}], {})),
-        ("pulls/7/reviews", review_by("jo")),
-        ("pulls/7/reviews", review_by("jo", submitted_at="yesterday")),
-        ("pulls/7/reviews", review_by("jo <x@y>", submitted_at="2026-01-01T00:00:00Z")),
-        ("pulls/7/commits", (200, {}, {})),
-        ("pulls/7/files", (200, [{"filename": 3}], {})),
-        ("pulls/7/files", (200, [{"filename": "a", "sha": "main"}], {})),
-        ("collaborators", (200, [], {})),
+        ("pulls/7/files", (200, {}, {})),
         ("collaborators", (403, {"message": "Resource not accessible by integration"}, {})),
         ("commits", (200, None, {})),
         ("commits", (404, {"message": "Not Found"}, {})),
@@ -231,6 +185,21 @@ def test_nonsense_is_an_error(merged: FakeGitHub, path: str, answer: Reply) -> N
     assert TOKEN not in caught.value.message
 
 
+def test_who_may_write_is_known_for_certain(merged: FakeGitHub) -> None:
+    """An answer without a permission gives none."""
+    merged.review(7, "maria")
+    merged.faults.append(("collaborators", lambda: (200, [], {})))
+    assert who(merged) == []
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"merge_base_commit": {"sha": "--exec=x"}}])
+def test_where_a_branch_began_is_a_commit(merged: FakeGitHub, answer: Any) -> None:
+    """What git would get is checked."""
+    merged.faults.append(("compare", lambda: (200, answer, {})))
+    with pytest.raises(HostError, match="does not report where the branch began"):
+        merge_base(client(merged), EARLIER, SHA)
+
+
 def test_pages_without_an_end(merged: FakeGitHub) -> None:
     """Are given up: a verdict behind them would be overlooked."""
     full = [{"state": "COMMENTED"}] * 100
@@ -244,122 +213,10 @@ def test_an_outage_is_waited_for_and_given_up(merged: FakeGitHub, failure: Calla
     """A short one is none; a longer one is an error."""
     merged.review(7, "maria")
     merged.faults += [("reviews", failure)] * 2
-    assert who(merged) == ["maria"]
+    assert who(merged) == ["maria (github.example)"]
     merged.faults += [("reviews", failure)] * 5
     with pytest.raises(ContentopsError, match="was answered with"):
         ask(merged)
-
-
-# --- GitLab ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lab() -> Iterator[FakeGitLab]:
-    """A GitLab without merge requests."""
-    with FakeGitLab() as fake:
-        yield fake
-
-
-@pytest.fixture
-def forked(tmp_path: Path) -> tuple[Clone, str, str, str]:
-    """A clone, its last commit, that of a merge request whose commit the clone lacks, and where that began."""
-    remote = tmp_path / "remote"
-    remote.mkdir()
-    git(remote, "init", "--quiet", "--initial-branch=main")
-    (remote / "one.md").write_text("one\n", encoding="utf-8")
-    (remote / "two.md").write_text("two\n", encoding="utf-8")
-    base = commit(remote)
-    git(remote, "checkout", "--quiet", "--detach")
-    (remote / "one.md").write_text("new\n", encoding="utf-8")
-    (remote / "two.md").unlink()
-    head = commit(remote)
-    git(remote, "update-ref", "refs/merge-requests/7/head", head)
-    git(remote, "checkout", "--quiet", "main")
-    git(remote, "merge", "--quiet", "--squash", head)
-    main = commit(remote)
-    git(tmp_path, "clone", "--quiet", remote.as_uri(), "here")
-    return Clone(root=str(tmp_path / "here")), main, head, base
-
-
-def ask_lab(lab: FakeGitLab, clone: Clone, *commits: str) -> tuple[MergedPull, ...]:
-    """The merge requests that were merged into `main` with these commits."""
-    gitlab = connect_gitlab(lab.env(), pause=PAUSES.append)
-    return gitlab_merges(gitlab, clone, "https://gitlab.example/acme/blog", "main", commits)
-
-
-def test_an_approval_of_gitlab(lab: FakeGitLab, forked: tuple[Clone, str, str, str]) -> None:
-    """After the last push, by a person; the files are compared in the clone, which fetches the commit that it lacks."""
-    clone, main, head, base = forked
-    lab.merged(7, head, base, squash_commit_sha=main)
-    lab.approve(7, "maria", at="2026-03-01T11:00:01.500Z")
-    lab.approve(7, "early")
-    lab.approve(7, "robot", user=9, at="2026-03-01T11:00:02Z")
-    lab.approve(7, "ghost", at="2026-03-01T11:00:02Z")
-    lab.bots.add(9)
-    (pull,) = ask_lab(lab, clone, main)
-    assert pull.approvals == (HostApproval("maria", "2026-03-01T11:00:01Z"),)
-    assert pull.who("maria") == "maria (gitlab.example)"
-    assert pull.address == "https://gitlab.example/acme/blog/-/merge_requests/7"
-    assert pull.files == {"one.md": git(Path(clone.root), "rev-parse", f"{main}:one.md")}
-    assert pull.notes == (
-        "`early` approved before the last push",
-        "`robot` is not a person",
-        "the account of someone who approved it is deleted",
-    )
-
-
-@pytest.mark.parametrize("made", ["merge_commit_sha", "squash_commit_sha", "sha"])
-def test_each_way_to_merge_at_gitlab(lab: FakeGitLab, forked: tuple[Clone, str, str, str], made: str) -> None:
-    """With a merge commit, squashed, and fast-forward; one into another branch is no merge here."""
-    clone, main, head, base = forked
-    lab.merged(7, head, base, **({made: main} if made != "sha" else {}))
-    lab.merged(8, head, base, merge_commit_sha=main, target_branch="next")
-    assert [pull.number for pull in ask_lab(lab, clone, main, head)] == [7]
-
-
-def test_a_commit_that_gitlab_lacks(lab: FakeGitLab, forked: tuple[Clone, str, str, str]) -> None:
-    """Its texts cannot be compared, so that no one approved them; the run says so."""
-    clone, main, _, base = forked
-    lab.merged(6, EARLIER, base, merge_commit_sha=main)
-    lab.approve(6, "maria", at="2026-03-01T12:00:00Z")
-    (pull,) = ask_lab(lab, clone, main)
-    assert (pull.approvals, pull.notes) == ((), (f"its commit {EARLIER[:12]} is no longer on GitLab",))
-
-
-@pytest.mark.parametrize(
-    ("path", "answer", "message"),
-    [
-        ("approvals", {"approved_by": None}, "does not report who approved"),
-        ("approvals", {"approved_by": [{"user": {"username": "maria", "id": 1}}]}, "does not report when"),
-        ("versions", [], "has no version"),
-        ("versions", [{"created_at": "2026-03-01T11:00:00Z", "head_commit_sha": EARLIER}], "does not end with"),
-        ("versions", [{"created_at": None}], "has no time"),
-        ("users", {"bot": "no"}, "does not report whether"),
-    ],
-)
-def test_nonsense_of_gitlab(
-    lab: FakeGitLab, forked: tuple[Clone, str, str, str], path: str, answer: Any, message: str
-) -> None:
-    """Is an error."""
-    clone, main, head, base = forked
-    lab.merged(7, head, base, merge_commit_sha=main)
-    lab.approve(7, "maria", at="2026-03-01T12:00:00Z")
-    lab.faults.append((path, lambda: (200, answer, {})))
-    with pytest.raises(HostError, match=message) as caught:
-        ask_lab(lab, clone, main)
-    assert caught.value.code == "gitlab"
-
-
-def test_the_token_of_a_job_is_not_enough(lab: FakeGitLab, forked: tuple[Clone, str, str, str]) -> None:
-    """Which one is needed is said by name, also where GitLab refuses one."""
-    with pytest.raises(ContentopsError) as caught:
-        connect_gitlab(lab.env(GITLAB_TOKEN="", CI_JOB_TOKEN="secret"), pause=PAUSES.append)
-    assert "`read_api`" in caught.value.hint
-    lab.faults.append(("merge_requests", lambda: (403, {"message": "403 Forbidden"}, {})))
-    with pytest.raises(HostError) as refused:
-        ask_lab(lab, forked[0], forked[1])
-    assert "`read_api`" in refused.value.hint
-    assert "glpat" not in refused.value.message
 
 
 # --- what is recorded --------------------------------------------------------------------------------------
@@ -429,7 +286,7 @@ def test_it_comes_back_with_the_results(desk: Desk) -> None:
     assert (lines(second), second.changes()) == ([ONE], [])
     # The run of another merge that was queued meanwhile: the file lost its mark since, and nothing new is said.
     found = desk.record(second, "--json").json
-    assert (found["items"], found["known"], found["notes"]) == ([], ["one"], [])
+    assert (found["items"], found["notes"]) == ([], [])
 
 
 def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
@@ -451,10 +308,7 @@ def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
     desk.merge(8)
     after = desk.runner("after")
     found = desk.record(after, "--json").json
-    assert (found["items"], found["known"]) == ([], ["one"])
-    assert found["notes"] == [
-        "pull request 8 changed `contentops.approvals` itself, so its reviewers are responsible for it"
-    ]
+    assert (found["items"], found["notes"]) == ([], [])
     assert after.git("status", "--porcelain") == ""
 
 
@@ -478,15 +332,14 @@ def test_each_pull_request_since_the_push_began(desk: Desk, before: str | None) 
 
 @pytest.mark.parametrize(("depth", "recorded"), [(1, []), (2, [ONE])])
 def test_a_shallow_clone_looks_at_the_last_merge(desk: Desk, depth: int, recorded: list[object]) -> None:
-    """And says that there may be others, and what to do where it lacks the texts before the merge."""
+    """And says what to do where it lacks the texts before the merge."""
     desk.propose(7, reword("one"))
     desk.hub.review(7, "maria")
     desk.merge(7)
     runner = desk.runner("runner", f"--depth={depth}")
     notes = desk.record(runner, "--json", before="e" * 40).json["notes"]
-    assert notes[0].startswith("this clone lacks eeeeeeeeeeee, where the push began")
     assert lines(runner) == recorded
-    assert ["fetch-depth: 0" in note for note in notes[1:]] == [True] * (depth == 1)
+    assert ["fetch-depth: 0" in note for note in notes] == [True] * (depth == 1)
 
 
 def add_key(machine: Machine) -> None:
@@ -505,18 +358,12 @@ def move(machine: Machine) -> None:
     machine.edit("content/blog.yaml", "id: one\n", "id: one\n    output: out/uno.md\n")
 
 
-def copy(machine: Machine) -> None:
-    """Another item gets the text."""
-    machine.write("out/two.md", (machine.root / "out/one.md").read_text("utf-8"))
-
-
 @pytest.mark.parametrize("how", MERGES)
 @pytest.mark.parametrize(
     ("change", "note"),
     [
         (add_key, "pull request 8 changed no word of `out/one.md`; approve it with `contentops approve one`"),
         (move, "pull request 8 changed no word of `out/uno.md`; approve it with `contentops approve one`"),
-        (copy, "pull request 8 changed no word of `out/two.md`; approve it with `contentops approve two`"),
         (retitle, ""),
         (reword("one"), ""),
     ],
@@ -552,7 +399,7 @@ def test_an_earlier_text_that_cannot_be_read(desk: Desk, earlier: str) -> None:
     desk.merge(8)
     runner = desk.runner()
     (note,) = desk.record(runner, "--json").json["notes"]
-    assert "the earlier text of `out/one.md` cannot be read; approve it with `contentops approve one`" in note
+    assert "replaced a text that cannot be read, `out/one.md`; approve it with `contentops approve one`" in note
     assert lines(runner) == []
 
 
@@ -605,7 +452,7 @@ def test_files_that_are_renamed_removed_or_no_texts(desk: Desk) -> None:
 
 
 def test_a_pull_request_that_writes_verdicts_itself(desk: Desk) -> None:
-    """What main has counts, and the run says that it came with the pull request; what it had before the merge does not."""
+    """What main has counts; what it had before the merge does not."""
 
     def forge(machine: Machine) -> None:
         text = text_digest("Two", text_digest("", NO_TEXT))
@@ -617,7 +464,7 @@ def test_a_pull_request_that_writes_verdicts_itself(desk: Desk) -> None:
     desk.merge(7)
     desk.world.other(APPROVALS, '{"contentops_approvals":1}\n')
     runner = desk.runner()
-    assert "changed `contentops.approvals` itself" in desk.record(runner).stdout
+    desk.record(runner)
     assert lines(runner) == [ONE]
 
 
@@ -687,7 +534,7 @@ def test_a_verdict_that_came_later_stays(desk: Desk) -> None:
     assert later in approvals.load(runner.root, Disk()).lines
 
 
-@pytest.mark.parametrize("path", ["commits/", "reviews", "files", "permission"])
+@pytest.mark.parametrize("path", ["commits/", "reviews", "files", "permission", "compare"])
 @pytest.mark.parametrize("answer", [once(502), lambda: (200, b"<html>", {}), once(403, "not accessible")])
 def test_nothing_is_recorded_where_the_host_does_not_say(desk: Desk, path: str, answer: Callable[[], Reply]) -> None:
     """Of none of the pull requests, whichever answer is missing; the run fails with its reason."""
@@ -722,9 +569,8 @@ def test_a_project_without_approvals_asks_no_one(first: Machine, hub: FakeGitHub
     [
         (["one"], {"GITHUB_REPOSITORY": "acme/blog"}, "leave out the rest"),
         (["--note", "x"], {"GITHUB_REPOSITORY": "acme/blog"}, "leave out the rest"),
-        ([], {"CI": "true", "GITHUB_REPOSITORY": "", "GITLAB_CI": ""}, "error[no-host]"),
+        ([], {"CI": "true", "GITHUB_REPOSITORY": "", "GITHUB_TOKEN": "t"}, "error[no-github-repository]"),
         ([], {"GITHUB_REPOSITORY": "acme/blog", "GITHUB_TOKEN": ""}, "error[no-token]"),
-        ([], {"GITLAB_CI": "true", "CI_PROJECT_ID": "42"}, "`read_api`"),
     ],
 )
 def test_mistakes(desk: Desk, invoke: Run, arguments: list[str], env: dict[str, str], words: str) -> None:
@@ -740,20 +586,3 @@ def test_no_branch_is_checked_out(desk: Desk, invoke: Run) -> None:
     env = {**desk.job(runner, ""), "GITHUB_REF": "refs/pull/7/merge"}
     ended = invoke("approve", "--merged", cwd=runner.root, env=env)
     assert (ended.code, "error[no-branch]" in ended.stderr) == (64, True)
-
-
-@pytest.mark.parametrize("squash", [True, False])
-def test_a_merge_request_of_gitlab_is_recorded(desk: Desk, lab: FakeGitLab, invoke: Run, squash: bool) -> None:
-    """From its approvals, with the files that the clone fetches; squashed, or its own commits (fast-forward)."""
-    head = desk.propose(7, reword("one"), add_key)
-    base = desk.world.tip()
-    main = desk.merge(7) if squash else head
-    git(desk.world.remote, "update-ref", "refs/merge-requests/7/head", head)
-    git(desk.world.remote, "update-ref", "refs/heads/main", main)
-    lab.merged(7, head, base, **({"squash_commit_sha": main} if squash else {}))
-    lab.approve(7, "maria", at="2026-03-01T12:00:00.250Z")
-    runner = desk.runner()
-    ended = invoke("approve", "--merged", cwd=runner.root, env=lab.env(CI_COMMIT_BEFORE_SHA=base))
-    assert ended.code == 0, ended.stderr
-    address = "https://gitlab.example/acme/blog/-/merge_requests/7"
-    assert lines(runner) == [("one", "maria (gitlab.example)", "2026-03-01T12:00:00Z", address)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from contentops.ci.github import GitHub
+    from contentops.ci.host import GitHub
 
 _SHOWN = re.compile(
     r"<!-- contentops:shown run=([1-9][0-9]{0,17}) commit=([0-9a-f]{40,64}) plan=(sha256:[0-9a-f]{64}|none) -->"

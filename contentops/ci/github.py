@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from contentops.ci.host import PAGE, Host, HostError, as_maps, checked_api, client
-from contentops.ci.runner import as_map, as_number, as_text, token_of
+from contentops.ci.host import PAGE, GitHub, HostError, as_maps, client
+from contentops.ci.runner import as_map, as_number, as_text, is_safe, token_of
 from contentops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,18 +25,6 @@ _BOT = "[bot]"
 _MAY_NOT_ASK = frozenset({401, 403, 404})
 
 
-class GitHub(Host, frozen=True, kw_only=True):
-    """One repository of GitHub, and the token to reach it with. Make one with `connect`."""
-
-    repository: str
-
-    def ask(self, query: str) -> Any:
-        """Return the `data` of GraphQL's answer to `query`, which may be anything. Raises HostError."""
-        # On a server of one's own, both versions of the API lie below `/api`.
-        address = f"{self.api.removesuffix('/v3')}/graphql"
-        return as_map(self.call_once("POST", address, {"query": query})).get("data")
-
-
 def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
     """Return the API for a job on a runner. Raises UsageError where token, repository or address are missing."""
     token = token_of(environ)
@@ -52,16 +40,11 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
         "Authorization": f"Bearer {token}",
         "X-GitHub-Api-Version": "2022-11-28",
     }
-    return GitHub(
-        name="GitHub",
-        api=checked_api("GITHUB_API_URL", environ.get("GITHUB_API_URL") or API),
-        below=f"/repos/{name}/",
-        token=token,
-        rights="the token lacks a permission: see `permissions` of the job",
-        repository=name,
-        http=client("GitHub", headers),
-        pause=pause,
-    )
+    api = environ.get("GITHUB_API_URL") or API
+    if not is_safe(api):
+        message = "`GITHUB_API_URL` would send the token unencrypted"
+        raise UsageError(message, code="insecure-url", hint="use `https://`")
+    return GitHub(api=api.rstrip("/"), repository=name, token=token, http=client(headers), pause=pause)
 
 
 # --- comments and pull requests ----------------------------------------------------------------------------

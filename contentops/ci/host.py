@@ -1,4 +1,4 @@
-"""Calls the REST API of the host of a repository: GitHub or GitLab.
+"""Calls the REST API of GitHub.
 
 The token is sent to its own server alone: a redirect to another one is an error. Answers are not trusted.
 """
@@ -12,8 +12,8 @@ from urllib.parse import urljoin, urlsplit
 from msgspec import Struct
 
 from contentops import __version__
-from contentops.ci.runner import as_map, is_safe
-from contentops.errors import ContentopsError, UsageError
+from contentops.ci.runner import as_map
+from contentops.errors import ContentopsError
 from contentops.json_reader import load_json
 from contentops.sanitize import redact
 
@@ -39,7 +39,7 @@ _PAGES = 50
 
 
 class HostError(ContentopsError):
-    """The host cannot be reached, or refuses. `status` is 0 where there was no answer."""
+    """GitHub cannot be reached, or refuses. `status` is 0 where there was no answer."""
 
     code = "github"
 
@@ -67,19 +67,25 @@ class _Reply(NamedTuple):
     body: bytes
 
 
-class Host(Struct, frozen=True, kw_only=True):
-    """One repository, and the token to reach it with."""
+class GitHub(Struct, frozen=True, kw_only=True):
+    """One repository of GitHub, and the token to reach it with. Make one with `github.connect`."""
 
-    name: str
-    """`GitHub` or `GitLab`."""
     api: str
-    below: str
-    """The path of the repository below `api`, with a slash at both ends."""
+    repository: str
     token: str
-    rights: str
-    """What to do about a token that lacks a right."""
     http: httpx.Client
     pause: Callable[[float], None]
+
+    @property
+    def below(self) -> str:
+        """The path of the repository below `api`, with a slash at both ends."""
+        return f"/repos/{self.repository}/"
+
+    def ask(self, query: str) -> Any:
+        """Return the `data` of GraphQL's answer to `query`, which may be anything. Raises HostError."""
+        # On a server of one's own, both versions of the API lie below `/api`.
+        address = f"{self.api.removesuffix('/v3')}/graphql"
+        return as_map(self.call_once("POST", address, {"query": query})).get("data")
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON that answers `method` on `path` (below the repository, or below the API with a leading `/`).
@@ -177,26 +183,19 @@ class Host(Struct, frozen=True, kw_only=True):
         )
 
     def _error(self, message: str, **about: Any) -> HostError:
-        return HostError(message, code=self.name.lower(), **about)
+        return HostError(message, **about)
 
     def _hint(self, status: int, limit: float | None) -> str:
         if limit is not None:
             seconds = max(1, round(limit))
-            return f"{self.name} takes no more requests of this token for about {seconds:,} seconds: run it again then"
+            return f"GitHub takes no more requests of this token for about {seconds:,} seconds: run it again then"
         if status in {401, 403}:
-            return self.rights
+            return "the token lacks a permission: see `permissions` of the job"
         return "check the name of the repository and that the token can read it" if status == 404 else ""
 
 
-def checked_api(name: str, api: str) -> str:
-    """Return the address of an API from the variable `name`. Raises UsageError where it is not encrypted."""
-    if not is_safe(api):
-        raise UsageError(f"`{name}` would send the token unencrypted", code="insecure-url", hint="use `https://`")
-    return api.rstrip("/")
-
-
-def client(name: str, headers: Mapping[str, str]) -> httpx.Client:
-    """Return the connection to a host's API. Raises HostError where the settings of the machine do not allow one."""
+def client(headers: Mapping[str, str]) -> httpx.Client:
+    """Return the connection to the API. Raises HostError where the settings of the machine do not allow one."""
     import httpx
 
     headers = {"User-Agent": f"contentops/{__version__}", **headers}
@@ -204,7 +203,7 @@ def client(name: str, headers: Mapping[str, str]) -> httpx.Client:
         return httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
     except (OSError, ValueError) as error:
         message = f"{error}; check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
-        raise HostError(f"no connection to {name}: {message}", code=name.lower()) from error
+        raise HostError(f"no connection to GitHub: {message}") from error
 
 
 def as_maps(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -107,9 +107,9 @@ def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
     return (branch, commit) if branch and re.fullmatch(_COMMIT, commit) else None
 
 
-def commit_before(environ: Mapping[str, str], event: Mapping[str, Any]) -> str:
-    """Return the commit that the branch had before the push of this run; empty where it is not known."""
-    stated = as_text(event.get("before")) or environ.get("CI_COMMIT_BEFORE_SHA", "")
+def commit_before(event: Mapping[str, Any]) -> str:
+    """Return the commit that the branch had before the push; empty where it is not known."""
+    stated = as_text(event.get("before"))
     return stated if re.fullmatch(_COMMIT, stated) and stated.strip("0") else ""
 
 

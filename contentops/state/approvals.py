@@ -135,6 +135,8 @@ def _checked(line: Approval) -> Approval:
     if len(line.note) > NOTE_LIMIT:
         message = f"the note has {len(line.note):,} characters, and {NOTE_LIMIT:,} are kept"
         raise UsageError(message, code="note-too-long", hint="shorten it, or link to a longer one")
+    if not _is_time(line.at):
+        raise StateError(f"an approval cannot be dated `{line.at[:30]}`", code="damaged-approvals")
     by, note = sanitize(line.by, Policy.MESSAGE), sanitize(line.note, Policy.BODY).strip()
     checked = structs.replace(line, by=by, note=note)
     if not checked.person:

@@ -27,7 +27,8 @@ class FakeGitHub:
         self.pulls: list[dict[str, Any]] = []
         self.reviews: dict[int, list[dict[str, Any]]] = {}
         self.files: dict[int, list[dict[str, Any]]] = {}
-        self.commits: dict[int, list[dict[str, Any]]] = {}
+        self.bases: dict[str, str] = {}
+        """Where a branch began, by `BASE...HEAD`."""
         self.may: dict[str, str] = {}
         """What people may do; those who are not named may write."""
         self.runs: list[dict[str, Any]] = []
@@ -137,8 +138,11 @@ class FakeGitHub:
             return (200, {"login": self.login}, {}) if self.login else (403, {"message": "Resource not accessible"}, {})
         path = parts.path.removeprefix("/repos/acme/blog/")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        if about := re.fullmatch(r"pulls/(\d+)/(reviews|files|commits)|collaborators/(.+)/permission", path):
+        if about := re.fullmatch(r"pulls/(\d+)/(reviews|files)|collaborators/(.+)/permission", path):
             return self._approvals(about, query)
+        if about := re.fullmatch(r"compare/(\w+\.\.\.\w+)", path):
+            base = self.bases.get(about[1])
+            return (200, {"merge_base_commit": {"sha": base}}, {}) if base else _missing()
         return self._repository(method, path, query, body)
 
     def _repository(self, method: str, path: str, query: dict[str, str], body: Any) -> Reply:
@@ -168,7 +172,7 @@ class FakeGitHub:
         if about[3]:
             may = self.may.get(about[3], "write")
             return (200, {"permission": may}, {}) if may else _missing()
-        lists = {"reviews": self.reviews, "files": self.files, "commits": self.commits}
+        lists = {"reviews": self.reviews, "files": self.files}
         return 200, self._page(lists[about[2]].get(int(about[1]), []), query), {}
 
     def _pulls(self, number: str | None, commit: str | None) -> Reply:

@@ -32,7 +32,7 @@ _items = click.argument("items", metavar="[ITEM]...", nargs=-1)
 @project_options
 @selection_options
 @click.option("--note", metavar="TEXT", default="", help="A note for the approval.")
-@click.option("--merged", is_flag=True, help="Record who approved the merged pull requests on GitHub or GitLab.")
+@click.option("--merged", is_flag=True, help="Record who approved the merged pull requests on GitHub.")
 def approve(
     session: Session,
     items: tuple[str, ...],
@@ -48,9 +48,8 @@ def approve(
     from git. It removes draft marks that depend on it, for free, and changes nothing else. Commit the file with the
     texts.
 
-    In CI, `--merged` records who approved the merged pull requests, for the texts that they changed. It needs
-    `GITHUB_TOKEN` with the right to read pull requests, or on GitLab `GITLAB_TOKEN` with the scope `read_api`. In a
-    project without approvals, it does nothing.
+    In a workflow of GitHub, `--merged` records who approved the merged pull requests, for the texts that they changed.
+    It needs `GITHUB_TOKEN` with the right to read pull requests. In a project without approvals, it does nothing.
     """
     if merged:
         if items or select or exclude or note:
@@ -115,13 +114,13 @@ def _record_merged(session: Session) -> None:
     outcomes = found.run.outcomes if found.run is not None else ()
     values: dict[str, Json] = {
         "pull_requests": [
-            {"number": pull.number, "address": pull.address, "approved_by": list(pull.people)} for pull in found.pulls
+            {"number": pull.number, "address": pull.address, "approved_by": list(pull.approvals)}
+            for pull in found.pulls
         ],
         "items": [
             {"id": line.item, "text": line.text, "by": line.by, "at": line.at, "from": line.source}
             for line in found.lines
         ],
-        "known": list(found.known),
         "notes": list(found.notes),
         "updated": [outcome.output for outcome in outcomes],
         "warning": found.warning,
@@ -134,15 +133,13 @@ def _merged_text(found: MergedApprovals) -> Iterator[str]:
         yield "No item of this project requires approval; nothing to record."
         return
     for pull in found.pulls:
-        yield f"Pull request {pull.number} was approved by {', '.join(pull.people) or 'no one who counts'}."
+        yield f"Pull request {pull.number} was approved by {', '.join(pull.approvals) or 'no one who counts'}."
     if not found.pulls:
         yield "The checked-out commit is not the merge of a pull request."
     for note in found.notes:
         yield f"note: {visible(note)}"
     for line in found.lines:
         yield f"approved `{visible(line.item)}`, text {short(line.text)}, by {visible(line.by)}"
-    for name in found.known:
-        yield f"`{visible(name)}`: its approval was recorded before"
     if found.lines:
         yield f"Recorded {plural(len(found.lines), 'approval')} in `contentops.approvals`."
     yield from _after(found.run, found.warning)

@@ -1,7 +1,8 @@
-"""`approve --merged`: record who approved, on the repository's host, the texts that merged pull requests changed."""
+"""`approve --merged`: record who approved, on GitHub, the texts that merged pull requests changed."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,13 +11,12 @@ from msgspec import Struct
 from contentops.ci.clone import open_clone
 from contentops.ci.git import PATIENCE
 from contentops.ci.github import connect
-from contentops.ci.gitlab import connect_gitlab, gitlab_merges
 from contentops.ci.results import nfc, words_in
-from contentops.ci.reviews import before_merge, github_merges, pushed_commits
+from contentops.ci.reviews import merge_base, merged_pulls
 from contentops.ci.runner import branch_of_run, commit_before, read_event
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.errors import UsageError
-from contentops.model import NO_APPROVAL, Approval, ItemId, Run, Verdict, text_digest
+from contentops.model import NO_APPROVAL, Approval, Run, Verdict, text_digest
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE
 from contentops.operations.texts.approving import free_steps
@@ -28,25 +28,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from contentops.ci.git import Clone
+    from contentops.ci.host import GitHub
     from contentops.ci.reviews import MergedPull
     from contentops.digest import Digest
-    from contentops.model import Approvals, Observed, Project, Spec
+    from contentops.model import ItemId, Project
     from contentops.operations.opening import Runtime
     from contentops.planning.plan_inputs import PlanInputs
-
-_GITHUB = "https://github.com"
 
 
 class MergedApprovals(Struct, frozen=True, kw_only=True):
     """What was recorded of the approvals of merged pull requests, and the run of the free steps after it."""
 
     asked: bool = True
-    """Whether the host was asked: not where nothing in the project is about approvals."""
+    """Whether GitHub was asked: not where nothing in the project is about approvals."""
     pulls: tuple[MergedPull, ...] = ()
     lines: tuple[Approval, ...] = ()
     """The new lines of `contentops.approvals`."""
-    known: tuple[ItemId, ...] = ()
-    """Items whose approvals were recorded before."""
     notes: tuple[str, ...] = ()
     """Why other reviews and texts do not count, each a sentence."""
     run: Run | None = None
@@ -57,29 +54,33 @@ class MergedApprovals(Struct, frozen=True, kw_only=True):
 def record_merged(project: Project, *, pause: Callable[[float], None], runtime: Runtime = HERE) -> MergedApprovals:
     """Record the approvals of the pull requests whose merge is checked out, then update the front matter of the texts.
 
-    All or nothing: where the host does not answer, or makes no sense, nothing is recorded. `pause` waits some seconds
-    before a call is tried again. Raises UsageError where the host, the branch or the token is not known, HostError,
-    GitFailed, InputError, LockHeld, StateError.
+    All or nothing: where GitHub does not answer, or makes no sense, nothing is recorded. `pause` waits some seconds
+    before a call is tried again. Raises UsageError where the repository, the branch or the token is not known,
+    HostError, GitFailed, InputError, LockHeld, StateError.
     """
+    root, environ = Path(project.root), runtime.environ
     with hold_lock(project, runtime):
         with open_workspace(project, runtime) as workspace:
             inputs = workspace.plan_inputs(Choice())
             if not _asks_for_approvals(inputs):
                 return MergedApprovals(asked=False)
             texts = dict(_texts(inputs))
-        clone = open_clone(project.root, runtime.environ, remote="origin", push=False, patience=PATIENCE)
-        pulls, note = _merges(clone, runtime.environ, pause)
-        blobs = _blobs(clone)
-        with approvals.locked(Path(project.root)):
-            found = _Found(clone, texts, blobs, approvals.load(Path(project.root), runtime.disk))
-            for pull in pulls:
-                found.take(pull)
-            approvals.record(Path(project.root), runtime.disk, found.lines)
-    notes = (*([note] if note else []), *found.notes)
-    known = tuple(dict.fromkeys(found.known))
-    ids = frozenset((*known, *(line.item for line in found.lines)))
-    run, warning = free_steps(project, ids, runtime) if ids else (None, "")
-    return MergedApprovals(pulls=pulls, lines=tuple(found.lines), known=known, notes=notes, run=run, warning=warning)
+        clone = open_clone(project.root, environ, remote="origin", push=False, patience=PATIENCE)
+        branch, commits = _pushed(clone, environ)
+        github, server = connect(environ, pause=pause), environ.get("GITHUB_SERVER_URL") or "https://github.com"
+        pulls = merged_pulls(github, server, branch, commits)
+        notes: list[str] = []
+        lines = tuple(line for pull in pulls for line in _approved(clone, github, pull, texts, notes))
+        with approvals.locked(root):
+            approvals.record(root, runtime.disk, lines)
+    run, warning = free_steps(project, frozenset(line.item for line in lines), runtime) if lines else (None, "")
+    return MergedApprovals(pulls=pulls, lines=lines, notes=tuple(notes), run=run, warning=warning)
+
+
+class _ItemText(NamedTuple):
+    item: ItemId
+    path: str
+    digest: Digest
 
 
 def _asks_for_approvals(inputs: PlanInputs) -> bool:
@@ -88,162 +89,54 @@ def _asks_for_approvals(inputs: PlanInputs) -> bool:
     return stated or bool(inputs.approvals.lines) or inputs.project.disclosure is not None
 
 
-# --- the host ----------------------------------------------------------------------------------------------
+def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
+    """Yield what is not approved yet by path: where items are, where they move to, where they are promoted from."""
+    for spec in inputs.specs.values():
+        record = inputs.state.records.get(spec.id)
+        source = inputs.source and inputs.source.source_text(spec, inputs.observe, drafts=True)
+        for path in (spec.output, *([record.output] if record else []), *([source.file.path] if source else [])):
+            file = inputs.observe(path)
+            text = text_digest(file.title, file.body)
+            if file.exists and not file.problem and file.body != NO_TEXT and not inputs.approvals.is_approved(text):
+                yield nfc(path), _ItemText(spec.id, file.path, text)
 
 
-def _merges(
-    clone: Clone, environ: Mapping[str, str], pause: Callable[[float], None]
-) -> tuple[tuple[MergedPull, ...], str]:
-    """Return the pull requests whose merges are checked out, and a sentence where some may be missing."""
+def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return the branch that was pushed to, and the newest 100 commits of the push on it, the oldest first."""
     ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
     branch = ref.removeprefix("refs/heads/") or branch_of_run(environ)
     if not branch:
         hint = "run it where the merged branch is checked out: after a push, not on a pull request or a tag"
         raise UsageError("no branch is checked out, so nothing was merged into it", code="no-branch", hint=hint)
-    commits, note = pushed_commits(clone.root, commit_before(environ, read_event(environ)))
-    if environ.get("GITLAB_CI"):
-        gitlab = connect_gitlab(environ, pause=pause)
-        return gitlab_merges(gitlab, clone, environ["CI_PROJECT_URL"], branch, commits), note
-    if not environ.get("GITHUB_REPOSITORY"):
-        hint = "in a job of GitHub or GitLab; elsewhere approve with `contentops approve ITEM` at a terminal"
-        raise UsageError("the host that merged the pull request is unknown", code="no-host", hint=hint)
-    server = (environ.get("GITHUB_SERVER_URL") or _GITHUB).rstrip("/")
-    return github_merges(connect(environ, pause=pause), server, branch, commits), note
+    before = commit_before(read_event(environ))
+    # Where a run is repeated, or the clone lacks the start of the push, the last commit alone is looked at.
+    since = ("rev-list", "--first-parent", "--max-count=100", "HEAD", f"^{before}", "--")
+    listed = clone.attempt(*since).text.split() if before else []
+    return branch, listed[::-1] or [clone.run("rev-parse", "--verify", "HEAD^{commit}")]
 
 
-# --- the texts ---------------------------------------------------------------------------------------------
-
-
-class _ItemText(NamedTuple):
-    """The text of an item in a file of the tree."""
-
-    spec: Spec
-    file: Observed
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of its words, which an approval is bound to."""
-        return text_digest(self.file.title, self.file.body)
-
-
-def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
-    """Yield the texts of declared items by path: where they are, where they move to, where they are promoted from."""
-    for spec in inputs.specs.values():
-        record = inputs.state.records.get(spec.id)
-        source = inputs.source and inputs.source.source_text(spec, inputs.observe, drafts=True)
-        others = (*([record.output] if record else []), *([source.file.path] if source else []))
-        for path in dict.fromkeys((spec.output, *others)):
-            file = inputs.observe(path)
-            if file.exists and not file.problem and file.body != NO_TEXT:
-                yield nfc(path), _ItemText(spec, file)
-
-
-def _blobs(clone: Clone) -> dict[str, tuple[str, str]]:
-    """Return the files of the last commit below the project: the object id of each, and its path in the project.
-
-    By path in the repository; files that differ from the commit on disk have no id.
-    """
-    folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
-    changed = set(clone.names("diff", "--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", "HEAD"))
-    blobs = {}
-    for entry in clone.names("ls-tree", "-r", "-z", "HEAD", "--", "."):
-        about, _, path = entry.partition("\t")
-        blobs[folder + path] = ("" if path in changed else about.split(" ")[2], path)
-    return blobs
-
-
-def _texts_before(clone: Clone, before: str, pull: MergedPull) -> dict[str, Digest]:
-    """Return the words of the files that a merge changed or removed, as they were at the commit `before`.
-
-    By path in the repository; the digest is empty where a file cannot be read. Raises GitFailed.
-    """
-    old = {
-        path: earlier.oid
-        for path, (earlier, after) in clone.changes(before, pull.commit).items()
-        if earlier.oid and (path in pull.files or not after.oid)
-    }
-    words = words_in(clone.root, old.values(), clone.extra)
-    return {path: words.get(oid, NOTHING) for path, oid in old.items()}
-
-
-class _Found:
-    """The texts that the people of pull requests have approved, and why others do not count."""
-
-    def __init__(
-        self,
-        clone: Clone,
-        texts: Mapping[str, _ItemText],
-        blobs: Mapping[str, tuple[str, str]],
-        before: Approvals,
-    ) -> None:
-        self._clone = clone
-        self._texts = texts
-        self._blobs = blobs
-        self._before = before
-        self.lines: list[Approval] = []
-        self.known: list[ItemId] = []
-        """Items of whose text a person said the same before."""
-        self.notes: list[str] = []
-
-    def take(self, pull: MergedPull) -> None:
-        """Add the approvals of a pull request: of each person, of each text whose words it changed."""
-        about = f"pull request {pull.number}"
-        self.notes += (f"{about}: {note}" for note in pull.notes)
-        approved = {}
-        for name, oid in pull.files.items():
-            here, path = self._blobs.get(name, ("", ""))
-            text = self._texts.get(nfc(path)) if path else None
-            if path == approvals.FILE:
-                self.notes.append(f"{about} changed `{path}` itself, so its reviewers are responsible for it")
-            if text is not None:
-                if all(self._is_known(line) for line in _lines(text, pull)):
-                    self.known.append(text.spec.id)
-                elif not oid or here != oid:
-                    self.notes.append(
-                        f"{about}: `{path}` is not as it was approved: it changed at the merge or after it"
-                    )
-                else:
-                    approved[name] = text
-        for _, text in self._of_its_words(pull, approved):
-            self.lines += (line for line in _lines(text, pull) if not self._is_known(line))
-
-    def _of_its_words(self, pull: MergedPull, approved: Mapping[str, _ItemText]) -> Iterator[tuple[str, _ItemText]]:
-        """Yield the texts whose words the pull request changed: who approves it has seen no word of the others."""
-        if not approved:
-            return
-        about = f"pull request {pull.number}"
-        before = before_merge(self._clone, pull)
-        if not before:
-            why = "nothing is recorded, as this shallow clone lacks the texts before it"
-            self.notes.append(f"{about}: {why}; check out with `fetch-depth: 0` and run it again")
-            return
-        old = _texts_before(self._clone, before, pull)
-        touched = {nfc(self._blobs[name][1]) for name in pull.files if name in self._blobs}
-        # Words that are moved or copied from another file are not new.
-        words = {*old.values(), *(text.digest for path, text in self._texts.items() if path not in touched)}
-        for name, text in approved.items():
-            path, command = self._blobs[name][1], f"`contentops approve {text.spec.id}` at a terminal"
-            if old.get(name) == NOTHING:
-                self.notes.append(f"{about}: the earlier text of `{path}` cannot be read; approve it with {command}")
-            elif text.digest in words:
-                self.notes.append(f"{about} changed no word of `{path}`; approve it with {command}")
-            else:
-                yield name, text
-
-    def _is_known(self, line: Approval) -> bool:
-        """Whether the person approved the text before: only what is new is worth another line."""
-        said = (*self._before.of_text(line.text), *(one for one in self.lines if one.text == line.text))
-        return any((one.person, one.verdict) == (line.person, line.verdict) for one in said)
-
-
-def _lines(text: _ItemText, pull: MergedPull) -> Iterator[Approval]:
-    """Yield the approvals of a pull request, of a text as it is now."""
-    for one in pull.approvals:
-        yield Approval(
-            item=text.spec.id,
-            text=text.digest,
-            verdict=Verdict.APPROVED,
-            by=pull.who(one.login),
-            at=one.at,
-            source=pull.address,
-        )
+def _approved(
+    clone: Clone, github: GitHub, pull: MergedPull, texts: Mapping[str, _ItemText], notes: list[str]
+) -> Iterator[Approval]:
+    """Yield the approvals of the texts whose words a pull request changed, and note why others do not count."""
+    about, folder = f"pull request {pull.number}", clone.read("rev-parse", "--show-prefix").rstrip("\n")
+    notes += (f"{about}: {note}" for note in pull.notes)
+    in_project = {name: nfc(name.removeprefix(folder)) for name in pull.files if name.startswith(folder)}
+    changed = {name: texts[path] for name, path in in_project.items() if path in texts}
+    parent = clone.attempt("rev-parse", "--verify", "--quiet", f"{pull.commit}^1").text if changed else ""
+    base = merge_base(github, parent, pull.head) if parent else ""
+    if changed and (not base or clone.attempt("cat-file", "-e", f"{base}^{{commit}}").code):
+        notes.append(f"{about}: this clone lacks the texts before it; check out with `fetch-depth: 0` and run it again")
+        return
+    earlier = words_in(clone.root, (f"{base}:{pull.files[name][1]}" for name in changed), clone.extra)
+    for name, text in changed.items():
+        oid, before = pull.files[name]
+        words = earlier.get(f"{base}:{before}")
+        if clone.run("hash-object", "--", text.path) != oid:
+            notes.append(f"{about}: `{text.path}` is not as it was approved: it changed at the merge or after it")
+        elif words in (text.digest, NOTHING):
+            why = "changed no word of" if words else "replaced a text that cannot be read,"
+            notes.append(f"{about} {why} `{text.path}`; approve it with `contentops approve {text.item}` at a terminal")
+        else:
+            approve = partial(Approval, item=text.item, text=text.digest, verdict=Verdict.APPROVED, source=pull.address)
+            yield from (approve(by=by, at=at) for by, at in pull.approvals.items())
