@@ -173,17 +173,17 @@ $(MADE):
 
 PINNED := $(PIP) --require-hashes --only-binary=:all: --requirement
 
-# The lowest versions of what the program itself needs; the checks are the newest ones.
+# The lowest versions of what the program itself needs, whatever the tools of the checks ask for.
 LOWEST = $(PIP) uv && $(VENV)/bin/uv pip compile --quiet --resolution lowest-direct --python $(RUN) \
   --extra serve --extra mcp --extra postgres --extra xlsx --output-file $(VENV)/lowest.txt pyproject.toml && \
-  $(PIP) --constraint $(VENV)/lowest.txt
+  $(PIP) --no-deps --requirement $(VENV)/lowest.txt
 
 INSTALL_pinned = $(PINNED) action-requirements.txt && $(PIP) --no-deps --editable .
 INSTALL_newest = $(PIP) --editable .
-INSTALL_lowest = $(LOWEST) --editable .
+INSTALL_lowest = $(PIP) --editable . && $(LOWEST)
 INSTALL_DEV_pinned = $(PINNED) dev-requirements.txt && $(PIP) --no-deps --no-build-isolation --editable .
 INSTALL_DEV_newest = $(PIP) --editable '.[dev]'
-INSTALL_DEV_lowest = $(LOWEST) --editable '.[dev]'
+INSTALL_DEV_lowest = $(PIP) --editable '.[dev]' && $(LOWEST)
 
 # A checkout of another branch touches pyproject.toml; only other content is worth an installation.
 $(READY): $(MADE) pyproject.toml

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("at", range(1, 24, 2))
+@pytest.mark.parametrize("at", range(1, 24, 5))
 def test_a_run_that_was_killed_while_it_asked(tmp_path: Path, at: int) -> None:
     """The next one has a journal, which says nothing of what the machine before had started."""
     harness = Harness(tmp_path, FakeApi(duration=300, auto_save=False, request_ids="overwrite"))

@@ -40,8 +40,7 @@ def _emptied(harness: Harness, here: str, there: str, year: int) -> Harness:
     return harness
 
 
-@pytest.mark.parametrize("refresh", [False, True])
-@pytest.mark.parametrize("choice", [None, *OnEdit])
+@pytest.mark.parametrize(("choice", "refresh"), [(None, False), *((choice, True) for choice in OnEdit)])
 def test_no_words_give_way_to_none(written: Harness, choice: OnEdit | None, *, refresh: bool) -> None:
     """Whichever side lost its text, and whether another one is asked for; only `overwrite` puts a new one there."""
     cases = itertools.product(("same", "edited", "longer", "emptied"), repeat=2)

@@ -218,8 +218,10 @@ def test_what_the_server_stored_by_itself_is_saved_over_as_it_was_created(
     assert harness.api.credits == 4
 
 
-@pytest.mark.parametrize("habits", [{}, {"stamps": True}, {"auto_save": True}, {"create_only": True}], ids=str)
-@pytest.mark.parametrize("cache", [True, False], ids=["", "without cache"])
+@pytest.mark.parametrize(
+    ("habits", "cache"),
+    [({}, True), ({"stamps": True}, False), ({"auto_save": True}, True), ({"create_only": True}, False)],
+)
 def test_a_server_that_changes_some_texts_alone_is_in_no_ones_way(
     root: Path, habits: dict[str, Any], *, cache: bool
 ) -> None:
@@ -246,9 +248,9 @@ def test_a_server_that_changes_some_texts_alone_is_in_no_ones_way(
 # --- a person's edit there ------------------------------------------------------------------------------------
 
 
-@ANY
-@DATES
-@pytest.mark.parametrize("cache", [True, False], ids=["", "without cache"])
+@pytest.mark.parametrize(
+    ("tidy", "dates", "cache"), [(keep, True, False), (strip, False, True), (curl, False, False), (rewrite, True, True)]
+)
 def test_an_edit_there_is_never_overwritten(
     root: Path, tidy: Callable[[str], str], *, dates: bool, cache: bool
 ) -> None:
@@ -353,9 +355,10 @@ def test_killed_between_a_save_and_the_look_after_it(root: Path, tidy: Callable[
     assert ("By hand" in _stored(harness)) is not edited
 
 
-@TIDY
-@pytest.mark.parametrize("fault", ["reset", "504", "500-after", "truncated"])
-@pytest.mark.parametrize("create_only", [False, True], ids=["overwrites", "creates only"])
+@pytest.mark.parametrize(
+    ("tidy", "fault", "create_only"),
+    [(strip, "reset", True), (curl, "500-after", True), (rewrite, "truncated", True), (rewrite, "reset", False)],
+)
 def test_lost_answers_store_nothing_twice(
     root: Path, tidy: Callable[[str], str], fault: Any, *, create_only: bool
 ) -> None:

@@ -66,7 +66,7 @@ def test_a_list_in_pages_is_read_as_far_as_it_may_matter(root: Path) -> None:
     assert max(int(query.split("&")[0].removeprefix("page=") or 1) for query in pages) <= len(ITEMS) // 5 + 2
 
 
-@pytest.mark.parametrize("fault", LOST)
+@pytest.mark.parametrize("fault", ["reset", "500-after", "truncated"])
 def test_saves_whose_answers_are_all_lost(root: Path, fault: Any) -> None:
     """Every save arrives and no answer comes: two dozen texts with one title are stored once each."""
     harness = _harness(root, OneTitle(duration=30, auto_save=False))
@@ -249,7 +249,7 @@ def _retitle(harness: Harness, title: str) -> None:
     harness.write("out/one.md", "\n".join(lines))
 
 
-@pytest.mark.parametrize("fault", [*LOST, "kill-after", "kill", "drop"])
+@pytest.mark.parametrize("fault", ["reset", "kill-after"])
 @pytest.mark.parametrize("habits", [{}, {"create_only": True}, {"create_only": True, "put": False}], ids=str)
 def test_a_new_title_whose_save_was_lost(root: Path, habits: dict[str, Any], fault: Any) -> None:
     """Body as before, only the title new: every content is the item's own or listed as superseded."""
