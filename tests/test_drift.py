@@ -127,9 +127,6 @@ CASES: dict[str, Case] = {
     "edited on both sides, overwrite": Case(
         file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edit-conflict"
     ),
-    "edited on both sides, markers": Case(
-        file=EDITED, remote=THERE, choice={"markers": True}, action="merge", steps=PULL, why={"conflict"}
-    ),
     "edited on both sides, the saved text is missing": Case(
         file=EDITED, remote=THERE, record=_saved("Lost.\n"), blocked="no-merge-base"
     ),
