@@ -242,7 +242,7 @@ def test_make_uses_the_environment_that_is_there(makes: Callable[..., str], tmp_
     said = makes(tmp_path / ".venv")
     assert "using .venv as it is\n" in said
     assert "--clear" not in said
-    assert ".venv/bin/python -m mypy\n" in said
+    assert ".venv/bin/python -m mypy --num-workers 2\n" in said
 
 
 @pytest.mark.parametrize(("moved", "arguments"), [(True, ()), (False, ("PYTHON=python3",))])
