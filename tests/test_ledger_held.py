@@ -157,7 +157,7 @@ def test_apply_leaves_alone_what_another_process_holds_and_does_the_rest(tmp_pat
     harness = _harness(tmp_path, api, database, "a", "b", "c")
     with _other(database) as other:
         owner, entry = _entry_of(harness, "b")
-        assert claim(other, owner, [entry], {}).lost == {}
+        assert claim(other, owner, [entry], ()).lost == set()
         assert harness.actions() == {"a": "create", "b": "pending", "c": "create"}
         run = harness.apply()
         assert results(run) == {"a": "done", "b": "pending", "c": "done"}
@@ -174,7 +174,7 @@ def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Pat
         owner, entry = _entry_of(harness, "b")
 
         def confirm(_: Plan) -> bool:
-            assert claim(other, owner, [entry], {}).lost == {}
+            assert claim(other, owner, [entry], ()).lost == set()
             return True
 
         options = ApplyOptions()
@@ -195,7 +195,7 @@ def test_a_held_entry_keeps_its_id_through_a_rename(tmp_path: Path, database: st
     harness = _harness(tmp_path, api, database, "a", "b")
     with _other(database) as other:
         owner, entry = _entry_of(harness, "a")
-        claim(other, owner, [entry], {})
+        claim(other, owner, [entry], ())
         renamed = blog("a", "b").replace("id: a", "id: a2")
         harness.write("content/blog.yaml", "moved: [{from: a, to: a2}]\n" + renamed)
         assert results(harness.apply()) == {"a2": "pending", "b": "done"}

@@ -103,7 +103,7 @@ def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, dat
         owner = _owner(gone.project, store)
         (change,) = gone.plan().changes
         entry = _entry_for(gone, "a", JobState.SUBMITTING)
-        claim(runner, owner, [structs.replace(entry, plan_id=gone.plan().id)], {})
+        claim(runner, owner, [structs.replace(entry, plan_id=gone.plan().id)], ())
         assert gone.actions() == {"a": "pending"}
         assert change.id == "a"
     assert gone.actions() == {"a": "resolve"}
@@ -185,7 +185,7 @@ def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database
     entry = _entry_for(harness, "a", JobState.UNKNOWN)
     with LedgerSession(database) as session, open_store(harness.project, write=False) as store:
         runner = Runner(session, who="ops@build-3")
-        claim(runner, _owner(harness.project, store), [entry], {})
+        claim(runner, _owner(harness.project, store), [entry], ())
         state, findings = shared_state(harness.project)
         assert (list(state.entries), findings) == ([entry.request_id], ())
         with pytest.raises(Refused, match="another process works on `a`"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -18,7 +17,7 @@ from contentops.state.lock import furthest
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import psycopg
 
@@ -55,7 +54,7 @@ dropped AS (
   AND (runner IS NULL OR runner = %(runner)s OR runner NOT IN {ALIVE}) RETURNING request_id)
 SELECT request_id FROM ours UNION ALL SELECT request_id FROM dropped"""
 _CLAIMED = """
-SELECT request_id, item, CASE WHEN dropped THEN '' ELSE line END,
+SELECT request_id, CASE WHEN dropped THEN '' ELSE line END,
   taken AND NOT (dropped AND NOT EXISTS (SELECT 1 FROM contentops.text t WHERE t.request_id = e.request_id))
 FROM contentops.entry e WHERE request_id = ANY(%s)"""
 _KEEP = """
@@ -120,8 +119,8 @@ class TextRow(Struct, frozen=True, kw_only=True):
 class Unclaimed(NamedTuple):
     """What a run could not claim."""
 
-    lost: Mapping[RequestId, str] = MappingProxyType({})
-    """What a live runner has, or what changed since it was read, each with its item."""
+    lost: frozenset[RequestId] = frozenset()
+    """What a live runner has, or what changed since it was read."""
     recorded: frozenset[RequestId] = frozenset()
     """Submits that a record in git has."""
 
@@ -224,10 +223,8 @@ class EntryWriter:
             )
 
 
-def claim(
-    runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]
-) -> Unclaimed:
-    """Claim open `entries`, and new `submits` (with their items); return what could not be claimed."""
+def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submits: Iterable[RequestId]) -> Unclaimed:
+    """Claim open `entries`, and new `submits`; return what could not be claimed."""
     known = {entry.request_id: EntryRow.of(owner, entry) for entry in entries}
     new = [id_ for id_ in submits if id_ not in known]
     if not (known or new):
@@ -242,17 +239,17 @@ def claim(
         # What this checkout learned while the ledger was away is written now.
         ahead = [
             known[id_]
-            for id_, _, line, taken in stored
+            for id_, line, taken in stored
             if id_ in claimed and id_ in known and not taken and line and is_further(known[id_].line, line)
         ]
         if ahead:
             cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
-        recorded = frozenset(id_ for id_, _, _, taken in stored if taken and id_ not in known)
-        lost = {
-            id_: item
-            for id_, item, line, _ in stored
+        recorded = frozenset(id_ for id_, _, taken in stored if taken and id_ not in known)
+        lost = frozenset(
+            id_
+            for id_, line, _ in stored
             if id_ not in recorded and (id_ not in claimed or is_further(line, known[id_].line if id_ in known else ""))
-        }
+        )
         return Unclaimed(lost, recorded)
 
     return runner.session.transaction(work)

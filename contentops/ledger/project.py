@@ -25,7 +25,7 @@ from contentops.ledger.reading import is_closed, read_recent, read_rows, read_te
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from contentops.digest import Digest
@@ -136,7 +136,7 @@ class ProjectLedger(ReadLedger):
         sign_in(self._session, account)
         return account.per_minute
 
-    def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Unclaimed:
+    def claim(self, entries: Iterable[OpenEntry], submits: Collection[RequestId]) -> Unclaimed:
         """Claim what this run works on; return what it could not claim."""
         known = tuple(entries)
         claimed = claim(self._runner, self._owner, known, submits)

@@ -27,7 +27,7 @@ def claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, frozen
     recorded = {submits[id_] for id_ in claimed.recorded}
     changes = (_blocked(change) if change.id in recorded else change for change in plan.changes)
     remaining = structs.replace(plan, changes=tuple(changes)) if recorded else plan
-    return _left_to_others(remaining, claimed.lost.keys()), frozenset({*left, *claimed.lost})
+    return _left_to_others(remaining, claimed.lost), frozenset({*left, *claimed.lost})
 
 
 def _of_other_shards(plan: Plan, state: State) -> Iterator[RequestId]:

@@ -231,9 +231,9 @@ class _Edited:
         """Record facts. Raises Refused, and records none, where another process works on their submits."""
         meant = {fact.request_id for fact in facts if isinstance(fact, OpenEntry | Drop)}
         entries = [entry for id_, entry in self.state.entries.items() if id_ in meant]
-        if self._ledger is not None and (lost := self._ledger.claim(entries, {}).lost):
+        if self._ledger is not None and (lost := self._ledger.claim(entries, ()).lost):
             raise Refused(
-                f"another process works on `{next(iter(lost.values()))}`; nothing was changed",
+                f"another process works on `{self.state.entries[min(lost)].item}`; nothing was changed",
                 code="ledger-changed",
                 hint="`contentops status` shows which; wait for it or stop it, then run this again",
             )
