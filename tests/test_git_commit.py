@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -358,7 +359,7 @@ def work(machine: Machine) -> None:
         (work, (), (4, "unpushed-commits", "Work in progress`")),
         (work, (), (4, "unpushed-commits", "`git push origin HEAD:main`")),
         (lambda machine: machine.git("checkout", "-qb", "topic"), (), (1, "not-published", "`git push origin HEAD:t")),
-        (lambda machine: machine.git("checkout", "-q", "--detach"), (), (64, "no-branch", "`--branch`")),
+        (lambda machine: machine.git("checkout", "-q", "--detach"), (), (64, "no-branch", "`BRANCH_NAME`")),
         (lambda machine: machine.write(".gitignore", "*.lock\n"), (), (4, "ignored-lock", "`!contentops.lock`")),
         (lambda machine: machine.write(".gitattributes", LFS), (), (4, "lock-in-lfs", f"put `{OUT_OF_LFS}`")),
         (lambda _: None, ("--remote=nowhere",), (64, "no-remote", "known: `origin`")),
@@ -590,6 +591,20 @@ def test_what_can_not_stand_beside_what_others_pushed_waits(
     assert f"`main` moved, and {words}" in ended.stdout
     assert "one, by first" in world.content("out/one.md", next(name for name in world.branches() if name != "main"))
     assert world.tip() == tip
+
+
+@posix
+def test_a_git_that_is_too_old_to_merge(world: World, first: Machine, tmp_path: Path) -> None:
+    """The results go to a branch of their own, and a person merges."""
+    world.other("README.md", "hello")
+    shim = tmp_path / "bin/git"
+    shim.parent.mkdir()
+    real = shutil.which("git")
+    shim.write_text(f'#!/bin/sh\ncase " $* " in *" merge-tree "*) echo usage >&2; exit 129;; esac\nexec {real} "$@"\n')
+    shim.chmod(0o755)
+    found = first.commit("--json", PATH=f"{shim.parent}{os.pathsep}{os.environ['PATH']}").json
+    assert found["why"] == "`main` moved, and git cannot merge: usage"
+    assert {*FIVE} <= set(world.paths(found["branch"]))
 
 
 @posix
