@@ -92,7 +92,6 @@ LONGEST = frozenset(
         "test_executor_faults",
         "test_ledger_away",
         "test_pages_browser",
-        "test_server_replicas",
         "test_year",
     }
 )

@@ -66,8 +66,6 @@ LONG_FILES = frozenset(
         "test_review_snapshot",
         "test_review_story",
         "test_selection_changed",
-        "test_server_postgres",
-        "test_server_replicas",
         "test_settings_changed",
         "test_site",
         "test_sites",
