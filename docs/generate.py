@@ -222,7 +222,7 @@ _SCALARS: Final = (str, int, float, bool)
 
 @dataclass
 class _Seen:
-    """What is explained already: rows of tables, each with a link to its section, and shapes of objects."""
+    """The rows and shapes of objects that a page has explained; each row has a link to its section."""
 
     rows: dict[str, str]
     shapes: set[str]
