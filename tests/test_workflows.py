@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.fakes.github import FakeGitHub
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
+SHARDS = ROOT / "examples/many-machines/github.yml"
 USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
 SCANNING = ROOT / "examples/ci/code-scanning/contentops-check.yml"
 ACTION = ROOT / "action.yml"
@@ -46,13 +47,13 @@ def _name(path: Path) -> str:
 # --- what they may do --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [*SHIPPED, SCANNING, *USED], ids=_name)
+@pytest.mark.parametrize("path", [*SHIPPED, SHARDS, SCANNING, *USED], ids=_name)
 def test_workflows_have_no_rights_by_default(path: Path) -> None:
     """Rights are given to jobs, one by one."""
     assert read(path)["permissions"] == {}
 
 
-@pytest.mark.parametrize("path", [*SHIPPED, SCANNING, *USED, ACTION], ids=_name)
+@pytest.mark.parametrize("path", [*SHIPPED, SHARDS, SCANNING, *USED, ACTION], ids=_name)
 def test_actions_are_pinned(path: Path) -> None:
     """By a commit in full, with the version for people."""
     for line in path.read_text("utf-8").splitlines():
@@ -60,7 +61,7 @@ def test_actions_are_pinned(path: Path) -> None:
             assert re.fullmatch(r"\S+@[0-9a-f]{40} # \S.*", found[1]), line
 
 
-@pytest.mark.parametrize("path", [*SHIPPED, SCANNING, *USED, ACTION], ids=_name)
+@pytest.mark.parametrize("path", [*SHIPPED, SHARDS, SCANNING, *USED, ACTION], ids=_name)
 def test_no_expression_reaches_a_shell(path: Path) -> None:
     """Whatever a name or an input holds, it arrives as a variable."""
     assert [step["run"] for step in steps_of(read(path)) if "${{" in step.get("run", "")] == []
@@ -100,7 +101,7 @@ def test_an_apply_is_never_cancelled() -> None:
 
 def test_zizmor_finds_nothing() -> None:
     """Offline, with every rule it has."""
-    _look_for_weaknesses(*map(str, [*SHIPPED, SCANNING, *USED, ACTION, DEPENDABOT]))
+    _look_for_weaknesses(*map(str, [*SHIPPED, SHARDS, SCANNING, *USED, ACTION, DEPENDABOT]))
 
 
 def _look_for_weaknesses(*paths: str) -> None:
@@ -112,7 +113,11 @@ def _look_for_weaknesses(*paths: str) -> None:
 
 @pytest.mark.parametrize(
     ("schema", "paths"),
-    [("github-workflows", [*SHIPPED, SCANNING, *USED]), ("github-actions", [ACTION]), ("dependabot", [DEPENDABOT])],
+    [
+        ("github-workflows", [*SHIPPED, SHARDS, SCANNING, *USED]),
+        ("github-actions", [ACTION]),
+        ("dependabot", [DEPENDABOT]),
+    ],
     ids=["workflows", "action", "dependabot"],
 )
 def test_they_are_what_github_reads(schema: str, paths: list[Path]) -> None:
