@@ -264,6 +264,13 @@ def test_what_could_deceive_a_reader_of_the_file_is_not_recorded(tmp_path: Path)
         record(tmp_path, Disk(), [said(by="\u202e\u200b")])
 
 
+def test_a_time_that_is_none_is_not_recorded(tmp_path: Path) -> None:
+    """A host may report anything; a line that no one can read would make the file unusable."""
+    with pytest.raises(StateError, match="cannot be dated `2026-13-01T10:00:00Z`"):
+        record(tmp_path, Disk(), [said(), said(item="b", at="2026-13-01T10:00:00Z")])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_to_record_writes_nothing(tmp_path: Path) -> None:
     """Neither the file nor the merge line."""
     assert record(tmp_path, Disk(), []) == NO_APPROVALS
