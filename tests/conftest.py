@@ -81,9 +81,9 @@ _FOREIGN_NAMES = {
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: for a quarter of the time, tests wait for processes, databases and disks."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors: for a quarter of the time, long tests wait for processes and databases."""
+    return (os.cpu_count() or 1) + (not config.getoption("quick"))
 
 
 LONGEST = frozenset(

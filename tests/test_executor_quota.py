@@ -217,7 +217,7 @@ def test_waits_that_a_run_can_bear(root: Path, form: str, name: str) -> None:
             assert not later or min(later) >= refusal.time + wait - 0.5
 
 
-LONG = {
+LONG: dict[str, tuple[Said, str]] = {
     "huge": ("1000000000", "31 days"),
     "absurd": ("9" * 400, "31 days"),
     "a year away": (at(365 * 86400), "31 days"),

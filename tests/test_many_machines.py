@@ -162,7 +162,7 @@ class Machines:
             finally:
                 child.kill()
         assert child.returncode == 0, said
-        return said
+        return str(said)
 
     def outputs(self) -> list[str]:
         """The texts that the branch has."""
