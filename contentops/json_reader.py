@@ -58,9 +58,10 @@ def bounded(read: Callable[[D], T], data: D) -> T:
 
 def _is_deep(data: str | bytes) -> bool:
     """Whether the lists and objects of a valid JSON text are nested more than MAX_DEPTH deep."""
-    whole = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    if whole.count(b"[") + whole.count(b"{") <= MAX_DEPTH:
+    count = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
+    if count <= MAX_DEPTH:
         return False
+    whole = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     left = _TEXT.sub(b"", whole).translate(_SQUARE, _OTHERS)
     for _ in range(MAX_DEPTH):
         left = left.replace(b"[]", b"")  # the innermost ones
