@@ -137,10 +137,10 @@ class InProcess:
         """The reply to a documented submit."""
         return self.post("/v1/generate", body, headers)
 
-    def finished(self, job_id: str, prefix: str = "/v1", headers: Mapping[str, str] | None = None) -> Any:
+    def finished(self, job_id: str, prefix: str = "/v1") -> Any:
         """The status reply of a job that has ended, polled turn by turn."""
         for _ in range(500):
-            job = self.get(f"{prefix}/generate/status/{job_id}", headers).json
+            job = self.get(f"{prefix}/generate/status/{job_id}").json
             if (job if prefix == "/v1" else job["data"])["status"] in {"completed", "failed"}:
                 return job
             self.turns(1)

@@ -47,12 +47,11 @@ class FakeGitHub:
         """A runner's environment."""
         return {"GITHUB_API_URL": self.api, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "acme/blog", **more}
 
-    def pull(self, number: int, sha: str, *, label: str = "acme:topic", base: str = "main", by: str = "author") -> None:
+    def pull(self, number: int, sha: str, *, label: str = "acme:topic", base: str = "main") -> None:
         """An open pull request."""
         self.pulls.append(
             {
                 "number": number,
-                "user": {"login": by, "type": "User"},
                 "head": {"sha": sha, "label": label},
                 "base": {"ref": base},
                 "html_url": f"https://gh/{number}",
