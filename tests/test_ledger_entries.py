@@ -306,7 +306,7 @@ def test_a_row_with_the_line_of_another_submit_cannot_be_used(session: LedgerSes
     session.run("UPDATE contentops.entry SET line = (SELECT line FROM contentops.entry WHERE item = 'b')")
     rows = read_rows(session, OWNER)
     assert [one.item for one in rows.entries] == ["b"]
-    assert {one.item: one.holder for one in rows.pending.values()} == {"a": DAMAGED}
+    assert {id_: one.holder for id_, one in rows.pending.items()} == {"request-a": DAMAGED}
 
 
 def test_two_that_claim_at_once(database: str) -> None:

@@ -44,15 +44,15 @@ if TYPE_CHECKING:
 SINCE = "2026-02-25T08:00:00Z"
 
 
-def _held(request: str, item: str, **fields: Any) -> PendingSubmit:
+def _held(request: str, **fields: Any) -> dict[RequestId, PendingSubmit]:
     given = {"state": "running", "holder": "apply on build-3", "since": SINCE}
-    return PendingSubmit(request_id=RequestId(request), item=ItemId(item), **{**given, **fields})
+    return {RequestId(request): PendingSubmit(**{**given, **fields})}
 
 
-def _plan(specs: list[Spec], *held: PendingSubmit, **sides: Any) -> Plan:
+def _plan(specs: list[Spec], held: dict[RequestId, PendingSubmit], **sides: Any) -> Plan:
     found = a_situation(specs, **sides)
     state = structs.replace(found.state, lineage=lineage_of("acme"))
-    return make_plan(structs.replace(found, state=state, claimed={one.request_id: one for one in held}))
+    return make_plan(structs.replace(found, state=state, claimed=held))
 
 
 def _submit_id(spec: Spec) -> str:
@@ -67,7 +67,7 @@ def test_an_entry_that_a_live_process_holds_makes_its_item_pending(state: JobSta
     """No step, no credit, whatever the entry came to; the other item goes on."""
     spec, other = a_spec(), a_spec("b", topic="y")
     entry = an_entry(spec, state)
-    plan = _plan([spec, other], _held(entry.request_id, "a", state=state.value), entries=[entry])
+    plan = _plan([spec, other], _held(entry.request_id, state=state.value), entries=[entry])
     pending, created = plan.changes
     assert (pending.action, pending.holder, pending.steps) == (Action.PENDING, "apply on build-3", ())
     assert (created.action, plan.credits, plan.submits) == (Action.CREATE, created.credits, 1)
@@ -77,7 +77,7 @@ def test_the_job_of_an_earlier_request_is_left_to_its_holder() -> None:
     """Its drain goes, the rest is carried out; where nothing is left, the item is pending."""
     old, new = a_spec(topic="old"), a_spec(topic="new")
     entry = an_entry(old)
-    held = _held(entry.request_id, "a")
+    held = _held(entry.request_id)
     (change,) = _plan([new], held, entries=[entry]).changes
     assert (change.action, change.names) == (Action.CREATE, ("submit", "poll", "write", "save"))
     (left,) = _plan([new], held, entries=[entry], records=[a_record(new)], files=[a_file(new.output)]).changes
@@ -89,7 +89,7 @@ def test_a_blocked_item_stays_blocked() -> None:
     spec = a_spec()
     entry = an_entry(spec)
     (change,) = _plan(
-        [spec], _held(entry.request_id, "a"), entries=[entry], files=[a_file(spec.output, body="Someone else's.\n")]
+        [spec], _held(entry.request_id), entries=[entry], files=[a_file(spec.output, body="Someone else's.\n")]
     ).changes
     assert (change.action, change.steps) == (Action.BLOCKED, ())
 
@@ -97,7 +97,7 @@ def test_a_blocked_item_stays_blocked() -> None:
 def test_a_pending_item_is_told_in_every_form() -> None:
     """Text, Markdown, JSON and back."""
     spec = a_spec()
-    plan = _plan([spec], _held(_submit_id(spec), "a"))
+    plan = _plan([spec], _held(_submit_id(spec)))
     assert "pending (apply on build-3)" in plan_text(plan, verbose=False)
     assert "1 pending, 0 unchanged. 0 credits." in plan_text(plan, verbose=False)
     assert "pending (`apply on build-3`)" in plan_markdown(plan)
@@ -109,7 +109,7 @@ def test_a_pending_item_is_told_in_every_form() -> None:
 def test_a_holder_cannot_break_out_of_a_page() -> None:
     """A row is input like any other."""
     spec = a_spec()
-    plan = _plan([spec], _held(_submit_id(spec), "a", holder="work|er\x1b[2J on `<b>|evil\nhost"))
+    plan = _plan([spec], _held(_submit_id(spec), holder="work|er\x1b[2J on `<b>|evil\nhost"))
     assert "\x1b[2J" not in plan_text(plan, verbose=True)
     row = next(line for line in plan_markdown(plan).split("\n") if "pending (" in line)
     assert row.replace("\\|", "").count("|") == 6

@@ -30,7 +30,7 @@ _UNDER_WAY = frozenset({"submitting", "running", "unknown"})
 DAMAGED = "a row of the ledger that cannot be used"
 """The holder of an item whose row cannot be used."""
 _OPEN = f"""
-SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, coalesce(r.who, ''), {utc("e.made_at")}
+SELECT v.number, e.request_id, e.state, e.line, e.dropped, coalesce(r.who, ''), {utc("e.made_at")}
 FROM (SELECT max(number) AS number FROM contentops.version) v
 LEFT JOIN contentops.entry e
   ON (e.lineage = %s AND e.environment = %s AND NOT e.taken) OR e.request_id = ANY(%s)
@@ -85,12 +85,12 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
     entries: list[OpenEntry] = []
     pending: dict[RequestId, PendingSubmit] = {}
     dropped: dict[RequestId, OpenEntry] = {}
-    for _, request_id, item, state, line, is_dropped, who, since in (row for row in rows if row[1] is not None):
+    for _, request_id, state, line, is_dropped, who, since in (row for row in rows if row[1] is not None):
         entry = entry_in(line)
         if entry is not None and entry.request_id != request_id:
             entry = None
         holder = DAMAGED if entry is None else f"apply on {who.rpartition('@')[2]}"
-        submit = PendingSubmit(request_id=request_id, item=item, state=state, since=since, holder=holder)
+        submit = PendingSubmit(state=state, since=since, holder=holder)
         # Of a row without a usable line no one knows what was sent.
         if not is_dropped and (entry is None or (who and state in _UNDER_WAY)):
             pending[request_id] = submit

@@ -274,8 +274,6 @@ def tokens_of_all(texts: Iterable[HasModel]) -> Iterator[PaidTokens | None]:
 class PendingSubmit(Struct, frozen=True, kw_only=True):
     """A submit that another process works on."""
 
-    request_id: RequestId
-    item: ItemId
     state: str
     """As a `JobState`."""
     since: str
