@@ -88,10 +88,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 LONGEST = frozenset(
     {
-        "test_ledger_fault_injection",
+        "test_crash",
         "test_executor_faults",
         "test_ledger_away",
+        "test_ledger_fault_injection",
+        "test_many_machines",
         "test_pages_browser",
+        "test_planfile_kills",
         "test_year",
     }
 )
