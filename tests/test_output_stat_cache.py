@@ -10,7 +10,7 @@ import pytest
 
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import compose
-from contentops.documents.stat_cache import TOGETHER, StatCache
+from contentops.documents.stat_cache import StatCache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,40 +71,6 @@ def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
     _write(tmp_path, "a.md", "One.\n", age=0)
     memory = Memory()
     assert not memory.look(tmp_path, "a.md", later=0)
-
-
-def test_a_removed_file_is_forgotten(tmp_path: Path) -> None:
-    """What no one asks for any more is not remembered."""
-    _write(tmp_path, "a.md", "One.\n")
-    _write(tmp_path, "b.md", "Two.\n")
-    memory = Memory()
-    memory.look(tmp_path, "a.md", "b.md")
-    put = memory.look(tmp_path, "a.md")
-    assert put
-    assert not any("b.md" in memory[name] for name in put)
-
-
-def test_only_what_is_new_is_put(tmp_path: Path) -> None:
-    """Of many files, those around the changed one are remembered again, and all are known afterwards."""
-    names = [f"{number:04}.md" for number in range(TOGETHER + 10)]
-    for name in names:
-        _write(tmp_path, name, "One.\n")
-    memory = Memory()
-    assert len(memory.look(tmp_path, *names)) == 3
-    _write(tmp_path, names[-1], "Two.\n")
-    assert len(memory.look(tmp_path, *names)) == 2
-    assert not memory.look(tmp_path, *names)
-
-
-def test_texts_with_few_rows_are_made_one(tmp_path: Path) -> None:
-    """However often a few files come and go, what is remembered does not fall apart."""
-    names = [f"{number:04}.md" for number in range(9)]
-    for name in names:
-        _write(tmp_path, name, "One.\n")
-    memory = Memory()
-    for count in range(1, len(names) + 1):
-        assert memory.look(tmp_path, *names[:count])
-    assert len(memory["observed"].split()) == 2
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[2]", '{"a.md": [1]}', "[" * 5000, "\x00"])

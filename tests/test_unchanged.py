@@ -368,23 +368,6 @@ def test_every_change_is_seen(name: str, applied: Path, tmp_path: Path) -> None:
     assert _last(root).recall() is None
 
 
-def test_what_makes_no_difference_is_remembered_with_new_stamps(applied: Path, tmp_path: Path) -> None:
-    """After a comment, the next plan looks at stamps alone again; a manifest in a folder that came later is seen."""
-    root = _copy(applied, tmp_path / "site")
-    plan = _plan(root, _last(root))
-    _tick(root)
-    _rewrite("content/a.yaml", "it", "# c\nit")(root)
-    assert _last(root).recall() is None
-    assert _plan(root, _last(root)) == plan
-    _tick(root)
-    (root / "content" / "later").mkdir()
-    assert _plan(root, _last(root)) == plan
-    assert _last(root).recall() == plan
-    _tick(root)
-    _write("content/later/d.yaml", "items: [{id: d, inputs: {topic: D, target_audience: r}}]\n")(root)
-    assert len(_plan(root, _last(root)).changes) == 1
-
-
 # --- what is remembered --------------------------------------------------------------------------------------
 
 
