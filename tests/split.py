@@ -6,16 +6,18 @@ in a file of `LONG_FILES`. All others are quick, and fail if they start a proces
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.running import Clock
 
@@ -71,7 +73,7 @@ LONG_FILES = frozenset(
 )
 """Files whose tests start processes, or compute for seconds."""
 
-LONG_FIXTURES = {"processes", "processor_time"}
+LONG_FIXTURES = {"processes", "processor_time", "takes_seconds"}
 
 _STARTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
 
@@ -110,6 +112,11 @@ def processor_time() -> Iterator[Clock]:
     gc.unfreeze()
 
 
+@pytest.fixture(scope="session")
+def takes_seconds() -> None:
+    """Makes a test long that computes for seconds."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--quick` and `--long` each run their part of the tests; without them, all run."""
     group = parser.getgroup("contentops")
@@ -126,6 +133,21 @@ def is_long(item: pytest.Item) -> bool:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """A file without a quick test is not even imported for them."""
     return (config.getoption("quick") and collection_path.stem in LONG_FILES) or None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile a share of the tests first: each process finds compiled what the others began with.
+
+    In a fresh clone it takes longer to compile all of them than to run most of them.
+    """
+    worker: dict[str, Any] | None = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    left_out = LONG_FILES if session.config.getoption("quick") else frozenset()
+    names = sorted({path.stem for path in Path(__file__).parent.glob("test_*.py")} - left_out)
+    for name in names[int(worker["workerid"][2:]) :: worker["workercount"]]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # pytest reports it, when it collects the file
+            importlib.import_module(f"tests.{name}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -60,7 +60,7 @@ def contract() -> Any:
     return found
 
 
-def test_every_route_is_described_and_none_is_made_up(contract: Any) -> None:
+def test_every_route_is_described_and_none_is_made_up(contract: Any, takes_seconds: None) -> None:
     """The document names the paths and methods the server has, under both prefixes."""
     with Store() as store:
         app = create_app(store, engine=named("outline"))

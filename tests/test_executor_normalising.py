@@ -417,7 +417,9 @@ def test_interrupted_in_the_middle_of_a_look(root: Path) -> None:
 
 
 @pytest.mark.parametrize("habits", [{}, {"create_only": True}, {"auto_save": True}], ids=str)
-def test_a_stop_at_every_step_on_a_server_that_changes_texts(root: Path, habits: dict[str, Any]) -> None:
+def test_a_stop_at_every_step_on_a_server_that_changes_texts(
+    root: Path, habits: dict[str, Any], takes_seconds: None
+) -> None:
     """Stopped anywhere, run again, edited by hand and applied: nothing paid or stored twice, no text lost.
 
     Where it came between a save and the look after it, the server's stamp says that no one changed the content since.

@@ -107,7 +107,7 @@ def test_a_failed_text_is_not_tried_again_for_its_links(harness: Harness) -> Non
     assert harness.plan().empty
 
 
-def test_a_kill_at_any_step_ends_the_same(harness: Harness, tmp_path: Path) -> None:
+def test_a_kill_at_any_step_ends_the_same(harness: Harness, tmp_path: Path, takes_seconds: None) -> None:
     """Each text is paid for once, and the links are complete."""
     harness.write("manifests/b.yaml", items({"first": "What the server does with ids"}))
     harness.apply(select=("first",))

@@ -204,7 +204,7 @@ def test_words_are_marked() -> None:
     )
 
 
-def test_long_texts_say_that_their_rest_is_plain() -> None:
+def test_long_texts_say_that_their_rest_is_plain(takes_seconds: None) -> None:
     """The rest of a long text is shown as it is written, and the page says so once."""
     body = "Some *words* here.\n\n" * (PARSED // 10)
     [part] = prose(word_diff(body, body))
@@ -212,7 +212,7 @@ def test_long_texts_say_that_their_rest_is_plain() -> None:
     assert part.html.count("<em>") + part.html.count("*words*") == PARSED // 10
 
 
-def test_a_long_line_is_cut_into_boxes() -> None:
+def test_a_long_line_is_cut_into_boxes(takes_seconds: None) -> None:
     """A megabyte without a break is shown in pieces that a browser lays out at once; nothing of it is missing."""
     body = "word " * 200_000
     [part] = prose(word_diff(body, body))

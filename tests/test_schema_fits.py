@@ -39,7 +39,7 @@ def _values(schema: Any, definitions: dict[str, Any], depth: int = 0) -> st.Sear
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-def test_it_is_what_jsonschema_says(name: str, data: st.DataObject) -> None:
+def test_it_is_what_jsonschema_says(name: str, data: st.DataObject, takes_seconds: None) -> None:
     """Of values that fit, nearly fit, and do not."""
     schema, test = load_schema(name), fits(name)
     value = data.draw(_values(schema, schema.get("definitions", {})))
