@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from contentops.model.jobs import fold_jobs
 from tests.people import WORD, Origin, key_in, words
 
 if TYPE_CHECKING:
@@ -152,18 +153,19 @@ class Books:
     def _told(self, found: set[str]) -> str:
         return ", ".join(f"{word} of {self._origins[word]}" for word in sorted(found))
 
-    def _is_summed(self, person: Person, credits_: int) -> None:
-        """The report over all environments is their sum, and the budget of the month counts no less, and nothing twice.
+    def _is_summed(self, person: Person) -> None:
+        """The report over all environments is the sum of their jobs, and so is the month: it lacks and repeats none.
 
-        After a kill, an attempt may count that no one has paid for: no line of it is left.
+        After a kill, an order may count that no one has paid for.
         """
+        jobs = fold_jobs(person.jobs())
+        spent = sum(job.cost for job in jobs if job.is_spent)
+        most = sum(job.cost for job in jobs)
         report = self.run(person, "", "report", "--json").json["credits"]
         month = self.run(person, "", "status", "--json").json["spent"]["credits"]
         bill = sum(charge.credits for who, _, charge in self._spent if who.project == person.project)
-        if not report == credits_ <= month or (month > bill and person.project not in self._killed):
-            raise Fell(
-                "month", f"{person.name}: {report} reported, {credits_} counted, {month} of the month, {bill} billed"
-            )
+        if not (report == spent <= month <= most) or (month > bill and person.project not in self._killed):
+            raise Fell("month", f"{person.name}: {report} reported, {spent} spent, {month} of the month, {bill} billed")
 
     def _charge(self, person: Person, environment: str, charge: Charge) -> None:
         """No request of an item is paid for again by someone who can know that it was."""
@@ -258,29 +260,20 @@ class Books:
             for origin, record in self._living(person):
                 if record.content_id and (other := owners.setdefault(record.content_id, origin)) != origin:
                     raise Fell("one content of two", f"{record.content_id} is {other} and {origin}")
-        told: dict[str, int] = {}
-        for person in self.people:
-            # Over all environments of a clone, each job is counted where it was paid for alone.
-            here: Counter[str] = Counter()
-            once: dict[str, int] = {}
-            for environment in person.environments:
-                counted = self._counted(person, environment)
-                here.update(counted)
-                once |= {job: number for job, number in counted.items() if number}
-            self._is_summed(person, sum(once.values()))
-            told |= {job: number for job, number in here.items() if number}
+        told = self._jobs_of_all()
         bill = {charge.job: charge.credits for charge in self.room.paid()}
-        # The cache keeps equal texts once, whatever each of them has cost.
-        equal = {one.job for who, where, one in self._spent if self.again[who.project, where, key_in(one.asked)]}
-        if odd := {job for job in told.keys() | bill.keys() if told.get(job) != bill.get(job) and job not in equal}:
+        if odd := {job for job in told.keys() | bill.keys() if told.get(job) != bill.get(job)}:
             about = [f"{one} of {who.name} in {where}" for who, where, one in self._spent if one.job in odd]
             raise Fell("count", f"told {sum(told.values())}, billed {sum(bill.values())}; {sorted(odd)}: {about}")
+        for person in self.people:
+            self._is_summed(person)
 
-    def _counted(self, person: Person, environment: str) -> dict[str, int]:
-        """The credits of each job by the history of a person, which is what the report counts."""
-        history = self.run(person, environment, "report", "--runs", "--json").json["generations"]
-        counted = {one["job_id"]: one["credits"] for one in history if one["job_id"]}
-        report = self.run(person, environment, "report", "--json").json["credits"]
-        if report != sum(counted.values()):
-            raise Fell("report", f"{report} in the report of {person.name}, {counted} in the history")
-        return counted
+    def _jobs_of_all(self) -> dict[str, int]:
+        """The credits of each job by the union of all clones' jobs, which name each charge once."""
+        told: Counter[str] = Counter()
+        for project in {person.project for person in self.people}:
+            clones = [person for person in self.people if person.project == project]
+            for job in fold_jobs(job for person in clones for job in person.jobs()):
+                if job.job_id and job.cost:
+                    told[job.job_id] += job.cost
+        return dict(told)

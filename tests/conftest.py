@@ -95,6 +95,7 @@ LONGEST = frozenset(
         "test_many_machines",
         "test_pages_browser",
         "test_planfile_kills",
+        "test_two_tables",
         "test_year",
     }
 )

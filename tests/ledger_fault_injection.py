@@ -163,7 +163,7 @@ def look(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
 def states(url: str) -> Counter[str]:
     """How many entries are in each state; empty while there is no database."""
     with contextlib.suppress(psycopg.Error), look(url) as connection:
-        rows = connection.execute("SELECT state, count(*)::int FROM contentops.entry GROUP BY 1").fetchall()
+        rows = connection.execute("SELECT state::text, count(*)::int FROM contentops.job GROUP BY 1").fetchall()
         return Counter({str(state): int(str(count)) for state, count in rows})
     return Counter()
 
@@ -243,7 +243,7 @@ def _until_done(fault_plan: FaultPlan, damage: Damage, url: str, applies: Applie
     except AssertionError:
         with look(url) as connection:
             rows = connection.execute(
-                "SELECT item, state, runner, now() - changed_at, line FROM contentops.entry WHERE state <> 'paid'"
+                "SELECT state, now() - changed_at, line FROM contentops.job WHERE state < 'paid'"
             ).fetchall()
         raise AssertionError(f"not done: {rows}; the applies said: {applies.said()}; {damage}") from None
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from contentops.digest import Digest
-from contentops.ledger.entries import EntryOwner, EntryWriter
+from contentops.digest import NOTHING, Digest
+from contentops.ledger.jobs import Scope
 from contentops.ledger.live_runners import live_runners
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
+from contentops.ledger.writer import JobWriter
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentops.state.codec import Fact
-
-OWNER = EntryOwner(lineage="L", environment="", account="acme")
 SERVER = "https://api.example.com/v1"
+SCOPE = Scope(lineage="L", environment="", server=SERVER)
 
 
 def entry(item: str, state: JobState, *, credits_: int = 4) -> OpenEntry:
@@ -33,6 +32,8 @@ def entry(item: str, state: JobState, *, credits_: int = 4) -> OpenEntry:
         server=SERVER,
         dialect="v1",
         credits=credits_,
+        body=Digest("sha256:text") if state is JobState.PAID else NOTHING,
+        submitted_at="2026-02-25T08:00:00Z",
     )
 
 
@@ -41,23 +42,21 @@ def text(item: str) -> StoredText:
     return StoredText(item=ItemId(item), request_id=RequestId(f"request-{item}"), title=item, body=f"About {item}.\n")
 
 
-def write(writer: EntryWriter, *facts: Fact) -> None:
-    """Makes facts of the owner durable."""
-    writer.note(OWNER, facts)
+def write(writer: JobWriter, *jobs: OpenEntry) -> None:
+    """Makes jobs durable."""
+    writer.note(jobs, "acme")
     writer.flush()
 
 
-def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner = OWNER) -> None:
+def fill(session: LedgerSession, entries: Iterable[OpenEntry], scope: Scope = SCOPE) -> None:
     """Writes entries, and a text for each that is paid, as a run does that has ended since."""
     with LedgerSession(session.url) as other:
-        runner = Runner(other, who="someone@here")
-        writer = EntryWriter(runner)
+        writer = JobWriter(Runner(other, who="someone@here"), scope)
         known = list(entries)
-        writer.note(owner, known)
         for one in known:
             if one.state is JobState.PAID:
-                writer.keep_text(owner, one.server, one.digest, text(one.item))
-        writer.flush()
+                writer.keep_text(one.server, one.digest, text(one.item))
+        write(writer, *known)
     alone(session)
 
 

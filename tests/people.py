@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterable
 
-    from contentops.model import Record
+    from contentops.model import OpenEntry, Record
     from tests.fakes.clock import Timeline
 
     Entry = dict[str, Any]
@@ -79,6 +79,11 @@ class Person:
         """What is recorded here, by id."""
         project = opening.open_project(str(self.root), environment, ())
         return {str(id_): record for id_, record in opening.read_state(project).records.items()}
+
+    def jobs(self) -> list[OpenEntry]:
+        """What was ordered in its environments, by all that is known here."""
+        projects = (opening.open_project(str(self.root), each, ()) for each in self.environments)
+        return [job for project in projects for job in opening.read_state(project).jobs]
 
     def manifests(self) -> dict[str, Entry]:
         """The manifests by key."""

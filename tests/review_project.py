@@ -35,10 +35,11 @@ from contentops.pages.links import Links
 from contentops.pages.security import Keys
 from contentops.pages.serving import open_port
 from contentops.pages.site import Site
-from contentops.state import approvals, lock
+from contentops.state import approvals, jobs, lock
+from contentops.state.codec import line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.model import Project, Spec
     from contentops.operations.opening import Runtime
@@ -119,6 +120,7 @@ def build(folder: Path, items: int = 150, *, declared: int = 0, now: datetime | 
             said = Verdict.APPROVED
             lines.append(_line(spec.id, file.title, file.generated, said, made + timedelta(days=2)))
     (folder / "contentops.lock").write_bytes(lock.render(State(lineage=LINEAGE, records=records)))
+    _write_jobs(folder, LINEAGE, map(_job, records.values()))
     approvals.record(folder, Disk(), lines)
     ended = f"{now - timedelta(hours=5):%Y-%m-%dT%H:%M:%SZ}"
     run = KeptRun(id="run", started_at=ended, ended_at=ended)
@@ -162,6 +164,30 @@ def _write(folder: Path, spec: Spec, at: int, made: datetime) -> Record:
         credits=1 if spec.request.mode == "quick" else 4,
         generated_at=when,
     )
+
+
+def _job(record: Record) -> OpenEntry:
+    return OpenEntry(
+        request_id=record.request_id,
+        item=record.id,
+        digest=record.digest,
+        attempt=1,
+        state=JobState.SETTLED,
+        server=SERVER,
+        dialect="v1",
+        credits=record.credits,
+        job_id=record.job_id,
+        submitted_at=record.generated_at,
+        body=record.generated,
+        generated_at=record.generated_at,
+        template=str(record.request["template"]),
+        style=str(record.request["style"]),
+        output=record.output,
+    )
+
+
+def _write_jobs(folder: Path, lineage: str, lines: Iterable[OpenEntry]) -> None:
+    (folder / "contentops.jobs").write_bytes(jobs.join(lineage, sorted(map(line_of, lines))))
 
 
 def _line(item: str, title: str, body: str, verdict: Verdict, at: datetime, note: str = "") -> Approval:
@@ -229,8 +255,8 @@ def disturb(project: Project, *, now: datetime | None = None) -> None:
         error="the answer was lost",
     )
     records[guide.id] = structs.replace(guide, digest=digest_text("an earlier request"))
-    later = State(lineage=state.lineage, records=records, entries={lost.request_id: lost})
-    (folder / "contentops.lock").write_bytes(lock.render(later))
+    (folder / "contentops.lock").write_bytes(lock.render(State(lineage=state.lineage, records=records)))
+    _write_jobs(folder, state.lineage, [*state.jobs, lost])
 
 
 @contextlib.contextmanager

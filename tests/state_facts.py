@@ -15,7 +15,6 @@ from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
-    from contentops.state.store import StateStore
 
 SERVER = "https://api.example.com:443"
 LINEAGE = lock.lineage_of("acme")
@@ -34,7 +33,7 @@ def record(name: str = "a", generation: int = 1, **changes: Any) -> Record:
 @cache
 def _record(name: str, generation: int) -> Record:
     request = Request(template="blog", style="plain", inputs={"topic": name, "take": generation})
-    named = request_id(LINEAGE, "", ItemId(name), request.digest, 1)
+    named = request_id(LINEAGE, request.digest, 1)
     return Record(
         id=ItemId(name),
         digest=request.digest,
@@ -53,12 +52,6 @@ def _record(name: str, generation: int) -> Record:
         generated_at=f"2026-01-0{generation}T00:00:00Z",
         rev=generation,
     )
-
-
-def declare(store: StateStore, *names: str) -> None:
-    """Heal a state whose manifests declare these items, each as it is on record."""
-    records = store.state.records
-    store.repair_merge({ItemId(name): records[ItemId(name)].digest for name in names}, SERVER)
 
 
 def entry(name: str = "a", generation: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> OpenEntry:
@@ -147,16 +140,23 @@ entries = st.builds(
     generated_at=words,
     content_id=words,
     error=words,
+    lost=st.booleans(),
+    former_servers=st.lists(words, max_size=2).map(tuple),
+    rev=st.integers(0, 3),
 )
 
 names = st.sampled_from("abc")
 generations = st.integers(1, 3)
-facts = st.one_of(
+changes = st.one_of(
     st.builds(
         lambda name, generation, title: record(name, generation, title=title), names, generations, st.sampled_from("TU")
     ),
-    st.builds(entry, names, generations, st.sampled_from(JobState)),
     st.builds(Forget, names.map(ItemId)),
+)
+"""Facts about the records of three items."""
+facts = st.one_of(
+    changes,
+    st.builds(entry, names, generations, st.sampled_from(JobState)),
     st.builds(lambda name, generation: Drop(record(name, generation).request_id), names, generations),
 )
 """Facts about three items, as notes meet them in any order."""

@@ -93,7 +93,7 @@ def test_templates_give_rules(project: Build, written: str, each: Any, rule: App
 
 def test_show_says_the_rule_and_where_it_was_written(project: Build, invoke: Run) -> None:
     """And nothing of a rule for an item without one."""
-    manifest = "defaults: {inputs: {topic: T}, approval: required}\nitems: [{id: a, approval: {publish: true}}, {id: b, approval: off}]\n"
+    manifest = 'defaults: {inputs: {topic: "{{ item.id }}"}, approval: required}\nitems: [{id: a, approval: {publish: true}}, {id: b, approval: off}]\n'
     root = declared(project, manifest)
     shown = invoke("show", "a", "--json", cwd=root).json
     assert shown["approval"] == {"required": True, "publish": True}

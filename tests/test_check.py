@@ -584,7 +584,7 @@ def test_specs_are_sorted_by_id(project: Build) -> None:
     """The order of files and items has no meaning."""
     names: list[Any] = ["b", "a", "C", "ä"]
     items = "".join(
-        f"  - {{id: {name}, inputs: {{topic: x}}, output: '{index}.md'}}\n" for index, name in enumerate(names)
+        f"  - {{id: {name}, inputs: {{topic: x{index}}}, output: '{index}.md'}}\n" for index, name in enumerate(names)
     )
     root = declared(project, "items:\n" + items)
     assert [spec.id for spec in desired(root).specs] == sorted(names)

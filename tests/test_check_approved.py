@@ -27,7 +27,7 @@ environments: {prod: {output: 'out/{{ item.id }}.md', vars: {}}}
 defaults:
   template: blog_article_generator
   style: general_blog
-  inputs: {topic: x, target_audience: readers}
+  inputs: {topic: '{{ item.id }}', target_audience: readers}
   approval: required
 """
 ITEMS = """

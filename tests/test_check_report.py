@@ -34,11 +34,11 @@ defaults:
 """
 ITEMS = """
 items:
-  - {id: good, inputs: {topic: x}}
-  - {id: bad, inputs: {topic: x}}
-  - {id: told, inputs: {topic: x}}
-  - {id: absent, inputs: {topic: x}}
-  - {id: free, inputs: {topic: x}, checks: null}
+  - {id: good, inputs: {topic: good}}
+  - {id: bad, inputs: {topic: bad}}
+  - {id: told, inputs: {topic: told}}
+  - {id: absent, inputs: {topic: absent}}
+  - {id: free, inputs: {topic: free}, checks: null}
 """
 FILES = {
     "contentops.yaml": SETTINGS,

@@ -361,8 +361,8 @@ def test_checks_come_in_layers(project: Build) -> None:
         "defaults: {checks: {words: {max: 900}, leftovers: block}}\n"
         "vars: {brand: Acme}\n"
         "items:\n"
-        "  - {id: one, inputs: {topic: x}}\n"
-        "  - {id: two, inputs: {topic: x}, checks: {words: {level: warn}, links: null, retries: 2, "
+        "  - {id: one, inputs: {topic: one}}\n"
+        "  - {id: two, inputs: {topic: two}, checks: {words: {level: warn}, links: null, retries: 2, "
         "contains: {values: ['{{ brand }} Inc'], level: warn}}}\n"
         "  - {id: none, inputs: {topic: x}, checks: null}\n",
     )
@@ -388,7 +388,7 @@ def test_limits_may_come_from_data(project: Build) -> None:
     findings = checks_of(
         project,
         "",
-        "items:\n  - id: 'a-{{ each.n }}'\n    for_each: [{n: 1}, {n: 2}]\n    inputs: {topic: x}\n"
+        "items:\n  - id: 'a-{{ each.n }}'\n    for_each: [{n: 1}, {n: 2}]\n    inputs: {topic: '{{ each.n }}'}\n"
         "    checks: {words: {min: '{{ each.n * 100 }}'}}\n",
     )
     assert [checks.words for checks in findings.values()] == [WordLimits(min=100), WordLimits(min=200)]

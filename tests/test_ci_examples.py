@@ -129,7 +129,8 @@ def test_cron_pushes_first_what_could_not_be_pushed(world: World, tools: dict[st
     world.other("content/more.yaml", manifest("four"))
     ended = start("cron", "apply", machine, tools)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert world.subjects()[:2] == ["content: 1 created", "content: 3 created"]
+    made = [subject for subject in world.subjects() if subject != "content: jobs of an apply"]
+    assert made[:2] == ["content: 1 created", "content: 3 created"]
 
 
 def test_the_key_is_where_an_apply_is() -> None:

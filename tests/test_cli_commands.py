@@ -11,6 +11,8 @@ import pytest
 from contentops.cli.commands.apply import going_on
 from contentops.model import Result
 from contentops.schema_files import load_schema
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, blog
 from tests.plans import make_outcome, make_run
 from tests.terminals import on_a_terminal
 from tests.test_report_plan_json import strict
@@ -114,6 +116,7 @@ def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
         "prune": False,
         "refresh": False,
         "drafts": False,
+        "changed_from": "",
         "canary": None,
     }
     assert [change["id"] for change in ended.json["changes"]] == ["welcome"]
@@ -355,3 +358,19 @@ def test_serve_refuses_what_it_can_not_run(invoke: Run) -> None:
     """An unknown engine is named, and nothing listens."""
     ended = invoke("serve", "--engine", "magic", "--port", "0")
     assert (ended.code, ended.stderr.startswith("error[serve]: unknown engine `magic`")) == (1, True)
+
+
+def test_a_typo_in_the_new_id_of_a_pair_is_shown_with_what_it_costs(tmp_path: Path, invoke: Run) -> None:
+    """The plan creates the item beside the one it was, until the pair names the id that the hint names."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("old"))
+    harness.apply()
+    harness.write("content/blog.yaml", "moved: [{from: old, to: nwe}]\n" + blog("new", year=2027))
+    shown = invoke("plan", cwd=tmp_path)
+    assert "+ new" in shown.stdout
+    assert "`moved` renames to `nwe`, which is not declared" in shown.stderr
+    assert "did you mean `new`?" in shown.stderr
+    assert "`new` is generated as a new item, for its price" in " ".join(shown.stderr.split())
+    harness.write("content/blog.yaml", "moved: [{from: old, to: new}]\n" + blog("new", year=2027))
+    shown = invoke("plan", cwd=tmp_path)
+    assert ("+ new" in shown.stdout, "moved-to-nothing" in shown.stderr) == (False, False)

@@ -20,6 +20,7 @@ FILES = [
     ".gitignore",
     ".gitattributes",
 ]
+RULES = "contentops*.lock text eol=lf merge=union\ncontentops*.jobs text eol=lf merge=union\n"
 
 
 def test_init_writes_a_project(invoke: Run, tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_init_writes_a_project(invoke: Run, tmp_path: Path) -> None:
     root = tmp_path / "blog"
     assert all((root / name).is_file() for name in FILES)
     assert 'project: "blog"\n' in (root / "contentops.yaml").read_text()
-    assert (root / ".gitattributes").read_text() == "contentops*.lock text eol=lf merge=union\n"
+    assert (root / ".gitattributes").read_text() == RULES
 
 
 def test_init_here_names_no_folder(invoke: Run) -> None:
@@ -85,7 +86,7 @@ def test_init_writes_through_no_link(invoke: Run, tmp_path: Path, link: str, tar
 def test_init_adds_to_git_files_once(tmp_path: Path) -> None:
     """Existing lines stay, missing ones follow, and nothing is written twice."""
     (tmp_path / ".gitignore").write_text("*.log\n.env")
-    (tmp_path / ".gitattributes").write_text("contentops*.lock text eol=lf merge=union\n")
+    (tmp_path / ".gitattributes").write_text(RULES)
     written = project_files(tmp_path, name="x").write()
     assert ".gitignore" in written
     assert ".gitattributes" not in written

@@ -76,7 +76,7 @@ def test_two_environments_of_the_bundled_server(project: Build, invoke: Run) -> 
 @pytest.mark.parametrize("auto_save", [True, False], ids=["autosaving", "saving"])
 @pytest.mark.parametrize("prune", [True, False], ids=["pruned", "kept"])
 def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bool, prune: bool) -> None:
-    """One takes over its text and content; the other one pays for its own, which is saved as new."""
+    """One takes over its text and content; the other one says that it wants another text, which is saved as new."""
     harness = Harness(tmp_path, FakeApi(duration=30, auto_save=auto_save))
     harness.write("content/blog.yaml", blog("old", "other"))
     harness.apply()
@@ -86,7 +86,7 @@ def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bo
     same = blog("old").removeprefix("items:\n")
     harness.write(
         "content/blog.yaml",
-        "".join([blog("other"), same.replace("id: old", "id: a"), same.replace("id: old", "id: b")]),
+        "".join([blog("other"), same.replace("id: old", "id: a"), same.replace("id: old", "id: b\n    revision: 2")]),
     )
     run = harness.apply()
     assert set(results(run).values()) == {"done"}

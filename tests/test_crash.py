@@ -85,7 +85,8 @@ def test_a_stop_at_every_step_with_a_ledger(root: Path, database: str, kind: str
             if elsewhere:
                 for name in (".contentops", "out"):
                     shutil.rmtree(harness.root / name, ignore_errors=True)
-                (harness.root / "contentops.lock").unlink(missing_ok=True)
+                for name in ("contentops.lock", "contentops.jobs"):
+                    (harness.root / name).unlink(missing_ok=True)
             left = harness.settle()
             assert left.empty, (where, left.changes)
             assert _comparable(harness) == _comparable(expected), where
@@ -142,7 +143,6 @@ def test_a_new_id_for_a_request_under_way_pays_nothing(root: Path, habits: dict[
         for name in ("uno", "eins"):
             stop.write("content/blog.yaml", RENAMED["id"].replace("uno", name))
             stop.apply(deadline=5)
-            assert {entry.item for entry in stop.state.entries.values()} <= {name}, where
         left = stop.settle()
         if not left.empty:
             # Where our id means nothing, a person has to say what became of a lost submit.

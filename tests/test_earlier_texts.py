@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from msgspec import structs
 
+from contentops.ci.file_history import earlier_bodies
 from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
-from contentops.execution.primitives import Stop
 from contentops.model import OnEdit
 from contentops.operations import workspace
-from contentops.operations.apply import ApplyOptions, Overrides, apply
 from contentops.operations.apply_lock import hold_lock
+from contentops.operations.records import move_record
 from contentops.operations.texts import diff_and_restore as restoring
 from contentops.planning.plan_inputs import Choice
+from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
-from tests.fakes.clock import run as run_virtually
-from tests.fakes.harness import Harness, blog
+from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
+from tests.test_merged_branches import commit, git
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable
     from pathlib import Path
 
     from contentops.digest import Digest
@@ -67,14 +68,14 @@ def test_a_manifest_that_is_put_back_brings_the_last_text_of_that_request(tmp_pa
 
 @pytest.mark.parametrize("request_ids", ["replay", "overwrite", "reject"])
 def test_what_the_server_knows_by_its_id_is_not_paid_for_again(tmp_path: Path, request_ids: str) -> None:
-    """On a machine without the cache the plan names the most it may cost, and the run asks before it pays."""
+    """On a machine without the cache too: the jobs know it, and the server has it."""
     harness = Harness(tmp_path, FakeApi(duration=30, request_ids=request_ids))
     rewrite(harness, 2026)
     first = harness.read(OUT)
     rewrite(harness, 2027)
     shutil.rmtree(harness.root / ".contentops")
     harness.write("content/blog.yaml", blog("a", year=2026))
-    assert harness.plan().credits == 4
+    assert harness.plan().credits == 0
     harness.apply()
     assert len(harness.api.generations) == 2
     assert harness.read(OUT).partition("---\n\n")[2] == first.partition("---\n\n")[2]
@@ -102,6 +103,192 @@ def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
     assert run is None
 
 
+# --- under other names ----------------------------------------------------------------------------------------
+
+
+def _write(harness: Harness, item: str, year: int, moved: str = "") -> None:
+    inputs = f"{{topic: 'All about it in {year}', target_audience: readers}}"
+    harness.write("content/blog.yaml", f"{moved}items:\n  - {{id: {item}, inputs: {inputs}}}\n")
+
+
+def _by_moved(harness: Harness, old: str, new: str) -> None:
+    _write(harness, new, 2027, f"moved: [{{from: {old}, to: {new}}}]\n")
+
+
+def _by_hand(harness: Harness, old: str, new: str) -> None:
+    move_record(harness.project, old, new)
+    _write(harness, new, 2027)
+
+
+def _by_request(harness: Harness, old: str, new: str) -> None:
+    del old
+    _write(harness, new, 2027)
+
+
+def _renamed(root: Path, rename: Callable[[Harness, str, str], None], request_ids: str) -> Harness:
+    """An item that was `a` when its first two texts were paid for, and has had two more ids since."""
+    harness = Harness(root, FakeApi(duration=30, request_ids=request_ids))
+    for year in (2026, 2027):
+        _write(harness, "a", year)
+        harness.apply()
+        in_git(harness, str(year))
+    for old, new in ("ab", "bc"):
+        rename(harness, old, new)
+        harness.apply()
+        in_git(harness, new)
+    assert (harness.plan().empty, len(harness.api.generations)) == (True, 2)
+    return harness
+
+
+def _two(harness: Harness, **years: int) -> None:
+    inputs = "{{topic: 'All about it in {}', target_audience: readers}}"
+    lines = [f"  - {{id: {id_}, inputs: {inputs.format(year)}}}" for id_, year in years.items()]
+    harness.write("content/blog.yaml", "items:\n" + "\n".join(lines) + "\n")
+
+
+def _succeeded(root: Path) -> Harness:
+    """An item that was `a` and is `b`."""
+    harness = Harness(root, FakeApi(duration=30))
+    _two(harness, a=2026)
+    harness.apply()
+    in_git(harness, "a")
+    _write(harness, "b", 2026, "moved: [{from: a, to: b}]\n")
+    harness.apply()
+    in_git(harness, "b")
+    return harness
+
+
+@pytest.mark.parametrize("rename", [_by_moved, _by_hand, _by_request])
+@pytest.mark.parametrize("machine", ["its own", "a clone", "a shallow clone"])
+def test_an_earlier_request_is_answered_by_the_text_that_was_paid_for_it(
+    tmp_path: Path, rename: Callable[[Harness, str, str], None], machine: str
+) -> None:
+    """From the cache, from git, or from the server, which knows it by the id of then."""
+    shallow = machine == "a shallow clone"
+    harness = _renamed(tmp_path / "site", rename, "replay" if shallow else "ignore")
+    if machine != "its own":
+        harness = cloned(harness, tmp_path / "clone", *(("--depth", "1") if shallow else ()))
+    _write(harness, "c", 2026)
+    harness.apply()
+    assert len(harness.api.generations) == 2
+    assert "in 2026" in split(harness.read("out/c.md")).body
+    assert harness.plan().empty
+
+
+def test_an_item_that_was_removed_and_comes_back_has_its_text(tmp_path: Path) -> None:
+    """A revert of a removal pays for nothing, on any machine with the history."""
+    harness = _renamed(tmp_path / "site", _by_moved, "ignore")
+    harness.write("content/blog.yaml", "items:\n  - {id: z, inputs: {topic: Other, target_audience: readers}}\n")
+    harness.apply(prune=True)
+    in_git(harness, "removed")
+    clone = cloned(harness, tmp_path / "clone")
+    _write(clone, "c", 2027)
+    clone.apply()
+    assert len(harness.api.generations) == 3
+    assert "in 2027" in clone.read("out/c.md")
+
+
+@pytest.mark.parametrize("moved", ["", "moved: [{from: a, to: b}]\n"], ids=["unsaid", "moved"])
+def test_what_another_branch_paid_for_under_the_old_id_is_not_paid_for_again(tmp_path: Path, moved: str) -> None:
+    """One branch renames the item and applies, another one pays for another request of it; then they are merged."""
+    renamed = Harness(tmp_path / "renamed", FakeApi(duration=30, request_ids="ignore"))
+    renamed.write(".gitattributes", "contentops*.lock merge=union\n")
+    _write(renamed, "a", 2026)
+    in_git(renamed, "a")
+    paying = cloned(renamed, tmp_path / "paying")
+    _write(paying, "a", 2027)
+    paying.apply()
+    in_git(paying, "2027")
+    _write(renamed, "b", 2026, moved)
+    renamed.apply()
+    in_git(renamed, "b")
+    pull = ["pull", "--quiet", "--no-edit", "--no-rebase", "--strategy-option=ours", f"file://{paying.root}"]
+    subprocess.run(["git", *NOBODY, *pull], cwd=renamed.root, check=True, capture_output=True)
+    _write(renamed, "b", 2027, moved)
+    assert results(renamed.apply()) == {"b": "done"}
+    assert len(renamed.api.generations) == 2
+    assert "in 2027" in renamed.read("out/b.md")
+    assert renamed.plan().empty
+
+
+def test_the_id_that_became_free_is_another_items(tmp_path: Path) -> None:
+    """An item that gets a former id later has its own texts, and takes none."""
+    harness = _renamed(tmp_path, _by_moved, "ignore")
+    harness.write(
+        "content/blog.yaml",
+        "items:\n"
+        "  - {id: a, inputs: {topic: 'Something else', target_audience: readers}}\n"
+        "  - {id: c, inputs: {topic: 'All about it in 2026', target_audience: readers}}\n",
+    )
+    harness.apply()
+    assert len(harness.api.generations) == 3
+    assert "in 2026" in harness.read("out/c.md")
+    assert harness.plan().empty
+
+
+def test_an_earlier_text_stays_with_an_item_whose_old_id_is_taken(tmp_path: Path) -> None:
+    """It answers the request, whatever the item is called."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    for year in (2025, 2026):
+        _two(harness, a=year)
+        harness.apply()
+    _write(harness, "b", 2026, "moved: [{from: a, to: b}]\n")
+    harness.apply()
+    _two(harness, a=2027, b=2026)
+    harness.apply()
+    _two(harness, a=2027, b=2025)
+    assert harness.actions() == {"b": "finish"}
+    harness.apply()
+    assert len(harness.api.generations) == 3
+    assert "in 2025" in harness.read("out/b.md")
+
+
+@pytest.mark.parametrize("machine", ["its own", "a clone"])
+def test_a_text_that_one_item_gives_up_is_taken_by_another(tmp_path: Path, machine: str) -> None:
+    """The renamed item asks for something else, and a new one under its old id for what that had."""
+    harness = _succeeded(tmp_path / "site")
+    harness = cloned(harness, tmp_path / "clone") if machine == "a clone" else harness
+    _two(harness, a=2026, b=2027)
+    harness.apply()
+    assert len(harness.api.generations) == 2
+    assert ("in 2026" in harness.read("out/a.md"), "in 2027" in harness.read("out/b.md")) == (True, True)
+    assert len({one.content_id for one in harness.state.records.values()}) == 2
+    assert harness.plan().empty
+
+
+def test_a_text_that_was_made_under_a_former_id_is_no_edit_there(tmp_path: Path) -> None:
+    """The lock and the file of before came back: the server has the later text, which the cache knows by its first id."""
+    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=False))
+    _write(harness, "a", 2026)
+    harness.apply()
+    before = {path: harness.read(path) for path in ("contentops.lock", "out/a.md")}
+    _write(harness, "a", 2027)
+    harness.apply()
+    for path, text in before.items():
+        (harness.root / path).write_text(text, "utf-8")
+    for old, new in ("ab", "bc"):
+        move_record(harness.project, old, new)
+    _write(harness, "c", 2026)
+    (change,) = harness.plan(refresh=True).changes
+    assert "recorded-before" in {reason.kind for reason in change.reasons}
+
+
+def test_git_has_the_texts_of_a_branch_beside_one_that_renamed_the_file(tmp_path: Path) -> None:
+    """Git follows one name alone, and past a rename it looks for that one on each branch."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("out/x.md", "First.\n\nMore of it.\n")
+    in_git(harness, "first")
+    git(harness, "checkout", "--quiet", "-b", "other")
+    harness.write("out/x.md", "Other words.\n")
+    commit(harness)
+    git(harness, "checkout", "--quiet", "-")
+    for old, new in (("x", "y"), ("y", "x")):
+        git(harness, "mv", f"out/{old}.md", f"out/{new}.md")
+        commit(harness)
+    git(harness, "merge", "--quiet", "--no-edit", "--strategy", "ours", "other")
+    assert [text for _, text in earlier_bodies(str(harness.root), "out/x.md")][-1] == "Other words.\n"
+
+
 # --- texts in git ------------------------------------------------------------------------------------------
 
 
@@ -120,7 +307,7 @@ def hint(harness: Harness) -> str:
 
 @pytest.mark.parametrize("request_ids", ["replay", "ignore"])
 def test_a_clone_brings_the_text_of_an_earlier_request_from_git(tmp_path: Path, request_ids: str) -> None:
-    """Whatever the server makes of our ids, and with no more words than lock and file had; a shallow one cannot."""
+    """Whatever the server makes of our ids, also where the server has another text in its content by now."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30, request_ids=request_ids))
     rewrite(harness, 2026)
     harness.apply(replace=("a",))
@@ -130,8 +317,7 @@ def test_a_clone_brings_the_text_of_an_earlier_request_from_git(tmp_path: Path, 
     in_git(harness, "2027")
     clone = cloned(harness, tmp_path / "clone")
     clone.write("content/blog.yaml", blog("new", "a"))
-    # The plan does not look into git: that is the most it may cost.
-    assert clone.plan().credits == 8
+    assert clone.plan().credits == 4
     clone.apply()
     assert [job.topic for job in harness.api.generations].count("All about a in 2026") == 2
     assert split(clone.read(OUT)).body == last
@@ -142,7 +328,7 @@ def test_a_clone_brings_the_text_of_an_earlier_request_from_git(tmp_path: Path, 
     shallow.write("content/blog.yaml", blog("a"))
     paid = len(harness.api.generations)
     shallow.apply(on_edit=OnEdit.OVERWRITE)  # the other clone has saved into the content meanwhile
-    assert len(harness.api.generations) == paid + (request_ids == "ignore")
+    assert len(harness.api.generations) == paid
 
 
 def test_a_text_that_was_kept_answers_no_other_request(tmp_path: Path) -> None:
@@ -298,34 +484,21 @@ def test_a_persons_words_are_only_replaced_by_choice(site: Harness, invoke: Run)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the shim is a POSIX script")
-def test_the_past_is_read_once_before_anything_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One log of the lock for all items, and none while jobs run."""
+def test_no_history_is_read_to_find_a_paid_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs say what was paid for; git is asked for words alone."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("a"))
-    harness.apply()
+    rewrite(harness, 2026)
     in_git(harness, "a")
-    harness.write("content/blog.yaml", blog("a", "b", "c", "d"))
+    harness.write("content/blog.yaml", blog("a", "b", year=2027))
     shim, asked, real = tmp_path / "bin" / "git", tmp_path / "asked", shutil.which("git")
     shim.parent.mkdir()
     shim.write_text(f'#!/bin/sh\necho "$*" >> "{asked}"\nexec "{real}" "$@"\n')
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{shim.parent}{os.pathsep}{os.environ['PATH']}")
-    seen: list[int] = []
-
-    def run(story: Coroutine[Any, Any, Any]) -> Any:
-        seen.append(_logs(asked))
-        return run_virtually(story, harness.timeline)
-
-    runtime = structs.replace(harness.runtime(), run=run)
-    options = ApplyOptions(overrides=Overrides(), stop=Stop())
-    apply(harness.project, Choice(), options, confirm=lambda _: True, emit=harness.events.append, runtime=runtime)
-    assert len(harness.api.generations) == 4
-    assert (seen[-1], _logs(asked)) == (1, 1)
-
-
-def _logs(asked: Path) -> int:
+    harness.apply()
+    assert len(harness.api.generations) == 3
     lines = asked.read_text().splitlines() if asked.exists() else []
-    return sum(" log " in line and "contentops.lock" in line for line in lines)
+    assert not [line for line in lines if " log " in line]
 
 
 def test_without_a_text_named_those_there_are_are_listed(site: Harness, invoke: Run) -> None:
@@ -352,18 +525,19 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness,
     clone = cloned(site, tmp_path / "clone")
     last = split(site.read(OUT)).body
     texts = restoring.restorable(clone.project, "a")
-    assert {one.where for one in texts} == {("git", "server")}
+    assert [one.where for one in texts] == [("git", "server")] * 2 + [("server",)]
     done = put_back(clone, texts[1].body)
     assert (done.source, done.text.generated) == ("git", False)
     assert put_back(clone, texts[0].body).source == "git"
     assert split(clone.read(OUT)).body == last
 
     shallow = cloned(site, tmp_path / "shallow", "--depth", "1")
+    assert put_back(shallow, texts[1].body).source == "server"
     with pytest.raises(UsageError, match="has no text") as unknown:
-        put_back(shallow, texts[1].body)
+        put_back(shallow, digest_text("x"))
     assert "`fetch-depth: 0`" in unknown.value.hint
     (shallow.root / OUT).unlink()
-    (text,) = restoring.restorable(shallow.project, "a")
+    text = restoring.restorable(shallow.project, "a")[0]
     shutil.rmtree(shallow.root / ".git")
     assert put_back(shallow, text.body).source == "server"
     assert split(shallow.read(OUT)).body == last

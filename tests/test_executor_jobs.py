@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -617,27 +616,6 @@ def test_a_paid_text_in_the_cache_needs_no_server_that_knows_it(root: Path) -> N
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert "2027" in harness.read("out/one.md")
     assert (harness.api.credits, harness.plan().empty) == (8, True)
-
-
-def test_a_paid_text_that_no_one_has_any_more_is_dropped(root: Path, processes: None) -> None:
-    """Once the server says that it is gone; while the server only refuses to say, its entry stays open."""
-    harness = _harness(root, auto_save=False, names_content=False)
-    harness.apply()
-    harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    harness.edit("out/one.md", "Closing", "My own words")
-    harness.apply(deadline=20, on_edit=OnEdit.OVERWRITE)
-    harness.apply()
-    assert harness.entry("one").state is JobState.PAID
-    harness.edit("content/blog.yaml", "in 2027", "in 2028")
-    shutil.rmtree(harness.root / ".contentops")
-    harness.api.fault(on("status"), 403)
-    harness.apply()
-    assert harness.entry("one").state is JobState.PAID
-    harness.api.heal()
-    harness.api.restart()
-    harness.timeline.now += 5000
-    harness.apply()
-    assert not harness.state.entries
 
 
 def test_a_submit_whose_answer_was_lost_is_collected_too(root: Path) -> None:

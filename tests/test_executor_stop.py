@@ -126,14 +126,14 @@ def test_a_deadline_before_a_long_429_pauses_at_once(root: Path) -> None:
 
 
 def test_checkpoints_come_while_a_run_goes_on(root: Path) -> None:
-    """At least every minute the lock says what is known, so that git may take it at any time."""
+    """At least every minute the jobs say what is known, so that git may take them at any time."""
     harness = _harness(root, duration=400, rpm=60)
     seen: list[tuple[float, bool]] = []
 
     def emit(event: Event) -> None:
         if event.kind == "waiting":
-            lock = harness.root / "contentops.lock"
-            seen.append((harness.timeline.now, lock.exists() and '"running"' in lock.read_text()))
+            jobs = harness.root / "contentops.jobs"
+            seen.append((harness.timeline.now, jobs.exists() and '"running"' in jobs.read_text()))
 
     harness.apply(emit=emit)
     assert not seen[0][1]

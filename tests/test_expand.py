@@ -173,7 +173,7 @@ def test_rows_of_a_file(project: Build) -> None:
 )
 def test_every_kind_of_data_file(project: Build, name: str, content: str) -> None:
     """CSV, JSON, JSON Lines and YAML give the same items for the same rows."""
-    text = f"items: [{{id: 'x-{{{{ each.k }}}}', for_each: {name}, inputs: {{topic: x}}}}]\n"
+    text = f"items: [{{id: 'x-{{{{ each.k }}}}', for_each: {name}, inputs: {{topic: '{{{{ each.k }}}}'}}}}]\n"
     root = declared(project, text, {f"content/{name}": content})
     assert [spec.id for spec in desired(root).specs] == ["x-a", "x-b"]
 
@@ -208,7 +208,7 @@ def test_a_matrix_is_a_cross_product(project: Build) -> None:
             matrix:
               city: [{slug: oslo}, {slug: rome}]
               tone: [dry, warm]
-            inputs: {topic: x, tone: "{{ each.tone }}"}
+            inputs: {topic: "{{ each.city.slug }}", tone: "{{ each.tone }}"}
         """,
     )
     specs = desired(root).specs
@@ -225,7 +225,7 @@ def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
         items:
           - id: "{{ each.city.slug }}-{{ each.service }}"
             matrix: {city: data/cities.csv, service: [design, audit]}
-            inputs: {topic: "In {{ each.city.city }}"}
+            inputs: {topic: "In {{ each.city.city }}: {{ each.service }}"}
           - id: "{{ each.slug }}-{{ each.tone }}"
             for_each: data/cities.csv
             matrix: {tone: data/tones.json}
@@ -240,7 +240,7 @@ def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
         "oslo-audit",
         "oslo-design",
     ]
-    assert specs["bergen-audit"].request.inputs["topic"] == "In Bergen"
+    assert specs["bergen-audit"].request.inputs["topic"] == "In Bergen: audit"
     assert specs["bergen-audit"].variables["each.city"].location == Location("data/cities.csv", 3, 1)
     both = specs["bergen-warm"]
     assert both.request.inputs["topic"] == "Bergen, warm"
@@ -506,7 +506,7 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
 )
 def test_moved(project: Build, moved: str, expected: list[str]) -> None:
     """Pairs hold all at once; those that contradict the declared ids or each other are errors."""
-    text = f"moved: {moved}\nitems: [{{id: one, inputs: {{topic: x}}}}, {{id: two, inputs: {{topic: x}}}}]\n"
+    text = f"moved: {moved}\nitems: [{{id: one, inputs: {{topic: x}}}}, {{id: two, inputs: {{topic: y}}}}]\n"
     root = declared(project, text)
     assert sorted(entry.message for entry in findings(root)) == expected
     if not expected:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FILE = "contentops.approvals"
 LOCKS = "contentops*.lock text eol=lf merge=union\n"
-RULES = f"{LOCKS}{FILE} text eol=lf merge=union\n"
+RULES = f"{LOCKS}contentops*.jobs text eol=lf merge=union\n{FILE} text eol=lf merge=union\n"
 
 
 def line(item: str, who: str = "Maria", *, minute: int = 0, sent_back: bool = False) -> Approval:
@@ -50,7 +50,8 @@ def test_verdicts_are_results(world: World, first: Machine) -> None:
     """They come with the results, with their rule for merges, and the message counts them; afterwards nothing is left."""
     say(first, line("one"), line("two", sent_back=True))
     first.commit()
-    assert {FILE, ".gitattributes"} < set(first.files())
+    assert first.files("HEAD~1") == [".gitattributes", "contentops.jobs"]
+    assert FILE in first.files()
     assert first.git("log", "-1", "--format=%s") == "content: 3 created, 1 approved, 1 sent back\n"
     assert world.content(".gitattributes") == RULES
     say(first, line("three"))

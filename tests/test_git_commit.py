@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 MINE = "## A person's heading"
 LFS = "*.lock filter=lfs diff=lfs merge=lfs -text\n"
 OUT_OF_LFS = "contentops*.lock text eol=lf merge=union -filter"
-FIVE = [".gitattributes", "contentops.lock", "out/one.md", "out/three.md", "out/two.md"]
+ORDERED = [".gitattributes", "contentops.jobs"]
+"""What the commit of the jobs has."""
+MADE = ["contentops.lock", "out/one.md", "out/three.md", "out/two.md"]
+"""What the commit of the results has."""
+JOBS = "content: jobs of an apply"
 
 
 @pytest.fixture
@@ -68,13 +72,14 @@ def hook(machine: Machine, name: str, script: str) -> Path:
 # --- what is committed -------------------------------------------------------------------------------------
 
 
-def test_results_become_one_commit_on_the_branch(world: World, first: Machine) -> None:
-    """Outputs, lock and the merge rule; the message counts and names them and starts no workflow; then nothing."""
+def test_results_are_committed_to_the_branch(world: World, first: Machine) -> None:
+    """First the jobs, then lock and outputs; the message counts and names them and starts no workflow; then nothing."""
     ended = first.commit()
-    assert first.files() == FIVE
+    assert (first.files("HEAD~1"), first.files()) == (ORDERED, MADE)
+    assert first.git("log", "-1", "--format=%B", "HEAD~1").strip() == JOBS
     assert first.git("log", "-1", "--format=%B").strip() == "content: 3 created\n\n+ one\n+ three\n+ two\n\n[skip ci]"
     assert world.tip() == first.git("rev-parse", "HEAD").strip()
-    assert (ended.stdout[:21], ended.stdout[-19:]) == ("Committed 5 files as ", "\nPushed to `main`.\n")
+    assert (ended.stdout[:21], ended.stdout[-19:]) == ("Committed 6 files as ", "\nPushed to `main`.\n")
     assert first.git("status", "--porcelain") == ""
     assert first.commit().stdout == "Nothing to commit: lock and outputs are unchanged.\n"
     assert world.clone("second").changes() == []
@@ -87,7 +92,7 @@ def test_json_says_the_same(first: Machine) -> None:
         "format_version": "1.0",
         "commit": first.git("rev-parse", "HEAD").strip(),
         "message": "content: 3 created\n\n+ one\n+ three\n+ two\n",
-        "files": FIVE,
+        "files": [*ORDERED, *MADE],
         "target": "main",
         "branch": "main",
         "why": "",
@@ -104,7 +109,7 @@ def test_without_a_push_it_commits_here(world: World, first: Machine) -> None:
     """The commit is a person's to push then, as any other; other changes stay."""
     first.write("notes.md", "mine")
     assert "1 other changed file" in first.commit("--no-push").stderr
-    assert first.git("log", "--format=%s") == "content: 3 created\nThree articles\n"
+    assert first.git("log", "--format=%s").splitlines() == ["content: 3 created", JOBS, "Three articles"]
     assert first.git("status", "--porcelain") == "?? notes.md\n"
     assert world.subjects() == ["Three articles"]
     first.git("push", "--quiet")
@@ -117,8 +122,8 @@ def test_the_first_commit_of_a_repository(first: Machine, world: World) -> None:
     first.git("rm", "--quiet", "--cached", "-r", ".")
     assert "error[unpushed-commits]: this clone has no commits" in first.commit("--branch=main", code=4).stderr
     first.commit("--no-push")
-    assert first.files() == FIVE
-    assert first.git("log", "--format=%s") == "content: 3 created\n"
+    assert first.files() == MADE
+    assert first.git("log", "--format=%s").splitlines() == ["content: 3 created", JOBS]
 
 
 def test_moved_and_removed_files_go_along(world: World, done: Machine) -> None:
@@ -141,7 +146,7 @@ def test_what_only_the_journal_knows_is_committed(first: Machine) -> None:
 
 
 def test_an_environment_commits_its_own(world: World, first: Machine) -> None:
-    """Lock and outputs of one environment, its name in the message; the other is not in its way."""
+    """Lock and outputs of one environment, its name in the message; the other, which ordered its texts, comes later."""
     first.apply("--env", "staging")
     first.commit("--env", "staging")
     assert first.files() == [
@@ -151,7 +156,7 @@ def test_an_environment_commits_its_own(world: World, first: Machine) -> None:
     ]
     assert "Environment: staging" in first.git("log", "-1", "--format=%B")
     first.commit()
-    assert world.subjects() == ["content: 3 created", "content: 3 created", "Three articles"]
+    assert world.subjects() == ["content: 3 created", JOBS, "content: 3 created", "Three articles"]
     assert first.git("status", "--porcelain") == ""
 
 
@@ -176,7 +181,8 @@ def test_a_project_below_the_root_of_the_repository(world: World, invoke: Run) -
     inner.apply()
     world.other("site/README.md", "hello")
     inner.commit()
-    assert machine.files() == ["site/.gitattributes", "site/contentops.lock", "site/out/inner.md"]
+    assert machine.files("HEAD~1") == ["site/.gitattributes", "site/contentops.jobs"]
+    assert machine.files() == ["site/contentops.lock", "site/out/inner.md"]
     assert (inner.root / "README.md").exists()
 
 
@@ -195,7 +201,7 @@ def test_outputs_that_can_not_be_committed_are_named(world: World, first: Machin
     first.apply()
     first.write(".gitignore", "out/two.md\n")
     first.commit()
-    assert first.files() == [".gitattributes", "contentops.lock", "out/one.md", "out/three.md"]
+    assert first.files() == ["contentops.lock", "out/one.md", "out/three.md"]
     assert first.commit("--json").json["ignored"] == ["nested/beta.md", "out/two.md"]
     assert "git ignores `nested/beta.md` and 1 more" in first.commit().stderr
 
@@ -208,7 +214,7 @@ def test_a_sparse_checkout_without_the_outputs(world: World) -> None:
     machine.apply()
     world.other("README.md", "hello")
     machine.commit()
-    assert {*FIVE, "README.md"} <= set(world.paths())
+    assert {*ORDERED, *MADE, "README.md"} <= set(world.paths())
     assert machine.git("status", "--porcelain") == ""
 
 
@@ -257,7 +263,7 @@ def test_edits_are_left_alone_and_named(world: World, first: Machine) -> None:
         (first.root / "out/three.md").symlink_to("one.md")
     ended = first.commit()
     assert "warning[edited]: not committed, edited or removed by hand: `out/one.md` and 2 more" in ended.stderr
-    assert first.files() == [".gitattributes", "contentops.lock"]
+    assert first.files() == ["contentops.lock"]
     assert first.commit("--json").json["edited"] == ["out/one.md", "out/three.md", "out/two.md"]
     found = first.commit("--edits", "--json").json
     assert (found["files"], found["edited"]) == (["out/one.md"], ["out/three.md"] if posix_links else [])
@@ -285,15 +291,17 @@ def test_an_edit_that_an_apply_took_is_a_result(world: World, first: Machine) ->
 
 
 def test_other_rules_of_git(world: World, first: Machine) -> None:
-    """`.gitattributes` goes along where our line alone is new; a person's own change stays here."""
+    """`.gitattributes` goes along where our lines alone are new; a person's own change stays here."""
     first.commit()
-    assert world.content(".gitattributes") == "contentops*.lock text eol=lf merge=union\n"
+    assert sorted(world.content(".gitattributes").splitlines()) == [
+        f"contentops*.{kind} text eol=lf merge=union" for kind in ("jobs", "lock")
+    ]
     second = world.clone("second")
     second.write(".gitattributes", "*.jpg binary\n")
     second.edit("content/blog.yaml", "topic: two", "topic: two, again")
     second.apply()
     second.commit()
-    assert ".gitattributes" not in second.files()
+    assert ".gitattributes" not in {*second.files("HEAD~1"), *second.files()}
     assert "*.jpg binary" in (second.root / ".gitattributes").read_text()
 
 
@@ -340,6 +348,11 @@ def stage(machine: Machine) -> None:
     machine.git("add", "notes.md", "out/one.md")
 
 
+def jobs_in_lfs(machine: Machine) -> None:
+    """A rule for all files that end with `.jobs`."""
+    machine.write(".gitattributes", LFS.replace(".lock", ".jobs"))
+
+
 def work(machine: Machine) -> None:
     """Someone has committed and not pushed."""
     machine.git("commit", "--quiet", "--allow-empty", "--message=Work in progress")
@@ -362,6 +375,8 @@ def work(machine: Machine) -> None:
         (lambda machine: machine.git("checkout", "-q", "--detach"), (), (64, "no-branch", "`BRANCH_NAME`")),
         (lambda machine: machine.write(".gitignore", "*.lock\n"), (), (4, "ignored-lock", "`!contentops.lock`")),
         (lambda machine: machine.write(".gitattributes", LFS), (), (4, "lock-in-lfs", f"put `{OUT_OF_LFS}`")),
+        (lambda machine: machine.write(".gitignore", "*.jobs\n"), (), (4, "ignored-lock", "`!contentops.jobs`")),
+        (jobs_in_lfs, (), (4, "lock-in-lfs", f"put `{OUT_OF_LFS.replace('.lock', '.jobs')}`")),
         (lambda _: None, ("--remote=nowhere",), (64, "no-remote", "known: `origin`")),
         (lambda _: None, ("--remote=",), (64, "no-remote", "known: `origin`")),
         (lambda _: None, ("--remote=ext::sh -c touch% pwned",), (64, "no-remote", "known: `origin`")),
@@ -374,6 +389,7 @@ def work(machine: Machine) -> None:
     ids=[
         *("merge", "rebase", "cherry-pick", "revert", "bisection", "unmerged", "staged", "staged, no push"),
         *("unpushed", "unpushed, how to go on", "a branch of no one", "no branch", "ignored lock", "lock in LFS"),
+        *("ignored jobs", "jobs in LFS"),
         *("no remote", "an empty remote", "a command"),
         *("an option", "two refs", "dots", "a command in a branch", "a forced branch"),
     ],
@@ -425,7 +441,11 @@ def test_a_branch_by_its_full_name_and_none_checked_out(world: World, first: Mac
     assert first.git("rev-parse", "HEAD").strip() == world.tip()
     first.edit("content/blog.yaml", "topic: two", "topic: two, again")
     first.apply()
-    assert first.commit("--json", "--branch=refs/heads/main").json["files"] == ["contentops.lock", "out/two.md"]
+    assert first.commit("--json", "--branch=refs/heads/main").json["files"] == [
+        "contentops.jobs",
+        "contentops.lock",
+        "out/two.md",
+    ]
 
 
 def test_a_lock_that_was_committed_damaged(world: World, done: Machine) -> None:
@@ -453,7 +473,7 @@ def test_a_clone_that_can_not_sign(world: World, first: Machine) -> None:
     assert standing(first) == before
     first.git("config", "commit.gpgsign", "false")
     first.commit()
-    assert world.subjects() == ["content: 3 created", "Three articles"]
+    assert world.subjects() == ["content: 3 created", JOBS, "Three articles"]
 
 
 # --- the branch moves --------------------------------------------------------------------------------------
@@ -479,7 +499,8 @@ def test_two_machines_commit_at_once(world: World, first: Machine) -> None:
     first.commit()
     third = world.clone("third")
     assert third.changes() == []
-    assert third.git("log", "--format=%s").splitlines()[:2] == ["content: 3 created", "content: 1 created"]
+    subjects = ["content: 3 created", JOBS, "content: 1 created", JOBS]
+    assert third.git("log", "--format=%s").splitlines()[:4] == subjects
     assert first.git("status", "--porcelain") == ""
     assert (first.root / "contentops.lock").read_text("utf-8") == world.content("contentops.lock")
 
@@ -604,7 +625,7 @@ def test_a_git_that_is_too_old_to_merge(world: World, first: Machine, tmp_path: 
     shim.chmod(0o755)
     found = first.commit("--json", PATH=f"{shim.parent}{os.pathsep}{os.environ['PATH']}").json
     assert found["why"] == "`main` moved, and git cannot merge: usage"
-    assert {*FIVE} <= set(world.paths(found["branch"]))
+    assert {*ORDERED, *MADE} <= set(world.paths(found["branch"]))
 
 
 @posix
@@ -619,7 +640,7 @@ def test_a_branch_that_keeps_moving(world: World, first: Machine) -> None:
     done = publish(first, pauses)
     assert (done.attempts, done.why, pauses) == (ATTEMPTS, "`main` kept moving", [1, 2, 4, 8])
     assert world.tip(done.branch) == done.commit
-    assert {*FIVE} <= set(world.paths(done.branch))
+    assert {*ORDERED, *MADE} <= set(world.paths(done.branch))
 
 
 def test_a_push_says_where_the_branch_is(world: World, first: Machine) -> None:
@@ -651,7 +672,7 @@ def test_what_was_taken_off_a_branch_stays_off(world: World) -> None:
     machine.git("fetch", "--quiet", "origin", "main")
     machine.git("reset", "--quiet", "--keep", "FETCH_HEAD")
     machine.commit()
-    assert {*FIVE} <= set(world.paths())
+    assert {*ORDERED, *MADE} <= set(world.paths())
     assert "secret.md" not in world.subjects()
 
 
@@ -694,7 +715,7 @@ def test_a_push_that_is_interrupted(world: World, first: Machine, how: signal.Si
     path.unlink()
     assert standing(first) == before
     assert first.commit("--json").json["branch"] == "main"
-    assert {*FIVE, "README.md"} <= set(world.paths())
+    assert {*ORDERED, *MADE, "README.md"} <= set(world.paths())
 
 
 def test_a_killed_apply_goes_on_from_the_pushed_commit(world: World, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TOPICS = {
     "guide": "Guide",
     "guide.de": "{{ ref('guide').body }}",
-    "guide.fr": "{{ ref('guide').body }}",
+    "guide.fr": "fr: {{ ref('guide').body }}",
     "news": "{{ ref('guide.de').title }} {{ ref('other').title }}",
     "other": "Other",
     "alone": "Alone",

@@ -1,19 +1,19 @@
-"""What was made, and by which runs: from the lock, its history in git, and what runs of this machine left."""
+"""What was made, and by which runs: from the jobs, and what runs of this machine left."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.results import past_of, past_of_item
+from contentops.model import ItemId
 from contentops.operations.kept_runs import KEPT_RUNS
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
+from tests.plans import make_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,40 +69,31 @@ def test_every_generation_counts_and_is_listed(harness: Harness, invoke: Run) ->
     jobs = [job.job_id for job in harness.api.generations]
     assert [one["job_id"] for one in found] == jobs[::-1]
     assert [(one["item"], one["credits"], one["outcome"]) for one in found] == [("a", 4, "generated")] * 3
-    assert [bool(one["commit"]) for one in found] == [False, True, True]
 
 
-def test_a_run_remembers_what_no_commit_holds(harness: Harness, invoke: Run) -> None:
-    """Two runs between two commits: the lock in git never held the first one's record."""
-    rewrite(harness, 2029)
-    commit(harness.root, "Two runs later")
-    assert spent(invoke, harness) == (4, 16)
+def test_runs_of_this_machine_are_listed(harness: Harness, invoke: Run) -> None:
+    """Without them nothing is counted otherwise: sums are those of the jobs."""
     runs = invoke("report", "--runs", "--json", cwd=harness.root).json["runs"]
-    assert [(run["credits"], run["counts"]["done"], run["exit_code"]) for run in runs] == [(4, 1, 0)] * 4
-    forget_runs(harness)
-    assert spent(invoke, harness) == (4, 16)  # the cache has its text
+    assert [(run["credits"], run["counts"]["done"], run["exit_code"]) for run in runs] == [(4, 1, 0)] * 3
     shutil.rmtree(harness.root / ".contentops")
     assert spent(invoke, harness) == (3, 12)
+    assert invoke("report", "--runs", "--json", cwd=harness.root).json["runs"] == []
 
 
-def test_a_clone_that_is_shallow_says_so(harness: Harness, invoke: Run, tmp_path: Path) -> None:
-    """What is counted then is less than what was spent."""
+def test_a_shallow_clone_counts_all(harness: Harness, invoke: Run, tmp_path: Path) -> None:
+    """The file of jobs has every order, and no history is asked."""
     commit(harness.root, "Third")
     git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{harness.root}", "shallow")
-    ended = invoke("report", cwd=tmp_path / "shallow")
-    assert "Spent: 4 credits for 1 text." in ended.stdout
-    assert "`git fetch --unshallow`" in ended.stdout
-    assert len(invoke("report", "--runs", "--json", cwd=tmp_path / "shallow").json["gaps"]) == 1
-    assert invoke("report", "--runs", "--json", cwd=harness.root).json["gaps"] == []
+    found = invoke("report", "--json", cwd=tmp_path / "shallow").json
+    assert (found["texts"], found["credits"]) == (3, 12)
 
 
-def test_without_git_the_last_generation_is_known(tmp_path: Path, invoke: Run) -> None:
-    """And that of every run of this machine; a line says what is missing."""
+def test_without_git_every_generation_is_known(tmp_path: Path, invoke: Run) -> None:
+    """Then the file of this checkout lies beside the journal."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30))
     rewrite(harness, 2026)
     rewrite(harness, 2027)
     assert spent(invoke, harness) == (2, 8)
-    assert "not in a git repository" in invoke("report", cwd=harness.root).stdout
 
 
 def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run) -> None:
@@ -120,12 +111,12 @@ def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run)
 
 
 def test_a_renamed_item_keeps_its_history(harness: Harness, invoke: Run) -> None:
-    """Under both names, and nothing counts twice."""
+    """As each text was ordered under its name then, and nothing counts twice."""
     commit(harness.root, "Third")
     harness.write("content/blog.yaml", blog("z", year=2028).replace("about z", "about a"))
     harness.apply()
     commit(harness.root, "Renamed")
-    assert [one["item"] for one in generations(invoke, harness, "z")] == ["z", "a", "a"]
+    assert [one["item"] for one in generations(invoke, harness, "z")] == ["a", "a", "a"]
     assert spent(invoke, harness) == (3, 12)
 
 
@@ -141,20 +132,26 @@ def test_a_branch_that_was_given_up_was_paid_for_too(harness: Harness, invoke: R
     assert spent(invoke, harness) == (4, 16)
 
 
-def test_a_text_that_only_a_merge_has_recorded_counts(harness: Harness, invoke: Run) -> None:
-    """An apply between a merge and its commit: no parent has its record, and the next commit replaces it."""
-    commit(harness.root, "Third")
-    git(harness.root, "switch", "--quiet", "--create", "other", "HEAD~1")
-    rewrite(harness, 2031)
-    commit(harness.root, "On the other branch")
-    git(harness.root, "switch", "--quiet", "main")
-    git(harness.root, "merge", "--quiet", "--strategy", "ours", "--no-commit", "other")
-    rewrite(harness, 2032)
-    commit(harness.root, "Merged")
-    rewrite(harness, 2033)
-    commit(harness.root, "Another")
-    shutil.rmtree(harness.root / ".contentops")
-    assert spent(invoke, harness) == (6, 24)
+@pytest.mark.parametrize(
+    ("ids", "former"),
+    [("ab", ("a",)), ("abc", ("b", "a")), ("aba", ("b",)), ("abcb", ("c", "a")), ("abb", ("a",)), ("abab", ("a",))],
+)
+def test_former_ids_are_kept_the_newest_first(ids: str, former: tuple[str, ...]) -> None:
+    """Each once, and never the one it has."""
+    record = make_record(ids[0])
+    for new in ids[1:]:
+        record = record.renamed(ItemId(new))
+    assert (record.id, record.former_ids) == (ids[-1], former)
+
+
+def test_an_id_that_another_item_has_now_lists_that_ones_texts(harness: Harness, invoke: Run) -> None:
+    """A job is under the item that has its request, else under the one that had its name first."""
+    moved = "moved: [{from: a, to: z}]\n"
+    harness.write("content/blog.yaml", moved + blog("z", year=2028).replace("about z", "about a"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("a", year=2030) + blog("z", year=2028).replace("about z", "about a")[7:])
+    harness.apply()
+    assert (len(generations(invoke, harness, "a")), len(generations(invoke, harness, "z"))) == (1, 3)
 
 
 def test_runs_are_kept_for_a_while(tmp_path: Path) -> None:
@@ -180,16 +177,6 @@ def test_what_lies_in_the_folder_may_be_anything(harness: Harness, invoke: Run, 
     assert len(invoke("report", "--runs", "--json", cwd=harness.root).json["runs"]) == 3
 
 
-def test_lines_of_old_locks_that_cannot_be_read_are_told(harness: Harness, invoke: Run) -> None:
-    """They are left out, with a word."""
-    lock = harness.read("contentops.lock")
-    harness.write("contentops.lock", lock.replace('"id":', '"di":', 1))
-    commit(harness.root, "Damaged")
-    harness.write("contentops.lock", lock)
-    ended = invoke("report", cwd=harness.root)
-    assert "1 line of earlier locks cannot be read" in ended.stdout
-
-
 def test_an_item_without_a_history(harness: Harness, invoke: Run) -> None:
     """One that is declared has none yet; one that is not is a mistake."""
     harness.write("content/more.yaml", blog("later"))
@@ -200,33 +187,6 @@ def test_an_item_without_a_history(harness: Harness, invoke: Run) -> None:
     )
     ended = invoke("report", "--runs", "--select", "latr", cwd=harness.root)
     assert (ended.code, "did you mean `later`?" in ended.stderr) == (64, True)
-
-
-def test_a_run_file_holds_what_it_made(harness: Harness) -> None:
-    """For machines: each new text with its job and its price."""
-    newest = max((harness.root / ".contentops" / "runs").iterdir())
-    (made,) = json.loads(newest.read_text())["generations"]
-    assert (made["id"], made["credits"], made["job_id"]) == ("a", 4, harness.api.generations[-1].job_id)
-
-
-def test_the_history_of_an_item_reads_its_lines_alone(harness: Harness, invoke: Run) -> None:
-    """It is what the whole history says of the item, under all its ids; another item's lines are not even read."""
-    harness.write("content/blog.yaml", f"moved: [{{from: a, to: ü/c}}]\n{blog('ü/c', 'other', year=2028)}")
-    harness.apply()
-    commit(harness.root, "Renamed, and another one")
-    whole, own = past_of(harness.project), past_of_item(harness.project, "ü/c", ())
-    names = {"a", "ü/c"}
-    assert {key: one for key, one in whole.records.items() if one.id in names} == own.records
-    assert {key: one for key, one in whole.commits.items() if key in own.records} == own.commits
-    assert {one.id for one in whole.records.values()} > {one.id for one in own.records.values()}
-    lock = harness.read("contentops.lock")
-    harness.write("contentops.lock", lock.replace('"id":"other"', '"id":"other",'))
-    commit(harness.root, "A damaged line")
-    harness.write("contentops.lock", lock)
-    assert invoke("report", "--runs", "--json", cwd=harness.root).json["gaps"] == [
-        "1 line of earlier locks cannot be read"
-    ]
-    assert invoke("report", "--runs", "--select", "ü/c", "--json", cwd=harness.root).json["gaps"] == []
 
 
 def test_history_needs_no_manifests(harness: Harness, invoke: Run) -> None:
@@ -329,18 +289,6 @@ def test_a_collected_job_without_a_text_is_counted_once(tmp_path: Path, invoke: 
     assert {outcome.error for outcome in run.outcomes} == {"the job completed without a text"}
     assert harness.plan().empty
     assert not harness.state.entries
-    _agrees(harness, invoke, 3)
-
-
-def test_a_collected_text_is_known_in_a_clone(tmp_path: Path, invoke: Run) -> None:
-    """From the lock that had its job open, where neither runs nor cache are."""
-    harness = _begun(tmp_path)
-    git(harness.root, "init", "--quiet", "--initial-branch", "main")
-    commit(harness.root, "Begun")
-    harness.write("content/blog.yaml", blog("known"))
-    harness.apply()
-    commit(harness.root, "Given up")
-    shutil.rmtree(harness.root / ".contentops")
     _agrees(harness, invoke, 3)
 
 

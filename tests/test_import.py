@@ -196,7 +196,7 @@ def test_only_what_is_named_is_asked_for_and_owned_ones_are_left_alone(harness: 
 
 
 def test_a_text_that_contentops_stored_is_known_again(harness: Harness) -> None:
-    """By its item, where a manifest still declares it and the lock is lost; by its request, where a lock knows that."""
+    """By its item, where a manifest still declares it and the lock is lost; by its request, which `milk` has already."""
     harness.write("content/a.yaml", blog("tea", "milk"))
     harness.apply()
     # The content of `milk` lost its owner, that of `tea` its record and file.
@@ -212,8 +212,9 @@ def test_a_text_that_contentops_stored_is_known_again(harness: Harness) -> None:
     found = _import(harness)
     by_content = {one.content: one for one in found.taken}
     assert (by_content[content].id, by_content[content].declared) == ("tea", True)
-    assert by_content[edited.content_id].generates
-    assert not by_content[edited.content_id].declared
+    assert edited.content_id not in by_content
+    (finding,) = found.findings
+    assert "requests exactly the same text as `milk`" in finding.message
     assert harness.plan().empty
     assert len(harness.api.charges) == 2
 

@@ -161,7 +161,7 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
     assert jobs == {each.job_id for each in api.charges[1:]} != set()
     _start(cluster)
     with psycopg.connect(cluster.url(), autocommit=True) as connection:
-        running = "SELECT count(*) FROM contentops.entry WHERE state = 'running'"
+        running = "SELECT count(*) FROM contentops.job WHERE state = 'running'"
         assert connection.execute(running).fetchone() == (0,)
         stop = Stop()
         stop.request()
@@ -183,7 +183,7 @@ def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
 
     def take() -> None:
         with psycopg.connect(cluster.url(), autocommit=True) as connection:
-            connection.execute("UPDATE contentops.entry SET runner = 0 WHERE state = 'submitting'")
+            connection.execute("UPDATE contentops.claim SET runner = 0")
 
     run = harness.apply(emit=_on("step-done", "submit", 1, take))
     assert run is not None
@@ -192,7 +192,7 @@ def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
 
 
 def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, cluster: Cluster) -> None:
-    """A real process: 130 at once, no traceback, its jobs in the lock and its report on disk."""
+    """A real process: 130 at once, no traceback, its jobs on disk and its report too."""
     with Served(tmp_path / "store.db", stage_seconds=30) as server:
         root = project(
             {
@@ -212,7 +212,7 @@ def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, cluster: 
         assert (ended.code, "Traceback" in ended.stderr) == (130, False), ended.stderr
         (report,) = (root / ".contentops/runs").glob("*.json")
         assert json.loads(report.read_text())["run"]["stopped"] == "interrupted"
-        assert '"state":"running"' in (root / "contentops.lock").read_text().replace('": "', '":"')
+        assert '"state":"running"' in (root / "contentops.jobs").read_text().replace('": "', '":"')
 
 
 def test_postgres_dies_and_comes_back(checkout: Checkout, invoke: Run, served: Served, cluster: Cluster) -> None:

@@ -185,7 +185,7 @@ def _freeze_between_record_and_bytes(
         " IF NEW.state = 'submitting' THEN PERFORM pg_sleep(0.5); END IF; RETURN NEW; END $$"
     )
     rows.execute(
-        "CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON contentops.entry FOR EACH ROW EXECUTE FUNCTION contentops.slow()"
+        "CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON contentops.job FOR EACH ROW EXECUTE FUNCTION contentops.slow()"
     )
     here = "FROM pg_stat_activity WHERE datname = current_database()"
     waits = f"SELECT count(*) {here} AND wait_event_type = %s AND wait_event LIKE %s"

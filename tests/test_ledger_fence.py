@@ -27,12 +27,12 @@ from contentops.execution.durable_run import DurableRun
 from contentops.execution.durations import Durations
 from contentops.execution.limiter import Admission, Limiter, Outage
 from contentops.execution.primitives import Priority
-from contentops.ledger.entries import FENCE, EntryWriter
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
+from contentops.ledger.writer import FENCE, JobWriter
 from contentops.model import ApiSettings, JobState
 from tests.fakes.clock import run as run_virtually
-from tests.ledger_rows import OWNER, entry, write
+from tests.ledger_rows import SCOPE, entry, write
 from tests.postgres import until
 from tests.test_api_client import a_client
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Reply
     from contentops.api.fence import MayLeave
-    from contentops.state.codec import Fact
+    from contentops.model import OpenEntry
 
 PAYS = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": {"topic": "tea"}}, "r-1")
 CREATES = SaveContent("A title", "A text.")
@@ -167,12 +167,12 @@ class Frozen(Limiter):
 class Rows:
     """A run's state in rows alone."""
 
-    def __init__(self, writer: EntryWriter) -> None:
+    def __init__(self, writer: JobWriter) -> None:
         self._writer = writer
         self.flush, self.fence = writer.flush, writer.fence
 
-    def note(self, _: str, *facts: Fact) -> None:
-        self._writer.note(OWNER, facts)
+    def note(self, _: str, *jobs: OpenEntry) -> None:
+        self._writer.note(jobs)
 
     def entry(self, _: str) -> None:
         return None
@@ -200,7 +200,7 @@ def test_who_froze_sends_nothing_of_what_was_recorded_before(database: str) -> N
     """Also if the session has come back and more was made durable since: each request has its own time."""
     now = [0.0]
     with LedgerSession(database) as session:
-        writer = EntryWriter(Runner(session, clock=lambda: now[0]))
+        writer = JobWriter(Runner(session, clock=lambda: now[0]), SCOPE)
         left: list[tuple[str, bool]] = []
 
         async def send(call: Any, may_leave: MayLeave) -> Reply | Failure:
@@ -225,7 +225,7 @@ def test_who_froze_sends_nothing_of_what_was_recorded_before(database: str) -> N
 
         _run(Rows(writer), Frozen(freeze), send, program("a"), program("b"))
         assert left == [("a", False), ("b", False), ("a", True), ("b", True)]
-        rows = session.run("SELECT request_id, state FROM contentops.entry ORDER BY request_id")
+        rows = session.run("SELECT request_id, state::text FROM contentops.job ORDER BY request_id")
         assert rows == [("request-a", "running"), ("request-b", "running")]
 
 
@@ -233,7 +233,7 @@ def test_a_fence_knows_when_its_flush_began(database: str) -> None:
     """What leaves within the time that a successor waits may leave; a later flush changes nothing for it."""
     now = [0.0]
     with LedgerSession(database) as session:
-        writer = EntryWriter(Runner(session, clock=lambda: now[0]))
+        writer = JobWriter(Runner(session, clock=lambda: now[0]), SCOPE)
         write(writer, entry("a", JobState.SUBMITTING))
         first = writer.fence()
         now[0] = FENCE

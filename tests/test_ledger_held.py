@@ -10,9 +10,10 @@ import jsonschema
 import pytest
 from msgspec import structs
 
-from contentops.ledger.entries import EntryOwner, claim
+from contentops.ledger.jobs import Scope
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
+from contentops.ledger.writer import JobWriter
 from contentops.model import (
     Action,
     ItemId,
@@ -33,6 +34,7 @@ from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
+from tests.ledger_rows import write
 from tests.plans import plan_document
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def _plan(specs: list[Spec], held: dict[RequestId, PendingSubmit], **sides: Any)
 
 
 def _submit_id(spec: Spec) -> str:
-    return request_id(lineage_of("acme"), "", spec.id, spec.digest, 1)
+    return request_id(lineage_of("acme"), spec.digest, 1)
 
 
 # --- the decision ------------------------------------------------------------------------------------------
@@ -131,13 +133,13 @@ def _harness(root: Path, api: FakeApi, database: str, *ids: str) -> Harness:
     return harness
 
 
-def _entry_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> tuple[EntryOwner, OpenEntry]:
-    """The entry that another process has for what an item asks for."""
+def job_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> OpenEntry:
+    """The job that another process has for what an item asks for."""
     plan = harness.plan()
     step = next(change for change in plan.changes if change.id == item).submit
     assert step is not None
-    name = request_id(plan.lineage, plan.environment, ItemId(item), step.digest, step.attempt)
-    entry = OpenEntry(
+    name = request_id(plan.lineage, step.digest, step.attempt)
+    return OpenEntry(
         request_id=RequestId(name),
         item=ItemId(item),
         digest=step.digest,
@@ -146,9 +148,19 @@ def _entry_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -
         server=plan.server,
         dialect="v1",
         credits=4,
-        job_id=name,
+        job_id="" if state in {JobState.SUBMITTING, JobState.UNKNOWN} else name,
+        plan_id=plan.id,
+        submitted_at="2026-02-25T05:00:00Z",
     )
-    return EntryOwner(lineage=plan.lineage, environment=plan.environment), entry
+
+
+def work_on(runner: Runner, harness: Harness, job: OpenEntry) -> None:
+    """Another process claims a job and records it."""
+    state = harness.state
+    scope = Scope(lineage=state.lineage, environment="", server=job.server)
+    writer = JobWriter(runner, scope)
+    assert writer.claim([(job.server, job.request_id)]) == frozenset()
+    write(writer, job)
 
 
 def test_apply_leaves_alone_what_another_process_holds_and_does_the_rest(tmp_path: Path, database: str) -> None:
@@ -156,8 +168,7 @@ def test_apply_leaves_alone_what_another_process_holds_and_does_the_rest(tmp_pat
     api = FakeApi(duration=9)
     harness = _harness(tmp_path, api, database, "a", "b", "c")
     with _other(database) as other:
-        owner, entry = _entry_of(harness, "b")
-        assert claim(other, owner, [entry], ()).lost == set()
+        work_on(other, harness, job_of(harness, "b"))
         assert harness.actions() == {"a": "create", "b": "pending", "c": "create"}
         run = harness.apply()
         assert results(run) == {"a": "done", "b": "pending", "c": "done"}
@@ -171,10 +182,10 @@ def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Pat
     api = FakeApi(duration=9)
     harness = _harness(tmp_path, api, database, "a", "b", "c")
     with _other(database) as other:
-        owner, entry = _entry_of(harness, "b")
+        job = job_of(harness, "b")
 
         def confirm(_: Plan) -> bool:
-            assert claim(other, owner, [entry], ()).lost == set()
+            work_on(other, harness, job)
             return True
 
         options = ApplyOptions()
@@ -194,8 +205,7 @@ def test_a_held_entry_keeps_its_id_through_a_rename(tmp_path: Path, database: st
     api = FakeApi(duration=9)
     harness = _harness(tmp_path, api, database, "a", "b")
     with _other(database) as other:
-        owner, entry = _entry_of(harness, "a")
-        claim(other, owner, [entry], ())
+        work_on(other, harness, job_of(harness, "a"))
         renamed = blog("a", "b").replace("id: a", "id: a2")
         harness.write("content/blog.yaml", "moved: [{from: a, to: a2}]\n" + renamed)
         assert results(harness.apply()) == {"a2": "pending", "b": "done"}

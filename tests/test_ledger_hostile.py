@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from contentops.ledger.applying import applying
-from contentops.ledger.entries import EntryOwner
+from contentops.ledger.jobs import Scope
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.state.lock import lineage_of
@@ -39,16 +39,23 @@ def _harmless(ended: Completed) -> Completed:
     return ended
 
 
+ITEM = 'substring(line FROM \'"item":"([a-z0-9]+)"\')'
 SUBMITS: dict[str, tuple[str, ...]] = {
     "a request id of another": ("request_id = 'r' || repeat('x', 200000)",),
     "another lineage": ("lineage = %s, environment = %s", ESC, ESC),
-    "words that move the cursor": ("item = %s", ESC),
-    "a line of no entry": ("line = %s", '{"open": "x"}'),
+    "another environment": ("environment = %s", ESC),
+    "a time that is none": ("at = %s", ESC),
+    "another state": ("state = 'unknown'",),
+    "a line of no job": ("line = %s", '{"id": "x"}'),
     "no line": ("state = 'running', line = ''",),
+    "another server": ("server = 'https://evil.example:443'",),
     "running at another server": (
-        "state = 'running', line = jsonb_build_object('open', request_id, 'item', item, 'digest', 'sha256:0', 'attempt', 1, 'state', 'running', 'server', 'https://evil.example:443', 'dialect', 'v1', 'credits', 4, 'job_id', '../../account')",
+        "state = 'running', line = (line::jsonb || jsonb_build_object('state', 'running', 'server', 'https://evil.example:443', 'job', '../../account'))::text",
     ),
-    "a line of surrogates": ("line = %s", '{"open": "\\ud800", "item": "a"}'),
+    "a job of another path": (
+        "state = 'running', line = (line::jsonb || jsonb_build_object('state', 'running', 'job', '../../account'))::text",
+    ),
+    "a line of surrogates": ("line = %s", '{"id": "\\ud800", "item": "a"}'),
     "a huge line": ("state = 'unknown', line = repeat('[', 9000000)",),
 }
 """What is written into the row of an item, with its values."""
@@ -85,25 +92,19 @@ def _commands(invoke: Run, root: Path, env: Mapping[str, str]) -> None:
         _harmless(invoke(*command, cwd=root, env=env))
 
 
-def _open_again(database: str) -> None:
-    """Every entry, as if its record were in no git."""
-    _write(database, "UPDATE contentops.entry SET taken = false")
-
-
 def test_rows_of_submits(checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str]) -> None:
     """Whatever is in them, every command ends in words, other items go on, and nothing is paid for again."""
     names = {f"i{number}": name for number, name in enumerate(SUBMITS)}
     topics = sorted(f"{item} (submits)" for item in ("well", *names))
     one, two = (checkout("{} (submits)", *names, "well", at=at) for at in ("one", "two"))
     assert invoke("apply", "--yes", cwd=one, env=env).code == 0
-    _open_again(database)
     for item, name in names.items():
         words, *values = SUBMITS[name]
-        _write(database, f"UPDATE contentops.entry SET {words} WHERE item = '{item}'", *values)
+        _write(database, f"UPDATE contentops.job SET {words} WHERE {ITEM} = '{item}'", *values)
     _commands(invoke, two, env)
     # Where a row is in the way of its own item, the others are there.
     assert "out/well.md" in tree(two)
-    _write(database, "DELETE FROM contentops.entry WHERE item <> 'well'")
+    _write(database, f"DELETE FROM contentops.job WHERE {ITEM} IS DISTINCT FROM 'well'")
     _harmless(invoke("apply", "--yes", cwd=two, env=env))
     assert served.charges("(submits)") == topics
     assert served.jobs("evil") == []
@@ -161,8 +162,7 @@ def test_rows_of_texts(
     """A text that cannot be used is none; one that can is cleaned like that of any server."""
     one, root = (checkout(f"{{}} (text {name})", "a", "b", at=at) for at in ("one", "two"))
     assert invoke("apply", "--yes", cwd=one, env=env).code == 0
-    _open_again(database)
-    _write(database, "UPDATE contentops.text SET value = %s, title = %s WHERE item = 'a'", TEXTS[name], ESC)
+    _write(database, 'UPDATE contentops.text SET value = %s WHERE position(\'"item":"a"\' IN value) > 0', TEXTS[name])
     _harmless(invoke("plan", cwd=root, env=env))
     for _ in range(2):
         _harmless(invoke("apply", "--yes", cwd=root, env=env))
@@ -178,7 +178,7 @@ def test_who_applies_has_a_strange_name(
 ) -> None:
     """The words of another machine are made harmless."""
     root = checkout("{} (name)", "a", "b")
-    owner = EntryOwner(lineage=lineage_of("acme-blog"), environment="")
-    with LedgerSession(database) as session, applying(Runner(session, who=ESC), owner, page=ESC):
+    scope = Scope(lineage=lineage_of("acme-blog"), environment="", server=served.base_url)
+    with LedgerSession(database) as session, applying(Runner(session, who=ESC), scope, page=ESC):
         ended = _harmless(invoke("apply", "--yes", cwd=root, env=env))
         assert ended.code == 4

@@ -8,7 +8,7 @@ import pytest
 
 from contentops.errors import StateError
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, blog, results
+from tests.fakes.harness import Harness, blog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,8 @@ def test_the_run_stops_and_the_next_one_goes_on(harness: Harness, *, seconds: fl
 
     if removed:
         path.write_bytes(before)
-    ended = results(harness.apply())
-    assert (ended["two"], ended["three"], harness.api.credits) == ("done", "done", 12)
+    harness.apply()
+    assert {"out/two.md", "out/three.md"} <= set(harness.tree())
+    assert harness.api.credits == 12
     assert harness.record("one").title.startswith("On" if removed else "About")
     assert harness.plan().empty

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def site(ids: Sequence[str], part: str = "url", **more: Any) -> str:
     """A guide and its translations, each with links to all of them."""
     links = {"hreflang": {id_: f"{{{{ ref('{id_}').{part} }}}}" for id_ in ids}, **more}
-    topics = {id_: "{{ ref('en').body }}" if id_ != "en" else "Guide" for id_ in ids}
+    topics = {id_: id_ + ": {{ ref('en').body }}" if id_ != "en" else "Guide" for id_ in ids}
     made = [
         {"id": id_, "inputs": {"topic": topic, "target_audience": "all"}, "metadata": links}
         for id_, topic in topics.items()

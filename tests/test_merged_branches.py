@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.front_matter import split
+from contentops.errors import InputError
 from contentops.model import ItemId, OnEdit
 from contentops.operations.records import move_record
 from tests.fakes.api import FakeApi
@@ -77,39 +78,53 @@ def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, edited:
     for harness, new in ((one, "b"), (two, "c")):
         declare(harness, (new, 2026), moved=f"a{new}")
         harness.apply()
+    declare(two, ("c", 2027))
+    two.apply()
+    for harness, new in ((one, "b"), (two, "c")):
         if new == edited:
             harness.timeline.now += 60
-            harness.edit(f"out/{new}.md", "It in 2026", f"Words of {new}")
-            harness.apply()
-    (content,) = contents(one)
-    merge(one, two, ("b", 2026), ("c", 2026))
-    keeps = edited or "b"
-    assert {record.id: record.content_id for record in one.state.records.values() if record.content_id} == {
-        keeps: content
-    }
-    other = {"b": "c", "c": "b"}[keeps]
-    assert one.actions() == {other: "save"}
+            harness.edit(f"out/{new}.md", "It in", "Words about")
+            harness.apply(on_edit=OnEdit.OVERWRITE)
+    keeps = edited or "c"
+    (content,) = contents(one if keeps == "b" else two)
+    merge(one, two, ("b", 2026), ("c", 2027))
+    owners = {record.content_id: record.id for record in one.state.records.values() if record.content_id}
+    assert owners[content] == keeps
     one.apply()
     assert len(set(contents(one))) == 2
     assert one.plan().empty
     for name in "bc":
         assert one.api.contents[one.record(name).content_id].body == split(one.read(f"out/{name}.md")).body
+    assert len(one.api.generations) == 2
+
+
+def test_two_renames_of_an_item_with_one_request_are_an_error(tmp_path: Path) -> None:
+    """One text would answer both: nothing is paid for before a person chooses."""
+    one, two = branches(tmp_path)
+    for harness, new in ((one, "b"), (two, "c")):
+        declare(harness, (new, 2026), moved=f"a{new}")
+        harness.apply()
+    merge(one, two, ("b", 2026), ("c", 2026))
+    with pytest.raises(InputError) as caught:
+        one.apply()
+    (found,) = [found for found in caught.value.findings if found.code == "same-request"]
+    assert "revision: 2" in found.hint
     assert len(one.api.generations) == 1
 
 
-def test_a_rename_that_no_manifest_declares_any_more_keeps_no_content(tmp_path: Path) -> None:
-    """The merge settled on the other id: that one has the content, whichever was saved later."""
+def test_a_rename_that_no_manifest_declares_any_more_is_an_orphan(tmp_path: Path) -> None:
+    """Its record keeps the content, which no other record has; the declared item is saved as a content of its own."""
     one, two = branches(tmp_path)
     for harness, new in ((one, "b"), (two, "c")):
         declare(harness, (new, 2026), moved=f"a{new}")
         harness.apply()
     (content,) = contents(one)
     merge(one, two, ("c", 2026))
-    assert one.plan().empty
-    declare(one, ("c", 2027))
+    assert (one.actions(), one.plan().credits_worst) == ({"c": "save"}, 0)
     one.apply()
-    assert list(one.state.records) == ["c"]
-    assert content in {one.record("c").content_id, *one.record("c").superseded}
+    assert one.plan().empty
+    assert one.record("b").content_id == content != one.record("c").content_id
+    assert one.actions(prune=True) == {"b": "remove"}
 
 
 def _left_with(harness: Harness, where: str) -> None:
@@ -141,7 +156,8 @@ def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(tmp_p
     assert "It in 2027" in two.read("out/b.md")
     assert len(two.api.generations) == 2
     assert two.plan().empty
-    assert list(two.state.records) == ["b"]
+    # The branch that did not rename it has a text of `a`: no manifest declares that any more.
+    assert two.actions(prune=True) == {"a": "remove"}
 
 
 @pytest.mark.parametrize("settled", [2027, 2028])

@@ -10,13 +10,12 @@ from msgspec import structs
 
 from contentops.documents.clean import body_digest
 from contentops.model import Action, Fetch, JobState, MergeEdit, MergeRule, OnEdit, Write
-from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_json, run_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
-from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
+from tests.fakes.sides import a_file, a_finished, a_record, a_situation, a_spec, an_entry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +34,7 @@ def change_of(*, generated: str = WAS, texts_here: tuple[str, ...] = (WAS,), **g
     if "entry" in given:
         given["entries"] = [an_entry(spec, **given.pop("entry"))]
     if given.pop("stored", False):
-        given["stored"] = {spec.digest: FinishedText(item="a", body=body_digest(NEW))}
+        given["jobs"] = [a_finished(spec, NEW)]
     situation = a_situation([spec], [record], [a_file(spec.output, body=MINE)], **given)
     texts = {body_digest(text): text for text in texts_here}
     situation = structs.replace(situation, text=texts.get, read=lambda _path: MINE)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
+import signal
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clones import git
+from tests.clones import commit, git
 from tests.models import MODEL_PROJECT, Model
-from tests.processes import blog
+from tests.processes import blog, started
 from tests.test_plan_money import PRICE, metered, planned, shop
 
 if TYPE_CHECKING:
@@ -89,12 +89,11 @@ def test_a_month_keeps_to_its_budget(project: Build, invoke: Run, processes: Non
 
 
 def test_no_flag_is_offered_beside_a_refusal_that_has_none(project: Build, invoke: Run, processes: None) -> None:
-    """Outside git the month cannot be counted, which a flag overrides; the money is too much, which none does."""
-    root = with_budget(project, "money_per_month: 0", "one")
-    shutil.rmtree(root / ".git", ignore_errors=True)
+    """A flag overrides the number of items; the money is too much, which none does."""
+    root = with_budget(project, "money_per_month: 0, items_per_apply: 0", "one")
     with Model() as model:
         ended = invoke("apply", "--yes", cwd=root, env=model.env)
-    assert ("error[budget-unknown]" in ended.stderr, "`budget.money_per_month` is 0.00" in ended.stderr) == (True, True)
+    assert ("error[budget-items]" in ended.stderr, "`budget.money_per_month` is 0.00" in ended.stderr) == (True, True)
     assert "--approve-credits" not in ended.stderr
 
 
@@ -145,3 +144,103 @@ def test_a_budget_in_money_needs_a_price_and_a_number(project: Build, invoke: Ru
     assert (ended.code, "contentops.yaml:" in ended.stderr, f"error[{code}" in ended.stderr) == (1, True, True)
     if code == "missing-key":
         assert "needs a price of tokens" in ended.stderr
+
+
+# --- open jobs -------------------------------------------------------------------------------------------------
+
+
+def _stopped(root: Path, prompts: int) -> int:
+    """Stop an apply with Ctrl-C while its model works on the prompt after so many; return what these have cost."""
+    with Model(lambda body, number: None if number == prompts else metered(body, number)) as model:
+        with started(root, "apply", "--yes", env=model.env) as apply:
+            for _ in range(prompts + 2):
+                model.wait("POST")
+            apply.signal(signal.SIGINT)
+            apply.signal(signal.SIGINT)
+            apply.end()
+        return len(model.prompts)
+
+
+def _with_limit(root: Path, name: str, amount: Decimal) -> None:
+    settings = (root / "contentops.yaml").read_text().partition("budget:")[0]
+    (root / "contentops.yaml").write_text(f"{settings}budget: {{{name}: {amount}}}\n")
+
+
+def _spent_money(invoke: Run, root: Path) -> dict[str, Decimal]:
+    """The money of the month, and the part of it that is not sure."""
+    found = invoke("status", "--json", cwd=root).json["spent"]
+    return {name: Decimal(found.get(name, {}).get("USD", 0)) for name in ("money", "money_unsure")}
+
+
+def test_an_interrupted_apply_goes_on_inside_its_own_budget(project: Build, invoke: Run, processes: None) -> None:
+    """The open job is not counted as spent and as to come."""
+    root = with_budget(project, "money_per_month: 1e9", "one")
+    one = bound_of_one(invoke, root)
+    _with_limit(root, "money_per_month", one * Decimal("1.34"))
+    _stopped(root, 3)
+    assert _spent_money(invoke, root) == {"money": one, "money_unsure": one}
+    assert refusals(invoke, root) == []
+    assert planned(invoke, root)["changes"][0]["money_at_most"]["USD"] == str(one)
+    with Model(metered) as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    # What the calls before the stop used is known no more: at most the bound.
+    assert _spent_money(invoke, root) == {"money": one, "money_unsure": one}
+    assert invoke("report", "--json", cwd=root).json["tokens_unknown"] == 1
+
+
+def test_collecting_a_job_that_costs_is_priced_and_guarded(project: Build, invoke: Run, processes: None) -> None:
+    """Its item is gone, and its model would go on writing."""
+    root = with_budget(project, "money_per_month: 1e9", "one")
+    one = bound_of_one(invoke, root)
+    _stopped(root, 3)
+    (root / "content/blog.yaml").write_text(blog("two", "three"))
+    document = planned(invoke, root)
+    change = next(each for each in document["changes"] if each["id"] == "one")
+    assert (change["steps"], change["money_at_most"]) == (["drain"], {"USD": str(one)})
+    assert "at most 0.0" in invoke("plan", "--select", "one", cwd=root).stdout
+    _with_limit(root, "money_per_apply", one / 2)
+    with Model(metered) as model:
+        ended = invoke("apply", "--yes", "--select", "one", cwd=root, env=model.env)
+        assert (ended.code, "error[budget-money]" in ended.stderr, model.prompts) == (4, True, [])
+        _with_limit(root, "money_per_month", one)
+        assert invoke("plan", "--select", "one", "--json", cwd=root).json["refusals"] == []
+        assert invoke("apply", "--yes", "--select", "one", cwd=root, env=model.env).code == 0
+        assert model.prompts
+    assert [each["id"] for each in planned(invoke, root)["changes"]] == ["three", "two"]
+
+
+def test_a_job_that_was_stopped_and_finished_elsewhere_counts_twice(
+    project: Build, invoke: Run, processes: None, tmp_path: Path
+) -> None:
+    """Each clone has a bundled server of its own, which does not know what the other one wrote."""
+    root = with_budget(project, "money_per_month: 1e9", "one")
+    one = bound_of_one(invoke, root)
+    _stopped(root, 3)
+    commit(root, "Open")
+    git(tmp_path, "clone", "--quiet", str(root), "clone")
+    clone = tmp_path / "clone"
+    with Model(metered) as model:
+        ended = invoke("apply", "--yes", cwd=clone, env=model.env)
+        assert ended.code == 0, ended.stderr
+    found = invoke("report", "--json", cwd=clone).json
+    assert (found["texts"], found["tokens_unknown"]) == (1, 1)
+    sure = Decimal(found["money"]["USD"])
+    assert _spent_money(invoke, clone) == {"money": one + sure, "money_unsure": one}
+    assert invoke("plan", "--detailed-exitcode", cwd=clone).code == 0
+
+
+def test_a_reviewed_plan_goes_on_with_no_job_that_it_does_not_name(
+    project: Build, invoke: Run, processes: None
+) -> None:
+    """Its model would write, for money that no one has seen."""
+    root = with_budget(project, "money_per_month: 1e9", "one")
+    (root / "content/blog.yaml").write_text(blog("one", "two"))
+    assert invoke("plan", "--select", "two", "--out", "plan.json", cwd=root).code == 0
+    (root / "content/blog.yaml").write_text(blog("one"))
+    _stopped(root, 3)
+    (root / "content/blog.yaml").write_text(blog("two"))
+    with Model(metered) as model:
+        ended = invoke("apply", "plan.json", "--yes", cwd=root, env=model.env)
+        assert ended.code == 0, ended.stderr
+    assert [each["id"] for each in planned(invoke, root)["changes"]] == ["one"]

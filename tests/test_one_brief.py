@@ -79,12 +79,6 @@ def test_rows_that_say_what_is_different_have_a_brief_each(tmp_path: Path) -> No
     assert not _notes(harness)
 
 
-def test_equal_requests_are_named_once(tmp_path: Path) -> None:
-    """Rows that nothing in the request uses are the same request, which has its own note."""
-    harness = make(tmp_path, brief="Desks")
-    assert {note.kind for note in harness.plan().notes} == {"same-request"}
-
-
 def test_an_apply_writes_similar_texts(tmp_path: Path, invoke: Run) -> None:
     """`check` finds them afterwards, and no text is paid for again because of them."""
     harness = Harness(tmp_path, FakeApi(duration=30))

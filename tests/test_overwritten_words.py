@@ -13,13 +13,12 @@ from msgspec import structs
 from contentops.digest import digest_bytes
 from contentops.documents.clean import body_digest
 from contentops.model import Action, JobState, OnEdit
-from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import state_after_each_kill
-from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry, only_change, plan_of
+from tests.fakes.sides import a_file, a_finished, a_record, a_situation, a_spec, an_entry, only_change, plan_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,15 +51,15 @@ def test_an_overwrite_says_what_goes(state: JobState | None) -> None:
 def test_a_stored_text_in_place_of_an_edit_says_so() -> None:
     """It costs nothing, and the words go all the same."""
     spec = a_spec(topic="new")
-    stored = {spec.digest: FinishedText(item="a", body=a_file("x").body)}
+    jobs = [a_finished(spec)]
     file = a_file(spec.output, body=HAND)
-    change = only_change([spec], [a_record(a_spec())], [file], stored=stored, on_edit=OnEdit.OVERWRITE)
+    change = only_change([spec], [a_record(a_spec())], [file], jobs=jobs, on_edit=OnEdit.OVERWRITE)
     assert (change.action, _told(change)) == (Action.FINISH, [REPLACED])
 
 
 def test_overwritten_items_are_selected_as_edited() -> None:
     """As the reference of selectors says."""
-    edited, plain = a_spec(topic="new"), a_spec("b", topic="new")
+    edited, plain = a_spec(topic="new"), a_spec("b", topic="newer")
     records = [a_record(a_spec()), a_record(a_spec("b"))]
     files = [a_file(edited.output, body=HAND), a_file(plain.output)]
     plan = plan_of([edited, plain], records, files, on_edit=OnEdit.OVERWRITE, select=("state:edited",))

@@ -61,8 +61,13 @@ def test_all_pages_are_there_and_every_link_leads_to_one(
     project: Build, invoke: Run, tmp_path: Path, processes: None
 ) -> None:
     """Relative links only, no script, no form, nothing out of the folder; many items are several pages."""
-    items = "".join(f"  - {{id: {json.dumps(item)}, inputs: {{topic: t, target_audience: p}}}}\n" for item in DECLARED)
-    many = "".join(f"  - {{id: many-{number}, inputs: {{topic: t, target_audience: p}}}}\n" for number in range(60))
+    items = "".join(
+        f"  - {{id: {json.dumps(item)}, inputs: {{topic: {json.dumps(item)}, target_audience: p}}}}\n"
+        for item in DECLARED
+    )
+    many = "".join(
+        f"  - {{id: many-{number}, inputs: {{topic: t{number}, target_audience: p}}}}\n" for number in range(60)
+    )
     defaults = 'defaults: {template: blog_article_generator, style: general_blog, output: "out/{{ item.id | slugify }}-x.md"}\n'
     files = {**FILES, "content/blog.yaml": f"{defaults}items:\n{items}{many}"}
     ended = invoke("review", "--out", "public", cwd=project({**files, "contentops.yaml": FILES["contentops.yaml"]}))

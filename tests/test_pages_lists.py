@@ -140,7 +140,7 @@ def test_headings_sort_by_their_column_and_back(root: Path) -> None:
 def test_a_project_without_texts_says_how_to_begin(project: Build) -> None:
     """What is declared, what it costs, and the commands; without items, how to declare one."""
     settings = {"contentops.yaml": "version: 1\nproject: acme\napi: {base_url: 'https://a.example/v1'}\n"}
-    items = "\n".join(f"  - {{id: item-{at}, inputs: {{topic: T}}}}" for at in range(3))
+    items = "\n".join(f"  - {{id: item-{at}, inputs: {{topic: T{at}}}}}" for at in range(3))
     manifest = f"defaults: {{template: blog_article_generator, style: general_blog}}\nitems:\n{items}\n"
     root = project({**settings, "content/a.yaml": manifest})
     said = words(page(root, "/"))

@@ -274,10 +274,10 @@ def test_the_money_of_a_text_counts_in_whichever_wave_it_was_made(project: Build
 
 
 def test_a_paid_text_that_is_in_no_file_yet_has_its_money(project: Build, invoke: Run) -> None:
-    """`report` names it beside the sum, as it does with credits."""
+    """It is paid for, so it counts."""
     root = shop(project, "one", more="defaults: {checks: {excludes: [harbour]}}\n")
     with Model(metered) as model:
         spent = invoke("apply", "--yes", "--json", cwd=root, env=model.env).json["run"]["money"]
     report = invoke("report", "--json", cwd=root).json
-    assert (report["texts"], report["open"][0]["money"]) == (0, spent)
-    assert re.search(r"Open: 1 job paid, not written yet, 0\.\d+ USD\.", invoke("report", cwd=root).stdout)
+    assert (report["texts"], report["unwritten"], report["money"]) == (1, 1, spent)
+    assert "1 of these is in no known file" in invoke("report", cwd=root).stdout

@@ -64,13 +64,15 @@ def test_a_second_apply_is_refused_until_the_first_is_gone(project: Build, invok
     assert len(slow.jobs("(locked)")) == 1
 
 
-def test_another_environment_may_apply_meanwhile(project: Build, invoke: Run, slow: Served) -> None:
-    """The lock is one per environment."""
+def test_environments_apply_one_after_the_other(project: Build, invoke: Run, slow: Served) -> None:
+    """They share what was ordered: an apply of another environment could order a text that this one waits for."""
     extra = "environments: {draft: {api: {base_url: local}, output: 'draft/{{ item.id }}.md'}}"
     root = project(_files(slow, "environments", extra=extra))
     with applying(root) as first:
         first.until("step-done", "submit")
-        assert invoke("apply", "--yes", "--env", "draft", cwd=root).code == 0
+        refused = invoke("apply", "--yes", "--env", "draft", cwd=root)
+        assert (refused.code, "error[lock-held]" in refused.stderr) == (4, True)
+    assert invoke("apply", "--yes", "--env", "draft", cwd=root).code == 0
     assert sorted(tree(root, "draft")) == ["draft/one.md", "draft/two.md"]
 
 
@@ -79,7 +81,7 @@ def test_another_environment_may_apply_meanwhile(project: Build, invoke: Run, sl
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_the_first_signal_stops_gently(project: Build, invoke: Run, slow: Served, number: signal.Signals) -> None:
-    """Exit code 130 soon after; the job is in the lock, and the next command is named."""
+    """Exit code 130 soon after; the job is in the committed list, and the next command is named."""
     name = number.name
     root = project(_files(slow, name))
     with applying(root) as apply:
@@ -90,7 +92,7 @@ def test_the_first_signal_stops_gently(project: Build, invoke: Run, slow: Served
     assert "progress is kept" in ended.stderr
     assert "contentops apply" in ended.stdout
     assert "Traceback" not in ended.stderr
-    assert '"state":"running"' in (root / "contentops.lock").read_text()
+    assert '"state":"running"' in (root / "contentops.jobs").read_text()
     shutil.rmtree(root / ".contentops")
     planned = invoke("plan", "--json", cwd=root).json
     assert {one["id"]: one["action"] for one in planned["changes"]} == {"one": "finish", "two": "create"}

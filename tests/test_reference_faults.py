@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import InputError
-from contentops.model import OnSourceChange
+from contentops.model import JobState, OnSourceChange
 from contentops.operations import opening
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi
@@ -158,7 +158,8 @@ def test_an_error_between_waves_ends_the_run_and_is_reported_with_it(harness: Ha
     assert "`guide` has no section `Nope`" in run.message
     assert "its headings: `Introduction`, `Closing`" in run_text(run)
     (report,) = (harness.root / ".contentops/runs").glob("*.json")
-    assert len(json.loads(report.read_text())["generations"]) == 1
+    assert "guide" in json.loads(report.read_text())["run"]["outcomes"][0].values()
+    assert [(job.item, job.state) for job in harness.state.jobs] == [("guide", JobState.SETTLED)]
 
 
 def test_a_source_that_is_deleted_while_an_apply_runs_is_waited_for(harness: Harness) -> None:
@@ -400,3 +401,15 @@ def test_a_record_that_is_renamed_by_hand_keeps_its_dependants(harness: Harness,
     assert harness.plan().empty
     assert list(harness.record("news").sources) == ["handbook"]
     assert len(harness.api.generations) == 3
+
+
+def test_a_plan_of_what_a_branch_changed_has_what_its_edits_make_stale(harness: Harness, processes: None) -> None:
+    """Although the request that such an item keeps is the one of the branch before."""
+    harness.write("content/a.yaml", items({**CHAIN, "other": "Other"}))
+    harness.apply()
+    in_git(harness, "first")
+    assert not harness.plan(changed_from="HEAD").unchanged
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    plan = harness.plan(changed_from="HEAD")
+    assert [note.items for note in plan.notes if note.kind == "stale-source"] == [("news",)]
+    assert sent(plan) == []

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from contentops.model import OpenEntry, Record, State
+from contentops.model import JobState, OpenEntry, Record, State
+from contentops.model.jobs import open_jobs
 from contentops.reporting.commit_message import commit_message, summarize
 from tests.plans import make_entry, make_record
 
 
-def _state(records: dict[Any, Record], entries: dict[Any, OpenEntry] | None = None) -> State:
-    return State(lineage="l", records=records, entries=entries or {})
+def _state(records: dict[Any, Record], *jobs: OpenEntry) -> State:
+    return State(lineage="l", records=records, entries=open_jobs(jobs), jobs=jobs)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,9 @@ def test_what_was_made(
 def test_credits_count_once() -> None:
     """A job that was committed while it ran is not paid again when its text comes."""
     entry = make_entry(credits=4)
-    running = _state({}, {entry.request_id: entry})
-    done = _state({"guide": make_record(request_id=entry.request_id, credits=4)})
+    running = _state({}, entry)
+    settled = structs.replace(entry, state=JobState.SETTLED)
+    done = _state({"guide": make_record(request_id=entry.request_id, credits=4)}, settled)
     assert summarize(_state({}), running).credits == 4
     assert summarize(running, done).credits == 0
     assert summarize(_state({}), done).credits == 4
@@ -56,8 +59,8 @@ def test_credits_count_once() -> None:
 def test_a_long_message_is_cut() -> None:
     """Fifty ids, then how many more; a hostile id stays on its line and starts or stops no workflow."""
     names = ("a\n[skip ci] @all", *(f"item-{number:03}" for number in range(60)))
-    entries = [make_entry(request_id=f"r{number}", credits=number * 244) for number in range(2)]
-    after = _state(dict.fromkeys(names, make_record()), {entry.request_id: entry for entry in entries})
+    jobs = [make_entry(request_id=f"r{number}", credits=number * 244) for number in range(2)]
+    after = _state(dict.fromkeys(names, make_record()), *jobs)
     text = commit_message(_state({}), after, environment="", run="", skip=False)
     assert text.startswith("content: 61 created, 2 open (244 credits)\n\n+ a\\n(skip ci] @all\n")
     assert text.endswith("and 11 more\n")

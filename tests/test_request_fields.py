@@ -141,11 +141,14 @@ def test_import_declares_every_field_of_a_known_request(tmp_path: Path) -> None:
     know_server(tmp_path, "https://api.example.test/v1")
     harness.write("content/a.yaml", _manifest(id="a", **FULL))
     harness.apply()
-    record, lock = harness.record("a"), tmp_path / "contentops.lock"
-    lock.write_text(lock.read_text().replace(record.content_id, "cnt_lost"))
+    record = harness.record("a")
+    for table in (tmp_path / "contentops.lock", tmp_path / "contentops.jobs"):
+        table.write_text(table.read_text().replace(record.content_id, "cnt_lost"))
     harness.api.contents[record.content_id].metadata |= {"contentops_item": "a", "contentops_digest": record.digest}
+    # No other item may request the same text.
+    harness.write("content/a.yaml", _manifest(id="a", **FULL | {"revision": 99}))
     given: dict[str, Any] = {"confirm": lambda _: True, "runtime": harness.runtime()}
     found = import_contents(harness.project, [record.content_id], **given)
     (taken,) = found.taken
     assert harness.record(taken.id).request == FULL
-    assert harness.plan().empty
+    assert [str(change.id) for change in harness.plan().changes] == ["a"]

@@ -94,7 +94,7 @@ def test_new_texts_on_top_of_a_branch_that_moved(world: World, first: Machine) -
     """The pull request shows nothing but results."""
     world.other("README.md", "hello")
     name = str(propose(first)["branch"])
-    assert world.subjects(name)[:2] == ["content: 3 created", "README.md"]
+    assert world.subjects(name)[:3] == ["content: 3 created", "content: jobs of an apply", "README.md"]
     assert "README.md" in world.paths(name)
 
 

@@ -19,7 +19,7 @@ FILES = {
 }
 
 
-def rooted(project: Build, for_each: str, topic: str = "x", settings: str = "") -> Path:
+def rooted(project: Build, for_each: str, topic: str = "x {{ each.city }}", settings: str = "") -> Path:
     """A project whose one item has this `for_each`."""
     item = f"{{id: '{{{{ each.city | slugify }}}}', for_each: {for_each}, inputs: {{topic: '{topic}'}}}}"
     return declared(project, f"items:\n  - {item}\n", FILES, settings=settings)

@@ -1,26 +1,26 @@
-"""Several items with the very same request: the plan says that one brief is paid for more than once."""
+"""Several items with the very same request: one job would answer all of them, so that is an error by name."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-import jsonschema
 import pytest
 
-from contentops.schema_files import load_schema
+from contentops.errors import InputError
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness
+from tests.fakes.harness import Harness, results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.model import Note
     from tests.running import Run
 
 
-def _items(**topics: str) -> str:
+def _items(*, revision: int = 0, **topics: str) -> str:
     listed = [{"id": id_, "inputs": {"topic": topic, "target_audience": "all"}} for id_, topic in topics.items()]
+    if revision:
+        listed[-1]["revision"] = revision  # type: ignore[assignment]
     return json.dumps({"items": listed})
 
 
@@ -30,48 +30,43 @@ def harness(tmp_path: Path) -> Harness:
     return Harness(tmp_path, FakeApi(duration=30))
 
 
-def _notes(harness: Harness) -> list[Note]:
-    return [note for note in harness.plan().notes if note.kind == "same-request"]
+def test_equal_requests_are_an_error_with_a_way_out(harness: Harness, invoke: Run) -> None:
+    """Nothing is paid for; a revision of its own makes it another request."""
+    harness.write("content/a.yaml", _items(may="News", june="News", july="Other"))
+    ended = invoke("validate", cwd=harness.root)
+    assert ended.code == 1
+    assert "error[same-request]: item `june` requests exactly the same text as `may` (content/a.yaml" in ended.stderr
+    assert "hint: give one of them `revision: 2`" in ended.stderr
+    with pytest.raises(InputError):
+        harness.apply()
+    assert harness.api.credits == 0
+    harness.write("content/a.yaml", _items(july="Other", may="News", june="News", revision=2))
+    assert results(harness.apply()) == {"july": "done", "june": "done", "may": "done"}
+    assert harness.api.credits == 12
 
 
-def test_the_plan_names_the_items_and_the_credits(harness: Harness, invoke: Run) -> None:
-    """In text, Markdown and JSON; items that differ in anything are not named."""
-    harness.write("content/a.yaml", _items(may="News", june="News", july="Other", april="News", march="News"))
-    text = invoke("plan", "--out", "plan.json", cwd=harness.root).stdout
-    said = "`april`, `june` and 2 more request exactly the same text: 4 generations, 16 credits"
-    assert said in text
-    assert "hint: change their `inputs`" in text
-    assert said.partition(" and ")[2] in invoke("plan", "--format", "markdown", cwd=harness.root).stdout
-    document = json.loads(harness.read("plan.json"))
-    jsonschema.validate(document, load_schema("plan"))
-    (note,) = document["notes"]
-    assert (note["kind"], note["items"], note["credits"]) == ("same-request", ["april", "june", "march", "may"], 16)
-    assert said in invoke("show", "plan.json", cwd=harness.root).stdout
+def test_rows_of_one_place_are_counted(harness: Harness, invoke: Run) -> None:
+    """However many rows ask for the same, their place is named once."""
+    rows = [{"slug": f"s{number}", "topic": "News"} for number in range(50)]
+    item = {
+        "id": "{{ each.slug }}",
+        "for_each": rows,
+        "inputs": {"topic": "{{ each.topic }}", "target_audience": "all"},
+    }
+    harness.write("content/a.yaml", json.dumps({"items": [item]}))
+    ended = invoke("validate", cwd=harness.root)
+    assert ended.stderr.count("error[same-request]") == 1
+    assert "48 more items have the same problem" in ended.stderr
 
 
-def test_one_that_is_paid_for_already_counts_as_one(harness: Harness) -> None:
-    """The next item with its request is named beside it; what was paid for is not named again."""
+def test_what_was_removed_and_comes_back_is_there_for_nothing(harness: Harness) -> None:
+    """Under any id: the text that was paid for answers its request."""
     harness.write("content/a.yaml", _items(may="News"))
     harness.apply()
-    assert not _notes(harness)
-    harness.write("content/a.yaml", _items(may="News", june="News"))
-    (note,) = _notes(harness)
-    assert note.message == "`june` and `may` request exactly the same text: 1 generation, 4 credits"
+    harness.write("content/a.yaml", _items(june="Other"))
+    harness.apply(prune=True)
+    assert not (harness.root / "out/may.md").exists()
+    harness.write("content/a.yaml", _items(june="Other", august="News"))
+    assert harness.actions() == {"august": "finish"}
     harness.apply()
-    assert harness.plan().empty
-    assert not _notes(harness)
-
-
-def test_thousands_of_items_have_a_few_notes(harness: Harness, processes: None) -> None:
-    """The most expensive requests are named with the first of their items, the others counted."""
-    topics = {f"i{number:04}": f"Of {number % 30}" for number in range(3_000)} | {"i9999": "Of 7"}
-    harness.write("content/a.yaml", _items(**topics))
-    notes = _notes(harness)
-    assert len(notes) == 21
-    assert {len(note.items) for note in notes} == {0, 20}
-    assert "`i0007`, `i0037` and 99 more request exactly the same text: 101 generations, 404 credits" in {
-        note.message for note in notes
-    }
-    assert "10 more requests of several items each: 1,000 generations, 4,000 credits" in {
-        note.message for note in notes
-    }
+    assert (harness.api.credits, (harness.root / "out/august.md").exists(), harness.plan().empty) == (8, True, True)

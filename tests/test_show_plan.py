@@ -297,7 +297,7 @@ def hostile() -> dict[str, Any]:
         for entry in [*([change["entry"]] if change["entry"] else []), *change["drains"]]:
             entry |= {"request_id": HOSTILE, "job_id": HOSTILE, "error": HOSTILE}
     document |= dict.fromkeys(("id", "project", "environment", "server", "lineage"), HOSTILE)
-    document["inputs"] |= {"variables": [HOSTILE], "select": [HOSTILE]}
+    document["inputs"] |= {"variables": [HOSTILE], "select": [HOSTILE], "changed_from": HOSTILE}
     document["notes"] = [{"kind": "odd", "id": HOSTILE, "message": HOSTILE, "hint": HOSTILE}]
     document["refusals"] = [{"guard": "odd", "message": HOSTILE, "flag": f"--{HOSTILE}"}]
     document["diagnostics"] = [

@@ -125,7 +125,7 @@ ROWS = "for_each: [{slug: oslo, city: Oslo}, {slug: rome, city: Rome}]"
 
 def item(similar: str, more: str = "") -> str:
     """A manifest with one item for each of two rows."""
-    return f'items: [{{id: "{{{{ each.slug }}}}", {ROWS}, inputs: {{topic: a}}, checks: {{similar: {similar}}}{more}}}]'
+    return f'items: [{{id: "{{{{ each.slug }}}}", {ROWS}, inputs: {{topic: "{{{{ each.slug }}}}"}}, checks: {{similar: {similar}}}{more}}}]'
 
 
 def test_settings_have_defaults_and_may_be_templates(project: Build) -> None:
@@ -175,7 +175,7 @@ def test_a_group_of_more_than_a_thousand_is_refused(project: Build) -> None:
     for within, name in (("for_each", "its `for_each`"), ("all", "`all`"), ("'tag:x'", "`tag:x`")):
         cities = "".join(f"c{number}\n" for number in range(1_001))
         manifest = (
-            "items: [{id: '{{ each.city }}', for_each: cities.csv, inputs: {topic: a}, tags: [x],"
+            "items: [{id: '{{ each.city }}', for_each: cities.csv, inputs: {topic: '{{ each.city }}'}, tags: [x],"
             f" checks: {{similar: {{within: {within}}}}}}}]"
         )
         root = declared(project, manifest, {"cities.csv": f"city\n{cities}"})

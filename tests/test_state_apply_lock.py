@@ -14,6 +14,7 @@ import pytest
 
 from contentops.errors import ExitCode, LockHeld, StateError
 from contentops.state.state_dir import ApplyLock, who_runs
+from tests.clones import NOBODY
 from tests.pages import FILES
 
 if TYPE_CHECKING:
@@ -101,11 +102,30 @@ def test_a_lock_that_was_never_entered_can_be_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_environments_do_not_wait_for_each_other(tmp_path: Path) -> None:
-    """Each has a lock of its own, and a refusal names its environment."""
-    refused = pytest.raises(LockHeld, match="another `contentops` command for environment `staging` is running here")
-    with apply_lock(tmp_path), apply_lock(tmp_path, environment="staging"), refused:
-        apply_lock(tmp_path, environment="staging").__enter__()
+def test_environments_wait_for_each_other(tmp_path: Path) -> None:
+    """What one orders answers a request of the other; a refusal names the environment that is in the way."""
+    words = "another `contentops` command for environment `staging` is running here by ann@build-1"
+    with apply_lock(tmp_path, environment="staging"), pytest.raises(LockHeld, match=words):
+        apply_lock(tmp_path).__enter__()
+
+
+def test_work_trees_wait_for_each_other_and_other_projects_do_not(tmp_path: Path, processes: None) -> None:
+    """They share the list of jobs in the git folder; two folders of one repository are two projects."""
+    top, tree = tmp_path / "top", tmp_path / "tree"
+    top.mkdir()
+    for words in (
+        ("init", "--quiet"),
+        ("commit", "--quiet", "--allow-empty", "--message=Start"),
+        ("worktree", "add", "--quiet", str(tree)),
+    ):
+        subprocess.run(["git", *NOBODY, *words], cwd=top, check=True, capture_output=True)
+    (top / "site").mkdir()
+    with apply_lock(top), apply_lock(top / "site"), pytest.raises(LockHeld) as caught:
+        apply_lock(tree).__enter__()
+    assert str(caught.value).startswith(f"another `contentops` command is running in {top} by ann@build-1")
+    with apply_lock(tree):
+        pass
+    assert not list((top / ".git/contentops").glob("*.json"))
 
 
 @pytest.mark.parametrize(
@@ -124,8 +144,9 @@ def test_environments_do_not_wait_for_each_other(tmp_path: Path) -> None:
 def test_an_odd_note_is_no_trouble(tmp_path: Path, note: bytes | None, words: str) -> None:
     """The note is information: whatever it says, the refusal is a sentence."""
     with apply_lock(tmp_path):
-        path = tmp_path / ".contentops/apply.json"
-        path.unlink() if note is None else path.write_bytes(note)
+        for name in ("apply.json", "apply.holder.json"):
+            path = tmp_path / ".contentops" / name
+            path.unlink() if note is None else path.write_bytes(note)
         with pytest.raises(LockHeld) as caught:
             apply_lock(tmp_path).__enter__()
 

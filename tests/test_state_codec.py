@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -11,17 +10,18 @@ from hypothesis import given
 from msgspec import structs
 
 from contentops.digest import digest_text
-from contentops.model import JobState, OpenEntry, Record, Saved
+from contentops.model import Record, Saved
+from contentops.schema_files import load_schema
 from contentops.state.codec import Header, line_of, parse_line
 from tests import state_facts as facts
 
-SCHEMA = json.loads((Path(__file__).parents[1] / "schemas" / "lock.schema.json").read_text())
+SCHEMA = load_schema("lock")
 
 
 def test_a_header_is_one_constant_line() -> None:
     """The first line of a lock never changes for a lineage."""
     assert line_of(Header(lineage=facts.LINEAGE)) == (
-        '{"contentops_lock":1,"digest":1,"lineage":"' + facts.LINEAGE + '"}'
+        '{"contentops_lock":2,"digest":1,"lineage":"' + facts.LINEAGE + '"}'
     )
 
 
@@ -54,19 +54,12 @@ def test_records_round_trip(record: Record) -> None:
     assert line_of(record) == line
 
 
-@given(facts.entries)
-def test_entries_round_trip(entry: OpenEntry) -> None:
-    """Whatever an open entry holds comes back from its line."""
-    assert parse_line(line_of(entry)) == entry
-
-
 @pytest.mark.parametrize(
     "line",
     [
         line_of(Header(lineage=facts.LINEAGE)),
         line_of(facts.record(saved=Saved(title=facts.text("t")), superseded=("old",), used={"year": "0" * 12})),
         line_of(facts.record(protected=True)),
-        *(line_of(facts.entry(state=state)) for state in JobState),
     ],
 )
 def test_lines_follow_the_schema(line: str) -> None:
@@ -80,11 +73,9 @@ def test_the_schema_is_a_schema() -> None:
     assert not jsonschema.Draft7Validator(SCHEMA).is_valid({"what": "ever"})
 
 
-@pytest.mark.parametrize(("name", "kind"), [("record", Record), ("entry", OpenEntry)])
-def test_every_field_has_its_key(name: str, kind: type[Record | OpenEntry]) -> None:
-    """A field that is added to a record or an entry is in the schema; `definitions` is of earlier versions."""
-    keys = {one.encode_name for one in structs.fields(kind)}
-    assert SCHEMA["definitions"][name]["properties"].keys() == keys | {"definitions"}
+def test_every_field_has_its_key() -> None:
+    """A field that is added to a record is in the schema."""
+    assert SCHEMA["definitions"]["record"]["properties"].keys() == {one.encode_name for one in structs.fields(Record)}
 
 
 def test_unknown_keys_are_ignored() -> None:
@@ -97,13 +88,6 @@ def test_unknown_keys_are_ignored() -> None:
 def changed(**changes: object) -> str:
     """The line of a record with keys replaced (or removed, by None)."""
     line = json.loads(line_of(facts.record()))
-    line.update(changes)
-    return json.dumps({key: value for key, value in line.items() if value is not None})
-
-
-def opened(**changes: object) -> str:
-    """The line of an entry with keys replaced (or removed, by None)."""
-    line = json.loads(line_of(facts.entry()))
     line.update(changes)
     return json.dumps({key: value for key, value in line.items() if value is not None})
 
@@ -126,7 +110,7 @@ def opened(**changes: object) -> str:
         pytest.param(changed(title="x\ud800y"), "is incomplete or invalid JSON", id="surrogate-in-a-title"),
         pytest.param('{"id": "\x01"}', "is incomplete or invalid JSON", id="control-character"),
         pytest.param('{"id": ' + "9" * 5000 + "}", "number out of range", id="huge-number"),
-        pytest.param('{"what":1}', "is neither a header nor a record nor an open entry", id="nothing-known"),
+        pytest.param('{"what":1}', "is neither a header nor a record", id="nothing-known"),
         pytest.param(changed(id=""), "`id` is not valid: expected `str` of length >= 1", id="empty-id"),
         pytest.param(changed(id=7), "`id` is not valid: expected `str`, got `int`", id="id-number"),
         pytest.param(changed(digest=None), "it lacks `digest`", id="lacks"),
@@ -140,15 +124,10 @@ def opened(**changes: object) -> str:
         pytest.param(changed(used={"a": 1}), "`used[...]` is not valid: expected `str`", id="used"),
         pytest.param(changed(saved={"body": {}}), "`saved.body` is not valid: expected `str`", id="saved"),
         pytest.param('{"id":"a","digest":null}', "`digest` is not valid: expected `str`, got `null`", id="digest-null"),
-        pytest.param(opened(attempt=-1), "`attempt` is not valid: expected `int` >= 0", id="entry-negative"),
-        pytest.param(opened(state=7), "`state` is not valid: expected `str`, got `int`", id="state-number"),
-        pytest.param(opened(state="done"), "`state` is not valid: invalid enum value 'done'", id="state"),
-        pytest.param(opened(open=""), "`open` is not valid: expected `str` of length >= 1", id="empty-request-id"),
-        pytest.param(opened(item=None), "it lacks `item`", id="entry-lacks"),
-        pytest.param('{"contentops_lock":1,"digest":1}', "it lacks `lineage`", id="header-lacks"),
+        pytest.param('{"contentops_lock":2,"digest":1}', "it lacks `lineage`", id="header-lacks"),
         pytest.param('{"contentops_lock":"1"}', "`contentops_lock` is not valid: expected `int`", id="header-version"),
-        pytest.param('{"contentops_lock":1,"digest":1,"lineage":"x"}', "`lineage` is not a UUID", id="no-uuid"),
-        pytest.param('{"id":7,"open":"x"}', "`id` is not valid", id="both"),
+        pytest.param('{"contentops_lock":2,"digest":1,"lineage":"x"}', "`lineage` is not a UUID", id="no-uuid"),
+        pytest.param('{"id":7,"contentops_lock":2}', "`id` is not valid", id="both"),
     ],
 )
 def test_hostile_lines_are_refused_in_words(line: str, words: str) -> None:
@@ -161,7 +140,7 @@ def test_hostile_lines_are_refused_in_words(line: str, words: str) -> None:
 
 def test_a_header_of_a_newer_format_is_read_for_its_version() -> None:
     """What a newer lineage looks like is not ours to judge."""
-    assert parse_line('{"contentops_lock":2,"digest":1,"lineage":"new kind"}') == Header(lineage="new kind", version=2)
+    assert parse_line('{"contentops_lock":3,"digest":1,"lineage":"new kind"}') == Header(lineage="new kind", version=3)
 
 
 def test_values_are_kept_as_they_are() -> None:

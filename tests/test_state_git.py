@@ -15,8 +15,8 @@ from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, State
-from contentops.state import lock
-from contentops.state.codec import Forget
+from contentops.state import jobs, lock
+from contentops.state.codec import Forget, line_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 from tests.clones import NOBODY
@@ -38,6 +38,7 @@ class Repository:
         self.git("init", "--quiet", "--initial-branch=main")
         if union:
             lock.add_rule(root, Disk())
+            lock.add_rule(root, Disk(), jobs.PATTERN, jobs.RULE)
             (root / ".gitignore").write_text(".contentops/\n")
         (root / "readme").write_text("")
         self.commit("start")
@@ -54,13 +55,12 @@ class Repository:
         self.git("commit", "--quiet", "--allow-empty", "-m", message)
 
     def write(self, *values: Record | OpenEntry, project: str = "acme") -> None:
-        """Commit a lock of these records and entries, and the bodies the records name."""
-        state = State(
-            lineage=lock.lineage_of(project),
-            records={value.id: value for value in values if isinstance(value, Record)},
-            entries={value.request_id: value for value in values if isinstance(value, OpenEntry)},
-        )
+        """Commit a lock of these records, these jobs if there are any, and the bodies the records name."""
+        lineage = lock.lineage_of(project)
+        state = State(lineage=lineage, records={value.id: value for value in values if isinstance(value, Record)})
         (self.root / "contentops.lock").write_bytes(lock.render(state))
+        if lines := sorted(line_of(value) for value in values if isinstance(value, OpenEntry)):
+            (self.root / "contentops.jobs").write_bytes(jobs.join(lineage, lines))
         for record in state.records.values():
             (self.root / record.output).parent.mkdir(exist_ok=True)
             (self.root / record.output).write_text(record.generated)
@@ -116,7 +116,7 @@ MERGES: dict[str, tuple[Sequence[Record | OpenEntry], ...]] = {
     "an open job and its record": (
         [*named("a"), facts.entry("b")],
         [A2, facts.entry("b")],
-        named("a", "b"),
+        [*named("a", "b"), facts.entry("b", state=JobState.SETTLED)],
         [A2, *named("b")],
     ),
 }
@@ -172,7 +172,6 @@ def test_one_item_changed_on_two_branches_follows_the_text(repository: Repositor
     assert repository.lines == merged
     assert len(merged) == 5
 
-    facts.declare(store, *"abc")
     store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-01"))
     store.checkpoint()
     assert len(repository.lines) == 4
@@ -180,8 +179,8 @@ def test_one_item_changed_on_two_branches_follows_the_text(repository: Repositor
 
 
 @pytest.mark.parametrize("ours", ["one", "two"])
-def test_an_item_renamed_here_and_changed_there_heals(repository: Repository, ours: str) -> None:
-    """The old line comes back beside the new one; it goes again, since a declared item carries its job."""
+def test_an_item_renamed_here_and_changed_there_has_one_content(repository: Repository, ours: str) -> None:
+    """The old line comes back beside the new one; the stored content belongs to the one that was saved last."""
     repository.write(*named("a", "b", "c"))
     repository.branch("one")
     repository.write(
@@ -193,12 +192,15 @@ def test_an_item_renamed_here_and_changed_there_heals(repository: Repository, ou
     repository.merge(ours, "two" if ours == "one" else "one")
 
     store = repository.open(write=True)
-    assert store.state.records.keys() == set("abcd")
-    facts.declare(store, *"acd")
-    assert store.state.records.keys() == set("acd")
+    assert {id_: record.content_id for id_, record in store.state.records.items()} == {
+        "a": "cnt-a",
+        "b": "cnt-b",
+        "c": "cnt-c",
+        "d": "",
+    }
     store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-02"))
     store.checkpoint()
-    assert repository.open().state.records.keys() == set("acd")
+    assert repository.open().state == store.state
 
 
 @pytest.mark.parametrize("way", ["merge again", "delete the marker lines"])
@@ -245,6 +247,14 @@ def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_pat
 # --- a journal that was not checkpointed meets another lock -------------------------------------------------
 
 
+PAID = {"job-a-2": JobState.SETTLED, "job-b-2": JobState.RUNNING}
+
+
+def states(store: StateStore) -> dict[str, JobState]:
+    """The state of each job of the server."""
+    return {job.job_id: job.state for job in store.state.jobs}
+
+
 def killed_after_paying(repository: Repository) -> StateStore:
     """An apply that wrote `a` again and had a job for `b` running when it was killed."""
     store = repository.open(write=True)
@@ -266,11 +276,11 @@ def test_a_pull_of_other_items_keeps_what_the_journal_says(repository: Repositor
 
     state = repository.open().state
     assert state.records == {**store.state.records, ItemId("c"): facts.record("c")}
-    assert state.entries == store.state.entries
+    assert state.jobs == store.state.jobs
 
 
 def test_a_pull_of_the_same_item_wins_and_the_text_stays_paid(repository: Repository) -> None:
-    """The pulled line counts, and what was paid here is finished or drained, not lost."""
+    """The pulled line counts, and what was paid here stays on the list."""
     repository.write(*named("a", "b"))
     repository.branch("ci")
     repository.write(facts.record("a", generation=3), facts.record("b"))
@@ -280,17 +290,14 @@ def test_a_pull_of_the_same_item_wins_and_the_text_stays_paid(repository: Reposi
 
     store = repository.open(write=True)
     assert store.state.records[A] == facts.record("a", generation=3)
-    assert {id_: entry.state for id_, entry in store.state.entries.items()} == {
-        facts.record("a", generation=2).request_id: JobState.PAID,
-        facts.record("b", generation=2).request_id: JobState.RUNNING,
-    }
+    assert states(store) == PAID
     store.checkpoint()
     assert repository.open().state == store.state
     assert not store.journal_path.read_bytes()
 
 
 def test_a_checkout_of_another_branch_and_back_changes_nothing(repository: Repository) -> None:
-    """While away the lock wins; back on the branch, the journal holds again."""
+    """While away the lock wins; back on the branch, the journal holds again. What was paid is known on both."""
     repository.write(*named("b"))
     repository.branch("other")
     repository.git("checkout", "--quiet", "main")
@@ -298,28 +305,28 @@ def test_a_checkout_of_another_branch_and_back_changes_nothing(repository: Repos
     store = killed_after_paying(repository)
 
     repository.git("checkout", "--quiet", "other")
-    away = repository.open().state
-    assert away.records == {"b": facts.record("b")}
-    assert away.entries.keys() == {facts.record(name, generation=2).request_id for name in "ab"}
+    away = repository.open()
+    assert away.state.records == {"b": facts.record("b")}
+    assert states(away) == PAID
 
     repository.git("checkout", "--quiet", "main")
     assert repository.open().state == store.state
 
 
-def test_a_revert_under_the_journal_opens_what_was_paid(repository: Repository) -> None:
-    """The commit that brought the item is reverted: the item is new again, and its paid text waits for it."""
+def test_a_revert_under_the_journal_forgets_nothing_paid(repository: Repository) -> None:
+    """The commit that brought the item is reverted: the item is new again, and its paid text answers it."""
     repository.write(*named("b"))
     repository.write(*named("a", "b"))
     killed_after_paying(repository)
     repository.git("revert", "--no-edit", "HEAD")
 
-    state = repository.open().state
-    assert state.records == {"b": facts.record("b")}
-    assert state.entries[facts.record("a", generation=2).request_id].state is JobState.PAID
+    store = repository.open()
+    assert store.state.records == {"b": facts.record("b")}
+    assert states(store) == PAID
 
 
-def test_a_rename_under_a_pull_is_not_half_undone(repository: Repository) -> None:
-    """The forgotten id comes back with its change, the new id stands, and the repair drops the orphan."""
+def test_a_rename_under_a_pull_keeps_both_records(repository: Repository) -> None:
+    """The forgotten id comes back with its change, and the new id stands: the content belongs to one of them."""
     repository.write(*named("a", "b"))
     repository.branch("ci")
     repository.write(structs.replace(facts.record("a"), saved_at="2026-02-01", rev=2), facts.record("b"))
@@ -329,10 +336,8 @@ def test_a_rename_under_a_pull_is_not_half_undone(repository: Repository) -> Non
     store.close()
     repository.git("merge", "--quiet", "ci")
 
-    again = repository.open()
-    assert again.state.records.keys() == set("abc")
-    facts.declare(again, *"bc")
-    assert again.state.records.keys() == set("bc")
+    again = repository.open().state.records
+    assert {id_: record.content_id for id_, record in again.items()} == {"a": "cnt-a", "b": "cnt-b", "c": ""}
 
 
 def test_a_checkout_with_other_line_ends_is_the_same_lock(tmp_path: Path) -> None:

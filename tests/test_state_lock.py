@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,8 @@ from msgspec import structs
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import StateError
-from contentops.model import ItemId, JobState, OpenEntry, Record, Saved, State, request_id
-from contentops.state import lock, merge_repair
+from contentops.model import ItemId, Record, Saved, State, request_id
+from contentops.state import lock
 from contentops.state.codec import Header, line_of
 from tests import state_facts as facts
 
@@ -41,31 +41,19 @@ def ids(read: lock.Lock) -> dict[str, list[Record]]:
 
 
 def test_rendering_is_golden() -> None:
-    """Header first, records by code point, then entries by item, attempt and request id; LF and a final newline."""
-    later = facts.entry("b", 2, attempt=2)
-    state = State(
-        lineage=facts.LINEAGE,
-        records={ItemId(name): facts.record(name) for name in ("é", "b", "a", "Z")},
-        entries={entry.request_id: entry for entry in (later, facts.entry("b", 1), facts.entry("a", 3))},
-    )
+    """Header first, records by code point; LF and a final newline."""
+    names = ("é", "b", "a", "Z")
+    state = State(lineage=facts.LINEAGE, records={ItemId(name): facts.record(name) for name in names})
 
     assert lock.render(state).decode() == joined(
-        HEADER,
-        *(line_of(facts.record(name)) for name in ("Z", "a", "b", "é")),
-        line_of(facts.entry("a", 3)),
-        line_of(facts.entry("b", 1)),
-        line_of(later),
+        HEADER, *(line_of(facts.record(name)) for name in ("Z", "a", "b", "é"))
     )
 
 
-@given(st.lists(facts.records, max_size=4), st.lists(facts.entries, max_size=3), st.randoms())
-def test_rendered_states_round_trip(records: list[Record], entries: list[OpenEntry], random: Random) -> None:
+@given(st.lists(facts.records, max_size=4), st.randoms())
+def test_rendered_states_round_trip(records: list[Record], random: Random) -> None:
     """Reading what was rendered, with its lines in any order, gives the state back, and it renders to the same bytes."""
-    state = State(
-        lineage=facts.LINEAGE,
-        records={record.id: record for record in records},
-        entries={entry.request_id: entry for entry in entries},
-    )
+    state = State(lineage=facts.LINEAGE, records={record.id: record for record in records})
     data = lock.render(state)
     lines = data.decode().split("\n")
     random.shuffle(lines)
@@ -75,7 +63,6 @@ def test_rendered_states_round_trip(records: list[Record], entries: list[OpenEnt
     again = State(
         lineage=read.header.lineage if read.header else "",
         records={id_: lines[0].value for id_, lines in read.records.items()},
-        entries={id_: lines[0].value for id_, lines in read.entries.items()},
     )
     assert again == state
     assert lock.render(again) == data
@@ -172,7 +159,7 @@ def test_two_lineages_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [Header(lineage=facts.LINEAGE, version=2), Header(lineage=facts.LINEAGE, digest=2)],
+    [Header(lineage=facts.LINEAGE, version=3), Header(lineage=facts.LINEAGE, digest=2)],
     ids=["format", "digest"],
 )
 def test_a_newer_lock_is_refused(header: Header) -> None:
@@ -181,6 +168,15 @@ def test_a_newer_lock_is_refused(header: Header) -> None:
         lock.read(joined("nonsense", line_of(header)), NAME)
 
     assert caught.value.code == "newer-state"
+
+
+def test_a_lock_from_before_the_jobs_is_refused() -> None:
+    """Its open entries would be lost: it names the command that writes the jobs."""
+    header = Header(lineage=facts.LINEAGE, version=1)
+    with pytest.raises(StateError, match=r"was written before there was `contentops\.jobs`") as caught:
+        lock.read(joined(line_of(header), '{"open":"x"}'), NAME)
+
+    assert (caught.value.code, caught.value.hint) == ("old-state", "run `contentops state upgrade`")
 
 
 def test_an_older_digest_is_recomputed_from_the_requests() -> None:
@@ -193,15 +189,6 @@ def test_an_older_digest_is_recomputed_from_the_requests() -> None:
     line = read.records[ItemId("a")][0]
     assert line.value.digest == digest_json(dict(old.request))
     assert line.text == line_of(old)
-
-
-def test_entries_of_one_request_are_kept_apart() -> None:
-    """A union merge may leave two lines for one request; both are read."""
-    running, paid = facts.entry(), facts.entry(state=JobState.PAID)
-
-    read = lock.read(joined(HEADER, line_of(running), line_of(paid)), NAME)
-
-    assert [line.value for line in read.entries[running.request_id]] == [running, paid]
 
 
 OLD = facts.record(generation=1, rev=7)
@@ -251,70 +238,6 @@ def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
     assert chosen == structs.replace(ours, superseded=("cnt-0", "cnt-1"))
 
 
-def test_the_furthest_entry_wins() -> None:
-    """Of two lines for one request the one that knows more counts, and of equals the last."""
-    states = [JobState.PAID, JobState.SUBMITTING, JobState.FAILED, JobState.RUNNING, JobState.UNKNOWN]
-
-    assert lock.furthest([facts.entry(state=state) for state in states]).state is JobState.PAID
-    assert lock.furthest([facts.entry(error="x"), facts.entry(error="y")]).error == "y"
-
-
-NAMELESS = {"job_id": "", "content_id": ""}
-
-
-@pytest.mark.parametrize(
-    ("orphan", "dropped"),
-    [
-        pytest.param({"job_id": "job-b-1", "content_id": ""}, True, id="same-job"),
-        pytest.param({"job_id": "", "content_id": "cnt-b"}, True, id="same-content"),
-        pytest.param({"job_id": "job-b-1", "server": "local"}, False, id="other-server"),
-        pytest.param({}, False, id="its-own"),
-        pytest.param(NAMELESS, False, id="nameless"),
-    ],
-)
-def test_an_orphan_goes_if_a_living_record_carries_what_it_was(orphan: dict[str, Any], dropped: bool) -> None:
-    """A rename that a merge half undid heals; an orphan with a life of its own stays."""
-    living = facts.record("b", job_id="", content_id="") if orphan == NAMELESS else facts.record("b")
-    records = {ItemId("a"): facts.record("a", **orphan), ItemId("b"): living}
-
-    healed = merge_repair.without_renamed(records, [ItemId("b")])
-
-    assert (ItemId("a") not in healed) is dropped
-    assert healed[ItemId("b")] == records[ItemId("b")]
-
-
-def test_two_living_records_of_one_job_both_stay() -> None:
-    """Healing never touches a declared item."""
-    records = {ItemId("a"): facts.record("a", job_id="j"), ItemId("b"): facts.record("b", job_id="j")}
-
-    assert merge_repair.without_renamed(records, [ItemId("a"), ItemId("b")]) == records
-
-
-@pytest.mark.parametrize(
-    ("lost", "carried", "reopened"),
-    [
-        pytest.param({}, False, ["a"], id="wanted"),
-        pytest.param({"server": "local"}, False, [], id="of another server"),
-        pytest.param({}, True, [], id="in the record of another item"),
-    ],
-)
-def test_a_text_that_a_merge_overruled_is_open_again_where_it_is_free(
-    lost: dict[str, Any], carried: bool, reopened: list[str]
-) -> None:
-    """It answers what its item asks for now, on the same server, and no declared item has it."""
-    new = facts.record("a", 2)
-    other = facts.record("b", request_id=new.request_id) if carried else facts.record("b")
-    declared = merge_repair.DeclaredRequests(
-        requests={new.id: new.digest, other.id: other.digest},
-        server=facts.SERVER,
-        environment="",
-        lineage=facts.LINEAGE,
-    )
-    records = {new.id: facts.record("a"), other.id: other}
-    entries = merge_repair.texts_to_reopen(records, [], [structs.replace(new, **lost)], declared)
-    assert [entry.item for entry in entries] == reopened
-
-
 @pytest.mark.parametrize(
     "data", ["", "no JSON\n", f"{line_of(facts.record())}\n"], ids=["empty", "damaged", "a record"]
 )
@@ -328,20 +251,16 @@ def test_a_lock_without_a_header_has_no_lineage(tmp_path: Path, data: str) -> No
 def test_names_are_the_same_everywhere() -> None:
     """Lineage and request id are pinned: they must come out alike on every machine and in every release."""
     lineage = lock.lineage_of("acme-blog")
-    request = request_id(lineage, "", ItemId("a"), facts.text("x"), 1)
+    request = request_id(lineage, facts.text("x"), 1)
 
     assert lineage == "5eeaabdc-2070-5017-bb4f-0d363df63dff"
-    assert request == "ec7003b7-90ae-596d-b363-dfe5eb21cb12"
-    assert (
-        len(
-            {
-                request,
-                request_id(lineage, "", ItemId("a"), facts.text("x"), 2),
-                request_id(lineage, "staging", ItemId("a"), facts.text("x"), 1),
-                request_id(lineage, "", ItemId("b"), facts.text("x"), 1),
-                request_id(lineage, "", ItemId("a"), facts.text("y"), 1),
-                request_id(lock.lineage_of("b"), "", ItemId("a"), facts.text("x"), 1),
-            }
-        )
-        == 6
-    )
+    assert lock.lineage_of("acme-blog", "f" * 40) == "c51ff1dd-fb5a-5a32-985b-bf484f6861e7"
+    assert lock.lineage_of("acme-blog", "f" * 40, "sites/blog") == "b7c55a05-5610-571c-8406-07437765fd22"
+    assert request == "66004eed-e637-52f9-a079-e2a3e6d81ec1"
+    others = {
+        request_id(lineage, facts.text("x"), 2),
+        request_id(lineage, facts.text("x"), 1, "Costs"),
+        request_id(lineage, facts.text("y"), 1),
+        request_id(lock.lineage_of("b"), facts.text("x"), 1),
+    }
+    assert len({request, *others}) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -20,13 +21,14 @@ from contentops.atomic_io import Disk
 from contentops.digest import NOTHING
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
-from contentops.state import journal, lock, state_dir
-from contentops.state.codec import Drop, Fact, Forget
+from contentops.model.jobs import is_further
+from contentops.state import jobs, journal, lock, state_dir
+from contentops.state.codec import Drop, Fact, Forget, line_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from contentops.digest import Digest
@@ -41,14 +43,12 @@ def opened(root: Path, *, write: bool = True, environment: str = "", disk: Disk 
 
 
 def written(root: Path, *values: Record | OpenEntry) -> bytes:
-    """A lock with these records and entries, on disk as a pull would leave it."""
-    state = State(
-        lineage=facts.LINEAGE,
-        records={value.id: value for value in values if isinstance(value, Record)},
-        entries={value.request_id: value for value in values if isinstance(value, OpenEntry)},
-    )
+    """A lock with these records, and jobs if there are any, on disk as a pull would leave them; returns the lock."""
+    state = State(lineage=facts.LINEAGE, records={value.id: value for value in values if isinstance(value, Record)})
     data = lock.render(state)
     (root / "contentops.lock").write_bytes(data)
+    if lines := sorted(line_of(value) for value in values if isinstance(value, OpenEntry)):
+        (root / "contentops.jobs").write_bytes(jobs.join(facts.LINEAGE, lines))
     return data
 
 
@@ -61,10 +61,10 @@ def tree(root: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def test_a_first_apply_leaves_a_lock_and_an_empty_journal(tmp_path: Path) -> None:
-    """From nothing to the checkpoint: lock, attributes for merging, and a private folder git does not see."""
+def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path) -> None:
+    """From nothing to the checkpoint: lock, jobs, attributes for merging, and a private folder git does not see."""
     store = opened(tmp_path)
-    assert (store.journal_was_empty, store.lineage) == (True, facts.LINEAGE)
+    assert (store.was_interrupted, store.lineage) == (False, facts.LINEAGE)
 
     store.note("submit", facts.entry(state=JobState.SUBMITTING))
     store.flush()
@@ -74,30 +74,38 @@ def test_a_first_apply_leaves_a_lock_and_an_empty_journal(tmp_path: Path) -> Non
 
     assert sorted(tree(tmp_path)) == [
         ".contentops/.gitignore",
+        ".contentops/jobs.jsonl",
         ".contentops/journal.jsonl",
         ".gitattributes",
+        "contentops.jobs",
         "contentops.lock",
     ]
-    assert (tmp_path / ".gitattributes").read_text() == "contentops*.lock text eol=lf merge=union\n"
+    assert sorted((tmp_path / ".gitattributes").read_text().splitlines()) == [
+        "contentops*.jobs text eol=lf merge=union",
+        "contentops*.lock text eol=lf merge=union",
+    ]
     assert (tmp_path / ".contentops/.gitignore").read_text() == "*\n"
     assert (tmp_path / ".contentops/journal.jsonl").read_bytes() == b""
     assert opened(tmp_path, write=False).state == store.state
     assert store.state.records == {"a": facts.record(rev=1)}
     assert store.state.entries == {}
+    assert [(job.state, job.body, job.job_id) for job in store.state.jobs] == [
+        (JobState.SETTLED, facts.record().generated, facts.record().job_id)
+    ]
 
 
 @posix
 def test_only_the_owner_can_read_what_is_not_committed(tmp_path: Path) -> None:
     """The folder and the journal are private; the lock has the mode of any file of the project."""
     store = opened(tmp_path)
-    store.note("write", facts.record())
+    store.note("write", facts.entry(), facts.record())
     store.checkpoint()
 
     (tmp_path / "plain").write_text("")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
     assert modes[".contentops"] == 0o700
-    assert modes["journal.jsonl"] == 0o600
-    assert modes["contentops.lock"] == modes["plain"]
+    assert modes["journal.jsonl"] == modes["jobs.jsonl"] == 0o600
+    assert modes["contentops.lock"] == modes["contentops.jobs"] == modes["plain"]
 
 
 @posix
@@ -143,12 +151,27 @@ def test_a_checkpoint_of_a_change_that_was_undone_writes_no_lock(tmp_path: Path)
     """Only bytes count: the lock is not replaced by itself."""
     data = written(tmp_path, facts.record())
     store = opened(tmp_path)
-    store.note("submit", facts.entry("b"))
-    store.note("drop", Drop(facts.entry("b").request_id))
+    store.note("write", facts.record("b"))
+    store.note("removed", Forget(B))
 
     assert not store.checkpoint()
     assert (tmp_path / "contentops.lock").read_bytes() == data
     assert store.journal_path.read_bytes() == b""
+
+
+def test_an_order_that_was_dropped_stays_on_the_list(tmp_path: Path) -> None:
+    """Nothing waits for it any more, and it may have been paid for."""
+    with opened(tmp_path) as store:
+        store.note("submit", facts.entry("a", state=JobState.UNKNOWN), facts.entry("b"))
+        store.note("drop", Drop(facts.entry("a").request_id), Drop(facts.entry("b").request_id, lost=True))
+        store.checkpoint()
+
+    state = opened(tmp_path, write=False).state
+    assert state.entries == {}
+    assert {job.item: (job.state, job.cost) for job in state.jobs} == {
+        "a": (JobState.GIVEN_UP, 4),
+        "b": (JobState.FAILED, 4),
+    }
 
 
 def test_flushed_facts_are_there_for_the_next_run(tmp_path: Path) -> None:
@@ -156,14 +179,15 @@ def test_flushed_facts_are_there_for_the_next_run(tmp_path: Path) -> None:
     written(tmp_path, facts.record("b"))
     store = opened(tmp_path)
     store.note("submit", facts.entry(state=JobState.SUBMITTING))
+    store.note("save", facts.record("b", saved_at="2026-01-09"))
     store.flush()
     store.note("poll", facts.entry(state=JobState.RUNNING))
 
     after = opened(tmp_path, write=False)
     assert after.state.entries == {facts.entry().request_id: facts.entry(state=JobState.SUBMITTING)}
-    assert not after.journal_was_empty
+    assert after.was_interrupted
     assert store.entry(facts.entry().request_id) == facts.entry(state=JobState.RUNNING)
-    assert store.record(B) == facts.record("b")
+    assert after.record(B) == store.record(B) == facts.record("b", saved_at="2026-01-09", rev=2)
 
 
 def test_leaving_the_store_makes_facts_durable(tmp_path: Path) -> None:
@@ -226,33 +250,35 @@ def test_a_rename_is_never_half_done(tmp_path: Path) -> None:
     assert opened(tmp_path, write=False).state.records.keys() == {"b"}
 
 
-def test_a_torn_journal_is_continued(tmp_path: Path) -> None:
+def test_torn_files_are_continued(tmp_path: Path) -> None:
     """What a kill left of a line is overwritten by the next one."""
     store = opened(tmp_path)
-    store.note("submit", facts.entry("a"))
+    store.note("submit", facts.entry("a"), facts.record("c"))
     store.flush()
-    whole = store.journal_path.read_bytes()
-    store.journal_path.write_bytes(whole + b'{"base":"","open":"\xc3')
+    for name, torn in (("journal", b'{"base":"","id":"\xc3'), ("jobs", b'{"at":"20\xc3')):
+        path = tmp_path / f".contentops/{name}.jsonl"
+        path.write_bytes(path.read_bytes() + torn)
 
     again = opened(tmp_path)
-    again.note("submit", facts.entry("b"))
+    again.note("submit", facts.entry("b"), facts.record("d"))
     again.flush()
 
-    assert opened(tmp_path, write=False).state.entries.keys() == {facts.entry(name).request_id for name in ("a", "b")}
+    after = opened(tmp_path, write=False).state
+    assert after.entries.keys() == {facts.entry(name).request_id for name in ("a", "b")}
+    assert after.records.keys() == set("cd")
 
 
-def test_a_journal_that_is_deleted_under_a_run_is_written_again(tmp_path: Path) -> None:
+def test_files_that_are_deleted_under_a_run_are_written_again(tmp_path: Path) -> None:
     """`rm -rf .contentops` in the middle of an apply loses no job."""
     store = opened(tmp_path)
-    store.note("submit", facts.entry("a"))
+    store.note("submit", facts.entry("a"), facts.record("c"))
     store.flush()
-    store.journal_path.unlink()
-    (tmp_path / ".contentops/.gitignore").unlink()
-    (tmp_path / ".contentops").rmdir()
-    store.note("submit", facts.entry("b"))
+    shutil.rmtree(tmp_path / ".contentops")
+    store.note("submit", facts.entry("b"), facts.record("d"))
     store.flush()
 
     assert opened(tmp_path, write=False).state == store.state
+    assert store.state.entries.keys() == {facts.entry(name).request_id for name in ("a", "b")}
 
 
 def test_lineage_is_kept_when_the_project_is_renamed(tmp_path: Path) -> None:
@@ -295,28 +321,29 @@ def test_a_fact_that_can_not_be_written_is_refused_before_it_is_taken_in(tmp_pat
         facts.record(metadata={"a": {1, 2}}),
         facts.entry(error="\ud800"),
         Forget(ItemId("\ud800")),
-        Drop(RequestId("\ud800")),
     ):
         with pytest.raises(StateError, match="cannot be written down"):
             store.note("write", facts.record("b"), bad)
     store.close()
 
-    assert store.state.records == {}
+    assert (store.state.records, store.state.jobs) == ({}, ())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_healed_orphans_leave_with_the_next_change(tmp_path: Path) -> None:
-    """Healing alone writes nothing; the next real change writes it too."""
-    data = written(tmp_path, facts.record("a", job_id="job-b-1"), facts.record("b"))
+def test_what_is_healed_is_written_with_the_next_change(tmp_path: Path) -> None:
+    """Healing alone writes nothing: one stored content belongs to the item that was saved last."""
+    both = facts.record("a", content_id="c"), facts.record("b", content_id="c", saved_at="2026-01-08")
+    data = written(tmp_path, *both)
     store = opened(tmp_path)
 
-    facts.declare(store, "b")
-    assert store.state.records.keys() == {"b"}
+    assert [record.content_id for record in store.state.records.values()] == ["", "c"]
     assert not store.checkpoint()
     assert (tmp_path / "contentops.lock").read_bytes() == data
-    store.note("save", facts.record("b", saved_at="2026-01-09"))
+    store.note("save", facts.record("b", content_id="c", saved_at="2026-01-09"))
     store.checkpoint()
-    assert opened(tmp_path, write=False).state.records.keys() == {"b"}
+    assert opened(tmp_path, write=False).state == store.state
+    assert data not in (tmp_path / "contentops.lock").read_bytes()
+    assert store.state.records[A].content_id == ""
 
 
 def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
@@ -348,19 +375,6 @@ def test_a_healed_duplicate_stays_healed_after_a_kill(tmp_path: Path) -> None:
 
     assert opened(tmp_path, write=False).state == store.state
     assert store.state.records[A].rev == 10
-
-
-@pytest.mark.parametrize(("gone", "stays"), [(A, False), (B, True)], ids=["its own", "another"])
-def test_a_paid_text_that_lost_in_a_merge_stays_open_until_its_item_is_forgotten(
-    tmp_path: Path, gone: ItemId, stays: bool
-) -> None:
-    """Of two records of an item one counts; the text of the other one is paid for as well."""
-    one, two = facts.record("a", 1), facts.record("a", 2)
-    (tmp_path / "contentops.lock").write_bytes(written(tmp_path, one, facts.record("b")) + written(tmp_path, two))
-    store = opened(tmp_path)
-    store.note("removed", Forget(gone))
-    store.checkpoint()
-    assert [*opened(tmp_path, write=False).state.entries] == [one.request_id] * stays
 
 
 # --- someone else writes the lock meanwhile ----------------------------------------------------------------
@@ -398,10 +412,11 @@ def test_a_lock_that_changed_under_a_run_is_left_as_it_is(tmp_path: Path, data: 
     assert opened(tmp_path, write=False).state == store.state
 
 
-def pulled_under(root: Path, *theirs: Record | OpenEntry) -> State:
+def pulled_under(root: Path, *theirs: Record) -> State:
     """What the next run finds where a pull put another lock under one that changed `a` and added `c`."""
     written(root, facts.record("a"), facts.record("b"))
     store = opened(root)
+    store.note("submit", facts.entry("a", generation=2))
     store.note("write", facts.record("a", generation=2))
     store.note("write", facts.record("c"))
     written(root, *theirs)
@@ -426,23 +441,24 @@ def test_the_next_run_joins_both(tmp_path: Path) -> None:
     assert state.entries == {}
 
 
-def test_a_pull_of_the_same_item_wins_and_our_text_stays_open(tmp_path: Path) -> None:
-    """The lock wins; what we paid for is kept as `paid`."""
+def test_a_pull_of_the_same_item_wins_and_our_text_stays_on_the_list(tmp_path: Path) -> None:
+    """The lock wins; what we paid for answers its request for nothing."""
     state = pulled_under(tmp_path, facts.record("a", generation=3), facts.record("b"))
 
     assert state.records[A] == facts.record("a", generation=3)
-    assert state.entries[facts.record("a", generation=2).request_id].state is JobState.PAID
+    assert [(job.digest, job.state, job.body) for job in state.jobs] == [
+        (facts.record("a", 2).digest, JobState.SETTLED, facts.record("a", 2).generated)
+    ]
 
 
 def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> None:
-    """`git checkout contentops.lock` in the middle of a run takes neither texts nor running jobs away."""
+    """`git checkout` of lock and jobs in the middle of a run takes neither texts nor running jobs away."""
     written(tmp_path, facts.record("a"), facts.entry("d"))
     store = opened(tmp_path)
+    store.note("submit", facts.entry("a", generation=2), facts.entry("b"), facts.entry("d"))
     store.note("write", facts.record("a", generation=2))
-    # Also an entry of which the lock of then said just what the run says.
-    store.note("submit", facts.entry("b"), facts.entry("d"))
     store.checkpoint()
-    written(tmp_path, facts.record("a"))
+    written(tmp_path, facts.record("a"), facts.entry("d"))
     store.note("submit", facts.entry("c"))
     with pytest.raises(StateError, match="was changed"):
         store.checkpoint()
@@ -450,9 +466,9 @@ def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> N
 
     again = opened(tmp_path)
     assert again.state.records == {"a": facts.record("a")}
-    assert {id_: entry.state for id_, entry in again.state.entries.items()} == {
-        facts.record("a", generation=2).request_id: JobState.PAID,
-        **{facts.entry(name).request_id: JobState.RUNNING for name in "bcd"},
+    assert {job.job_id: job.state for job in again.state.jobs} == {
+        "job-a-2": JobState.SETTLED,
+        **{f"job-{name}-1": JobState.RUNNING for name in "bcd"},
     }
 
 
@@ -466,7 +482,6 @@ def test_a_lock_that_changed_after_the_last_fact_is_noticed(tmp_path: Path) -> N
 
     with pytest.raises(StateError, match="was changed"):
         store.checkpoint()
-    assert opened(tmp_path, write=False).state.entries.keys() == {facts.record("a").request_id}
 
 
 # --- lines that no one changed -----------------------------------------------------------------------------
@@ -478,24 +493,29 @@ def with_more(line: bytes) -> bytes:
 
 
 def test_a_line_keeps_its_bytes_until_its_item_changes(tmp_path: Path) -> None:
-    """Keys of other versions included, of records and of open entries, through any number of checkpoints."""
-    header, a, b, c, _ = written(tmp_path, facts.record("a"), facts.record("b"), facts.entry("c")).split(b"\n")
-    path = tmp_path / "contentops.lock"
-    path.write_bytes(b"\n".join([header, with_more(a), with_more(b), with_more(c), b""]))
+    """Keys of other versions included, of records and of jobs, through any number of checkpoints."""
+    values = (facts.record("a"), facts.record("b"), facts.entry("c"), facts.entry("e"))
+    header, a, b, _ = written(tmp_path, *values).split(b"\n")
+    path, list_ = tmp_path / "contentops.lock", tmp_path / "contentops.jobs"
+    path.write_bytes(b"\n".join([header, with_more(a), with_more(b), b""]))
+    list_.write_bytes(with_more(list_.read_bytes()))
     store = opened(tmp_path)
     store.note("write", facts.record("d"))
     store.checkpoint()
-    store.note("save", structs.replace(facts.record("b"), saved_at="2026-01-09"))
+    store.note("save", facts.record("b", saved_at="2026-01-09"))
     store.checkpoint()
 
     lines = path.read_bytes().split(b"\n")
     assert lines[:2] == [header, with_more(a)]
     assert b"definitions" not in lines[2]
-    assert lines[4] == with_more(c)
+    assert list_.read_bytes().count(b"definitions") == 2
     with opened(tmp_path) as again:
         again.note("drop", Drop(facts.entry("c").request_id))
         again.checkpoint()
-    assert path.read_bytes().split(b"\n") == [*lines[:4], b""]
+    changed, kept = sorted(list_.read_bytes().split(b"\n")[1:3], key=len)
+    assert kept == with_more(line_of(facts.entry("e")).encode())
+    assert b"definitions" not in changed
+    assert path.read_bytes().split(b"\n") == lines
 
 
 def test_a_lock_of_an_older_digest_is_written_with_the_new_ones(tmp_path: Path) -> None:
@@ -516,10 +536,11 @@ def test_a_lock_of_an_older_digest_is_written_with_the_new_ones(tmp_path: Path) 
 
 @pytest.mark.parametrize("count", [50, 400])
 def test_a_checkpoint_handles_only_what_changed(tmp_path: Path, count: int) -> None:
-    """However long the lock: no function of ours is called once for each line, so that a long run is not quadratic."""
-    written(tmp_path, *(facts.record(f"item-{number}") for number in range(count)))
+    """However long lock and jobs: no function of ours is called once for each line, so that a long run is not quadratic."""
+    names = [f"item-{number}" for number in range(count)]
+    written(tmp_path, *map(facts.record, names), *map(facts.entry, names))
     store = opened(tmp_path)
-    store.note("write", facts.record("x"))
+    store.note("write", facts.record("x"), facts.entry("x"))
     store.checkpoint()
     calls = 0
 
@@ -529,12 +550,15 @@ def test_a_checkpoint_handles_only_what_changed(tmp_path: Path, count: int) -> N
 
     sys.setprofile(count_calls)
     try:
+        store.note("submit", facts.entry("y", state=JobState.SUBMITTING))
+        store.note("accepted", facts.entry("y"))
         store.note("write", facts.record("y"))
         assert store.checkpoint()
     finally:
         sys.setprofile(None)
-    assert calls < 150
-    assert len(opened(tmp_path, write=False).state.records) == count + 2
+    assert calls < 300
+    state = opened(tmp_path, write=False).state
+    assert (len(state.records), len(state.jobs)) == (count + 2, count + 2)
 
 
 # --- kills -------------------------------------------------------------------------------------------------
@@ -590,9 +614,18 @@ acts = st.lists(
 )
 
 
-@given(acts, st.integers(0, 12), st.integers(0, 3000))
+def has(state: State, jobs: Sequence[OpenEntry]) -> bool:
+    """Whether a state knows these jobs, as they were or further."""
+    known = {(job.request_id, job.submitted_at): job for job in state.jobs}
+    return all(
+        (found := known.get((job.request_id, job.submitted_at))) is not None and not is_further(job, found)
+        for job in jobs
+    )
+
+
+@given(acts, st.integers(0, 14), st.integers(0, 3000))
 def test_a_kill_anywhere_leaves_a_state_that_was(root: Path, acts: list[list[Fact] | str], last: int, cut: int) -> None:
-    """The next run finds the state as it was after one of the notes since the last flush, and can go on from there."""
+    """The next run finds the records as they were after one of the notes since the last flush, and no job less."""
     disk = Ram()
     disk.last, disk.cut = last, cut
     store = opened(root, disk=disk)
@@ -612,17 +645,22 @@ def test_a_kill_anywhere_leaves_a_state_that_was(root: Path, acts: list[list[Fac
 
     disk.last = -1
     again = opened(root, disk=disk)
-    assert again.state in allowed
+    assert again.state.records in [state.records for state in allowed]
+    assert has(again.state, allowed[0].jobs)
+    # A record that became durable settles its job, whatever else was lost.
+    assert has(allowed[-1], [job for job in again.state.jobs if job.state is not JobState.SETTLED])
     again.checkpoint()
     assert opened(root, write=False, disk=disk).state == again.state
-    assert opened(root, write=False, disk=disk).journal_was_empty
+    assert not opened(root, write=False, disk=disk).was_interrupted
+    disk.files.pop(root / "contentops.jobs", None)
+    assert opened(root, write=False, disk=disk).state == again.state
 
 
 @given(acts, acts, st.lists(st.lists(facts.facts, max_size=3), min_size=1, max_size=2))
 def test_a_run_that_loses_its_lock_loses_nothing_paid(
     root: Path, before: list[list[Fact] | str], after: list[list[Fact] | str], theirs: list[list[Fact]]
 ) -> None:
-    """Wherever a lock of someone else appears: the run stops, and all its requests are open or carried in the next."""
+    """Wherever a lock of someone else appears: the run stops, and the next one knows all its orders."""
     disk, other = Ram(), Ram()
     pulled = opened(root, disk=other)
     for group in theirs:
@@ -645,28 +683,28 @@ def test_a_run_that_loses_its_lock_loses_nothing_paid(
     store.close()
 
     read_state = opened(root, write=False, disk=disk).state
-    carried = {record.request_id for record in read_state.records.values()}
-    ours = store.state.entries.keys() | {record.request_id for record in store.state.records.values()}
-    assert ours <= carried | read_state.entries.keys()
+    assert has(read_state, store.state.jobs)
     assert "z" in read_state.records
 
 
 def test_every_kill_of_one_apply_ends_alike(root: Path) -> None:
-    """One item from submit to save, killed at each write, whole or torn, and run again: always the same lock."""
+    """One item from submit to save, killed at each write, whole or torn, and run again: the same lock and jobs."""
 
-    def run(disk: Ram) -> bytes:
+    def run(disk: Ram) -> tuple[bytes, bytes]:
         store = opened(root, disk=disk)
-        done = store.state
-        if not done.records:
-            store.note("submit", facts.entry(state=JobState.SUBMITTING))
+        if not store.state.records:
+            if not store.state.entries:
+                store.note("submit", facts.entry(state=JobState.SUBMITTING))
+                store.flush()
+            store.note("accepted", facts.entry(state=JobState.RUNNING))
             store.flush()
-            store.note("submit", facts.entry(state=JobState.RUNNING))
+            store.note("paid", facts.entry(state=JobState.PAID))
             store.flush()
             store.note("write", facts.record(rev=0))
             store.flush()
         store.note("save", facts.record(saved_at="2026-01-02", rev=0))
         store.checkpoint()
-        return disk.files[store.lock_path]
+        return disk.files[store.lock_path], disk.files[root / "contentops.jobs"]
 
     whole = Ram()
     wanted = run(whole)
@@ -685,6 +723,7 @@ def test_a_kill_between_lock_and_journal_and_then_a_pull_loses_nothing(tmp_path:
     """The journal that was not emptied meets a lock that is not the one it was for."""
     written(tmp_path, facts.record("a"))
     store = opened(tmp_path)
+    store.note("submit", facts.entry("a", generation=2))
     store.note("write", facts.record("a", generation=2))
     store.note("submit", facts.entry("b"))
     store.flush()
@@ -696,7 +735,7 @@ def test_a_kill_between_lock_and_journal_and_then_a_pull_loses_nothing(tmp_path:
     after = opened(tmp_path, write=False).state
 
     assert after.records == {"a": facts.record("a", generation=3)}
-    assert after.entries.keys() == {facts.record("a", generation=2).request_id, facts.entry("b").request_id}
+    assert {job.job_id: job.state for job in after.jobs} == {"job-a-2": JobState.SETTLED, "job-b-1": JobState.RUNNING}
 
 
 # --- the disk ----------------------------------------------------------------------------------------------
@@ -717,24 +756,26 @@ class Full(Disk):
         super().append(path, data, at)
 
 
-def test_a_full_disk_keeps_what_was_noted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("noted", [facts.entry, facts.record])
+def test_a_full_disk_keeps_what_was_noted(tmp_path: Path, noted: Callable[[str], Fact]) -> None:
     """A refused flush says so, and the next one writes everything, in place of the torn half."""
     disk = Full()
     store = opened(tmp_path, disk=disk)
-    store.note("submit", facts.entry("a"))
+    store.note("submit", noted("a"))
     store.flush()
     disk.full = True
-    store.note("submit", facts.entry("b"))
+    store.note("submit", noted("b"))
     with pytest.raises(StateError, match="no space"):
         store.flush()
-    store.note("submit", facts.entry("c"))
+    store.note("submit", noted("c"))
     store.flush()
 
     assert opened(tmp_path, write=False).state == store.state
-    assert len(store.state.entries) == 3
+    assert len(store.state.entries) + len(store.state.records) == 3
 
 
 LOCK, JOURNAL, FOLDER = "contentops.lock", ".contentops/journal.jsonl", ".contentops"
+JOBS, KEPT = "contentops.jobs", ".contentops/jobs.jsonl"
 
 
 @posix
@@ -743,6 +784,9 @@ LOCK, JOURNAL, FOLDER = "contentops.lock", ".contentops/journal.jsonl", ".conten
     [
         (LOCK, lambda path: path.symlink_to("../outside"), "`contentops.lock` is a symbolic link"),
         (JOURNAL, lambda path: path.symlink_to("../../outside"), "`journal.jsonl` is a symbolic link"),
+        (JOBS, lambda path: path.symlink_to("../outside"), "`contentops.jobs` is a symbolic link"),
+        (KEPT, lambda path: path.symlink_to("../../outside"), "`jobs.jsonl` is a symbolic link"),
+        (JOBS, os.mkfifo, "is not a file"),
         (LOCK, os.mkfifo, "is not a file"),
         (LOCK, Path.mkdir, "is not a file"),
         (FOLDER, lambda path: path.symlink_to("../outside"), "points outside the project"),

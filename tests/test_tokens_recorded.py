@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from contentops.digest import NOTHING
-from contentops.ledger.entries import EntryOwner, EntryRow, entry_in
+from contentops.ledger.jobs import JobRow, job_in
 from contentops.ledger.rows import read_json
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, cost_of
-from contentops.state.codec import line_of, parse_line
+from contentops.state.codec import line_of, parse_as
 from contentops.state.paid_texts import StoredText, read_row, row_of, text_of
 from contentops.tokens import PaidTokens, TokenPrice, Tokens
 from tests.fakes.api import FakeApi
@@ -140,7 +140,7 @@ def test_lines_and_rows_with_tokens_are_read_back() -> None:
     for value in (one, entry):
         text = line_of(value)
         assert '"tokens":{"input":7,"output":3,"price":{"currency":"USD","input":250000,"output":2000000}}' in text
-        assert line_of(parse_line(text)) == text
+        assert line_of(parse_as(text, type(value))) == text
         assert cost_of(value) == {"credits": 4, "tokens": paid}
     stored = StoredText(title="t", body="b", credits=4, tokens=paid)
     row = read_row(row_of(stored, stored.body))  # type: ignore[arg-type]
@@ -179,7 +179,6 @@ def test_rows_of_a_ledger_keep_tokens() -> None:
         credits=4,
         tokens=paid,
     )
-    row = EntryRow.of(EntryOwner(lineage="l", environment=""), entry)
-    assert entry_in(row.line) == entry
+    assert job_in(JobRow.of(entry, "").line) == entry
     stored = StoredText(title="t", body="b", request_id="r", tokens=paid)
     assert read_json(msgspec.json.encode(stored).decode(), StoredText) == stored

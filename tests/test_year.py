@@ -20,6 +20,7 @@ from tests.year import Year, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import httpx
 
@@ -107,16 +108,25 @@ def _paid(year: Year) -> None:
     person = year.people[0]
     assert isinstance(year.room, FakeRoom)
     year.room.restart()
-    for name in (".contentops", "staging", "contentops.staging.lock"):
-        path = person.root / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in ("staging", "contentops.staging.lock"):
+        _remove(person.root / name)
+    _forget(person.root)
     year.apply(person, "staging")
 
 
+def _forget(root: Path) -> None:
+    """Every line of jobs goes, here and in the git directory."""
+    for name in (".contentops", ".git/contentops", "contentops.staging.jobs"):
+        _remove(root / name)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _uncounted(year: Year) -> None:
-    for name in (".contentops", "contentops.staging.lock"):
-        path = year.people[0].root / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _remove(year.people[0].root / "contentops.staging.lock")
+    _forget(year.people[0].root)
     year.close()
 
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from tests.people import Entry
 
 _PROJECTS = {"acme": ("first", "second", "third"), "other": ("fourth",)}
-_ATTRIBUTES = "contentops*.lock text eol=lf merge=union\ncontent/*.yaml -merge\n"
+_ATTRIBUTES = (
+    "contentops*.lock text eol=lf merge=union\ncontentops*.jobs text eol=lf merge=union\ncontent/*.yaml -merge\n"
+)
 
 
 class Step(NamedTuple):

@@ -28,6 +28,8 @@ class Accepted(Struct, frozen=True):
     job_id: str
     echoed: bool
     done: JobStatus | None = None
+    at: str = ""
+    """The time of acceptance as the server states it, or empty."""
 
 
 class JobStatus(Struct, frozen=True):

@@ -120,7 +120,8 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
     job_id = _first_id(outer, *names) or _first_id(_map(outer.get("data")), *names)
     if not job_id and done is None:
         raise Unreadable("the answer has no job id")
-    return Accepted(job_id, job_id == request_id, done)
+    at = _text(outer, "created_at", "createdAt") or _text(_map(outer.get("data")), "created_at", "createdAt")
+    return Accepted(job_id, job_id == request_id, done, "" if done is not None else at)
 
 
 def _done(value: Json) -> JobStatus | None:

@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from contentops.ci.git import Clone, GitFailed, TreeEntry, read_blobs, require_repository, run_git, try_git
-from contentops.ci.results import body_of, lock_name, nfc, state_of
+from contentops.ci.results import body_of, jobs_name, lock_name, nfc, state_of
 from contentops.ci.runner import branch_of_run, git_credentials
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import LockHeld, Refused, StateError, UsageError, first_of
-from contentops.state import approvals
+from contentops.state import approvals, jobs
 from contentops.state.lock import LINE, OUT_OF_LFS, PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from contentops.ci.results import RecordedOutputs
     from contentops.state.lock import Lock
 
 RULES = ".gitattributes"
-MERGE_RULES: Mapping[str, str] = {LINE: PATTERN, approvals.RULE: approvals.FILE}
+MERGE_RULES: Mapping[str, str] = {LINE: PATTERN, jobs.RULE: jobs.PATTERN, approvals.RULE: approvals.FILE}
 """The lines that we add to it, with the files that each is for."""
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
@@ -145,33 +145,33 @@ def refuse_unfinished(clone: Clone) -> None:
 
 
 def refuse_unfit_lock(clone: Clone, environment: str) -> None:
-    """Raise Refused where git ignores the lock, or would store a pointer instead."""
+    """Raise Refused where git ignores the lock or the jobs, or would store a pointer instead."""
     refuse_ignored_lock(clone.root, environment)
     refuse_lock_in_lfs(clone.root, environment)
 
 
 def refuse_ignored_lock(root: str, environment: str) -> None:
-    """Raise Refused where git ignores the lock; does nothing outside a repository."""
+    """Raise Refused where git ignores the lock or the jobs; does nothing outside a repository."""
     if not in_repository(root):
         return
-    name = lock_name(environment)
-    with contextlib.suppress(GitFailed):
-        # A file that git tracks is not ignored, whatever the rules say.
-        if not try_git(root, "check-ignore", "--quiet", "--", name).code:
-            hint = f"add `!{name}` to `.gitignore`: without the lock, the next clone pays for everything again"
-            raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
+    for name in (lock_name(environment), jobs_name(environment)):
+        with contextlib.suppress(GitFailed):
+            # A file that git tracks is not ignored, whatever the rules say.
+            if not try_git(root, "check-ignore", "--quiet", "--", name).code:
+                hint = f"add `!{name}` to `.gitignore`: without the file, the next clone pays for everything again"
+                raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
 
 
 def refuse_lock_in_lfs(root: str, environment: str) -> None:
-    """Raise Refused where git would store a pointer of Git LFS for the lock; does nothing outside a repository."""
+    """Raise Refused where git would store a pointer of Git LFS for lock or jobs; does nothing outside a repository."""
     if not in_repository(root):
         return
-    name = lock_name(environment)
-    with contextlib.suppress(GitFailed):
-        said = try_git(root, "check-attr", "-z", "filter", "--", name).text.split("\0")
-        if "lfs" in said[2:3]:
-            hint = f"put `{OUT_OF_LFS}` at the end of `.gitattributes`: git merges locks line by line, not pointers"
-            raise Refused(f"`.gitattributes` gives `{name}` to Git LFS", code="lock-in-lfs", hint=hint)
+    for name, rule in ((lock_name(environment), OUT_OF_LFS), (jobs_name(environment), jobs.OUT_OF_LFS)):
+        with contextlib.suppress(GitFailed):
+            said = try_git(root, "check-attr", "-z", "filter", "--", name).text.split("\0")
+            if "lfs" in said[2:3]:
+                hint = f"put `{rule}` at the end of `.gitattributes`: git merges the file line by line, not pointers"
+                raise Refused(f"`.gitattributes` gives `{name}` to Git LFS", code="lock-in-lfs", hint=hint)
 
 
 # --- what is changed ---------------------------------------------------------------------------------------
@@ -188,14 +188,14 @@ class ChangedFiles(NamedTuple):
 
 def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: Lock, *, edits: bool) -> ChangedFiles:
     """Return the changed files of a clone that has nothing staged; `edits`: a person's edits are results too."""
-    own = lock_name(environment)
+    own = {lock_name(environment), jobs_name(environment)}
     folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     lines = clone.names("--no-optional-locks", "status", *options, "--", ".")
     paths = [line[3:].removeprefix(folder) for line in lines]
     outputs = [path for path in paths if nfc(path) in known.owned]
     edited = set(_edited(clone, known, lock, outputs, edits=edits))
-    results = {path for path in outputs if path not in edited} | ({own} & set(paths))
+    results = {path for path in outputs if path not in edited} | (own & set(paths))
     if approvals.FILE in paths:
         (results if _has_approvals(clone.root) else edited).add(approvals.FILE)
     # The rules for merges are not committed by themselves: they come with the first results.
@@ -258,6 +258,9 @@ class ResultTree(Struct, frozen=True, kw_only=True):
     folder: str
     """Of the project in the repository: empty, or with a slash at its end."""
     environment: str
+    jobs: str = ""
+    """HEAD's tree with the new jobs alone; empty: there are none. They are committed first, so that who reverts the
+    results reverts no payment."""
 
     @property
     def approvals(self) -> str:
@@ -270,18 +273,30 @@ class ResultTree(Struct, frozen=True, kw_only=True):
         return tuple(sorted(path.removeprefix(self.folder) for path in self.changes))
 
 
-def result_tree(clone: Clone, environment: str, paths: Iterable[str]) -> ResultTree:
+def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> ResultTree:
     """Return HEAD's tree with `paths` as they are on disk, through git's filters. Raises GitFailed."""
     head = clone.head()
     base = head or clone.run("hash-object", "-t", "tree", "--stdin")
+    tree = _tree(clone, base, paths)
+    name = jobs_name(environment)
+    return ResultTree(
+        head=head,
+        tree=tree,
+        changes=clone.changes(base, tree),
+        folder=clone.read("rev-parse", "--show-prefix").rstrip("\n"),
+        environment=environment,
+        jobs=_tree(clone, base, {name, RULES} & set(paths)) if name in paths else "",
+    )
+
+
+def _tree(clone: Clone, base: str, paths: Iterable[str]) -> str:
+    """Return a tree with `paths` as they are on disk."""
     listed = "".join(f":(literal){path}\0" for path in paths).encode("utf-8", "surrogateescape")
     with _index(clone, base) as index:
         if listed:
             arguments = ("--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
             clone.run(*_WHOLE, "add", *arguments, stdin=listed, extra=index)
-        tree = clone.run(*_WHOLE, "write-tree", extra=index)
-    folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
-    return ResultTree(head=head, tree=tree, changes=clone.changes(base, tree), folder=folder, environment=environment)
+        return clone.run(*_WHOLE, "write-tree", extra=index)
 
 
 _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
@@ -310,6 +325,20 @@ def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
     signs = clone.attempt("config", "--type=bool", "--get", "commit.gpgsign").text == "true"
     options = [*(["-S"] if signs else []), *(["-p", parent] if parent else [])]
     return clone.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode("utf-8", "replace"))
+
+
+JOBS_SUBJECT = "content: jobs of an apply"
+"""The message of the commit that has the jobs alone."""
+
+
+def make_commits(clone: Clone, jobs: str, tree: str, parent: str, message: str) -> str:
+    """Make a commit of the tree with the new jobs alone, and one of the results after it; return the last one.
+
+    `jobs` empty: there are none. Raises GitFailed.
+    """
+    if jobs and jobs not in {tree, parent and clone.run("rev-parse", f"{parent}^{{tree}}")}:
+        parent = make_commit(clone, jobs, parent, f"{JOBS_SUBJECT}\n")
+    return make_commit(clone, tree, parent, message)
 
 
 def follow(clone: Clone, results: ResultTree, commit: str) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from contentops.ci.clone import alone, make_commit, refuse_unfinished, refuse_unfit_lock
+from contentops.ci.clone import alone, make_commits, refuse_unfinished, refuse_unfit_lock
 from contentops.ci.git import failure, masked, reason_of
-from contentops.ci.results import approvals_at, lock_at, requests_of, state_of
+from contentops.ci.results import approvals_at, jobs_at, lock_at, requests_of, state_at
 from contentops.errors import ContentopsError, Refused, StateError, first_of
 
 if TYPE_CHECKING:
@@ -118,17 +118,19 @@ def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Message
         _give_up(ended, last=last)
         return None
     _refuse_unpushed(clone, target.branch, results.head, tip)
-    tree = results.tree
+    jobs, tree = results.jobs, results.tree
     if tip != results.head:
-        on_head = make_commit(clone, tree, results.head, messages.own)
+        on_head = make_commits(clone, jobs, tree, results.head, messages.own)
         tree, why = _merged(clone, results, on_head, tip)
+        if jobs and not why:
+            jobs, why = _merged(clone, results, make_commits(clone, "", jobs, results.head, messages.own), tip)
         if why:
             return _own_branch(clone, target, results, on_head, f"`{target.branch}` moved, and {why}")
     if tree == clone.run("rev-parse", f"{tip}^{{tree}}"):
         return Pushed(tip, target.branch, new=False)
     why = "new texts are read before they are merged"
     if not target.review:
-        ended = _push(clone, commit := make_commit(clone, tree, tip, messages.meant), target.branch, tip)
+        ended = _push(clone, commit := make_commits(clone, jobs, tree, tip, messages.meant), target.branch, tip)
         if not ended.code:
             return Pushed(commit, target.branch)
         rejection = _rejection(ended)
@@ -141,7 +143,7 @@ def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Message
         if raced and not last:
             return None
         why = f"`{target.branch}` kept moving" if raced else f"`{target.branch}` rejects pushes: {rejection}"
-    return _own_branch(clone, target, results, make_commit(clone, tree, tip, messages.own), why)
+    return _own_branch(clone, target, results, make_commits(clone, jobs, tree, tip, messages.own), why)
 
 
 def _merged(clone: Clone, results: ResultTree, ours: str, tip: str) -> tuple[str, str]:
@@ -155,6 +157,7 @@ def _merged(clone: Clone, results: ResultTree, ours: str, tip: str) -> tuple[str
         return "", f"git cannot merge: {reason_of(ended)}"
     try:
         lock_at(clone.root, tree, results.environment, clone.extra)
+        jobs_at(clone.root, tree, results.environment, clone.extra)
         approvals_at(clone.root, tree, clone.extra)
     except StateError as error:
         return "", f"the merge cannot be used: {error.message}"
@@ -248,8 +251,8 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
     """Refuse an apply whose results could not be pushed, or that would pay again for what an earlier run paid for.
 
     `known`: the requests whose results this checkout has. Raises Refused where something is staged or not pushed, for
-    a lock that git ignores, and while other results are on the branch or on one of their own; NotPublished where the
-    remote lacks the branch; GitFailed where it does not answer.
+    a lock or jobs that git ignores, and while other results are on the branch or on one of their own; NotPublished
+    where the remote lacks the branch; GitFailed where it does not answer.
     """
     with alone(clone):
         refuse_unfinished(clone)
@@ -292,11 +295,11 @@ def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
 
 
 def _is_known(clone: Clone, target: Target, tip: str, known: frozenset[RequestId]) -> bool:
-    """Whether this checkout has all results of a commit: it is a part of HEAD, or its lock has nothing new."""
+    """Whether this checkout has all results of a commit: it is a part of HEAD, or has no new request."""
     if _is_part(clone, tip, "HEAD"):
         return True
     try:
-        lock = lock_at(clone.root, tip, target.environment, clone.extra)
+        state = state_at(clone.root, tip, target.environment, clone.extra)
     except StateError:
         return False
-    return requests_of(state_of(lock)) <= known
+    return requests_of(state) <= known

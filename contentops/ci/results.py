@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.ci.git import (
     LOOK,
@@ -26,18 +26,23 @@ from contentops.ci.git import (
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.clean import is_lfs_pointer, title_digest
 from contentops.documents.front_matter import split
+from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
-from contentops.model import NO_APPROVALS, Approvals, JobState, OpenEntry, Record, State, text_digest
+from contentops.model import NO_APPROVALS, Approvals, JobState, Note, OpenEntry, Record, State, text_digest
+from contentops.model.jobs import fold_jobs, open_jobs
 from contentops.state import approvals
+from contentops.state import jobs as job_files
 from contentops.state import lock as locks
 from contentops.state.codec import parse_line
 from contentops.state.journal import fold
 from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from contentops.model import Project, RequestId
+    from contentops.model import Desired, Project, RequestId, Spec
+    from contentops.model.records import Order
+    from contentops.planning.plan_inputs import Choice
     from contentops.state.codec import Line
     from contentops.state.lock import Lock
 
@@ -59,13 +64,13 @@ class RecordedOutputs(Struct, frozen=True, kw_only=True):
         return body in self.bodies.get(nfc(path), frozenset())
 
 
-def recorded_outputs(now: Lock, before: Lock) -> RecordedOutputs:
-    """Return the outputs that may be committed if the lock is `now` and was `before`.
+def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[OpenEntry] = ()) -> RecordedOutputs:
+    """Return the outputs that may be committed if the lock is `now` and was `before`; `jobs`: those that are known.
 
     Hidden paths are left out, as anyone may edit a lock.
     """
     paid: dict[str, set[Digest]] = {}
-    for entry in (one.value for entries in now.entries.values() for one in entries):
+    for entry in jobs:
         if entry.state is JobState.PAID:
             # Its file may have been written just before a stop.
             paid.setdefault(entry.item, set()).add(entry.body)
@@ -120,9 +125,18 @@ def words_in(root: str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -
 # --- locks -------------------------------------------------------------------------------------------------
 
 
+def jobs_name(environment: str) -> str:
+    """Return the file name of an environment's jobs."""
+    return named("contentops", environment, "jobs")
+
+
 def lock_name(environment: str) -> str:
     """Return the file name of an environment's lock."""
     return named("contentops", environment, "lock")
+
+
+_STATE = "contentops*.jobs contentops*.lock .gitattributes"
+"""The files that an upgrade writes, for git."""
 
 
 def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> Lock:
@@ -137,10 +151,17 @@ def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
     try:
         return read_lock(data, name)
     except StateError as error:
-        first = error.diagnostics()[0]
-        hint = f"repair the file, then commit and push it with git: `git commit {name}` and `git push`"
-        message = f"`{name}` in commit {commit[:12]} cannot be read: {first.message}"
-        raise StateError(message, code=first.code, hint=hint) from error
+        raise _unreadable(error, name, commit) from error
+
+
+def _unreadable(error: StateError, name: str, commit: str) -> StateError:
+    """Return the error of a file that cannot be read as it is in a commit."""
+    first = error.diagnostics()[0]
+    hint = f"repair the file, then commit and push it with git: `git commit {name}` and `git push`"
+    if first.code == "old-state":
+        hint = f"commit what `contentops state upgrade` wrote: `git add {_STATE}` and `git commit`"
+    message = f"`{name}` in commit {commit[:12]} cannot be read: {first.message}"
+    return StateError(message, code=first.code, hint=hint)
 
 
 def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> Approvals:
@@ -160,35 +181,98 @@ def read_lock(data: bytes, name: str) -> Lock:
         raise StateError(f"`{name}` cannot be read: {error}") from error
 
 
-def state_of(lock: Lock) -> State:
-    """Return the state of a lock without looking at files."""
-    return fold(lock, (), lineage=lock.header.lineage if lock.header else "").state
+def state_of(lock: Lock, jobs: Iterable[OpenEntry] = ()) -> State:
+    """Return the state of a lock and of jobs without looking at files."""
+    folded = fold_jobs(jobs)
+    lineage = lock.header.lineage if lock.header else ""
+    return State(lineage=lineage, records=fold(lock), entries=open_jobs(folded), jobs=folded)
+
+
+def state_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> State:
+    """Return the state of an environment at a commit. Raises StateError, GitFailed."""
+    return state_of(lock_at(root, commit, environment, extra), jobs_at(root, commit, environment, extra))
 
 
 def requests_of(state: State) -> frozenset[RequestId]:
-    """Return the requests that have a result or an outcome in a state."""
-    return frozenset({*(record.request_id for record in state.records.values()), *state.entries} - {""})
+    """Return the requests that were ordered, as a state knows them."""
+    return frozenset(
+        {*(record.request_id for record in state.records.values()), *(job.request_id for job in state.jobs)} - {""}
+    )
+
+
+_BASE = "..."
+_SHORT = 10
 
 
 def resolve(root: str, ref: str) -> str:
-    """Return the commit that `ref` names. Raises UsageError for an unknown ref and outside a repository, GitFailed."""
+    """Return the commit that `ref` names; for `REF...`, its fork point from the current branch, as in `git diff`.
+
+    Raises UsageError for an unknown ref and outside a repository, GitFailed.
+    """
     require_repository(root)
+    name = ref.removesuffix(_BASE) or "HEAD"
     try:
-        return run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}").strip()
+        commit = run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
     except GitFailed as error:
         hint = "fetch branches, tags and older commits with `git fetch`; in CI check out the whole history"
-        raise UsageError(f"git has no commit `{ref}`", code="unknown-ref", hint=hint) from error
+        raise UsageError(f"git has no commit `{name}`", code="unknown-ref", hint=hint) from error
+    if not ref.endswith(_BASE):
+        return commit
+    try:
+        return run_git(root, "merge-base", commit, "HEAD").split()[0]
+    except GitFailed as error:
+        hint = "fetch more of the history, or compare with the commit itself: leave out the dots"
+        raise UsageError(
+            f"`{name}` and `HEAD` have no common commit in this clone", code="unknown-ref", hint=hint
+        ) from error
 
 
-def requests_at(project: Project, ref: str) -> frozenset[RequestId]:
-    """Return the request ids of every submit in the lock up to `ref`.
+def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
+    """Return `choice` with only the items that differ from the lock at `choice.changed_from`.
 
-    Raises UsageError for an unknown ref or outside a repository, StateError for a lock that cannot be read.
+    Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError for a lock that cannot be read.
     """
-    commit = resolve(project.root, ref)
-    lock, past = lock_at(project.root, commit, project.environment), past_of(project, commit)
-    known = (one.value.request_id for lines in lock.records.values() for one in lines)
-    return frozenset({*known, *lock.entries, *past.records, *past.entries} - {""})
+    commit = resolve(project.root, choice.changed_from)
+    records = state_of(lock_at(project.root, commit, project.environment)).records
+    specs = {spec.id: spec for spec in desired.specs}
+    ids = specs.keys() | records.keys()
+    differing = frozenset(id_ for id_ in ids if _differs(specs.get(id_), records.get(id_), project.preset))
+    verb = "item differs" if len(differing) == 1 else "items differ"
+    shown = f"`{lock_name(project.environment)}` at `{choice.changed_from}` ({commit[:_SHORT]})"
+    note = Note(kind="changed-from", message=f"{len(differing):,} {verb} from {shown}; all others are ignored")
+    only = differing if choice.only is None else differing & choice.only
+    return structs.replace(choice, only=only, notes=(*choice.notes, note))
+
+
+def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
+    """Whether an item was added or removed, or its request, path or front matter changed."""
+    if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
+        return True
+    front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
+    return front.pop("title", record.title) != record.title or canonical(front) != canonical(dict(record.metadata))
+
+
+def orders_at(project: Project, ref: str) -> frozenset[Order]:
+    """Return every order that the jobs of the environment knew at `ref`.
+
+    Raises UsageError for an unknown ref or outside a repository, StateError for jobs that cannot be read.
+    """
+    return frozenset(job.order for job in jobs_at(project.root, resolve(project.root, ref), project.environment))
+
+
+def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> tuple[OpenEntry, ...]:
+    """Return the lines of the jobs of an environment at a commit, below the folder of the project.
+
+    `extra` is added to git's environment. Raises StateError, GitFailed.
+    """
+    name = jobs_name(environment)
+    data = file_at(root, commit, name, extra) if commit else None
+    if data is None:
+        return ()
+    try:
+        return tuple(job_files.read(data, name).lines.values())
+    except StateError as error:
+        raise _unreadable(error, name, commit) from error
 
 
 # --- earlier locks -----------------------------------------------------------------------------------------
@@ -204,72 +288,17 @@ _LOG = (
 
 _ADDED = ("+{", "++{", "+++{")
 """How lines begin that a commit adds to its parent, or a merge to all of its parents."""
-_COMMITS = ("--full-history", f"--max-count={DEPTH + 1}", "--format=%H", "--no-show-signature")
-_IN_ONE_CALL = 500
-"""Commits that one command line names."""
 _CONTENT = re.compile(r'"content_id":"([^"]+)"')
 
 
-class Past(Struct, frozen=True, kw_only=True):
-    """What the committed locks said of each request id; the newest lock that has one counts."""
-
-    records: Mapping[RequestId, Record] = {}
-    entries: Mapping[RequestId, OpenEntry] = {}
-    commits: Mapping[RequestId, str] = {}
-    """The first commit that has it."""
-    gaps: tuple[str, ...] = ()
-    """Why it is not all there was, each a sentence."""
-
-
-def past_of(project: Project, commit: str = "HEAD") -> Past:
-    """Return the history of the lock up to a commit, as far as this clone has it."""
-    return _past(*_history(project, commit))
-
-
-def past_of_item(project: Project, item: str, former: Iterable[str]) -> Past:
-    """Return the history of one item in the lock, under all the ids it has had; `former` are those that are known.
-
-    Only the lines that name the item are read.
-    """
-    listed, gaps = _history(project, "HEAD", _COMMITS)
-    commits, names = listed.split(), {item, *former}
-    while True:
-        try:
-            past = _past("\n".join(_named_in(project, commits, names)), gaps)
-        except GitFailed as error:
-            return Past(gaps=(*gaps, f"earlier locks cannot be read: {error.message}"))
-        known = {str(one) for record in past.records.values() if record.id in names for one in record.former_ids}
-        if known <= names:
-            return past
-        names |= known
-
-
-def _named_in(project: Project, commits: Sequence[str], names: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of each committed lock that name items, as a log with patches has them. Raises GitFailed."""
-    wanted = [part for name in sorted(names) for key in ("id", "item") for part in ("-e", f'"{key}":{canonical(name)}')]
-    for start in range(0, len(commits), _IN_ONE_CALL):
-        some = commits[start : start + _IN_ONE_CALL]
-        command = ("grep", "--text", "--null", "--no-color", "--fixed-strings", *wanted, *some)
-        ended = try_git(project.root, *command, "--", lock_name(project.environment), extra=LOOK, timeout=PATIENCE)
-        if ended.code not in (0, 1):  # 1: no line
-            raise GitFailed(reason_of(ended))
-        by_commit: dict[str, list[str]] = {commit: [] for commit in some}
-        for line in ended.stdout.decode("utf-8", "replace").split("\n"):
-            location, _, text = line.partition("\0")
-            if (lines := by_commit.get(location.partition(":")[0])) is not None:
-                lines.append(f"+{text}")
-        for commit, lines in by_commit.items():
-            yield "\n".join((f"commit {commit}", *lines))
-
-
-def _history(project: Project, commit: str, options: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
-    """Return git's log of the lock up to a commit (with patches, by default), and why it is incomplete, if it is."""
+def _history(project: Project, commit: str) -> tuple[str, tuple[str, ...]]:
+    """Return git's log of the lock up to a commit, with patches, and why it is incomplete, if it is."""
     name = lock_name(project.environment)
     try:
         require_repository(project.root)
         if try_git(project.root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", extra=LOOK).code:
             return "", ()
-        ended = try_git(project.root, "log", *(options or _LOG), commit, "--", name, extra=LOOK, timeout=PATIENCE)
+        ended = try_git(project.root, "log", *_LOG, commit, "--", name, extra=LOOK, timeout=PATIENCE)
     except UsageError:
         return "", ("the project is not in a git repository, so there are no earlier locks",)
     except GitFailed as error:
@@ -278,6 +307,26 @@ def _history(project: Project, commit: str, options: Sequence[str] = ()) -> tupl
         return "", (f"earlier locks cannot be read: {reason_of(ended)}",)
     cut = "this clone is shallow, so earlier locks are missing; `git fetch --unshallow` fetches them"
     return ended.stdout.decode("utf-8", "replace"), (cut,) if is_shallow(project.root) else ()
+
+
+def locks_in_history(project: Project, environment: str) -> list[str]:
+    """Return the lines of an environment's locks in all commits that this clone knows, the oldest first.
+
+    None outside a repository. Raises StateError for a shallow clone, which lacks earlier ones, and GitFailed.
+    """
+    try:
+        require_repository(project.root)
+    except UsageError:
+        return []
+    if is_shallow(project.root):
+        hint = "run `git fetch --unshallow` first (in CI: `fetch-depth: 0`)"
+        raise StateError("this clone is shallow, so earlier locks are missing", code="old-state", hint=hint)
+    command = ("log", "--all", "--reflog", *_LOG, "--max-count=-1", "--", lock_name(environment))
+    ended = try_git(project.root, *command, extra=LOOK, timeout=PATIENCE)
+    if ended.code:
+        raise GitFailed(f"earlier locks cannot be read: {reason_of(ended)}")
+    log = ended.stdout.decode("utf-8", "replace")
+    return [line.lstrip("+-") for line in reversed(log.split("\n")) if line.startswith((*_ADDED, "-{"))]
 
 
 class RecordedTexts(Struct, frozen=True, kw_only=True):
@@ -303,30 +352,6 @@ def recorded_texts(project: Project, content_ids: Iterable[str]) -> dict[str, Re
         content_id: RecordedTexts(titles=frozenset(titles[content_id]), bodies=frozenset(digests))
         for content_id, digests in bodies.items()
     }
-
-
-def _past(log: str, gaps: tuple[str, ...]) -> Past:
-    records: dict[RequestId, Record] = {}
-    entries: dict[RequestId, OpenEntry] = {}
-    commits: dict[RequestId, str] = {}
-    damaged = 0
-    first, *blocks = log.split("\ncommit ") if log else [""]
-    for block in (first.removeprefix("commit "), *blocks[: DEPTH - 1]):
-        commit, *lines = block.split("\n")
-        for line in lines:
-            added = _added(line)
-            damaged += added is None
-            if isinstance(added, Record) and added.request_id:
-                records.setdefault(added.request_id, added)
-                commits[added.request_id] = commit
-            elif isinstance(added, OpenEntry):
-                entries.setdefault(added.request_id, added)
-                commits[added.request_id] = commit
-    if len(blocks) >= DEPTH:
-        gaps = (*gaps, f"only the newest {DEPTH:,} commits of the lock are looked at")
-    if damaged:
-        gaps = (*gaps, f"{damaged:,} line{'s' * (damaged > 1)} of earlier locks cannot be read")
-    return Past(records=records, entries=entries, commits=commits, gaps=gaps)
 
 
 def _added(line: str) -> Line | str | None:

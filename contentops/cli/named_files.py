@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from contentops.api.trace import Exchange
 
-OURS = ("contentops.yaml", "contentops*.lock", "catalog.lock.json")
+OURS = ("contentops.yaml", "contentops*.lock", "contentops*.jobs", "catalog.lock.json")
 """Names of project files, which no option may overwrite."""
 
 

@@ -167,7 +167,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
-    for name in ("on_edit", "on_source_change", "canary", "reviewed"):
+    for name in ("on_edit", "on_source_change", "changed_from", "canary", "reviewed"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
     flags += [f"--{name.replace('_', '-')}" for name in _FLAGS if inputs.get(name)]

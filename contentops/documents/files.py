@@ -12,6 +12,7 @@ import errno
 import functools
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -38,7 +39,6 @@ from contentops.model import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
 MAX_FILE: Final = 16 << 20
 """The largest output that is read or written, in bytes."""
@@ -81,11 +81,16 @@ class Outputs:
         root: str | Path,
         *,
         whole: Iterable[Digest] = (),
+        copies: Callable[[], Path] | None = None,
         handles: bool = HAS_HANDLES,
         system: System | None = None,
     ) -> None:
-        """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`)."""
+        """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`).
+
+        `copies`: makes and returns the folder for copies of what is replaced; `.contentops` unless given.
+        """
         self._given = whole
+        self._copies = copies
         self._tree = Tree(str(root), handles=handles)
         self._system = system or System()
         self._spelling = Spelling(self._system.names)
@@ -187,12 +192,24 @@ class Outputs:
         return digest
 
     def set_aside(self, path: str, text: str) -> str:
-        """Keep a copy of the text of `path` in `.contentops`; return its path."""
-        return self.keep(text, "replaced", short(digest_bytes(text.encode())), *split_path(path))
+        """Keep a copy of the text of `path`; return its path, relative to the root.
+
+        Raises what `copies` raises.
+        """
+        parts = ("replaced", short(digest_bytes(text.encode())), *split_path(path))
+        if self._copies is None:
+            return self.keep(text, *parts)
+        folder = self._copies()
+        Outputs(folder, system=self._system).keep_at(text, *parts)
+        root = os.path.realpath(self._tree.root)
+        return Path(os.path.relpath(folder.resolve(), root), *parts).as_posix()
 
     def keep(self, text: str, *parts: str) -> str:
         """Write a text into `.contentops`, readable by its owner alone, over an earlier one; return its path."""
-        parts = (".contentops", *parts)
+        return self.keep_at(text, ".contentops", *parts)
+
+    def keep_at(self, text: str, *parts: str) -> str:
+        """Write a text to a path, readable by its owner alone, over an earlier one; return the path."""
         with explained("/".join(parts), "written"), contextlib.ExitStack() as stack:
             entry = self._made(stack, parts)
             two_names(self._system.replace, self._half_written(stack, entry, text.encode(), PRIVATE), entry)

@@ -15,7 +15,7 @@ from contentops.execution.run_context import Context
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Collection, Container, Iterable
+    from collections.abc import Callable, Collection
 
     from contentops.api.calls import Call, Failure, Reply
     from contentops.api.fence import MayLeave, Send
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission
     from contentops.execution.run_context import ServerCapabilities
-    from contentops.model import Event, Finding, ItemId, Listed, Plan, Project, RequestId
+    from contentops.model import Event, Finding, Listed, Plan, Project
     from contentops.state.cache import Cache
-    from contentops.state.paid_texts import StoredText
     from contentops.state.store import StateStore
 
 
@@ -53,14 +52,10 @@ class Edges:
     limiter: AccountLimiter
     text: Callable[[Digest], str | None] = lambda _digest: None
     """A text that a record names, by its body digest, where this machine has it."""
-    earlier: Callable[[Iterable[ItemId], Digest], StoredText | None] = lambda _ids, _digest: None
-    """A text of an item that was paid for before, by its request, from elsewhere than the cache."""
     owners: ContentOwners = field(default_factory=ContentOwners)
     """The owners of the contents on the server."""
     requests: int = 0
     """Requests sent before the run, to find out the dialect of the server."""
-    claimed: Container[RequestId] = frozenset()
-    """The submits that other processes work on: only those record them."""
     paid_at: Collection[tuple[str, str]] = ()
     """The servers and dialects of which the ledger knows paid texts of the account."""
 
@@ -106,7 +101,6 @@ def assemble(
         random=edges.random,
         dialect=edges.dialect,
         text=edges.text,
-        earlier=edges.earlier,
         exists=edges.exists,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, R, Watch
     from contentops.model import ItemId, OpenEntry, RequestId
+    from contentops.model.jobs import OrderEnd
     from contentops.state.codec import Fact
     from contentops.state.store import StateStore
 
@@ -104,7 +105,7 @@ class DurableRun:
         """Loop time in seconds."""
         return self._loop.time()
 
-    def record(self, step: str, *facts: Fact) -> None:
+    def record(self, step: str, *facts: Fact | OrderEnd) -> None:
         """Record the facts of a step: all or none, durable before anything else is sent."""
         self._state.note(step, *facts)
         self.wake()

@@ -75,7 +75,8 @@ def _with_tokens(ctx: Context, item: Item, job: Job, status: JobStatus) -> Job:
     tokens, price = PaidTokens.at(ctx.project.price, status.tokens), ctx.project.price
     if tokens is not None or price is not None:
         ctx.used.setdefault(item.id, []).append(tokens)
-    return structs.replace(job, entry=structs.replace(job.entry, tokens=tokens))
+    bound = job.entry.bound if tokens is None else None
+    return structs.replace(job, entry=structs.replace(job.entry, tokens=tokens, bound=bound))
 
 
 async def _until_done(ctx: Context, item: Item, slot: JobSlot, job: Job) -> JobStatus | Text:
@@ -165,15 +166,10 @@ async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Re
     """Fetch a text that exists: from the cache, else from its job, else from the stored content."""
     if step.entry is not None:
         return await _fetch_paid(ctx, item, slot, step.entry)
-    if step.recorded:
-        assert record is not None
-        return await _fetch_recorded(ctx, item, record)
     if step.remote is not None:
         return await _fetch_remote(ctx, step.remote, record)
-    stored = ctx.cache.get_text(ctx.server, step.digest)
-    if stored is None:
-        raise Ended(Result.BLOCKED, "its text is no longer in the cache", "run `contentops apply` again")
-    return Text.of(stored)
+    assert record is not None
+    return await _fetch_recorded(ctx, item, record)
 
 
 async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Text:
@@ -190,6 +186,8 @@ async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry)
             why = content.full_message
         elif clean_body(content.body) and (owner := _other_item(item, entry, content)):
             why = f"content `{content.id}` is the text of `{owner}`"
+        elif entry.state is JobState.SETTLED and body_digest(clean_body(content.body)) != entry.body:
+            why = f"content `{content.id}` has another text by now"
         elif clean_body(content.body):
             return keep_text(ctx, Job(entry=entry), content, verbatim=True)
         else:
@@ -311,14 +309,11 @@ async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
         except Ended as end:
             if end.gone:
                 # The text is lost, and no item waits for it: an open entry would only repeat this.
-                ctx.run.record("lost", Drop(entry.request_id))
+                ctx.run.record("lost", Drop(entry.request_id, lost=True))
             raise
     else:
         job: Job | Text = Job(entry=entry)
         if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
             job = await collect_lost(ctx, item, slot, entry)
         text = await poll(ctx, item, slot, job) if isinstance(job, Job) else job
-    item_state = arrived(ctx, item, item_state, text)
-    if not step.keep:
-        ctx.run.record("drained", Drop(entry.request_id))
-    return item_state
+    return arrived(ctx, item, item_state, text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msgspec import Struct, field, structs
 
 from contentops.execution.durations import kind_of
-from contentops.model import RequestId, cost_of
+from contentops.model import JobState, RequestId, cost_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -127,11 +127,11 @@ class Watch(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One change of the plan, and the failed attempts of its item."""
+    """One change of the plan, and the open jobs of its request."""
 
     change: Change
-    failed: tuple[OpenEntry, ...] = ()
-    """Failed attempts at the same digest; they are closed once there is a text."""
+    jobs: tuple[OpenEntry, ...] = ()
+    """Those of its request that are open, and failed attempts at it: they are closed once there is a text."""
 
     @property
     def id(self) -> ItemId:
@@ -148,6 +148,11 @@ class Item(Struct, frozen=True, kw_only=True):
     def kind(self) -> str:
         """The kind by which durations of its jobs are learned."""
         return kind_of(self.change.spec)
+
+    @property
+    def failed(self) -> list[OpenEntry]:
+        """The failed attempts at its request."""
+        return [job for job in self.jobs if job.state is JobState.FAILED]
 
     def wants(self, entry: OpenEntry) -> bool:
         """Whether a text of this entry would answer the spec as it is now."""
@@ -218,7 +223,7 @@ class Text(Struct, frozen=True, kw_only=True):
             request_id=entry.request_id if entry else RequestId(stored.request_id),
             **cost_of(entry or stored),
             front=stored.front,
-            from_earlier_run=entry is None,
+            from_earlier_run=entry is None or entry.state is JobState.SETTLED,
             outline=stored.outline or (entry is not None and entry.outline),
             model=stored.model or (entry.model if entry is not None else ""),
         )

@@ -37,7 +37,6 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.planning.plan_inputs import open_entries
 from contentops.planning.remote_edits import CONFLICT
 from contentops.planning.renames import order_moves
 from contentops.tokens import sum_tokens
@@ -45,6 +44,7 @@ from contentops.tokens import sum_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from contentops.digest import Digest
     from contentops.execution.limiter import JobSlot
     from contentops.execution.run_context import Context
     from contentops.model import ItemId, Json, OpenEntry, State, Step
@@ -54,15 +54,13 @@ ItemAtState = tuple[Item, ItemState]
 
 def begin(ctx: Context, state: State) -> list[ItemAtState]:
     """Every change of the plan as an item with its state before the first step."""
-    entries = open_entries(state, ctx.server)
-
-    def failed(change_id: ItemId, digest: str) -> tuple[OpenEntry, ...]:
-        attempts = (entry for entry in entries.get(change_id, ()) if entry.state is JobState.FAILED)
-        return tuple(entry for entry in attempts if digest in ("", entry.digest))
-
+    jobs: dict[Digest, tuple[OpenEntry, ...]] = {}
+    for entry in state.entries.values():
+        if entry.server == ctx.server:
+            jobs[entry.digest] = (*jobs.get(entry.digest, ()), entry)
     return [
         (
-            Item(change=change, failed=failed(change.id, change.spec.digest if change.spec else "")),
+            Item(change=change, jobs=jobs.get(change.spec.digest, ()) if change.spec is not None else ()),
             ItemState(record=change.record, path=change.source),
         )
         for change in ctx.plan.changes
@@ -184,11 +182,7 @@ async def _bring(
                 return await collect_lost(ctx, item, slot, step.entry)
             return await look_up(ctx, item, slot, item_state, step.entry)
         case Submit():
-            return (
-                item_state.job
-                or _earlier(ctx, item, item_state, step)
-                or await submit(ctx, item, slot, item_state, step)
-            )
+            return item_state.job or await submit(ctx, item, slot, item_state, step)
         case Poll():
             job = item_state.job if step.entry is None else Job(entry=step.entry)
             assert job is not None
@@ -199,17 +193,6 @@ async def _bring(
             return promote(ctx, step)
         case _:
             assert_never(step)
-
-
-def _earlier(ctx: Context, item: Item, item_state: ItemState, step: Submit) -> Text | None:
-    """The text of an earlier job for this very request, so that it is not paid for again; None where none is known."""
-    if step.section or step.attempt > 1:
-        return None  # another text is wanted
-    stored = ctx.earlier((item.id, *item_state.former_ids), step.digest)
-    if stored is None:
-        return None
-    ctx.cache.put_text(ctx.server, step.digest, stored)
-    return Text.of(stored)
 
 
 async def _collected(

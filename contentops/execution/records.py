@@ -11,14 +11,13 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.outline import ENGINE
 from contentops.execution.primitives import Ended, Job, Text
+from contentops.execution.times import iso, seconds_of
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result, cost_of, request_id
 from contentops.planning.plan_inputs import TRIES, is_edited_on_server, is_protected
 from contentops.state.codec import Drop, Forget
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from contentops.api.calls import Content, Failure
     from contentops.execution.limiter import JobSlot
     from contentops.execution.primitives import Item, ItemState, Lost
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from contentops.model import Remote, Submit
 
 TEXTLESS = "the job completed without a text"
+CLOCKS = 300.0
+"""Seconds by which the clock of a server may be behind ours."""
 FIRST_FAILED = "the canary job on this server failed"
 
 
@@ -35,7 +36,7 @@ FIRST_FAILED = "the canary job on this server failed"
 def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
     """The entry of the submit that this step pays for; not recorded yet."""
     return OpenEntry(
-        request_id=request_id(ctx.plan.lineage, ctx.plan.environment, item.id, step.digest, step.attempt),
+        request_id=request_id(ctx.plan.lineage, step.digest, step.attempt, step.section),
         item=item.id,
         digest=step.digest,
         attempt=step.attempt,
@@ -44,19 +45,13 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
         dialect=ctx.dialect(),
         credits=step.credits,
         plan_id=ctx.plan.id,
+        template=step.request.template or "",
+        style=step.request.style or "",
         section=step.section,
         retry=step.retry,
         output=item.change.target,
+        bound=step.tokens,
     )
-
-
-def named(ctx: Context, item_state: ItemState, entry: OpenEntry) -> Iterator[OpenEntry]:
-    """A submit under its request id, then under those of its item's former ids that no item has now."""
-    yield entry
-    for old in item_state.former_ids:
-        if not ctx.run.is_recorded(old):
-            name = request_id(ctx.plan.lineage, ctx.plan.environment, old, entry.digest, entry.attempt)
-            yield structs.replace(entry, request_id=name)
 
 
 def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
@@ -85,6 +80,14 @@ def accepted(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry, job_id: 
     ctx.run.record("accepted", entry)
     ctx.event("step-done", item.id, "submit", job=job_id)
     return Job(entry=entry, sent=sent)
+
+
+def dated(entry: OpenEntry, at: str, timeout: float) -> OpenEntry:
+    """The entry with the time at which its server accepted it, if `at` can be that time; `timeout`: of its job."""
+    ours, theirs = seconds_of(entry.submitted_at), seconds_of(at)
+    if ours is None or theirs is None or not ours - CLOCKS <= theirs <= ours + timeout:
+        return entry
+    return structs.replace(entry, accepted=iso(theirs))
 
 
 def unknown(ctx: Context, lost: Lost) -> Lost:
@@ -136,7 +139,7 @@ def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> End
     if not item.wants(entry):
         # Nothing is paid for in its place. It is closed as a paid one, so that its credits are counted.
         paid = structs.replace(entry, state=JobState.PAID, body=NOTHING, title="", error="")
-        ctx.run.record("textless", paid, Drop(entry.request_id))
+        ctx.run.record("textless", paid, Drop(entry.request_id, lost=True))
         return Ended(Result.FAILED, TEXTLESS, charged=True)
     running = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
     if running != entry:

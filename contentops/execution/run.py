@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contentops.execution.primitives import Item, ItemState, Stop
     from contentops.execution.program import ItemAtState
     from contentops.execution.run_context import Context
-    from contentops.model import ItemId, Outcome, Plan, Project, RequestId, State
+    from contentops.model import ItemId, Outcome, Plan, Project, State
     from contentops.state.store import StateStore
 
 REQUESTS = 3
@@ -93,7 +93,7 @@ async def execute(
     outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     try:
-        _write_renamed_ids(ctx, state, edges.store, edges.claimed)
+        _write_renamed_ids(ctx, state, edges.store)
         _write_targets(ctx, edges.store)
         begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
@@ -212,21 +212,17 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
     )
 
 
-def _write_renamed_ids(ctx: Context, state: State, store: StateStore, claimed: Container[RequestId]) -> None:
-    """Write all ids that `moved` pairs gave, in one step, as half of them would mix items up.
-
-    What others have claimed keeps its id until then: under any id, it answers the item of today.
-    """
+def _write_renamed_ids(ctx: Context, state: State, store: StateStore) -> None:
+    """Write all ids that `moved` pairs gave, in one step, as half of them would mix items up."""
     before = store.state
     fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
     moved = [record for record in fresh if record.moved_from]
-    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry and key not in claimed]
-    if not moved and not entries:
+    if not moved:
         return
     planned = {change.id for change in ctx.plan.changes}
     moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
     forgotten = (Forget(id_) for id_ in before.records if id_ not in state.records)
-    store.note("moved", *moved, *forgotten, *entries)
+    store.note("moved", *moved, *forgotten)
     store.flush()
 
 

@@ -21,7 +21,7 @@ from contentops.planning.plan_inputs import honours_ids
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from contentops.api.calls import Reply
     from contentops.digest import Digest
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from contentops.execution.primitives import Asks, R
     from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, State
     from contentops.state.cache import Cache
-    from contentops.state.paid_texts import StoredText
     from contentops.tokens import PaidTokens
 
 
@@ -112,8 +111,6 @@ class Context:
     dialect: Callable[[], str]
     text: Callable[[Digest], str | None]
     """A text that a record or an open entry names, by its body digest, where this machine has it."""
-    earlier: Callable[[Iterable[ItemId], Digest], StoredText | None]
-    """A text of an item that was paid for before, by its request, from elsewhere than the cache."""
     exists: Callable[[str], bool]
     """Whether a path of the project exists, or will: what links in texts may lead to."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]

@@ -22,11 +22,11 @@ from contentops.documents.clean import clean_body
 from contentops.execution.attempts import Attempts
 from contentops.execution.content_search import SLACK
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
-from contentops.execution.records import accepted, intended, keep_text, named, naming, new_entry, turned_down, unknown
+from contentops.execution.records import accepted, dated, intended, keep_text, naming, new_entry, turned_down, unknown
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result
-from contentops.state.codec import Drop
+from contentops.model.jobs import OrderEnd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ async def collect_lost(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry
             return outcome
         case NeverArrived():
             slot.leave()
-            ctx.run.record("never arrived", Drop(entry.request_id))
+            ctx.run.record("never arrived", OrderEnd(entry.request_id, JobState.NEVER))
             raise Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
         case Unclear():
             raise undecided(ctx, item, outcome)
@@ -277,6 +277,7 @@ async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
     outcome = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
     match outcome:
         case NeverArrived(entry):
+            ctx.run.record("never arrived", OrderEnd(entry.request_id, JobState.NEVER))
             if ctx.run.stopped or not await slot.enter(asks=False):
                 raise undecided(ctx, item, Unclear(lost_earlier(ctx, entry)))
             return await _start(ctx, item, slot, item_state, entry)
@@ -294,9 +295,8 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
     if not await slot.enter(asks=True):
         raise Ended(Result.PENDING)
     ctx.event("progress", item.id, "submit", stage="", progress=None)
-    for candidate in named(ctx, item_state, entry) if admission.ask_first else ():
-        if await _is_known(ctx, candidate):
-            return accepted(ctx, item, slot, candidate, candidate.request_id, sent=None)
+    if admission.ask_first and await _is_known(ctx, entry):
+        return accepted(ctx, item, slot, entry, entry.request_id, sent=None)
     return await _start(ctx, item, slot, item_state, entry)
 
 
@@ -326,6 +326,7 @@ async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
         outcome = await resolve(ctx, item, slot, sent, resend=resends < RESENDS)
         match outcome:
             case NeverArrived(entry):
+                ctx.run.record("never arrived", OrderEnd(entry.request_id, JobState.NEVER))
                 del ctx.unsettled[item.id]
                 if ctx.run.stopped or not await slot.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
@@ -348,7 +349,7 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
         try:
             answer = await ctx.run.send(_call(item, item_state, entry), Priority.SUBMIT, intend)
         except Withheld:
-            ctx.run.record("withheld", Drop(entry.request_id))
+            ctx.run.record("withheld", OrderEnd(entry.request_id, JobState.NEVER))
             del ctx.unsettled[item.id]
             raise
         if isinstance(answer, Accepted):
@@ -356,14 +357,14 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
             job_id = "" if answer.done is not None and answer.echoed else answer.job_id
             if job_id:
                 ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
-            job = accepted(ctx, item, slot, entry, job_id, sent=sent)
+            job = accepted(ctx, item, slot, dated(entry, answer.at, ctx.project.api.job_timeout), job_id, sent=sent)
             return structs.replace(job, done=answer.done)
         if answer.status == _TAKEN or answer.kind is FailureKind.AMBIGUOUS:
             why, now = answer.full_message, ctx.run.now()
             if answer.retry_after:
                 await ctx.run.sleep(min(answer.retry_after, RETRY.total))
             return Lost(entry=entry, why=why, sent=sent, lost=now, ours=True)
-        ctx.run.record("refused", Drop(entry.request_id))
+        ctx.run.record("refused", OrderEnd(entry.request_id, JobState.NEVER))
         del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
             raise turned_down(ctx, slot, answer)

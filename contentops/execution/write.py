@@ -18,6 +18,7 @@ from contentops.execution.records import base_record, note
 from contentops.execution.times import iso_exact
 from contentops.model import (
     Acknowledge,
+    JobState,
     MergeBoth,
     MergeEdit,
     Poll,
@@ -364,7 +365,12 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
     if isinstance(step, Acknowledge) and step.accepts:
         record = structs.replace(record, **spec.asked)
         record = structs.replace(record, declined=step.declined or record.declined)
-    return structs.replace(item_state, record=note(ctx, item, "record", record))
+    drops: list[Drop] = []
+    if before is None or (isinstance(step, Acknowledge) and step.accepts):
+        # The file answers the request, so a text that was paid for it is not written.
+        jobs = (ctx.run.entry(job.request_id) for job in item.jobs)
+        drops = [Drop(job.request_id) for job in jobs if job is not None and job.state is JobState.PAID]
+    return structs.replace(item_state, record=note(ctx, item, "record", record, *drops))
 
 
 def remove(ctx: Context, item: Item, step: Remove) -> None:

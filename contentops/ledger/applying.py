@@ -12,7 +12,7 @@ from contentops.ledger.rows import utc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.ledger.entries import EntryOwner
+    from contentops.ledger.jobs import Scope
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
 
@@ -25,17 +25,17 @@ WHERE lineage = %s AND environment = %s"""
 
 
 @contextlib.contextmanager
-def applying(runner: Runner, owner: EntryOwner, *, page: str = "", shard: str = "") -> Iterator[None]:
+def applying(runner: Runner, scope: Scope, *, page: str = "", shard: str = "") -> Iterator[None]:
     """Hold the lock as long as the block runs. Raises LockHeld with who, where and since when.
 
     Applies of different shards run at once; an apply of all items runs alone.
     """
-    session, whose = runner.session, (owner.lineage, owner.environment)
+    session, whose = runner.session, (scope.lineage, scope.environment)
     locks = [(_number(*whose), bool(shard)), *([(_number(*whose, shard), False)] if shard else [])]
     with contextlib.ExitStack() as held:
         for number, shared in locks:
             if not session.lock(APPLYING, number, shared=shared):
-                raise _lock_held(session.run(_HOLDER, whose), owner)
+                raise _lock_held(session.run(_HOLDER, whose), scope)
             held.callback(_unlock, session, number, shared=shared)
         session.run(
             "INSERT INTO contentops.applying (lineage, environment, who, page, since) VALUES (%s, %s, %s, %s, now())"
@@ -69,12 +69,12 @@ def _unlock(session: LedgerSession, number: int, *, shared: bool = False) -> Non
         session.unlock(APPLYING, number, shared=shared)
 
 
-def _lock_held(rows: list[tuple[object, ...]], owner: EntryOwner) -> LockHeld:
+def _lock_held(rows: list[tuple[object, ...]], scope: Scope) -> LockHeld:
     who = ""
     if rows:
         name, page, since = rows[0]
         who = f": {name}{f' ({page})' if page else ''}, since {since}"
-    named = f" for environment `{owner.environment}`" if owner.environment else ""
+    named = f" for environment `{scope.environment}`" if scope.environment else ""
     return LockHeld(
         f"another `contentops` command works on this project{named}, on another machine or in another folder{who}",
         hint="wait for it to end, or end that process: the lock ends with the process",

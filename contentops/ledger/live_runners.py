@@ -36,8 +36,8 @@ def live_runners(session: LedgerSession) -> tuple[RunnerRow, ...]:
     """Return the processes that are alive."""
     rows = session.run(
         f"""
-SELECT number, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.entry e
-  WHERE e.runner = r.number AND NOT e.taken AND e.state IN ('submitting', 'running'))
+SELECT number, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.claim c JOIN contentops.job j
+  USING (lineage, server, request_id) WHERE c.runner = r.number AND j.state IN ('submitting', 'running'))
 FROM contentops.runner r WHERE number IN {ALIVE} ORDER BY number"""
     )
     return tuple(

@@ -17,7 +17,8 @@ _SERVER = """
 SELECT current_setting('server_version'), pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'
 """
 _COUNTS = """
-SELECT (SELECT count(*) FROM contentops.entry WHERE NOT taken), (SELECT count(*) FROM contentops.text),
+SELECT (SELECT count(*) FROM contentops.job WHERE state IN ('submitting', 'unknown', 'running')),
+  (SELECT count(*) FROM contentops.text),
   (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
     WHERE c.relnamespace = 'contentops'::regnamespace AND c.relkind = 'r')"""
 
@@ -32,7 +33,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     version: int
     """The version of the tables; 0: there are none."""
     entries: int = 0
-    """Submits that no record in git has yet."""
+    """Jobs that the server works on, or of which no one knows."""
     texts: int = 0
     bytes: int = 0
     """Of all its tables on disk."""

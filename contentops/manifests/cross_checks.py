@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from contentops.digest import Digest
     from contentops.errors import Location
     from contentops.manifests.file_result import FileResult
     from contentops.model import Moved, Project, Spec
@@ -35,7 +37,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
 
     `sources` returns the text of a manifest by its path; `patterns` are the project's globs for manifests.
     """
-    return [
+    findings = [
         *_check_ids(results, sources),
         *_check_outputs(results, sources),
         *_check_patterns(results, sources, patterns),
@@ -43,6 +45,10 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
         *_check_groups(results, sources),
         *_check_rings(results, sources),
     ]
+    # Two declarations of one item would be said twice.
+    known = itertools.chain(findings, *(result.findings for result in results))
+    is_wrong = any(finding.severity is Severity.ERROR for finding in known)
+    return findings if is_wrong else [*findings, *_check_requests(results, sources)]
 
 
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
@@ -113,6 +119,22 @@ def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[
     read = {collision_key(path): path for path in inputs_of(results)}
     yield from _check_sources(taken, above, read, sources)
     yield from _check_own(taken, above, read, sources)
+
+
+def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+    """Items that request exactly the same text: one job would answer all of them."""
+    first: dict[Digest, Spec] = {}
+    again: dict[tuple[Location | None, ItemId], list[str]] = {}
+    for spec in (spec for result in results for spec in result.specs if spec.request.template):
+        # What is made from texts that are not there yet has the request that it will have, without their words.
+        same = first.setdefault(spec.frame or spec.digest, spec)
+        if same is not spec:
+            message = f"item `{spec.id}` requests exactly the same text as `{same.id}` ({same.location})"
+            again.setdefault((spec.location, same.id), []).append(message)
+    hint = "give one of them `revision: 2` for a text of its own, change its `inputs`, or declare one item"
+    for (location, _), messages in again.items():
+        problem = _at(sources, "same-request", messages[0], location, hint)
+        yield counted(problem, len(messages) - 1, "item")
 
 
 def _check_sources(

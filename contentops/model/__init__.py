@@ -52,12 +52,10 @@ from contentops.model.desired import (
 from contentops.model.limits import Budget, Guards, MonthSpend
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, TextInReview
 from contentops.model.records import (
-    ATTEMPTS,
     Count,
     ItemId,
     JobState,
     Json,
-    LockedLine,
     Observed,
     OpenEntry,
     PendingSubmit,
@@ -67,7 +65,6 @@ from contentops.model.records import (
     Saved,
     State,
     cost_of,
-    is_answer,
     is_day,
     request_id,
     tokens_of_all,
@@ -101,7 +98,6 @@ from contentops.model.steps import (
 )
 
 __all__ = [
-    "ATTEMPTS",
     "BASE",
     "NO_APPROVAL",
     "NO_APPROVALS",
@@ -141,7 +137,6 @@ __all__ = [
     "KeptWords",
     "Level",
     "Listed",
-    "LockedLine",
     "LookUp",
     "MergeBoth",
     "MergeEdit",
@@ -195,7 +190,6 @@ __all__ = [
     "Write",
     "both_edits",
     "cost_of",
-    "is_answer",
     "is_day",
     "level_of",
     "name_of",

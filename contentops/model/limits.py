@@ -61,15 +61,22 @@ def as_counted(units: Decimal) -> int:
 
 
 class MonthSpend(Struct, frozen=True, kw_only=True):
-    """What all environments of a project have spent in a month, at most: what is not known counts in full."""
+    """What all environments of a project have spent in a month, at most: what is not known counts in full.
+
+    Less is sure where answers were lost, or tokens are not known.
+    """
 
     month: str = ""
     """Such as `2026-11`, UTC."""
     credits: int = 0
+    credits_unsure: int = 0
+    """The part of `credits` for orders whose answer was lost."""
     money: Mapping[str, Decimal] = {}
-    """What models cost, by currency; counted only where a budget limits money."""
+    """What models cost, by currency."""
+    money_unsure: Mapping[str, Decimal] = {}
+    """The part of `money` for these, and for jobs whose tokens are not known: the most that each may cost."""
     uncertain: Mapping[RequestId, int] = {}
-    """The part of `credits` for submits whose answer was lost: a plan may price them again."""
+    """The part of `credits` for orders that run or whose answer was lost: a plan may price them again."""
     uncertain_money: Mapping[RequestId, int] = {}
     """The same in money, as `tokens` counts it."""
     ahead: int = 0

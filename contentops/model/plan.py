@@ -11,7 +11,7 @@ from contentops.errors import Diagnostic
 from contentops.model.approval import ApprovalState
 from contentops.model.desired import BASE, NO_ENVIRONMENT, Spec
 from contentops.model.limits import Budget, MonthSpend
-from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote
+from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, Remote
 from contentops.model.references import Reference
 from contentops.model.steps import (
     Acknowledge,
@@ -147,8 +147,9 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def tokens(self) -> PaidTokens | None:
         """The most tokens of each of its generations, at the price of the settings; None: not known."""
-        steps = (*self.steps, *self.later)
-        return next((step.tokens for step in steps if isinstance(step, Submit | RetryText)), None)
+        steps = [*self.steps, *self.later]
+        own = [step.tokens for step in steps if isinstance(step, Submit | RetryText)]
+        return next(iter(own or filter(None, (step.tokens for step in steps if isinstance(step, Collect)))), None)
 
     @property
     def has_no_price(self) -> bool:
@@ -158,7 +159,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def money(self) -> dict[str, int]:
         """The most that its models may cost, by currency; empty: not known, or without a price."""
-        return add_money(step.tokens.money for step in self._paying if step.tokens is not None)
+        steps = (*self._paying, *(step for step in self.steps if isinstance(step, Collect)))
+        return add_money(step.tokens.money for step in steps if step.tokens is not None)
 
     @property
     def money_worst(self) -> dict[str, int]:
@@ -169,9 +171,10 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def entry(self) -> OpenEntry | None:
-        """The open entry that answers the spec."""
+        """The open job that answers the spec."""
         entries = (step.entry for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
-        return next((entry for entry in entries if entry is not None), self.blocked_entry)
+        open_ = (entry for entry in entries if entry is not None and entry.state is not JobState.SETTLED)
+        return next(open_, self.blocked_entry)
 
     @property
     def promotion(self) -> Promote | None:

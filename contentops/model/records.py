@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple, NewType, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, NewType, Protocol
 
 from msgspec import Meta, Struct, field, structs
 
@@ -20,7 +20,7 @@ ItemId = NewType("ItemId", str)
 """The stable identity of an item, chosen by a person."""
 
 RequestId = NewType("RequestId", str)
-"""uuid5 of (lineage, environment, item id, digest, attempt): our name for one paid submit."""
+"""uuid5 of (lineage, request digest, attempt, part): our name for one order. It names no item."""
 
 
 Count = Annotated[int, Meta(ge=0)]
@@ -148,12 +148,13 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
         return tuple(dict.fromkeys(filter(None, (saved, ours))))
 
 
-def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, attempt: int) -> RequestId:
-    """The id of one paid submit: the same on every machine, so that it can be found again without a journal.
+def request_id(lineage: str, digest: Digest, attempt: int, part: str = "") -> RequestId:
+    """The id of one order: the same on every machine, so that it can be found again without any file.
 
-    Raises ValueError if `lineage` is no UUID.
+    `part`: the heading of the one section that it makes again; empty: a whole text. Raises ValueError if `lineage` is
+    no UUID.
     """
-    return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((environment, item, digest, str(attempt))))))
+    return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((digest, str(attempt), part)))))
 
 
 def is_day(text: str) -> bool:
@@ -164,74 +165,147 @@ def is_day(text: str) -> bool:
         return False
 
 
-ATTEMPTS = 100
-"""The most attempts at one request that are considered, whatever a lock says."""
-
-
-def is_answer(record: Record, lineage: str, environment: str, ids: Iterable[ItemId] = ()) -> bool:
-    """Whether a job made the record's text for the very request it names; `keep` gives an older text another request.
-
-    `ids`: more ids that its item has had. Raises ValueError if `lineage` is no UUID.
-    """
-    names = {record.id, *record.former_ids, *ids}
-    # Attempts never fall, so an earlier one may be the text's.
-    attempts = range(1, min(record.attempt, ATTEMPTS) + 1)
-    return record.request_id in {
-        request_id(lineage, environment, name, record.digest, one) for name in names for one in attempts
-    }
-
-
 class JobState(enum.StrEnum):
-    """The last known state of an open entry."""
+    """What is known of a job, each state further than the one before."""
 
     SUBMITTING = "submitting"
-    RUNNING = "running"
+    """Written down before the request leaves."""
     UNKNOWN = "unknown"
-    PAID = "paid"
+    """The answer was lost."""
+    NEVER = "never"
+    """The server refused it, or has proved that it does not know it: it cost nothing."""
+    GIVEN_UP = "given-up"
+    """A person let it go, and it may have been paid for."""
+    RUNNING = "running"
     FAILED = "failed"
+    PAID = "paid"
+    """Its text is in no file yet."""
+    SETTLED = "settled"
+    """Its text was written into a file, or dropped on purpose."""
 
 
 class OpenEntry(Struct, frozen=True, kw_only=True):
-    """One submit whose result no record has yet. The keys of its line are these fields."""
+    """One order: a line of `contentops.jobs`, whose keys are these fields. No line names an owner.
 
-    request_id: Annotated[RequestId, Meta(min_length=1)] = field(name="open")
+    An order is named by its request id and the time of its intent: one id may be sent again where the server has proved
+    that the first request never arrived.
+    """
+
+    request_id: Annotated[RequestId, Meta(min_length=1)] = field(name="id")
     item: ItemId
-    digest: Digest
+    """The item as it was called then, for people."""
+    digest: Digest = field(name="request")
     attempt: Count
     state: JobState
     server: str
     dialect: str
     credits: Count
     tokens: PaidTokens | None = None
-    """As in a record, once its job is done; of a failed one too."""
-    job_id: str = ""
-    plan_id: str = ""
-    submitted_at: str = ""
+    """As in a record, once it is done; of a failed one too."""
+    bound: PaidTokens | None = None
+    """The most that a model of the settings may use for it, at their price then; None: `tokens` is known, or none
+    writes it."""
+    job_id: str = field(name="job", default="")
+    """The server's own name for it."""
+    plan_id: str = field(name="plan", default="")
+    submitted_at: str = field(name="at", default="")
+    """The time of the intent, ISO, UTC."""
+    accepted: str = ""
+    """When the server accepted it, by the server's own clock; empty: not known."""
     title: str = ""
-    """Of a paid text."""
-    body: Digest = NOTHING
-    """Body digest of a paid text."""
-    generated_at: str = ""
-    """Of a paid text."""
-    section: str = ""
-    """The heading of the one section it writes again, or empty."""
+    """Of a text that is in no file yet."""
+    body: Digest = field(name="text", default=NOTHING)
+    """Body digest of its text."""
+    generated_at: str = field(name="done", default="")
+    """When its text arrived."""
+    template: str = ""
+    style: str = ""
+    section: str = field(name="part", default="")
+    """The heading of the one section that it makes again; empty: a whole text."""
     retry: Count = 0
     """How many texts before it failed their checks, and were paid for as `checks.retries` allows."""
     output: str = ""
-    """The path of its text: the file is written before its record."""
-    content_id: str = ""
-    """Named by the server with a paid text."""
+    """The path of its text, which is written before its record; empty: its text came into no file."""
+    content_id: str = field(name="content", default="")
+    """The content in which the server stored its text."""
     outline: bool = False
-    """The server says of a paid text that it is a draft outline."""
+    """The server says of its text that it is a draft outline."""
     model: str = ""
-    """The model that made a paid text, by the server's name."""
+    """The model that made its text, by the server's name."""
     error: str = ""
     """The server's words, where it failed or is unknown; of a paid text, what `checks` found when it arrived."""
+    lost: bool = False
+    """It was accepted, but its server lost it or a person let it go: it counts as no failure."""
+    former_servers: tuple[str, ...] = ()
+    """The addresses of its server before `state mv --server`, the oldest first."""
+    rev: Count = 0
+    """Counts the changes of a line whose state stayed the same; the higher one wins a merge."""
 
     @property
     def short(self) -> str:
         """The start of its request id, by which a person names it among those of its item."""
         return self.request_id[:8]
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the server has accepted it."""
+        return bool(self.job_id) or self.state in ACCEPTED
+
+    @property
+    def order(self) -> Order:
+        """What names the order: one id may be ordered again."""
+        return self.request_id, self.submitted_at
+
+    @property
+    def time(self) -> str:
+        """When its text arrived, or else when it was ordered."""
+        return self.generated_at or self.submitted_at
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it was paid for, for a text or for nothing."""
+        return self.has_text or (self.state is JobState.FAILED and self.lost and bool(self.credits))
+
+    @property
+    def is_written(self) -> bool:
+        """Whether its text came into a file."""
+        return self.state is JobState.SETTLED and bool(self.output)
+
+    @property
+    def since(self) -> str:
+        """When the server accepted it, or else when it was ordered."""
+        return self.accepted or self.submitted_at
+
+    @property
+    def cost(self) -> int:
+        """Its credits, also where they may not be charged: none for what never arrived or ended as failed."""
+        is_free = self.state is JobState.NEVER or (self.state is JobState.FAILED and not self.lost)
+        return 0 if is_free else self.credits
+
+    @property
+    def may_be_paid(self) -> bool:
+        """Whether it may have been paid for, and no one knows: its answer was lost."""
+        return not self.is_sure and self.state is not JobState.NEVER
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it ended without a text and without credits."""
+        return self.state is JobState.FAILED and not self.is_spent
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a text was paid for."""
+        return self.state in {JobState.PAID, JobState.SETTLED}
+
+
+Order = tuple[RequestId, str]
+"""The request id of an order and the time of its intent."""
+UNDECIDED = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
+"""The states of an order without an answer."""
+OPEN = UNDECIDED | {JobState.RUNNING, JobState.PAID}
+"""The states of a job whose text is in no file yet."""
+ACCEPTED = frozenset({JobState.RUNNING, JobState.FAILED, JobState.PAID, JobState.SETTLED})
+"""The states that only a server's answer brings."""
 
 
 class HasCost(Protocol):
@@ -251,13 +325,6 @@ def cost_of(paid: HasCost) -> dict[str, Any]:
     return {"credits": paid.credits, "tokens": paid.tokens}
 
 
-class LockedLine(NamedTuple):
-    """A record or an open entry of the lock of an environment."""
-
-    environment: str
-    line: Record | OpenEntry
-
-
 class HasModel(HasCost, Protocol):
     """What says which model wrote a text."""
 
@@ -275,19 +342,22 @@ class PendingSubmit(Struct, frozen=True, kw_only=True):
     """A submit that another process works on."""
 
     state: str
-    """As a `JobState`."""
+    """As a `JobState`; `claimed`: it is not ordered yet."""
     since: str
-    """When it was submitted, ISO time, UTC."""
+    """When it was claimed, ISO time, UTC."""
     holder: str
     """The process that has claimed it, for people: `apply on HOST`; or that its row cannot be used."""
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """Lock and journal folded into one: records by id, open entries by request id."""
+    """What lies in the tree, by item, and what was ordered."""
 
     lineage: str
     records: Mapping[ItemId, Record] = field(default_factory=dict)
     entries: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
+    """The open jobs of this environment."""
+    jobs: Sequence[OpenEntry] = ()
+    """Every order of all environments, the earliest first."""
 
 
 class Observed(Struct, frozen=True, kw_only=True, gc=False):

@@ -11,7 +11,7 @@ from contentops.digest import Digest, short
 from contentops.model.approval import Approval
 from contentops.model.checks import Finding
 from contentops.model.plan import Action
-from contentops.model.records import ItemId, Json, Record, RequestId
+from contentops.model.records import ItemId, Json
 from contentops.tokens import PaidTokens, TokenSum, add_sums
 
 
@@ -156,18 +156,6 @@ class KeptReport(Struct, frozen=True, kw_only=True):
     environment: str
     exit_code: int
     run: KeptRun
-    generations: tuple[Record, ...] = ()
-    failed: tuple[Record, ...] = ()
-    """Jobs that failed, cost no credits and used tokens, as records of texts that there are not."""
-
-
-class PaidJobs(Struct, frozen=True, kw_only=True):
-    """The submits that cost something, each once."""
-
-    texts: Mapping[RequestId, Record] = {}
-    """Those that were paid for; one whose text is in no known file has a record without an output."""
-    failed: Mapping[RequestId, Record] = {}
-    """Those that failed, cost no credits, and used tokens."""
 
 
 class Generation(Struct, frozen=True, kw_only=True):
@@ -185,15 +173,14 @@ class Generation(Struct, frozen=True, kw_only=True):
     model: str = ""
     """The model that wrote it; empty: none, or not known."""
     outcome: str
-    """`generated`, `unwritten`, or how its job stands: `submitting`, `running`, `unknown`, `paid` or `failed`.
+    """`generated`, `unwritten`, `lost`, or the state of its job: `submitting`, `unknown`, `given-up`, `running` or
+    `failed`.
 
     `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its checks
-    failed, or its run was killed.
+    failed, or its run was killed. `lost`: it was paid for, and its server lost it.
     """
     server: str
     error: str = ""
-    commit: str = ""
-    """The first commit with it, or empty."""
 
 
 class PaidText(Struct, frozen=True, kw_only=True):

@@ -20,8 +20,8 @@ class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
     """Collect the text of an open job that no change waits for into the cache; writes nothing."""
 
     entry: OpenEntry
-    keep: bool = False
-    """The entry stays open: its item is blocked, and may need the text later."""
+    tokens: PaidTokens | None = None
+    """The most that a model of the settings may use to go on with it, at their price; None: no such model writes it."""
 
 
 class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
@@ -78,9 +78,8 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Fetch a text that exists already.
 
-    With `entry`: the text of a paid job. With `recorded`: a text of the record (`restorable`), from the cache, a file,
-    git or the server. With `remote`: the text that a refresh found on the server. Otherwise: the finished text for
-    `digest` in the cache.
+    With `entry`: the text of a job. With `recorded`: a text of the record (`restorable`), from the cache, a file, git
+    or the server. With `remote`: the text that a refresh found on the server.
     """
 
     digest: Digest

@@ -18,13 +18,13 @@ from contentops.documents.files import Outputs
 from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import Collect, Event, Fetch, JobState, LookUp, Poll, Publish, RetryText, Save, Submit
+from contentops.model import Collect, Event, Fetch, LookUp, Poll, Publish, RetryText, Save, Submit
 from contentops.operations.apply_lock import hold_lock, spending
 from contentops.operations.claiming import claim
 from contentops.operations.connection import connected, read_credentials, try_model
 from contentops.operations.contents.look_first import plan_after_looks
 from contentops.operations.contents.owners_in_locks import content_owners
-from contentops.operations.opening import HERE, Runtime
+from contentops.operations.opening import HERE, Runtime, kept_copies
 from contentops.operations.plan import gathered
 from contentops.operations.run_events import keeping_events
 from contentops.operations.unchanged import AskedInputs, forget_plan
@@ -40,11 +40,11 @@ from contentops.sanitize import json_text
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
-    from contentops.model import Change, Json, Plan, Project, Refusal, Run, State
+    from contentops.model import Json, Plan, Project, Refusal, Run
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -102,7 +102,7 @@ def apply(
     notify = as_notes(emit, runtime)
     runtime = structs.replace(runtime, notify=notify, stopped=_waiting(options.stop, notify), until=until)
     with (
-        hold_lock(project, runtime, spends=True),
+        hold_lock(project, runtime),
         open_workspace(project, runtime, write=True, shard=shard_in(choice)) as workspace,
         spending(workspace),
     ):
@@ -123,24 +123,17 @@ def apply(
             return planned, None
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
-            _remember_counted(workspace)
         # The draft marks of an approval are no run that a person waits for.
         keeping = contextlib.nullcontext(emit) if choice.only_front else keeping_events(project, planned, emit, runtime)
         with keeping as kept:
             waves = _Waves(workspace, options, kept, runtime, inputs=inputs, credentials=credentials)
             again = waves.plan_again if options.reviewed is None else None
-            run, changes = carry_out_waves(planned, choice, waves.carry_out, again)
+            run, _ = carry_out_waves(planned, choice, waves.carry_out, again)
         run = run if options.reviewed is None else after_plan_file(run, options.reviewed)
         # A save may have seen an edit that is in no file.
         forget_plan(project)
-        _write_report(workspace, planned, run, options.inputs, (inputs.state, changes), emit)
+        _write_report(workspace, planned, run, options.inputs, emit)
     return planned, run
-
-
-def _remember_counted(workspace: Workspace) -> None:
-    from contentops.operations.month_spend import remember_counted
-
-    remember_counted(workspace)
 
 
 def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials | None:
@@ -224,7 +217,7 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
     if plan.submits_worst:
         from contentops.ci.clone import refuse_lock_in_lfs
 
-        # Only the lock keeps in git what was paid for.
+        # Only lock and jobs keep in git what was paid for.
         refuse_lock_in_lfs(project.root, project.environment)
         _look_ahead(project, plan, runtime)
 
@@ -303,13 +296,9 @@ def _carry_out(
     from contentops.execution.run import execute
     from contentops.operations.before_submit import look_at_server
 
-    project, past, shared = workspace.project, workspace.past(inputs.state, inputs.heirs), workspace.working_ledger
+    project, shared = workspace.project, workspace.working_ledger
     cache, limiter, runtime = workspace.cache, workspace.limiter, workspace.runtime
-    submits = filter(None, (change.submit for change in plan.changes))
-    if any(step.attempt == 1 and not step.section for step in submits):
-        # A long history takes seconds, in which no job would be polled.
-        past.read_locks()
-    plan, others = (plan, frozenset()) if shared is None else claim(shared, plan, inputs.state)
+    plan = plan if shared is None else claim(shared, plan)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if credentials is None else connected(project, credentials, runtime, cache)
@@ -325,7 +314,12 @@ def _carry_out(
             edges = Edges(
                 store=workspace.store,
                 cache=cache,
-                outputs=Outputs(project.root, whole=known_bodies(inputs.state), system=runtime.system),
+                outputs=Outputs(
+                    project.root,
+                    whole=known_bodies(inputs.state),
+                    copies=kept_copies(project, workspace.store.lineage, runtime),
+                    system=runtime.system,
+                ),
                 send=client.send if client is not None else _nowhere,
                 emit=emit,
                 wall=runtime.wall,
@@ -337,10 +331,8 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
-                claimed=others,
                 fence=(lambda: always) if shared is None else shared.fence,
                 paid_at=() if shared is None else shared.proven_endpoints(),
-                earlier=past.of_request,
             )
             return await execute(project, plan, inputs.state, edges, stop=options.stop, deadline=options.deadline)
 
@@ -353,30 +345,13 @@ async def _nowhere(call: Call, _: MayLeave) -> Failure:
 
 
 def _write_report(
-    workspace: Workspace,
-    plan: Plan,
-    run: Run,
-    inputs: Mapping[str, Json],
-    carried_out: tuple[State, Sequence[Change]],
-    emit: Callable[[Event], None],
+    workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], emit: Callable[[Event], None]
 ) -> None:
-    """Write the run as JSON to `.contentops/runs/`, with the records of texts that are not in the state before it.
-
-    `carried_out`: that state, and the changes of all waves.
-    """
-    from contentops.operations.history import brief, unwritten
+    """Write the run as JSON to `.contentops/runs/`."""
     from contentops.operations.kept_runs import keep_report
 
-    before, changes = carried_out
-    earlier = {"", *(record.request_id for record in before.records.values())}
-    requests = {change.spec.digest: change.spec.request for change in changes if change.spec is not None}
-    closed = [(entry.state, unwritten(entry, requests.get(entry.digest))) for entry in workspace.store.unwritten]
-    texts = [*workspace.state.records.values(), *(one for state, one in closed if state is not JobState.FAILED)]
-    made = [brief(record) for record in texts if record.request_id not in earlier]
-    failed = [brief(one) for state, one in closed if state is JobState.FAILED]
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
-    document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}
-    document |= {"failed": failed} if failed else {}
+    document = {**run_json(run, plan), "inputs": plain(inputs)}
     try:
         keep_report(workspace.project, name, f"{json_text(document)}\n".encode())
     except (OSError, StateError, OutputError) as error:

@@ -1,4 +1,4 @@
-"""Let one command at a time change the state of an environment."""
+"""Let one command at a time change the state of a project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from contentops.execution.times import iso
 from contentops.state.state_dir import ApplyLock, user_at_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from contentops.model import Project
@@ -19,25 +18,18 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
 
 
-@contextlib.contextmanager
-def hold_lock(project: Project, runtime: Runtime, *, spends: bool = False) -> Iterator[None]:
-    """Hold the apply lock of this environment while the block runs.
+def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[object]:
+    """Return a block in which no other command changes a state of this project, of any environment or work tree.
 
-    `spends`: those of all environments, if a budget limits what they spend in a month: two applies at once would each
-    see the same rest of it. Raises LockHeld where another command has one.
+    Entering it raises LockHeld where one does.
     """
-    who, where = user_at_host(), run_page(runtime.environ)
-    with contextlib.ExitStack() as closing:
-        for environment in _environments(project) if spends and project.budget.is_monthly else (project.environment,):
-            now = iso(runtime.wall())
-            lock = ApplyLock(Path(project.root), environment=environment, who=who, now=now, where=where)
-            closing.enter_context(lock)
-        yield
-
-
-def _environments(project: Project) -> list[str]:
-    """Return all environments."""
-    return sorted({"", project.environment, *(project.settings.get("environments") or {})})
+    return ApplyLock(
+        Path(project.root),
+        environment=project.environment,
+        who=user_at_host(),
+        now=iso(runtime.wall()),
+        where=run_page(runtime.environ),
+    )
 
 
 def spending(workspace: Workspace) -> AbstractContextManager[None]:

@@ -6,37 +6,23 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.model import Action, Collect, request_id
+from contentops.model import Action, Collect, JobState, request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Change, Plan, RequestId, State
+    from contentops.model import Change, Plan, RequestId
+
+_WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 
-def claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, frozenset[RequestId]]:
-    """Claim the submits of a plan; return the plan for what was claimed, and the submits that it leaves to others.
-
-    In the plan, an item is blocked whose text was paid for and recorded in another checkout, and pending where another
-    process works on it by now.
-    """
-    left = {*shared.pending, *(_of_other_shards(plan, state) if shared.has_shard else ())}
-    submits = {name: change.id for change in plan.changes if (name := submit_of(plan, change)) is not None}
-    claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in left), submits)
-    recorded = {submits[id_] for id_ in claimed.recorded}
-    changes = (_blocked(change) if change.id in recorded else change for change in plan.changes)
-    remaining = structs.replace(plan, changes=tuple(changes)) if recorded else plan
-    return _left_to_others(remaining, claimed.lost), frozenset({*left, *claimed.lost})
-
-
-def _of_other_shards(plan: Plan, state: State) -> Iterator[RequestId]:
-    """Yield the open entries of items that the plan of a shard does not have."""
-    items = {change.id for change in plan.changes}
-    own = {entry.request_id for change in plan.changes for entry in (change.entry, *change.collected_entries) if entry}
-    for id_, entry in state.entries.items():
-        if entry.item not in items and id_ not in own:
-            yield id_
+def claim(shared: ProjectLedger, plan: Plan) -> Plan:
+    """Claim what a plan orders and polls; in the plan returned, what other processes have claimed is left to them."""
+    wanted = {(plan.server, name) for change in plan.changes if (name := submit_of(plan, change)) is not None}
+    entries = (entry for change in plan.changes for entry in (change.entry, *change.collected_entries))
+    wanted |= {(one.server, one.request_id) for one in entries if one is not None and one.state in _WORKING}
+    return _left_to_others(plan, shared.claim(wanted))
 
 
 def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
@@ -63,11 +49,4 @@ def submit_of(plan: Plan, change: Change) -> RequestId | None:
     step = change.submit
     if step is None:
         return None
-    return request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)
-
-
-def _blocked(change: Change) -> Change:
-    hint = "another checkout has paid for its text and recorded it or given it up: pull the lock and the files"
-    hint += " from git; for another text, bump its `revision`"
-    steps = tuple(step for step in change.steps if isinstance(step, Collect))
-    return structs.replace(change, steps=steps, blocked="recorded-elsewhere", hint=hint)
+    return request_id(plan.lineage, step.digest, step.attempt, step.section)

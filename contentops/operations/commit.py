@@ -1,8 +1,8 @@
-"""`commit`: commit lock and outputs, and push them without force, to a separate branch or to the branch itself.
+"""`commit`: commit jobs, lock and outputs, and push them without force, to a separate branch or to the branch itself.
 
-Committed are the paths that records of the lock own now or owned in the last commit, with texts that an apply made or
-the server took, the lock itself, `contentops.approvals`, and their rules in `.gitattributes`. Other changes in the
-clone, and commits of a person, are left alone.
+Committed are the jobs, in a commit of their own before the results; the paths that records of the lock own now or owned
+in the last commit, with texts that an apply made or the server took; the lock, `contentops.approvals`, and the rules of
+these files in `.gitattributes`. Other changes in the clone, and commits of a person, are left alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contentops.ci.clone import (
     branch_of,
     changed_files,
     follow,
-    make_commit,
+    make_commits,
     open_clone,
     refuse_unfinished,
     refuse_unfit_lock,
@@ -28,7 +28,16 @@ from contentops.ci.clone import (
 )
 from contentops.ci.git import PATIENCE, GitFailed
 from contentops.ci.push import Messages, Target, look_ahead, push
-from contentops.ci.results import approvals_at, lock_at, lock_name, read_lock, recorded_outputs, requests_of, state_of
+from contentops.ci.results import (
+    approvals_at,
+    jobs_at,
+    lock_at,
+    lock_name,
+    read_lock,
+    recorded_outputs,
+    requests_of,
+    state_of,
+)
 from contentops.ci.runner import run_name, run_page
 from contentops.errors import StateError
 from contentops.operations.apply_lock import hold_lock
@@ -102,9 +111,9 @@ def commit(
     """Commit what applies have made, and push it. `pause` waits some seconds between two attempts.
 
     Raises UsageError outside a repository, on no branch, or for an unknown remote; Refused in the middle of a merge,
-    where something is staged or not pushed, and for a lock that git ignores or gives to LFS; LockHeld while another
-    command works; StateError for a lock that cannot be read; GitFailed where git refuses the commit; NotPublished
-    where it could be pushed nowhere.
+    where something is staged or not pushed, and for a lock or jobs that git ignores or gives to LFS; LockHeld while
+    another command works; StateError for a lock or jobs that cannot be read; GitFailed where git refuses the commit;
+    NotPublished where it could be pushed nowhere.
     """
     with hold_lock(project, runtime):
         clone = _open(project, options, runtime.environ)
@@ -114,7 +123,9 @@ def commit(
         with alone(clone):
             refuse_unfinished(clone)
             with open_store(project, runtime, write=True) as store:
-                # A killed apply left facts in the journal alone, and only the lock is committed.
+                # Whatever became of the file since, no order that the last commit has is taken out of it.
+                store.see_jobs(jobs_at(project.root, clone.head(), project.environment, clone.extra))
+                # A killed apply left facts in the journal alone, and only lock and jobs are committed.
                 store.checkpoint()
             refuse_unfit_lock(clone, project.environment)
             return _commit(project, clone, options, target, write, pause)
@@ -129,9 +140,10 @@ def _commit(
     pause: Callable[[float], None],
 ) -> CommitReport:
     """`target` None: no push."""
-    lock = _lock_on_disk(project)
+    lock, now = _lock_on_disk(project), read_state(project)
     before = lock_at(project.root, clone.head(), project.environment, clone.extra)
-    outputs = recorded_outputs(lock, before)
+    earlier = state_of(before, jobs_at(project.root, clone.head(), project.environment, clone.extra))
+    outputs = recorded_outputs(lock, before, now.jobs)
     changed = changed_files(clone, project.environment, outputs, lock, edits=options.edits)
     results = result_tree(clone, project.environment, changed.results)
     ignored, gone = uncommitted(clone, outputs, results.tree, changed.edited)
@@ -144,13 +156,13 @@ def _commit(
     if not results.changes:
         return report
     write = functools.partial(write, said=_said(clone, results))
-    own = write(state_of(before), state_of(lock), skip=False)
+    own = write(earlier, now, skip=False)
     if target is None:
         return _commit_locally(clone, results, report, own)
     if not options.direct:
-        texts = new_texts(state_of(before), state_of(lock))
+        texts = new_texts(earlier, now)
         report, target = structs.replace(report, texts=texts), structs.replace(target, review=bool(texts))
-    messages = Messages(write(state_of(before), state_of(lock), skip=options.skip), own)
+    messages = Messages(write(earlier, now, skip=options.skip), own)
     return _pushed_report(clone, results, report, push(clone, target, results, messages, pause=pause), messages)
 
 
@@ -166,7 +178,7 @@ def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
 
 
 def _commit_locally(clone: Clone, results: ResultTree, report: CommitReport, message: str) -> CommitReport:
-    made = make_commit(clone, results.tree, results.head, message)
+    made = make_commits(clone, results.jobs, results.tree, results.head, message)
     if not follow(clone, results, made):
         raise GitFailed(
             "the branch could not be moved to the commit", hint="check whether another git process is running here"

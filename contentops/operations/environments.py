@@ -1,11 +1,15 @@
-"""Find the environments of a project that have a lock, and read their states."""
+"""Find the environments of a project in which something was ordered or made, and read their states."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contentops.atomic_io import Disk
+from contentops.operations.state_files import committed_environments, locks_by_environment
 from contentops.state import state_dir
+from contentops.state.jobs_store import kept_file
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -16,17 +20,31 @@ if TYPE_CHECKING:
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:
     """Yield the states of the project's other environments, each with the name of its lock."""
+    from contentops.operations.lineage import first_lineage
+
+    lineage = functools.partial(first_lineage, project)
     for environment, lock in locked_environments(project).items():
         if environment != project.environment:
-            with StateStore(project.root, environment=environment, lineage=str, write=False) as store:
+            with StateStore(project.root, environment=environment, lineage=lineage, write=False) as store:
                 yield lock, store.state
 
 
 def locked_environments(project: Project) -> dict[str, str]:
-    """Return the declared environments that have a lock, each with the name of the lock.
+    """Return the environments that have a lock or jobs, each with the name of its lock.
 
-    Any other `contentops*.lock` is a copy, as git's merge tools leave them beside the lock.
+    An apply that was killed early, or a clean, may have left only the jobs of this checkout.
     """
-    names = ("", *(project.settings.get("environments") or {}))
-    locks = sorted((state_dir.named("contentops", name, "lock"), name) for name in names)
-    return {name: lock for lock, name in locks if Path(project.root, lock).exists()}
+    from contentops.operations.lineage import first_lineage
+
+    locks, committed, disk = locks_by_environment(project), committed_environments(project), Disk()
+    found = {*committed}
+    if others := locks.keys() - found:
+        root = Path(project.root)
+        names = {state_dir.named("jobs", name, "jsonl"): name for name in others}
+        # Projects in one repository share the folder above: only the lineage tells whose file it is.
+        folder = kept_file(root, "", "x", disk).parent
+        folders = [folder] if folder.name != "x" else [*folder.parent.glob("*/")]
+        if any((each / name).exists() for each in folders for name in names):
+            lineage = first_lineage(project)
+            found |= {name for name in others if kept_file(root, name, lineage, disk).exists()}
+    return {name: lock for name, lock in locks.items() if name in found}

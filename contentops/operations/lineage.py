@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contentops.atomic_io import Disk
 from contentops.ci.clone import in_repository
 from contentops.ci.git import first_commit, is_shallow
-from contentops.errors import Refused
-from contentops.operations.environments import locked_environments
+from contentops.errors import Refused, StateError
+from contentops.operations.state_files import committed_environments
+from contentops.state import jobs_store, state_dir
+from contentops.state.git_folder import repository_of
 from contentops.state.lock import lineage_in, lineage_of
 
 if TYPE_CHECKING:
@@ -16,8 +20,15 @@ if TYPE_CHECKING:
 
 
 def first_lineage(project: Project) -> str:
-    """Return the lineage of a first lock: that of the project's other locks, else made of its name and first commit."""
-    return _others(project) or lineage_of(project.name, _first_commit(project))
+    """Return the lineage of a first lock: that of the project's other files, else of its name, first commit and folder.
+
+    An apply before the first commit may have left nothing but what it ordered.
+    """
+    if known := _others(project):
+        return known
+    early, made = (lineage_of(project.name, commit, _folder(project)) for commit in ("", _first_commit(project)))
+    is_early = _is_kept(project, early) and not _is_kept(project, made)
+    return early if is_early else made
 
 
 def check_lineage(project: Project) -> None:
@@ -38,13 +49,32 @@ def is_of_another(project: Project, lineage: str) -> bool:
     """
     if in_repository(project.root) and is_shallow(project.root):
         return False
-    return lineage not in (lineage_of(project.name), lineage_of(project.name, _first_commit(project)))
+    commits, folders = ("", _first_commit(project)), {"", _folder(project)}
+    return lineage not in {lineage_of(project.name, commit, folder) for commit in commits for folder in folders}
 
 
 def _others(project: Project) -> str:
-    """Return the lineage in the locks of other environments, or empty."""
-    lineages = (lineage_in(Path(project.root, lock)) for lock in locked_environments(project).values())
-    return next(filter(None, lineages), "")
+    """Return the lineage in the locks and jobs of other environments, or empty."""
+    root = Path(project.root)
+    for environment, lock in committed_environments(project).items():
+        if lineage := lineage_in(root / lock):
+            return lineage
+        with contextlib.suppress(StateError):  # whoever works on that environment is told
+            if lineage := jobs_store.lineage_in(root, environment, Disk()):
+                return lineage
+    return ""
+
+
+def _is_kept(project: Project, lineage: str) -> bool:
+    """Tell whether an apply of this checkout has ordered something under a lineage."""
+    root = Path(project.root)
+    folder = state_dir.kept_folder(root, lineage, Disk())
+    return folder.name == lineage and folder.is_dir()
+
+
+def _folder(project: Project) -> str:
+    repository = repository_of(Path(project.root), Disk())
+    return "" if repository is None else repository.project
 
 
 def _first_commit(project: Project) -> str:

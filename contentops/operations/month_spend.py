@@ -1,105 +1,101 @@
-"""Count what all environments of a project have spent in the calendar month of the clock, each submit once.
+"""Count what all environments of a project have spent in the calendar month of the clock: a sum over their jobs.
 
-It is counted from the locks and journals, what commits of this month changed in locks, this machine's runs and cache,
-and the ledger. What is not known counts in full: open submits, lost answers, and earlier attempts that no one recorded.
+Orders whose answer was lost count in each month in which they may have been accepted.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from contentops.ci.month_history import committed_since, head_of
-from contentops.errors import InputError
-from contentops.model import LockedLine, OpenEntry, RequestId
-from contentops.operations.environments import locked_environments, other_states
-from contentops.operations.kept_runs import all_reports
-from contentops.operations.month_count import MoneyOfTokens, MonthCount, SubmitCost
+from contentops.execution.records import CLOCKS
+from contentops.execution.times import seconds_of
+from contentops.model import JobState, MonthSpend
+from contentops.model.jobs import fold_jobs
+from contentops.model.limits import in_units
+from contentops.model.records import UNDECIDED
 from contentops.operations.opening import HERE, has_ledger
+from contentops.operations.paid import jobs_by_environment
 from contentops.operations.workspace import open_workspace
-from contentops.planning.model_price import tokens_at_most
+from contentops.tokens import add_money
 
 if TYPE_CHECKING:
-    from contentops.digest import Digest
-    from contentops.model import MonthSpend, Project, Record, Spec
+    from collections.abc import Iterable
+    from decimal import Decimal
+
+    from contentops.model import OpenEntry, Project
     from contentops.operations.opening import Runtime
     from contentops.operations.workspace import Workspace
+    from contentops.tokens import TokenPrice
 
-_LONGEST_RUN = timedelta(days=7)
+_AHEAD = timedelta(days=1)
+"""So much may the clocks of two machines differ."""
 
 
 def month_spend(workspace: Workspace) -> MonthSpend:
     """Count the month of the clock. Raises StateError."""
-    project, cache, ledger = workspace.project, workspace.cache, workspace.ledger
-    now = datetime.fromtimestamp(workspace.runtime.wall(), UTC)
-    count = MonthCount(now, workspace.store.lineage)
-    names = {lock: name for name, lock in locked_environments(project).items()}
-    states = {names[lock]: state for lock, state in other_states(project)} | {project.environment: workspace.state}
-    for environment, state in states.items():
-        lines: list[Record | OpenEntry] = [*state.records.values(), *state.entries.values()]
-        count.see(LockedLine(environment, line) for line in lines)
-        count.open(state.entries.values())
+    project, ledger = workspace.project, workspace.ledger
+    jobs = [job for each in jobs_by_environment(project, workspace.state).values() for job in each]
+    gaps: tuple[str, ...] = ()
     if ledger is not None:
-        shared = ledger.submits_since(count.start)
-        count.see(shared)
-        count.open(entry for _, entry in shared if isinstance(entry, OpenEntry))
-    for report in all_reports(project, f"{count.start - _LONGEST_RUN:%Y%m%d}"):
-        count.see((LockedLine(report.environment, one) for one in report.generations), whole=True)
-        for one in report.failed:
-            count.fail(one.request_id, SubmitCost.of(one), one.generated_at)
-    for text in cache.paid_texts():
-        about = text.about
-        cost = SubmitCost(credits=about.credits, tokens=about.tokens, digest=text.digest, has_model=bool(about.model))
-        count.add(RequestId(about.request_id), cost, about.generated_at)
-    month, _, last = cache.counted().partition(" ")
-    committed = committed_since(project.root, count.start, last if month == count.month else "")
-    count.see(committed.lines)
-    gaps = () if ledger is not None else committed.gaps
-    if ledger is None and has_ledger(project, workspace.runtime.environ):
-        gaps = ("the ledger cannot be read", *gaps)
-    return count.result(gaps, _money(workspace))
+        jobs = fold_jobs((*jobs, *ledger.jobs()))
+    elif has_ledger(project, workspace.runtime.environ):
+        gaps = ("the ledger cannot be read",)
+    now = datetime.fromtimestamp(workspace.runtime.wall(), UTC)
+    return count_month(jobs, now, project.api.job_timeout, project.price, gaps)
 
 
-def _money(workspace: Workspace) -> MoneyOfTokens | None:
-    """Return how tokens are priced; None where no budget asks for money."""
-    project = workspace.project
-    price = project.price
-    if price is None or project.budget.money_per_month is None:
-        return None
+def count_month(
+    jobs: Iterable[OpenEntry], now: datetime, timeout: float, price: TokenPrice | None, gaps: tuple[str, ...] = ()
+) -> MonthSpend:
+    """Sum the jobs of the month of `now`.
 
-    def bound(spec: Spec) -> int:
-        tokens = tokens_at_most(spec, project)
-        return price.of(tokens) if tokens is not None else 0
+    `timeout`: seconds in which a lost order may have been accepted; `price`: of tokens that came without one.
+    """
+    start = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = (start + timedelta(days=32)).replace(day=1)
+    counted = [job for job in jobs if _is_of_month(job, start.timestamp(), end.timestamp(), timeout)]
+    # A plan that goes on with them has their price as well.
+    unclear = [job for job in counted if job.state in UNDECIDED or job.state is JobState.RUNNING]
+    late = (end + _AHEAD).timestamp()
+    return MonthSpend(
+        month=f"{start:%Y-%m}",
+        credits=sum(job.cost for job in counted),
+        credits_unsure=sum(job.cost for job in counted if job.may_be_paid),
+        money=_sum(counted, price),
+        money_unsure=_sum((job for job in counted if job.may_be_paid or job.tokens is None), price),
+        uncertain={job.request_id: job.cost for job in unclear},
+        uncertain_money={job.request_id: sum(_money(job, price).values()) for job in unclear},
+        ahead=sum((seconds_of(job.since) or 0) >= late for job in counted),
+        gaps=gaps,
+    )
 
-    @functools.cache
-    def specs() -> dict[Digest, Spec]:
-        with contextlib.suppress(InputError):
-            return {spec.digest: spec for spec in workspace.desired.specs}
-        return {}
 
-    @functools.cache
-    def highest() -> int:
-        return max(map(bound, specs().values()), default=0)
+def _sum(jobs: Iterable[OpenEntry], price: TokenPrice | None) -> dict[str, Decimal]:
+    amounts = add_money(_money(job, price) for job in jobs)
+    return {currency: in_units(amount) for currency, amount in amounts.items()}
 
-    def at_most(digest: Digest) -> int:
-        """The bound of the item that asks for it, else the highest of all."""
-        return bound(specs()[digest]) if digest in specs() else highest()
 
-    return MoneyOfTokens(price, at_most)
+def _is_of_month(job: OpenEntry, start: float, end: float, timeout: float) -> bool:
+    """Tell whether a job was accepted in a month, or may have been. A time that cannot be read, or is later, counts."""
+    if job.state is JobState.NEVER:
+        return False
+    when = seconds_of(job.since)
+    if when is None:
+        return True
+    return when + timeout >= start and when - CLOCKS < end if job.may_be_paid else when >= start
+
+
+def _money(job: OpenEntry, price: TokenPrice | None) -> dict[str, int]:
+    """Return what the tokens of a job cost, or the most that they may have cost; at `price` where it names none."""
+    tokens = job.tokens or job.bound
+    price = (tokens.price if tokens is not None else None) or price
+    return {price.currency: price.of(tokens)} if tokens is not None and price is not None else {}
 
 
 def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | None:
     """Count the month of the clock; None where the settings have no budget for a month. Raises StateError."""
     if not project.budget.is_monthly:
         return None
-    with open_workspace(project, runtime, keep_stamps=False) as workspace:
+    with open_workspace(project, runtime) as workspace:
         return month_spend(workspace)
-
-
-def remember_counted(workspace: Workspace) -> None:
-    """Remember which commit an apply has counted, so that the next one of the month notices if git lacks it."""
-    if workspace.project.budget.is_monthly and (commit := head_of(workspace.project.root)):
-        month = datetime.fromtimestamp(workspace.runtime.wall(), UTC).strftime("%Y-%m")
-        workspace.cache.put_counted(f"{month} {commit}")

@@ -111,6 +111,18 @@ def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> Sta
     )
 
 
+def kept_copies(project: Project, lineage: str, runtime: Runtime) -> Callable[[], Path]:
+    """Return what makes the folder for copies of replaced texts, which no branch, clean or reset takes away."""
+    root = Path(project.root)
+
+    def made() -> Path:
+        folder = state_dir.kept_folder(root, lineage, runtime.disk)
+        state_dir.make_kept(root, folder)
+        return folder
+
+    return made
+
+
 def _first_lineage(project: Project) -> str:
     from contentops.operations.lineage import first_lineage
 

@@ -67,7 +67,7 @@ def _document(path: Path) -> dict[str, Json]:
 
 
 def choice_in(document: Mapping[str, Any]) -> Choice:
-    """Return the flags the plan was made with, without the selection and `--canary`.
+    """Return the flags the plan was made with, without the selection, `--canary` and `--changed-from`.
 
     The file lists the selected items; by now the same selection may mean others.
     """

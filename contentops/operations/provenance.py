@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from contentops.ci.file_history import bodies_in, path_histories
-from contentops.ci.git import GitFailed
-from contentops.ci.results import past_of
+from contentops.ci.git import GitFailed, is_shallow
 from contentops.documents.word_share import changed_share
 from contentops.errors import UsageError
-from contentops.model import BASE, ApprovalState, JobState, text_digest, tokens_of_all
+from contentops.model import BASE, ApprovalState, text_digest, tokens_of_all
 from contentops.model.provenance import ApprovedCost, PaidAttempts, Provenances, TextProvenance
 from contentops.operations.environments import locked_environments, other_states
-from contentops.operations.history import paid_jobs, unwritten
-from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import HERE
+from contentops.operations.paid import jobs_by_environment, jobs_of_items
 from contentops.operations.plan import candidate, gathered_or_recorded
 from contentops.operations.workspace import open_workspace, unread
 from contentops.planning.plan import make_plan
@@ -29,90 +25,55 @@ from contentops.state import approvals
 from contentops.tokens import add_sums, sum_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.ci.file_history import PathHistory
     from contentops.digest import Digest
     from contentops.errors import Diagnostic
-    from contentops.model import ItemId, Json, Observed, Project, Record, State
-    from contentops.model.run import PaidJobs
+    from contentops.model import ItemId, Json, Observed, OpenEntry, Project, Record, State
     from contentops.operations.opening import Runtime
     from contentops.planning.plan_inputs import PlanInputs
     from contentops.planning.select import Candidate
     from contentops.state.cache import Cache
 
 
-class PaidItems:
-    """The texts that were paid for in one environment, each of the one item that it was paid for."""
-
-    def __init__(self, jobs: PaidJobs, state: State, declared: Collection[ItemId] = ()) -> None:
-        """`jobs`: see `paid_jobs`. `declared`: the items of the manifests."""
-        entries = [one for one in state.entries.values() if one.state is JobState.PAID]
-        every = {**{one.request_id: unwritten(one) for one in entries}, **jobs.texts}
-        owners = {old: one.id for one in state.records.values() for old in reversed(one.former_ids)}
-        # An id that another item has today names that one's texts.
-        owners |= {id_: id_ for id_ in (*state.records, *declared)}
-        now = {one.request_id: one.id for one in state.records.values()}
-        self._of: defaultdict[ItemId, list[Record]] = defaultdict(list)
-        self._failed: defaultdict[ItemId, list[Record]] = defaultdict(list)
-        for records, by_item in ((every, self._of), (jobs.failed, self._failed)):
-            for name, record in records.items():
-                by_item[now.get(name) or owners.get(record.id, record.id)].append(record)
-
-    def attempts(self, item: ItemId, until: str = "") -> PaidAttempts:
-        """Return the number and the credits of the texts of an item that were made until a time; empty: all."""
-        paid, failed = (
-            [one for one in records.get(item, ()) if not until or one.generated_at <= until]
-            for records in (self._of, self._failed)
-        )
-        tokens = sum_tokens(tokens_of_all((*paid, *failed)))
-        return PaidAttempts(len(paid), sum(one.credits for one in paid), tokens)
-
-    def text(self, item: ItemId, body: Digest) -> Record | None:
-        """Return the last paid text of an item with this body."""
-        same = (one for one in self._of.get(item, ()) if body and one.generated == body)
-        return max(same, key=lambda one: one.generated_at, default=None)
-
-
 class PaidEnvironments:
-    """What each environment paid for, read when it is first asked for."""
+    """What each environment paid for."""
 
-    def __init__(self, project: Project, inputs: PlanInputs, paid: PaidItems | None = None) -> None:
-        """`paid`: what the project's own environment paid for, where that is known already."""
-        state, declared = inputs.state, inputs.specs.keys()
-        self._project = project
-        self._states = {project.environment: state}
-        self._declared = declared
-        self._paid = {} if paid is None else {project.environment: paid}
-        self.gaps: dict[str, None] = {}
+    def __init__(self, project: Project, state: State) -> None:
+        """`state`: that of the project's own environment. Raises StateError."""
+        self.jobs = jobs_by_environment(project, state)
+        """The jobs by environment."""
+        names = {lock: name for name, lock in locked_environments(project).items()}
+        self._states = {names[lock]: other for lock, other in other_states(project)} | {project.environment: state}
+        self._by_item: dict[str, dict[ItemId, list[OpenEntry]]] = {}
 
-    @functools.cached_property
-    def _locks(self) -> dict[str, State]:
-        states = dict(other_states(self._project))
-        names = locked_environments(self._project)
-        return {name: states[lock] for name, lock in names.items() if lock in states} | self._states
+    def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
+        """Return the number and the credits of an item's texts that were made until a time; empty: all."""
+        jobs = [job for job in self._of(environment, record) if not until or job.time <= until]
+        paid = [job for job in jobs if job.is_spent]
+        failed = [job for job in jobs if job.is_failure and job.tokens is not None]
+        tokens = sum_tokens(tokens_of_all((*paid, *failed)))
+        return PaidAttempts(len(paid), sum(job.cost for job in paid), tokens)
 
-    def paid(self, environment: str) -> PaidItems:
-        """Return what an environment paid for."""
-        if environment not in self._paid:
-            project = structs.replace(self._project, environment=environment)
-            state, past = self._locks[environment], past_of(project)
-            self.gaps.update(dict.fromkeys(past.gaps))
-            jobs = paid_jobs(project, state, past, kept_reports(project))
-            self._paid[environment] = PaidItems(jobs, state, self._declared)
-        return self._paid[environment]
+    def _of(self, environment: str, record: Record) -> list[OpenEntry]:
+        state = self._states.get(environment)
+        if environment not in self._by_item and state is not None:
+            self._by_item[environment] = jobs_of_items(self.jobs.get(environment, ()), state.records.values())
+        return self._by_item.get(environment, {}).get(record.id, [])
 
-    def origin(self, environment: str, record: Record, body: Digest) -> tuple[Record | None, PaidAttempts]:
-        """Return the paid text that an item's file has, or was edited from, and all attempts until that one.
+    def origin(self, environment: str, record: Record, body: Digest) -> tuple[OpenEntry | None, PaidAttempts]:
+        """Return the job whose text an item's file has, or was edited from, and all attempts until that one.
 
         A promoted text is looked for in the environment that it was taken from.
         """
-        paid = self.paid(environment)
-        own = paid.text(record.id, body) or paid.text(record.id, record.generated)
+        made = [job for job in self._of(environment, record) if job.has_text and job.body]
+        same = [job for job in made if job.body == body] or [job for job in made if job.body == record.generated]
+        own = max(same, key=lambda job: job.time, default=None)
         if own is not None or not record.is_promoted:
-            return own, paid.attempts(record.id, own.generated_at if own is not None else "")
+            return own, self.attempts(environment, record, own.time if own is not None else "")
         source = "" if record.promoted_from == BASE else record.promoted_from
-        state = self._locks.get(source)
+        state = self._states.get(source)
         ids = (record.id, *record.former_ids)
         theirs = next((state.records[id_] for id_ in ids if id_ in state.records), None) if state is not None else None
         if theirs is None or source == environment:
@@ -134,13 +95,18 @@ def provenance(
         changes = {change.id: change for change in make_plan(inputs).changes}
         ids = sorted({*inputs.specs, *inputs.state.records, *changes})
         items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
-        environments = PaidEnvironments(workspace.project, inputs)
+        environments = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
         rows = [_text(item, inputs, environments) for item in items if _has_text(item)]
         problems = tuple(item.file.problem for item in items if item.file is not None and item.file.problem)
-        gaps = [*environments.gaps]
+        gaps: list[str] = []
         finished = _with_history(project, rows, workspace.cache, inputs.read, gaps)
         findings = (*workspace.unread, *([unread(error)] if error is not None else []))
     return Provenances(texts=tuple(finished), unread=problems, gaps=tuple(gaps)), findings
+
+
+def renamed(state: State, inputs: PlanInputs) -> State:
+    """Return a state with its items under their ids of today."""
+    return structs.replace(state, records=inputs.state.records)
 
 
 def _has_text(item: Candidate) -> bool:
@@ -153,7 +119,7 @@ def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -
     assert record is not None
     assert file is not None
     own, attempts = environments.origin(inputs.project.environment, record, file.body)
-    made_body = own.generated if own is not None else record.generated
+    made_body = own.body if own is not None else record.generated
     text = text_digest(file.title, file.body)
     row = TextProvenance(
         item=item.id,
@@ -204,6 +170,9 @@ def _with_history(
             shares[path] = changed_share(before, read(path))
     except (GitFailed, UsageError) as error:
         gaps.append(f"commits, and texts that the cache lacks, are unknown: {error.message}")
+    else:
+        if is_shallow(project.root):
+            gaps.append("this clone is shallow, so commits may be missing; `git fetch --unshallow` fetches them")
     for row, _ in rows:
         history = histories.get(row.output)
         yield structs.replace(
@@ -213,21 +182,18 @@ def _with_history(
         )
 
 
-def cost_of_approved(
-    environments: Sequence[tuple[Project, PaidJobs]], *, runtime: Runtime = HERE
-) -> ApprovedCost | None:
+def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) -> ApprovedCost | None:
     """Return what the items whose texts are approved now have cost; None where no one has said anything of a text.
 
-    `environments`: of one project, each with what it paid for, see `paid_jobs`. A text that several of them have counts
-    once. Raises StateError.
+    `projects`: environments of one project. A text that several of them have counts once. Raises StateError.
     """
-    if not approvals.load(Path(environments[0][0].root), runtime.disk).lines:
+    if not approvals.load(Path(projects[0].root), runtime.disk).lines:
         return None
     approved: list[TextProvenance] = []
-    for project, jobs in environments:
+    for project in projects:
         with open_workspace(project, runtime, keep_stamps=False) as workspace:
             inputs, _ = gathered_or_recorded(workspace, Choice())
-        paid = PaidEnvironments(workspace.project, inputs, PaidItems(jobs, inputs.state, inputs.specs))
+            paid = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
         items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]
         rows = [_text(item, inputs, paid)[0] for item in items if _has_text(item)]
         counted = {row.text for row in approved}

@@ -91,7 +91,8 @@ def move_server(project: Project, old: str, new: str) -> str:
             servers = {one.server for one in state.records.values()}
             hint = did_you_mean(old, servers, "known: " + (", ".join(sorted(servers)) or "none"))
             raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
-        edited.note("state mv --server", *records, *entries)
+        edited.note("state mv --server", *records)
+        edited.move_jobs(old, new)
         edited.move_texts(old, new)
     return new
 
@@ -111,7 +112,7 @@ def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
     """
     entries = shared_state(project)[0].entries.values()
     if item:
-        open_entries = _meant(entries, item)
+        open_entries = _meant(project, entries, item)
     else:
         open_entries = [entry for entry in entries if _is_undecided(entry) and entry.state is not JobState.RUNNING]
     specs = None
@@ -137,14 +138,14 @@ def resolve(
     """
     with _editing(project) as edited:
         entries = edited.state.entries.values()
-        meant = _meant(entries, item, request, forget=forget)
+        meant = _meant(project, entries, item, request, forget=forget)
         if len(meant) > 1 and _is_undecided(meant[0]):
             each = ", ".join(f"`--request {entry.short}`" for entry in meant)
             hint = f"state one of {each}; `contentops state resolve {item}` shows which is which"
             raise UsageError(f"`{item}` has {plural(len(meant), 'open submit')}", code="several-submits", hint=hint)
         if forget:
             edited.give_up(meant)
-            edited.note("state resolve", *(Drop(entry.request_id) for entry in meant))
+            edited.note("state resolve", *(Drop(entry.request_id, lost=True) for entry in meant))
             rest = sum(entry.item == item for entry in entries) - len(meant)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
             return f"forgot {plural(len(meant), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
@@ -172,7 +173,7 @@ def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str
     """Raise UsageError where a job belongs to another submit."""
     for lock, other_state in (("", state), *other_states(project)) if job else ():
         jobs: list[tuple[ItemId, Record | OpenEntry]] = [(one.id, one) for one in other_state.records.values()]
-        jobs += [(one.item, one) for one in other_state.entries.values()]
+        jobs += [(one.item, one) for one in other_state.jobs if not one.lost]
         for item, one in jobs:
             if (one.server, one.job_id) != (entry.server, job) or one.request_id == entry.request_id:
                 continue
@@ -181,9 +182,19 @@ def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str
             raise UsageError(message, code="job-taken", hint="`contentops state list` shows the item of each job")
 
 
-def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False) -> list[OpenEntry]:
-    """Return the submits of an item that a person may mean. Raises UsageError where there is none."""
-    named = [entry for entry in entries if entry.item == item and entry.request_id.startswith(request)]
+def _meant(
+    project: Project, entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False
+) -> list[OpenEntry]:
+    """Return the submits of an item that a person may mean: under its id then, or for the request that it declares now.
+
+    Raises UsageError where there is none.
+    """
+    wanted = NOTHING
+    with contextlib.suppress(InputError):
+        spec = specs_by_id(validate(project)).get(ItemId(item))
+        wanted = spec.digest if spec is not None else NOTHING
+    asked = [entry for entry in entries if entry.item == item or entry.digest == wanted]
+    named = [entry for entry in asked if entry.request_id.startswith(request)]
     matches = [entry for entry in named if _is_undecided(entry)]
     if forget and not matches:
         # All failed submits may go at once: nothing was paid for them.
@@ -222,6 +233,10 @@ class _Edited:
             if entry.state is JobState.PAID:
                 self._cache.give_up(entry.server, entry.digest, entry.request_id)
 
+    def move_jobs(self, old: str, new: str) -> None:
+        """Name a server by its new address in every job."""
+        self._store.move_server(old, new)
+
     def move_texts(self, old: str, new: str) -> None:
         """Move the texts in the ledger to the new address of their server."""
         if self._ledger is not None:
@@ -231,7 +246,8 @@ class _Edited:
         """Record facts. Raises Refused, and records none, where another process works on their submits."""
         meant = {fact.request_id for fact in facts if isinstance(fact, OpenEntry | Drop)}
         entries = [entry for id_, entry in self.state.entries.items() if id_ in meant]
-        if self._ledger is not None and (lost := self._ledger.claim(entries, ()).lost):
+        named = {(entry.server, entry.request_id) for entry in entries}
+        if self._ledger is not None and (lost := self._ledger.claim(named)):
             raise Refused(
                 f"another process works on `{self.state.entries[min(lost)].item}`; nothing was changed",
                 code="ledger-changed",
@@ -245,8 +261,6 @@ def _editing(project: Project) -> Iterator[_Edited]:
     """Open the state under the apply lock, and write a checkpoint at the end."""
     runtime = Runtime()
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
-        with contextlib.suppress(InputError):
-            workspace.store.repair_merge({spec.id: spec.digest for spec in validate(project).specs}, project.api.server)
         yield _Edited(workspace.store, workspace.cache, workspace.working_ledger)
         workspace.store.checkpoint()
 

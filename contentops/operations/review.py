@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, structs
 
 from contentops.atomic_io import TRUSTED_AFTER
-from contentops.ci.git import try_git
-from contentops.ci.results import past_of
 from contentops.digest import NOTHING, Digest
 from contentops.documents.checks import count_words
 from contentops.errors import Diagnostic, OutputError, Severity
@@ -27,7 +25,7 @@ from contentops.operations import history
 from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, gathered_or_recorded, no_item
-from contentops.operations.provenance import PaidEnvironments, PaidItems
+from contentops.operations.provenance import PaidEnvironments, renamed
 from contentops.operations.texts.checked_files import checked_items
 from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
@@ -43,9 +41,8 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable, Mapping
 
-    from contentops.ci.results import Past
     from contentops.model import Approval, Approvals, Change, Plan, Project, Record, Spec
-    from contentops.model.run import KeptReport, KeptRun
+    from contentops.model.run import KeptRun
     from contentops.operations.opening import Runtime
     from contentops.operations.workspace import Workspace
     from contentops.planning.plan_inputs import PlanInputs
@@ -138,8 +135,6 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
     spend: Spend
     made_at: str
     """ISO time, UTC."""
-    gaps: tuple[str, ...] = ()
-    """Why spend may be more, each a sentence."""
     last_run: KeptRun | None = None
     findings: tuple[Diagnostic, ...] = ()
     """Of the manifests and the ledger."""
@@ -195,7 +190,6 @@ class Review:
         self._runtime = runtime
         self._lock = threading.Lock()
         self._last: _StampedSnapshot | None = None
-        self._spending = _Spending()
 
     @property
     def latest(self) -> Snapshot | None:
@@ -224,7 +218,7 @@ class Review:
             names = [*with_folders(looked_at(workspace, inputs)), f"{FOLDER}/runs"]
             stamps = stamps_of(root, names)
             is_old = are_trusted(stamps, before=started - TRUSTED_AFTER)
-            snapshot = _snapshot(workspace, inputs, self._spending, errors=error.findings if error else ())
+            snapshot = _snapshot(workspace, inputs, errors=error.findings if error else ())
             # From its end on: one that takes longer than this would be made again at once, and again.
             ended = self._runtime.disk_time()
             limits = [ended + TRUSTED_AFTER] * (not is_old) + [ended + _BESIDE_OTHERS] * bool(workspace.ledger)
@@ -249,26 +243,7 @@ class _StampedSnapshot(Struct, frozen=True, kw_only=True):
         return is_same and (self.until is None or now < self.until)
 
 
-class _Spending:
-    """What was paid for, kept while git's HEAD and the runs are the same: a long history takes seconds to read."""
-
-    def __init__(self) -> None:
-        self._key: object = None
-        self._past: tuple[Past, tuple[KeptReport, ...]] | None = None
-
-    def past(self, project: Project) -> tuple[Past, tuple[KeptReport, ...]]:
-        """Return the earlier locks and the runs of this machine."""
-        head = try_git(project.root, "rev-parse", "--verify", "--quiet", "HEAD").stdout
-        runs = stamps_of(project.root, [f"{FOLDER}/runs"])
-        key = (project.root, project.environment, head, runs)
-        if self._past is None or self._key != key:
-            self._key, self._past = key, (past_of(project), kept_reports(project))
-        return self._past
-
-
-def _snapshot(
-    workspace: Workspace, inputs: PlanInputs, spending: _Spending, *, errors: tuple[Diagnostic, ...]
-) -> Snapshot:
+def _snapshot(workspace: Workspace, inputs: PlanInputs, *, errors: tuple[Diagnostic, ...]) -> Snapshot:
     project, runtime, state = workspace.project, workspace.runtime, workspace.state
     plan = make_plan(inputs)
     changes = {change.id: change for change in plan.changes}
@@ -277,11 +252,10 @@ def _snapshot(
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
     checked = checked_items(project, items, inputs, similar, commands=False)
     findings = {file.item: file.findings for file in checked.files if file.findings}
-    past, runs = spending.past(project)
-    jobs = history.paid_jobs(project, state, past, runs)
-    others = history.paid_by_others(project, state, jobs.texts.values())
+    runs = kept_reports(project)
     desired = None if errors else workspace.desired
-    environments = PaidEnvironments(project, inputs, PaidItems(jobs, state, inputs.specs))
+    environments = PaidEnvironments(project, renamed(state, inputs))
+    jobs = environments.jobs[project.environment]
 
     def seen(item: Candidate) -> ReviewItem:
         shown = _item(item, inputs)
@@ -303,14 +277,11 @@ def _snapshot(
         plan=None if errors else plan,
         items=views,
         approvals=inputs.approvals,
-        spend=count_spend(jobs, state.entries.values(), desired, elsewhere=others),
+        spend=count_spend(jobs, desired),
         made_at=_time(runtime.wall()),
-        gaps=past.gaps,
         last_run=runs[0].run if runs else None,
         findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),
-        known=history.KnownHistory(
-            state=state, past=past, runs=runs, records=jobs.texts, elsewhere=others, approvals=inputs.approvals
-        ),
+        known=history.KnownHistory(state=state, jobs=jobs, runs=runs, approvals=inputs.approvals),
     )
 
 

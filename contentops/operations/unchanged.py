@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 FORMAT: Final = 3
 """Raised with the format of the copy; the version of contentops counts too."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
-PathStamp = tuple[int, ...]
-"""Mode, device, inode, size, and the times of the last change of content and of the file, in nanoseconds; 0: absent."""
 _NUMBERS: Final = 6
 _ABSENT: Final = (0,) * _NUMBERS
 _PART: Final = 250
@@ -121,7 +119,7 @@ class LastPlan:
             if not self.root or plan.changes or workspace.store.is_first or not _is_of_files(workspace, watched):
                 return
             state_dir.make_folder(Path(self._path()).parent)  # now, as that changes the stamp of the root
-            names = with_folders(looked_at(workspace, watched.inputs))
+            names = sorted({*with_folders(looked_at(workspace, watched.inputs)), *_kept_jobs(workspace)})
             stamps = stamps_of(self.root, names)
             folders = (name for at, name in enumerate(names) if stat.S_ISDIR(stamps[at * _NUMBERS]))
             if not are_trusted(stamps, before=self.started - TRUSTED_AFTER) or _hold_leftovers(self.root, folders):
@@ -207,7 +205,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
         and not workspace.unread
         and bool(inputs.desired.manifests)
         and not inputs.state.entries
-        and store.journal_was_empty
+        and not store.was_interrupted
         and not store.looked_at_files
         and not any(file.problem for file in inputs.observed.values())
         and not any(store.journal_path.parent.glob(f"{state_dir.CHECKED}*"))
@@ -226,7 +224,20 @@ def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
     yield from inputs.observed
     for environment in {project.environment, *locked_environments(project)}:
         yield state_dir.named("contentops", environment, "lock")
+        yield state_dir.named("contentops", environment, "jobs")
         yield f"{state_dir.FOLDER}/{state_dir.named('journal', environment, 'jsonl')}"
+
+
+def _kept_jobs(workspace: Workspace) -> Iterator[str]:
+    """Yield the files of jobs in the git folder, relative to the root; that folder itself changes all the time."""
+    from pathlib import Path
+
+    from contentops.operations.environments import locked_environments
+
+    project, store = workspace.project, workspace.store
+    folder = state_dir.kept_folder(Path(project.root), store.lineage, workspace.runtime.disk)
+    for environment in {project.environment, *locked_environments(project)}:
+        yield os.path.relpath(folder / state_dir.named("jobs", environment, "jsonl"), os.path.realpath(project.root))
 
 
 def with_folders(paths: Iterable[str]) -> list[str]:

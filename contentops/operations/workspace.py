@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.documents.clean import known_bodies
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
@@ -20,10 +21,10 @@ from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
 from contentops.model import AcceptedTexts, Desired, Observed, State
+from contentops.model.jobs import fold_jobs
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import HERE, OpenedLedger, Runtime, has_ledger, open_cache, open_store, read_state
-from contentops.operations.texts.finished_texts import finished_texts
 from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.owners import without_others
 from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
@@ -32,12 +33,12 @@ from contentops.planning.stale import hold_stale, with_first_texts
 from contentops.state import approvals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import ItemId, Project
+    from contentops.model import OpenEntry, Project
     from contentops.operations.texts.past_texts import PastTexts
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -62,14 +63,11 @@ class Workspace:
     @functools.cached_property
     def desired(self) -> Desired:
         """All items of the manifests. Raises InputError with every finding of every file."""
-        desired = load(
+        return load(
             self.project,
             catalog_of(self.project),
             accepted=_accepted_texts(self.project, self.state, self.runtime, self._recorded_file),
         )
-        self.store.repair_merge({spec.id: spec.digest for spec in desired.specs}, self.project.api.server)
-        self.store.leave_extra_attempts(spec.digest for spec in desired.specs)
-        return desired
 
     def reload(self) -> None:
         """Read the manifests again when they are asked for, as the texts that they refer to have changed."""
@@ -113,14 +111,11 @@ class Workspace:
         """Gather what the planner compares: desired, recorded, observed, and the ledger."""
         return _plan_inputs(self, choice)
 
-    def past(self, state: State, heirs: Mapping[Digest, ItemId] | None = None) -> PastTexts:
-        """Return the texts of earlier runs, also those that the cache lacks; `state`: with the ids of today.
-
-        `heirs`: by request, the item that may use the text of a removed one.
-        """
+    def past(self, state: State) -> PastTexts:
+        """Return the texts of earlier runs, also those that the cache lacks; `state`: with the ids of today."""
         from contentops.operations.texts.past_texts import PastTexts
 
-        return PastTexts(self.project, state, self.cache, specs_by_id(self.desired), heirs or {})
+        return PastTexts(self.project, state, self.cache, specs_by_id(self.desired))
 
 
 @contextlib.contextmanager
@@ -168,7 +163,14 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     desired = workspace.desired
     server = project.api.server
 
-    state, rekeyed = apply_renames(desired, store.state, server)
+    others = dict(other_states(project))
+    shared = workspace.ledger.elsewhere if workspace.ledger is not None else ()
+    state, rekeyed = apply_renames(desired, with_jobs(store.state, others.values(), shared))
+
+    if choice.changed_from:
+        from contentops.ci.results import narrowed
+
+        choice = narrowed(project, desired, choice)
 
     @functools.cache
     def past() -> PastTexts:
@@ -177,12 +179,11 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     outputs = itertools.chain(
         (spec.output for spec in desired.specs), (record.output for record in state.records.values())
     )
-    others = dict(other_states(project))
     state = without_others(state, others, server, store.lock_path.name)
     name = project.promote_from
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
     # Renames by `moved` may not be applied in that environment yet.
-    source_state = apply_renames(desired, theirs, server)[0]
+    source_state = apply_renames(desired, theirs)[0]
     state = with_first_texts(desired, state)
     desired, stale = hold_stale(desired, state, choice, server, source_state if name is not None else None)
     source = None if name is None else SourceEnvironment(environment=name, state=source_state)
@@ -192,7 +193,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         desired=desired,
         state=state,
         observed=observed,
-        stored=finished_texts(cache, workspace.ledger, server, desired, state, observed),
+        cached=functools.partial(_cached, cache),
         text=lambda digest: body if (body := cache.body(digest)) is not None else past().text(digest),
         read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
@@ -204,13 +205,28 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         source=source,
         choice=choice,
         rekeyed=rekeyed,
-        interrupted=not store.journal_was_empty,
+        interrupted=store.was_interrupted,
         honours_ids=honours_ids(state, server),
         claimed=workspace.ledger.pending if workspace.ledger is not None else {},
-        extra_attempts=store.left_out,
         approvals=approvals.load(Path(project.root), workspace.runtime.disk),
         stale=stale,
     )
+
+
+def _cached(cache: Cache, job: OpenEntry) -> Digest:
+    """Return the body digest of a job's text in the cache: a kill may have left it there alone."""
+    text = cache.get_text(job.server, job.digest, job.request_id)
+    return NOTHING if text is None else body_digest(text.body)
+
+
+def with_jobs(state: State, others: Iterable[State], shared: Sequence[OpenEntry] = ()) -> State:
+    """Return the state with the jobs of all environments, as any of them answers a request.
+
+    `shared`: those of other environments that only a ledger knows.
+    """
+    jobs = (*state.jobs, *(job for other in others for job in other.jobs))
+    # A file of another environment may be older than the ledger.
+    return structs.replace(state, jobs=fold_jobs((*jobs, *shared)) if shared else jobs)
 
 
 def _observed(

@@ -22,7 +22,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from contentops.ci.results import lock_name
+from contentops.ci.clone import JOBS_SUBJECT
+from contentops.ci.results import jobs_name, lock_name
 from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, UsageError
 from contentops.execution.primitives import Stop
@@ -126,9 +127,11 @@ def _committed(site: Site, project: Project, files: Iterable[str], subject: str)
     """
     if not site.commits:
         return ""
-    names = [*files, lock_name(project.environment), ".gitattributes"]
+    environment = project.environment
     try:
-        commit = commit_files(project, names, subject)
+        # By itself, so that a revert of the text keeps what was paid for.
+        commit_files(project, [jobs_name(environment)], JOBS_SUBJECT)
+        commit = commit_files(project, [*files, lock_name(environment), ".gitattributes"], subject)
     except ContentopsError as error:
         return f" It is not committed: {error.message}."
     return f" Committed as {commit[:9]}." if commit else ""

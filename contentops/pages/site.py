@@ -31,7 +31,7 @@ from contentops.reporting.causes import cause_groups
 from contentops.reporting.next_change import next_change, value_diff
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.provenance import approved_text
-from contentops.reporting.spend import last_months
+from contentops.reporting.spend import last_months, sure_text
 from contentops.reporting.summary import command
 from contentops.sanitize import visible
 
@@ -183,6 +183,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "cause_groups": cause_groups,
     "last_months": last_months,
     "approved_text": approved_text,
+    "sure_text": sure_text,
 }
 """The filters of the templates."""
 

@@ -27,16 +27,15 @@ from contentops.model import (
     TextInReview,
     text_digest,
 )
-from contentops.planning.finished import stored_text
 from contentops.planning.titles import Brought, written_title
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, Json, Observed, Project, Record, Spec
+    from contentops.model import ItemId, Json, Observed, OpenEntry, Project, Record, Spec
     from contentops.planning.edits import BodyAnswer
-    from contentops.planning.existing_texts import FinishedText, SourceText
+    from contentops.planning.existing_texts import SourceText
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
     from contentops.planning.select import Candidate
 
@@ -109,7 +108,7 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
     made = promotion.generated if promotion is not None else own.generated if own is not None else NOTHING
     is_merged = isinstance(body.mode, MergeEdit | MergeBoth)
     source = _source_type(made, [NOTHING] if is_merged else [digest for _, digest in texts])
-    if body.writes and not is_merged and (not texts or _stored(item, body) is not None):
+    if body.writes and not is_merged and (not texts or _stored(body) is not None):
         source = GENERATED
     keys = _keys(inputs.project, spec, state, source, item.file.front)
     return ComputedFront(keys=keys, state=state)
@@ -136,17 +135,17 @@ def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Itera
         yield titled(mode.remote.title), mode.remote.body
     elif isinstance(mode, Restore) and own is not None:
         yield from ((titled(own.title), digest) for digest in own.restorable)
-    elif (stored := _stored(item, body)) is not None and stored.title and own is not None:
+    elif (stored := _stored(body)) is not None and stored.title and own is not None:
         is_retitled = item.file.exists and item.file.title not in ("", own.title)
         made = title_for(item.inputs.project.preset, stored.title)
         yield title or (item.file.title if is_retitled else made), stored.body
 
 
-def _stored(item: ItemSides, body: BodyAnswer) -> FinishedText | None:
+def _stored(body: BodyAnswer) -> OpenEntry | None:
     """The text that a job made earlier for the declared request, if that one comes into the file as it is."""
-    fetched = [step for step in body.steps if isinstance(step, Fetch)]
-    is_kept = any(step.entry is None and step.remote is None and not step.recorded for step in fetched)
-    return stored_text(item) if is_kept and isinstance(body.mode, Replace) else None
+    fetched = (step.entry for step in body.steps if isinstance(step, Fetch))
+    job = next((job for job in fetched if job is not None and job is not body.entry), None)
+    return job if isinstance(body.mode, Replace) else None
 
 
 def is_promotable(item: ItemSides, source: SourceText) -> bool:

@@ -21,7 +21,7 @@ from contentops.model import (
 )
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, fails_checks, retry_of
 from contentops.planning.edits import BodyAnswer, block, occupied_hint, why_changed
-from contentops.planning.finished import after_stored, stored_text
+from contentops.planning.finished import finished_job, next_attempt, ordered_elsewhere
 from contentops.planning.model_price import tokens_at_most
 from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import generation_refused, promoted, replacement_refused
@@ -107,9 +107,8 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
 
 
 def _again(item: ItemSides, own: Record | None, words: BodyAnswer, section: str = "") -> BodyAnswer:
-    attempt = 1 + max([own.attempt if own else 0, *(entry.attempt for entry in item.entries)])
     action = Action.REGENERATE if own else Action.CREATE
-    return structs.replace(words, action=action, steps=_generation(item, after_stored(item, attempt), section))
+    return structs.replace(words, action=action, steps=_generation(item, next_attempt(item), section))
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
@@ -128,8 +127,6 @@ def _open(item: ItemSides) -> BodyAnswer | None:
         return None
     entry = under_way[-1]
     unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
-    if unclear and item.own is not None and item.is_same and entry.attempt <= item.own.attempt:
-        return None  # a person kept the file instead of the text of the lost submit
     if item.is_same and item.source_text is not None:
         return None  # the text of another environment was taken instead
     words = _check_edits(item, entry)
@@ -143,7 +140,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
 def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
     """The answer that fetches the text of an open entry, or says why a paid text is not written."""
     why = words.reasons
-    lost = item.inputs.server == "local" and item.inputs.stored(entry.digest) is None
+    lost = item.inputs.server == "local" and not (entry.body and item.inputs.text(entry.body) is not None)
     if unclear or lost:
         return _look_up(item, entry, why, has_job=not unclear)
     paid = entry.state is JobState.PAID
@@ -191,8 +188,11 @@ def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
 
     The provenance block decides only where that text is not known any more, since a person may have edited the body.
     """
-    bodies = item.inputs.bodies_of(entry)
-    return item.file.body in bodies if bodies else is_ours(item.inputs, item.spec, item.file)
+    body = item.inputs.body_of(entry)
+    if body:
+        return item.file.body == body
+    is_of_job = entry.job_id == item.file.provenance.get("job") if entry.job_id else item.own is None
+    return is_of_job and is_ours(item.inputs, item.spec, item.file)
 
 
 def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, has_job: bool) -> BodyAnswer:
@@ -233,16 +233,18 @@ def _missing(item: ItemSides) -> BodyAnswer:
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
         return block("foreign-file", occupied_hint(item, item.spec.output))
     ours = record.server == inputs.server
-    stored = inputs.stored(record.digest) if ours else None
     wanted = record.restorable
-    in_cache = stored is not None and stored.body in wanted
+
+    def is_here() -> bool:
+        return any(inputs.text(digest) is not None for digest in wanted)
+
     generated_only = wanted == (record.generated,) and not record.is_promoted
-    if not in_cache and inputs.server == "local" and generated_only and item.is_same and not record.model:
+    if inputs.server == "local" and generated_only and item.is_same and not (record.model or is_here()):
         # Each clone has its own bundled server; an outline that it does not have is generated again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
     on_server = ours and bool(record.content_id or record.job_id)
-    if in_cache or (wanted and (on_server or any(inputs.text(digest) is not None for digest in wanted))):
+    if wanted and (on_server or is_here()):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,), mode=Restore())
@@ -262,7 +264,7 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
     """Takes over the record of a removed item with the same request: the file moves, nothing is generated."""
-    if item.orphan is None or not item.is_same:
+    if item.orphan is None or not item.is_same or item.is_edited_on_server:
         return None
     if item.file.exists:
         return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=_new_id(item))
@@ -281,27 +283,39 @@ def _new_id(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def _stored(item: ItemSides) -> BodyAnswer | None:
-    """Writes a finished text of this request from the cache, without paying again."""
-    stored = stored_text(item)
-    if stored is None:
+    """Writes the text that a job made for this request, without paying again."""
+    job = finished_job(item)
+    if job is None:
         return None
     why = why_changed(item)
     if generation_refused(item, why) is not None:
         return None  # no one has reviewed it
     words = BodyAnswer(reasons=why)
-    if item.is_edited_on_server or (item.file.exists and item.file.body != stored.body):
+    if item.is_edited_on_server or (item.file.exists and item.file.body != job.body):
         words = protect_edits(item, why) or overwriting(item, why)
         if words.is_final:
             return words
-    if blocked := merge_trouble(item, words, stored.body):
+    if blocked := merge_trouble(item, words, job.body):
         return blocked
-    if failed := failed_checks(item, words=words):
+    if failed := failed_checks(item, job, words):
         if any(entry.retry for entry in failed_attempts(item.entries, item.spec.digest)):
             return None  # it is paid for again already, and that job failed
         return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*words.reasons, *failed))
-    reason = Reason(kind="stored", detail="a finished text for this request is in the cache")
-    fetch = Fetch(digest=item.spec.digest)
+    reason = Reason(kind="stored", detail="a finished text for this request is paid for already")
+    fetch = Fetch(digest=item.spec.digest, entry=job)
     return structs.replace(words, action=Action.FINISH, steps=(fetch,), reasons=(*words.reasons, reason))
+
+
+def _elsewhere(item: ItemSides) -> BodyAnswer | None:
+    """Waits for the job of another environment for this request, and never submits beside it."""
+    job = ordered_elsewhere(item)
+    if job is None or generation_refused(item, why_changed(item)) is not None:
+        return None
+    if job.state is not JobState.RUNNING:
+        hint = f"another environment has ordered this text as `{job.item}`, and its answer was lost: apply there first"
+        return block("ordered-elsewhere", hint, reasons=why_changed(item))
+    words = _check_edits(item, job)
+    return words if words.is_final else structs.replace(_brought(item, job, words, unclear=False), mode=words.mode)
 
 
 def _failed(item: ItemSides) -> BodyAnswer | None:
@@ -339,10 +353,9 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
         return blocked
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
-    # A stored text of this request was given up by a person, so the next attempt comes after it.
-    attempt = after_stored(item, 1 + max((entry.attempt for entry in failed), default=0))
     retry = max((entry.retry for entry in failed), default=0)
-    return structs.replace(words, action=action, steps=_generation(item, attempt, retry=retry), reasons=reasons)
+    steps = _generation(item, next_attempt(item), retry=retry)
+    return structs.replace(words, action=action, steps=steps, reasons=reasons)
 
 
 def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
@@ -367,6 +380,7 @@ _TABLE = (
     replacement_refused,
     source_changed,
     _without_template,
+    _renamed,
     _section,
     _replace,
     _protected,
@@ -374,8 +388,8 @@ _TABLE = (
     _open,
     _edited_on_server,
     _recorded,
-    _renamed,
     _stored,
+    _elsewhere,
     _failed,
     _new,
     _changed,

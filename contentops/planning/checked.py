@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.digest import NOTHING
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, MergeEdit, Promote, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
+from contentops.planning.finished import finished_job
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.model_price import tokens_at_most
 from contentops.planning.plan_inputs import price_of
@@ -64,26 +64,23 @@ _AS_IT_IS = BodyAnswer()
 def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
     """The failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
 
-    It is the text of `entry`, otherwise the last one in the cache. `words`: how it comes into the file, so that a merge
-    is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that again.
+    It is the text of `entry`, otherwise the one that answers the request. `words`: how it comes into the file, so that
+    a merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.
     """
     if item.spec.checks == NO_CHECKS:
         return ()
-    stored = item.inputs.stored(item.spec.digest)
-    title, digest = (stored.title, stored.body) if stored is not None else ("", NOTHING)
-    if entry is not None and entry.body:
-        title, digest = entry.title, entry.body
-    body = item.inputs.text(digest) if digest else None
-    if body is None:
+    entry = entry if entry is not None and entry.body else finished_job(item) or entry
+    body = item.inputs.text(entry.body) if entry is not None and entry.body else None
+    if entry is None or body is None:
         return ()
-    if entry is not None and entry.section:
+    if entry.section:
         new_text = taken_section(item, entry)
         body = new_text[0] if isinstance(new_text, tuple) else body
     elif isinstance(words.mode, MergeEdit):
         merged = renewed(item, words.mode, body)
         body = merged.body if merged is not None else body
     answer = BodyAnswer(steps=(Fetch(digest=item.spec.digest),))
-    return reasons_of(_findings(item, answer, Brought(title, body, bool(entry and entry.section))))
+    return reasons_of(_findings(item, answer, Brought(entry.title, body, bool(entry.section))))
 
 
 def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tuple[Reason, ...]:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import first_of, plural
-from contentops.model import Action, Collect, Note, Reason, request_id
+from contentops.model import Action, Collect, Reason, request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,15 +50,4 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
     if change.entry is not None:
         yield change.entry.request_id
     if (step := change.submit) is not None:
-        yield request_id(inputs.state.lineage, inputs.project.environment, change.id, step.digest, step.attempt)
-
-
-def extra_attempts_of_others(inputs: PlanInputs) -> Iterator[Note]:
-    """Yield the note about extra attempts in the ledger that no process works on and no manifest here declares."""
-    waiting = [entry for entry in inputs.extra_attempts if entry.request_id not in inputs.claimed]
-    if waiting:
-        verb, items = "waits" if len(waiting) == 1 else "wait", first_of([entry.item for entry in waiting])
-        message = f"{plural(len(waiting), 'extra attempt')} {verb} in the ledger for another checkout: {items}"
-        forget = f"`contentops state resolve {waiting[0].item} --forget --request {waiting[0].short}`"
-        hint = f"the checkout that requested it writes it with its next apply; if no one needs it, {forget} gives it up"
-        yield Note(kind="further-take", message=message, hint=hint)
+        yield request_id(inputs.state.lineage, step.digest, step.attempt, step.section)

@@ -36,8 +36,9 @@ from contentops.planning.body import which_body
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import differs, marked, which_front_matter
+from contentops.planning.model_price import collecting
 from contentops.planning.outlines import DRAFT_OUTLINE, not_saved_elsewhere, outline_notes
-from contentops.planning.plan_inputs import is_ours, is_protected, pending, resting_place
+from contentops.planning.plan_inputs import is_ours, is_protected, resting_place, uncollected
 from contentops.planning.remote_edits import (
     as_pulled,
     keeps_title,
@@ -68,9 +69,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
 def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     """The change and notes of a declared item, as the four questions answer them."""
     body = which_body(item)
-    collected = [
-        entry for entry in pending(item.entries) if entry is not body.entry and entry.state is not JobState.UNKNOWN
-    ]
+    collected = [entry for entry in uncollected(item.entries) if entry is not body.entry]
     notes = (
         *_unknown_notes(item, body),
         *_protection_notes(item),
@@ -114,7 +113,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
             *(*body.reasons, *moved, *front.reasons, *(saved or ())),
             *(*status_reason(publish), *_id_reason(item), *reference_reason(item, steps)),
         ),
-        steps=(*(Collect(entry=entry) for entry in collected), *steps),
+        steps=(*collecting(item.inputs.project, collected), *steps),
         spec=item.spec,
         record=item.own,
         remote=item.remote,
@@ -140,7 +139,7 @@ def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) 
         file=item.file,
         reasons=(*body.reasons, *mark.reasons),
         steps=(
-            *(Collect(entry=entry, keep=entry.digest == item.spec.digest) for entry in (*own, *collected)),
+            *collecting(item.inputs.project, (*own, *collected)),
             *mark.steps,
         ),
         spec=item.spec,
@@ -156,12 +155,11 @@ def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) 
 
 def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
     """A blocked form of the change, with only those steps that collect open jobs."""
-    digest = change.spec.digest if change.spec is not None else ""
     return structs.replace(
         change,
         action=Action.BLOCKED,
         reasons=(*change.reasons, *why),
-        steps=tuple(Collect(entry=entry, keep=entry.digest == digest) for entry in change.collected_entries),
+        steps=tuple(step for step in change.steps if isinstance(step, Collect)),
         blocked_entry=change.entry,
         blocked=kind,
         hint=hint,
@@ -206,7 +204,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
     """The file that an interrupted run wrote for this request under another path, if there is one."""
     for entry in inputs.written.get(spec.digest, ()):
         file = inputs.observe(entry.output)
-        ours = file.problem or file.body in inputs.bodies_of(entry) or is_ours(inputs, spec, file)
+        ours = file.problem or file.body in {inputs.body_of(entry)} - {NOTHING} or is_ours(inputs, spec, file)
         if file.exists and ours and (entry.item == spec.id or entry.item not in inputs.specs):
             return file
     return None

@@ -1,4 +1,4 @@
-"""Texts that cost nothing: finished ones in the cache, and those of another environment."""
+"""Texts that cost nothing: those of another environment."""
 
 from __future__ import annotations
 
@@ -13,21 +13,7 @@ from contentops.planning.differences import explain
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentops.digest import Digest
     from contentops.model import Desired, Observed, Record, Spec, State
-
-
-class FinishedText(Struct, frozen=True, kw_only=True):
-    """A finished text in the cache, with its body digest and the id that its item had then."""
-
-    item: str
-    body: Digest
-    title: str = ""
-    request_id: str = ""
-    given_up: bool = False
-    """A person gave it up, so it only counts as an attempt."""
-    outline: bool = False
-    """It is a draft outline."""
 
 
 class SourceText(Struct, frozen=True, kw_only=True):

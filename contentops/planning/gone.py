@@ -8,14 +8,20 @@ from msgspec import structs
 
 from contentops.digest import is_same_json
 from contentops.documents.clean import title_digest
-from contentops.model import Action, Change, Collect, JobState, Note, Observed, Reason, Remove
+from contentops.model import Action, Change, JobState, Note, Observed, Reason, Remove
+from contentops.planning.model_price import collecting
 from contentops.planning.plan_inputs import is_edited, pending
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from contentops.model import OpenEntry, Record
     from contentops.planning.plan_inputs import PlanInputs
+
+
+def collected_of(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """The jobs of a removed item whose texts may still arrive."""
+    return [entry for entry in pending(entries) if entry.state is not JobState.PAID]
 
 
 def decide_gone(
@@ -25,7 +31,7 @@ def decide_gone(
 
     `shared`: a declared item has the path now, so only the record may be removed.
     """
-    collected = pending(entries)
+    collected = collected_of(entries)
     id_ = record.id if record else entries[0].item
     unknown = any(entry.state is JobState.UNKNOWN for entry in collected)
     change = Change(
@@ -33,7 +39,7 @@ def decide_gone(
         action=Action.RESOLVE if unknown else Action.DRAIN,
         file=inputs.observe(record.output) if record and not shared else Observed(path=""),
         reasons=(Reason(kind="gone", detail="not declared in any manifest"),),
-        steps=tuple(Collect(entry=entry) for entry in collected),
+        steps=collecting(inputs.project, collected),
         record=record,
         hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
     )

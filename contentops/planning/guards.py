@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from contentops.errors import plural, price
-from contentops.model import Action, LookUp, Refusal
+from contentops.model import Action, Collect, LookUp, Refusal
 from contentops.model.cost import cost_words, money_words
 from contentops.model.limits import as_counted
 from contentops.tokens import add_money
@@ -14,7 +14,7 @@ from contentops.tokens import add_money
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from contentops.model import Change, MonthSpend, Plan, Record
+    from contentops.model import Change, MonthSpend, OpenEntry, Plan, Record
     from contentops.planning.plan_inputs import PlanInputs
 
 SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.REMOVE})
@@ -83,6 +83,13 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
         yield Refusal(guard="budget-items", message=message, flag=_approval(most))
 
 
+def _priced_again(change: Change) -> Iterator[OpenEntry]:
+    """The open jobs whose cost is in the price of a change."""
+    for step in change.steps:
+        if (isinstance(step, LookUp) and change.submit is not None) or (isinstance(step, Collect) and step.tokens):
+            yield step.entry
+
+
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
     """What a limit in credits is, and whether it is less than any text of these changes costs."""
     prices = (change.submit.credits for change in changes if change.submit is not None)
@@ -98,9 +105,8 @@ def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     for gap in spent.gaps:
         message = f"`budget` limits the month, and what was spent in {spent.month} cannot be counted: {gap}"
         yield Refusal(guard="budget-unknown", message=message, flag=_approval(most))
-    # These submits are in the price of the plan too.
-    steps = [step for change in changes if change.submit is not None for step in change.steps]
-    again = {step.entry.request_id for step in steps if isinstance(step, LookUp)}
+    # These jobs are in the price of the plan too.
+    again = {job.request_id for change in changes for job in _priced_again(change)}
     before = spent.credits - sum(spent.uncertain.get(name, 0) for name in again)
     limit = budget.credits_per_month
     if limit is not None and most and before + most > limit:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from contentops.errors import price
 from contentops.job_limits import VALUE, section_limit, text_limit
+from contentops.model import Collect
 from contentops.model.cost import NO_PRICE, bound_words
 from contentops.planning.plan_inputs import price_of
-from contentops.pricing import CREDITS
 from contentops.tokens import PaidTokens, add_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentops.model import Json, Project, Spec
+    from contentops.model import OpenEntry, Project, Spec
 
 
 _ANY_TEXTS = {f"text {number}": "\uffff" * VALUE for number in range(4)}
@@ -26,25 +25,23 @@ def tokens_at_most(spec: Spec, project: Project, section: str = "") -> PaidToken
 
     None without a model here.
     """
-    request = spec.request.as_json()
-    if spec.waits:
-        # The texts that it is made from are not known yet: they fill the brief.
-        request["inputs"] = {**request["inputs"], **_ANY_TEXTS}
-    return tokens_of_request(request, project, section)
-
-
-def tokens_of_request(request: Mapping[str, Json], project: Project, section: str = "") -> PaidTokens | None:
-    """The same for a request as a record keeps it: what a text of unknown tokens may have used."""
-    if not project.api.has_model or not request.get("template"):
+    api, mode = project.api, spec.request.mode
+    if not api.has_model or not spec.request.template:
         return None
-    fields = dict(request)
-    inputs, mode = fields.pop("inputs", {}), str(fields.get("mode"))
-    if mode not in CREDITS or not isinstance(inputs, Mapping):
-        return None
-    api = project.api
+    fields = spec.request.as_json()
+    # The texts that it is made from are not known yet: they fill the brief.
+    inputs = {**spec.request.inputs, **(_ANY_TEXTS if spec.waits else {})}
+    del fields["inputs"]
     if section:
         return PaidTokens.at(project.price, section_limit(mode, fields, inputs, api.max_tokens))
     return PaidTokens.at(project.price, text_limit(mode, fields, inputs, api.max_tokens, passes=api.passes))
+
+
+def collecting(project: Project, entries: Iterable[OpenEntry]) -> tuple[Collect, ...]:
+    """The steps that collect jobs, each with the most that its model may still cost."""
+    if not project.api.has_model:
+        return tuple(Collect(entry=entry) for entry in entries)
+    return tuple(Collect(entry=entry, tokens=PaidTokens.at(project.price, entry.bound)) for entry in entries)
 
 
 def generation_words(specs: Iterable[Spec], project: Project) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import digest_json
+from contentops.digest import NOTHING, digest_json
 from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.model import (
@@ -26,19 +26,16 @@ from contentops.model import (
     Write,
 )
 from contentops.planning.approval import approval_state, texts_in_review
-from contentops.planning.claimed_items import (
-    extra_attempts_of_others,
-    with_claims,
-)
+from contentops.planning.claimed_items import with_claims
 from contentops.planning.data_files import row_notes
 from contentops.planning.decide import block_change, decide, find_file
-from contentops.planning.gone import decide_gone
+from contentops.planning.gone import collected_of, decide_gone
 from contentops.planning.guards import month_spent, refusals
 from contentops.planning.outlines import draft_notes
-from contentops.planning.plan_inputs import ItemSides, pending
+from contentops.planning.plan_inputs import ItemSides
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
-from contentops.planning.same_request import same_briefs, same_requests
+from contentops.planning.same_request import block_same_requests, same_briefs
 from contentops.planning.select import Candidate, selected
 from contentops.planning.sources import with_open_front, with_waits
 from contentops.planning.stale import stale_notes
@@ -61,7 +58,6 @@ def make_plan(inputs: PlanInputs) -> Plan:
         *choice.notes,
         *_other_servers(inputs),
         *draft_notes(inputs),
-        *extra_attempts_of_others(inputs),
     ]
     candidates = list(_candidates(inputs, notes))
     chosen = selected(choice, candidates)
@@ -77,6 +73,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         changes = [each for each in chosen_changes if each is not None]
     changes = with_open_front(inputs, chosen, with_waits(inputs, chosen, free_targets(inputs, changes)))
     notes += [*stale_notes(inputs, chosen), *row_notes(chosen)]
+    changes = block_same_requests(inputs, changes)
     changes.sort(key=lambda change: change.id)
     waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}
     changing = waiting | {change.id for change in changes}
@@ -84,7 +81,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
     if choice.canary is not None:
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)
-    notes += [*same_requests(inputs, changes), *same_briefs(inputs, changes)]
+    notes += same_briefs(inputs, changes)
     plan = Plan(
         beside_default=inputs.project.beside_default,
         project=inputs.project.name,
@@ -200,7 +197,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     shared |= {collision_key(record.output) for id_, record in records.items() if id_ in specs}
     for id_ in sorted(gone):
         record, own_entries = records.get(id_), entries.get(id_, ())
-        if record is None and not pending(own_entries):
+        if record is None and not collected_of(own_entries):
             continue
         is_shared = record is not None and collision_key(record.output) in shared
         change, note = decide_gone(inputs, record, own_entries, shared=is_shared)
@@ -216,7 +213,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
     for digest, entries in inputs.written.items():
         for entry in entries:
             file = inputs.observe(entry.output)
-            ours = file.provenance.get("digest") == digest or file.body in inputs.bodies_of(entry)
+            ours = file.provenance.get("digest") == digest or file.body in {inputs.body_of(entry)} - {NOTHING}
             if ours and collision_key(entry.output) not in item_paths:
                 spec = inputs.specs.get(entry.item)
                 keep = f"copy what you need to `{spec.output}`, then remove it" if spec else "remove it, or keep it"

@@ -35,10 +35,10 @@ from contentops.model import (
 from contentops.pricing import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import PendingSubmit, RequestId
-    from contentops.planning.existing_texts import FinishedText, SourceEnvironment, SourceText
+    from contentops.planning.existing_texts import SourceEnvironment, SourceText
     from contentops.pricing import Price
 
 
@@ -65,6 +65,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Headings of sections to generate again, by item id."""
     canary: int | None = None
     """Only this many generations, the first in plan order."""
+    changed_from: str = ""
+    """Only items that differ from the lock at this commit; `ci.results.narrowed` turns it into `only`."""
     only: frozenset[ItemId] | None = None
     """The ids that selectors choose from; None: all."""
     notes: tuple[Note, ...] = ()
@@ -81,8 +83,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     state: State
     observed: Mapping[str, Observed]
     """The files, at every path that `paths` names."""
-    stored: Callable[[Digest], FinishedText | None] = lambda _digest: None
-    """The finished text of this server for a request digest."""
+    cached: Callable[[OpenEntry], Digest] = lambda _job: NOTHING
+    """The body digest of a job's text, where only the cache knows it; empty: it has none."""
     text: Callable[[Digest], str | None] = lambda _digest: None
     """The text with a body digest, if this machine has it, in the cache or in git; slow, so ask only when needed."""
     read: Callable[[str], str] = lambda _path: ""
@@ -108,8 +110,6 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Whether the server uses our request id as its job id; None: not known yet."""
     claimed: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
     """The submits that other processes have claimed."""
-    extra_attempts: tuple[OpenEntry, ...] = ()
-    """Extra attempts at requests that no manifest here declares; a checkout that declares them finishes them."""
     approvals: Approvals = NO_APPROVALS
     """Who approved which text."""
     spent: Callable[[], MonthSpend] = MonthSpend
@@ -129,29 +129,44 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def entries(self) -> Mapping[ItemId, tuple[OpenEntry, ...]]:
-        """The open entries of this server by item."""
-        return open_entries(self.state, self.server)
+        """The open jobs of this server by item, in order of attempt.
+
+        A job belongs to the item that declares its request, whatever that was called then; a section, and what no item
+        asks for, to the item as it was called. A section waits for the text that it is of: it may be in another clone.
+        """
+        wanted = {spec.digest: spec.id for spec in reversed(self.desired.specs) if spec.request.template}
+        by_item: dict[ItemId, tuple[OpenEntry, ...]] = {}
+        for entry in sorted(self.state.entries.values(), key=lambda entry: (entry.attempt, entry.request_id)):
+            if entry.server == self.server:
+                spec = self.specs.get(entry.item)
+                is_asked = spec is not None and spec.digest == entry.digest
+                if entry.section and is_asked and self._digest_of(entry.item) != entry.digest:
+                    continue
+                is_own = entry.section or is_asked
+                id_ = entry.item if is_own else wanted.get(entry.digest, entry.item)
+                by_item[id_] = (*by_item.get(id_, ()), entry)
+        return by_item
+
+    def _digest_of(self, item: ItemId) -> Digest | None:
+        record = self.state.records.get(item)
+        return record.digest if record is not None else None
+
+    @functools.cached_property
+    def _jobs(self) -> Mapping[Digest, list[OpenEntry]]:
+        by_request: dict[Digest, list[OpenEntry]] = {}
+        for job in (*self.state.jobs, *self.state.entries.values()):
+            if job.server == self.server:
+                by_request.setdefault(job.digest, []).append(job)
+        return by_request
+
+    def jobs_of(self, digest: Digest) -> Sequence[OpenEntry]:
+        """Every order of a request on this server, in any environment."""
+        return self._jobs.get(digest, ())
 
     @functools.cached_property
     def owners(self) -> Mapping[str, ItemId]:
         """The item whose record has a path, by path key."""
         return {collision_key(record.output): record.id for record in reversed(list(self.state.records.values()))}
-
-    @functools.cached_property
-    def carriers(self) -> Mapping[RequestId, ItemId]:
-        """By request id, the item that has the submit's text or waits for it."""
-        items = {entry.request_id: entry.item for entry in self.state.entries.values()}
-        return items | {record.request_id: record.id for record in self.state.records.values() if record.request_id}
-
-    @functools.cached_property
-    def heirs(self) -> Mapping[Digest, ItemId]:
-        """By request digest, the one item that may take over the text of a removed item: a new item first."""
-        heirs: dict[Digest, ItemId] = {}
-        records = self.state.records
-        for spec in sorted(self.desired.specs, key=lambda spec: spec.id in records):
-            if not is_same(records.get(spec.id), spec.digest, self.server):
-                heirs.setdefault(spec.digest, spec.id)
-        return heirs
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
@@ -167,10 +182,9 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         """The file at `path`; one that was not read counts as absent."""
         return self.observed.get(path) or Observed(path=path)
 
-    def bodies_of(self, entry: OpenEntry) -> frozenset[Digest]:
-        """The known body digests of the text of an open entry."""
-        stored = self.stored(entry.digest)
-        return frozenset({entry.body, stored.body if stored is not None else NOTHING} - {NOTHING})
+    def body_of(self, job: OpenEntry) -> Digest:
+        """The body digest of a job's text; empty: it is not known."""
+        return job.body or self.cached(job)
 
     def saves(self, spec: Spec) -> bool:
         """Whether the item's text is saved to the server."""
@@ -249,8 +263,10 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def under_way(self) -> list[OpenEntry]:
-        """The open entries of the declared request that may still lead to a text."""
-        return [entry for entry in pending(self.entries) if entry.digest == self.spec.digest]
+        """The open jobs of the declared request that may still lead to another text than the record's."""
+        newest = self.own.attempt if self.own is not None and self.is_same else 0
+        jobs = (job for job in pending(self.entries) if job.digest == self.spec.digest)
+        return [job for job in jobs if job.attempt > newest or job.section]
 
 
 TRIES = 2
@@ -315,23 +331,19 @@ def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
     return {spec.id: spec for spec in desired.specs}
 
 
-def open_entries(state: State, server: str) -> dict[ItemId, tuple[OpenEntry, ...]]:
-    """The open entries of a server by item, in order of attempt."""
-    by_item: dict[ItemId, tuple[OpenEntry, ...]] = {}
-    for entry in sorted(state.entries.values(), key=lambda entry: (entry.item, entry.attempt, entry.request_id)):
-        if entry.server == server:
-            by_item[entry.item] = (*by_item.get(entry.item, ()), entry)
-    return by_item
-
-
 def failed_attempts(entries: Iterable[OpenEntry], digest: Digest) -> list[OpenEntry]:
     """The failed attempts at this request."""
     return [entry for entry in entries if entry.state is JobState.FAILED and entry.digest == digest]
 
 
 def pending(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
-    """The entries that may still lead to a text."""
+    """The jobs that may still lead to a text, or have brought one that is in no file."""
     return [entry for entry in entries if entry.state is not JobState.FAILED]
+
+
+def uncollected(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """The jobs whose text the server may bring without a person."""
+    return [entry for entry in entries if entry.state in {JobState.SUBMITTING, JobState.RUNNING}]
 
 
 def honours_ids(state: State, server: str) -> bool | None:

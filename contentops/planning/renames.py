@@ -9,111 +9,47 @@ from msgspec import structs
 
 from contentops.documents.paths import collision_key, folders
 from contentops.errors import Diagnostic, Severity, nearest
-from contentops.planning.plan_inputs import is_draft, is_protected, is_same, pending, specs_by_id
+from contentops.planning.plan_inputs import is_draft
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Desired, ItemId, Json, Move, OpenEntry, Record, RequestId, Spec, State
+    from contentops.model import Desired, ItemId, Json, Move, Record, State
     from contentops.planning.plan_inputs import PlanInputs
 
 
-def apply_renames(desired: Desired, state: State, server: str) -> tuple[State, Mapping[ItemId, ItemId]]:
-    """`state` with records renamed by `moved` pairs, and open entries of removed items given to items that need them.
+def apply_renames(desired: Desired, state: State) -> tuple[State, Mapping[ItemId, ItemId]]:
+    """`state` with records renamed by all `moved` pairs at once.
 
     Also returns the new ids, each with the old one; an apply records them first.
     """
-    state, moved = _apply_moved(desired, state)
-    state, handed_over = _hand_over(desired, state, server)
-    return state, {**moved, **handed_over}
-
-
-def _apply_moved(desired: Desired, state: State) -> tuple[State, dict[ItemId, ItemId]]:
-    """`state` with all `moved` pairs applied at once."""
     moved = _pairs_to_apply(desired, state) if desired.moved else {}
     if not moved:
         return state, {}
     records = {id_: record for id_, record in state.records.items() if id_ not in moved}
-    records |= {new: state.records[old].renamed(new) for old, new in moved.items() if old in state.records}
-    entries = {
-        key: structs.replace(entry, item=moved.get(entry.item, entry.item)) for key, entry in state.entries.items()
-    }
-    return structs.replace(state, records=records, entries=entries), {new: old for old, new in moved.items()}
+    records |= {new: state.records[old].renamed(new) for old, new in moved.items()}
+    return structs.replace(state, records=records), {new: old for old, new in moved.items()}
 
 
 def _pairs_to_apply(desired: Desired, state: State) -> dict[ItemId, ItemId]:
     """The `moved` pairs that rename something, as new ids by old ones.
 
-    An old id keeps what answers the request that it declares now. A new id that has a text keeps that, and the old id
+    An old id keeps the text for the request that it declares now. A new id that has a text keeps that, and the old id
     is shown as an orphan.
     """
     wanted = {spec.id: spec.digest for spec in desired.specs}
-    requests: defaultdict[ItemId, set[Digest]] = defaultdict(set)
-    for entry in state.entries.values():
-        requests[entry.item].add(entry.digest)
-    requests |= {record.id: {record.digest} for record in state.records.values()}
-    answered = {id_ for id_, digests in requests.items() if wanted.get(id_) in digests}
-    with_text = state.records.keys() | {entry.item for entry in pending(state.entries.values())} & answered
-    pairs = {pair.old: pair.new for pair in desired.moved}
-    renames = {old: new for old, new in pairs.items() if old in requests and old not in answered}
+    records = state.records
+    renames = {
+        pair.old: pair.new
+        for pair in desired.moved
+        if pair.old in records and wanted.get(pair.old) != records[pair.old].digest
+    }
     # A pair that is dropped may block another one.
-    while blocked := [old for old, new in renames.items() if new in with_text and new not in renames]:
+    while blocked := [old for old, new in renames.items() if new in records and new not in renames]:
         for old in blocked:
             del renames[old]
     return renames
-
-
-def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict[ItemId, ItemId]]:
-    """`state` with the open entries of removed items given to items that declare their request and have no text for it.
-
-    Otherwise the same text would be paid for twice. Old and new ids pair in order, and all entries of one old id for a
-    request go to one new id.
-    """
-    waiting = [entry for entry in pending(state.entries.values()) if entry.server == server]
-    if not waiting:
-        return state, {}
-    specs = specs_by_id(desired)
-    heirs = heirs_of(state, specs)
-    entries: dict[RequestId, OpenEntry] = {}
-    orphaned: defaultdict[Digest, dict[ItemId, list[OpenEntry]]] = defaultdict(dict)
-    for entry in sorted(waiting, key=lambda each: each.item):
-        heir = heirs.get(entry.item)
-        if heir is not None and entry.attempt > 1 and specs[heir].digest == entry.digest:
-            # An extra attempt that someone asked for under a former id follows the item.
-            entries[entry.request_id] = structs.replace(entry, item=heir)
-        elif entry.item not in specs and not _replaces(entry, state, server):
-            orphaned[entry.digest].setdefault(entry.item, []).append(entry)
-    busy = {(entry.item, entry.digest) for entry in waiting}
-    handed_over: dict[ItemId, ItemId] = {}
-    for spec in desired.specs:
-        owners = orphaned.get(spec.digest)
-        if owners and (spec.id, spec.digest) not in busy and _wants_text(spec, state, server):
-            handed_over[spec.id] = old = next(iter(owners))
-            entries |= {entry.request_id: structs.replace(entry, item=spec.id) for entry in owners.pop(old)}
-    return (structs.replace(state, entries={**state.entries, **entries}) if entries else state), handed_over
-
-
-def _replaces(entry: OpenEntry, state: State, server: str) -> bool:
-    """Whether an entry replaces a recorded text, and so stays with that record."""
-    return bool(entry.section) or is_same(state.records.get(entry.item), entry.digest, server)
-
-
-def _wants_text(spec: Spec, state: State, server: str) -> bool:
-    """Whether an item needs a text for its request and may get one."""
-    record = state.records.get(spec.id)
-    return record is None or not (is_same(record, spec.digest, server) or is_protected(spec, record))
-
-
-def heirs_of(state: State, specs: Container[ItemId]) -> dict[ItemId, ItemId]:
-    """Former ids of declared items that no item has now, each with the item that had it."""
-    return {
-        old: record.id
-        for record in state.records.values()
-        if record.id in specs
-        for old in record.former_ids
-        if old not in specs and old not in state.records
-    }
 
 
 def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
@@ -126,9 +62,8 @@ def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
             free[_pair_key(record.request.get("template"), record.digest, record.output)].append(record)
     pairs: dict[ItemId, Record] = {}
     for spec in inputs.desired.specs if free else ():
-        busy = any(entry.digest == spec.digest for entry in pending(inputs.entries.get(spec.id, ())))
         key = _pair_key(spec.request.template, spec.digest, spec.output)
-        if spec.id not in records and not busy and free.get(key):
+        if spec.id not in records and free.get(key):
             pairs[spec.id] = free[key].pop()
     return pairs
 

@@ -98,7 +98,8 @@ def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping
 
 def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     """How a change does more than was reviewed; empty: it does not."""
-    if not change.steps or (not change.submits_worst and not _FETCHING.isdisjoint(change.names)):
+    is_free = not (change.submits_worst or change.money_worst)
+    if not change.steps or (is_free and not _FETCHING.isdisjoint(change.names)):
         return ""
     if reviewed is not None and reviewed.waits:
         is_same = change.spec is not None and change.spec.frame == reviewed.frame != NOTHING
@@ -208,7 +209,7 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
         has_text=record is not None and record.digest == reviewed.digest and not is_earlier,
         failed=len(failed_attempts(entries, reviewed.digest)),
         waiting=waiting,
-        texts=frozenset().union(*map(inputs.bodies_of, waiting)),
+        texts=frozenset({inputs.body_of(one) for one in waiting} - {NOTHING}),
     )
 
 

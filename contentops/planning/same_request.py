@@ -1,4 +1,4 @@
-"""Notes on items that declare the same request, or requests that differ in names alone, and are paid for each."""
+"""Items that declare the same request, and notes on requests that differ in names alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from contentops.errors import plural
 from contentops.model import Note
 from contentops.model.cost import cost_words
+from contentops.planning.decide import block_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,26 +28,22 @@ _NAMED = 3
 """The most items that its sentence names."""
 
 
-def same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """A note for each request that several items declare and that `changes` pay for, the most expensive first."""
-    paying: defaultdict[Digest, list[Change]] = defaultdict(list)
-    for change in changes:
-        if change.submit is not None and not change.submit.section:
-            paying[change.submit.digest].append(change)
-    if not paying:
-        return
+def block_same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> list[Change]:
+    """The changes; those are blocked that would pay for one request of several items.
+
+    Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
+    """
+    paying = {change.submit.digest for change in changes if change.submit is not None and not change.submit.section}
     items: defaultdict[Digest, list[ItemId]] = defaultdict(list)
     for spec in inputs.desired.specs:
-        if spec.digest in paying:
+        if spec.digest in paying and spec.request.template:
             items[spec.digest].append(spec.id)
-    groups = _ordered((ids, paying[digest]) for digest, ids in items.items() if len(ids) > 1)
-    for ids, group in groups[:_GROUPS]:
-        message = f"{_names(ids)} request exactly the same text: {_payments(group)}"
-        yield Note(kind=KIND, message=message, hint=_HINT, items=tuple(ids[:_ITEMS]), credits=_credits(group))
-    if rest := groups[_GROUPS:]:
-        others = [change for _, group in rest for change in group]
-        message = f"{plural(len(rest), 'more request')} of several items each: {_payments(others)}"
-        yield Note(kind=KIND, message=message, hint=_HINT, credits=_credits(others))
+    same = {id_: ids for ids in items.values() if len(ids) > 1 for id_ in ids}
+    return [_blocked(change, same[change.id]) if change.id in same and change.submit else change for change in changes]
+
+
+def _blocked(change: Change, ids: Sequence[ItemId]) -> Change:
+    return block_change(change, KIND, f"{_names(ids)} request exactly the same text: {_HINT}")
 
 
 def _ordered(groups: Iterable[tuple[list[ItemId], list[Change]]]) -> list[tuple[list[ItemId], list[Change]]]:
@@ -54,7 +51,7 @@ def _ordered(groups: Iterable[tuple[list[ItemId], list[Change]]]) -> list[tuple[
     return sorted(groups, key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
 
 
-_HINT = "change their `inputs`, or declare one item; if you want several texts, give each a different `revision`"
+_HINT = "give one of them `revision: 2`, change their `inputs`, or declare one item"
 
 
 def _names(ids: Sequence[ItemId]) -> str:

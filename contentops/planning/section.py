@@ -75,8 +75,7 @@ def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
 
 def taken_section(item: ItemSides, entry: OpenEntry) -> tuple[str, NewSection] | Unusable | None:
     """The file's text with the section of a paid entry in it; None: the section is not on this machine."""
-    stored = item.inputs.stored(entry.digest)
-    body = entry.body or (stored.body if stored is not None and stored.request_id == entry.request_id else NOTHING)
+    body = entry.body
     answer = item.inputs.text(body) if body else None
     if answer is None or not item.file.exists:
         return None

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, near, nearest, suggest
-from contentops.model import Action, ApprovalState, ItemId, Move, is_day
+from contentops.model import Action, ApprovalState, ItemId, JobState, Move, is_day
+from contentops.model.records import OPEN
 from contentops.planning.dependants import dependants_of, reached
 from contentops.planning.plan_inputs import failed_attempts, is_edited
 
@@ -45,7 +46,8 @@ class StatusWord(StrEnum):
     PENDING = "pending"
     WAITING = "waiting"
     UNKNOWN = "unknown"
-    OPEN = "open"
+    PAID = "paid"
+    RUNNING = "running"
     NEW = "new"
     MISSING = "missing"
     CHANGED = "changed"
@@ -68,8 +70,8 @@ def _value(state: str) -> str:
     return state.replace(" ", "-")
 
 
-STATES = (*map(_value, StatusWord), "failed")
-"""The values of `state:`; `state:failed` is `result:failed`."""
+STATES = (*map(_value, StatusWord), "open", "failed")
+"""The values of `state:`; `state:open` is any open job, and `state:failed` is `result:failed`."""
 
 
 _FIXED: Final[Mapping[str, Sequence[str]]] = {
@@ -141,13 +143,16 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         facts = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited, "stale": self.stale}
         if change is not None:
             kinds = {reason.kind for reason in change.reasons}
+            jobs = {job.state for job in (change.entry, *change.collected_entries) if job is not None}
             facts |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
                 "edited": self._is_edited or "edited-there" in kinds,
                 "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
                 "moved": change.has(Move),
-                "open": change.entry is not None or bool(change.collected_entries),
+                "open": bool(jobs & OPEN),
+                "paid": JobState.PAID in jobs,
+                "running": JobState.RUNNING in jobs,
                 "unknown": change.action is Action.RESOLVE,
                 "blocked": change.action is Action.BLOCKED,
                 "pending": change.action is Action.PENDING,

@@ -24,7 +24,7 @@ from contentops.model import (
     WaitReason,
     Write,
 )
-from contentops.planning.model_price import tokens_at_most
+from contentops.planning.model_price import collecting, tokens_at_most
 from contentops.planning.plan_inputs import is_protected, pending, price_of
 from contentops.pricing import FREE
 
@@ -48,7 +48,7 @@ def waiting_change(item: ItemSides) -> Change:
         id=spec.id,
         action=Action.WAIT,
         file=item.file,
-        steps=tuple(Collect(entry=one, keep=True) for one in under_way if one.state is not JobState.UNKNOWN),
+        steps=collecting(item.inputs.project, (one for one in under_way if one.state is not JobState.UNKNOWN)),
         spec=spec,
         record=item.own,
         waits=spec.waits,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.model import ItemId, JobState, Verdict
+from contentops.model import ItemId, Verdict
 from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:
@@ -45,17 +45,8 @@ def summarize(before: State, after: State) -> CommitSummary:
             old = before.records.get(ItemId(new.moved_from))
         if old != new:
             ids_by_kind[_kind(old, new)].append(id_)
-    known_requests = {record.request_id for record in before.records.values()} | set(before.entries)
-    paid = sum(
-        record.credits
-        for record in after.records.values()
-        if record.request_id and record.request_id not in known_requests
-    )
-    paid += sum(
-        entry.credits
-        for entry in after.entries.values()
-        if entry.request_id not in known_requests and entry.state in {JobState.RUNNING, JobState.PAID}
-    )
+    known = {job.order for job in before.jobs if job.is_sure}
+    paid = sum(job.cost for job in after.jobs if job.is_sure and job.order not in known)
     items = {kind: tuple(ids) for kind, ids in ids_by_kind.items() if ids}
     return CommitSummary(items=items, open=len(after.entries), credits=paid)
 

@@ -12,7 +12,7 @@ from contentops.model.cost import money_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.provenance import verdict_json
-from contentops.reporting.spend import elsewhere_text, in_no_file
+from contentops.reporting.spend import in_no_file
 from contentops.reporting.tokens import sum_text, tokens_json
 from contentops.sanitize import clip, visible
 from contentops.tokens import sum_tokens
@@ -72,14 +72,13 @@ def history_text(history: History, *, width: int = 0) -> str:
     ending = [paint(f"{plural(len(paid), 'text')}, {plural(spent, 'credit')}.", "strong")]
     lost = [one for one in history.generations if one.outcome == JobState.FAILED and one.tokens is not None]
     ending += sum_text(sum_tokens(tokens_of_all((*paid, *lost))), len(lost))
-    ending += elsewhere_text(sum(one.outcome == "elsewhere" for one in history.generations))
     ending += in_no_file(sum(one.outcome == "unwritten" for one in paid))
     ending += _other_sum(sum(one.run.credits for one in history.runs), spent)
     ending += [f"There may be more: {visible(gap)}." for gap in history.gaps]
     return "\n\n".join([*filter(None, blocks), "\n".join(ending)])
 
 
-_PAID = frozenset({"generated", "unwritten"})
+_PAID = frozenset({"generated", "unwritten", "lost"})
 """Outcomes of texts that cost credits."""
 
 

@@ -125,10 +125,13 @@ def summary_json(plan: Plan) -> dict[str, Json]:
 def month_json(spent: MonthSpend) -> dict[str, Json]:
     """What was spent in a month."""
     money = {name: as_decimal(amount) for name, amount in sorted(spent.money.items())}
+    unsure = {name: as_decimal(amount) for name, amount in sorted(spent.money_unsure.items())}
     return {
         "month": spent.month,
         "credits": spent.credits,
+        **({"credits_unsure": spent.credits_unsure} if spent.credits_unsure else {}),
         **({"money": money} if money else {}),
+        **({"money_unsure": unsure} if unsure else {}),
         "ahead": spent.ahead,
         "gaps": list(spent.gaps),
     }

@@ -23,8 +23,8 @@ from contentops.tokens import TokenSum, add_sums, sum_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Desired, Json, OpenEntry, Record
-    from contentops.model.run import PaidJobs
+    from contentops.model import Desired, Json, OpenEntry
+    from contentops.model.records import Order
     from contentops.tokens import PaidTokens
 
 GROUPS = ("month", "template", "style", "manifest", "tag", "server")
@@ -32,11 +32,13 @@ GROUPS = ("month", "template", "style", "manifest", "tag", "server")
 UNKNOWN = "(unknown)"
 GONE = "(in no manifest)"
 UNTAGGED = "(no tag)"
+_LOST = "with a lost answer, perhaps paid"
+_GIVEN_UP = "given up, perhaps paid"
 _OPEN = {
     JobState.RUNNING: "running",
-    JobState.PAID: "paid, not written yet",
-    JobState.SUBMITTING: "answer lost, perhaps paid",
-    JobState.UNKNOWN: "answer lost, perhaps paid",
+    JobState.SUBMITTING: _LOST,
+    JobState.UNKNOWN: _LOST,
+    JobState.GIVEN_UP: _GIVEN_UP,
 }
 
 
@@ -51,72 +53,76 @@ class Row(Struct, frozen=True):
 
 
 class Spend(Struct, frozen=True, kw_only=True):
-    """What the records say was spent, and what open entries may add."""
+    """What the jobs say was spent, and what open ones may add."""
 
     texts: int
     credits: int
     groups: Mapping[str, tuple[Row, ...]]
     """By each of `GROUPS`. A text with several tags counts under each of them."""
     open: tuple[Row, ...] = ()
-    """Jobs that no record carries yet, by how they stand."""
+    """Jobs that run, and orders whose answers were lost, by state."""
     unwritten: int = 0
     """Texts among these that are in no file."""
-    elsewhere: int = 0
-    """Texts left out because another environment paid for them."""
     undated: int = 0
-    """Texts left out because their records have no time that can be compared."""
+    """Texts left out because their jobs have no time that can be compared."""
     tokens: TokenSum = TokenSum()
     """Of the texts, and of `failed` jobs."""
     failed: int = 0
     """Jobs that failed and cost no credits, but used tokens."""
 
+    @property
+    def credits_sure(self) -> int:
+        """With the open jobs that a server has accepted."""
+        return self.credits + sum(row.credits for row in self.open if row.name not in {_LOST, _GIVEN_UP})
+
+    @property
+    def credits_at_most(self) -> int:
+        """With every open job, also those that may not be charged."""
+        return self.credits + sum(row.credits for row in self.open)
+
 
 def count_spend(
-    jobs: PaidJobs,
-    entries: Iterable[OpenEntry],
+    jobs: Iterable[OpenEntry],
     desired: Desired | None,
     *,
     since: datetime | None = None,
-    known: frozenset[str] = frozenset(),
-    elsewhere: frozenset[str] = frozenset(),
+    known: frozenset[Order] = frozenset(),
 ) -> Spend:
-    """The spend at or after `since` (with a time zone), without the request ids in `known`, which are counted already.
+    """The spend on jobs accepted at or after `since` (with a time zone), without the `known` orders.
 
-    The request ids `elsewhere` are counted by the environment that paid for them. `desired` gives the manifest and the
-    tags of an item; None: not known.
+    `desired` gives the manifest and the tags of an item; None: not known.
     """
-    made = [one for one in jobs.texts.values() if one.request_id and one.request_id not in known]
-    dated = [one for one in made if _is_since(one.generated_at, since)]
-    counted = [one for one in dated if one.request_id not in elsewhere]
-    lost = [one for one in jobs.failed.values() if one.request_id not in known and _is_since(one.generated_at, since)]
-    undated = sum(since is not None and _time(one.generated_at) is None for one in made)
+    new = [job for job in jobs if job.order not in known]
+    made = [job for job in new if job.is_spent]
+    counted = [job for job in made if _is_since(job, since)]
+    failed = [job for job in new if job.is_failure and (job.tokens or job.bound) and _is_since(job, since)]
+    undated = sum(since is not None and _time(job.since) is None for job in made)
     specs = desired.specs if desired else ()
     gone = GONE if desired else UNKNOWN
     manifests = {spec.id: spec.location.file if spec.location else UNKNOWN for spec in specs}
     tags = {spec.id: dict.fromkeys(spec.tags) or (UNTAGGED,) for spec in specs}
-    names: dict[str, Callable[[Record], Iterable[str]]] = {
-        "month": lambda one: (_month(one.generated_at),),
-        "template": lambda one: (_said(one, "template"),),
-        "style": lambda one: (_said(one, "style"),),
-        "manifest": lambda one: (manifests.get(one.id, gone),),
-        "tag": lambda one: tags.get(one.id, (gone,)),
+    names: dict[str, Callable[[OpenEntry], Iterable[str]]] = {
+        "month": lambda one: (_month(one.since),),
+        "template": lambda one: (one.template or UNKNOWN,),
+        "style": lambda one: (one.style or UNKNOWN,),
+        "manifest": lambda one: (manifests.get(one.item, gone),),
+        "tag": lambda one: tags.get(one.item, (gone,)),
         "server": lambda one: (one.server,),
     }
-    costs = [*((one, _Cost.of(one)) for one in counted), *((one, _Cost.of(one, texts=0)) for one in lost)]
+    costs = [*((one, _Cost.of(one)) for one in counted), *((one, _Cost.of(one, texts=0)) for one in failed)]
     groups = {}
     for group in GROUPS:
         rows = _rows((name, cost) for one, cost in costs for name in names[group](one))
         groups[group] = tuple(sorted(rows, key=_by_name if group == "month" else _by_credits))
     return Spend(
         texts=len(counted),
-        credits=sum(one.credits for one in counted),
+        credits=sum(one.cost for one in counted),
         groups=groups,
-        open=_open(entries, since, known),
-        unwritten=sum(not one.output for one in counted),
-        elsewhere=len(dated) - len(counted),
+        open=_open(new, since),
+        unwritten=sum(not one.is_written for one in counted),
         undated=undated,
         tokens=sum_tokens(tokens for _, cost in costs for tokens in cost.tokens),
-        failed=len(lost),
+        failed=len(failed),
     )
 
 
@@ -166,12 +172,8 @@ def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
     return months
 
 
-def _open(entries: Iterable[OpenEntry], since: datetime | None, counted_before: frozenset[str]) -> tuple[Row, ...]:
-    rows = _rows(
-        (_OPEN[entry.state], _Cost(1, entry.credits, tuple(tokens_of_all([entry]))))
-        for entry in entries
-        if entry.state in _OPEN and entry.request_id not in counted_before and _is_since(entry.submitted_at, since)
-    )
+def _open(jobs: Iterable[OpenEntry], since: datetime | None) -> tuple[Row, ...]:
+    rows = _rows((_OPEN[job.state], _Cost.of(job)) for job in jobs if job.state in _OPEN and _is_since(job, since))
     return tuple(sorted(rows, key=_by_credits))
 
 
@@ -184,9 +186,9 @@ class _Cost(Struct, frozen=True):
     """None: not known; empty: no model wrote it."""
 
     @staticmethod
-    def of(record: Record, texts: int = 1) -> _Cost:
-        """What a record counts for."""
-        return _Cost(texts, record.credits, tuple(tokens_of_all([record])))
+    def of(job: OpenEntry, texts: int = 1) -> _Cost:
+        """What a job counts for."""
+        return _Cost(texts, job.cost, (None,) if job.bound is not None else tuple(tokens_of_all([job])))
 
 
 def _rows(priced: Iterable[tuple[str, _Cost]]) -> Iterator[Row]:
@@ -206,12 +208,6 @@ def _by_credits(row: Row) -> tuple[object, ...]:
     return (-row.credits, -row.texts, row.name)
 
 
-def _said(record: Record, key: str) -> str:
-    """A text of the recorded request, which may have any value there."""
-    value = record.request.get(key)
-    return value if isinstance(value, str) and value else UNKNOWN
-
-
 def _time(text: str) -> datetime | None:
     try:
         when = datetime.fromisoformat(text)
@@ -228,29 +224,29 @@ def _month(text: str) -> str:
         return UNKNOWN
 
 
-def _is_since(text: str, since: datetime | None) -> bool:
-    when = _time(text)
+def _is_since(job: OpenEntry, since: datetime | None) -> bool:
+    when = _time(job.since)
     return since is None or (when is not None and when >= since)
 
 
 # --- shown -------------------------------------------------------------------------------------------------
 
 
-def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[str, Json]:
-    """The spend as JSON; `since` is the exact start, `gaps` what may be missing."""
+def spend_json(spend: Spend, *, since: str) -> dict[str, Json]:
+    """The spend as JSON; `since` is the exact start."""
     return {
         "format_version": FORMAT_VERSION,
         "since": since,
         "texts": spend.texts,
         "credits": spend.credits,
+        "credits_sure": spend.credits_sure,
+        "credits_at_most": spend.credits_at_most,
         **sum_json(spend.tokens),
         **({"failed": spend.failed} if spend.failed else {}),
         "by": {group: [_row_json(row) for row in rows] for group, rows in spend.groups.items()},
         "open": [_row_json(row) for row in spend.open],
         **({"unwritten": spend.unwritten} if spend.unwritten else {}),
-        **({"elsewhere": spend.elsewhere} if spend.elsewhere else {}),
         "undated": spend.undated,
-        "gaps": list(gaps),
     }
 
 
@@ -258,14 +254,14 @@ def _row_json(row: Row) -> dict[str, Json]:
     return {"name": row.name, "texts": row.texts, "credits": row.credits, **sum_json(row.tokens)}
 
 
-def spend_text(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> str:
+def spend_text(spend: Spend, *, since: str) -> str:
     """A table for each of `GROUPS`, then the total; sanitized."""
     sections = [
         "\n".join(_table(group, rows))
         for group, rows in spend.groups.items()
         if rows and (group != "server" or len(rows) > 1)
     ]
-    sections.append("\n".join(_ending(spend, since, gaps)))
+    sections.append("\n".join(_ending(spend, since)))
     return "\n\n".join(sections)
 
 
@@ -281,19 +277,23 @@ def _table(group: str, rows: Sequence[Row]) -> Iterator[str]:
         yield f"{name}{' ' * (width - columns(name))}  {row.texts:>7,}  {row.credits:>9,}{last}"
 
 
-def _ending(spend: Spend, since: str, gaps: Sequence[str]) -> Iterator[str]:
+def _ending(spend: Spend, since: str) -> Iterator[str]:
     start = f" since {visible(since)}" if since else ""
     text = f"Spent{start}: {plural(spend.credits, 'credit')} for {plural(spend.texts, 'text')}."
     yield paint(text, "strong")
     yield from sum_text(spend.tokens, spend.failed)
-    yield from elsewhere_text(spend.elsewhere)
     yield from in_no_file(spend.unwritten)
     for row in spend.open:
         yield f"Open: {plural(row.texts, 'job')} {row.name}, {spent_words(row.credits, row.tokens)}."
+    yield from sure_text(spend)
     if spend.undated:
-        yield f"Not counted: {plural(spend.undated, 'text')} whose time of generation is not known."
-    for gap in gaps:
-        yield f"There may be more: {visible(gap)}."
+        yield f"Not counted: {plural(spend.undated, 'text')} whose time is not known."
+
+
+def sure_text(spend: Spend) -> Iterator[str]:
+    """What was spent for sure and at most, where these differ."""
+    if spend.credits_sure < spend.credits_at_most:
+        yield f"In all, {spend.credits_sure:,} credits are sure, and at most {spend.credits_at_most:,} are charged."
 
 
 def in_no_file(number: int) -> Iterator[str]:
@@ -302,10 +302,3 @@ def in_no_file(number: int) -> Iterator[str]:
         why = "the item was removed, its request changed, its checks failed, or the run was killed"
         where = "`contentops report --runs --select ITEM` shows where the text is"
         yield f"{number:,} of these {'is' if number == 1 else 'are'} in no known file: {why}; {where}."
-
-
-def elsewhere_text(number: int) -> Iterator[str]:
-    """The number of texts that another environment counts."""
-    if number:
-        them, are = ("it", "is") if number == 1 else ("them", "are")
-        yield f"{plural(number, 'text')} of another environment, which paid for {them}, {are} not counted."

@@ -46,7 +46,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
 
 STATES = (Action.WAIT, Action.PENDING, Action.BLOCKED)
 """Actions that are a state of the item, not something to do."""
-NARROWING = frozenset({"nothing-selected", "canary"})
+NARROWING = frozenset({"nothing-selected", "changed-from", "canary"})
 """Kinds of notes that say why a plan is about fewer items than are declared."""
 
 
@@ -59,7 +59,6 @@ _WORDS: Final = {
     "wait": "waiting",
     "held": "claimed",
     "foreign-file": "unmanaged file",
-    "further-take": "extra attempt",
     "own-output": "already written",
     "made-by-local": "draft outline",
 }
@@ -107,7 +106,20 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
     others = {name: as_counted(amount) for name, amount in spent.money.items() if name != budget.currency and amount}
     beside = f", besides {money_words(others)}, which this budget does not count" if others else ""
     words = f"{' and '.join(parts)} of this month ({spent.month}, all environments)"
-    return f"Spent: {words}{beside}.{clock if spent.ahead else ''}"
+    return f"Spent: {words}{beside}.{_sure(spent, budget)}{clock if spent.ahead else ''}"
+
+
+def _sure(spent: MonthSpend, budget: Budget) -> str:
+    """How much of it is sure, where not all is."""
+    money, unsure = (each.get(budget.currency, Decimal(0)) for each in (spent.money, spent.money_unsure))
+    parts = []
+    if budget.credits_per_month is not None and spent.credits_unsure:
+        parts.append(plural(spent.credits - spent.credits_unsure, "credit"))
+    if budget.money_per_month is not None and unsure:
+        parts.append(_money(money - unsure, budget.currency))
+    if not parts:
+        return ""
+    return f" Sure: {' and '.join(parts)}; the rest is for lost answers and jobs without token counts."
 
 
 def plan_counts(plan: Plan) -> dict[Action, int]:
@@ -216,11 +228,18 @@ def _option(environment: str) -> str:
 
 
 def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
-    """The apply command of this plan, with `flags` and those that its guards need; empty: no flag gets past them."""
+    """The apply command of this plan, with `flags` and those that its guards need; empty: no flag gets past them.
+
+    Only `plan` has `--changed-from`: the apply of such a plan needs a plan file.
+    """
     needed = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals if not is_review(refusal))
     if not all(flag.startswith("--") for flag in needed):
         return ""
-    return command("apply", plan.option, [*(visible(flag) for flag in flags), *needed])
+    shown = [visible(flag) for flag in flags]
+    if any(flag.startswith("--changed-from ") for flag in shown):
+        first = command("plan", plan.option, [*shown, "--out plan.json"])
+        return f"{first} && {command('apply', plan.option, ['plan.json', *needed])}"
+    return command("apply", plan.option, [*shown, *needed])
 
 
 def is_review(refusal: Refusal) -> bool:

@@ -166,16 +166,6 @@ class Cache:
         """Store a text that a person approved or sent back: no commit may have its words."""
         self._set({_key("decided", text_digest(title, body_digest(body))): canonical([title, body])})
 
-    def counted(self) -> str:
-        """What an apply has counted of the month, as `put_counted` stored it; empty at first."""
-        return self._get("counted") or ""
-
-    def put_counted(self, month: str) -> None:
-        """Remember the month that an apply has counted, and the commit up to which it did: `2026-11 COMMIT`."""
-        self._set({"counted": month})
-
-    # --- what is known of a server -------------------------------------------------------------------------
-
     def server_text(self, server: str, content_id: str) -> str | None:
         """The body the server last gave back for a content id: the base of a merge."""
         return self._get(_key("server", server, content_id))

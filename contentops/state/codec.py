@@ -15,13 +15,14 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, canonical
+from contentops.errors import StateError
 from contentops.json_reader import DeepJson, bounded, decode_json
 from contentops.model import Count, ItemId, OpenEntry, Record, RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LOCK_VERSION: Final = 1
+LOCK_VERSION: Final = 2
 """The format of lock and journal that this version writes, and the highest it reads."""
 
 
@@ -33,7 +34,7 @@ class Header(Struct, frozen=True, kw_only=True):
     digest: Count = DIGEST_VERSION
 
     def __post_init__(self) -> None:
-        if self.version <= LOCK_VERSION and not _UUID.fullmatch(self.lineage):
+        if self.version <= LOCK_VERSION and not is_uuid(self.lineage):
             message = "`lineage` is not a UUID"
             raise ValueError(message)
 
@@ -45,21 +46,32 @@ class Forget(Struct, frozen=True):
 
 
 class Drop(Struct, frozen=True):
-    """The fact that an open entry is closed without a record that carries it."""
+    """The fact that a job is closed without a record that has its text.
 
-    request_id: RequestId = field(name="drop")
+    `lost`: its text cannot be had, or a person gave it up, so that it answers no request any more.
+    """
+
+    request_id: RequestId
+    lost: bool = False
 
 
-Line = Header | Record | OpenEntry
+Line = Header | Record
 """What a line of the lock says."""
 
 Fact = Record | OpenEntry | Forget | Drop
 """What may happen to the state."""
 
-KINDS: Final[Mapping[str, type[Line]]] = {"id": Record, "open": OpenEntry, "contentops_lock": Header}
+KINDS: Final[Mapping[str, type[Line]]] = {"id": Record, "contentops_lock": Header}
 """The type of a line of the lock, by the first of these keys that it has."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text has the form of a UUID."""
+    return _UUID.fullmatch(text) is not None
+
+
 _L = TypeVar("_L", bound=Struct)
 _T = TypeVar("_T")
 _decode_record = msgspec.json.Decoder(Record).decode
@@ -68,6 +80,18 @@ _decode_record = msgspec.json.Decoder(Record).decode
 def line_of(value: Struct) -> str:
     """A header or a fact as text. Raises ValueError or TypeError for what is not JSON."""
     return canonical(_filled(value))
+
+
+def checked_line(value: Record | OpenEntry | Forget) -> str:
+    """A fact as text that can be read again. Raises StateError."""
+    try:
+        text = line_of(value)
+        parse_as(text.encode(), type(value))  # a line that cannot be read again would make the whole file unreadable
+    except (ValueError, TypeError) as error:
+        name = value.item if isinstance(value, OpenEntry) else value.id
+        message = f"what is known of item {name!a} cannot be written down: {error}"
+        raise StateError(message, code="unwritable-fact") from error
+    return text
 
 
 def _filled(value: Struct) -> dict[str, Any]:
@@ -99,7 +123,7 @@ def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
     keys = parse_as(text, dict[str, msgspec.Raw])
     kind = next((kind for key, kind in kinds.items() if key in keys), None)
     if kind is None:
-        message = "is neither a header nor a record nor an open entry"
+        message = "is neither a header nor a record"
         raise ValueError(message)
     return kind
 

@@ -7,7 +7,7 @@ lose a fact: a damaged line, an empty file, conflict markers, two lineages. Rend
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
@@ -16,7 +16,6 @@ from contentops.conflict_markers import MARKERS
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json, digest_text
 from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import Diagnostic, Location, StateError, plural
-from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
 from contentops.state.codec import LOCK_VERSION, Header, line_of, parse_line
 
 if TYPE_CHECKING:
@@ -24,12 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.atomic_io import Disk
-    from contentops.model import State
+    from contentops.model import ItemId, Record, State
 
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage")
-
-T = TypeVar("T", bound=Record | OpenEntry)
 
 
 class DamagedState(StateError):
@@ -47,10 +44,10 @@ class DamagedState(StateError):
         return self.findings
 
 
-class LockLine(Struct, Generic[T], frozen=True):
-    """A value with its line."""
+class LockLine(Struct, frozen=True):
+    """A record with its line."""
 
-    value: T
+    value: Record
     text: str
 
     @property
@@ -66,13 +63,13 @@ class Lock(Struct, frozen=True, kw_only=True):
     """
 
     header: Header | None = None
-    records: Mapping[ItemId, tuple[LockLine[Record], ...]] = field(default_factory=dict)
-    entries: Mapping[RequestId, tuple[LockLine[OpenEntry], ...]] = field(default_factory=dict)
+    records: Mapping[ItemId, tuple[LockLine, ...]] = field(default_factory=dict)
 
 
-def lineage_of(project: str, first_commit: str = "") -> str:
-    """The lineage of a project without a lock, from its name and the first commit of its repository, if any."""
-    return str(uuid.uuid5(_NAMESPACE, f"{project}\n{first_commit}" if first_commit else project))
+def lineage_of(project: str, first_commit: str = "", folder: str = "") -> str:
+    """The lineage of a project without a lock, from its name, the first commit, and its folder in git."""
+    parts = (project, first_commit, folder) if folder else (project, first_commit)
+    return str(uuid.uuid5(_NAMESPACE, "\n".join(parts) if any(parts[1:]) else project))
 
 
 def lineage_in(path: Path) -> str:
@@ -96,22 +93,19 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
         raise StateError(f"`{path}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(path))
     restore = f"restore it with `git checkout -- {path}`"
     headers: dict[str, Header] = {}
-    records: dict[ItemId, tuple[LockLine[Record], ...]] = {}
-    entries: dict[RequestId, tuple[LockLine[OpenEntry], ...]] = {}
+    records: dict[ItemId, tuple[LockLine, ...]] = {}
     findings = []
     for number, line in numbered(text):
         try:
             value = parse_line(line)
         except ValueError as error:
-            findings.append(_damaged(line, number, path, f"line {number} of `{path}` {error}", restore))
+            findings.append(damaged(line, number, path, f"line {number} of `{path}` {error}", restore))
             continue
         if isinstance(value, Header):
             headers.setdefault(f"{value.version} {value.digest} {value.lineage}", value)
-        elif isinstance(value, Record):
-            records[value.id] = _add(records.get(value.id), LockLine(value, line))
         else:
-            entries[value.request_id] = _add(entries.get(value.request_id), LockLine(value, line))
-    refuse_newer(headers.values(), path, digest_version)
+            records[value.id] = _add(records.get(value.id), LockLine(value, line))
+    refuse_others(headers.values(), path, digest_version)
     if findings:
         raise DamagedState(findings)
     header = _one_header(list(headers.values()), path, restore)
@@ -119,7 +113,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
         records = {
             id_: tuple(LockLine(with_digest(line.value), line.text) for line in lines) for id_, lines in records.items()
         }
-    return Lock(header=header, records=records, entries=entries)
+    return Lock(header=header, records=records)
 
 
 def with_digest(record: Record) -> Record:
@@ -149,34 +143,14 @@ def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Di
     return winner if superseded == winner.superseded else structs.replace(winner, superseded=superseded)
 
 
-_PROGRESS = {
-    JobState.SUBMITTING: 0,
-    JobState.UNKNOWN: 1,
-    JobState.RUNNING: 2,
-    JobState.FAILED: 3,
-    JobState.PAID: 4,
-}
-
-
-def furthest(entries: Iterable[OpenEntry]) -> OpenEntry:
-    """Of a request id's entries, the one in the latest state; the last of equals."""
-    return max(reversed(tuple(entries)), key=lambda entry: _PROGRESS[entry.state])
-
-
 def render(state: State) -> bytes:
-    """The bytes of the lock for `state`: header, records by id, open entries by item, attempt and request id."""
-    records = (line_of(state.records[id_]) for id_ in sorted(state.records))
-    return join(state.lineage, records, map(line_of, in_order(state.entries.values())))
+    """The bytes of the lock for `state`: header, then records by id."""
+    return join(state.lineage, (line_of(state.records[id_]) for id_ in sorted(state.records)))
 
 
-def in_order(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
-    """Open entries in the order of their lines in a lock: by item, attempt and request id."""
-    return sorted(entries, key=lambda entry: (entry.item, entry.attempt, entry.request_id))
-
-
-def join(lineage: str, records: Iterable[str], entries: Iterable[str]) -> bytes:
+def join(lineage: str, records: Iterable[str]) -> bytes:
     """The bytes of a lock from its lines, which are sorted already."""
-    return "\n".join((line_of(Header(lineage=lineage)), *records, *entries, "")).encode()
+    return "\n".join((line_of(Header(lineage=lineage)), *records, "")).encode()
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
@@ -187,8 +161,9 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
             yield number, stripped
 
 
-def _damaged(line: str, number: int, path: str, message: str, restore: str) -> Diagnostic:
-    code, hint = "damaged-lock", restore
+def damaged(line: str, number: int, path: str, message: str, restore: str, code: str = "damaged-lock") -> Diagnostic:
+    """The finding about a line that cannot be used; `restore` says what to do, unless a conflict left the line."""
+    hint = restore
     if line.startswith(MARKERS):
         code = "conflict-markers"
         message = f"line {number} of `{path}` is a git conflict marker"
@@ -199,14 +174,17 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
     return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
 
 
-def _add(lines: tuple[LockLine[T], ...] | None, line: LockLine[T]) -> tuple[LockLine[T], ...]:
+def _add(lines: tuple[LockLine, ...] | None, line: LockLine) -> tuple[LockLine, ...]:
     if lines is None:
         return (line,)
     return lines if any(other.text == line.text for other in lines) else (*lines, line)
 
 
-def refuse_newer(headers: Iterable[Header], path: str, digest_version: int) -> None:
-    """Raises StateError where a newer version wrote the file named `path`."""
+def refuse_others(headers: Iterable[Header], path: str, digest_version: int) -> None:
+    """Raises StateError where a newer version wrote the file named `path`, or one from before `contentops.jobs`."""
+    if any(header.version < LOCK_VERSION for header in headers):
+        message = f"`{path}` was written before there was `contentops.jobs`"
+        raise StateError(message, code="old-state", hint="run `contentops state upgrade`", location=Location(path))
     if any(header.version > LOCK_VERSION or header.digest > digest_version for header in headers):
         message = f"`{path}` was written by a newer version of contentops"
         raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))

@@ -1,4 +1,4 @@
-"""Protocols of what several checkouts share through a ledger: open entries and paid texts.
+"""Protocols of what several checkouts share through a ledger: jobs and paid texts.
 
 Records are not shared: they say which body is in one checkout.
 """
@@ -8,33 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import Json, OpenEntry, RequestId
-    from contentops.state.codec import Fact
+    from contentops.model import Json, OpenEntry
     from contentops.state.paid_texts import StoredText
 
 
-class OpenElsewhere(Protocol):
-    """The open entries as other checkouts left them."""
+class SharedJobs(Protocol):
+    """The shared jobs, which every checkout writes."""
 
-    def open_entries(self) -> Iterable[OpenEntry]:
-        """The submits that no record in git carries yet."""
-
-    @property
-    def closed(self) -> Collection[RequestId]:
-        """The entries that are open in this checkout and that another one closed."""
-
-
-class SharedEntries(OpenElsewhere, Protocol):
-    """The shared open entries, which every checkout writes."""
-
-    def note(self, facts: Sequence[Fact]) -> None:
-        """Record the facts of a step."""
+    def note(self, jobs: Sequence[OpenEntry]) -> None:
+        """Collect jobs that changed."""
 
     def flush(self) -> None:
-        """Make the recorded facts durable for every checkout. Raises StateError."""
+        """Make the collected jobs durable for every checkout. Raises StateError."""
 
 
 class SharedTexts(Protocol):

@@ -1,4 +1,7 @@
-"""The folder `.contentops` next to `contentops.yaml` (private, ignored by git), and the lock of one apply at a time."""
+"""The folders of a project: `.contentops` next to `contentops.yaml` (ignored by git), and one in the git folder.
+
+And the lock of one apply at a time.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ import stat
 from typing import TYPE_CHECKING, Any, Self
 
 from contentops.atomic_io import PRIVATE, Disk, replace
-from contentops.digest import canonical
+from contentops.digest import canonical, digest_text
 from contentops.errors import LockHeld, StateError
 from contentops.json_reader import load_json
+from contentops.state.git_folder import repository_of
 from contentops.state.tracked import is_tracked
 
 if TYPE_CHECKING:
@@ -155,6 +159,36 @@ def make_folder(folder: Path) -> None:
         folder.chmod(_PRIVATE)
 
 
+IN_GIT = "contentops"
+"""The name of our folder in git's own, which all work trees of a repository share."""
+
+
+def kept_folder(root: Path, lineage: str, disk: Disk) -> Path:
+    """Return the folder for what no branch, clean or reset may take away; it need not exist. Outside of git: `FOLDER`.
+
+    Raises StateError where a file of git cannot be read.
+    """
+    repository = repository_of(root, disk)
+    return root / FOLDER if repository is None else repository.folder / IN_GIT / lineage
+
+
+def make_kept(root: Path, folder: Path) -> None:
+    """Make the folder that `kept_folder` names. Raises StateError where it is a link or cannot be made."""
+    if folder == root / FOLDER:
+        make(root)
+    else:
+        _make_in_git(folder.parent)
+        _make_in_git(folder)
+
+
+def _make_in_git(folder: Path) -> None:
+    try:
+        make_folder(folder)
+    except OSError as error:
+        message = f"cannot make `{folder}`: {(error.strerror or str(error)).lower()}"
+        raise StateError(message, hint=f"check who may write in {folder.parent}") from error
+
+
 def user_at_host() -> str:
     """The user and the host of this process, for people."""
     import getpass
@@ -174,47 +208,76 @@ _SHOWN = 200
 
 
 class ApplyLock:
-    """A context manager that holds the apply lock of one environment.
+    """A context manager that holds the apply lock of a project: one for all its environments and work trees.
 
-    `who` is user@host, `now` an ISO time, `where` the address of the CI run, if any. Entering raises LockHeld with the
-    holder if another process (or another part of this one) has the lock, and StateError if the file system cannot
-    lock. The note next to the lock is information only: a stale one is overwritten.
+    They share the list of jobs, so that each has to see what the other ordered. `who` is user@host, `now` an ISO time,
+    `where` the address of the CI run, if any. Entering raises LockHeld with the holder if another process (or another
+    part of this one) has the lock, and StateError if the file system cannot lock. The notes about the holder are
+    information only: a stale one is overwritten.
     """
 
     def __init__(self, root: Path, *, environment: str, who: str, now: str, where: str = "") -> None:
         self._root = root
         self._environment = environment
-        self._lock_name = named("apply", environment, "lock")
-        self._note_name = named("apply", environment, "json")
+        self._notes: tuple[Path, ...] = ()
         self._note = {"who": who, "pid": os.getpid(), "since": now, "where": where}
         self._lock: BaseFileLock | None = None
 
     def __enter__(self) -> Self:
-        folder = make(self._root)
+        folder, path = make(self._root), _lock_path(self._root)
+        if path.parent != folder:
+            _make_in_git(path.parent)
         # `who_runs` may have the lock for a moment.
-        self._lock = _acquire(folder / self._lock_name, timeout=_MOMENT)
+        self._lock = _acquire(path, timeout=_MOMENT)
         if self._lock is None:
             raise LockHeld(
-                _running(folder, self._environment),
+                _running(self._root, self._environment),
                 hint="wait for it to end and try again; if it hangs, end that process",
             )
-        note = canonical({key: value for key, value in self._note.items() if value}).encode()
-        with contextlib.suppress(StateError):
-            Disk().replace(folder / self._note_name, note, PRIVATE)
+        about = {**self._note, "environment": self._environment, "folder": str(self._root)}
+        note = canonical({key: value for key, value in about.items() if value}).encode()
+        self._notes = _note_path(self._root, self._environment), _holder_path(path)
+        for each in self._notes:
+            with contextlib.suppress(StateError):
+                Disk().replace(each, note, PRIVATE)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._lock is not None:
-            with contextlib.suppress(OSError):
-                (self._root / FOLDER / self._note_name).unlink()
+            for each in self._notes:
+                with contextlib.suppress(OSError):
+                    each.unlink()
             self._lock.release()
             self._lock = None
 
 
-def _running(folder: Path, environment: str) -> str:
-    """Say which command has the lock of an environment."""
+def _lock_path(root: Path) -> Path:
+    """Return the lock file of a project: where all work trees of its repository find it."""
+    repository = repository_of(root, Disk())
+    if repository is None:
+        return root / FOLDER / "apply.lock"
+    name = f"apply-{digest_text(repository.project)[-12:]}.lock" if repository.project else "apply.lock"
+    return repository.folder / IN_GIT / name
+
+
+def _holder_path(lock: Path) -> Path:
+    return lock.with_suffix(".holder.json")
+
+
+def _note_path(root: Path, environment: str) -> Path:
+    return root / FOLDER / named("apply", environment, "json")
+
+
+def _running(root: Path, environment: str) -> str:
+    """Say which command has the lock."""
+    note = _note_path(root, environment)
+    if not os.path.lexists(note):
+        note = _holder_path(_lock_path(root))
+        about = _read_note(note)
+        environment = _clean(str(about.get("environment", "")))
+        if about.get("folder", str(root)) != str(root):
+            return f"another `contentops` command is running in {_clean(str(about['folder']))}{_holder(note)}"
     which = f" for environment `{environment}`" if environment else ""
-    note = folder / named("apply", environment, "json")
     return f"another `contentops` command{which} is running here{_holder(note)}"
 
 
@@ -224,19 +287,18 @@ def is_applied(root: str, environment: str) -> bool:
 
 
 def who_runs(root: Path, environment: str) -> str:
-    """Say that another command holds the apply lock of this environment, who and since when; empty: none does.
+    """Say that another command works on this environment, who and since when; empty: none does.
 
     A killed one leaves its note, and no lock. Raises StateError as `inspect` does.
     """
-    folder = inspect(root)
-    if folder is None or not is_applied(str(root), environment):
+    if inspect(root) is None or not is_applied(str(root), environment):
         return ""
     try:
-        lock = _acquire(folder / named("apply", environment, "lock"))
+        lock = _acquire(_lock_path(root))
     except StateError:
         return ""  # nothing can be locked here, so nothing is
     if lock is None:
-        return _running(folder, environment)
+        return _running(root, environment)
     lock.release()
     return ""
 
@@ -270,22 +332,24 @@ def _acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
         return None
     except (OSError, NotImplementedError) as error:
         words = (getattr(error, "strerror", None) or str(error)).lower()
-        message = f"cannot lock `{FOLDER}/{path.name}`: {words}"
+        message = f"cannot lock `{path.parent.name}/{path.name}`: {words}"
         raise StateError(message, hint="the project must be on a writable file system with locks") from error
     return lock
 
 
 def _holder(path: Path) -> str:
     """The holder of the lock, where and since when, as far as its note can be read."""
+    shown = {key: _clean(value) for key, value in _read_note(path).items() if isinstance(value, str | int)}
+    words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
+    return "".join(text.format(shown[key]) for key, text in words if shown.get(key))
+
+
+def _read_note(path: Path) -> dict[str, Any]:
     try:
         note = load_json(Disk().read(path) or b"{}")
     except (StateError, ValueError):
-        return ""
-    if not isinstance(note, dict):
-        return ""
-    shown = {key: _clean(value) for key, value in note.items() if isinstance(value, str | int)}
-    words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
-    return "".join(text.format(shown[key]) for key, text in words if shown.get(key))
+        return {}
+    return note if isinstance(note, dict) else {}
 
 
 def _clean(value: str | int) -> str:

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Self
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.errors import Location, NotShared, StateError
+from contentops.model import OpenEntry, Record, State
+from contentops.state import jobs_store, state_dir
 from contentops.state import journal as journals
 from contentops.state import lock as locks
-from contentops.state import state_dir
-from contentops.state.codec import Drop, Fact, Header, line_of
+from contentops.state.codec import Fact, Forget, Header, checked_line, line_of
 from contentops.state.working_state import WorkingState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Sequence
 
-    from contentops.model import ItemId, OpenEntry, Record, RequestId, State
-    from contentops.state.shared import OpenElsewhere, SharedEntries
+    from contentops.model import ItemId, RequestId
+    from contentops.model.jobs import OrderEnd
+    from contentops.state.shared import SharedJobs
 
 
 class StateStore:
@@ -54,9 +56,10 @@ class StateStore:
         self._root, self._write, self._disk = root, write, disk
         self.looked_at_files = False
         """Whether an output decided which of two records of one id counts."""
-        self._shared: SharedEntries | None = None
-        self._wrote = False
-        """Whether this run made a checkpoint."""
+        self._shared: SharedJobs | None = None
+        self._has_noted = False
+        """Whether this run has anything to write, or wrote it already."""
+        self._snapshot: State | None = None
 
         def body_at(path: str) -> Digest:
             self.looked_at_files = True
@@ -76,78 +79,80 @@ class StateStore:
         facts = journal.facts
         if journal.marks and text is not None:
             facts = journal.since(journals.text_digest(text))
-        recorded = lock.header.lineage if lock.header else journal.lineage
+        recorded = (
+            lock.header.lineage if lock.header else journal.lineage or jobs_store.lineage_in(root, environment, disk)
+        )
         self.is_first = not recorded
         """Whether the lock and the journal have no lineage yet."""
         self.lineage = recorded or lineage()
         """The project's lineage: part of every request id."""
-        self.journal_was_empty = not facts
-        """Whether the lock had every fact when the store was opened."""
-        self._working = WorkingState(
-            lock, facts, lineage=self.lineage, environment=environment, body_on_disk=body_at, announce=write
-        )
+        self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=body_at, write=write)
+        self._jobs = jobs_store.JobsStore(root, environment, self.lineage, disk)
+        self._jobs.known.note(list(self._working.records.values()))
+        self._has_noted = self.was_interrupted = bool(facts)
+        """Whether the last run ended before its checkpoint."""
 
     @property
     def state(self) -> State:
-        """A snapshot of lock, journal and everything noted since."""
-        return self._working.state
+        """A snapshot of lock, jobs, journal and everything noted since."""
+        if self._snapshot is None:
+            self._snapshot = State(
+                lineage=self.lineage,
+                records=dict(self._working.records),
+                entries=dict(self._jobs.known.entries),
+                jobs=self._jobs.known.jobs,
+            )
+        return self._snapshot
 
     def record(self, item: ItemId) -> Record | None:
         """The current record of one item."""
         return self._working.records.get(item)
 
     def entry(self, request_id: RequestId) -> OpenEntry | None:
-        """The open entry of a request."""
-        return self._working.entries.get(request_id)
+        """The open job of a request."""
+        return self._jobs.known.entries.get(request_id)
 
-    def share(self, shared: SharedEntries) -> None:
-        """Share open entries with other checkouts from now on, in both directions."""
+    def see_jobs(self, lines: Iterable[OpenEntry]) -> None:
+        """Add jobs of another file or a ledger; the next checkpoint writes those that the committed file lacks.
+
+        A job whose text a record has is settled.
+        """
+        self._jobs.see(lines)
+        self._jobs.known.note(list(self._working.records.values()))
+        self._snapshot = None
+
+    def share(self, shared: SharedJobs) -> None:
+        """Share every job that changes with other checkouts from now on."""
         self._must_write()
-        self._working.note("closed elsewhere", [Drop(request_id) for request_id in shared.closed])
-        carrying = self._working.add_shared(shared.open_entries(), shared.closed)
-        shared.note(carrying)
         self._shared = shared
 
-    def read_shared(self, shared: OpenElsewhere) -> None:
-        """Add the open entries of other checkouts, in memory only."""
-        self._working.add_shared(shared.open_entries(), shared.closed)
+    def move_server(self, old: str, new: str) -> None:
+        """Name a server by its new address in every job."""
+        self._must_write()
+        self._changed(self._jobs.known.move(old, new))
 
-    def leave_extra_attempts(self, declared: Iterable[Digest]) -> None:
-        """Ignore the extra attempts of other checkouts, except at `declared` requests; in memory only."""
-        self._working.leave_extra_attempts(declared)
-
-    @property
-    def left_out(self) -> tuple[OpenEntry, ...]:
-        """The extra attempts that are ignored."""
-        return self._working.left_out
-
-    @property
-    def unwritten(self) -> tuple[OpenEntry, ...]:
-        """The entries that had cost something and were closed without a record since the store was opened."""
-        return tuple(self._working.unwritten)
+    def _changed(self, jobs: Sequence[OpenEntry]) -> None:
+        self._snapshot = None
+        if self._shared is not None:
+            self._shared.note(jobs)
 
     def stop_sharing(self) -> None:
-        """Stop sharing open entries."""
+        """Stop sharing open jobs."""
         self._shared = None
 
-    def repair_merge(self, requests: Mapping[ItemId, Digest], server: str) -> None:
-        """Repair renames and paid texts after a merge, with the declared `requests` by item.
-
-        Orphans that the merge brought back after a rename are removed; a text of `server` that answers a request
-        becomes an open entry. In memory: the lock is written with the next real change.
-        """
-        self._working.repair_merge(requests, server)
-
-    def note(self, step: str, *facts: Fact) -> None:
+    def note(self, step: str, *facts: Fact | OrderEnd) -> None:
         """Collect the facts of a step; they are durable only after `flush` or `checkpoint`.
 
         A fact that changes nothing is ignored. A record's `rev` is set here: one above the lock's. Either all facts of
         one call count or none. Raises StateError for a fact that cannot be written.
         """
         self._must_write()
-        self._working.note(step, facts)
-        if self._shared is not None:
-            self._shared.note(facts)
+        for fact in facts:
+            if isinstance(fact, OpenEntry):
+                checked_line(fact)
+        self._working.note(step, [fact for fact in facts if isinstance(fact, Record | Forget)])
+        self._has_noted = True
+        self._changed(self._jobs.known.note(facts))
 
     def flush(self) -> None:
         """Write the collected facts with one write and one fsync; does nothing if there are none.
@@ -163,30 +168,31 @@ class StateStore:
             self._shared = None
             raise
         finally:
-            # Answers of the server are recorded here even if the ledger fails.
+            # Answers of the server are recorded here even if the ledger fails. A record comes before the end of its
+            # job: the other way round, a kill between them would leave a file that belongs to nothing.
             lines = self._working.waiting
             if lines:
                 header = [] if self._image else [line_of(Header(lineage=self.lineage))]
                 self._append("".join(f"{line}\n" for line in (*header, *lines)).encode())
                 lines.clear()
+            self._jobs.flush()
 
     def checkpoint(self) -> bool:
-        """Write the lock and empty the journal, unless nothing happened; returns whether the lock was written.
+        """Write jobs and lock and empty the journal, where there is something new; returns whether a file was written.
 
         Raises StateError (code `lock-changed`) if a pull or a checkout changed the lock meanwhile: the lock stays
-        unchanged, and the journal has what this run did.
+        unchanged, the journal has what this run recorded, and the jobs have what it paid for.
         """
         self._must_write()
         self.flush()
-        if not self._image and not self._wrote:
-            return False
+        wrote = self._jobs.checkpoint()
+        if not self._image and not self._has_noted:
+            return wrote
         data = self._disk.read(self.lock_path)
         if _fingerprint(data) != self._seen:
-            self._working.keep_open()
-            self.flush()
             raise self._lock_changed("removed" if data is None else "changed")
         if not self._image:
-            return False
+            return wrote
         target = self._working.lock_bytes()
         if target != data:
             locks.add_rule(self._root, self._disk)
@@ -194,11 +200,10 @@ class StateStore:
             self._append(f"{line_of(journals.Mark(fingerprint))}\n".encode())
             self._disk.replace(self.lock_path, target, PUBLIC)
             self._seen = fingerprint
-        self._wrote = True
         self._working.locked()
         self._disk.append(self.journal_path, b"", 0)
         self._image.clear()
-        return target != data
+        return wrote or target != data
 
     def begin(self) -> None:
         """Write a first lock with only a lineage, unless there is a lock. Raises StateError if the disk refuses."""
@@ -220,6 +225,7 @@ class StateStore:
         try:
             self.try_room(submits)
             self._disk.append(self.journal_path, b"", len(self._image))
+            self._jobs.rehearse(min(_ROOM * submits, _MOST))
             locks.add_rule(self._root, self._disk)
             data = self._disk.read(self.lock_path)
             if data is not None and _fingerprint(data) == self._seen:
@@ -266,9 +272,9 @@ class StateStore:
         name = self.lock_path.name
         restore = f"restore it with `git checkout -- {name}`, or " if what == "removed" else ""
         return StateError(
-            f"`{name}` was {what} during this apply; the journal still has its results",
+            f"`{name}` was {what} during this apply; nothing that it paid for is lost",
             code="lock-changed",
-            hint=f"{restore}run `contentops apply` again: it continues from the present lock and the journal",
+            hint=f"{restore}run `contentops apply` again: it continues from the present lock",
             location=Location(name),
         )
 

@@ -95,6 +95,12 @@ class _Disk(Disk):
     def __init__(self, death: Death) -> None:
         self._death = death
 
+    def read(self, path: Path) -> bytes | None:
+        # A process that is dead does not find out what it left, either.
+        if self._death.last:
+            raise Killed(self._death.last)
+        return super().read(path)
+
     def append(self, path: Path, data: bytes, at: int) -> None:
         self._death.step(f"before append {path.name}")
         super().append(path, data, at)

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-_TABLES = ("account", "limiter", "fact", "entry", "text")
+_TABLES = ("account", "limiter", "fact", "job", "claim", "text")
 Rows = dict[str, list[tuple[str]]]
 
 
@@ -22,7 +22,7 @@ class HarnessLedger:
 
     def rows(self) -> Rows:
         """All that is known of entries, texts and the account; nothing where there are no tables yet."""
-        (there,) = self._connection.execute("SELECT to_regclass('contentops.entry') IS NOT NULL").fetchone() or (False,)
+        (there,) = self._connection.execute("SELECT to_regclass('contentops.job') IS NOT NULL").fetchone() or (False,)
         if not there:
             return {}
         return {
@@ -32,7 +32,7 @@ class HarnessLedger:
 
     def put_back(self, rows: Rows) -> None:
         """Let it know exactly what it knew then."""
-        (there,) = self._connection.execute("SELECT to_regclass('contentops.entry') IS NOT NULL").fetchone() or (False,)
+        (there,) = self._connection.execute("SELECT to_regclass('contentops.job') IS NOT NULL").fetchone() or (False,)
         if not there:
             return
         with self._connection.transaction():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from contentops.digest import NOTHING, Digest, digest_text
+from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest, title_digest
 from contentops.model import (
     ApiSettings,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from contentops.model import Change, Plan
-    from contentops.planning.existing_texts import FinishedText
 
 SERVER = "https://api.example.test:443"
 PROJECT = Project(name="acme", root="/p", api=ApiSettings(base_url="https://api.example.test/v1"))
@@ -91,6 +90,11 @@ def an_entry(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> O
     return OpenEntry(**{**given, **fields})
 
 
+def a_finished(spec: Spec, body: str = TEXT, **fields: Any) -> OpenEntry:
+    """The job that made a text for a spec, which was in a file once."""
+    return an_entry(spec, JobState.SETTLED, body=body_digest(body), **fields)
+
+
 def a_file(path: str, *, body: str = TEXT, title: str = "T", **fields: Any) -> Observed:
     """A file on disk, with the provenance block of the job that `a_record` names."""
     file, block = digest_text(f"{title}{body}{fields}"), {"job": "job_1"}
@@ -114,7 +118,7 @@ def a_situation(
     files: Iterable[Observed] = (),
     *,
     entries: Iterable[OpenEntry] = (),
-    stored: Mapping[Digest, FinishedText] | None = None,
+    jobs: Iterable[OpenEntry] = (),
     project: Project = PROJECT,
     moved: Mapping[str, str] | None = None,
     claimed_paths: Mapping[str, str] | None = None,
@@ -128,14 +132,14 @@ def a_situation(
         lineage="8a4f2c3e-6b1d-5e7f-9a0b-1c2d3e4f5a6b",
         records={record.id: record for record in records},
         entries={entry.request_id: entry for entry in entries},
+        jobs=tuple(jobs),
     )
-    state, rekeyed = apply_renames(desired, state, project.api.server)
+    state, rekeyed = apply_renames(desired, state)
     return PlanInputs(
         project=project,
         desired=desired,
         state=state,
         observed={file.path: file for file in files},
-        stored=(stored or {}).get,
         claimed_paths=claimed_paths or {},
         remote=None if remote is None else {ItemId(id_): each for id_, each in remote.items()},
         choice=Choice(**choice),

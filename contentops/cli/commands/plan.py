@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 @click.command("plan")
 @project_options
 @choice_options
+@click.option(
+    "--changed-from",
+    metavar="REF",
+    default="",
+    help="Only items that differ from the lock in git commit REF; `REF...` means the common ancestor.",
+)
 @cache_option
 @click.option(
     "--format",

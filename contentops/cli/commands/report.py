@@ -134,10 +134,10 @@ def _spend(session: Session, since: str, form: str) -> None:
         return
     document = {
         **diagnostics_json(found.findings),
-        **spend_json(found.spend, since=shown, gaps=found.gaps),
+        **spend_json(found.spend, since=shown),
         **approved_json(found.approved),
     }
-    text = spend_text(found.spend, since=shown, gaps=found.gaps)
+    text = spend_text(found.spend, since=shown)
     session.answer(document, "\n".join([text, *approved_text(found.approved)]))
 
 

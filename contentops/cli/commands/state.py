@@ -11,7 +11,8 @@ from contentops.cli.options import environment_options
 from contentops.cli.output import terminal
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.model import ItemId
-from contentops.operations import records, workspace
+from contentops.model.jobs import fold_jobs
+from contentops.operations import records, upgrade, workspace
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
@@ -19,6 +20,8 @@ from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from contentops.cli.session import Session
     from contentops.model import OpenEntry, Record, State
 
@@ -31,11 +34,15 @@ def command() -> None:
     """
 
 
-@command.command("list", short_help="List records and open jobs.")
+@command.command("list", short_help="List records and open jobs, or all jobs.")
+@click.option("--jobs", is_flag=True, help="List every job that was ordered, and what all of them cost.")
 @environment_options
-def list_records(session: Session) -> None:
-    """List every record, and every submit without a record yet."""
+def list_records(session: Session, *, jobs: bool) -> None:
+    """List every record, and every job that is open; with `--jobs`, every job that was ordered."""
     state, warnings = _state(session)
+    if jobs:
+        session.answer({"lineage": state.lineage, "jobs": plain(tuple(state.jobs)), **warnings}, job_list(state.jobs))
+        return
     listed, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
     session.answer({"lineage": state.lineage, "records": listed, "open": entries, **warnings}, listing(state))
 
@@ -61,30 +68,64 @@ def listing(state: State) -> str:
     return "\n\n".join([*blocks, count])
 
 
-@command.command("show", short_help="Show the record of an item.")
+def job_list(jobs: Sequence[OpenEntry]) -> str:
+    """Return a table of jobs, their number, and what they cost."""
+    counted = fold_jobs(jobs)
+    sure, most = sum(job.cost for job in counted if job.is_sure), sum(job.cost for job in counted)
+    cost = plural(sure, "credit") + (f", at most {most:,}" if most > sure else "")
+    return "\n\n".join([*([_job_table(jobs)] if jobs else []), f"{plural(len(counted), 'job')}, {cost}."])
+
+
+def _job_table(jobs: Sequence[OpenEntry]) -> str:
+    rows = [
+        (
+            job.submitted_at,
+            job.item,
+            job.section,
+            str(job.attempt),
+            job.state.value,
+            str(job.cost),
+            job.job_id,
+            job.server,
+        )
+        for job in jobs
+    ]
+    return table(("ORDERED", "ITEM", "SECTION", "ATTEMPT", "STATE", "CREDITS", "JOB", "SERVER"), rows, sparse=True)
+
+
+@command.command("show", short_help="Show the record and the jobs of an item.")
 @click.argument("item")
 @environment_options
 def show_record(session: Session, item: str) -> None:
-    """Show the record of ITEM and its open jobs."""
+    """Show the record of ITEM, its open jobs, and every job that was ordered for it."""
     state, unread = _state(session)
-    record, entries = _of_item(state, item)
-    document = {"record": plain(record), "open": [plain(entry) for entry in entries], **unread}
+    record, entries, jobs = _of_item(state, item)
+    document = {
+        "record": plain(record),
+        "open": [plain(entry) for entry in entries],
+        "jobs": [plain(job) for job in jobs],
+        **unread,
+    }
     named: dict[str, Any] = {"record": document["record"]} if record is not None else {}
     named |= {f"open {entry['request_id']}": entry for entry in document["open"]}
-    session.answer(document, outline(named))
+    blocks = ["\n".join(outline(named)), _job_table(jobs) if jobs else ""]
+    session.answer(document, "\n\n".join(filter(None, blocks)))
 
 
-def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
+def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry], list[OpenEntry]]:
+    """Return the record of an item, its open jobs, and all its jobs: those under its name and that of its text."""
     record = state.records.get(ItemId(item))
+    made = record.request_id if record is not None else ""
     entries = [entry for entry in state.entries.values() if entry.item == item]
-    if record is None and not entries:
+    jobs = [job for job in state.jobs if job.item == item or (made and job.request_id == made)]
+    if record is None and not entries and not jobs:
         hint = did_you_mean(
             item,
-            [*state.records, *(entry.item for entry in state.entries.values())],
+            [*state.records, *(job.item for job in state.jobs)],
             "`contentops state list` lists what there is",
         )
         raise UsageError(f"there is no record of `{item}`", code="unknown-item", hint=hint)
-    return record, entries
+    return record, entries, jobs
 
 
 @command.command("mv", short_help="Rename a record, or change the server of all records.")
@@ -166,6 +207,21 @@ def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> st
         + f"`contentops content list` shows those without an item. Then say what it became{more}:\n\n"
         + table(("FOUND", "RUN"), say)
     )
+
+
+@command.command("upgrade", short_help="Upgrade files of an earlier format.")
+@environment_options
+def upgrade_state(session: Session) -> None:
+    """Write `contentops.jobs` for a project from before there was one; texts stay, and nothing is paid for.
+
+    It reads the locks of all environments, their history in git, the journal, the reports of runs, and the cache.
+    """
+    done = upgrade.upgrade(session.project(), session.runtime())
+    lines = [
+        f"{visible(one.environment or 'default')}: {plural(one.records, 'record')}, {plural(one.jobs, 'job')}"
+        for one in done
+    ]
+    session.answer({"upgraded": plain(done)}, "\n".join(lines) or "Every lock has the format of today.")
 
 
 @command.command("gc", short_help="Delete unneeded earlier texts.")

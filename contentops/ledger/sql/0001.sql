@@ -31,38 +31,46 @@ CREATE TABLE contentops.runner (
     started_at timestamptz NOT NULL DEFAULT now()
 );
 
--- One row per submit: what was asked for, and what was paid for.
-CREATE TABLE contentops.entry (
-    request_id text PRIMARY KEY,
+-- The lines of `contentops.jobs` of all environments: one row for an order and its job of the server.
+CREATE TABLE contentops.job (
     lineage text NOT NULL,
-    environment text NOT NULL,
-    item text NOT NULL,
+    server text NOT NULL,
+    request_id text NOT NULL,
+    at text NOT NULL,                            -- the time of its intent, as in the line
+    job text NOT NULL,                           -- of the server; empty: it has not accepted the order yet
+    environment text NOT NULL,                   -- in which it was ordered
     state text NOT NULL,
-    line text NOT NULL,                          -- the entry as the lock writes it
-    runner int,                                  -- the process that works on it
-    taken boolean NOT NULL DEFAULT false,        -- a record in git has it, or it was dropped
-    dropped boolean NOT NULL DEFAULT false,      -- it never arrived, or a person gave it up
-    made_at timestamptz NOT NULL DEFAULT now(),
+    stage int NOT NULL,                          -- how far it is: the number of its state, and whether it is lost
+    rev int NOT NULL,                            -- counts the changes of a line in one stage
+    line text NOT NULL,                          -- as in the file
     changed_at timestamptz NOT NULL DEFAULT now(),
-    CHECK (state IN ('submitting', 'running', 'unknown', 'paid', 'failed'))
+    PRIMARY KEY (lineage, server, request_id, at, job)
 );
-CREATE INDEX entry_project ON contentops.entry (lineage, environment) WHERE NOT taken;
--- What runners have claimed, and release when they end.
-CREATE INDEX entry_runner ON contentops.entry (runner) WHERE runner IS NOT NULL AND NOT taken;
+
+-- Who works on the orders of a request id. The claim of a runner that is not alive is free.
+CREATE TABLE contentops.claim (
+    lineage text NOT NULL,
+    server text NOT NULL,
+    request_id text NOT NULL,
+    runner int,                                  -- none: the runner has released it
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (lineage, server, request_id)
+);
+CREATE INDEX claim_runner ON contentops.claim (runner) WHERE runner IS NOT NULL;
 
 -- The texts that were paid for.
 CREATE TABLE contentops.text (
-    request_id text PRIMARY KEY,
     lineage text NOT NULL,
     server text NOT NULL,
+    request_id text NOT NULL,
     digest text NOT NULL,                        -- of the request
-    item text NOT NULL,
-    title text NOT NULL,
     body text NOT NULL,                          -- the digest of its words
     value text NOT NULL,                         -- all of it
-    made_at timestamptz NOT NULL DEFAULT now()
+    made_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (lineage, server, request_id)
 );
 CREATE INDEX text_request ON contentops.text (lineage, server, digest, made_at);
+CREATE INDEX text_body ON contentops.text (lineage, body);
 
 -- Who applies a project's environment, for messages; the right to do so is an advisory lock.
 CREATE TABLE contentops.applying (

@@ -164,7 +164,7 @@ class _NamedFiles(Struct, frozen=True, kw_only=True):
 
 def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _NamedFiles:
     project = workspace.project
-    state, _ = apply_renames(workspace.desired, workspace.state, project.api.server)
+    state, _ = apply_renames(workspace.desired, workspace.state)
     paths, missing = _paths(project, names)
     if options.id and len(paths) != 1:
         raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids come from the paths")

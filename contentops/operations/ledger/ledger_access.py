@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -13,18 +14,19 @@ from contentops.errors import Diagnostic, NotShared, Refused, Severity, StateErr
 from contentops.ledger.account import account_of, limit_of, limiter_of
 from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
 from contentops.ledger.applying import applying
-from contentops.ledger.entries import EntryOwner
+from contentops.ledger.jobs import Scope
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.project import ProjectLedger, ReadLedger
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession
 from contentops.operations.opening import OpenedLedger
+from contentops.operations.paid import jobs_by_environment
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from contentops.model import Project
+    from contentops.model import OpenEntry, Project
     from contentops.operations.opening import Runtime
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -72,11 +74,11 @@ def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
         try:
             url = address(project, structs.replace(runtime, ask=None))
             session = closing.enter_context(LedgerSession(url, name="contentops plan", patience=0))
-            ledger = ReadLedger(session, _owner(project, store), store.state.entries.values())
+            ledger = ReadLedger(session, _scope(project, store), _all(jobs_by_environment(project, store.state)))
         except (LedgerAway, Refused) as error:
             opened = OpenedLedger(warnings=(_unread(error),))
         else:
-            store.read_shared(ledger)
+            store.see_jobs(ledger.lacking)
             cache.shared = ledger
             opened = OpenedLedger(ledger)
         try:
@@ -98,13 +100,15 @@ def working(
 ) -> Iterator[OpenedLedger]:
     """Open the ledger for a command that changes the state, of one `shard` or of all items.
 
-    No other one may do that meanwhile.
+    No other one may do that meanwhile. Ledger and checkout get the jobs of each other.
 
     Raises LockHeld where another one does, Refused where the ledger is not trusted, StateError where it cannot be used.
     """
-    owner = _owner(project, store)
-    with _applying(project, owner, runtime, shard) as runner:
-        ledger = ProjectLedger(runner, owner, store.state.entries.values(), has_shard=bool(shard))
+    scope, known = _scope(project, store), jobs_by_environment(project, store.state)
+    with _applying(project, scope, runtime, shard) as runner:
+        ledger = ProjectLedger(runner, scope, _all(known))
+        store.see_jobs(ledger.lacking)
+        ledger.fill(known | {project.environment: store.state.jobs})
         store.share(ledger)
         cache.shared = ledger
         try:
@@ -134,16 +138,20 @@ def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLim
 
 
 @contextlib.contextmanager
-def _applying(project: Project, owner: EntryOwner, runtime: Runtime, shard: str) -> Iterator[Runner]:
+def _applying(project: Project, scope: Scope, runtime: Runtime, shard: str) -> Iterator[Runner]:
     """Open a runner that may apply, as the only one of its project and environment, or of its shard."""
     page, url = run_page(runtime.environ), address(project, runtime)
     with LedgerSession(
         url, name="contentops apply", patience=runtime.patience, stopped=runtime.stopped, until=runtime.until
     ) as session:
         runner = Runner(session, page=page)
-        with applying(runner, owner, page=page, shard=shard):
+        with applying(runner, scope, page=page, shard=shard):
             yield runner
 
 
-def _owner(project: Project, store: StateStore) -> EntryOwner:
-    return EntryOwner(lineage=store.lineage, environment=project.environment)
+def _scope(project: Project, store: StateStore) -> Scope:
+    return Scope(lineage=store.lineage, environment=project.environment, server=project.api.server)
+
+
+def _all(known: Mapping[str, list[OpenEntry]]) -> Iterator[OpenEntry]:
+    return itertools.chain.from_iterable(known.values())

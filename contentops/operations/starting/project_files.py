@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from contentops.errors import Refused
 from contentops.operations.starting.new_files import NewFiles, free_folder, starter
 from contentops.schema_files import schema_path
+from contentops.state import jobs, lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,7 @@ SCHEMAS = ("project", "manifest")
 """The schemas that the first lines of settings and manifest name."""
 GIT_LINES: Mapping[str, tuple[str, ...]] = {
     ".gitignore": (".contentops/", ".env"),
-    ".gitattributes": ("contentops*.lock text eol=lf merge=union",),
+    ".gitattributes": (lock.LINE, jobs.RULE),
 }
 """Lines that are added where they are missing."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

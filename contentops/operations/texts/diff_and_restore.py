@@ -19,7 +19,7 @@ from contentops.model import ItemId
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.stored_contents import content, converse
 from contentops.operations.history import texts_of
-from contentops.operations.opening import HERE, Runtime, open_cache
+from contentops.operations.opening import HERE, Runtime, kept_copies, open_cache
 from contentops.operations.plan import no_item, recorded
 from contentops.operations.texts.past_texts import PastTexts
 from contentops.operations.texts.planned_file import planned_text
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from contentops.model import Change, Json, Observed, Project, Record
     from contentops.model.run import PaidText
     from contentops.operations.contents.stored_contents import Caller
-    from contentops.operations.workspace import Workspace
     from contentops.planning.plan_inputs import PlanInputs
     from contentops.state.cache import Cache
 
@@ -114,15 +113,15 @@ def to_planned(project: Project, item: str) -> Difference:
             if ItemId(item) not in inputs.specs:
                 raise no_item(item, [*inputs.specs, *inputs.state.records])
             return Difference(old="file", new="planned", note="nothing is planned for it")
-        return _planned(workspace, inputs, change)
+        return _planned(inputs, change)
 
 
-def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Difference:
+def _planned(inputs: PlanInputs, change: Change) -> Difference:
     file = change.file
     if file.problem:
         raise OutputError(file.problem, code="unreadable-file")
     before = split(Outputs(inputs.project.root).read(file.path)).body if file.exists else None
-    planned = planned_text(workspace, inputs, change, before)
+    planned = planned_text(inputs, change, before)
     front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != PROVENANCE_KEY}
     if (promotion := change.promotion) is not None:
         source = inputs.observe(promotion.path).front
@@ -208,7 +207,8 @@ def restore(
         state, record = recorded(project, item)
         texts = texts_of(project, state, item)
         text = _named(project, texts, item, to)
-        outputs = Outputs(project.root, whole=[one.body for one in texts], system=runtime.system)
+        copies = kept_copies(project, state.lineage, runtime)
+        outputs = Outputs(project.root, whole=[one.body for one in texts], copies=copies, system=runtime.system)
         file = outputs.observe(record.output)
         if file.problem:
             raise OutputError(file.problem, code="unreadable-file")

@@ -12,7 +12,7 @@ from contentops.documents.front_edits import replace_body, update
 from contentops.documents.front_matter import TITLE_KEY, split
 from contentops.errors import FileChanged, OutputError, Refused, UsageError
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.opening import HERE, Runtime
+from contentops.operations.opening import HERE, Runtime, kept_copies
 from contentops.operations.plan import recorded
 from contentops.sanitize import Policy, sanitize
 
@@ -50,10 +50,11 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
     """
     _check(edit)
     with hold_lock(project, runtime):
-        _, record = recorded(project, item)
+        state, record = recorded(project, item)
         if record.protected:
             raise protected(item)
-        outputs = Outputs(project.root, system=runtime.system)
+        copies = kept_copies(project, state.lineage, runtime)
+        outputs = Outputs(project.root, copies=copies, system=runtime.system)
         file = outputs.observe(record.output)
         if file.problem:
             raise OutputError(file.problem, code="unreadable-file")

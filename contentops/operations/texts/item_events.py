@@ -70,7 +70,6 @@ def _generation(one: Generation, texts: ItemTexts, now: Digest) -> ItemEvent:
         by=one.server,
         credits=one.credits,
         job=one.job_id,
-        commit=one.commit,
         outcome=one.outcome,
         note=one.error,
         body=body if any(each.digest == body for each in texts.earlier) else NOTHING,

@@ -15,7 +15,6 @@ from contentops.planning.section import known_texts
 
 if TYPE_CHECKING:
     from contentops.model import Change
-    from contentops.operations.workspace import Workspace
     from contentops.planning.plan_inputs import PlanInputs
 
 
@@ -26,9 +25,9 @@ class PlannedText(NamedTuple):
     body: str
 
 
-def planned_text(workspace: Workspace, inputs: PlanInputs, change: Change, before: str | None) -> PlannedText | None:
+def planned_text(inputs: PlanInputs, change: Change, before: str | None) -> PlannedText | None:
     """Return the text that the change writes over the body `before`, if this machine has it."""
-    text = _text(workspace, inputs, change)
+    text = _text(inputs, change)
     return None if text is None else text._replace(body=_merged(inputs, change, before, text.body))
 
 
@@ -45,7 +44,7 @@ def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -
     return text if merged is None else merged.body
 
 
-def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> PlannedText | None:
+def _text(inputs: PlanInputs, change: Change) -> PlannedText | None:
     entry, digest, text = change.entry, NOTHING, PlannedText("", "")
     if entry is not None:
         digest, text = entry.body, PlannedText(entry.title, "")
@@ -53,12 +52,9 @@ def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> PlannedTe
         if isinstance(step, Promote):
             document = split(Outputs(inputs.project.root).read(step.path))
             return PlannedText(document.title, document.body)
-        if isinstance(step, Fetch) and step.entry is None and change.record is not None and step.recorded:
+        if isinstance(step, Fetch) and step.entry is not None:
+            digest, text = step.entry.body, PlannedText(step.entry.title, "")
+        elif isinstance(step, Fetch) and change.record is not None and step.recorded:
             digest, text = next(iter(change.record.restorable), NOTHING), PlannedText(change.record.title, "")
-        elif isinstance(step, Fetch) and step.entry is None:
-            stored = workspace.cache.get_text(inputs.server, step.digest)
-            if stored is None:
-                return None
-            return PlannedText(stored.title, stored.body)
     body = inputs.text(digest) if digest else None
     return None if body is None else text._replace(body=body)

@@ -1,0 +1,250 @@
+"""The jobs of a project in a ledger: the same lines as in `contentops.jobs`, of all environments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from contentops.errors import StateError
+from contentops.ledger import schema
+from contentops.ledger.live_runners import ALIVE
+from contentops.ledger.rows import utc
+from contentops.model import JobState, OpenEntry, PendingSubmit, RequestId
+from contentops.model.jobs import stage
+from contentops.state.codec import line_of, parse_as
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+
+    import psycopg
+
+    from contentops.ledger.session import LedgerSession, Row
+
+STATES = tuple(JobState)
+WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
+"""States in which a runner has more to do at the server."""
+_ENDLESS = WORKING | {JobState.NEVER, JobState.GIVEN_UP}
+"""States of an order that brought nothing yet."""
+DAMAGED = "a row of the ledger that cannot be used"
+"""The holder of a submit whose row cannot be used."""
+
+_READ = f"""
+SELECT v.number, r.* FROM (SELECT max(number) AS number FROM contentops.version) v LEFT JOIN (
+  SELECT server, request_id, at, job, stage, rev, '' AS who, '' AS since
+  FROM contentops.job WHERE lineage = %(lineage)s
+  UNION ALL SELECT c.server, c.request_id, '', '', NULL, 0, r.who, {utc("c.since")}
+  FROM contentops.claim c JOIN contentops.runner r ON r.number = c.runner
+  WHERE c.lineage = %(lineage)s AND c.runner <> %(runner)s AND c.runner IN {ALIVE}) r ON true"""
+_LINES = """
+SELECT server, request_id, at, job, j.stage, j.rev, j.environment, j.line FROM contentops.job j
+JOIN jsonb_to_recordset(%(rows)s::jsonb) AS w(server text, request_id text, at text, job text)
+  USING (server, request_id, at, job) WHERE j.lineage = %(lineage)s"""
+# The row of an order becomes that of the job that the server made for it.
+_ACCEPT = """
+UPDATE contentops.job j SET job = r.job
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(server text, request_id text, at text, job text)
+WHERE j.lineage = %(lineage)s AND j.job = '' AND r.job <> ''
+  AND (j.server, j.request_id, j.at) = (r.server, r.request_id, r.at) AND NOT EXISTS (
+    SELECT FROM contentops.job o WHERE o.lineage = j.lineage AND o.server = j.server
+    AND o.request_id = j.request_id AND o.at = j.at AND o.job <> '')"""
+_PUT = """
+INSERT INTO contentops.job AS j (lineage, server, request_id, at, job, environment, state, stage, rev, line)
+SELECT %(lineage)s, r.* FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(server text, request_id text, at text, job text,
+  environment text, state text, stage int, rev int, line text)
+ON CONFLICT (lineage, server, request_id, at, job) DO UPDATE
+  SET state = excluded.state, stage = excluded.stage, rev = excluded.rev, line = excluded.line, changed_at = now()
+WHERE (excluded.stage, excluded.rev) >= (j.stage, j.rev)
+RETURNING server, request_id, at, job"""
+
+
+class JobKey(NamedTuple):
+    """What names a line: an order at a server, and the server's job of it."""
+
+    server: str
+    request_id: RequestId
+    at: str
+    job: str
+
+
+class Stage(NamedTuple):
+    """How far a row is: the number of its state and whether it is lost, and how often it was changed since."""
+
+    number: int
+    rev: int
+
+    @property
+    def state(self) -> JobState:
+        """The state of the job."""
+        return STATES[min(max(0, self.number // 2), len(STATES) - 1)]
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """A project's environment, and its server."""
+
+    lineage: str
+    environment: str
+    server: str
+
+
+class JobRow(Struct, frozen=True, kw_only=True):
+    """A row of the table, without its project."""
+
+    server: str
+    request_id: str
+    at: str
+    job: str
+    environment: str
+    state: str
+    stage: int
+    rev: int
+    line: str
+
+    @staticmethod
+    def of(job: OpenEntry, environment: str) -> JobRow:
+        """Return the row of a job."""
+        return JobRow(
+            server=job.server,
+            request_id=job.request_id,
+            at=job.submitted_at,
+            job=job.job_id,
+            environment=environment,
+            state=job.state.value,
+            stage=stage_of(job).number,
+            rev=job.rev,
+            line=line_of(job),
+        )
+
+
+class Read(Struct, frozen=True, kw_only=True):
+    """What a ledger has of a project that a checkout lacks."""
+
+    stages: Mapping[JobKey, Stage]
+    """How far every job is."""
+    jobs: MutableMapping[str, list[OpenEntry]]
+    """By environment, the jobs that the checkout lacks, or of which it knows an earlier state."""
+    pending: Mapping[RequestId, PendingSubmit]
+    """What others work on."""
+
+
+def key_of(job: OpenEntry) -> JobKey:
+    """Return what names an order."""
+    return JobKey(job.server, job.request_id, job.submitted_at, job.job_id)
+
+
+def stage_of(job: OpenEntry) -> Stage:
+    """Return how far a job is."""
+    rank, lost = stage(job)
+    return Stage(2 * rank + lost, job.rev)
+
+
+def read(session: LedgerSession, scope: Scope, known: Mapping[JobKey, Stage], *, but: int = 0) -> Read:
+    """Return what a ledger has beyond `known`, how far a checkout knows jobs; `but`: one's own runner.
+
+    A database without tables has nothing. Raises StateError.
+    """
+    try:
+        rows = session.run(_READ, {"lineage": scope.lineage, "runner": but})
+    except StateError as error:
+        if error.code == "ledger-empty":
+            return Read(stages={}, jobs={}, pending={})
+        if error.code == "ledger-refused":
+            schema.prepare(session)  # raises where the tables are of a newer version
+        raise
+    schema.refuse_newer(rows[0][0])
+    stages: dict[JobKey, Stage] = {}
+    claims: dict[RequestId, PendingSubmit] = {}
+    for _, server, request_id, at, job, number, rev, who, since in rows:
+        if number is not None:
+            stages[JobKey(server, request_id, at, job)] = Stage(number, rev)
+        elif server == scope.server:
+            claims[request_id] = PendingSubmit(
+                state="claimed", since=since, holder=f"apply on {who.rpartition('@')[2]}"
+            )
+    jobs, damaged = _read_lines(session, scope, [key for key in stages if is_further(key, stages, known)])
+    return Read(stages=stages, jobs=jobs, pending=_under_way(claims, stages, scope.server) | damaged)
+
+
+def is_further(key: JobKey, stages: Mapping[JobKey, Stage], known: Mapping[JobKey, Stage]) -> bool:
+    """Tell whether a job is further than it is known."""
+    return key not in known or stages[key] > known[key]
+
+
+def _read_lines(
+    session: LedgerSession, scope: Scope, wanted: list[JobKey]
+) -> tuple[dict[str, list[OpenEntry]], dict[RequestId, PendingSubmit]]:
+    """Return the jobs of these rows by environment, and what cannot be used: no one knows what was sent of it."""
+    jobs: dict[str, list[OpenEntry]] = {}
+    damaged: dict[RequestId, PendingSubmit] = {}
+    if not wanted:
+        return jobs, damaged
+    rows = msgspec.json.encode([key._asdict() for key in wanted]).decode()
+    for *key, number, rev, environment, line in session.run(_LINES, {"lineage": scope.lineage, "rows": rows}):
+        named, found = JobKey(*key), Stage(number, rev)
+        job = job_in(line)
+        if job is not None and (key_of(job), stage_of(job)) == (named, found):
+            jobs.setdefault(environment, []).append(job)
+        elif named.server == scope.server:
+            damaged[named.request_id] = PendingSubmit(state=found.state.value, since=named.at, holder=DAMAGED)
+    return jobs, damaged
+
+
+def _under_way(
+    claims: Mapping[RequestId, PendingSubmit], stages: Mapping[JobKey, Stage], server: str
+) -> dict[RequestId, PendingSubmit]:
+    """Return the claims of what has no end yet, with the state of its job."""
+    found: dict[RequestId, set[JobState]] = {id_: set() for id_ in claims}
+    for key, known in stages.items():
+        if key.server == server and key.request_id in found:
+            found[key.request_id].add(known.state)
+    pending: dict[RequestId, PendingSubmit] = {}
+    for id_, claim in claims.items():
+        if working := found[id_] & WORKING:
+            pending[id_] = msgspec.structs.replace(claim, state=max(working, key=STATES.index).value)
+        elif found[id_] <= _ENDLESS:
+            pending[id_] = claim
+    return pending
+
+
+def job_in(line: str) -> OpenEntry | None:
+    """Return the job in a line of the ledger; None for a line that cannot be used."""
+    try:
+        return parse_as(line, OpenEntry)
+    except ValueError:
+        return None
+
+
+def fill(
+    session: LedgerSession, scope: Scope, stages: Mapping[JobKey, Stage], known: Mapping[str, Sequence[OpenEntry]]
+) -> None:
+    """Store the jobs of all environments of which a ledger lacks the row or has an earlier one. Raises StateError."""
+    rows = [
+        JobRow.of(job, environment)
+        for environment, jobs in known.items()
+        for job in jobs
+        if key_of(job) not in stages or stage_of(job) > stages[key_of(job)]
+    ]
+    # An order that has a job has no row without one.
+    accepted = {key[:3] for key in stages if key.job}
+    rows = [row for row in rows if row.job or (row.server, row.request_id, row.at) not in accepted]
+    if rows:
+        session.transaction(lambda cursor: _put(cursor, scope, rows))
+
+
+def write(cursor: psycopg.Cursor[Row], scope: Scope, jobs: Iterable[OpenEntry]) -> set[JobKey]:
+    """Write jobs whose requests this runner has claimed, or that are done; return those that were not further there."""
+    return _put(cursor, scope, [JobRow.of(job, scope.environment) for job in jobs])
+
+
+def _put(cursor: psycopg.Cursor[Row], scope: Scope, rows: list[JobRow]) -> set[JobKey]:
+    values = {"lineage": scope.lineage, "rows": json_of(rows)}
+    if any(row.job for row in rows):
+        cursor.execute(_ACCEPT, values)
+    cursor.execute(_PUT, values)
+    return {JobKey(*row) for row in cursor.fetchall()}
+
+
+def json_of(rows: Iterable[Struct]) -> str:
+    """Return rows as JSON for one statement."""
+    return msgspec.json.encode(list(rows)).decode()

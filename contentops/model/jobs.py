@@ -1,0 +1,151 @@
+"""How lines of jobs become one list, and which of these jobs are open."""
+
+from __future__ import annotations
+
+import operator
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+from msgspec.json import encode
+
+from contentops.model.records import OPEN, JobState, OpenEntry, RequestId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from contentops.digest import Digest
+
+_RANK = {state: number for number, state in enumerate(JobState)}
+BY_TIME = operator.attrgetter("submitted_at", "request_id", "server", "job_id")
+"""Sorts jobs, the earliest first."""
+_URGENT = {JobState.RUNNING: 1, JobState.PAID: 2}
+_UNIQUE = 16
+"""Ids of jobs that are shorter may be numbers, which a server may give again after a restart."""
+
+
+class OrderEnd(Struct, frozen=True):
+    """The fact that an order without an answer came to an end: the server never got it, or a person let it go."""
+
+    request_id: RequestId
+    state: JobState
+
+
+def is_further(job: OpenEntry, other: OpenEntry) -> bool:
+    """Whether the state of a job is further than that of another line of it."""
+    return stage(job) > stage(other)
+
+
+def stage(job: OpenEntry) -> tuple[int, bool]:
+    """How far a job is: its state, and whether its text was given up."""
+    # A text that a person named and no one has seen yet may turn out to be another one's.
+    state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
+    return _RANK[state], job.lost
+
+
+def fold_orders(lines: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """Return what a file of jobs has to say: a line for each order and job of the server, the earliest first.
+
+    Lines of one id and time of intent are one order, of which the furthest state counts: an order whose answer was lost
+    is not closed by an order of another time. A server that has found several jobs under one id has a line for each.
+    Any lines may be folded first and the others later, in any order: the result is the same.
+    """
+    orders: defaultdict[tuple[RequestId, str], list[OpenEntry]] = defaultdict(list)
+    for line in lines:
+        orders[line.request_id, line.submitted_at].append(line)
+    folded: list[OpenEntry] = []
+    for group in orders.values():
+        for same in _by_server(group) if len(group) > 1 else (group,):
+            named: defaultdict[str, list[OpenEntry]] = defaultdict(list)
+            for line in same:
+                named[line.job_id].append(line)
+            if len(named) > 1:
+                named.pop("", None)
+            folded += map(_furthest, named.values())
+    return sorted(folded, key=BY_TIME)
+
+
+def _by_server(lines: Iterable[OpenEntry]) -> Iterator[list[OpenEntry]]:
+    """Yield the lines of one order for each server: under all addresses that it had, with its address of today."""
+    groups: list[tuple[set[str], list[OpenEntry]]] = []
+    for line in lines:
+        names, same = {line.server, *line.former_servers}, [line]
+        for other in [each for each in groups if each[0] & names]:
+            groups.remove(other)
+            names, same = names | other[0], other[1] + same
+        groups.append((names, same))
+    for _, same in groups:
+        _, former, server = max((len(each.former_servers), each.former_servers, each.server) for each in same)
+        yield [
+            each
+            if (each.server, each.former_servers) == (server, former)
+            else structs.replace(each, server=server, former_servers=former)
+            for each in same
+        ]
+
+
+def fold_jobs(lines: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """Return the jobs of these lines, each once, the earliest first: what a sum counts.
+
+    Lines that name one job of the server for one request are one job, whatever order they are of. The bundled server of
+    each clone has jobs of its own, under the same ids.
+    """
+    named: defaultdict[tuple[str, ...], list[OpenEntry]] = defaultdict(list)
+    folded: list[OpenEntry] = []
+    for line in fold_orders(lines):
+        if line.job_id:
+            by = "" if len(line.job_id) >= _UNIQUE else line.request_id
+            by = line.submitted_at if line.server == "local" else by
+            named[line.server, line.job_id, line.digest, line.section, by].append(line)
+        else:
+            folded.append(line)
+    folded += map(_dated, named.values())
+    return sorted(folded, key=BY_TIME)
+
+
+def _dated(lines: list[OpenEntry]) -> OpenEntry:
+    """Return the furthest line of a job, with the time at which the first order of it was accepted."""
+    furthest, first = _furthest(lines), min(lines, key=BY_TIME)
+    if furthest is first or furthest.submitted_at == first.submitted_at:
+        return furthest
+    return structs.replace(furthest, accepted=first.since)
+
+
+def _furthest(lines: list[OpenEntry]) -> OpenEntry:
+    """Return the line with the furthest state, of equals the one that was written last, else the earliest order."""
+    if len(lines) == 1:
+        return lines[0]
+    top = max((stage(line), line.rev) for line in lines)
+    return min((line for line in lines if (stage(line), line.rev) == top), key=_tie)
+
+
+def _tie(line: OpenEntry) -> tuple[str, bytes]:
+    return line.submitted_at, encode(line)
+
+
+def open_jobs(jobs: Iterable[OpenEntry]) -> dict[RequestId, OpenEntry]:
+    """Return the jobs that wait for something, by request id; `jobs` has the earliest first.
+
+    Of several orders of one id, one with a text or a running job comes first, else the last one. A failed job, and a
+    text that was paid for, wait until a later attempt at their request has brought a text.
+    """
+    last: dict[RequestId, OpenEntry] = {}
+    brought: dict[tuple[str, Digest, str], int] = {}
+    for job in jobs:
+        other = last.get(job.request_id)
+        if other is None or _URGENT.get(job.state, 0) >= _URGENT.get(other.state, 0):
+            last[job.request_id] = job
+        if job.has_text:
+            key = (job.server, job.digest, job.section)
+            brought[key] = max(brought.get(key, 0), job.attempt)
+    return {
+        id_: job
+        for id_, job in last.items()
+        if (job.state in OPEN or (job.state is JobState.FAILED and not job.lost))
+        and not (
+            job.state in _WAITING and job.attempt < brought.get((job.server, job.digest, job.section), job.attempt)
+        )
+    }
+
+
+_WAITING = frozenset({JobState.FAILED, JobState.PAID})

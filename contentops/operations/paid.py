@@ -1,0 +1,44 @@
+"""What was ordered in a project: the jobs of all its environments, each in the one that ordered it first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.model.jobs import fold_jobs
+from contentops.operations.environments import locked_environments, other_states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from contentops.model import ItemId, OpenEntry, Project, Record, State
+
+
+def jobs_by_environment(project: Project, state: State) -> dict[str, list[OpenEntry]]:
+    """Return the jobs of each environment, the earliest first; `state` is that of the project's own.
+
+    A job that several environments know, since it answers a request of each, belongs to the first one by name. Raises
+    StateError.
+    """
+    names = {lock: name for name, lock in locked_environments(project).items()}
+    known = {names[lock]: other.jobs for lock, other in other_states(project)} | {project.environment: state.jobs}
+    return assigned(known)
+
+
+def assigned(known: Mapping[str, Sequence[OpenEntry]]) -> dict[str, list[OpenEntry]]:
+    """Return the jobs of each environment, each job once: in the first environment by name that knows its order."""
+    owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
+    jobs: dict[str, list[OpenEntry]] = {name: [] for name in sorted(known)}
+    for job in fold_jobs(job for each in known.values() for job in each):
+        jobs[owners[job.request_id, job.submitted_at]].append(job)
+    return jobs
+
+
+def jobs_of_items(jobs: Iterable[OpenEntry], records: Iterable[Record]) -> dict[ItemId, list[OpenEntry]]:
+    """Return each job under one item: the one whose record has its request, else the one that has or had its name."""
+    records = [*records]
+    by_request = {record.digest: record.id for record in records}
+    by_name = {old: record.id for record in records for old in record.former_ids}
+    by_item: dict[ItemId, list[OpenEntry]] = {}
+    for job in jobs:
+        by_item.setdefault(by_request.get(job.digest) or by_name.get(job.item, job.item), []).append(job)
+    return by_item

@@ -1,0 +1,166 @@
+"""`contentops.jobs` in git: reverts, deletions and merges of both files forget no payment."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.ci.clone import JOBS_SUBJECT
+from contentops.errors import StateError
+from contentops.model import ItemId, JobState
+from contentops.operations.commit import CommitOptions, commit
+from tests.clones import git
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, blog, results
+from tests.repositories import cloned, in_git
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOBS, LOCK = "contentops.jobs", "contentops.lock"
+
+
+@pytest.fixture(params=["replay"])
+def made(request: pytest.FixtureRequest, tmp_path: Path, processes: None) -> Harness:
+    """A repository with the results of one apply, as `contentops commit` commits them."""
+    harness = Harness(tmp_path / "made", FakeApi(duration=30, auto_save=False, request_ids=request.param))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    in_git(harness, "Two articles")
+    harness.apply()
+    committed(harness)
+    return harness
+
+
+def committed(harness: Harness) -> None:
+    """`contentops commit --no-push`."""
+    for name, value in (("user.name", "Author"), ("user.email", "author@example.com")):
+        git(harness.root, "config", name, value)
+    commit(harness.project, CommitOptions(push=False), pause=lambda _: None, runtime=harness.runtime())
+
+
+def orders(harness: Harness) -> list[tuple[str, JobState]]:
+    """Item and state of each order."""
+    return sorted((job.item, job.state) for job in harness.state.jobs)
+
+
+SETTLED = [("one", JobState.SETTLED), ("two", JobState.SETTLED)]
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["the server keeps its jobs", "git has the texts"])
+def test_a_revert_of_results_forgets_no_payment(made: Harness, tmp_path: Path, *, keeps: bool) -> None:
+    """In a fresh clone, which has no other place to know it from: the texts come back for nothing."""
+    assert git(made.root, "log", "-2", "--format=%s").splitlines() == ["content: 2 created (8 credits)", JOBS_SUBJECT]
+    before = made.read("out/one.md").partition("\n---\n")[2]
+    git(made.root, "revert", "--no-edit", "HEAD")
+    clone = cloned(made, tmp_path / "clone")
+    assert (clone.state.records, orders(clone)) == ({}, SETTLED)
+    if not keeps:
+        clone.api.jobs.clear()
+    plan = clone.plan()
+    assert ({change.id: change.action for change in plan.changes}, plan.credits_worst) == (
+        {"one": "finish", "two": "finish"},
+        0,
+    )
+    assert results(clone.apply()) == {"one": "done", "two": "done"}
+    assert clone.read("out/one.md").partition("\n---\n")[2] == before
+    assert (len(clone.api.generations), clone.plan().empty, orders(clone)) == (2, True, SETTLED)
+
+
+@pytest.mark.parametrize("how", ["deleted", "cut", "not yet pulled"])
+def test_no_commit_takes_an_order_out(made: Harness, tmp_path: Path, how: str) -> None:
+    """In a fresh clone, whose git directory knows no jobs: what the last commit has is written again."""
+    clone = cloned(made, tmp_path / "clone")
+    path = clone.root / JOBS
+    before = path.read_bytes()
+    header, *lines = before.splitlines(keepends=True)
+    if how == "deleted":
+        path.unlink()
+    else:
+        path.write_bytes(header + b"".join(lines[1:] if how == "cut" else []))
+    clone.write("content/blog.yaml", blog("one", "two", "three"))
+    clone.apply(select=("three",))
+    committed(clone)
+    assert orders(clone) == sorted([*SETTLED, ("three", JobState.SETTLED)])
+    assert set(lines) < set(path.read_bytes().splitlines(keepends=True))
+    assert git(clone.root, "status", "--porcelain", "--", JOBS) == ""
+
+
+def branch_of(harness: Harness, root: Path, *ids: str, replace: str = "") -> Harness:
+    """A clone that has declared and made more items, or another text of one."""
+    clone = cloned(harness, root)
+    clone.write("content/blog.yaml", blog("one", "two", *ids))
+    clone.apply(replace=(ItemId(replace),) if replace else ())
+    committed(clone)
+    return clone
+
+
+def merged(into: Harness, other: Harness) -> None:
+    """Git's own merge of the other clone's branch; the files of the first one win where both changed one."""
+    git(into.root, "checkout", "--quiet", "--", ".")
+    for path in (each.root for each in (into, other)):
+        git(path, "add", "--all")
+        git(path, "commit", "--quiet", "--allow-empty", "--message", "Work")
+    command = ("pull", "--quiet", "--no-rebase", "--no-edit", "-X", "ours", f"file://{other.root}", "HEAD")
+    git(into.root, *command)
+
+
+@pytest.mark.parametrize(("made", "paid"), [("replay", 5), ("ignore", 6)], indirect=["made"])
+def test_branches_merge_in_both_orders(made: Harness, tmp_path: Path, paid: int) -> None:
+    """Both files line by line: either merge knows every payment, has both texts, and has nothing left to pay for.
+
+    A server that ignores our ids was paid twice for the item that both clones made.
+    """
+    first = branch_of(made, tmp_path / "first", "three")
+    second = branch_of(made, tmp_path / "second", "three", "four", replace="one")
+    copies = [cloned(each, tmp_path / f"copy-{number}") for number, each in enumerate((first, second))]
+    assert len(made.api.generations) == paid
+    known = []
+    for into, other in itertools.permutations(copies):
+        merged(into, cloned(other, tmp_path / f"of-{into.root.name}"))
+        known.append({(job.item, job.attempt, job.job_id, job.state) for job in into.state.jobs})
+        assert into.plan().credits_worst == 0
+        into.write("content/blog.yaml", blog("one", "two", "three", "four"))
+        into.apply()
+        assert into.plan().empty
+    assert known[0] == known[1]
+    assert len(known[0]) == len(made.api.generations) == paid
+
+
+@pytest.mark.parametrize("lost", [JOBS, LOCK])
+def test_one_file_without_the_other(made: Harness, tmp_path: Path, lost: str) -> None:
+    """A merge that took one side's file: jobs alone bring the texts back, the lock alone says what is up to date."""
+    git(made.root, "rm", "--quiet", lost)
+    git(made.root, "commit", "--quiet", "--message", "Lost")
+    clone = cloned(made, tmp_path / "clone")
+    assert clone.plan().credits_worst == 0
+    clone.apply()
+    assert (len(clone.api.generations), clone.plan().empty, list(clone.state.records)) == (2, True, ["one", "two"])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_furthest_state_of_an_order_counts(made: Harness, tmp_path: Path, *, turned: bool) -> None:
+    """A union merge leaves two lines of one order, in either order; the next apply with work leaves one."""
+    clone = cloned(made, tmp_path / "clone")
+    header, *lines = clone.read(JOBS).splitlines()
+    both = [lines[0], lines[0].replace('"state":"settled"', '"state":"running"')]
+    assert both[0] != both[1]
+    clone.write(JOBS, "\n".join((header, *(reversed(both) if turned else both), *lines[1:], header, "")))
+    assert (orders(clone), clone.plan().empty) == (SETTLED, True)
+    clone.write("content/blog.yaml", blog("one", "two", "three"))
+    clone.apply()
+    assert set(lines) < set(clone.read(JOBS).splitlines())
+    assert len(clone.read(JOBS).splitlines()) == 4
+
+
+def test_a_conflict_in_the_jobs_names_its_line(made: Harness, tmp_path: Path) -> None:
+    """Where `merge=union` is missing: nothing is planned or paid for, and `commit` commits no marker."""
+    clone = cloned(made, tmp_path / "clone")
+    text = clone.read(JOBS)
+    clone.write(JOBS, f"<<<<<<< HEAD\n{text}=======\n{text}>>>>>>> other\n")
+    for act in (clone.plan, clone.apply, lambda: committed(clone)):
+        with pytest.raises(StateError, match=f"line 1 of `{JOBS}` is a git conflict marker") as caught:
+            act()
+        assert (caught.value.code, len(caught.value.diagnostics())) == ("conflict-markers", 3)
+    assert len(clone.api.generations) == 2

@@ -1,0 +1,717 @@
+"""`contentops.jobs`: what was ordered is counted once, and forgotten by nothing that people do with files and git."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from contentops.atomic_io import Disk
+from contentops.errors import StateError
+from contentops.model import ItemId, JobState, OpenEntry, Record, State
+from contentops.model.jobs import OrderEnd, fold_jobs, fold_orders, open_jobs
+from contentops.operations import records as mending
+from contentops.schema_files import load_schema
+from contentops.state import jobs, lock
+from contentops.state.codec import Drop, line_of
+from contentops.state.jobs_store import kept_file
+from contentops.state.known_jobs import KnownJobs
+from contentops.state.store import StateStore
+from tests import state_facts as facts
+from tests.clones import NOBODY
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.harness import Harness, blog, results
+from tests.repositories import cloned, in_git
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from random import Random
+
+    from contentops.state.codec import Fact
+    from tests.running import Run
+
+NAME = "contentops.jobs"
+HEADER = line_of(jobs.JobsHeader(lineage=facts.LINEAGE))
+FIRST, SECOND = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
+
+
+def job(state: JobState, job_id: str = "", at: str = FIRST, **changes: Any) -> OpenEntry:
+    """A line about the first order of item `a`."""
+    return facts.entry(state=state, job_id=job_id, submitted_at=at, **changes)
+
+
+def known(*lines: OpenEntry) -> KnownJobs:
+    """What a checkout knows that has read these lines."""
+    return KnownJobs({line_of(line): line for line in lines})
+
+
+def read(lines: Sequence[str]) -> list[OpenEntry]:
+    """The jobs in lines of a file."""
+    return [*jobs.read("".join(f"{line}\n" for line in (HEADER, *lines)).encode(), NAME).lines.values()]
+
+
+# --- the fold ----------------------------------------------------------------------------------------------
+
+
+lines = st.builds(
+    lambda state, named, at, moves, credit: job(
+        state,
+        named,
+        at,
+        server=("https://a", "https://b", "https://a")[moves],
+        former_servers=("https://a", "https://b")[:moves],
+        credits=credit,
+    ),
+    st.sampled_from(JobState),
+    st.sampled_from(["", "1", "2", "a-long-name-of-a-job"]),
+    st.sampled_from([FIRST, SECOND]),
+    st.integers(0, 2),
+    st.sampled_from([0, 4]),
+)
+"""Lines about two orders of one id, whose server had up to three addresses."""
+many = st.lists(lines, max_size=6)
+
+
+@given(many, st.randoms())
+def test_order_and_repetition_of_lines_mean_nothing(some: list[OpenEntry], random: Random) -> None:
+    """As a union merge leaves them."""
+    shuffled = [*some, *random.sample(some, len(some) // 2)]
+    random.shuffle(shuffled)
+
+    assert fold_orders(shuffled) == fold_orders(some)
+    assert fold_jobs(shuffled) == fold_jobs(some)
+
+
+@given(many, many)
+def test_what_was_folded_is_folded_with_more(before: list[OpenEntry], more: list[OpenEntry]) -> None:
+    """A file that an apply wrote between two merges gives the same as one merge of everything."""
+    assert fold_orders([*fold_orders(before), *more]) == fold_orders([*before, *more])
+    assert fold_jobs([*fold_orders(before), *more]) == fold_jobs([*before, *more])
+
+
+moments = st.lists(
+    facts.facts
+    | st.builds(
+        lambda name, state: OrderEnd(facts.entry(name).request_id, state),
+        facts.names,
+        st.sampled_from([JobState.NEVER, JobState.GIVEN_UP]),
+    )
+    | st.builds(facts.entry, facts.names, facts.generations, st.sampled_from(JobState), job_id=st.just("other"))
+    | st.sampled_from([("https://api.example.com:443", "https://b"), ("https://b", "https://api.example.com:443")]),
+    max_size=12,
+)
+
+
+@given(many, moments)
+def test_memory_is_what_the_file_folds_to(
+    start: list[OpenEntry], moments: list[Fact | OrderEnd | tuple[str, str]]
+) -> None:
+    """After any facts, the next process knows exactly what this one knows."""
+    memory = known(*start)
+    for moment in moments:
+        if isinstance(moment, tuple):
+            memory.move(*moment)
+        else:
+            memory.note([moment])
+    after = [*start, *read(memory.waiting)]
+
+    assert read(memory.texts()) == sorted(fold_orders(after), key=_named)
+    again = known(*after)
+    assert again.jobs == memory.jobs
+    assert again.entries == memory.entries
+
+
+def _named(line: OpenEntry) -> tuple[str, ...]:
+    return line.request_id, line.submitted_at, line.server, line.job_id
+
+
+@pytest.mark.parametrize("one", [job(JobState.UNKNOWN), job(JobState.FAILED, "1"), job(JobState.GIVEN_UP)])
+@pytest.mark.parametrize("other", [job(JobState.PAID, "2", SECOND), job(JobState.RUNNING, "2", SECOND)])
+@pytest.mark.parametrize("earlier", [True, False])
+def test_two_orders_of_one_id_stay_two(one: OpenEntry, other: OpenEntry, *, earlier: bool) -> None:
+    """Whichever came first: an order whose answer was lost is not closed by another, and the running one is polled."""
+    if not earlier:
+        one, other = structs.replace(one, submitted_at=SECOND), structs.replace(other, submitted_at=FIRST)
+    found = known(one, other)
+
+    assert set(found.jobs) == {one, other}
+    assert found.entries == {other.request_id: other}
+    assert sum(each.cost for each in found.jobs) == one.cost + other.cost
+
+
+def test_several_jobs_under_one_id_are_several_charges() -> None:
+    """A server that ignores ids started two; each is a line, and the line without a job was one of them."""
+    found = known(job(JobState.UNKNOWN), job(JobState.PAID, "1"), job(JobState.RUNNING, "2"))
+
+    assert {line.job_id: line.state for line in found.jobs} == {"1": JobState.PAID, "2": JobState.RUNNING}
+    found.note([facts.entry(state=JobState.PAID, job_id="2", submitted_at=FIRST)])
+    assert {line.job_id: line.state for line in found.jobs} == {"1": JobState.PAID, "2": JobState.PAID}
+
+
+def test_one_job_of_the_server_counts_once() -> None:
+    """Two checkouts ordered under one id, and the server has made one job of it."""
+    (counted,) = fold_jobs([job(JobState.RUNNING, "1"), job(JobState.SETTLED, "1", SECOND)])
+    assert counted.state is JobState.SETTLED
+
+
+def test_an_id_of_a_job_that_a_server_gives_again_is_another_job() -> None:
+    """Short ones may be numbers, which start again with a new database; long ones are made once."""
+    one, other = facts.entry("a", job_id="7"), facts.entry("b", job_id="7")
+    assert fold_jobs([one, other]) == sorted([one, other], key=lambda line: line.request_id)
+    again = structs.replace(one, request_id=other.request_id, job_id="a-long-name-of-a-job")
+    assert len(fold_jobs([structs.replace(one, job_id="a-long-name-of-a-job"), again])) == 1
+    assert len(fold_jobs([structs.replace(each, job_id="a-long-name-of-a-job") for each in (one, other)])) == 2
+
+
+def test_a_request_that_is_sent_again_in_the_same_second_is_an_order_of_its_own() -> None:
+    """The server has proved that the first one never arrived; the second one must not count as never sent."""
+    memory = known()
+    for _ in range(3):
+        memory.note([job(JobState.SUBMITTING)])
+        memory.note([OrderEnd(job(JobState.SUBMITTING).request_id, JobState.NEVER)])
+    memory.note([job(JobState.SUBMITTING)])
+
+    assert [line.state for line in known(*read(memory.waiting)).jobs] == [*[JobState.NEVER] * 3, JobState.SUBMITTING]
+    memory.note([job(JobState.RUNNING, "1")])
+    assert {line.state for line in known(*read(memory.waiting)).entries.values()} == {JobState.RUNNING}
+
+
+@pytest.mark.parametrize("at", ["", "nonsense", "9999-12-31T23:59:59Z", "2026-01-01T00:00:00", "2026-W01"])
+def test_a_time_that_no_one_can_read_is_no_trouble(at: str) -> None:
+    """Whatever stands in a line: the next order of its id has another time."""
+    memory = known(job(JobState.NEVER, at=at))
+    memory.note([job(JobState.SUBMITTING)])
+    assert len(known(*read(memory.waiting), job(JobState.NEVER, at=at)).jobs) == 2
+
+
+def test_of_two_changes_in_one_state_the_later_one_counts() -> None:
+    """A person corrects the content that they named, and what checks found is recorded: no state changes."""
+    memory = known(job(JobState.PAID, body=facts.text("x")))
+    for content in ("c-9", "c-1", "c-5"):
+        memory.note([job(JobState.PAID, body=facts.text("x"), content_id=content)])
+    (line,) = known(job(JobState.PAID, body=facts.text("x")), *read(memory.waiting)).jobs
+    assert line.content_id == "c-5"
+
+
+def test_a_job_that_a_person_named_by_mistake_costs_nothing() -> None:
+    """The order became another job."""
+    memory = known(job(JobState.RUNNING, "wrong"))
+    memory.note([job(JobState.RUNNING, "right")])
+    found = known(job(JobState.RUNNING, "wrong"), *read(memory.waiting))
+    assert {line.job_id: (line.state, line.cost) for line in found.jobs} == {
+        "right": (JobState.RUNNING, 4),
+        "wrong": (JobState.FAILED, 0),
+    }
+    assert {line.job_id for line in found.entries.values()} == {"right"}
+
+
+def test_an_order_of_another_checkout_is_not_closed_by_a_text_of_before() -> None:
+    """A merge brought it; the record of its request is older, and names no job."""
+    record = facts.record(job_id="")
+    memory = known(job(JobState.UNKNOWN, at="2026-06-01T00:00:00Z"))
+    memory.note([record])
+    assert [line.state for line in memory.jobs] == [JobState.UNKNOWN]
+    memory.note([structs.replace(record, generated_at="2026-06-01T00:01:00Z")])
+    assert [line.state for line in memory.jobs] == [JobState.SETTLED]
+
+
+# --- the file ----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(facts.entries, max_size=4))
+def test_jobs_round_trip(some: list[OpenEntry]) -> None:
+    """Whatever a job has comes back from its line."""
+    texts = [line_of(each) for each in some]
+    found = jobs.read(jobs.join(facts.LINEAGE, texts), NAME)
+    assert found == jobs.JobsFile(lineage=facts.LINEAGE, lines=dict(zip(texts, some, strict=True)))
+
+
+def test_lines_follow_the_schema_and_every_field_has_its_key() -> None:
+    """The published schema describes both kinds of line."""
+    schema = load_schema("jobs")
+    jsonschema.Draft7Validator.check_schema(schema)
+    check = jsonschema.Draft7Validator(schema)
+    full = facts.entry(lost=True, former_servers=("local",), rev=2, section="Costs", retry=1, model="m", outline=True)
+    for line in (HEADER, line_of(full), *(line_of(facts.entry(state=state)) for state in JobState)):
+        check.validate(json.loads(line))
+    assert not check.is_valid({"what": "ever"})
+    keys = {one.encode_name for one in structs.fields(OpenEntry)}
+    assert schema["definitions"]["job"]["properties"].keys() == keys
+
+
+def test_what_editors_and_merges_do_to_a_file_is_tolerated() -> None:
+    """A byte order mark, line ends of Windows, blank lines, order and repetition carry no meaning."""
+    one, other = line_of(facts.entry("a")), line_of(facts.entry("b"))
+    text = f"\ufeff{one}\n{HEADER}\n\n  \n{other}\n{HEADER}\n{one}".replace("\n", "\r\n")
+    assert set(jobs.read(text.encode(), NAME).lines) == {one, other}
+
+
+def line(**changes: object) -> str:
+    """A line with keys replaced (or removed, by None)."""
+    keys = json.loads(line_of(facts.entry())) | changes
+    return json.dumps({key: value for key, value in keys.items() if value is not None})
+
+
+OTHER = lock.lineage_of("other")
+HOSTILE = {
+    "no JSON": ("nonsense", "damaged-jobs", "line 3 of `contentops.jobs` is incomplete or invalid JSON"),
+    "torn": (line()[:40], "damaged-jobs", "line 3 of `contentops.jobs` is incomplete or invalid JSON"),
+    "list": ("[1]", "damaged-jobs", "line 3 of `contentops.jobs` cannot be used: expected `object`"),
+    "deep": (line(more=[]).replace("[]", "[" * 9999 + "]" * 9999), "damaged-jobs", "line 3 of `contentops.jobs`"),
+    "deep and cut": ('{"id":' + "[" * 200_000, "damaged-jobs", "line 3 of `contentops.jobs`"),
+    "huge": (line(item="x" * 9_000_000, credits="4"), "damaged-jobs", "`credits` is not valid"),
+    "huge number": (line(attempt=1).replace('"attempt": 1', '"attempt": 1e999'), "damaged-jobs", "line 3"),
+    "negative": (line(credits=-4), "damaged-jobs", "`credits` is not valid: expected `int` >= 0"),
+    "text for a number": (line(credits="4"), "damaged-jobs", "`credits` is not valid: expected `int`, got `str`"),
+    "unknown state": (line(state="done"), "damaged-jobs", "`state` is not valid: invalid enum value 'done'"),
+    "no id": (line(id=None), "damaged-jobs", "it lacks `id`"),
+    "empty id": (line(id=""), "damaged-jobs", "`id` is not valid"),
+    "header and job": (line(id=7, contentops_jobs=1), "damaged-jobs", "`id` is not valid"),
+    "half a character": (line(error="\ud800"), "damaged-jobs", "line 3 of `contentops.jobs`"),
+    "markers": ("<<<<<<< HEAD", "conflict-markers", "line 3 of `contentops.jobs` is a git conflict marker"),
+    "another lineage": (line_of(jobs.JobsHeader(lineage=OTHER)), "mixed-lineages", "has lines of different projects"),
+    "newer": ('{"contentops_jobs":2,"lineage":"new"}', "newer-state", "`contentops.jobs` was written by a newer"),
+    "no lineage": ('{"contentops_jobs":1,"lineage":"x"}', "damaged-jobs", "`lineage` is not a UUID"),
+}
+
+
+@pytest.fixture(scope="module")
+def paid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one text that was paid for."""
+    harness = Harness(tmp_path_factory.mktemp("paid"))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    return harness.root
+
+
+@pytest.mark.parametrize(("text", "code", "words"), HOSTILE.values(), ids=HOSTILE)
+def test_a_damaged_line_is_named_and_nothing_is_paid(
+    tmp_path: Path, paid: Path, text: str, code: str, words: str
+) -> None:
+    """An apply orders nothing before the file can be read: what it says might be that all is paid for."""
+    harness = _copied(paid, tmp_path)
+    path = harness.root / NAME
+    path.write_bytes(path.read_bytes() + text.encode("utf-8", "surrogatepass") + b"\n")
+    before = path.read_bytes()
+    harness.write("content/more.yaml", blog("two"))
+    for act in (harness.plan, harness.apply):
+        with pytest.raises(StateError) as caught:
+            act()
+        assert (caught.value.code, words in str(caught.value)) == (code, True), str(caught.value)
+        assert caught.value.hint
+    assert (harness.api.generations, path.read_bytes()) == ([], before)
+
+
+def _copied(paid: Path, root: Path) -> Harness:
+    shutil.copytree(paid, root, dirs_exist_ok=True)
+    return Harness(root)
+
+
+WHOLE = {
+    "empty": (b"", "damaged-jobs", "has no header line"),
+    "not text": (b"\xff\xfe", "damaged-jobs", "is not UTF-8"),
+    "pointer": (
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n".encode(),
+        "lock-in-lfs",
+        "is a Git LFS pointer",
+    ),
+    "of another project": (
+        f"{line_of(jobs.JobsHeader(lineage=OTHER))}\n".encode(),
+        "mixed-lineages",
+        f"belongs to another project (lineage `{OTHER}`)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "code", "words"), WHOLE.values(), ids=WHOLE)
+def test_a_file_that_is_no_list_of_jobs_stops_an_apply(
+    tmp_path: Path, paid: Path, data: bytes, code: str, words: str
+) -> None:
+    """Nothing is written in its place."""
+    harness = _copied(paid, tmp_path)
+    (harness.root / NAME).write_bytes(data)
+    harness.write("content/more.yaml", blog("two"))
+    with pytest.raises(StateError) as caught:
+        harness.apply()
+    assert (caught.value.code, words in str(caught.value)) == (code, True), str(caught.value)
+    assert harness.api.generations == []
+    assert (harness.root / NAME).read_bytes() == data
+
+
+def test_every_damaged_line_is_named_at_once() -> None:
+    """With the way back from git."""
+    with pytest.raises(StateError) as caught:
+        jobs.read(f"{HEADER}\nx\n{line()}\ny\n".encode(), NAME)
+    findings = caught.value.diagnostics()
+    assert [found.location and found.location.line for found in findings] == [2, 4]
+    assert findings[0].hint == "restore it with `git checkout -- contentops.jobs`"
+
+
+def test_damage_in_the_file_of_the_checkout_is_named_and_can_be_taken_out(tmp_path: Path, paid: Path) -> None:
+    """Its torn last line never happened; a line before it is named with its path, and nothing blocks for ever."""
+    harness = _copied(paid, tmp_path)
+    kept = kept_file(tmp_path, "", harness.state.lineage, Disk())
+    good = kept.read_bytes()
+    kept.write_bytes(good + b'{"at":"20')
+    assert harness.plan().empty
+    kept.write_bytes(b"\0\0\n" + good)
+    with pytest.raises(StateError, match=f"line 1 of `{kept}`") as caught:
+        harness.apply()
+    assert (caught.value.code, caught.value.hint) == ("damaged-jobs", f"delete the line from `{kept}`")
+    kept.write_bytes(good)
+    assert harness.plan().empty
+
+
+def test_a_file_that_is_damaged_while_an_apply_runs_is_left_as_it_is(tmp_path: Path) -> None:
+    """A pull left conflict markers: neither this checkpoint nor a later one writes over the lines of the others."""
+    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.entry("a"))]))
+    store = _opened(tmp_path)
+    store.note("submit", facts.entry("b"))
+    data = jobs.join(facts.LINEAGE, ["<<<<<<< HEAD", line_of(facts.entry("c"))])
+    (tmp_path / NAME).write_bytes(data)
+    for _ in range(2):
+        with pytest.raises(StateError, match="git conflict marker"):
+            store.checkpoint()
+        assert (tmp_path / NAME).read_bytes() == data
+    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.entry("c"))]))
+    store.checkpoint()
+    assert {each.item for each in read((tmp_path / NAME).read_text().splitlines()[1:])} == set("abc")
+
+
+def _opened(root: Path, *, write: bool = True) -> StateStore:
+    return StateStore(root, environment="", lineage=lambda: facts.LINEAGE, write=write)
+
+
+def _state(root: Path) -> State:
+    return _opened(root, write=False).state
+
+
+def test_a_file_of_the_checkout_that_someone_deletes_is_written_again(tmp_path: Path) -> None:
+    """Between two runs, and in the middle of one."""
+    with _opened(tmp_path) as store:
+        store.note("submit", facts.entry("a"))
+        store.checkpoint()
+    kept = tmp_path / ".contentops/jobs.jsonl"
+    kept.unlink()
+    with _opened(tmp_path) as store:
+        store.checkpoint()
+        assert "job-a-1" in kept.read_text()
+        kept.unlink()
+        store.note("submit", facts.entry("b"))
+        store.flush()
+        assert kept.read_text().count('"job":') == 2
+        kept.unlink()
+        store.checkpoint()
+    assert kept.read_text().count('"job":') == 2
+    (tmp_path / NAME).unlink()
+    assert {each.job_id for each in _state(tmp_path).jobs} == {"job-a-1", "job-b-1"}
+
+
+def test_the_file_of_the_checkout_does_not_grow_without_end(tmp_path: Path) -> None:
+    """It is written again with one line for each order."""
+    with _opened(tmp_path) as store:
+        for number in range(1_100):
+            store.note("submit", job(JobState.RUNNING, "1", error=str(number)))
+        store.checkpoint()
+    assert len((tmp_path / ".contentops/jobs.jsonl").read_text().splitlines()) == 2
+    assert [each.error for each in _state(tmp_path).entries.values()] == ["1099"]
+
+
+def test_a_server_that_moves_and_comes_back_counts_nothing_twice(tmp_path: Path) -> None:
+    """The old lines lie in the file of the checkout, and come back with merges."""
+    with _opened(tmp_path) as store:
+        store.note("submit", facts.entry("a"), facts.entry("b", state=JobState.UNKNOWN))
+        store.checkpoint()
+    before = (tmp_path / NAME).read_bytes()
+    for old, new in ((facts.SERVER, "https://b"), ("https://b", "https://c"), ("https://c", facts.SERVER)):
+        with _opened(tmp_path) as store:
+            store.move_server(old, new)
+            store.checkpoint()
+        data = (tmp_path / NAME).read_bytes()
+        for merged in (data, data + before, before + data):
+            (tmp_path / NAME).write_bytes(merged)
+            state = _state(tmp_path)
+            assert {each.server for each in state.jobs} == {new}
+            assert sorted(each.item for each in state.jobs) == sorted(each.item for each in state.entries.values())
+            assert sum(each.cost for each in state.jobs) == 8
+        (tmp_path / NAME).write_bytes(data)
+
+
+def test_what_another_checkout_learns_under_the_old_address_counts(tmp_path: Path) -> None:
+    """It polled the job while this one moved the server."""
+    polled = structs.replace(facts.entry(), state=JobState.PAID, body=facts.text("x"))
+    memory = known(facts.entry())
+    memory.move(facts.SERVER, "https://b")
+    for some in ((*read(memory.texts()), polled), (polled, *read(memory.texts()))):
+        (line,) = fold_orders(some)
+        assert (line.state, line.server, line.body) == (JobState.PAID, "https://b", polled.body)
+
+
+# --- git ---------------------------------------------------------------------------------------------------
+
+
+def git(root: Path, *words: str) -> None:
+    """Run git, with nothing of the machine's own settings."""
+    subprocess.run(["git", *NOBODY, *words], cwd=root, check=True, capture_output=True)
+
+
+def _committed(root: Path, branch: str, act: Callable[[StateStore], None]) -> None:
+    git(root, "checkout", "--quiet", "-B", branch, "start")
+    shutil.rmtree(root / ".git/contentops", ignore_errors=True)
+    with _opened(root) as store:
+        act(store)
+        store.checkpoint()
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", branch)
+
+
+def _repository(root: Path, *before: OpenEntry) -> None:
+    git(root, "init", "--quiet", "--initial-branch=start")
+    (root / "readme").write_text("")
+    with _opened(root) as store:
+        store.note("submit", *before)
+        store.checkpoint()
+    lock.add_rule(root, Disk(), jobs.PATTERN, jobs.RULE)
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message=start")
+
+
+def _merged(root: Path, ours: str, theirs: str) -> State:
+    """The state of a fresh clone after a merge."""
+    git(root, "checkout", "--quiet", "-B", f"merged-{ours}", ours)
+    git(root, "merge", "--quiet", "--no-edit", theirs)
+    shutil.rmtree(root / ".git/contentops", ignore_errors=True)
+    return _state(root)
+
+
+def test_union_merges_in_both_orders_give_the_same_jobs(tmp_path: Path, processes: None) -> None:
+    """Both branches added orders, and both went on with the same one."""
+    _repository(tmp_path, facts.entry("a"), facts.entry("b"), facts.entry("c", state=JobState.UNKNOWN))
+
+    def one(store: StateStore) -> None:
+        store.note("paid", facts.entry("a", state=JobState.PAID), facts.record("b"))
+        store.note("submit", facts.entry("d"), facts.entry("e", state=JobState.UNKNOWN))
+
+    def two(store: StateStore) -> None:
+        store.note("write", facts.record("a"), facts.record("b"))
+        store.note("submit", facts.entry("d"), facts.entry("f"))
+
+    _committed(tmp_path, "one", one)
+    _committed(tmp_path, "two", two)
+    state = _merged(tmp_path, "one", "two")
+    assert {each.item: each.state for each in state.jobs} == {
+        "a": JobState.SETTLED,
+        "b": JobState.SETTLED,
+        "c": JobState.UNKNOWN,
+        "d": JobState.RUNNING,
+        "e": JobState.UNKNOWN,
+        "f": JobState.RUNNING,
+    }
+    again = _merged(tmp_path, "two", "one")
+    assert (again.jobs, again.entries) == (state.jobs, state.entries)
+
+
+def test_what_was_forgotten_stays_forgotten_after_a_union_merge(tmp_path: Path, processes: None) -> None:
+    """`state resolve --forget` on one branch; the other still has the line as it was, and changed a neighbour."""
+    _repository(tmp_path, facts.entry("a", state=JobState.UNKNOWN), facts.entry("b"))
+    _committed(tmp_path, "one", lambda store: store.note("resolve", Drop(facts.entry("a").request_id)))
+    _committed(tmp_path, "two", lambda store: store.note("paid", facts.entry("b", state=JobState.PAID)))
+    for ours, theirs in (("one", "two"), ("two", "one")):
+        state = _merged(tmp_path, ours, theirs)
+        assert {each.item: each.state for each in state.jobs} == {"a": JobState.GIVEN_UP, "b": JobState.PAID}
+        assert {each.item for each in state.entries.values()} == {"b"}
+
+
+def test_another_branch_forgets_nothing_that_an_apply_has_read(tmp_path: Path, processes: None) -> None:
+    """CI's orders came with a pull; a checkout of an older branch takes them from the tree, not from the list."""
+    _repository(tmp_path)
+    git(tmp_path, "branch", "older")
+    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.entry("ci"))]))
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message=From CI")
+    with _opened(tmp_path) as store:
+        store.checkpoint()
+    git(tmp_path, "checkout", "--quiet", "older")
+    assert not (tmp_path / NAME).exists()
+    assert [each.item for each in _state(tmp_path).jobs] == ["ci"]
+    with _opened(tmp_path) as store:
+        assert store.checkpoint()
+    assert "job-ci-1" in (tmp_path / NAME).read_text()
+
+
+@pytest.mark.parametrize("commits", [False, True], ids=["nothing committed", "manifests committed"])
+def test_a_clean_before_the_first_commit_of_results_forgets_no_payment(
+    tmp_path: Path, processes: None, *, commits: bool
+) -> None:
+    """`git clean -xfd` takes lock, jobs and `.contentops` away; the list in the git folder stays."""
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    git(harness.root, "init", "--quiet")
+    manifest = blog("one", "two")
+    harness.write("content/blog.yaml", manifest)
+    harness.api.fault(on("submit", 2), "kill-after")
+    with pytest.raises(Killed):
+        harness.apply()
+    harness.api.heal()
+    if commits:
+        git(harness.root, "add", "content", "contentops.yaml")
+        git(harness.root, "commit", "--quiet", "--message=Manifests")
+    settings = harness.read("contentops.yaml")
+    git(harness.root, "clean", "-xfdq")
+    assert not (harness.root / NAME).exists()
+    harness.write("contentops.yaml", settings)
+    harness.write("content/blog.yaml", manifest)
+    assert results(harness.apply()) == {"one": "done", "two": "done"}
+    assert len(harness.api.generations) == 2
+    git(harness.root, "clean", "-xfdq", "out", "contentops.lock", NAME, ".contentops")
+    assert results(harness.apply()) == {"one": "done", "two": "done"}
+    assert len(harness.api.generations) == 2
+
+
+def test_work_trees_share_what_was_ordered(tmp_path: Path, processes: None) -> None:
+    """A second one gets the text without another order, before anything is committed."""
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    in_git(harness, "Manifests")
+    git(harness.root, "worktree", "add", "--quiet", str(tmp_path / "tree"))
+    harness.apply()
+    tree = Harness(tmp_path / "tree", harness.api, timeline=harness.timeline)
+    tree.write("contentops.yaml", harness.read("contentops.yaml"))
+    assert {each.job_id for each in tree.state.jobs} == {each.job_id for each in harness.state.jobs}
+    assert results(tree.apply()) == {"one": "done"}
+    assert (len(harness.api.generations), tree.read("out/one.md")) == (1, harness.read("out/one.md"))
+
+
+def test_a_clone_has_what_was_committed_and_a_project_without_git_its_private_folder(
+    tmp_path: Path, processes: None
+) -> None:
+    """Where the file of the checkout lies, and that `git init` between two runs loses nothing of it."""
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.api.fault(on("submit", 2), "kill-after")
+    with pytest.raises(Killed):
+        harness.apply()
+    harness.api.heal()
+    assert (harness.root / ".contentops/jobs.jsonl").exists()
+    in_git(harness, "First")
+    assert results(harness.apply())["two"] == "done"
+    assert (harness.plan().empty, len(harness.api.generations)) == (True, 2)
+    (kept,) = (harness.root / ".git/contentops").glob("*/jobs.jsonl")
+    assert {each.item for each in read(kept.read_text().splitlines()[1:])} == {"one", "two"}
+    in_git(harness, "Results")
+    clone = cloned(harness, tmp_path / "clone")
+    assert clone.state.jobs == harness.state.jobs
+
+
+def test_two_projects_of_one_name_in_one_repository_share_nothing(tmp_path: Path, processes: None) -> None:
+    """The lineage names the folder, so that neither takes the other's text for its own."""
+    sites = [Harness(tmp_path / name, FakeApi(duration=30)) for name in ("one", "two")]
+    git(tmp_path, "init", "--quiet")
+    for site in sites:
+        site.write("content/blog.yaml", blog("one"))
+        site.apply()
+    assert len({site.state.lineage for site in sites}) == 2
+    assert [len(site.api.generations) for site in sites] == [1, 1]
+    assert all(len(site.state.jobs) == 1 for site in sites)
+
+
+def test_a_link_in_the_git_folder_is_not_followed(tmp_path: Path, processes: None) -> None:
+    """A repository that came in an archive could lead out of it."""
+    harness = Harness(tmp_path / "site")
+    harness.write("content/blog.yaml", blog("one"))
+    git(harness.root, "init", "--quiet")
+    (tmp_path / "outside").mkdir()
+    (harness.root / ".git/contentops").symlink_to(tmp_path / "outside")
+    with pytest.raises(StateError, match="is a symbolic link"):
+        harness.apply()
+    assert (harness.api.generations, [*(tmp_path / "outside").iterdir()]) == ([], [])
+
+
+def test_a_file_that_names_a_folder_which_is_not_git_s_is_not_believed(tmp_path: Path, processes: None) -> None:
+    """It could name any folder of the machine; git itself refuses it, too."""
+    harness = Harness(tmp_path / "site")
+    harness.write("content/blog.yaml", blog("one"))
+    (tmp_path / "outside").mkdir()
+    harness.write(".git", f"gitdir: {tmp_path / 'outside'}\n")
+    harness.apply()
+    assert [*(tmp_path / "outside").iterdir()] == []
+    assert (harness.root / ".contentops/jobs.jsonl").exists()
+
+
+def test_a_git_folder_that_takes_no_files_stops_an_apply_before_it_pays(tmp_path: Path, processes: None) -> None:
+    """What was ordered could not be written down."""
+    harness = Harness(tmp_path / "site")
+    harness.write("content/blog.yaml", blog("one"))
+    git(harness.root, "init", "--quiet")
+    (harness.root / ".git/contentops").write_text("in the way")
+    with pytest.raises(StateError, match="is not a folder"):
+        harness.apply()
+    assert harness.api.generations == []
+
+
+def test_forgetting_by_a_person_is_durable_and_counted(tmp_path: Path) -> None:
+    """`state resolve --forget`: it may have been paid for, and its request is ordered anew under the next attempt."""
+    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=False, request_ids="ignore"))
+    harness.write("content/first.yaml", blog("first"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one"))
+    harness.api.fault(on("submit", 2), "reset")
+    harness.apply()
+    mending.resolve(harness.project, "one", forget=True)
+    (kept,) = [each for each in harness.state.jobs if each.item == "one"]
+    assert (kept.state, kept.may_be_paid, kept.cost) == (JobState.GIVEN_UP, True, 4)
+    assert results(harness.apply()) == {"one": "done"}
+    assert {(each.attempt, each.state) for each in harness.state.jobs if each.item == "one"} == {
+        (1, JobState.GIVEN_UP),
+        (2, JobState.SETTLED),
+    }
+
+
+def test_open_jobs_wait_for_an_earlier_attempt_no_more() -> None:
+    """A failed one, and a text that nothing wrote, once a later attempt has brought a text; a record settles its own."""
+    failed, paid_ = facts.entry(state=JobState.FAILED), facts.entry("b", state=JobState.PAID)
+    later = [
+        structs.replace(each, state=JobState.PAID, body=facts.text("x"), attempt=2, request_id=each.request_id[::-1])
+        for each in (failed, paid_)
+    ]
+    memory = known(failed, paid_)
+    memory.learn(later)
+    assert set(memory.entries) == {each.request_id for each in later} == set(open_jobs([failed, paid_, *later]))
+    record = facts.record("b", request_id=later[1].request_id, attempt=2)
+    assert isinstance(record, Record)
+    memory.note([record])
+    assert set(memory.entries) == {later[0].request_id}
+    assert memory.entries[later[0].request_id].item == ItemId("a")
+
+
+def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> None:
+    """For people and for programs; of an item, its own orders, whatever it was called then."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    assert invoke("state", "list", "--jobs", cwd=tmp_path).stdout == "0 jobs, 0 credits.\n"
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply()
+    with StateStore(tmp_path, environment="", lineage=str, write=True) as store:
+        store.note("submit", facts.entry("three", state=JobState.UNKNOWN))
+        store.checkpoint()
+    told = invoke("state", "list", "--jobs", cwd=tmp_path)
+    assert told.stdout.splitlines()[0].split() == ["ORDERED", "ITEM", "ATTEMPT", "STATE", "CREDITS", "JOB", "SERVER"]
+    assert told.stdout.endswith("\n\n3 jobs, 8 credits, at most 12.\n")
+    document = invoke("state", "list", "--jobs", "--json", cwd=tmp_path).json
+    assert [(each["item"], each["state"]) for each in document["jobs"]] == [
+        ("three", "unknown"),
+        ("one", "settled"),
+        ("two", "settled"),
+    ]
+    mending.move_record(harness.project, "one", "uno")
+    shown = invoke("state", "show", "uno", cwd=tmp_path).stdout
+    assert "\n\nORDERED" in shown
+    assert " one " in shown.splitlines()[-1]
+    assert [each["item"] for each in invoke("state", "show", "uno", "--json", cwd=tmp_path).json["jobs"]] == ["one"]
+    assert invoke("state", "show", "three", cwd=tmp_path).stdout.startswith("open ")
