@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.model import OnEdit
+from contentops.operations.month_spend import spent_this_month
 from contentops.operations.texts.diff_and_restore import restore
 from tests.clones import git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
+from tests.test_promote import Room
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("processes")
+MONTH = "budget: {credits_per_month: 100}\n"
 ONE = "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n"
 
 
@@ -52,3 +55,37 @@ def test_a_restore_keeps_them_too(tmp_path: Path) -> None:
     assert "MINE" not in harness.read("out/a.md")
     git(tmp_path, "clean", "-xfd", "--quiet")
     assert (tmp_path / restored.copy).read_text() == mine
+
+
+def test_a_branch_that_does_not_declare_an_environment_knows_its_payments(tmp_path: Path) -> None:
+    """They are in the git directory: they count in the month, and answer requests."""
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    harness = Harness(tmp_path, FakeApi(duration=30), extra=MONTH)
+    harness.write("content/b.yaml", ONE)
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "Begin")
+    git(tmp_path, "switch", "--quiet", "--create", "feature")
+    staging = f"{MONTH}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
+    Room(tmp_path, "staging", harness.api, extra=staging).apply()
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "Results")
+    git(tmp_path, "switch", "--quiet", "main")
+    spent = spent_this_month(harness.project, harness.runtime())
+    assert spent is not None
+    assert spent.credits == harness.api.credits == 4
+    assert not harness.plan().submits
+
+
+def test_jobs_of_another_project_do_not_count(tmp_path: Path) -> None:
+    """A file that was copied under the name of an environment that no one declares."""
+    ours, theirs = (Harness(tmp_path / name, FakeApi(duration=30), extra=MONTH) for name in ("ours", "theirs"))
+    for harness, first in ((ours, "A"), (theirs, "B")):
+        git(harness.root, "init", "--quiet", "--initial-branch", "main")
+        harness.write("content/b.yaml", ONE.replace("topic: A", f"topic: {first}"))
+        git(harness.root, "add", "--all")
+        git(harness.root, "commit", "--quiet", "--message", f"Begin {first}")
+        harness.apply()
+    ours.write("contentops.copied.jobs", theirs.read("contentops.jobs"))
+    spent = spent_this_month(ours.project, ours.runtime())
+    assert spent is not None
+    assert spent.credits == ours.api.credits == 4

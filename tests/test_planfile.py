@@ -12,6 +12,7 @@ from contentops.errors import InputError, Refused
 from contentops.model import OnEdit
 from contentops.model.plan_file import check_seal
 from contentops.operations.apply import Overrides
+from contentops.planning.review import check_ceiling
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import Death
@@ -367,6 +368,23 @@ def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(harness: Harne
     reviewed = review(harness, replace=("a",))
     assert [results(apply_file(harness, reviewed)) for _ in range(2)] == [{"a": "failed"}] * 2
     assert "`a`: it would be submitted again; see `contentops state show a`" in refusal(harness, reviewed)
+
+
+def test_a_ceiling_allows_each_attempt_once(harness: Harness) -> None:
+    """A job that failed for nothing is tried again, and a text that came is not paid for once more."""
+    guards = harness.project.guards
+    declare(A2, B2)(harness)
+    reviewed = review(harness)
+    harness.api.habits.fails = lambda _: "boom"
+    harness.apply()
+    check_ceiling(harness.plan(), guards, reviewed)
+    harness.api.habits.fails = FakeApi().habits.fails
+    harness.apply()
+    reviewed = review(harness, replace=("a",))
+    check_ceiling(harness.plan(replace=("a",)), guards, reviewed)
+    harness.apply(replace=("a",))
+    with pytest.raises(Refused, match="`a`: it would be submitted again"):
+        check_ceiling(harness.plan(replace=("a",)), guards, reviewed)
 
 
 @pytest.mark.parametrize("approved", [0, 7])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentops.atomic_io import Disk
-from contentops.operations.state_files import committed_environments, locks_by_environment
+from contentops.operations.state_files import committed_environments, kept_environments
 from contentops.state import state_dir
 from contentops.state.jobs_store import kept_file
 from contentops.state.store import StateStore
@@ -23,10 +23,13 @@ def other_states(project: Project) -> Iterator[tuple[str, State]]:
     from contentops.operations.lineage import first_lineage
 
     lineage = functools.partial(first_lineage, project)
+    declared = {"", *(project.settings.get("environments") or {})}
     for environment, lock in locked_environments(project).items():
         if environment != project.environment:
             with StateStore(project.root, environment=environment, lineage=lineage, write=False) as store:
-                yield lock, store.state
+                # The file of an environment that no one declares may be a copy from another project.
+                if environment in declared or store.lineage == lineage():
+                    yield lock, store.state
 
 
 def locked_environments(project: Project) -> dict[str, str]:
@@ -36,15 +39,11 @@ def locked_environments(project: Project) -> dict[str, str]:
     """
     from contentops.operations.lineage import first_lineage
 
-    locks, committed, disk = locks_by_environment(project), committed_environments(project), Disk()
-    found = {*committed}
-    if others := locks.keys() - found:
-        root = Path(project.root)
-        names = {state_dir.named("jobs", name, "jsonl"): name for name in others}
-        # Projects in one repository share the folder above: only the lineage tells whose file it is.
-        folder = kept_file(root, "", "x", disk).parent
-        folders = [folder] if folder.name != "x" else [*folder.parent.glob("*/")]
-        if any((each / name).exists() for each in folders for name in names):
-            lineage = first_lineage(project)
-            found |= {name for name in others if kept_file(root, name, lineage, disk).exists()}
-    return {name: lock for name, lock in locks.items() if name in found}
+    root, disk, found = Path(project.root), Disk(), {*committed_environments(project)}
+    # Projects in one repository share the folder above: only the lineage tells whose file it is.
+    folder = kept_file(root, "", "x", disk).parent
+    folders = [folder] if folder.name != "x" else [*folder.parent.glob("*/")]
+    if others := kept_environments(folders) - found:
+        lineage = first_lineage(project)
+        found |= {name for name in others if kept_file(root, name, lineage, disk).exists()}
+    return {name: lock for lock, name in sorted((state_dir.named("contentops", name, "lock"), name) for name in found)}

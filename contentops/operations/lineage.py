@@ -54,9 +54,10 @@ def is_of_another(project: Project, lineage: str) -> bool:
 
 
 def _others(project: Project) -> str:
-    """Return the lineage in the locks and jobs of other environments, or empty."""
+    """Return the lineage in the locks and jobs of the environments, its own first, or empty."""
     root = Path(project.root)
-    for environment, lock in committed_environments(project).items():
+    files = committed_environments(project).items()
+    for environment, lock in sorted(files, key=lambda file: file[0] != project.environment):
         if lineage := lineage_in(root / lock):
             return lineage
         with contextlib.suppress(StateError):  # whoever works on that environment is told

@@ -112,7 +112,16 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     if more := {"submit", "retry", "remove"} & set(change.names) - set(reviewed.steps):
         return f"it would {', '.join(sorted(more))}, which is not in it"
     another = change.submits_worst and change.spec is not None and change.spec.digest != reviewed.digest
-    return _dearer(change, reviewed) or (_ANOTHER_REQUEST if another else "")
+    failed = sum(reason.kind == "failed-before" for reason in change.reasons)
+    again = "" if is_free else _again(change, reviewed, failed)
+    return _dearer(change, reviewed) or (_ANOTHER_REQUEST if another else again)
+
+
+def _again(change: Change, reviewed: ReviewedChange, failed: int) -> str:
+    """How a change submits a request once more than was reviewed, `failed` jobs apart; empty: it does not."""
+    tries = reviewed.attempt + reviewed.retries + min(failed, TRIES - 1)
+    is_again = change.submits and change.attempt > tries
+    return f"it would be submitted again; see `contentops state show {change.id}`" if is_again else ""
 
 
 def _is_approved(change: Change) -> bool:
@@ -340,7 +349,4 @@ def _other_steps(item: ReviewedItem, change: Change) -> str:
         return f"it would no longer {', '.join(sorted(missing))}"
     if change.target != item.reviewed.target:
         return _ANOTHER_FILE
-    tries = item.reviewed.attempt + item.reviewed.retries + min(item.failed, TRIES - 1)
-    if change.submits and change.attempt > tries:
-        return f"it would be submitted again; see `contentops state show {change.id}`"
-    return _dearer(change, item.reviewed)
+    return _again(change, item.reviewed, item.failed) or _dearer(change, item.reviewed)
