@@ -20,6 +20,7 @@ from contentops.execution.primitives import Ended
 from contentops.execution.program import begin, carry_out, move_files, outcome_of
 from contentops.execution.run_context import ServerCapabilities
 from contentops.model import Poll, Result, Run, Submit, Write
+from contentops.model.jobs import made_texts
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         index=ContentIndex(owners=edges.owners, looked=edges.cache.looked(plan.server)),
     )
     ctx = assemble(project, plan, edges, knowledge, lambda: _check_stop(ctx.run, stop, edges.store))
+    ctx.made = made_texts(state)
     ctx.deadline = None if deadline is None else ctx.now() + deadline
     return ctx
 

@@ -115,6 +115,8 @@ class Context:
     """Whether a path of the project exists, or will: what links in texts may lead to."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
     """What the commands of `checks` find in a file, by its path and text."""
+    made: frozenset[Digest] = frozenset()
+    """The body digests of all texts that known jobs made: every other body is a person's."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)

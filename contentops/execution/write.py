@@ -32,7 +32,7 @@ from contentops.model import (
     cost_of,
 )
 from contentops.planning.front_matter import provenance_of
-from contentops.planning.plan_inputs import is_edited, is_protected
+from contentops.planning.plan_inputs import is_protected
 from contentops.planning.titles import Brought, written_title
 from contentops.state.codec import Drop, Forget
 
@@ -109,7 +109,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
     if is_written and seen.file != step.expects:
         title = seen.title or title
     else:
-        persons = seen.exists and _is_a_persons(item, item_state.record, step, seen, is_written=is_written)
+        persons = seen.exists and _is_a_persons(ctx, item, item_state.record, step, seen, is_written=is_written)
         if persons and (item_state.merged is None or item.change.section):
             # Its copy on the server will be saved over, and it may not be in git.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
@@ -211,14 +211,15 @@ def _is_over_edit(step: Write) -> bool:
     return isinstance(step.mode, Replace) and step.mode.over_edit
 
 
-def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool) -> bool:
-    """Whether what is about to be replaced may be a person's: the body, or values of the front matter."""
-    # A promoted text is still in the other environment's history.
-    was_promoted = record is not None and item.change.promotion is not None and seen.body == record.promoted
-    body = not is_written and not was_promoted and (record is None or is_edited(seen, record))
-    if item.change.section:
-        body = not is_written and _is_over_edit(step)
-    return body or _replaces_values(record, step, seen)
+def _is_a_persons(
+    ctx: Context, item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool
+) -> bool:
+    """Whether what is about to be replaced may be a person's: a body that no known job made, or front matter.
+
+    The record is not asked: a merge or another program may have changed it.
+    """
+    body = _is_over_edit(step) if item.change.section else seen.body not in ctx.made
+    return (body and not is_written) or _replaces_values(record, step, seen)
 
 
 def _replaces_values(record: Record | None, step: Write | Update, seen: Observed) -> bool:
@@ -377,6 +378,8 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
     """Remove an orphan's unedited file and its record; nothing on the server."""
     if step.target and step.expects:
         try:
+            if ctx.outputs.observe(step.target).body not in ctx.made:
+                ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
             ctx.outputs.remove(step.target, expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error

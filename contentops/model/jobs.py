@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from contentops.digest import Digest
+    from contentops.model.records import State
 
 _RANK = {state: number for number, state in enumerate(JobState)}
 BY_TIME = operator.attrgetter("submitted_at", "request_id", "server", "job_id")
@@ -121,6 +122,12 @@ def _furthest(lines: list[OpenEntry]) -> OpenEntry:
 
 def _tie(line: OpenEntry) -> tuple[str, bytes]:
     return line.submitted_at, encode(line)
+
+
+def made_texts(state: State) -> frozenset[Digest]:
+    """Return the body digests of all whole texts that known jobs made, of every environment."""
+    jobs = (*state.jobs, *state.entries.values())
+    return frozenset(job.body for job in jobs if job.body and not job.section)
 
 
 def open_jobs(jobs: Iterable[OpenEntry]) -> dict[RequestId, OpenEntry]:

@@ -211,6 +211,7 @@ def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change])
         file=file,
         approval=approval,
         stale=id_ in inputs.stale,
+        made=inputs.made,
     )
 
 

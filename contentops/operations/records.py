@@ -86,11 +86,10 @@ def move_server(project: Project, old: str, new: str) -> str:
     with _editing(project) as edited:
         state = edited.state
         records = [structs.replace(one, server=new) for one in state.records.values() if one.server == old]
-        entries = [structs.replace(one, server=new) for one in state.entries.values() if one.server == old]
-        if not records and not entries:
-            servers = {one.server for one in state.records.values()}
+        servers = {one.server for one in state.records.values()} | {one.server for one in state.jobs}
+        if old not in servers:
             hint = did_you_mean(old, servers, "known: " + (", ".join(sorted(servers)) or "none"))
-            raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
+            raise UsageError(f"no text was ordered from `{old}`", code="unknown-server", hint=hint)
         edited.note("state mv --server", *records)
         edited.move_jobs(old, new)
         edited.move_texts(old, new)

@@ -206,6 +206,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         choice=choice,
         rekeyed=rekeyed,
         interrupted=store.was_interrupted,
+        ordered_at=frozenset(
+            job.server for job in store.state.jobs if job.is_sure and (job.server != "local" or job.model)
+        ),
         honours_ids=honours_ids(state, server),
         claimed=workspace.ledger.pending if workspace.ledger is not None else {},
         approvals=approvals.load(Path(project.root), workspace.runtime.disk),

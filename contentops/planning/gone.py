@@ -47,7 +47,7 @@ def decide_gone(
         return change, None
     if record.protected or not inputs.choice.prune:
         return change if collected else None, _orphan_note(record, change.file)
-    return _removed(change, record, entries), None
+    return _removed(inputs, change, record), None
 
 
 def _orphan_note(record: Record, file: Observed) -> Note:
@@ -69,9 +69,9 @@ def _is_front_edited(file: Observed, record: Record) -> bool:
     return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
 
 
-def _removed(change: Change, record: Record, entries: Sequence[OpenEntry]) -> Change:
+def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
     file = change.file
-    if file.exists and (file.problem or is_edited(file, record, entries) or _is_front_edited(file, record)):
+    if file.exists and (file.problem or is_edited(file, record, inputs.made) or _is_front_edited(file, record)):
         hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
         return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
     remove = Remove(target=file.path, expects=file.file)

@@ -55,7 +55,8 @@ def _approval(most: int) -> str:
 
 def _state(inputs: PlanInputs) -> Iterator[Refusal]:
     records = inputs.state.records
-    others = sorted({record.server for record in records.values() if _counts(record)} - {inputs.server})
+    known = {record.server for record in records.values() if _counts(record)} | inputs.ordered_at
+    others = sorted(known - {inputs.server})
     if others:
         message = f"the records belong to server `{others[0]}`, but the project now uses `{inputs.server}`"
         flag = f"contentops state mv --server {others[0]} {inputs.server}"

@@ -188,6 +188,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
             file=file,
             approval=approval,
             stale=spec.id in inputs.stale,
+            made=inputs.made,
         )
     notes += _leftover_files(inputs, item_paths)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
@@ -205,7 +206,16 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
         notes += [note] if note else []
         path = record.output if record is not None else ""
         gone_file = inputs.observe(path) if path else None
-        yield Candidate(id=id_, spec=None, change=change, entries=own_entries, path=path, record=record, file=gone_file)
+        yield Candidate(
+            id=id_,
+            spec=None,
+            change=change,
+            entries=own_entries,
+            path=path,
+            record=record,
+            file=gone_file,
+            made=inputs.made,
+        )
 
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:

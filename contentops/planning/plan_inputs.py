@@ -32,10 +32,11 @@ from contentops.model import (
     StaleItem,
     State,
 )
+from contentops.model.jobs import made_texts
 from contentops.pricing import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import PendingSubmit, RequestId
     from contentops.planning.existing_texts import SourceEnvironment, SourceText
@@ -106,6 +107,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """New ids of records and open entries, each with the old one; not recorded yet."""
     interrupted: bool = False
     """The last apply was interrupted: its journal is not in the lock yet."""
+    ordered_at: frozenset[str] = frozenset()
+    """The servers that this environment paid for texts; the bundled one only where a model wrote."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
     claimed: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
@@ -150,6 +153,11 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     def _digest_of(self, item: ItemId) -> Digest | None:
         record = self.state.records.get(item)
         return record.digest if record is not None else None
+
+    @functools.cached_property
+    def made(self) -> frozenset[Digest]:
+        """The body digests of all whole texts that a known job made, for whatever item: no person wrote them."""
+        return made_texts(self.state)
 
     @functools.cached_property
     def _jobs(self) -> Mapping[Digest, list[OpenEntry]]:
@@ -242,7 +250,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_edited(self) -> bool:
         """Whether a person has edited the body of the file."""
-        return self.own is not None and is_edited(self.file, self.own, self.entries)
+        return self.own is not None and is_edited(self.file, self.own, self.inputs.made)
 
     @property
     def remote(self) -> Remote | None:
@@ -298,15 +306,9 @@ def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
 
 
-def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
-    """Whether the body on disk is not the last generated text of this item.
-
-    A paid text that no record has yet counts as generated: its file may have been written just before a stop. One with
-    a section generated again does not, since the rest of it may be a person's.
-    """
-    paid = (entry.body for entry in entries if entry.state is JobState.PAID and not entry.section)
-    ours = {record.generated, *paid}
-    return file.exists and file.body not in ours
+def is_edited(file: Observed, record: Record, made: Container[Digest]) -> bool:
+    """Whether the body on disk is neither the last generated text of this item nor a text that a known job `made`."""
+    return file.exists and file.body != record.generated and file.body not in made
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:

@@ -113,7 +113,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
         return file.exists and file.body != theirs.file.body
     ours = (own.promoted, theirs.file.body)
     if file.exists:
-        return file.body not in ours and is_edited(file, own, item.entries)
+        return file.body not in ours and is_edited(file, own, item.inputs.made)
     return not item.is_same and item.inputs.saved_body(own) not in (NOTHING, own.generated, *ours)
 
 

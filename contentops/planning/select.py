@@ -19,8 +19,9 @@ from contentops.planning.dependants import dependants_of, reached
 from contentops.planning.plan_inputs import failed_attempts, is_edited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
+    from contentops.digest import Digest
     from contentops.model import Change, Observed, OpenEntry, Record, Spec
     from contentops.planning.plan_inputs import Choice
 
@@ -97,6 +98,8 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     approval: ApprovalState = ApprovalState.NONE
     stale: bool = False
     """The texts that its own was made from have changed."""
+    made: frozenset[Digest] = frozenset()
+    """The body digests of all texts that known jobs made."""
 
     @property
     def failed(self) -> bool:
@@ -163,9 +166,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def _is_edited(self) -> bool:
         return (
-            self.record is not None
-            and self.file is not None
-            and is_changed_by_hand(self.file, self.record, self.entries)
+            self.record is not None and self.file is not None and is_changed_by_hand(self.file, self.record, self.made)
         )
 
     def matches(self, selector: str) -> bool:
@@ -206,13 +207,13 @@ def shard_of(item: ItemId, count: int) -> int:
     return int.from_bytes(hashlib.sha256(item.encode()).digest()[:8], "big") % count + 1
 
 
-def is_changed_by_hand(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
+def is_changed_by_hand(file: Observed, record: Record, made: Container[Digest]) -> bool:
     """Whether a person changed the body since it was generated, promoted or adopted.
 
     `is_edited` counts adopted texts as edited, and promoted ones that were.
     """
     ours = {record.generated, record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
-    return bool(ours) and file.body not in ours and is_edited(file, record, entries)
+    return bool(ours) and file.body not in ours and is_edited(file, record, made)
 
 
 class Selector(Struct, frozen=True):

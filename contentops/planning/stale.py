@@ -175,7 +175,7 @@ def _what_happened(inputs: PlanInputs, id_: ItemId) -> str:
     if record is None:
         return f"the text of `{id_}` has changed"
     file = inputs.observe(record.output)
-    if is_edited(file, record) or (file.exists and file.title != record.title):
+    if is_edited(file, record, inputs.made) or (file.exists and file.title != record.title):
         return f"`{id_}` was edited by hand"
     day = record.generated_at.partition("T")[0]
     return f"`{id_}` was generated on {day}" if day else f"the text of `{id_}` has changed"

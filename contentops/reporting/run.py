@@ -167,7 +167,7 @@ def _copies(run: Run) -> Iterator[str]:
     copied = [outcome for outcome in run.outcomes if outcome.copy]
     for outcome in copied[:_SHOWN]:
         name, copy = paint(visible(outcome.id), "strong"), visible(outcome.copy)
-        yield f"  {paint('=', 'keep')} {name}  an edit was replaced; a copy of the file is `{copy}`"
+        yield f"  {paint('=', 'keep')} {name}  words that no job made were replaced; a copy of the file is `{copy}`"
     if len(copied) > _SHOWN:
         yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(copied) - _SHOWN:,} more copies"
 

@@ -16,6 +16,7 @@ from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import ItemId
+from contentops.model.jobs import made_texts
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.stored_contents import content, converse
 from contentops.operations.history import texts_of
@@ -217,8 +218,7 @@ def restore(
         if record.protected:
             hint = "apply `protected: false` first to lift it"
             raise Refused(f"`{item}` is protected, so its text is not changed", code="not-restored", hint=hint)
-        entries = [entry for entry in state.entries.values() if entry.item == item]
-        edited = is_edited(file, record, entries) and not any(one.stands and one.is_local for one in texts)
+        edited = is_edited(file, record, made_texts(state)) and not any(one.stands and one.is_local for one in texts)
         if edited and not overwrite:
             hint = "`--on-edit overwrite` restores the earlier text and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
