@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
+from contentops.api.catalog import catalog_entry, inputs_of, manner_of, slug_of, template
 from contentops.errors import InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.model import CatalogEntry, CatalogSnapshot, Request, Template, TemplateInput
@@ -100,10 +100,11 @@ def test_inputs(spec: dict[str, Any], expected: TemplateInput) -> None:
     [
         {"parameters": {"b": {}, "a": {"required": True}}},
         {"inputs": [{"name": "b"}, {"key": "a", "required": True}]},
+        {"input_fields": [{"id": "b"}, {"id": "a", "required": True}]},
         {"parameters": {"b": {}}, "required_inputs": ["a"]},
         {"parameters": {"b": None, "a": {"required": True}, "n o": {}, "": {}}},
     ],
-    ids=["map", "list", "required names", "with junk"],
+    ids=["map", "list", "fields", "required names", "with junk"],
 )
 def test_every_shape_of_inputs(said: dict[str, Any]) -> None:
     """A map of specs, a list of them, and bare names are read alike, sorted by name."""
@@ -117,6 +118,13 @@ def test_unknown_inputs_are_not_none_at_all(said: dict[str, Any]) -> None:
     """A server that does not tell its inputs is not one whose template takes none."""
     assert inputs_of(said) is None
     assert inputs_of({"parameters": {}}) == ()
+
+
+def test_another_order_of_keys_is_no_other_manner() -> None:
+    """A server may list the keys of a description in any order, at any depth."""
+    one = {"tone": "plain", "output": {"format": "html", "length": 300}}
+    other = {"output": {"length": 300, "format": " html "}, "tone": "plain", "rating": 5}
+    assert manner_of(one) == manner_of(other) != manner_of({**one, "tone": "grand"})
 
 
 def test_a_detail_completes_its_line() -> None:

@@ -104,6 +104,15 @@ def test_what_was_stored_long_before_is_not_fetched(root: Path) -> None:
     assert all("theirs" not in path for path in _fetches(harness.api))
 
 
+def test_what_was_stored_soonest_after_the_submit_is_fetched_first(root: Path) -> None:
+    """Of contents under other titles, the one nearest in time is fetched first: here it is the text."""
+    harness = Harness(root, OneTitle(duration=30, names_content=False))
+    harness.write("content/blog.yaml", blog("one").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
+    _strangers(harness, 20, ago=600.0)
+    assert results(harness.apply()) == {"one": "done"}
+    assert not any("theirs" in path for path in _fetches(harness.api))
+
+
 def test_too_many_contents_to_look_at(root: Path) -> None:
     """Where hundreds of contents of the time in question belong to no one, a save is blocked rather than doubled."""
     harness = _harness(root, FakeApi(duration=30, auto_save=False), "one")

@@ -176,6 +176,8 @@ def test_stored_content_with_our_id_answers_a_lost_submit(root: Path) -> None:
     run = harness.apply()
     assert results(run) == {"one": "done", "two": "done"}
     assert harness.api.credits == 8
+    assert run is not None
+    assert (run.credits, run.credits_unknown) == (8, 0), "the text is here, so it was paid for"
     assert len(harness.api.contents) == 2
 
 
