@@ -508,6 +508,7 @@ def test_no_one_listens(root: Path) -> None:
     assert run is not None
     assert (run.stopped, exit_code_of(run)) == ("no-connection", 3)
     assert api.requests == []
+    assert "nothing was reached" in text
     assert "no connection to `api.example.test`" in text
     assert f"`GET {API}/generate/status/" in text
     assert harness.timeline.now <= 400
