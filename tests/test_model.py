@@ -76,6 +76,15 @@ def test_another_engine_or_model_generates_nothing(project: Build, invoke: Run) 
     assert "the records belong to server `local`" in moved
 
 
+def test_an_outline_answers_its_request_where_no_model_writes(project: Build, invoke: Run) -> None:
+    """Its record and file are gone, and its job is not: nothing is generated again."""
+    root = shop(project, settings=MODEL_PROJECT.replace("engine: openai, model: small", "engine: outline"))
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    (root / "contentops.lock").unlink()
+    (root / "out" / "one.md").unlink()
+    assert "a finished text for this request is paid for already" in invoke("plan", cwd=root).stdout
+
+
 def test_a_wave_after_one_without_a_model_has_it(project: Build, invoke: Run) -> None:
     """The first wave writes a text that was paid for before, the second one asks the model."""
     checks = "checks: {excludes: {values: [harbour], level: block}}"
