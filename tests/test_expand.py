@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.errors import Location
-from contentops.manifests.values import Branch, Written, fields, overlay, tree
+from contentops.manifests.item_fields import merged as fields
+from contentops.manifests.values import Branch, Written, overlay, tree
 from tests.desired import PROJECT, declared, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -581,4 +582,4 @@ def test_overlay_follows_its_rule(high: dict[str, Any], middle: dict[str, Any], 
 
 def test_fields_of_what_is_no_map() -> None:
     """A value the schema refuses has no fields."""
-    assert fields(Written([1], "item")) == {}
+    assert fields(Written([1], "item"), {}) == {}

@@ -5,6 +5,7 @@ What the JSON Schema of manifests refuses is skipped here, as it is reported the
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
@@ -12,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field, structs
 
 from contentops.errors import Location, Severity
-from contentops.manifests.item_fields import OWN_KEYS, ItemFields
-from contentops.manifests.origins import OriginShapes
+from contentops.manifests.item_fields import OWN_KEYS, find, merged, opened
 from contentops.manifests.problems import misspelt
 from contentops.manifests.rows import EachRow, RowChoice, located, raw_rows
 from contentops.manifests.templates import templates_in
-from contentops.manifests.values import Branch, Tree, Written, fields, overlay, top, tree
+from contentops.manifests.values import Branch, Tree, Written, overlay, top, tree
 from contentops.yaml.positions import Map, Source, YamlDocument, unpack
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ MAX_INSTANCES: Final = 200_000
 _ROWS: Final = ""
 """The key of `for_each` among the names of axes."""
 _ITEM_ONLY: Final = OWN_KEYS | {"id"}
-_BUILT_IN: Final[Mapping[str, Json]] = {"mode": "standard"}
 
 
 class Layers(Struct, frozen=True):
     """The defaults and variables that all items of a file share."""
 
-    defaults: Mapping[str, Tree]
+    fields: tuple[Written, ...]
+    """The maps of default fields, the highest first."""
+    defaults: Mapping[str, Any]
+    """The same merged (see `item_fields.merged`)."""
     variables: Mapping[str, Tree]
     local: tuple[Written, ...] = ()
     """The variables that the manifest itself declares; unused ones are reported."""
@@ -63,7 +65,7 @@ class Each(Struct, frozen=True):
         return self.locations.get(key, self.location)
 
 
-class Declared(Struct, frozen=True, dict=True):
+class Declared(Struct, frozen=True):
     """One entry of `items`, merged with the layers below it, before rendering."""
 
     document: YamlDocument
@@ -71,10 +73,13 @@ class Declared(Struct, frozen=True, dict=True):
     label: str
     """The item in messages: its id as written, or its number without one."""
     location: Location
-    fields: Mapping[str, Tree]
-    """Its fields, merged with those of the layers below."""
-    item: ItemFields
-    """The same without layers."""
+    written: Written
+    """The entry itself."""
+    below: Layers
+    values: Mapping[str, Any]
+    """Its fields (see `item_fields.merged`)."""
+    open: Mapping[str, Any]
+    """Those that contain templates."""
     variables: Mapping[str, Tree]
     own_variables: tuple[Written, ...] = ()
     each: tuple[Each, ...] | None = None
@@ -82,10 +87,9 @@ class Declared(Struct, frozen=True, dict=True):
     misspelt: frozenset[str] = frozenset()
     """Fields that a misspelt key was probably meant to set; problems that follow from that are not reported."""
 
-    @property
-    def written(self) -> Written:
-        """The entry itself."""
-        return Written(self.document.root["items"][self.index], "item", self.document, ("items", self.index))
+    def find(self, path: Iterable[str]) -> tuple[Written, bool]:
+        """The written value of a field (see `item_fields.find`)."""
+        return find((self.written, *self.below.fields), path)
 
 
 def layers(project: Project, project_source: Source, document: YamlDocument) -> Layers:
@@ -93,23 +97,27 @@ def layers(project: Project, project_source: Source, document: YamlDocument) -> 
     settings = YamlDocument(project_source, project.settings)
     env = ("environments", project.environment)
     manifest = document.root if isinstance(document.root, dict) else {}
-    own = fields(Written(manifest.get("defaults"), "manifest", document, ("defaults",)), leave_out=_ITEM_ONLY)
-    base = {key: Written(value, "built-in") for key, value in _BUILT_IN.items()}
-    stated = "output" in project.settings
-    base["output"] = (
-        Written(project.output, "project", settings, ("output",)) if stated else Written(project.output, "built-in")
-    )
-    defaults = Written(project.defaults, "project", settings, ("defaults",))
-    low = overlay(fields(defaults, leave_out=_ITEM_ONLY), base)
-    defaults = Written(project.environment_defaults, "environment", settings, (*env, "defaults"))
-    high = fields(defaults, leave_out=_ITEM_ONLY)
-    if project.environment_output is not None and "output" not in high:
-        high["output"] = Written(project.environment_output, "environment", settings, (*env, "output"))
+    built_in = {"mode": "standard", "output": project.output}
+    fields = [Written(built_in, "built-in")]
+    if "output" in project.settings:
+        fields.append(Written({"output": project.output}, "project", settings))
+    fields.append(_defaults(Written(project.defaults, "project", settings, ("defaults",))))
+    fields.append(_defaults(Written(manifest.get("defaults"), "manifest", document, ("defaults",))))
+    if project.environment_output is not None:
+        fields.append(Written({"output": project.environment_output}, "environment", settings, env))
+    fields.append(_defaults(Written(project.environment_defaults, "environment", settings, (*env, "defaults"))))
+    defaults: Mapping[str, Any] = functools.reduce(lambda below, layer: merged(layer, below), fields, {})
     variables = _names(Written(project.vars, "project", settings, ("vars",)))
     declared = _names(Written(manifest.get("vars"), "manifest", document, ("vars",)))
     over = _names(Written(project.environment_vars, "environment", settings, (*env, "vars")))
     variables = overlay(over, overlay(declared, variables))
-    return Layers(overlay(high, overlay(own, low)), variables, tuple(map(top, declared.values())))
+    return Layers(tuple(reversed(fields)), defaults, variables, tuple(map(top, declared.values())))
+
+
+def _defaults(written: Written) -> Written:
+    """Default fields without those that only an item has."""
+    value = written.value if isinstance(written.value, dict) else {}
+    return structs.replace(written, value={key: below for key, below in value.items() if key not in _ITEM_ONLY})
 
 
 def command_line(project: Project) -> dict[str, Tree]:
@@ -134,6 +142,8 @@ def entries_of(document: YamlDocument) -> Iterator[tuple[int, Map]]:
 
 def data_paths(index: int, entry: Mapping[str, Json]) -> Iterator[tuple[Pointer, str]]:
     """The paths of data files that an entry of `items` names, each with its pointer."""
+    if "for_each" not in entry and "matrix" not in entry:
+        return
     matrix, rows, at = entry.get("matrix"), entry.get("for_each"), ("items", index, "for_each")
     named: dict[Pointer, Json] = {(*at, "data"): rows.get("data")} if isinstance(rows, dict) else {at: rows}
     if isinstance(matrix, dict):
@@ -155,7 +165,6 @@ def expand(
     is omitted. `cli` are the variables of the command line, `templates` those for `where`.
     """
     shared = overlay(cli, below.variables)
-    shapes = OriginShapes()
     room = MAX_INSTANCES
     for index, entry in entries_of(document):
         if any(pointer not in data for pointer, _ in data_paths(index, entry)):
@@ -164,7 +173,7 @@ def expand(
         name = entry.get("id")
         label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
         own = _names(written.below("vars")) if "vars" in entry else {}
-        over = overlay(fields(written, leave_out=OWN_KEYS), below.defaults)
+        values = merged(written, below.defaults)
         each = _combinations(_Sources(written, label, data, templates, problems), room)
         room -= len(each or ())
         yield Declared(
@@ -172,8 +181,10 @@ def expand(
             index=index,
             label=label,
             location=Location(document.source.path, *unpack(document.root["items"].positions[index])),
-            fields=over,
-            item=ItemFields(over, shapes),
+            written=written,
+            below=below,
+            values=values,
+            open=opened(values),
             variables=overlay(cli, overlay(own, below.variables)) if own else shared,
             own_variables=tuple(map(top, own.values())),
             each=each,

@@ -1,4 +1,4 @@
-"""The fields of one item after its layers are merged: values, templates, and the position of each."""
+"""The fields of items: layers merged, and the values in them that are still to be rendered."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from contentops.manifests.values import MISSING, Branch, Tree, Written, is_template, top
+from contentops.manifests.values import APPROVAL, MERGED, Written, is_template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from contentops.manifests.origins import OriginKind, Origins, OriginShapes
     from contentops.model import Json
+    from contentops.yaml.positions import Pointer
 
 OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
 """The keys of an item that are not fields."""
@@ -27,73 +27,92 @@ class Unrendered(Struct, frozen=True):
     """The entries with templates: texts and lists as Written, maps as Unrendered."""
 
 
-class FieldTemplate(Struct, frozen=True):
-    """A written value that contains templates, with its field and its name with dots."""
+def merged(layer: Written, below: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a layer over those below it: plain values, but those with templates are as in `Unrendered.open`.
 
-    field: str
-    name: str
-    written: Written
-
-
-class ItemFields:
-    """The merged fields of one item."""
-
-    __slots__ = ("kinds", "open", "positions", "shapes", "templates", "values")
-
-    def __init__(self, fields: Mapping[str, Tree], shapes: OriginShapes) -> None:
-        self.shapes = shapes
-        """Shared by the items of the file."""
-        self.positions: dict[str, int] = {}
-        """The packed position of each value, by its name with dots."""
-        self.kinds: dict[str, OriginKind] = {}
-        """The rest of the origin of each value, without the variables of templates."""
-        self.templates: list[FieldTemplate] = []
-        self.values = self._map("", "", fields)
-        """By field, its value; Written for one with templates, Unrendered for a map with templates in some entries."""
-        self.open = _open(self.values)
-        """The values that are still to be rendered."""
-
-    def origins(self, templates: dict[str, OriginKind]) -> Origins:
-        """The origins of all values; `templates` has the kinds of those with templates."""
-        return self.shapes.origins(self.positions, self.kinds | templates)
-
-    def _map(self, field: str, prefix: str, entries: Mapping[str, Tree]) -> dict[str, Any]:
-        """The values of a map; notes their positions and templates."""
-        values: dict[str, Any] = {}
-        for key, node in entries.items():
-            name = prefix + key
-            if type(node) is Branch and node.entries:
-                inner = self._map(field or key, f"{name}.", node.entries)
-                open_ = _open(inner)
-                values[key] = Unrendered(inner, open_) if open_ else inner
-                continue
-            written = top(node)
-            value = {} if type(node) is Branch else _without_templates(written.value)
-            if value is MISSING:
-                value = written
-                self.templates.append(FieldTemplate(field or key, name, written))
-            values[key] = value
-            self.positions[name], self.kinds[name] = written.packed, self.shapes.kind(written.layer, written.file)
-        return values
+    A null removes the key. The maps in MERGED merge; any other value replaces the one below.
+    """
+    entries = layer.value if isinstance(layer.value, dict) else {}
+    if not OWN_KEYS.isdisjoint(entries):
+        entries = {key: value for key, value in entries.items() if key not in OWN_KEYS}
+    if entries.get(APPROVAL) is not None:
+        entries = {**entries, APPROVAL: _rule(entries[APPROVAL])}
+    return _over(layer, layer.pointer, entries, below, MERGED)
 
 
-def _open(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if type(value) in _OPEN}
+def _rule(value: Json) -> Json:
+    """An `approval` as a map, so that all its forms merge: a word is its `required`, which a map has by itself."""
+    return {"required": True, **value} if isinstance(value, dict) else {"required": value}
+
+
+def _over(
+    layer: Written, at: Pointer, entries: Mapping[str, Any], below: Mapping[str, Any], maps: frozenset[str] | None
+) -> dict[str, Any]:
+    """The entries of a map over those below it; `maps` are the keys whose maps merge, None: all."""
+    values = dict(below)
+    for key, value in entries.items():
+        if value is None:
+            values.pop(key, None)
+        elif isinstance(value, dict) and (maps is None or key in maps):
+            under = values.get(key)
+            under = under.values if type(under) is Unrendered else under if type(under) is dict else {}
+            inner = _over(layer, (*at, key), value, under, None)
+            values[key] = Unrendered(inner, open_) if (open_ := opened(inner)) else inner
+        else:
+            values[key] = Written(value, layer.layer, layer.document, (*at, key)) if _has_template(value) else value
+    return values
+
+
+def find(layers: Sequence[Written], path: Iterable[str]) -> tuple[Written, bool]:
+    """The written value at a path and True, or what it would be in and False; of a merged map the highest.
+
+    `layers` are the maps that were merged, the highest first.
+    """
+    for step in path:
+        inside: list[Written] = []
+        for below in [each.below(step) for each in layers if isinstance(each.value, dict) and step in each.value]:
+            is_map = below.value is not None and (isinstance(below.value, dict) or step == APPROVAL)
+            inside += [below] if is_map or (below.value is not None and not inside) else []
+            if not is_map:
+                break
+        if not inside:
+            return layers[0], False
+        layers = inside
+    return layers[0], True
 
 
 _OPEN: Final = frozenset({Written, Unrendered})
 
 
-def _without_templates(value: Json) -> Any:
-    """A written value as plain lists and maps, without positions; MISSING if it contains Jinja."""
+def opened(values: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a map that are still to be rendered."""
+    return {key: value for key, value in values.items() if type(value) in _OPEN}
+
+
+def templates(open_: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Written]]:
+    """Every value that contains templates, with its name with dots."""
+    for key, node in open_.items():
+        if type(node) is Unrendered:
+            yield from templates(node.open, f"{prefix}{key}.")
+        else:
+            yield prefix + key, node
+
+
+def paths(values: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every value; that of a map is the paths of its entries, if its entries merge and it has any."""
+    for key, node in values.items():
+        inner = node.values if type(node) is Unrendered else node
+        if type(inner) is dict and inner and (at or key in MERGED):
+            yield from paths(inner, (*at, key))
+        else:
+            yield (*at, key)
+
+
+def _has_template(value: Json) -> bool:
+    """Whether a value contains Jinja, at any depth."""
     if isinstance(value, str):
-        return MISSING if is_template(value) else value
-    if not isinstance(value, dict | list):
-        return value
-    entries = value.values() if isinstance(value, dict) else value
-    plain_entries = [
-        entry if type(entry) is str and "{" not in entry else _without_templates(entry) for entry in entries
-    ]
-    if MISSING in plain_entries:
-        return MISSING
-    return dict(zip(value, plain_entries, strict=True)) if isinstance(value, dict) else plain_entries
+        return is_template(value)
+    for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if _has_template(entry):
+            return True
+    return False

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
+from contentops.manifests.item_fields import templates as templates_of
 from contentops.manifests.render import REFERRING, Rendered, render_item
-from contentops.manifests.templates import Scope, Uses
-from contentops.manifests.values import Written, top
+from contentops.manifests.templates import Scope, Uses, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contentops.manifests.problems import Problems
     from contentops.manifests.references import Sources
     from contentops.manifests.templates import Templates
+    from contentops.manifests.values import Written
     from contentops.model import Json, Spec
 
     Instance = tuple[Declared, Each | None, Scope, Uses]
@@ -74,9 +75,9 @@ def _instances(
     for entry in itertools.chain.from_iterable(_batches(declared)):
         scope = None if entry.own_variables else shared
         if scope is None:
-            scope = Scope(entry.variables, builtin, templates, entry.item.shapes)
+            scope = Scope(entry.variables, builtin, templates)
             shared = shared if entry.own_variables else scope
-        uses = Uses(entry.item, scope)
+        uses = scope.uses(templates_of(entry.open))
         made.declarations += 1
         made.used.update(uses.names)
         made.idle += [(each, entry.label) for each in entry.own_variables if each.pointer[-1] not in uses.names]
@@ -124,20 +125,20 @@ def _sort_in(
 
 def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> None:
     """Report `ref` in fields that have to be known before there is any text."""
-    for template in declared.item.templates if uses.referring else ():
-        if template.name in uses.referring and template.field not in REFERRING:
-            core = f"uses `ref` in `{template.name}`, which has to be known before there are texts"
+    for name, written in templates_of(declared.open) if uses.referring else ():
+        if name in uses.referring and root_of(name) not in REFERRING:
+            core = f"uses `ref` in `{name}`, which has to be known before there are texts"
             hint = "`ref` is for `inputs`, `metadata` and `output`"
-            problems.about(declared.label, template.written, "reference-not-here", core, hint=hint)
+            problems.about(declared.label, written, "reference-not-here", core, hint=hint)
 
 
 def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
     """Whether an item with `for_each` or `matrix` tells its rows apart by `each`."""
-    if declared.each is None or "id" not in declared.item.values:
+    if declared.each is None or "id" not in declared.values:
         return True
     if any(name.partition(".")[0] == "each" for name in uses.of("id")):
         return True
-    written = top(declared.fields["id"])
+    written, _ = declared.find(("id",))
     hint = "use a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"
     core = "makes several items, so its `id` must use `each`"
     problems.about(declared.label, written, "id-without-each", core, hint=hint)
@@ -145,7 +146,7 @@ def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
 
 
 def _report_duplicate(rendered: Rendered, first: tuple[Location, Each | None], name: str, problems: Problems) -> None:
-    written = top(rendered.declared.fields["id"])
+    written, _ = rendered.declared.find(("id",))
     row = f" ({rendered.each.label})" if rendered.each else ""
     location, each = first
     first_use = each.label if each and each.location else f"{location}"

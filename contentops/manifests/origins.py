@@ -1,84 +1,61 @@
-"""The origins of the values of items in little memory: shared parts once, and each `Origin` created when it is read."""
+"""The origins of the values of an item, which are computed when one is read: most plans read none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from contentops.errors import Location
+from contentops.manifests.item_fields import find, merged, paths
 from contentops.model import Origin
-from contentops.yaml.positions import NOWHERE, pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-class OriginKind(Struct, frozen=True, eq=False):
-    """An origin without its position; equal ones of one manifest are one object."""
-
-    layer: str
-    file: str
-    """Empty for a value in no file."""
-    variables: tuple[str, ...] = ()
-
-
-class OriginShape(Struct, frozen=True, eq=False):
-    """The origins of an item without their positions; most items of a manifest share one."""
-
-    names: tuple[str, ...]
-    kinds: tuple[OriginKind, ...]
-
-
-class OriginShapes:
-    """The kinds and shapes of one manifest, each stored once."""
-
-    def __init__(self) -> None:
-        self._kinds: dict[tuple[str, str, tuple[str, ...]], OriginKind] = {}
-        self._shapes: dict[tuple[tuple[str, ...], tuple[OriginKind, ...]], OriginShape] = {}
-
-    def kind(self, layer: str, file: str, variables: tuple[str, ...] = ()) -> OriginKind:
-        """The kind with these values."""
-        key = layer, file, variables
-        return self._kinds.get(key) or self._kinds.setdefault(key, OriginKind(*key))
-
-    def packed(self, layer: str, location: Location | None, variables: tuple[str, ...] = ()) -> tuple[int, OriginKind]:
-        """The packed position and the kind of an origin."""
-        if location is None:
-            return NOWHERE, self.kind(layer, "", variables)
-        return pack(location), self.kind(layer, location.file, variables)
-
-    def origins(self, positions: Mapping[str, int], kinds: Mapping[str, OriginKind]) -> Origins:
-        """The origins of one item from the packed positions and the kinds by name, in the same order."""
-        key = tuple(positions), tuple(kinds.values())
-        shape = self._shapes.get(key) or self._shapes.setdefault(key, OriginShape(*key))
-        return Origins(shape, tuple(positions.values()))
+    from contentops.manifests.expand import Each, Layers
+    from contentops.manifests.templates import Scope, Uses
+    from contentops.manifests.values import Written
 
 
 class Origins(Mapping[str, Origin]):
-    """Origins by name."""
+    """The origins by name that `compute` returns for its `parts`."""
 
-    __slots__ = ("positions", "shape")
+    __slots__ = ("_compute", "_origins", "_parts")
 
-    def __init__(self, shape: OriginShape, positions: Sequence[int]) -> None:
-        self.shape = shape
-        self.positions = positions
-        """The packed position of each, in the order of the names."""
+    def __init__(self, compute: Callable[..., dict[str, Origin]], *parts: object) -> None:
+        self._compute, self._parts = compute, parts
+        self._origins: dict[str, Origin] | None = None
+
+    def _computed(self) -> dict[str, Origin]:
+        if self._origins is None:
+            self._origins = self._compute(*self._parts)
+        return self._origins
 
     def __getitem__(self, name: str) -> Origin:
-        if name not in self.shape.names:
-            raise KeyError(name)
-        number = self.shape.names.index(name)
-        kind, position = self.shape.kinds[number], self.positions[number]
-        location = None if position == NOWHERE else Location(kind.file, *unpack(position))
-        return Origin(layer=kind.layer, location=location, variables=kind.variables)
+        return self._computed()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.shape.names)
+        return iter(self._computed())
 
     def __len__(self) -> int:
-        return len(self.shape.names)
+        return len(self._computed())
 
     def __repr__(self) -> str:
-        return repr(dict(self))
+        return repr(self._computed())
+
+
+def of_fields(written: Written, below: Layers, uses: Uses) -> dict[str, Origin]:
+    """The origins of the fields of an item, by name with dots."""
+    layers = written, *below.fields
+    found = ((".".join(path), find(layers, path)[0]) for path in paths(merged(written, below.defaults)))
+    return {
+        name: Origin(layer=each.layer, location=each.location, variables=uses.variables.get(name, ()))
+        for name, each in found
+    }
+
+
+def of_variables(uses: Uses, scope: Scope, each: Each | None) -> dict[str, Origin]:
+    """The origins of the variables that an item uses."""
+    return {
+        name: Origin(layer="data", location=each.location_of(name.partition(".")[2]))
+        if each is not None and name.partition(".")[0] == "each"
+        else scope.origin(name)
+        for name in uses.known(each)
+    }

@@ -14,6 +14,7 @@ from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
 from contentops.manifests.mentions import FoundReferences, RenderedAlone, key_by_key, loose_keys
+from contentops.manifests.origins import Origins, of_fields, of_variables
 from contentops.manifests.references import LONGEST, NoAddressError, hole, parts_of
 from contentops.manifests.templates import INPUTS, REF, Scope, Uses, root_of, templates_in
 from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from contentops.manifests.expand import Declared, Each
-    from contentops.manifests.origins import OriginKind
     from contentops.manifests.problems import Problems
     from contentops.manifests.references import Sources
-    from contentops.manifests.templates import Trace
     from contentops.model import Json, Origin
 
 
@@ -80,10 +79,10 @@ def render_item(
 ) -> Rendered:
     """One item for one combination of `for_each` and `matrix`; what cannot be rendered is reported."""
     item = _Item(declared, each, scope, problems, sources)
-    values = dict(declared.item.values)
+    values = dict(declared.values)
     failed: set[str] = set()
     loose = loose_keys(uses.referring)
-    for name in declared.item.open:
+    for name in declared.open:
         if loose and name == "metadata":
             continue
         try:
@@ -98,14 +97,14 @@ def render_item(
         def alone(node: Any, name: str) -> RenderedAlone:
             return _Item(declared, each, scope, problems, sources).alone(node, name)
 
-        found, metadata = key_by_key(item.references, loose, declared.item.values["metadata"], alone)
+        found, metadata = key_by_key(item.references, loose, declared.values["metadata"], alone)
         values["metadata"] = metadata or {}
         failed |= {"metadata"} if metadata is None else set()
     try:
-        variables, used = ({}, {}) if failed else item.trace(uses)
+        used = {} if failed else item.used(uses)
     except _FailedError:
         failed.add("vars")
-        variables, used = {}, {}
+        used = {}
     item.end()
     unknown = [name for name in uses.referring if found.waits and root_of(name) in REFERRING]
     return Rendered(
@@ -113,8 +112,8 @@ def render_item(
         each,
         values,
         frozenset(failed),
-        uses.origins,
-        variables,
+        Origins(of_fields, declared.written, declared.below, uses),
+        Origins(of_variables, uses, scope, each) if used else {},
         used,
         _by_id(found.references),
         mentions=_by_id(found.mentions),
@@ -158,7 +157,7 @@ class _Item:
 
     def field(self, name: str) -> Json:
         """A rendered field of the item; None where it is absent. Raises _FailedError."""
-        return self._once(f"item.{name}", self._declared.item.values[name])
+        return self._once(f"item.{name}", self._declared.values[name])
 
     def alone(self, node: Any, name: str) -> RenderedAlone:
         """A value that is rendered first, so that all references are its own."""
@@ -171,7 +170,7 @@ class _Item:
 
     def _ask(self, name: str) -> Any:
         """The value of `item.<name>`, or MISSING."""
-        if name not in self._declared.item.values:
+        if name not in self._declared.values:
             if name == "id":  # a missing id is reported once, with the item
                 raise _FailedError
             return MISSING
@@ -258,7 +257,7 @@ class _Item:
     def _written(self, name: str) -> Written:
         """A variable or field as written."""
         in_item = name.startswith("item.")
-        return top(self._declared.fields[name[5:]] if in_item else self._scope.variables[name])
+        return self._declared.find((name[5:],))[0] if in_item else top(self._scope.variables[name])
 
     def _tree(self, node: Any, name: str) -> Json:
         """A value with its templates rendered. A null inside a merged map removes its key."""
@@ -362,29 +361,20 @@ class _Item:
         core = f"values refer to each other in a cycle: {names}"
         self._problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
 
-    def trace(self, uses: Uses) -> Trace:
-        """The origins of the variables that the item uses, and the starts of their values' digests."""
-        stored = self._scope.traces.get(uses.names)
+    def used(self, uses: Uses) -> dict[str, str]:
+        """The starts of the digests of the variables that the item uses."""
+        stored = self._scope.used.get(uses.names)
         if stored is not None:
             return stored
-        shapes = self._scope.shapes
-        positions: dict[str, int] = {}
-        kinds: dict[str, OriginKind] = {}
-        used: dict[str, str] = {}
-        for name in uses.names:
-            root, _, part = name.partition(".")
-            if root != "each":
-                positions[name], kinds[name] = self._scope.origin(name)
-                used[name] = self._print(name)
-            elif self._each is not None and (not part or part in self._each.values):
-                positions[name], kinds[name] = shapes.packed("data", self._each.location_of(part))
-                used[name] = fingerprint(self._each.values[part] if part else self._each.values)
-        trace = shapes.origins(positions, kinds), used
+        used = {name: self._print(name) for name in uses.known(self._each)}
         if all(map(self._scope.is_constant, uses.names)):
-            self._scope.traces[uses.names] = trace
-        return trace
+            self._scope.used[uses.names] = used
+        return used
 
     def _print(self, name: str) -> str:
+        if root_of(name) == "each" and self._each is not None:
+            _, _, part = name.partition(".")
+            return fingerprint(self._each.values[part] if part else self._each.values)
         digest_start = self._scope.prints.get(name)
         if digest_start is None:
             digest_start = fingerprint(self.lookup(name))

@@ -24,6 +24,7 @@ from contentops.manifests.values import (
     top,
     unsendable,
 )
+from contentops.model import Origin
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import decode
 from contentops.yaml.syntax import JINJA
@@ -34,14 +35,10 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.manifests.compiled import Compiled, Macros
     from contentops.manifests.data import DataFile
-    from contentops.manifests.item_fields import FieldTemplate, ItemFields
-    from contentops.manifests.origins import OriginKind, Origins, OriginShapes
+    from contentops.manifests.expand import Each
     from contentops.manifests.values import Lookup
     from contentops.model import Json, Project
     from contentops.yaml.positions import Source
-
-    Trace = tuple[Origins, dict[str, str]]
-    """Where the value of each variable was written, and the start of its digest."""
 
 
 _PIECE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
@@ -141,6 +138,8 @@ def templates_in(value: Json) -> Iterator[str]:
 
 
 Paths = tuple[tuple[str, ...], ...]
+Direct = tuple[str, tuple[str, ...]]
+"""A template of an item: its name with dots, and the names that it uses directly."""
 
 
 def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
@@ -245,24 +244,18 @@ class Scope:
     A variable that depends on neither `each` nor `item` is rendered once.
     """
 
-    def __init__(
-        self, variables: Mapping[str, Tree], builtin: Mapping[str, Json], templates: Templates, shapes: OriginShapes
-    ) -> None:
+    def __init__(self, variables: Mapping[str, Tree], builtin: Mapping[str, Json], templates: Templates) -> None:
         self.variables = variables
         self.builtin = builtin
         self.templates = templates
-        self.shapes = shapes
         self.constants: dict[str, Json] = dict(builtin)
         self.prints: dict[str, str] = {}
         self.broken: set[str] = set()
-        self.shared: dict[int, OriginKind] = {}
-        """The kinds of origin of defaults, by the identity of the template, which lives longer than this scope."""
-        self.traces: dict[tuple[str, ...], Trace] = {}
-        """By their variables, the traces that are the same for every item."""
+        self.used: dict[tuple[str, ...], dict[str, str]] = {}
+        """By their variables, the starts of digests that are the same for every item."""
+        self._uses: dict[tuple[Direct, ...], Uses] = {}
         self._reach: dict[str, frozenset[str]] = {}
-        self._reached_by: dict[tuple[str, ...], tuple[str, ...] | None] = {}
         self._constant: dict[str, bool] = {}
-        self._origins: dict[str, tuple[int, OriginKind]] = {}
 
     def reach(self, name: str) -> frozenset[str]:
         """Every variable that a variable uses, directly or not, with itself, and the parts of `each` and `item`."""
@@ -275,6 +268,8 @@ class Scope:
 
     def direct(self, node: Tree) -> tuple[str, ...]:
         """The names that the templates of a value use directly."""
+        if isinstance(node, Written) and isinstance(node.value, str) and node.layer != "command line":
+            return self._named(node.value) if is_template(node.value) else ()
         if isinstance(node, Branch):
             return tuple(name for below in node.entries.values() for name in self.direct(below))
         if node.layer == "command line":
@@ -288,12 +283,10 @@ class Scope:
             return names
         return tuple(f"item.{INPUTS}" if name == INPUTS else name for name in names)
 
-    def reached_by(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
-        """Every variable that names use, directly or not, sorted; None where they use fields of the item."""
-        if names not in self._reached_by:
-            reached = set().union(*map(self.reach, names))
-            self._reached_by[names] = None if "item" in map(root_of, reached) else tuple(sorted(reached))
-        return self._reached_by[names]
+    def uses(self, templates: Iterable[tuple[str, Written]]) -> Uses:
+        """The variables of an item with these templates; most items share them."""
+        key = tuple((name, self.direct(written)) for name, written in templates)
+        return self._uses.get(key) or self._uses.setdefault(key, Uses(key, self))
 
     def is_constant(self, name: str) -> bool:
         """Whether a variable is the same for every item."""
@@ -303,14 +296,11 @@ class Scope:
             self._constant[name] = constant
         return constant
 
-    def origin(self, name: str) -> tuple[int, OriginKind]:
-        """The origin of a variable: its packed position, and the rest."""
-        origin = self._origins.get(name)
-        if origin is None:
-            written = top(self.variables[name])
-            others = tuple(sorted(self.reach(name) - {name}))
-            origin = self._origins[name] = self.shapes.packed(written.layer, written.location, others)
-        return origin
+    def origin(self, name: str) -> Origin:
+        """The origin of a variable."""
+        written = top(self.variables[name])
+        others = tuple(sorted(self.reach(name) - {name}))
+        return Origin(layer=written.layer, location=written.location, variables=others)
 
 
 def root_of(name: str) -> str:
@@ -321,46 +311,40 @@ def root_of(name: str) -> str:
 class Uses:
     """Which variables each field of a declared item uses; the same for all of its rows."""
 
-    def __init__(self, fields: ItemFields, scope: Scope) -> None:
-        self._fields = fields
+    def __init__(self, templates: tuple[Direct, ...], scope: Scope) -> None:
+        self._templates = templates
         self._scope = scope
         self._names_by_field: dict[str, frozenset[str]] = {}
-        kinds = {template.name: self._kind(template) for template in fields.templates}
-        self.names = tuple(sorted({name for kind in kinds.values() for name in kind.variables if self._is_value(name)}))
-        self.referring = frozenset(name for name, kind in kinds.items() if not all(map(self._is_value, kind.variables)))
+        self.variables = {name: self._variables(name, direct) for name, direct in templates}
+        """By the name of a template with dots, the variables that it uses, directly or not."""
+        used = self.variables.items()
+        self.names = tuple(sorted({name for _, names in used for name in names if self._is_value(name)}))
+        self.referring = frozenset(template for template, names in used if not all(map(self._is_value, names)))
         """The names of the templates that use the texts of other items, directly or not."""
-        self.origins = fields.origins(kinds)
+
+    def known(self, each: Each | None) -> Iterator[str]:
+        """The names that have a value in a row."""
+        for name in self.names:
+            root, _, part = name.partition(".")
+            if root != "each" or (each is not None and (not part or part in each.values)):
+                yield name
 
     def _is_value(self, name: str) -> bool:
         return name != REF or REF in self._scope.variables
 
-    def _kind(self, template: FieldTemplate) -> OriginKind:
-        """The kind of origin of a template; that of a default is cached for all items, unless it uses `item`."""
-        shared = self._scope.shared.get(id(template.written))
-        if shared is not None:
-            return shared
-        direct = self._scope.direct(template.written)
-        names = self._scope.reached_by(direct)
-        asks_item = names is None
-        if names is None:
-            names = tuple(sorted(self._expand(direct, frozenset({template.field}))))
-        plain = self._fields.kinds[template.name]
-        kind = self._scope.shapes.kind(plain.layer, plain.file, names)
-        if plain.layer != "item" and not asks_item:
-            self._scope.shared[id(template.written)] = kind
-        return kind
+    def _variables(self, name: str, direct: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(self._expand(direct, frozenset({root_of(name)}))))
 
     def of(self, name: str) -> frozenset[str]:
         """The variables that one field uses, directly or not."""
         return self._field(name, frozenset())
 
     def _field(self, name: str, visiting: frozenset[str]) -> frozenset[str]:
-        if name not in self._fields.open or name in visiting:
+        if name in visiting:
             return frozenset()
         names = self._names_by_field.get(name)
         if names is None:
-            templates = (template.written for template in self._fields.templates if template.field == name)
-            direct = [used for written in templates for used in self._scope.direct(written)]
+            direct = [used for template, names in self._templates if root_of(template) == name for used in names]
             names = self._names_by_field[name] = self._expand(direct, visiting | {name})
         return names
 

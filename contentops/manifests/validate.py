@@ -17,8 +17,9 @@ from contentops.errors import Severity, nearest
 from contentops.manifests.approval import read_approval
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import names_of, read_checks
+from contentops.manifests.item_fields import Unrendered
 from contentops.manifests.render import Rendered, subject_of
-from contentops.manifests.values import Branch, Tree, Written, entry_hint, kind_of, top
+from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, OnSourceChange, Request, Spec, is_day
 from contentops.pricing import CREDITS
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from contentops.manifests.checks import FindFile
     from contentops.manifests.expand import Declared
     from contentops.manifests.problems import Problems, Report
+    from contentops.manifests.values import Written
     from contentops.model import ApprovalRule, Catalog, Checks, Disclosure, Json
 
 MAX_ID: Final = 200
@@ -100,8 +102,8 @@ def _check_draft_mark(preset: str, metadata: Mapping[str, Any], report: Report) 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The inputs by name; each is UNRENDERED where some could not be rendered."""
-    if "inputs" in rendered.failed and isinstance(node := rendered.declared.fields["inputs"], Branch):
-        return dict.fromkeys(node.entries, UNRENDERED)
+    if "inputs" in rendered.failed and isinstance(node := rendered.declared.values["inputs"], Unrendered):
+        return dict.fromkeys(node.values, UNRENDERED)
     inputs: Mapping[str, Any] = values.get("inputs", {})
     return inputs
 
@@ -136,15 +138,8 @@ def _reporter(rendered: Rendered, problems: Problems) -> Report:
 
 def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
     """The written value at a path and True, or the deepest written value on the way and False."""
-    node: Tree | None = declared.fields.get(path[0]) if path else None
-    if node is None or (isinstance(node, Written) and node.document is None):
-        return declared.written, False
-    for step in path[1:]:
-        below = node.entries.get(step) if isinstance(node, Branch) else None
-        if below is None:
-            return top(node), False
-        node = below
-    return top(node), True
+    written, exists = declared.find(path)
+    return (declared.written, False) if written.document is None or not path else (written, exists)
 
 
 def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: ApprovalRule) -> Spec:

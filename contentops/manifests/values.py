@@ -14,7 +14,7 @@ from unicodedata import ucd_3_2_0
 
 from msgspec import Struct
 
-from contentops.yaml.positions import NOWHERE, Map, YamlDocument, locate, pack
+from contentops.yaml.positions import YamlDocument, locate
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
@@ -215,36 +215,15 @@ class Written(Struct, frozen=True):
     layer: str
     document: YamlDocument | None = None
     pointer: Pointer = ()
-    position: int | None = None
-    """Its packed position if the map around it has that; None: it is looked up by the pointer."""
 
     @property
     def location(self) -> Location | None:
         """Where it was written."""
         return None if self.document is None else locate(self.document, self.pointer)
 
-    @property
-    def file(self) -> str:
-        """The file that it was written in; empty for a value in no file."""
-        return "" if self.document is None else self.document.source.path
-
-    @property
-    def packed(self) -> int:
-        """The packed position of where it was written; NOWHERE for a value in no file."""
-        if self.position is not None:
-            return self.position
-        return NOWHERE if (location := self.location) is None else pack(location)
-
     def below(self, key: str | int) -> Written:
         """The value inside it, under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
-
-    def entries(self) -> Iterator[tuple[str, Written]]:
-        """Each key of a map with its value."""
-        value, layer, document, pointer = self.value, self.layer, self.document, self.pointer
-        positions = value.positions[1::2] if isinstance(value, Map) else [None] * len(value)
-        for (key, inner), position in zip(value.items(), positions, strict=True):
-            yield key, Written(inner, layer, document, (*pointer, key), position)
 
 
 class Branch(Struct, frozen=True):
@@ -261,25 +240,7 @@ def tree(written: Written) -> Tree:
     """A written value with a Branch for each map, so that layers can merge."""
     if not isinstance(written.value, dict):
         return written
-    return Branch(written, {key: tree(below) for key, below in written.entries()})
-
-
-def fields(written: Written, *, leave_out: frozenset[str] = frozenset()) -> dict[str, Tree]:
-    """The entries of a map of item fields, with a Branch for those in MERGED only; empty if it is no map."""
-    if not isinstance(written.value, dict):
-        return {}
-    entries = ((key, below) for key, below in written.entries() if key not in leave_out)
-    return {key: _rule(below) if key == APPROVAL else tree(below) if key in MERGED else below for key, below in entries}
-
-
-def _rule(written: Written) -> Tree:
-    """An `approval` as a map, so that all its forms merge: a word is its `required`, which a map has by itself."""
-    if written.value is None:
-        return written
-    if not isinstance(written.value, dict):
-        return Branch(written, {"required": written})
-    required = Written(True, written.layer, written.document, written.pointer, written.position)
-    return Branch(written, {"required": required, **{key: tree(below) for key, below in written.entries()}})
+    return Branch(written, {key: tree(written.below(key)) for key in written.value})
 
 
 def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, Tree]:
