@@ -359,6 +359,30 @@ def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path, process
     assert harness.state.entries == {}
 
 
+def test_a_retry_whose_answer_is_lost_is_found_among_the_stored_contents(root: Path) -> None:
+    """Its text is the one that is checked next, and no further one is paid for."""
+    harness = _harness(root, RETRIES, "one", good=2)
+    harness.api.fault(on("submit", 2), "reset")
+    harness.api.fault(lambda name, _: name == "status" and len(harness.api.generations) == 2, 500)
+    assert results(harness.apply()) == {"one": "done"}
+    assert "Draft outline" not in harness.read("out/one.md")
+    assert harness.api.credits == 8
+
+
+def test_a_paid_text_that_cannot_be_fetched_is_pending(root: Path) -> None:
+    """The cache is gone and the server is away: no one is told that its job still runs."""
+    harness = _harness(root, NO_DRAFTS, "one")
+    assert results(harness.apply()) == {"one": "blocked"}
+    _loosen(harness)
+    shutil.rmtree(root / ".contentops")
+    harness.api.fault(lambda _name, _n: True, "refuse")
+    end = _end(harness.apply())
+    assert (end.result, end.hint) == ("pending", "")
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 4
+
+
 def test_no_more_is_paid_than_stated(root: Path) -> None:
     """After the last retry the item is blocked, and stays so for nothing; more retries are planned for what is new."""
     harness = _harness(root, RETRIES, "one")

@@ -462,14 +462,15 @@ def test_what_was_learned_is_carried_over(root: Path) -> None:
 
 
 def test_a_duration_lies_between_two_polls(root: Path) -> None:
-    """What is learned is when the last poll found it running and when the next found it done."""
+    """What is learned of template and mode is when the last poll found it running and when the next found it done."""
     harness = _harness(root, rpm=10, duration=100)
     harness.apply()
     from contentops.operations import opening
 
     with opening.open_cache(harness.project, write=False) as cache:
         (kinds,) = cache.durations().values()
-    ((learned,),) = kinds.values()
+    ((kind, (learned,)),) = kinds.items()
+    assert kind == "blog_article_generator/standard"
     # Polls after about 12, 36, 66, 96 and 126 s: it ended between the last two.
     assert learned == [pytest.approx(96, rel=0.05), pytest.approx(126, rel=0.05)]
 

@@ -109,6 +109,8 @@ def test_a_deadline_pauses(root: Path) -> None:
     assert 110 <= harness.timeline.now < 120
     assert results(run) == {"one": "done", "three": "pending", "two": "pending"} or run.count(Result.DONE) == 1
     assert "contentops apply" in run.hint
+    running = {entry.item for entry in harness.state.entries.values() if entry.state is JobState.RUNNING}
+    assert running == {one.id for one in run.outcomes if one.hint.startswith("its job is still running")} != set()
     assert set(results(harness.apply()).values()) == {"done"}
     assert harness.api.credits == 12
 

@@ -14,6 +14,7 @@ from contentops.errors import StateError
 from contentops.model import ItemId, Record, Saved, State, request_id
 from contentops.state import lock
 from contentops.state.codec import Header, line_of
+from contentops.state.merge_repair import with_one_owner
 from tests import state_facts as facts
 
 if TYPE_CHECKING:
@@ -236,6 +237,14 @@ def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
     chosen = lock.resolve_conflict([theirs, ours, elsewhere], on_disk())
 
     assert chosen == structs.replace(ours, superseded=("cnt-0", "cnt-1"))
+
+
+def test_a_content_that_one_item_owns_is_no_superseded_one_of_another() -> None:
+    """Superseded contents may be deleted, and this one is in use."""
+    owner = facts.record("owner", content_id="cnt-1", superseded=("cnt-2",))
+    other = facts.record("other", content_id="", saved=None, superseded=("cnt-0", "cnt-1"))
+    records = {one.id: one for one in (owner, other)}
+    assert with_one_owner(records) == {other.id: structs.replace(other, superseded=("cnt-0",))}
 
 
 @pytest.mark.parametrize(
