@@ -12,7 +12,7 @@ from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.ledger.writer import JobWriter
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
-from contentops.state.paid_texts import StoredText
+from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -311,7 +311,7 @@ def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
         shop.when = lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
     else:
         with opening.open_cache(harness.project, write=True) as cache:
-            cache.put_server_text(SERVER, "catalog/t000", '{"at": "x"')
+            cache.remember(f"catalog {SERVER} t000", {"at": "x"})
     pull(harness)
     assert "/templates/t000" in shop.paths
 

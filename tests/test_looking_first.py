@@ -15,7 +15,6 @@ from contentops.operations.contents.superseded_contents import without_copy
 from contentops.operations.opening import open_cache
 from contentops.server import contents
 from contentops.server.store import Store
-from contentops.state.seen import seen_contents
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, know_server, results
 from tests.repositories import in_git
@@ -234,7 +233,7 @@ def test_a_refresh_forgets_nothing_of_other_contents(tmp_path: Path) -> None:
     harness.write("content/blog.yaml", blog("two"))
     harness.plan(refresh=True)
     with open_cache(project, write=False) as cache:
-        assert seen_contents(cache, project.api.server)[content].title
+        assert cache.seen(project.api.server)[content].title
 
 
 # --- recorded before -------------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
     )
     assert Outputs(root).observe("a.md") == expected
     store: dict[str, str] = {}
-    cache = StatCache(Outputs(root), store.get, store.__setitem__, now=2**63)
+    cache = StatCache(Outputs(root), store.get, store.update, now=2**63)
     assert cache.observe_all(["a.md"]) == {"a.md": expected}
     assert not store
 
@@ -152,7 +152,7 @@ def test_whether_such_a_text_is_whole_is_asked_each_time(root: Path) -> None:
     (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}")
     store: dict[str, str] = {}
     for whole in ([digest_text(CONFLICT)], []):
-        cache = StatCache(Outputs(root, whole=whole), store.get, store.__setitem__, now=2**63)
+        cache = StatCache(Outputs(root, whole=whole), store.get, store.update, now=2**63)
         assert bool(cache.observe_all(["a.md"])["a.md"].problem) is not bool(whole)
 
 

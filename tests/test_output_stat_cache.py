@@ -30,7 +30,7 @@ class Memory(dict[str, str]):
 
     def look(self, root: Path, *names: str, later: int = HOUR) -> list[str]:
         """Look at files, which gives what reading them gives, and remember them; the names of the texts put."""
-        cache = StatCache(Outputs(root), self.get, self.__setitem__, now=time.time_ns() + later)
+        cache = StatCache(Outputs(root), self.get, self.update, now=time.time_ns() + later)
         outputs = Outputs(root)
         before = self.copy()
         assert cache.observe_all(names) == {name: outputs.observe(name) for name in names}

@@ -12,8 +12,8 @@ from contentops.digest import NOTHING
 from contentops.ledger.jobs import JobRow, job_in
 from contentops.ledger.rows import read_json
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, cost_of
+from contentops.state.cache import Cache, StoredText
 from contentops.state.codec import line_of, parse_as
-from contentops.state.paid_texts import StoredText, read_row, row_of, text_of
 from contentops.tokens import PaidTokens, TokenPrice, Tokens
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
@@ -129,7 +129,7 @@ def test_history_lists_tokens_and_money(tmp_path: Path, invoke: Run, processes: 
         assert not any("money" in one for one in listed)
 
 
-def test_lines_and_rows_with_tokens_are_read_back() -> None:
+def test_lines_and_rows_with_tokens_are_read_back(tmp_path: Path) -> None:
     """In the lock, in the journal and in the cache; one without has no such key."""
     paid = PaidTokens(input=7, output=3, price=PRICE)
     fields: dict[str, Any] = {"digest": "", "server": "local", "dialect": "", "credits": 4}
@@ -143,9 +143,9 @@ def test_lines_and_rows_with_tokens_are_read_back() -> None:
         assert line_of(parse_as(text, type(value))) == text
         assert cost_of(value) == {"credits": 4, "tokens": paid}
     stored = StoredText(title="t", body="b", credits=4, tokens=paid)
-    row = read_row(row_of(stored, stored.body))  # type: ignore[arg-type]
-    assert row is not None
-    assert text_of(row, "b") == stored
+    with Cache(tmp_path) as cache:
+        cache.put_text("local", NOTHING, stored)
+        assert cache.get_text("local", NOTHING, "") == stored
     assert PRICE.of(Tokens(input=7, output=3)) == 7 * 250_000 + 3 * 2_000_000
 
 

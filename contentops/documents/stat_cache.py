@@ -60,7 +60,7 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
 
 
 class StatCache:
-    """Observes files, by stamp where that is enough; `get` gives the texts that were `put`, by their names.
+    """Observes files, by stamp where that is enough; `get` gives the texts that were `put`, by name.
 
     `now` is nanoseconds since the epoch, on the clock that stamps files. Rows are stored in texts of `TOGETHER`.
     """
@@ -69,7 +69,7 @@ class StatCache:
         self,
         outputs: Outputs,
         get: Callable[[str], str | None],
-        put: Callable[[str, str], None],
+        put: Callable[[Mapping[str, str]], object],
         *,
         now: int,
     ) -> None:
@@ -82,6 +82,7 @@ class StatCache:
         """The texts whose rows are all true."""
         self._fresh: dict[str, _Row] = {}
         """The true rows that no such text has yet."""
+        self._new: dict[str, str] = {}
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
         """The file at each path now; remembered for the next time."""
@@ -102,7 +103,9 @@ class StatCache:
                 self._keep(_rows_of(file, stamp))
         self._put_rows()
         if self._names != self._before:
-            self._put(NAME, " ".join((VERSION, *self._names)))
+            self._new[NAME] = " ".join((VERSION, *self._names))
+        if self._new:
+            self._put(self._new)
         return {path: file for path, file in files.items() if file is not None}
 
     def _same(self, paths: Sequence[str], rows: Mapping[str, _Row]) -> list[str]:
@@ -124,7 +127,7 @@ class StatCache:
         self._fresh.clear()
         self._names.append(digest_text(text))
         if self._names[-1] not in self._undamaged:
-            self._put(f"{NAME} {self._names[-1]}", text)
+            self._new[f"{NAME} {self._names[-1]}"] = text
 
 
 def _rows_of(file: Observed, stamp: Stamp) -> dict[str, _Row]:

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from contentops.execution.stored_content import StoredContent
 
 
+Looked = dict[str, tuple[str, str | None]]
+"""By content: its time of change when it was looked at, and the request whose text it is by its metadata; empty: it
+names none, None: it could not be read."""
+
+
 @dataclass(slots=True)
 class ContentIndex:
     """The stored contents that were seen in a run."""
 
     owners: ContentOwners = field(default_factory=ContentOwners)
     """The owners of the contents on this server."""
-    looked: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    """By content that this or an earlier run looked at: its time of change then, and the request whose text it is by
-    its metadata; empty: it names none, None: it could not be read."""
+    looked: Looked = field(default_factory=dict)
+    """What this and earlier runs looked at."""
     candidates: int = 0
     """Contents fetched in search of a lost job's text."""
     strangers: int = 0

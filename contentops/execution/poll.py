@@ -17,8 +17,8 @@ from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result, Saved, cost_of
 from contentops.planning.body import text_lost_hint
 from contentops.planning.plan_inputs import is_protected
+from contentops.state.cache import StoredText
 from contentops.state.codec import Drop
-from contentops.state.paid_texts import StoredText
 from contentops.tokens import PaidTokens
 
 if TYPE_CHECKING:
@@ -175,9 +175,6 @@ async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Re
 async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Text:
     """Bring the text of a paid entry: from the cache, else from the stored content, else from its job."""
     if (stored := _stored(ctx, entry)) is not None:
-        if ctx.cache.get_text(ctx.server, entry.digest) != stored:
-            # The cache has another attempt as the last one.
-            ctx.cache.put_text(ctx.server, entry.digest, stored)
         return Text.of(stored, entry)
     why = "its paid text is not in the cache of this machine"
     if entry.content_id:
@@ -278,7 +275,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
 
 def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
     """The text of a record from this machine."""
-    stored = ctx.cache.get_text(ctx.server, record.digest)
+    stored = ctx.cache.get_text(ctx.server, record.digest, record.request_id)
     if stored is not None and body_digest(stored.body) == wanted:
         return Text.of(stored)
     body = ctx.text(wanted)

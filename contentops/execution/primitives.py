@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.documents.front_edits import WrittenEntry
     from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
-    from contentops.state.paid_texts import StoredText
+    from contentops.state.cache import StoredText
     from contentops.tokens import PaidTokens
 
 

@@ -14,8 +14,8 @@ from contentops.execution.primitives import Ended, Job, Text
 from contentops.execution.times import iso, seconds_of
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result, cost_of, request_id
 from contentops.planning.plan_inputs import TRIES, is_edited_on_server, is_protected
+from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
-from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
     from contentops.api.calls import Content, Failure

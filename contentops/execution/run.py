@@ -12,7 +12,7 @@ from msgspec import structs
 
 from contentops.errors import NotShared, StateError
 from contentops.execution.assemble_run import ServerKnowledge, assemble
-from contentops.execution.content_index import ContentIndex
+from contentops.execution.content_index import ContentIndex, Looked
 from contentops.execution.durable_run import UNSHARED
 from contentops.execution.durations import Durations, kind_of
 from contentops.execution.first_contact import admit
@@ -88,7 +88,7 @@ async def execute(
     loop = asyncio.get_running_loop()
     ctx = _assemble(project, plan, state, edges, stop, deadline)
     run = ctx.run
-    learned = dict(edges.cache.durations())
+    learned = dict(edges.cache.learned("durations"))
     stop.bind(partial(loop.call_soon_threadsafe, run.wake))
     started = ctx.iso()
     outcomes: dict[ItemId, Outcome] = {}
@@ -106,7 +106,7 @@ async def execute(
         stop.bind(None)
         run.close()
         _last_checkpoint(run, edges.store)
-        edges.cache.put_durations({**learned, plan.server: ctx.durations.seen})
+        edges.cache.learn("durations", {**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
     done = Run(
         id=str(uuid.UUID(int=edges.random.getrandbits(128), version=4)),
@@ -144,9 +144,9 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
     )
     knowledge = ServerKnowledge(
         admission=admission,
-        durations=Durations.load(edges.cache.durations().get(plan.server), plan.server),
+        durations=Durations.load(edges.cache.learned("durations").get(plan.server), plan.server),
         capabilities=capabilities,
-        index=ContentIndex(owners=edges.owners, looked=edges.cache.looked(plan.server)),
+        index=ContentIndex(owners=edges.owners, looked=edges.cache.recall(f"looked {plan.server}", Looked) or {}),
     )
     ctx = assemble(project, plan, edges, knowledge, lambda: _check_stop(ctx.run, stop, edges.store))
     ctx.made = made_texts(state)

@@ -57,7 +57,7 @@ class ServerCapabilities:
     def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
         """Read what the cache knows and what the records prove; an unreadable cache knows nothing."""
         try:
-            known = msgspec.convert(dict(cache.server_facts(server)), cls)
+            known = msgspec.convert(dict(cache.learned(f"facts {server}")), cls)
         except msgspec.ValidationError:
             known = cls()
         proven = honours_ids(state, server)
@@ -67,7 +67,7 @@ class ServerCapabilities:
 
     def keep(self, cache: Cache, server: str) -> None:
         """Remember it for the next run; called at once where that run must know it even after a kill."""
-        cache.put_server_facts(server, asdict(self))
+        cache.learn(f"facts {server}", asdict(self))
 
     def saw_job(self, age: float) -> None:
         """Note that the server knew a job by its id `age` seconds after its submit."""

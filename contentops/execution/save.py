@@ -20,7 +20,6 @@ from contentops.execution.stored_content import StoredContent, metadata_of
 from contentops.execution.times import iso_exact
 from contentops.execution.verify import SOON, learn, verify
 from contentops.model import Remote, Result, Saved
-from contentops.state.seen import forget_seen_content, keep_seen_contents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +96,7 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
             raise Ended(Result.BLOCKED, error, "remove `publish` from `approval`, and publish it by hand")
         raise not_saved(ctx, answer)
     saved = structs.replace(record.saved or Saved(), published=step.published, stamp=answer.stamp)
-    forget_seen_content(ctx.cache, ctx.server, content_id)
+    ctx.cache.keep_seen(ctx.server, {}, (content_id,))
     record = structs.replace(base_record(ctx, item, item_state), saved=saved)
     return structs.replace(item_state, record=note(ctx, item, "publish", record))
 
@@ -162,7 +161,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
             saved=record.saved.body,
         )
         ctx.cache.keep_body(seen.body, body)
-        keep_seen_contents(ctx.cache, ctx.server, {content_id: seen})
+        ctx.cache.keep_seen(ctx.server, {content_id: seen})
         shown += ", and `contentops plan --refresh` what becomes of it"
     return Ended(
         Result.BLOCKED,
@@ -361,7 +360,7 @@ def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supe
     record = draft.item_state.recorded
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(draft)))
     ctx.index.seen.pop(content_id, None)
-    forget_seen_content(ctx.cache, ctx.server, content_id)
+    ctx.cache.keep_seen(ctx.server, {}, (content_id,))
     old = ctx.index.owners.superseded((*record.superseded, *supersedes, record.content_id))
     done = structs.replace(
         base_record(ctx, draft.item, draft.item_state),

@@ -198,7 +198,8 @@ async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = Fa
         ours = {entry.request_id}
     near, looked = _near(ctx, item, listed.entries, sent), ctx.index.looked
     content = await _first_of(ctx, near, ours)
-    ctx.cache.put_looked(ctx.server, {each.id: looked[each.id] for each in listed.entries if each.id in looked})
+    known = {each.id: looked[each.id] for each in listed.entries if each.id in looked}
+    ctx.cache.remember(f"looked {ctx.server}", known)
     if content is not None:
         return _taken(ctx, item, job, content, lost=lost), ""
     return None, _candidates(ctx, near)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
     from contentops.model import ApiSettings, Json, OpenEntry, PendingSubmit, RequestId
-    from contentops.state.paid_texts import StoredText
+    from contentops.state.cache import StoredText
 
 
 class ReadLedger:
@@ -77,8 +77,8 @@ class ReadLedger:
         """Return a block in which no other command of the project spends. Entering it raises LockHeld."""
         return spending(self._session, self._scope.lineage)
 
-    def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """Return the last paid text for a request, or that of one submit."""
+    def text(self, server: str, digest: Digest, request_id: str) -> StoredText | None:
+        """Return the paid text of a submit, by its request digest and id."""
         return read_text(self._session, self._scope.lineage, server, digest, request_id)
 
     def body(self, digest: Digest) -> str | None:

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger.rows import read_json
-from contentops.state.paid_texts import StoredText
+from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
@@ -23,8 +23,7 @@ SELECT %(lineage)s, r.* FROM jsonb_to_recordset(%(rows)s::jsonb)
 ON CONFLICT (lineage, server, request_id) DO UPDATE SET body = excluded.body, value = excluded.value"""
 _TEXT = """
 SELECT value FROM contentops.text WHERE lineage = %(lineage)s AND server = %(server)s AND digest = %(digest)s
-  AND CASE WHEN %(id)s = '' THEN value NOT LIKE '%%"given_up":true%%' ELSE request_id = %(id)s END
-ORDER BY made_at DESC LIMIT 1"""
+  AND request_id = %(id)s"""
 _BODY = "SELECT value FROM contentops.text WHERE lineage = %s AND body = %s LIMIT 1"
 
 
@@ -46,10 +45,8 @@ class TextRow(Struct, frozen=True, kw_only=True):
         )
 
 
-def read_text(
-    session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str = ""
-) -> StoredText | None:
-    """Return the last paid text for a request, or that of one submit; None where no row can be used."""
+def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str) -> StoredText | None:
+    """Return the paid text of a submit; None where no row can be used."""
     values = {"lineage": lineage, "server": server, "digest": digest, "id": request_id}
     return _cleaned(_value(session, _TEXT, values))
 

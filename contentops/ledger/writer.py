@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import Row
     from contentops.model import OpenEntry
-    from contentops.state.paid_texts import StoredText
+    from contentops.state.cache import StoredText
 
 FENCE = 5.0
 """Seconds after its record in which a request that pays may be sent: less than a successor waits for an answer."""

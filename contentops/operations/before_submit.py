@@ -143,7 +143,7 @@ async def check_slugs(
         if seen.shows == "all":
             findings += _unknown(kind, slugs, seen.slugs, plan.server)
     if lists != before:
-        cache.put_server_facts(_key(plan.server), to_builtins(lists, order="deterministic"))
+        cache.learn(_key(plan.server), to_builtins(lists, order="deterministic"))
     if findings:
         raise InputError(findings)
 
@@ -204,11 +204,11 @@ def _unknown(
 
 def _key(server: str) -> str:
     # No server has a name with a space, so other facts have other keys.
-    return f"lists {server}"
+    return f"facts lists {server}"
 
 
 def _remembered(cache: Cache, server: str) -> dict[Kind, _Seen]:
     try:
-        return convert(dict(cache.server_facts(_key(server))), dict[Kind, _Seen])
+        return convert(dict(cache.learned(_key(server))), dict[Kind, _Seen])
     except ValidationError:
         return {}

@@ -200,7 +200,7 @@ def _endpoint(cache: Cache, project: Project) -> ApiEndpoint | None:
     """Return where the API was found before."""
     from contentops.api.session import ApiEndpoint
 
-    facts = cache.server_facts(_endpoint_key(project))
+    facts = cache.learned(f"facts {_endpoint_key(project)}")
     try:
         return convert(facts, ApiEndpoint, strict=True) if facts else None
     except ValidationError:
@@ -208,7 +208,7 @@ def _endpoint(cache: Cache, project: Project) -> ApiEndpoint | None:
 
 
 def _keep_endpoint(cache: Cache, project: Project, endpoint: ApiEndpoint | None) -> None:
-    cache.put_server_facts(_endpoint_key(project), {} if endpoint is None else structs.asdict(endpoint))
+    cache.learn(f"facts {_endpoint_key(project)}", {} if endpoint is None else structs.asdict(endpoint))
 
 
 def _endpoint_key(project: Project) -> str:

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Project, Record, State
-    from contentops.state.cache import Cache
+    from contentops.state.cache import KeptText
     from contentops.state.codec import Fact
-    from contentops.state.paid_texts import KeptText
     from contentops.state.store import StateStore
 
 
@@ -143,7 +142,6 @@ def resolve(
             hint = f"state one of {each}; `contentops state resolve {item}` shows which is which"
             raise UsageError(f"`{item}` has {plural(len(meant), 'open submit')}", code="several-submits", hint=hint)
         if forget:
-            edited.give_up(meant)
             edited.note("state resolve", *(Drop(entry.request_id, lost=True) for entry in meant))
             rest = sum(entry.item == item for entry in entries) - len(meant)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
@@ -218,19 +216,13 @@ def _is_undecided(entry: OpenEntry) -> bool:
 class _Edited:
     """The state while a person changes it."""
 
-    def __init__(self, store: StateStore, cache: Cache, ledger: ProjectLedger | None) -> None:
-        self._store, self._cache, self._ledger = store, cache, ledger
+    def __init__(self, store: StateStore, ledger: ProjectLedger | None) -> None:
+        self._store, self._ledger = store, ledger
 
     @property
     def state(self) -> State:
         """Lock, journal, and the open entries of the ledger."""
         return self._store.state
-
-    def give_up(self, entries: Iterable[OpenEntry]) -> None:
-        """Give up the texts of these submits, so that no later plan uses them. Raises StateError."""
-        for entry in entries:
-            if entry.state is JobState.PAID:
-                self._cache.give_up(entry.server, entry.digest, entry.request_id)
 
     def move_jobs(self, old: str, new: str) -> None:
         """Name a server by its new address in every job."""
@@ -260,7 +252,7 @@ def _editing(project: Project) -> Iterator[_Edited]:
     """Open the state under the apply lock, and write a checkpoint at the end."""
     runtime = Runtime()
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
-        yield _Edited(workspace.store, workspace.cache, workspace.working_ledger)
+        yield _Edited(workspace.store, workspace.working_ledger)
         workspace.store.checkpoint()
 
 
@@ -325,10 +317,12 @@ def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Nee
 
 def superfluous(texts: Sequence[KeptText], keep: int, needed: Needed) -> tuple[KeptText, ...]:
     """Return the texts that are not needed, without the `keep` newest of each item."""
+    newest_first = sorted(texts, key=lambda text: text.about.generated_at, reverse=True)
     by_item: defaultdict[str, list[KeptText]] = defaultdict(list)
-    for text in texts:
-        if text.body not in needed.bodies and not (text.last and (text.server, text.digest) in needed.requests):
+    unanswered = set(needed.requests)
+    for text in newest_first:
+        is_last = (text.server, text.digest) in unanswered
+        unanswered.discard((text.server, text.digest))
+        if text.body not in needed.bodies and not is_last:
             by_item[text.about.item].append(text)
-    for group in by_item.values():
-        group.sort(key=lambda text: (text.about.generated_at, text.last), reverse=True)
     return tuple(text for group in by_item.values() for text in group[keep:])

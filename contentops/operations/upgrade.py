@@ -114,8 +114,20 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
         old = [name for name in names if _is_old(project, name, runtime.disk)]
         projects = [load_project(Path(project.root), environment=name, variables=project.cli_vars) for name in old]
         found = [(one, _read(one, runtime.disk)) for one in projects]
+        if old:
+            _name_texts_by_submit(project)
         jobs = _jobs_of(found, frozenset(_ordered(project, names, runtime.disk)))
         return tuple(_write(one, state, _bounded(one, jobs[one.environment]), runtime.disk) for one, state in found)
+
+
+def _name_texts_by_submit(project: Project) -> None:
+    """Store the paid texts of the cache as today. Raises StateError where that cannot be done."""
+    with open_cache(project, write=True) as cache:
+        for text in cache.paid_texts():
+            about, body = text.about, text.about.body or cache.body(text.body)
+            if body and text.row != f"text {text.server} {text.digest} {about.request_id}":
+                cache.put_text(text.server, text.digest, structs.replace(about, body=body))
+                cache.drop_texts([text])
 
 
 def _ordered(project: Project, environments: Iterable[str], disk: Disk) -> Iterator[RequestId]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.model import Json, OpenEntry
-    from contentops.state.paid_texts import StoredText
+    from contentops.state.cache import StoredText
 
 
 class SharedJobs(Protocol):
@@ -28,8 +28,8 @@ class SharedJobs(Protocol):
 class SharedTexts(Protocol):
     """The shared paid texts, and facts about a server."""
 
-    def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """The last paid text for a request, or that of one submit if `request_id` names it; None: there is none."""
+    def text(self, server: str, digest: Digest, request_id: str) -> StoredText | None:
+        """The paid text of a submit, by its request digest and id; None: there is none."""
 
     def body(self, digest: Digest) -> str | None:
         """The text with a body digest, if `text` was asked for its request before."""

@@ -1,103 +1,64 @@
-"""The writer of the cache: a diskcache that accepts only text. Imported late, as diskcache is slow to load.
+"""Opens diskcache, the library of the cache, so that it never loads a pickle. Imported late, as it is slow to load.
 
-diskcache unpickles where a row's `mode` and `raw` say so, whichever `Disk` wrote it (CVE-2025-69872), and JSONDisk
-does not change that. `TextRows` overrides every way in and out, so nothing is unpickled.
+diskcache unpickles where a row's `mode` and `raw` say so, whichever `Disk` wrote it (CVE-2025-69872), and it reads and
+deletes the files that rows name.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 from typing import TYPE_CHECKING
 
 import diskcache
-from diskcache.core import DEFAULT_SETTINGS, METADATA
+from diskcache.core import DEFAULT_SETTINGS, MODE_RAW
 
 from contentops.errors import StateError
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RAW = diskcache.core.MODE_RAW
-_HUGE = 1 << 62
-_SETTINGS = {
-    "eviction_policy": "none",
-    "cull_limit": 0,
-    "size_limit": _HUGE,
-    "statistics": 0,
-    "tag_index": 0,
-    "sqlite_synchronous": 2,
-    "sqlite_cache_size": 256,
-    "sqlite_mmap_size": 0,
-    "disk_min_file_size": _HUGE,
-}
-
-ERRORS = (sqlite3.Error, OSError, StateError, ValueError, TypeError, AttributeError, diskcache.Timeout)
-"""What a write may raise: errors of the database and the file system, a long wait, damaged settings."""
+_DAMAGED = (ValueError, TypeError, AttributeError, LookupError, AssertionError)
+ERRORS = (sqlite3.Error, sqlite3.Warning, OSError, StateError, diskcache.Timeout, *_DAMAGED)
+"""What the library may raise: the last ones for damaged or planted settings, which it uses as they are."""
+_IN_ROWS = 1 << 62
+"""No value is so large that it gets a file: a row is durable with its transaction, a file is not."""
+_SETTINGS = {"eviction_policy": "none", "disk_min_file_size": _IN_ROWS, "sqlite_mmap_size": 0}
 
 
-class TextRows:
-    """Rows of text under text keys, in the database alone. Raises StateError for anything else."""
-
-    def put(self, key: object) -> tuple[str, bool]:
-        """A key as the database stores it."""
-        return self.get(key, True), True
+class _PlainText:
+    """Gives nothing but text in rows: anything else was planted, and counts as absent."""
 
     def get(self, key: object, raw: object) -> str:
-        """The key of a row."""
-        if type(key) is not str or not raw:
-            raise _not_text("a key that is not text")
-        return key
-
-    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
-        """A value as the database stores it: size, mode, file name, value."""
-        del key
-        return 0, RAW, None, self.fetch(RAW, None, value, read)
+        """Return the key of a row; empty for one that is not text."""
+        return key if raw and isinstance(key, str) else ""
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
-        """The value of a row."""
-        if mode != RAW or filename is not None or type(value) is not str or read:
-            raise _not_text("a value that is not text")
+        """Return the value of a row. Raises OSError for anything but text, which the library takes for a miss."""
+        if read or mode != MODE_RAW or filename is not None or not isinstance(value, str):
+            raise OSError
         return value
 
-    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:
-        """Always raises StateError: values have no files of their own."""
-        del key, value
-        raise _not_text("a value in a file of its own")
-
     def remove(self, file_path: object) -> None:
-        """Do nothing: rows have no files."""
+        """Do nothing: no row of ours has a file."""
 
 
-TextDisk = type("TextDisk", (TextRows, diskcache.Disk), {})
-"""diskcache's `Disk` with every way in and out replaced by those of `TextRows`."""
+TextDisk = type("TextDisk", (_PlainText, diskcache.Disk), {})
 
 
-def open_writer(folder: Path, database: Path, timeout: float) -> diskcache.Cache:
-    """The diskcache in `folder`, which exists; `timeout` seconds to wait for another writer.
-
-    Raises one of ERRORS.
-    """
+def open_library(folder: Path, *, make: bool) -> diskcache.Cache | None:
+    """Open the cache in `folder`; with `make`, make it first; None: there is none. Raises one of ERRORS."""
+    (state_dir.make_folder if make else state_dir.inspect_folder)(folder)
+    database = folder / "cache.db"
+    if not make and not database.is_file():
+        return None
     if os.path.expandvars(folder) != str(folder):
         message = f"the folder {folder} contains a `$`, which would be read as a variable"
         raise StateError(message)
-    _check_settings(database, timeout)
-    return diskcache.Cache(str(folder), timeout=timeout, disk=TextDisk, **_SETTINGS)
-
-
-def _check_settings(database: Path, timeout: float) -> None:
-    """Raise for settings that diskcache never wrote, as it puts their names into SQL and into calls."""
-    with contextlib.closing(sqlite3.connect(database, timeout=timeout)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
-            return
-        settings = dict(connection.execute("SELECT key, value FROM Settings"))
-    names = DEFAULT_SETTINGS.keys() | METADATA.keys()
-    pragmas = [value for key, value in settings.items() if str(key).startswith("sqlite_")]
-    if not settings.keys() <= names or not all(str(value).isalnum() for value in pragmas):
-        message = "its settings are not the ones contentops wrote"
-        raise StateError(message)
-
-
-def _not_text(thing: str) -> StateError:
-    return StateError(f"the cache contains {thing}, which contentops never writes")
+    # Made here to be owner-only; SQLite gives its side files the same mode.
+    os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
+    library = diskcache.Cache(str(folder), timeout=30, disk=TextDisk, **{**DEFAULT_SETTINGS, **_SETTINGS})
+    # Only now, as the library stores its settings one by one: from here on, a commit is on the disk.
+    library.reset("sqlite_synchronous", 2, update=False)
+    return library

@@ -83,7 +83,7 @@ def blog(*ids: str, year: int = 2026) -> str:
 def know_server(root: Path, base_url: str, *, enveloped: bool = False) -> None:
     """Let a project know where its API is and how its lists come, as after an earlier run."""
     with Cache(root / ".contentops" / "cache") as cache:
-        cache.put_server_facts(f"place {base_url}", {"base": base_url, "enveloped": enveloped})
+        cache.learn(f"facts place {base_url}", {"base": base_url, "enveloped": enveloped})
 
 
 class Harness:

@@ -6,9 +6,8 @@ cache keeps what an interrupted pull has fetched for the next one.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, structs
 
@@ -238,10 +237,10 @@ class _Kept:
 
     def get(self, slug: str, entry: Mapping[str, Json]) -> Mapping[str, Json] | None:
         """Return the description of a template whose entry in the list is unchanged; None if missing or too old."""
-        self._names.add(_part(slug))
-        text = self._cache.server_text(self._server, _part(slug))
+        name = self._name(slug)
+        self._names.add(name)
+        row = self._cache.recall(name, dict[str, Any]) or {}
         try:
-            row = json.loads(text or "{}")
             age = self._wall() - float(row["at"])
             detail = row["detail"]
         except (ValueError, KeyError, TypeError):
@@ -252,18 +251,16 @@ class _Kept:
     def put(self, slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json]) -> None:
         """Write a description to the cache."""
         row = {"at": self._wall(), "line": digest_json(dict(entry)), "detail": dict(detail)}
-        self._cache.put_server_text(self._server, _part(slug), json.dumps(row))
+        self._cache.remember(self._name(slug), row)
 
     def forget(self) -> None:
         """Delete all of them, so that the next pull asks again."""
         for name in sorted(self._names):
-            if self._cache.server_text(self._server, name):
-                self._cache.put_server_text(self._server, name, "")
+            if self._cache.recall(name, dict[str, Any]):
+                self._cache.remember(name, {})
 
-
-def _part(slug: str) -> str:
-    # No content id contains a slash, so the keys differ from those of texts.
-    return f"catalog/{slug}"
+    def _name(self, slug: str) -> str:
+        return f"catalog {self._server} {slug}"
 
 
 class _Fetch(Struct, frozen=True):

@@ -17,7 +17,6 @@ from contentops.planning.decide import block_change
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import is_edited_on_server
 from contentops.planning.remote_edits import saved_records
-from contentops.state.seen import seen_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
     """Return the inputs with the edits and deletions on the server that earlier looks saw and no save has answered."""
-    seen = seen_contents(workspace.cache, inputs.server)
+    seen = workspace.cache.seen(inputs.server)
     records = saved_records(inputs) if seen else ()
     remote = {record.id: one for record in records if (one := _remembered(workspace, record, seen)) is not None}
     if not remote:

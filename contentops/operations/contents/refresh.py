@@ -21,7 +21,6 @@ from contentops.operations.contents.recorded_texts import mark_recorded
 from contentops.operations.contents.stored_contents import converse
 from contentops.operations.unchanged import forget_plan
 from contentops.planning.remote_edits import saved_records
-from contentops.state.seen import keep_seen_contents, seen_contents
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -58,7 +57,7 @@ def refresh(
     if not records:
         return structs.replace(inputs, remote={})
     entries = listed if listed is not None else {}
-    reader = _Reader(cache, content_owners(project, inputs.state), seen_contents(cache, inputs.server))
+    reader = _Reader(cache, content_owners(project, inputs.state), cache.seen(inputs.server))
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
         if not entries:
@@ -67,7 +66,7 @@ def refresh(
 
     remote = converse(project, workspace.runtime, story, cache, workspace.limiter)
     readable = {each.content_id: each for each in remote.values() if not each.problem}
-    if keep_seen_contents(cache, inputs.server, readable, {record.content_id for record in records}):
+    if cache.keep_seen(inputs.server, readable, {record.content_id for record in records}):
         forget_plan(project)
     return structs.replace(inputs, remote=mark_recorded(workspace, inputs, remote))
 
