@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from contentops.digest import NOTHING, Digest
-from contentops.ledger.jobs import Scope
+from contentops.ledger.jobs import LedgerScope
 from contentops.ledger.live_runners import live_runners
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SERVER = "https://api.example.com/v1"
-SCOPE = Scope(lineage="L", environment="", server=SERVER)
+SCOPE = LedgerScope(lineage="L", environment="", server=SERVER)
 
 
 def entry(item: str, state: JobState, *, credits_: int = 4) -> OpenEntry:
@@ -48,7 +48,7 @@ def write(writer: JobWriter, *jobs: OpenEntry) -> None:
     writer.flush()
 
 
-def fill(session: LedgerSession, entries: Iterable[OpenEntry], scope: Scope = SCOPE) -> None:
+def fill(session: LedgerSession, entries: Iterable[OpenEntry], scope: LedgerScope = SCOPE) -> None:
     """Writes entries, and a text for each that is paid, as a run does that has ended since."""
     with LedgerSession(session.url) as other:
         writer = JobWriter(Runner(other, who="someone@here"), scope)

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from msgspec import structs
 
-from contentops.ledger.jobs import Scope
+from contentops.ledger.jobs import LedgerScope
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.ledger.writer import JobWriter
@@ -157,7 +157,7 @@ def job_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> O
 def work_on(runner: Runner, harness: Harness, job: OpenEntry) -> None:
     """Another process claims a job and records it."""
     state = harness.state
-    scope = Scope(lineage=state.lineage, environment="", server=job.server)
+    scope = LedgerScope(lineage=state.lineage, environment="", server=job.server)
     writer = JobWriter(runner, scope)
     assert writer.claim([(job.server, job.request_id)]) == frozenset()
     write(writer, job)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from contentops.ledger.applying import applying
-from contentops.ledger.jobs import Scope
+from contentops.ledger.jobs import LedgerScope
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.state.lock import lineage_of
@@ -178,7 +178,7 @@ def test_who_applies_has_a_strange_name(
 ) -> None:
     """The words of another machine are made harmless."""
     root = checkout("{} (name)", "a", "b")
-    scope = Scope(lineage=lineage_of("acme-blog"), environment="", server=served.base_url)
+    scope = LedgerScope(lineage=lineage_of("acme-blog"), environment="", server=served.base_url)
     with LedgerSession(database) as session, applying(Runner(session, who=ESC), scope, page=ESC):
         ended = _harmless(invoke("apply", "--yes", cwd=root, env=env))
         assert ended.code == 4

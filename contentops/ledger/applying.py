@@ -12,7 +12,7 @@ from contentops.ledger.rows import utc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.ledger.jobs import Scope
+    from contentops.ledger.jobs import LedgerScope
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
 
@@ -25,7 +25,7 @@ WHERE lineage = %s AND environment = %s"""
 
 
 @contextlib.contextmanager
-def applying(runner: Runner, scope: Scope, *, page: str = "", shard: str = "") -> Iterator[None]:
+def applying(runner: Runner, scope: LedgerScope, *, page: str = "", shard: str = "") -> Iterator[None]:
     """Hold the lock as long as the block runs. Raises LockHeld with who, where and since when.
 
     Applies of different shards run at once; an apply of all items runs alone.
@@ -69,7 +69,7 @@ def _unlock(session: LedgerSession, number: int, *, shared: bool = False) -> Non
         session.unlock(APPLYING, number, shared=shared)
 
 
-def _lock_held(rows: list[tuple[object, ...]], scope: Scope) -> LockHeld:
+def _lock_held(rows: list[tuple[object, ...]], scope: LedgerScope) -> LockHeld:
     who = ""
     if rows:
         name, page, since = rows[0]

@@ -80,8 +80,8 @@ class Stage(NamedTuple):
         return STATES[min(max(0, self.number // 2), len(STATES) - 1)]
 
 
-class Scope(Struct, frozen=True, kw_only=True):
-    """A project's environment, and its server."""
+class LedgerScope(Struct, frozen=True, kw_only=True):
+    """The part of a ledger that a command works on: a project's environment, and its server."""
 
     lineage: str
     environment: str
@@ -139,7 +139,7 @@ def stage_of(job: OpenEntry) -> Stage:
     return Stage(2 * rank + lost, job.rev)
 
 
-def read(session: LedgerSession, scope: Scope, known: Mapping[JobKey, Stage], *, but: int = 0) -> Read:
+def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, Stage], *, but: int = 0) -> Read:
     """Return what a ledger has beyond `known`, how far a checkout knows jobs; `but`: one's own runner.
 
     A database without tables has nothing. Raises StateError.
@@ -172,7 +172,7 @@ def is_further(key: JobKey, stages: Mapping[JobKey, Stage], known: Mapping[JobKe
 
 
 def _read_lines(
-    session: LedgerSession, scope: Scope, wanted: list[JobKey]
+    session: LedgerSession, scope: LedgerScope, wanted: list[JobKey]
 ) -> tuple[dict[str, list[OpenEntry]], dict[RequestId, PendingSubmit]]:
     """Return the jobs of these rows by environment, and what cannot be used: no one knows what was sent of it."""
     jobs: dict[str, list[OpenEntry]] = {}
@@ -216,7 +216,7 @@ def job_in(line: str) -> OpenEntry | None:
 
 
 def fill(
-    session: LedgerSession, scope: Scope, stages: Mapping[JobKey, Stage], known: Mapping[str, Sequence[OpenEntry]]
+    session: LedgerSession, scope: LedgerScope, stages: Mapping[JobKey, Stage], known: Mapping[str, Sequence[OpenEntry]]
 ) -> None:
     """Store the jobs of all environments of which a ledger lacks the row or has an earlier one. Raises StateError."""
     rows = [
@@ -232,12 +232,12 @@ def fill(
         session.transaction(lambda cursor: _put(cursor, scope, rows))
 
 
-def write(cursor: psycopg.Cursor[Row], scope: Scope, jobs: Iterable[OpenEntry]) -> set[JobKey]:
+def write(cursor: psycopg.Cursor[Row], scope: LedgerScope, jobs: Iterable[OpenEntry]) -> set[JobKey]:
     """Write jobs whose requests this runner has claimed, or that are done; return those that were not further there."""
     return _put(cursor, scope, [JobRow.of(job, scope.environment) for job in jobs])
 
 
-def _put(cursor: psycopg.Cursor[Row], scope: Scope, rows: list[JobRow]) -> set[JobKey]:
+def _put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: list[JobRow]) -> set[JobKey]:
     values = {"lineage": scope.lineage, "rows": json_of(rows)}
     if any(row.job for row in rows):
         cursor.execute(_ACCEPT, values)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.ledger.account import Account
-    from contentops.ledger.jobs import JobKey, Scope, Stage
+    from contentops.ledger.jobs import JobKey, LedgerScope, Stage
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
     from contentops.model import ApiSettings, Json, OpenEntry, PendingSubmit, RequestId
@@ -38,7 +38,7 @@ class ReadLedger:
     """The ledger of a project's environment for a command that only reads."""
 
     def __init__(
-        self, session: LedgerSession, scope: Scope, known: Iterable[OpenEntry] = (), *, runner: int = 0
+        self, session: LedgerSession, scope: LedgerScope, known: Iterable[OpenEntry] = (), *, runner: int = 0
     ) -> None:
         """`known`: the jobs of all environments in this checkout; `runner`: one's own number. Raises StateError."""
         self._session, self._scope, self._number = session, scope, runner
@@ -99,7 +99,7 @@ class ReadLedger:
 class ProjectLedger(ReadLedger):
     """The ledger of a command that works on a project's environment, as one runner."""
 
-    def __init__(self, runner: Runner, scope: Scope, known: Iterable[OpenEntry] = ()) -> None:
+    def __init__(self, runner: Runner, scope: LedgerScope, known: Iterable[OpenEntry] = ()) -> None:
         super().__init__(runner.session, scope, known, runner=runner.number)
         self._runner = runner
         self._seen = self._known | {key_of(job): stage_of(job) for job in (*self.lacking, *self.elsewhere)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.ledger.account import proven_fact
-from contentops.ledger.jobs import WORKING, JobKey, Scope, Stage, is_further, json_of, key_of, stage_of, write
+from contentops.ledger.jobs import WORKING, JobKey, LedgerScope, Stage, is_further, json_of, key_of, stage_of, write
 from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.session import taken
 from contentops.ledger.texts import KEEP, TextRow
@@ -48,7 +48,7 @@ SELECT server, request_id, at, job, stage, rev FROM contentops.job j JOIN {_REQU
 WHERE j.lineage = %(lineage)s"""
 
 
-class Request(Struct, frozen=True):
+class ClaimKey(Struct, frozen=True):
     """A request id at a server: what is claimed."""
 
     server: str
@@ -58,13 +58,13 @@ class Request(Struct, frozen=True):
 class JobWriter:
     """Collects jobs and texts of one runner; `flush` writes them in one transaction, while it has their claims."""
 
-    def __init__(self, runner: Runner, scope: Scope, known: dict[JobKey, Stage] | None = None) -> None:
+    def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, Stage] | None = None) -> None:
         """`known`: how far this checkout knows jobs; it is kept up to date here."""
         self._runner, self._scope = runner, scope
         self._known = {} if known is None else known
         self._jobs: dict[JobKey, OpenEntry] = {}
         self._texts: dict[str, TextRow] = {}
-        self._ours: set[Request] = set()
+        self._ours: set[ClaimKey] = set()
         """What this run has claimed."""
         self._proven: dict[tuple[str, str], bool] = {}
         """Accounts and the names of their facts that texts were paid for, each with whether the ledger knows it."""
@@ -73,7 +73,7 @@ class JobWriter:
 
     def claim(self, requests: Iterable[tuple[str, RequestId]]) -> frozenset[RequestId]:
         """Claim requests, each a server and an id; return those of a live runner, and those that went on meanwhile."""
-        wanted = {Request(*one) for one in requests}
+        wanted = {ClaimKey(*one) for one in requests}
         if not wanted:
             return frozenset()
         lost = self._runner.session.transaction(lambda cursor: self._claim(cursor, wanted))
@@ -115,10 +115,10 @@ class JobWriter:
         flushed = self.flushed
         return lambda: self._runner.clock() - flushed <= FENCE
 
-    def _write(self, cursor: psycopg.Cursor[Row]) -> set[Request]:
+    def _write(self, cursor: psycopg.Cursor[Row]) -> set[ClaimKey]:
         """Write everything; return what was claimed for that. Raises WorkTaken where another runner has a claim."""
-        requests = {Request(key.server, key.request_id) for key in self._jobs}
-        working = {Request(job.server, job.request_id) for job in self._jobs.values() if job.state in WORKING}
+        requests = {ClaimKey(key.server, key.request_id) for key in self._jobs}
+        working = {ClaimKey(job.server, job.request_id) for job in self._jobs.values() if job.state in WORKING}
         fresh = working - self._ours
         if fresh and self._claim(cursor, fresh):
             raise taken()
@@ -138,25 +138,25 @@ class JobWriter:
             )
         return fresh
 
-    def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[Request]) -> set[Request]:
+    def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[ClaimKey]) -> set[ClaimKey]:
         """Claim requests; return those that this run may not order: of a live runner, or of a job that went on."""
         # A transaction may run twice: what it claimed the first time, it may have written too.
         fresh = wanted - self._held(cursor, wanted)
         cursor.execute(_CLAIM, self._values(fresh))
-        claimed = {Request(*row) for row in cursor.fetchall()}
+        claimed = {ClaimKey(*row) for row in cursor.fetchall()}
         cursor.execute(_STATES, self._values(claimed))
         stages = {JobKey(*key): Stage(number, rev) for *key, number, rev in cursor.fetchall()}
-        went_on = {Request(key.server, key.request_id) for key in stages if is_further(key, stages, self._known)}
+        went_on = {ClaimKey(key.server, key.request_id) for key in stages if is_further(key, stages, self._known)}
         if went_on:
             cursor.execute(_RELEASE, self._values(went_on))
         return fresh - claimed | went_on
 
-    def _held(self, cursor: psycopg.Cursor[Row], requests: Iterable[Request]) -> set[Request]:
+    def _held(self, cursor: psycopg.Cursor[Row], requests: Iterable[ClaimKey]) -> set[ClaimKey]:
         """Return which of these requests this runner has claimed; no one else can claim them in this transaction."""
         cursor.execute(_HELD, self._values(requests))
-        return {Request(*row) for row in cursor.fetchall()}
+        return {ClaimKey(*row) for row in cursor.fetchall()}
 
-    def _values(self, requests: Iterable[Request]) -> dict[str, object]:
+    def _values(self, requests: Iterable[ClaimKey]) -> dict[str, object]:
         return {"lineage": self._scope.lineage, "runner": self._runner.number, "rows": json_of(requests)}
 
 

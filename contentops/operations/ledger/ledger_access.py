@@ -14,7 +14,7 @@ from contentops.errors import Diagnostic, NotShared, Refused, Severity, StateErr
 from contentops.ledger.account import account_of, limit_of, limiter_of
 from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
 from contentops.ledger.applying import applying
-from contentops.ledger.jobs import Scope
+from contentops.ledger.jobs import LedgerScope
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.project import ProjectLedger, ReadLedger
 from contentops.ledger.runner import Runner
@@ -138,7 +138,7 @@ def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLim
 
 
 @contextlib.contextmanager
-def _applying(project: Project, scope: Scope, runtime: Runtime, shard: str) -> Iterator[Runner]:
+def _applying(project: Project, scope: LedgerScope, runtime: Runtime, shard: str) -> Iterator[Runner]:
     """Open a runner that may apply, as the only one of its project and environment, or of its shard."""
     page, url = run_page(runtime.environ), address(project, runtime)
     with LedgerSession(
@@ -149,8 +149,8 @@ def _applying(project: Project, scope: Scope, runtime: Runtime, shard: str) -> I
             yield runner
 
 
-def _scope(project: Project, store: StateStore) -> Scope:
-    return Scope(lineage=store.lineage, environment=project.environment, server=project.api.server)
+def _scope(project: Project, store: StateStore) -> LedgerScope:
+    return LedgerScope(lineage=store.lineage, environment=project.environment, server=project.api.server)
 
 
 def _all(known: Mapping[str, list[OpenEntry]]) -> Iterator[OpenEntry]:
