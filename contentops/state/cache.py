@@ -8,7 +8,7 @@ A cache that cannot be used answers None and sets `problem`; only a paid text th
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import diskcache
 
     from contentops.model import Json
-    from contentops.state.shared import SharedTexts
 
 _T = TypeVar("_T")
 _WEEK = 7 * 24 * 3600.0
@@ -74,6 +73,25 @@ class KeptText(Struct, frozen=True, kw_only=True):
     body: Digest
     about: StoredText
     """Where it came from; `body` is empty, but for a row of an earlier version."""
+
+
+class SharedTexts(Protocol):
+    """The paid texts in a ledger, and facts about a server."""
+
+    def text(self, server: str, digest: Digest, request_id: str) -> StoredText | None:
+        """The paid text of a submit, by its request digest and id; None: there is none."""
+
+    def body(self, digest: Digest) -> str | None:
+        """The text with a body digest, if `text` was asked for its request before."""
+
+    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
+        """Store a text for every checkout, durable no later than the entry that names it."""
+
+    def fact(self, name: str) -> Mapping[str, Json]:
+        """The shared fact of a name; empty at first."""
+
+    def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
+        """Share a fact under a name."""
 
 
 class Cache:

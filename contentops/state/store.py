@@ -10,7 +10,7 @@ The caller holds `state_dir.ApplyLock` while a store is open for writing, and ca
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import NOTHING, Digest, digest_bytes
@@ -27,7 +27,19 @@ if TYPE_CHECKING:
 
     from contentops.model import ItemId, RequestId
     from contentops.model.jobs import OrderEnd
-    from contentops.state.shared import SharedJobs
+
+
+class SharedJobs(Protocol):
+    """The jobs in a ledger, which every checkout writes.
+
+    Records are not shared: they say which body is in one checkout.
+    """
+
+    def note(self, jobs: Sequence[OpenEntry]) -> None:
+        """Collect jobs that changed."""
+
+    def flush(self) -> None:
+        """Make the collected jobs durable for every checkout. Raises StateError."""
 
 
 class StateStore:
