@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import OpenEntry
+    from tests.fakes.api import Fault
     from tests.running import Run
 
 
@@ -165,6 +166,37 @@ def test_a_job_of_another_submit_is_no_answer(tmp_path: Path) -> None:
             resolve(harness.project, "two", job=harness.record(item).job_id)
         assert refused.value.code == "job-taken"
     assert harness.entry("two") == before
+
+
+def test_a_job_that_the_server_does_not_know_is_refused(tmp_path: Path) -> None:
+    """The server is asked once, for free; nothing is recorded, and the job it does know is accepted."""
+    harness = _with_two_lost_submits(tmp_path)
+    first, second = _submits(harness)
+    asked = len(harness.api.requests)
+    with pytest.raises(UsageError, match="does not know job `nonsense`; nothing was recorded") as refused:
+        resolve(harness.project, "one", request=second.short, job="nonsense", runtime=harness.runtime())
+    assert refused.value.code == "unknown-job"
+    assert len(harness.api.requests) == asked + 1
+    assert _submits(harness) == [first, second]
+    job = harness.api.generations[2].job_id
+    said = resolve(harness.project, "one", request=second.short, job=job, runtime=harness.runtime())
+    assert said == f"the submit of `one` became job `{job}`; the next apply finishes it"
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 12
+
+
+@pytest.mark.parametrize("fault", ["refuse", 503])
+def test_a_job_that_cannot_be_checked_is_recorded(tmp_path: Path, fault: Fault) -> None:
+    """A person's word counts where the server does not answer, and what is said names the reason."""
+    harness = _with_two_lost_submits(tmp_path)
+    _, second = _submits(harness)
+    job = harness.api.generations[2].job_id
+    harness.api.fault(on("status"), fault)
+    said = resolve(harness.project, "one", request=second.short, job=job, runtime=harness.runtime())
+    assert "became job" in said
+    assert "was not checked: " in said
+    entry = harness.state.entries[second.request_id]
+    assert (entry.state, entry.job_id) == (JobState.RUNNING, job)
 
 
 def test_a_content_that_says_whose_it_is_answers_no_other_item(tmp_path: Path) -> None:

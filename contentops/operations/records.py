@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
+from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.digest import NOTHING
-from contentops.errors import InputError, Refused, UsageError, did_you_mean, plural
+from contentops.errors import ContentopsError, InputError, Refused, UsageError, did_you_mean, plural
+from contentops.execution.run_context import ServerCapabilities
 from contentops.manifests.api_settings import url_problem
 from contentops.manifests.project import load_project
 from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.owners_in_locks import recorded_owners
+from contentops.operations.contents.stored_contents import converse
 from contentops.operations.environments import locked_environments, other_states
-from contentops.operations.opening import Runtime, open_cache, read_state
+from contentops.operations.opening import HERE, Runtime, open_cache, read_state
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import open_workspace, shared_state, validate
 from contentops.planning.plan_inputs import specs_by_id
@@ -32,11 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.ledger.project import ProjectLedger
     from contentops.model import Project, Record, State
+    from contentops.operations.workspace import Workspace
     from contentops.state.cache import KeptText
     from contentops.state.codec import Fact
-    from contentops.state.store import StateStore
 
 
 def move_record(project: Project, old: str, new: str) -> str:
@@ -127,14 +129,21 @@ def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
 
 
 def resolve(
-    project: Project, item: str, *, request: str = "", job: str = "", content: str = "", forget: bool = False
+    project: Project,
+    item: str,
+    *,
+    request: str = "",
+    job: str = "",
+    content: str = "",
+    forget: bool = False,
+    runtime: Runtime = HERE,
 ) -> str:
     """Record what became of a submit whose answer was lost, as a person says; return what was done, in words.
 
-    `request`: the start of its request id. Raises UsageError where no submit or several match, and for a content of
-    another item or a job of another submit.
+    `request`: the start of its request id. Raises UsageError where no submit or several match, for a content of another
+    item, and for a job of another submit or one that the server does not know.
     """
-    with _editing(project) as edited:
+    with _editing(project, runtime) as edited:
         entries = edited.state.entries.values()
         meant = _meant(project, entries, item, request, forget=forget)
         if len(meant) > 1 and _is_undecided(meant[0]):
@@ -148,12 +157,14 @@ def resolve(
             return f"forgot {plural(len(meant), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
         _refuse_taken(project, edited.state, meant[0], content)
         _refuse_other_job(project, edited.state, meant[0], job)
+        unchecked = _refuse_unknown_job(edited.workspace, meant[0], job) if job else ""
         resolved = structs.replace(meant[0], state=JobState.RUNNING, job_id=job, error="")
         if not job:
             resolved = structs.replace(meant[0], state=JobState.PAID, content_id=content, body=NOTHING, error="")
         edited.note("state resolve", resolved)
         result = f"job `{job}`" if job else f"content `{content}`"
-        return f"the submit of `{item}` became {result}; the next apply finishes it"
+        unsure = f" (whether the server knows the job was not checked: {unchecked})" if unchecked else ""
+        return f"the submit of `{item}` became {result}; the next apply finishes it{unsure}"
 
 
 def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str) -> None:
@@ -177,6 +188,26 @@ def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str
             whose = "another text of " if not lock and item == entry.item else ""
             message = f"job `{job}` is that of {whose}`{item}`{f' in `{lock}`' if lock else ''}, not of this submit"
             raise UsageError(message, code="job-taken", hint="`contentops state list` shows the item of each job")
+
+
+def _refuse_unknown_job(workspace: Workspace, entry: OpenEntry, job: str) -> str:
+    """Raise UsageError where the server does not know a job; return why it could not be asked, or an empty text."""
+    project, cache = workspace.project, workspace.cache
+    if entry.server != project.api.server:
+        return f"it is one of `{entry.server}`"
+    if ServerCapabilities.load(cache, workspace.state, entry.server).hides_jobs:
+        return "the server has denied a job before that it had accepted"
+    call = GetStatus(job, ours=entry.request_id)
+    try:
+        answer = converse(project, workspace.runtime, lambda caller: caller.ask_once(call), cache, workspace.limiter)
+    except ContentopsError as error:
+        return error.message
+    if not isinstance(answer, Failure):
+        return ""
+    if answer.kind is not FailureKind.NOT_FOUND:
+        return answer.full_message
+    hint = "look at the account: if only its text is stored, use `--content ID`; if there is nothing, `--forget`"
+    raise UsageError(f"`{entry.server}` does not know job `{job}`; nothing was recorded", code="unknown-job", hint=hint)
 
 
 def _meant(
@@ -216,8 +247,9 @@ def _is_undecided(entry: OpenEntry) -> bool:
 class _Edited:
     """The state while a person changes it."""
 
-    def __init__(self, store: StateStore, ledger: ProjectLedger | None) -> None:
-        self._store, self._ledger = store, ledger
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._store, self._ledger = workspace.store, workspace.working_ledger
 
     @property
     def state(self) -> State:
@@ -248,11 +280,10 @@ class _Edited:
 
 
 @contextlib.contextmanager
-def _editing(project: Project) -> Iterator[_Edited]:
+def _editing(project: Project, runtime: Runtime = HERE) -> Iterator[_Edited]:
     """Open the state under the apply lock, and write a checkpoint at the end."""
-    runtime = Runtime()
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
-        yield _Edited(workspace.store, workspace.working_ledger)
+        yield _Edited(workspace)
         workspace.store.checkpoint()
 
 

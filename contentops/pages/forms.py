@@ -112,7 +112,7 @@ def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
     """Record which job a lost answer was about; what is planned then finishes it for nothing."""
     item = _named(form, "id")
-    said = resolve_submit(site.project(), item, job=_named(form, "job"))
+    said = resolve_submit(site.project(), item, job=_named(form, "job"), runtime=site.runtime)
     return FormResult(to=site.links.item(item), said=f"Recorded: {said}.")
 
 

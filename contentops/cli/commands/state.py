@@ -177,7 +177,10 @@ def resolve(
         raise click.UsageError("name the ITEM; `contentops state resolve` lists those that are unknown")
     project = session.project()
     if stated:
-        _report(session, records.resolve(project, item, request=request, job=job, content=content, forget=forget))
+        done = records.resolve(
+            project, item, request=request, job=job, content=content, forget=forget, runtime=session.runtime()
+        )
+        _report(session, done)
         return ExitCode.DONE
     submits = records.open_submits(project, item)
     shown = [{**plain(one.entry), "wanted": one.wanted} for one in submits]

@@ -72,7 +72,7 @@ class Caller:
     async def ask(self, call: Call) -> Reply | Failure:
         """Send a free call, as often as the retry policy allows, and return the answer."""
         attempts = Attempts(self)
-        while isinstance(answer := await self._sent(call), Failure) and await attempts.again(answer):
+        while isinstance(answer := await self.ask_once(call), Failure) and await attempts.again(answer):
             pass
         return answer
 
@@ -92,8 +92,8 @@ class Caller:
         self.notify(f"{failure.message}; trying again")
         await self._wait(seconds, "the next try")
 
-    async def _sent(self, call: Call) -> Reply | Failure:
-        """Send a call once. Each request waits for its turn, also those that look for the API's address."""
+    async def ask_once(self, call: Call) -> Reply | Failure:
+        """Send a free call once. Each request waits for its turn, also those that look for the API's address."""
         if self._client.dialect == AUTO and not self._client.is_found:
             await self._turn()
             endpoint = await self._client.find(turn=self._turn)
