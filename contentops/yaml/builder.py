@@ -166,29 +166,30 @@ class Builder:
     def _stop(self, at: int, code: str, message: str, *, width: int = 1, hint: str = "") -> StopReading:
         return _stop(self._source, at, code, message, width=width, hint=hint)
 
-    def _value(self, event: Any, at: int, depth: int) -> Any:
-        """The value that starts with an event, `depth` lists and maps below the root."""
-        if type(event) is self._kinds.ScalarEvent:
-            return self._scalar(event, at)
-        if type(event) is self._kinds.AliasEvent:
-            return self._alias(event, at, depth)
-        return self._collection(event, at, depth)
-
     # --- lists and maps ------------------------------------------------------------------------------------
 
-    def _collection(self, event: Any, at: int, depth: int) -> Any:
-        """A list or a map; the text of an unquoted `{{ expression }}`."""
-        is_map = type(event) is self._kinds.MappingStartEvent
+    def _value(self, event: Any, at: int, depth: int) -> Any:
+        """The value that starts with an event, `depth` lists and maps below the root.
+
+        The value of an unquoted `{{ expression }}` is its text.
+        """
+        kind, kinds = type(event), self._kinds
+        if kind is kinds.ScalarEvent:
+            return self._scalar(event, at)
+        if kind is kinds.AliasEvent:
+            return self._alias(event, at, depth)
+        is_map = kind is kinds.MappingStartEvent
         if event.tag not in (_MAP_TAGS if is_map else _SEQ_TAGS):
             self._refuse_tag(event.tag, at)
         if depth >= MAX_DEPTH:
             raise self._too_deep(at)
-        anchor = _Anchor()
-        if event.anchor:
-            self._anchors[event.anchor] = anchor
-        nodes, deepest = self._nodes, self._deepest
+        read, nodes, deepest = self._map if is_map else self._seq, self._nodes, self._deepest
+        if not event.anchor:
+            self._deepest = max(deepest, depth + 1)
+            return read(at, depth + 1)
+        anchor = self._anchors[event.anchor] = _Anchor()
         self._deepest = depth + 1
-        value = self._map(at, depth + 1) if is_map else self._seq(at, depth + 1)
+        value = read(at, depth + 1)
         anchor.value, anchor.nodes, anchor.height = value, self._nodes - nodes + 1, self._deepest - depth
         self._deepest = max(deepest, self._deepest)
         return value
@@ -198,7 +199,7 @@ class Builder:
 
     def _seq(self, at: int, depth: int) -> Seq:
         node = Seq(start=at)
-        scalar, end = self._kinds.ScalarEvent, self._kinds.SequenceEndEvent
+        positions, scalar, end = node.positions, self._kinds.ScalarEvent, self._kinds.SequenceEndEvent
         for event in self._events:
             kind = type(event)
             if kind is end:
@@ -206,13 +207,14 @@ class Builder:
             mark = event.start_mark
             at = mark.line << SHIFT | mark.column
             node.append(self._scalar(event, at) if kind is scalar else self._value(event, at, depth))
-            node.positions.append(at)
+            positions.append(at)
         self._nodes += len(node)
         return node
 
     def _map(self, start: int, depth: int) -> Map | str:
         node = Map(start=start)
-        events, scalar, end = self._events, self._kinds.ScalarEvent, self._kinds.MappingEndEvent
+        positions, events = node.positions, self._events
+        scalar, end = self._kinds.ScalarEvent, self._kinds.MappingEndEvent
         merged: tuple[int, Any] | None = None
         expression: int | None = None
         for event in events:
@@ -223,12 +225,11 @@ class Builder:
             key_at = mark.line << SHIFT | mark.column
             if kind is scalar:
                 key = self._key(event, key_at)
-                first = merged[0] if key is _MERGE and merged else None
-                if expression is None and (first is not None or key in node or not key):
-                    self._check_key(event, key_at, node, first)
+                if expression is None and (key in node or not key or (key is _MERGE and merged)):
+                    self._check_key(event, key_at, node, merged[0] if key is _MERGE and merged else None)
             else:
                 key, expression = "", self._start_of_expression(event, key_at, node)
-                self._collection(event, key_at, depth)
+                self._value(event, key_at, depth)
             written = next(events)
             mark = written.start_mark
             at = mark.line << SHIFT | mark.column
@@ -237,7 +238,8 @@ class Builder:
                 merged = merged or (key_at, value)
             elif key not in node:
                 node[key] = value
-                node.positions += (key_at, at)
+                positions.append(key_at)
+                positions.append(at)
         if merged:
             self._merge(node, *merged)
         self._nodes += len(node)
@@ -284,15 +286,15 @@ class Builder:
     # --- keys and scalars ----------------------------------------------------------------------------------
 
     def _key(self, event: Any, at: int) -> str:
-        text = event.value
-        plain = event.implicit[0] and event.tag is None
-        if not plain or event.anchor:
-            if event.anchor:
-                self._anchors[event.anchor] = _Anchor(text, 1)
+        text: str = event.value
+        is_plain = event.implicit[0] and event.tag is None
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchor(text, 1)
+        if not is_plain:
             if event.tag not in _TEXT_TAGS:
                 self._refuse_tag(event.tag, at)
             self._check_text(event, at)
-        return _MERGE if text == "<<" and plain and not self._lenient else sys.intern(text)
+        return _MERGE if text == "<<" and is_plain and not self._lenient else sys.intern(text)
 
     def _check_key(self, event: Any, at: int, node: Map, first: int | None) -> None:
         """Report an empty key, or one that its map has already; `first` is the position of an earlier `<<`."""

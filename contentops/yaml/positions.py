@@ -49,14 +49,11 @@ def pack(location: Location) -> int:
 class Map(dict[str, Any]):
     """A mapping with its packed position, and in `positions` those of each key and its value in turn."""
 
-    __slots__ = ("_keys_at", "_values_at", "positions", "start")
+    __slots__ = ("positions", "start")
 
     def __init__(self, *, start: int = 0) -> None:
-        super().__init__()
         self.start = start
         self.positions: list[int] = []
-        self._keys_at: dict[str, Mark] | None = None
-        self._values_at: dict[str, Mark] | None = None
 
     @property
     def at(self) -> Mark:
@@ -66,16 +63,12 @@ class Map(dict[str, Any]):
     @property
     def keys_at(self) -> dict[str, Mark]:
         """The position of each key."""
-        if self._keys_at is None:
-            self._keys_at = dict(zip(self, map(unpack, self.positions[::2]), strict=True))
-        return self._keys_at
+        return dict(zip(self, map(unpack, self.positions[::2]), strict=True))
 
     @property
     def values_at(self) -> dict[str, Mark]:
         """The position of each value."""
-        if self._values_at is None:
-            self._values_at = dict(zip(self, map(unpack, self.positions[1::2]), strict=True))
-        return self._values_at
+        return dict(zip(self, map(unpack, self.positions[1::2]), strict=True))
 
 
 class Seq(list[Any]):
@@ -84,7 +77,6 @@ class Seq(list[Any]):
     __slots__ = ("positions", "start")
 
     def __init__(self, *, start: int = 0) -> None:
-        super().__init__()
         self.start = start
         self.positions: list[int] = []
 
@@ -194,8 +186,8 @@ def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) 
         if isinstance(node, Map) and step in node:
             name = str(step)
             if key and depth == len(pointer) - 1:
-                return node.keys_at[name], name, True
-            at, node = node.values_at[name], node[name]
+                return unpack(node.positions[2 * list(node).index(name)]), name, True
+            at, node = unpack(node.positions[2 * list(node).index(name) + 1]), node[name]
         elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node):
             at, node = unpack(node.positions[step]), node[step]
         else:
