@@ -37,7 +37,11 @@ def _test(schema: Any, definitions: Mapping[str, Any]) -> Test:
         return lambda _value: schema
     if "$ref" in schema:
         return _test(definitions[schema["$ref"].removeprefix("#/definitions/")], definitions)
-    tests = [_KEYWORDS[key](schema, definitions) for key in schema if key not in _WORDS]
+    # One test of an object covers both keywords.
+    names = [
+        key for key in schema if key not in _WORDS and not (key == "additionalProperties" and "properties" in schema)
+    ]
+    tests = [_KEYWORDS[key](schema, definitions) for key in names]
     return tests[0] if len(tests) == 1 else lambda value: all(test(value) for test in tests)
 
 
