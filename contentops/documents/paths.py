@@ -6,6 +6,7 @@ or names a hidden file or folder such as `.git`, is refused before the disk is t
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
@@ -64,6 +65,7 @@ def _is_plain(path: str) -> bool:
     return path.isascii() and path.isprintable()
 
 
+@functools.lru_cache(1024)  # many paths share their folders
 def _check_segment(segment: str) -> str | None:
     if not segment:
         return "has an empty folder or file name"

@@ -153,7 +153,7 @@ def _check_slug(
 
 
 def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:
-    by_name = {name: entry for entry in template.inputs for name in (entry.name, *entry.aliases)}
+    by_name = template.by_name
     given: dict[str, str] = {}
     misspelt: set[str] = set()
     for name, value in inputs.items():
@@ -185,8 +185,7 @@ def _unknown_input(name: str, template: Template, by_name: Mapping[str, Template
 
 
 def _check_value(name: str, value: Json, entry: TemplateInput, template: Template, report: Report) -> None:
-    is_blank = not value.strip() if isinstance(value, str) else isinstance(value, list) and not value
-    if is_blank and entry.required:
+    if entry.required and (not value.strip() if isinstance(value, str) else isinstance(value, list) and not value):
         core = f"has an empty `{name}`, which template `{template.slug}` needs"
         report(("inputs", name), "missing-input", core, hint="fill it in")
         return

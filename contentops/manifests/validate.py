@@ -61,12 +61,13 @@ def check_item(
     values = _checked_fields(rendered, report)
     if preset:
         _check_preset(preset, values.get("metadata", {}), report)
+    inputs = _inputs(rendered, values)
     if catalog is not None:
-        check_with_catalog(values, _inputs(rendered, values), catalog, report)
+        check_with_catalog(values, inputs, catalog, report)
     if disclosure is not None:
         _check_disclosure(disclosure, values.get("metadata", {}), report)
     row = rendered.each.values if rendered.each is not None else {}
-    brief = (_inputs(rendered, values), values.get("metadata", {}), row)
+    brief = (inputs, values.get("metadata", {}), row)
     checks = read_checks(rendered.values.get("checks"), report, find, brief)
     approval = read_approval(rendered.values.get("approval"), report)
     if approval.required:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -96,7 +97,7 @@ class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
 
 
-class Template(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Template(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """A kind of content the API offers. `inputs` are sorted by name."""
 
     slug: str
@@ -108,6 +109,11 @@ class Template(Struct, frozen=True, kw_only=True, omit_defaults=True):
     inputs: tuple[TemplateInput, ...] = ()
     inputs_known: bool = True
     """Whether the server shows its inputs; if not, none is checked."""
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, TemplateInput]:
+        """Its inputs by each of their names."""
+        return {name: entry for entry in self.inputs for name in (entry.name, *entry.aliases)}
 
 
 class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
