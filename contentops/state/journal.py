@@ -138,7 +138,7 @@ def fold(
         fact = last.get(id_)
         # A merge may have brought other lines of this id since: they compete with the fact as they would in the file.
         base = fact.base if fact is not None else ()
-        rivals = [line.value for line in lock.records.get(id_, ()) if line.digest not in base]
+        rivals = [line.value for line in lock.records.get(id_, ()) if not base or line.digest not in base]
         rivals += [fact.fact] if fact is not None and isinstance(fact.fact, Record) else []
         if rivals:
             records[id_] = resolve_conflict(rivals, body_on_disk)
