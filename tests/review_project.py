@@ -111,16 +111,18 @@ def build(folder: Path, items: int = 150, *, declared: int = 0, now: datetime | 
     assert catalog is not None
     (folder / FILE).write_text(encode({SERVER: catalog}), encoding="utf-8")
     records: dict[ItemId, Record] = {}
+    jobs_of_all: list[OpenEntry] = []
     lines: list[Approval] = []
     for at, spec in enumerate(workspace.validate(project).specs[:items]):
         made = now - timedelta(days=(at * 37 % 170) ** 1.5 / 13 + 3, minutes=at)
-        records[spec.id] = _write(folder, spec, at, made)
+        records[spec.id], job = _write(folder, spec, at, made)
+        jobs_of_all.append(job)
         if _is_approved(spec):
             file = records[spec.id]
             said = Verdict.APPROVED
             lines.append(_line(spec.id, file.title, file.generated, said, made + timedelta(days=2)))
     (folder / "contentops.lock").write_bytes(lock.render(State(lineage=LINEAGE, records=records)))
-    _write_jobs(folder, LINEAGE, map(_job, records.values()))
+    _write_jobs(folder, LINEAGE, jobs_of_all)
     approvals.record(folder, Disk(), lines)
     ended = f"{now - timedelta(hours=5):%Y-%m-%dT%H:%M:%SZ}"
     run = KeptRun(id="run", started_at=ended, ended_at=ended)
@@ -134,7 +136,7 @@ def _is_approved(spec: Spec) -> bool:
     return not spec.id.startswith("blog/") and spec.id not in _UNREAD
 
 
-def _write(folder: Path, spec: Spec, at: int, made: datetime) -> Record:
+def _write(folder: Path, spec: Spec, at: int, made: datetime) -> tuple[Record, OpenEntry]:
     topic = str(spec.request.inputs.get("topic") or spec.id.rpartition("/")[2].replace("-", " ").capitalize())
     title = str(spec.metadata.get("title") or topic)
     front = {**spec.metadata, **({} if _is_approved(spec) else {"draft": True})}
@@ -146,7 +148,7 @@ def _write(folder: Path, spec: Spec, at: int, made: datetime) -> Record:
     file = folder / spec.output
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(compose(title, front, block, body), encoding="utf-8")
-    return Record(
+    record = Record(
         id=spec.id,
         digest=spec.digest,
         request=spec.request.as_json(),
@@ -157,16 +159,13 @@ def _write(folder: Path, spec: Spec, at: int, made: datetime) -> Record:
         title=title,
         metadata={key: value for key, value in front.items() if key != "title"},
         generated=body_digest(body),
-        job_id=job,
         request_id=RequestId(job),
-        attempt=1,
         protected=spec.protected,
-        credits=1 if spec.request.mode == "quick" else 4,
-        generated_at=when,
     )
+    return record, _job(record, 1 if spec.request.mode == "quick" else 4, when)
 
 
-def _job(record: Record) -> OpenEntry:
+def _job(record: Record, price: int, when: str) -> OpenEntry:
     return OpenEntry(
         request_id=record.request_id,
         item=record.id,
@@ -175,11 +174,11 @@ def _job(record: Record) -> OpenEntry:
         state=JobState.SETTLED,
         server=SERVER,
         dialect="v1",
-        credits=record.credits,
-        job_id=record.job_id,
-        submitted_at=record.generated_at,
+        credits=price,
+        job_id=record.request_id,
+        submitted_at=when,
         body=record.generated,
-        generated_at=record.generated_at,
+        generated_at=when,
         template=str(record.request["template"]),
         style=str(record.request["style"]),
         output=record.output,

@@ -45,11 +45,7 @@ def _record(name: str, generation: int) -> Record:
         metadata={"tags": ["x"]},
         generated=text(f"{name} {generation}"),
         content_id=f"cnt-{name}",
-        job_id=f"job-{name}-{generation}",
         request_id=named,
-        attempt=1,
-        credits=4,
-        generated_at=f"2026-01-0{generation}T00:00:00Z",
         rev=generation,
     )
 
@@ -66,12 +62,17 @@ def entry(name: str = "a", generation: int = 1, state: JobState = JobState.RUNNI
         server=SERVER,
         dialect="v1",
         credits=4,
-        job_id="" if state in {JobState.SUBMITTING, JobState.UNKNOWN} else made.job_id,
+        job_id="" if state in {JobState.SUBMITTING, JobState.UNKNOWN} else f"job-{name}-{generation}",
         submitted_at="2026-01-01T00:00:00Z",
         title=made.title if state is JobState.PAID else "",
         body=made.generated if state is JobState.PAID else NOTHING,
     )
     return structs.replace(opened, **changes)
+
+
+def written(name: str = "a", generation: int = 1, **changes: Any) -> tuple[OpenEntry, Record]:
+    """The facts of a text that a job has brought and that was written into its file."""
+    return entry(name, generation, JobState.PAID), record(name, generation, **changes)
 
 
 words = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -107,12 +108,8 @@ records = st.builds(
     saved=saves,
     content_id=words,
     superseded=st.lists(words, max_size=2).map(tuple),
-    job_id=words,
     request_id=words.map(RequestId),
-    attempt=st.integers(0, 9),
     plan_id=words,
-    credits=st.integers(0, 9),
-    generated_at=words,
     saved_at=words,
     protected=st.booleans(),
     used=st.dictionaries(words, words, max_size=2),

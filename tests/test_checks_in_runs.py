@@ -280,7 +280,7 @@ def test_a_draft_of_the_embedded_server_answers_no_request(root: Path) -> None:
     harness = _harness(root, NO_DRAFTS, "one", good=1)
     harness.apply()
     record = harness.state.records[ItemId("one")]
-    harness.edit("contentops.lock", f'"server":"{record.server}"', '"server":"local"')
+    harness.edit("contentops.lock", f'"server":"{record.server}"', '"server":"local","outline":true')
     _from_take(harness, 99)
     outcome = _end(harness.apply(replace=("one",)))
     assert outcome.result == "blocked"
@@ -352,7 +352,7 @@ def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path, process
     assert results(run) == {"one": "done", "two": "done"}
     assert (_end(run).credits, _end(run, "two").credits) == (12, 4)
     assert "Take 3." in harness.read("out/one.md")
-    assert harness.record("one").attempt == 3
+    assert harness.made_by("one").attempt == 3
     made = history(harness.project, "one").generations
     assert [(one.credits, one.outcome) for one in made] == [(4, "generated"), (4, "unwritten"), (4, "unwritten")]
     assert harness.plan().empty

@@ -136,8 +136,8 @@ def test_open_jobs_are_listed_after_the_records() -> None:
     record, entry = make_record(), make_entry(job_id="job-1", submitted_at="2026-03-01T10:00:00Z")
     state = State(lineage="l", records={record.id: record}, entries={entry.request_id: entry})
     assert listing(state) == (
-        "ITEM   OUTPUT        GENERATED  CREDITS  SERVER\n"
-        "guide  out/guide.md             0        local\n\n"
+        "ITEM   OUTPUT        REQUEST  SERVER\n"
+        "guide  out/guide.md           local\n\n"
         "OPEN   STATE    JOB    SUBMITTED\n"
         "guide  running  job-1  2026-03-01T10:00:00Z\n\n"
         "1 record, 1 open."

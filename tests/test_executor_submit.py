@@ -270,7 +270,7 @@ def test_a_person_may_pay_again(root: Path, request_ids: str) -> None:
     assert harness.api.charged("All about one in 2026") == 2
     sent = [seen for seen in harness.api.requests if seen.name == "submit"][1:]
     assert len({seen.body["request_id"] for seen in sent}) == 2
-    assert harness.record("one").attempt == 2
+    assert harness.made_by("one").attempt == 2
     jobs = [job for job in harness.state.jobs if job.item == "one"]
     assert {job.attempt: job.state for job in jobs} == {1: JobState.GIVEN_UP, 2: JobState.SETTLED}
     assert sum(job.cost for job in jobs) == 8
@@ -627,5 +627,5 @@ def test_replace_pays_once_for_one_choice(root: Path) -> None:
     assert results(harness.apply(replace=("zero",))) == {"zero": "done"}
     assert harness.api.charged("All about zero in 2026") == 2
     assert "Take 2." in harness.read("out/zero.md")
-    assert harness.record("zero").attempt == 2
+    assert harness.made_by("zero").attempt == 2
     assert harness.plan().empty

@@ -13,7 +13,7 @@ from contentops.planning.front_matter import drifted
 from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
-from tests.fakes.sides import PROJECT, a_file, a_record, a_spec
+from tests.fakes.sides import PROJECT, a_file, a_maker, a_record, a_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,14 +184,19 @@ def test_drifted_keys_tell_what_was_and_what_is() -> None:
     """By key, in the order in which they are written; a run that was cut short is not a person."""
     record = a_record(a_spec(metadata={"tags": ["a"], "order": 1}))
     file = structs.replace(a_file("out/a.md", title="Mine"), front={"tags": ["b"], "more": 1}, provenance={"job": "x"})
-    found: list[tuple[str, Json, Json]] = [(one.key, one.before, one.after) for one in drifted(PROJECT, record, file)]
+    found: list[tuple[str, Json, Json]] = [
+        (one.key, one.before, one.after) for one in drifted(PROJECT, record, file, a_maker(record))
+    ]
     assert found == [
         ("title", "T", "Mine"),
         ("tags", ["a"], ["b"]),
         ("order", 1, None),
         ("contentops", {"item": "a", "digest": record.digest, "job": "job_1"}, {"job": "x"}),
     ]
-    assert drifted(structs.replace(PROJECT, provenance=False), record, a_file("out/a.md", front=record.metadata)) == ()
+    assert (
+        drifted(structs.replace(PROJECT, provenance=False), record, a_file("out/a.md", front=record.metadata), None)
+        == ()
+    )
 
 
 def test_a_title_of_a_person_outlives_every_new_text(tmp_path: Path) -> None:

@@ -214,12 +214,15 @@ def test_a_job_that_a_person_named_by_mistake_costs_nothing() -> None:
 
 
 def test_an_order_of_another_checkout_is_not_closed_by_a_text_of_before() -> None:
-    """A merge brought it; the record of its request is older, and names no job."""
-    record = facts.record(job_id="")
+    """A merge brought it; the record of its request has another text."""
+    record = facts.record()
     memory = known(job(JobState.UNKNOWN, at="2026-06-01T00:00:00Z"))
     memory.note([record])
     assert [line.state for line in memory.jobs] == [JobState.UNKNOWN]
-    memory.note([structs.replace(record, generated_at="2026-06-01T00:01:00Z")])
+    paid = job(JobState.PAID, at="2026-06-01T00:00:00Z", body=facts.text("theirs"))
+    memory.note([paid, record])
+    assert [line.state for line in memory.jobs] == [JobState.PAID]
+    memory.note([structs.replace(record, generated=paid.body)])
     assert [line.state for line in memory.jobs] == [JobState.SETTLED]
 
 
@@ -497,11 +500,11 @@ def test_union_merges_in_both_orders_give_the_same_jobs(tmp_path: Path, processe
     _repository(tmp_path, facts.entry("a"), facts.entry("b"), facts.entry("c", state=JobState.UNKNOWN))
 
     def one(store: StateStore) -> None:
-        store.note("paid", facts.entry("a", state=JobState.PAID), facts.record("b"))
+        store.note("paid", facts.entry("a", state=JobState.PAID), *facts.written("b"))
         store.note("submit", facts.entry("d"), facts.entry("e", state=JobState.UNKNOWN))
 
     def two(store: StateStore) -> None:
-        store.note("write", facts.record("a"), facts.record("b"))
+        store.note("write", *facts.written("a"), *facts.written("b"))
         store.note("submit", facts.entry("d"), facts.entry("f"))
 
     _committed(tmp_path, "one", one)
@@ -684,7 +687,7 @@ def test_open_jobs_wait_for_an_earlier_attempt_no_more() -> None:
     memory = known(failed, paid_)
     memory.learn(later)
     assert set(memory.entries) == {each.request_id for each in later} == set(open_jobs([failed, paid_, *later]))
-    record = facts.record("b", request_id=later[1].request_id, attempt=2)
+    record = facts.record("b", request_id=later[1].request_id, generated=later[1].body)
     assert isinstance(record, Record)
     memory.note([record])
     assert set(memory.entries) == {later[0].request_id}

@@ -119,7 +119,7 @@ def test_a_month_begins_anew(tmp_path: Path) -> None:
     harness.timeline.now = MARCH - 10
     declare(harness, "a", "b")
     harness.apply()
-    assert harness.record("b").generated_at.startswith("2026-03-01T00:00")
+    assert harness.made_by("b").generated_at.startswith("2026-03-01T00:00")
     commit(tmp_path)
     assert (spent(harness).month, spent(harness).credits) == ("2026-03", 0)
     # The clock was put back: what has a later time counts, and is shown.

@@ -224,7 +224,7 @@ def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path) ->
 
 def test_a_moved_draft_is_still_a_draft(tmp_path: Path) -> None:
     """The move of a text that `local` made is no reason to take it for one of the real server."""
-    draft = Harness(tmp_path, base_url="local")
+    draft = Harness(tmp_path, FakeApi(outlines=True), base_url="local")
     draft.write("content/b.yaml", "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n")
     draft.apply()
     harness = Harness(tmp_path, FakeApi(duration=30))

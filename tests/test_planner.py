@@ -68,7 +68,7 @@ TEXT_OF_X = {"jobs": [a_finished(X)]}
 TEXT_OF_Y = {"jobs": [a_finished(Y, "Earlier.\n")]}
 FAILED_TWICE = [an_entry(X, JobState.FAILED, attempt=attempt) for attempt in (1, 2)]
 SAVED_BY_HAND = a_record(X, saved="By hand.\n")
-NOWHERE = a_record(X, saved=None, job_id="")
+NOWHERE = structs.replace(a_record(X, saved=None), request_id="")
 PROTECTED = stated(a_spec(topic="x", protected=True), "protected")
 STAGING = {"out/a.md": "contentops.staging.lock"}
 
@@ -126,9 +126,10 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
         case("lost", [Y], [], [], "resolve", ("look up", *GENERATE), 4, 1, entries=[LOST]),
         case(
             "lost, on a server with its own ids",
-            *([Y, OTHER], [a_record(OTHER, job_id="their-id")], [a_file(OTHER.output)]),
+            *([Y, OTHER], [a_record(OTHER)], [a_file(OTHER.output)]),
             *("resolve", ("look up", "poll", "write", "save"), 0),
             entries=[LOST],
+            jobs=[a_finished(OTHER)],
         ),
         case("in the cache", [Y], [OLD], [MADE], "finish", ("fetch", "write", "save"), 0, **TEXT_OF_Y),
         case("in the cache, edited", [Y], [OLD], [HAND], "edited", (), **TEXT_OF_Y),
@@ -372,7 +373,7 @@ def test_protection_outlives_its_manifest_line_until_false_is_applied() -> None:
 def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
     """Drafts are replaced by the real thing, with that as the reason."""
     spec = a_spec()
-    change = only_change([spec], [a_record(spec, server="local")], [a_file(spec.output)])
+    change = only_change([spec], [a_record(spec, server="local", outline=True)], [a_file(spec.output)])
     assert change.action is Action.REGENERATE
     assert change.reasons[0].detail == "made by the bundled server"
 
@@ -507,7 +508,7 @@ def test_what_answers_the_request_of_its_id_stays() -> None:
     first = a_situation([b, c], [a_record(a)], [a_file(a.output)], moved={"a": "b", "b": "c"})
     assert (set(first.state.records), set(first.rekeyed)) == ({"b"}, {"b"})
     again = a_situation([b, c], first.state.records.values(), moved={"a": "b", "b": "c"})
-    assert (again.state, again.rekeyed) == (first.state, {})
+    assert (again.state.records, again.rekeyed) == (first.state.records, {})
 
 
 @pytest.mark.parametrize("state", sorted(OPEN))
@@ -540,8 +541,8 @@ def test_what_is_open_of_a_gone_item_answers_a_text_that_is_to_change(record: st
     aside, old, new = a_spec("aa", topic="aside"), a_spec("a"), a_spec("b")
     known = {
         "changed": a_record(a_spec("b", topic="earlier")),
-        "draft of the new": a_record(new, server="local"),
-        "draft of the old": a_record(old, server="local"),
+        "draft of the new": a_record(new, server="local", outline=True),
+        "draft of the old": a_record(old, server="local", outline=True),
     }[record]
     files = [a_file(aside.output), a_file(known.output)]
     change = only_change([aside, new], [a_record(aside), known], files, entries=[an_entry(old)])
@@ -602,7 +603,7 @@ DRAFTS = [a_spec(f"d{n}", topic=f"draft {n}") for n in range(10)]
         (
             {
                 "specs": DRAFTS,
-                "records": [a_record(spec, server="local") for spec in DRAFTS],
+                "records": [a_record(spec, server="local", outline=True) for spec in DRAFTS],
                 "files": [a_file(spec.output) for spec in DRAFTS],
             },
             [],
@@ -633,7 +634,7 @@ def test_the_ratio_itself_is_within_it_and_drafts_do_not_count(changed: int, gua
     local = [a_spec(f"d{n}", topic=f"draft {n}") for n in range(drafts)]
     specs = [a_spec(f"i{n}", topic=f"old {n}") for n in range(10)]
     wanted = [a_spec(f"i{n}", topic=f"{'new' if n < changed else 'old'} {n}") for n in range(10)]
-    records = [*(a_record(spec) for spec in specs), *(a_record(spec, server="local") for spec in local)]
+    records = [*(a_record(spec) for spec in specs), *(a_record(spec, server="local", outline=True) for spec in local)]
     plan = plan_of([*wanted, *local], records, [a_file(spec.output) for spec in (*specs, *local)])
     assert [change.action for change in plan.changes] == [Action.REGENERATE] * (changed + drafts)
     assert [refusal.guard for refusal in plan.refusals] == guards

@@ -88,9 +88,9 @@ def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> No
     assert {name: found["a"][name] for name in ("output", "server", "job_id", "request", "generated_at")} == {
         "output": "out/a.md",
         "server": record.server,
-        "job_id": record.job_id,
+        "job_id": harness.made_by("a").job_id,
         "request": record.digest,
-        "generated_at": record.generated_at,
+        "generated_at": harness.made_by("a").generated_at,
     }
     assert [(one["attempts"], one["credits"]) for one in found.values()] == [(2, 8), (1, 4), (1, 4)]
     assert [one["approval"] for one in found.values()] == ["approved", "none", "sent-back"]
@@ -160,7 +160,7 @@ def test_a_promoted_text_is_paid_for_where_it_was_made(tmp_path: Path, invoke: R
     prod = Room(tmp_path, "prod", staging.api, extra=extra)
     prod.timeline = staging.timeline
     prod.apply()
-    job = staging.record("a").job_id
+    job = staging.made_by("a").job_id
     for _ in range(2):
         found = rows(invoke, prod, "--env", "prod")["a"]
         assert (found["job_id"], found["credits"], found["attempts"]) == (job, 8, 2)

@@ -22,7 +22,7 @@ def _state(records: dict[Any, Record], *jobs: OpenEntry) -> State:
     [
         ({}, {"a": {}}, {"created": ("a",)}),
         ({"a": {}}, {}, {"removed": ("a",)}),
-        ({"a": {}}, {"a": {"job_id": "j2"}}, {"rewritten": ("a",)}),
+        ({"a": {}}, {"a": {"request_id": "r2"}}, {"rewritten": ("a",)}),
         ({"a": {}}, {"a": {"output": "b.md"}}, {"moved": ("a",)}),
         ({"a": {}}, {"b": {"moved_from": "a"}}, {"moved": ("b",)}),
         ({"a": {}}, {"a": {"content_id": "c"}}, {"saved": ("a",)}),
@@ -50,7 +50,7 @@ def test_credits_count_once() -> None:
     entry = make_entry(credits=4)
     running = _state({}, entry)
     settled = structs.replace(entry, state=JobState.SETTLED)
-    done = _state({"guide": make_record(request_id=entry.request_id, credits=4)}, settled)
+    done = _state({"guide": make_record(request_id=entry.request_id)}, settled)
     assert summarize(_state({}), running).credits == 4
     assert summarize(running, done).credits == 0
     assert summarize(_state({}), done).credits == 4

@@ -259,7 +259,7 @@ def killed_after_paying(repository: Repository) -> StateStore:
     """An apply that wrote `a` again and had a job for `b` running when it was killed."""
     store = repository.open(write=True)
     store.note("submit", facts.entry("a", generation=2, state=JobState.RUNNING))
-    store.note("write", facts.record("a", generation=2))
+    store.note("write", *facts.written("a", generation=2))
     store.note("submit", facts.entry("b", generation=2))
     store.close()
     return store

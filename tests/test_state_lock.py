@@ -201,7 +201,6 @@ NEW = facts.record(generation=2, rev=3)
     [
         pytest.param(OLD, NEW, on_disk(a=facts.text("a 2")), True, id="body-on-disk"),
         pytest.param(OLD, NEW, on_disk(), False, id="higher-rev"),
-        pytest.param(structs.replace(OLD, rev=3), NEW, on_disk(), True, id="later-generation"),
         pytest.param(
             structs.replace(OLD, rev=3, saved_at="2026-02-01T00:00:00Z"), NEW, on_disk(), False, id="later-save"
         ),

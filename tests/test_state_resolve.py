@@ -163,7 +163,7 @@ def test_a_job_of_another_submit_is_no_answer(tmp_path: Path) -> None:
     before = harness.entry("two")
     for item in ("one", "two"):
         with pytest.raises(UsageError, match=f"is that of another text of `{item}`|is that of `{item}`") as refused:
-            resolve(harness.project, "two", job=harness.record(item).job_id)
+            resolve(harness.project, "two", job=harness.made_by(item).job_id)
         assert refused.value.code == "job-taken"
     assert harness.entry("two") == before
 

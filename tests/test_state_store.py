@@ -68,7 +68,7 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
 
     store.note("submit", facts.entry(state=JobState.SUBMITTING))
     store.flush()
-    store.note("write", facts.record(rev=0))
+    store.note("write", *facts.written(rev=0))
     assert store.checkpoint()
     store.close()
 
@@ -90,7 +90,7 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
     assert store.state.records == {"a": facts.record(rev=1)}
     assert store.state.entries == {}
     assert [(job.state, job.body, job.job_id) for job in store.state.jobs] == [
-        (JobState.SETTLED, facts.record().generated, facts.record().job_id)
+        (JobState.SETTLED, facts.record().generated, facts.entry().job_id)
     ]
 
 
@@ -417,7 +417,7 @@ def pulled_under(root: Path, *theirs: Record) -> State:
     written(root, facts.record("a"), facts.record("b"))
     store = opened(root)
     store.note("submit", facts.entry("a", generation=2))
-    store.note("write", facts.record("a", generation=2))
+    store.note("write", *facts.written("a", generation=2))
     store.note("write", facts.record("c"))
     written(root, *theirs)
     with pytest.raises(StateError, match="was changed"):
@@ -456,7 +456,7 @@ def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> N
     written(tmp_path, facts.record("a"), facts.entry("d"))
     store = opened(tmp_path)
     store.note("submit", facts.entry("a", generation=2), facts.entry("b"), facts.entry("d"))
-    store.note("write", facts.record("a", generation=2))
+    store.note("write", *facts.written("a", generation=2))
     store.checkpoint()
     written(tmp_path, facts.record("a"), facts.entry("d"))
     store.note("submit", facts.entry("c"))
@@ -724,7 +724,7 @@ def test_a_kill_between_lock_and_journal_and_then_a_pull_loses_nothing(tmp_path:
     written(tmp_path, facts.record("a"))
     store = opened(tmp_path)
     store.note("submit", facts.entry("a", generation=2))
-    store.note("write", facts.record("a", generation=2))
+    store.note("write", *facts.written("a", generation=2))
     store.note("submit", facts.entry("b"))
     store.flush()
     journal = store.journal_path.read_bytes()

@@ -53,9 +53,9 @@ def test_a_record_has_the_tokens_that_the_reply_of_its_job_says(tmp_path: Path, 
     """A plan afterwards is empty, and an apply rewrites nothing."""
     harness = site(tmp_path, **habits)
     harness.apply()
-    assert record(harness).tokens == USED
+    assert harness.made_by("a").tokens == USED
     lock = (tmp_path / "contentops.lock").read_bytes()
-    assert b'"tokens":{"input":1200,"output":800}' in lock
+    assert b'"tokens":{"input":1200,"output":800}' in (tmp_path / "contentops.jobs").read_bytes()
     harness.apply()
     assert (tmp_path / "contentops.lock").read_bytes() == lock
 
@@ -77,8 +77,8 @@ def test_tokens_that_cannot_be_believed_are_unknown(tmp_path: Path, said: Any) -
     """The text is taken all the same, and the lock has no such key."""
     harness = site(tmp_path, said)
     assert results(harness.apply()) == {"a": "done"}
-    assert record(harness).tokens is None
-    assert b"tokens" not in (tmp_path / "contentops.lock").read_bytes()
+    assert harness.made_by("a").tokens is None
+    assert b"tokens" not in (tmp_path / "contentops.jobs").read_bytes()
 
 
 def test_a_failed_job_keeps_its_tokens(tmp_path: Path) -> None:
@@ -96,10 +96,10 @@ def test_a_text_of_the_cache_brings_its_tokens_back(tmp_path: Path) -> None:
     harness.api.habits.tokens = {"input": 1, "output": 2}
     harness.write("content/blog.yaml", blog("a", year=2027))
     harness.apply()
-    assert record(harness).tokens == PaidTokens(input=1, output=2)
+    assert harness.made_by("a").tokens == PaidTokens(input=1, output=2)
     harness.write("content/blog.yaml", blog("a"))
     harness.apply()
-    assert (record(harness).tokens, len(harness.api.generations)) == (USED, 2)
+    assert (harness.made_by("a").tokens, len(harness.api.generations)) == (USED, 2)
 
 
 def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None) -> None:
@@ -113,7 +113,7 @@ def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None
     harness.api.habits.tokens = None
     harness.write("content/blog.yaml", blog("a"))
     harness.apply()
-    assert (record(harness).tokens, len(harness.api.generations)) == (USED, 1)
+    assert (harness.made_by("a").tokens, len(harness.api.generations)) == (USED, 1)
 
 
 def test_history_lists_tokens_and_money(tmp_path: Path, invoke: Run, processes: None) -> None:
@@ -133,15 +133,13 @@ def test_lines_and_rows_with_tokens_are_read_back(tmp_path: Path) -> None:
     """In the lock, in the journal and in the cache; one without has no such key."""
     paid = PaidTokens(input=7, output=3, price=PRICE)
     fields: dict[str, Any] = {"digest": "", "server": "local", "dialect": "", "credits": 4}
-    one = Record(id=ItemId("a"), request={}, output="", tokens=paid, **fields)
     entry = OpenEntry(
         request_id=RequestId("r"), item=ItemId("a"), attempt=1, state=JobState.PAID, tokens=paid, **fields
     )
-    for value in (one, entry):
-        text = line_of(value)
-        assert '"tokens":{"input":7,"output":3,"price":{"currency":"USD","input":250000,"output":2000000}}' in text
-        assert line_of(parse_as(text, type(value))) == text
-        assert cost_of(value) == {"credits": 4, "tokens": paid}
+    text = line_of(entry)
+    assert '"tokens":{"input":7,"output":3,"price":{"currency":"USD","input":250000,"output":2000000}}' in text
+    assert line_of(parse_as(text, OpenEntry)) == text
+    assert cost_of(entry) == {"credits": 4, "tokens": paid}
     stored = StoredText(title="t", body="b", credits=4, tokens=paid)
     with Cache(tmp_path) as cache:
         cache.put_text("local", NOTHING, stored)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission
     from contentops.execution.run_context import ServerCapabilities
-    from contentops.model import Event, Finding, Listed, Plan, Project
+    from contentops.model import Event, Finding, Listed, Plan, Project, State
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -71,7 +71,7 @@ class ServerKnowledge:
 
 
 def assemble(
-    project: Project, plan: Plan, edges: Edges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
+    project: Project, plan: Plan, state: State, edges: Edges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
 ) -> Context:
     """Make the context of a run and its items. `on_turn` is called before anything is sent."""
     outage = Outage(edges.random)
@@ -101,6 +101,7 @@ def assemble(
         random=edges.random,
         dialect=edges.dialect,
         text=edges.text,
+        made_by=lambda record: edges.store.made_by(record) or state.made_by(record),
         exists=edges.exists,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
     )

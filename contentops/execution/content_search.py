@@ -69,7 +69,7 @@ async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | F
 
     A text that no job made can only have been saved by an earlier run: one list serves all of those.
     """
-    index, since = ctx.index, _since(draft.item_state)
+    index, since = ctx.index, _since(ctx, draft.item_state)
     if again or since is not None or draft.item_state.text is not None:
         return await ctx.list_content(None if since is None else since - SLACK)
     async with index.listing:
@@ -109,7 +109,7 @@ async def _fetch(ctx: Context, entry: ContentEntry) -> None:
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
     """The contents to fetch, likeliest first: those with our title, then those made soonest after our text."""
-    since = _since(draft.item_state)
+    since = _since(ctx, draft.item_state)
     # A server that lists titles lists ours too.
     untitled = not (draft.title and any(entry.title for entry in entries))
     ranked = []
@@ -127,11 +127,13 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
     return [entry for *_, entry in ranked]
 
 
-def _since(item_state: ItemState) -> float | None:
+def _since(ctx: Context, item_state: ItemState) -> float | None:
     """When the text can first have been stored: at its submit, else after the recorded save. None: unknown."""
     record, entry = item_state.record, item_state.text.entry if item_state.text is not None else None
     times = [entry.submitted_at] if entry is not None else []
-    times += [record.saved_at, record.generated_at] if record is not None else []
+    times += [record.saved_at] if record is not None else []
+    made_by = ctx.made_by(record) if record is not None else None
+    times += [made_by.generated_at] if made_by is not None else []
     return next((when for text in times if (when := seconds_of(text)) is not None), None)
 
 

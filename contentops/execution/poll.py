@@ -241,7 +241,8 @@ async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> 
 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     """The text of an item whose file is gone."""
-    silent, saved = "", record.saved or Saved()
+    silent, saved, made_by = "", record.saved or Saved(), ctx.made_by(record)
+    job_id = made_by.job_id if made_by is not None and record.request_id else ""
     # A title that a person saved is on the server alone.
     retitled = bool(record.content_id) and saved.title not in ("", title_digest(record.title))
     for wanted in record.restorable:
@@ -252,8 +253,8 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
         if record.content_id:
             answers.append(await ctx.ask(GetContent(record.content_id)))
         text = with_body(answers, wanted) or local
-        if text is None and record.job_id and wanted == record.generated:
-            answers.append(await ctx.ask(GetStatus(record.job_id, ours=record.request_id)))
+        if text is None and job_id and wanted == record.generated:
+            answers.append(await ctx.ask(GetStatus(job_id, ours=record.request_id)))
             text = with_body(answers, wanted)
         if text is not None:
             return text

@@ -304,5 +304,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     title: str
     body: str
     digest: Digest
+    job_id: str = ""
+    """The job that made it, by the server's name; empty: none, or not known."""
     metadata: Mapping[str, Json] = field(default_factory=dict)
     """The metadata of the content that it is saved over."""

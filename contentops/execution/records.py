@@ -167,7 +167,7 @@ def keep_text(
         request_id=entry.request_id,
         item=entry.item,
         **cost_of(entry),
-        generated_at=now,
+        generated_at=entry.generated_at or now,
         outline=entry.outline or ENGINE in (engine, content.metadata.get("engine")),
         model=clean_title(model or (stated if isinstance(stated, str) else "") or entry.model),
     )
@@ -178,7 +178,7 @@ def keep_text(
         title=stored.title,
         body=body_digest(stored.body),
         content_id=content.id,
-        generated_at=now,
+        generated_at=stored.generated_at,
         outline=stored.outline,
         model=stored.model,
         error="",
@@ -229,7 +229,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
         return _stamped(record, item.change.remote)
     # Another server's ids mean nothing here.
     record = structs.replace(record, server=ctx.server, dialect=ctx.dialect(), saved=None)
-    return structs.replace(record, content_id="", superseded=(), job_id="", request_id=RequestId(""))
+    return structs.replace(record, content_id="", superseded=(), request_id=RequestId(""))
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:

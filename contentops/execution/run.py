@@ -148,7 +148,7 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         capabilities=capabilities,
         index=ContentIndex(owners=edges.owners, looked=edges.cache.recall(f"looked {plan.server}", Looked) or {}),
     )
-    ctx = assemble(project, plan, edges, knowledge, lambda: _check_stop(ctx.run, stop, edges.store))
+    ctx = assemble(project, plan, state, edges, knowledge, lambda: _check_stop(ctx.run, stop, edges.store))
     ctx.made = made_texts(state)
     ctx.deadline = None if deadline is None else ctx.now() + deadline
     return ctx
@@ -205,12 +205,8 @@ def _programs(
 def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bool:
     """Whether a job has completed on this server, with a model if it has one, in this dialect before."""
     return (plan.server == "local" and not has_model) or any(
-        record.server == plan.server
-        and record.dialect == dialect
-        and record.job_id
-        and record.generated
-        and (record.model or not has_model)
-        for record in state.records.values()
+        job.server == plan.server and job.dialect == dialect and job.has_text and (job.model or not has_model)
+        for job in state.jobs
     )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, R
-    from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, State
+    from contentops.model import Finding, ItemId, Json, Listed, OpenEntry, Plan, Project, Record, State
     from contentops.state.cache import Cache
     from contentops.tokens import PaidTokens
 
@@ -111,6 +111,8 @@ class Context:
     dialect: Callable[[], str]
     text: Callable[[Digest], str | None]
     """A text that a record or an open entry names, by its body digest, where this machine has it."""
+    made_by: Callable[[Record], OpenEntry | None]
+    """The job that made the text of a record, of any environment; None: not known."""
     exists: Callable[[str], bool]
     """Whether a path of the project exists, or will: what links in texts may lead to."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]

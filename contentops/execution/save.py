@@ -67,7 +67,7 @@ def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
     """The text of the file. Raises Ended where it cannot be read."""
     if item_state.fresh and item_state.text is not None:
         # This run wrote the file a moment ago.
-        title, body = item_state.title, item_state.body
+        title, body, job = item_state.title, item_state.body, item_state.text.job_id
     else:
         seen = ctx.outputs.observe(path)
         if not seen.exists or seen.problem:
@@ -75,7 +75,19 @@ def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
         # A title that a person removed from the front matter stays the title.
         title = seen.title or item_state.recorded.title
         body = split(ctx.outputs.read(path)).body
-    return Draft(item=item, item_state=item_state, title=clean_title(title), body=body, digest=body_digest(body))
+        # Without its job, its own file says which one it was; an adopted one may be a copy of another project's.
+        record, made_by = item_state.recorded, ctx.made_by(item_state.recorded)
+        is_own = seen.owner == item.id and not record.adopted
+        said = str(seen.provenance.get("job") or "") if is_own else ""
+        job = made_by.job_id if made_by is not None else said
+    return Draft(
+        item=item,
+        item_state=item_state,
+        title=clean_title(title),
+        body=body,
+        digest=body_digest(body),
+        job_id=job,
+    )
 
 
 async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish) -> ItemState:

@@ -94,8 +94,8 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     def is_of_another_job(self, draft: Draft) -> bool:
         """Whether the server stored it for another job than the draft's, and no item has saved it since."""
-        record = draft.item_state.recorded
-        return bool(self.request) and not self.lineage and self.request not in {record.request_id, record.job_id}
+        ours = {draft.item_state.recorded.request_id, draft.job_id}
+        return bool(self.request) and not self.lineage and self.request not in ours
 
     def is_titled(self, draft: Draft) -> bool:
         """Whether it has the draft's title, or none."""

@@ -29,7 +29,6 @@ from contentops.model import (
     Result,
     Save,
     Saved,
-    cost_of,
 )
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.plan_inputs import is_protected
@@ -248,24 +247,17 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
         **spec.asked,
         saved=record.saved if before is not None and before.server == ctx.server else None,
         plan_id=ctx.plan.id,
-        generated_at=text.generated_at or ctx.iso(),
     )
     if step is not None:
         return structs.replace(
             record,
             generated=step.generated,
             outline=step.outline,
-            model=step.model,
-            generated_at=step.generated_at,
             adopted=NOTHING,
             promoted=step.body,
             promoted_from=item.change.promoted_from,
             declined=NOTHING,
-            job_id="",
             request_id=RequestId(""),
-            credits=0,
-            tokens=None,
-            attempt=max([record.attempt, *(each.attempt for each in (*item.failed, *item.change.collected_entries))]),
         )
     generated, merged = body_digest(text.body), item_state.merged
     if item.change.section:
@@ -283,13 +275,8 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
         declined=NOTHING,
         # Around one new section the rest stays what it was.
         outline=text.outline or (bool(item.change.section) and record.outline),
-        model=text.model,
         dialect=text.entry.dialect if text.entry else record.dialect,
-        job_id=text.job_id,
         request_id=text.request_id,
-        # Never falls, so that a later `--replace` cannot meet an id that was used before.
-        attempt=max(record.attempt, text.entry.attempt if text.entry else item.change.attempt),
-        **cost_of(text),
     )
 
 
@@ -297,7 +284,7 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
     if not ctx.project.provenance:
         return None
     if record is not None:
-        return provenance_of(structs.replace(record, id=item.id))
+        return provenance_of(structs.replace(record, id=item.id), ctx.made_by(record))
     return provenance(
         item=item.id,
         digest=item.spec.digest,
@@ -316,6 +303,8 @@ def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen:
     body = item_state.body
     # A person's changes of the block stay too.
     keeps_block = isinstance(step.mode, Pull | MergeBoth) and seen.exists
+    # Without its job, what it says of that is not known.
+    keeps_block |= record is not None and seen.exists and bool(record.generated) and ctx.made_by(record) is None
     block = None if keeps_block else _provenance(ctx, item, record, text)
     if not seen.exists or seen.problem:
         return carry(compose(title, step.front, block, body), text.entries)
@@ -358,9 +347,7 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
     if step.title is not None:
         record = structs.replace(record, title=clean_title(step.title))
     if before is None and item_state.path:
-        seen = ctx.outputs.observe(item_state.path)
-        job = seen.provenance.get("job")
-        record = structs.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
+        record = structs.replace(record, title=ctx.outputs.observe(item_state.path).title)
     if isinstance(step, Acknowledge) and step.remote is not None:
         record = _agreed(ctx, record, step.remote)
     if isinstance(step, Acknowledge) and step.accepts:

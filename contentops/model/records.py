@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import functools
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NewType, Protocol
@@ -75,8 +76,6 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     In locks of earlier versions it may also be one that was declined."""
     outline: bool = False
     """The bundled server said that its text is a draft outline."""
-    model: str = ""
-    """The model that made its text, by the server's name; empty: not known."""
     promoted_from: str = ""
     """The environment its text was taken from, `default` for the settings without one; empty: none, or not known."""
     declined: Digest = NOTHING
@@ -85,15 +84,9 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     content_id: str = ""
     superseded: tuple[str, ...] = ()
     """Content ids this item had before and that still exist on the server."""
-    job_id: str = ""
     request_id: RequestId = RequestId("")
-    attempt: Count = 0
+    """The order that brought its text; empty: it was adopted or promoted, or is of another server."""
     plan_id: str = ""
-    credits: Count = 0
-    """Credits of the last submit."""
-    tokens: PaidTokens | None = None
-    """What a model used in all calls of that submit, and the price of tokens then; None: not known."""
-    generated_at: str = ""
     saved_at: str = ""
     protected: bool = False
     used: Mapping[str, str] = field(default_factory=dict)
@@ -349,7 +342,7 @@ class PendingSubmit(Struct, frozen=True, kw_only=True):
     """The process that has claimed it, for people: `apply on HOST`; or that its row cannot be used."""
 
 
-class State(Struct, frozen=True, kw_only=True):
+class State(Struct, frozen=True, kw_only=True, dict=True):
     """What lies in the tree, by item, and what was ordered."""
 
     lineage: str
@@ -358,6 +351,29 @@ class State(Struct, frozen=True, kw_only=True):
     """The open jobs of this environment."""
     jobs: Sequence[OpenEntry] = ()
     """Every order of all environments, the earliest first."""
+
+    @functools.cached_property
+    def _by_order(self) -> Mapping[tuple[str, str], list[OpenEntry]]:
+        """The jobs by their request id, and those with a text by the digests of request and text."""
+        found: dict[tuple[str, str], list[OpenEntry]] = {}
+        for job in (*self.jobs, *self.entries.values()):
+            found.setdefault((job.server, job.request_id), []).append(job)
+            if job.body:
+                found.setdefault((job.digest, job.body), []).append(job)
+        return found
+
+    def made_by(self, record: Record) -> OpenEntry | None:
+        """The job that made the text of a record; None: none that is known, as for an adopted text.
+
+        A promoted text was made in another environment.
+        """
+        promoted = self._by_order.get((record.digest, record.generated), ()) if record.is_promoted else ()
+        return made_by(record, self._by_order.get((record.server, record.request_id), promoted))
+
+
+def made_by(record: Record, jobs: Iterable[OpenEntry]) -> OpenEntry | None:
+    """Of the jobs of one order, the one whose text a record has, else the last one with a text."""
+    return max(jobs, key=lambda job: (job.body == record.generated, job.has_text, job.submitted_at), default=None)
 
 
 class Observed(Struct, frozen=True, kw_only=True, gc=False):

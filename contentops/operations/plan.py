@@ -208,6 +208,7 @@ def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change])
         entries=entries,
         path=output,
         record=record,
+        made_by=inputs.state.made_by(record) if record is not None else None,
         file=file,
         approval=approval,
         stale=id_ in inputs.stale,
@@ -217,13 +218,13 @@ def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change])
 
 def _status(item: Candidate, drift: str) -> ItemStatus:
     change, record = item.change, item.record
-    promoted_from = record.promoted_from if record else ""
+    promoted_from, made_by = record.promoted_from if record else "", item.made_by
     return ItemStatus(
         id=item.id,
         state=item.word.value,
         output=item.path,
-        credits=record.credits if record else 0,
-        generated_at=record.generated_at if record else "",
+        credits=made_by.credits if made_by is not None and not promoted_from else 0,
+        generated_at=made_by.generated_at if made_by is not None else "",
         holder=change.holder if change else "",
         promoted_from=promoted_from,
         approval=item.approval,

@@ -120,16 +120,17 @@ def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -
     assert file is not None
     own, attempts = environments.origin(inputs.project.environment, record, file.body)
     made_body = own.body if own is not None else record.generated
+    made_by = own if own is not None or not made_body else inputs.state.made_by(record)
     text = text_digest(file.title, file.body)
     row = TextProvenance(
         item=item.id,
         output=record.output,
         server=own.server if own is not None else record.server if made_body else "",
-        model=own.model if own is not None else record.model if made_body else "",
-        job_id=own.job_id if own is not None else record.job_id,
+        model=made_by.model if made_by is not None else "",
+        job_id=made_by.job_id if made_by is not None else "",
         request=own.digest if own is not None else record.digest,
         text=text,
-        generated_at=own.generated_at if own is not None else record.generated_at if made_body else "",
+        generated_at=made_by.generated_at if made_by is not None else "",
         attempts=attempts,
         changed=0.0 if made_body == file.body else None,
         approval=item.approval,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import Project, Record, State
+    from contentops.model import Project, State
     from contentops.operations.workspace import Workspace
     from contentops.state.cache import KeptText
     from contentops.state.codec import Fact
@@ -180,13 +180,11 @@ def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str
 def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str) -> None:
     """Raise UsageError where a job belongs to another submit."""
     for lock, other_state in (("", state), *other_states(project)) if job else ():
-        jobs: list[tuple[ItemId, Record | OpenEntry]] = [(one.id, one) for one in other_state.records.values()]
-        jobs += [(one.item, one) for one in other_state.jobs if not one.lost]
-        for item, one in jobs:
-            if (one.server, one.job_id) != (entry.server, job) or one.request_id == entry.request_id:
+        for one in other_state.jobs:
+            if one.lost or (one.server, one.job_id) != (entry.server, job) or one.request_id == entry.request_id:
                 continue
-            whose = "another text of " if not lock and item == entry.item else ""
-            message = f"job `{job}` is that of {whose}`{item}`{f' in `{lock}`' if lock else ''}, not of this submit"
+            whose = "another text of " if not lock and one.item == entry.item else ""
+            message = f"job `{job}` is that of {whose}`{one.item}`{f' in `{lock}`' if lock else ''}, not of this submit"
             raise UsageError(message, code="job-taken", hint="`contentops state list` shows the item of each job")
 
 

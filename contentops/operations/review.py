@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable, Mapping
 
-    from contentops.model import Approval, Approvals, Change, Plan, Project, Record, Spec
+    from contentops.model import Approval, Approvals, Change, OpenEntry, Plan, Project, Record, Spec
     from contentops.model.run import KeptRun
     from contentops.operations.opening import Runtime
     from contentops.operations.workspace import Workspace
@@ -316,8 +316,8 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
         sources=item.sources,
         edited="edited" in item.states,
         protected=spec.protected if spec is not None else record is not None and record.protected,
-        generated_at=record.generated_at if record is not None else "",
-        since=_since(inputs.project, file, record) if has_text else "",
+        generated_at=item.made_by.generated_at if item.made_by is not None else "",
+        since=_since(inputs.project, file, item.made_by) if has_text else "",
         verdicts=approvals.of_text(text) if has_text else (),
         earlier=tuple(one for one in approvals.of_items(ids) if one.text != text),
         spec=spec,
@@ -352,10 +352,10 @@ _OF_APPROVAL: Final = {
 }
 
 
-def _since(project: Project, file: Observed, record: Record | None) -> str:
+def _since(project: Project, file: Observed, made_by: OpenEntry | None) -> str:
     """Return when the file got its text: when that was generated, else when the file was last changed."""
-    if record is not None and record.generated_at and file.body == record.generated:
-        return record.generated_at
+    if made_by is not None and made_by.generated_at and file.body == made_by.body:
+        return made_by.generated_at
     try:
         return _time(Path(project.root, file.path).stat().st_mtime)
     except OSError:

@@ -22,7 +22,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, Diagnostic, InputError, Location, StateError
 from contentops.json_reader import decode_json, load_json
 from contentops.manifests.project import load_project
-from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
+from contentops.model import Count, ItemId, JobState, OpenEntry, Record, RequestId
 from contentops.model.jobs import is_further
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import Runtime, open_cache
@@ -36,13 +36,14 @@ from contentops.state.codec import Forget, Header, line_of
 from contentops.state.jobs_store import JobsStore
 from contentops.state.journal import JournalFact
 from contentops.state.lock import DamagedState, Lock, LockLine
+from contentops.tokens import PaidTokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.atomic_io import Disk
     from contentops.model import Project
-    from contentops.tokens import PaidTokens
+
 
 _HEADER = "contentops_lock"
 _ATTEMPTS = 100
@@ -61,7 +62,18 @@ _ENTRY = {
 """The keys of an open entry that have other names in a job."""
 
 
-_Value = Record | OpenEntry | Forget | Header
+class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
+    """A record of format 1, which also said what the job of its text was."""
+
+    model: str = ""
+    job_id: str = ""
+    attempt: Count = 0
+    credits: Count = 0
+    tokens: PaidTokens | None = None
+    generated_at: str = ""
+
+
+_Value = _OldRecord | OpenEntry | Forget | Header
 
 
 class Upgraded(Struct, frozen=True, kw_only=True):
@@ -167,7 +179,7 @@ def _read(project: Project, disk: Disk) -> _Old:
         raise StateError(message, code="mixed-lineages", hint=hint, location=Location(lock_path.name))
     records: defaultdict[ItemId, tuple[LockLine, ...]] = defaultdict(tuple)
     for line in lines:
-        if isinstance(line.value, Record):
+        if isinstance(line.value, _OldRecord):
             records[line.value.id] = (*records[line.value.id], LockLine(line.value, line.text))
     known: list[JournalFact] = []
     entries = {line.value.request_id: line.value for line in lines if isinstance(line.value, OpenEntry)}
@@ -224,7 +236,7 @@ def _keys(line: str) -> dict[str, Any]:
 
 def _value(line: str, keys: Mapping[str, Any]) -> _Value | None:
     """Return what a line says, an open entry as its job; None where it is no such line, or cannot be used."""
-    kinds: dict[str, type[_Value]] = {"id": Record, "forget": Forget, _HEADER: Header}
+    kinds: dict[str, type[_Value]] = {"id": _OldRecord, "forget": Forget, _HEADER: Header}
     with contextlib.suppress(ValueError, msgspec.MsgspecError):
         if "open" in keys:
             renamed = {_ENTRY.get(key, key): value for key, value in keys.items()}
@@ -271,7 +283,7 @@ def _past(project: Project, old: _Old) -> Iterator[_Told]:
     environment = old.environment
     for line in locks_in_history(project, environment):
         value = _value(line, _keys(line))
-        if isinstance(value, Record):
+        if isinstance(value, _OldRecord):
             yield _of_record(environment, value)
         elif isinstance(value, OpenEntry) and value.request_id not in old.entries:
             yield _Told(environment, _order(value, closed=True), (value.item,), is_own=True)
@@ -288,8 +300,7 @@ def _present(old: _Old) -> Iterator[_Told]:
     for closed, entries in ((True, old.closed), (False, old.entries)):
         for entry in entries.values():
             yield _Told(old.environment, _order(entry, closed=closed), (entry.item,), is_own=True)
-    for record in old.records.values():
-        yield _of_record(old.environment, record)
+    yield from (_of_record(old.environment, one) for one in old.records.values() if isinstance(one, _OldRecord))
 
 
 def _bounded(project: Project, jobs: Sequence[OpenEntry]) -> Iterator[OpenEntry]:
@@ -327,7 +338,7 @@ def _order_of(lines: Sequence[_Told], lineages: Mapping[str, str]) -> tuple[str,
     return lines[0].environment, next((one.job.digest for one in lines if one.is_own), NOTHING)
 
 
-def _of_record(environment: str, record: Record) -> _Told:
+def _of_record(environment: str, record: _OldRecord) -> _Told:
     """Return the job whose text a record has."""
     template, style = (record.request.get(name) for name in ("template", "style"))
     job = OpenEntry(
@@ -372,14 +383,14 @@ def _order(entry: OpenEntry, *, closed: bool) -> OpenEntry:
     return structs.replace(entry, state=state, lost=state is JobState.FAILED, credits=credits_, output="")
 
 
-def _reported(project: Project) -> Iterator[tuple[str, Record]]:
+def _reported(project: Project) -> Iterator[tuple[str, _OldRecord]]:
     """Yield the records of texts, and of failed jobs that used tokens, in the reports of runs on this machine."""
     for path in sorted((Path(project.root) / state_dir.FOLDER / "runs").glob("*.json")):
         with contextlib.suppress(OSError, ContentopsError, ValueError, msgspec.MsgspecError):
             report = load_json(path.read_bytes())
             if report.get("environment", "") == project.environment:
                 for key in ("generations", "failed"):
-                    yield from ((key, msgspec.convert(one, Record)) for one in report.get(key, ()))
+                    yield from ((key, msgspec.convert(one, _OldRecord)) for one in report.get(key, ()))
 
 
 def _cached(project: Project, environment: str) -> Iterator[_Told]:
@@ -425,7 +436,16 @@ def _write(project: Project, old: _Old, jobs: Iterable[OpenEntry], disk: Disk) -
             store.known.learn([structs.replace(job, submitted_at=at)])
     store.checkpoint()
     locks.add_rule(root, disk)
-    disk.replace(path, locks.join(old.lineage, (line_of(old.records[id_]) for id_ in sorted(old.records))), PUBLIC)
+    lines = (line_of(_of_today(record)) for _, record in sorted(old.records.items()))
+    disk.replace(path, locks.join(old.lineage, lines), PUBLIC)
     with contextlib.suppress(FileNotFoundError):
         journal.unlink()
     return Upgraded(environment=old.environment, records=len(old.records), jobs=len(store.known.jobs))
+
+
+def _of_today(record: Record) -> Record:
+    """Return a record without what its job says."""
+    values = {name: getattr(record, name) for name in Record.__struct_fields__}
+    if isinstance(record, _OldRecord) and record.server == "local" and record.generated_at and not record.model:
+        values["outline"] = True
+    return Record(**values)

@@ -186,7 +186,11 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     source_state = apply_renames(desired, theirs)[0]
     state = with_first_texts(desired, state)
     desired, stale = hold_stale(desired, state, choice, server, source_state if name is not None else None)
-    source = None if name is None else SourceEnvironment(environment=name, state=source_state)
+    source = (
+        None
+        if name is None
+        else SourceEnvironment(environment=name, state=structs.replace(source_state, jobs=state.jobs))
+    )
     observed = _observed(workspace, desired, state, source)
     return PlanInputs(
         project=project,

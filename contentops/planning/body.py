@@ -97,7 +97,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     reason = Reason(kind="replace", detail="requested with `--replace`")
     if fails_checks(item):
         return _again(item, own, overwriting(item, (*why_changed(item), reason)))
-    if own is None or any(entry.attempt > own.attempt for entry in item.under_way):
+    if own is None or any(entry.attempt > item.attempt for entry in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.is_same and unsaved:
@@ -180,7 +180,7 @@ def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
 
 def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
     """Whether the entry is what `--replace` asks for in this command, even over an edited file."""
-    return item.own is not None and entry.attempt > item.own.attempt and item.spec.id in item.inputs.choice.replace
+    return item.own is not None and entry.attempt > item.attempt and item.spec.id in item.inputs.choice.replace
 
 
 def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
@@ -239,11 +239,12 @@ def _missing(item: ItemSides) -> BodyAnswer:
         return any(inputs.text(digest) is not None for digest in wanted)
 
     generated_only = wanted == (record.generated,) and not record.is_promoted
-    if inputs.server == "local" and generated_only and item.is_same and not (record.model or is_here()):
+    if inputs.server == "local" and generated_only and record.outline and item.is_same and not is_here():
         # Each clone has its own bundled server; an outline that it does not have is generated again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
-    on_server = ours and bool(record.content_id or record.job_id)
+    made_by = inputs.state.made_by(record)
+    on_server = ours and bool(record.content_id or (made_by is not None and made_by.job_id and not record.is_promoted))
     if wanted and (on_server or is_here()):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)

@@ -13,7 +13,7 @@ from contentops.planning.differences import explain
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentops.model import Desired, Observed, Record, Spec, State
+    from contentops.model import Desired, Observed, OpenEntry, Record, Spec, State
 
 
 class SourceText(Struct, frozen=True, kw_only=True):
@@ -23,6 +23,8 @@ class SourceText(Struct, frozen=True, kw_only=True):
     """Empty: the settings without an environment."""
     record: Record
     file: Observed
+    made_by: OpenEntry | None
+    """The job that made it; None: not known."""
 
     @property
     def name(self) -> str:
@@ -38,9 +40,9 @@ class SourceText(Struct, frozen=True, kw_only=True):
             expects=self.file.file,
             body=self.file.body,
             generated=self.record.generated,
-            generated_at=self.record.generated_at,
+            generated_at=self.made_by.generated_at if self.made_by is not None else "",
             outline=is_outline(self.record, self.file),
-            model=self.record.model,
+            model=self.made_by.model if self.made_by is not None else "",
         )
 
 
@@ -50,6 +52,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
     environment: str
     """Empty: the settings without an environment."""
     state: State
+    """Its records, and the jobs of all environments."""
 
     def paths(self, desired: Desired) -> Iterator[str]:
         """The paths of the texts that may be promoted."""
@@ -75,7 +78,8 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         file = observe(record.output)
         if not file.exists or file.problem or file.body == NO_TEXT:
             return None
-        return SourceText(environment=self.environment, record=record, file=file)
+        made_by = self.state.made_by(record)
+        return SourceText(environment=self.environment, record=record, file=file, made_by=made_by)
 
     def why_none(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
         """Why it has no usable text for `spec`, in words."""
@@ -97,5 +101,4 @@ def is_outline(record: Record, file: Observed) -> bool:
 
     In a text of another server that did not name it an outline, the label is a quotation.
     """
-    is_local = record.server == "local" and not record.model
-    return file.labelled and (record.outline or is_local or not record.request_id)
+    return file.labelled and (record.outline or not record.request_id)

@@ -38,6 +38,6 @@ _OPEN = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 def next_attempt(item: ItemSides) -> int:
     """One more than the highest attempt at the declared request that is known; one that never arrived is no attempt."""
-    own = item.own.attempt if item.own is not None and item.own.digest == item.spec.digest else 0
+    own = item.attempt if item.own is not None and item.own.digest == item.spec.digest else 0
     known = (job.attempt for job in item.inputs.jobs_of(item.spec.digest) if job.state is not JobState.NEVER)
     return 1 + max((own, *known), default=0)

@@ -58,11 +58,12 @@ class DriftedKey(Struct, frozen=True, kw_only=True):
 
 
 def drifted(
-    project: Project, record: Record, file: Observed, entries: Iterable[OpenEntry] = ()
+    project: Project, record: Record, file: Observed, made_by: OpenEntry | None, entries: Iterable[OpenEntry] = ()
 ) -> tuple[DriftedKey, ...]:
     """The keys that a person changed or removed since they were last written, in the order of the record.
 
-    Added keys do not count. `entries`: those of the item, whose text may be in the file already.
+    Added keys do not count. `made_by`: the job of its text; `entries`: the open ones of the item, whose text may be in
+    the file already.
     """
     if entries and (job := file.provenance.get("job")) is not None and any(job == entry.job_id for entry in entries):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
@@ -74,28 +75,25 @@ def drifted(
     ]
     if file.title != record.title:
         drift.insert(0, DriftedKey(key=TITLE_KEY, before=record.title, after=file.title or None))
-    if project.provenance and record.generated and _is_other_block(record, file):
-        drift.append(DriftedKey(key=PROVENANCE_KEY, before=provenance_of(record), after=dict(file.provenance) or None))
+    if project.provenance and record.generated and _is_other_block(record, made_by, file):
+        block = provenance_of(record, made_by)
+        drift.append(DriftedKey(key=PROVENANCE_KEY, before=block, after=dict(file.provenance) or None))
     return tuple(drift)
 
 
-def _is_other_block(record: Record, file: Observed) -> bool:
-    block = dict(file.provenance.items())
-    job, made = block.get("job"), block.get("generated_at")
-    other = job != record.job_id != "" or made != record.generated_at != ""
+def _is_other_block(record: Record, made_by: OpenEntry | None, file: Observed) -> bool:
+    """Whether the job, its time or the item differ; what is not known of the job does not."""
+    block, ours = dict(file.provenance.items()), provenance_of(record, made_by)
+    other = any(key in ours and block.get(key) != ours[key] for key in ("job", "generated_at"))
     return other or (file.owner not in ("", record.id) and file.owner not in record.former_ids)
 
 
-def provenance_of(record: Record) -> dict[str, Json]:
-    """The `contentops` block of a record's text."""
-    return provenance(
-        item=record.id,
-        digest=record.digest,
-        job=record.job_id,
-        generated_at=record.generated_at,
-        promoted_from=record.promoted_from,
-        model=record.model,
-    )
+def provenance_of(record: Record, made_by: OpenEntry | None) -> dict[str, Json]:
+    """The `contentops` block of a record's text, which that job made; None: it is not known."""
+    made = {"generated_at": made_by.generated_at, "model": made_by.model} if made_by is not None else {}
+    # A promoted text has no job of this environment.
+    job = made_by.job_id if made_by is not None and not record.is_promoted else ""
+    return provenance(item=record.id, digest=record.digest, job=job, promoted_from=record.promoted_from, **made)
 
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
@@ -220,7 +218,7 @@ def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
     """The drifted keys to note; a saved title that no manifest states counts as text, like the body."""
-    keys = drifted(item.inputs.project, record, item.file, item.entries)
+    keys = drifted(item.inputs.project, record, item.file, item.inputs.state.made_by(record), item.entries)
     if not keys:
         return []
     is_text = title is None and bool(item.file.title) and item.inputs.saves(item.spec)

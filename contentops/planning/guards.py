@@ -68,7 +68,7 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 def _counts(record: Record) -> bool:
     """Whether a record is not of the bundled server without a model, whose texts are free at any time."""
-    return record.server != "local" or bool(record.model)
+    return record.server != "local" or (bool(record.generated) and not record.outline)
 
 
 def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:

@@ -270,9 +270,15 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return section_bodies.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.own)
 
     @property
+    def attempt(self) -> int:
+        """The attempt that brought the text of its record; 0: no known job did."""
+        made_by = self.inputs.state.made_by(self.own) if self.own is not None else None
+        return made_by.attempt if made_by is not None else 0
+
+    @property
     def under_way(self) -> list[OpenEntry]:
         """The open jobs of the declared request that may still lead to another text than the record's."""
-        newest = self.own.attempt if self.own is not None and self.is_same else 0
+        newest = self.attempt if self.is_same else 0
         jobs = (job for job in pending(self.entries) if job.digest == self.spec.digest)
         return [job for job in jobs if job.attempt > newest or job.section]
 
@@ -291,7 +297,7 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 def is_draft(record: Record, server: str) -> bool:
     """Whether the bundled server made the text without a model, and `server` is another one."""
-    return record.server == "local" != server and bool(record.generated) and not record.model
+    return record.server == "local" != server and bool(record.generated) and record.outline
 
 
 def is_same(record: Record | None, digest: Digest, server: str) -> bool:
@@ -355,11 +361,8 @@ def honours_ids(state: State, server: str) -> bool | None:
     """
     if server == "local":
         return True
-    lines: list[Record | OpenEntry] = [
-        *(record for record in state.records.values() if record.server == server and record.request_id),
-        *(entry for entry in state.entries.values() if entry.server == server),
-    ]
-    proofs = {line.job_id == line.request_id for line in lines if line.job_id}
+    jobs = (job for job in (*state.jobs, *state.entries.values()) if job.server == server and not job.lost)
+    proofs = {job.job_id == job.request_id for job in jobs if job.job_id}
     return proofs == {True} if proofs else None
 
 

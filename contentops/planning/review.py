@@ -166,6 +166,8 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
     """Today's change; None: there is nothing to do."""
     spec: Spec | None
     record: Record | None
+    made_by: OpenEntry | None
+    """The job that made its text, if that is known."""
     is_recorded: bool
     """This plan wrote the record."""
     has_text: bool
@@ -184,7 +186,8 @@ def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], li
     # Neither was that of one that waited for other texts.
     named = {one.id: one for one in file.changes if one.action not in (Action.PENDING, Action.WAIT)}
     own = [record for record in inputs.state.records.values() if record.plan_id == file.id and record.id in named]
-    fetched = {record.id for record in own if record.attempt >= named[record.id].attempt}
+    made = {record.id: inputs.state.made_by(record) for record in own}
+    fetched = {id_ for id_, job in made.items() if job is not None and job.attempt >= named[id_].attempt}
     # Removed items are named as stale below, and texts that the plan has made are not replaced again.
     replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs and id_ not in fetched)
     inputs = structs.replace(inputs, choice=structs.replace(inputs.choice, replace=replace))
@@ -214,6 +217,7 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
         change=change,
         spec=inputs.specs.get(reviewed.id),
         record=record,
+        made_by=inputs.state.made_by(record) if record is not None else None,
         is_recorded=record is not None and record.plan_id == file.id,
         has_text=record is not None and record.digest == reviewed.digest and not is_earlier,
         failed=len(failed_attempts(entries, reviewed.digest)),
@@ -301,7 +305,7 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
         bodies |= {reviewed.body}  # with the front matter that the plan has written
     # A merge of the text of the plan's job and a person's edits.
     jobs = {entry.job_id for entry in item.waiting}
-    jobs |= {record.job_id} if record is not None and item.is_recorded else set()
+    jobs |= {item.made_by.job_id} if item.made_by is not None and item.is_recorded else set()
     merged = reviewed.action is Action.MERGE and file.provenance.get("job") in jobs - {""}
     return file.body in bodies or merged
 

@@ -93,6 +93,8 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     path: str = ""
     """Its output, where neither spec nor change has it."""
     record: Record | None = None
+    made_by: OpenEntry | None = None
+    """The job that made its text; None: none, or not known."""
     file: Observed | None = None
     """Its file, if it has a record."""
     approval: ApprovalState = ApprovalState.NONE

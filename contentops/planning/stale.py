@@ -177,7 +177,8 @@ def _what_happened(inputs: PlanInputs, id_: ItemId) -> str:
     file = inputs.observe(record.output)
     if is_edited(file, record, inputs.made) or (file.exists and file.title != record.title):
         return f"`{id_}` was edited by hand"
-    day = record.generated_at.partition("T")[0]
+    made_by = inputs.state.made_by(record)
+    day = made_by.generated_at.partition("T")[0] if made_by is not None else ""
     return f"`{id_}` was generated on {day}" if day else f"the text of `{id_}` has changed"
 
 

@@ -61,7 +61,7 @@ def new_texts(before: State, after: State) -> tuple[str, ...]:
 def _kind(old: Record | None, new: Record) -> str:
     if old is None:
         return "created"
-    text, before = ((one.request_id, one.job_id, one.generated, one.promoted) for one in (new, old))
+    text, before = ((one.request_id, one.generated, one.promoted) for one in (new, old))
     if text != before:
         return "rewritten"
     if (old.id, old.output) != (new.id, new.output):

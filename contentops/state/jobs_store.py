@@ -74,9 +74,14 @@ class JobsStore:
         self.known.see({line_of(line): line for line in lines})
         self._is_complete = False
 
-    def flush(self) -> None:
-        """Make what is not durable yet durable in the git folder. Raises StateError; the next flush tries again."""
-        waiting = self.known.waiting
+    def flush(self, *, settled: bool = True) -> None:
+        """Make what is not durable yet durable in the git folder; without `settled`, not that a text is in a file.
+
+        Raises StateError; the next flush tries again.
+        """
+        waiting = [*self.known.waiting, *(self.known.settled if settled else ())]
+        if not settled and not waiting:
+            return
         lines = waiting if self._is_complete else [*self._missing(), *waiting]
         if lines:
             if self._disk.size(self.kept) < self._size:
@@ -84,7 +89,9 @@ class JobsStore:
                 self._rewrite()
             else:
                 self._append(lines)
-            waiting.clear()
+            self.known.waiting.clear()
+            if settled:
+                self.known.settled.clear()
         self._is_complete = True
 
     def checkpoint(self) -> bool:
@@ -121,7 +128,7 @@ class JobsStore:
 
     def _missing(self) -> list[str]:
         """Return the lines that count and that only the committed file has; a later branch may lack them."""
-        found = {*self._written, *self.known.waiting}
+        found = {*self._written, *self.known.waiting, *self.known.settled}
         return [text for text in self.known.texts() if text not in found]
 
     def _append(self, lines: list[str]) -> None:

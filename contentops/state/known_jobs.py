@@ -15,7 +15,7 @@ from msgspec import structs
 
 from contentops.model import JobState, OpenEntry, Record
 from contentops.model.jobs import BY_TIME, OrderEnd, fold_jobs, fold_orders, is_further, open_jobs, stage
-from contentops.model.records import UNDECIDED
+from contentops.model.records import UNDECIDED, made_by
 from contentops.state.codec import Drop, line_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class KnownJobs:
         """The open jobs by request id."""
         self.waiting: list[str] = []
         """Lines that are not durable yet."""
+        self.settled: list[str] = []
+        """Those of jobs whose text is in a file, which become durable after its record."""
         self._changed: list[OpenEntry] = []
         """The lines that the last facts changed."""
         self._lines: dict[_Key, OpenEntry] = {}
@@ -72,6 +74,10 @@ class KnownJobs:
         for request_id, orders in self._orders.items():
             self._jobs[request_id] = [*orders.values()] if len(orders) == 1 else fold_jobs(orders.values())
         self.entries = open_jobs(self.jobs)
+
+    def made_by(self, record: Record) -> OpenEntry | None:
+        """Return the job that made the text of a record."""
+        return made_by(record, (job for job in self._jobs.get(record.request_id, ()) if job.server == record.server))
 
     def texts(self) -> list[str]:
         """Return the line of each order, sorted by id and time."""
@@ -137,7 +143,7 @@ class KnownJobs:
         key, request_id = _key(job), job.request_id
         self._lines[key] = job
         self._texts[key] = text = line_of(job)
-        self.waiting.append(text)
+        (self.settled if job.state is JobState.SETTLED else self.waiting).append(text)
         self._changed.append(job)
         self._orders.setdefault(request_id, {})[key] = job
         attempts = self._attempts.setdefault(_request(job), {})
@@ -193,25 +199,11 @@ class KnownJobs:
         self._put(entry)
 
     def _settle(self, record: Record) -> None:
-        """The text of a job is in a file. What is known of it may be in the record alone, after a kill."""
-        job = self._line_for(record.request_id, record.server, record.job_id)
-        if job is None or job.state is JobState.SETTLED or (record.job_id and job.job_id not in ("", record.job_id)):
-            return
-        if job.state in UNDECIDED and record.generated_at and record.generated_at < job.submitted_at:
-            return  # a merge brought an order of another checkout
-        settled = structs.replace(
-            job,
-            state=JobState.SETTLED,
-            error="",
-            output=record.output,
-            job_id=job.job_id or record.job_id,
-            content_id=job.content_id or record.content_id,
-            body=job.body or record.generated,
-            tokens=job.tokens or record.tokens,
-            model=job.model or record.model,
-            generated_at=job.generated_at or record.generated_at,
-        )
-        self._put(settled)
+        """The text of a paid job is in a file."""
+        orders = self._orders.get(record.request_id, {})
+        paid = (job for job in orders.values() if job.server == record.server and job.state is JobState.PAID)
+        for job in [job for job in paid if job.section or job.body == record.generated]:
+            self._put(structs.replace(job, state=JobState.SETTLED, error="", output=record.output))
 
     def _drop(self, request_id: RequestId, *, lost: bool) -> None:
         """A job is closed without a record of its text."""

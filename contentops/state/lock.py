@@ -122,7 +122,7 @@ def with_digest(record: Record) -> Record:
 
 
 def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
-    """Of an id's records, the one that counts: whose body is on disk, else with the higher `rev`, else the later one.
+    """Of an id's records, the one that counts: whose body is on disk, else with the higher `rev`, else saved later.
 
     Content ids of the same server that only another record names still exist there: they are kept as superseded.
     """
@@ -132,7 +132,7 @@ def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Di
     def rank(record: Record) -> tuple[bool, int, str, str]:
         body = body_on_disk(record.output)
         bodies = {record.generated, record.promoted, record.saved.body if record.saved else NOTHING} - {NOTHING}
-        return body in bodies, record.rev, max(record.generated_at, record.saved_at), line_of(record)
+        return body in bodies, record.rev, record.saved_at, line_of(record)
 
     winner, *losers = sorted(records, key=rank, reverse=True)
     ids = dict.fromkeys(winner.superseded)

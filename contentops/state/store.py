@@ -124,6 +124,10 @@ class StateStore:
         """The open job of a request."""
         return self._jobs.known.entries.get(request_id)
 
+    def made_by(self, record: Record) -> OpenEntry | None:
+        """The job of this environment that made the text of a record."""
+        return self._jobs.known.made_by(record)
+
     def see_jobs(self, lines: Iterable[OpenEntry]) -> None:
         """Add jobs of another file or a ledger; the next checkpoint writes those that the committed file lacks.
 
@@ -180,10 +184,11 @@ class StateStore:
             self._shared = None
             raise
         finally:
-            # Answers of the server are recorded here even if the ledger fails. A record comes before the end of its
-            # job: the other way round, a kill between them would leave a file that belongs to nothing.
+            # Answers of the server are recorded here even if the ledger fails. A record comes after the text of its
+            # job, and before the end of it: after a kill between them, neither the text nor its file is no one's.
             lines = self._working.waiting
             if lines:
+                self._jobs.flush(settled=False)
                 header = [] if self._image else [line_of(Header(lineage=self.lineage))]
                 self._append("".join(f"{line}\n" for line in (*header, *lines)).encode())
                 lines.clear()

@@ -239,6 +239,12 @@ class Harness:
         """The record of an item."""
         return self.state.records[ItemId(item)]
 
+    def made_by(self, item: str) -> OpenEntry:
+        """The job that made the text of an item's record."""
+        job = self.state.made_by(self.record(item))
+        assert job is not None
+        return job
+
     def actions(self, **choice: Any) -> dict[str, str]:
         """The planned action by item."""
         return {change.id: str(change.action) for change in self.plan(**choice).changes}

@@ -65,9 +65,7 @@ def a_record(spec: Spec, *, body: str = TEXT, title: str = "T", saved: str | Non
         "generated": body_digest(body) if body else NOTHING,
         "saved": Saved(title=title_digest(title), body=body_digest(saved)) if saved is not None else None,
         "content_id": "cnt_1" if saved is not None else "",
-        "job_id": "job_1",
         "request_id": RequestId("job_1"),
-        "attempt": 1,
         "used": spec.used,
         "rev": 1,
     }
@@ -93,6 +91,22 @@ def an_entry(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> O
 def a_finished(spec: Spec, body: str = TEXT, **fields: Any) -> OpenEntry:
     """The job that made a text for a spec, which was in a file once."""
     return an_entry(spec, JobState.SETTLED, body=body_digest(body), **fields)
+
+
+def a_maker(record: Record) -> OpenEntry:
+    """The job that made the text of a record."""
+    return OpenEntry(
+        request_id=record.request_id,
+        item=record.id,
+        digest=record.digest,
+        attempt=1,
+        state=JobState.SETTLED,
+        server=record.server,
+        dialect="v1",
+        credits=4,
+        job_id=record.request_id,
+        body=record.generated,
+    )
 
 
 def a_file(path: str, *, body: str = TEXT, title: str = "T", **fields: Any) -> Observed:
@@ -128,11 +142,13 @@ def a_situation(
     """All sides at once."""
     pairs = tuple(Moved(old=ItemId(old), new=ItemId(new)) for old, new in (moved or {}).items())
     desired = Desired(specs=tuple(sorted(specs, key=lambda spec: spec.id)), moved=pairs)
+    known = {record.id: record for record in records}
+    made = (a_maker(record) for record in known.values() if record.generated and record.request_id)
     state = State(
         lineage="8a4f2c3e-6b1d-5e7f-9a0b-1c2d3e4f5a6b",
-        records={record.id: record for record in records},
+        records=known,
         entries={entry.request_id: entry for entry in entries},
-        jobs=tuple(jobs),
+        jobs=(*made, *jobs),
     )
     state, rekeyed = apply_renames(desired, state)
     return PlanInputs(

@@ -59,8 +59,8 @@ def listing(state: State) -> str:
     """Return tables of the records and of the open entries, and their numbers."""
     blocks = []
     if state.records:
-        rows = [(one.id, one.output, one.generated_at, str(one.credits), one.server) for one in state.records.values()]
-        blocks.append(table(("ITEM", "OUTPUT", "GENERATED", "CREDITS", "SERVER"), rows))
+        rows = [(one.id, one.output, one.request_id[:8], one.server) for one in state.records.values()]
+        blocks.append(table(("ITEM", "OUTPUT", "REQUEST", "SERVER"), rows))
     if state.entries:
         opened = [(one.item, one.state.value, one.job_id, one.submitted_at) for one in state.entries.values()]
         blocks.append(table(("OPEN", "STATE", "JOB", "SUBMITTED"), opened))

@@ -33,7 +33,7 @@ from contentops.sections import bare, cut
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from contentops.model import Change, Json, Observed, Project, Record
+    from contentops.model import Change, Json, Observed, Project, Record, State
     from contentops.model.run import PaidText
     from contentops.operations.contents.stored_contents import Caller
     from contentops.planning.plan_inputs import PlanInputs
@@ -80,7 +80,9 @@ def from_generated(project: Project, item: str) -> Difference:
             message, hint = f"`{item}` was adopted; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)
     entries = [entry for entry in state.entries.values() if entry.item == item]
-    front = {one.key: (one.before, one.after) for one in drifted(project, record, observed, entries)}
+    front = {
+        one.key: (one.before, one.after) for one in drifted(project, record, observed, state.made_by(record), entries)
+    }
     note = f"its text was promoted from `{record.promoted_from}`" if record.promoted_from else ""
     return Difference(old=side, new="file", before=text, after=file, front=front, note=note)
 
@@ -225,7 +227,9 @@ def restore(
         body, source = _words(project, cache, record, text, runtime)
         cache.keep_body(text.body, body)
         copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
-        made = replace_body(outputs.read(record.output), body) if file.exists else _composed(project, record, body)
+        made = (
+            replace_body(outputs.read(record.output), body) if file.exists else _composed(project, state, record, body)
+        )
         outputs.write(record.output, made, expect=file.file)
     return Restored(text=text, output=record.output, source=source, copy=copy)
 
@@ -245,9 +249,10 @@ def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> P
     raise UsageError(f"`{item}` has no text `{to}`", code="unknown-text", hint=hint)
 
 
-def _composed(project: Project, record: Record, body: str) -> str:
+def _composed(project: Project, state: State, record: Record, body: str) -> str:
     """Return the file as it was last written, with that body."""
-    return compose(record.title, record.metadata, provenance_of(record) if project.provenance else None, body)
+    block = provenance_of(record, state.made_by(record)) if project.provenance else None
+    return compose(record.title, record.metadata, block, body)
 
 
 def _words(project: Project, cache: Cache, record: Record, text: PaidText, runtime: Runtime) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from contentops.operations.texts.diff_and_restore import Difference
 from contentops.operations.texts.item_texts import item_texts
 
 if TYPE_CHECKING:
-    from contentops.model import Project, Record
+    from contentops.model import OpenEntry, Project, Record
     from contentops.operations.texts.item_texts import ItemTexts, TextVersion
 
 
@@ -23,12 +23,12 @@ def from_previous(project: Project, item: str) -> Difference:
     Raises UsageError where nothing was generated, OutputError for a file that cannot be read, StateError where there is
     no earlier text, or where its words are missing.
     """
-    _, record = recorded(project, item)
+    state, record = recorded(project, item)
     texts = item_texts(project, item, record.output, None)
     if texts.now is None:
         message = f"`{item}` has no readable file `{record.output}`"
         raise OutputError(message, hint="`contentops plan` says whether an apply restores it")
-    previous = _previous(project.root, record, texts)
+    previous = _previous(project.root, record, state.made_by(record), texts)
     if previous is None:
         listed = f"`contentops report --runs --select {item}` lists its texts and where each is"
         message = f"no earlier text of `{item}` is in the cache or in git"
@@ -47,10 +47,10 @@ def from_previous(project: Project, item: str) -> Difference:
     )
 
 
-def _previous(root: str, record: Record, texts: ItemTexts) -> TextVersion | None:
+def _previous(root: str, record: Record, made_by: OpenEntry | None, texts: ItemTexts) -> TextVersion | None:
     """Return the newest text that is older than the one the last apply brought; of git or of the cache."""
     latest = record.promoted if record.is_promoted else record.generated or record.promoted or record.adopted
-    until = _time(record.generated_at)
+    until = _time(made_by.generated_at) if made_by is not None else 0.0
 
     def committed_at(one: TextVersion) -> float:
         return _time(changed_at(root, record.output, one.commit))
