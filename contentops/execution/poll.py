@@ -14,7 +14,7 @@ from contentops.execution.records import arrived, failed, keep_text, naming, tex
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.submit import by_content, collect_lost
 from contentops.execution.times import seconds_of
-from contentops.model import JobState, Result, Saved, cost_of
+from contentops.model import JobState, Result, Saved
 from contentops.planning.body import text_lost_hint
 from contentops.planning.plan_inputs import is_protected
 from contentops.state.cache import StoredText
@@ -216,7 +216,6 @@ def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
         job_id=entry.job_id,
         request_id=entry.request_id,
         item=entry.item,
-        **cost_of(entry),
         generated_at=entry.generated_at,
         outline=entry.outline,
         model=entry.model,

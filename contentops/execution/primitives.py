@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msgspec import Struct, field, structs
 
 from contentops.execution.durations import kind_of
-from contentops.model import JobState, RequestId, cost_of
+from contentops.model import JobState, RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from contentops.documents.front_edits import WrittenEntry
     from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
     from contentops.state.cache import StoredText
-    from contentops.tokens import PaidTokens
 
 
 class Stop:
@@ -193,8 +192,6 @@ class Text(Struct, frozen=True, kw_only=True):
     """The open entry that is closed once the text is written."""
     job_id: str = ""
     request_id: RequestId = RequestId("")
-    credits: int = 0
-    tokens: PaidTokens | None = None
     paid_now: bool = False
     """This very run submitted the job, so no earlier save of it can be lost."""
     front: Mapping[str, Json] = field(default_factory=dict)
@@ -221,7 +218,6 @@ class Text(Struct, frozen=True, kw_only=True):
             entry=entry,
             job_id=entry.job_id if entry else stored.job_id,
             request_id=entry.request_id if entry else RequestId(stored.request_id),
-            **cost_of(entry or stored),
             front=stored.front,
             from_earlier_run=entry is None or entry.state is JobState.SETTLED,
             outline=stored.outline or (entry is not None and entry.outline),

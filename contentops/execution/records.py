@@ -12,7 +12,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.outline import ENGINE
 from contentops.execution.primitives import Ended, Job, Text
 from contentops.execution.times import iso, seconds_of
-from contentops.model import JobState, OpenEntry, Record, RequestId, Result, cost_of, request_id
+from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
 from contentops.planning.plan_inputs import TRIES, is_edited_on_server, is_protected
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
@@ -166,7 +166,6 @@ def keep_text(
         job_id=entry.job_id,
         request_id=entry.request_id,
         item=entry.item,
-        **cost_of(entry),
         generated_at=entry.generated_at or now,
         outline=entry.outline or ENGINE in (engine, content.metadata.get("engine")),
         model=clean_title(model or (stated if isinstance(stated, str) else "") or entry.model),

@@ -64,10 +64,8 @@ from contentops.model.records import (
     RequestId,
     Saved,
     State,
-    cost_of,
     is_day,
     request_id,
-    tokens_of_all,
 )
 from contentops.model.references import AcceptedTexts, OnSourceChange, Reference, WaitReason
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
@@ -189,11 +187,9 @@ __all__ = [
     "WordLimits",
     "Write",
     "both_edits",
-    "cost_of",
     "is_day",
     "level_of",
     "name_of",
     "request_id",
     "text_digest",
-    "tokens_of_all",
 ]

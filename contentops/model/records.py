@@ -6,8 +6,8 @@ import datetime as dt
 import enum
 import functools
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, NewType, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, NewType
 
 from msgspec import Meta, Struct, field, structs
 
@@ -194,7 +194,7 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     dialect: str
     credits: Count
     tokens: PaidTokens | None = None
-    """As in a record, once it is done; of a failed one too."""
+    """What a model used for it, and the price then, once it is done; of a failed one too. None: not known."""
     bound: PaidTokens | None = None
     """The most that a model of the settings may use for it, at their price then; None: `tokens` is known, or none
     writes it."""
@@ -281,6 +281,11 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
         return not self.is_sure and self.state is not JobState.NEVER
 
     @property
+    def is_by_model(self) -> bool:
+        """Whether a model made its text, as far as that is known."""
+        return bool(self.model) or self.tokens is not None
+
+    @property
     def is_failure(self) -> bool:
         """Whether it ended without a text and without credits."""
         return self.state is JobState.FAILED and not self.is_spent
@@ -299,36 +304,6 @@ OPEN = UNDECIDED | {JobState.RUNNING, JobState.PAID}
 """The states of a job whose text is in no file yet."""
 ACCEPTED = frozenset({JobState.RUNNING, JobState.FAILED, JobState.PAID, JobState.SETTLED})
 """The states that only a server's answer brings."""
-
-
-class HasCost(Protocol):
-    """What says the cost of one submit."""
-
-    @property
-    def credits(self) -> int:
-        """Its price in credits."""
-
-    @property
-    def tokens(self) -> PaidTokens | None:
-        """What its model used."""
-
-
-def cost_of(paid: HasCost) -> dict[str, Any]:
-    """What a submit cost, as the fields of another value about it."""
-    return {"credits": paid.credits, "tokens": paid.tokens}
-
-
-class HasModel(HasCost, Protocol):
-    """What says which model wrote a text."""
-
-    @property
-    def model(self) -> str:
-        """Its name; empty: none, or not known."""
-
-
-def tokens_of_all(texts: Iterable[HasModel]) -> Iterator[PaidTokens | None]:
-    """The tokens of texts; None: a model wrote the text, and its tokens are not known."""
-    return (text.tokens for text in texts if text.model or text.tokens is not None)
 
 
 class PendingSubmit(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from contentops.ci.file_history import earlier_bodies
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.errors import InputError
-from contentops.model import NO_APPROVALS, ItemId, JobState, cost_of
+from contentops.model import NO_APPROVALS, ItemId, JobState
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.kept_runs import kept_reports
 from contentops.operations.opening import open_cache
@@ -130,7 +130,8 @@ def _text(job: OpenEntry) -> PaidText:
         request_id=job.request_id,
         content_id=job.content_id,
         server=job.server,
-        **cost_of(job),
+        credits=job.credits,
+        tokens=job.tokens,
     )
 
 

@@ -11,7 +11,7 @@ from contentops.ci.file_history import bodies_in, path_histories
 from contentops.ci.git import GitFailed, is_shallow
 from contentops.documents.word_share import changed_share
 from contentops.errors import UsageError
-from contentops.model import BASE, ApprovalState, text_digest, tokens_of_all
+from contentops.model import BASE, ApprovalState, text_digest
 from contentops.model.provenance import ApprovedCost, PaidAttempts, Provenances, TextProvenance
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import HERE
@@ -53,7 +53,7 @@ class PaidEnvironments:
         jobs = [job for job in self._of(environment, record) if not until or job.time <= until]
         paid = [job for job in jobs if job.is_spent]
         failed = [job for job in jobs if job.is_failure and job.tokens is not None]
-        tokens = sum_tokens(tokens_of_all((*paid, *failed)))
+        tokens = sum_tokens(job.tokens for job in (*paid, *failed) if job.is_by_model)
         return PaidAttempts(len(paid), sum(job.cost for job in paid), tokens)
 
     def _of(self, environment: str, record: Record) -> list[OpenEntry]:

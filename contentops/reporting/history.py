@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import plural
-from contentops.model import JobState, Verdict, tokens_of_all
+from contentops.model import JobState, Verdict
 from contentops.model.cost import money_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
@@ -71,7 +71,9 @@ def history_text(history: History, *, width: int = 0) -> str:
     spent = sum(one.credits for one in paid)
     ending = [paint(f"{plural(len(paid), 'text')}, {plural(spent, 'credit')}.", "strong")]
     lost = [one for one in history.generations if one.outcome == JobState.FAILED and one.tokens is not None]
-    ending += sum_text(sum_tokens(tokens_of_all((*paid, *lost))), len(lost))
+    ending += sum_text(
+        sum_tokens(one.tokens for one in (*paid, *lost) if one.model or one.tokens is not None), len(lost)
+    )
     ending += in_no_file(sum(one.outcome == "unwritten" for one in paid))
     ending += _other_sum(sum(one.run.credits for one in history.runs), spent)
     ending += [f"There may be more: {visible(gap)}." for gap in history.gaps]

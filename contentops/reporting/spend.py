@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.model import JobState, tokens_of_all
+from contentops.model import JobState
 from contentops.model.cost import money_words, spent_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
@@ -188,7 +188,8 @@ class _Cost(Struct, frozen=True):
     @staticmethod
     def of(job: OpenEntry, texts: int = 1) -> _Cost:
         """What a job counts for."""
-        return _Cost(texts, job.cost, (None,) if job.bound is not None else tuple(tokens_of_all([job])))
+        tokens = (None,) if job.bound is not None else (job.tokens,) if job.is_by_model else ()
+        return _Cost(texts, job.cost, tokens)
 
 
 def _rows(priced: Iterable[tuple[str, _Cost]]) -> Iterator[Row]:

@@ -44,6 +44,7 @@ class StoredText(Struct, frozen=True, kw_only=True):
     item: str = ""
     credits: int = 0
     tokens: PaidTokens | None = None
+    """Its cost, in a cache of an earlier version; now its job says so."""
     generated_at: str = ""
     front: dict[str, Any] = field(default_factory=dict)
     """The front matter of the generated text, without its title."""
