@@ -59,9 +59,6 @@ def _version(pin: Requirement) -> str:
     return specifier.version
 
 
-# --- the list --------------------------------------------------------------------------------------------------
-
-
 def test_every_line_is_one_version_with_its_hashes() -> None:
     """No address, no option, no range: nothing that could be another file tomorrow."""
     for entry in _entries():
@@ -110,8 +107,6 @@ def test_the_list_is_whole_and_holds_nothing_else() -> None:
             waiting.append(needed)
     assert reached == set(pins)
 
-
-# --- the step --------------------------------------------------------------------------------------------------
 
 PYTHON = """\
 #!/bin/sh

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from contentops.manifests.declare import literal
 from contentops.manifests.templates import Templates
 from contentops.operations.adopting.adopt_files import Options, adopt
-from contentops.operations.adopting.new_items import slug
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.fakes.kills import state_after_each_kill
@@ -109,14 +108,6 @@ def test_an_environment_may_put_adopted_items_elsewhere(project: Build, invoke: 
     assert re.findall("output: (.*)", _manifest(root)) == ['"{{ item.id }}.md"', "docs/b.mdx", "docs/c d.md"]
     shown = [invoke("show", id_, "--env", "staging", "--json", cwd=root).json for id_ in ("docs/a", "docs/e", "docs/b")]
     assert [one["output"] for one in shown] == ["staging/docs/a.md", "staging/docs/e.md", "docs/b.mdx"]
-
-
-def test_an_environment_of_its_own_output_adopts_as_well(project: Build, invoke: Run) -> None:
-    """Where an environment states a pattern, the files that are adopted for it stay where they are."""
-    settings = f"{SETTINGS}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
-    root = project({"contentops.yaml": settings, "docs/a.md": "A\n"})
-    assert invoke("adopt", "docs", "--env", "staging", "--yes", cwd=root).code == 0
-    assert invoke("plan", "--env", "staging", "--detailed-exitcode", cwd=root).code == 0
 
 
 def test_refusals_alike_are_grouped(project: Build, invoke: Run) -> None:
@@ -259,9 +250,6 @@ def test_colliding_names_are_refused_by_name(project: Build, invoke: Run) -> Non
     assert _is_empty(invoke, root)
 
 
-# --- what tells the request --------------------------------------------------------------------------------
-
-
 def test_flags_and_a_map_make_items_that_can_be_generated(project: Build, invoke: Run) -> None:
     """A later change of the request is an edit like any other: blocked, until a person says what is to be done."""
     mapping = "id: slug\nstyle: voice\ninputs: {topic: title, seo_keywords: tags}\nmetadata: [title]\n"
@@ -309,9 +297,6 @@ def test_a_wrong_flag_is_named_and_nothing_is_written(
     assert not (root / "contentops.lock").exists()
     assert (root / "content/mine.yaml").read_text() == mine
     assert [path.name for path in (root / "content").iterdir()] == ["mine.yaml"]
-
-
-# --- where it goes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("indent", ["", "  ", "    "])
@@ -429,9 +414,6 @@ def test_save_lists_saves_and_apply_saves_them(project: Build, invoke: Run) -> N
     assert _sums(root, "docs") == before
 
 
-# --- what needs no template --------------------------------------------------------------------------------
-
-
 def test_an_item_without_a_template_is_never_generated(project: Build, invoke: Run) -> None:
     """Whatever is asked for; and lifting the protection asks for a template."""
     root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO})
@@ -475,18 +457,6 @@ def test_items_without_a_template_are_told_apart_by_their_files(project: Build, 
     assert (root / "docs/a.md").read_text() == "A\n"
 
 
-def test_an_adopted_text_is_no_draft_of_the_embedded_server(project: Build, invoke: Run) -> None:
-    """The server made nothing, so nothing is to be made again by another one; what has no template has no price."""
-    root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO, "b.md": HELLO})
-    flags = ["--template", "blog_article_generator", "--style", "general_blog", "--input", "target_audience=x"]
-    assert invoke("adopt", "b.md", "--yes", cwd=root).code == 0
-    assert invoke("adopt", "docs", *flags, "--input", "topic=T", "--yes", cwd=root).code == 0
-    (root / "contentops.yaml").write_text("version: 1\nproject: acme\napi: {base_url: 'https://api.example.test/v1'}\n")
-    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
-    prices = {item: invoke("show", item, "--json", cwd=root).json["credits"] for item in ("b", "docs/a")}
-    assert prices == {"b": 0, "docs/a": 4}
-
-
 def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:
     """What was paid for comes first; a renamed item is known by its file."""
     harness = Harness(tmp_path, FakeApi(duration=10_000), extra="")
@@ -523,18 +493,9 @@ def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None
         assert stopped.plan().empty, where
 
 
-# --- in the small ------------------------------------------------------------------------------------------
-
-
 @given(st.text(alphabet="{}%# '\"\\-abraw\n"))
 def test_a_literal_renders_back_to_itself(text: str) -> None:
     """Whatever looks like Jinja in it."""
     written = literal(text)
     made = Templates().get(written).render(lambda _name: None) if "{" in written else written
     assert made == text
-
-
-@given(st.text())
-def test_ids_are_stable_and_allowed(text: str) -> None:
-    """A slug of a slug is the slug."""
-    assert slug(slug(text)) == slug(text)

@@ -23,17 +23,14 @@ from contentops.api.calls import (
     Accepted,
     Call,
     Content,
-    ContentList,
     Failure,
     FailureKind,
     Generate,
     GetContent,
     GetStatus,
     JobStatus,
-    ListContent,
     Reply,
     SaveContent,
-    SavedReply,
 )
 from contentops.api.session import LARGEST, ApiEndpoint, Client, Patience
 from contentops.errors import ApiError
@@ -308,37 +305,6 @@ def test_connections_are_kept_and_bounded() -> None:
     assert 1 < at_once <= 64
 
 
-def test_cancelling_passes_and_leaves_the_client_usable() -> None:
-    """A cancelled call ends as cancelled, frees its slot, and the next call works."""
-    arrived = asyncio.Event()
-    steady = answer(http(GOOD))
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if arrived.is_set():
-            await steady(reader, writer)
-        else:
-            await read_request(reader)
-            arrived.set()
-            await reader.read()
-
-    async def story() -> Any:
-        async with serving(serve) as port:
-            client = a_client(ApiSettings(base_url=f"http://127.0.0.1:{port}"), key="")
-            task = asyncio.ensure_future(client.send(SUBMIT))
-            await arrived.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            failure = await client.send(STATUS)
-            await client.aclose()
-        return failure
-
-    assert isinstance(asyncio.run(story()), JobStatus)
-
-
-# --- TLS and proxies ---------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1, and its key."""
@@ -428,9 +394,6 @@ def test_a_missing_certificate_file_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         Client(ApiSettings(), key=KEY)
 
 
-# --- in process --------------------------------------------------------------------------------------------
-
-
 def in_process(app: Any, call: Call, dialect: str = "v1") -> Any:
     """Send one call to an ASGI app."""
 
@@ -441,22 +404,6 @@ def in_process(app: Any, call: Call, dialect: str = "v1") -> Any:
         return reply
 
     return asyncio.run(story())
-
-
-@pytest.mark.parametrize(("dialect", "path"), [("v1", "/v1/content"), ("sdk", "/api/content")])
-def test_the_embedded_server_is_called_in_process(dialect: str, path: str) -> None:
-    """`local` needs no key, no user and no port, and is reached under the dialect's prefix."""
-    seen: list[tuple[str, list[bytes]]] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        seen.append((scope["path"], [name for name, _ in scope["headers"]]))
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-        await send({"type": "http.response.body", "body": b'{"content": []}'})
-
-    assert in_process(app, ListContent(), dialect) == ContentList()
-    assert seen[0][0] == path
-    assert b"authorization" not in seen[0][1]
 
 
 def test_a_crash_of_the_embedded_server_is_an_outcome() -> None:
@@ -536,13 +483,6 @@ def test_what_can_not_be_sent_is_a_failure() -> None:
     assert transport.requests == []
 
 
-def test_waits_use_the_wall_clock() -> None:
-    """A date in Retry-After is taken against the time passed in."""
-    response = httpx.Response(429, json={}, headers={"Retry-After": "Thu, 01 Jan 1970 00:01:30 GMT"})
-    failure = send(STATUS, response)
-    assert failure.retry_after == 90
-
-
 def test_nothing_shows_the_key() -> None:
     """Neither the client nor a server's echo shows the key."""
     client = Client(ApiSettings(), key=KEY, transport=Fixed(httpx.Response(200)))
@@ -560,15 +500,6 @@ def test_the_user_id_is_sent() -> None:
     (request,) = transport.requests
     assert request.headers["x-user-id"] == "u-1"
     assert str(request.url) == "https://host.example/api/content/c1"
-
-
-def test_a_base_that_ends_with_the_prefix_keeps_one() -> None:
-    """The SDK dialect adds `/api` only where the address does not have it."""
-    transport = Fixed(httpx.Response(200, json={"success": True, "contentId": "c1"}))
-    settings = ApiSettings(base_url="https://host.example/api/", dialect="sdk")
-    client = Client(settings, key=KEY, user="u-1", transport=transport)
-    assert asyncio.run(client.send(SaveContent("T", "B"))) == SavedReply("c1")
-    assert str(transport.requests[0].url) == "https://host.example/api/content/save"
 
 
 BAD_SETTINGS: list[tuple[dict[str, Any], str, str, str, str]] = [

@@ -31,22 +31,6 @@ def made(limit: int = 64) -> tuple[list[Line], ConnectionStack[Line]]:
     return lines, ConnectionStack(make, limit=limit)
 
 
-def test_the_last_used_is_taken_first() -> None:
-    """A second user takes a second line; whoever comes next gets the one that came back last."""
-
-    async def story() -> None:
-        lines, stack = made()
-        async with stack.lease(fresh=False) as first, stack.lease(fresh=False) as second:
-            assert first is not second
-        async with stack.lease(fresh=False) as third:
-            assert third is first
-        assert len(lines) == 2
-        await stack.aclose()
-        assert all(line.closed for line in lines)
-
-    run(story())
-
-
 @pytest.mark.parametrize(
     ("idle", "fresh", "same"),
     [(FRESH - 0.1, True, True), (FRESH + 0.1, True, False), (FRESH + 0.1, False, True)],
@@ -67,28 +51,6 @@ def test_paid_calls_want_a_warm_connection(idle: float, fresh: bool, same: bool)
     run(story())
 
 
-def test_no_more_than_the_limit_are_lent() -> None:
-    """Whoever comes beyond the limit waits until one is back."""
-
-    async def story() -> None:
-        lines, stack = made(limit=3)
-        active = most = 0
-
-        async def use() -> None:
-            nonlocal active, most
-            async with stack.lease(fresh=False):
-                active += 1
-                most = max(most, active)
-                await asyncio.sleep(1)
-                active -= 1
-
-        await asyncio.gather(*(use() for _ in range(10)))
-        assert most == 3
-        assert len(lines) == 3
-
-    run(story())
-
-
 def test_a_failed_line_is_not_used_again() -> None:
     """After an error or a cancellation the connection is closed and its place is free."""
 
@@ -100,18 +62,5 @@ def test_a_failed_line_is_not_used_again() -> None:
         async with stack.lease(fresh=False) as second:
             assert second is not lines[0]
         assert lines[0].closed
-
-    run(story())
-
-
-def test_a_lent_line_is_closed_when_it_comes_back_late() -> None:
-    """Closing does not wait for who still talks; their line is closed on return."""
-
-    async def story() -> None:
-        _, stack = made()
-        async with stack.lease(fresh=False) as line:
-            await stack.aclose()
-            assert not line.closed
-        assert line.closed
 
     run(story())

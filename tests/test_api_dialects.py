@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 
 from contentops.api.calls import (
     Accepted,
-    CatalogReply,
-    CreditsUsage,
     DashboardStats,
     Failure,
     FailureKind,
@@ -32,13 +30,10 @@ from contentops.api.calls import (
     PutContent,
     RegenerateSection,
     SaveContent,
-    Stats,
 )
 from contentops.api.dialects import (
     DIALECTS,
     Unsendable,
-    candidates,
-    contradiction,
     detected_dialect,
     dialect_named,
     spell,
@@ -47,8 +42,6 @@ from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from contentops.operations import doctor
-from contentops.server.engines.outline import OutlineEngine
-from contentops.server.serve import running
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.backend import PublicBackend
 from tests.fakes.harness import Harness, blog, results
@@ -186,23 +179,6 @@ def test_no_id_leaves_its_path_segment(name: str) -> None:
     assert unquote(rest) == name
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        GetStatus(""),
-        GetContent(""),
-        Generate({**REQUEST, "inputs": {"x": float("nan")}}, "r"),
-        Generate({**REQUEST, "inputs": {"x": {1, 2}}}, "r"),
-        Generate({**REQUEST, "inputs": {"x": "\ud800"}}, "r"),
-    ],
-    ids=["no job", "no content", "nan", "set", "surrogate"],
-)
-def test_what_can_not_be_said_is_refused(call: Call) -> None:
-    """An empty id or a value that is not JSON is told before anything is sent."""
-    with pytest.raises(Unsendable):
-        spell(call, dialect_named("v1"))
-
-
 def test_read_only_maps_are_sent() -> None:
     """Requests may hold mappings that are not dicts."""
     wire = spell(Generate({**REQUEST, "inputs": MappingProxyType({"topic": "x"})}, "r"), dialect_named("v1"))
@@ -217,8 +193,6 @@ def test_unknown_dialects_are_told(name: str, hint: str) -> None:
     assert raised.value.code == "unknown-dialect"
     assert hint in raised.value.hint
 
-
-# --- the dialect that a server speaks is found ---------------------------------------------------------------------
 
 KEY = "k-123456"
 HOST = "https://api.example.test"
@@ -279,23 +253,6 @@ def talk(
         return [await client.send(call) for call in calls]
 
     return asyncio.run(story()), client, learned
-
-
-# --- the address -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("base", "expected"),
-    [
-        (HOST, [HOST, f"{HOST}/v1", f"{HOST}/api"]),
-        (f"{HOST}/v1", [f"{HOST}/v1", f"{HOST}/api"]),
-        (f"{HOST}/api", [f"{HOST}/api", f"{HOST}/v1"]),
-        (f"{HOST}/x", [f"{HOST}/x", f"{HOST}/x/v1", f"{HOST}/x/api"]),
-    ],
-)
-def test_the_addresses_that_are_tried(base: str, expected: list[str]) -> None:
-    """The address as given comes first, each other one only once, and never another host."""
-    assert list(candidates(base)) == expected
 
 
 @pytest.mark.parametrize(
@@ -372,12 +329,6 @@ def test_what_is_answered_where_nothing_is_found(
     assert failure.endpoint.startswith("GET https://api.example.test/")
 
 
-def test_a_free_call_keeps_the_kind_of_a_passing_failure() -> None:
-    """Only what pays is known not to have been sent."""
-    (failure,), *_ = talk(Server(lambda _: httpx.Response(503)), GetTemplate("blog"))
-    assert failure.kind is FailureKind.UNAVAILABLE
-
-
 @pytest.mark.parametrize(
     ("answer", "again"),
     [
@@ -412,9 +363,6 @@ def test_calls_at_once_share_a_search(healthy: bool) -> None:
     assert server.searches == (1 if healthy else 3)
 
 
-# --- what is known before ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dialect", ["auto", "v1"])
 def test_what_is_known_costs_nothing(dialect: str) -> None:
     """With a place from an earlier run nothing is asked for."""
@@ -431,18 +379,6 @@ def test_a_place_of_another_address_is_not_used(base: str) -> None:
     server = Server()
     talk(server, TEA, base=f"{HOST}/v1", endpoint=ApiEndpoint(base=base, enveloped=True))
     assert server.log == ["GET /v1/templates", "POST /v1/generate"]
-
-
-def test_an_address_where_something_else_answers_is_forgotten() -> None:
-    """The next run looks again."""
-    endpoint = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
-    server = Server(submits=lambda: httpx.Response(404, json={"detail": "Not Found"}))
-    (failure,), _, learned = talk(server, TEA, base=f"{HOST}/v1", endpoint=endpoint)
-    assert failure.kind is FailureKind.UNUSABLE
-    assert learned == [None]
-
-
-# --- a stated dialect --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -495,28 +431,12 @@ def test_an_answer_that_is_no_list_contradicts_nothing(answer: httpx.Response, s
     assert len(server.bodies) == sent
 
 
-def test_free_calls_of_a_stated_dialect_ask_nothing_first() -> None:
-    """Polls and lists go out as they are."""
-    server = Server()
-    talk(server, GetStatus("ours"), dialect="v1", base=f"{HOST}/v1")
-    assert server.log == ["GET /v1/generate/status/ours"]
-
-
 def test_a_list_that_was_asked_for_anyway_is_evidence() -> None:
     """After `catalog pull`, say, no list is requested again."""
     server = Server(lambda _: httpx.Response(200, json=ENVELOPED))
     (_, refused), *_ = talk(server, ListTemplates(), TEA, dialect="v1", base=f"{HOST}/api")
     assert isinstance(refused, Failure)
     assert server.log == ["GET /api/templates"]
-
-
-def test_the_contradiction_names_both_sides() -> None:
-    """What the lists look like, what such a server reads, what would have been sent, and what to set."""
-    assert contradiction(dialect_named("v1"), enveloped=True) == (
-        "the server does not use the dialect `v1`: its lists come inside `{success, data}`, and such a server reads"
-        " the inputs of a submit from `dynamic_parameters` or `user_input`, not from `inputs`; set `api.dialect: auto`"
-    )
-    assert contradiction(dialect_named("auto"), enveloped=True) == ""
 
 
 def test_a_refusal_of_one_of_several_names_says_what_to_do() -> None:
@@ -527,9 +447,6 @@ def test_a_refusal_of_one_of_several_names_says_what_to_do() -> None:
         "unknown field `user_input`; if it accepts only one name, set `api.dialect` to its dialect"
     )
     assert len(server.bodies) == 1
-
-
-# --- through a whole apply ---------------------------------------------------------------------------------
 
 
 def harness_of(root: Path, api: FakeApi, *, dialect: str = "", path: str = "/v1", rpm: int = 0) -> Harness:
@@ -566,40 +483,6 @@ def test_the_public_backend_gets_its_inputs_where_it_reads_them(path: str, tmp_p
     assert len(api.charges) == 4
 
 
-def test_the_documented_server_is_found_too(tmp_path: Path) -> None:
-    """Bare lists: one free request, and the record names `v1`."""
-    api = FakeApi(duration=90)
-    harness = harness_of(tmp_path, api)
-    run = harness.apply()
-    assert run is not None
-    assert charges(api) == WANTED
-    assert api.count("list templates") == 1
-    assert run.requests == len(api.requests)
-    assert harness.record("tea").dialect == "v1"
-
-
-def test_the_record_names_what_a_later_request_found(tmp_path: Path) -> None:
-    """The first free requests fail for a passing reason: no record says `auto`, so later runs know the server."""
-    api = FakeApi(duration=90)
-    harness = harness_of(tmp_path, api)
-    api.fault(on("list templates", 1, 2), 503)
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert {harness.record(topic).dialect for topic in TOPICS} == {"v1"}
-
-
-def test_the_record_keeps_the_dialect_of_its_job(tmp_path: Path) -> None:
-    """A change that asks no server, or one in another dialect, proves nothing about how its job was asked for."""
-    api = FakeApi(duration=90)
-    harness = harness_of(tmp_path, api)
-    harness.apply()
-    harness.edit("contentops.yaml", "requests_per_minute", "dialect: v1-2026-04, requests_per_minute")
-    harness.edit("contentops.yaml", "defaults: {", "defaults: {metadata: {tags: [a]}, ")
-    sent = len(api.requests)
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert len(api.requests) == sent
-    assert {harness.record(topic).dialect for topic in TOPICS} == {"v1"}
-
-
 def test_a_wrong_dialect_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
     """`v1` against the public backend: an error that says what to set; no submit, no record, one free request in all."""
     api = PublicBackend(duration=90)
@@ -617,31 +500,6 @@ def test_a_wrong_dialect_is_refused_before_anything_is_paid(tmp_path: Path) -> N
     assert charges(api) == WANTED
 
 
-@pytest.mark.parametrize("dialect", ["sdk", "v1-2026-04"])
-def test_dialects_that_the_public_backend_reads(dialect: str, tmp_path: Path) -> None:
-    """Stated ones that it understands give every text its topic."""
-    api = PublicBackend(duration=90)
-    harness = harness_of(tmp_path, api, dialect=dialect, path="/api")
-    runtime = harness.runtime()
-    harness.runtime = lambda: _with_user(runtime)  # type: ignore[method-assign]
-    harness.apply()
-    assert charges(api) == WANTED
-    assert harness.record("tea").dialect == dialect
-
-
-def _with_user(runtime: Any) -> Any:
-    from msgspec import structs
-
-    return structs.replace(runtime, environ={**runtime.environ, "WRITERZROOM_USER_ID": "u1"})
-
-
-def test_plan_asks_nothing(tmp_path: Path) -> None:
-    """No request leaves before an apply, whatever is known."""
-    api = PublicBackend(duration=90)
-    assert not harness_of(tmp_path, api).plan().empty
-    assert api.requests == []
-
-
 @pytest.mark.parametrize("name", ["list templates", "submit"])
 @pytest.mark.parametrize("when", ["kill", "kill-after"])
 def test_a_death_around_the_search_pays_nothing_twice(name: str, when: Any, tmp_path: Path) -> None:
@@ -655,53 +513,6 @@ def test_a_death_around_the_search_pays_nothing_twice(name: str, when: Any, tmp_
     harness.apply()
     assert charges(api) == WANTED
     assert harness.plan().empty
-
-
-def test_the_limit_holds_with_a_search(tmp_path: Path) -> None:
-    """The free requests of a search count for the limit: no 429 at all."""
-    api = PublicBackend(duration=90, per_minute=10)
-    harness = harness_of(tmp_path, api, rpm=10, path="")
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert [seen for seen in api.requests if seen.status == 429] == []
-
-
-@pytest.mark.parametrize("dialect", ["", "v1"])
-def test_a_wrong_key_stops_the_run_before_any_submit(dialect: str, tmp_path: Path) -> None:
-    """Told apart from a wrong address, though both are found out by the search."""
-    api = FakeApi(key="another")
-    run = harness_of(tmp_path, api, dialect=dialect).apply()
-    assert run is not None
-    assert run.stopped == "unauthorized"
-    assert api.count("submit") == 0
-
-
-def test_a_page_in_place_of_the_first_list_ends_that_call_alone(tmp_path: Path) -> None:
-    """A page of a gateway, for a moment: the next call looks again, and the run does what it planned."""
-    api = FakeApi(duration=30)
-    api.fault(on("list templates", 1, 2), "html")
-    harness = harness_of(tmp_path, api)
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert harness.plan().empty
-
-
-def test_a_wrong_address_stops_the_run_before_any_submit(tmp_path: Path) -> None:
-    """Nothing but free lists is asked for, and the message says where the API was looked for."""
-    api = FakeApi()
-    api.fault(on("list templates"), 404)
-    run = harness_of(tmp_path, api).apply()
-    assert run is not None
-    assert api.count("submit") == 0
-    assert any("no WriterzRoom API was found" in outcome.error for outcome in run.outcomes)
-
-
-def test_records_of_the_former_name_stay_as_they_are(tmp_path: Path) -> None:
-    """A lock in which `auto` was recorded is not touched by a run with nothing to do."""
-    harness = harness_of(tmp_path, FakeApi(duration=90))
-    harness.apply()
-    harness.edit("contentops.lock", '"dialect":"v1"', '"dialect":"auto"')
-    before = harness.bytes()
-    harness.apply()
-    assert harness.bytes() == before
 
 
 def test_doctor_shows_what_was_found_and_what_is_refused(tmp_path: Path) -> None:
@@ -721,40 +532,3 @@ def test_doctor_shows_what_was_found_and_what_is_refused(tmp_path: Path) -> None
 
 
 # --- every dialect against the embedded server -------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dialect", ["v1", "v1-2026-04", "sdk", "auto"])
-def test_the_embedded_server_takes_every_dialect(dialect: str, tmp_path: Path) -> None:
-    """A job, the catalog and the credits, in process, in each dialect; nothing is searched for."""
-    request = {
-        "template": "blog_article_generator",
-        "style": "general_blog",
-        "mode": "quick",
-        "inputs": {"topic": "Tea", "target_audience": "readers"},
-        "vertical": "legal",
-    }
-
-    async def story() -> list[Any]:
-        async with running(tmp_path / "room.db", OutlineEngine()) as app:
-            client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
-            answers: list[Any] = [await client.send(Generate(request, "ours")), client.requests]
-            for _ in range(200):
-                answers[2:] = [await client.send(GetStatus("ours"))]
-                if answers[2].state != "running":
-                    break
-                await asyncio.sleep(0.01)
-            answers += [await client.send(each) for each in (ListTemplates(), GetTemplate("blog_article_generator"))]
-            answers.append(await client.send(CreditsUsage()))
-            await client.aclose()
-        return answers
-
-    accepted, requests, status, templates, template, credit = asyncio.run(story())
-    assert accepted == Accepted("ours", True, at=accepted.at) != Accepted("ours", True)
-    assert requests == 1
-    assert status.state == "completed"
-    assert "Tea" in status.title + status.body
-    assert isinstance(templates, CatalogReply)
-    assert len(templates.entries) >= 13
-    assert isinstance(template, CatalogReply)
-    assert isinstance(credit, Stats)
-    assert credit.data

@@ -12,21 +12,18 @@ from hypothesis import strategies as st
 from contentops.api.calls import (
     Accepted,
     Call,
-    Content,
     Failure,
     FailureKind,
     Generate,
     GetContent,
     GetStatus,
     GetTemplate,
-    JobStatus,
     ListContent,
     ListVerticals,
     PutContent,
     RegenerateSection,
     Reply,
     SaveContent,
-    SavedReply,
 )
 from contentops.api.outcomes import Answer, Damage, Trouble, judge, unanswered
 from contentops.sanitize import MESSAGE_LIMIT as LIMIT
@@ -266,15 +263,6 @@ def test_no_answer(trouble: Trouble, call: Call, kind: str, hint: str) -> None:
     assert (failure.kind, failure.status, failure.call) == (kind, None, call.name)
     assert failure.message.startswith("why")
     assert hint in failure.message
-
-
-def test_successes_are_replies() -> None:
-    """Good answers come through."""
-    assert answered(SUBMIT, 202, {"request_id": "ours"}) == Accepted("ours", True)
-    assert answered(NEW, 201, {"contentId": "c1"}) == SavedReply("c1")
-    assert answered(GetContent("c1"), 200, {"content": "B"}) == Content("c1", "", "B")
-    failed_job = {"success": False, "data": {"status": "failed", "error": "no\x1b input"}}
-    assert answered(STATUS, 200, failed_job) == JobStatus("failed", error="no input")
 
 
 def test_waits_are_carried() -> None:

@@ -12,7 +12,6 @@ from contentops.api.reading import read
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Generation
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import state_after_each_kill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,18 +25,6 @@ class Fronted(FakeApi):
 
     def _written(self, job: Generation) -> tuple[str, str]:
         return job.title, f'---\ntitle: "{job.title}"\ndescription: "d"\n---\n\n{job.text}'
-
-
-# --- read ---------------------------------------------------------------------------------------------------------
-
-
-def test_front_matter_of_a_stored_text() -> None:
-    """It is taken off, and kept beside; the content's own title comes first."""
-    text = "## Intro\n\nText.\n"
-    said = {"description": "d"}
-    call = GetContent("c")
-    assert read(call, {"id": "c", "content": FRONT}) == Content("c", "AI: adoption", text, whole=FRONT, front=said)
-    assert read(call, {"title": "T", "content": FRONT}) == Content("c", "T", text, whole=FRONT, front=said)
 
 
 @pytest.mark.parametrize("body", ["---\n\nAfter a rule.\n", RULES, "---\n: : [\n---\nText.\n", "--- \nText.\n"])
@@ -99,9 +86,6 @@ def test_front_matter_of_a_job_in_toml(table: str) -> None:
     assert (answer.title, answer.front, answer.body) == said
 
 
-# --- apply --------------------------------------------------------------------------------------------------------
-
-
 def _body(harness: Harness) -> str:
     text = harness.read("out/one.md")
     assert len(re.findall("^---$", text, re.MULTILINE)) == 2
@@ -146,22 +130,6 @@ def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front
     assert "Tea: all of it" not in harness.read("out/one.md")
     assert '  front matter that came with the text was left out: description: "Tea: all of it"' in run_text(run)
     assert harness.plan().empty
-
-
-def test_it_is_told_after_a_kill_too(root: Path) -> None:
-    """It is kept with the paid text: whichever run writes the file says it."""
-    said = 0
-    whole = Harness(root / "whole", Fronted(duration=30))
-    whole.write("content/blog.yaml", blog("one"))
-    for where, harness in state_after_each_kill(whole, root, whole.apply).items():
-        if (harness.root / "out/one.md").exists():
-            continue
-        run = harness.apply()
-        assert run is not None
-        if results(run) == {"one": "done"}:
-            assert [outcome.left_out for outcome in run.outcomes] == [{"description": "d"}], where
-            said += 1
-    assert said > 5
 
 
 def test_a_body_of_a_persons_that_looks_like_front_matter(root: Path) -> None:

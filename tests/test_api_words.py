@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import random
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import quote
@@ -12,32 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.api.backoff import LONGEST, RETRY, retry_after
+from contentops.api.backoff import LONGEST, retry_after
 from contentops.api.decoding import error_text
 from contentops.sanitize import MESSAGE_LIMIT as LIMIT
-from contentops.sanitize import Policy, message, redact, sanitize
+from contentops.sanitize import message
 
 KEY = 'wr+live/"4f9c\\81=='
 NOW = 1_772_000_000.0
-
-
-@pytest.mark.parametrize(
-    ("raw", "clean"),
-    [
-        ("Plain words.", "Plain words."),
-        ("  two\r\n\tlines ", "two lines"),
-        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
-        ("a\u202eb\u2066c\u200bd\ufeffe", "abcde"),
-        ("zero\x00byte\x9b", "zerobyte"),
-        ("line\u2028separator", "line separator"),
-        ("lone \ud800 surrogate", "lone surrogate"),
-        ("Café – naïve", "Café – naïve"),
-    ],
-    ids=["plain", "space", "escape", "bidi", "nul", "separator", "surrogate", "accents"],
-)
-def test_one_line(raw: str, clean: str) -> None:
-    """Control and format characters go, words stay."""
-    assert sanitize(raw, Policy.MESSAGE) == clean
 
 
 @pytest.mark.parametrize(
@@ -79,11 +59,6 @@ def test_cutting_never_halves_a_key() -> None:
     assert "secret" not in message(" " * (LIMIT * 40 - 6) + "secretsecretsecret", "secretsecretsecret")
     assert "secret" not in message("x" * (LIMIT - 6) + " secretsecretsecret", "secretsecretsecret")
     assert message("word " * 1000, "secret").endswith("...")
-
-
-def test_without_a_secret_nothing_is_redacted() -> None:
-    """An empty key changes nothing."""
-    assert redact("as it is", "") == "as it is"
 
 
 @pytest.mark.parametrize(
@@ -170,13 +145,3 @@ def test_retry_after_survives_anything(asked: str, date: str, wall: float) -> No
     """No header makes it raise, or gives a wait that cannot be slept."""
     seconds = retry_after({"retry-after": asked, "date": date, "ratelimit": date}, wall=wall)
     assert seconds is None or 0 <= seconds <= LONGEST
-
-
-@given(st.integers(0, 2**32), st.integers(1, 1000), st.none() | st.floats(0, 1e6))
-def test_waits_are_jittered_and_bounded(seed: int, tries: int, asked: float | None) -> None:
-    """Full jitter under a doubling cap, no less than the server asks for, and never endless."""
-    seconds = RETRY.wait(random.Random(seed), tries, asked)
-    cap = min(RETRY.longest, RETRY.first * 2 ** min(tries, 10))
-    assert min(asked or 0.0, RETRY.total) <= seconds <= max(cap, min(asked or 0.0, RETRY.total))
-    assert RETRY.goes_on(10.0, 70.0)
-    assert not RETRY.goes_on(10.0, 70.1)

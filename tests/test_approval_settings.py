@@ -123,9 +123,6 @@ def test_a_key_that_differs_from_the_draft_mark_in_case(
     assert all(one.hint == f"write `{refused}`" for one in found)
 
 
-# --- disclosure --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("settings", "wanted"),
     [
@@ -146,12 +143,6 @@ def test_disclosure_names_its_keys(project: Build, settings: str, wanted: Disclo
     """That of the environment wins."""
     root = declared(project, "items: []\n", settings=settings)
     assert load_project(root, environment="prod" if "prod" in settings else "").disclosure == wanted
-
-
-def test_without_disclosure_its_names_are_keys_like_any_other(project: Build) -> None:
-    """What is refused with it is in `manifests/invalid/approval` and `manifests/invalid/disclosure`."""
-    manifest = "items: [{id: a, inputs: {topic: T}, metadata: {ai_disclosure: none}}]\n"
-    assert findings(declared(project, manifest)) == ()
 
 
 def test_the_default_names_are_free_in_every_preset() -> None:

@@ -28,9 +28,6 @@ def marks(harness: Harness, item: str = "one") -> bool:
     return front(harness, item).get("draft") is True
 
 
-# --- who counts ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_a_verdict_in_the_future_is_no_trap(tmp_path: Path, verdict: Verdict) -> None:
     """A clock was wrong once: what anyone says now would not count, so it is refused with what to do."""
@@ -75,9 +72,6 @@ def test_two_projects_of_a_repository_have_a_file_each(tmp_path: Path) -> None:
     decide(one, "one")
     assert (states(one), states(two)) == ({"one": "approved"}, {"one": "waiting"})
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob(FILE)) == [f"first/{FILE}"]
-
-
-# --- the mark, under everything else ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("on_edit", list(OnEdit))

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
 from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError, UsageError
-from contentops.model import NO_APPROVALS, Approval, ApprovalRule, Approvals, ApprovalState, ItemId, Verdict
+from contentops.model import Approval, Approvals, ItemId, Verdict
 from contentops.model.approval import NOTE_LIMIT
 from contentops.state import approvals
 from contentops.state.approvals import FILE, RULE, load, read, record, render
@@ -91,17 +90,6 @@ def test_a_union_of_two_descendants_says_what_both_say(
     whole = Approvals(lines=(*before.lines, *ours.lines, *theirs.lines))
     assert fold(merged) == fold(whole)
     assert render(merged) == render(whole)
-
-
-@given(lines, lines)
-def test_the_later_verdict_of_a_person_counts(one: Approval, two: Approval) -> None:
-    """Whichever side wrote it; and what is recorded counts at once, as long as the person said nothing later."""
-    one, two = (structs.replace(each, item=ItemId("a"), text=digest("a"), by=ANN) for each in (one, two))
-    (last,) = read(render(Approvals(lines=(one, two))).decode()).of_text(digest("a"))
-
-    assert last.at == max(one.at, two.at)
-    if one.at == two.at:
-        assert last.verdict == max(one.verdict, two.verdict)
 
 
 @pytest.mark.parametrize(
@@ -237,13 +225,6 @@ def test_an_item_named_like_the_header_is_an_item() -> None:
     assert read(render(verdicts).decode()) == verdicts
 
 
-def test_a_verdict_with_the_key_of_the_header_is_a_verdict() -> None:
-    """A line with `item` is never dropped as a header, whichever key comes first."""
-    line = line_of(said("sent-back"))
-    for odd in (line[:-1] + ',"contentops_approvals":1}', '{"contentops_approvals":1,' + line[1:]):
-        assert read(f"{HEADER}\n{odd}\n").lines == (said("sent-back"),)
-
-
 def test_a_line_of_a_megabyte_is_read_and_none_is_recorded(tmp_path: Path) -> None:
     """What someone wrote into the file by hand is no reason to stop; a command refuses the note."""
     long = said(note="x" * (1 << 20))
@@ -270,23 +251,6 @@ def test_a_time_that_is_none_is_not_recorded(tmp_path: Path) -> None:
         record(tmp_path, Disk(), [said(), said(item="b", at="2026-13-01T10:00:00Z")])
     assert list(tmp_path.iterdir()) == []
 
-
-def test_nothing_to_record_writes_nothing(tmp_path: Path) -> None:
-    """Neither the file nor the merge line."""
-    assert record(tmp_path, Disk(), []) == NO_APPROVALS
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_same_verdict_again_writes_nothing(tmp_path: Path) -> None:
-    """A run that is repeated leaves the bytes as they are."""
-    record(tmp_path, Disk(), [said(), said(by=BEN)])
-    before = (tmp_path / FILE).stat()
-    record(tmp_path, Disk(), [said(by=BEN)])
-    assert (tmp_path / FILE).stat().st_mtime_ns == before.st_mtime_ns
-    assert (tmp_path / ".gitattributes").read_text() == f"{RULE}\n"
-
-
-# --- git -----------------------------------------------------------------------------------------------------
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 TIMES = {
@@ -339,9 +303,6 @@ def test_two_branches_merge(
     assert len(healed) == len(set(healed)) == 2 + sum(map(len, merged.values()))
 
 
-# --- kills ---------------------------------------------------------------------------------------------------
-
-
 class Killed(BaseException):
     """The process is gone."""
 
@@ -380,43 +341,6 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, at: int, befo
     assert (tmp_path / FILE).read_bytes() == render(Approvals(lines=(*before, said())))
     assert (tmp_path / ".gitattributes").read_text() == f"{RULE}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".gitattributes", FILE]
-
-
-# --- what a text is, by its verdicts ---------------------------------------------------------------------------
-
-ONE = ApprovalRule(required=True)
-PULL = "https://github.com/acme/blog/pull/7"
-STATES = {
-    "nothing said, nothing required": (ApprovalRule(), [], ApprovalState.NONE),
-    "nothing said": (ONE, [], ApprovalState.WAITING),
-    "approved": (ONE, [said()], ApprovalState.APPROVED),
-    "approved, not required": (ApprovalRule(), [said()], ApprovalState.APPROVED),
-    "sent back at the same time": (ONE, [said(), said("sent-back", by=BEN)], ApprovalState.SENT_BACK),
-    "sent back, then approved": (ONE, [said("sent-back"), said(day=2)], ApprovalState.APPROVED),
-    "sent back, then approved by another": (ONE, [said(day=2), said("sent-back", by=BEN)], ApprovalState.APPROVED),
-    "approved, then sent back by another": (ONE, [said("sent-back", day=2, by=BEN), said()], ApprovalState.SENT_BACK),
-    "approved under another id": (ONE, [said(item="gone")], ApprovalState.APPROVED),
-    "another text approved": (ONE, [said(text=digest("b"))], ApprovalState.CHANGED),
-    "another text approved, this one sent back": (
-        ONE,
-        [said(text=digest("b")), said("sent-back")],
-        ApprovalState.SENT_BACK,
-    ),
-    "another text of another item": (ONE, [said(text=digest("b"), item="b")], ApprovalState.WAITING),
-    "another text sent back": (ONE, [said("sent-back", text=digest("b"))], ApprovalState.WAITING),
-    "a day in the future": (ONE, [said(at="2999-01-01T00:00:00Z")], ApprovalState.APPROVED),
-    "sent back on a page, approved on a host later": (
-        ONE,
-        [said("sent-back"), said(day=2, by="ann (github.com)", source=PULL)],
-        ApprovalState.APPROVED,
-    ),
-}
-
-
-@pytest.mark.parametrize(("rule", "verdicts", "state"), STATES.values(), ids=STATES)
-def test_the_state_of_a_text(rule: ApprovalRule, verdicts: list[Approval], state: ApprovalState) -> None:
-    """By the latest verdict on this very text, whatever id it had."""
-    assert Approvals(lines=tuple(verdicts)).state(digest("a"), rule, [ItemId("a")]) == state
 
 
 def test_the_format_is_golden() -> None:

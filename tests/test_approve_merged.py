@@ -9,7 +9,7 @@ from msgspec import structs
 
 from contentops.atomic_io import Disk
 from contentops.ci.host import HostError
-from contentops.ci.reviews import MergedPull, merge_base, merged_pulls
+from contentops.ci.reviews import MergedPull, merged_pulls
 from contentops.digest import NO_TEXT
 from contentops.errors import ContentopsError
 from contentops.model import Approval, Verdict, text_digest
@@ -49,9 +49,6 @@ def who(hub: FakeGitHub) -> list[str]:
     """Those whose approvals count."""
     (pull,) = ask(hub)
     return [*pull.approvals]
-
-
-# --- whose approval counts ---------------------------------------------------------------------------------
 
 
 def test_an_approval_of_the_head_commit_counts(merged: FakeGitHub) -> None:
@@ -117,16 +114,6 @@ def test_an_approval_after_the_last_push_replaces_an_earlier_one(merged: FakeGit
     assert who(merged) == []
 
 
-def test_every_page_is_read(merged: FakeGitHub) -> None:
-    """The last word may be on the third one."""
-    merged.review(7, "maria")
-    for _ in range(220):
-        merged.review(7, "jo", "COMMENTED", minute=1)
-    merged.review(7, "maria", "CHANGES_REQUESTED", minute=2)
-    assert who(merged) == []
-    assert any("page=3" in path for _, path in merged.asked)
-
-
 def test_the_files_that_a_text_may_be_in(merged: FakeGitHub) -> None:
     """Renamed ones have their new names and their old ones; no one asks where no one approved."""
     ask(merged)
@@ -147,19 +134,6 @@ def test_more_files_than_github_lists(merged: FakeGitHub) -> None:
     (pull,) = ask(merged)
     assert pull.files == {}
     assert pull.notes == ("GitHub lists 3,000 files of it at most, and there may be more",)
-
-
-def test_each_pull_request_of_a_push(merged: FakeGitHub) -> None:
-    """One that only holds a commit, one that is open, and one that was merged elsewhere are others."""
-    merged.pull(8, EARLIER)
-    merged.merge(8, "a" * 40)
-    merged.pull(9, "a" * 40)
-    merged.pull(10, MERGE, base="next")
-    merged.merge(10, MERGE)
-    assert [pull.number for pull in ask(merged, "d" * 40, MERGE, "a" * 40)] == [7, 8]
-
-
-# --- answers that cannot be used ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -185,21 +159,6 @@ def test_nonsense_is_an_error(merged: FakeGitHub, path: str, answer: Reply) -> N
     assert TOKEN not in caught.value.message
 
 
-def test_who_may_write_is_known_for_certain(merged: FakeGitHub) -> None:
-    """An answer without a permission gives none."""
-    merged.review(7, "maria")
-    merged.faults.append(("collaborators", lambda: (200, [], {})))
-    assert who(merged) == []
-
-
-@pytest.mark.parametrize("answer", [None, {}, {"merge_base_commit": {"sha": "--exec=x"}}])
-def test_where_a_branch_began_is_a_commit(merged: FakeGitHub, answer: Any) -> None:
-    """What git would get is checked."""
-    merged.faults.append(("compare", lambda: (200, answer, {})))
-    with pytest.raises(HostError, match="does not report where the branch began"):
-        merge_base(client(merged), EARLIER, SHA)
-
-
 def test_pages_without_an_end(merged: FakeGitHub) -> None:
     """Are given up: a verdict behind them would be overlooked."""
     full = [{"state": "COMMENTED"}] * 100
@@ -217,9 +176,6 @@ def test_an_outage_is_waited_for_and_given_up(merged: FakeGitHub, failure: Calla
     merged.faults += [("reviews", failure)] * 5
     with pytest.raises(ContentopsError, match="was answered with"):
         ask(merged)
-
-
-# --- what is recorded --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -270,23 +226,6 @@ def test_a_merged_approval_is_recorded(desk: Desk, how: str) -> None:
     assert (again["items"], (runner.root / APPROVALS).read_bytes()) == ([], before)
     assert TOKEN not in ended.stdout + ended.stderr
     runner.git("cat-file", "-e", head, code=0 if how == "merge" else 1)
-
-
-def test_it_comes_back_with_the_results(desk: Desk) -> None:
-    """The commit has the verdict and the text without its mark; the next plan finds nothing to do."""
-    desk.propose(7, reword("one"))
-    desk.hub.review(7, "maria")
-    desk.merge(7)
-    runner = desk.runner()
-    desk.record(runner)
-    runner.commit()
-    assert runner.files() == sorted([APPROVALS, ".gitattributes", "contentops.lock", "out/one.md"])
-    assert desk.world.subjects()[0] == "content: 1 updated, 1 approved"
-    second = desk.runner("second")
-    assert (lines(second), second.changes()) == ([ONE], [])
-    # The run of another merge that was queued meanwhile: the file lost its mark since, and nothing new is said.
-    found = desk.record(second, "--json").json
-    assert (found["items"], found["notes"]) == ([], [])
 
 
 def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
@@ -577,12 +516,3 @@ def test_mistakes(desk: Desk, invoke: Run, arguments: list[str], env: dict[str, 
     """Are said by name, with 64."""
     ended = invoke("approve", "--merged", *arguments, cwd=desk.runner().root, env=env)
     assert (ended.code, words in ended.stderr) == (64, True), ended.stderr
-
-
-def test_no_branch_is_checked_out(desk: Desk, invoke: Run) -> None:
-    """As on a pull request: nothing is merged there yet."""
-    runner = desk.runner()
-    runner.git("checkout", "--quiet", "--detach")
-    env = {**desk.job(runner, ""), "GITHUB_REF": "refs/pull/7/merge"}
-    ended = invoke("approve", "--merged", cwd=runner.root, env=env)
-    assert (ended.code, "error[no-branch]" in ended.stderr) == (64, True)

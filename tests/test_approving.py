@@ -17,7 +17,6 @@ from contentops.reporting.summary import empty_sentence, plan_sentence
 from contentops.state.approvals import FILE
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
-from tests.reviewing import apply_within, review
 from tests.test_promote import Room
 
 if TYPE_CHECKING:
@@ -108,19 +107,6 @@ def test_each_preset_has_its_mark(tmp_path: Path, preset: str, mark: dict[str, A
     harness.write("contentops.approvals", '{"contentops_approvals":1}\n')
     decide(harness, "one")
     assert not mark.keys() & front(harness).keys()
-    assert harness.plan().empty
-
-
-def test_an_edited_text_is_approved_before_it_is_saved(tmp_path: Path) -> None:
-    """The mark goes at once; the edit goes to the server with the next apply, as without an approval."""
-    harness = with_approval(tmp_path)
-    harness.edit("out/one.md", "All", "Al")
-    decided = decide(harness, "one")
-    assert decided.run is not None
-    assert ("draft" in front(harness), states(harness)) == (False, {"one": "approved"})
-    (change,) = harness.plan().changes
-    assert change.names == ("save",)
-    assert results(harness.apply()) == {"one": "done"}
     assert harness.plan().empty
 
 
@@ -280,19 +266,6 @@ def test_approved_texts_alone_are_promoted(tmp_path: Path) -> None:
     prod.edit("live/a.md", "AL", "al")
     prod.apply()
     assert "draft: true" in prod.read("live/a.md")
-
-
-def test_an_approved_promotion_needs_no_other_review(tmp_path: Path) -> None:
-    """The plan was reviewed before the text was approved; where no approval is asked for, it has to name it."""
-    staging, prod = stages(tmp_path, "a")
-    reviewed = review(prod)
-    decide(staging, "a")
-    assert results(apply_within(prod, reviewed)) == {"a": "done"}
-    staging.edit("contentops.yaml", "approval: required", "approval: off")
-    staging.edit("staging/a.md", "All", "Al")
-    staging.apply()
-    with pytest.raises(Refused, match="`a`: promote, which is not in it"):
-        apply_within(prod, reviewed)
 
 
 def test_a_changed_request_waits_for_its_approved_text(tmp_path: Path) -> None:

@@ -48,9 +48,6 @@ def _errors(run: Run | None) -> str:
     return " ".join(f"{outcome.error} {outcome.hint}" for outcome in run.outcomes)
 
 
-# --- what may stand at an output -------------------------------------------------------------------------------
-
-
 def _bytes(data: bytes) -> Callable[[Path], None]:
     def make(path: Path) -> None:
         path.write_bytes(data)
@@ -149,9 +146,6 @@ def test_what_comes_while_a_text_is_paid_for_stays(root: Path, what: str) -> Non
     assert harness.api.credits == 8
 
 
-# --- CRLF ------------------------------------------------------------------------------------------------------
-
-
 def _on_windows(harness: Harness, path: str, old: str = "", new: str = "") -> None:
     """A person saves a file on Windows, with an edit or without."""
     file = harness.root / path
@@ -183,23 +177,6 @@ def test_a_file_saved_on_windows_is_no_edit_and_stays_so(root: Path) -> None:
     assert harness.api.count("save") == 0
 
 
-def test_an_edit_made_on_windows_is_saved_and_replaced_like_any(root: Path) -> None:
-    """The server gets line feeds; an edit is replaced only where that was chosen, in the file's own line endings."""
-    harness = _harness(root, "one")
-    harness.apply()
-    _on_windows(harness, "out/one.md", "Closing", "My words")
-    assert results(harness.apply()) == {"one": "done"}
-    stored = harness.api.contents[harness.record("one").content_id].body
-    assert "My words" in stored
-    assert "\r" not in stored
-    _later(harness)
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert _only_crlf(harness, "out/one.md")
-    assert "My words" not in harness.read("out/one.md")
-    assert harness.plan().empty
-
-
 def test_an_edit_made_in_writerzroom_comes_into_a_windows_file_as_its_lines_are(root: Path) -> None:
     """Pulled in the file's own line endings; front matter that came with the text is the server's, not the file's."""
     harness = _harness(root, "one")
@@ -215,9 +192,6 @@ def test_an_edit_made_in_writerzroom_comes_into_a_windows_file_as_its_lines_are(
     assert "item: one" in text
     assert harness.plan(refresh=True).empty
     assert "evil" in harness.api.contents[harness.record("one").content_id].body
-
-
-# --- full disks ------------------------------------------------------------------------------------------------
 
 
 class Full:
@@ -359,9 +333,6 @@ def test_a_paid_text_that_finds_no_room_is_asked_for_again(root: Path) -> None:
     assert harness.plan().empty
 
 
-# --- what the server has ---------------------------------------------------------------------------------------
-
-
 class Strange(FakeApi):
     """A server on which some contents belong to another account."""
 
@@ -403,9 +374,6 @@ def test_content_of_another_owner_fails_its_item_alone(root: Path, processes: No
     assert results(harness.apply()) == {"one": "done"}
     assert "My words" in harness.read("out/one.md")
     assert api.credits == 8
-
-
-# --- large texts, and headings that are no headings or two ------------------------------------------------------
 
 
 class Long(FakeApi):

@@ -108,13 +108,6 @@ def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
     assert [line for line in said if line.startswith("waiting ") and line.endswith("until the next request may go out")]
 
 
-@pytest.mark.parametrize("per_minute", [4, 10])
-def test_a_shared_quota_is_waited_for(per_minute: int, tmp_path: Path) -> None:
-    """Where the server allows less than we think, its 429s are waited out and nothing is lost."""
-    shop = Shop(many(6), per_minute=per_minute)
-    assert len(pull(harness_of(tmp_path, shop, rpm=20)).snapshot.templates) == 6
-
-
 @pytest.mark.parametrize(("habit", "pages"), [("enveloped", 3), ("flat", 2), ("repeating", 2)])
 def test_pages(habit: str, pages: int, tmp_path: Path) -> None:
     """Pages over 100 are asked for until nothing new comes, also where a server does not know pages."""
@@ -162,18 +155,6 @@ def test_a_list_without_an_end_is_cut(tmp_path: Path) -> None:
     assert pulled.notes == ("only the first 150 styles are read; the others are not in `catalog.lock.json`",)
 
 
-def test_inputs_in_the_list_need_no_description(tmp_path: Path) -> None:
-    """A server that lists its templates with their inputs is not asked for each."""
-    listed = {"templates": [{"id": "a", "parameters": {"x": {"required": True}}}, {"id": "b", "inputs": []}]}
-    shop = Shop(
-        when=lambda path, _: httpx.Response(200, json=listed) if path.partition("?")[0] == "/templates" else None
-    )
-    pulled = pull(harness_of(tmp_path, shop))
-    assert "/templates/a" not in shop.paths
-    assert len(shop.paths) == 6
-    assert pulled.snapshot.templates["b"].inputs_known
-
-
 def test_a_template_without_a_description(tmp_path: Path) -> None:
     """Its inputs are not known, which is said and checks nothing; the others are as usual."""
     shop = Shop({"a": None, "blog_article_generator": {"topic": {"required": True}}})
@@ -192,14 +173,6 @@ def test_a_server_without_descriptions_is_not_asked_for_all(tmp_path: Path) -> N
     assert len([path for path in shop.paths if path.startswith("/templates/")]) == 3
     assert {one.inputs_known for one in pulled.snapshot.templates.values()} == {False}
     assert pulled.notes[0].endswith("`t000`, `t001`, `t002`, `t003`, `t004`, ..., so they are not checked")
-
-
-def test_a_description_of_something_else_is_none(tmp_path: Path) -> None:
-    """A server that answers every address alike describes nothing."""
-    other = httpx.Response(200, json={"id": "welcome", "parameters": {"x": {}}})
-    shop = Shop(when=lambda path, _: other if path.startswith("/templates/") else None)
-    pulled = pull(harness_of(tmp_path, shop))
-    assert not pulled.snapshot.templates["blog_article_generator"].inputs_known
 
 
 @pytest.mark.parametrize("answer", [404, 405, 403, 501])
@@ -262,9 +235,6 @@ def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
     pulled = pull(harness_of(tmp_path, shop))
     assert sorted(pulled.snapshot.templates) == ["a", "b"]
     assert pulled.notes == ("2 of the templates have no usable slug and are skipped",)
-
-
-# --- failures ----------------------------------------------------------------------------------------------
 
 
 def test_a_failure_keeps_the_file_and_the_next_pull_goes_on(tmp_path: Path) -> None:
@@ -331,14 +301,6 @@ def test_an_empty_list_is_not_taken_over(what: str, tmp_path: Path) -> None:
     assert harness.read(FILE) == before
 
 
-def test_a_passing_failure_is_tried_again(tmp_path: Path) -> None:
-    """A server that stumbles for a moment costs time and nothing else, and the person is told."""
-    shop = Shop(when=lambda _, n: DOWN if n in {2, 3} else httpx.ConnectError("refused") if n == 4 else None)
-    said: list[str] = []
-    assert pull(harness_of(tmp_path, shop), said).written
-    assert said.count("maintenance; trying again") == 2
-
-
 def throttling(seconds: str) -> httpx.Response:
     """A 429 that asks to wait."""
     return httpx.Response(429, json={"error": "quota"}, headers={"Retry-After": seconds})
@@ -364,9 +326,6 @@ def test_what_ends_a_pull(
     assert hint in raised.value.hint
     assert least <= harness.timeline.now <= most
     assert not (tmp_path / FILE).exists()
-
-
-# --- the file and those who read it ------------------------------------------------------------------------
 
 
 def test_other_servers_are_kept(tmp_path: Path) -> None:
@@ -420,17 +379,6 @@ def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
     )
 
 
-def test_the_embedded_server_has_its_own(tmp_path: Path) -> None:
-    """`local` asks no one and writes nothing, and a file of other servers does not concern it."""
-    harness = Harness(tmp_path, base_url="local")
-    harness.write(FILE, "broken")
-    pulled = catalogs.pull(harness.project)
-    assert (pulled.server, pulled.written) == ("local", False)
-    assert len(pulled.snapshot.templates) >= 13
-    assert project_catalog.catalog_of(harness.project) is not None
-    assert harness.read(FILE) == "broken"
-
-
 def test_a_change_upstream_names_its_items_and_regenerates_nothing(tmp_path: Path) -> None:
     """The plan is the same before and after; the pull says who is concerned."""
     shop = Shop({"blog_article_generator": {"topic": {}, "target_audience": {}}})
@@ -456,32 +404,9 @@ def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
     assert "manifests have errors" in pulled.notes[-1]
 
 
-# --- doctor ------------------------------------------------------------------------------------------------
-
-
 def checks(harness: Harness) -> dict[str, Check]:
     """What `doctor` finds, by name."""
     return {one.name: one for one in doctor_operation.doctor(harness.project, harness.runtime())}
-
-
-def test_doctor_says_what_auto_found(tmp_path: Path) -> None:
-    """The address, the envelope and the names; and that the catalog is there or not."""
-    shop = Shop(prefix="/api", habit="enveloped")
-    harness = harness_of(tmp_path, shop, api="dialect: auto")
-    found = checks(harness)
-    assert found["server"].ok
-    assert "at `https://api.example.test/api`, lists inside `{success, data}`: dialect `sdk`" in found["server"].message
-    assert (found["catalog"].ok, found["catalog"].message) == (None, "there is no `catalog.lock.json`")
-    pull(harness)
-    assert checks(harness)["catalog"].message == "1 template of this server known"
-
-
-def test_doctor_tells_a_plain_dialect(tmp_path: Path) -> None:
-    """Nothing is searched for."""
-    assert (
-        "(v1) answers with 1 template at `https://api.example.test/v1`, lists bare: dialect `v1`, which sends the"
-        in (checks(harness_of(tmp_path, Shop()))["server"].message)
-    )
 
 
 @pytest.mark.parametrize(

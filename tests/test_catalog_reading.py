@@ -20,9 +20,6 @@ from contentops.schema_files import load_schema
 SERVER = "https://api.example.test:443"
 
 
-# --- reading -----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("entry", "slug"),
     [
@@ -111,26 +108,11 @@ def test_every_shape_of_inputs(said: dict[str, Any]) -> None:
     assert inputs_of(said) == (TemplateInput(name="a", required=True), TemplateInput(name="b"))
 
 
-@pytest.mark.parametrize(
-    "said", [{}, {"parameters": None}, {"parameters": "x"}, {"parameters": {"n o": {}}}, {"inputs": [3]}]
-)
-def test_unknown_inputs_are_not_none_at_all(said: dict[str, Any]) -> None:
-    """A server that does not tell its inputs is not one whose template takes none."""
-    assert inputs_of(said) is None
-    assert inputs_of({"parameters": {}}) == ()
-
-
 def test_another_order_of_keys_is_no_other_manner() -> None:
     """A server may list the keys of a description in any order, at any depth."""
     one = {"tone": "plain", "output": {"format": "html", "length": 300}}
     other = {"output": {"length": 300, "format": " html "}, "tone": "plain", "rating": 5}
     assert manner_of(one) == manner_of(other) != manner_of({**one, "tone": "grand"})
-
-
-def test_a_detail_completes_its_line() -> None:
-    """The slug is that of the list, whatever the description calls itself."""
-    found = template("data_driven", {"id": "data_driven", "name": "N"}, {"slug": "other", "template_type": "report"})
-    assert found == Template(slug="data_driven", name="N", category="report", inputs_known=False)
 
 
 json_values = st.recursive(
@@ -159,9 +141,6 @@ def test_whatever_a_server_says_is_kept_and_read_back(entry: dict[str, Any], det
     assert encode(parse(text.encode())) == text
     jsonschema.validate(json.loads(text), load_schema("catalog"))
     assert snapshot.checked().templates == snapshot.templates
-
-
-# --- the file ----------------------------------------------------------------------------------------------
 
 
 def test_the_file_is_golden() -> None:
@@ -243,8 +222,6 @@ def test_a_newer_minor_is_read() -> None:
     assert list(parse(text.encode())[SERVER].templates) == ["t"]
 
 
-# --- differences -------------------------------------------------------------------------------------------
-
 BEFORE = CatalogSnapshot(
     templates={
         "gone": Template(slug="gone", inputs_known=False),
@@ -318,16 +295,3 @@ def test_differences_name_what_changed_and_who_uses_it() -> None:
     assert found["template", "other"].items == ("one", "two")
     assert found["style", "s1"].items == ("two",)
     assert found["vertical", "v1"].items == ("two",)
-
-
-def test_a_gone_input_is_told() -> None:
-    """The other direction names what is no longer taken."""
-    (other,) = [one for one in changes_between(AFTER, BEFORE, ()) if one.slug == "other"]
-    assert "input `e` is gone" in other.details
-
-
-def test_a_first_pull_has_no_changes_between() -> None:
-    """Nothing changed where nothing was known, nor where a server stops telling its verticals."""
-    assert changes_between(None, AFTER, ()) == ()
-    assert changes_between(AFTER, AFTER, ()) == ()
-    assert changes_between(CatalogSnapshot(verticals={"v": CatalogEntry(slug="v")}), CatalogSnapshot(), ()) == ()

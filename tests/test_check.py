@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
-from contentops.documents.paths import check_output, collision_key, folders, is_own
+from contentops.documents.paths import check_output
 from contentops.errors import Severity
 from contentops.model import OnEdit
-from tests.desired import CATALOG, PROJECT, declared, desired, findings, lines
+from tests.desired import PROJECT, declared, desired, findings, lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
 def single(project: Build, keys: str, *, name: str = "one") -> Path:
     """A project with one item."""
     return declared(project, f"items:\n  - {{id: {name}, {keys}}}\n")
-
-
-# --- paths -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -104,42 +99,6 @@ def test_accepted_paths_stay_inside(path: str) -> None:
     if check_output(path) is None:
         parts = path.encode().decode().split("/")
         assert all(part and not part.startswith(".") and part == part.strip() and "\\" not in part for part in parts)
-
-
-@given(st.text(max_size=20))
-def test_collision_keys_ignore_case_and_composition(path: str) -> None:
-    """Names that some file system takes for one have one key."""
-    for other in (path.upper().lower(), unicodedata.normalize("NFD", path)):
-        if other.casefold() == path.casefold() or unicodedata.normalize("NFC", other) == unicodedata.normalize(
-            "NFC", path
-        ):
-            assert collision_key(other) == collision_key(path)
-    assert collision_key(collision_key(path)) == collision_key(path)
-
-
-def test_folders_above_a_path() -> None:
-    """The nearest first, without the path itself and without the root."""
-    assert list(folders("a/b/c")) == ["a/b", "a"]
-    assert list(folders("a")) == []
-
-
-@pytest.mark.parametrize(
-    ("path", "own"),
-    [
-        ("contentops.yaml", True),
-        ("ContentOps.YAML", True),
-        ("contentops.lock", True),
-        ("contentops.staging.lock", True),
-        ("sub/contentops.lock", True),
-        ("catalog.lock.json", True),
-        ("sub/contentops.yaml", False),
-        ("contentops.md", False),
-        ("blog.lock", False),
-    ],
-)
-def test_own_files(path: str, own: bool) -> None:
-    """The project file, locks and the catalog snapshot are never outputs."""
-    assert is_own(path) is own
 
 
 @pytest.mark.parametrize(
@@ -223,8 +182,6 @@ def test_an_output_that_would_be_a_manifest_is_refused(project: Build, patterns:
     assert f"would then be read as a manifest: `manifests` names `{named}`" in problem.message
     assert problem.hint == "choose another `output`"
 
-
-# --- fields ------------------------------------------------------------------------------------------------
 
 TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, empty: '', t: true}\n"
 
@@ -358,20 +315,6 @@ def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
     ]
 
 
-def test_ids_that_a_list_repeats_are_one_finding(project: Build) -> None:
-    """In one file as in two: a data file that is read twice is one mistake, not one for each row."""
-    rows = "items:\n  - {id: 'x{{ each.value }}', for_each: [1, 2, 3, 1, 2, 3], inputs: {topic: a}}\n"
-    root = declared(project, rows)
-    problems = [finding for finding in findings(root) if finding.code == "duplicate-id"]
-    assert [one.message.partition("; ")[2] for one in problems] == ["2 more items have the same problem"]
-    once = rows.replace(", 1, 2, 3]", "]")
-    root = declared(project, once, {"content/b.yaml": once})
-    problems = [finding for finding in findings(root) if finding.code == "duplicate-id"]
-    assert [one.message for one in problems] == [
-        "item `x1` is declared twice: first at content/a.yaml:2:5; 2 more items have the same problem"
-    ]
-
-
 @pytest.mark.parametrize(
     ("topic", "said"),
     [
@@ -403,21 +346,6 @@ def test_a_gap_in_an_id_is_a_warning(project: Build) -> None:
     assert "(content/a.csv:3) has no value for `{{ each.slug }}` inside the text of `id`" in problem.message
 
 
-@pytest.mark.parametrize(
-    ("keys", "code", "hint"),
-    [
-        (f"id: {'x' * 201}, output: a.md", "bad-id", "shorten it"),
-        ('id: "cafe\u0301", output: a.md', "bad-id", "write `caf\u00e9`, which looks the same in NFC"),
-        ("id: -a, output: a.md", "bad-id", "letters, digits and `_`, and after the first of them also `. / @ + -`"),
-        ("id: con", "bad-output", "choose another `output`, or another `id` if the output uses it"),
-    ],
-)  # fmt: skip
-def test_hints_for_ids(project: Build, keys: str, code: str, hint: str) -> None:
-    """The hint fits the problem of the id, or of the output that is made from it."""
-    (problem,) = findings(declared(project, f"items:\n  - {{{keys}, inputs: {{topic: T}}}}\n"))
-    assert (problem.code, problem.hint) == (code, hint)
-
-
 def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
     """An id is cut in the message, in one file and in two."""
     one = f"items:\n  - {{id: {'x' * 5_000}, inputs: {{topic: a}}}}\n"
@@ -425,9 +353,6 @@ def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
     problems = [finding for finding in findings(root) if finding.code == "duplicate-id"]
     assert len(problems) == 2
     assert all(len(finding.message) < 300 for finding in problems)
-
-
-# --- catalog ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -524,27 +449,6 @@ def test_an_environment_without_an_output_says_so(project: Build, settings: str,
     assert all(one.excerpt[one.location.column - 1 :].startswith("prod") for one in problems if one.location)
 
 
-def test_an_input_a_default_gives_is_reported_where_it_stands(project: Build) -> None:
-    """The place is that of the value, not of the item; the items are counted."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT.replace("style: general", "style: general, inputs: {audiance: x, topic: y}"),
-            "content/a.yaml": "items:\n  - {id: one}\n  - {id: two}\n",
-        }
-    )
-    [line] = lines(findings(root))
-    assert line == (
-        "error[unknown-input] contentops.yaml:4:53 <audiance> item `one` sets `audiance`, which template `blog` does "
-        "not take; 1 more item has the same problem (hint: did you mean `target_audience`?)"
-    )
-
-
-def test_without_a_catalog_one_note_says_so(project: Build) -> None:
-    """Names cannot be checked then, and no one should think that they were."""
-    problems = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalog=None).findings
-    assert [(entry.severity, entry.code) for entry in problems] == [("note", "no-catalog")]
-
-
 def test_a_vertical_that_local_does_not_list_is_a_warning(project: Build, invoke: Run) -> None:
     """The bundled server takes it; another server may not, and the words may be a mistake."""
     settings = "{version: 1, project: x, api: {base_url: local}, defaults: {style: general_blog, vertical: leagl}}"
@@ -555,36 +459,3 @@ def test_a_vertical_that_local_does_not_list_is_a_warning(project: Build, invoke
     assert "warning[unknown-vertical]: item `a` names the vertical `leagl`, which is not" in ended.stderr
     assert "did you mean `legal`?" in ended.stderr
     assert invoke("apply", "--yes").code == 0
-
-
-def test_verticals_that_are_not_known_are_not_checked(project: Build) -> None:
-    """A catalog may not list verticals."""
-    root = single(project, "vertical: anything, inputs: {topic: x}")
-    assert desired(root, catalog=structs.replace(CATALOG, verticals=None)).specs[0].request.vertical == "anything"
-
-
-def test_inputs_that_failed_to_render_are_checked_by_name(project: Build) -> None:
-    """One mistake is one finding, and does not hide another."""
-    problems = findings(single(project, "inputs: {topic: '{{ nope }}', audiance: x}"))
-    assert [entry.code for entry in problems] == ["undefined-variable", "unknown-input"]
-
-
-def test_a_row_is_named_in_the_message(project: Build) -> None:
-    """Where the item comes from a data file, its line is part of the message."""
-    root = declared(
-        project,
-        "items: [{id: 'x{{ each.k }}', for_each: r.csv, inputs: {topic: t, tone: '{{ each.t }}'}}]\n",
-        {"r.csv": "k,t\n1,dry\n2,cold\n"},
-    )
-    [line] = lines(findings(root))
-    assert "item `x{{ each.k }}` (r.csv:3) gives the input `tone` `cold`" in line
-
-
-def test_specs_are_sorted_by_id(project: Build) -> None:
-    """The order of files and items has no meaning."""
-    names: list[Any] = ["b", "a", "C", "ä"]
-    items = "".join(
-        f"  - {{id: {name}, inputs: {{topic: x{index}}}, output: '{index}.md'}}\n" for index, name in enumerate(names)
-    )
-    root = declared(project, "items:\n" + items)
-    assert [spec.id for spec in desired(root).specs] == sorted(names)

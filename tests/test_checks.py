@@ -50,9 +50,6 @@ def listed(*values: str, level: Level = Level.BLOCK) -> Listed:
     return Listed(values=values, level=level)
 
 
-# --- each check ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("body", "count"),
     [
@@ -191,8 +188,6 @@ def test_only_what_blocks_blocks() -> None:
     assert not blocks(findings_in("a", words=WordLimits(min=9, level=Level.WARN)))
     assert blocks(findings_in("a", words=WordLimits(min=9)))
 
-
-# --- hostile texts -----------------------------------------------------------------------------------------------
 
 EVERY = Checks(
     words=WordLimits(min=1, max=2),
@@ -341,8 +336,6 @@ def test_a_pattern_says_what_is_wrong_with_it() -> None:
     assert not isinstance(compiled("a{1,3}"), str)
 
 
-# --- manifests and settings ----------------------------------------------------------------------------------------
-
 SETTINGS = PROJECT.replace("general}", "general, checks: {CHECKS}}")
 
 
@@ -381,17 +374,6 @@ def test_checks_come_in_layers(project: Build) -> None:
         retries=2,
     )
     assert checks["none"] == NO_CHECKS
-
-
-def test_limits_may_come_from_data(project: Build) -> None:
-    """Each row has its own length."""
-    findings = checks_of(
-        project,
-        "",
-        "items:\n  - id: 'a-{{ each.n }}'\n    for_each: [{n: 1}, {n: 2}]\n    inputs: {topic: '{{ each.n }}'}\n"
-        "    checks: {words: {min: '{{ each.n * 100 }}'}}\n",
-    )
-    assert [checks.words for checks in findings.values()] == [WordLimits(min=100), WordLimits(min=200)]
 
 
 def test_checks_shape_no_request(project: Build) -> None:

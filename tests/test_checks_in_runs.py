@@ -12,14 +12,13 @@ from jsonschema import Draft7Validator
 
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
-from contentops.model import Action, ItemId, JobState
+from contentops.model import Action, JobState
 from contentops.operations.apply import Overrides
 from contentops.operations.history import history
 from contentops.operations.records import resolve
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import check_ceiling, compare_file
-from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
@@ -80,9 +79,6 @@ def _end(run: Run | None, item: str = "one") -> Any:
     return next(outcome for outcome in run.outcomes if outcome.id == item)
 
 
-# --- block and warn --------------------------------------------------------------------------------------------
-
-
 def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
     """Not written, not saved, its entry paid; the others go on; plans and applies after it cost nothing."""
     harness = _harness(root, habits={"auto_save": False})
@@ -118,70 +114,6 @@ def test_a_text_that_passes_by_now_is_written_for_nothing(root: Path) -> None:
     assert "Draft outline 1." in harness.read("out/one.md")
     assert harness.plan().empty
     assert harness.api.credits == 8
-
-
-class Inventing(FakeApi):
-    """A server whose texts about one state a number of their own."""
-
-    def _written(self, job: Generation) -> tuple[str, str]:
-        title, text = super()._written(job)
-        return title, f"We have {40 + job.take} desks.\n\n{text}" if "about one" in job.topic else text
-
-
-def test_an_invented_number_is_like_every_other_finding(root: Path) -> None:
-    """Paid for again as planned, then blocked and shown; written for nothing once it is allowed."""
-    harness = Harness(root, Inventing(duration=30))
-    checks = "checks: {grounded: {allow: [1, 2]}, retries: 1}"
-    harness.write("content/blog.yaml", f"defaults: {{{checks}}}\n{blog('one', 'two')}")
-    assert (harness.plan().credits, harness.plan().credits_worst) == (8, 16)
-    run = harness.apply()
-    assert results(run) == {"one": "blocked", "two": "done"}
-    said = "the number `42` is not in its brief (line 1 of the text)"
-    assert _end(run).error == f"its text failed its checks: grounded: {said}"
-    assert [(each.check, each.level, each.line) for each in _end(run).findings] == [("grounded", "block", 1)]
-    change = _one(harness)
-    assert (change.blocked, [reason.detail for reason in change.reasons if reason.kind == "checks-failed"]) == (
-        "checks-failed",
-        [said],
-    )
-    _loosen(harness, checks.replace("1, 2", "1, 2, 42"), checks)
-    assert (_one(harness).action, _one(harness).credits_worst) == (Action.FINISH, 0)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 12
-
-
-def test_what_a_text_links_to_may_come_later(root: Path) -> None:
-    """A link to an item's output is fine before that is written; one to a file is fine once that is there."""
-
-    class Linking(FakeApi):
-        def _written(self, job: Generation) -> tuple[str, str]:
-            return job.title, f"See [two](two.md) and [a picture](img/a.png).\n\nTake {job.take}.\n"
-
-    harness = Harness(root, Linking(duration=30))
-    harness.write("content/blog.yaml", f"defaults: {{checks: {{links: block}}}}\n{blog('one')}")
-    harness.write("content/more.yaml", blog("two"))
-    run = harness.apply(select=("one",))
-    assert [each.message for each in _end(run).findings] == ["the link `img/a.png` points to no file of the project"]
-    harness.write("out/img/a.png", "")
-    assert _one(harness).action is Action.FINISH
-    harness.apply()
-    assert harness.plan().empty
-    assert harness.api.credits == 8
-
-
-def test_a_warning_is_told_and_goes_on(root: Path) -> None:
-    """The text is written and saved; outcome, report and text of the run tell what was found."""
-    harness = _harness(
-        root, "checks: {excludes: {values: [Draft outline], level: warn}, words: {min: 900, level: warn}}"
-    )
-    run = harness.apply()
-    assert run is not None
-    assert results(run) == {"one": "done", "two": "done"}
-    assert [each.check for each in _end(run).findings] == ["words", "excludes"]
-    assert "one  excludes: says `Draft outline` (line 1 of the text)" in unpainted(run_text(run))
-    told = run_json(run, harness.plan())["run"]["outcomes"]
-    assert [each["level"] for each in told[0]["findings"]] == ["warn", "warn"]
-    assert harness.plan().empty
 
 
 def test_what_would_stand_in_the_file_is_checked(root: Path) -> None:
@@ -227,19 +159,6 @@ def test_another_text_is_asked_for_by_name(root: Path) -> None:
     assert harness.state.entries == {}
 
 
-def test_a_replacement_that_fails_can_be_given_up(root: Path) -> None:
-    """Its item stays as it is on disk, and nothing is left to do."""
-    harness = _harness(root, good=1)
-    harness.apply()
-    _from_take(harness, 99)
-    assert results(harness.apply(replace=("one",))) == {"one": "blocked"}
-    change = _one(harness)
-    assert "state resolve one --forget --request" in change.hint
-    resolve(harness.project, "one", request=harness.entry("one").short, forget=True)
-    assert harness.plan().empty
-    assert "Take 1." in harness.read("out/one.md")
-
-
 @pytest.mark.parametrize("loosened", [False, True])
 def test_a_take_that_was_given_up_does_not_come_back(root: Path, *, loosened: bool) -> None:
     """Another request and back: the text that was written before is brought, and nothing is paid for."""
@@ -273,18 +192,6 @@ def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: P
     assert results(harness.apply()) == {"one": "done"}
     assert "Take 2." in harness.read("out/one.md")
     assert first.body in {text.body for text in history(harness.project, "one").texts}
-
-
-def test_a_draft_of_the_embedded_server_answers_no_request(root: Path) -> None:
-    """An apply, like the plan after it, does not advise to keep a draft in place of a text that fails its checks."""
-    harness = _harness(root, NO_DRAFTS, "one", good=1)
-    harness.apply()
-    record = harness.state.records[ItemId("one")]
-    harness.edit("contentops.lock", f'"server":"{record.server}"', '"server":"local","outline":true')
-    _from_take(harness, 99)
-    outcome = _end(harness.apply(replace=("one",)))
-    assert outcome.result == "blocked"
-    assert (outcome.hint, "--forget" in outcome.hint) == (_one(harness).hint, False)
 
 
 def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
@@ -330,8 +237,6 @@ def test_a_persons_text_is_saved_whatever_it_says(root: Path) -> None:
     assert results(harness.apply()) == {"one": "done"}
     assert "Draft outline by me" in harness.api.contents[harness.record("one").content_id].body
 
-
-# --- retries ---------------------------------------------------------------------------------------------------
 
 RETRIES = "checks: {excludes: [Draft outline], retries: 2}"
 
@@ -517,9 +422,6 @@ def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     check_ceiling(harness.plan(), harness.project.guards, wide)
 
 
-# --- merges ----------------------------------------------------------------------------------------------------
-
-
 def _merging(root: Path, old: str, new: str, *, good: int) -> Harness:
     """A text in which a person put `new` for `old`, and whose request changed since; from then on it is checked."""
     harness = _harness(root, "on_edit: merge", "one")
@@ -549,26 +451,6 @@ def test_what_a_person_wrote_is_no_reason_to_pay_again(root: Path) -> None:
     assert harness.api.credits == 8
 
 
-def test_what_will_be_written_decides(root: Path) -> None:
-    """A new text fails only where a person's words take the place of what does: it is written, and not paid again."""
-    harness = _merging(root, "Draft outline 1.", "My own beginning.", good=99)
-    assert results(harness.apply()) == {"one": "done"}
-    assert ("My own beginning." in harness.read("out/one.md"), harness.api.credits) == (True, 8)
-    assert harness.plan().empty
-
-
-def test_a_new_text_that_fails_beside_a_persons_words_is_paid_for_again(root: Path) -> None:
-    """What stays of a person stays in the next one too."""
-    harness = _merging(root, "Take 1.", "My own end.", good=2)
-    assert results(harness.apply()) == {"one": "done"}
-    text = harness.read("out/one.md")
-    assert ("My own end." in text, "Draft outline" in text, harness.api.credits) == (True, False, 12)
-    assert harness.plan().empty
-
-
-# --- told harmlessly -------------------------------------------------------------------------------------------
-
-
 def test_hostile_words_in_findings_do_no_harm(root: Path) -> None:
     """No escape reaches a terminal, no mark a page; the report fits its schema."""
     evil = "\x1b[31m<script>\n::error::x|`y` @team"
@@ -590,8 +472,6 @@ def test_hostile_words_in_findings_do_no_harm(root: Path) -> None:
     Draft7Validator(load_schema("plan")).validate({**plan_document(plan), "checksum": plan.id})
     assert len(run_text(run)) < 4000
 
-
-# --- commands --------------------------------------------------------------------------------------------------
 
 needs_shell = pytest.mark.skipif(os.name == "nt", reason="the command is a shell script")
 

@@ -36,9 +36,6 @@ def made(machine: Machine) -> list[Path]:
     return list(machine.root.glob("out/*"))
 
 
-# --- the branch --------------------------------------------------------------------------------------------
-
-
 def test_without_a_branch_nothing_is_generated(world: World) -> None:
     """What could not be pushed is not made; the message says how to name the branch."""
     runner = detached(world)
@@ -142,9 +139,6 @@ def test_outside_of_ci_and_of_a_clone_no_remote_is_asked(world: World, invoke: R
     plain = detached(world, "plain")
     (plain.root / ".git").rename(plain.root.parent / "moved.git")
     assert apply(plain).code == 0
-
-
-# --- results that wait -------------------------------------------------------------------------------------
 
 
 def test_results_that_wait_hold_the_next_apply(world: World, first: Machine) -> None:

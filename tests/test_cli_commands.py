@@ -43,9 +43,6 @@ def applied(demo: Path, invoke: Run) -> Path:
     return demo
 
 
-# --- reading -----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -146,17 +143,6 @@ def test_a_plan_that_fails_leaves_no_older_one_in_its_place(invoke: Run, demo: P
     assert (demo / "content/broken.yaml").exists()
 
 
-def test_warnings_go_beside_the_plan(invoke: Run, demo: Path) -> None:
-    """A plan with warnings is a plan; they are printed to stderr, and stand in the JSON."""
-    settings = demo / "contentops.yaml"
-    settings.write_text(settings.read_text() + "  spare: 1\n")
-    ended = invoke("plan", cwd=demo)
-    assert (ended.code, ended.stdout.startswith(PLAN_HEAD)) == (0, True)
-    assert "warning[unused-variable]" in ended.stderr
-    codes = [each["code"] for each in invoke("plan", "--json", cwd=demo).json["diagnostics"]]
-    assert codes == ["unused-variable"]
-
-
 def test_outside_a_project_every_command_says_how_to_begin(invoke: Run) -> None:
     """No command that needs a project ends in a traceback."""
     for arguments in (["plan"], ["apply"], ["status"], ["show", "x"], ["diff", "x"], ["state", "list"], ["doctor"]):
@@ -253,9 +239,6 @@ def test_doctor_checks(invoke: Run, demo: Path) -> None:
     assert "failed  manifests: " in ended.stdout
     assert "        hint: `contentops validate` lists every problem\n" in ended.stdout
     assert [check["ok"] for check in invoke("doctor", "--json", cwd=demo).json["checks"]].count(False) == 1
-
-
-# --- applying ----------------------------------------------------------------------------------------------
 
 
 def test_apply_without_yes_and_without_a_terminal_is_refused(invoke: Run, demo: Path) -> None:

@@ -65,9 +65,7 @@ def _in_a_gone_folder(tmp_path: Path, command: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
-@pytest.mark.parametrize(
-    "command", ["plan", "apply --yes", "validate", "init", "init sub", "state list", "doctor", "-C sub plan"]
-)
+@pytest.mark.parametrize("command", ["apply --yes", "init sub", "-C sub plan"])
 def test_a_working_directory_that_is_gone(tmp_path: Path, command: str, processes: None) -> None:
     """Started in a folder that was removed meanwhile, a command says so in one line."""
     ended = _in_a_gone_folder(tmp_path, command)
@@ -76,7 +74,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, command: str, processe
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
-@pytest.mark.parametrize("command", ["schema", "--version", "-C ../there validate --json"])
+@pytest.mark.parametrize("command", ["--version", "-C ../there validate --json"])
 def test_what_needs_no_working_directory_does_without(tmp_path: Path, command: str, processes: None) -> None:
     """Commands about no folder, or about one that is named in full, run anywhere."""
     (tmp_path / "there").mkdir()
@@ -205,7 +203,7 @@ def test_completion_answers(run: Run) -> None:
     assert run(env=env).stdout == "plain,plan\n"
 
 
-@pytest.mark.parametrize("words", ["apply pl", "plan --out pl", "plan --check pl", "apply --events pl"])
+@pytest.mark.parametrize("words", ["apply pl", "plan --out pl"])
 def test_completion_knows_files(run: Run, words: str) -> None:
     """Where a file is named, the shell completes as it does."""
     env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": f"contentops {words}"}
@@ -242,9 +240,8 @@ ACME_BLOG = {
 }
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
-    "command", ["--help", "--version", "plan", "plan --json", "plan --env x --json", "apply --yes"]
+    ("command", "unbuffered"), [("--help", ""), ("plan --json", "1"), ("apply --yes", ""), ("apply --yes", "1")]
 )
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbuffered: str, processes: None) -> None:

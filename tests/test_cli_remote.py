@@ -20,7 +20,6 @@ from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
 from contentops.operations.catalog.pull_catalog import CatalogChange, Pulled
 from contentops.operations.contents import stored_contents as remote
-from contentops.planning.owners import Owner
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from contentops.server import contents
@@ -48,9 +47,6 @@ ITEMS = "items:\n  - {id: tea, inputs: {topic: Tea, target_audience: readers}}\n
 def set_up(project: Build, base_url: str, dialect: str = "v1", **files: str) -> Path:
     """A project with one item."""
     return project({"contentops.yaml": PROJECT % (base_url, dialect), "content/a.yaml": ITEMS, **files})
-
-
-# --- the embedded server -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -199,9 +195,6 @@ def test_an_unknown_slug(slug: str, hint: str, project: Build, invoke: Run) -> N
     assert hint in ended.stderr
 
 
-# --- a server of one's own ---------------------------------------------------------------------------------
-
-
 def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, invoke: Run, processes: None) -> None:
     """Pull, check, list and ask, over HTTP with a key, the address found by `auto`."""
     with served(tmp_path, key="k-1") as address:
@@ -243,8 +236,6 @@ def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build
     settings.write_text(settings.read_text().replace(address, "local").replace("auto", "v1"))
     assert invoke("validate", "--json").json["diagnostics"] == []
 
-
-# --- what the file says ------------------------------------------------------------------------------------
 
 LOCK: dict[str, Any] = {
     "format_version": "1.0",
@@ -321,9 +312,6 @@ def test_no_file(project: Build, invoke: Run) -> None:
     assert "run `contentops catalog pull`" in ended.stderr
 
 
-# --- servers gone wrong ------------------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def answering(data: bytes) -> Iterator[str]:
     """A server on this machine that answers every connection with these bytes; its address."""
@@ -379,11 +367,12 @@ SERVERS: dict[str, tuple[bytes, list[str]]] = {
     "large": (http("200 OK", b" " * 50_000_000), ["(200)", "larger than 20 MiB"]),
     "two types": (http("200 OK", "{}", "Content-Type: text/html"), ["(200)", "HTML page"]),
 }
-COMMANDS = [("catalog", "pull"), ("content", "list"), ("content", "get", "cnt_1"), ("stats",)]
+COMMANDS = [("catalog", "pull"), ("content", "list"), ("content", "get", "cnt_1")]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    ("name", "command"), [*((name, ("stats",)) for name in SERVERS), *(("wrong key", command) for command in COMMANDS)]
+)
 def test_a_server_gone_wrong(name: str, command: tuple[str, ...], project: Build, invoke: Run) -> None:
     """One clear error: the endpoint, the status, the words, and what to do; exit 1, no key, no traceback, no file."""
     answer, words = SERVERS[name]
@@ -427,22 +416,6 @@ def test_what_may_pass_is_tried_again_and_then_told(
     assert [line for line in said if line.endswith("; trying again")]
 
 
-# --- ownership ---------------------------------------------------------------------------------------------
-
-
-def test_whose_a_content_is(tmp_path: Path) -> None:
-    """Records own their contents, old ones as superseded; the rest is no one's."""
-    api = FakeApi(duration=5)
-    harness = Harness(tmp_path, api)
-    harness.write("content/blog.yaml", blog("tea"))
-    harness.apply()
-    stranger = api._create("On nothing", "Text.\n", {}, at=0).id
-    found = {one.entry.id: one for one in remote.contents(harness.project, runtime=harness.runtime())}
-    mine = harness.record("tea").content_id
-    assert {content_id: one.item for content_id, one in found.items()} == {mine: "tea", stranger: ""}
-    assert remote.content(harness.project, mine, runtime=harness.runtime())[1] == Owner(item="tea")
-
-
 @pytest.mark.parametrize("has", [True, False])
 def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, has: bool) -> None:
     """The old copy alone, which is told apart from the one its item has; a server without the route is no success, whatever status it refuses with."""
@@ -468,37 +441,10 @@ def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, h
     assert sorted(left) == ([False] if has else [False, True])
 
 
-def test_a_failing_content_is_told(tmp_path: Path) -> None:
-    """Anything but a missing content is the server's failure."""
-    api = FakeApi()
-    api.fault(lambda name, _: name == "get content", 403)
-    with pytest.raises(ApiError, match="403"):
-        remote.content(Harness(tmp_path, api).project, "cnt_1", runtime=Harness(tmp_path, api).runtime())
-
-
 def test_a_server_without_credits(tmp_path: Path) -> None:
     """Credits are shown where they are, and not missed where not."""
     harness = Harness(tmp_path, FakeApi())
     assert remote.stats(harness.project, runtime=harness.runtime()) == remote.Numbers(dashboard={"total_content": 0})
-
-
-def test_a_failing_credits_route_is_told(tmp_path: Path) -> None:
-    """Only an absent route is no error."""
-    api = FakeApi()
-    api.fault(lambda name, _: name == "nothing", 401)
-    harness = Harness(tmp_path, api)
-    with pytest.raises(ApiError, match="credits/usage"):
-        remote.stats(harness.project, runtime=harness.runtime())
-
-
-def test_a_call_without_an_address_is_told_by_its_name(tmp_path: Path) -> None:
-    """A call that could not even be put into words has no endpoint."""
-    harness = Harness(tmp_path, FakeApi())
-    with pytest.raises(ApiError, match=r"`get content`: the call names no id"):
-        remote.content(harness.project, "", runtime=harness.runtime())
-
-
-# --- text on a terminal ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,17 @@ import json
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import pytest
-from msgspec import structs
 
 from contentops.cli.commands.state import listing
 from contentops.cli.named_files import write_whole
 from contentops.cli.options import duration
 from contentops.cli.output import terminal
 from contentops.cli.output.display import Moving, Plain, Recorded, watching
-from contentops.cli.session import Session
 from contentops.errors import OutputError
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted
@@ -51,9 +47,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-# --- what a terminal can do --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -97,15 +90,6 @@ _OPTION = click.Option(["--deadline"])
 _CONTEXT = click.Context(click.Command("apply"))
 
 
-def test_paths_of_the_command_line_are_below_c() -> None:
-    """`-C DIR` acts as if the program was started there; an absolute path stays."""
-    assert str(Session(directory="sub").path("x/y")) == "sub/x/y"
-    assert str(Session(directory="sub").path("/tmp/y")) == "/tmp/y"
-
-
-# --- texts -------------------------------------------------------------------------------------------------
-
-
 def test_tables_stand_straight_whatever_they_hold() -> None:
     """Wide characters count double, hostile ones are shown, and no line ends in spaces."""
     assert table(("A", "B"), [("漢字", "x"), ("a\x1b", ""), ("abcdef", "y")]) == (
@@ -118,16 +102,6 @@ def test_a_column_that_says_nothing_when_cut_stays_whole() -> None:
     rows = [("a", "x" * 30, "2026-03-01T10:00Z")]
     assert table(("ID", "PATH", "TIME"), rows, width=34, whole=("TIME",)).split("\n")[1] == (
         f"a   {'x' * 10}…  2026-03-01T10:00Z"
-    )
-
-
-def test_a_column_that_few_read_is_cut_before_others() -> None:
-    """And what a person has to type from a table is never cut, even in the first column."""
-    rows = [("855535b893a1", "68d988b2-a495-5a17", "in cache, on server")]
-    head = ("TEXT", "JOB", "WHERE")
-    assert table(head, rows, width=43, first=("JOB",)).split("\n")[1] == "855535b893a1  68d988b…  in cache, on server"
-    assert table(head, rows, width=20, whole=("TEXT",), first=("JOB",)).split("\n")[1] == (
-        "855535b893a1  68d988b…  in cach…"
     )
 
 
@@ -164,9 +138,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="cannot be written"):
             write_whole(wrong, "x")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "plan.json"]
-
-
-# --- questions ---------------------------------------------------------------------------------------------
 
 
 _ASK = """
@@ -208,8 +179,6 @@ def test_ci_is_not_asked_evenon_a_terminal(processes: None) -> None:
     assert "there is no terminal to ask on" in seen
     assert "Apply these changes?" not in seen
 
-
-# --- signals -----------------------------------------------------------------------------------------------
 
 _STOP = """
 import signal, sys
@@ -295,9 +264,6 @@ def test_a_plan_fits_the_terminal(project: Build, processes: None) -> None:
     assert max(map(len, lines)) <= 40
 
 
-# --- progress ----------------------------------------------------------------------------------------------
-
-
 def test_a_log_has_one_line_per_change_of_state() -> None:
     """Starting, submitting and ending are told; stages in between are not."""
     progress = Progress()
@@ -341,14 +307,6 @@ def test_a_log_is_never_silent_for_long() -> None:
     )
 
 
-def test_what_is_in_sight_needs_no_sign_of_life() -> None:
-    """A display that shows the totals all the time does not print them as well; before the first event there are none."""
-    progress = Progress(silent=True)
-    assert progress.counts() == "starting"
-    progress.take(make_event("run-started", items=3, second=0))
-    assert progress.take(make_event("item-done", "a", result="pending", second=59)) == ()
-
-
 def test_an_item_in_work_says_where_it_is() -> None:
     """Step, stage and share, each as far as it is known and sane."""
     progress = Progress()
@@ -363,15 +321,6 @@ def test_an_item_in_work_says_where_it_is() -> None:
     progress.take(make_event("item-done", "a", result="late", credits="many"))
     assert progress.totals() == "1 of 1 done, 1 late, 0 credits"
 
-
-def test_events_without_a_readable_time_are_shown_all_the_same() -> None:
-    """A time that cannot be read never silences or repeats a line."""
-    progress = Progress()
-    assert progress.take(structs.replace(make_event("waiting"), at="soon")) == ()
-    assert progress.take(structs.replace(make_event("note", message="x"), at="")) == ("note: x",)
-
-
-# --- displays ----------------------------------------------------------------------------------------------
 
 _RUN = [
     make_event("run-started", items=14, submits=14, credits=56),
@@ -452,36 +401,3 @@ def test_a_full_disk_ends_the_events_not_the_run(capsys: pytest.CaptureFixture[s
     display.close()
     assert stream.getvalue() == "note: one\nnote: two\n"
     assert capsys.readouterr().err.count("warning[events]: `/dev/full` cannot be written any more") == 1
-
-
-def test_a_terminal_gets_the_moving_display() -> None:
-    """Which display it is follows from the stream alone."""
-    with watching(Terminal()) as display:
-        assert isinstance(display, Moving)
-    with watching(io.StringIO()) as display:
-        assert isinstance(display, Plain)
-
-
-def test_showing_from_one_thread_while_another_redraws() -> None:
-    """Items come and go while the picture is drawn, without an exception."""
-    display = Moving(Terminal(), color=False)
-    failed: list[Exception] = []
-
-    def draw() -> None:
-        try:
-            for _ in range(50):
-                display.redraw()
-        except Exception as error:  # noqa: BLE001 - told to the thread that asserts
-            failed.append(error)
-
-    thread = threading.Thread(target=draw)
-    display.start()
-    thread.start()
-    started = time.monotonic()
-    for number in range(100):
-        display.show(make_event("step-started", f"i{number}", "poll"))
-        display.show(make_event("item-done", f"i{number - 5}", result="done"))
-    thread.join()
-    display.close()
-    assert failed == []
-    assert time.monotonic() - started < 60

@@ -14,7 +14,7 @@ from contentops.model import OnEdit
 from contentops.operations.texts import diff_and_restore as operation
 from contentops.operations.texts.diff_and_restore import restorable, restore
 from contentops.operations.texts.previous_text import from_previous
-from contentops.reporting.difference import Part, difference_markdown, difference_text, fields, passages_of
+from contentops.reporting.difference import Part, difference_markdown, difference_text, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.repositories import cloned, in_git
@@ -36,9 +36,6 @@ def shown(before: str, after: str, *, coloured: bool = False) -> list[str]:
         for line in lines
         if not line.startswith(("--- ", "+++ ", "@@ ", "\x1b[36m@@", "\x1b[31m---", "\x1b[32m+++"))
     ]
-
-
-# --- by words ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -69,15 +66,6 @@ def shown(before: str, after: str, *, coloured: bool = False) -> list[str]:
 def test_words_that_changed_are_marked(before: str, after: str, expected: list[str]) -> None:
     """Lines that are new or gone are shown whole, and so are lines that have too little in common."""
     assert shown(before, after) == expected
-
-
-def test_with_colours_there_are_no_marks() -> None:
-    """But for spaces, which have none."""
-    (line,) = shown("The quick brown fox ran.\n", "The quick red fox ran.\n", coloured=True)
-    assert line == "\x1b[33m!\x1b[0mThe quick \x1b[31mbrown\x1b[0m\x1b[32mred\x1b[0m fox ran."
-    assert shown("a\n", "a\nb\n", coloured=True) == [" a", "\x1b[32m+b\x1b[0m"]
-    (line,) = shown("one two three four\n", "one two  three four\n", coloured=True)
-    assert "{+ +}" in line
 
 
 def test_what_is_far_from_a_change_is_cut() -> None:
@@ -128,15 +116,6 @@ def test_a_text_of_half_a_megabyte_takes_a_moment(processor_time: Clock) -> None
     assert processor_time() - began < 8
 
 
-def test_values_have_a_line_each() -> None:
-    """One that does not exist has none; texts stand as they are."""
-    part = fields("front matter", {"title": ("Old", "New"), "tags": (None, ["a"]), "draft": (True, None)})
-    assert part == Part("front matter", "title: Old\ndraft: true", 'title: New\ntags: ["a"]')
-
-
-# --- sides -------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Harness:
     """One item, generated and saved, with front matter of ours."""
@@ -159,16 +138,6 @@ def test_front_matter_that_differs_is_shown(site: Harness, invoke: Run) -> None:
     assert printed[2:] == ["@@ front matter @@", '!tags: ["ai"{+, "more"+}]']
     site.write(OUT, text.partition("\n---\n\n")[2])
     assert set(invoke("diff", "a", "--json", cwd=site.root).json["front"]) == {"title", "tags", "date", "contentops"}
-
-
-def test_markdown_is_for_a_comment(site: Harness, invoke: Run) -> None:
-    """What is compared, and a block of code."""
-    site.edit(OUT, "All about a in 2026", "All about b in 2026")
-    page = invoke("diff", "a", "--format", "markdown", cwd=site.root)
-    assert page.code == 0
-    lines = page.stdout.splitlines()
-    assert lines[:4] == ["`a (generated)` → `a (file)`", "", "```diff", "--- a (generated)"]
-    assert any(line.startswith("!") and "[-a-]{+b+}" in line for line in lines)
 
 
 def test_the_text_on_the_server(site: Harness) -> None:

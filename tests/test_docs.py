@@ -16,7 +16,7 @@ import pytest
 
 from contentops.schema_files import load_schema
 from tests import warm
-from tests.console import Block, SessionFailed, blocks, matches, run_page
+from tests.console import Block, SessionFailed, blocks, run_page
 from tests.models import Model, whole
 from tests.postgres import Cluster, binaries
 from tests.processes import Served
@@ -34,9 +34,6 @@ SOURCES = sorted((ROOT / "contentops").rglob("*.py"))
 
 def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-# --- sessions --------------------------------------------------------------------------------------------------
 
 
 def _has_commands(page: Path) -> bool:
@@ -192,57 +189,6 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-# --- the runner itself -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("expected", "output", "same"),
-    [
-        (["a", "b"], "a\nb\n", True),
-        (["a"], "a\nb\n", False),
-        (["a", "..."], "a\nb\nc\n", True),
-        (["a", "..."], "a\n", True),
-        (["...", "c"], "a\nb\nc\n", True),
-        (["...", "b"], "a\nb\nc\n", False),
-        (["wrote ... files"], "wrote 12 files\n", True),
-        (["wrote ... files"], "wrote 12\nfiles\n", False),
-        (["a.c"], "abc\n", False),
-        (["a", "", "b"], "\na  \n\nb\n\n", True),
-    ],
-)
-def test_expected_output_is_compared_line_by_line(expected: list[str], output: str, *, same: bool) -> None:
-    """Dots stand for what varies; everything else counts."""
-    assert matches(expected, output) is same
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the sessions are written for a POSIX shell")
-def test_a_page_runs_in_one_shell(tmp_path: Path) -> None:
-    """Folders, variables and files carry over from one block to the next."""
-    page = """
-```yaml file=deep/a.yaml
-it's: "$HOME"
-```
-
-```console
-$ cd deep && name=a
-$ cat $name.yaml
-it's: "$HOME"
-$ cat <<'END'
-> two
-> END
-two
-$ false; echo $?
-1
-```
-
-```sh
-test "$(basename "$PWD")" = deep
-test "$name" = a
-```
-"""
-    assert run_page(page, tmp_path, os.environ) == 6
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="the sessions are written for a POSIX shell")
 @pytest.mark.parametrize(
     ("page", "message"),
@@ -261,9 +207,6 @@ def test_a_page_that_is_not_true_is_found_out(page: str, message: str, tmp_path:
     with pytest.raises(SessionFailed) as failed:
         run_page(page, tmp_path, os.environ)
     assert message in str(failed.value)
-
-
-# --- completeness ----------------------------------------------------------------------------------------------
 
 
 def test_every_filter_test_and_method_is_in_the_reference() -> None:
@@ -436,30 +379,6 @@ def test_no_error_code_is_documented_twice() -> None:
     codes = documented_codes()
     assert sorted(codes) == sorted(set(codes))
     assert re.findall(r"^(#{2,4} `.+)\n\s*(?=#|\Z)", _made("reference/errors.md"), flags=re.MULTILINE) == []
-
-
-def test_codes_are_found_wherever_they_are_written() -> None:
-    """The search knows keywords, positions, class attributes and choices."""
-    tree = ast.parse(
-        """
-class Broken(Exception):
-    code = "broken"
-def finding(place, code, message): ...
-finding(1, "by-place", "text")
-finding(1, "yes" if place else "no", "text")
-class Bad(Exception):
-    def __init__(self, message, code): ...
-class Problem:
-    code: str
-    text: str
-Bad("text", "by-class")
-Problem("by-field", "text")
-Diagnostic(code="by-keyword", message="not-a-code")
-"""
-    )
-    nodes = list(ast.walk(tree))
-    found = set(_codes(nodes, set(_takes_code(nodes))))
-    assert found == {"broken", "by-class", "by-field", "by-keyword", "by-place", "yes", "no"}
 
 
 _VARIABLE = re.compile(r"(?:WRITERZROOM|CONTENTOPS)_[A-Z_]+[A-Z]")

@@ -182,18 +182,6 @@ def test_update_in_place() -> None:
     )
 
 
-def test_update_removes_and_replaces_blocks() -> None:
-    """A removed key goes with all its lines; a list becomes a word; the provenance block is a key like any other."""
-    changed = update(
-        HAND_MADE,
-        {"tags": "x", "description": None, "flow": None, "absent": None, "odd": [1], "contentops": {"item": "y z"}},
-    )
-    assert changed == (
-        "---\n# head\ntitle: Old # keep me\ntags: x # why\n\n# about the date\ndate: 2026-01-01   # launch\n\nempty:\n"
-        "? odd\n:\n  - 1\n# where from\ncontentops:\n  item: y z\n# end\n---\n\nbody\n"
-    )
-
-
 def test_update_without_difference_changes_no_byte() -> None:
     """A value that already exists keeps the bytes it was written with."""
     same = {
@@ -312,18 +300,6 @@ def test_update_touches_one_key_alone(
     assert new.body == old.body
 
 
-@given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=3), st.dictionaries(KEYS, VALUES | st.none(), max_size=3), BODIES)
-def test_update_composed(title: str, metadata: dict[str, Any], changes: dict[str, Any], body: str) -> None:
-    """A file of ours, updated, says what one composed again would say."""
-    text = compose(title, metadata, {"item": "i"}, body)
-    updated = update(text, {**changes, "contentops": {"item": "j"}})
-    wanted = {key: value for key, value in {**metadata, **changes}.items() if value is not None}
-    parsed = split(updated)
-    assert canonical(parsed.front) == canonical(wanted)
-    assert (parsed.owner, parsed.title, parsed.body) == ("j", clean_title(title), clean_body(body))
-    assert update(updated, changes) == updated
-
-
 @given(
     BODIES,
     BODIES,
@@ -358,27 +334,6 @@ def test_replace_body(old: str, new: str, head: str) -> None:
 def test_replace_body_bytes(text: str, body: str, expected: str) -> None:
     """A body is written in the file's own line endings, and never read as front matter."""
     assert replace_body(text, body) == expected
-
-
-def test_large_files() -> None:
-    """Two megabytes of body are composed, taken apart and edited whole."""
-    body = "wörd and word\n" * 150_000
-    text = compose("T", {"a": "b"}, None, body)
-    assert split(update(text, {"a": ["c"]})) == MarkdownFile(title="T", front={"a": ["c"]}, body=body)
-
-
-def test_provenance_leaves_out_what_is_not_known() -> None:
-    """Only known facts are in the block, always in one order."""
-    assert provenance(item="i", digest="d") == {"item": "i", "digest": "d"}
-    assert list(provenance(item="i", digest="d", job="j", generated_at="t")) == [
-        "item",
-        "digest",
-        "job",
-        "generated_at",
-    ]
-
-
-# --- bytes of a person -----------------------------------------------------------------------------------------
 
 
 def test_front_matter_below_blank_lines_is_edited_where_it_stands() -> None:

@@ -30,12 +30,6 @@ def test_what_is_shared_is_the_same_in_both(before: list[str], after: list[str])
         end_before, end_after, touching = run.before + run.size, run.after + run.size, False
 
 
-@given(LINES)
-def test_a_text_shares_all_with_itself(text: list[str]) -> None:
-    """In one run."""
-    assert shared(text, text) == ([(0, 0, len(text))] if text else [])
-
-
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
 def test_a_diff_is_that_of_the_standard_library(before: list[str], after: list[str]) -> None:
     """Where no line is an anchor, hunks and their numbers are the same."""

@@ -15,8 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body
-from contentops.documents.merge import Conflict, KeptSection, Renewed, merge_edits, take_new, touched
-from contentops.sections import Key, cut
+from contentops.documents.merge import Conflict, Renewed, merge_edits, take_new, touched
+from contentops.sections import cut
 from tests.running import examples
 from tests.test_document_sections import HOSTILE
 
@@ -29,9 +29,6 @@ def renewed_from(base: str, edited: str, new: str) -> Renewed:
     renewed = take_new(base, edited, new)
     assert renewed is not None
     return renewed
-
-
-# --- a new generation against a hand edit ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -63,33 +60,30 @@ def test_what_a_person_made_stays(edited: str, body: str, headings: list[str]) -
     assert all(each.new == "" or each.new.strip() in NEW for each in renewed.kept)
 
 
-def test_a_kept_section_that_the_new_text_lacks_stays_behind_the_one_it_followed() -> None:
-    """With what the new text put below that one between them."""
-    edited = WAS.replace("Here.", "Right here.")
-    new = "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Times\n\nThen.\n"
-    body = "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Places\n\nRight here.\n\n## Times\n\nThen.\n"
+@pytest.mark.parametrize(
+    ("edited", "new", "body"),
+    [
+        (
+            WAS.replace("Here.", "Right here."),
+            "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Times\n\nThen.\n",
+            "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Places\n\nRight here.\n\n## Times\n\nThen.\n",
+        ),
+        (
+            WAS.replace("Here.", "Right here."),
+            "Hi.\n\n## Prices\n\nTwelve.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n",
+            "Hi.\n\n## Prices\n\nTwelve.\n\n## Places\n\nRight here.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n",
+        ),
+        (
+            WAS.replace("Ten.", "Eleven."),
+            "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nTwelve.\n",
+            "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nEleven.\n",
+        ),
+    ],
+    ids=["lacking in the new text", "before a new one of its level", "in the order of the new text"],
+)
+def test_where_a_kept_section_stands(edited: str, new: str, body: str) -> None:
+    """Behind the one it followed, with only what lies below that one between them."""
     assert renewed_from(WAS, edited, new).body == body
-
-
-def test_a_kept_section_stays_before_a_new_one_of_its_level() -> None:
-    """Only what lies below the section it followed comes between them."""
-    new = "Hi.\n\n## Prices\n\nTwelve.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n"
-    body = new.replace("## Other", "## Places\n\nRight here.\n\n## Other")
-    assert renewed_from(WAS, WAS.replace("Here.", "Right here."), new).body == body
-
-
-def test_a_section_between_one_and_its_deeper_one_stays_there() -> None:
-    """Where the new text has both, too."""
-    edited = "## A\n\na\n\n## Mine\n\nm\n\n### B\n\nb\n"
-    new = "## A\n\nx\n\n### B\n\ny\n"
-    assert renewed_from("## A\n\na\n\n### B\n\nb\n", edited, new).body == "## A\n\nx\n\n## Mine\n\nm\n\n### B\n\ny\n"
-
-
-def test_the_order_is_the_new_texts() -> None:
-    """A section that was touched, not moved, stands where the new text has its heading."""
-    edited = WAS.replace("Ten.", "Eleven.")
-    new = "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nTwelve.\n"
-    assert renewed_from(WAS, edited, new).body == "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nEleven.\n"
 
 
 def test_of_two_sections_with_one_heading() -> None:
@@ -138,9 +132,6 @@ def test_touched_sections_are_known_without_a_new_text() -> None:
     edited = WAS.replace("Ten.", "Eleven.").replace("## Places", "## Where")
     assert [key.heading for key in touched(WAS, edited)] == ["Prices", "Where", "Places"]
     assert touched(WAS, WAS) == ()
-
-
-# --- a person here against a person there ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -219,26 +210,20 @@ def test_paragraphs_that_repeat(base: str, ours: str, theirs: str, merged: str |
     assert result.body == (None if merged is None else paragraphed(merged))
 
 
-def test_a_paragraph_that_both_edits_of_one_place_have_stays_in_that_place() -> None:
-    """Only the place is in conflict."""
-    merged = merge_edits(paragraphed("ac"), paragraphed("xpqc"), paragraphed("ypc"))
-    assert merged.parts == (Conflict(ours="x\n\np\n\nq\n\n", theirs="y\n\np\n\n"), "c\n\n")
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "parts"),
+    [
+        ("ac", "xpqc", "ypc", (Conflict(ours="x\n\np\n\nq\n\n", theirs="y\n\np\n\n"), "c\n\n")),
+        (
+            *("papbc", "papbxp", "papbyp"),
+            ("p\n\n", "a\n\n", "p\n\n", "b\n\n", Conflict(ours="x\n\np\n\n", theirs="y\n\np\n\n")),
+        ),
+    ],
+)
+def test_only_the_place_is_in_conflict(base: str, ours: str, theirs: str, parts: tuple[str | Conflict, ...]) -> None:
+    """A paragraph that both edits of one place have stays in that place, and the rest of the text is whole."""
+    assert merge_edits(*map(paragraphed, (base, ours, theirs))).parts == parts
 
-
-def test_a_paragraph_three_times_makes_no_conflict_of_the_whole_text() -> None:
-    """Both edits have it three times, two of them outside of what they disagree about."""
-    merged = merge_edits(paragraphed("papbc"), paragraphed("papbxp"), paragraphed("papbyp"))
-    assert merged.parts[-1] == Conflict(ours="x\n\np\n\n", theirs="y\n\np\n\n")
-    assert merged.parts[:-1] == ("p\n\n", "a\n\n", "p\n\n", "b\n\n")
-
-
-def test_rules_between_paragraphs_are_not_counted() -> None:
-    """Two people may each put one in."""
-    merged = merge_edits("a\n\nb\n\nc\n", "a\n\n***\n\nb\n\nc\n", "a\n\nb\n\n***\n\nc\n")
-    assert merged.body == "a\n\n***\n\nb\n\n***\n\nc\n"
-
-
-# --- whatever the texts ----------------------------------------------------------------------------------------
 
 PARAGRAPHS = st.sampled_from([f"{word} {number}\n\n" for word in ("one", "two") for number in range(4)])
 HEADS = st.sampled_from(["# A\n\n", "## B\n\n", "## B\n", "C\n---\n\n", "## D\n\n", "### E\n", "### F\n\n"])
@@ -308,34 +293,6 @@ def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
     assert renewed_from(base, other, base).body == other
 
 
-@given(edits(2))
-def test_a_new_text_is_taken_once(texts: tuple[str, str, str]) -> None:
-    """What was merged and merged again is the same, where no section was moved: those may count as the new text's."""
-    base, mine, new = texts
-    renewed = take_new(base, mine, new)
-    indexes = [
-        index
-        for key in (section.key for section in cut(mine))
-        for index in [_places(base).get(key)]
-        if index is not None
-    ]
-    if renewed is not None and indexes == sorted(indexes):
-        assert take_new(base, renewed.body, new) in (
-            None,
-            Renewed(body=renewed.body, kept=kept_from(base, renewed.body, new)),
-        )
-
-
-def _places(body: str) -> dict[Key, int]:
-    return {section.key: number for number, section in enumerate(cut(body))}
-
-
-def kept_from(base: str, edited: str, new: str) -> tuple[KeptSection, ...]:
-    """What a merge keeps."""
-    renewed = take_new(base, edited, new)
-    return renewed.kept if renewed is not None else ()
-
-
 @settings(max_examples=examples(100))
 @example(("c\n\na\n", "a\n\na\n", "c\n\na\n\na\n"))
 @example(("## Two\n\n# One\n## Two\n", "# One\n\n# One\n## Two\n", "## Two\n\n# One\n"))
@@ -365,30 +322,12 @@ def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
 
 
 @given(edits(1))
-def test_an_edit_beside_an_unchanged_text(texts: tuple[str, str]) -> None:
-    """Merging with an unchanged side, or an equal one, is the identity."""
-    base, edit = texts
-    for ours, theirs in ((base, edit), (edit, base), (edit, edit)):
-        assert merge_edits(base, ours, theirs).body == edit
-
-
-@given(edits(1))
 def test_an_empty_text_is_the_result_of_no_merge_with_an_edit(texts: tuple[str, str]) -> None:
     """A person decides between nothing and words that someone wrote."""
     base, edit = texts
     if edit not in (base, "") and base:
         for ours, theirs in (("", edit), (edit, "")):
             assert merge_edits(base, ours, theirs).body is None
-
-
-@given(edits(2))
-def test_an_edit_comes_in_once(texts: tuple[str, str, str]) -> None:
-    """What both edits became, held against one of them again, is the same, or a conflict where lines repeat."""
-    base, ours, theirs = texts
-    body = merge_edits(base, ours, theirs).body
-    if body is not None:
-        assert merge_edits(base, body, theirs).body in (body, None)
-        assert merge_edits(base, ours, body).body in (body, None)
 
 
 @pytest.mark.parametrize(

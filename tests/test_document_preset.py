@@ -148,11 +148,6 @@ def test_a_draft_is_a_boolean_or_an_error(project: Build, preset: str) -> None:
     assert no_flags(preset, {name: "false"}) == (() if name == "status" else (name,))
 
 
-def test_no_preset_says_nothing_of_a_draft() -> None:
-    """Without it, no one knows what a key means."""
-    assert no_flags("", {"draft": "yes"}) == ()
-
-
 TRICK = "\\\\' + run() + '"
 
 

@@ -58,12 +58,6 @@ def test_the_main_heading(body: str, title: str) -> None:
     assert main_heading(body) == title
 
 
-def test_a_heading_of_a_million_blanks() -> None:
-    """The time it takes grows with the length of the line alone."""
-    assert main_heading(f"# a{' ' * 1_000_000}b #\n").endswith("b")
-    assert headings("# One\n## Two\n") == ("One", "Two")
-
-
 def test_sections_have_an_identity() -> None:
     """Level, heading, and which of several equal ones; the text before the first heading is one too."""
     sections = cut("Hello.\n\n## Tips\n\na\n## Tips ##\nb\n\nTips\n----\n```\n## Tips\n```\n# Tips\n")
@@ -129,13 +123,6 @@ def _steps(body: str) -> int:
     finally:
         sys.setprofile(before)
     return calls
-
-
-def test_a_body_of_two_megabytes() -> None:
-    """Five thousand headings are as many sections."""
-    body = "".join(f"## Heading {number}\n\n{'some words ' * 36}\n\n" for number in range(5000))
-    assert len(body) > 2_000_000
-    assert len(cut(body)) == 5000
 
 
 @pytest.mark.parametrize("typed", ["#1 rule", "1 rule", "## #1 Rule", " ##  #1  rule "])

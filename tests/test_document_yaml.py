@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contentops.yaml.builder import MAX_DEPTH
 from contentops.yaml.mapping import YamlProblem, read_mapping
-from contentops.yaml.write import write_pair, write_scalar, write_value
+from contentops.yaml.write import write_pair, write_scalar
 
 PLAIN_CHARACTERS = st.characters(exclude_categories=["Cs"])
 TRICKY = st.sampled_from(
@@ -92,14 +92,6 @@ def test_write_scalar(value: Any, written: str) -> None:
     assert write_scalar(value) == written
 
 
-def test_write_value_says_where_it_goes() -> None:
-    """Collections go below their key, indented; empty ones and scalars beside it."""
-    assert write_value(["a", {"b": 1, "c": [2]}]) == (["  - a", "  - b: 1", "    c:", "      - 2"], True)
-    assert write_value([]) == (["[]"], False)
-    assert write_value({}) == (["{}"], False)
-    assert write_value("a") == (["a"], False)
-
-
 @pytest.mark.parametrize(
     ("value", "error"),
     [
@@ -177,33 +169,6 @@ def test_aliases_and_tags_of_the_core_are_read() -> None:
         read_mapping(text)
     value = read(text.removesuffix("*k : h\n"))
     assert value == {"a": {"k": [1]}, "b": {"k": [1]}, "c": "1", "d": 2, "e": "f", "1": "2", "~": "g"}
-
-
-@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "~\n"], ids=["nothing", "blank", "comment", "null"])
-def test_empty_front_matter(text: str) -> None:
-    """Front matter may hold nothing."""
-    assert read_mapping(text).entries == ()
-
-
-@pytest.mark.parametrize("pure", [False, True], ids=["c", "python"])
-def test_extents(pure: bool) -> None:
-    """Each value ends with the last thing that belongs to it, not with the comments and blank lines behind it."""
-    text = (
-        "é😀: 1 # c\nb: |+\n  x\n\n\n# c\nc:\n- 1\n- k: # c\n  # d\n\nd: {a: [1], b: } # c\ne:\nf: 'x\n  y' # c\ng: *h\n"
-    ).replace("1 # c", "&h 1 # c", 1)
-    extents = [
-        (entry.key, text[entry.value_start : entry.value_end], entry.block)
-        for entry in read_mapping(text, pure=pure).entries
-    ]
-    assert extents == [
-        ("é😀", "&h 1", False),
-        ("b", "|+\n  x", False),
-        ("c", "- 1\n- k:", True),
-        ("d", "{a: [1], b: }", False),
-        ("e", "", False),
-        ("f", "'x\n  y'", False),
-        ("g", "*h", False),
-    ]
 
 
 DATES = [

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.file_history import earlier_bodies
 from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
@@ -25,7 +24,6 @@ from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
-from tests.test_merged_branches import commit, git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +39,6 @@ def rewrite(harness: Harness, year: int, **choice: object) -> None:
     """Puts another year into the manifest of `a`, and applies."""
     harness.write("content/blog.yaml", blog("a", year=year))
     harness.apply(**choice)  # type: ignore[arg-type]
-
-
-# --- a manifest that is put back ---------------------------------------------------------------------------
 
 
 def test_a_manifest_that_is_put_back_brings_the_last_text_of_that_request(tmp_path: Path) -> None:
@@ -103,9 +98,6 @@ def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
     assert run is None
 
 
-# --- under other names ----------------------------------------------------------------------------------------
-
-
 def _write(harness: Harness, item: str, year: int, moved: str = "") -> None:
     inputs = f"{{topic: 'All about it in {year}', target_audience: readers}}"
     harness.write("content/blog.yaml", f"{moved}items:\n  - {{id: {item}, inputs: {inputs}}}\n")
@@ -144,18 +136,6 @@ def _two(harness: Harness, **years: int) -> None:
     inputs = "{{topic: 'All about it in {}', target_audience: readers}}"
     lines = [f"  - {{id: {id_}, inputs: {inputs.format(year)}}}" for id_, year in years.items()]
     harness.write("content/blog.yaml", "items:\n" + "\n".join(lines) + "\n")
-
-
-def _succeeded(root: Path) -> Harness:
-    """An item that was `a` and is `b`."""
-    harness = Harness(root, FakeApi(duration=30))
-    _two(harness, a=2026)
-    harness.apply()
-    in_git(harness, "a")
-    _write(harness, "b", 2026, "moved: [{from: a, to: b}]\n")
-    harness.apply()
-    in_git(harness, "b")
-    return harness
 
 
 @pytest.mark.parametrize("rename", [_by_moved, _by_hand, _by_request])
@@ -211,21 +191,6 @@ def test_what_another_branch_paid_for_under_the_old_id_is_not_paid_for_again(tmp
     assert renamed.plan().empty
 
 
-def test_the_id_that_became_free_is_another_items(tmp_path: Path) -> None:
-    """An item that gets a former id later has its own texts, and takes none."""
-    harness = _renamed(tmp_path, _by_moved, "ignore")
-    harness.write(
-        "content/blog.yaml",
-        "items:\n"
-        "  - {id: a, inputs: {topic: 'Something else', target_audience: readers}}\n"
-        "  - {id: c, inputs: {topic: 'All about it in 2026', target_audience: readers}}\n",
-    )
-    harness.apply()
-    assert len(harness.api.generations) == 3
-    assert "in 2026" in harness.read("out/c.md")
-    assert harness.plan().empty
-
-
 def test_an_earlier_text_stays_with_an_item_whose_old_id_is_taken(tmp_path: Path) -> None:
     """It answers the request, whatever the item is called."""
     harness = Harness(tmp_path, FakeApi(duration=30))
@@ -241,55 +206,6 @@ def test_an_earlier_text_stays_with_an_item_whose_old_id_is_taken(tmp_path: Path
     harness.apply()
     assert len(harness.api.generations) == 3
     assert "in 2025" in harness.read("out/b.md")
-
-
-@pytest.mark.parametrize("machine", ["its own", "a clone"])
-def test_a_text_that_one_item_gives_up_is_taken_by_another(tmp_path: Path, machine: str) -> None:
-    """The renamed item asks for something else, and a new one under its old id for what that had."""
-    harness = _succeeded(tmp_path / "site")
-    harness = cloned(harness, tmp_path / "clone") if machine == "a clone" else harness
-    _two(harness, a=2026, b=2027)
-    harness.apply()
-    assert len(harness.api.generations) == 2
-    assert ("in 2026" in harness.read("out/a.md"), "in 2027" in harness.read("out/b.md")) == (True, True)
-    assert len({one.content_id for one in harness.state.records.values()}) == 2
-    assert harness.plan().empty
-
-
-def test_a_text_that_was_made_under_a_former_id_is_no_edit_there(tmp_path: Path) -> None:
-    """The lock and the file of before came back: the server has the later text, which the cache knows by its first id."""
-    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=False))
-    _write(harness, "a", 2026)
-    harness.apply()
-    before = {path: harness.read(path) for path in ("contentops.lock", "out/a.md")}
-    _write(harness, "a", 2027)
-    harness.apply()
-    for path, text in before.items():
-        (harness.root / path).write_text(text, "utf-8")
-    for old, new in ("ab", "bc"):
-        move_record(harness.project, old, new)
-    _write(harness, "c", 2026)
-    (change,) = harness.plan(refresh=True).changes
-    assert "recorded-before" in {reason.kind for reason in change.reasons}
-
-
-def test_git_has_the_texts_of_a_branch_beside_one_that_renamed_the_file(tmp_path: Path) -> None:
-    """Git follows one name alone, and past a rename it looks for that one on each branch."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("out/x.md", "First.\n\nMore of it.\n")
-    in_git(harness, "first")
-    git(harness, "checkout", "--quiet", "-b", "other")
-    harness.write("out/x.md", "Other words.\n")
-    commit(harness)
-    git(harness, "checkout", "--quiet", "-")
-    for old, new in (("x", "y"), ("y", "x")):
-        git(harness, "mv", f"out/{old}.md", f"out/{new}.md")
-        commit(harness)
-    git(harness, "merge", "--quiet", "--no-edit", "--strategy", "ours", "other")
-    assert [text for _, text in earlier_bodies(str(harness.root), "out/x.md")][-1] == "Other words.\n"
-
-
-# --- texts in git ------------------------------------------------------------------------------------------
 
 
 def texts(harness: Harness, *digests: Digest) -> list[str | None]:
@@ -349,17 +265,6 @@ def test_a_text_that_was_kept_answers_no_other_request(tmp_path: Path) -> None:
         assert f"in {year}" in clone.read(OUT)
 
 
-def test_another_text_that_is_asked_for_is_not_an_earlier_one(tmp_path: Path) -> None:
-    """`--replace` pays, whatever git has."""
-    harness = Harness(tmp_path / "site", FakeApi(duration=30))
-    rewrite(harness, 2026)
-    in_git(harness, "2026")
-    clone = cloned(harness, tmp_path / "clone")
-    clone.apply(replace=("a",))
-    assert len(harness.api.generations) == 2
-    assert "Take 2." in clone.read(OUT)
-
-
 def test_a_clone_finds_texts_in_the_history_of_the_file(tmp_path: Path) -> None:
     """Under its earlier name too, and without front matter; a shallow one says what would bring them."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30))
@@ -382,19 +287,6 @@ def test_a_clone_finds_texts_in_the_history_of_the_file(tmp_path: Path) -> None:
     shallow = cloned(harness, tmp_path / "shallow", "--depth", "1")
     assert texts(shallow, body_digest(generated)) == [None]
     assert "`fetch-depth: 0`" in hint(shallow)
-
-
-def test_without_git_there_is_only_the_cache(tmp_path: Path) -> None:
-    """And the words on it say so."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    rewrite(harness, 2026)
-    generated = harness.record("a").generated
-    shutil.rmtree(harness.root / ".contentops")
-    assert texts(harness, generated) == [None]
-    assert "not in a git repository" in hint(harness)
-
-
-# --- restore -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -432,18 +324,6 @@ def test_history_lists_every_text_and_where_it_is(site: Harness, invoke: Run) ->
     for one in found:
         assert one["body"].removeprefix("sha256:")[:12] in shown
     assert "in cache, on server  in the file, last generated" in shown
-
-
-def test_texts_of_an_earlier_id_are_its_own(site: Harness, invoke: Run) -> None:
-    """A renamed item keeps them, also where neither git nor a report tells of the old id."""
-    site.write("content/blog.yaml", "moved: [{from: a, to: b}]\n" + blog("b", year=2027).replace("about b", "about a"))
-    site.apply()
-    shutil.rmtree(site.root / ".contentops" / "runs")
-    found = invoke("report", "--runs", "--select", "b", "--json", cwd=site.root).json["texts"]
-    assert len(found) == 3
-    done = restoring.restore(site.project, "b", found[-1]["body"], runtime=site.runtime())
-    assert done.output == "out/b.md"
-    assert "Take 1." in site.read(done.output)
 
 
 def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Harness, invoke: Run) -> None:
@@ -576,9 +456,6 @@ def test_windows_line_endings_stay(site: Harness) -> None:
     data = (site.root / OUT).read_bytes()
     assert data.count(b"\n") == data.count(b"\r\n") > 5
     assert body_digest(split(data.decode()).body) == text.body
-
-
-# --- retention ---------------------------------------------------------------------------------------------
 
 
 def collected(harness: Harness, invoke: Run, *flags: str) -> dict[str, Any]:

@@ -3,16 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contentops.errors import Location
-from contentops.manifests.item_fields import merged as fields
-from contentops.manifests.values import Branch, Written, overlay, tree
-from tests.desired import PROJECT, declared, desired, findings, lines
+from tests.desired import declared, desired, findings, lines
 
 if TYPE_CHECKING:
-    from contentops.manifests.values import Tree
     from tests.running import Build
 
 LAYERED = """
@@ -103,12 +98,6 @@ def test_an_environment_is_above_a_manifest(project: Build) -> None:
     assert (two.output, two.request.inputs["topic"]) == ("two.md", "item project")
 
 
-def test_command_line_variables_are_above_all(project: Build) -> None:
-    """A `--var` beats even the variables of an item."""
-    one, two = layered(project, "staging", variables={"who": "line"})
-    assert one.request.inputs["topic"] == two.request.inputs["topic"] == "line project"
-
-
 def test_origins_say_which_layer_and_line(project: Build) -> None:
     """Each field knows the layer that won and where that stands, each variable where its value was written."""
     one, two = layered(project, "staging")
@@ -123,23 +112,6 @@ def test_origins_say_which_layer_and_line(project: Build) -> None:
     assert one.variables["who"].location == Location("contentops.yaml", 18, 17)
     assert (two.variables["who"].layer, two.variables["only"].layer) == ("item", "project")
     assert two.location == Location("content/a.yaml", 12, 5)
-
-
-def test_built_in_values_have_no_place(project: Build) -> None:
-    """Mode and output have a value where no one states one, and say so."""
-    root = declared(project, "items: [{id: one, inputs: {topic: x}}]\n")
-    [spec] = desired(root).specs
-    assert (spec.request.mode, spec.output) == ("standard", "out/one.md")
-    assert {spec.origins[name].layer for name in ("mode", "output")} == {"built-in"}
-    assert spec.origins["mode"].location is None
-
-
-def test_a_projects_default_output_is_below_a_manifests_and_above_its_output(project: Build) -> None:
-    """`defaults.output` is more particular than `output`."""
-    text = PROJECT.replace("style: general", "style: general, output: 'd/{{ item.id }}.md'") + "output: 'p/x.md'\n"
-    root = project({"contentops.yaml": text, "content/a.yaml": "items: [{id: one, inputs: {topic: x}}]\n"})
-    [spec] = desired(root).specs
-    assert spec.output == "d/one.md"
 
 
 def test_rows_of_a_file(project: Build) -> None:
@@ -163,22 +135,6 @@ def test_rows_of_a_file(project: Build) -> None:
     assert desired(root).inputs == ("content/a.yaml", "data/cities.csv")
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("r.json", '[{"k": "a"}, {"k": "b"}]'),
-        ("r.jsonl", '{"k": "a"}\n{"k": "b"}\n'),
-        ("r.yaml", "- {k: a}\n- {k: b}\n"),
-        ("r.csv", "k\na\nb\n"),
-    ],
-)
-def test_every_kind_of_data_file(project: Build, name: str, content: str) -> None:
-    """CSV, JSON, JSON Lines and YAML give the same items for the same rows."""
-    text = f"items: [{{id: 'x-{{{{ each.k }}}}', for_each: {name}, inputs: {{topic: '{{{{ each.k }}}}'}}}}]\n"
-    root = declared(project, text, {f"content/{name}": content})
-    assert [spec.id for spec in desired(root).specs] == ["x-a", "x-b"]
-
-
 def test_an_inline_list(project: Build) -> None:
     """Plain values are `each.value`, maps are `each`, and both keep their types."""
     root = declared(
@@ -197,25 +153,6 @@ def test_an_inline_list(project: Build) -> None:
     assert [spec.request.inputs["anything"] for spec in (m, one, two)] == [[1], 1, "two"]
     assert one.variables["each.value"].location == Location("content/a.yaml", 4, 16)
     assert m.variables["each.k"].location == Location("content/a.yaml", 7, 16)
-
-
-def test_a_matrix_is_a_cross_product(project: Build) -> None:
-    """Every combination becomes an item; each axis points at its own value."""
-    root = declared(
-        project,
-        """
-        items:
-          - id: "{{ each.city.slug }}-{{ each.tone }}"
-            matrix:
-              city: [{slug: oslo}, {slug: rome}]
-              tone: [dry, warm]
-            inputs: {topic: "{{ each.city.slug }}", tone: "{{ each.tone }}"}
-        """,
-    )
-    specs = desired(root).specs
-    assert [spec.id for spec in specs] == ["oslo-dry", "oslo-warm", "rome-dry", "rome-warm"]
-    assert specs[1].variables["each.tone"].location == Location("content/a.yaml", 6, 19)
-    assert specs[3].variables["each.city"].location == Location("content/a.yaml", 5, 28)
 
 
 def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
@@ -247,24 +184,6 @@ def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
     assert both.request.inputs["topic"] == "Bergen, warm"
     assert both.variables["each.slug"].location == Location("data/cities.csv", 3, 1)
     assert both.variables["each.tone"].location == Location("data/tones.json", 1, 9)
-
-
-def test_a_whole_row_can_be_used(project: Build) -> None:
-    """`each` as a whole is one variable with the digest of the row."""
-    root = declared(
-        project, "items: [{id: '{{ each.a }}', for_each: [{a: x}], inputs: {topic: t, anything: '{{ each }}'}}]"
-    )
-    [spec] = desired(root).specs
-    assert spec.request.inputs["anything"] == {"a": "x"}
-    assert set(spec.used) == {"each", "each.a"}
-
-
-def test_an_id_may_use_each_through_a_variable(project: Build) -> None:
-    """What counts is that rows are told apart, not in which template."""
-    root = declared(
-        project, "items: [{id: '{{ k }}', vars: {k: 'k{{ each.value }}'}, for_each: [1], inputs: {topic: x}}]"
-    )
-    assert [spec.id for spec in desired(root).specs] == ["k1"]
 
 
 AXIS = list(range(100))
@@ -420,16 +339,6 @@ def test_what_for_each_refuses(project: Build, item: str, expected: str) -> None
     assert expected in line
 
 
-def test_what_a_file_becomes_is_counted_together(project: Build) -> None:
-    """Declarations that would fit alone are refused from the one on that does not fit behind the others."""
-    axis = list(range(400))
-    items = ",\n  ".join(f"{{id: '{name}', matrix: {{a: {axis}, b: {axis}}}, inputs: {{topic: x}}}}" for name in "pqr")
-    root = declared(project, f"items: [\n  {items}]\n")
-    problems = [line for line in lines(findings(root)) if "too-many-items" in line]
-    assert len(problems) == 2
-    assert "item `q` would become 160000 items, with those above it, more than 200000 in one file" in problems[0]
-
-
 def test_data_is_looked_for_at_the_root_first(project: Build) -> None:
     """A path is meant from the project root; only where nothing is there, from the manifest's folder."""
     text = "items: [{id: '{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}]\n"
@@ -437,28 +346,6 @@ def test_data_is_looked_for_at_the_root_first(project: Build) -> None:
     assert [spec.id for spec in desired(root).specs] == ["near"]
     project({"rows.csv": "k\nroot\n"})
     assert [spec.id for spec in desired(root).specs] == ["root"]
-
-
-@pytest.mark.parametrize(
-    ("name", "rows"), [("each.k", "for_each: ../data/rows.csv"), ("each.row.k", "matrix: {row: data/rows.csv}")]
-)
-def test_files_of_rows_and_axes_are_inputs(project: Build, name: str, rows: str) -> None:
-    """A warm cache checks them again; `..` is allowed inside the project."""
-    root = declared(
-        project, f"items: [{{id: '{{{{ {name} }}}}', {rows}, inputs: {{topic: x}}}}]\n", {"data/rows.csv": "k\na\n"}
-    )
-    assert desired(root).inputs == ("content/a.yaml", "data/rows.csv")
-
-
-def test_names_of_variables(project: Build) -> None:
-    """Names that templates cannot write, or use for something else, are refused where they are declared."""
-    root = declared(project, "vars: {each: 1}\nitems: [{id: one, vars: {a-b: 1, item: 2}, inputs: {topic: x}}]\n")
-    problems = findings(root)
-    assert [(entry.code, str(entry.location)) for entry in problems] == [
-        ("bad-name", "content/a.yaml:1:8"),
-        ("bad-name", "content/a.yaml:2:26"),
-        ("bad-name", "content/a.yaml:2:34"),
-    ]
 
 
 def test_unused_variables_are_warned_about(project: Build) -> None:
@@ -527,59 +414,3 @@ def test_moved_to_an_item_that_was_removed_later(project: Build) -> None:
     )
     assert (problem.message, problem.hint) == ("`moved` renames to `b`, which is not declared", hint)
     assert [(entry.old, entry.new) for entry in desired(root).moved] == [("c", "one")]
-
-
-def test_moved_to_an_item_that_could_not_be_read(project: Build) -> None:
-    """While an id is unknown for another reason, no one is told that it is not declared."""
-    text = "moved: [{from: a, to: b}]\nitems: [{id: '{{ nope }}', inputs: {topic: x}}]\n"
-    root = declared(project, text)
-    assert [entry.code for entry in findings(root)] == ["undefined-variable"]
-
-
-# --- layers as such ----------------------------------------------------------------------------------------
-
-VALUES = st.recursive(
-    st.integers(0, 3) | st.none() | st.just([1]),
-    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=8,
-)
-MAPS = st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
-
-
-def opened(value: dict[str, Any]) -> dict[str, Tree]:
-    """A plain layer as trees."""
-    return {key: tree(Written(entry, "item")) for key, entry in value.items()}
-
-
-def closed(node: Tree) -> Any:
-    """A tree as plain values."""
-    return {key: closed(below) for key, below in node.entries.items()} if isinstance(node, Branch) else node.value
-
-
-def merged(upper: dict[str, Any], lower: dict[str, Any]) -> dict[str, Any]:
-    """The rule in its plainest form."""
-    found = dict(lower)
-    for key, value in upper.items():
-        if isinstance(value, dict):
-            below = found.get(key)
-            found[key] = merged(value, below if isinstance(below, dict) else {})
-        elif value is None:
-            found.pop(key, None)
-        else:
-            found[key] = value
-    return found
-
-
-@given(MAPS, MAPS, MAPS)
-def test_overlay_follows_its_rule(high: dict[str, Any], middle: dict[str, Any], low: dict[str, Any]) -> None:
-    """Maps merge, everything else replaces, null removes; a layer is never changed."""
-    base = overlay(opened(low), {})
-    expected = merged(high, merged(middle, merged(low, {})))
-    both = overlay(opened(high), overlay(opened(middle), base))
-    assert {key: closed(node) for key, node in both.items()} == expected
-    assert {key: closed(node) for key, node in base.items()} == merged(low, {})
-
-
-def test_fields_of_what_is_no_map() -> None:
-    """A value the schema refuses has no fields."""
-    assert fields(Written([1], "item"), {}) == {}

@@ -85,18 +85,6 @@ def test_what_a_person_changed_is_noted_and_set_right_by_choice(tmp_path: Path, 
     assert sorted(harness.read("out/one.md").split("\n")) == sorted(before.split("\n"))
 
 
-@pytest.mark.parametrize("moved", ["", "moved: [{from: one, to: two}]\n"], ids=["by request", "by moved"])
-def test_one_apply_renames_an_item_and_overwrites_its_block(tmp_path: Path, moved: str) -> None:
-    """As after a git merge that kept the record of one side and the file of the other."""
-    harness = _harness(tmp_path)
-    before = harness.read("out/one.md")
-    harness.edit("out/one.md", '  generated_at: "', '  generated_at: "1')
-    harness.write("content/blog.yaml", moved + ITEM.format(more="").replace("id: one", "id: two"))
-    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"two": "done"}
-    assert harness.read("out/two.md") == before.replace("item: one", "item: two")
-    assert harness.plan(on_edit=OnEdit.OVERWRITE).empty
-
-
 @pytest.mark.parametrize("where", ["item", "manifest", "project", "environment"])
 def test_on_edit_says_so_for_good_at_every_level(tmp_path: Path, where: str) -> None:
     """`keep` keeps it without a note, `overwrite` sets it right: in the item, and in the defaults of each level."""

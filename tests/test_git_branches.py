@@ -113,9 +113,6 @@ def test_names_of_branches(project: str, environment: str, expected: str) -> Non
     assert not any(Target(branch="main", project=one, environment=two).is_own(name) for one, two in others)
 
 
-# --- pull requests -----------------------------------------------------------------------------------------
-
-
 def test_a_pull_request_is_opened_for_a_protected_branch(world: World, first: Machine) -> None:
     """With a token, the results wait in a pull request that says why."""
     world.hook("pre-receive", PROTECTED)
@@ -147,9 +144,6 @@ def test_a_pull_request_without_a_way_to_github(world: World, first: Machine, na
         ended = first.commit(runner=hub.env(**{"GITHUB_RUN_ID": "78", name: "nowhere://x"}))
     assert "check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`" in " ".join(ended.stderr.split())
     assert "gh pr create" in ended.stdout
-
-
-# --- who, and with which key -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [{}, {"GIT_AUTHOR_NAME": "Ann"}], ids=["no one", "half an identity"])

@@ -106,8 +106,6 @@ def test_no_child_knows_a_secret_that_is_none_of_gits(invoke: Run, tmp_path: Pat
     assert log.read_text("utf-8").count("planted") == log.read_text("utf-8").count("aws_planted") > 0
 
 
-# --- a remote that is silent or refuses ---------------------------------------------------------------------
-
 SECRET = "ghp_SECRETTOKEN"
 
 
@@ -172,9 +170,6 @@ def test_a_silent_child_is_ended(author: Machine) -> None:
     ended = try_git(author.root, "-c", "alias.wait=!exec sleep 60", "wait", timeout=0.2)
     assert ended.late
     assert ended.code
-
-
-# --- secrets -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.commands.github import page
 from contentops.errors import ContentopsError
 from contentops.model import Action, Reason
-from contentops.reporting.plan_json import plan_of
-from contentops.reporting.plan_markdown import marker, plan_markdown
+from contentops.reporting.plan_markdown import marker
 from contentops.sanitize import json_text
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
 from tests.hubs import SHA, client, once
@@ -53,9 +52,6 @@ def pull_event(**fields: Any) -> dict[str, Any]:
     return {"pull_request": {"number": 7, "head": {"sha": SHA}} | fields}
 
 
-# --- the command -------------------------------------------------------------------------------------------
-
-
 def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """The second plan replaces the first; the third, without changes, says so in the same comment."""
     env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event()))
@@ -67,16 +63,6 @@ def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: 
     assert [comment["user"]["login"] for comment in hub.comments] == ["someone", "github-actions[bot]"]
     assert "No changes. All 3 items are up to date." in hub.comments[1]["body"]
     assert "Plan of commit `1234567890ab`." in hub.comments[1]["body"]
-
-
-def test_the_comment_says_where_the_whole_plan_is(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
-    """In the run that made it: this one, where no other run started it. Outside of a run there is no link."""
-    event = event_file(tmp_path, pull_event())
-    path = str(plan_file(tmp_path, make_plan(make_change())))
-    assert invoke("comment", "--plan", path, env=hub.env(GITHUB_EVENT_PATH=event, **RUN)).code == 0
-    assert "[The whole plan is in the run](https://github.example/acme/blog/actions/runs/5)." in hub.comments[0]["body"]
-    assert invoke("comment", "--plan", path, "--pr", "7", env=hub.env()).code == 0
-    assert "in the run" not in hub.comments[0]["body"]
 
 
 def test_each_environment_has_its_own_comment(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
@@ -203,9 +189,6 @@ def test_an_event_that_can_not_be_read(tmp_path: Path) -> None:
             read_event({"GITHUB_EVENT_PATH": str(name)})
     (tmp_path / "event").write_text("[]")
     assert read_event({"GITHUB_EVENT_PATH": str(tmp_path / "event")}) == read_event({}) == {}
-
-
-# --- the client --------------------------------------------------------------------------------------------
 
 
 def test_a_person_with_a_token_updates_their_own(hub: FakeGitHub) -> None:
@@ -387,9 +370,6 @@ def test_a_pull_request_is_opened_once(hub: FakeGitHub) -> None:
         open_pull_request(client(hub), **asked)
 
 
-# --- who we are --------------------------------------------------------------------------------------------
-
-
 def viewer(login: Any) -> Callable[[], Reply]:
     """An answer of the other API."""
     return lambda: (200, {"data": {"viewer": {"login": login}}}, {})
@@ -412,28 +392,6 @@ def test_a_bot_that_is_not_told_its_name(hub: FakeGitHub, answer: Callable[[], R
     hub.faults.append(("POST /graphql", answer))
     assert not post_comment(client(hub), 7, MARK, f"{MARK}\nnew").new
     assert [one["body"] for one in hub.comments] == [f"{MARK}\nfake", f"{MARK}\nnew"]
-
-
-def test_a_limit_at_the_question_who_we_are(hub: FakeGitHub) -> None:
-    """It says nothing about us, and is waited for."""
-    waited: list[float] = []
-    hub.login = "someone"
-    hub.faults.append(("GET /user", once(403, "secondary rate limit")))
-    hub.comment(f"{MARK}\nold", "acme-content[bot]")
-    assert post_comment(client(hub, waited), 7, MARK, f"{MARK}\nnew").new
-    assert waited == [60]
-
-
-@pytest.mark.parametrize("below", ["", "/api/v3"], ids=["github.com", "a server of one's own"])
-def test_where_the_viewer_is_asked(hub: FakeGitHub, below: str) -> None:
-    """Beside the version of the other API."""
-    hub.faults.append(("POST", viewer("someone")))
-    github = client(hub, GITHUB_API_URL=hub.api + below)
-    assert github.ask("query { viewer { login } }") == {"viewer": {"login": "someone"}}
-    assert hub.asked[-1] == ("POST", f"{below.removesuffix('/v3')}/graphql")
-
-
-# --- the text ----------------------------------------------------------------------------------------------
 
 
 def thousand() -> Plan:
@@ -474,11 +432,3 @@ def test_the_comment_of_a_thousand_items() -> None:
 def test_only_a_plain_address_becomes_a_link(run: str) -> None:
     """Whatever the event says."""
     assert "](" not in page(make_plan(), PlanOrigin(number=7, commit=SHA, run=run)).splitlines()[-1]
-
-
-def test_a_plan_read_back_shows_the_same() -> None:
-    """The document holds all that the comment says."""
-    plan = thousand()
-    document = sealed(plan_document(plan))
-    assert plan_markdown(plan_of(document)) == plan_markdown(plan)
-    assert marker(plan_of(document)) == marker(plan)

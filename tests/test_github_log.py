@@ -36,9 +36,6 @@ def obeyed(text: str) -> list[str]:
     return new + [line for line in lines if marks.search(line)]
 
 
-# --- orders ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -152,9 +149,6 @@ items:
 """
 
 
-# --- annotations -------------------------------------------------------------------------------------------
-
-
 def finding(line: int, severity: Severity = Severity.ERROR, **fields: Any) -> Diagnostic:
     """A finding on a line."""
     stated = {"code": "unknown-input", "message": f"on line {line}", "location": Location("content/a.yaml", line, 3)}
@@ -239,23 +233,6 @@ def test_annotations_need_no_repository(invoke: Run, project: Any, processes: No
     empty = project({}, at="empty")
     ended = invoke("-C", "/", "validate", cwd=empty, env=RUNNER)
     assert obeyed(ended.stderr)[0].startswith("::error title=no-project::")
-
-
-def test_warnings_are_marked_too(invoke: Run, project: Any) -> None:
-    """By `validate` and by `plan`."""
-    root = project(
-        {
-            "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\nvars: {unused: 1}\n",
-            "content/a.yaml": MANIFEST,
-        }
-    )
-    for command in ("validate", "plan"):
-        ended = invoke(command, cwd=root, env=RUNNER)
-        assert ended.code == 0, ended.stderr
-        assert obeyed(ended.stderr)[0].startswith("::warning file=contentops.yaml,line=4,")
-
-
-# --- outputs and the job's page ----------------------------------------------------------------------------
 
 
 def test_outputs_are_plain_words() -> None:

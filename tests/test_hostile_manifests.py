@@ -54,8 +54,6 @@ def _refused(build: Build, invoke: Run, files: dict[str, str | bytes]) -> Comple
     return ended
 
 
-# --- YAML --------------------------------------------------------------------------------------------------
-
 _LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'lol'}]\n" for n in range(10))
 
 YAML: dict[str, tuple[str | bytes, str]] = {
@@ -102,8 +100,6 @@ def test_every_problem_of_every_file_at_once(project: Build, invoke: Run) -> Non
         assert f"content/{name}.yaml:" in ended.stderr
 
 
-# --- where outputs may go ----------------------------------------------------------------------------------
-
 PATHS = [
     "../outside.txt",
     "/tmp/outside.txt",
@@ -149,8 +145,6 @@ def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
     assert list(outside.iterdir()) == []
 
 
-# --- templates ---------------------------------------------------------------------------------------------
-
 TEMPLATES = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "{{ cycler.__init__.__globals__.os.popen('touch ../outside.txt') }}",
@@ -168,8 +162,6 @@ def test_hostile_templates(project: Build, invoke: Run, template: str) -> None:
     text = f'items:\n  - id: one\n    inputs:\n      target_audience: readers\n      topic: "{template}"\n'
     assert "content/blog.yaml:5:" in _refused(project, invoke, {"content/blog.yaml": text}).stderr
 
-
-# --- data files --------------------------------------------------------------------------------------------
 
 ROWS = "items:\n  - id: 'row-{{ each.slug }}'\n    for_each: FILE\n    inputs: {topic: '{{ each.city }}', target_audience: x}\n"
 
@@ -226,9 +218,6 @@ def test_cells_are_text(project: Build, invoke: Run) -> None:
     assert topics == ["=1+1", "007", "2026-03-01", "no"]
 
 
-# --- the lock ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("find", "put", "codes"),
     [
@@ -258,9 +247,6 @@ def test_a_lock_that_someone_tampered_with(project: Build, invoke: Run, find: st
     assert "Traceback" not in ended.stderr
     assert not CONTROLS.search(ended.stdout + ended.stderr)
     assert outside.read_text() == "not ours\n"
-
-
-# --- the disk ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

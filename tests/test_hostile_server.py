@@ -82,8 +82,6 @@ def _holds_no_key(root: Path, said: str) -> None:
             assert not path.is_file() or form.encode() not in path.read_bytes(), path
 
 
-# --- texts -------------------------------------------------------------------------------------------------
-
 TITLES = {
     "traversal": "../../outside.txt",
     "line break": "T\n---\ncontentops: {item: evil}\n---\n",
@@ -177,8 +175,6 @@ def test_hostile_job_ids(project: Build, invoke: Run, job: str) -> None:
             for seen in server.seen
         )
 
-
-# --- refusals ----------------------------------------------------------------------------------------------
 
 PAGE = b"<!DOCTYPE html><html><body><script>alert(1)</script>Sign in</body></html>"
 ECHO = f"{BEARER} {quote(KEY, safe='')} {base64.b64encode(KEY.encode()).decode()} \x1b[2J"

@@ -80,17 +80,6 @@ def test_a_site_is_found_by_its_settings(
     )
 
 
-@pytest.mark.parametrize(
-    "files",
-    [{"config.toml": "base_url = 'zola'\ntheme = 'x'\n"}, {"_config.yml": "source_dir: hexo\n"}, {"config.toml": ""}],
-)
-def test_settings_of_other_programs_are_no_site(invoke: Run, project: Build, files: dict[str, str]) -> None:
-    """The project is one beside no site."""
-    root = project(files)
-    assert invoke("init", cwd=root).code == 0
-    assert _settings(root) == {}
-
-
 def test_several_sites_are_a_question(invoke: Run, project: Build) -> None:
     """Nothing is written, and each answer works."""
     root = project({"hugo.toml": "", "mkdocs.yml": ""})
@@ -103,14 +92,6 @@ def test_several_sites_are_a_question(invoke: Run, project: Build) -> None:
     assert _files(root).keys() == {"hugo.toml", "mkdocs.yml"}
     assert invoke("init", "--preset", "mkdocs", cwd=root).code == 0
     assert _settings(root)["output"] == f"docs/{ITEM}"
-
-
-def test_a_named_preset_needs_no_site(invoke: Run, tmp_path: Path) -> None:
-    """A project may be there before its site."""
-    ended = invoke("init", "new", "--preset", "hugo")
-    assert "For Hugo: texts go to `content/posts/`, manifests to `manifests/`." in ended.stdout
-    assert _settings(tmp_path / "new")["preset"] == "hugo"
-    assert invoke("init", "other", "--preset", "huge").code == 64
 
 
 @pytest.mark.parametrize(
@@ -140,13 +121,6 @@ def test_settings_that_cannot_be_used_are_refused(invoke: Run, tmp_path: Path, c
     assert (ended.code, f"`mkdocs.yml` {why}" in ended.stderr, "`--preset none`" in ended.stderr) == (64, True, True)
     assert [path.name for path in root.iterdir()] == ["mkdocs.yml"]
     assert invoke("init", "--preset", "none", cwd=root).code == 0
-
-
-def test_a_named_generator_needs_no_settings_that_can_be_read(invoke: Run, project: Build) -> None:
-    """Its usual folder is taken."""
-    root = project({"mkdocs.yml": b"\xff"})
-    assert invoke("init", "--preset", "mkdocs", cwd=root).code == 0
-    assert _settings(root)["output"] == f"docs/{ITEM}"
 
 
 def test_manifests_get_a_folder_of_their_own(invoke: Run, project: Build) -> None:
@@ -206,9 +180,6 @@ def test_texts_of_a_new_project_in_a_site_are_drafts(invoke: Run, project: Build
     assert "draft:" not in text.read_text()
 
 
-# --- bare --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("files", "manifest"), [({}, "content"), ({"hugo.toml": ""}, "manifests")])
 def test_a_bare_project_says_what_to_do_next(invoke: Run, project: Build, files: dict[str, str], manifest: str) -> None:
     """No items, no warning; the example in the manifest is one once its marks are taken off."""
@@ -229,8 +200,6 @@ def test_a_bare_project_says_what_to_do_next(invoke: Run, project: Build, files:
     planned = invoke("plan", cwd=root)
     assert (planned.code, planned.stderr, "Plan: 1 to create" in planned.stdout) == (0, "", True)
 
-
-# --- adopt -------------------------------------------------------------------------------------------------
 
 TEXTS = {
     "hugo.toml": "",

@@ -10,7 +10,6 @@ from msgspec import structs
 from contentops.errors import StateError
 from contentops.ledger.account import account_of, limit_of, limiter_of, sign_in
 from contentops.ledger.limiter import SharedLimiter
-from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings
 from contentops.operations.contents.stored_contents import contents
 from contentops.operations.doctor import doctor
@@ -20,14 +19,9 @@ from tests.fakes.harness import Harness
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentops.ledger.session import LedgerSession
+
 API = ApiSettings(base_url="https://api.example.com/v1", account="acme")
-
-
-def test_each_key_of_an_account_is_known(session: LedgerSession) -> None:
-    """Whoever signed in last, once each."""
-    for key in ("wrk_one", "wrk_two", "wrk_one"):
-        sign_in(session, account_of(API, key))
-    assert [len(marks.split()) for (marks,) in session.run("SELECT fingerprint FROM contentops.account")] == [2]
 
 
 def test_an_account_is_of_one_server(session: LedgerSession) -> None:
@@ -38,13 +32,6 @@ def test_an_account_is_of_one_server(session: LedgerSession) -> None:
         sign_in(session, account_of(ApiSettings(base_url="https://other.example.com/v1", account="acme"), "wrk_one"))
     assert (told.value.code, "api.account" in told.value.hint) == ("account-server", True)
     assert session.run("SELECT server FROM contentops.account") == [("https://api.example.com:443",)]
-
-
-def test_an_address_that_was_never_reached_is_told_as_such() -> None:
-    """The words for a ledger that has been there and went away would send people to wait for it."""
-    with pytest.raises(StateError) as told:
-        LedgerSession("postgresql://ann@127.0.0.1:1/db", patience=0)
-    assert "check the address" in told.value.hint
 
 
 def test_commands_that_only_ask_keep_the_limit_of_the_account(tmp_path: Path, session: LedgerSession) -> None:

@@ -112,16 +112,6 @@ def test_an_attempt_of_another_checkout_is_not_ordered_again(tmp_path: Path, led
     assert two.plan().empty
 
 
-def test_a_text_that_passes_by_now_is_written_in_another_checkout(tmp_path: Path, ledger: HarnessLedger) -> None:
-    """The checks were loosened: finished for nothing."""
-    one, two = _checkouts(tmp_path, ledger)
-    one.apply()
-    _declare(two, 2026, "Take 9.")
-    assert _change(two).action is Action.FINISH
-    assert results(two.apply()) == {"a": "done"}
-    assert two.api.count("submit") == 1
-
-
 def test_a_row_that_holds_other_words_than_it_says_tells_a_plan_nothing(tmp_path: Path, ledger: HarnessLedger) -> None:
     """The apply looks at what is there, and pays for nothing."""
     one, two = _checkouts(tmp_path, ledger)
@@ -160,9 +150,6 @@ def test_a_retry_that_was_refused_is_sent_by_a_later_apply(
     assert results(then.apply()) == {"a": "done"}
     assert (then.api.charged("All about a in 2026"), then.api.count("submit")) == (2, 3)
     assert then.plan().empty
-
-
-# --- an extra attempt: whose it is -------------------------------------------------------------------------
 
 
 def _paid(tmp_path: Path, ledger: HarnessLedger) -> tuple[Harness, Harness]:

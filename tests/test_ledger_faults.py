@@ -45,32 +45,6 @@ def test_what_passes_by_its_sqlstate(state: str, *, passes: bool) -> None:
     assert fault_of(psycopg.errors.lookup(state)("words")).passes is passes
 
 
-HOST = 'connection to server at "10.0.0.1", port 5432 failed: '
-
-
-@pytest.mark.parametrize(
-    ("words", "passes", "hint"),
-    [
-        ('FATAL:  password authentication failed for user "u"', False, "password"),
-        ("fe_sendauth: no password supplied", False, "password"),
-        ('authentication method requirement "scram-sha-256,none" failed', False, "scram-sha-256"),
-        ('FATAL:  database "nodb" does not exist', False, "database"),
-        ('FATAL:  role "nouser" does not exist', False, "user"),
-        ('FATAL:  no pg_hba.conf entry for host "10.0.0.9"', False, "pg_hba.conf"),
-        ("server does not support SSL, but SSL was required", False, "sslmode"),
-        ("FATAL:  sorry, too many clients already", True, "max_connections"),
-        ("FATAL:  the database system is starting up", True, "is running"),
-        ("Connection refused", True, "is running"),
-    ],
-)
-def test_what_passes_of_connections(words: str, hint: str, *, passes: bool) -> None:
-    """The driver hands over words alone; of several servers, one that may come back is enough."""
-    alone = fault_of(psycopg.OperationalError(f"connection failed: {HOST}{words}"))
-    assert (alone.passes, hint in alone.hint) == (passes, True)
-    beside = f"connection failed: {HOST}{words}\n{HOST}Connection refused"
-    assert fault_of(psycopg.OperationalError(beside)).passes
-
-
 @pytest.mark.parametrize("state", ["53100", "57014"])
 def test_what_passes_is_waited_for(database: str, state: str) -> None:
     """A full disk or a statement that took too long ends no one, while its patience lasts."""
@@ -102,15 +76,6 @@ def test_a_database_that_is_read_only_for_a_while(database: str, admin: psycopg.
     with LedgerSession(database) as session:
         threading.Timer(0.5, writes_again).start()
         assert session.run("INSERT INTO told VALUES (1) RETURNING id") == [(1,)]
-
-
-def test_a_session_has_its_own_timeout(database: str, admin: psycopg.Connection[tuple[object, ...]]) -> None:
-    """What a role or a database says of statements is about others."""
-    admin.execute(f"ALTER ROLE {ROLE} SET statement_timeout = '300ms'")
-    admin.execute(f"ALTER ROLE {ROLE} SET lock_timeout = '300ms'")
-    with LedgerSession(make_conninfo(database, user=ROLE)) as session:
-        assert session.run("SHOW statement_timeout") == [("30s",)]
-        assert session.run("SHOW lock_timeout") == [("0",)]
 
 
 def test_who_is_not_let_in_any_more_is_told_at_once(

@@ -61,9 +61,6 @@ def _submit_id(spec: Spec) -> str:
     return request_id(lineage_of("acme"), spec.digest, 1)
 
 
-# --- the decision ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.RUNNING, JobState.UNKNOWN])
 def test_an_entry_that_a_live_process_holds_makes_its_item_pending(state: JobState) -> None:
     """No step, no credit, whatever the entry came to; the other item goes on."""
@@ -115,9 +112,6 @@ def test_a_holder_cannot_break_out_of_a_page() -> None:
     assert "\x1b[2J" not in plan_text(plan, verbose=True)
     row = next(line for line in plan_markdown(plan).split("\n") if "pending (" in line)
     assert row.replace("\\|", "").count("|") == 6
-
-
-# --- with a ledger -----------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager

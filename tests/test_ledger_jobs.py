@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from msgspec import structs
 
-from contentops.digest import Digest
 from contentops.ledger import schema
 from contentops.ledger.jobs import DAMAGED, STATES, WORKING, JobKey, Stage, fill, key_of, read, stage_of
 from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.runner import Runner
-from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
-from contentops.ledger.writer import ASSURED, JobWriter, release
+from contentops.ledger.session import LedgerSession, WorkTaken
+from contentops.ledger.writer import JobWriter, release
 from contentops.model import JobState, RequestId
 from tests.ledger_rows import SCOPE, SERVER, entry, text, write
 from tests.ledger_rows import fill as written_before
@@ -280,31 +279,6 @@ def test_all_or_nothing_is_written(database: str) -> None:
             writer.flush()
         assert _states(session) == [("a", "running")]
         assert session.run("SELECT count(*) FROM contentops.text") == [(0,)]
-
-
-def test_a_text_that_names_no_submit_is_not_kept(database: str) -> None:
-    """Its row would be that of every other such text."""
-    with LedgerSession(database) as session:
-        writer = JobWriter(Runner(session), SCOPE)
-        writer.keep_text(SERVER, Digest("sha256:a"), structs.replace(text("a"), request_id=""))
-        writer.flush()
-        assert session.run("SELECT request_id FROM contentops.text") == []
-
-
-def test_a_flush_of_nothing_asks_only_now_and_then_whether_the_session_lives(database: str) -> None:
-    """Within `ASSURED` seconds of the last answer nothing is asked; an answer counts from when it was asked for."""
-    now = [0.0]
-    with LedgerSession(database, patience=0) as session:
-        writer = JobWriter(Runner(session, clock=lambda: now[0]), SCOPE)
-        now[0] = ASSURED + 0.1
-        writer.flush()
-        assert writer.flushed == now[0]
-        session.close()
-        now[0] += ASSURED
-        writer.flush()
-        now[0] += 0.1
-        with pytest.raises(LedgerAway):
-            writer.flush()
 
 
 def test_ledger_and_checkout_get_what_the_other_one_lacks(session: LedgerSession) -> None:

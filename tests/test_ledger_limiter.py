@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import psycopg
 
 ACCOUNT = "acme"
-LATE = 0.5
-"""Seconds that what waits for the database may take."""
 
 
 class Row:
@@ -103,31 +101,6 @@ def test_never_more_than_the_limit_over_all(
         assert _most_in(left, 1.0) <= math.ceil(per_minute / WINDOW)
 
 
-def test_a_row_is_small_however_high_the_limit(row: Row) -> None:
-    """A minute of 6,000 requests is a few kilobytes, which each turn writes again."""
-    first, *_ = row.limiters(6000)
-    now, sent = 1e9, 0
-    for _ in range(240):
-        now += 0.25
-        row.pass_to(now)
-        sent += first.take(25, now)
-    assert sent > 4000
-    assert len(row.sessions[0].run("SELECT state::text FROM contentops.limiter")[0][0]) < 3000
-
-
-def test_who_leaves_late_moves_its_own_stamps(row: Row) -> None:
-    """Others who were counted meanwhile stay where they are."""
-    slow, quick, _ = row.limiters(4)
-    assert slow.take(2, 0.0) == 2
-    row.pass_to(1e9 + 10)
-    assert quick.take(1, 10.0) == 1
-    row.pass_to(1e9 + 30)
-    slow.leaving(2, 30.0)
-    for now, free in ((70.4, 1), (70.6, 1), (90.4, 0), (90.6, 2)):
-        row.pass_to(1e9 + now)
-        assert quick.take(9, now) == free, now
-
-
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["take", "take", "late", "sent", "429"]),
@@ -204,14 +177,6 @@ def test_a_429_holds_everybody(row: Row, per_minute: int) -> None:
         assert [each.take(1, now) for each in others] == [free] * 2
 
 
-def test_a_row_that_is_gone_is_made_again(row: Row) -> None:
-    """Whoever tidies the ledger takes no one's limit away."""
-    first, other, _ = row.limiters(3)
-    row.sessions[0].run("DELETE FROM contentops.limiter")
-    assert first.take(2, 0.0) == 2
-    assert other.take(2, 0.0) == 1
-
-
 def test_a_crash_of_the_database_forgets_nothing(processes: None) -> None:
     """What was counted is on disk before it is granted."""
     with clusters.Cluster() as cluster, LedgerSession(cluster.url()) as session:
@@ -258,33 +223,6 @@ def test_a_row_that_anybody_may_have_written(row: Row, text: str) -> None:
         now += WINDOW + 1
         row.pass_to(now)
     assert granted >= 3
-
-
-def test_threads_that_send_as_fast_as_they_may(database: str) -> None:
-    """By the clock of the database, with real sessions: no second has more than its share, and the share is used."""
-    sessions = [LedgerSession(database) for _ in range(4)]
-    schema.prepare(sessions[0])
-    limiters = [SharedLimiter(each, ACCOUNT, 6000) for each in sessions]
-    sent: list[float] = []
-    over = threading.Event()
-
-    def greedy(limiter: SharedLimiter, session: LedgerSession) -> None:
-        while not over.is_set():
-            count = limiter.take(7, 0.0)
-            (now,) = session.run("SELECT extract(epoch FROM clock_timestamp())::float8")[0]
-            sent.extend([now] * count)
-
-    threads = [threading.Thread(target=greedy, args=each) for each in zip(limiters, sessions, strict=True)]
-    for thread in threads:
-        thread.start()
-    clusters.until(lambda: len(sent) > 150)
-    over.set()
-    for thread in threads:
-        thread.join()
-    for each in sessions:
-        each.close()
-    assert _most_in(sent, 1.0 - LATE / 10) <= 100
-    assert len(sent) > 150
 
 
 def test_who_stands_still_with_the_row_stops_others_for_a_moment(database: str) -> None:

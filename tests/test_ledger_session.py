@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -235,11 +233,3 @@ def test_a_database_of_another_encoding(postgres: str, database: str) -> None:
             assert told.value.code == "ledger-encoding"
         finally:
             connection.execute("DROP DATABASE ascii WITH (FORCE)")
-
-
-def test_the_signs_of_life_end_with_the_process(database: str) -> None:
-    """A process whose work is over ends, though no one closed its session; its locks are free."""
-    code = f"from contentops.ledger.session import LedgerSession\nassert LedgerSession({database!r}).lock(7, 1)\n"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
-    with LedgerSession(database) as other:
-        until(lambda: other.lock(KIND, 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -64,9 +63,6 @@ def _proven(tmp_path: Path, database: str, **habits: Any) -> FakeApi:
     api = FakeApi(**habits)
     _harness(tmp_path / "first", api, database, "first").apply()
     return api
-
-
-# --- whatever state a submit of another machine is in -------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", ["running", "paid"])
@@ -162,9 +158,6 @@ def _write_at(event: Event, harness: Harness) -> None:
         harness.write("out/a.md", "Mine.\n")
 
 
-# --- a person's word ----------------------------------------------------------------------------------------
-
-
 def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database: str) -> None:
     """Refused by name, and nothing was changed; reading commands show it."""
     api = _proven(tmp_path, database, duration=90)
@@ -229,9 +222,6 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
         assert server.charges() == ["All about a"]
 
 
-# --- what a ledger remembers --------------------------------------------------------------------------------
-
-
 def test_what_is_done_leaves_and_what_is_open_is_free(tmp_path: Path, database: str) -> None:
     """Settled once a file has its text; released at the end of the run."""
     api = _proven(tmp_path, database, duration=90)
@@ -279,21 +269,6 @@ def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
     assert (_rows(database), len(api.charges)) == (before, 2)
 
 
-def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, database: str) -> None:
-    """And it asks no one about it again."""
-    api = _proven(tmp_path, database, duration=9, request_ids="ignore")
-    old, new = (_harness(tmp_path / name, api, database, "a") for name in ("old", "new"))
-    api.fault(on("submit", 2), "drop")
-    old.apply()
-    records.resolve(new.project, "a", forget=True)
-    assert results(new.apply()) == {"a": "done"}
-    assert old.state.entries
-    assert results(old.apply()) == {"a": "done"}
-    assert not old.state.entries
-    assert new.plan().empty
-    assert api.charged("All about a in 2026") == 1
-
-
 def test_a_text_that_the_ledger_lost_comes_from_the_server(tmp_path: Path, database: str) -> None:
     """Its job says what was paid for; where the server does not have it any more, its item is blocked."""
     api = _proven(tmp_path, database, duration=9)
@@ -306,51 +281,6 @@ def test_a_text_that_the_ledger_lost_comes_from_the_server(tmp_path: Path, datab
     assert len(api.charges) == 3
 
 
-# --- what a plan costs --------------------------------------------------------------------------------------
-
-
-def test_a_plan_asks_the_ledger_by_one_connection_and_three_statements(tmp_path: Path, database: str) -> None:
-    """However many items there are, and wherever their texts come from."""
-    api = FakeApi(duration=1)
-    ids = [f"item-{number}" for number in range(30)]
-    one = _harness(tmp_path / "one", api, database, *ids)
-    one.apply()
-    two = _harness(tmp_path / "two", api, database, *ids, "new")
-    made = _work(database, two.plan)
-    assert made[0] == 1
-    assert made[1] <= 3
-    assert two.actions() == {**dict.fromkeys(ids, "finish"), "new": "create"}
-    nothing = _work(database, one.plan)
-    assert nothing[0] == 1
-    assert nothing[1] <= 2
-
-
-def _work(database: str, act: Callable[[], object]) -> tuple[int, int]:
-    """The sessions and the transactions of one act; each statement of a reader is a transaction of its own."""
-    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
-    elsewhere = psycopg.conninfo.make_conninfo(database, dbname="postgres")
-    counts = "SELECT sessions, xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s"
-    with psycopg.connect(elsewhere, autocommit=True) as connection:
-
-        def settled() -> tuple[int, int]:
-            alive = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
-            pause = threading.Event()
-            for _ in range(200):
-                if connection.execute(alive, (name,)).fetchone() == (0,):
-                    break
-                pause.wait(0.02)
-            found = connection.execute(counts, (name,)).fetchone()
-            assert found is not None
-            return found
-
-        before = settled()
-        act()
-        after = settled()
-    sessions = after[0] - before[0]
-    # To begin is a transaction too.
-    return sessions, after[1] - before[1] - sessions
-
-
 def test_ids_of_items_are_everybodys(tmp_path: Path, database: str) -> None:
     """A record under its old id is moved at one checkout; the open job goes along."""
     api = _proven(tmp_path, database, duration=90)
@@ -360,9 +290,6 @@ def test_ids_of_items_are_everybodys(tmp_path: Path, database: str) -> None:
     assert ("b", "running") in _rows(database)
     state, _ = shared_state(harness.project)
     assert {entry.item for entry in state.entries.values()} == {ItemId("b")}
-
-
-# --- shards -------------------------------------------------------------------------------------------------
 
 
 def test_shards_are_applied_at_once_and_leave_each_others_jobs_alone(tmp_path: Path, database: str) -> None:

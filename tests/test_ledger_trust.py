@@ -56,9 +56,6 @@ def _config(home: dict[str, str], text: str = "") -> Path:
     return path
 
 
-# --- which ledger ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -195,9 +192,6 @@ def test_what_a_file_may_not_say_is_refused_wherever_it_leads(project: Build) ->
         address(found, Runtime(environ={}))
     other = structs.replace(found, ledger="")
     assert address(other, Runtime(environ={"CONTENTOPS_LEDGER": found.ledger})) == found.ledger
-
-
-# --- how a password is asked for ---------------------------------------------------------------------------
 
 
 class Asking:

@@ -9,13 +9,11 @@ import pytest
 
 from contentops.errors import Location, Severity
 from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher
-from contentops.manifests.load import load
-from contentops.manifests.problems import Problems, in_order
+from contentops.manifests.problems import Problems
 from contentops.manifests.values import Written
-from contentops.model import Project
 from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.layout import unpainted
-from tests.desired import CATALOG, PROJECT, declared, desired, findings, lines
+from tests.desired import PROJECT, declared, desired, findings, lines
 
 if TYPE_CHECKING:
     from tests.running import Build, Run
@@ -52,9 +50,6 @@ def test_invalid_manifests(case: Path) -> None:
     compare(case / "expected.txt", unpainted(diagnostics_text(findings(case))) + "\n")
 
 
-# --- files -------------------------------------------------------------------------------------------------
-
-
 def test_no_manifest_is_a_warning(project: Build) -> None:
     """A project whose globs match nothing is empty, and says so at the glob."""
     root = project({"contentops.yaml": PROJECT + "manifests: ['a/*.yaml', 'b/**/*.yaml']\n", "b/x.yaml": ONE})
@@ -66,13 +61,6 @@ def test_no_manifest_is_a_warning(project: Build) -> None:
             "(hint: add one there, or correct `manifests`)"
         )
     ]
-
-
-def test_globs_of_an_environment_are_named_there(project: Build) -> None:
-    """An environment may have manifests of its own; findings point at them."""
-    root = declared(project, ONE, settings="environments: {e: {manifests: [nope/*.yaml]}}\n")
-    [problem] = desired(root, environment="e").findings
-    assert str(problem.location) == "contentops.yaml:5:32"
 
 
 @pytest.mark.parametrize(
@@ -228,9 +216,6 @@ def test_front_matter_beside_metadata_is_shown_its_place(project: Build, text: s
     assert hints == ["front matter goes under `metadata`: `metadata: {draft: ...}`"]
 
 
-# --- slips -------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -276,8 +261,6 @@ def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -
     assert [any(words in message for message in problems) for words in expected] == [True] * len(expected), problems
     assert len(problems) == len(expected)
 
-
-# --- conflicts ---------------------------------------------------------------------------------------------
 
 MERGE = "<<<<<<< HEAD\n{ours}\n=======\n{theirs}\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
 
@@ -425,42 +408,9 @@ def test_a_finding_about_a_value_in_no_file() -> None:
     assert (problem.location, problem.message, problems.errors) == (None, "item `x` is wrong", 1)
 
 
-def test_every_problem_of_every_file(project: Build) -> None:
-    """One broken file never hides the others; findings come by file, line and column."""
-    root = declared(
-        project,
-        "items: [}\n",
-        {
-            "content/c.yaml": "items: [{id: c, inputs: {topic: '{{ x }}'}}]\n",
-            "content/b.yaml": b"\xff\xfe",
-            "content/d.yaml": "items: [{id: d, inputs: {topic: x}, mode: no, mode: yes}]\n",
-        },
-    )
-    problems = findings(root)
-    assert [entry.location.file for entry in problems if entry.location] == [
-        "content/a.yaml",
-        "content/b.yaml",
-        "content/c.yaml",
-        "content/d.yaml",
-        "content/d.yaml",
-    ]
-    assert list(problems) == in_order(problems)
-
-
 def test_items_of_any_shape_do_not_crash(project: Build) -> None:
     """What the schema refuses is stepped over by everything behind it."""
     for items in ("5", "[5]", "[[]]", "{}", "[{id: [1]}]", "[{id: a, inputs: 5, metadata: [], tags: {}, vars: 3}]", "[{id: {a: 1}, for_each: 5}]", "[{id: a, matrix: {a: {}}}]", "[{id: a, matrix: 5}]", "[null]", "[{id: a, metadata: '{{ company }}', inputs: '{{ company }}'}]"):  # fmt: skip
         for moved in ("{}", "[5, {from: 1, to: a}]"):
             root = declared(project, f"defaults: 5\nvars: []\nmoved: {moved}\nitems: {items}\n")
             assert any(entry.severity is Severity.ERROR for entry in findings(root))
-
-
-def test_a_project_without_its_file_can_be_loaded(project: Build) -> None:
-    """Settings made in code have no places, and need none."""
-    root = project({"content/a.yaml": "items: [{id: one, vars: {v: 1}, inputs: {topic: '{{ a }} {{ v }}'}}]\n"})
-    made = Project(
-        name="p", root=str(root), defaults={"template": "blog", "style": "general"}, vars={"a": 1, "b": 2, "c-d": 3}
-    )
-    result = load(made, CATALOG)
-    assert result.specs[0].request.inputs == {"topic": "1 1"}
-    assert [entry.code for entry in result.findings] == ["unused-variable", "unused-variable"]

@@ -67,9 +67,6 @@ def pod() -> Any:
     return job()["spec"]["template"]["spec"]
 
 
-# --- Kubernetes -------------------------------------------------------------------------------------------------
-
-
 def test_the_api_of_kubernetes_takes_the_job() -> None:
     """It fits the schema of its kind, with no key that it does not know; skipped where no schemas are installed."""
     schemas = pytest.importorskip("kubernetes_validate", reason="no schemas: `pip install kubernetes-validate`")
@@ -110,9 +107,6 @@ def test_the_image_is_built_of_what_there_is() -> None:
     words = [word for line in lines if line[:1] == ["COPY"] for word in line[1:-1] if not word.startswith("--")]
     assert words
     assert [word for word in words if not (EXAMPLE.parents[1] / word).exists()] == []
-
-
-# --- the commands ----------------------------------------------------------------------------------------------
 
 
 class Machines:
@@ -202,9 +196,6 @@ def test_the_tasks_of_airflow_make_the_whole(tmp_path: Path, server: Served) -> 
         machines.run(["bash", "-c", command], {**folders, **env})
     assert machines.outputs() == [f"out/{name}.md" for name in "abcd"]
     assert len(server.charges()) == 4
-
-
-# --- Prefect, for real -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

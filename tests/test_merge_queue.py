@@ -45,9 +45,6 @@ def hub() -> Iterator[FakeGitHub]:
         yield fake
 
 
-# --- which plan ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("event", "number"),
     [(merge_group(), 7), (merge_group(12, "release/pr-3-x"), 12), (merge_group(1234567), 1234567)],
@@ -160,34 +157,6 @@ def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_pa
     )
     assert (tmp_path / "out").read_text() == "run-id=\nchecksum=\n"
     assert invoke("find-plan", "--pr", "7", "--json", env=hub.env()).json["run"] is None
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        *([], {"workflow_runs": 3}, {"workflow_runs": [3, {"id": "x"}, {"id": True}]}, None),
-        # A server that does not know the filter says too much.
-        {"workflow_runs": [{"id": 9, "head_sha": "0" * 40}]},
-        "a deleted fork",
-    ],
-)
-def test_an_answer_without_a_run_of_the_commit(hub: FakeGitHub, invoke: Run, answer: Any) -> None:
-    """Of another shape, of another commit, or of a pull request without a head; no traceback."""
-    if answer == "a deleted fork":
-        hub.pulls[0]["head"] = None
-    else:
-        hub.faults.append(("actions/runs", lambda: (200, answer, {})))
-    assert invoke("find-plan", "--pr", "7", "--json", env=hub.env()).json["run"] is None
-
-
-def test_a_refusal_of_github_is_told(hub: FakeGitHub, invoke: Run) -> None:
-    """The job fails, rather than merge what no one compared."""
-    hub.faults.append(("actions/runs", lambda: (403, {"message": "Resource not accessible by integration"}, {})))
-    ended = invoke("find-plan", "--pr", "7", env=hub.env())
-    assert (ended.code, "Resource not accessible" in ended.stderr) == (1, True)
-
-
-# --- the workflow --------------------------------------------------------------------------------------------
 
 
 def test_it_has_no_secret_and_writes_nothing() -> None:
@@ -347,8 +316,6 @@ def test_a_plan_anew_has_a_limit(queue: Queue, tmp_path: Path) -> None:
     assert ended.codes == {"reviewed": 0, "plan": 4}
     assert "12 credits" in ended.printed
 
-
-# --- plan --check --------------------------------------------------------------------------------------------
 
 SITE = {
     "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",

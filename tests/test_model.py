@@ -271,9 +271,6 @@ def test_a_section_is_found_by_the_heading_of_the_model(project: Build, invoke: 
     assert "harbour" not in text
 
 
-# --- kills -------------------------------------------------------------------------------------------------
-
-
 def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run, processes: None) -> None:
     """Killed while the model works on the fourth prompt: only that one is sent again, and the text is complete."""
     root = shop(project)

@@ -146,9 +146,6 @@ def test_a_budget_in_money_needs_a_price_and_a_number(project: Build, invoke: Ru
         assert "needs a price of tokens" in ended.stderr
 
 
-# --- open jobs -------------------------------------------------------------------------------------------------
-
-
 def _stopped(root: Path, prompts: int) -> int:
     """Stop an apply with Ctrl-C while its model works on the prompt after so many; return what these have cost."""
     with Model(lambda body, number: None if number == prompts else metered(body, number)) as model:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.model.cost import money_words
-from contentops.tokens import PaidTokens, TokenPrice, TokenSum, add_sums, sum_tokens
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
@@ -124,15 +123,6 @@ def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run, processe
     assert report(invoke, site, "--since", "HEAD")["money"] == {"USD": "0.00036"}
 
 
-def test_texts_of_a_model_that_says_nothing_are_not_for_free(site: Site, invoke: Run, processes: None) -> None:
-    """Even where no tokens of any text are known."""
-    site.make("a", tokens=(), price=USD)
-    assert report(invoke, site)["tokens_unknown"] == 1
-    for command in (("report",), ("report", "--runs")):
-        words = "Models: the tokens of 1 text are not known, so their cost is in no sum.\n"
-        assert words in invoke(*command, cwd=site.root).stdout
-
-
 @pytest.mark.parametrize(
     ("amount", "words"),
     [
@@ -150,12 +140,3 @@ def test_texts_of_a_model_that_says_nothing_are_not_for_free(site: Site, invoke:
 def test_money_in_words(amount: int, words: str) -> None:
     """Cents, and more places only below one unit."""
     assert money_words({"USD": amount}) == words
-
-
-def test_sums_of_sums_are_the_sum() -> None:
-    """Whatever is unknown stays counted as unknown."""
-    price = TokenPrice(input=3, output=5, currency="USD")
-    texts = [PaidTokens(input=1, output=2, price=price), None, PaidTokens(input=4, output=0)]
-    whole = sum_tokens(texts)
-    assert whole == TokenSum(input=5, output=2, money={"USD": 13}, unknown=1, unpriced=1)
-    assert add_sums(sum_tokens([one]) for one in texts) == whole

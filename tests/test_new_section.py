@@ -47,9 +47,6 @@ none
 """
 
 
-# --- what is taken from an answer --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("answer", "body"),
     [
@@ -129,9 +126,6 @@ def test_no_other_section_is_touched(text: str, words: str, with_deeper: bool) -
     ]
     if rest:
         assert [section.text for section in cut(body)[-len(rest) :]][-1] == rest[-1].text
-
-
-# --- through an apply --------------------------------------------------------------------------------------
 
 
 def _harness(root: Path, **habits: object) -> Harness:
@@ -219,9 +213,6 @@ def test_a_stop_anywhere_ends_in_the_same_tree(tmp_path: Path, answer: str) -> N
         body = split(harness.read("out/one.md")).body
         assert ("MINE about" in body, "Section 2." in body, harness.api.credits) == (True, True, 8), where
         assert harness.record("one").generated == whole.record("one").generated, where
-
-
-# --- whose words they are ----------------------------------------------------------------------------------
 
 
 def test_an_edit_elsewhere_stays_a_persons(tmp_path: Path) -> None:
@@ -328,9 +319,6 @@ def test_a_difference_shows_what_is_written(tmp_path: Path) -> None:
     assert difference.after == difference.before.replace("Take 1.", "Section 2.")
 
 
-# --- what the server has -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["section", "status"])
 def test_a_section_of_ours_is_no_edit_there(tmp_path: Path, name: str) -> None:
     """Whatever a refresh sees of it while its job is open, or when no one wants it any more."""
@@ -368,9 +356,6 @@ def test_a_section_whose_file_is_gone_waits(tmp_path: Path) -> None:
     (change,) = harness.plan().changes
     assert (change.blocked, "restore the file, or `contentops state resolve" in change.hint) == ("missing", True)
     assert harness.entry("one").state is JobState.PAID
-
-
-# --- on the command line -----------------------------------------------------------------------------------
 
 
 def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:

@@ -148,17 +148,6 @@ def test_jekyll_says_that_the_old_address_is_not_known(tmp_path: Path) -> None:
     assert (harness.plan().empty, harness.plan().notes) == (False, ())
 
 
-@pytest.mark.parametrize("preset", [preset for preset in PRESETS if not redirects_key(preset)])
-def test_presets_without_a_key_leave_front_matter_alone(tmp_path: Path, preset: str) -> None:
-    """And say nothing of it."""
-    harness = _harness(tmp_path, preset)
-    before = front(harness, "content/posts/Old-Name.md")
-    _declare(harness, _item("content/new.md"))
-    assert harness.plan().notes == ()
-    harness.apply()
-    assert front(harness, "content/new.md") == before
-
-
 def test_it_can_be_turned_off(tmp_path: Path) -> None:
     """What was written before stays."""
     harness = _harness(tmp_path)

@@ -24,10 +24,10 @@ from contentops import job_limits
 from contentops.server import catalog
 from contentops.server.app import create_app
 from contentops.server.engines import answers, named, prompts
-from contentops.server.engines.chat import LARGEST, ChatClient, Prompt, TruncatedError
+from contentops.server.engines.chat import LARGEST, ChatClient, Prompt
 from contentops.server.engines.endpoint import ModelEndpoint, endpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.protocol import EngineError, SectionTask, TokenCount, WritingTask, WrittenText
+from contentops.server.engines.protocol import EngineError, WritingTask, WrittenText
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
@@ -136,12 +136,14 @@ def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int, budg
 
 def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
     """Template, style, field, plan and the text so far reach the model; the same job asks with the same seed."""
-    _, fake = written(writer, job("quick", key_points=["ebb", "flood"], word_count_target=800))
+    task = structs.replace(job("quick", key_points=["ebb", "flood"], word_count_target=800), brand_voice="bv_1")
+    _, fake = written(writer, task)
     asked = fake.asked
     assert f"authorization: bearer {SECRET}" in fake.heads[0].lower()
     assert fake.heads[0].startswith("POST /v1/chat/completions ")
     system = asked[1]["messages"][0]["content"]
-    assert all(wanted in system for wanted in ("Blog article", STYLE["tone"], STYLE["voice"], "saas_tech"))
+    wanted_there = ("Blog article", STYLE["tone"], STYLE["voice"], "saas_tech", "Brand voice: bv_1.")
+    assert all(wanted in system for wanted in wanted_there)
     plan, first, second = (body["messages"][1]["content"] for body in asked[:3])
     assert all(f"{number}. {heading}: " in plan for number, heading in enumerate(HEADINGS, 1))
     for wanted in ('Key points: ["ebb", "flood"]', "Water moves.", f"about {round(800 / len(HEADINGS))} words"):
@@ -149,12 +151,6 @@ def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
     assert "Paragraph 1 about tides" in second
     assert len({body["seed"] for body in asked}) == 1
     assert {body["model"] for body in asked} == {"m-1"}
-
-
-def test_the_model_is_told_the_brand_voice() -> None:
-    """By its id."""
-    task = structs.replace(job("quick"), brand_voice="bv_1")
-    assert "Brand voice: bv_1." in written(writer, task)[1].asked[1]["messages"][0]["content"]
 
 
 def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
@@ -224,12 +220,6 @@ def test_an_empty_section_is_asked_for_again_then_fails() -> None:
     assert "authorization" not in fake.heads[0].lower()
 
 
-def test_a_model_that_repeats_itself_is_asked_again() -> None:
-    """Lines without end say nothing; a second try that says something is used."""
-    draft, _ = written(lambda body, number: said(LOOP) if number < 3 else writer(body, number), job("quick"))
-    assert "Tides." not in body_of(draft)
-
-
 LOOP = "The answer is this:\n\nTides.\n\n" * 5
 SAME = "The tide comes in twice on most days, and each time a little later than before."
 
@@ -265,12 +255,6 @@ def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
     body = body_of(written(edits, job())[0])
     assert "Paragraph 1 about tides" in body
     assert answer.split("\n", 1)[0] not in body
-
-
-def test_a_paragraph_of_an_earlier_section_is_refused() -> None:
-    """A section that copies one before it says nothing of its own."""
-    error, _ = written(lambda body, number: writer(body, number) if number == 0 else said(SAME), job("quick"))
-    assert f"says one paragraph twice in the section `{HEADINGS[1]}`" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -327,26 +311,6 @@ def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
             await app.state.close()
 
     asyncio.run(main())
-
-
-def test_a_section_outside_a_job_is_edited_by_mode() -> None:
-    """Without inputs there is no brief; the editor's passes apply as to a whole text."""
-    section = SectionTask(heading="Why", text="old words", document="## Why\n\nold words\n")
-
-    async def main() -> None:
-        async with chatting(writer) as fake:
-            bare = WritingTask(id="r", template={"slug": "", "name": "Text"}, style={}, mode="premium")
-            text = await engine(fake, max_tokens=77).rewrite(bare, section, unreported)
-            assert text.startswith("Paragraph 2")
-            assert [body["max_tokens"] for body in fake.asked] == [77] * 3
-            assert "Brief" not in fake.asked[0]["messages"][1]["content"]
-            empty = SectionTask(heading="Why", text="", document="## Why\n")
-            assert await engine(fake).rewrite(bare, empty, unreported)
-
-    asyncio.run(main())
-
-
-# --- one question ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -523,36 +487,11 @@ def test_parameters_a_server_does_not_take_are_learned_once() -> None:
     asyncio.run(main())
 
 
-def test_at_most_four_questions_are_under_way() -> None:
-    """A batch of jobs does not flood a model on one machine."""
-    active, most = 0, 0
-
-    class Counted(ChatClient):
-        async def _attempt(self, question: Prompt, count: TokenCount) -> str:
-            assert (question, count.tokens) == (QUESTION, None)
-            nonlocal active, most
-            active += 1
-            most = max(most, active)
-            await asyncio.sleep(0)
-            active -= 1
-            return "x"
-
-    async def main() -> None:
-        chat = Counted(ModelEndpoint(base_url="http://127.0.0.1:1/v1", model="m"))
-        await asyncio.gather(*(chat.ask(QUESTION) for _ in range(20)))
-
-    asyncio.run(main())
-    assert most == 4
-
-
 def test_a_key_in_the_path_of_a_gateway_is_not_shown() -> None:
     """Messages name the server without it."""
     chat = ChatClient(ModelEndpoint(base_url=f"http://127.0.0.1:1/{SECRET}/v1", model="m"), sleep=Ticks().sleep)
     with pytest.raises(EngineError, match=r"`http://127\.0\.0\.1:1/\*\*\*/v1` cannot be reached"):
         asyncio.run(chat.ask(QUESTION))
-
-
-# --- settings --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -597,9 +536,6 @@ def test_settings_that_work() -> None:
     assert named("openai", environ={"OPENAI_API_KEY": SECRET}, model="m").name == "openai"
     with pytest.raises(EngineError, match="needs a model"):
         named("openai")
-
-
-# --- words -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -763,16 +699,6 @@ def test_no_html_of_an_answer_hides_a_section(text: str) -> None:
     body = answers.assembled(HEADINGS, [answers.tidy(text, heading, 2) for heading in HEADINGS])
     page.feed(MarkdownIt("commonmark").render(body))
     assert page.found == len(HEADINGS)
-
-
-def test_half_an_answer_is_kept_in_the_error() -> None:
-    """Who asks may use what there is of a plan."""
-    found, _, _ = ask(lambda _body, _number: said("half", finish="max_tokens"))
-    assert isinstance(found, TruncatedError)
-    assert found.text == "half"
-
-
-# --- a real model ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.model

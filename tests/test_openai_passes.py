@@ -10,16 +10,14 @@ import pytest
 
 from contentops import sections
 from contentops.server import catalog
-from contentops.server.app import create_app
 from contentops.server.engines import named
 from contentops.server.engines.chat import ChatClient
 from contentops.server.engines.endpoint import ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, WritingTask, WrittenText
-from contentops.server.store import Clock, Store
-from tests.fakes.asgi import Ticks, call
+from tests.fakes.asgi import Ticks
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
-from tests.models import Model, shop, writes
+from tests.models import Model, shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,45 +134,6 @@ def test_the_plan_gives_the_headings(lines: list[str], headings: list[str | None
     assert f"They are the part `{GERMAN[0]}`" in fake.asked[1]["messages"][1]["content"] or found[0] != GERMAN[0]
 
 
-@pytest.mark.parametrize("passes", ["one", "staged"])
-def test_a_section_is_regenerated_under_the_heading_of_the_model(passes: str) -> None:
-    """The other sections and their order stay."""
-
-    def reply(body: Any, number: int) -> Raw:
-        if "Write the section" in body["messages"][1]["content"]:
-            return said("## Was der Mond tut\n\nEin neuer Abschnitt über den Mond, der das Wasser zieht.")
-        if passes == "one":
-            return said(article(GERMAN))
-        return planner([f"{n}. {head} | x" for n, head in enumerate(GERMAN, 1)])(body, number)
-
-    async def main() -> tuple[Any, Any]:
-        async with chatting(reply) as fake:
-            chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m"))
-            app = create_app(Store(), engine=OpenAIEngine(chat, passes=passes), clock=Clock(now=Ticks().now))
-
-            async def done(name: str) -> Any:
-                while True:
-                    found = (await call(app, "GET", f"/v1/generate/status/{name}")).json
-                    if found["status"] in {"completed", "failed"}:
-                        return found
-                    await asyncio.sleep(0.001)
-
-            names = {"template_id": BLOG["slug"], "style_profile_id": "general_blog", "generation_mode": "quick"}
-            inputs = {"topic": "Tides", "target_audience": "sailors", "language": "German"}
-            await call(app, "POST", "/v1/generate", {**names, "inputs": inputs, "request_id": "r"})
-            first = await done("r")
-            wanted = {"content_id": first["content"]["id"], "section": GERMAN[1], "generation_mode": "quick"}
-            await call(app, "POST", "/v1/content/regenerate-section", {**wanted, "request_id": "s"})
-            second = await done("s")
-            await app.state.close()
-            return first, second
-
-    first, second = asyncio.run(main())
-    assert list(sections.headings(second["content"]["body"])) == GERMAN
-    assert "Ein neuer Abschnitt" in second["content"]["body"]
-    assert first["content"]["body"].count("## ") == second["content"]["body"].count("## ")
-
-
 def test_every_template_takes_a_language_and_outlines_change_only_with_it() -> None:
     """The outline names it, and everything else is the same."""
     for template in TEMPLATES:
@@ -258,12 +217,3 @@ def test_a_bad_answer_on_the_command_line(project: Build, invoke: Run, name: str
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
         assert len(model.prompts) == 1
     assert "# Ebbe und Flut" in (root / "out/one.md").read_text(encoding="utf-8")
-
-
-def test_a_rate_limit_is_waited_for(project: Build, invoke: Run) -> None:
-    """As long as the server says, and the text is made."""
-    root = shop(project)
-    limited = refused(429, "slow down", **{"retry-after": "0.01"})
-    with Model(lambda body, number: limited if number % 2 == 0 else writes(body, number)) as model:
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
-        assert len(model.prompts) == 2 * 6

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import stat
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
 from contentops.documents.files import MAX_FILE, Outputs, System
-from contentops.documents.folders import HAS_HANDLES, Folder, Tree
-from contentops.documents.front_edits import update
-from contentops.documents.front_matter import compose
+from contentops.documents.folders import HAS_HANDLES
 from contentops.errors import FileChanged, OutputError
 from contentops.model import ItemId, Observed
 from contentops.planning.plan_inputs import resting_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 WAYS = [
     pytest.param(True, id="handles", marks=pytest.mark.skipif(not HAS_HANDLES, reason="no folder handles here")),
     pytest.param(False, id="paths"),
 ]
-FILES = Path("/dev/fd")
-"""Lists the open files of this process."""
 needs_links = pytest.mark.skipif(os.name == "nt", reason="making a symbolic link needs a privilege there")
 needs_modes = pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
 
@@ -73,42 +68,10 @@ def killed(*_args: object, **_kwargs: object) -> Any:
     raise Killed
 
 
-# --- observe, read, stamp ---------------------------------------------------------------------------------------
-
-
-def test_observe_what_was_written(outputs: Outputs) -> None:
-    """A written file is seen with its digest, title, body, front matter and owner."""
-    text = compose("T", {"tags": ["a"]}, {"item": "my-item"}, "body")
-    digest = outputs.write("out/deep/a.md", text, expect=NOTHING)
-    assert outputs.observe("out/deep/a.md") == Observed(
-        path="out/deep/a.md",
-        file=digest,
-        title="T",
-        body=digest_text("body\n"),
-        front={"tags": ["a"]},
-        owner="my-item",
-        provenance={"item": "my-item"},
-    )
-    assert digest == digest_text(text)
-    assert outputs.read("out/deep/a.md") == text
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems may have none")
 def test_folders_are_entered_by_handle() -> None:
     """Only that is safe from someone who swaps a folder for a link meanwhile."""
     assert HAS_HANDLES
-
-
-@pytest.mark.skipif(not FILES.is_dir(), reason="nothing lists the open files there")
-def test_no_folder_stays_open(outputs: Outputs) -> None:
-    """Thousands of files are written and read without more open files."""
-
-    def use(number: int) -> int:
-        outputs.write(f"out/deep/{number}.md", "a\n", expect=NOTHING)
-        outputs.observe(f"out/deep/{number}.md")
-        return sum(1 for _ in FILES.iterdir())
-
-    assert use(1) == use(2)
 
 
 def test_observe_nothing(outputs: Outputs) -> None:
@@ -143,22 +106,6 @@ def test_observe_bad_files(outputs: Outputs, tmp_path: Path, data: bytes, proble
     assert (observed.title, observed.body, observed.front, observed.owner) == ("", NOTHING, {}, "")
 
 
-def test_observe_keeps_bytes(outputs: Outputs, tmp_path: Path) -> None:
-    """Byte order mark and CRLF make another file, but no other body."""
-    data = b"\xef\xbb\xbf---\r\ntitle: T\r\n---\r\n\r\nx\r\n"
-    (tmp_path / "a.md").write_bytes(data)
-    observed = outputs.observe("a.md")
-    assert (observed.file, observed.body, observed.title) == (digest_bytes(data), digest_text("x\n"), "T")
-    assert outputs.read("a.md").encode() == data
-
-
-def test_read_not_utf8(outputs: Outputs, tmp_path: Path) -> None:
-    """Text that is none cannot be read."""
-    (tmp_path / "a.md").write_bytes(b"\xff")
-    with pytest.raises(OutputError, match="not UTF-8"):
-        outputs.read("a.md")
-
-
 @pytest.mark.parametrize("path", ["../a.md", "/a.md", ".git/config", "a\x1b.md"])
 def test_every_method_refuses_unsafe_paths(outputs: Outputs, path: str) -> None:
     """No method touches a path that could leave the root."""
@@ -175,35 +122,6 @@ def test_every_method_refuses_unsafe_paths(outputs: Outputs, path: str) -> None:
         with pytest.raises(OutputError, match="is not allowed"):
             call()
     assert outputs.sweep([path], before=1e12) == 0
-
-
-def test_stamp_changes_with_the_file(outputs: Outputs, tmp_path: Path) -> None:
-    """An equal stamp means the same file; a rewrite of the same size changes it."""
-    outputs.write("a.md", "one", expect=NOTHING)
-    [before] = outputs.stamps(["a.md"])
-    assert [before] == [*outputs.stamps(["a.md"])]
-    (tmp_path / "b.md").write_text("two")
-    (tmp_path / "b.md").replace(tmp_path / "a.md")
-    assert [*outputs.stamps(["a.md"])] != [before]
-
-
-# --- write --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("---\nnot: front matter", id="open fence"),
-        pytest.param("a\x00b\x1b[31m\r\n\ufeff", id="controls"),
-        pytest.param("\ufeffa\r\nb\rc", id="line endings"),
-        pytest.param("wörd " * 400_000, id="2 MB"),
-    ],
-)
-def test_write_bytes(outputs: Outputs, tmp_path: Path, text: str) -> None:
-    """Text goes to disk as it is, and nothing else is left in the folder."""
-    assert outputs.write("out/a.md", text, expect=NOTHING) == digest_text(text)
-    assert tree(tmp_path) == {"out": None, "out/a.md": text.encode()}
 
 
 @needs_modes
@@ -341,13 +259,6 @@ def test_faults_leave_nothing_behind(tmp_path: Path, handles: bool, call: str, n
     assert tree(tmp_path) == {"old.md": b"seen"}
 
 
-def test_short_writes_are_continued(tmp_path: Path, handles: bool) -> None:
-    """A system that takes a few bytes at a time gets them all."""
-    outputs = Outputs(tmp_path, handles=handles, system=System(write=lambda handle, data: os.write(handle, data[:3])))
-    outputs.write("a.md", "0123456789", expect=NOTHING)
-    assert tree(tmp_path) == {"a.md": b"0123456789"}
-
-
 def test_write_without_hard_links(tmp_path: Path, handles: bool) -> None:
     """Where the file system has no hard links, a new file is renamed into place, and still overwrites nothing."""
     outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EPERM)))
@@ -377,14 +288,6 @@ def test_read_only_files_are_kept(outputs: Outputs, tmp_path: Path) -> None:
     assert tree(tmp_path) == {"b.md": b"seen"}
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
-def test_read_only_folder(outputs: Outputs, tmp_path: Path) -> None:
-    """A folder that may not be written is told as such."""
-    (tmp_path / "out").mkdir(mode=0o555)
-    with pytest.raises(OutputError, match="permission is denied"):
-        outputs.write("out/a.md", "ours", expect=NOTHING)
-
-
 def test_write_refuses_what_can_not_be_text(outputs: Outputs, tmp_path: Path) -> None:
     """Lone surrogates, and more than a file may hold, are refused before anything is made."""
     with pytest.raises(OutputError, match="not valid Unicode at character 1"):
@@ -409,20 +312,6 @@ def test_missing_root(tmp_path: Path, handles: bool) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         outputs.write("a.md", "ours", expect=NOTHING)
     assert tree(tmp_path) == {}
-
-
-def test_root_may_be_a_link(tmp_path: Path, handles: bool) -> None:
-    """The root itself is what a person named; only what lies below is checked."""
-    (tmp_path / "real").mkdir()
-    try:
-        (tmp_path / "root").symlink_to("real")
-    except OSError:
-        pytest.skip("no symbolic links here")
-    Outputs(tmp_path / "root", handles=handles).write("a.md", "ours", expect=NOTHING)
-    assert (tmp_path / "real" / "a.md").read_text() == "ours"
-
-
-# --- what may stand in the way ------------------------------------------------------------------------------------
 
 
 def pipe(path: Path) -> None:
@@ -486,15 +375,6 @@ def test_only_files_are_touched(tmp_path: Path, handles: bool, make: Callable[[P
         assert (tmp_path / "outside.md").read_text() == "outside"
 
 
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
-def test_socket_is_no_file(outputs: Outputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A socket in place of a file is a finding."""
-    monkeypatch.chdir(tmp_path)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind("a.md")
-        assert "is not a regular file" in outputs.observe("a.md").problem
-
-
 @needs_links
 @pytest.mark.parametrize("target", ["../outside", "inside"], ids=["out", "in"])
 def test_linked_folders_are_never_entered(tmp_path: Path, handles: bool, target: str) -> None:
@@ -535,9 +415,6 @@ def test_file_in_place_of_a_folder(outputs: Outputs, tmp_path: Path) -> None:
     assert tree(tmp_path) == {"out": b"theirs"}
 
 
-# --- names that a file system takes for the same --------------------------------------------------------------------
-
-
 def folds_case(root: Path) -> bool:
     """Whether this file system takes `A` for `a`."""
     (root / "probe").touch()
@@ -569,48 +446,6 @@ def test_another_spelling_of_the_same_file(tmp_path: Path, handles: bool, existi
         outputs.move(existing, ours, expect=digest_text("theirs"))
     assert outputs.observe(existing).file == digest_text("theirs")
     assert (tmp_path / existing).read_text() == "theirs"
-
-
-def test_names_that_differ_are_two_files(tmp_path: Path, handles: bool) -> None:
-    """Where the file system tells names apart, so do we; the listing is asked only where it may not."""
-    if folds_case(tmp_path):
-        pytest.skip("this file system folds case")
-
-    def never(_folder: Folder) -> list[str]:
-        pytest.fail("no need to list the folder")
-
-    outputs = Outputs(tmp_path, handles=handles, system=System(names=never))
-    outputs.write("a.md", "one", expect=NOTHING)
-    outputs.write("A.md", "two", expect=NOTHING)
-    outputs.write("caf\u00e9.md", "three", expect=NOTHING)
-    assert [outputs.read(path) for path in ("a.md", "A.md", "caf\u00e9.md")] == ["one", "two", "three"]
-
-
-def test_listings_are_kept_until_the_folder_changes(tmp_path: Path, handles: bool) -> None:
-    """A folder of many files is listed once, not once a file, and again after a change."""
-    asked: list[str] = []
-
-    def names(folder: Folder) -> list[str]:
-        asked.append(folder.path)
-        return folder.names()
-
-    outputs = Outputs(tmp_path, handles=handles, system=System(names=names))
-    for number in range(70):
-        folder = tmp_path / f"d{number}"
-        folder.mkdir()
-        (folder / "a.md").write_text("x")
-        if not (folder / "A.MD").exists():
-            os.link(folder / "a.md", folder / "A.MD")
-        for _ in range(3):
-            assert not outputs.observe(f"d{number}/a.md").problem
-    assert len(asked) == 70
-    (tmp_path / "d69" / "new.md").touch()
-    os.utime(tmp_path / "d69", ns=(1, 1))
-    outputs.observe("d69/a.md")
-    assert len(asked) == 71
-
-
-# --- move, remove, sweep ------------------------------------------------------------------------------------------
 
 
 def test_move(outputs: Outputs, tmp_path: Path) -> None:
@@ -758,23 +593,3 @@ def test_sweep(outputs: Outputs, tmp_path: Path) -> None:
     assert outputs.sweep([""], before=200.0) == 1
     assert outputs.sweep(["out", ""], before=200.0) == 0
     assert all((tmp_path / path).exists() for path in [*others, f"out/{young}"])
-
-
-def test_update_keeps_a_persons_file(outputs: Outputs, tmp_path: Path) -> None:
-    """Reading, updating and writing a file edited by hand changes the named key and no other byte."""
-    data = b"\xef\xbb\xbf---\r\n# mine\r\ntitle: T\r\nn: 1\r\n---\r\nmy words  \r\n"
-    (tmp_path / "a.md").write_bytes(data)
-    seen = outputs.observe("a.md")
-    outputs.write("a.md", update(outputs.read("a.md"), {"n": 2}), expect=seen.file)
-    assert (tmp_path / "a.md").read_bytes() == data.replace(b"n: 1", b"n: 2")
-    assert outputs.observe("a.md").body == seen.body
-
-
-def test_folder_made_by_another_process_at_once(tmp_path: Path, handles: bool) -> None:
-    """A folder is entered again and again without leaking handles, and creating it twice is no error."""
-    folders = Tree(str(tmp_path), handles=handles)
-    for _ in range(2000):
-        with folders.folder(["out", "deep"], create=True) as folder:
-            assert folder.stat("a.md") is None
-    with pytest.raises(FileNotFoundError), folders.folder(["gone"]):
-        pass

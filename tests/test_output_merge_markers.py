@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.digest import NOTHING, digest_bytes, digest_text
-from contentops.documents.clean import body_digest, conflict_line, is_lfs_pointer, known_bodies
+from contentops.digest import digest_bytes, digest_text
+from contentops.documents.clean import body_digest, conflict_line, is_lfs_pointer
 from contentops.documents.files import Outputs
 from contentops.documents.stat_cache import StatCache
-from contentops.model import JobState, Observed, OnEdit, Saved, State
+from contentops.model import Observed, OnEdit
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
-from tests.plans import a_digest, make_entry, make_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,9 +114,6 @@ def test_a_found_conflict_is_there(lines: list[str], newline: str) -> None:
         assert "=======" not in rest or ">>>>>>> b" not in rest[rest.index("=======") :]
 
 
-# --- observing ---------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("front", [FRONT, "", "---\ntitle: [\n---\n"], ids=["front", "none", "broken front"])
 def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
     """It is told by its line; nothing else of the file is taken for true, nor remembered for the next look."""
@@ -136,17 +132,6 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
     assert not store
 
 
-def test_a_text_known_to_be_whole_is_no_conflict(root: Path) -> None:
-    """What a job made is a text, whatever its lines; so is what was just written."""
-    outputs = Outputs(root)
-    outputs.write("a.md", f"{FRONT}\n{CONFLICT}", expect=NOTHING)
-    assert outputs.observe("a.md").body == digest_text(CONFLICT)
-    assert Outputs(root).observe("a.md").problem
-    assert Outputs(root, whole=[digest_text(CONFLICT)]).observe("a.md").body == digest_text(CONFLICT)
-    (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}more\n")
-    assert outputs.observe("a.md").problem
-
-
 def test_whether_such_a_text_is_whole_is_asked_each_time(root: Path) -> None:
     """The lock says it, which may be put back without a touch of the file: its stamp alone does not."""
     (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}")
@@ -154,19 +139,6 @@ def test_whether_such_a_text_is_whole_is_asked_each_time(root: Path) -> None:
     for whole in ([digest_text(CONFLICT)], []):
         cache = StatCache(Outputs(root, whole=whole), store.get, store.update, now=2**63)
         assert bool(cache.observe_all(["a.md"])["a.md"].problem) is not bool(whole)
-
-
-def test_known_bodies() -> None:
-    """Generated and saved bodies of records, what the server gave back, and paid texts of open entries."""
-    saved = Saved(body=a_digest("2"), server_body=a_digest("4"))
-    record = make_record("one", generated=a_digest("1"), saved=saved)
-    bare = make_record("two")
-    entry = make_entry(state=JobState.PAID, body=a_digest("3"))
-    state = State(lineage="l", records={record.id: record, bare.id: bare}, entries={entry.request_id: entry})
-    assert {*known_bodies(state)} == {a_digest(each) for each in "1234"}
-
-
-# --- as a whole --------------------------------------------------------------------------------------------
 
 
 CHANGES = {

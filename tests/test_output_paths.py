@@ -6,11 +6,9 @@ import errno
 
 import pytest
 
-from contentops.documents.folders import explained, reason, temporary_name
-from contentops.documents.paths import TEMPORARY, shown, split_path
+from contentops.documents.folders import explained, reason
+from contentops.documents.paths import split_path
 from contentops.errors import OutputError
-from contentops.model import ItemId
-from contentops.planning.plan_inputs import resting_place
 
 
 @pytest.mark.parametrize(
@@ -55,20 +53,6 @@ def test_refused(path: str) -> None:
     assert caught.value.message.isprintable()
 
 
-def test_the_planners_temporary_name_is_allowed() -> None:
-    """A file may rest under the name the planner gives it, and no sweep takes it for a half-written one."""
-    name = resting_place("out/deep/A.md", "out/deep/a.md", ItemId("item"))
-    assert split_path(name)[:2] == ("out", "deep")
-    assert not TEMPORARY.fullmatch(split_path(name)[-1])
-
-
-def test_temporary_names_differ() -> None:
-    """Every half-written file has a name of its own that a sweep recognises."""
-    one, other = temporary_name(), temporary_name()
-    assert one != other
-    assert TEMPORARY.fullmatch(one)
-
-
 @pytest.mark.parametrize(
     ("number", "why"),
     [
@@ -85,8 +69,3 @@ def test_errors_are_explained(number: int | None, why: str) -> None:
         raise OSError(number, "x") if number else OSError("x")
     assert caught.value.message == f"`out/\\x1ba.md` cannot be written: {why}"
     assert reason(OSError(errno.ENOSPC, "x"))[1]
-
-
-def test_shown() -> None:
-    """A path is shown with escapes for whatever a terminal could obey."""
-    assert shown("a\x1b\u202e\ud800é") == "`a\\x1b\\u202e\\ud800é`"

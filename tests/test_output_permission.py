@@ -38,15 +38,6 @@ def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
     assert harness.plan().empty
 
 
-def test_a_read_only_file_that_stays_as_it_is_is_no_problem(tmp_path: Path) -> None:
-    """Only what would be written is looked at."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
-    (tmp_path / "out/one.md").chmod(0o444)
-    assert harness.plan().empty
-
-
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
 def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
     """The nearest folder that is there decides."""

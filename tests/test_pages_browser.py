@@ -150,18 +150,6 @@ def test_a_page_needs_no_script(pages: Pages, browser: Browser, scripts: bool) -
     assert pages.problems == []
 
 
-@pytest.mark.parametrize(("texts", "declared"), [(3, 0), (3, 10_000)])
-def test_small_and_large_projects(tmp_path: Path, browser: Browser, texts: int, declared: int) -> None:
-    """Three items, and ten thousand."""
-    beside(lambda: review_project.build(tmp_path, texts, declared=declared))
-    with served(tmp_path) as pages:
-        page = pages.opened(browser)
-        for path in ("/", "/items?page=200", "/plan"):
-            pages.check(page, path)
-        page.goto(f"{pages.address}/items?page=200")
-        assert page.get_by_text("200 of 200").count() == bool(declared)
-
-
 def test_projects_without_texts_and_with_errors(tmp_path: Path, browser: Browser) -> None:
     """What is declared but not made, errors of manifests with their places, and settings that cannot be read."""
     manifest = "items:\n  - {id: one, template: blog_article_generator, style: general_blog, inputs: {topic: T}}\n"
@@ -220,24 +208,6 @@ def test_a_text_is_sent_back_and_approved(tmp_path: Path, browser: Browser) -> N
         assert "“Shorter.”" in page.inner_text("main")
         assert pages.problems == []
     assert (tmp_path / "contentops.approvals").read_text("utf-8").count('"item"') == 2
-
-
-def test_the_tutorial_ends_with_an_approved_text(tmp_path: Path, browser: Browser, run: Run) -> None:
-    """In the page of a new project, a reader opens the text that waits, and *Approve* takes its draft mark away."""
-    run("init", "--name", "shop")
-    manifest, text = tmp_path / "content/articles.yaml", tmp_path / "out/welcome.md"
-    manifest.write_text(manifest.read_text("utf-8").replace("# approval", "approval"), "utf-8")
-    run("apply", "--yes")
-    review_project.commit(tmp_path)
-    assert "draft: true" in text.read_text("utf-8")
-    with served(tmp_path) as pages:
-        page = pages.opened(browser)
-        page.get_by_role("link", name="What Example Ltd does").click()
-        page.locator("#decision").get_by_role("button", name="Approve").click()
-        assert "approved" in page.get_by_role("status").inner_text().lower()
-        assert pages.problems == []
-    assert "draft:" not in text.read_text("utf-8")
-    assert re.search(r"(?m)^welcome +as generated +approved ", run("status").stdout)
 
 
 EVIL = "</textarea></title></a>\"'><script>document.title='run'</script><img src=x onerror=document.title='run'>"

@@ -11,18 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.digest import digest_json
-from contentops.model import Action, ItemId, JobState, text_digest
+from contentops.model import ItemId, text_digest
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.opening import HERE
 from contentops.operations.review import ReviewState
-from contentops.pages.forms import Confirm
-from contentops.pages.site import PageContent, render, templates
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser
-from tests.plans import make_change, make_entry, make_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,9 +62,6 @@ def text_of(browser: Browser, item: str = ITEM) -> str:
     """The digest of an item's text, as its page shows it."""
     file = browser.site.review.snapshot().by_id[ItemId(item)].file
     return text_digest(file.title, file.body)
-
-
-# --- approvals ---------------------------------------------------------------------------------------------
 
 
 def test_a_text_is_approved_and_the_next_one_follows(in_git: Path) -> None:
@@ -229,18 +221,6 @@ def test_a_hook_that_refuses_the_commit_undoes_nothing(in_git: Path) -> None:
     assert (in_git / "contentops.approvals").is_file()
 
 
-@pytest.mark.parametrize("path", ["/approve", "/send-back"])
-@pytest.mark.parametrize("item", ["*", "w*", "state:unchanged", "[w]elcome", "nothing"])
-def test_a_decision_is_about_one_item(in_git: Path, path: str, item: str) -> None:
-    """Whatever its name would mean on a command line: an unknown one is said so, and nothing is recorded."""
-    browser = Browser(in_git)
-    assert browser.post(path, id=item, text=text_of(browser), note="Shorter.").status_code == 404
-    assert not (in_git / "contentops.approvals").exists()
-
-
-# --- parts of the plan, and earlier texts ------------------------------------------------------------------
-
-
 def test_the_first_texts_are_made_from_the_page(demo: Path) -> None:
     """The price stands on the button; then the run page shows what was done, as after an apply in a terminal."""
     browser = Browser(demo)
@@ -306,9 +286,6 @@ def test_a_wrong_form_is_said_so(applied: Path, fields: dict[str, str], status: 
     answer = Browser(applied).post("/apply", **fields)
     assert answer.status_code == status
     assert words in answer.text
-
-
-# --- what costs --------------------------------------------------------------------------------------------
 
 
 def test_a_form_spends_what_its_page_showed(tmp_path: Path) -> None:
@@ -399,22 +376,6 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
         assert "Done: 1 item" in browser.follow(browser.press(action="apply", id="one")).text
     assert len(harness.api.generations) == before
     assert browser.post("/resolve", id="one", job=" ").status_code == 404
-
-
-def test_each_action_has_words() -> None:
-    """Its page with the price has a title, whatever the action."""
-    words = vars(templates().get_template("macros.html").module)["parts"]
-    assert set(words) == {action.value for action in PartAction}
-
-
-def test_the_price_is_asked_for_in_the_words_of_plans(demo: Path) -> None:
-    """An orphaned job is collected, as a plan in a terminal says; the word of the format is not shown."""
-    change = make_change("guide", Action.DRAIN, steps=("drain",), drains=(make_entry(state=JobState.UNKNOWN),))
-    part = PlanPart(action=PartAction.APPLY, item="guide")
-    view = Confirm(part=part, plan=make_plan(change), state=digest_json([]))
-    page = render(Browser(demo).site, PageContent(template="confirm.html", title="Guide", model=view))
-    assert "<strong>collect</strong>" in page
-    assert "drain" not in page.partition("<main")[2]
 
 
 @pytest.mark.parametrize("item", ["*", "tag:x", "?elcome", ""])

@@ -109,20 +109,6 @@ def test_what_changed_since_the_approval_comes_first(shop: Path, invoke: Run) ->
     assert "Draft outline" in generated
 
 
-def test_a_new_text_is_compared_with_the_one_before(shop: Path, invoke: Run) -> None:
-    """Whoever reads a text that an apply wrote again sees what changed, and not that it is as generated."""
-    manifest = shop / "content" / "articles.yaml"
-    manifest.write_text(manifest.read_text("utf-8").replace("first-time visitors", "returning visitors"), "utf-8")
-    assert invoke("apply", "--yes", cwd=shop).code == 0
-    for _ in ("in the work tree", "committed"):
-        page = shown(shop, f"{ITEM}&view=changes")
-        assert "Compared with <strong>the text before it</strong>" in page
-        assert "[gone: </span>first-time<" in page
-        assert "[new: </span>returning<" in page
-        git(shop, "add", "-A")
-        git(shop, "commit", "--allow-empty", "-qm", "made again")
-
-
 def test_whoever_edits_a_text_that_is_to_be_replaced_knows_it(shop: Path) -> None:
     """The form says that a choice follows; where nothing else is planned, it does not."""
     warning = (
@@ -234,13 +220,6 @@ def test_an_unreadable_file_is_said_so(shop: Path) -> None:
     assert "The file is gone" in shown(shop, ITEM)
 
 
-def test_an_unknown_item_has_no_page(shop: Path) -> None:
-    """The page says that there is no such item, and what is meant."""
-    answer = Browser(shop).get("/item?id=welcom")
-    assert answer.status_code == 404
-    assert "did you mean <code>welcome</code>" in answer.text
-
-
 def test_copies_have_no_buttons(shop: Path) -> None:
     """Without forms the page shows the state and the command."""
     browser = Browser(shop, person=PERSON)
@@ -254,9 +233,6 @@ def test_copies_have_no_buttons(shop: Path) -> None:
     assert "<form" not in page
     assert "<button" not in page
     assert "contentops approve welcome" in page
-
-
-# --- editing -----------------------------------------------------------------------------------------------------
 
 
 def form_of(browser: Browser, item: str = ITEM) -> dict[str, str]:

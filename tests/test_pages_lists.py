@@ -16,7 +16,6 @@ from contentops.pages.links import Links
 from contentops.pages.site import Site, render
 from contentops.state import approvals
 from tests import review_project
-from tests.pages import FILES, Browser
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,14 +148,6 @@ def test_a_project_without_texts_says_how_to_begin(project: Build) -> None:
     assert "12 credits" in said
     (root / "content/a.yaml").unlink()
     assert "No items are declared." in words(page(root, "/"))
-
-
-def test_a_plan_of_which_nothing_can_be_done_names_no_command(project: Build) -> None:
-    """As in a terminal: what is blocked waits for a choice, not for an apply."""
-    root = project({**FILES, "out/guide.md": "Ours.\n"})
-    page = Browser(root).get("/plan").text
-    assert "Needs a choice" in page
-    assert "<h2>Next" not in page
 
 
 def test_a_plan_that_is_refused_says_how_to_get_past_it(project: Build) -> None:

@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from contentops.documents.blocks import PARSED, TextBlock
 from contentops.documents.clean import clean_body
 from contentops.documents.word_diff import word_diff
 from contentops.reporting.prose import prose
 
 if TYPE_CHECKING:
+    from contentops.documents.blocks import TextBlock
     from tests.running import Clock
 
 TAGS = {
@@ -154,13 +154,6 @@ def test_changes_are_marked_inside_of_styles(old: str, new: str, shown: str) -> 
     assert html(old, new) == f'<p dir="auto">{shown}</p>\n'
 
 
-def test_gone_items_stand_in_their_list() -> None:
-    """An item that is gone is shown where it was, in the list that is still there."""
-    assert html("- a\n- gone b\n- c\n", "- a\n- c\n") == (
-        f'<ul><li><p dir="auto">a</p>\n</li><li><p dir="auto">{GONE}gone b{END}</del></p>\n</li><li><p dir="auto">c</p>\n</li></ul>'
-    )
-
-
 def test_blocks_as_before_are_folded() -> None:
     """Blocks that are as before are folded and named, but for those with a finding; without a change, none are."""
     old = "# Start\n\nOne.\n\n## What people look for\n\nTwo.\n\nThree is here.\n\n- x\n\nFour.\n"
@@ -186,13 +179,6 @@ def test_blocks_as_before_are_folded() -> None:
     assert parts[1].html.endswith('<p dir="auto">x</p>\n<p>note</p></li></ul>')
 
 
-def test_notes_of_rows_stand_under_the_table() -> None:
-    """No paragraph stands between the rows of a table."""
-    body = "|a|b|\n|-|-|\n|c|d|\n|e|f|\n"
-    [part] = prose(word_diff(body, body), notes=lambda block: [Markup("<p>{}</p>").format(block.line)])
-    assert part.html.endswith("</tbody></table></div><p>0</p><p>2</p><p>3</p>")
-
-
 def test_words_are_marked() -> None:
     """What a check refuses is marked, whatever its style; what is gone is not."""
     pattern = re.compile(r"click\s++here")
@@ -202,14 +188,6 @@ def test_words_are_marked() -> None:
     assert (
         "<mark><em>click</em> here</mark>" in prose(word_diff("*click* here", "*click* here"), marks=[pattern])[0].html
     )
-
-
-def test_long_texts_say_that_their_rest_is_plain(takes_seconds: None) -> None:
-    """The rest of a long text is shown as it is written, and the page says so once."""
-    body = "Some *words* here.\n\n" * (PARSED // 10)
-    [part] = prose(word_diff(body, body))
-    assert part.html.count("This text is long.") == 1
-    assert part.html.count("<em>") + part.html.count("*words*") == PARSED // 10
 
 
 def test_a_long_line_is_cut_into_boxes(takes_seconds: None) -> None:

@@ -11,13 +11,13 @@ import pytest
 from contentops.errors import Refused
 from contentops.pages.run import stream
 from contentops.state.state_dir import ApplyLock
-from tests.pages import FILES, Browser
+from tests.pages import Browser
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.execution.primitives import Stop
-    from tests.running import Build, Run
+    from tests.running import Run
 
 
 @pytest.fixture
@@ -115,22 +115,6 @@ def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
     assert last == "event: end\ndata: \n\n"
 
 
-def test_a_new_run_in_a_file_with_the_same_number_is_another_run(applied: Path, invoke: Run) -> None:
-    """File systems give the number of a removed file to the next one: nothing of the earlier run stays on the page."""
-    browser, events = Browser(applied), applied / ".contentops/events.jsonl"
-    earlier = events.read_bytes()
-    manifest = applied / "content/articles.yaml"
-    manifest.write_text(manifest.read_text("utf-8").replace("Five first steps", "Six first steps"), "utf-8")
-    assert invoke("apply", "--yes", "--select", "getting-started", cwd=applied).code == 0
-    later = events.read_bytes() + b'{"kind": "note", "at": "x"}\n' * len(earlier)
-    events.write_bytes(earlier)
-    assert "4 of 4 done" in browser.get("/run").text
-    events.write_bytes(later)
-    page = browser.get("/run").text
-    assert "1 of 1 done" in page
-    assert "city-lisbon" not in page
-
-
 def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path) -> None:
     """An open stream does not keep the server from ending."""
     end_of(applied, lines=2)
@@ -138,17 +122,6 @@ def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path) -> None:
     browser.site.closing.set()
     with apply_lock(applied):
         assert browser.get("/run/events").text == ""
-
-
-def test_without_a_run_there_is_none(project: Build) -> None:
-    """A new project has nothing to show, and says that runs of a terminal appear here."""
-    root = project(FILES)
-    assert "No run yet" in Browser(root).get("/run").text
-    (root / ".contentops").mkdir(exist_ok=True)
-    (root / ".contentops" / "events.jsonl").write_bytes(
-        b'{"kind": 3}\nno json\n\xff\n{"kind": "run-done", "at": "x"}\n'
-    )
-    assert "was stopped" in Browser(root).get("/run").text
 
 
 def test_what_an_action_came_to_is_said_where_no_other_page_said_it(applied: Path) -> None:

@@ -14,7 +14,6 @@ from contentops.model.cost import bound_words
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
-from contentops.reporting.plan_text import plan_text
 from contentops.schema_files import load_schema
 from tests.fakes.chat import Raw, said
 from tests.models import MODEL_PROJECT, Model, writes
@@ -142,31 +141,6 @@ def test_a_plan_says_the_most_that_its_texts_may_cost(project: Build, invoke: Ru
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
 
 
-def test_a_plan_file_says_what_its_plan_said(project: Build, invoke: Run) -> None:
-    """A comment that is made from it has the same words."""
-    root = shop(project, more="defaults: {checks: {retries: 2, excludes: [harbour]}}\n")
-    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
-    document = json.loads((root / "plan.json").read_text("utf-8"))
-    assert Decimal(document["summary"]["money_worst"]["USD"]) == 3 * Decimal(
-        document["summary"]["money_at_most"]["USD"]
-    )
-    read = plan_of(document)
-    assert read.money_worst == {"USD": int(Decimal(document["summary"]["money_worst"]["USD"]) * 10**12)}
-    assert unpainted(plan_text(read, verbose=False)) == invoke("plan", cwd=root).stdout.rstrip("\n")
-    assert "USD with 2 retries |" in plan_markdown(read)
-
-
-def test_a_section_has_a_limit_of_its_own(project: Build, invoke: Run) -> None:
-    """The plan of a regenerated section says the most for that section."""
-    root = shop(project, "one")
-    with Model() as model:
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
-        ended = invoke("regenerate", "one", "--section", "Introduction", "--yes", cwd=root, env=model.env)
-    assert ended.code == 0, ended.stderr
-    assert "1 to regenerate" in ended.stdout
-    assert "t most 0." in ended.stdout
-
-
 def test_a_longer_text_may_cost_more(project: Build, invoke: Run) -> None:
     """The limit follows the words that the inputs ask for, the mode, and `max_tokens` of the settings."""
     root = shop(project, "one")
@@ -271,13 +245,3 @@ def test_the_money_of_a_text_counts_in_whichever_wave_it_was_made(project: Build
         ended = invoke("apply", "--yes", "--json", cwd=root, env=model.env)
     assert (ended.code, [one["steps"].count("submit") for one in ended.json["run"]["outcomes"]]) == (0, [1, 1])
     assert ended.json["run"]["money"] == invoke("report", "--json", cwd=root).json["money"]
-
-
-def test_a_paid_text_that_is_in_no_file_yet_has_its_money(project: Build, invoke: Run) -> None:
-    """It is paid for, so it counts."""
-    root = shop(project, "one", more="defaults: {checks: {excludes: [harbour]}}\n")
-    with Model(metered) as model:
-        spent = invoke("apply", "--yes", "--json", cwd=root, env=model.env).json["run"]["money"]
-    report = invoke("report", "--json", cwd=root).json
-    assert (report["texts"], report["unwritten"], report["money"]) == (1, 1, spent)
-    assert "1 of these is in no known file" in invoke("report", cwd=root).stdout

@@ -72,9 +72,6 @@ def files_of(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
 
-# --- refused -----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -98,9 +95,6 @@ def test_doctor_names_the_upgrade(old: Path, invoke: Run) -> None:
     ended = invoke("doctor", cwd=old)
     assert "failed  state: `contentops.lock` was written before there was `contentops.jobs`" in ended.stdout
     assert "hint: run `contentops state upgrade`" in ended.stdout
-
-
-# --- upgraded ----------------------------------------------------------------------------------------------
 
 
 def test_every_fact_is_kept(old: Path) -> None:
@@ -254,9 +248,6 @@ def test_lines_of_both_formats_after_a_merge(old: Path) -> None:
         assert states == dict.fromkeys(DONE, JobState.SETTLED) | {"oolong": JobState.FAILED, "sencha": JobState.PAID}
 
 
-# --- damaged -----------------------------------------------------------------------------------------------
-
-
 def _cut(data: bytes) -> bytes:
     return data.replace(b'"state":"paid"', b'"state":"pa')
 
@@ -305,9 +296,6 @@ def test_the_torn_end_of_a_journal_is_ignored(old: Path) -> None:
     path.write_bytes(b"".join(lines[:-1]) + group + b'{"open":')
     assert upgraded(old) == [("", 4, 8)]
     assert harness_of(old).record("white").metadata["order"] == 2
-
-
-# --- with a history in git ---------------------------------------------------------------------------------
 
 
 @pytest.fixture

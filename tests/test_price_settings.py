@@ -8,7 +8,7 @@ import pytest
 
 from contentops.errors import InputError
 from contentops.manifests.project import load_project
-from contentops.tokens import TokenPrice, exact
+from contentops.tokens import TokenPrice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,12 +81,3 @@ def test_a_price_that_cannot_be_counted_is_refused(tmp_path: Path, text: str, me
     found = [one for one in caught.value.diagnostics() if message in one.message]
     assert found, caught.value.diagnostics()
     assert found[0].location is not None
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [(0, "0"), (1, "0.000000000001"), (300_000_000_000, "0.3"), (3 * 10**12, "3"), (1_234_500_000_000_000, "1234.5")],
-)
-def test_money_is_exact(amount: int, text: str) -> None:
-    """A sum of whole numbers has no rest that a person would have to explain."""
-    assert exact(amount) == text

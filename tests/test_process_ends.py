@@ -42,9 +42,6 @@ def _files(server: Served, name: str, *, extra: str = "", project: str = "") -> 
     return {"contentops.yaml": settings, "content/blog.yaml": blog("one", "two", topic=f"{{}} ({name})")}
 
 
-# --- one at a time -----------------------------------------------------------------------------------------
-
-
 def test_a_second_apply_is_refused_until_the_first_is_gone(project: Build, invoke: Run, slow: Served) -> None:
     """It exits 4 and names who holds the lock; a killed holder leaves nothing to unlock."""
     root = project(_files(slow, "locked"))
@@ -74,9 +71,6 @@ def test_environments_apply_one_after_the_other(project: Build, invoke: Run, slo
         assert (refused.code, "error[lock-held]" in refused.stderr) == (4, True)
     assert invoke("apply", "--yes", "--env", "draft", cwd=root).code == 0
     assert sorted(tree(root, "draft")) == ["draft/one.md", "draft/two.md"]
-
-
-# --- signals -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
@@ -127,9 +121,6 @@ def test_the_second_signal_exits_at_once(project: Build, invoke: Run, number: si
     assert [one["action"] for one in planned["changes"]] == ["resolve"]
 
 
-# --- time --------------------------------------------------------------------------------------------------
-
-
 def test_a_deadline_pauses(project: Build, invoke: Run, slow: Served) -> None:
     """Exit code 5 after the deadline; what runs is kept, and the next command is named."""
     root = project(_files(slow, "deadline"))
@@ -141,9 +132,6 @@ def test_a_deadline_pauses(project: Build, invoke: Run, slow: Served) -> None:
     planned = invoke("plan", "--json", cwd=root).json
     assert {one["id"]: one["action"] for one in planned["changes"]} == {"one": "finish", "two": "create"}
     assert len(slow.jobs("(deadline)")) == 1
-
-
-# --- exit codes --------------------------------------------------------------------------------------------
 
 
 def _no_changes(build: Build, invoke: Run, server: Served) -> tuple[Path, list[str]]:

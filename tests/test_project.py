@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
-from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
-from contentops.manifests.api_settings import parse_duration
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
 from contentops.model import ApiSettings, Budget, Guards, Project
-from contentops.yaml.positions import Map
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def write(root: Path, text: str) -> Path:
@@ -41,9 +38,6 @@ def only(root: Path, text: str) -> Diagnostic:
     """The one finding of a text."""
     (problem,) = findings_of(root, text)
     return problem
-
-
-# --- the root ----------------------------------------------------------------------------------------------
 
 
 def test_root_is_the_nearest_folder_with_the_file(tmp_path: Path) -> None:
@@ -77,16 +71,6 @@ def test_no_root_says_what_to_do(tmp_path: Path, name: str, start: str, words: s
     [problem] = caught.value.diagnostics()
     assert problem.code == "no-project"
     assert words in f"{problem.message} {problem.hint}"
-
-
-def test_folder_named_like_the_file_is_no_project(tmp_path: Path) -> None:
-    """Only a file marks a root."""
-    write(tmp_path, "project: x\n")
-    (tmp_path / "sub" / "contentops.yaml").mkdir(parents=True)
-    assert find_root(tmp_path / "sub") == str(tmp_path.resolve())
-
-
-# --- settings ----------------------------------------------------------------------------------------------
 
 
 def test_smallest_project_has_the_documented_defaults(tmp_path: Path) -> None:
@@ -178,31 +162,6 @@ def test_embedded_server_has_no_request_limit(tmp_path: Path) -> None:
     assert load(tmp_path, "project: x\napi: {base_url: local}\n").api.requests_per_minute == 0
 
 
-def test_empty_environment_changes_nothing_but_its_name(tmp_path: Path) -> None:
-    """An environment without settings is the project under another name."""
-    own, prod = load(tmp_path, FULL), load(tmp_path, FULL, "prod")
-    assert prod.environment == "prod"
-    assert (prod.api, prod.manifests, prod.environment_defaults) == (own.api, own.manifests, {})
-
-
-def test_settings_keep_their_places(tmp_path: Path) -> None:
-    """Variables and defaults know where they were written, for origins and findings."""
-    project = load(tmp_path, FULL, "staging")
-    assert isinstance(project.vars, Map)
-    assert project.vars.keys_at["year"] == (10, 23)
-    assert isinstance(project.environment_vars, Map)
-    assert project.environment_vars.values_at["company"] == (17, 21)
-    assert isinstance(project.settings, Map)
-    assert project.text == textwrap.dedent(FULL)
-
-
-def test_nulls_count_as_absent(tmp_path: Path) -> None:
-    """A key without a value is as if it were not there."""
-    text = "project: x\napi:\nbudget:\nguards:\ndefaults:\nvars:\nenvironments:\npreset:\n"
-    project = load(tmp_path, text)
-    assert (project.api, project.budget, project.vars, project.preset) == (ApiSettings(), Budget(), {}, "")
-
-
 @pytest.mark.parametrize(
     ("environment", "hint"),
     [("stagin", "did you mean `staging`? declared: `staging`, `prod`"), ("zzz", "declared: `staging`, `prod`")],
@@ -216,14 +175,6 @@ def test_unknown_environment_names_all(tmp_path: Path, environment: str, hint: s
     assert caught.value.exit_code == ExitCode.USAGE
 
 
-def test_the_environment_that_was_asked_for_is_the_one_to_declare(tmp_path: Path) -> None:
-    """What the hint says can be copied as it is, and is what helps."""
-    with pytest.raises(UsageError) as caught:
-        load(tmp_path, "project: x\n", "prod")
-    assert caught.value.hint == "to declare one: `environments: {prod: {}}` in `contentops.yaml`"
-    assert load(tmp_path, "project: x\nenvironments: {prod: {}}\n", "prod").environment == "prod"
-
-
 @pytest.mark.parametrize("environment", ["../x", "\x1b[31m", "x" * 500], ids=["path", "escape", "long"])
 def test_hostile_environment_name_is_harmless(tmp_path: Path, environment: str) -> None:
     """An environment must be declared, so its name is never a path; messages show no escapes."""
@@ -232,9 +183,6 @@ def test_hostile_environment_name_is_harmless(tmp_path: Path, environment: str) 
     assert caught.value.hint == "to declare one: `environments: {draft: {}}` in `contentops.yaml`"
     assert "\x1b" not in caught.value.message
     assert len(caught.value.message) < 150
-
-
-# --- findings ----------------------------------------------------------------------------------------------
 
 
 def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
@@ -401,39 +349,6 @@ def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, text: s
 
 
 @pytest.mark.parametrize(
-    ("text", "excerpt"),
-    [
-        pytest.param("topic: the key: to success\n", "topic: the key: to success", id="in a text"),
-        pytest.param("keys: a: b\n", "keys: a: b", id="a longer name"),
-        pytest.param("key: a: b\n", "key: ****", id="a short value"),
-        pytest.param("api_key:\n  a: b\nx: [\n", "x: [", id="another line"),
-    ],
-)
-def test_lines_without_a_secret_are_shown(tmp_path: Path, text: str, excerpt: str) -> None:
-    """Only values of keys with a telling name are starred out, and only in their own lines."""
-    [problem] = [entry for entry in findings_of(tmp_path, f"project: x\n{text}") if entry.code == "yaml-syntax"]
-    assert problem.excerpt == excerpt
-
-
-def test_unreadable_file_is_an_input_error(tmp_path: Path) -> None:
-    """A file that cannot be opened is reported like any other problem of the file."""
-    (tmp_path / "contentops.yaml").mkdir()
-    with pytest.raises(InputError) as caught:
-        load_project(tmp_path)
-    assert caught.value.diagnostics()[0].code == "unreadable-file"
-
-
-def test_relative_root_becomes_absolute(tmp_path: Path) -> None:
-    """The root a project carries does not depend on the current folder."""
-    write(tmp_path, "project: x\n")
-    relative = Path(os.path.relpath(tmp_path))
-    assert load_project(relative).root == str(tmp_path.resolve())
-
-
-# --- variables ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("a=x", "x"),
@@ -494,36 +409,3 @@ def test_unusable_variable_is_a_usage_error(text: str) -> None:
         parse_variable(text)
     assert caught.value.code == "bad-variable"
     assert "\x1b" not in caught.value.message
-
-
-def test_unusable_variable_name_is_refused_by_the_project_too(tmp_path: Path) -> None:
-    """Variables given by code are held to the same names."""
-    with pytest.raises(UsageError):
-        load_project(write(tmp_path, "project: x\n"), variables={"item": 1})
-
-
-@hypothesis.given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
-def test_any_variable_is_read_or_refused(text: str) -> None:
-    """Whatever stands behind `--var`, it is a value or a usage error."""
-    try:
-        name, value = parse_variable(f"a={text}")
-    except UsageError:
-        return
-    assert name == "a"
-    assert value is None or isinstance(value, (str, int, float))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("15m", 900), ("90s", 90), ("2h", 7200), ("1h30m", 5400), ("0.5h", 1800), (600, 600), (0.5, 0.5)],
-)
-def test_duration_is_seconds(text: str | float, seconds: float) -> None:
-    """Hours, minutes and seconds add up; a number is seconds."""
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "15", "m", "15 m", "1d", "-5m", "5m5", "１５m"])
-def test_other_durations_are_refused(text: str) -> None:
-    """A text that is no time is a ValueError."""
-    with pytest.raises(ValueError, match="not a duration"):
-        parse_duration(text)

@@ -152,22 +152,6 @@ def test_a_newer_text_goes_along_too(tmp_path: Path) -> None:
     assert prod.plan().empty
 
 
-def test_a_title_alone_goes_along(tmp_path: Path) -> None:
-    """Where the manifest states none; a person's own in prod stays."""
-    staging, prod = rooms(tmp_path, "a")
-    prod.apply()
-    staging.edit("staging/a.md", "title: ", "title: Mine, not ")
-    prod.apply()
-    assert "title: Mine, not " in prod.read("live/a.md")
-    assert prod.plan().empty
-    prod.edit("live/a.md", "Mine, not", "Ours, not")
-    prod.apply()
-    staging.edit("staging/a.md", "Mine, not", "Theirs, not")
-    plan = prod.plan()
-    assert plan.empty
-    assert [note.kind for note in plan.notes] == ["kept-front-matter"]
-
-
 def test_a_title_that_came_from_the_server_stays_under_a_promoted_text(tmp_path: Path) -> None:
     """A person's title in prod is not the one that was last written there, and is not taken for it afterwards."""
     staging, prod = rooms(tmp_path, "a")
@@ -324,20 +308,6 @@ def test_an_open_job_of_prod_is_brought_home(tmp_path: Path) -> None:
     assert prod.plan().empty
 
 
-def test_drafts_of_the_embedded_server_count_as_prods_own(tmp_path: Path) -> None:
-    """And a chain goes on: dev, staging, prod."""
-    extra = ENVIRONMENTS.replace("staging: {", "staging: {promote_from: dev, ")
-    dev = Room(tmp_path, "dev", extra=extra)
-    staging, prod = Room(tmp_path, "staging", extra=extra), Room(tmp_path, "prod", extra=extra)
-    dev.write("content/b.yaml", blog("a"))
-    dev.apply()
-    staging.apply(drafts=True)
-    prod.apply(drafts=True)
-    assert (staging.submits, prod.submits) == (0, 0)
-    assert all(room.plan().empty for room in (dev, staging, prod))
-    assert body(prod, "live/a.md") == body(prod, "dev/a.md")
-
-
 def test_the_project_without_an_environment_is_a_source(tmp_path: Path) -> None:
     """It is called `default`."""
     extra = ENVIRONMENTS.replace("promote_from: staging", "promote_from: default")
@@ -348,16 +318,6 @@ def test_the_project_without_an_environment_is_a_source(tmp_path: Path) -> None:
     assert only(prod.plan()).reasons[-1].detail == "from `out/a.md` of `default`"
     prod.apply()
     assert prod.plan().empty
-
-
-def test_many_promoted_at_once_do_not_trip_the_guard(tmp_path: Path) -> None:
-    """The ratio guard is about what is generated."""
-    ids = [f"i{number:02}" for number in range(12)]
-    staging, prod = rooms(tmp_path, *ids)
-    prod.apply()
-    for id_ in ids:
-        staging.edit(f"staging/{id_}.md", "Closing", "The end")
-    assert prod.plan().refusals == ()
 
 
 @pytest.mark.parametrize(
@@ -457,8 +417,6 @@ def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path, processes: None)
     )
     assert prod.plan().empty
 
-
-# --- by hand -----------------------------------------------------------------------------------------------
 
 LOCAL = """\
 version: 1

@@ -67,9 +67,6 @@ def by_hand(root: Path) -> tuple[Room, ByHand]:
     return staging, prod
 
 
-# --- gone from disk ----------------------------------------------------------------------------------------
-
-
 def _keeps_its_file(staging: Room) -> None:
     shutil.rmtree(staging.root / ".contentops/cache")
 
@@ -140,22 +137,6 @@ def test_a_text_that_was_declined_does_not_come_back(tmp_path: Path) -> None:
     assert body(prod, "live/a.md") == promoted
 
 
-def test_a_text_that_was_generated_here_since_is_what_comes_back(tmp_path: Path) -> None:
-    """The promoted one was of another request."""
-    _, prod = by_hand(tmp_path)
-    prod.write("content/b.yaml", "items:\n  - {id: a, inputs: {topic: y, target_audience: readers}}\n")
-    prod.apply(on_edit=OnEdit.OVERWRITE)
-    generated = body(prod, "live/a.md")
-    assert "Reviewed" not in generated
-    (prod.root / "live/a.md").unlink()
-    prod.apply()
-    assert body(prod, "live/a.md") == generated
-    assert prod.plan().empty
-
-
-# --- checks ------------------------------------------------------------------------------------------------
-
-
 def stricter(checks: str) -> str:
     """Environments of which prod has checks that staging has not, and would pay for retries of a generated text."""
     return ENVIRONMENTS.replace("prod: {", f"prod: {{defaults: {{checks: {{{checks}, retries: 3}}}}, ")
@@ -205,9 +186,6 @@ def test_checks_do_not_hold_back_what_was_taken_before(tmp_path: Path) -> None:
     assert prod.plan().empty
     staging.edit("staging/a.md", "Introduction", "Reviewed")
     assert only(prod.plan()).blocked == "checks-failed"
-
-
-# --- draft outlines ----------------------------------------------------------------------------------------
 
 
 def drafting(root: Path, *, server: str = "local") -> tuple[Room, Room]:
@@ -307,9 +285,6 @@ def test_an_outline_is_not_saved_to_another_server(tmp_path: Path, edited: bool)
     assert harness.plan().empty
 
 
-# --- where it is from --------------------------------------------------------------------------------------
-
-
 def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) -> None:
     """Until a job makes a text here; an edit made here leaves it where it is from."""
     staging, prod = rooms(tmp_path, "a")
@@ -352,9 +327,6 @@ def test_no_stop_makes_one_content_of_two_environments(tmp_path: Path) -> None:
             assert harness.plan().empty, where
 
 
-# --- words of people ---------------------------------------------------------------------------------------
-
-
 def test_a_file_that_was_emptied_is_not_promoted(tmp_path: Path) -> None:
     """An editor or a full disk left nothing of it: that is no text for anyone to publish."""
     staging, prod = rooms(tmp_path, "a", "b")
@@ -367,41 +339,6 @@ def test_a_file_that_was_emptied_is_not_promoted(tmp_path: Path) -> None:
     before = prod.read("live/a.md")
     prod.apply()
     assert prod.read("live/a.md") == before
-
-
-def test_an_item_that_is_renamed_is_promoted_under_either_id(tmp_path: Path) -> None:
-    """Before the rename was applied where its text comes from, as after it; an edit made there comes along."""
-    staging, prod = rooms(tmp_path, "a", "b")
-    prod.apply(select=("a",))
-    staging.edit("staging/a.md", "Closing", "Reviewed")
-    renamed = blog("a2", "b2").replace("about a2", "about a").replace("about b2", "about b")
-    prod.write("content/b.yaml", f"moved: [{{from: a, to: a2}}, {{from: b, to: b2}}]\n{renamed}")
-    assert prod.actions() == {"a2": "promote", "b2": "promote"}
-    prod.apply()
-    assert "Reviewed" in prod.read("live/a2.md")
-    assert (prod.plan().empty, len(prod.api.contents), prod.submits) == (True, 2, 0)
-    staging.apply()
-    assert (prod.plan().empty, staging.plan().empty) == (True, True)
-    staging.edit("staging/a2.md", "Reviewed", "Again")
-    assert prod.actions() == {"a2": "promote"}
-
-
-def test_a_text_is_promoted_while_its_file_moves(tmp_path: Path) -> None:
-    """One apply does both; words of prod's own stand in its way at the new place as at the old one."""
-    staging, prod = rooms(tmp_path, "a", "b")
-    prod.apply()
-    prod.edit("contentops.yaml", "live/{{", "site/{{")
-    for id_ in ("a", "b"):
-        staging.edit(f"staging/{id_}.md", "Closing", "Reviewed")
-    prod.edit("live/b.md", "Introduction", "Ours")
-    assert prod.actions() == {"a": "promote", "b": "blocked"}
-    prod.apply()
-    assert ("Reviewed" in prod.read("site/a.md"), "Ours" in prod.read("live/b.md")) == (True, True)
-    prod.apply(on_edit=OnEdit.OVERWRITE)
-    assert "Reviewed" in prod.read("site/b.md")
-    (copy,) = (prod.root / ".contentops/replaced").rglob("b.md")
-    assert "Ours" in copy.read_text()
-    assert (prod.plan().empty, sorted(prod.tree("live") if (prod.root / "live").exists() else [])) == (True, [])
 
 
 def test_an_edit_made_while_it_runs_is_not_promoted_over(tmp_path: Path) -> None:

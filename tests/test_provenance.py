@@ -17,7 +17,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.word_share import changed_share
 from contentops.model import Approval, ApprovalState, ItemId, Verdict, text_digest
 from contentops.model.provenance import PaidAttempts, Provenances, TextProvenance
-from contentops.reporting.provenance import COLUMNS, provenance_csv, provenance_text
+from contentops.reporting.provenance import COLUMNS, provenance_csv
 from contentops.state import approvals
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
@@ -103,15 +103,6 @@ def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> No
     assert [one["commit"] for one in found.values()] == [head, "", before]
     commit(harness.root, "By hand")
     assert rows(invoke, harness, "--select", "b")["b"]["commit"] == git(harness.root, "rev-parse", "HEAD")
-
-
-def test_a_selection_works_as_in_status(harness: Harness, invoke: Run) -> None:
-    """Globs, states and their mistakes."""
-    harness.edit("out/b.md", "Closing", "By hand")
-    assert list(rows(invoke, harness, "--select", "state:edited")) == ["b"]
-    assert list(rows(invoke, harness, "--exclude", "b")) == ["a", "c"]
-    wrong = invoke("report", "--provenance", "--select", "nothing", cwd=harness.root)
-    assert (wrong.code, "matches no item" in wrong.stderr) == (64, True)
 
 
 @pytest.mark.parametrize(
@@ -200,14 +191,6 @@ def test_an_id_that_another_item_has_now_counts_for_that_one(harness: Harness, i
     assert sum(one["credits"] for one in found.values()) == harness.api.credits == 20
 
 
-def test_a_restored_text_is_the_earlier_one(harness: Harness, invoke: Run) -> None:
-    """With its job, and with the attempts until it."""
-    texts = invoke("report", "--runs", "--select", "a", "--json", cwd=harness.root).json["texts"]
-    assert invoke("restore", "a", "--to", texts[1]["body"][7:19], cwd=harness.root).code == 0
-    found = rows(invoke, harness)["a"]
-    assert (found["job_id"], found["credits"], found["changed"]) == (texts[1]["job_id"], 4, 0)
-
-
 @pytest.mark.parametrize("known", ["cache", "git", "nowhere"])
 def test_the_share_of_changed_words_needs_the_generated_text(harness: Harness, invoke: Run, known: str) -> None:
     """From the cache or from git's history of the file; it is not known where neither has it."""
@@ -222,17 +205,6 @@ def test_the_share_of_changed_words_needs_the_generated_text(harness: Harness, i
     assert found["c"]["changed"] == 0
 
 
-def test_without_git_there_is_no_commit(tmp_path: Path, invoke: Run) -> None:
-    """And a line says so."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("a"))
-    harness.apply()
-    ended = invoke("report", "--provenance", cwd=tmp_path)
-    assert ended.code == 0
-    assert "commits, and texts that the cache lacks, are unknown" in ended.stdout
-    assert rows(invoke, harness)["a"]["commit"] == ""
-
-
 def test_a_file_that_cannot_be_used_is_named(harness: Harness, invoke: Run) -> None:
     """It is no text, so it has no line."""
     (harness.root / "out/b.md").write_bytes(b"\xff")
@@ -240,14 +212,6 @@ def test_a_file_that_cannot_be_used_is_named(harness: Harness, invoke: Run) -> N
     assert list(rows(invoke, harness)) == ["a"]
     shown = invoke("report", "--provenance", cwd=harness.root).stdout
     assert "Left out: `out/b.md` is not UTF-8" in shown
-
-
-def test_manifests_with_errors_are_warned_about(harness: Harness, invoke: Run) -> None:
-    """The lock and the files say the rest."""
-    harness.write("content/blog.yaml", "items: [{id: 1}]")
-    ended = invoke("report", "--provenance", "--format", "csv", cwd=harness.root)
-    assert "manifests-unread" in ended.stderr
-    assert len(ended.stdout.splitlines()) == 4
 
 
 def test_what_people_wrote_is_shown_harmless(harness: Harness, invoke: Run) -> None:
@@ -280,9 +244,6 @@ def test_the_history_of_an_item_shows_what_people_said(harness: Harness, invoke:
     assert invoke("report", "--runs", "--json", cwd=harness.root).json["verdicts"] == []
 
 
-# --- what approved texts have cost ---------------------------------------------------------------------------
-
-
 def test_the_report_says_what_approved_texts_have_cost(harness: Harness, invoke: Run) -> None:
     """Rejected attempts included; texts that no one approved, or that changed since, are not counted."""
     assert "approved" not in invoke("report", "--json", cwd=harness.root).json
@@ -297,25 +258,6 @@ def test_the_report_says_what_approved_texts_have_cost(harness: Harness, invoke:
     approve(harness, "a", BEN, Verdict.SENT_BACK)
     found = invoke("report", "--json", cwd=harness.root).json["approved"]
     assert found == {"items": 0, "texts": 0, "credits": 0, "average": None}
-
-
-def test_verdicts_on_what_is_gone_or_empty_change_nothing(harness: Harness, invoke: Run) -> None:
-    """An item without manifest and record, an empty text, a day in the future."""
-    line = Approval(
-        item=ItemId("gone"),
-        text=text_digest("", Digest("")),
-        verdict=Verdict.APPROVED,
-        by=ANN,
-        at="2999-01-01T00:00:00Z",
-    )
-    approvals.record(harness.root, Disk(), [line])
-    (harness.root / "out/a.md").write_text("")
-    found = rows(invoke, harness)
-    assert {one["approval"] for one in found.values()} == {"none"}
-    assert invoke("report", "--json", cwd=harness.root).json["approved"]["items"] == 0
-
-
-# --- CSV -----------------------------------------------------------------------------------------------------
 
 
 def provenance_of(item: str, by: str) -> Provenances:
@@ -364,14 +306,6 @@ def test_no_cell_is_a_formula(by: str, cell: str) -> None:
     assert text.count("\n") == 2
 
 
-def test_a_table_of_nothing_is_a_sentence() -> None:
-    """No head without a line."""
-    assert provenance_text(Provenances(texts=())).endswith("0 texts.\x1b[0m")
-
-
-# --- words ---------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("before", "after", "share"),
     [
@@ -389,9 +323,6 @@ def test_a_table_of_nothing_is_a_sentence() -> None:
 def test_the_share_of_changed_words(before: str, after: str, share: float) -> None:
     """Of the longer text; the order, white space and marks say nothing."""
     assert changed_share(before, after) == share
-
-
-# --- git -----------------------------------------------------------------------------------------------------
 
 
 def test_commits_of_many_files_are_those_that_git_names(tmp_path: Path) -> None:
@@ -451,9 +382,3 @@ def test_a_shallow_clone_names_no_commit_it_does_not_know(harness: Harness, tmp_
     ended = invoke("report", "--provenance", "--json", cwd=tmp_path / "shallow")
     assert [one["commit"] for one in ended.json["texts"]] == ["", "", ""]
     assert "`git fetch --unshallow`" in ended.json["gaps"][0]
-
-
-def test_a_repository_without_a_commit_has_no_history(tmp_path: Path) -> None:
-    """That is no failure."""
-    git_init(tmp_path)
-    assert path_histories(str(tmp_path), ["a.md"]) == {}

@@ -9,12 +9,11 @@ from typing import Any
 
 import hypothesis
 import pytest
-import yaml
 from hypothesis import strategies as st
 
-from contentops.errors import Diagnostic, Location, Severity
+from contentops.errors import Diagnostic, Severity
 from contentops.yaml import builder, read
-from contentops.yaml.positions import Map, Seq, Source, YamlDocument, finding, locate
+from contentops.yaml.positions import Map, Seq, Source, finding
 from contentops.yaml.read import masked, read_yaml
 
 PARSERS = pytest.mark.parametrize("pure", [False, True], ids=["libyaml", "python"])
@@ -51,8 +50,6 @@ def underlined(problem: Diagnostic) -> str:
     _, column, width = position_of(problem)
     return problem.excerpt[column - 1 : column - 1 + width]
 
-
-# --- scalars -----------------------------------------------------------------------------------------------
 
 STAY_TEXT = """
     nUll yes no on off y 012 -012 00 012.5 -0x1F 0b1 1_000 1:30 12:30:45 2026-03-01 2026-03-01T10:00:00Z 1.2.3
@@ -122,131 +119,11 @@ def test_custom_tag_is_refused(text: str, *, pure: bool) -> None:
     assert underlined(problem).startswith("!")
 
 
-def test_a_number_with_grouped_digits_is_told_how_to_write_it() -> None:
-    """YAML 1.2 reads `1_000` as a text; where a number is expected the hint has the number."""
-    assert value_of("a: 1_000") == {"a": "1_000"}
-    assert only("a: !!int 1_000").hint == "write `1000`: with `_` it is text, not a number"
-
-
 @PARSERS
 def test_keys_keep_their_text(*, pure: bool) -> None:
     """Plain keys that look like numbers, bools or null are the text as written."""
     root = value_of("1: a\ntrue: b\n~: c\n012: d\n1.0: e\n'q': f\n", pure=pure)
     assert list(root) == ["1", "true", "~", "012", "1.0", "q"]
-
-
-# --- places ------------------------------------------------------------------------------------------------
-
-SAMPLE = """\
-# comment
-items:
-  - id: first # trailing
-    inputs: {topic: "Straße", points: [a, 'b c']}
-  - id: &x second
-    text: |
-      one
-        two {{ bad }}
-    folded: >-
-      three
-      four {{ worse }}
-    alias: *x
-"""
-
-
-@PARSERS
-def test_every_key_and_value_knows_its_place(*, pure: bool) -> None:
-    """Maps and lists hold the line and column of themselves, their keys and their values."""
-    root = value_of(SAMPLE, pure=pure)
-    assert (root.at, root.keys_at, root.values_at) == ((2, 1), {"items": (2, 1)}, {"items": (3, 3)})
-    items = root["items"]
-    assert (items.at, items.values_at) == ((3, 3), [(3, 5), (5, 5)])
-    inputs = items[0]["inputs"]
-    assert inputs.at == (4, 13)
-    assert inputs.keys_at == {"topic": (4, 14), "points": (4, 31)}
-    assert inputs.values_at == {"topic": (4, 21), "points": (4, 39)}
-    assert inputs["points"].values_at == [(4, 40), (4, 43)]
-    assert items[1]["text"] == "one\n  two {{ bad }}\n"
-    assert items[1]["folded"] == "three four {{ worse }}"
-
-
-@PARSERS
-def test_locate_follows_pointers_as_far_as_they_go(*, pure: bool) -> None:
-    """`locate` finds values; a step that does not exist stops at the last one that does."""
-    document, _ = read_yaml("a.yaml", SAMPLE.encode(), pure=pure)
-    assert str(locate(document, ())) == "a.yaml:2:1"
-    assert str(locate(document, ("items", 0, "inputs", "topic"))) == "a.yaml:4:21"
-    assert str(locate(document, ("items", 1, "absent", "more"))) == "a.yaml:5:5"
-    assert str(locate(document, ("items", 9))) == "a.yaml:3:3"
-    assert str(locate(document, ("items", "x"))) == "a.yaml:3:3"
-    assert locate(YamlDocument(Source("b.yaml", "")), ("x",)) == Location("b.yaml", 1, 1)
-    assert locate(YamlDocument(Source("b.yaml", "x"), "x"), ()) == Location("b.yaml", 1, 1)
-
-
-WIDTHS = """\
-plain: hello world  # comment
-number: 1.50
-single: 'it''s'
-double: "a\\tb" # c
-anchored: &name value
-nothing:
-flow: [12, true]
-map: {a: 1}
-long: word
-  goes on
-quoted key: 1
-"k q": 2
-block: |
-  x
-emoji: 😀😀
-tagged: !!str 12
-alias: *name
-"""
-
-
-@pytest.mark.parametrize(
-    ("pointer", "key", "expected"),
-    [
-        (("plain",), False, "hello world"),
-        (("plain",), True, "plain"),
-        (("number",), False, "1.50"),
-        (("single",), False, "'it''s'"),
-        (("double",), False, '"a\\tb"'),
-        (("anchored",), False, "&name value"),
-        (("nothing",), False, ""),
-        (("flow", 0), False, "12"),
-        (("flow", 1), False, "true"),
-        (("flow",), False, "["),
-        (("map",), False, "{"),
-        (("long",), False, "word"),
-        (("quoted key",), True, "quoted key"),
-        (("k q",), True, '"k q"'),
-        (("block",), False, "|"),
-        (("emoji",), False, "😀😀"),
-        (("tagged",), False, "!!str 12"),
-        (("alias",), False, "*name"),
-    ],
-    ids=str,
-)
-def test_finding_underlines_what_was_written(pointer: tuple[str | int, ...], key: bool, expected: str) -> None:
-    """The caret line covers the key or the scalar as written, quotes and properties included."""
-    document, findings = read_yaml("a.yaml", WIDTHS.encode())
-    assert findings == []
-    assert underlined(finding(document, "x", "y", pointer, key=key)) == expected
-
-
-def test_finding_carries_what_it_is_given() -> None:
-    """Code, message, severity and hint arrive, and the excerpt is the source line without its newline."""
-    document, _ = read_yaml("a.yaml", b"a: 1\r\nb: 2\r\n")
-    problem = finding(document, "some-code", "a message", ("b",), hint="do this", severity=Severity.WARNING)
-    assert problem == Diagnostic(
-        code="some-code",
-        message="a message",
-        severity=Severity.WARNING,
-        location=Location("a.yaml", 2, 4),
-        excerpt="b: 2",
-        width=1,
-        hint="do this",
-    )
 
 
 @pytest.mark.parametrize(
@@ -278,14 +155,6 @@ def test_offset_that_is_nowhere_points_at_the_text() -> None:
     assert position_of(finding(document, "x", "y", ("a",), offset=2))[:2] == (1, 4)
 
 
-def test_source_knows_its_lines_and_marks() -> None:
-    """Lines end at LF, CRLF and CR; an index becomes its line and column."""
-    source = Source("a", "one\r\ntwo\rthree\n")
-    assert [source.line(number) for number in range(6)] == ["", "one", "two", "three", "", ""]
-    assert source.line_count == 4
-    assert [source.mark(index) for index in (0, 2, 5, 9, 15)] == [(1, 1), (1, 3), (2, 1), (3, 1), (4, 1)]
-
-
 def test_excerpts_and_messages_hold_no_terminal_escapes() -> None:
     """Control characters of the file are shown as replacement characters, column for column."""
     problem = only("a: \x1b[31m\n")
@@ -300,9 +169,6 @@ def test_masked_hides_secrets_but_not_short_words() -> None:
     problem = Diagnostic(code="x", message="y", excerpt="key: sk-123, a: ab")
     assert masked(problem, ["sk-123", "ab"]).excerpt == "key: ******, a: ab"
     assert masked(problem, ["other"]) is problem
-
-
-# --- anchors and merges ------------------------------------------------------------------------------------
 
 
 @PARSERS
@@ -377,15 +243,6 @@ def test_too_deep_is_refused(text: str, *, pure: bool) -> None:
     assert only(text, pure=pure).code == "too-deep"
 
 
-def test_the_deepest_allowed_nesting_is_read() -> None:
-    """Exactly the allowed depth is fine."""
-    assert findings_of("[" * builder.MAX_DEPTH + "]" * builder.MAX_DEPTH) == []
-    assert findings_of("a: &a " + "[" * 50 + "]" * 50 + "\nb: " + "[" * 49 + "*a" + "]" * 49) == []
-
-
-# --- refusals ----------------------------------------------------------------------------------------------
-
-
 @PARSERS
 @pytest.mark.parametrize(
     ("text", "code", "line", "column"),
@@ -441,26 +298,11 @@ def test_duplicate_key_names_both_places(text: str, position: tuple[int, int], f
     assert first in problem.message
 
 
-@PARSERS
-def test_every_duplicate_is_reported(*, pure: bool) -> None:
-    """One duplicate does not hide the next."""
-    assert [
-        problem.location.line
-        for problem in findings_of("a: 1\na: 2\nb: 1\nb: 2\na: 3\n", pure=pure)
-        if problem.location
-    ] == [2, 4, 5]
-
-
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "\ufeff", "~\n", "--- # x\n...\n"])
 def test_empty_file_is_an_empty_document(text: str) -> None:
     """A file without a value has no root and no findings."""
     document, findings = read_yaml("a.yaml", text.encode())
     assert (document.root, findings) == (None, [])
-
-
-def test_byte_order_mark_does_not_shift_columns() -> None:
-    """A UTF-8 byte order mark is not part of the text."""
-    assert value_of("\ufeffa: 1\n").keys_at == {"a": (1, 1)}
 
 
 @pytest.mark.parametrize(
@@ -518,8 +360,6 @@ def test_endless_problems_end() -> None:
     assert len(findings) == builder.MAX_FINDINGS + 1
     assert findings[-1].code == "too-many-findings"
 
-
-# --- syntax errors -----------------------------------------------------------------------------------------
 
 TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("jinja-word", "a: {{ x }}\n", (1, 4), "unquoted", '`"{{ x }}"`'),
@@ -636,12 +476,6 @@ def test_what_only_looks_doubtful_is_read(text: str, value: Any, *, pure: bool) 
     assert value_of(text, pure=pure) == value
 
 
-def test_a_long_line_of_quotes_is_explained_at_once() -> None:
-    """What is wrong in a line is looked for near its start, however long it is."""
-    _, problem = read_yaml("a.yaml", b"a: 1\nb: c: " + b'"a\\' * 300_000 + b"\n")
-    assert [one.code for one in problem] == ["yaml-syntax"]
-
-
 @pytest.mark.parametrize("text", ["a: @", "a: *", "a: b: c"])
 def test_a_long_line_of_spaces_is_explained_at_once(text: str) -> None:
     """A comment in the line of a problem is looked for near its start, however much space there is."""
@@ -669,28 +503,6 @@ def test_unquoted_jinja_is_reported_everywhere() -> None:
     assert document.root == {"a": "{{ x }}", "b": ["{{ y }}", {"c": "{{ z }}"}], "d": '{{ "q" }}', "e": '{{ "q" }}'}
     assert findings[3].hint == "put the text in quotes"
 
-
-def test_strange_braces_are_one_finding() -> None:
-    """A map in braces in the place of a key is taken as a broken expression, to its end."""
-    document, (problem,) = read_yaml("a.yaml", b"a: {{x}: 1, b: 2, b: 3}\n")
-    assert problem.code == "unquoted-jinja"
-    assert document.root == {"a": "{{x}: 1, b: 2, b: 3}"}
-
-
-def test_file_that_is_one_expression_keeps_its_text() -> None:
-    """An expression at the root is reported like any other."""
-    document, (problem,) = read_yaml("a.yaml", b"{{ x }}")
-    assert (document.root, problem.code) == ("{{ x }}", "unquoted-jinja")
-
-
-def test_jinja_under_a_repeated_key_is_two_findings() -> None:
-    """A repeated key does not let an expression slip through, nor change the first value."""
-    document, findings = read_yaml("a.yaml", b"a: 1\na: {{ x }}\n")
-    assert sorted(problem.code for problem in findings) == ["duplicate-key", "unquoted-jinja"]
-    assert document.root == {"a": 1}
-
-
-# --- properties --------------------------------------------------------------------------------------------
 
 texts = st.text(
     st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufffe\uffff"), max_size=20
@@ -724,15 +536,6 @@ def assert_places(node: Any) -> None:
         assert len(node.values_at) == len(node)
         for entry in node:
             assert_places(entry)
-
-
-@hypothesis.given(values)
-def test_what_pyyaml_writes_reads_back(value: Any) -> None:
-    """Block style with all its quoting comes back, but for what only YAML 1.1 left unquoted."""
-    written = yaml.safe_dump({"a": value}, allow_unicode=True, sort_keys=False)
-    document, findings = read_yaml("a.yaml", written.encode())
-    if not findings and not any(sign in written for sign in "&*"):
-        assert same(document.root, {"a": value})
 
 
 def same(left: Any, right: Any) -> bool:

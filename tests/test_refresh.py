@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from contentops.api.calls import DeleteContent, Failure, PutContent
@@ -18,7 +16,7 @@ from contentops.errors import ApiError, Refused
 from contentops.model import ItemId, OnEdit
 from contentops.operations import connection, opening
 from tests.fakes.api import FakeApi, on
-from tests.fakes.harness import Harness, blog, know_server, results
+from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.reviewing import apply_file, review
 
@@ -56,13 +54,6 @@ def _asked(harness: Harness, **choice: Any) -> tuple[int, int]:
     before = harness.api.count("list content"), harness.api.count("get content")
     harness.plan(refresh=True, **choice)
     return harness.api.count("list content") - before[0], harness.api.count("get content") - before[1]
-
-
-def test_nothing_changed_there_is_one_list(tmp_path: Path) -> None:
-    """What was saved and left alone is not fetched: one request says so for all of it."""
-    harness = _harness(tmp_path)
-    assert _asked(harness) == (1, 0)
-    assert harness.plan(refresh=True).empty
 
 
 def test_an_edit_there_is_pulled_and_stays_a_persons(tmp_path: Path) -> None:
@@ -112,54 +103,11 @@ def test_an_edit_is_seen_whatever_the_clocks_say(tmp_path: Path, habits: dict[st
     assert harness.actions(refresh=True) == {"one": "pull"}
 
 
-@pytest.mark.parametrize("stamps", [True, False], ids=["stamps in the answer", "none"])
-def test_a_clone_without_a_cache_asks_for_one_list(tmp_path: Path, *, stamps: bool) -> None:
-    """The stamps of all saves are in the lock: what was created, and what was saved over that."""
-    harness = _harness(tmp_path, "one", "two", "three", auto_save=False, stamps=stamps)
-    harness.edit("out/one.md", "Closing", "MINE")
-    harness.apply()
-    for item in ("one", "two", "three"):
-        saved = harness.record(item).saved
-        assert saved is not None
-        assert saved.stamp
-    shutil.rmtree(tmp_path / ".contentops")
-    know_server(tmp_path, "https://api.example.test/v1")
-    assert _asked(harness) == (1, 0)
-
-
-def test_a_text_without_a_stamp_is_fetched_once(tmp_path: Path) -> None:
-    """A lock of an earlier version knows none: the first refresh looks at each, the next one at none."""
-    harness = _harness(tmp_path)
-    lock = re.sub(r',"stamp":"[^"]*"', "", harness.read("contentops.lock"))
-    harness.write("contentops.lock", lock)
-    assert (_asked(harness), _asked(harness)) == ((1, 2), (1, 0))
-    assert harness.apply(refresh=True) is None
-    assert harness.read("contentops.lock") == lock
-    harness.write("content/blog.yaml", blog("one", "two").replace("    inputs", "    metadata: {tag: new}\n    inputs"))
-    assert results(harness.apply(refresh=True)) == {"one": "done", "two": "done"}
-    assert harness.read("contentops.lock").count('"stamp":') == 2
-    shutil.rmtree(tmp_path / ".contentops")
-    know_server(tmp_path, "https://api.example.test/v1")
-    assert _asked(harness) == (1, 0)
-
-
-# --- what is asked ---------------------------------------------------------------------------------------------
-
-
 def test_a_list_in_pages_is_read_to_its_end(tmp_path: Path) -> None:
     """An edit on the second page is found; no content on it counts as deleted."""
     harness = _harness(tmp_path, "one", "two", "three", page=2)
     _edit(harness, "one")
     assert harness.actions(refresh=True) == {"one": "pull"}
-
-
-def test_a_time_that_is_not_known_is_looked_at(tmp_path: Path) -> None:
-    """A list without times proves nothing, so each content is fetched; one that it does not show as well."""
-    harness = _harness(tmp_path)
-    shown = [{"id": harness.record("one").content_id, "title": "x"}]
-    harness.api.fault(on("list content"), lambda: httpx.Response(200, json={"content": shown}))
-    assert _asked(harness) == (1, 2)
-    assert harness.plan(refresh=True).empty
 
 
 def test_a_content_that_is_deleted_is_asked_for_once(tmp_path: Path) -> None:
@@ -210,16 +158,6 @@ def test_one_content_that_cannot_be_read_is_a_note_and_the_others_go_on(tmp_path
     assert plan.credits == 0
 
 
-def test_a_server_that_stumbles_over_each_content_is_not_well(tmp_path: Path) -> None:
-    """One may be broken; a second one in a row says something about the server."""
-    harness = _harness(tmp_path)
-    for item in ("one", "two"):
-        _edit(harness, item)
-        harness.api.broken[harness.record(item).content_id] = 500
-    with pytest.raises(ApiError, match="500"):
-        harness.plan(refresh=True)
-
-
 def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> None:
     """An orphan, and an item whose text is no longer saved, are left alone; one that is renamed is not."""
     harness = _harness(tmp_path, "one", "two", "three")
@@ -230,39 +168,6 @@ def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> N
     harness.write("content/blog.yaml", f"items:\n  - {{id: uno, {asked}}}\n{rest}    save: false\n")
     assert _asked(harness) == (1, 1)
     assert harness.actions(refresh=True) == {"uno": "pull"}
-
-
-def test_a_refresh_counts_among_the_requests_of_a_minute(tmp_path: Path) -> None:
-    """What the run sends after it waits its turn as if it had sent the list and the fetches itself."""
-    harness = Harness(tmp_path, FakeApi(duration=30, per_minute=6, stamps=True), rpm=6)
-    items = ("one", "two", "three", "four", "five", "six")
-    harness.write("content/blog.yaml", blog(*items))
-    harness.apply()
-    for item in items[:3]:
-        _edit(harness, item)
-        harness.edit(f"out/{items[items.index(item) + 3]}.md", "Closing", "MINE")
-    harness.timeline.now += 300
-    before = len(harness.api.requests)
-    assert set(results(harness.apply(refresh=True)).values()) == {"done"}
-    sent = [seen.status for seen in harness.api.requests[before:]]
-    assert (len(sent), set(sent)) == (10, {200})
-
-
-# --- what comes of it ------------------------------------------------------------------------------------------
-
-
-def test_a_title_alone_comes_home(tmp_path: Path) -> None:
-    """It is an edit like any other; the next text of the item keeps it."""
-    harness = _harness(tmp_path)
-    harness.api.edit(harness.record("one").content_id, harness.api.generations[0].text, title="Theirs")
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert "title: Theirs" in harness.read("out/one.md")
-    assert harness.plan(refresh=True).empty
-    for year in (2027, 2028):
-        harness.write("content/blog.yaml", blog("one", "two", year=year))
-        harness.apply()
-        assert "title: Theirs" in harness.read("out/one.md")
-        assert harness.api.contents[harness.record("one").content_id].title == "Theirs"
 
 
 def test_words_of_two_people_wait_and_the_others_go_on(tmp_path: Path) -> None:
@@ -282,19 +187,6 @@ def test_words_of_two_people_wait_and_the_others_go_on(tmp_path: Path) -> None:
     assert "Their words." in harness.read("out/two.md")
 
 
-def test_the_same_words_on_both_sides_are_only_recorded(tmp_path: Path) -> None:
-    """Whoever copied one over to the other by hand is asked nothing."""
-    harness = _harness(tmp_path)
-    head = harness.read("out/one.md").split("## Introduction")[0]
-    harness.write("out/one.md", head + THEIRS)
-    _edit(harness, "one")
-    before = harness.bytes()["out/one.md"]
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert harness.bytes()["out/one.md"] == before
-    assert harness.plan(refresh=True).empty
-    assert harness.plan().empty
-
-
 def test_a_file_that_is_gone_comes_back_as_it_was_edited_there(tmp_path: Path) -> None:
     """Deleted here, edited there: no earlier text takes the place of a person's."""
     harness = _harness(tmp_path)
@@ -305,46 +197,6 @@ def test_a_file_that_is_gone_comes_back_as_it_was_edited_there(tmp_path: Path) -
     assert "title: Theirs" in harness.read("out/one.md")
     assert "item: one" in harness.read("out/one.md")
     assert harness.plan(refresh=True).empty
-
-
-@pytest.mark.parametrize("habits", [{}, {"create_only": True, "auto_save": False}], ids=["", "creates only"])
-def test_a_pull_goes_along_with_what_the_manifest_changed(tmp_path: Path, habits: dict[str, Any]) -> None:
-    """A new id, another place, another title and tag, and their words: all of it in one apply, and saved once."""
-    harness = _harness(tmp_path, "one", **habits)
-    _edit(harness, "one")
-    asked = "inputs: {topic: All about one in 2026, target_audience: readers}"
-    metadata = "metadata: {title: Stated, tags: [tea]}"
-    harness.write("content/blog.yaml", f"items: [{{id: uno, output: new/uno.md, {asked}, {metadata}}}]")
-    (change,) = harness.plan(refresh=True).changes
-    assert (change.action, change.names) == ("pull", ("move", "fetch", "write", "save"))
-    assert results(harness.apply(refresh=True)) == {"uno": "done"}
-    text = harness.read("new/uno.md")
-    for words in ("title: Stated", "- tea", "item: uno", "Their words."):
-        assert words in text
-    stored = harness.api.contents[harness.record("uno").content_id]
-    assert (stored.title, stored.body) == ("Stated", THEIRS)
-    for plan in (harness.plan(refresh=True), harness.plan()):
-        assert (plan.changes, plan.notes) == ((), ())
-
-
-def test_a_content_without_a_title_keeps_that_of_the_file(tmp_path: Path) -> None:
-    """A server that tells no title, or one whose person removed it, changes none here."""
-    harness = _harness(tmp_path)
-    before = harness.record("one").title
-    _edit(harness, "one")
-    harness.api.contents[harness.record("one").content_id].title = ""
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert f"title: {before}" in harness.read("out/one.md")
-    assert harness.plan(refresh=True).empty
-    assert harness.plan().empty
-
-
-def test_an_emptied_content_is_no_text(tmp_path: Path) -> None:
-    """Nothing in the file is replaced by nothing."""
-    harness = _harness(tmp_path)
-    _edit(harness, "one", " \n")
-    plan = harness.plan(refresh=True)
-    assert (plan.changes, [note.kind for note in plan.notes]) == ((), ["unreadable-there"])
 
 
 def test_a_content_with_front_matter_of_its_own_is_pulled_without_it(tmp_path: Path) -> None:
@@ -422,32 +274,6 @@ def test_what_cannot_be_copied_is_not_saved_over(tmp_path: Path) -> None:
     assert harness.read(_one(run).copy) == THEIRS
 
 
-def test_without_a_refresh_a_save_still_sees_it(tmp_path: Path) -> None:
-    """An apply that did not look first overwrites nothing, and says what to do."""
-    harness = _harness(tmp_path)
-    harness.edit("out/one.md", "Closing", "MINE")
-    _edit(harness, "one")
-    run = harness.apply()
-    assert results(run) == {"one": "blocked"}
-    assert "`contentops plan --refresh`" in _one(run).hint
-    assert harness.api.contents[harness.record("one").content_id].body == THEIRS
-
-
-def test_what_a_save_has_seen_a_refresh_knows(tmp_path: Path) -> None:
-    """Once a save was blocked by an edit, it is known without another fetch, and pulled."""
-    harness = _harness(tmp_path)
-    _edit(harness, "one")
-    before = harness.read("out/one.md")
-    harness.edit("out/one.md", "Closing", "MINE")
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.plan(refresh=True).changes[0].blocked == "edit-conflict"
-    harness.write("out/one.md", before)
-    assert _asked(harness) == (1, 0)
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert "Their words." in harness.read("out/one.md")
-    assert harness.plan(refresh=True).empty
-
-
 def test_what_was_seen_before_a_save_is_no_edit_after_it(tmp_path: Path) -> None:
     """Where the times of a server are whole seconds, the save may have the very time of the edit that it took in."""
     harness = _harness(tmp_path)
@@ -487,9 +313,6 @@ def test_a_plan_file_says_that_it_was_refreshed(tmp_path: Path) -> None:
     assert "Later words." in harness.read("out/one.md")
     with pytest.raises(Refused, match="already applied"):
         apply_file(harness, plan)
-
-
-# --- stops -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", ["as written", "gone"])
@@ -542,9 +365,6 @@ def test_a_stop_at_every_step_of_what_was_chosen(root: Path, choice: OnEdit, hab
 def _words(harness: Harness) -> str:
     """The file without what depends on the time of day."""
     return re.sub(r"generated_at: .*", "", harness.read("out/one.md"))
-
-
-# --- the embedded server ---------------------------------------------------------------------------------------
 
 
 def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Build, invoke: Invoke) -> None:

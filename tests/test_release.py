@@ -166,12 +166,6 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_release_has_its_version_and_its_section(checkout: Path) -> None:
-    """One place states the version."""
-    assert release.version_of(checkout) == "1.2.3"
-    assert release.heading(checkout, "1.2.3", tagged=True) == "1.2.3 (2026-12-01)"
-
-
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
@@ -187,12 +181,6 @@ def test_what_a_release_misses_is_named(checkout: Path, file: str, old: str, new
     with pytest.raises(release.Fault) as fault:
         release.heading(checkout, release.version_of(checkout), tagged=True)
     assert (file in str(fault.value), said in str(fault.value)) == (True, True), fault.value
-
-
-def test_a_rehearsal_takes_what_is_unreleased(checkout: Path) -> None:
-    """Only a tag needs the version as a heading."""
-    (checkout / "CHANGELOG.md").write_text("## Unreleased\n\n- It.\n")
-    assert release.heading(checkout, "1.2.3", tagged=False) == "Unreleased"
 
 
 def test_the_wheel_is_held_against_what_git_tracks(tmp_path: Path) -> None:
@@ -222,11 +210,6 @@ def test_the_bill_of_materials_lists_what_is_pinned() -> None:
     assert sorted(hashes) == sorted(re.findall("sha256:([0-9a-f]{64})", text))
     assert bill["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
     assert release.sbom("1.2.3", text, 1_700_000_000) == bill
-
-
-def test_what_a_person_does_once_is_five_lines() -> None:
-    """The script prints them at the end."""
-    assert [line[:2] for line in release.once(ROOT)] == ["1.", "2.", "3.", "4.", "5."]
 
 
 def test_the_code_and_what_it_needs_are_looked_at_every_week() -> None:

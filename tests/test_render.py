@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.manifests.compiled import Compiled, Macros
-from contentops.manifests.limits import LIMITS, TemplateLimits
-from contentops.manifests.templates import Templates, TextTemplate
-from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, is_template, slug_of, text_of
+from contentops.manifests.limits import TemplateLimits
+from contentops.manifests.templates import TextTemplate
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, is_template, slug_of
 from tests.desired import PROJECT, declared, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -121,6 +120,30 @@ def failure(source: str) -> TemplateError:
         ("{{ item['id'] ~ '!' }}", "guide!"),
         ("{{ (1, 2) }}", [1, 2]),
         ("{{ 'x' if false else company }}", "Acme"),
+        ("{% set a %}{{ company }}!{% endset %}{{ a | upper }}", "ACME!"),
+        ("{% set a, b = people %}{{ b }}{{ a }}", "BoAda"),
+        ("{% with a = year, b = a | default(1) %}{{ a }}/{{ b }}{% endwith %}", "2026/1"),
+        (
+            "{% macro m(who, sign='!') %}Hi {{ who }}{{ sign }}{% endmacro %}{{ m(company) }}{{ m('x', sign='?') }}",
+            "Hi Acme!Hi x?",
+        ),
+        ("{% macro m() %}{{ varargs | join('-') }}{{ kwargs.a }}{% endmacro %}{{ m('x', 'y', a=company) }}", "x-yAcme"),
+        ("{% macro m() %}<{{ caller() }}>{% endmacro %}{% call m() %}{{ company }}{% endcall %}", "<Acme>"),
+        ("{% filter upper %}a{{ company }}{% endfilter %}", "AACME"),
+        ("{% filter replace('a', 'b') | upper %}a{% endfilter %}", "B"),
+        (
+            "{% macro fib(n) %}{{ n if n | int < 2 else fib(n - 1) | int + fib(n - 2) | int }}{% endmacro %}{{ fib(9) }}",
+            "34",
+        ),
+        ("{{ [[1], [2]] | sum(start=[]) }}", [1, 2]),
+        ("{{ rows | sum(attribute='n') }}", 6),
+        ("{{ 1.456 | round(precision=2, method='floor') }}", 1.45),
+        ("{{ 'a b' | wordwrap(1, wrapstring='|') }}", "a|b"),
+        ("{{ 'a b' | wordwrap(width=1) }}", "a\nb"),
+        ("{{ [1, 2, 3] | slice(2, fill_with=0) | list }}", [[1, 2], [3, 0]]),
+        ("{{ [1, 2] | batch(linecount=1) | list }}", [[1], [2]]),
+        ("{{ 'a\nb' | indent(width='> ', first=true) }}", "> a\n> b"),
+        ("{{ people | select('in', ['Bo']) | list }}", ["Bo"]),
     ],
 )
 def test_what_a_template_gives(source: str, expected: object) -> None:
@@ -367,36 +390,6 @@ def test_places_of_positions_are_not_reachable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("{{ company }} {{ year }}", ("company", "year")),
-        ("{{ each.city }} {{ each['words'] }} {{ item.id }}", ("each.city", "each.words", "item.id")),
-        ("{{ each.city.name | upper }}", ("each.city",)),
-        ("{{ each | tojson }}", ("each",)),
-        ("{{ each[company] }}", ("company", "each")),
-        ("{% for x in people %}{{ x }}{{ loop.index }}{% endfor %}{{ x }}", ("people", "x")),
-        ("{% for x in people %}{{ x }}{{ loop.index }}{% endfor %}", ("people",)),
-        ("{% set a = company %}{{ a }}{% with b = year, c = b %}{{ b }}{% endwith %}", ("b", "company", "year")),
-        ("{% set a %}{{ each.city }}{% endset %}{{ a | e }}", ("each.city",)),
-        ("{% if open %}{% set a = 1 %}{% endif %}{{ a }}", ("a", "open")),
-        (
-            "{% macro m(a, b=year) %}{{ a }}{{ b }}{{ company }}{{ varargs }}{% endmacro %}{{ m(share) }}",
-            ("company", "share", "year"),
-        ),
-        ("{% filter replace('a', company) %}{{ year }}{% endfilter %}", ("company", "year")),
-        ("{% for item in people %}{{ item }}{% endfor %}{{ each.city }}", ("each.city", "people")),
-        ("{% for item in rows %}{{ item.n }}{% endfor %}", ("rows",)),
-        ("{{ range(3) }}", ()),
-        ("{{ broken", ()),
-        ("{% raw %}{{ company }}{% endraw %}", ()),
-    ],
-)
-def test_names_a_template_uses(source: str, names: tuple[str, ...]) -> None:
-    """The names are known without rendering; of a row and of the item only the part that is read."""
-    assert TextTemplate(source).names == names
-
-
-@pytest.mark.parametrize(
     ("source", "at"),
     [
         ("{{ compny }}", "compny"),
@@ -543,64 +536,12 @@ def outcome(make: Any) -> object:
     return type(value), value
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=3),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
-    )
-)
-def test_json_values_pass_unchanged(value: object) -> None:
-    """Any JSON value a variable holds comes out of a whole expression as it is."""
-    assert TextTemplate("{{ value }}").render(lambda name: value if name == "value" else MISSING) == value
-
-
 def test_depth_of_values_is_bounded() -> None:
     """A value nested without end is refused rather than walked."""
     value: list[Any] = []
     value.append(value)
     with pytest.raises(TemplateError, match="nested"):
         as_json(value)
-
-
-def test_a_budget_is_for_one_template() -> None:
-    """What one template spends is not missing for the next, and one inside another has its own."""
-    heavy = TextTemplate("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}{{ inner }}")
-    inner = TextTemplate("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}x")
-    for _ in range(5):
-        assert heavy.render(lambda name: inner.render(look_up) if name == "inner" else MISSING) == "x"
-    assert LIMITS.work > 100_000
-
-
-def test_compiled_templates_are_kept_up_to_a_number() -> None:
-    """The same text is one template; the oldest go when there are many."""
-    kept = Templates(limit=2)
-    first = kept.get("{{ a }}")
-    assert kept.get("{{ a }}") is first
-    kept.get("{{ b }}")
-    kept.get("{{ c }}")
-    assert kept.get("{{ a }}") is not first
-
-
-def test_a_float_reads_as_its_digits() -> None:
-    """Numbers inside a text are written as Python writes them, bools as YAML does."""
-    assert [text_of(value) for value in (1.0, 10, False)] == ["1.0", "10", "false"]
-
-
-def test_variables_use_each_other(project: Build) -> None:
-    """Variables are rendered when first asked for, in any order, and keep their types."""
-    root = declared(
-        project,
-        """
-        items:
-          - id: one
-            inputs: {topic: "{{ a }}", anything: "{{ list }}", points: ["{{ list[1].x }}", {deep: "{{ b }}"}]}
-        """,
-        settings="vars: {a: '{{ b }} {{ c }}', b: '{{ c }}', c: 3, list: ['{{ c }}', {x: '{{ b }}'}]}\n",
-    )
-    [spec] = desired(root).specs
-    assert spec.request.inputs == {"topic": "3 3", "anything": [3, {"x": 3}], "points": [3, {"deep": 3}]}
-    assert spec.used.keys() == {"a", "b", "c", "list"}
-    assert spec.origins["inputs.topic"].variables == ("a", "b", "c")
 
 
 def test_item_fields_are_known_to_templates(project: Build) -> None:
@@ -771,34 +712,6 @@ def test_what_is_absent_can_have_a_default(project: Build) -> None:
     assert set(spec.variables) == {"each.k"}
 
 
-# --- statements ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("{% set a %}{{ company }}!{% endset %}{{ a | upper }}", "ACME!"),
-        ("{% set a, b = people %}{{ b }}{{ a }}", "BoAda"),
-        ("{% with a = year, b = a | default(1) %}{{ a }}/{{ b }}{% endwith %}", "2026/1"),
-        (
-            "{% macro m(who, sign='!') %}Hi {{ who }}{{ sign }}{% endmacro %}{{ m(company) }}{{ m('x', sign='?') }}",
-            "Hi Acme!Hi x?",
-        ),
-        ("{% macro m() %}{{ varargs | join('-') }}{{ kwargs.a }}{% endmacro %}{{ m('x', 'y', a=company) }}", "x-yAcme"),
-        ("{% macro m() %}<{{ caller() }}>{% endmacro %}{% call m() %}{{ company }}{% endcall %}", "<Acme>"),
-        ("{% filter upper %}a{{ company }}{% endfilter %}", "AACME"),
-        ("{% filter replace('a', 'b') | upper %}a{% endfilter %}", "B"),
-        (
-            "{% macro fib(n) %}{{ n if n | int < 2 else fib(n - 1) | int + fib(n - 2) | int }}{% endmacro %}{{ fib(9) }}",
-            "34",
-        ),
-    ],
-)
-def test_statements(source: str, expected: str) -> None:
-    """Values, macros and filters for blocks work as Jinja's own pages say."""
-    assert render(source) == expected
-
-
 MACROS = """\
 {# names and signs #}
 {% set sign = '!' %}
@@ -886,12 +799,6 @@ def test_a_heavy_template_runs_against_the_clock() -> None:
         heavy.render(look_up)
     assert signal.getsignal(signal.SIGVTALRM) == before
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
-
-
-def test_other_threads_have_no_clock() -> None:
-    """Outside the main thread only the count of steps holds."""
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(render, "{% for a in range(9999) %}{% endfor %}x").result() == "x"
 
 
 def test_a_template_inside_another_has_its_own_clock() -> None:
@@ -1004,29 +911,3 @@ def test_a_manifest_that_is_named_as_macros_is_not_passed_over(project: Build) -
     )
     line = lines(findings(root))[0]
     assert "a file of macros may contain only `{% macro %}` and `{% set %}`" in line
-
-
-def test_no_output_lands_on_the_macros(project: Build) -> None:
-    """The file is one the project is made of."""
-    root = macro_project(project, MACROS, "inputs: {topic: '{{ company }}'}, output: templates/macros.j2")
-    [line] = lines(findings(root))
-    assert "but `templates/macros.j2` is an input file of the project" in line
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("{{ [[1], [2]] | sum(start=[]) }}", [1, 2]),
-        ("{{ rows | sum(attribute='n') }}", 6),
-        ("{{ 1.456 | round(precision=2, method='floor') }}", 1.45),
-        ("{{ 'a b' | wordwrap(1, wrapstring='|') }}", "a|b"),
-        ("{{ 'a b' | wordwrap(width=1) }}", "a\nb"),
-        ("{{ [1, 2, 3] | slice(2, fill_with=0) | list }}", [[1, 2], [3, 0]]),
-        ("{{ [1, 2] | batch(linecount=1) | list }}", [[1], [2]]),
-        ("{{ 'a\nb' | indent(width='> ', first=true) }}", "> a\n> b"),
-        ("{{ people | select('in', ['Bo']) | list }}", ["Bo"]),
-    ],
-)
-def test_filters_take_what_jinjas_take(source: str, expected: object) -> None:
-    """Arguments go by position or by name."""
-    assert render(source) == expected

@@ -42,35 +42,6 @@ def test_a_finding_shows_its_place_and_the_way_out() -> None:
     )
 
 
-def test_the_gutter_is_as_wide_as_the_line_number() -> None:
-    """Bars stand below each other for long line numbers too."""
-    finding = _finding(location=Location("a.yaml", 1234, 1), excerpt="x: 1", width=1)
-    assert unpainted(diagnostics_text([finding])).split("\n")[1:] == [
-        "     --> a.yaml:1234:1",
-        "      |",
-        " 1234 | x: 1",
-        "      | ^",
-    ]
-
-
-def test_several_findings_are_counted() -> None:
-    """The last line says how many of each severity there are; nothing is said about nothing."""
-    assert diagnostics_text([]) == ""
-    findings = [
-        _finding(message="one"),
-        _finding(message="two", severity=Severity.WARNING, location=Location("a.yaml", 2, 1)),
-        _finding(message="three"),
-        _finding(message="four", severity=Severity.NOTE),
-    ]
-    assert unpainted(diagnostics_text(findings)) == (
-        "error[some-code]: one\n\n"
-        "warning[some-code]: two\n  --> a.yaml:2:1\n\n"
-        "error[some-code]: three\n\n"
-        "note[some-code]: four\n\n"
-        "2 errors, 1 warning, 1 note"
-    )
-
-
 def test_beyond_the_limit_errors_come_first() -> None:
     """A flood is cut, its errors last, and the count is that of all."""
     findings = [_finding(severity=Severity.WARNING, message=f"w{number}") for number in range(3)]
@@ -79,16 +50,6 @@ def test_beyond_the_limit_errors_come_first() -> None:
         "error[some-code]: the error\n\nwarning[some-code]: w0\n\n… and 2 more; `--json` lists them all\n\n"
         "1 error, 3 warnings"
     )
-
-
-def test_a_long_hint_is_said_once_in_a_row() -> None:
-    """It stands with the first finding; short ones, and a long one after another, are said each time."""
-    long = _finding(hint="do this, and then " * 10 + "stop")
-    short = _finding(hint="x")
-    text = unpainted(diagnostics_text([long, long, short, short]))
-    assert (text.count("stop"), text.count("hint: x")) == (1, 2)
-    assert text.startswith(f"error[some-code]: something is wrong\nhint: {long.hint}\n")
-    assert unpainted(diagnostics_text([long, short, long])).count("stop") == 2
 
 
 def test_a_hint_of_several_lines_can_not_pose_as_a_finding() -> None:
@@ -135,23 +96,6 @@ def test_a_long_line_is_shown_around_its_mark(column: int) -> None:
     assert columns(text) <= 102
     assert text.endswith("…")
     assert text.startswith("…") == (column > 60)
-
-
-def test_a_long_mark_is_cut() -> None:
-    """A mark wider than the screen ends in an ellipsis."""
-    text, offset, length = window("x" * 10_000, 1, 10_000)
-    assert (offset, text) == (0, "x" * 75 + "…")
-    assert length == 76
-
-
-@given(st.text(max_size=300), st.integers(-2, 400), st.integers(-2, 400))
-def test_a_window_always_fits(line: str, column: int, width: int) -> None:
-    """Whatever is marked, the caret line lies below the text that is shown."""
-    text, offset, length = window(line, column, width)
-    assert columns(text) <= 102
-    assert offset >= 0
-    assert length >= 1
-    assert offset + length <= max(columns(text), offset + 1)
 
 
 def test_json_holds_everything_and_fits_the_schema() -> None:

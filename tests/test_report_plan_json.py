@@ -87,19 +87,6 @@ def test_a_change_is_told_in_full() -> None:
     assert plan_document(FULL)["changes"][0]["digest"] == FULL.changes[0].spec.digest  # type: ignore[union-attr]
 
 
-def test_shared_causes_are_counted_once_per_item() -> None:
-    """An item with two reasons of one cause is one item."""
-    assert plan_document(FULL)["causes"] == [{"cause": "c", "items": 2, "credits": 0}]
-
-
-def test_any_change_of_a_record_changes_its_digest() -> None:
-    """The digest covers every field, and none stands for no record."""
-    plain, other = make_record(), make_record(saved=Saved(body=a_digest("a")))
-    assert record_digest(plain) != record_digest(other)
-    assert record_digest(plain) == record_digest(make_record())
-    assert record_digest(None) == ""
-
-
 @pytest.mark.parametrize("plan", [FULL, make_plan()], ids=["full", "empty"])
 def test_the_plan_in_pieces_is_the_sealed_plan(plan: Plan) -> None:
     """Written change by change, it is the same text every time, and fits its schema: each key is described."""

@@ -101,18 +101,6 @@ def test_a_small_plan() -> None:
     )
 
 
-def test_an_empty_plan_still_is_a_comment() -> None:
-    """No changes replace what an older comment said."""
-    assert plan_markdown(make_plan(unchanged=3)) == (
-        "<!-- contentops:plan:acme-blog: -->\n"
-        "### contentops plan: `acme-blog`\n"
-        "\n"
-        "Server `local`, no budget.\n"
-        "\n"
-        "**No changes. All 3 items are up to date.**\n"
-    )
-
-
 def _hostile_plan(words: str) -> Plan:
     reason = Reason(kind="k", field=words, before=words, after=[words], cause=words, detail=words)
     odd = Reason(kind="k", detail=words)
@@ -189,13 +177,6 @@ def test_a_bar_stays_in_its_cell(text: str, content: str) -> None:
     """A table of one column keeps one cell, and the cell says what the text says."""
     tokens = _tokens(f"| x |\n|---|\n| {cell(text, 50)} |\n")
     assert [found for kind, found in tokens if kind == "code_inline"] == [content]
-
-
-def test_prose_keeps_its_literals() -> None:
-    """Paired backticks are code; a lone one is a character."""
-    assert prose("set `a*b` and *c") == "set `a*b` and \\*c"
-    assert prose("a ` b") == "a \\` b"
-    assert prose("a `` b") == "a  b"
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,6 @@ def _text(plan: Plan, *, verbose: bool = False) -> str:
     return unpainted(plan_text(plan, verbose=verbose))
 
 
-def test_an_empty_plan_says_so() -> None:
-    """Nothing to do is one sentence, with the number of items."""
-    assert _text(make_plan(unchanged=21)).endswith("\n\nNo changes. All 21 items are up to date.")
-    assert _text(make_plan(unchanged=1)).endswith("\n\nNo changes. 1 item is up to date.")
-    assert "\n\nNo changes. No items are declared. Next: add items to a manifest, or run " in _text(make_plan())
-
-
 def test_nothing_is_said_twice() -> None:
     """A hint leaves out what its reason says, and a reason that names the open job stands for it."""
     job = Reason(kind="open-job", detail="job `j` is running")
@@ -143,33 +136,6 @@ def test_changes_alike_are_folded_unless_verbose() -> None:
     assert all(f"city-{number:02}" in _text(plan, verbose=True) for number in range(20))
 
 
-def test_changes_for_other_reasons_are_not_folded_in() -> None:
-    """Ten alike and one of another cause are all shown."""
-    plan = make_plan(*[_regenerate(number) for number in range(10)], _regenerate(10, "default `mode` in a.yaml:1:1"))
-    assert "more to regenerate" not in _text(plan)
-
-
-def test_blocked_items_are_folded_too() -> None:
-    """The line that counts blocked items says so."""
-    held = [make_change(f"b{number:02}", Action.BLOCKED, blocked="edited") for number in range(12)]
-    text = _text(make_plan(*held))
-    assert "  ! … 9 more blocked for the same reasons (`--verbose` lists them)" in text
-    assert text.endswith("Nothing can be done before the blocked items are resolved; see the hints above.")
-
-
-def test_steps_are_told_where_the_action_does_not_say_them() -> None:
-    """A generation that moves its file first, and one with a note of its own; verbose tells all of them."""
-    plain = make_change("a")
-    moved = make_change("b", Action.REGENERATE, steps=("move", *GENERATE))
-    told = make_change("c", reasons=(Reason(kind="new", detail="its job was lost"),))
-    text = _text(make_plan(plain, moved, told))
-    assert [line.strip() for line in text.splitlines() if line.startswith("      ")] == [
-        "steps: move, submit, poll, write, save",
-        "new: its job was lost",
-    ]
-    assert _text(make_plan(plain), verbose=True).count("      steps: submit, poll, write, save\n      new\n") == 1
-
-
 def test_long_values_are_cut_unless_verbose() -> None:
     """A long value is shown whole only when asked for."""
     reason = Reason(kind="changed", field="inputs.topic", before="a" * 500, after="b")
@@ -241,18 +207,6 @@ def test_no_plan_can_command_the_terminal(name: str, words: str, value: object) 
         text = _text(plan, verbose=verbose)
         assert all(character == "\n" or (character >= " " and character != "\x7f") for character in text)
         text.encode()
-
-
-def test_paths_stand_straight_behind_prices() -> None:
-    """Whatever the prices, the output paths of all changes begin in one column."""
-    plan = make_plan(
-        make_change("a", steps=GENERATE, credits=1),
-        make_change("b", steps=GENERATE, credits=12),
-        make_change("c", Action.SAVE, steps=("save",)),
-    )
-    lines = [line for line in _text(plan).split("\n") if "out/" in line]
-    assert len(lines) == 3
-    assert len({line.index("out/") for line in lines}) == 1
 
 
 def test_hints_name_the_environment() -> None:

@@ -42,11 +42,6 @@ def _report(run: Run | None, *changes: Change) -> Any:
     return document
 
 
-def test_a_good_run_is_one_line() -> None:
-    """Nothing but counts, credits, requests and time."""
-    assert _text(make_run(DONE)) == "Apply: 1 done. 4 credits spent, 12 requests, 1m 3s."
-
-
 def test_troubles_are_told_with_the_servers_words() -> None:
     """Failures first, then what is blocked, unknown and late, each with its hint."""
     run = make_run(

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.reporting.layout import paint, unpainted
-from contentops.sanitize import bounded, clip, columns, json_text, short, short_pair, visible
+from contentops.sanitize import bounded, json_text, short, visible
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -45,14 +44,6 @@ def test_visible_text_is_one_harmless_line(text: str) -> None:
     shown.encode()
 
 
-@given(st.text(), st.integers(1, 40))
-def test_clip_never_exceeds_its_width(text: str, width: int) -> None:
-    """A short text stays, a long one ends in an ellipsis."""
-    cut = clip(text, width)
-    assert len(cut) <= width
-    assert cut == text if len(text) <= width else cut.endswith("…")
-
-
 @given(_JSON, st.integers(6, 80))
 def test_short_is_short_and_harmless(value: object, width: int) -> None:
     """Any value becomes a line of at most the width."""
@@ -61,49 +52,12 @@ def test_short_is_short_and_harmless(value: object, width: int) -> None:
     assert not _OBEYED & set(line)
 
 
-@pytest.mark.parametrize(
-    ("value", "line"),
-    [
-        pytest.param(None, "(none)", id="none"),
-        pytest.param("a", '"a"', id="text"),
-        pytest.param(3, "3", id="number"),
-        pytest.param(["a", {"b": True}], '["a", {"b": true}]', id="nested"),
-        pytest.param("x" * 100, '"xxxxxxxxxxxxxxxxxx…', id="long text"),
-        pytest.param(list(range(100)), "[0, 1, 2, 3, 4, 5, …", id="long list"),
-        pytest.param({"a": "x" * 100}, '{"a": "xxxxxxxxxxxx…', id="long inner text"),
-    ],
-)
-def test_short_values(value: object, line: str) -> None:
-    """Values are written as JSON and cut."""
-    assert short(value, 20) == line
-
-
 def test_short_stops_at_nesting_no_one_can_follow() -> None:
     """A value too deep for the encoder ends in an ellipsis, not in an exception."""
     deep: object = "x"
     for _ in range(20_000):
         deep = [deep]
     assert short(deep, 100_000).endswith("…")
-
-
-def test_long_texts_are_cut_where_they_differ() -> None:
-    """Two long texts that begin alike show their first difference."""
-    before, after = short_pair("a" * 200 + " in 2025", "a" * 200 + " in 2026", 40)
-    assert (before, after) == ('"…aaaaaa in 2025"', '"…aaaaaa in 2026"')
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        pytest.param("a", "b", ('"a"', '"b"'), id="short"),
-        pytest.param("a", None, ('"a"', "(none)"), id="gone"),
-        pytest.param("b" + "a" * 60, "c", ('"baaaaaaaaaaaaaaaaa…', '"c"'), id="differ at once"),
-        pytest.param("a" * 40, "a" * 41, ('"…aaaaaa"', '"…aaaaaaa"'), id="longer"),
-    ],
-)
-def test_pairs_of_values(before: object, after: object, expected: tuple[str, str]) -> None:
-    """Pairs that need no window are shown from their start."""
-    assert short_pair(before, after, 20) == expected
 
 
 @given(_JSON)
@@ -118,28 +72,6 @@ def test_json_text_refuses_what_json_has_not() -> None:
     """NaN is no JSON."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_text(float("nan"))
-
-
-@pytest.mark.parametrize(
-    ("text", "width"),
-    [
-        pytest.param("abc", 3, id="ascii"),
-        pytest.param("漢字", 4, id="wide"),
-        pytest.param("e\u0301", 1, id="combining"),
-        pytest.param("é", 1, id="accent"),
-    ],
-)
-def test_columns(text: str, width: int) -> None:
-    """Wide characters take two columns, combining ones none."""
-    assert columns(text) == width
-
-
-def test_paint_without_color_changes_nothing() -> None:
-    """Colour is added only when asked for, and never around nothing."""
-    assert unpainted(paint("a", "add")) == "a"
-    assert paint("a", "add") == "\x1b[32ma\x1b[0m"
-    assert paint("", "add") == ""
-    assert paint("a", "plain") == "a"
 
 
 def test_bounded_values_are_cut_with_a_count_and_have_no_secret() -> None:

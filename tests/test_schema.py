@@ -58,9 +58,6 @@ def named(part: dict[str, Any], schema: dict[str, Any]) -> Any:
     return schema["definitions"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
 
 
-# --- the shipped schemas -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["project", "manifest"])
 def test_shipped_schema_is_a_valid_draft_07_schema(name: str) -> None:
     """Editors know the schemas by it."""
@@ -114,8 +111,6 @@ def test_schema_files_are_found_by_name() -> None:
         load_schema("../project")
 
 
-# --- valid files -------------------------------------------------------------------------------------------
-
 FULL = """\
 $schema: ../schemas/manifest.schema.json
 version: 1
@@ -153,8 +148,6 @@ def test_valid_manifest_has_no_findings(text: str) -> None:
     """Everything the design allows in a manifest passes."""
     assert findings_of(text) == []
 
-
-# --- findings ----------------------------------------------------------------------------------------------
 
 IN_MANIFESTS = [
     ("items: [{id: x, checks: {retries: 11}}]", "wrong-value", "11", "`retries` must be at most 10, not 11", ""),
@@ -295,13 +288,6 @@ def test_flood_of_problems_is_capped() -> None:
     keys = "{" + "".join(f"k{number}: 1, " for number in range(3000)) + "}"
     assert len(findings_of(keys)) == schema_module.MAX_FINDINGS
 
-
-def test_document_without_a_root_has_no_findings() -> None:
-    """What could not be read has been reported already."""
-    assert check_schema(YamlDocument(Source("a.yaml", "")), PROJECT) == []
-
-
-# --- any value -------------------------------------------------------------------------------------------------
 
 NAMES = [
     "id",

@@ -41,9 +41,6 @@ def _canary(harness: Harness, **choice: Any) -> str:
     return note.message
 
 
-# --- canary ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("number", "ids"), [(1, "a"), (3, "abc"), (4, "abcd"), (9, "abcd")])
 def test_a_canary_is_the_first_of_the_plan(harness: Harness, number: int, ids: str) -> None:
     """In plan order, with the credits of those alone; the note counts what waits."""
@@ -61,20 +58,6 @@ def test_canaries_go_on_where_the_last_one_ended(harness: Harness) -> None:
     assert harness.api.credits == 16
 
 
-def test_a_canary_composes_with_a_selection(harness: Harness) -> None:
-    """The first of what is selected."""
-    assert set(harness.actions(canary=1, select=("[cd]",))) == {"c"}
-
-
-def test_free_changes_wait_with_the_rest(harness: Harness) -> None:
-    """A canary shows texts, nothing else; a moved file waits and is counted."""
-    harness.apply(select=("a",))
-    harness.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/elsewhere.md\n")
-    assert harness.actions(canary=1) == {"b": "create"}
-    assert _canary(harness, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
-    assert harness.plan(canary=1).unchanged == 0
-
-
 def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> None:
     """An item that needs a waiting move is passed over, not blocked and not written over a file."""
     harness.apply(select=("d",))
@@ -83,14 +66,6 @@ def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> Non
     assert harness.actions() == {"a": "create", "b": "create", "c": "create", "d": "move"}
     assert harness.actions(canary=1) == {"b": "create"}
     assert _canary(harness, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
-
-
-def test_a_canary_of_nothing_to_pay_is_empty(harness: Harness) -> None:
-    """Nothing submits, so nothing is done, and the note says what waits."""
-    harness.apply()
-    harness.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/elsewhere.md\n")
-    assert harness.plan(canary=5).empty
-    assert _canary(harness, canary=5) == "canary: 0 of 0 generations; 0 wait, and so does 1 other change"
 
 
 def test_budgets_bind_the_canary_alone(tmp_path: Path) -> None:
@@ -127,9 +102,6 @@ def test_a_plan_file_takes_no_canary(harness: Harness, invoke: Run) -> None:
     assert (ended.code, "error[plan-file-and-flags]" in ended.stderr) == (64, True)
 
 
-# --- failed ------------------------------------------------------------------------------------------------
-
-
 def _failing(*topics: str) -> Any:
     """A server whose jobs about these topics fail."""
     return lambda inputs: "the model gave up" if any(each in inputs["topic"] for each in topics) else ""
@@ -157,9 +129,6 @@ def test_status_refuses_a_selector_there_is_none_of(harness: Harness, invoke: Ru
     """Like `plan`: a misspelt one is no empty answer."""
     ended = invoke("status", "--select", "reslut:failed", cwd=harness.root)
     assert (ended.code, "did you mean `result:`?" in ended.stderr) == (64, True)
-
-
-# --- threshold ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("limit", "refused"), [(8, False), (7, True), (0, True)])
@@ -198,14 +167,6 @@ def test_every_form_says_so(priced: Path, invoke: Run, form: str) -> None:
     if form == "markdown":
         assert "this review refuses" in ended.stdout
         assert "Next, if all of it is meant" not in ended.stdout
-
-
-def test_a_check_of_a_plan_file_knows_the_limit(priced: Path, invoke: Run) -> None:
-    """Also where only a reviewed plan is looked at."""
-    invoke("plan", "--out", "plan.json", cwd=priced)
-    assert invoke("plan", "--check", "plan.json", "--max-credits", "8", cwd=priced).code == 0
-    ended = invoke("plan", "--check", "plan.json", "--max-credits", "7", cwd=priced)
-    assert (ended.code, "error[review-credits]" in ended.stderr) == (4, True)
 
 
 def test_the_limit_of_a_review_does_not_bind_apply(harness: Harness, invoke: Run) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.git import GitFailed, read_blobs, run_git
+from contentops.ci.git import GitFailed
 from contentops.errors import StateError, UsageError
 from contentops.operations.opening import open_project
 from contentops.operations.plan import plan
@@ -135,13 +135,6 @@ def test_nothing_differs_from_what_was_applied(root: Path, invoke: Run) -> None:
     assert note.message.startswith("0 items differ from `contentops.lock` at `HEAD` (")
 
 
-def test_selectors_choose_among_what_differs(made: Path) -> None:
-    """`--select` and `--exclude` narrow it further."""
-    edit(made, "contentops.yaml", "style: general_blog", "style: content_marketing")
-    assert chosen(made, select=("city-*",)) == {"city-rome", "city-lyon"}
-    assert chosen(made, exclude=("city-*",)) == {"guide", "story"}
-
-
 def test_items_that_went_count_too(made: Path) -> None:
     """`--prune` of what the range took out, and of nothing that was gone before."""
     edit(made, "content/blog.yaml", BLOG[BLOG.index("  - id: story") :], "")
@@ -175,12 +168,6 @@ def test_a_project_below_the_top_of_the_repository(root: Path, invoke: Run) -> N
     assert chosen(root / "site", "HEAD~1", replace=("guide",)) == {"guide", "city-lyon"}
 
 
-def test_each_environment_has_its_lock(made: Path) -> None:
-    """What was never applied to one is new there."""
-    assert chosen(made) == set()
-    assert chosen(made, environment="staging") == ALL
-
-
 def test_the_tree_is_left_alone(root: Path) -> None:
     """No checkout, no index: whatever git would say before, it says after."""
     edit(root, "content/blog.yaml", "A guide", "The guide")
@@ -189,9 +176,6 @@ def test_the_tree_is_left_alone(root: Path) -> None:
     chosen(root)
     assert git(root, "status", "--porcelain", "--ignored").replace("!! .contentops/", "").strip() == before.strip()
     assert (root / ".git" / "index").read_bytes() == index
-
-
-# --- what can be wrong -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "--all", "HEAD~99", "nowhere...", "HEAD:contentops.yaml", "a b", "-"])
@@ -219,20 +203,6 @@ def test_outside_a_repository(project: Build, invoke: Run) -> None:
     assert ended.stdout == ""
 
 
-def test_without_git(root: Path, invoke: Run) -> None:
-    """A machine that has none says so."""
-    ended = invoke("plan", "--changed-from", "HEAD", cwd=root, env={"PATH": str(root)})
-    assert (ended.code, "error[no-git]" in ended.stderr) == (1, True)
-
-
-def test_gits_words_reach_the_message(root: Path) -> None:
-    """Whatever else goes wrong is told in git's words."""
-    with pytest.raises(GitFailed, match="cat-file"):
-        run_git(root, "cat-file", "blob", "0" * 40)
-    with pytest.raises(GitFailed, match="cannot be run"):
-        run_git(root, "rev-parse", "a\0b")
-
-
 def test_a_lock_git_lacks_is_an_error(made: Path) -> None:
     """A partial clone is not asked for more over the network; an incomplete answer is never taken for no lock."""
     oid = git(made, "rev-parse", "HEAD:contentops.lock")
@@ -258,16 +228,6 @@ def test_hooks_do_not_lead_git_astray(made: Path, invoke: Run) -> None:
     edit(made, "data/cities.csv", "Lyon", "Lyons")
     ended = invoke("plan", "--changed-from", "HEAD", "--json", cwd=made, env={"GIT_DIR": "elsewhere/.git"})
     assert [change["id"] for change in ended.json["changes"]] == ["city-lyon"]
-
-
-def test_bytes_come_back_as_they_are(root: Path) -> None:
-    """File contents are not text; what is no file is left out."""
-    oid = run_git(root, "hash-object", "-w", "--stdin", stdin=b"\xff\x00\r\n").strip()
-    asked = ["HEAD:./content", "HEAD:./none", oid, "HEAD:./a b missing", "HEAD:./data/cities.csv"]
-    assert read_blobs(root, asked) == {oid: b"\xff\x00\r\n", "HEAD:./data/cities.csv": ROWS.encode()}
-
-
-# --- on the command line -----------------------------------------------------------------------------------
 
 
 def test_the_next_command_makes_a_plan_file(root: Path, invoke: Run) -> None:

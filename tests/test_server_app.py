@@ -71,36 +71,6 @@ def test_submit_poll_and_content_in_the_documented_shapes(bundled: Bundled) -> N
     }
 
 
-def test_the_server_shapes_under_api(bundled: Bundled) -> None:
-    """Under `/api` the SDK's body is taken, status is enveloped, progress a fraction, the text a string."""
-    opened = asyncio.Event()
-    server = bundled(clock=holding(opened))
-    body = {
-        "template": "blog_article_generator",
-        "style_profile": "general_blog",
-        "generation_mode": "quick",
-        "dynamic_parameters": {"topic": "T", "target_audience": "A"},
-        "vertical_id": "saas_tech",
-        "brand_voice_id": "bv_1",
-    }
-    taken = server.post("/api/generate", body).json
-    path = f"/api/generate/status/{taken['request_id']}"
-    assert taken["links"] == {"status": path}
-    assert set(taken) == {"request_id", "status", "created_at", "message", "links"}
-    running = {"request_id": taken["request_id"], "status": "running", "progress": 0.17, "current_agent": "planner"}
-    nothing: dict[str, Any] = {"content": None, "title": None, "error": None, "metadata": {}}
-    server.get(path)
-    assert server.get(path).json == {"success": True, "data": {**running, **nothing}}
-    opened.set()
-    data = server.finished(taken["request_id"], "/api")["data"]
-    state = (data["status"], data["progress"], data["current_agent"], data["error"])
-    assert state == ("completed", 1.0, None, None)
-    assert data["content"].startswith("> Draft outline")
-    assert data["metadata"]["title"] == data["title"] == "T"
-    assert data["metadata"]["engine"] == "outline"
-    assert data["metadata"]["preview"] == " ".join(data["content"].split())[:200]
-
-
 @pytest.mark.parametrize("inputs_key", ["inputs", "user_input", "dynamic_parameters"])
 @pytest.mark.parametrize("vertical_key", ["vertical", "vertical_id"])
 @pytest.mark.parametrize("prefix", ["/v1", "/api"])
@@ -355,20 +325,6 @@ def test_put_delete_and_post_content(server: InProcess) -> None:
     assert server("DELETE", path).status == 404
 
 
-def test_content_is_listed_newest_first(server: InProcess) -> None:
-    """The list holds no texts and starts with what was created last; the dashboard with what was changed last."""
-    ids = [server.post("/v1/content/save", {"title": f"T{n}", "content": "x"}).json["contentId"] for n in range(7)]
-    server.post("/v1/content/save", {"id": ids[0], "status": "published"})
-    listed = server.get("/v1/content").json
-    assert [entry["id"] for entry in listed["content"]] == ids[::-1]
-    assert set(listed["content"][0]) == {"id", "title", "status", "type", "version", "createdAt", "updatedAt"}
-    stats = server.get("/v1/dashboard/stats").json
-    assert (stats["total_content"], stats["drafts"], stats["published"], stats["views"]) == (7, 6, 1, 0)
-    assert [entry["id"] for entry in stats["recent_content"]] == [ids[0], *ids[:2:-1]]
-    assert stats["recent_activity"][0]["type"] == "published"
-    assert stats["recent_activity"][0]["description"] == "Published T0"
-
-
 def test_one_section_is_written_again(server: InProcess) -> None:
     """Regenerating a section is a job whose text is the whole body with only that section changed, at the mode's price."""
     text = "intro\n\n## Why\n\nold words\n\n### Deeper\n\nold too\n\n## How\n\nstays\n"
@@ -461,17 +417,6 @@ def test_a_damaged_store_is_named(bundled: Bundled, tmp_path: Path) -> None:
     assert reply.status == 500
     assert "`local.db` is damaged" in reply.json["error"]["message"]
     assert "move the file away" in reply.json["error"]["message"]
-
-
-def test_a_user_id_changes_nothing(server: InProcess) -> None:
-    """The SDK sends one with every request; everyone sees every job and content."""
-    ann, bob = {"X-User-ID": "ann"}, {"X-User-ID": "b\x07"}
-    saved = server.post("/api/content/save", {"content": "a"}, ann).json["contentId"]
-    assert server.get(f"/api/content/{saved}", bob).json["content"] == "a"
-    server.submit({**BODY, "request_id": "r"}, ann)
-    assert server.get("/v1/generate/status/r", bob).status == 200
-    assert server.submit({**BODY, "request_id": "r"}, bob).status == 202
-    assert server.get("/v1/content", bob).json["stats"]["total"] == 1
 
 
 def test_a_key_guards_every_endpoint_but_health(bundled: Bundled) -> None:

@@ -14,7 +14,6 @@ from contentops.server import contents, jobs
 from contentops.server.contents import ContentChange
 from contentops.server.engines.protocol import STAGES, EngineError, WrittenText
 from contentops.server.jobs import GenerationRequest, StoredJob
-from contentops.server.runner import AT_ONCE
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
-    from tests.fakes.asgi import Bundled, InProcess
+    from tests.fakes.asgi import Bundled
 
 BODY = {
     "template_id": "blog_article_generator",
@@ -103,45 +102,6 @@ def test_a_job_goes_on_where_it_was_after_a_restart(bundled: Bundled, tmp_path: 
     assert after.finished("r")["content"]["title"] == "Tides"
     assert ticks.slept == [5.0] * 5
     assert after.get("/v1/credits/usage").json["used"] == 4
-
-
-def test_a_second_event_loop_takes_the_jobs_over(bundled: Bundled) -> None:
-    """The same app called from another loop goes on with what the first loop left."""
-    gate = Gate(free=2)
-    server = bundled(clock=Clock(sleep=gate.sleep))
-
-    async def first() -> None:
-        await call(server.app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        await turns()
-
-    asyncio.run(first())
-    gate.free = 99
-    assert server.finished("r")["status"] == "completed"
-
-
-def test_the_lifespan_resumes_and_closes(bundled: Bundled, tmp_path: Path) -> None:
-    """With a lifespan, unfinished jobs go on before the first request, and the store is closed at the end."""
-    store = Store(tmp_path / "db")
-    jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
-    server = bundled(store, engine=Scripted(lambda: WrittenText(title="T", body="b")))
-
-    async def life() -> None:
-        async with server.app.router.lifespan_context(server.app):
-            await turns()
-            job = stored(store)
-            assert (job.status, job.title, job.body) == ("completed", "T", "b")
-
-    server.run(life())
-    assert server.get("/v1/content").status == 503
-
-
-def test_closing_in_another_loop_gives_the_store_back(bundled: Bundled) -> None:
-    """Close works where the runner's own loop is gone, and a closed app starts nothing."""
-    server = bundled(clock=Clock(sleep=Gate(free=0).sleep))
-    server.submit({**BODY, "request_id": "r"})
-    server.turns()
-    asyncio.run(server.app.state.close())
-    asyncio.run(turns())
 
 
 def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
@@ -344,13 +304,3 @@ def test_a_job_that_is_given_away_while_it_is_written_is_done_once(bundled: Bund
     assert status["content"]["title"] == texts[-1]
     assert len(contents.entries(store)) == len(jobs.charges(store)) == 1
     assert len(texts) == (2 if at == "text" else 1)
-
-
-def test_many_jobs_wait_for_room_and_all_finish(server: InProcess) -> None:
-    """More jobs than are worked on at once all end, each with its own content."""
-    names = [f"r{number}" for number in range(AT_ONCE + 20)]
-    for name in names:
-        server.submit({**BODY, "request_id": name, "generation_mode": "quick"})
-    for name in names:
-        server.finished(name)
-    assert server.get("/v1/content").json["stats"]["total"] == len(names)

@@ -29,35 +29,6 @@ last
 """
 
 
-@pytest.mark.parametrize("name", ["Why now", "  why   NOW ", "## Why now", "# Why now #"])
-def test_a_section_runs_to_the_next_heading_of_its_level(name: str) -> None:
-    """Whatever the case, spaces or marks of the name; deeper headings and fences belong to it."""
-    span = contents.find_section(TEXT, name)
-    assert span is not None
-    assert span.heading == "Why now"
-    assert contents.body(TEXT, span) == "reasons\n\n```sh\n## not a heading\n```\n\n### Deeper\n\nmore"
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        pytest.param("Deeper", "more", id="inner"),
-        pytest.param("R&D {it}", "last", id="escapes"),
-    ],
-)
-def test_other_sections(name: str, text: str) -> None:
-    """An inner section ends at any higher heading; escapes in a heading do not matter."""
-    span = contents.find_section(TEXT, name)
-    assert span is not None
-    assert contents.body(TEXT, span) == text
-
-
-@pytest.mark.parametrize("name", ["not a heading", "Why", "intro", "", "#"])
-def test_what_is_no_heading_is_not_found(name: str) -> None:
-    """Lines in fences are no headings, nor is a part of one."""
-    assert contents.find_section(TEXT, name) is None
-
-
 def test_replacing_changes_only_the_section() -> None:
     """The new words stand between blank lines; the rest of the text is as it was."""
     span = contents.find_section(TEXT, "Why now")
@@ -71,14 +42,6 @@ def test_replacing_changes_only_the_section() -> None:
     assert contents.find_section("## R&amp;D &#123;it&#125;\n\nlast\n", "R&D {it}") is not None
     empty = contents.replace_section(TEXT, span, "\n\n")
     assert empty == f"{head}## Why now ##\n\n{tail}"
-
-
-def test_an_open_fence_hides_the_rest() -> None:
-    """A fence that is never closed runs to the end; a shorter or other mark does not close it."""
-    text = "````\n```\n~~~\n## A\n"
-    assert contents.find_section(text, "A") is None
-    assert contents.find_section("````\n`````\n## A\n", "A") is not None
-    assert contents.find_section("---\nno end\n## A\n", "A") is not None
 
 
 PRICES = "## Prices\n\nTen.\n\n## Refunds\n\nNone.\n"

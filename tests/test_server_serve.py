@@ -259,21 +259,6 @@ def test_the_log_of_requests_can_be_turned_off(tmp_path: Path, processes: None) 
         assert rest.count(" GET /v1/verticals 200 ") == len(rest.splitlines()) == logged
 
 
-def test_stages_take_their_time(tmp_path: Path) -> None:
-    """With a stage time, a job is seen on its way, survives the end of the server and is finished by the next."""
-    path = tmp_path / "db"
-
-    async def main() -> None:
-        async with listening(path, stage_seconds=3600.0) as (port, _):
-            await http(port, "POST", "/v1/generate", BODY)
-            _, status = await http(port, "GET", "/v1/generate/status/r-1")
-            assert (status["status"], status["stage"]) == ("processing", "planner")
-        async with listening(path) as (port, _):
-            assert (await finished(port, "r-1"))["status"] == "completed"
-
-    asyncio.run(main())
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signals, processes: None) -> None:
     """A served process that is told to stop ends with 0, prints nothing but its log line, and leaves no lock."""
@@ -302,20 +287,6 @@ def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signal
     out, err = process.communicate()
     assert (process.returncode, out, err) == (0, "", "")
     assert not list((tmp_path / "db.runners").iterdir())
-
-
-def test_run_returns_when_told_to_stop(tmp_path: Path) -> None:
-    """`run` gives the signal handlers back as they were."""
-    before = signal.getsignal(signal.SIGTERM)
-    lines: list[str] = []
-
-    def log(line: str) -> None:
-        lines.append(line)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    run(here(tmp_path / "db", log))
-    assert len(lines) == 1
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import stat
@@ -11,11 +10,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from msgspec.structs import replace
 
 from contentops.server import EmbeddedServerError, contents, jobs
 from contentops.server.jobs import GenerationRequest, StoredJob
-from contentops.server.store import Store, StoreError, iso
+from contentops.server.store import Store, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,15 +93,6 @@ def test_a_store_of_another_format_is_refused(tmp_path: Path, version: int, word
     assert path.read_bytes() == before
 
 
-def test_a_failed_write_changes_nothing(tmp_path: Path) -> None:
-    """What happened in a transaction before an exception is undone."""
-    with Store(tmp_path / "db") as store:
-        with contextlib.suppress(ZeroDivisionError), store.write():
-            contents.save(store, contents.ContentChange(title="T"), at=1.0)
-            raise ZeroDivisionError
-        assert contents.counts(store)["total"] == 0
-
-
 def test_a_write_without_room_leaves_the_store_usable(tmp_path: Path) -> None:
     """The write that finds the disk full tells so, and the next one, with room again, is made."""
     with Store(tmp_path / "db") as store:
@@ -157,31 +146,6 @@ def test_many_processes_write_to_one_store(tmp_path: Path, processes: None) -> N
     with Store(tmp_path / "db") as store:
         assert len(jobs.unfinished(store)) == 40
         assert store.rows("PRAGMA integrity_check")[0][0] == "ok"
-
-
-def test_a_submission_survives_the_store(tmp_path: Path) -> None:
-    """What was asked for comes back as it was, and equal asks have equal fingerprints."""
-    generation = GenerationRequest(
-        template="t", style="s", mode="quick", inputs={"b": [1, {"x": None}], "a": "ü"}, vertical="legal"
-    )
-    same = GenerationRequest(
-        vertical="legal", inputs={"a": "ü", "b": [1, {"x": None}]}, mode="quick", style="s", template="t"
-    )
-    with Store(tmp_path / "db") as store:
-        wanted = StoredJob(id="r", request=generation, created_at=5.0, idempotency_key="k")
-        wanted_now = replace(wanted, number=1)
-        assert jobs.submit(store, wanted) == (wanted_now, True)
-        job = jobs.find(store, "r")
-        assert job == wanted_now
-        assert job.request == generation
-        assert job.request.fingerprint == same.fingerprint
-        assert (job.created_at, job.open) == (5.0, True)
-
-
-def test_times_sort_as_text() -> None:
-    """Two moments within a second keep their order as text."""
-    assert iso(1_780_000_000.0) == "2026-05-28T20:26:40.000000Z"
-    assert iso(1_780_000_000.25) < iso(1_780_000_000.5)
 
 
 def test_each_mode_has_its_price() -> None:

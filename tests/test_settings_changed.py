@@ -160,9 +160,6 @@ def test_the_servers_are_not_lost_among_many_settings(invoke: Run, pull: Any) ->
     assert "`environments` changes 21 more settings" in found
 
 
-# --- server and budget -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("budget", "words"),
     [

@@ -53,9 +53,6 @@ def site(project: Build) -> Path:
     return project({"contentops.yaml": SETTINGS, "content/a.yaml": MANIFEST}, at="site")
 
 
-# --- what is shown -------------------------------------------------------------------------------------------
-
-
 def test_it_shows_what_plan_showed_in_any_folder(invoke: Run, site: Path, tmp_path: Path) -> None:
     """No project, no manifest; the first line says how it was made, the last how it is applied."""
     planned = invoke("plan", "--var", "year=2027", "--select", "guide", "--out", "../plan 1.json", cwd=site)
@@ -155,21 +152,12 @@ def test_verbose_shows_all(invoke: Run, tmp_path: Path) -> None:
     )
 
 
-# --- item or plan --------------------------------------------------------------------------------------------
-
-
 def test_a_name_is_a_file_only_if_the_file_is_there(invoke: Run, site: Path) -> None:
     """An item may end like a file; where both are there, the file is shown."""
     assert invoke("show", "notes.json", "--json", cwd=site).json["id"] == "notes.json"
     invoke("plan", "--out", "notes.json", cwd=site)
     assert invoke("show", "notes.json", "--json", cwd=site).json["project"] == "site"
     assert invoke("show", "guide", "--env", "", "--var", "year=3", "--json", cwd=site).json["id"] == "guide"
-
-
-def test_a_file_that_ends_otherwise_is_an_item(invoke: Run, site: Path) -> None:
-    """A file called like an item never hides it."""
-    (site / "guide").write_text("{}", encoding="utf-8")
-    assert invoke("show", "guide", "--json", cwd=site).json["id"] == "guide"
 
 
 @pytest.mark.parametrize("folder", ["site", "."])
@@ -201,9 +189,6 @@ def test_an_item_takes_no_option_of_plan_files(invoke: Run, site: Path, option: 
     """An option that would do nothing is said."""
     ended = invoke("show", "guide", option, cwd=site)
     assert (ended.code, "are for plan files, and `guide` is none" in ended.stderr) == (64, True)
-
-
-# --- what is refused -----------------------------------------------------------------------------------------
 
 
 Change = Callable[[bytes], bytes]
@@ -280,8 +265,6 @@ def test_what_is_no_file_is_no_plan_file(invoke: Run, site: Path, command: list[
         ended = invoke(*command, name, cwd=site)
         assert (ended.code, f"error[no-plan-file]: `{name}` cannot be read: " in ended.stderr) == (1, True)
 
-
-# --- strangers' words ----------------------------------------------------------------------------------------
 
 HOSTILE = "\x1b[2J\x1b]0;evil\x07\u202etxt\n::error::planted\r##[error]x`\u2028</details>"
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]")

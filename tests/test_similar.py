@@ -42,17 +42,6 @@ def similar(texts: dict[str, str], rows: dict[str, dict[str, str]] | None = None
     return {(one, other): share for one, other, share in similar_pairs(runs, 0.8)}
 
 
-# --- two texts ---------------------------------------------------------------------------------------------------
-
-
-def test_pages_that_differ_in_names_alone_are_found() -> None:
-    """As they stand they are below the limit; masked they are the same."""
-    texts = {city: PAGE.format(city=city, audience=audience) for city, audience in CITIES.items()}
-    rows = {city: {"city": city, "audience": audience} for city, audience in CITIES.items()}
-    assert similar(texts) == {}
-    assert similar({**texts, "moon": MOON}, rows) == dict.fromkeys(itertools.combinations(CITIES, 2), 1.0)
-
-
 @pytest.mark.parametrize(
     ("row", "names"),
     [
@@ -93,15 +82,6 @@ def test_hostile_texts_are_compared_in_no_time(body: str) -> None:
     assert list(similar_pairs({"one": runs, "two": runs}, 0.8)) == ([("one", "two", 1.0)] if runs else [])
 
 
-@given(st.text(), st.lists(st.text(alphabet="ab ", max_size=6), max_size=4))
-def test_words_of_ascii_are_those_of_any_text(text: str, values: list[str]) -> None:
-    """The fast way for ASCII finds the same words, and names are found as they stand in a text."""
-    plain = text.encode("ascii", "ignore").decode()
-    assert words_in(f"{plain} é") == [*words_in(plain), "é".encode()]
-    names = names_in(values)
-    assert b"*" in masked(words_in(" ".join(names)), names) or not names
-
-
 @given(
     st.lists(st.frozensets(st.integers(0, 12), max_size=12), max_size=8),
     st.floats(min_value=0.1, max_value=0.99),
@@ -117,8 +97,6 @@ def test_every_similar_pair_is_found_with_its_share(texts: list[frozenset[int]],
     found = {(one, other): share for one, other, share in similar_pairs(named, most)}
     assert found == {pair: share for pair, share in shares.items() if share > most}
 
-
-# --- as it is declared -------------------------------------------------------------------------------------------
 
 ROWS = "for_each: [{slug: oslo, city: Oslo}, {slug: rome, city: Rome}]"
 
@@ -185,9 +163,6 @@ def test_a_group_of_more_than_a_thousand_is_refused(project: Build) -> None:
         assert "at most 1,000 texts" in problem.hint
         (root / "cities.csv").write_text(f"city\n{cities.removesuffix('c1000' + chr(10))}")
         assert not findings(root)
-
-
-# --- files -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

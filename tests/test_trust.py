@@ -55,9 +55,6 @@ def config(tmp_path: Path, text: str) -> Path:
     return path
 
 
-# --- every command -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("command", ASKING, ids=" ".join)
 @pytest.mark.parametrize(
     ("api", "code"),
@@ -106,9 +103,6 @@ def test_nothing_is_sent_before_it_is_listed(project: Build, home: dict[str, str
     doctor.doctor(found, listed)
     assert {str(one.url.netloc, "ascii") for one in sent} == {"elsewhere.example:8443"}
     assert {one.headers["Authorization"] for one in sent} == {f"Bearer {KEY}"}
-
-
-# --- the lists ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -211,9 +205,6 @@ def test_own_settings_that_are_no_file(tmp_path: Path, home: dict[str, str]) -> 
 def test_where_own_settings_are(environ: dict[str, str], path: str | None) -> None:
     """Where the system keeps such files; never relative to where one stands, which may be the repository."""
     assert trust.config_path(environ) == (Path(path) if path else None)
-
-
-# --- asking ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -86,14 +86,6 @@ def test_both_texts_can_be_read_from_a_difference(old: str, new: str) -> None:
         assert all(len([*run]) == 1 for _, run in groupby(part.side for part in each.parts))
 
 
-@given(TEXTS)
-def test_a_text_is_equal_to_itself(text: str) -> None:
-    """A text compared with itself has no edits and is the same."""
-    diff = word_diff(clean_body(text), clean_body(text))
-    assert diff.is_same
-    assert diff.edits == diff.count(Side.GONE) == diff.count(Side.NEW) == 0
-
-
 HOSTILE = {
     "one word": ("a " * 60_000, "a b " * 30_000),
     "one letter": ("a" * 120_000, "b" * 120_000),

@@ -74,17 +74,6 @@ def test_a_folder_that_can_not_be_written_is_no_reason_to_remove_anything(tmp_pa
     assert caught.value.hint == "choose another folder, or check who may write there"
 
 
-def test_prices_agree_where_nothing_is_charged(invoke: Run, site: Path) -> None:
-    """The plan, the item and its record say the same; the account's numbers say that no one pays them."""
-    assert "  free  " in invoke("plan", cwd=site).stdout
-    assert invoke("apply", "--yes", cwd=site).code == 0
-    found = invoke("show", "welcome", "--json", cwd=site).json
-    assert (found["credits"], found["record"]["credits"]) == (0, 0)
-    ended = invoke("stats", cwd=site)
-    assert (ended.stdout.count("credits:\n"), ended.stdout.count("by_mode")) == (1, 1)
-    assert "charges nothing" in ended.stderr
-
-
 def test_doctor_lets_a_server_on_this_machine_do_without_a_key(
     invoke: Run, project: Build, tmp_path: Path, processes: None
 ) -> None:
@@ -104,15 +93,6 @@ def test_doctor_fails_without_a_key_elsewhere(invoke: Run, project: Build) -> No
     root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{url}"')})
     checks = {one["name"]: one["ok"] for one in invoke("doctor", "--json", cwd=root).json["checks"]}
     assert (checks["key"], "server" in checks) == (False, False)
-
-
-def test_doctor_is_not_the_answer_to_doctor(invoke: Run, project: Build, tmp_path: Path, processes: None) -> None:
-    """A path that does not exist is answered with what mends it."""
-    with served(tmp_path) as address:
-        root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{address}/nowhere"')})
-        ended = invoke("doctor", cwd=root)
-    assert (ended.code, "contentops doctor" in ended.stdout) == (1, False)
-    assert "check the path at the end of `api.base_url`" in ended.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of POSIX")
@@ -201,13 +181,6 @@ def test_a_wrong_word_is_answered_with_the_nearest(invoke: Run, typed: str) -> N
     assert (ended.code, hint) == (64, f"hint: {MISTAKES[typed]}")
     said = "no such option `-" if any(word.startswith("-") for word in typed.split()) else "there is no command `"
     assert what.startswith(f"error[usage]: {said}")
-
-
-@pytest.mark.parametrize("command", ["plan", "apply", "status"])
-def test_an_item_in_place_of_an_option_is_told_the_option(invoke: Run, site: Path, command: str) -> None:
-    """Commands that take items take them by `--select`."""
-    assert "choose items with `--select ID`" in invoke(command, "welcome", cwd=site).stderr
-    assert "choose items with `--select ID`" in invoke("-C", str(site), command, "welcome", "--json").stdout
 
 
 def test_data_that_is_no_file_is_told_where_it_is_named(invoke: Run, site: Path) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from contentops.operations.starting.installed_from import action_from, installed_action, source_from
 from contentops.operations.starting.workflows import WORKFLOWS, workflows
-from tests.clones import World, make_first, manifest, posix
+from tests.clones import World, manifest, posix
 from tests.fakes.github import TOKEN
 from tests.hubs import SHA
 from tests.merges import Desk, make_drafts
@@ -42,9 +42,6 @@ MERGED = "fedcba0987654321fedcba0987654321fedcba09"
 
 def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-# --- what they may do --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", [*SHIPPED, SHARDS, SCANNING, *USED], ids=_name)
@@ -182,9 +179,6 @@ def test_all_checks_are_green_only_if_each_is(results: str, code: int) -> None:
     assert subprocess.run(command, env=env, capture_output=True, check=False).returncode == code
 
 
-# --- what they do ------------------------------------------------------------------------------------------
-
-
 def applying(
     hub: FakeGitHub,
     folder: Path,
@@ -287,40 +281,6 @@ def test_approvals_of_the_merged_pull_request_come_home(
     assert ("## A start" in text, "draft: true" in text) == (True, False)
     assert "draft: true" in world.content("out/two.md")
     assert desk.runner("fresh").changes() == []
-
-
-@posix
-def test_texts_that_came_by_pull_request_are_approved_with_it(
-    invoke: Run, hub: FakeGitHub, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Though no plan was made for it: the workflow's own token starts none. It costs nothing, and ends there."""
-    world = World(tmp_path, invoke)
-    first = make_first(invoke, tmp_path, tmp_path_factory)
-    first.edit("contentops.yaml", "style: general_blog}", "style: general_blog, approval: required}")
-    first.git("commit", "--quiet", "--message=Ask for approvals", "contentops.yaml")
-    first.git("push", "--quiet")
-    first.apply()
-    name = first.propose("--json").json["branch"]
-    desk = Desk(world, hub, invoke)
-    desk.propose(7, lambda author: author.git("checkout", f"origin/{name}", "--", "."))
-    hub.review(7, "maria")
-    desk.merge(7)
-    contexts = {
-        "github.token": TOKEN,
-        "github.event_name": "push",
-        "inputs.credits": "",
-        "secrets.WRITERZROOM_API_KEY": "",
-    }
-    printed = ""
-    for number in (1, 2):
-        clone = desk.runner(f"applied-{number}")
-        job = {**desk.job(clone), "GITHUB_TOKEN": ""}
-        applied = Runner(tmp_path / f"apply-{number}", clone.root, job, contexts).job(APPLY)
-        assert applied.codes == {"approve": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
-        assert world.content("contentops.approvals").count("maria (github.example)") == 3
-        assert "draft: true" not in world.content("out/one.md")
-        printed = applied.printed
-    assert "Nothing to commit" in printed
 
 
 @posix
@@ -480,9 +440,6 @@ def test_a_look_for_drift_fails_where_there_is_something_to_do(world: World, tmp
     assert runner.job(DRIFT).codes == {"plan": 1}
 
 
-# --- init --------------------------------------------------------------------------------------------------
-
-
 def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
     """For a project in a folder of a repository, on its branch, with the action someone named."""
     subprocess.run(["git", "init", "--quiet", "--initial-branch=trunk", str(tmp_path)], check=True)
@@ -571,18 +528,6 @@ def test_an_unknown_workflow_is_refused(tmp_path: Path) -> None:
     """Before anything is installed."""
     ended = Runner(tmp_path / "run", tmp_path, {}, {}).action({"workflow": "aply"})
     assert (ended.codes, "there is no workflow of this name" in ended.printed) == ({"step": 64}, True)
-
-
-def test_the_reviewed_plan_is_that_of_this_project(hub: FakeGitHub, invoke: Run) -> None:
-    """Not the newest of any."""
-    hub.run(55, SHA, "contentops-site-plan")
-    hub.run(56, SHA, "contentops-blog-plan")
-    hub.show(55, SHA, name="site")
-    hub.show(56, SHA, name="blog")
-    env = hub.env()
-    for artifact, run in (("contentops-site-plan", 55), ("contentops-blog-plan", 56), ("contentops-plan", None)):
-        ended = invoke("find-plan", "--pr", "7", "--artifact", artifact, "--json", env=env)
-        assert ended.json["run"] == run, ended.stderr
 
 
 def test_a_plan_that_failed_is_said_of_its_own_project(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
@@ -683,14 +628,6 @@ def test_the_action_is_the_commit_that_was_installed(url: str, commit: str, expe
 
 
 @pytest.mark.parametrize(
-    "note", ["", "[]", '{"url": 3}', '{"url": "https://files.example/x.whl", "archive_info": {}}', '{"dir_info": 1}']
-)
-def test_other_installations_name_no_action(note: str) -> None:
-    """From an index or a folder, or with a note that no one can read."""
-    assert action_from(note) == ""
-
-
-@pytest.mark.parametrize(
     ("note", "source"),
     [
         (
@@ -731,9 +668,6 @@ def test_the_action_of_a_clone_is_a_commit_that_was_pushed(tmp_path: Path) -> No
 def test_init_without_ci_takes_no_action(invoke: Run) -> None:
     """An option that would do nothing is said."""
     assert invoke("init", "--action", "a/b").code == 64
-
-
-# --- pre-commit --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

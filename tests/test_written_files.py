@@ -99,14 +99,6 @@ def test_findings_take_the_place_of_no_device_and_no_folder(invoke: Run, site: P
     assert (site / "pipe").is_fifo()
 
 
-@posix
-@pytest.mark.parametrize("command", [("apply", "--yes", "--reviewed"), ("adopt", "--check")])
-def test_a_name_longer_than_any_file_has_names_nothing(invoke: Run, site: Path, command: tuple[str, ...]) -> None:
-    """It does not exist, and that is all."""
-    ended = invoke(*command, "a" * 300, cwd=site)
-    assert (ended.code, "does not exist" in ended.stderr) == (3 if command[0] == "adopt" else 0, True)
-
-
 @pytest.mark.parametrize("command", [("plan", "--out", ""), ("plan", "--check", ""), ("apply", "--events", "")])
 def test_an_empty_name_is_a_mistake(invoke: Run, site: Path, command: tuple[str, ...]) -> None:
     """An unset variable in a script must not turn a check into a fresh plan."""
