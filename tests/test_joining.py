@@ -125,6 +125,20 @@ def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
     assert conflict_folder("prod", ItemId("one")) == "conflicts/prod/one"  # of two environments that have the item
 
 
+@pytest.mark.parametrize("choice", [None, OnEdit.KEEP], ids=["", "keep"])
+def test_a_title_of_theirs_stays_over_that_of_the_manifest(tmp_path: Path, choice: OnEdit | None) -> None:
+    """A person wrote it in WriterzRoom; the file still has the stated one."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one").replace("    inputs", "    metadata: {title: Stated}\n    inputs"))
+    harness.apply()
+    harness.edit("out/one.md", "Take 1.", "My words.")
+    harness.api.edit(harness.record("one").content_id, THEIRS, title="Their title")
+    assert results(harness.apply(refresh=True, on_edit=choice)) == {"one": "done"}
+    assert all(words in harness.read("out/one.md") for words in ("My words.", "Their words.", "title: Their title"))
+    assert harness.api.contents[harness.record("one").content_id].title == "Their title"
+    assert harness.plan(refresh=True).empty
+
+
 def test_titles_that_differ_conflict(tmp_path: Path) -> None:
     """A person makes them the same."""
     harness = both_edited(tmp_path, title="Their title")

@@ -101,6 +101,23 @@ def test_what_cannot_be_recorded_is_not_paid_for(root: Path, why: int, hint: str
     assert harness.api.credits == paid + 4
 
 
+def test_a_full_disk_under_the_copy_of_the_jobs_is_found_first(root: Path) -> None:
+    """The copy may lie on another disk than the project; an empty write to a full disk says nothing."""
+
+    class Full(Refusing):
+        def append(self, path: Path, data: bytes, at: int) -> None:
+            if data:
+                self._check(path)
+            Disk.append(self, path, data, at)
+
+    harness = Denied(root, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.disk = Full("jobs.jsonl", errno.ENOSPC)
+    with pytest.raises(StateError, match="nothing was submitted: cannot write `jobs"):
+        harness.apply()
+    assert harness.api.credits == 0
+
+
 def test_a_project_that_can_record_passes(root: Path) -> None:
     """`doctor` says so, and leaves no file."""
     harness = Harness(root, FakeApi(duration=30))
