@@ -362,6 +362,17 @@ def test_the_server_publishes_what_is_approved(tmp_path: Path) -> None:
     assert (statuses(harness), harness.plan().empty) == (["published"], True)
 
 
+def test_a_published_text_that_someone_deleted_there_is_saved_as_a_draft(tmp_path: Path) -> None:
+    """What is gone is published nowhere, so there is no status to take back."""
+    harness = with_approval(tmp_path, PUBLISHING)
+    decide(harness, "one")
+    harness.apply()
+    harness.api.contents.clear()
+    harness.edit("out/one.md", "All", "Al")
+    assert results(harness.apply()) == {"one": "done"}
+    assert statuses(harness) == ["draft"]
+
+
 def test_an_edit_there_is_not_published(tmp_path: Path) -> None:
     """Words that someone wrote in WriterzRoom after the approval are not the approved ones."""
     harness = with_approval(tmp_path, PUBLISHING)
