@@ -115,8 +115,6 @@ records = st.builds(
     used=st.dictionaries(words, words, max_size=2),
     frame=digests | st.just(NOTHING),
     sources=st.dictionaries(words, digests, max_size=2),
-    moved_from=words,
-    older_ids=st.lists(words, max_size=2).map(tuple),
     rev=st.integers(0, 99),
 )
 entries = st.builds(

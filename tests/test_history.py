@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.model import ItemId
 from contentops.operations.kept_runs import KEPT_RUNS
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
-from tests.plans import make_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,26 +130,14 @@ def test_a_branch_that_was_given_up_was_paid_for_too(harness: Harness, invoke: R
     assert spent(invoke, harness) == (4, 16)
 
 
-@pytest.mark.parametrize(
-    ("ids", "former"),
-    [("ab", ("a",)), ("abc", ("b", "a")), ("aba", ("b",)), ("abcb", ("c", "a")), ("abb", ("a",)), ("abab", ("a",))],
-)
-def test_former_ids_are_kept_the_newest_first(ids: str, former: tuple[str, ...]) -> None:
-    """Each once, and never the one it has."""
-    record = make_record(ids[0])
-    for new in ids[1:]:
-        record = record.renamed(ItemId(new))
-    assert (record.id, record.former_ids) == (ids[-1], former)
-
-
 def test_an_id_that_another_item_has_now_lists_that_ones_texts(harness: Harness, invoke: Run) -> None:
-    """A job is under the item that has its request, else under the one that had its name first."""
+    """A job is under the item that has its request, else under the one that has its name."""
     moved = "moved: [{from: a, to: z}]\n"
     harness.write("content/blog.yaml", moved + blog("z", year=2028).replace("about z", "about a"))
     harness.apply()
     harness.write("content/blog.yaml", blog("a", year=2030) + blog("z", year=2028).replace("about z", "about a")[7:])
     harness.apply()
-    assert (len(generations(invoke, harness, "a")), len(generations(invoke, harness, "z"))) == (1, 3)
+    assert (len(generations(invoke, harness, "a")), len(generations(invoke, harness, "z"))) == (3, 1)
 
 
 def test_runs_are_kept_for_a_while(tmp_path: Path) -> None:

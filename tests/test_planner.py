@@ -499,7 +499,6 @@ def test_moved_gives_the_record_a_new_id() -> None:
     change = only_change([new], [a_record(old)], [a_file(old.output)], moved={"a": "b"})
     assert (change.action, change.names) == (Action.REGENERATE, ("move", *GENERATE))
     assert change.record is not None
-    assert change.record.moved_from == "a"
 
 
 def test_what_answers_the_request_of_its_id_stays() -> None:

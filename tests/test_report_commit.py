@@ -24,7 +24,7 @@ def _state(records: dict[Any, Record], *jobs: OpenEntry) -> State:
         ({"a": {}}, {}, {"removed": ("a",)}),
         ({"a": {}}, {"a": {"request_id": "r2"}}, {"rewritten": ("a",)}),
         ({"a": {}}, {"a": {"output": "b.md"}}, {"moved": ("a",)}),
-        ({"a": {}}, {"b": {"moved_from": "a"}}, {"moved": ("b",)}),
+        ({"a": {}}, {"b": {"output": "out/a.md"}}, {"moved": ("b",)}),
         ({"a": {}}, {"a": {"content_id": "c"}}, {"saved": ("a",)}),
         ({"a": {}}, {"a": {"metadata": {"x": 1}}}, {"updated": ("a",)}),
         ({"a": {}}, {"a": {}}, {}),
@@ -37,10 +37,7 @@ def test_what_was_made(
     """Each record is counted once, as what happened to it."""
 
     def records(stated: dict[str, dict[str, Any]]) -> dict[Any, Record]:
-        return {
-            name: make_record(name if not fields.get("moved_from") else "a", **{"id": name, **fields})
-            for name, fields in stated.items()
-        }
+        return {name: make_record(name, **fields) for name, fields in stated.items()}
 
     assert summarize(_state(records(before)), _state(records(after))).items == expected
 

@@ -197,10 +197,8 @@ async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry)
 
 def _other_item(item: Item, entry: OpenEntry, content: Content) -> str:
     """The other item that a content's metadata names; empty: none, or this one."""
-    record = item.change.record
-    ours = {"", entry.item, item.id, *(record.former_ids if record is not None else ())}
     owner = StoredContent.of(content).item
-    return owner if owner not in ours else ""
+    return owner if owner not in {"", entry.item, item.id} else ""
 
 
 def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:

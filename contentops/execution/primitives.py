@@ -281,11 +281,6 @@ class ItemState(Struct, frozen=True, kw_only=True):
         return self.checked.findings if self.checked is not None else ()
 
     @property
-    def former_ids(self) -> tuple[ItemId, ...]:
-        """The ids that the item had before, as its record says."""
-        return self.record.former_ids if self.record is not None else ()
-
-    @property
     def recorded(self) -> Record:
         """The record, once there is one."""
         assert self.record is not None

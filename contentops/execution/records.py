@@ -245,10 +245,7 @@ def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> R
     """Record a step of the item under its own id; returns the record as it is now."""
     old = item.change.renamed_from
     facts: list[Record | Drop | Forget] = [*drops]
-    if old is not None:
-        # So that a file which still names the old id is known as this item's, should the run end here.
-        record = record.with_former(old)
-        if ctx.run.is_recorded(old):
-            facts.append(Forget(old))
+    if old is not None and ctx.run.is_recorded(old):
+        facts.append(Forget(old))
     ctx.run.record(step, record, *facts)
     return record

@@ -6,6 +6,7 @@ import asyncio
 import math
 import uuid
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -78,12 +79,14 @@ async def execute(
     edges: Edges,
     *,
     stop: Stop,
+    renamed: Mapping[ItemId, ItemId] = MappingProxyType({}),
     deadline: float | None = None,
 ) -> Run:
     """Run exactly the steps of `plan`, made from `state`, and return what happened.
 
-    `deadline` is seconds from now. Raises StateError where lock, journal or cache cannot be written, or the lock was
-    replaced meanwhile; everything recorded until then is kept.
+    `renamed`: ids that `moved` pairs gave, each with the old one. `deadline` is seconds from now. Raises StateError
+    where lock, journal or cache cannot be written, or the lock was replaced meanwhile; everything recorded until then
+    is kept.
     """
     loop = asyncio.get_running_loop()
     ctx = _assemble(project, plan, state, edges, stop, deadline)
@@ -94,7 +97,7 @@ async def execute(
     outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     try:
-        _write_renamed_ids(ctx, state, edges.store)
+        _write_renamed_ids(ctx, state, edges.store, renamed)
         _write_targets(ctx, edges.store)
         begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
@@ -210,16 +213,14 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
     )
 
 
-def _write_renamed_ids(ctx: Context, state: State, store: StateStore) -> None:
+def _write_renamed_ids(ctx: Context, state: State, store: StateStore, renamed: Mapping[ItemId, ItemId]) -> None:
     """Write all ids that `moved` pairs gave, in one step, as half of them would mix items up."""
-    before = store.state
-    fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
-    moved = [record for record in fresh if record.moved_from]
-    if not moved:
+    if not renamed:
         return
+    moved = [state.records[id_] for id_ in renamed]
     planned = {change.id for change in ctx.plan.changes}
     moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
-    forgotten = (Forget(id_) for id_ in before.records if id_ not in state.records)
+    forgotten = (Forget(id_) for id_ in renamed.values() if id_ not in state.records)
     store.note("moved", *moved, *forgotten)
     store.flush()
 

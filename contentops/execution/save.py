@@ -190,7 +190,7 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
     by another clone, has words that may be nowhere else.
     """
     record, text, stored = draft.item_state.recorded, draft.item_state.text, StoredContent.of(content)
-    items = {"", draft.item.id, draft.item.change.renamed_from, *record.former_ids}
+    items = {"", draft.item.id, draft.item.change.renamed_from}
     ours = not stored.lineage or (stored.lineage, stored.environment) == (ctx.plan.lineage, ctx.plan.environment)
     if record.content_id or not record.generated or not ours or stored.item not in items:
         return record

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NewType
 
-from msgspec import Meta, Struct, field, structs
+from msgspec import Meta, Struct, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.tokens import PaidTokens
@@ -95,29 +95,10 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     """The digest of the request with placeholders for the texts of other items; empty: it used none."""
     sources: Mapping[str, Digest] = field(default_factory=dict)
     """By item id, the digest of the title and body that the request used."""
-    moved_from: str = ""
-    """The id this record had before it was renamed last; empty: it never was."""
-    older_ids: tuple[str, ...] = ()
-    """The ids it had before that one, the newest first."""
     addresses: tuple[str, ...] = ()
     """Addresses that lead to its page and that no manifest states: those it had before, and a person's beside them."""
     rev: Count = 0
     """Counts the changes of this record; the higher one wins a merge."""
-
-    @property
-    def former_ids(self) -> tuple[ItemId, ...]:
-        """The ids it had before the one of today, the newest first."""
-        return tuple(ItemId(each) for each in (self.moved_from, *self.older_ids) if each)
-
-    def renamed(self, new: ItemId) -> Record:
-        """The record under a new id, with the old one as the newest of its former ids."""
-        return structs.replace(self, id=new).with_former(self.id)
-
-    def with_former(self, old: ItemId) -> Record:
-        """The record with `old` as the newest of its former ids, unless that is its id or one of them already."""
-        others = [each for each in self.former_ids if each != self.id]
-        former = others if old in (self.id, *others) else [old, *others]
-        return structs.replace(self, moved_from=former[0] if former else "", older_ids=tuple(former[1:]))
 
     @property
     def bodies(self) -> tuple[Digest, ...]:

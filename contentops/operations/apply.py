@@ -334,7 +334,15 @@ def _carry_out(
                 fence=(lambda: always) if shared is None else shared.fence,
                 paid_at=() if shared is None else shared.proven_endpoints(),
             )
-            return await execute(project, plan, inputs.state, edges, stop=options.stop, deadline=options.deadline)
+            return await execute(
+                project,
+                plan,
+                inputs.state,
+                edges,
+                stop=options.stop,
+                renamed=inputs.rekeyed,
+                deadline=options.deadline,
+            )
 
     return (runtime.run or asyncio.run)(run())
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.errors import Diagnostic
-    from contentops.model import Approval, Approvals, OpenEntry, Project, Record, State
+    from contentops.model import Approval, Approvals, OpenEntry, Project, State
 
 
 class KnownHistory(Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class KnownHistory(Struct, frozen=True, kw_only=True):
 def history(
     project: Project, item: str = "", known: KnownHistory | None = None, in_git: Collection[Digest] | None = None
 ) -> History:
-    """Return every run of this machine and every generation, or those of an item under all its ids, with its texts.
+    """Return every run of this machine and every generation, or those of an item, with its texts.
 
     With `known`, only files and texts of the item are read; `in_git`: the bodies that git has of its file, where they
     were read already. Raises UsageError for an unknown id, StateError for a state that cannot be read.
@@ -52,17 +52,16 @@ def history(
     is_read = known is None
     known = known or _known_history(project, item)
     state, runs = known.state, known.runs
-    names = _names(item, state.records.values()) if item else None
-    jobs = known.jobs if names is None else _of_item(item, known.jobs, state)
+    jobs = _of_item(item, known.jobs, state) if item else known.jobs
     generations = [_generation(job) for job in jobs if job.state is not JobState.NEVER]
     texts: tuple[PaidText, ...] = ()
     verdicts: tuple[Approval, ...] = ()
-    if names is not None:
-        runs = tuple(run for one in runs if (run := _about(one, names)) is not None)
+    if item:
+        runs = tuple(run for one in runs if (run := _about(one, item)) is not None)
         if is_read and not generations and not runs:
             _check_item(project, item, {job.item for job in known.jobs})
         texts = _texts(project, state, item, jobs, in_git)
-        verdicts = known.approvals.of_items([ItemId(name) for name in names])
+        verdicts = known.approvals.of_items([ItemId(item)])
     generations.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
     return History(
         runs=runs,
@@ -85,7 +84,7 @@ def _known_history(project: Project, item: str) -> KnownHistory:
 
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
-    """Return every text that was paid for an item, under all its ids, newest first, with where each is."""
+    """Return every text that was paid for an item, newest first, with where each is."""
     return _texts(project, state, item, _of_item(item, state.jobs, state))
 
 
@@ -141,14 +140,9 @@ def _of_item(item: str, jobs: Sequence[OpenEntry], state: State) -> Sequence[Ope
     return found or [job for job in jobs if job.item == item]
 
 
-def _names(item: str, records: Iterable[Record]) -> set[str]:
-    """Return all ids that an item has had."""
-    return {item, *(old for record in records if record.id == item for old in record.former_ids)}
-
-
-def _about(report: KeptReport, names: set[str]) -> KeptReport | None:
-    """Return the part of a report that is about these items; None if there is none."""
-    outcomes = tuple(one for one in report.run.outcomes if one.id in names)
+def _about(report: KeptReport, item: str) -> KeptReport | None:
+    """Return the part of a report that is about an item; None if there is none."""
+    outcomes = tuple(one for one in report.run.outcomes if one.id == item)
     if not outcomes:
         return None
     counts = {one.result: sum(other.result == one.result for other in outcomes) for one in outcomes}

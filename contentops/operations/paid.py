@@ -10,6 +10,7 @@ from contentops.operations.environments import locked_environments, other_states
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from contentops.digest import Digest
     from contentops.model import ItemId, OpenEntry, Project, Record, State
 
 
@@ -34,11 +35,18 @@ def assigned(known: Mapping[str, Sequence[OpenEntry]]) -> dict[str, list[OpenEnt
 
 
 def jobs_of_items(jobs: Iterable[OpenEntry], records: Iterable[Record]) -> dict[ItemId, list[OpenEntry]]:
-    """Return each job under one item: the one whose record has its request, else the one that has or had its name."""
-    records = [*records]
-    by_request = {record.digest: record.id for record in records}
-    by_name = {old: record.id for record in records for old in record.former_ids}
+    """Return each job under one item: the one whose record has its request or its text, else as it was called then.
+
+    An item that was renamed has the jobs of its old id too, unless another item has that id.
+    """
+    jobs, records = [*jobs], [*records]
+    names: dict[Digest, ItemId] = {}
+    for record in records:
+        names |= dict.fromkeys(record.bodies, record.id) | {record.digest: record.id}
+    by_id = {job.item: id_ for job in jobs if (id_ := names.get(job.digest)) is not None}
+    by_id |= {record.id: record.id for record in records}
     by_item: dict[ItemId, list[OpenEntry]] = {}
     for job in jobs:
-        by_item.setdefault(by_request.get(job.digest) or by_name.get(job.item, job.item), []).append(job)
+        id_ = names.get(job.digest) or names.get(job.body) or by_id.get(job.item, job.item)
+        by_item.setdefault(id_, []).append(job)
     return by_item

@@ -74,12 +74,16 @@ class PaidEnvironments:
             return own, self.attempts(environment, record, own.time if own is not None else "")
         source = "" if record.promoted_from == BASE else record.promoted_from
         state = self._states.get(source)
-        ids = (record.id, *record.former_ids)
-        theirs = next((state.records[id_] for id_ in ids if id_ in state.records), None) if state is not None else None
+        theirs = _same_item(record, state.records) if state is not None else None
         if theirs is None or source == environment:
             return None, PaidAttempts()
         # That environment may have another text by now.
         return self.origin(source, structs.replace(theirs, generated=record.generated), record.generated)
+
+
+def _same_item(record: Record, records: Mapping[ItemId, Record]) -> Record | None:
+    """Return the record of another environment for the same item, which may have another id there."""
+    return records.get(record.id) or next((one for one in records.values() if one.digest == record.digest), None)
 
 
 def provenance(

@@ -61,7 +61,7 @@ def move_record(project: Project, old: str, new: str) -> str:
             )
         facts: list[Fact] = [structs.replace(entry, item=ItemId(new)) for entry in entries]
         if record is not None:
-            facts += [record.renamed(ItemId(new)), Forget(ItemId(old))]
+            facts += [structs.replace(record, id=ItemId(new)), Forget(ItemId(old))]
         edited.note("state mv", *facts)
     return new
 

@@ -299,7 +299,6 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
     """Return an item without what is counted: its words, its credits and its findings."""
     spec, record, approvals = item.spec, item.record, inputs.approvals
     file = item.file if item.file is not None else inputs.observe(item.path)
-    ids = {item.id, *(record.former_ids if record is not None else ())}
     has_text = bool(file.body) and not file.problem
     text, asked = text_digest(file.title, file.body), record.request if record is not None else {}
     return ReviewItem(
@@ -319,7 +318,7 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
         generated_at=item.made_by.generated_at if item.made_by is not None else "",
         since=_since(inputs.project, file, item.made_by) if has_text else "",
         verdicts=approvals.of_text(text) if has_text else (),
-        earlier=tuple(one for one in approvals.of_items(ids) if one.text != text),
+        earlier=tuple(one for one in approvals.of_items([item.id]) if one.text != text),
         spec=spec,
         record=record,
     )

@@ -71,6 +71,8 @@ class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
     credits: Count = 0
     tokens: PaidTokens | None = None
     generated_at: str = ""
+    moved_from: str = ""
+    older_ids: tuple[str, ...] = ()
 
 
 _Value = _OldRecord | OpenEntry | Forget | Header
@@ -363,7 +365,7 @@ def _of_record(environment: str, record: _OldRecord) -> _Told:
         outline=record.outline,
         model=record.model,
     )
-    return _Told(environment, job, (record.id, *record.former_ids), is_own=False)
+    return _Told(environment, job, (record.id, record.moved_from, *record.older_ids), is_own=False)
 
 
 _CLOSED = {

@@ -191,7 +191,7 @@ def status_reason(publish: Publish | None) -> tuple[Reason, ...]:
 
 
 def _ids(spec: Spec, record: Record | None) -> tuple[ItemId, ...]:
-    return (spec.id, *((record.id, *record.former_ids) if record is not None else ()))
+    return (spec.id, *((record.id,) if record is not None else ()))
 
 
 def _promotion(body: BodyAnswer) -> Promote | None:

@@ -35,7 +35,7 @@ from contentops.planning.approval import status_reason, waiting_note, which_stat
 from contentops.planning.body import which_body
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer
-from contentops.planning.front_matter import differs, marked, which_front_matter
+from contentops.planning.front_matter import differs, is_block_of, marked, which_front_matter
 from contentops.planning.model_price import collecting
 from contentops.planning.outlines import DRAFT_OUTLINE, not_saved_elsewhere, outline_notes
 from contentops.planning.plan_inputs import is_ours, is_protected, resting_place, uncollected
@@ -195,7 +195,8 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
     made = {record.generated, record.promoted} - {NOTHING}
     for path in (resting_place(record.output, spec.output, spec.id), spec.output):
         other = inputs.observe(path)
-        if other.exists and (other.owner in (record.id, *record.former_ids, spec.id) or other.body in made):
+        is_named = other.owner in (record.id, spec.id, inputs.rekeyed.get(spec.id)) or other.body in made
+        if other.exists and (is_named or is_block_of(record, inputs.state.made_by(record), other)):
             return other
     return file
 
@@ -311,9 +312,7 @@ def _id_reason(item: ItemSides) -> tuple[Reason, ...]:
     old = item.inputs.rekeyed.get(item.spec.id)
     if old is None:
         return ()
-    moved = item.record is not None and item.record.moved_from == old
-    detail = "by `moved`" if moved else "its open jobs belong to the new id"
-    return (Reason(kind="renamed", before=old, after=item.spec.id, detail=detail),)
+    return (Reason(kind="renamed", before=old, after=item.spec.id, detail="by `moved`"),)
 
 
 def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:

@@ -85,7 +85,15 @@ def _is_other_block(record: Record, made_by: OpenEntry | None, file: Observed) -
     """Whether the job, its time or the item differ; what is not known of the job does not."""
     block, ours = dict(file.provenance.items()), provenance_of(record, made_by)
     other = any(key in ours and block.get(key) != ours[key] for key in ("job", "generated_at"))
-    return other or (file.owner not in ("", record.id) and file.owner not in record.former_ids)
+    return other or (file.owner not in ("", record.id) and not is_block_of(record, made_by, file))
+
+
+def is_block_of(record: Record, made_by: OpenEntry | None, file: Observed) -> bool:
+    """Whether a block is that of a record's text, also where a rename that was cut short left the old item in it."""
+    block, ours = file.provenance, provenance_of(record, made_by)
+    told = [key for key in ("job", "generated_at") if key in ours]
+    same = all(block.get(key) == ours[key] for key in told)
+    return same and (bool(told) or block.get("digest") == record.digest or file.body in record.bodies)
 
 
 def provenance_of(record: Record, made_by: OpenEntry | None) -> dict[str, Json]:
@@ -131,7 +139,9 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
             reasons.append(_rewritten(f"metadata.{key}", was, after, why))
         else:
             kept_keys.append(key)
-    if file.owner not in ("", id_) and file.owner in (record.id, *record.former_ids):
+    made_by = item.inputs.state.made_by(record)
+    old_ids = (record.id, item.inputs.rekeyed.get(id_))
+    if file.owner not in ("", id_) and (file.owner in old_ids or is_block_of(record, made_by, file)):
         block = next((one.before for one in drift if asserts and one.key == PROVENANCE_KEY), file.provenance)
         front[PROVENANCE_KEY] = {**block, "item": id_}
         reasons.append(_rewritten("contentops.item", file.owner, id_))

@@ -228,11 +228,6 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return source.source_text(self.spec, self.inputs.observe, drafts=drafts) if source is not None else None
 
     @property
-    def ids(self) -> tuple[ItemId, ...]:
-        """Its id and its former ids."""
-        return (self.spec.id, *(self.own.former_ids if self.own is not None else ()))
-
-    @property
     def title(self) -> str:
         """The title of its file, or of its record where the file has none."""
         return self.file.title or (self.own.title if self.own is not None else "")

@@ -28,7 +28,7 @@ def apply_renames(desired: Desired, state: State) -> tuple[State, Mapping[ItemId
     if not moved:
         return state, {}
     records = {id_: record for id_, record in state.records.items() if id_ not in moved}
-    records |= {new: state.records[old].renamed(new) for old, new in moved.items()}
+    records |= {new: structs.replace(state.records[old], id=new) for old, new in moved.items()}
     return structs.replace(state, records=records), {new: old for old, new in moved.items()}
 
 

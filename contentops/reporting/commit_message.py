@@ -34,15 +34,18 @@ class CommitSummary(Struct, frozen=True):
 def summarize(before: State, after: State) -> CommitSummary:
     """The changes between two locks. Credits count once: in the first commit that has their submit."""
     ids_by_kind: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
-    renamed = {record.moved_from for record in after.records.values() if record.moved_from in before.records}
+    gone = [record for id_, record in before.records.items() if id_ not in after.records]
+    by_key = {key: record for record in gone for key in (record.output, record.digest)}
+    added = [record for id_, record in after.records.items() if id_ not in before.records]
+    renamed = {record.id: by_key.get(record.digest) or by_key.get(record.output) for record in added}
+    moved = {record.id for record in renamed.values() if record is not None}
     for id_ in sorted(before.records.keys() | after.records.keys()):
         old, new = before.records.get(id_), after.records.get(id_)
         if new is None:
-            if id_ not in renamed:
+            if id_ not in moved:
                 ids_by_kind["removed"].append(id_)
             continue
-        if old is None and new.moved_from:
-            old = before.records.get(ItemId(new.moved_from))
+        old = old or renamed.get(id_)
         if old != new:
             ids_by_kind[_kind(old, new)].append(id_)
     known = {job.order for job in before.jobs if job.is_sure}

@@ -12,12 +12,13 @@ from msgspec import structs
 
 from contentops.ci.results import RecordedTexts, recorded_texts
 from contentops.documents.clean import title_digest
+from contentops.model import ItemId
 from contentops.planning.plan_inputs import is_edited_on_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import ItemId, Record, Remote
+    from contentops.model import Record, Remote
     from contentops.operations.workspace import Workspace
     from contentops.planning.plan_inputs import PlanInputs
 
@@ -45,12 +46,13 @@ def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -
 
 def _made(workspace: Workspace, inputs: PlanInputs, edits: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
     """Return the texts that jobs made for these items, as far as the cache has them."""
-    former: dict[str, ItemId] = {old: id_ for id_ in edits for old in inputs.state.records[id_].former_ids}
-    # An id that another item has by now is that one's.
-    names = former | {id_: id_ for id_ in edits}
+    records = inputs.state.records
+    jobs = ((id_, job.item) for id_ in edits for job in inputs.jobs_of(records[id_].digest))
+    # What a job of its request was called then; an id that another item has by now is that one's.
+    names = {name: id_ for id_, name in jobs if name not in records} | {id_: id_ for id_ in edits}
     texts: dict[ItemId, RecordedTexts] = {}
     for text in workspace.cache.paid_texts():
-        id_ = names.get(text.about.item)
+        id_ = names.get(ItemId(text.about.item))
         if id_ is not None and text.server == inputs.server:
             recorded = texts.get(id_, RecordedTexts())
             titles, bodies = recorded.titles | {title_digest(text.about.title)}, recorded.bodies | {text.body}
