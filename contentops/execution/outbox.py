@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contentops.api.calls import Accepted, Failure, FailureKind
@@ -35,18 +35,18 @@ LONGEST_WAIT = 5.0
 
 @dataclass(order=True, slots=True)
 class Turn:
-    """One call that waits or was sent.
+    """One call that waits or was sent; its `rank` ends with a running number, so it alone orders calls.
 
     `intend` records what it is about to do, `handed_on`: it is being sent, `unsent`: its bytes have not left yet,
     where there is a limit.
     """
 
     rank: tuple[Priority, int]
-    call: Asks[Any] = field(compare=False)
-    intend: Callable[[], None] | None = field(compare=False)
-    answer: asyncio.Future[Any] = field(compare=False)
-    handed_on: bool = field(default=False, compare=False)
-    unsent: bool = field(default=False, compare=False)
+    call: Asks[Any]
+    intend: Callable[[], None] | None
+    answer: asyncio.Future[Any]
+    handed_on: bool = False
+    unsent: bool = False
 
 
 @dataclass(slots=True, eq=False)
