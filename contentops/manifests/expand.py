@@ -50,7 +50,7 @@ class Layers(Struct, frozen=True):
     """The variables that the manifest itself declares; unused ones are reported."""
 
 
-class Each(Struct, frozen=True):
+class Each(Struct, frozen=True, gc=False):
     """One combination of `for_each` and `matrix`: the values of `each`, and their locations."""
 
     values: Mapping[str, Json]
@@ -65,7 +65,7 @@ class Each(Struct, frozen=True):
         return self.locations.get(key, self.location)
 
 
-class Declared(Struct, frozen=True):
+class Declared(Struct, frozen=True, gc=False):
     """One entry of `items`, merged with the layers below it, before rendering."""
 
     document: YamlDocument

@@ -18,7 +18,7 @@ OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
 """The keys of an item that are not fields."""
 
 
-class Unrendered(Struct, frozen=True):
+class Unrendered(Struct, frozen=True, gc=False):
     """A map of fields that contains templates."""
 
     values: dict[str, Any]
@@ -51,7 +51,9 @@ def _over(
     """The entries of a map over those below it; `maps` are the keys whose maps merge, None: all."""
     values = dict(below)
     for key, value in entries.items():
-        if value is None:
+        if type(value) is str and "{" not in value:
+            values[key] = value
+        elif value is None:
             values.pop(key, None)
         elif isinstance(value, dict) and (maps is None or key in maps):
             under = values.get(key)
@@ -112,7 +114,5 @@ def _has_template(value: Json) -> bool:
     """Whether a value contains Jinja, at any depth."""
     if isinstance(value, str):
         return is_template(value)
-    for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        if _has_template(entry):
-            return True
-    return False
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_has_template(entry) for entry in entries if type(entry) is not str or "{" in entry)

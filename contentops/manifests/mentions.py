@@ -27,7 +27,7 @@ _READ_ELSEWHERE: Final = frozenset({"title", "slug", "url", "permalink", *NEUTRA
 """The keys of metadata that `ref` reads as the title or the address of a text, or that a preset changes."""
 
 
-class FoundReferences(Struct, frozen=True):
+class FoundReferences(Struct, frozen=True, gc=False):
     """The references of an item, by the item that they name."""
 
     references: Mapping[ItemId, Reference]

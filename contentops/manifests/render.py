@@ -43,7 +43,7 @@ class _FailedError(Exception):
     """A value that this one uses could not be rendered; that was reported there."""
 
 
-class Rendered(Struct, frozen=True):
+class Rendered(Struct, frozen=True, gc=False):
     """One rendered item. `values` lacks the fields that could not be rendered."""
 
     declared: Declared

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _OPEN: Final = "{{ "
 
 
-class EachRow(Struct, frozen=True):
+class EachRow(Struct, frozen=True, gc=False):
     """One row of `for_each` or one value of an axis, with its location and its name in messages."""
 
     value: Json

@@ -208,7 +208,7 @@ MERGED: Final = frozenset({"inputs", "metadata", "checks", APPROVAL})
 """The item keys whose maps merge."""
 
 
-class Written(Struct, frozen=True):
+class Written(Struct, frozen=True, gc=False):
     """A value with its layer and where it was written. `document` is None for a value in no file."""
 
     value: Json

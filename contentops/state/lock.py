@@ -44,7 +44,7 @@ class DamagedState(StateError):
         return self.findings
 
 
-class LockLine(Struct, frozen=True):
+class LockLine(Struct, frozen=True, gc=False):
     """A record with its line."""
 
     value: Record
