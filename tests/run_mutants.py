@@ -21,8 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_name("mutants.jsonl")
-SECONDS = 1800
-"""After this many seconds a run of tests counts as failed: the mutant waits forever."""
+SECONDS = {True: 300, False: 1800}
+"""After how many seconds near tests, or all tests of a part, count as failed: the mutant waits forever."""
 
 PASSED_OR_GONE = frozenset({0, 4, 5})
 """The exit codes of pytest if all tests pass, or if a test that is named no longer exists."""
@@ -53,16 +53,19 @@ def mutated(text: str, mutant: dict[str, Any]) -> str:
     return text.replace(body, f"\n{body}".replace(before, after).removeprefix("\n"), 1)
 
 
-def failing(*arguments: str, passed: frozenset[int] = frozenset({0})) -> str:
-    """Run pytest until a test fails; returns that test, "" for an exit code in `passed`, else "?"."""
+def failing(*arguments: str, near: bool = False) -> str:
+    """Run pytest until a test fails; returns that test, "" if none does, or "?" if pytest ends otherwise.
+
+    `near`: the arguments name a test or file, which may no longer exist.
+    """
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-pno:cacheprovider", *arguments]
     try:
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS)
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS[near])
     except subprocess.TimeoutExpired:
         return "?"
     lines = (line for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR ")))
     test = next(lines, " ?").partition(" ")[2].partition(" - ")[0]
-    return "" if ended.returncode in passed else test
+    return "" if ended.returncode in (PASSED_OR_GONE if near else {0}) else test
 
 
 def verdict(mutant: dict[str, Any]) -> str:
@@ -76,8 +79,8 @@ def verdict(mutant: dict[str, Any]) -> str:
     try:
         path.write_text(changed, "utf-8")
         test = mutant.get("test", "")
-        for near in filter(None, (test, test.partition("::")[0])):
-            if failing(near, passed=PASSED_OR_GONE):
+        for name in filter(None, (test, test.partition("::")[0])):
+            if failing(name, near=True):
                 return str(mutant["verdict"])
         for part in ("quick", "long"):
             if test := failing(f"--{part}", "-n2"):
