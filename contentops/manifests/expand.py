@@ -174,7 +174,8 @@ def expand(
         label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
         own = _names(written.below("vars")) if "vars" in entry else {}
         values = merged(written, below.defaults)
-        each = _combinations(_Sources(written, label, data, templates, problems), room)
+        multiplies = "for_each" in entry or "matrix" in entry
+        each = _combinations(_Sources(written, label, data, templates, problems), room) if multiplies else None
         room -= len(each or ())
         yield Declared(
             document=document,
@@ -258,10 +259,8 @@ class _Sources:
         self.problems.about(self.label, source, "empty-for-each", core, severity=Severity.WARNING)
 
 
-def _combinations(item: _Sources, room: int) -> tuple[Each, ...] | None:
-    """Every row with every choice from the axes, the last axis changing fastest; None for an item that has neither."""
-    if "for_each" not in item.item.value and "matrix" not in item.item.value:
-        return None
+def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
+    """Every row with every choice from the axes, the last axis changing fastest."""
     sources = item.written()
     if sources is None:
         return ()
