@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from msgspec import structs
 
 from contentops.ledger import schema
-from contentops.ledger.jobs import DAMAGED, STATES, WORKING, JobKey, Stage, fill, key_of, read, stage_of
+from contentops.ledger.jobs import DAMAGED, STATES, WORKING, JobKey, JobStage, fill, key_of, read, stage_of
 from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession, WorkTaken
@@ -51,7 +51,7 @@ class Process:
 
     session: LedgerSession
     runner: Runner
-    known: dict[JobKey, Stage]
+    known: dict[JobKey, JobStage]
     writer: JobWriter
     ours: set[str] = field(default_factory=set)
     seen: dict[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Interleaving(RuleBasedStateMachine):
 
     def _begin(self) -> Process:
         session = LedgerSession(self.url)
-        runner, known = Runner(session, who="someone@here"), dict[JobKey, Stage]()
+        runner, known = Runner(session, who="someone@here"), dict[JobKey, JobStage]()
         return Process(session, runner, known, JobWriter(runner, SCOPE, known))
 
     def _end(self, which: int) -> None:

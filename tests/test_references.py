@@ -74,7 +74,7 @@ def refused(harness: Harness) -> list[str]:
 def test_a_plan_shows_what_waits_and_its_price_and_apply_makes_it_in_waves(harness: Harness, invoke: Run) -> None:
     """Each text is sent with that of its source; the total was shown before; then there is nothing to do."""
     plan = harness.plan()
-    assert waiting(plan) == {"news": ["`guide` has no text yet"], "teaser": ["`news` has no text yet (wave 3)"]}
+    assert waiting(plan) == {"news": ["`guide` has no text yet"], "teaser": ["`news` has no text yet"]}
     assert (plan.credits, plan.credits_at_most, plan.credits_worst) == (12, True, 12)
     text = invoke("plan", "--out", "p.json", cwd=harness.root).stdout
     assert "Plan: 1 to create, 2 waiting, 0 unchanged. At most 12 credits." in text
@@ -102,34 +102,18 @@ def test_the_budget_counts_what_waits(harness: Harness) -> None:
     assert [one.guard for one in harness.plan().refusals] == ["budget-items"]
 
 
-def test_a_wave_that_costs_more_than_was_confirmed_is_not_begun(harness: Harness) -> None:
-    """Such as after a change of the manifest while the first wave runs."""
-
-    def dearer(event: Event) -> None:
-        if event.kind == "item-done":
-            harness.write("content/a.yaml", items(CHAIN, mode="premium"))
-
-    run = harness.apply(emit=dearer)
-    assert run is not None
-    assert (run.stopped, run.credits) == ("price", 4)
-    assert run.message == "the next items cost 10 credits now, and 8 of those confirmed are left"
-    assert results(run) == {"guide": "done", "news": "pending", "teaser": "pending"}
-    assert len(harness.api.generations) == 1
-
-
-def test_a_wave_does_not_pay_for_another_request_than_was_confirmed(harness: Harness) -> None:
-    """Not even for the same price: no one has seen it."""
+def test_a_run_does_what_was_confirmed_whatever_the_manifests_say_meanwhile(harness: Harness) -> None:
+    """A dearer or another request is for the next plan."""
 
     def other(event: Event) -> None:
         if event.kind == "item-done":
-            harness.write("content/a.yaml", items({**CHAIN, "news": f"Other {NEWS}"}))
+            harness.write("content/a.yaml", items({**CHAIN, "news": f"Other {NEWS}"}, mode="premium"))
 
     run = harness.apply(emit=other)
     assert run is not None
-    assert (run.stopped, run.credits) == ("plan", 4)
-    assert run.message == "the manifest of `news` changed while this ran, so what waited was not begun"
-    assert [each.topic for each in harness.api.generations] == ["Guide"]
-    assert results(harness.apply()) == {"news": "done", "teaser": "done"}
+    assert (run.stopped, run.credits, set(results(run).values())) == ("", 12, {"done"})
+    assert [each.topic for each in harness.api.generations][:2] == ["Guide", "News of On Guide"]
+    assert "news" in waiting(harness.plan())
 
 
 def test_an_item_waits_for_a_text_that_the_same_plan_replaces(harness: Harness) -> None:
@@ -184,10 +168,12 @@ def test_what_waits_for_an_item_that_is_not_selected_is_a_pause(harness: Harness
     assert run is not None
     assert (results(run), exit_code_of(run)) == ({"news": "done"}, ExitCode.DONE)
     harness.write("out/teaser.md", "Words of a person.\n")  # no record has it: the teaser is blocked
-    harness.write("content/a.yaml", items({**CHAIN, "other": "Other", "more": "On {{ ref('far') }}", "far": "Far"}))
+    harness.write(
+        "content/a.yaml", items({**CHAIN, "other": "Other", "more": "On {{ ref('far').title }}", "far": "Far"})
+    )
     run = harness.apply(select=("teaser", "more"))
     assert run is not None
-    assert (results(run), exit_code_of(run)) == ({"more": "pending", "teaser": "blocked"}, ExitCode.INCOMPLETE)
+    assert (results(run), exit_code_of(run)) == ({"more": "pending", "teaser": "blocked"}, ExitCode.PAUSED)
 
 
 def test_a_failed_source_ends_the_waves(harness: Harness) -> None:
@@ -199,12 +185,12 @@ def test_a_failed_source_ends_the_waves(harness: Harness) -> None:
     assert results(harness.apply()) == dict.fromkeys(CHAIN, "done")
 
 
-def test_a_plan_file_does_what_was_known_and_says_to_plan_again(harness: Harness, invoke: Run) -> None:
-    """What waited in it has no request that anyone reviewed."""
+def test_a_plan_file_has_what_waits(harness: Harness, invoke: Run) -> None:
+    """By the request without the words of its sources, which no one knows before."""
     invoke("plan", "--out", "p.json", cwd=harness.root)
     run = carried_out(harness, reviewed=json.loads(harness.read("p.json")))
-    assert results(run) == {"guide": "done"}
-    assert run.hint == "2 items of the plan wait for these texts: make the next plan with `contentops plan`"
+    assert results(run) == dict.fromkeys(CHAIN, "done")
+    assert harness.plan().empty
 
 
 def test_a_reviewed_plan_allows_its_waves_and_no_other_request(harness: Harness, invoke: Run) -> None:
@@ -337,22 +323,24 @@ def test_the_parts_of_a_text(harness: Harness, template: str, value: str) -> Non
         ({"a": "{{ ref('a').title }}"}, "reference-ring: references form a cycle: `a` -> `a`"),
         ({"a": "{{ ref('b').body }}", "b": "{{ ref('a').title }}"}, "form a cycle: `a` -> `b` -> `a`"),
         ({"a": "{{ ref(3).title }}"}, "`ref` takes the id of an item; write `ref('ID')`"),
-        ({"a": "{{ ref('b') }}", "b": "B"}, "gives a map; name one of its parts, such as `.title`"),
+        ({"a": "{{ ref('b') }}", "b": "B"}, "a text as a whole cannot be part of a text; name one of its parts"),
     ],
 )
 def test_references_that_cannot_be_are_refused(harness: Harness, topics: Mapping[str, str], said: str) -> None:
     """By name, before anything is paid for."""
     harness.write("content/a.yaml", items({"b": "B", **topics} if "b" not in topics else topics))
-    if "ref('b')" in topics.get("a", "") and "b" in topics and "ref" not in topics["b"]:
-        harness.apply(select=("b",))
     assert any(said in line for line in refused(harness)), refused(harness)
 
 
-def test_a_missing_section_names_those_there_are(harness: Harness) -> None:
-    """At the position of the template."""
+def test_a_missing_section_blocks_its_item_alone(harness: Harness, invoke: Run) -> None:
+    """The plan names those there are; a new text, or another template, ends that."""
     harness.apply(select=("guide",))
-    harness.write("content/a.yaml", items({"guide": GUIDE, "a": "{{ ref('guide').section('None') }}"}))
-    assert "`guide` has no section `None`; its headings: `Introduction`, `Closing`" in refused(harness)[-1]
+    harness.write("content/a.yaml", items({"guide": GUIDE, "a": "{{ ref('guide').section('None') }}", "b": "B"}))
+    plan = harness.plan()
+    change = change_of(plan, "a")
+    assert (change.blocked, change_of(plan, "b").submits) == ("wrong-reference", 1)
+    assert "`guide` has no section `None`; its headings: `Introduction`, `Closing`" in change.hint
+    assert "unknown-section" in invoke("validate", cwd=harness.root).stderr
 
 
 @pytest.mark.parametrize("key", ["id", "mode", "template"])
@@ -398,7 +386,7 @@ def test_an_output_may_be_named_by_the_text_of_another(harness: Harness) -> None
     harness.apply()
     assert sorted(harness.tree()) == ["out/guide.md", "out/on-guide.md"]
     (harness.root / "out/guide.md").unlink()
-    assert change_of(harness.plan(), "news").target == "out/on-guide.md"
+    assert harness.actions() == {"guide": "restore"}
     harness.apply()
     assert sorted(harness.tree()) == ["out/guide.md", "out/on-guide.md"]
 

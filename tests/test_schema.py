@@ -93,7 +93,7 @@ def test_defaults_take_the_item_keys_that_make_sense_for_many() -> None:
     """Everything an item takes can be a default, but for what makes it that item."""
     definitions = load_schema(MANIFEST)["definitions"]
     item = set(definitions["item"]["properties"])
-    assert item - set(definitions["defaults"]["properties"]) == {"id", "for_each", "matrix", "vars"}
+    assert item - set(definitions["defaults"]["properties"]) == {"id", "for_each", "matrix", "uses", "vars"}
 
 
 @pytest.mark.parametrize("name", [MANIFEST, PROJECT])

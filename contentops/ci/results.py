@@ -30,6 +30,7 @@ from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
 from contentops.model import NO_APPROVALS, Approvals, JobState, Note, OpenEntry, Record, State, text_digest
 from contentops.model.jobs import fold_jobs, open_jobs
+from contentops.planning.dependants import dependants_of, reached
 from contentops.state import approvals
 from contentops.state import jobs as job_files
 from contentops.state import lock as locks
@@ -236,7 +237,9 @@ def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
     records = state_of(lock_at(project.root, commit, project.environment)).records
     specs = {spec.id: spec for spec in desired.specs}
     ids = specs.keys() | records.keys()
-    differing = frozenset(id_ for id_ in ids if _differs(specs.get(id_), records.get(id_), project.preset))
+    changed = (id_ for id_ in ids if _differs(specs.get(id_), records.get(id_), project.preset))
+    made = dependants_of({id_: [one.id for one in spec.references] for id_, spec in specs.items()})
+    differing = frozenset(reached(changed, made))
     verb = "item differs" if len(differing) == 1 else "items differ"
     shown = f"`{lock_name(project.environment)}` at `{choice.changed_from}` ({commit[:_SHORT]})"
     note = Note(kind="changed-from", message=f"{len(differing):,} {verb} from {shown}; all others are ignored")

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shlex
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -151,7 +152,10 @@ def choice_of(*, on_edit: str | None = None, on_source_change: str | None = None
     """Return the choice that the options of `choice_options` make."""
     from contentops.model import OnEdit, OnSourceChange
     from contentops.planning.plan_inputs import Choice
+    from contentops.planning.select import dated
 
+    today = datetime.now(UTC).date()
+    given |= {name: dated(given[name], today) for name in ("select", "exclude") if given.get(name)}
     return Choice(
         on_edit=None if on_edit is None else OnEdit(on_edit),
         on_source_change=None if on_source_change is None else OnSourceChange(on_source_change),

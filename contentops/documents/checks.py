@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import posixpath
 import re
 from collections.abc import Callable
@@ -54,6 +55,8 @@ class CheckedText(Struct, frozen=True, kw_only=True):
     """The line of the file on which the body begins."""
     key_lines: Mapping[str, int] = field(default_factory=dict)
     """The lines of the front matter's keys."""
+    open: frozenset[str] = frozenset()
+    """The keys of front matter that follow once the texts that they are made from are there."""
 
 
 def checked_text(text: str, output: str) -> CheckedText:
@@ -270,9 +273,19 @@ def _links(text: CheckedText, exists: Exists) -> Iterator[Hit]:
 
 def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]:
     whole = {"title": text.title, **text.front} if text.title else dict(text.front)
-    for keys, message in schema_errors(schema.text, whole):
+    for keys, message in schema_errors(_until_known(schema.text, text.open), whole):
         where = f"`{_shown('.'.join(keys))}`: " if keys else ""
         yield f"{where}{message}", text.key_lines.get(keys[0], 0) if keys else 0, f"see `{schema.path}`"
+
+
+def _until_known(schema: str, open_: frozenset[str]) -> str:
+    """A schema that does not require the keys that are not known yet."""
+    if not open_:
+        return schema
+    document = json.loads(schema)
+    if isinstance(document, dict) and isinstance(required := document.get("required"), list):
+        document["required"] = [key for key in required if key not in open_]
+    return json.dumps(document)
 
 
 # --- grounded ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from contentops.execution.run_context import Context
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from contentops.api.calls import Call, Failure, Reply
     from contentops.api.fence import MayLeave, Send
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission
     from contentops.execution.run_context import ServerCapabilities
-    from contentops.model import Event, Finding, Listed, Plan, Project, State
+    from contentops.model import Change, Event, Finding, ItemId, Listed, Plan, Project, State
+    from contentops.model.references import Stage
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -45,6 +46,8 @@ class Edges:
     random: random.Random
     dialect: Callable[[], str]
     """The dialect of the server: `auto` as long as none is known."""
+    again: Callable[[Change, Mapping[ItemId, Stage]], Change | None] = lambda change, _: change
+    """The change of an item as its sources are now, within its planned one; the stages that others still bring."""
     exists: Callable[[str], bool] = lambda _path: True
     """Whether a path of the project exists, or will."""
     commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
@@ -103,6 +106,7 @@ def assemble(
         text=edges.text,
         made_by=lambda record: edges.store.made_by(record) or state.made_by(record),
         exists=edges.exists,
+        again=edges.again,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
     )
     return ctx

@@ -69,7 +69,7 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
     seen = ctx.outputs.observe(step.target)
     text = item_state.text
     front = {**({entry.key: entry.value for entry in text.entries} if text is not None else {}), **step.front}
-    return to_check(coming_title(ctx, item, item_state, step, seen), body, seen, front, step.target)
+    return to_check(coming_title(ctx, item, item_state, step, seen), body, seen, front, step.target, item.change.open)
 
 
 def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import JobStatus
     from contentops.api.fence import MayLeave, Send
+    from contentops.digest import Digest
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, R, Watch
@@ -114,6 +116,11 @@ class DurableRun:
         """An open entry as it was recorded last."""
         return self._state.entry(request_id)
 
+    def jobs_of(self, server: str, digest: Digest) -> list[OpenEntry]:
+        """The open jobs of a request, and failed attempts at it."""
+        known = (self._state.entry(job.request_id) for job in self._state.jobs_of(server, digest))
+        return list({job.request_id: job for job in known if job is not None}.values())
+
     def is_recorded(self, item: ItemId) -> bool:
         """Whether there is a record under this id."""
         return self._state.record(item) is not None
@@ -177,6 +184,22 @@ class DurableRun:
             if future in self._parked:
                 del self._parked[future]
                 self._active += 1
+
+    async def others(self, ends: Iterable[asyncio.Future[bool]]) -> list[bool]:
+        """Wait for what other items do; meanwhile, this one does not count among those that go on."""
+        results: list[bool] = []
+        self._active -= 1
+        self._feed()
+        try:
+            for end in ends:
+                if not end.done():
+                    reached: asyncio.Future[None] = self._loop.create_future()
+                    end.add_done_callback(functools.partial(_reached, reached))
+                    await self._until(reached)
+                results.append(end.result())
+        finally:
+            self._active += 1
+        return results
 
     def slot(self) -> JobSlot:
         """A slot among the unfinished jobs, not taken yet."""
@@ -359,6 +382,10 @@ class DurableRun:
             return
         if not self._finished.done():
             self._finished.set_exception(error)
+
+
+def _reached(future: asyncio.Future[None], _end: asyncio.Future[Any]) -> None:
+    _done(future)
 
 
 def _done(future: asyncio.Future[None]) -> None:

@@ -154,8 +154,10 @@ class Item(Struct, frozen=True, kw_only=True):
         return [job for job in self.jobs if job.state is JobState.FAILED]
 
     def wants(self, entry: OpenEntry) -> bool:
-        """Whether a text of this entry would answer the spec as it is now."""
-        return self.change.spec is not None and entry.digest == self.change.spec.digest
+        """Whether a text of this entry would answer the spec, at least with the words that its sources had then."""
+        spec = self.change.spec
+        frames = (spec.frame, spec.earlier_frame) if spec is not None else ()
+        return spec is not None and (entry.digest == spec.digest or (bool(entry.frame) and entry.frame in frames))
 
 
 class Job(Struct, frozen=True, kw_only=True):

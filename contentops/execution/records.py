@@ -12,7 +12,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.outline import ENGINE
 from contentops.execution.primitives import Ended, Job, Text
 from contentops.execution.times import iso, seconds_of
-from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
+from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, Result, request_id
 from contentops.planning.plan_inputs import TRIES, is_edited_on_server, is_protected
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
@@ -51,6 +51,8 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
         retry=step.retry,
         output=item.change.target,
         bound=step.tokens,
+        frame=item.spec.frame,
+        sources={one.id: one.text for one in item.spec.references} if item.spec.frame else {},
     )
 
 
@@ -224,6 +226,11 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
         )
     addresses = item.change.addresses
     record = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id, addresses=addresses)
+    if old.frame == spec.earlier_frame != spec.frame:
+        # Its sources have other ids now, and nothing else is different.
+        ids = {before: now for now, before in spec.earlier_ids.items()}
+        sources = {ids.get(ItemId(id_), ItemId(id_)): text for id_, text in old.sources.items()}
+        record = structs.replace(record, frame=spec.frame, sources=sources)
     if old.server == ctx.server:
         return _stamped(record, item.change.remote)
     # Another server's ids mean nothing here.

@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import NotShared, StateError
+from contentops.errors import NotShared, StateError, plural
 from contentops.execution.assemble_run import ServerKnowledge, assemble
 from contentops.execution.content_index import ContentIndex, Looked
 from contentops.execution.durable_run import UNSHARED
 from contentops.execution.durations import Durations, kind_of
 from contentops.execution.first_contact import admit
+from contentops.execution.follow import Stages, follow
 from contentops.execution.primitives import Ended
-from contentops.execution.program import begin, carry_out, move_files, outcome_of
+from contentops.execution.program import begin, move_files, outcome_of
 from contentops.execution.run_context import ServerCapabilities
-from contentops.model import Poll, Result, Run, Submit, Write
+from contentops.model import Action, Poll, Result, Run, Submit, WaitReason, Write
 from contentops.model.jobs import made_texts
+from contentops.model.references import Stage
+from contentops.planning.dependants import in_order
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Mapping
 
     from contentops.execution.assemble_run import Edges
     from contentops.execution.durable_run import DurableRun
@@ -104,13 +107,19 @@ async def execute(
         run.every(HEARTBEAT, lambda: _heartbeat(ctx, outcomes))
         if ctx.deadline is not None:
             run.at(ctx.deadline, lambda: _stop_at_deadline(run))
-        await run.carry_out(_programs(ctx, begun, outcomes), most=project.api.max_in_flight + WAITING)
+        await run.carry_out(
+            _programs(ctx, begun, outcomes, edges.store.flush), most=project.api.max_in_flight + WAITING
+        )
     finally:
         stop.bind(None)
         run.close()
         _last_checkpoint(run, edges.store)
         edges.cache.learn("durations", {**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
+    if not run.stopped and (elsewhere := _not_selected(plan, outcomes)):
+        verb = "waits" if elsewhere == 1 else "wait"
+        message = f"{plural(elsewhere, 'item')} {verb} for texts of items that are not selected"
+        run.stop("sources", message, "apply again once these have their texts, or select them too", at_once=False)
     done = Run(
         id=str(uuid.UUID(int=edges.random.getrandbits(128), version=4)),
         plan_id=plan.id,
@@ -126,6 +135,18 @@ async def execute(
     )
     ctx.event("run-done", credits=done.credits, requests=done.requests)
     return done
+
+
+def _not_selected(plan: Plan, outcomes: Mapping[ItemId, Outcome]) -> int:
+    """How many items wait for texts of items that this plan leaves alone: another apply may bring these."""
+    known = {change.id for change in plan.changes}
+    waiting = (change for change in plan.changes if change.id in outcomes and change.action is Action.WAIT)
+    comes = {WaitReason.NO_TEXT, WaitReason.CHANGES}
+    return sum(
+        outcomes[change.id].action is Action.WAIT
+        and any(one.wait in comes and one.id not in known for one in change.waits)
+        for change in waiting
+    )
 
 
 def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: Stop, deadline: float | None) -> Context:
@@ -189,20 +210,38 @@ def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
 
 
 def _programs(
-    ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
+    ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome], flush: Callable[[], None]
 ) -> Iterator[Coroutine[None, None, None]]:
     """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
     waiting = [(item, item_state) for item, item_state in begun if item.id not in outcomes]
 
+    stages = Stages(ctx.plan)
+    for id_, outcome in outcomes.items():
+        stages.reach(id_, Stage.FRONT, done=outcome.result is Result.DONE)
+
     async def program(item: Item, item_state: ItemState) -> None:
         try:
-            outcomes[item.id] = await carry_out(ctx, item, item_state)
+            outcomes[item.id] = await follow(ctx, item, item_state, stages, flush)
         except NotShared as error:
             ctx.run.stop(UNSHARED, error.message, error.hint, at_once=True)
             outcomes[item.id] = outcome_of(ctx, item, item_state, Ended(Result.PENDING))
+        finally:
+            stages.reach(item.id, Stage.FRONT, done=False)
 
-    for item, item_state in sorted(waiting, key=lambda each: each[0].change.submits_worst > 0):
+    order = {id_: number for number, id_ in enumerate(in_order(_sources(ctx.plan)))}
+    for item, item_state in sorted(waiting, key=lambda each: _turn(each[0], order)):
         yield program(item, item_state)
+
+
+def _sources(plan: Plan) -> dict[ItemId, list[ItemId]]:
+    """By item that waits, the items whose texts it waits for."""
+    return {change.id: [one.id for one in change.waits] for change in plan.changes if change.action is Action.WAIT}
+
+
+def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:
+    """Its place among all items: those that pay for nothing, those that pay, those that wait, after their sources."""
+    change = item.change
+    return (2, order[item.id]) if change.action is Action.WAIT else (int(change.submits_worst > 0), 0)
 
 
 def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bool:

@@ -21,7 +21,7 @@ from contentops.planning.plan_inputs import honours_ids
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from contentops.api.calls import Reply
     from contentops.digest import Digest
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, R
-    from contentops.model import Finding, ItemId, Json, Listed, OpenEntry, Plan, Project, Record, State
+    from contentops.model import Change, Finding, ItemId, Json, Listed, OpenEntry, Plan, Project, Record, State
+    from contentops.model.references import Stage
     from contentops.state.cache import Cache
     from contentops.tokens import PaidTokens
 
@@ -115,6 +116,8 @@ class Context:
     """The job that made the text of a record, of any environment; None: not known."""
     exists: Callable[[str], bool]
     """Whether a path of the project exists, or will: what links in texts may lead to."""
+    again: Callable[[Change, Mapping[ItemId, Stage]], Change | None]
+    """The change of an item as its sources are now, within its planned one; the stages that others still bring."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
     """What the commands of `checks` find in a file, by its path and text."""
     made: frozenset[Digest] = frozenset()

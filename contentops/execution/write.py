@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
@@ -241,10 +241,10 @@ def _changed(target: str) -> Ended:
 
 def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, text: Text) -> Record:
     """The record of a text that a job made, here or in another environment."""
-    spec, before, step = item.spec, item_state.record, item.change.promotion
+    before, step = item_state.record, item.change.promotion
     record = structs.replace(
         record,
-        **spec.asked,
+        **_asked(item, text),
         saved=record.saved if before is not None and before.server == ctx.server else None,
         plan_id=ctx.plan.id,
     )
@@ -278,6 +278,19 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
         dialect=text.entry.dialect if text.entry else record.dialect,
         request_id=text.request_id,
     )
+
+
+def _asked(item: Item, text: Text) -> dict[str, Any]:
+    """What a record says of the request that a text was made for.
+
+    A section is for the request of the rest. A text that was made before its sources changed is for their words then.
+    """
+    spec, entry = item.spec, text.entry
+    if item.change.section:
+        return {}
+    if entry is None or not entry.frame or entry.digest == spec.digest:
+        return spec.asked
+    return {**spec.asked, "digest": entry.digest, "frame": spec.frame, "sources": entry.sources}
 
 
 def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> dict[str, Json] | None:

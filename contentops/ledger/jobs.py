@@ -68,7 +68,7 @@ class JobKey(NamedTuple):
     job: str
 
 
-class Stage(NamedTuple):
+class JobStage(NamedTuple):
     """How far a row is: the number of its state and whether it is lost, and how often it was changed since."""
 
     number: int
@@ -120,7 +120,7 @@ class JobRow(Struct, frozen=True, kw_only=True):
 class Read(Struct, frozen=True, kw_only=True):
     """What a ledger has of a project that a checkout lacks."""
 
-    stages: Mapping[JobKey, Stage]
+    stages: Mapping[JobKey, JobStage]
     """How far every job is."""
     jobs: MutableMapping[str, list[OpenEntry]]
     """By environment, the jobs that the checkout lacks, or of which it knows an earlier state."""
@@ -133,13 +133,13 @@ def key_of(job: OpenEntry) -> JobKey:
     return JobKey(job.server, job.request_id, job.submitted_at, job.job_id)
 
 
-def stage_of(job: OpenEntry) -> Stage:
+def stage_of(job: OpenEntry) -> JobStage:
     """Return how far a job is."""
     rank, lost = stage(job)
-    return Stage(2 * rank + lost, job.rev)
+    return JobStage(2 * rank + lost, job.rev)
 
 
-def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, Stage], *, but: int = 0) -> Read:
+def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobStage], *, but: int = 0) -> Read:
     """Return what a ledger has beyond `known`, how far a checkout knows jobs; `but`: one's own runner.
 
     A database without tables has nothing. Raises StateError.
@@ -153,11 +153,11 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, Stag
             schema.prepare(session)  # raises where the tables are of a newer version
         raise
     schema.refuse_newer(rows[0][0])
-    stages: dict[JobKey, Stage] = {}
+    stages: dict[JobKey, JobStage] = {}
     claims: dict[RequestId, PendingSubmit] = {}
     for _, server, request_id, at, job, number, rev, who, since in rows:
         if number is not None:
-            stages[JobKey(server, request_id, at, job)] = Stage(number, rev)
+            stages[JobKey(server, request_id, at, job)] = JobStage(number, rev)
         elif server == scope.server:
             claims[request_id] = PendingSubmit(
                 state="claimed", since=since, holder=f"apply on {who.rpartition('@')[2]}"
@@ -166,7 +166,7 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, Stag
     return Read(stages=stages, jobs=jobs, pending=_under_way(claims, stages, scope.server) | damaged)
 
 
-def is_further(key: JobKey, stages: Mapping[JobKey, Stage], known: Mapping[JobKey, Stage]) -> bool:
+def is_further(key: JobKey, stages: Mapping[JobKey, JobStage], known: Mapping[JobKey, JobStage]) -> bool:
     """Tell whether a job is further than it is known."""
     return key not in known or stages[key] > known[key]
 
@@ -181,7 +181,7 @@ def _read_lines(
         return jobs, damaged
     rows = msgspec.json.encode([key._asdict() for key in wanted]).decode()
     for *key, number, rev, environment, line in session.run(_LINES, {"lineage": scope.lineage, "rows": rows}):
-        named, found = JobKey(*key), Stage(number, rev)
+        named, found = JobKey(*key), JobStage(number, rev)
         job = job_in(line)
         if job is not None and (key_of(job), stage_of(job)) == (named, found):
             jobs.setdefault(environment, []).append(job)
@@ -191,7 +191,7 @@ def _read_lines(
 
 
 def _under_way(
-    claims: Mapping[RequestId, PendingSubmit], stages: Mapping[JobKey, Stage], server: str
+    claims: Mapping[RequestId, PendingSubmit], stages: Mapping[JobKey, JobStage], server: str
 ) -> dict[RequestId, PendingSubmit]:
     """Return the claims of what has no end yet, with the state of its job."""
     found: dict[RequestId, set[JobState]] = {id_: set() for id_ in claims}
@@ -216,7 +216,10 @@ def job_in(line: str) -> OpenEntry | None:
 
 
 def fill(
-    session: LedgerSession, scope: LedgerScope, stages: Mapping[JobKey, Stage], known: Mapping[str, Sequence[OpenEntry]]
+    session: LedgerSession,
+    scope: LedgerScope,
+    stages: Mapping[JobKey, JobStage],
+    known: Mapping[str, Sequence[OpenEntry]],
 ) -> None:
     """Store the jobs of all environments of which a ledger lacks the row or has an earlier one. Raises StateError."""
     rows = [

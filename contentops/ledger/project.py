@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.ledger.account import Account
-    from contentops.ledger.jobs import JobKey, LedgerScope, Stage
+    from contentops.ledger.jobs import JobKey, JobStage, LedgerScope
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
     from contentops.model import ApiSettings, Json, OpenEntry, PendingSubmit, RequestId
@@ -43,7 +43,7 @@ class ReadLedger:
         """`known`: the jobs of all environments in this checkout; `runner`: one's own number. Raises StateError."""
         self._session, self._scope, self._number = session, scope, runner
         self._account = ""
-        self._known: dict[JobKey, Stage] = {key_of(job): stage_of(job) for job in known}
+        self._known: dict[JobKey, JobStage] = {key_of(job): stage_of(job) for job in known}
         found = read(session, scope, self._known, but=runner)
         self._rows = found.stages
         self.lacking: Sequence[OpenEntry] = found.jobs.pop(scope.environment, [])

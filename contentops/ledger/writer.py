@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.ledger.account import proven_fact
-from contentops.ledger.jobs import WORKING, JobKey, LedgerScope, Stage, is_further, json_of, key_of, stage_of, write
+from contentops.ledger.jobs import WORKING, JobKey, JobStage, LedgerScope, is_further, json_of, key_of, stage_of, write
 from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.session import taken
 from contentops.ledger.texts import KEEP, TextRow
@@ -58,7 +58,7 @@ class ClaimKey(Struct, frozen=True):
 class JobWriter:
     """Collects jobs and texts of one runner; `flush` writes them in one transaction, while it has their claims."""
 
-    def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, Stage] | None = None) -> None:
+    def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, JobStage] | None = None) -> None:
         """`known`: how far this checkout knows jobs; it is kept up to date here."""
         self._runner, self._scope = runner, scope
         self._known = {} if known is None else known
@@ -145,7 +145,7 @@ class JobWriter:
         cursor.execute(_CLAIM, self._values(fresh))
         claimed = {ClaimKey(*row) for row in cursor.fetchall()}
         cursor.execute(_STATES, self._values(claimed))
-        stages = {JobKey(*key): Stage(number, rev) for *key, number, rev in cursor.fetchall()}
+        stages = {JobKey(*key): JobStage(number, rev) for *key, number, rev in cursor.fetchall()}
         went_on = {ClaimKey(key.server, key.request_id) for key in stages if is_further(key, stages, self._known)}
         if went_on:
             cursor.execute(_RELEASE, self._values(went_on))

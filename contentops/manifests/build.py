@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import posixpath
 from typing import TYPE_CHECKING
@@ -13,11 +12,10 @@ from contentops.manifests.expand import command_line, data_paths, entries_of, ex
 from contentops.manifests.file_result import FileResult
 from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.problems import Problems, in_order, misspelt
-from contentops.manifests.references import NoTexts
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
 from contentops.manifests.validate import check_item
-from contentops.manifests.values import is_template
+from contentops.manifests.values import TemplateError, is_template
 from contentops.model import Catalog, ItemId, Moved, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, YamlDocument, finding, locate
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
     from contentops.manifests.data import DataFile
     from contentops.manifests.data_rows import DataRow
     from contentops.manifests.expand import Declared
-    from contentops.manifests.references import Sources
     from contentops.manifests.templates import MacroFile
+    from contentops.model import Json
     from contentops.yaml.positions import Pointer
 
 
@@ -48,7 +46,6 @@ class FileBuilder:
         read_data: Callable[[str], DataFile],
         macros: MacroFile | None = None,
     ) -> None:
-        self.sources: Sources = NoTexts()
         self.project = project
         self.project_source = settings
         self.catalog = catalog
@@ -58,12 +55,6 @@ class FileBuilder:
         self.cli = command_line(project)
         self._read_data = read_data
         self._rows_of_file: dict[tuple[str, str], tuple[list[DataRow], list[Diagnostic]]] = {}
-
-    def reading(self, sources: Sources) -> FileBuilder:
-        """The same builder, in which `ref` reads the texts of `sources`."""
-        made = copy.copy(self)
-        made.sources = sources
-        return made
 
     def build(self, path: str, content: bytes) -> FileResult:
         """The result of a manifest with these bytes; `path` is relative to the project root."""
@@ -85,7 +76,8 @@ class FileBuilder:
             problems,
             builtin=self.builtin,
             templates=self.templates,
-            sources=self.sources,
+            rows=lambda written: self._rows_for(written, path, used),
+            data=used,
             check=functools.partial(
                 check_item,
                 catalog=self.catalog,
@@ -113,7 +105,7 @@ class FileBuilder:
             data=frozenset(used),
             complete=made.complete and readable and not hidden and made.declarations == declarations,
             items=made.declarations,
-            refers=made.refers,
+            referring=made.referring,
         )
 
     def declarations(self, path: str, content: bytes) -> tuple[list[Declared], list[Diagnostic]]:
@@ -144,15 +136,35 @@ class FileBuilder:
                     problem = data.problem
                     problems.add(finding(document, problem.code, problem.message, pointer, hint=problem.hint))
                 else:
-                    read = data.path, sheet
-                    if read not in self._rows_of_file:
-                        self._rows_of_file[read] = read_rows(data.path, data.content, sheet)
-                    rows, findings = self._rows_of_file[read]
+                    rows, findings = self._read_rows(data, sheet)
                     for problem in findings:
                         problems.add(problem)
                     if not findings:
                         rows_by_pointer[pointer] = rows
         return rows_by_pointer, used
+
+    def _rows_for(self, written: object, manifest: str, used: set[str]) -> list[Json]:
+        """The rows of a data file that a template names. Raises TemplateError."""
+        if not isinstance(written, str):
+            raise TemplateError("template-value", "`rows` takes the path of a data file", hint="write `rows('PATH')`")
+        file, sheet = without_sheet(written)
+        data = self._resolve(file, manifest, used)
+        if isinstance(data, str):
+            raise TemplateError("no-data-file", f"`rows` names `{written[:200]}`, which {data}")
+        problem = data.problem
+        if problem is None:
+            rows, findings = self._read_rows(data, sheet)
+            if not findings:
+                return [row.value for row in rows]
+            problem = findings[0]
+        raise TemplateError(problem.code, problem.message, hint=problem.hint)
+
+    def _read_rows(self, data: DataFile, sheet: str) -> tuple[list[DataRow], list[Diagnostic]]:
+        """The rows of a data file, read once, and what is wrong with them."""
+        read = data.path, sheet
+        if read not in self._rows_of_file:
+            self._rows_of_file[read] = read_rows(data.path, data.content, sheet)
+        return self._rows_of_file[read]
 
     def _resolve(self, written: str, manifest: str, used: set[str]) -> DataFile | str:
         """The data file that a path names, from the project root or else from the manifest's folder; or the problem."""

@@ -19,7 +19,7 @@ from contentops.manifests.template_errors import Spans, explain_failure, explain
 from contentops.manifests.values import FUNCTIONS, MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of, reachable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from types import TracebackType
 
     from contentops.manifests.limits import TemplateLimits
@@ -49,7 +49,7 @@ class Macros:
         """`taken` are names that macros cannot have. Raises TemplateError."""
         tree = _parse(source)
         self.names = frozenset(_declared_macros(tree, taken))
-        self.compiled = _Code(source, tree, _MACROS)
+        self.compiled = _Code(source, lambda whole: whole, _MACROS, tree)
         direct = {name: _names_of(node) for node in tree.body for name in _assigned(node)}
         self._reads = {
             name: frozenset(reachable(name, lambda step: direct.get(step, ())) - direct.keys()) for name in direct
@@ -67,9 +67,13 @@ class Macros:
 class _Code:
     """A text, its compiled code, and the names that it looks up."""
 
-    def __init__(self, text: str, tree: nodes.Template, filename: str) -> None:
+    def __init__(
+        self, text: str, change: Callable[[nodes.Template], nodes.Template], filename: str, tree: nodes.Template
+    ) -> None:
         self.text = text
         self.filename = filename
+        self._change = change
+        tree = change(tree)
         box = sandbox()
         outer, box.allowance = box.allowance, Allowance(LIMITS)  # Jinja evaluates constants now
         try:
@@ -88,8 +92,7 @@ class _Code:
     @functools.cached_property
     def _spans(self) -> Spans:
         """Compiled again when a template fails, since few do."""
-        tree = _parse(self.text)
-        return Spans(_typed(tree) if self.filename == _TEMPLATE else tree, self.filename)
+        return Spans(self._change(_parse(self.text)), self.filename)
 
     def offset(self, trace: TracebackType) -> int:
         """The character of the text that a frame of the code was at, or its line without that."""
@@ -102,11 +105,20 @@ class Compiled:
 
     __slots__ = ("_code", "_limits", "_macros", "_typed", "names")
 
-    def __init__(self, source: str, macros: Macros | None = None, limits: TemplateLimits = LIMITS) -> None:
-        """Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use."""
+    def __init__(
+        self,
+        source: str,
+        macros: Macros | None = None,
+        limits: TemplateLimits = LIMITS,
+        change: Callable[[nodes.Template], nodes.Template] | None = None,
+    ) -> None:
+        """`change` the tree before it is compiled; a changed template gives a text.
+
+        Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use.
+        """
         tree = _parse(source)
-        self._typed = _whole(tree) is not None
-        self._code = _Code(source, _typed(tree), _TEMPLATE)
+        self._typed = change is None and _whole(tree) is not None
+        self._code = _Code(source, change or _typed, _TEMPLATE, tree)
         self._macros = macros
         self._limits = limits
         names = self._code.names

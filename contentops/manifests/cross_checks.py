@@ -14,6 +14,7 @@ from contentops.errors import Diagnostic, Severity, did_you_mean, nearest
 from contentops.manifests.discover import glob_matcher
 from contentops.manifests.problems import counted
 from contentops.model import ItemId
+from contentops.model.references import Stage, stage_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
         *_check_moved(results, sources),
         *_check_groups(results, sources),
         *_check_rings(results, sources),
+        *_check_days(results, sources),
     ]
     # Two declarations of one item would be said twice.
     known = itertools.chain(findings, *(result.findings for result in results))
@@ -223,7 +225,7 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
 
 def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
     """Items that refer to one another in a ring."""
-    specs = [spec for result in results if result.refers for spec in result.specs]
+    specs = [spec for result in results if result.referring for spec in result.specs]
     if not specs:
         return
     places = {spec.id: spec.location for spec in specs}
@@ -233,19 +235,43 @@ def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
         yield _at(sources, "reference-ring", message, places[ring[0]], hint)
 
 
+def _check_days(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+    """Warnings for items that are due before a text that they are made from."""
+    if not any(result.referring for result in results):
+        return
+    specs = {spec.id: spec for result in results for spec in result.specs}
+    for spec in specs.values():
+        days = ((one.id, specs[one.id].publish_on) for one in spec.references if one.id in specs)
+        later = [f"`{id_}` on {day}" for id_, day in days if spec.publish_on and day > spec.publish_on]
+        if later:
+            message = (
+                f"item `{spec.id}` is due on {spec.publish_on}, before texts that it is made from: {', '.join(later)}"
+            )
+            hint = "it waits for them: give them an earlier `publish_on`, or this one a later day"
+            problem = _at(sources, "due-before-source", message, spec.location, hint)
+            yield structs.replace(problem, severity=Severity.WARNING)
+
+
 def _reference_rings(specs: Sequence[Spec]) -> Iterator[tuple[ItemId, ...]]:
     """The rings of items that refer to one another, each from its smallest id and back to it."""
-    graph = {spec.id: {one.id for one in spec.references} for spec in specs if spec.references}
+    graph: dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]] = {}
+    for spec in specs:
+        if spec.readings:
+            graph |= {(spec.id, stage): {(spec.id, Stage(stage - 1))} for stage in (Stage.HEAD, Stage.FRONT)}
+            graph[spec.id, Stage.TEXT] = set()
+        for name, readings in spec.readings.items():
+            graph[spec.id, stage_of(name)] |= {(one.id, one.stage) for one in readings if one.stage is not None}
     for _ in range(_MOST_RINGS):
         try:
             graphlib.TopologicalSorter(graph).prepare()
         except graphlib.CycleError as error:
             # Its ring goes from an item to those that refer to it.
-            *ring, _last = reversed(error.args[1])
+            *nodes, _last = reversed(error.args[1])
+            ring = list(dict.fromkeys(id_ for id_, _ in nodes))
             first = ring.index(min(ring))
             yield (*ring[first:], *ring[: first + 1])
-            for id_ in ring:
-                del graph[id_]
+            for node in nodes:
+                graph.pop(node, None)
         else:
             return
 

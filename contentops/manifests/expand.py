@@ -10,9 +10,10 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, structs
 
 from contentops.errors import Location, Severity
+from contentops.manifests.data_rows import Each
 from contentops.manifests.item_fields import OWN_KEYS, find, merged, opened
 from contentops.manifests.problems import misspelt
 from contentops.manifests.rows import EachRow, RowChoice, located, raw_rows
@@ -48,21 +49,6 @@ class Layers(Struct, frozen=True):
     variables: Mapping[str, Tree]
     local: tuple[Written, ...] = ()
     """The variables that the manifest itself declares; unused ones are reported."""
-
-
-class Each(Struct, frozen=True, gc=False):
-    """One combination of `for_each` and `matrix`: the values of `each`, and their locations."""
-
-    values: Mapping[str, Json]
-    label: str
-    """Names it in messages: `data/cities.csv:2`, the values of a matrix, or both."""
-    location: Location | None = None
-    locations: Mapping[str, Location | None] = field(default_factory=dict)
-    """By key, where they differ from `location`."""
-
-    def location_of(self, key: str) -> Location | None:
-        """The location of the value of `each.<key>`."""
-        return self.locations.get(key, self.location)
 
 
 class Declared(Struct, frozen=True, gc=False):

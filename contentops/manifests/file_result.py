@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from contentops.errors import Diagnostic, Location
-    from contentops.model import Moved, Spec
+    from contentops.manifests.items import Referring
+    from contentops.model import ItemId, Moved, Spec
 
 
 class FileResult(Struct, frozen=True, kw_only=True):
@@ -28,5 +31,5 @@ class FileResult(Struct, frozen=True, kw_only=True):
     """Whether every declared id is known."""
     items: int = 0
     """The number of its declarations."""
-    refers: bool = False
-    """Whether any of its items uses the text of another one."""
+    referring: Mapping[ItemId, Referring] = field(default_factory=dict)
+    """Its items that use texts of others or rows."""

@@ -5,22 +5,24 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.errors import Location, Severity
 from contentops.manifests.item_fields import templates as templates_of
+from contentops.manifests.problems import Problems
 from contentops.manifests.render import REFERRING, Rendered, render_item
 from contentops.manifests.templates import Scope, Uses, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from contentops.manifests.expand import Declared, Each, Layers
-    from contentops.manifests.problems import Problems
-    from contentops.manifests.references import Sources
+    from contentops.errors import Diagnostic
+    from contentops.manifests.data_rows import Each
+    from contentops.manifests.expand import Declared, Layers
+    from contentops.manifests.references import DeclaredTexts
     from contentops.manifests.templates import Templates
     from contentops.manifests.values import Written
-    from contentops.model import Json, Spec
+    from contentops.model import ItemId, Json, Spec
 
     Instance = tuple[Declared, Each | None, Scope, Uses]
     """An item to render: a declaration, or one combination of its `for_each` and `matrix`."""
@@ -43,8 +45,38 @@ class FileItems(Struct):
     declarations: int = 0
     complete: bool = True
     """Whether every id is known."""
-    refers: bool = False
-    """Whether any of them uses the text of another item."""
+    referring: dict[ItemId, Referring] = field(default_factory=dict)
+    """The items that use texts of others or rows, by id."""
+
+
+class Referring(Struct, frozen=True):
+    """An item that uses texts of others or rows: it is rendered when these are known."""
+
+    instance: Instance
+    check: Callable[[Rendered, Problems], Spec | None]
+    data: set[str]
+    """The data files that its manifest has used so far."""
+
+    def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
+        """The item with these texts, and warnings; `bare`: what is known without any.
+
+        `problems` gets what is wrong whatever the texts are. What is wrong because of them is the item's `trouble`.
+        """
+        trouble, before = Problems(), problems.errors
+        rendered = render_item(*self.instance, problems, trouble, texts)
+        is_whole = problems.errors == before and not trouble.errors
+        spec = self.check(rendered, trouble) if is_whole else None
+        found = trouble.done()
+        if spec is None:
+            waits = tuple(rendered.references)
+            spec = structs.replace(bare, references=waits, mentions=rendered.mentions, readings=rendered.readings)
+            spec = structs.replace(spec, trouble=tuple(one for one in found if one.severity is Severity.ERROR))
+        frame = rendered.frame
+        spec = structs.replace(spec, frame=texts.frame(frame), earlier_frame=texts.earlier_frame(frame))
+        spec = structs.replace(spec, earlier_ids=texts.earlier_ids(one.id for one in spec.references))
+        if not spec.output:
+            spec = structs.replace(spec, output=texts.path_of(spec.id))
+        return spec, tuple(one for one in found if one.severity is not Severity.ERROR)
 
 
 def make_items(
@@ -53,35 +85,44 @@ def make_items(
     *,
     builtin: Mapping[str, Json],
     templates: Templates,
-    sources: Sources,
+    rows: Callable[[str], list[Json]],
+    data: set[str],
     check: Callable[[Rendered, Problems], Spec | None],
 ) -> FileItems:
-    """Render and `check` every item; `builtin` are names that all templates have in addition to variables."""
+    """Render and `check` every item without texts of others; `builtin` are names that all templates have.
+
+    `rows` returns those of a data file; `data` gets the files that are used.
+    """
     ids: dict[str, tuple[Location, Each | None]] = {}
     made = FileItems()
-    for batch in _batches(_instances(made, declared, problems, builtin, templates)):
-        rendered = [render_item(*instance, problems, sources) for instance in batch]
+    for batch in _batches(_instances(made, declared, problems, builtin, templates, rows)):
+        rendered = [render_item(*instance, problems, problems) for instance in batch]
         specs = [check(each, problems) for each in rendered]
-        for each, spec in zip(rendered, specs, strict=True):
-            _sort_in(made, each, spec, ids, problems)
+        for instance, each, spec in zip(batch, rendered, specs, strict=True):
+            if _sort_in(made, each, spec, ids, problems) and spec is not None and each.open:
+                made.referring[spec.id] = Referring(instance, check, data)
     return made
 
 
 def _instances(
-    made: FileItems, declared: Iterable[Declared], problems: Problems, builtin: Mapping[str, Json], templates: Templates
+    made: FileItems,
+    declared: Iterable[Declared],
+    problems: Problems,
+    builtin: Mapping[str, Json],
+    templates: Templates,
+    rows: Callable[[str], list[Json]],
 ) -> Iterator[Instance]:
     """Every item to render; notes in `made` what its declarations use."""
     shared: Scope | None = None
     for entry in itertools.chain.from_iterable(_batches(declared)):
         scope = None if entry.own_variables else shared
         if scope is None:
-            scope = Scope(entry.variables, builtin, templates)
+            scope = Scope(entry.variables, builtin, templates, rows)
             shared = shared if entry.own_variables else scope
         uses = scope.uses(templates_of(entry.open))
         made.declarations += 1
         made.used.update(uses.names)
         made.idle += [(each, entry.label) for each in entry.own_variables if each.pointer[-1] not in uses.names]
-        made.refers = made.refers or bool(uses.referring)
         _refuse_references(entry, uses, problems)
         may_multiply = _may_multiply(entry, uses, problems)
         if not may_multiply or (entry.each is not None and not entry.each):
@@ -107,12 +148,12 @@ def _sort_in(
     spec: Spec | None,
     ids: dict[str, tuple[Location, Each | None]],
     problems: Problems,
-) -> None:
-    """Keep a spec, or at least the id of an item with errors; of two with one id the first."""
+) -> bool:
+    """Keep a spec, or at least the id of an item with errors; of two with one id the first. Returns whether it is."""
     name = spec.id if spec else rendered.values.get("id")
     if not isinstance(name, str):
         made.complete = False
-        return
+        return False
     use = rendered.declared.location, rendered.each
     first = ids.setdefault(name, use)
     if first is not use:
@@ -121,6 +162,7 @@ def _sort_in(
         made.specs.append(spec)
     else:
         made.claims.append((name, rendered.declared.location))
+    return first is use
 
 
 def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_environment, check_unused, inputs_of
 from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.file_result import FileResult
-from contentops.manifests.problems import counted, in_order
-from contentops.model import PROJECT_FILE, AcceptedTexts, Catalog, Desired, Project
+from contentops.manifests.problems import Problems, counted, in_order
+from contentops.model import PROJECT_FILE, AcceptedTexts, Catalog, Desired, ItemId, Project, Spec
 from contentops.yaml.positions import Source
 from contentops.yaml.read import decode
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from contentops.manifests.build import FileBuilder
     from contentops.manifests.data import DataFile
     from contentops.manifests.expand import Declared
+    from contentops.manifests.references import DeclaredTexts
     from contentops.manifests.templates import MacroFile
 
 
@@ -76,8 +79,9 @@ class Loader:
         rows = {path for result in results for path in result.data}
         rows -= {self.macros.path} if self.macros else set()  # a manifest that is named as macros is still one
         results = [result for result in results if result.path not in rows]
-        if any(result.refers for result in results):
-            results = self._with_texts(results)
+        later = _Later(results, self.project.preset) if any(result.referring for result in results) else None
+        if later is not None:
+            results = later.results(self.accepted or AcceptedTexts())
         findings += _across_files(results)
         findings += self.macros.unread if self.macros else []
         findings += check_across(results, self._source, self.project.manifests)
@@ -99,6 +103,7 @@ class Loader:
             manifests=tuple(result.path for result in results),
             inputs=inputs_of(results),
             looked_at=looked_at,
+            again=later.again if later is not None else None,
         )
 
     def declarations(self, path: str) -> tuple[list[Declared], list[Diagnostic]]:
@@ -144,24 +149,9 @@ class Loader:
         return FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
 
     def _build(self, path: str) -> FileResult:
-        """The result of one manifest, with placeholders for the texts of other items."""
+        """The result of one manifest, without what uses the texts of other items."""
         content = self._read(path)
         return content if isinstance(content, FileResult) else self.builder.build(path, content)
-
-    def _with_texts(self, results: Sequence[FileResult]) -> list[FileResult]:
-        """The results, with the texts of other items in those that refer to any."""
-        from contentops.manifests.referring import declared_texts, framed, with_paths
-
-        texts = declared_texts(results, self.accepted or AcceptedTexts(), self.project.preset)
-        builder = self.builder.reading(texts)
-
-        def with_texts(first: FileResult) -> FileResult:
-            content = self._read(first.path)
-            if isinstance(content, FileResult):
-                return content
-            return with_paths(framed(builder.build(first.path, content), first), texts)
-
-        return [with_texts(result) if result.refers else result for result in results]
 
     def _read(self, path: str) -> bytes | FileResult:
         """The bytes of a manifest, or a result that says why it cannot be read."""
@@ -174,6 +164,51 @@ class Loader:
             gone = Diagnostic(code="unreadable-file", message=message, location=Location(path), hint="run it again")
             return FileResult(path=path, findings=(gone,), complete=False)
         return content
+
+
+class _Later:
+    """Renders the items that use texts of others, with the texts of the moment."""
+
+    def __init__(self, results: Sequence[FileResult], preset: str) -> None:
+        from contentops.manifests.references import DeclaredItems
+
+        self._results = results
+        self._referring = {id_: one for result in results for id_, one in result.referring.items()}
+        bare = {spec.id: spec for result in results for spec in result.specs}
+        others = {ItemId(id_) for result in results for id_, _ in result.claims}
+        is_complete = all(each.complete for each in results)
+        moved = {pair.new: pair.old for result in results for pair in result.moved}
+        self._declared = DeclaredItems(bare, others if is_complete else None, preset, moved)
+
+    def results(self, accepted: AcceptedTexts) -> list[FileResult]:
+        """The results of all files, with these texts."""
+        texts = self._texts(accepted)
+        return [self._with_texts(result, texts) if result.referring else result for result in self._results]
+
+    def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
+        """One item that uses texts of others, with these texts."""
+        problems = Problems()
+        spec, _ = self._referring[item].render(self._declared.specs[item], self._texts(accepted), problems)
+        return structs.replace(spec, trouble=(*problems.done(), *spec.trouble))
+
+    def _texts(self, accepted: AcceptedTexts) -> DeclaredTexts:
+        from contentops.manifests.references import DeclaredTexts
+
+        return DeclaredTexts(self._declared, accepted)
+
+    def _with_texts(self, result: FileResult, texts: DeclaredTexts) -> FileResult:
+        problems, warnings, specs = Problems(), list[Diagnostic](), list[Spec]()
+        data = result.data
+        for spec in result.specs:
+            if (referring := result.referring.get(spec.id)) is None:
+                specs.append(spec)
+                continue
+            made, found = referring.render(spec, texts, problems)
+            specs.append(made)
+            warnings += [*found, *(structs.replace(one, severity=Severity.WARNING) for one in made.trouble)]
+            data |= referring.data
+        findings = (*result.findings, *problems.done(), *warnings)
+        return structs.replace(result, specs=tuple(specs), findings=findings, data=data)
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:

@@ -9,7 +9,8 @@ from contentops.manifests.item_fields import find, merged, paths
 from contentops.model import Origin
 
 if TYPE_CHECKING:
-    from contentops.manifests.expand import Each, Layers
+    from contentops.manifests.data_rows import Each
+    from contentops.manifests.expand import Layers
     from contentops.manifests.templates import Scope, Uses
     from contentops.manifests.values import Written
 

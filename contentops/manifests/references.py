@@ -1,39 +1,49 @@
-"""The texts that `ref` reads: of other items, as their files have them now.
+"""The texts that `ref` and `texts` read: of other items, as their files have them now.
 
-A text counts once the lock has a record of its item. Everything in it is data: it is never rendered. Where there is no
-text yet, placeholders take its place, so that ids, paths and prices are known; the request is not.
+A text counts once the lock has a record of its item. Everything in it is data: it is never rendered.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
 
-from contentops.digest import NO_TEXT, NOTHING
+from contentops.digest import NO_TEXT, NOTHING, Digest, digest_json
 from contentops.documents.addresses import address_of
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
-from contentops.manifests.values import MISSING, Lazy, TemplateError
+from contentops.manifests.values import Lazy, TemplateError
 from contentops.model import AcceptedTexts, ItemId, Observed, Reference, WaitReason, text_digest
+from contentops.model.references import PARTS
 from contentops.sections import headings, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
-    from contentops.model import Spec
+    from contentops.model import Json, Spec
+    from contentops.model.references import Reading
 
 LONGEST: Final = 200_000
 """Characters of a body that a template gets; the rest is cut off, with a warning."""
-_OPEN: Final = "⟨"
-"""What a placeholder begins with."""
 _MOST_EXCERPT: Final = 10_000
-_PARTS: Final = ("id", "title", "url", "path", "body", "excerpt", "section", "headings", "metadata")
+_TAG: Final = "tag:"
+_ADDRESS: Final = frozenset({"slug", "url", "permalink"})
+"""The keys of metadata that an address may follow from."""
 _UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class Frame(Struct, frozen=True):
+    """What a request is made from but for the words of texts and rows: known values, templates, and sources."""
+
+    parts: Json
+    """Without the ids of the sources, so that one may get another id."""
+    ids: tuple[ItemId, ...]
 
 
 class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
@@ -42,6 +52,8 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
     id: ItemId
     wait: WaitReason | None = None
     file: Observed = Observed(path="")
+    path: str = ""
+    """Where its file is once this plan is carried out."""
     url: str = ""
     """Its address below the root of the site; empty where the preset does not tell it."""
     has_address: bool = True
@@ -95,33 +107,38 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
         return Reference(id=self.id, text=text, wait=self.wait)
 
 
-class Sources(Protocol):
-    """Finds the texts of items."""
+class DeclaredItems(Struct, frozen=True, dict=True):
+    """What all manifests declare, as far as it is known without texts."""
 
-    def look(self, name: ItemId, *, approved: bool) -> ReferredText:
-        """The text of an item. Raises TemplateError where no manifest declares it."""
+    specs: Mapping[ItemId, Spec]
+    others: Container[str] | None
+    """Declared ids with errors; None: not all ids are known, so that any may be declared."""
+    preset: str
+    moved: Mapping[ItemId, ItemId]
+    """The ids that items had before, by those of today."""
 
-
-class NoTexts:
-    """Has no text of any item: for a first look at what manifests declare."""
-
-    def look(self, name: ItemId, *, approved: bool) -> ReferredText:
-        """No text, of any id."""
-        del approved
-        return ReferredText(id=name, wait=WaitReason.NO_TEXT)
+    @functools.cached_property
+    def tagged(self) -> Mapping[str, list[ItemId]]:
+        """The items with each tag, by id."""
+        tagged: defaultdict[str, list[ItemId]] = defaultdict(list)
+        for id_, spec in sorted(self.specs.items()):
+            for tag in spec.tags:
+                tagged[tag].append(id_)
+        return tagged
 
 
 class DeclaredTexts:
     """The texts of the items that the manifests declare; each is read once."""
 
-    def __init__(
-        self, specs: Mapping[ItemId, Spec], others: Container[str] | None, accepted: AcceptedTexts, preset: str
-    ) -> None:
-        """`others` are declared ids with errors; None: not all ids are known, so that any may be declared."""
-        self._specs = specs
-        self._others = others
-        self._accepted = accepted
-        self._preset = preset
+    def __init__(self, declared: DeclaredItems, accepted: AcceptedTexts) -> None:
+        self._specs = declared.specs
+        self._others = declared.others
+        self._preset = declared.preset
+        self._moved = declared.moved
+        self._tagged = declared
+        # An item that has no text under its own id has that of the old one.
+        paths = {new: accepted.paths[old] for new, old in self._moved.items() if old in accepted.paths}
+        self._accepted = structs.replace(accepted, paths={**paths, **accepted.paths}) if paths else accepted
         self._files: dict[ItemId, ReferredText] = {}
         self._texts: dict[tuple[ItemId, bool], ReferredText] = {}
 
@@ -132,9 +149,37 @@ class DeclaredTexts:
             self._texts[key] = self._look(name, approved=approved)
         return self._texts[key]
 
+    def frame(self, frame: Frame | None) -> Digest:
+        """The digest of a frame; empty for none."""
+        return NOTHING if frame is None else digest_json([frame.parts, list(frame.ids)])
+
+    def earlier_frame(self, frame: Frame | None) -> Digest:
+        """The digest that a frame had before sources got other ids; empty for none."""
+        if frame is None:
+            return NOTHING
+        return digest_json([frame.parts, [self._moved.get(one, one) for one in frame.ids]])
+
+    def earlier_ids(self, ids: Iterable[ItemId]) -> dict[ItemId, ItemId]:
+        """The ids before `moved`, by the ids of today."""
+        return {id_: self._moved[id_] for id_ in ids if id_ in self._moved}
+
+    def tagged(self, selector: Any) -> list[ItemId]:
+        """The items with a tag, by id. Raises TemplateError where the selector is not `tag:NAME`."""
+        tag = selector.removeprefix(_TAG) if isinstance(selector, str) and selector.startswith(_TAG) else ""
+        if not tag:
+            raise TemplateError("template-value", "`texts` takes a tag", hint="write `texts('tag:NAME')`")
+        return self._tagged.tagged.get(tag, [])
+
     def path_of(self, name: ItemId) -> str:
         """The path of an item's text by the lock; empty: it has none."""
         return self._accepted.paths.get(name, "")
+
+    def reference(self, reading: Reading) -> Reference:
+        """What a record keeps of a text that is read. Raises TemplateError for an unknown id or address."""
+        text = self.look(reading.id, approved=reading.approved)
+        if reading.part == "url" and text.wait is not None and not text.has_address:
+            raise _no_address(reading.id)
+        return text.reference
 
     def _look(self, name: ItemId, *, approved: bool) -> ReferredText:
         spec = self._specs.get(name)
@@ -147,8 +192,11 @@ class DeclaredTexts:
         text = self._file(spec)
         if text.wait is not None and spec.output:
             declared = apply_preset(self._preset, spec.metadata)
-            known = {key: value for key, value in declared.items() if _OPEN not in str(value)}
-            text = structs.replace(text, has_address=address_of(self._preset, spec.output, known) is not None)
+            is_known = (
+                not _ADDRESS.isdisjoint(spec.open_metadata)
+                or address_of(self._preset, spec.output, declared) is not None
+            )
+            text = structs.replace(text, has_address=is_known)
         if text.wait is None and approved:
             words = text_digest(text.file.title, text.file.body)
             # Where the digest leaves characters out, no approval is about all of its words.
@@ -174,45 +222,43 @@ class DeclaredTexts:
             return ReferredText(id=name, wait=WaitReason.UNREADABLE, file=file)
         if file.body in (NOTHING, NO_TEXT):
             return ReferredText(id=name, wait=WaitReason.EMPTY, file=file)
-        url = address_of(self._preset, path, file.front) or ""
-        return ReferredText(id=name, file=file, url=url, read=self._accepted.read)
+        # Its page will be where the manifest says, also if the file is still to be moved there.
+        target = spec.output or path
+        url = address_of(self._preset, target, file.front) or ""
+        return ReferredText(id=name, file=file, path=target, url=url, read=self._accepted.read)
 
 
 # --- what templates see --------------------------------------------------------------------------------------
 
 
 def parts_of(text: ReferredText, warn: Callable[[ItemId], None], lacks: Callable[[ItemId], None]) -> Lazy:
-    """The value of `ref(...)`: its parts, or placeholders for them.
+    """The value of `ref(...)`: the parts of a text that can be used.
 
-    `warn` is called for a text whose body is cut, `lacks` for one where a part is empty, which gets a placeholder.
+    `warn` is called for a text whose body is cut, `lacks` for one in which a part that is read is empty.
     """
-    if text.wait is not None:
-        return Lazy(_PARTS, functools.partial(_hole, text))
 
-    def filled(of: str, value: str) -> str:
+    def filled(value: str) -> str:
         if not value.strip():
             lacks(text.id)
-        return value if value.strip() else hole(f"{text.id}.{of}")
+        return value
 
-    return Lazy(_PARTS, functools.partial(_part, text, warn, filled))
+    return Lazy(PARTS, functools.partial(_part, text, warn, filled))
 
 
-def _part(text: ReferredText, warn: Callable[[ItemId], None], filled: Callable[[str, str], str], name: str) -> Any:
+def _part(text: ReferredText, warn: Callable[[ItemId], None], filled: Callable[[str], str], name: str) -> Any:
     match name:
         case "title":
-            return filled(name, text.title)
+            return filled(text.title)
         case "excerpt":
-            return lambda length=200: filled(name, _excerpt(text, length))
+            return lambda length=200: filled(_excerpt(text, length))
         case "section":
-            return lambda heading: filled(name, _section(text, heading))
+            return lambda heading: filled(_section(text, heading))
         case "url":
             if not text.url:
                 raise _no_address(text.id)
             return text.url
         case "metadata":
             return dict(text.file.front)
-        case "path":
-            return text.file.path
         case "body":
             if text.is_long:
                 warn(text.id)
@@ -243,45 +289,6 @@ def _section(text: ReferredText, heading: Any) -> str:
     return text.body[found[0].text : found[0].end].strip()
 
 
-def hole(of: str) -> str:
-    """The placeholder for a value that is not known yet."""
-    return f"{_OPEN}{of}⟩"
-
-
-class NoAddressError(TemplateError):
-    """The address of an item is not known, whether it has a text or not."""
-
-
-def _no_address(name: ItemId) -> NoAddressError:
+def _no_address(name: ItemId) -> TemplateError:
     hint = "the preset does not tell it: build it from `.path`, or state `url` in its metadata"
-    return NoAddressError("template-value", f"the address of `{name}` is not known", hint=hint)
-
-
-def _hole(text: ReferredText, part: str) -> Any:
-    name = text.id
-    match part:
-        case "url" if not text.has_address:
-            raise _no_address(name)
-        case "excerpt":
-            return lambda length=200: hole(f"{name}.excerpt({length})")
-        case "section":
-            return lambda heading: hole(f"{name}.section({heading})")
-        case "headings":
-            return [hole(f"{name}.headings")]
-        case "metadata":
-            return _Holes(f"{name}.metadata")
-        case "id":
-            return str(name)
-        case _:
-            return hole(f"{name}.{part}")
-
-
-class _Holes(Lazy):
-    """A map that has a placeholder for every key."""
-
-    def __init__(self, of: str) -> None:
-        super().__init__((), lambda key: hole(f"{of}.{key}"))
-
-    def get(self, name: str) -> Any:
-        """The placeholder of a key."""
-        return MISSING if name == "__html__" else self._get(name)
+    return TemplateError("template-value", f"the address of `{name}` is not known", hint=hint)

@@ -6,6 +6,8 @@ any order; a circle is an error that names its members.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field, to_builtins
@@ -13,19 +15,31 @@ from msgspec import Struct, field, to_builtins
 from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
-from contentops.manifests.mentions import FoundReferences, RenderedAlone, key_by_key, loose_keys
+from contentops.manifests.item_fields import templates as templates_of
 from contentops.manifests.origins import Origins, of_fields, of_variables
-from contentops.manifests.references import LONGEST, NoAddressError, hole, parts_of
-from contentops.manifests.templates import INPUTS, REF, Scope, Uses, root_of, templates_in
-from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
+from contentops.manifests.references import LONGEST, Frame, parts_of
+from contentops.manifests.templates import INPUTS, Scope, Uses, leaves, root_of, templates_in
+from contentops.manifests.values import (
+    MISSING,
+    REF,
+    TEXTS,
+    Branch,
+    Lazy,
+    TemplateError,
+    Written,
+    is_template,
+    top,
+)
 from contentops.model import REQUEST_FIELDS, ItemId, Reference, WaitReason
+from contentops.model.references import READERS, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
 
-    from contentops.manifests.expand import Declared, Each
+    from contentops.manifests.data_rows import Each
+    from contentops.manifests.expand import Declared
     from contentops.manifests.problems import Problems
-    from contentops.manifests.references import Sources
+    from contentops.manifests.references import DeclaredTexts
     from contentops.model import Json, Origin
 
 
@@ -34,6 +48,11 @@ ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata", "publish_on")
 
 REFERRING: Final = frozenset({"inputs", "metadata", "output"})
 """The fields that may use the texts of other items."""
+USES: Final = "uses"
+"""The field that names the items whose texts are read, where the templates do not tell."""
+UNCLEAR: Final = "reference-unclear"
+_METADATA: Final = "metadata."
+"""What the names of keys of metadata begin with: no text waits for them."""
 
 MAX_CHAIN: Final = 50
 """Longest chain of values that use one another."""
@@ -54,14 +73,18 @@ class Rendered(Struct, frozen=True, gc=False):
     origins: Mapping[str, Origin]
     variables: Mapping[str, Origin] = field(default_factory=dict)
     used: Mapping[str, str] = field(default_factory=dict)
+    open: frozenset[str] = frozenset()
+    """The names, with dots, of values that use texts which cannot be used yet; `values` lacks them."""
+    about: frozenset[str] | None = None
+    """The names of the values that are looked at, as the others were before; None: all."""
+    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    """What each value reads of other items, by its name with dots."""
     references: tuple[Reference, ...] = ()
-    """The items whose texts it uses, sorted by id."""
+    """The items whose texts its own is made from, sorted by id."""
     mentions: tuple[Reference, ...] = ()
-    """The items whose texts only its metadata uses, for nothing that `ref` reads of it; sorted by id."""
-    open_metadata: tuple[str, ...] = ()
-    """The keys of metadata that it lacks until every mentioned item has a text."""
-    unknown: frozenset[str] = frozenset()
-    """The names, with dots, of values that are not known before every reference has a text."""
+    """The items whose texts its metadata uses, sorted by id."""
+    frame: Frame | None = None
+    """What its request is made from but for texts and rows; None: it uses none."""
 
 
 def subject_of(declared: Declared, each: Each | None) -> str:
@@ -75,38 +98,44 @@ def fingerprint(value: Json) -> str:
 
 
 def render_item(
-    declared: Declared, each: Each | None, scope: Scope, uses: Uses, problems: Problems, sources: Sources
+    declared: Declared,
+    each: Each | None,
+    scope: Scope,
+    uses: Uses,
+    problems: Problems,
+    trouble: Problems,
+    texts: DeclaredTexts | None = None,
 ) -> Rendered:
-    """One item for one combination of `for_each` and `matrix`; what cannot be rendered is reported."""
-    item = _Item(declared, each, scope, problems, sources)
+    """One item for one combination of `for_each` and `matrix`; what cannot be rendered is reported.
+
+    Without `texts`, values that use any are left out. `problems` gets what is wrong whatever the texts are, `trouble`
+    the rest.
+    """
+    item = _Item(declared, each, scope, uses, problems, texts)
     values = dict(declared.values)
     failed: set[str] = set()
-    loose = loose_keys(uses.referring)
+    try:
+        item.look(trouble)
+    except _FailedError:
+        failed.add("inputs")
     for name in declared.open:
-        if loose and name == "metadata":
-            continue
+        is_wrong = name not in REFERRING and any(root_of(each) == name for each in uses.referring)  # that is reported
         try:
-            values[name] = item.field(name)
+            values[name] = None if is_wrong or name in item.open else item.field(name)
         except _FailedError:
             failed.add(name)
+        failed |= {name} if is_wrong else set()
         if name in failed or values[name] is None:
             del values[name]
-    found = FoundReferences(item.references)
-    if loose:
-
-        def alone(node: Any, name: str) -> RenderedAlone:
-            return _Item(declared, each, scope, problems, sources).alone(node, name)
-
-        found, metadata = key_by_key(item.references, loose, declared.values["metadata"], alone)
-        values["metadata"] = metadata or {}
-        failed |= {"metadata"} if metadata is None else set()
+    if item.lacks:
+        item.leave_out(item.lacks)
+        values = item.without_open(values)
     try:
-        used = {} if failed else item.used(uses)
+        used = {} if failed else item.used()
     except _FailedError:
         failed.add("vars")
         used = {}
     item.end()
-    unknown = [name for name in uses.referring if found.waits and root_of(name) in REFERRING]
     return Rendered(
         declared,
         each,
@@ -115,15 +144,12 @@ def render_item(
         Origins(of_fields, declared.written, declared.below, uses),
         Origins(of_variables, uses, scope, each) if used else {},
         used,
-        _by_id(found.references),
-        mentions=_by_id(found.mentions),
-        open_metadata=found.open,
-        unknown=frozenset(unknown),
+        item.open,
+        None if texts is None else uses.referring,
+        item.readings,
+        *item.references(),
+        frame=None if failed else item.frame(values),
     )
-
-
-def _by_id(references: Mapping[ItemId, Reference]) -> tuple[Reference, ...]:
-    return tuple(references[name] for name in sorted(references))
 
 
 _FAILED: Final = object()
@@ -136,12 +162,21 @@ class _Item:
     """The values of one item while they are being rendered."""
 
     def __init__(
-        self, declared: Declared, each: Each | None, scope: Scope, problems: Problems, sources: Sources
+        self,
+        declared: Declared,
+        each: Each | None,
+        scope: Scope,
+        uses: Uses,
+        problems: Problems,
+        texts: DeclaredTexts | None,
     ) -> None:
-        self.references: dict[ItemId, Reference] = {}
-        self._parts: dict[ItemId, set[str]] = {}
-        """The parts that were read of each item."""
-        self._sources = sources
+        self.readings: dict[str, tuple[Reading, ...]] = {}
+        self.lacks: set[ItemId] = set()
+        """The items whose texts are empty in a part that was read."""
+        self.open: frozenset[str] = uses.referring
+        """The names of values that are left out."""
+        self._uses = uses
+        self._texts = texts
         self._long: set[ItemId] = set()
         self._declared = declared
         self._each = each
@@ -159,17 +194,10 @@ class _Item:
         """A rendered field of the item; None where it is absent. Raises _FailedError."""
         return self._once(f"item.{name}", self._declared.values[name])
 
-    def alone(self, node: Any, name: str) -> RenderedAlone:
-        """A value that is rendered first, so that all references are its own."""
-        try:
-            value = self._tree(node, name)
-        except _FailedError:
-            value = MISSING
-        self.end()
-        return RenderedAlone(value, self.references, self._parts)
-
     def _ask(self, name: str) -> Any:
         """The value of `item.<name>`, or MISSING."""
+        if name in self.open:
+            return MISSING
         if name not in self._declared.values:
             if name == "id":  # a missing id is reported once, with the item
                 raise _FailedError
@@ -189,7 +217,7 @@ class _Item:
             return self._scope.constants[name]
         node = self._scope.variables.get(name)
         if node is None:
-            return self._inputs() if name == INPUTS else self._ref if name == REF else MISSING
+            return self._inputs() if name == INPUTS else self._function(name)
         if name in self._scope.broken:
             raise _FailedError
         constant = self._scope.is_constant(name)
@@ -203,26 +231,200 @@ class _Item:
             self._scope.constants[name] = value
         return value
 
+    # --- texts of other items --------------------------------------------------------------------------------
+
+    def look(self, trouble: Problems) -> None:
+        """Find what each value reads of other items, and which values are left out. Raises _FailedError.
+
+        From then on, problems are reported to `trouble`.
+        """
+        if self._texts is None or not self.open:
+            return
+        problems, self._problems = self._problems, trouble
+        names = self._uses.made_from_texts
+        failed = False
+        finder = _Item(self._declared, self._each, self._scope, self._uses, problems, self._texts)
+        for name, written in templates_of(self._declared.open):
+            if name in self.open and root_of(name) in REFERRING:
+                try:
+                    self.readings[name] = finder.readings_of(name, written, names)
+                except _FailedError:
+                    failed = True
+        finder.end()
+        if failed:
+            raise _FailedError
+        self.leave_out(())
+
+    def readings_of(self, name: str, own: Written, names: frozenset[str]) -> tuple[Reading, ...]:
+        """What the templates of a value, and of all that they use, read of other items."""
+        assert self._texts is not None
+        found: dict[Reading, None] = {}
+        functions = {each: note for each, note in self._collecting(found).items() if each in names}
+        sources: dict[str, Written] = {}
+        for written in (*self._below(own), own):
+            sources |= dict.fromkeys(templates_in(written.value), written)
+        stated = self.field(USES) if USES in self._declared.values else None
+        is_unclear = False
+        for source, written in sources.items():
+            try:
+                skeleton = self._scope.templates.get(source).skeleton(names)
+                skeleton.render(lambda each: functions[each] if each in functions else self.lookup(each))
+            except TemplateError as error:
+                if error.code == UNCLEAR and stated is not None:
+                    is_unclear = True
+                    continue
+                self._report(written, f"item.{name}", error)
+                raise _FailedError from None
+        if isinstance(stated, list) and (is_unclear or not name.startswith(_METADATA)):
+            for one in found:
+                if one.id not in stated and not one.listed:
+                    core = f"reads the text of `{one.id[:200]}` in `{name}`, which is not in its `uses`"
+                    self._about(own, "reference-not-used", core, hint="add it there")
+                    raise _FailedError
+            found |= dict.fromkeys(Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str))
+        for reading in found:
+            try:
+                self._texts.reference(reading)
+            except TemplateError as error:
+                self._report(own, f"item.{name}", error)
+                raise _FailedError from None
+        return tuple(found)
+
+    def _below(self, own: Written) -> list[Written]:
+        """The variables and other fields that use texts or rows, and that a value uses, directly or not."""
+        found: list[Written] = []
+        seen: set[str] = set()
+        todo = list(self._scope.direct(own))
+        while todo:
+            name = todo.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            below: list[Written] = []
+            if root_of(name) == "item":
+                fields = templates_of(self._declared.open)
+                referring = ((each, written) for each, written in fields if each in self._uses.referring)
+                below = [written for each, written in referring if root_of(each) == name.partition(".")[2]]
+            elif name in self._scope.variables and self._scope.refers(name):
+                below = list(leaves(self._scope.variables[name]))
+            found += below
+            todo += [used for written in below for used in self._scope.direct(written)]
+        return found
+
+    def _collecting(self, found: dict[Reading, None]) -> Mapping[str, Callable[..., str]]:
+        """What stands for `ref` and `texts` in a skeleton: they note what is read, and give an empty text."""
+
+        def note(name: Any = None, approved: Any = False, *, part: str) -> str:
+            found[_reading(name, part=part, approved=approved)] = None
+            return ""
+
+        def note_all(selector: Any = None, *, part: str) -> str:
+            found.update(dict.fromkeys(Reading(id_, part, listed=True) for id_ in self._tagged(selector)))
+            return ""
+
+        return {REF: note, TEXTS: note_all}
+
+    def _tagged(self, selector: str) -> list[ItemId]:
+        """The other items with a tag. Raises TemplateError."""
+        assert self._texts is not None
+        own = self.field("id") if "id" in self._declared.values else None
+        return [id_ for id_ in self._texts.tagged(selector) if id_ != own]
+
+    def leave_out(self, lacking: Collection[ItemId]) -> None:
+        """Leave out the values whose texts cannot be used, or are `lacking` what is read.
+
+        A request is known as a whole or not at all; each key of metadata is by itself.
+        """
+        texts = self._texts
+        assert texts is not None
+
+        def is_open(name: str) -> bool:
+            read = self.readings.get(name, ())
+            return any(one.id in lacking or texts.reference(one).wait is not None for one in read)
+
+        waits = any(is_open(name) for name in self.readings if not name.startswith(_METADATA))
+        referring = self._uses.referring
+        self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
+        self.lacks = set(lacking)
+
+    def without_open(self, values: Mapping[str, Json]) -> dict[str, Json]:
+        """The values without those that are left out."""
+        kept = {name: value for name, value in values.items() if name not in self.open}
+        for name in self.open:
+            field_name, _, key = name.partition(".")
+            inner = kept.get(field_name)
+            if key and isinstance(inner, dict):
+                kept[field_name] = {each: value for each, value in inner.items() if each != key.partition(".")[0]}
+        return kept
+
+    def references(self) -> tuple[tuple[Reference, ...], tuple[Reference, ...]]:
+        """The items whose texts the text uses, and those whose texts only metadata uses; each sorted by id."""
+        own: dict[ItemId, Reference] = {}
+        mentions: dict[ItemId, Reference] = {}
+        for name, readings in self.readings.items():
+            kept = mentions if name.startswith(_METADATA) else own
+            for one in readings:
+                assert self._texts is not None
+                made = self._texts.reference(one)
+                if one.id in self.lacks and made.wait is None:
+                    made = Reference(id=one.id, wait=WaitReason.NO_PART)
+                if (before := kept.get(one.id)) is None or before.wait is None:
+                    kept[one.id] = made
+        return tuple(own[id_] for id_ in sorted(own)), tuple(mentions[id_] for id_ in sorted(mentions))
+
+    def frame(self, values: Mapping[str, Json]) -> Frame | None:
+        """What the request is made from but for texts and rows; None where it uses none."""
+        fields = templates_of(self._declared.open) if self._uses.referring else ()
+        templates = [(name, own) for name, own in fields if name in self._uses.referring and root_of(name) == INPUTS]
+        if not templates or self._texts is None:
+            return None
+        readings = [one for name, _ in templates for one in self.readings.get(name, ()) if not one.listed]
+        ids = tuple(dict.fromkeys(one.id for one in readings))
+        keys = {name.split(".")[1] for name, _ in templates}
+        known = {name: values.get(name) for name in REQUEST_FIELDS if name != INPUTS}
+        known[INPUTS] = {key: value for key, value in (values.get(INPUTS) or {}).items() if key not in keys}
+        written = [(name, own.value) for name, own in templates]
+        written += [(name, below.value) for name, own in templates for below in self._below(own)]
+        used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
+        variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
+        return Frame([known, _unnamed([written, variables], frozenset(ids))], ids)
+
+    def _plain(self, name: str) -> Json:
+        """The value of a variable, or of one column of a row."""
+        if name.startswith("each."):
+            return self._each.values.get(name.removeprefix("each."), MISSING) if self._each is not None else MISSING
+        return self.lookup(name)
+
     def _ref(self, name: Any = None, approved: Any = False) -> Lazy:
         """The text of another item. Raises TemplateError."""
-        if not isinstance(name, str) or not name or not isinstance(approved, bool):
-            hint = "write `ref('ID')` or `ref('ID', approved=true)`"
-            raise TemplateError("template-value", "`ref` takes the id of an item", hint=hint)
-        text = self._sources.look(ItemId(name), approved=approved)
-        earlier = self.references.get(text.id)
-        if earlier is None or earlier.wait is None:
-            self.references[text.id] = text.reference
-        parts = parts_of(text, self._long.add, self._lack)
+        return self._text(_reading(name, approved=approved))
 
-        def part(name: str) -> Any:
-            self._parts.setdefault(text.id, set()).add(name)
-            return parts.get(name)
+    def _listed(self, selector: Any = None) -> list[Lazy]:
+        """The texts of the other items with a tag. Raises TemplateError."""
+        return [self._text(Reading(id_)) for id_ in self._tagged(selector)]
 
-        return Lazy(parts.names, part)
+    def _text(self, reading: Reading) -> Lazy:
+        known = any(one.id == reading.id for each in self.readings.values() for one in each)
+        if not known or self._texts is None:
+            hint = f"name it: `uses: [{reading.id[:200]}]`"
+            message = f"`ref` reads `{reading.id[:200]}`, which is not named where it is always read"
+            raise TemplateError(UNCLEAR, message, hint=hint)
+        text = self._texts.look(reading.id, approved=reading.approved)
+        if text.wait is not None:
+            raise TemplateError(UNCLEAR, f"`{reading.id}` {text.wait.words}")
+        return parts_of(text, self._long.add, self.lacks.add)
 
-    def _lack(self, name: ItemId) -> None:
-        """Note that an item waits, as a part of a text that it uses is empty."""
-        self.references[name] = Reference(id=name, wait=WaitReason.NO_PART)
+    def _function(self, name: str) -> Any:
+        """A function that reads texts or rows, or MISSING."""
+        match name:
+            case "ref":
+                return self._ref
+            case "texts":
+                return self._listed
+            case "rows":
+                return self._scope.rows
+            case _:
+                return MISSING
 
     def _inputs(self) -> Json:
         """The rendered inputs, empty for an item without any."""
@@ -266,6 +468,9 @@ class _Item:
         if not isinstance(node, Branch | Unrendered):
             return node  # a field without templates
         values, open_ = ({}, node.entries) if isinstance(node, Branch) else (node.values, node.open)
+        if self.open and name.startswith("item."):
+            open_ = {key: entry for key, entry in open_.items() if f"{name}.{key}"[5:] not in self.open}
+            values = {key: value for key, value in values.items() if f"{name}.{key}"[5:] not in self.open}
         values = values | self._all((key, entry, f"{name}.{key}") for key, entry in open_.items())
         for key in open_:
             if values[key] is None:
@@ -302,18 +507,24 @@ class _Item:
         try:
             value = template.render(self.lookup)
         except TemplateError as error:
-            if any(one.wait for one in self.references.values()) and not isinstance(error, NoAddressError):
-                return hole(name)  # it may be about a placeholder
             self._report(written, name, error)
             raise _FailedError from None
         self._warn_cut(written)
-        if (name == "item.id" or name.startswith("item.inputs")) and (gap := template.gap(self.lookup)):
+        is_looked_at = self._texts is None or name[5:] in self._uses.referring
+        if (
+            is_looked_at
+            and (name == "item.id" or name.startswith("item.inputs"))
+            and (gap := template.gap(self.lookup))
+        ):
             core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
             hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
             subject = subject_of(self._declared, self._each)
             severity = Severity.WARNING
             self._problems.about(subject, written, "empty-between-words", core, hint=hint, severity=severity)
         return value
+
+    def _about(self, written: Written, code: str, core: str, *, hint: str) -> None:
+        self._problems.about(subject_of(self._declared, self._each), written, code, core, hint=hint)
 
     def _warn_cut(self, written: Written) -> None:
         while self._long:
@@ -361,14 +572,15 @@ class _Item:
         core = f"values refer to each other in a cycle: {names}"
         self._problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
 
-    def used(self, uses: Uses) -> dict[str, str]:
-        """The starts of the digests of the variables that the item uses."""
-        stored = self._scope.used.get(uses.names)
+    def used(self) -> dict[str, str]:
+        """The starts of the digests of the variables that the item uses, if no text or row is in them."""
+        names, scope = self._uses.names, self._scope
+        stored = scope.used.get(names)
         if stored is not None:
             return stored
-        used = {name: self._print(name) for name in uses.known(self._each)}
-        if all(map(self._scope.is_constant, uses.names)):
-            self._scope.used[uses.names] = used
+        used = {name: self._print(name) for name in self._uses.known(self._each)}
+        if all(map(scope.is_constant, names)):
+            scope.used[names] = used
         return used
 
     def _print(self, name: str) -> str:
@@ -381,3 +593,23 @@ class _Item:
             if self._scope.is_constant(name):
                 self._scope.prints[name] = digest_start
         return digest_start
+
+
+def _reading(name: Any, *, part: str = "", approved: Any = False) -> Reading:
+    """What a call of `ref` reads. Raises TemplateError."""
+    if not isinstance(name, str) or not name or not isinstance(approved, bool):
+        hint = "write `ref('ID')` or `ref('ID', approved=true)`"
+        raise TemplateError("template-value", "`ref` takes the id of an item", hint=hint)
+    return Reading(ItemId(name), part, approved)
+
+
+_NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
+
+
+def _unnamed(value: Json, ids: Collection[str]) -> Json:
+    """A value in which these ids, as a text or in quotes within one, are left out."""
+    if isinstance(value, str):
+        return "" if value in ids else _NAMED.sub(lambda each: "''" if each[2] in ids else each[0], value)
+    if isinstance(value, Mapping):
+        return {key: _unnamed(each, ids) for key, each in value.items()}
+    return [_unnamed(each, ids) for each in value] if isinstance(value, list | tuple) else value

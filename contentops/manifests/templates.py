@@ -14,6 +14,7 @@ from contentops.manifests.values import (
     MAX_TEXT,
     MISSING,
     RESERVED,
+    ROWS,
     Branch,
     Lazy,
     TemplateError,
@@ -25,17 +26,18 @@ from contentops.manifests.values import (
     unsendable,
 )
 from contentops.model import Origin
+from contentops.model.references import READERS
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import decode
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.errors import Diagnostic
     from contentops.manifests.compiled import Compiled, Macros
     from contentops.manifests.data import DataFile
-    from contentops.manifests.expand import Each
+    from contentops.manifests.data_rows import Each
     from contentops.manifests.values import Lookup
     from contentops.model import Json, Project
     from contentops.yaml.positions import Source
@@ -54,7 +56,7 @@ _KEYWORDS = frozenset(
 class TextTemplate:
     """One text with Jinja in it."""
 
-    __slots__ = ("_compiled", "_macros", "_names", "_pieces", "source")
+    __slots__ = ("_compiled", "_macros", "_names", "_pieces", "_skeletons", "source")
 
     def __init__(self, source: str, macros: MacroFile | None = None) -> None:
         self.source = source
@@ -62,6 +64,7 @@ class TextTemplate:
         self._pieces = _split(source)
         self._compiled: Compiled | TemplateError | None = None
         self._names: tuple[str, ...] | None = None
+        self._skeletons: dict[frozenset[str], Compiled] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,6 +101,19 @@ class TextTemplate:
         if isinstance(compiled, TemplateError):
             raise compiled
         return compiled.render(lookup)
+
+    def skeleton(self, texts: frozenset[str]) -> Compiled:
+        """What names the texts that it reads, without them; `texts` are the names of values that are made from texts.
+
+        Raises TemplateError where it cannot be compiled, and what `skeleton.cut` raises.
+        """
+        if texts not in self._skeletons:
+            from contentops.manifests.compiled import Compiled
+            from contentops.manifests.skeleton import cut
+
+            macros = self._macros.macros if self._macros else None
+            self._skeletons[texts] = Compiled(self.source, macros, change=functools.partial(cut, texts=texts))
+        return self._skeletons[texts]
 
     def gap(self, lookup: Lookup) -> str:
         """The first plain look-up between words whose value is blank; empty where there is none."""
@@ -234,8 +250,6 @@ class MacroFile:
 
 INPUTS: Final = "inputs"
 """The short name of `item.inputs`."""
-REF: Final = "ref"
-"""The function that reads the text of another item, unless a variable has the name."""
 
 
 class Scope:
@@ -244,7 +258,15 @@ class Scope:
     A variable that depends on neither `each` nor `item` is rendered once.
     """
 
-    def __init__(self, variables: Mapping[str, Tree], builtin: Mapping[str, Json], templates: Templates) -> None:
+    def __init__(
+        self,
+        variables: Mapping[str, Tree],
+        builtin: Mapping[str, Json],
+        templates: Templates,
+        rows: Callable[[str], list[Json]] = lambda _path: [],
+    ) -> None:
+        self.rows = rows
+        """The rows of a data file. Raises TemplateError."""
         self.variables = variables
         self.builtin = builtin
         self.templates = templates
@@ -256,13 +278,25 @@ class Scope:
         self._uses: dict[tuple[Direct, ...], Uses] = {}
         self._reach: dict[str, frozenset[str]] = {}
         self._constant: dict[str, bool] = {}
+        self.readers = frozenset(READERS - variables.keys())
+        """The functions that read texts and rows."""
+
+    def refers(self, name: str) -> bool:
+        """Whether a variable uses texts of other items or rows of data files, directly or not."""
+        return not self.readers.isdisjoint(self.reach(name))
+
+    @functools.cached_property
+    def made_from_texts(self) -> frozenset[str]:
+        """The functions that read texts, and the variables that use one of them."""
+        functions = self.readers - {ROWS}
+        return functions.union(name for name in self.variables if not functions.isdisjoint(self.reach(name)))
 
     def reach(self, name: str) -> frozenset[str]:
         """Every variable that a variable uses, directly or not, with itself, and the parts of `each` and `item`."""
         names = self._reach.get(name)
         if names is None:
             steps = reachable(name, lambda step: self.direct(self.variables[step]) if step in self.variables else ())
-            used = (step for step in steps if step in self.variables or root_of(step) in {"each", "item", REF})
+            used = (step for step in steps if step in self.variables or root_of(step) in {"each", "item", *READERS})
             names = self._reach[name] = frozenset(used)
         return names
 
@@ -292,7 +326,7 @@ class Scope:
         """Whether a variable is the same for every item."""
         constant = self._constant.get(name)
         if constant is None:
-            constant = {"each", "item", REF}.isdisjoint(map(root_of, (name, *self.reach(name))))
+            constant = {"each", "item", *READERS}.isdisjoint(map(root_of, (name, *self.reach(name))))
             self._constant[name] = constant
         return constant
 
@@ -301,6 +335,15 @@ class Scope:
         written = top(self.variables[name])
         others = tuple(sorted(self.reach(name) - {name}))
         return Origin(layer=written.layer, location=written.location, variables=others)
+
+
+def leaves(node: Tree) -> Iterator[Written]:
+    """Every written value of a tree."""
+    if isinstance(node, Branch):
+        for below in node.entries.values():
+            yield from leaves(below)
+    else:
+        yield node
 
 
 def root_of(name: str) -> str:
@@ -320,17 +363,23 @@ class Uses:
         used = self.variables.items()
         self.names = tuple(sorted({name for _, names in used for name in names if self._is_value(name)}))
         self.referring = frozenset(template for template, names in used if not all(map(self._is_value, names)))
-        """The names of the templates that use the texts of other items, directly or not."""
+        """The names of the templates that use texts of other items or rows of data files, directly or not."""
+        named = {f"item.{name}" for name in self.referring}
+        named |= {name for name in self.referring if name.startswith(f"{INPUTS}.") and INPUTS not in scope.variables}
+        self.made_from_texts = scope.made_from_texts.union(named) if self.referring else frozenset()
+        """The functions that read texts, and the variables and fields that may use one, with dots."""
 
     def known(self, each: Each | None) -> Iterator[str]:
-        """The names that have a value in a row."""
+        """The names that have a value in a row, without those that use texts or rows."""
         for name in self.names:
             root, _, part = name.partition(".")
+            if root != "each" and self._scope.refers(name):
+                continue
             if root != "each" or (each is not None and (not part or part in each.values)):
                 yield name
 
     def _is_value(self, name: str) -> bool:
-        return name != REF or REF in self._scope.variables
+        return name not in self._scope.readers
 
     def _variables(self, name: str, direct: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(self._expand(direct, frozenset({root_of(name)}))))

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
-from contentops.digest import canonical
+from contentops.digest import NOTHING, canonical
 from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
 from contentops.documents.preset import REVERSE_SOLIDUS, apply_preset, backslashed, no_flags
@@ -18,7 +18,7 @@ from contentops.manifests.approval import read_approval
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import names_of, read_checks
 from contentops.manifests.item_fields import Unrendered
-from contentops.manifests.render import Rendered, subject_of
+from contentops.manifests.render import USES, Rendered, subject_of
 from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, OnSourceChange, Request, Spec, is_day
 from contentops.pricing import CREDITS
@@ -106,7 +106,8 @@ def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
     if "inputs" in rendered.failed and isinstance(node := rendered.declared.values["inputs"], Unrendered):
         return dict.fromkeys(node.values, UNRENDERED)
     inputs: Mapping[str, Any] = values.get("inputs", {})
-    return inputs
+    names = [name.split(".")[1] for name in rendered.open if name.startswith("inputs.")]
+    return {**inputs, **dict.fromkeys(names, UNRENDERED)} if names else inputs
 
 
 def _reporter(rendered: Rendered, problems: Problems) -> Report:
@@ -121,7 +122,8 @@ def _reporter(rendered: Rendered, problems: Problems) -> Report:
     ) -> None:
         if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
             return
-        if not rendered.unknown.isdisjoint((".".join(path[:2]), *path[:1])):
+        names = frozenset((".".join(path), ".".join(path[:2]), *path[:1]))
+        if rendered.about is not None and rendered.about.isdisjoint(names):
             return
         written, exists = _find(rendered.declared, path)
         problems.about(
@@ -145,6 +147,7 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
 
 def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: ApprovalRule) -> Spec:
     fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
+    waits = any(name.startswith("inputs.") for name in rendered.open)
     metadata = values.get("metadata", {})
     if "title" in metadata:
         metadata = {**metadata, "title": clean_title(metadata["title"])}
@@ -152,9 +155,9 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
     return Spec(
         id=ItemId(values["id"]),
         request=request,
-        digest=request.digest,
-        # The path of a text may need the text of another item.
-        output="" if "output" in rendered.unknown else values["output"],
+        # Without the texts that it is made from, there is no request yet.
+        digest=NOTHING if waits else request.digest,
+        output=values.get("output", ""),
         metadata=metadata,
         tags=tuple(values.get("tags", ())),
         on_edit=OnEdit(values["on_edit"]) if "on_edit" in values else OnEdit.BLOCK,
@@ -168,7 +171,8 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         publish_on=values.get("publish_on", ""),
         references=rendered.references,
         mentions=rendered.mentions,
-        open_metadata=rendered.open_metadata,
+        readings=rendered.readings,
+        open_metadata=tuple(sorted(name.split(".")[1] for name in rendered.open if name.startswith("metadata."))),
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,
@@ -190,7 +194,7 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
             value = str(value)  # noqa: PLW2901 - a number is as good a name as its digits
         if check(name, value, report):
             values[name] = value
-    missing = [name for name in _MISSING if name not in rendered.values]
+    missing = [name for name in _MISSING if name not in rendered.values and name not in rendered.open]
     if missing:
         stated = rendered.failed | rendered.declared.misspelt
         # A protected item is never generated, so it needs no template.
@@ -369,6 +373,7 @@ _FIELDS: Final[dict[str, Callable[[str, Json, Report], bool]]] = {
     "inputs": _is_map,
     "metadata": _is_metadata,
     "tags": _is_tags,
+    USES: _is_tags,
     "revision": _is_revision,
     "on_edit": _one_of(OnEdit),
     "merge": _one_of(MergeRule),

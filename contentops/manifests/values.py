@@ -200,6 +200,12 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
 
 RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
 """Names with a meaning in every template, which variables and macros cannot have."""
+REF: Final = "ref"
+"""The function that reads the text of another item, unless a variable has the name."""
+TEXTS: Final = "texts"
+"""The function that reads the texts of all items with a tag, unless a variable has the name."""
+ROWS: Final = "rows"
+"""The function that reads the rows of a data file, unless a variable has the name."""
 FUNCTIONS: Final = frozenset({"date"})
 """Functions of every template, which a variable or macro of the name hides."""
 

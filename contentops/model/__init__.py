@@ -45,7 +45,6 @@ from contentops.model.desired import (
     Project,
     Request,
     Spec,
-    StaleItem,
     Template,
     TemplateInput,
 )
@@ -174,7 +173,6 @@ __all__ = [
     "Saved",
     "Similar",
     "Spec",
-    "StaleItem",
     "State",
     "Step",
     "Submit",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field, structs
@@ -16,7 +16,7 @@ from contentops.model.approval import NO_APPROVAL, ApprovalRule, Disclosure
 from contentops.model.checks import NO_CHECKS, Checks
 from contentops.model.limits import Budget, Guards
 from contentops.model.records import ItemId, Json
-from contentops.model.references import OnSourceChange, Reference
+from contentops.model.references import AcceptedTexts, OnSourceChange, Reading, Reference
 from contentops.pricing import Price, price_of_request
 from contentops.tokens import TokenPrice
 
@@ -241,13 +241,21 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     publish_on: str = ""
     """The day it is due, as `2026-12-01`; empty: none. It decides nothing but what `due<=` selects."""
     references: tuple[Reference, ...] = ()
-    """The items whose texts it uses, sorted by id."""
+    """The items whose texts its own is made from, sorted by id. Until each has one, the request is not known."""
     mentions: tuple[Reference, ...] = ()
-    """The items whose texts only its metadata uses; they do not shape the request. Sorted by id."""
+    """The items whose texts its metadata uses; no text waits for them. Sorted by id."""
+    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    """What its values read of other items, by the name of the value: `inputs.topic`, `output`, `metadata.title`."""
     open_metadata: tuple[str, ...] = ()
-    """The keys that `metadata` lacks until every mentioned item has a text that can be used."""
+    """The keys that `metadata` lacks until the items that they mention have texts that can be used."""
     frame: Digest = NOTHING
-    """The digest of the request with placeholders for these texts; empty: it uses none."""
+    """The digest of all that the request is made from but for the words of texts and rows; empty: it uses none."""
+    earlier_frame: Digest = NOTHING
+    """The same with the ids that its sources had before `moved`."""
+    earlier_ids: Mapping[ItemId, ItemId] = field(default_factory=dict)
+    """The ids that its sources had before `moved`, by the ids of today."""
+    trouble: tuple[Diagnostic, ...] = ()
+    """What is wrong with its request because of the texts that it is made from."""
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""
@@ -273,16 +281,6 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
         }
 
 
-class StaleItem(Struct, frozen=True, kw_only=True):
-    """An item whose text was made from texts that have changed since, while nothing else of its request has."""
-
-    spec: Spec
-    """As it would be generated now."""
-    rule: OnSourceChange
-    sources: tuple[ItemId, ...]
-    """The items whose texts have changed; empty: their front matter or address has."""
-
-
 class Moved(Struct, frozen=True, kw_only=True):
     """A `moved` pair: an item changed its id."""
 
@@ -301,5 +299,7 @@ class Desired(Struct, frozen=True, kw_only=True):
     """The manifest files that were read, sorted."""
     inputs: tuple[str, ...] = ()
     """Every file that shaped the specs: manifests and data files; outputs may not land on them."""
+    again: Callable[[ItemId, AcceptedTexts], Spec] | None = None
+    """Renders an item that uses texts of others, with the texts of the moment; None: no item uses any."""
     looked_at: tuple[str, ...] = ()
     """Every path that was read or looked for: of manifests and data files, there or not, and of folders searched."""

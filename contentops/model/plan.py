@@ -98,6 +98,10 @@ class Change(Struct, frozen=True, kw_only=True):
     """Of the text that the file has now."""
     waits: tuple[Reference, ...] = ()
     """The texts of other items that its own text waits for."""
+    open: frozenset[str] = frozenset()
+    """The keys of metadata that stay as they are recorded, as the texts that they mention are not final."""
+    follows: tuple[str, ...] = ()
+    """The values of front matter, such as `metadata.title`, that follow once the texts that they mention are there."""
     later: tuple[Submit | RetryText, ...] = ()
     """What it pays for once these are there, as an upper bound; `steps` has none of it."""
     hint: str = ""

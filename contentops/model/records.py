@@ -92,7 +92,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     used: Mapping[str, str] = field(default_factory=dict)
     """Variables the request used and the start of their values' digests, to find the cause of a change."""
     frame: Digest = NOTHING
-    """The digest of the request with placeholders for the texts of other items; empty: it used none."""
+    """The digest of all that the request is made from but for the words of texts and rows; empty: it used none."""
     sources: Mapping[str, Digest] = field(default_factory=dict)
     """By item id, the digest of the title and body that the request used."""
     addresses: tuple[str, ...] = ()
@@ -210,6 +210,10 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     """The server's words, where it failed or is unknown; of a paid text, what `checks` found when it arrived."""
     lost: bool = False
     """It was accepted, but its server lost it or a person let it go: it counts as no failure."""
+    frame: Digest = NOTHING
+    """Of its request, where that is made from texts of other items, as in a record."""
+    sources: Mapping[str, Digest] = field(default_factory=dict)
+    """By item id, the digest of the title and body that its request used."""
     former_servers: tuple[str, ...] = ()
     """The addresses of its server before `state mv --server`, the oldest first."""
     rev: Count = 0

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.model.approval import NO_APPROVALS, Approvals
 from contentops.model.records import ItemId, Observed
+
+READERS: Final = frozenset({"ref", "texts", "rows"})
+"""The functions of templates whose values count as words: another value makes a text stale, and changes no manifest."""
+PARTS: Final = ("id", "title", "url", "path", "body", "excerpt", "section", "headings", "metadata")
+"""What a template may read of the text of another item."""
 
 
 class OnSourceChange(enum.StrEnum):
@@ -47,6 +53,42 @@ _WORDS = {
     WaitReason.NOT_APPROVED: "has a text that is not approved",
     WaitReason.CHANGES: "gets a new text first",
 }
+
+
+class Stage(enum.IntEnum):
+    """How far an item is, each stage after the one before: its text, its title and address, all of its front matter."""
+
+    TEXT = 1
+    HEAD = 2
+    FRONT = 3
+
+
+_HEAD: Final = frozenset({"metadata.title", "metadata.slug", "metadata.url", "metadata.permalink"})
+"""The values that `ref` reads as the title or the address of a text."""
+_FIXED: Final = frozenset({"id", "path"})
+_READ_AT: Final = {"title": Stage.HEAD, "url": Stage.HEAD, "metadata": Stage.FRONT, "": Stage.FRONT}
+
+
+def stage_of(name: str) -> Stage:
+    """The stage at which a value is written, by its name: `inputs.topic`, `output`, `metadata.title`."""
+    if not name.startswith("metadata."):
+        return Stage.TEXT
+    return Stage.HEAD if ".".join(name.split(".")[:2]) in _HEAD else Stage.FRONT
+
+
+class Reading(Struct, frozen=True, gc=False):
+    """One call that reads a text: of which item, which part (empty: any), and whether only an approved one."""
+
+    id: ItemId
+    part: str = ""
+    approved: bool = False
+    listed: bool = False
+    """It is one of all items with a tag."""
+
+    @property
+    def stage(self) -> Stage | None:
+        """The stage after which what it reads stays as it is; None: it does not depend on a text."""
+        return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
 class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

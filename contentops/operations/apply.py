@@ -24,11 +24,11 @@ from contentops.operations.claiming import claim
 from contentops.operations.connection import connected, read_credentials, try_model
 from contentops.operations.contents.look_first import plan_after_looks
 from contentops.operations.contents.owners_in_locks import content_owners
+from contentops.operations.following import Following
 from contentops.operations.opening import HERE, Runtime, kept_copies
 from contentops.operations.plan import gathered
 from contentops.operations.run_events import keeping_events
 from contentops.operations.unchanged import AskedInputs, forget_plan
-from contentops.operations.waves import after_plan_file, carry_out_waves
 from contentops.operations.workspace import open_workspace
 from contentops.planning.guards import approved
 from contentops.planning.plan_inputs import paths
@@ -126,10 +126,7 @@ def apply(
         # The draft marks of an approval are no run that a person waits for.
         keeping = contextlib.nullcontext(emit) if choice.only_front else keeping_events(project, planned, emit, runtime)
         with keeping as kept:
-            waves = _Waves(workspace, options, kept, runtime, inputs=inputs, credentials=credentials)
-            again = waves.plan_again if options.reviewed is None else None
-            run, _ = carry_out_waves(planned, choice, waves.carry_out, again)
-        run = run if options.reviewed is None else after_plan_file(run, options.reviewed)
+            run = _carry_out(workspace, planned, inputs, credentials, options, kept)
         # A save may have seen an edit that is in no file.
         forget_plan(project)
         _write_report(workspace, planned, run, options.inputs, emit)
@@ -137,52 +134,11 @@ def apply(
 
 
 def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials | None:
-    """Return what the server of a plan gets, now or in a later wave; None where no step may need it."""
+    """Return what the server of a plan gets; None where no step may need it."""
     if not any(change.later or change.has(*NETWORK) for change in plan.changes):
         return None
     writes = any(change.later or change.has(*GENERATING) for change in plan.changes)
     return read_credentials(project.api, runtime, writes=writes)
-
-
-class _Waves:
-    """Plans and carries out the waves of one apply."""
-
-    def __init__(
-        self,
-        workspace: Workspace,
-        options: ApplyOptions,
-        emit: Callable[[Event], None],
-        runtime: Runtime,
-        *,
-        inputs: PlanInputs,
-        credentials: Credentials | None,
-    ) -> None:
-        self._workspace = workspace
-        self._options = options
-        self._emit = emit
-        self._runtime = runtime
-        self._inputs = inputs
-        self._credentials = credentials
-        self._started = runtime.wall()
-
-    def carry_out(self, plan: Plan) -> Run:
-        """Carry out the plan of one wave. All waves have one deadline."""
-        options = self._options
-        if options.deadline is not None:
-            left = options.deadline - (self._runtime.wall() - self._started)
-            options = structs.replace(options, deadline=max(left, 0.0))
-        return _carry_out(self._workspace, plan, self._inputs, self._credentials, options, self._emit)
-
-    def plan_again(self, choice: Choice) -> Plan:
-        """Return the plan of the next wave. Raises what an apply raises before it pays."""
-        workspace, runtime = self._workspace, self._runtime
-        workspace.reload()
-        inputs, plan = plan_for_apply(workspace, gathered(workspace, choice), self._options)
-        plan = structs.replace(plan, refusals=open_refusals(plan, self._options.overrides))
-        check_allowed(workspace.project, plan, self._options, runtime)
-        self._credentials = _credentials(plan, workspace.project, runtime) or self._credentials
-        self._inputs = inputs
-        return plan
 
 
 def plan_for_apply(workspace: Workspace, inputs: PlanInputs, options: ApplyOptions) -> tuple[PlanInputs, Plan]:
@@ -311,15 +267,17 @@ def _carry_out(
                     await try_model(engine, lambda: options.stop.requested)
                 has_user = bool(credentials and credentials.user)
                 await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: options.stop.requested)
+            outputs = Outputs(
+                project.root,
+                whole=known_bodies(inputs.state),
+                copies=kept_copies(project, workspace.store.lineage, runtime),
+                system=runtime.system,
+            )
             edges = Edges(
                 store=workspace.store,
                 cache=cache,
-                outputs=Outputs(
-                    project.root,
-                    whole=known_bodies(inputs.state),
-                    copies=kept_copies(project, workspace.store.lineage, runtime),
-                    system=runtime.system,
-                ),
+                outputs=outputs,
+                again=Following(workspace, inputs, plan, outputs).change,
                 send=client.send if client is not None else _nowhere,
                 emit=emit,
                 wall=runtime.wall,

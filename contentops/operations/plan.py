@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs, to_builtins
@@ -26,10 +27,10 @@ from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
 from contentops.planning.approval import approval_state
 from contentops.planning.dependants import dependants_of
-from contentops.planning.plan import make_plan
+from contentops.planning.plan import make_plan, plan_with_items
 from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
 from contentops.planning.select import Candidate, check_selectors, selected
-from contentops.planning.stale import source_words
+from contentops.planning.sources import source_words
 from contentops.reporting.brief import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
@@ -145,11 +146,11 @@ def looked_at(
     with open_workspace(project, runtime, keep_stamps=choice.refresh) as workspace:
         inputs, error = gathered_or_recorded(workspace, looking)
         findings = (*running(project), *workspace.unread, *([unread(error)] if error is not None else []))
-        plan = make_plan(inputs)
+        plan, items = plan_with_items(inputs)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     ids = sorted({*inputs.specs, *inputs.state.records, *changes})
-    candidates = [candidate(id_, inputs, changes) for id_ in ids]
+    candidates = [candidate(id_, inputs, changes, items) for id_ in ids]
     return lambda item: notes.get(item.id) or source_words(inputs, item), candidates, findings
 
 
@@ -191,8 +192,14 @@ def _as_recorded(record: Record) -> Spec:
     )
 
 
-def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
-    """Return what selectors see of an item."""
+def candidate(
+    id_: ItemId,
+    inputs: PlanInputs,
+    changes: Mapping[ItemId, Change],
+    items: Mapping[ItemId, Candidate] = MappingProxyType({}),
+) -> Candidate:
+    """Return what selectors see of an item; `items`: as they are planned, each by itself."""
+    planned = items.get(id_)
     change, record, spec = changes.get(id_), inputs.state.records.get(id_), inputs.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
     file = inputs.observe(record.output) if record else None
@@ -211,7 +218,8 @@ def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change])
         made_by=inputs.state.made_by(record) if record is not None else None,
         file=file,
         approval=approval,
-        stale=id_ in inputs.stale,
+        stale=planned is not None and planned.stale,
+        waits=planned.waits if planned is not None else (),
         made=inputs.made,
     )
 

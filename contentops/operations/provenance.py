@@ -18,7 +18,7 @@ from contentops.operations.opening import HERE
 from contentops.operations.paid import jobs_by_environment, jobs_of_items
 from contentops.operations.plan import candidate, gathered_or_recorded
 from contentops.operations.workspace import open_workspace, unread
-from contentops.planning.plan import make_plan
+from contentops.planning.plan import plan_with_items
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import check_selectors, selected
 from contentops.state import approvals
@@ -96,9 +96,10 @@ def provenance(
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
         inputs, error = gathered_or_recorded(workspace, Choice())
-        changes = {change.id: change for change in make_plan(inputs).changes}
+        plan, planned = plan_with_items(inputs)
+        changes = {change.id: change for change in plan.changes}
         ids = sorted({*inputs.specs, *inputs.state.records, *changes})
-        items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
+        items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in ids])
         environments = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
         rows = [_text(item, inputs, environments) for item in items if _has_text(item)]
         problems = tuple(item.file.problem for item in items if item.file is not None and item.file.problem)

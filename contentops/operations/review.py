@@ -31,7 +31,7 @@ from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
 from contentops.planning.dependants import dependants_of
-from contentops.planning.plan import make_plan
+from contentops.planning.plan import plan_with_items
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import FOLDER
@@ -245,9 +245,11 @@ class _StampedSnapshot(Struct, frozen=True, kw_only=True):
 
 def _snapshot(workspace: Workspace, inputs: PlanInputs, *, errors: tuple[Diagnostic, ...]) -> Snapshot:
     project, runtime, state = workspace.project, workspace.runtime, workspace.state
-    plan = make_plan(inputs)
+    plan, planned = plan_with_items(inputs)
     changes = {change.id: change for change in plan.changes}
-    items = [candidate(id_, inputs, changes) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})]
+    items = [
+        candidate(id_, inputs, changes, planned) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})
+    ]
     made = dependants_of({item.id: item.sources for item in items})
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
     checked = checked_items(project, items, inputs, similar, commands=False)

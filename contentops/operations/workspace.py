@@ -29,7 +29,6 @@ from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.owners import without_others
 from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.renames import apply_renames
-from contentops.planning.stale import hold_stale, with_first_texts
 from contentops.state import approvals
 
 if TYPE_CHECKING:
@@ -68,11 +67,6 @@ class Workspace:
             catalog_of(self.project),
             accepted=_accepted_texts(self.project, self.state, self.runtime, self._recorded_file),
         )
-
-    def reload(self) -> None:
-        """Read the manifests again when they are asked for, as the texts that they refer to have changed."""
-        for name in ("desired", "recorded_files"):
-            self.__dict__.pop(name, None)
 
     @functools.cached_property
     def recorded_files(self) -> dict[str, Observed]:
@@ -183,14 +177,8 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     name = project.promote_from
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
     # Renames by `moved` may not be applied in that environment yet.
-    source_state = apply_renames(desired, theirs)[0]
-    state = with_first_texts(desired, state)
-    desired, stale = hold_stale(desired, state, choice, server, source_state if name is not None else None)
-    source = (
-        None
-        if name is None
-        else SourceEnvironment(environment=name, state=structs.replace(source_state, jobs=state.jobs))
-    )
+    theirs = structs.replace(apply_renames(desired, theirs)[0], jobs=state.jobs)
+    source = None if name is None else SourceEnvironment(environment=name, state=theirs)
     observed = _observed(workspace, desired, state, source)
     return PlanInputs(
         project=project,
@@ -216,7 +204,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         honours_ids=honours_ids(state, server),
         claimed=workspace.ledger.pending if workspace.ledger is not None else {},
         approvals=approvals.load(Path(project.root), workspace.runtime.disk),
-        stale=stale,
     )
 
 

@@ -23,11 +23,11 @@ from contentops.planning.checked import FAILED, failed_checks, failed_hint, fail
 from contentops.planning.edits import BodyAnswer, block, occupied_hint, why_changed
 from contentops.planning.finished import finished_job, next_attempt, ordered_elsewhere
 from contentops.planning.model_price import tokens_at_most
-from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, price_of
+from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, price_of, recorded_request
 from contentops.planning.promote import generation_refused, promoted, replacement_refused
 from contentops.planning.remote_edits import edited_on_server, merge_trouble, overwriting, protect_edits
 from contentops.planning.section import section_answer, section_edits, section_reason
-from contentops.planning.stale import source_changed, stale_reasons
+from contentops.planning.sources import first_request, source_changed, stale_reasons, troubled
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
@@ -74,7 +74,7 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     if heading is None or item.under_way:
         return None  # one under way is finished, not paid for again
     record = item.record
-    if record is None or not item.is_same or not item.file.exists:
+    if record is None or not record.digest or not item.is_same or not item.file.exists:
         hint = "a section can be generated again only if the item is up to date; apply first"
         return block("no-text", hint)
     if item.is_protected:
@@ -338,7 +338,7 @@ def _new(item: ItemSides) -> BodyAnswer | None:
 
 
 def _changed(item: ItemSides) -> BodyAnswer | None:
-    record, why = item.own, (*why_changed(item), *stale_reasons(item.inputs, item.spec.id))
+    record, why = item.own, (*why_changed(item), *stale_reasons(item))
     assert record is not None
     has_text = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
     if has_text and not item.is_edited and not item.is_edited_on_server:
@@ -360,8 +360,14 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
 
 
 def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
-    """The steps that pay for a text and fetch it; `retry`: texts before it that failed their checks."""
-    spec, price = item.spec, price_of(item.spec, item.inputs.server, section)
+    """The steps that pay for a text and fetch it; `retry`: texts before it that failed their checks.
+
+    A section is made for the request that the rest of the text answers.
+    """
+    spec, record = item.spec, item.record
+    if section and record is not None and (request := recorded_request(record)) is not None:
+        spec = structs.replace(spec, request=request, digest=record.digest)
+    price = price_of(spec, item.inputs.server, section)
     submit = Submit(
         request=spec.request,
         digest=spec.digest,
@@ -379,6 +385,7 @@ _TABLE = (
     _other_environments,
     _unreadable,
     replacement_refused,
+    troubled,
     source_changed,
     _without_template,
     _renamed,
@@ -388,6 +395,7 @@ _TABLE = (
     promoted,
     _open,
     _edited_on_server,
+    first_request,
     _recorded,
     _stored,
     _elsewhere,

@@ -26,13 +26,18 @@ FAILED = "checks-failed"
 """The reason an item is blocked whose text fails its checks."""
 
 
-def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str) -> CheckedText:
-    """The text to check, as it will be in its file; `front`: the keys to write, None for those to remove."""
+def to_check(
+    title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
+) -> CheckedText:
+    """The text to check, as it will be in its file; `front`: the keys to write, None for those to remove.
+
+    `open_`: the keys that follow later.
+    """
     from contentops.documents.checks import CheckedText
 
     merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
     merged.pop(PROVENANCE_KEY, None)
-    return CheckedText(title=title, body=body, front=merged, output=output)
+    return CheckedText(title=title, body=body, front=merged, output=output, open=open_)
 
 
 # --- at plan time ----------------------------------------------------------------------------------------------
@@ -98,7 +103,7 @@ def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Findi
     spec, preset = item.spec, item.inputs.project.preset
     front = which_front_matter(item, answer)
     title = written_title(front.title, item.file, item.own, text, item=spec.id, preset=preset)
-    about = to_check(title, text.body, item.file, {**text.front, **front.front}, spec.output)
+    about = to_check(title, text.body, item.file, {**text.front, **front.front}, spec.output, item.open)
     return check_text(spec.checks, about, item.inputs.exists)
 
 

@@ -48,8 +48,7 @@ from contentops.planning.remote_edits import (
     save_over,
     text_after,
 )
-from contentops.planning.sources import waiting_change
-from contentops.planning.stale import reference_reason, refers_differently
+from contentops.planning.sources import reference_reason, refers_differently, waiting_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     """The change of a declared item (None: there is nothing to do), and its notes."""
-    if item.spec.waits:
+    if item.waits and not (item.is_same or item.is_protected or item.under_way):
         return waiting_change(item), ()
     return answers(item)
 
@@ -119,6 +118,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         remote=item.remote,
         renamed_from=_renamed_from(item),
         addresses=front.addresses,
+        open=item.open,
         hint=body.hint,
     )
     return change, notes + front.notes
@@ -260,7 +260,7 @@ def _union(
     elif front.reasons and differs(item.file, front):
         steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
-        accepts = refers_differently(item)
+        accepts = item.is_exact and refers_differently(item)
         record_step = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge(accepts=accepts))
         steps.append(structs.replace(record_step, front=front.front, title=front.title))
     if publish is not None and not publish.published:

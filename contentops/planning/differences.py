@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from contentops.digest import NOTHING, is_same_json
 from contentops.model import Reason
+from contentops.model.references import READERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from contentops.digest import Digest
     from contentops.model import ItemId, Json, Record, Spec
 
 
@@ -48,7 +50,7 @@ def cause(name: str, spec: Spec, record: Record) -> str:
             return f"var `{variable}`" + (
                 f" in {variable_origin.location}" if variable_origin and variable_origin.location else ""
             )
-    if "ref" in origin.variables and (sources := changed_sources(spec, record)):
+    if not READERS.isdisjoint(origin.variables) and (sources := changed_sources(spec, record)):
         return f"the text of {' and '.join(f'`{id_}`' for id_ in sources[:3])}"
     if origin.layer in ("project", "environment", "manifest"):
         return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
@@ -57,4 +59,8 @@ def cause(name: str, spec: Spec, record: Record) -> str:
 
 def changed_sources(spec: Spec, record: Record) -> tuple[ItemId, ...]:
     """The items whose texts are others than those that the record's text was made from."""
-    return tuple(one.id for one in spec.references if record.sources.get(one.id, NOTHING) != one.text)
+
+    def before(id_: ItemId) -> Digest:
+        return record.sources.get(id_) or record.sources.get(spec.earlier_ids.get(id_, id_), NOTHING)
+
+    return tuple(one.id for one in spec.references if before(one.id) != one.text)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.digest import NO_TEXT
-from contentops.model import BASE, Promote
+from contentops.digest import NO_TEXT, NOTHING
+from contentops.model import BASE, Promote, text_digest
 from contentops.planning.differences import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentops.model import Desired, Observed, OpenEntry, Record, Spec, State
+    from contentops.digest import Digest
+    from contentops.model import Desired, ItemId, Observed, OpenEntry, Record, Spec, State
 
 
 class SourceText(Struct, frozen=True, kw_only=True):
@@ -58,8 +59,11 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         """The paths of the texts that may be promoted."""
         for spec in desired.specs:
             record = self.state.records.get(spec.id)
-            if record is not None and record.digest == spec.digest:
+            if record is not None and (record.digest == spec.digest or record.frame in _frames(spec)):
                 yield record.output
+                yield from (
+                    self.state.records[one.id].output for one in spec.references if one.id in self.state.records
+                )
 
     def source_text(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> SourceText | None:
         """Its usable text for the request of `spec`; with `drafts`, an outline is usable too."""
@@ -73,7 +77,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
 
     def _text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
         record = self.state.records.get(spec.id)
-        if record is None or record.digest != spec.digest:
+        if record is None or not self._answers(record, spec, observe):
             return None
         file = observe(record.output)
         if not file.exists or file.problem or file.body == NO_TEXT:
@@ -81,19 +85,44 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         made_by = self.state.made_by(record)
         return SourceText(environment=self.environment, record=record, file=file, made_by=made_by)
 
+    def _answers(self, record: Record, spec: Spec, observe: Callable[[str], Observed]) -> bool:
+        """Whether a record's text is for the declared request, or for the same frame and the words of the same texts.
+
+        Paths and addresses of texts differ between environments.
+        """
+        if record.digest == spec.digest:
+            return True
+        if record.frame not in _frames(spec):
+            return False
+        # Both were made from the same words, or both are stale in the same way.
+        return all(
+            bool(one.text) and one.text in (record.sources.get(one.id), self._words(one.id, observe))
+            for one in spec.references
+        )
+
+    def _words(self, id_: ItemId, observe: Callable[[str], Observed]) -> Digest:
+        """The words that an item has in this environment now; empty: none."""
+        record = self.state.records.get(id_)
+        file = observe(record.output) if record is not None else None
+        return NOTHING if file is None or not file.exists else text_digest(file.title, file.body)
+
     def why_none(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
         """Why it has no usable text for `spec`, in words."""
         name = f"`{self.environment or BASE}`"
         record = self.state.records.get(spec.id)
         if record is None:
             return f"{name} has no text for it"
-        if record.digest != spec.digest:
+        if not self._answers(record, spec, observe):
             fields = [f"`{reason.field}`" for reason in explain(spec, record)]
             verb = "differs" if len(fields) == 1 else "differ"
             return f"{name} has the text of another request: {', '.join(fields)} {verb}"
         file = observe(record.output)
         lost = "is empty now" if file.exists else "does not exist"
         return file.problem or f"`{record.output}`, the text that {name} has, {lost}"
+
+
+def _frames(spec: Spec) -> frozenset[Digest]:
+    return frozenset({spec.frame, spec.earlier_frame} - {NOTHING})
 
 
 def is_outline(record: Record, file: Observed) -> bool:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from contentops.model import JobState
 
 if TYPE_CHECKING:
+    from contentops.digest import Digest
     from contentops.model import OpenEntry
-    from contentops.planning.plan_inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 
 def finished_job(item: ItemSides) -> OpenEntry | None:
@@ -16,8 +17,13 @@ def finished_job(item: ItemSides) -> OpenEntry | None:
 
     Where a model writes, an outline is no such text.
     """
-    texts = [job for job in item.inputs.jobs_of(item.spec.digest) if job.has_text and not (job.section or job.lost)]
-    if item.inputs.project.api.has_model:
+    return job_for(item.inputs, item.spec.digest)
+
+
+def job_for(inputs: PlanInputs, digest: Digest) -> OpenEntry | None:
+    """The job whose text answers a request, as `finished_job` has it."""
+    texts = [job for job in inputs.jobs_of(digest) if job.has_text and not (job.section or job.lost)]
+    if inputs.project.api.has_model:
         texts = [job for job in texts if not job.outline]
     return max(texts, key=lambda job: job.attempt, default=None)
 

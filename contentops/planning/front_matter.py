@@ -35,9 +35,15 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
     """Of the text that the file will have; known where one is asked for."""
 
 
-def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
-    """The front matter keys the manifest states, by the project's preset, and the title if it states one."""
-    front = apply_preset(inputs.project.preset, spec.metadata)
+def wanted_front(
+    inputs: PlanInputs, spec: Spec, without: frozenset[str] = frozenset()
+) -> tuple[dict[str, Json], str | None]:
+    """The front matter keys the manifest states, by the project's preset, and the title if it states one.
+
+    `without`: keys of metadata that are left out.
+    """
+    metadata = {key: value for key, value in spec.metadata.items() if key not in without} if without else spec.metadata
+    front = apply_preset(inputs.project.preset, metadata)
     title = front.pop(TITLE_KEY, None)
     return front, title if isinstance(title, str) else None
 
@@ -106,7 +112,7 @@ def provenance_of(record: Record, made_by: OpenEntry | None) -> dict[str, Json]:
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     """Which keys and title are written, and why: those that differ from the record, without a person's edits."""
-    wanted, stated = wanted_front(item.inputs, item.spec)
+    wanted, stated = wanted_front(item.inputs, item.spec, item.open)
     record, file, id_ = item.own, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
     if record is None:
@@ -120,7 +126,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     computed = coming_front(item, body, new_title)
     wanted |= computed.keys
     written, in_file = dict(record.metadata.items()), dict(file.front.items())
-    others, drift = _other_keys(wanted, written), _drift(item, record, stated)
+    others, drift = _without_open(item, _other_keys(wanted, written)), _drift(item, record, stated)
     removed = [key for key, value in computed.keys.items() if not is_same_json(in_file.get(key), value)]
     others = list(dict.fromkeys((*others, *removed)))
     if title is None and not (others or drift) and file.owner in ("", id_):
@@ -176,6 +182,12 @@ def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list
         return []
     alike = {key for key in wanted.keys() & written.keys() if is_same_json(wanted[key], written[key])}
     return sorted((wanted.keys() | written.keys()) - alike)
+
+
+def _without_open(item: ItemSides, keys: Iterable[str]) -> list[str]:
+    """The keys without those that stay as they are recorded."""
+    stays = {*item.open, *apply_preset(item.inputs.project.preset, dict.fromkeys(item.open, ""))}
+    return [key for key in keys if key not in stays]
 
 
 def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 _ANY_TEXTS = {f"text {number}": "\uffff" * VALUE for number in range(4)}
 
 
-def tokens_at_most(spec: Spec, project: Project, section: str = "") -> PaidTokens | None:
+def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> PaidTokens | None:
     """The most tokens of one submit of `spec`, or of a section of it, at the price of the settings if they have one.
 
-    None without a model here.
+    `waits`: it is made from texts that are not known yet. None without a model here.
     """
     api, mode = project.api, spec.request.mode
     if not api.has_model or not spec.request.template:
         return None
     fields = spec.request.as_json()
-    # The texts that it is made from are not known yet: they fill the brief.
-    inputs = {**spec.request.inputs, **(_ANY_TEXTS if spec.waits else {})}
+    # Texts that are not known yet fill the brief.
+    inputs = {**spec.request.inputs, **(_ANY_TEXTS if waits else {})}
     del fields["inputs"]
     if section:
         return PaidTokens.at(project.price, section_limit(mode, fields, inputs, api.max_tokens))

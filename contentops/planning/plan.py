@@ -18,6 +18,7 @@ from contentops.model import (
     Move,
     Note,
     Observed,
+    OnSourceChange,
     Plan,
     Publish,
     Reason,
@@ -29,6 +30,7 @@ from contentops.planning.approval import approval_state, texts_in_review
 from contentops.planning.claimed_items import with_claims
 from contentops.planning.data_files import row_notes
 from contentops.planning.decide import block_change, decide, find_file
+from contentops.planning.dependants import in_order
 from contentops.planning.gone import collected_of, decide_gone
 from contentops.planning.guards import month_spent, refusals
 from contentops.planning.outlines import draft_notes
@@ -37,14 +39,14 @@ from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.same_request import block_same_requests, same_briefs
 from contentops.planning.select import Candidate, selected
-from contentops.planning.sources import with_open_front, with_waits
-from contentops.planning.stale import stale_notes
+from contentops.planning.sources import open_keys, settle_waits, stage_coming, stale_notes, waits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Change, ItemId
-    from contentops.planning.plan_inputs import Choice, PlanInputs
+    from contentops.model import Change, ItemId, Record, Reference, Spec
+    from contentops.model.references import Stage
+    from contentops.planning.plan_inputs import PlanInputs
 
 
 def make_plan(inputs: PlanInputs) -> Plan:
@@ -52,6 +54,11 @@ def make_plan(inputs: PlanInputs) -> Plan:
 
     Raises UsageError for selectors or `--replace` ids that name nothing.
     """
+    return plan_with_items(inputs)[0]
+
+
+def plan_with_items(inputs: PlanInputs) -> tuple[Plan, Mapping[ItemId, Candidate]]:
+    """The plan, as `make_plan` has it, and every item by id, with the change that it has by itself."""
     choice = inputs.choice
     _check_replace(inputs)
     notes: list[Note] = [
@@ -68,10 +75,11 @@ def make_plan(inputs: PlanInputs) -> Plan:
         promoted = [change for change in changes if is_about_promotion(change)]
         notes += ignoring_existing(len(changes) - len(promoted), "no other environment has texts for them")
         changes = promoted
-    if choice.only_front or choice.only_front_of:
-        chosen_changes = (_front_alone(each) if _is_front_alone(choice, each.id) else each for each in changes)
-        changes = [each for each in chosen_changes if each is not None]
-    changes = with_open_front(inputs, chosen, with_waits(inputs, chosen, free_targets(inputs, changes)))
+    if choice.only_front:
+        changes = [alone for each in changes if (alone := front_alone(each)) is not None]
+    changes = free_targets(inputs, changes)
+    if not (choice.only_promoted or choice.only_front):
+        changes = settle_waits(chosen, changes)
     notes += [*stale_notes(inputs, chosen), *row_notes(chosen)]
     changes = block_same_requests(inputs, changes)
     changes.sort(key=lambda change: change.id)
@@ -98,15 +106,10 @@ def make_plan(inputs: PlanInputs) -> Plan:
         approves=tuple(texts_in_review(inputs, chosen, waiting)) if choice.in_review else (),
         findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
-    return structs.replace(plan, id=plan_id(plan))
+    return structs.replace(plan, id=plan_id(plan)), {item.id: item for item in candidates}
 
 
-def _is_front_alone(choice: Choice, item: ItemId) -> bool:
-    """Whether a plan updates only the front matter of an item."""
-    return choice.only_front or item in choice.only_front_of
-
-
-def _front_alone(change: Change) -> Change | None:
+def front_alone(change: Change) -> Change | None:
     """The change without what the server is told after it; None where it is about more than front matter."""
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
@@ -150,48 +153,72 @@ def _essence(change: Change) -> list[object]:
     ]
 
 
+def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage]) -> Change | None:
+    """The change of the one item whose sides `inputs` has; `coming`: what the changes of other items still bring."""
+    (item,) = _declared(inputs, pair_renames(inputs))
+    item = structs.replace(item, open=open_keys(spec, coming))
+    waits = waits_of(spec, coming)
+    change = _candidate(waiting_for(item, waits) if waits else item)[0].change
+    return None if change is None else free_targets(inputs, [change])[0]
+
+
 # --- every item --------------------------------------------------------------------------------------------
 
 
 def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     """Every declared item, then every removed one, each with its change; adds their notes to `notes`."""
-    records, specs, entries = inputs.state.records, inputs.specs, inputs.entries
     orphans = pair_renames(inputs)
+    sides = list(_declared(inputs, orphans))
+    made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {}
+    coming: dict[ItemId, Stage] = {}
+    for item in sides:
+        waits = waits_of(item.spec, coming) if item.spec.references else ()
+        made[item.spec.id] = _candidate(waiting_for(item, waits) if waits else item)
+        if (stage := stage_coming(made[item.spec.id][0].change)) is not None:
+            coming[item.spec.id] = stage
+    for item in sides:
+        # What metadata mentions may be in a ring, so that it is looked at when all changes are known.
+        if any(one.id in coming for one in item.spec.mentions):
+            waits = made[item.spec.id][0].waits
+            opened = structs.replace(item, open=open_keys(item.spec, coming))
+            made[item.spec.id] = _candidate(waiting_for(opened, waits) if waits else opened)
+    for spec in inputs.desired.specs:
+        candidate, more = made[spec.id]
+        notes += more
+        yield candidate
+    notes += _leftover_files(inputs, {collision_key(item.file.path) for item in sides} if inputs.written else set())
+    yield from _gone(inputs, notes, {orphan.id for orphan in orphans.values()})
+
+
+def _declared(inputs: PlanInputs, orphans: Mapping[ItemId, Record]) -> Iterator[ItemSides]:
+    """Every declared item with its sides, after those that its own text is made from."""
+    records, specs = inputs.state.records, inputs.specs
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
         collision_key(record.output)
         for id_, record in records.items()
         if id_ in specs and specs[id_].output != record.output
     }
-    item_paths: set[str] = set()
-    for spec in inputs.desired.specs:
+    for spec in _sources_first(inputs.desired.specs):
         record, orphan = records.get(spec.id), orphans.get(spec.id)
         file = find_file(inputs, spec, record or orphan)
         if record is None and orphan is None and leaving and collision_key(spec.output) in leaving:
             file = Observed(path=spec.output)
-        if inputs.written:
-            item_paths.add(collision_key(file.path))
-        own_entries = entries.get(spec.id, ())
-        item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=own_entries, file=file)
-        change, more = decide(item)
-        change = change and with_claims(inputs, change)
-        notes += more
-        approval = approval_state(inputs, spec, item.own, file)
-        if change is not None and approval is not ApprovalState.NONE:
-            change = structs.replace(change, approval=approval)
-        yield Candidate(
-            id=spec.id,
+        yield ItemSides(
+            inputs=inputs,
             spec=spec,
-            change=change,
-            entries=own_entries,
-            record=item.own,
+            record=record,
+            orphan=orphan,
+            entries=inputs.entries.get(spec.id, ()),
             file=file,
-            approval=approval,
-            stale=spec.id in inputs.stale,
-            made=inputs.made,
+            open=frozenset(spec.open_metadata),
         )
-    notes += _leftover_files(inputs, item_paths)
-    gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
+
+
+def _gone(inputs: PlanInputs, notes: list[Note], taken_over: set[ItemId]) -> Iterator[Candidate]:
+    """Every item that no manifest declares any more, without those whose records others take over."""
+    records, specs, entries = inputs.state.records, inputs.specs, inputs.entries
+    gone = (records.keys() | entries.keys()) - specs.keys() - taken_over
     if not gone:
         return
     shared = {collision_key(spec.output) for spec in inputs.desired.specs}
@@ -216,6 +243,48 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
             file=gone_file,
             made=inputs.made,
         )
+
+
+def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
+    """The items, each after those that its own text is made from, else in their order."""
+    referring = {spec.id: {one.id for one in spec.references} for spec in specs if spec.references}
+    if not referring:
+        return specs
+    rank = {id_: number for number, id_ in enumerate(in_order(referring))}
+    return sorted(specs, key=lambda spec: rank.get(spec.id, -1))
+
+
+def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
+    """An item that waits for texts; if its path is made from one, it stays where it is."""
+    spec, record = item.spec, item.record
+    if record is not None and "output" in spec.readings:
+        spec = structs.replace(spec, output=record.output)
+    return structs.replace(item, spec=spec, waits=waits)
+
+
+def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
+    """A declared item with its change, and its notes."""
+    inputs, spec = item.inputs, item.spec
+    change, notes = decide(item)
+    change = change and with_claims(inputs, change)
+    approval = approval_state(inputs, spec, item.own, item.file)
+    if change is not None and approval is not ApprovalState.NONE:
+        change = structs.replace(change, approval=approval)
+    rule = item.stale_rule if spec.references or spec.frame else None
+    made = Candidate(
+        id=spec.id,
+        spec=spec,
+        change=change,
+        entries=item.entries,
+        record=item.own,
+        file=item.file,
+        approval=approval,
+        stale=rule is not None and (not item.waits or rule is OnSourceChange.NOTE),
+        keeps=rule is OnSourceChange.NOTE,
+        waits=item.waits,
+        made=inputs.made,
+    )
+    return made, notes
 
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:

@@ -8,7 +8,7 @@ import itertools
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import Struct, ValidationError, convert, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import title_digest
@@ -27,9 +27,10 @@ from contentops.model import (
     OpenEntry,
     Project,
     Record,
+    Reference,
     Remote,
+    Request,
     Spec,
-    StaleItem,
     State,
 )
 from contentops.model.jobs import made_texts
@@ -60,8 +61,6 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Only promotions."""
     only_front: bool = False
     """Only updates of front matter, which cost nothing."""
-    only_front_of: frozenset[ItemId] = frozenset()
-    """The items of which only the front matter is updated."""
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
     canary: int | None = None
@@ -117,8 +116,6 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Who approved which text."""
     spent: Callable[[], MonthSpend] = MonthSpend
     """What was spent in the month of the clock; it asks git, so ask only for a plan that costs something."""
-    stale: Mapping[ItemId, StaleItem] = field(default_factory=dict)
-    """The items whose texts were made from texts that have changed since."""
 
     @functools.cached_property
     def server(self) -> str:
@@ -215,6 +212,10 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     """Its open entries on this server, in order of attempt."""
     orphan: Record | None = None
     """The record of a removed item with the same request, to take over."""
+    waits: tuple[Reference, ...] = ()
+    """The texts of other items that its own waits for: its request is not known before them."""
+    open: frozenset[str] = frozenset()
+    """The keys of metadata that stay as they are recorded until the texts that they mention are final."""
 
     @property
     def own(self) -> Record | None:
@@ -233,9 +234,38 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return self.file.title or (self.own.title if self.own is not None else "")
 
     @property
-    def is_same(self) -> bool:
-        """Whether the record has a text for the declared request."""
+    def is_exact(self) -> bool:
+        """Whether the record has a text for the declared request, made from the words that its sources have now."""
         return is_same(self.own, self.spec.digest, self.inputs.server)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the record's text is kept: it answers the declared request, or only its sources have changed."""
+        rule = self.stale_rule
+        if rule is not None:
+            return rule is OnSourceChange.NOTE
+        is_adopted = self.record is not None and not self.record.digest and self.record.frame in self.frames
+        return self.is_exact or (is_adopted and bool(self.waits))
+
+    @property
+    def frames(self) -> frozenset[Digest]:
+        """The frames of the declared request, with the ids that its sources have and had."""
+        return frozenset({self.spec.frame, self.spec.earlier_frame} - {NOTHING})
+
+    @property
+    def stale_rule(self) -> OnSourceChange | None:
+        """What to do about a text of which only the sources have changed, or are to change; None: that is not so."""
+        record, spec, choice = self.record, self.spec, self.inputs.choice
+        if record is None or not record.digest or record.frame not in self.frames or spec.id in choice.replace:
+            return None
+        if self.is_protected or is_draft(record, self.inputs.server):
+            return None
+        rule = choice.on_source_change or spec.on_source_change
+        if self.waits:
+            return rule if rule is OnSourceChange.REGENERATE else OnSourceChange.NOTE
+        is_promoted = self.source_text is not None and record.digest != spec.digest
+        is_ordered = any(job.digest == spec.digest for job in pending(self.entries))
+        return None if record.digest == spec.digest or is_promoted or is_ordered else rule
 
     @property
     def is_protected(self) -> bool:
@@ -273,9 +303,21 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def under_way(self) -> list[OpenEntry]:
         """The open jobs of the declared request that may still lead to another text than the record's."""
-        newest = self.attempt if self.is_same else 0
-        jobs = (job for job in pending(self.entries) if job.digest == self.spec.digest)
-        return [job for job in jobs if job.attempt > newest or job.section]
+        own = self.own
+        newest = self.attempt if self.is_exact else 0
+        return [
+            job
+            for job in pending(self.entries)
+            if (job.section and own is not None and job.digest == own.digest)
+            or (job.digest == self.spec.digest and job.attempt > newest)
+            or self._is_from_earlier_words(job)
+        ]
+
+    def _is_from_earlier_words(self, job: OpenEntry) -> bool:
+        """Whether a job makes or has made the declared text from words that its sources had when it was ordered."""
+        is_other = job.digest != self.spec.digest and job.item == self.spec.id and not job.section
+        is_coming = job.state is JobState.RUNNING or (job.state is JobState.PAID and not job.error)
+        return is_other and is_coming and job.frame in self.frames
 
 
 TRIES = 2
@@ -327,6 +369,14 @@ def is_retitled_on_server(remote: Remote, record: Record) -> bool:
     if record.saved is None or not remote.title:
         return False
     return title_digest(remote.title) not in {*record.saved.titles, title_digest(record.title)}
+
+
+def recorded_request(record: Record) -> Request | None:
+    """The request of a record; None: another version made it, with fields that are not known here."""
+    try:
+        return convert(dict(record.request.items()), Request)
+    except ValidationError:
+        return None
 
 
 def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:

@@ -51,7 +51,7 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     """
     file = plan_file(document)
     today, changes, others = _compare(inputs, file)
-    if not changes and any(one.action not in (Action.PENDING, Action.WAIT) for one in file.changes):
+    if not changes and any(one.action is not Action.PENDING for one in file.changes):
         raise Refused("the plan is already applied", code="already-applied")
     notes = (*today.notes, *ignoring_existing(len(others), "the plan file does not name them"))
     return structs.replace(today, id=file.id, changes=tuple(changes), notes=notes, refusals=refusals(inputs, changes))
@@ -99,7 +99,7 @@ def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping
 def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     """How a change does more than was reviewed; empty: it does not."""
     is_free = not (change.submits_worst or change.money_worst)
-    if not change.steps or (is_free and not _FETCHING.isdisjoint(change.names)):
+    if not (change.steps or change.later) or (is_free and not _FETCHING.isdisjoint(change.names)):
         return ""
     if reviewed is not None and reviewed.waits:
         is_same = change.spec is not None and change.spec.frame == reviewed.frame != NOTHING
@@ -130,15 +130,24 @@ def _is_approved(change: Change) -> bool:
     return change.action is Action.PROMOTE and is_required and not change.submits_worst
 
 
+def dearer(change: Change, planned: Change) -> str:
+    """How a change costs more than the one that was confirmed; empty: it does not."""
+    return _beyond_price(change, planned.credits_worst, planned.money_worst, planned.retries)
+
+
 def _dearer(change: Change, reviewed: ReviewedChange) -> str:
-    if change.credits_worst > reviewed.credits_worst:
-        return f"it costs {cost_words([change])} now, not {reviewed.credits_worst}"
     known = {currency: as_counted(Decimal(amount)) for currency, amount in reviewed.money_worst.items()}
+    return _beyond_price(change, reviewed.credits_worst, known, reviewed.retries)
+
+
+def _beyond_price(change: Change, most: int, known: Mapping[str, int], retries: int) -> str:
+    if change.credits_worst > most:
+        return f"it costs {cost_words([change])} now, not {most}"
     if known and any(amount > known.get(currency, 0) for currency, amount in change.money_worst.items()):
         return f"it costs {cost_words([change])} now, not {money_words(known, is_bound=True)}"
     # Without credits and a price, only the number of texts says what they cost.
-    if change.retries > reviewed.retries:
-        return f"it may be generated again {plural(change.retries, 'time')} now, not {reviewed.retries}"
+    if change.retries > retries:
+        return f"it may be generated again {plural(change.retries, 'time')} now, not {retries}"
     return ""
 
 
@@ -183,8 +192,7 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
 def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
     """Today's plan, its changes of items that the file names, and its other changes. Raises Refused."""
     # A change that another process had claimed was not to be done.
-    # Neither was that of one that waited for other texts.
-    named = {one.id: one for one in file.changes if one.action not in (Action.PENDING, Action.WAIT)}
+    named = {one.id: one for one in file.changes if one.action is not Action.PENDING}
     own = [record for record in inputs.state.records.values() if record.plan_id == file.id and record.id in named]
     made = {record.id: inputs.state.made_by(record) for record in own}
     fetched = {id_ for id_, job in made.items() if job is not None and job.attempt >= named[id_].attempt}
@@ -229,6 +237,8 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
 def _difference(item: ReviewedItem) -> str:
     """How an item differs from the review; empty: it does not."""
     change, reviewed = item.change, item.reviewed
+    if reviewed.action is Action.WAIT:
+        return "" if change is None else _beyond(change, reviewed)
     if reviewed.blocked:  # nothing was to be done but to mark its text
         if change is None or change.blocked:
             return "" if change is None else _other_mark(reviewed, change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import fnmatch
 import hashlib
 import operator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import Change, Observed, OpenEntry, Record, Spec
+    from contentops.model import Change, Observed, OpenEntry, Record, Reference, Spec
     from contentops.planning.plan_inputs import Choice
 
 DUE = re.compile(r"due(<=|>=|<|>)(.*)", re.DOTALL)
@@ -100,6 +101,10 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     approval: ApprovalState = ApprovalState.NONE
     stale: bool = False
     """The texts that its own was made from have changed."""
+    keeps: bool = False
+    """It keeps a text whose sources have changed, or cannot be used."""
+    waits: tuple[Reference, ...] = ()
+    """The texts of other items that its own waits for."""
     made: frozenset[Digest] = frozenset()
     """The body digests of all texts that known jobs made."""
 
@@ -242,12 +247,27 @@ def _pattern(selector: str, items: Sequence[Candidate] = ()) -> Selector:
     return Selector(named[:-1] if dependants else named, selector.startswith("+"), dependants)
 
 
+_AHEAD = re.compile(r"\+(\d{1,4})d")
+
+
+def dated(selectors: Iterable[str], today: dt.date) -> tuple[str, ...]:
+    """The selectors with days of the calendar for `today` and `+7d`."""
+
+    def day(match: re.Match[str]) -> str:
+        named, ahead = match[3], _AHEAD.fullmatch(match[3])
+        days = 0 if named == "today" else int(ahead[1]) if ahead else None
+        shown = named if days is None else (today + dt.timedelta(days=days)).isoformat()
+        return f"{match[1]}{match[2]}{shown}"
+
+    return tuple(re.sub(r"^(\+?due)(<=|>=|<|>)(.*)$", day, each, flags=re.DOTALL) for each in selectors)
+
+
 def check_selectors(selectors: Iterable[str]) -> None:
     """Check selectors. Raises UsageError for one with an unknown method or value, and for `+` beside `shard:`."""
     for pattern in map(_pattern, selectors):
         if due := DUE.fullmatch(pattern.named):
             if not is_day(due[2]):
-                raise _unknown(str(pattern), "day", "write a day as `due<=2026-12-01`")
+                raise _unknown(str(pattern), "day", "write a day as `due<=2026-12-01`, or `due<=today`, or `due<=+7d`")
             continue
         method, colon, value = pattern.named.partition(":")
         if not colon:

@@ -1,21 +1,22 @@
-"""Items that use the texts of others: which wait for a text, in which order."""
+"""Items made from items: whose texts an item waits for, when its own is stale, and what a plan shows of both."""
 
 from __future__ import annotations
 
-import graphlib
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from contentops.digest import NOTHING
 from contentops.model import (
+    Acknowledge,
     Action,
     Change,
-    Collect,
+    Fetch,
     ItemId,
-    JobState,
-    Move,
+    LookUp,
+    Note,
     OnSourceChange,
+    Poll,
+    Promote,
     Reason,
     Reference,
     RetryText,
@@ -24,164 +25,242 @@ from contentops.model import (
     WaitReason,
     Write,
 )
-from contentops.planning.model_price import collecting, tokens_at_most
-from contentops.planning.plan_inputs import is_protected, pending, price_of
+from contentops.model.references import Stage, stage_of
+from contentops.planning.dependants import in_order
+from contentops.planning.differences import changed_sources
+from contentops.planning.edits import BodyAnswer, block
+from contentops.planning.finished import job_for
+from contentops.planning.model_price import generation_words, tokens_at_most
+from contentops.planning.plan_inputs import is_edited, price_of
 from contentops.pricing import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Spec
+    from contentops.model import Spec, Step
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
     from contentops.planning.select import Candidate
 
+    Coming = Mapping[ItemId, Stage]
+    """By item, the first stage that its change may still bring."""
+
 NAMED: Final = 3
 """The most items that a sentence names."""
-_SECOND: Final = 2
-"""The wave after the first one: what waits for it needs no number."""
+_LISTED: Final = 20
+"""The most items that a note lists."""
+_ADDRESS: Final = frozenset({"slug", "url", "permalink"})
+_METADATA: Final = "metadata."
+
+
+# --- what is final ---------------------------------------------------------------------------------------------
+
+
+def stage_coming(change: Change | None) -> Stage | None:
+    """The first stage of an item that its change brings, or would bring; None: its words stay as its file has them.
+
+    A file that only moves keeps its words.
+    """
+    if change is None:
+        return None
+    unsure = change.blocked or change.holder or change.action is Action.RESOLVE or change.waits
+    if unsure or change.later or change.has(Submit, LookUp, Poll, Fetch, Promote, RetryText, Write):
+        return Stage.TEXT
+    updates = [step for step in change.steps if isinstance(step, Update)]
+    stages = [stage_of(name) for name in change.follows]
+    if any(step.title is not None or not _ADDRESS.isdisjoint(step.front) for step in updates):
+        stages.append(Stage.HEAD)
+    stages += [Stage.FRONT for step in updates if step.front]
+    return min(stages, default=None)
+
+
+def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
+    """The texts that an item's own waits for, sorted by id: those that cannot be used yet, or are still to change."""
+    known = {one.id: one for one in spec.references}
+    waits: dict[ItemId, Reference] = {}
+    for name, readings in spec.readings.items():
+        for one in readings if not name.startswith(_METADATA) else ():
+            if known[one.id].wait is not None:
+                waits[one.id] = known[one.id]
+            elif one.stage is not None and coming.get(one.id, Stage.FRONT + 1) <= one.stage:
+                waits.setdefault(one.id, Reference(id=one.id, wait=WaitReason.CHANGES))
+    return tuple(waits[id_] for id_ in sorted(waits))
+
+
+def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
+    """The keys of metadata that stay as they are recorded, as what they read is not final."""
+    affected = (name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming))
+    return frozenset((*spec.open_metadata, *(name.split(".")[1] for name in affected)))
+
+
+def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
+    """The items whose coming words or address a value reads; a new text does not change the address of an old one."""
+    without = {one.id for one in spec.mentions if one.wait is not None}
+    found = []
+    for one in spec.readings[name]:
+        read = Stage.TEXT if one.id in without else one.stage
+        if (
+            read is not None
+            and coming.get(one.id, Stage.FRONT + 1) <= read
+            and not (one.part == "url" and one.id not in without and coming[one.id] is Stage.TEXT)
+        ):
+            found.append(one.id)
+    return found
+
+
+# --- one item --------------------------------------------------------------------------------------------------
 
 
 def waiting_change(item: ItemSides) -> Change:
-    """The change of an item whose request is not known yet: open jobs are collected, and nothing else is done."""
-    spec, under_way = item.spec, pending(item.entries)
+    """The change of an item that waits for texts: nothing of it is done, and its request is not known."""
+    inputs = item.inputs
     return Change(
-        id=spec.id,
+        id=item.spec.id,
         action=Action.WAIT,
         file=item.file,
-        steps=collecting(item.inputs.project, (one for one in under_way if one.state is not JobState.UNKNOWN)),
-        spec=spec,
+        reasons=tuple(Reason(kind="waits", detail=f"`{one.id}` {words(one)}") for one in item.waits),
+        spec=item.spec,
         record=item.own,
-        waits=spec.waits,
+        waits=item.waits,
+        later=_later(inputs, item.spec),
+        hint=" ".join(filter(None, dict.fromkeys(way(inputs, one) for one in item.waits))),
     )
 
 
-def with_waits(inputs: PlanInputs, chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
-    """The changes, with those that wait for texts of the same plan, and what each will cost at most.
+def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
+    """What an item pays for at most once its texts are known; a text that is promoted here costs nothing."""
+    price, tokens = price_of(spec, inputs.server), tokens_at_most(spec, inputs.project, waits=True)
+    if inputs.source is not None:
+        price, tokens = FREE, None
+    request, digest, credits_, at_most = spec.request, spec.digest, price.credits, price.at_most
+    submit = Submit(request=request, digest=digest, attempt=1, credits=credits_, at_most=at_most, tokens=tokens)
+    checks = spec.checks
+    if not (checks.retries and checks.can_block):
+        return (submit,)
+    times = checks.retries
+    retry = RetryText(request=request, digest=digest, credits=credits_, at_most=at_most, times=times, tokens=tokens)
+    return submit, retry
 
-    An item waits if its text is to be made from a text that this plan replaces first.
+
+def troubled(item: ItemSides) -> BodyAnswer | None:
+    """The answer that blocks an item whose request is wrong because of the texts that it is made from."""
+    if not item.spec.trouble:
+        return None
+    first, *others = item.spec.trouble
+    more = f" (and {len(others)} more)" if others else ""
+    return block("wrong-reference", f"{first.message}{more}" + (f"; {first.hint}" if first.hint else ""))
+
+
+def first_request(item: ItemSides) -> BodyAnswer | None:
+    """The answer that records the request of a text that was adopted before those of its sources were known."""
+    record = item.record
+    if record is None or record.digest or item.waits or record.frame not in item.frames:
+        return None
+    return BodyAnswer(action=Action.UPDATE, steps=(Acknowledge(accepts=True),)) if item.file.exists else None
+
+
+def source_changed(item: ItemSides) -> BodyAnswer | None:
+    """The answer that blocks a stale item, where the manifest says so."""
+    if item.stale_rule is not OnSourceChange.BLOCK:
+        return None
+    id_ = item.spec.id
+    hint = f"`contentops apply --select {id_} --on-source-change regenerate` generates it again"
+    return block("stale-source", f"{hint}; `--on-source-change note` keeps it", reasons=stale_reasons(item))
+
+
+def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
+    """Why a stale item is generated again or blocked."""
+    if item.stale_rule is None or item.record is None:
+        return ()
+    return (Reason(kind="stale-source", detail=_why(item.inputs, item.spec, changed_sources(item.spec, item.record))),)
+
+
+def refers_differently(item: ItemSides) -> bool:
+    """Whether the recorded request is the declared one, made from texts in another way.
+
+    Such a record is brought up to date, or a later change of a text would look like one of the manifest.
     """
-    referring = {spec.id: spec for spec in inputs.desired.specs if spec.references}
-    if not referring:
-        return list(changes)
+    record, spec = item.record, item.spec
+    if record is None or item.waits:
+        return False
+    is_same = item.is_exact and record.frame not in (spec.frame, spec.earlier_frame)
+    return is_same or (record.frame == spec.earlier_frame != spec.frame)
+
+
+def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:
+    """Why a record is brought up to date, where one of the steps does that."""
+    if not any(isinstance(step, Acknowledge) for step in steps) or not refers_differently(item):
+        return ()
+    ids = ", ".join(f"`{one.id}`" for one in item.spec.references) or "none"
+    return (Reason(kind="references", detail=f"the record names the texts that it uses: {ids}"),)
+
+
+# --- the selected items ----------------------------------------------------------------------------------------
+
+
+def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
+    """The changes; what waits for texts that this plan does not bring has no price, and front matter follows texts.
+
+    Only the sources that are selected too can bring a text.
+    """
     by_id = {change.id: change for change in changes}
-    selected = {item.id: item for item in chosen if item.id in referring}
-    # A stale item that keeps its text has the references of its record, which may be in a ring with those of today.
-    declared = {**referring, **{id_: stale.spec for id_, stale in inputs.stale.items()}}
-    graph = {id_: [one.id for one in spec.references] for id_, spec in declared.items()}
-    # By id, the wave in which an item gets another text; the first one has those that wait for nothing.
-    waves = {change.id: 1 for change in changes if change.has(Write)}
-    # Another path or front matter may be another request.
-    moving = {change.id for change in changes if change.has(Move, Update)}
-    for id_ in graphlib.TopologicalSorter(graph).static_order():
-        if id_ not in selected:
-            continue
-        spec, change = referring[id_], by_id.get(id_)
-        if change is not None and change.blocked:
-            continue
-        coming = waves.keys() & graph[id_]
+    bringing: dict[ItemId, Stage] = {}
+    items = {item.id: item for item in chosen}
+    for id_ in in_order({id_: [one.id for one in item.waits] for id_, item in items.items()}):
+        change = by_id.get(id_)
         if change is not None and change.action is Action.WAIT:
-            known = [one for one in spec.waits if one.id not in coming]
-        else:
-            known = []
-            is_paid = change is not None and change.submit is not None and not change.section
-            again = not is_paid and _is_made_again_later(inputs, spec, selected[id_])
-            coming |= moving.intersection(graph[id_]) if is_paid else set()
-            if not coming or not (is_paid or again):
-                continue
-        by_id[id_], wave = _waiting(inputs, selected[id_], change, coming, known, waves)
-        if wave:
-            waves[id_] = wave
-        else:
-            waves.pop(id_, None)
+            comes = all(one.id in bringing for one in change.waits)
+            by_id[id_] = structs.replace(change, hint="") if comes else structs.replace(change, later=())
+        _brings(by_id.get(id_), bringing)
+    # A text that is restored has the words that front matter was written with.
+    same = frozenset(change.id for change in by_id.values() if change.action is Action.RESTORE)
+    for stage in (Stage.HEAD, Stage.FRONT):
+        for item in chosen:
+            change = by_id.get(item.id)
+            is_held = change is not None and bool(change.waits or change.blocked)
+            if item.spec is not None and item.spec.mentions and not is_held:
+                kept = same - {item.id} if item.record is not None else frozenset[ItemId]()
+                brought = {id_: at for id_, at in bringing.items() if id_ not in kept}
+                change = _following(item, change, brought, stage)
+                by_id |= {item.id: change} if change is not None else {}
+                _brings(change, bringing)
     return list(by_id.values())
 
 
-def with_open_front(inputs: PlanInputs, chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
-    """The changes, and one for each item whose front matter may change once this plan has made other texts."""
-    if inputs.choice.only_promoted or inputs.choice.only_front:
-        return list(changes)
-    changing, coming = {change.id for change in changes}, ComingTexts.of(changes)
-    more = []
-    for item in chosen:
-        spec, sources = item.spec, coming.mentioned_by(item.spec)
-        if spec is not None and sources and item.id not in changing:
-            text = "text comes" if len(sources) == 1 else "texts come"
-            detail = f"its front matter uses {named(sources)}, whose {text} first"
-            waits = tuple(Reference(id=id_, wait=WaitReason.CHANGES) for id_ in sources)
-            file, reasons = item.file or inputs.observe(spec.output), (Reason(kind="waits", detail=detail),)
-            more.append(
-                Change(
-                    id=item.id,
-                    action=Action.WAIT,
-                    file=file,
-                    reasons=reasons,
-                    spec=spec,
-                    record=item.record,
-                    waits=waits,
-                )
-            )
-    return [*changes, *more]
+def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
+    """Note the first stage that a change brings in this plan."""
+    if change is None or change.blocked or change.holder or (change.waits and not change.later):
+        return
+    if (stage := stage_coming(change)) is not None:
+        bringing[change.id] = min(stage, bringing.get(change.id, stage))
 
 
-class ComingTexts(Struct, frozen=True):
-    """The items that get another text, now or in a later wave of a plan, and those that get another path."""
-
-    texts: frozenset[ItemId]
-    moves: frozenset[ItemId]
-
-    @classmethod
-    def of(cls, changes: Sequence[Change]) -> ComingTexts:
-        """Those of some changes."""
-        texts = frozenset(change.id for change in changes if change.has(Write) or change.later)
-        return cls(texts, frozenset(change.id for change in changes if change.has(Move)))
-
-    def mentioned_by(self, spec: Spec | None) -> list[ItemId]:
-        """Those that may change the front matter of an item; a new text does not change the address of an old one."""
-        mentions = spec.mentions if spec is not None else ()
-        return [
-            one.id
-            for one in mentions
-            if one.id in self.moves or (one.id in self.texts and (one.wait is not None or one.text != NOTHING))
-        ]
-
-
-def _is_made_again_later(inputs: PlanInputs, spec: Spec, item: Candidate) -> bool:
-    """Whether an item that keeps its text now is generated again once a text that it uses has changed."""
-    rule = inputs.choice.on_source_change or spec.on_source_change
-    return rule is OnSourceChange.REGENERATE and item.record is not None and not is_protected(spec, item.record)
-
-
-def _waiting(
-    inputs: PlanInputs,
-    item: Candidate,
-    change: Change | None,
-    coming: set[ItemId],
-    known: Sequence[Reference],
-    waves: Mapping[ItemId, int],
-) -> tuple[Change, int]:
-    """The change of an item that waits, and the wave in which it goes on; 0: not in this apply.
-
-    `coming`: the items whose texts come with this plan; `known`: the references that nothing of this plan resolves.
-    """
+def _following(item: Candidate, change: Change | None, bringing: Coming, until: Stage) -> Change | None:
+    """The change of an item, with the front matter until a stage that follows the texts of this plan."""
     spec = item.spec
     assert spec is not None
-    comes = [Reference(id=one.id, wait=one.wait or WaitReason.CHANGES) for one in spec.references if one.id in coming]
-    waits = (*comes, *known)
-    wave = 0 if known else 1 + max((waves.get(id_, 1) for id_ in coming), default=1)
-    order = f" (wave {wave})" if wave > _SECOND else ""
-    reasons = [Reason(kind="waits", detail=f"`{one.id}` {words(one)}{order}") for one in waits]
-    hint = " ".join(filter(None, dict.fromkeys(way(inputs, one) for one in known)))
-    later = _later(inputs, spec) if wave else ()
-    if change is None or change.submit is not None:
-        base = change or Change(
-            id=item.id, action=Action.WAIT, file=item.file or inputs.observe(spec.output), spec=spec, record=item.record
-        )
-        collected = tuple(step for step in base.steps if isinstance(step, Collect))
-        base = structs.replace(base, action=Action.WAIT, steps=collected, hint="")
-    else:
-        base = change
-    reasons = [*base.reasons, *reasons]
-    return structs.replace(base, reasons=tuple(reasons), waits=waits, later=later, hint=base.hint or hint), wave
+    keys = [name for name in spec.readings if name.startswith(_METADATA) and stage_of(name) <= until]
+    names = {name: found for name in keys if (found := _comes(spec, name, bringing))}
+    if not names:
+        return change
+    if change is not None:
+        return structs.replace(change, follows=tuple(sorted(names)))
+    sources = list(dict.fromkeys(id_ for found in names.values() for id_ in found))
+    comes = "text comes" if len(sources) == 1 else "texts come"
+    detail = f"its front matter uses {named(sorted(sources))}, whose {comes} first"
+    file = item.file
+    assert file is not None
+    return Change(
+        id=item.id,
+        action=Action.WAIT,
+        file=file,
+        reasons=(Reason(kind="waits", detail=detail),),
+        spec=spec,
+        record=item.record,
+        follows=tuple(sorted(names)),
+    )
+
+
+# --- in words --------------------------------------------------------------------------------------------------
 
 
 def named(ids: Sequence[ItemId]) -> str:
@@ -195,33 +274,6 @@ def named(ids: Sequence[ItemId]) -> str:
 def words(one: Reference) -> str:
     """Why a text cannot be used yet, as the end of a sentence."""
     return "" if one.wait is None else one.wait.words
-
-
-def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
-    """What an item will pay for once its texts are known."""
-    price, checks = price_of(spec, inputs.server), spec.checks
-    tokens = tokens_at_most(spec, inputs.project)
-    if inputs.source is not None:
-        price, tokens = FREE, None  # a text is promoted here, or its generation is blocked
-    submit = Submit(
-        request=spec.request,
-        digest=spec.digest,
-        attempt=1,
-        credits=price.credits,
-        at_most=price.at_most,
-        tokens=tokens,
-    )
-    if not (checks.retries and checks.can_block):
-        return (submit,)
-    retry = RetryText(
-        request=spec.request,
-        digest=spec.digest,
-        credits=price.credits,
-        at_most=price.at_most,
-        times=checks.retries,
-        tokens=tokens,
-    )
-    return submit, retry
 
 
 def way(inputs: PlanInputs, one: Reference) -> str:
@@ -241,3 +293,72 @@ def way(inputs: PlanInputs, one: Reference) -> str:
             if spec is not None and spec.protected:
                 return f"`{one.id}` is protected, so it is not generated: write its text, or `contentops adopt` it."
             return f"generate it first: `contentops plan --select {one.id}` says what it needs."
+
+
+def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Note]:
+    """A note for each cause that has made items stale which keep their text."""
+    by_cause: dict[tuple[bool, tuple[ItemId, ...], str], list[Candidate]] = {}
+    for item in chosen:
+        if item.keeps and item.spec is not None and item.record is not None:
+            # The plan of a source that has no text yet, or gets another one, says that anyhow.
+            told = [one for one in item.waits if one.wait not in (WaitReason.NO_TEXT, WaitReason.CHANGES)]
+            if item.waits and not told:
+                continue
+            sources = tuple(one.id for one in told) or changed_sources(item.spec, item.record)
+            why = " and ".join(f"`{one.id}` {words(one)}" for one in told[:NAMED])
+            key = bool(told), sources, why or _why(inputs, item.spec, sources)
+            by_cause.setdefault(key, []).append(item)
+    for (waits, _, why), items in sorted(by_cause.items()):
+        ids, specs = [item.id for item in items], [item.spec for item in items if item.spec is not None]
+        if waits:
+            keeps = "keeps its text" if len(ids) == 1 else "keep their texts"
+            hint = " ".join(dict.fromkeys(way(inputs, one) for one in items[0].waits))
+            yield Note(
+                kind="stale-source", message=f"{named(ids)} {keeps}: {why}", hint=hint, items=tuple(ids[:_LISTED])
+            )
+            continue
+        verb = "is" if len(ids) == 1 else "are"
+        # A text that was made from these words before costs nothing.
+        paid = [spec for spec in specs if job_for(inputs, spec.digest) is None]
+        cost = sum(price_of(spec, inputs.server).credits for spec in paid)
+        price = generation_words(paid, inputs.project) if paid else "free"
+        select = " ".join(f"--select {id_}" for id_ in ids[:NAMED]) if len(ids) <= NAMED else "--select state:stale"
+        them = "it" if len(ids) == 1 else "them"
+        yield Note(
+            kind="stale-source",
+            message=f"{named(ids)} {verb} stale: {why}",
+            hint=f"`contentops apply {select} --on-source-change regenerate` generates {them} again ({price})",
+            items=tuple(ids[:_LISTED]),
+            credits=cost,
+        )
+
+
+def source_words(inputs: PlanInputs, item: Candidate) -> str:
+    """What the texts that an item uses mean for it, in words; empty: nothing."""
+    if item.change is not None and item.change.action is Action.WAIT:
+        return "; ".join(reason.detail for reason in item.change.reasons if reason.kind == "waits")
+    if not item.stale or item.spec is None or item.record is None:
+        return ""
+    if item.waits:
+        return " and ".join(f"`{one.id}` {words(one)}" for one in item.waits[:NAMED])
+    return _why(inputs, item.spec, changed_sources(item.spec, item.record))
+
+
+def _why(inputs: PlanInputs, spec: Spec, sources: Collection[ItemId]) -> str:
+    """What has happened to the texts that an item uses, in words."""
+    del spec
+    if not sources:
+        return "the rows that it uses, or the front matter or address of a text, have changed"
+    return " and ".join(_what_happened(inputs, id_) for id_ in list(sources)[:NAMED])
+
+
+def _what_happened(inputs: PlanInputs, id_: ItemId) -> str:
+    record = inputs.state.records.get(id_)
+    if record is None:
+        return f"the text of `{id_}` has changed"
+    file = inputs.observe(record.output)
+    if is_edited(file, record, inputs.made) or (file.exists and file.title != record.title):
+        return f"`{id_}` was edited by hand"
+    made_by = inputs.state.made_by(record)
+    day = made_by.generated_at.partition("T")[0] if made_by is not None else ""
+    return f"`{id_}` was generated on {day}" if day else f"the text of `{id_}` has changed"

@@ -48,7 +48,9 @@ def exit_code_of(run: Run) -> ExitCode:
     codes = {STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
     if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
         codes.add(ExitCode.INCOMPLETE)
-    if not run.stopped and run.count(Result.PENDING):
+    # An item that waits for the text of another one is no failure by itself.
+    pending = (outcome for outcome in run.outcomes if outcome.result is Result.PENDING)
+    if not run.stopped and any(outcome.action is not Action.WAIT for outcome in pending):
         codes.add(ExitCode.INCOMPLETE)
     return worst(codes)
 

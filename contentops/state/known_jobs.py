@@ -60,6 +60,11 @@ class KnownJobs:
         """Every job, the earliest first."""
         return tuple(sorted(itertools.chain.from_iterable(self._jobs.values()), key=BY_TIME))
 
+    def jobs_of(self, server: str, digest: Digest) -> list[OpenEntry]:
+        """Every order of a request for a whole text on a server."""
+        ids = self._attempts.get((server, digest, ""), ())
+        return [job for request_id in ids for job in self._jobs[request_id]]
+
     def see(self, lines: Mapping[str, OpenEntry]) -> None:
         """Add lines that are in a file already; a line that counts as it is keeps its text."""
         texts = {id(line): text for text, line in lines.items()}

@@ -128,6 +128,10 @@ class StateStore:
         """The job of this environment that made the text of a record."""
         return self._jobs.known.made_by(record)
 
+    def jobs_of(self, server: str, digest: Digest) -> list[OpenEntry]:
+        """Every order of a request for a whole text on a server, in this environment."""
+        return self._jobs.known.jobs_of(server, digest)
+
     def see_jobs(self, lines: Iterable[OpenEntry]) -> None:
         """Add jobs of another file or a ledger; the next checkpoint writes those that the committed file lacks.
 

@@ -21,7 +21,7 @@ from contentops.operations.opening import HERE, open_cache
 from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
 from contentops.planning.approval import has_its_keys
-from contentops.planning.plan import is_about_front, make_plan
+from contentops.planning.plan import is_about_front, plan_with_items
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import selected
 from contentops.state import approvals
@@ -85,8 +85,9 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
             for name in choice.select:
                 if _is_id(name) and ItemId(name) not in inputs.specs:
                     raise no_item(name, inputs.specs)
-            changes = {change.id: change for change in make_plan(inputs).changes}
-            items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
+            plan, planned = plan_with_items(inputs)
+            changes = {change.id: change for change in plan.changes}
+            items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)])
         with_text = [item for item in items if item.file is not None and item.file.exists]
         if findings := [finding for item in with_text for finding in _problems(item, decision)]:
             raise InputError(findings)

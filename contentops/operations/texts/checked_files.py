@@ -12,7 +12,7 @@ from contentops.operations.plan import candidate
 from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.texts.unapproved import with_approvals
 from contentops.operations.workspace import open_workspace
-from contentops.planning.plan import make_plan
+from contentops.planning.plan import plan_with_items
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import check_selectors, selected
 
@@ -36,8 +36,9 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False, app
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project) as workspace:
         inputs = workspace.plan_inputs(Choice())
-        changes = {change.id: change for change in make_plan(inputs).changes}
-        items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
+        plan, planned = plan_with_items(inputs)
+        changes = {change.id: change for change in plan.changes}
+        items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)])
         similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
         done = checked_items(project, items, inputs, similar, commands=commands)
         return with_approvals(done, items, inputs) if approved else done

@@ -1,0 +1,358 @@
+"""Items made from items, row by row: what is final, what waits, what is stale, and what nothing is made from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import ExitCode
+from contentops.model import Action, OnSourceChange
+from contentops.operations.records import resolve
+from contentops.reporting.run import exit_code_of
+from tests.fakes.api import FakeApi, on
+from tests.fakes.harness import Harness, results
+from tests.test_reference_faults import InEnvironment, with_body
+from tests.test_references import CHAIN, GUIDE, NEWS, TEASER, change_of, items, refused, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from contentops.model import Event
+    from tests.running import Run
+
+DIAMOND = {
+    "top": "Top",
+    "left": "Left of {{ ref('top').title }}",
+    "right": "Right of {{ ref('top').title }}",
+    "end": "{{ ref('left').title }} and {{ ref('right').title }}",
+}
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """A guide, news that quote its title, and a teaser made from the news."""
+    made = Harness(tmp_path / "project", FakeApi(duration=30))
+    made.write("content/a.yaml", items(CHAIN))
+    return made
+
+
+def manifest(topics: Mapping[str, str], **of: Any) -> str:
+    """A manifest with one item for each topic; `of` are keys of single items."""
+    made = json.loads(items(topics))
+    return json.dumps({"items": [item | of.get(item["id"], {}) for item in made["items"]]})
+
+
+def records(harness: Harness, item: str) -> tuple[Any, ...]:
+    """What the lock says of the text of an item."""
+    record = harness.record(item)
+    return record.digest, record.title, record.output, record.generated, record.metadata, record.addresses
+
+
+# --- before anything is paid -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("{{ ref('guid').title }}", "unknown-reference"),
+        ("{{ ref('guide').boddy }}", "unknown-part: item `news` has a problem in `inputs.topic`: a text has no part"),
+        ("{{ ref('guide').title }} for {{ persona }}", "undefined-variable"),
+        ("{{ ref('guide').title ~ persona }}", "undefined-variable"),
+        ("{{ ref(ref('guide').title).body }}", "reference-unclear"),
+        ("{% for h in ref('guide').headings %}{{ ref(h).title }}{% endfor %}", "name the items: `uses: [ID, ...]`"),
+        ("{% if ref('guide').title %}{{ ref('gone').title }}{% endif %}", "unknown-reference"),
+        ("{{ texts('cities') | length }}", "write `texts('tag:NAME')`"),
+        ("{% for row in rows('data/none.csv') %}{{ row.city }}{% endfor %}{{ ref('guide').title }}", "no-data-file"),
+    ],
+)
+def test_mistakes_of_an_item_that_waits_are_found(harness: Harness, topic: str, said: str) -> None:
+    """The text that it is made from does not exist yet, and is not paid for."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": topic}))
+    assert any(said in line for line in refused(harness)), refused(harness)
+    assert not harness.api.generations
+
+
+def test_a_wrong_input_of_an_item_that_waits_is_found(harness: Harness) -> None:
+    """Its name is known before its value."""
+    made = json.loads(items(CHAIN))
+    made["items"][1]["inputs"]["key_pionts"] = ["{{ ref('guide').title }}"]
+    harness.write("content/a.yaml", json.dumps(made))
+    harness.edit("contentops.yaml", harness.project.api.base_url, "local")
+    assert any("unknown-input" in line and "`key_points`" in line for line in refused(harness))
+
+
+def test_uses_names_what_templates_do_not_tell(harness: Harness) -> None:
+    """A macro, or a text that names another one; a text outside of the list is a mistake."""
+    topic = "{% macro of(id) %}{{ ref(id).title }}{% endmacro %}{{ of('guide') }}"
+    harness.write("content/a.yaml", manifest({"guide": GUIDE, "news": topic}, news={"uses": ["guide"]}))
+    assert waiting(harness.plan()) == {"news": ["`guide` has no text yet"]}
+    harness.apply()
+    assert [each.topic for each in harness.api.generations] == ["Guide", "On Guide"]
+    assert harness.plan().empty
+    harness.write("content/a.yaml", manifest({"guide": GUIDE, "news": NEWS, "b": "B"}, news={"uses": ["b"]}))
+    assert any("reference-not-used" in line for line in refused(harness))
+
+
+def test_an_item_that_is_due_before_its_source_is_named(harness: Harness) -> None:
+    """It would wait for it."""
+    days = {"guide": {"publish_on": "2026-12-24"}, "news": {"publish_on": "2026-12-01"}}
+    harness.write("content/a.yaml", manifest(CHAIN, **days))
+    (finding,) = [one for one in harness.plan().findings if one.code == "due-before-source"]
+    assert finding.message.endswith("is due on 2026-12-01, before texts that it is made from: `guide` on 2026-12-24")
+
+
+# --- what waits --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_that_waits_has_a_request_or_a_step(harness: Harness, invoke: Run) -> None:
+    """No plan, record, file or request ever has a placeholder."""
+    extra = {"metadata": {"title": "News: {{ ref('guide').title }}", "slug": "{{ ref('guide').title | slugify }}"}}
+    harness.write("content/a.yaml", manifest(CHAIN, news=extra))
+    change = change_of(harness.plan(), "news")
+    assert (change.action, change.steps, change.submits) == (Action.WAIT, (), 1)
+    assert change.spec is not None
+    assert (change.spec.digest, dict(change.spec.request.inputs)) == ("", {"target_audience": "all"})
+    assert invoke("plan", "--out", "p.json", cwd=harness.root).code == 0
+    harness.apply()
+    everything = [harness.read(path) for path in ("p.json", "contentops.lock", "contentops.jobs", *harness.tree())]
+    everything += [json.dumps(each.body) for each in harness.api.generations]
+    assert not any("⟨" in each or "{{" in each for each in everything)
+    assert 'title: "News: On Guide"' in harness.read("out/news.md")
+    assert "slug: on-guide" in harness.read("out/news.md")
+    assert harness.plan().empty
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "markers"])
+def test_dependants_of_a_source_that_cannot_be_read_stay_as_they_are(harness: Harness, how: str) -> None:
+    """Text, title, path, front matter and addresses; a source that is restored costs nothing."""
+    extra = {
+        "metadata": {"title": "T {{ ref('guide').title }}"},
+        "output": "out/{{ ref('guide').title | slugify }}-n.md",
+    }
+    harness.write("content/a.yaml", manifest(CHAIN, news=extra))
+    harness.apply()
+    before = [records(harness, item) for item in CHAIN]
+    if how == "deleted":
+        (harness.root / "out/guide.md").unlink()
+    else:
+        with_body(harness, "out/guide.md", "" if how == "emptied" else "<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n")
+    assert not [change for change in harness.plan().changes if change.id != "guide"]
+    harness.apply()
+    assert [records(harness, item) for item in CHAIN] == before
+    assert len(harness.api.generations) == 3
+
+
+@pytest.mark.parametrize("fault", ["fails", "checks", "unknown", "edited"])
+def test_nothing_is_made_below_a_source_that_did_not_come(harness: Harness, fault: str) -> None:
+    """Of a diamond: what is beside it is made, what is below it waits, and each is paid for once after the mend."""
+    left = {"checks": {"excludes": ["Take"]}} if fault == "checks" else {}
+    harness.write("content/a.yaml", manifest(DIAMOND, left=left))
+    if fault == "fails":
+        harness.api.habits.fails = lambda inputs: "no" if inputs["topic"].startswith("Left") else ""
+    elif fault == "unknown":
+        harness.api.habits.request_ids, harness.api.habits.auto_save = "ignore", False
+        harness.api.fault(on("submit", 2), "reset")
+    elif fault == "edited":
+        harness.write("out/left.md", "Words of a person.\n")
+    run = harness.apply()
+    assert results(run)["end"] == "pending"
+    assert run is not None
+    assert exit_code_of(run) is ExitCode.INCOMPLETE
+    assert {each.topic for each in harness.api.generations if " and " in each.topic} == set()
+    harness.api.habits.fails = lambda _: ""
+    harness.api.heal()
+    if fault == "unknown":
+        resolve(harness.project, "left", forget=True)
+    if fault == "checks":
+        harness.write("content/a.yaml", manifest(DIAMOND))
+    elif fault == "edited":
+        (harness.root / "out/left.md").unlink()
+    harness.settle()
+    topics = [each.topic for each in harness.api.generations]
+    assert sorted(set(topics)) == sorted(topics) or fault in ("fails", "unknown")
+    assert "On Left of On Top and On Right of On Top" in topics
+    assert harness.plan().empty
+
+
+def test_a_source_that_is_edited_before_its_turn_blocks_its_dependant_like_a_file(harness: Harness) -> None:
+    """The text is made from the words that are there at its turn, never from words that are gone."""
+
+    def edit(event: Event) -> None:
+        if event.item == "guide" and event.kind == "item-done":
+            harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+
+    harness.apply(emit=edit)
+    assert [each.topic for each in harness.api.generations][1] == "News of On Guides"
+    harness.apply()
+    assert harness.plan().changes == ()
+
+
+def test_a_text_whose_source_changes_while_it_is_made_is_written_and_called_stale(harness: Harness) -> None:
+    """Its job runs until the deadline; the next apply writes what was paid for, and pays nothing again."""
+    harness.apply(select=("guide",))
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
+    harness.apply(deadline=10.0)
+    assert len(harness.api.generations) == 2
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    assert not harness.plan().submits
+    harness.settle()
+    assert len(harness.api.generations) == 2
+    assert "On News of On Guide" in harness.read("out/news.md")
+    assert [note.items for note in harness.plan().notes if note.kind == "stale-source"] == [("news",)]
+
+
+# --- renames, reverts and manifests ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_renamed_source_costs_nothing(harness: Harness, *, edited: bool) -> None:
+    """Also where it was edited before, with another front matter of the dependant, and once the pair is gone."""
+    harness.apply()
+    if edited:
+        harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+        harness.apply()
+    topics = {"handbook": GUIDE, "news": NEWS.replace("guide", "handbook"), "teaser": TEASER}
+    made = json.loads(manifest(topics, news={"metadata": {"tags": ["new"]}}))
+    harness.write("content/a.yaml", json.dumps({**made, "moved": [{"from": "guide", "to": "handbook"}]}))
+    assert harness.plan().credits_worst == 0
+    harness.apply()
+    assert list(harness.record("news").sources) == ["handbook"]
+    harness.write("content/a.yaml", json.dumps(made))
+    plan = harness.plan()
+    assert plan.changes == ()
+    assert bool([note for note in plan.notes if note.kind == "stale-source"]) is edited
+    assert len(harness.api.generations) == 3
+
+
+def test_a_source_that_is_put_back_costs_nothing(harness: Harness) -> None:
+    """A text that was made from these words before is there."""
+    harness.write("content/a.yaml", items(CHAIN, on_source_change="regenerate"))
+    harness.apply()
+    before = harness.read("out/guide.md")
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    harness.settle()
+    paid = len(harness.api.generations)
+    harness.write("out/guide.md", before)
+    (note,) = [one for one in harness.plan(on_source_change=OnSourceChange.NOTE).notes if one.kind == "stale-source"]
+    assert note.credits == 0
+    harness.settle()
+    assert len(harness.api.generations) == paid
+    assert harness.plan().empty
+
+
+@pytest.mark.parametrize("key", [{"revision": 2}, {"style": "technical_blog"}, {"mode": "premium"}])
+def test_a_change_of_the_manifest_of_a_stale_item_is_a_change(harness: Harness, key: dict[str, Any]) -> None:
+    """Not a note."""
+    harness.apply()
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    harness.write("content/a.yaml", manifest(CHAIN, news=key))
+    assert change_of(harness.plan(), "news").action is Action.REGENERATE
+
+
+def test_what_changes_the_source_too_is_priced_in_the_same_plan(harness: Harness) -> None:
+    """The next plan costs nothing."""
+    harness.write("content/a.yaml", items(CHAIN, on_source_change="regenerate"))
+    harness.apply()
+    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook"}, on_source_change="regenerate"))
+    assert harness.plan().credits == 12
+    harness.apply()
+    assert harness.plan().empty
+
+
+# --- rows and tags -----------------------------------------------------------------------------------------------
+
+
+def test_an_index_reads_rows_and_the_texts_of_a_tag(harness: Harness) -> None:
+    """A closed city stops nothing; a new one makes the index stale, and pays for nothing unasked."""
+    inputs = {"topic": "{{ each.city }}", "target_audience": "all"}
+    city = {"id": "city-{{ each.slug }}", "for_each": "data/cities.csv", "tags": ["city"], "inputs": inputs}
+    listed = "{% for t in texts('tag:city') %}{{ t.title }}.{% endfor %}"
+    rows = "{% for r in rows('data/cities.csv') %}{{ r.city }}, {% endfor %}"
+    index = {"id": "index", "inputs": {"topic": f"{rows}{listed}", "target_audience": "all"}}
+    harness.write("data/cities.csv", "slug,city\na,Aachen\nb,Berlin\n")
+    harness.write("content/a.yaml", json.dumps({"items": [city, index]}))
+    assert waiting(harness.plan()) == {"index": ["`city-a` has no text yet", "`city-b` has no text yet"]}
+    harness.apply()
+    assert harness.api.generations[-1].topic == "Aachen, Berlin, On Aachen.On Berlin."
+    assert harness.plan().empty
+    for table, paid in (("slug,city\nb,Berlin\n", 3), ("slug,city\nb,Berlin\nc,Celle\n", 4)):
+        harness.write("data/cities.csv", table)
+        harness.apply(prune=True)
+        assert len(harness.api.generations) == paid
+        assert [note.items for note in harness.plan().notes if note.kind == "stale-source"] == [("index",)]
+    harness.apply(on_source_change=OnSourceChange.REGENERATE)
+    assert harness.api.generations[-1].topic == "Berlin, Celle, On Berlin.On Celle."
+    assert harness.plan().empty
+
+
+# --- with other features -----------------------------------------------------------------------------------------
+
+
+def test_a_required_key_that_follows_stops_no_text(harness: Harness) -> None:
+    """It is there after the same apply."""
+    harness.write("schema.json", json.dumps({"required": ["next"]}))
+    extra = {"metadata": {"next": "{{ ref('news').title }}"}, "checks": {"front_matter": "schema.json"}}
+    harness.write("content/a.yaml", manifest(CHAIN, guide=extra))
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert "next: On News of On Guide" in harness.read("out/guide.md")
+    assert len(harness.api.generations) == 3
+    assert harness.plan().empty
+
+
+def test_a_protected_item_and_one_that_refers_in_metadata_alone_never_wait(harness: Harness) -> None:
+    """Their texts do not depend on a source."""
+    more = {"news": {"protected": True}, "b": {"metadata": {"title": "B after {{ ref('guide').title }}"}}}
+    harness.write("content/a.yaml", manifest({**CHAIN, "b": "B"}))
+    harness.apply()
+    harness.write("content/a.yaml", manifest({**CHAIN, "guide": "Handbook", "b": "B"}, **more))
+    plan = harness.plan()
+    assert [change.id for change in plan.changes if change.action is Action.WAIT and change.waits] == []
+    harness.apply()
+    assert "title: B after On Handbook" in harness.read("out/b.md")
+    assert harness.plan().changes == ()
+
+
+def test_dependants_are_promoted_where_words_and_frame_agree(harness: Harness) -> None:
+    """The source was corrected by hand in staging, and its path is another one in prod."""
+    harness.write(
+        "content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').title }}, {{ ref('guide').path }}"})
+    )
+    staging, prod = "{output: 'staging/{{ item.id }}.md'}", "{promote_from: staging, output: 'prod/{{ item.id }}.md'}"
+    harness.edit("contentops.yaml", "version: 1", f"version: 1\nenvironments: {{staging: {staging}, prod: {prod}}}")
+    first, last = (InEnvironment(harness, name) for name in ("staging", "prod"))
+    first.apply()
+    harness.edit("staging/guide.md", "title: On Guide", "title: On Guides")
+    first.apply()
+    last.settle()
+    assert len(harness.api.generations) == 2
+    assert "title: On Guides" in harness.read("prod/guide.md")
+    assert "On On Guide" in harness.read("prod/news.md")
+    assert last.plan().empty
+
+
+def test_one_tree_gives_one_plan(harness: Harness, invoke: Run) -> None:
+    """With and without what is remembered."""
+    harness.apply()
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook"}, on_source_change="regenerate"))
+    first = invoke("plan", "--json", cwd=harness.root).stdout
+    assert invoke("plan", "--json", cwd=harness.root).stdout == first
+    assert invoke("plan", "--json", "--no-cache", cwd=harness.root).stdout == first
+
+
+def test_a_chain_sends_what_its_items_cost_alone(tmp_path: Path) -> None:
+    """On a server that answers at once: as many requests, one plan, and one run."""
+    counts = {}
+    for name, topic in (("alone", "{n}"), ("chain", "{n} after {{{{ ref('i{before}').title }}}}")):
+        made = Harness(tmp_path / name, FakeApi(duration=0))
+        topics = {f"i{n:03}": topic.format(n=n, before=f"{n - 1:03}") if n else "0" for n in range(30)}
+        made.write("content/a.yaml", items(topics))
+        run = made.apply()
+        assert set(results(run).values()) == {"done"}
+        assert run is not None
+        counts[name] = run.requests
+        assert made.plan().empty
+    assert counts["chain"] <= counts["alone"] + 2
