@@ -121,10 +121,7 @@ esac
 """Notes what it is asked for, and does as much of it as the next step looks at."""
 
 
-LAYOUT = {
-    "posix": {"bin": "bin", "command": "contentops"},
-    "windows": {"bin": "Scripts", "command": "contentops.exe"},
-}
+LAYOUT = {"posix": {"bin": "bin", "command": "contentops"}, "windows": {"bin": "Scripts", "command": "contentops.exe"}}
 """Where an environment keeps its commands."""
 
 

@@ -349,12 +349,7 @@ def test_check_prints_and_writes_nothing_and_without_a_yes_neither(project: Buil
     [("required", "", True), ("{publish: true}", "", True), ("required", "draft: true\n", False), ("off", "", False)],
 )
 def test_texts_that_become_drafts_are_named_before_anything_is_written(
-    project: Build,
-    invoke: Run,
-    rule: str,
-    front: str,
-    warned: bool,
-    processes: None,
+    project: Build, invoke: Run, rule: str, front: str, warned: bool, processes: None
 ) -> None:
     """Where the rule is there and the mark is not; approved before the next apply, they stay as they are."""
     text = HELLO.replace("---\n", f"---\n{front}", 1)

@@ -31,13 +31,7 @@ from contentops.api.calls import (
     RegenerateSection,
     SaveContent,
 )
-from contentops.api.dialects import (
-    DIALECTS,
-    Unsendable,
-    detected_dialect,
-    dialect_named,
-    spell,
-)
+from contentops.api.dialects import DIALECTS, Unsendable, detected_dialect, dialect_named, spell
 from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError
 from contentops.model import ApiSettings

@@ -147,21 +147,12 @@ def test_classification(call: Call, status: int, body: Any, kind: str) -> None:
 @pytest.mark.parametrize(
     ("call", "status", "kind"),
     [
-        (SUBMIT, 200, "ambiguous"),
-        (SUBMIT, 400, "unusable"),
-        (SUBMIT, 401, "unauthorized"),
-        (SUBMIT, 403, "forbidden"),
-        (SUBMIT, 404, "unusable"),
-        (SUBMIT, 413, "rejected"),
-        (SUBMIT, 429, "throttled"),
-        (SUBMIT, 502, "ambiguous"),
-        (NEW, 200, "ambiguous"),
-        (STATUS, 200, "unusable"),
-        (STATUS, 404, "unusable"),
-        (STATUS, 502, "unavailable"),
-        (ListContent(), 403, "forbidden"),
+        (SUBMIT, 200, "ambiguous"), (SUBMIT, 400, "unusable"), (SUBMIT, 401, "unauthorized"),
+        (SUBMIT, 403, "forbidden"), (SUBMIT, 404, "unusable"), (SUBMIT, 413, "rejected"), (SUBMIT, 429, "throttled"),
+        (SUBMIT, 502, "ambiguous"), (NEW, 200, "ambiguous"), (STATUS, 200, "unusable"), (STATUS, 404, "unusable"),
+        (STATUS, 502, "unavailable"), (ListContent(), 403, "forbidden"),
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("headers", [HTML, {}], ids=["typed", "untyped"])
 def test_pages_are_not_the_api(call: Call, status: int, kind: str, headers: dict[str, str]) -> None:
     """An HTML page, labelled or not, is a wrong address, a gateway, or says by its status alone what it means."""

@@ -43,20 +43,10 @@ SUBMIT = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": 
 STATUS = GetStatus("job")
 
 CALLS: list[Call] = [
-    SUBMIT,
-    STATUS,
-    ListContent(),
-    GetContent("c1"),
-    SaveContent("T", "B"),
-    SaveContent("T", "B", "c1"),
-    PutContent("c1", "T", "B"),
-    RegenerateSection("c1", "Intro", "quick", "ours"),
-    ListTemplates(),
-    GetTemplate("blog"),
-    ListStyles(),
-    ListVerticals(),
-    DashboardStats(),
-]
+    SUBMIT, STATUS, ListContent(), GetContent("c1"), SaveContent("T", "B"), SaveContent("T", "B", "c1"),
+    PutContent("c1", "T", "B"), RegenerateSection("c1", "Intro", "quick", "ours"), ListTemplates(),
+    GetTemplate("blog"), ListStyles(), ListVerticals(), DashboardStats(),
+]  # fmt: skip
 
 FRONT = '---\ntitle: "AI: adoption"\ndescription: d\n---\n\n## Intro\n\nText.\n'
 RULES = "---\n# Only a heading\n---\nText.\n"
@@ -241,12 +231,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ),
     ("styles", ListStyles(), {"style_profiles": [{"id": "a"}]}, CatalogReply(({"id": "a"},))),
     ("styles proxy", ListStyles(), {"profiles": [{"id": "a"}], "total": 1}, CatalogReply(({"id": "a"},), 1)),
-    (
-        "verticals",
-        ListVerticals(),
-        {"verticals": ["legal", {"id": "b"}]},
-        CatalogReply(({"id": "legal"}, {"id": "b"})),
-    ),
+    ("verticals", ListVerticals(), {"verticals": ["legal", {"id": "b"}]}, CatalogReply(({"id": "legal"}, {"id": "b"}))),
     ("template", GetTemplate("a"), {"success": True, "data": {"id": "a"}}, CatalogReply(({"id": "a"},), 1)),
     ("template inner", GetTemplate("a"), {"template": {"slug": "a"}}, CatalogReply(({"slug": "a"},), 1)),
     ("stats", DashboardStats(), {"total_content": 3}, Stats({"total_content": 3})),

@@ -23,19 +23,13 @@ NOW = 1_772_000_000.0
 @pytest.mark.parametrize(
     "form",
     [
-        KEY,
-        KEY.upper(),
-        quote(KEY, safe=""),
-        quote(KEY, safe="").lower(),
-        '"wr+live/\\"4f9c\\\\81=="',
-        base64.b64encode(KEY.encode()).decode(),
-        base64.urlsafe_b64encode(KEY.encode()).decode(),
-        base64.b64encode(f"user:{KEY}".encode()).decode(),
-        base64.b64encode(f"a:{KEY}@host".encode()).decode(),
+        KEY, KEY.upper(), quote(KEY, safe=""), quote(KEY, safe="").lower(), '"wr+live/\\"4f9c\\\\81=="',
+        base64.b64encode(KEY.encode()).decode(), base64.urlsafe_b64encode(KEY.encode()).decode(),
+        base64.b64encode(f"user:{KEY}".encode()).decode(), base64.b64encode(f"a:{KEY}@host".encode()).decode(),
         f"{KEY[:4]}\u200b{KEY[4:]}",
     ],
     ids=["plain", "upper", "url", "url lower", "json", "base64", "urlsafe", "basic", "inside", "split"],
-)
+)  # fmt: skip
 def test_no_form_of_the_key_is_text(form: str) -> None:
     """The key is hidden in every spelling a server could echo."""
     text = message(f"invalid token {form} was given", KEY)
@@ -120,10 +114,7 @@ def test_error_text(value: Any, text: str) -> None:
         ({"retry-after": "Sun, 06 Nov 1994 08:49:37"}, 0),
         ({"retry-after": "Fri, 31 Feb 2026 99:99:99 GMT"}, None),
         ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, LONGEST),
-        (
-            {"retry-after": formatdate(NOW + 3600 + 20, usegmt=True), "date": formatdate(NOW + 3600, usegmt=True)},
-            20,
-        ),
+        ({"retry-after": formatdate(NOW + 3600 + 20, usegmt=True), "date": formatdate(NOW + 3600, usegmt=True)}, 20),
         ({"retry-after": formatdate(NOW + 45, usegmt=True), "date": "rubbish"}, 45),
         ({"retry-after-ms": "250"}, 0.25),
         ({"retry-after": "soon", "retry-after-ms": "250"}, 0.25),

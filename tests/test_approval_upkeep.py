@@ -60,13 +60,6 @@ def said(root: Path, invoke: Run) -> list[tuple[bool | None, str, str]]:
     return found
 
 
-def test_doctor_says_that_approvals_are_fine(site: Path, invoke: Run, processes: None) -> None:
-    """And nothing where no one gave or needs any."""
-    assert said(site, invoke) == [(True, "of 1 text by 1 reader", "")]
-    (site / approvals.FILE).unlink()
-    assert said(site, invoke) == []
-
-
 def test_doctor_finds_approvals_that_cannot_be_read(site: Path, invoke: Run, processes: None) -> None:
     """With the first line that is wrong."""
     with (site / approvals.FILE).open("a") as file:

@@ -43,16 +43,6 @@ def test_a_verdict_in_the_future_is_no_trap(tmp_path: Path, verdict: Verdict) ->
         assert harness.read(FILE) == before
 
 
-def test_a_yes_again_keeps_its_note(tmp_path: Path) -> None:
-    """Said again without a note, it is known already; with another note, that one is kept."""
-    harness = with_approval(tmp_path)
-    decide(harness, "one", note="Fine.")
-    again = decide(harness, "one")
-    assert (again.lines, again.known) == ((), ("one",))
-    assert decide(harness, "one", note="Fine, with the new sum.").lines
-    assert [line.note for line in read(harness.read(FILE)).lines] == ["Fine, with the new sum."]
-
-
 def test_two_items_with_one_text_have_one_approval(tmp_path: Path) -> None:
     """It is the text that was read; what changes in one of them is another text."""
     harness = with_approval(tmp_path, ids=("one", "two"))
@@ -63,15 +53,6 @@ def test_two_items_with_one_text_have_one_approval(tmp_path: Path) -> None:
     assert states(harness) == {"one": "sent-back", "two": "sent-back"}
     harness.edit("out/two.md", "All", "Al")
     assert states(harness) == {"one": "sent-back", "two": "waiting"}
-
-
-def test_two_projects_of_a_repository_have_a_file_each(tmp_path: Path) -> None:
-    """An approval in one says nothing of an equal text in the other."""
-    in_git(tmp_path)
-    one, two = (with_approval(tmp_path / name) for name in ("first", "second"))
-    decide(one, "one")
-    assert (states(one), states(two)) == ({"one": "approved"}, {"one": "waiting"})
-    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob(FILE)) == [f"first/{FILE}"]
 
 
 @pytest.mark.parametrize("on_edit", list(OnEdit))
@@ -98,40 +79,6 @@ def test_a_protected_text_is_approved_too(tmp_path: Path) -> None:
     decide(harness, "one")
     assert not marks(harness)
     assert harness.plan().empty
-
-
-def test_a_title_of_the_manifest_is_another_text(tmp_path: Path) -> None:
-    """The mark comes back in the one write that changes the title."""
-    harness = with_approval(tmp_path)
-    decide(harness, "one")
-    harness.edit("contentops.yaml", REQUIRED, f"{REQUIRED}, metadata: {{title: New}}")
-    (change,) = harness.plan().changes
-    assert (change.title, change.front, change.credits) == ("New", {"draft": True}, 0)
-    harness.apply()
-    assert states(harness) == {"one": "changed"}
-    assert harness.plan().empty
-
-
-def test_another_preset_has_another_mark(tmp_path: Path) -> None:
-    """The old one goes and the new one comes in one write; an approved text has neither."""
-    harness = with_approval(tmp_path, extra="preset: hugo")
-    harness.edit("contentops.yaml", "preset: hugo", "preset: jekyll")
-    (change,) = harness.plan().changes
-    assert change.front == {"draft": None, "published": False}
-    harness.apply()
-    decide(harness, "one")
-    harness.edit("contentops.yaml", "preset: jekyll", "preset: hugo")
-    assert harness.plan().empty
-
-
-def test_a_block_of_provenance_is_no_word(tmp_path: Path) -> None:
-    """Switched off, it goes from the file, and the text stays approved."""
-    harness = with_approval(tmp_path)
-    decide(harness, "one")
-    harness.write("contentops.yaml", harness.read("contentops.yaml") + "provenance: false\n")
-    harness.apply()
-    assert states(harness) == {"one": "approved"}
-    assert not marks(harness)
 
 
 def blocked(harness: Harness) -> None:

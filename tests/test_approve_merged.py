@@ -18,7 +18,7 @@ from contentops.operations.texts.merged_approvals import record_merged
 from contentops.state import approvals
 from tests.clones import Machine, World, copy_once
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
-from tests.hubs import SHA, client, once
+from tests.hubs import client, once
 from tests.merges import APPROVALS, MERGES, Desk, make_drafts
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
@@ -51,30 +51,15 @@ def who(hub: FakeGitHub) -> list[str]:
     return [*pull.approvals]
 
 
-def test_an_approval_of_the_head_commit_counts(merged: FakeGitHub) -> None:
-    """With the person, the time, the page of the pull request, and the files with their ids at that commit."""
-    merged.review(7, "maria", minute=5)
-    (pull,) = ask(merged)
-    assert (pull.number, pull.address) == (7, "https://github.example/acme/blog/pull/7")
-    assert (pull.head, pull.commit) == (SHA, MERGE)
-    assert pull.approvals == {"maria (github.example)": "2026-03-01T11:05:00Z"}
-    assert pull.files == {"out/one.md": (BLOB, "out/one.md")}
-
-
 @pytest.mark.parametrize(
     ("said", "counts"),
     [
-        (["APPROVED", "COMMENTED"], True),
-        (["APPROVED", "CHANGES_REQUESTED"], False),
-        (["APPROVED", "DISMISSED"], False),
-        (["CHANGES_REQUESTED", "APPROVED"], True),
-        (["DISMISSED", "APPROVED"], True),
-        (["APPROVED", "LIKED"], False),
-        (["COMMENTED"], False),
-        (["PENDING"], False),
-        ([], False),
+        (["APPROVED", "COMMENTED"], True), (["APPROVED", "CHANGES_REQUESTED"], False),
+        (["APPROVED", "DISMISSED"], False), (["CHANGES_REQUESTED", "APPROVED"], True),
+        (["DISMISSED", "APPROVED"], True), (["APPROVED", "LIKED"], False), (["COMMENTED"], False),
+        (["PENDING"], False), ([], False),
     ],
-)
+)  # fmt: skip
 def test_the_last_word_of_a_person_counts(merged: FakeGitHub, said: list[str], counts: bool) -> None:
     """A comment is no verdict; a state that is not known is no approval."""
     for minute, state in enumerate(said):
@@ -112,19 +97,6 @@ def test_an_approval_after_the_last_push_replaces_an_earlier_one(merged: FakeGit
     assert who(merged) == ["maria (github.example)"]
     merged.review(7, "Maria", commit=EARLIER, minute=3)
     assert who(merged) == []
-
-
-def test_the_files_that_a_text_may_be_in(merged: FakeGitHub) -> None:
-    """Renamed ones have their new names and their old ones; no one asks where no one approved."""
-    ask(merged)
-    assert not [path for _, path in merged.asked if "files" in path]
-    merged.review(7, "maria")
-    merged.files[7] += [
-        {"filename": "out/new.md", "previous_filename": "out/old.md", "status": "renamed", "sha": "c" * 40},
-        {"filename": "out/odd.md", "status": "changed", "sha": None},
-    ]
-    odd = {"out/new.md": ("c" * 40, "out/old.md"), "out/odd.md": ("", "out/odd.md")}
-    assert ask(merged)[0].files == {"out/one.md": (BLOB, "out/one.md"), **odd}
 
 
 def test_more_files_than_github_lists(merged: FakeGitHub) -> None:
@@ -425,19 +397,6 @@ def test_a_project_below_the_root_of_the_repository(desk: Desk, invoke: Run) -> 
     assert (runner.root / "site" / APPROVALS).is_file()
 
 
-def test_each_environment_records_its_own_texts(desk: Desk) -> None:
-    """Of the outputs that it has; the verdict is bound to the text, and holds in every environment."""
-    machine = desk.runner("stage")
-    machine.apply("--env", "staging")
-    machine.commit("--env", "staging")
-    desk.propose(7, lambda author: author.edit("staging/one.md", "## Introduction", "## A start"))
-    desk.hub.review(7, "maria")
-    desk.merge(7)
-    runner = desk.runner()
-    for environment, ids in (((), []), (("--env", "staging"), ["one"])):
-        assert [item["id"] for item in desk.record(runner, "--json", *environment).json["items"]] == ids
-
-
 def test_texts_for_another_environment(desk: Desk) -> None:
     """The environment that asks for approvals finds them in the one that it takes its texts from."""
     machine = desk.runner("stage")
@@ -473,8 +432,14 @@ def test_a_verdict_that_came_later_stays(desk: Desk) -> None:
     assert later in approvals.load(runner.root, Disk()).lines
 
 
-@pytest.mark.parametrize("path", ["commits/", "reviews", "files", "permission", "compare"])
-@pytest.mark.parametrize("answer", [once(502), lambda: (200, b"<html>", {}), once(403, "not accessible")])
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        *((path, once(502)) for path in ("commits/", "reviews", "files", "permission", "compare")),
+        ("reviews", lambda: (200, b"<html>", {})),
+        ("permission", once(403, "not accessible")),
+    ],
+)
 def test_nothing_is_recorded_where_the_host_does_not_say(desk: Desk, path: str, answer: Callable[[], Reply]) -> None:
     """Of none of the pull requests, whichever answer is missing; the run fails with its reason."""
     start = desk.world.tip()

@@ -174,19 +174,6 @@ def test_an_approval_is_about_words_alone(tmp_path: Path) -> None:
     assert states(harness) == {"uno": "changed"}
 
 
-def test_a_new_text_is_a_draft_at_once(tmp_path: Path) -> None:
-    """The mark comes in one write with the text that no one has read."""
-    harness = with_approval(tmp_path)
-    decide(harness, "one")
-    harness.write("content/blog.yaml", blog("one", year=2027))
-    (change,) = harness.plan().changes
-    assert change.front == {"draft": True}
-    harness.apply()
-    assert front(harness)["draft"] is True
-    assert states(harness) == {"one": "changed"}
-    assert harness.plan().empty
-
-
 def test_a_text_that_is_sent_back_stays_a_draft(tmp_path: Path) -> None:
     """It is selected by its state, the person who sent it back may approve it, and no one else overrules that."""
     harness = with_approval(tmp_path, ids=("one", "two"))
@@ -421,11 +408,7 @@ def test_a_title_of_a_person_in_prod_is_not_approved_with_the_body(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [
-        ("All about", "All \u202eabout\u202c"),
-        ("title: ", "title: \u202e"),
-        ("title: ", f"title: {'x' * 310} "),
-    ],
+    [("All about", "All \u202eabout\u202c"), ("title: ", "title: \u202e"), ("title: ", f"title: {'x' * 310} ")],
 )
 def test_words_that_no_digest_knows_are_approved_by_no_one(tmp_path: Path, old: str, new: str) -> None:
     """Characters that turn or hide words make another text of it, which cannot be approved before they are gone."""

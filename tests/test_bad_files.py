@@ -92,8 +92,7 @@ def _kept(root: Path) -> dict[str, object]:
 
 @needs_links
 @pytest.mark.parametrize(
-    ("what", "known", "overwrite"),
-    [(what, number % 2 == 0, number % 4 < 2) for number, what in enumerate(IN_THE_WAY)],
+    ("what", "known", "overwrite"), [(what, number % 2 == 0, number % 4 < 2) for number, what in enumerate(IN_THE_WAY)]
 )
 def test_what_cannot_be_read_stays_and_costs_nothing(root: Path, what: str, *, known: bool, overwrite: bool) -> None:
     """Its item is held back with the path and what to do, whatever `on_edit` says; the other item goes on."""

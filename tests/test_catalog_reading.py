@@ -23,18 +23,11 @@ SERVER = "https://api.example.test:443"
 @pytest.mark.parametrize(
     ("entry", "slug"),
     [
-        ({"id": "a_b", "slug": "other"}, "a_b"),
-        ({"slug": "a-b"}, "a-b"),
-        ({"name": "fintech"}, "fintech"),
-        ({"name": "Financial technology"}, ""),
-        ({"id": "../x", "slug": "fine"}, ""),
-        ({"id": 7}, ""),
-        ({"id": "", "slug": "a"}, "a"),
-        ({"id": None, "name": "n"}, "n"),
-        ({"id": "x" * 201}, ""),
-        ({}, ""),
+        ({"id": "a_b", "slug": "other"}, "a_b"), ({"slug": "a-b"}, "a-b"), ({"name": "fintech"}, "fintech"),
+        ({"name": "Financial technology"}, ""), ({"id": "../x", "slug": "fine"}, ""), ({"id": 7}, ""),
+        ({"id": "", "slug": "a"}, "a"), ({"id": None, "name": "n"}, "n"), ({"id": "x" * 201}, ""), ({}, ""),
     ],
-)
+)  # fmt: skip
 def test_slugs(entry: dict[str, Any], slug: str) -> None:
     """The server's own `id` comes first, and a name no one could ask for is none."""
     assert slug_of(entry) == slug
@@ -43,19 +36,11 @@ def test_slugs(entry: dict[str, Any], slug: str) -> None:
 @pytest.mark.parametrize(
     ("word", "kind"),
     [
-        ("text", "text"),
-        ("Textarea ", "textarea"),
-        ("number", "number"),
-        ("boolean", "checkbox"),
-        ("checkbox", "checkbox"),
-        ("array", "list"),
-        ("string", "any"),
-        ("hologram", "any"),
-        (None, "any"),
-        (["text"], "any"),
-        ("select", "any"),
+        ("text", "text"), ("Textarea ", "textarea"), ("number", "number"), ("boolean", "checkbox"),
+        ("checkbox", "checkbox"), ("array", "list"), ("string", "any"), ("hologram", "any"), (None, "any"),
+        (["text"], "any"), ("select", "any"),
     ],
-)
+)  # fmt: skip
 def test_kinds(word: Any, kind: str) -> None:
     """Known words are kept; `string`, unknown ones, and a choice without options take anything."""
     (found,) = inputs_of({"parameters": {"topic": {"type": word}}}) or ()

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from contentops.documents.paths import check_output
 from contentops.errors import Severity
-from contentops.model import OnEdit
 from tests.desired import PROJECT, declared, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -25,23 +24,10 @@ def single(project: Build, keys: str, *, name: str = "one") -> Path:
 @pytest.mark.parametrize(
     "path",
     [
-        "a.md",
-        "out/a.md",
-        "a/b/c",
-        "ünï/日本.md",
-        "a b/c d.md",
-        "com10.md",
-        "console/x",
-        "a..b/c",
-        "about~1234567.md",
-        "a-longer-name~1.md",
-        "notes~1.markdown",
-        "notes~.md",
-        "x" * 255,
-        "a/-/b",
-        "é",
+        "a.md", "out/a.md", "a/b/c", "ünï/日本.md", "a b/c d.md", "com10.md", "console/x", "a..b/c",
+        "about~1234567.md", "a-longer-name~1.md", "notes~1.markdown", "notes~.md", "x" * 255, "a/-/b", "é",
     ],
-)
+)  # fmt: skip
 def test_paths_that_are_fine(path: str) -> None:
     """Names of any language, with or without an ending."""
     assert check_output(path) is None
@@ -50,44 +36,21 @@ def test_paths_that_are_fine(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("", "is empty"),
-        ("/a", "is absolute"),
-        ("~/a", "starts with `~`"),
-        ("a\\b", "backslash"),
-        ("a//b", "an empty folder or file name"),
-        ("a/", "an empty folder or file name"),
-        ("a/../b", "leaves its folder"),
-        ("..", "leaves its folder"),
-        ("./a", "leave it out"),
-        (".git/x", "starts with a dot"),
-        ("a/.hidden", "starts with a dot"),
-        ("a /b", "starts or ends with a space"),
-        (" a", "starts or ends with a space"),
-        ("a\u00a0", "starts or ends with a space"),
-        ("a./b", "ends with a dot"),
-        ("c:/x", "contains `:`"),
-        ("what?.md", "contains `?`"),
-        ("a<b", "contains `<`"),
-        ("a|b", "contains `|`"),
-        ("CON", "reserves for a device"),
-        ("a/nul.md", "reserves for a device"),
-        ("Com1.tar.gz", "reserves for a device"),
-        ("lpt¹", "reserves for a device"),
-        ("aux .md", "reserves for a device"),
-        ("git~1/x.md", "short forms of long names"),
-        ("a/GIT~2", "short forms of long names"),
-        ("GITMOD~1", "short forms of long names"),
-        ("progra~1.md", "short forms of long names"),
-        ("a\nb", "U+000A"),
-        ("a\x00", "U+0000"),
-        ("a\u202eb", "U+202E"),
-        ("a\u200bb", "U+200B"),
-        ("a\ud800b", "U+D800"),
-        ("a\u2028b", "U+2028"),
-        ("é" * 128, "longer than 255 bytes"),
-        ("/".join(["a" * 100] * 11), "longer than 1000 bytes"),
+        ("", "is empty"), ("/a", "is absolute"), ("~/a", "starts with `~`"), ("a\\b", "backslash"),
+        ("a//b", "an empty folder or file name"), ("a/", "an empty folder or file name"),
+        ("a/../b", "leaves its folder"), ("..", "leaves its folder"), ("./a", "leave it out"),
+        (".git/x", "starts with a dot"), ("a/.hidden", "starts with a dot"), ("a /b", "starts or ends with a space"),
+        (" a", "starts or ends with a space"), ("a\u00a0", "starts or ends with a space"),
+        ("a./b", "ends with a dot"), ("c:/x", "contains `:`"), ("what?.md", "contains `?`"), ("a<b", "contains `<`"),
+        ("a|b", "contains `|`"), ("CON", "reserves for a device"), ("a/nul.md", "reserves for a device"),
+        ("Com1.tar.gz", "reserves for a device"), ("lpt¹", "reserves for a device"),
+        ("aux .md", "reserves for a device"), ("git~1/x.md", "short forms of long names"),
+        ("a/GIT~2", "short forms of long names"), ("GITMOD~1", "short forms of long names"),
+        ("progra~1.md", "short forms of long names"), ("a\nb", "U+000A"), ("a\x00", "U+0000"),
+        ("a\u202eb", "U+202E"), ("a\u200bb", "U+200B"), ("a\ud800b", "U+D800"), ("a\u2028b", "U+2028"),
+        ("é" * 128, "longer than 255 bytes"), ("/".join(["a" * 100] * 11), "longer than 1000 bytes"),
     ],
-)
+)  # fmt: skip
 def test_paths_that_are_refused(path: str, words: str) -> None:
     """What points outside the project, hides, or cannot be checked out somewhere, with the reason."""
     assert words in (check_output(path) or "")
@@ -105,11 +68,7 @@ def test_accepted_paths_stay_inside(path: str) -> None:
     ("first", "second", "expected"),
     [
         ("x.md", "x.md", "item `two` writes `x.md`, which item `one` writes already (declared at content/a.yaml:2:23)"),
-        (
-            "x.md",
-            "X.MD",
-            "item `two` writes `X.MD`, which is `x.md` of item `one` if case and accents are ignored",
-        ),
+        ("x.md", "X.MD", "item `two` writes `X.MD`, which is `x.md` of item `one` if case and accents are ignored"),
         ("é.md", "e\u0301.md", "if case and accents are ignored"),
         ("straße.md", "STRASSE.md", "if case and accents are ignored"),
         ("x", "x/y.md", "item `one` writes `x`, but that is also the folder of `x/y.md`, the output of item `two`"),
@@ -267,29 +226,6 @@ def test_ids_that_are_fine(project: Build, name: str) -> None:
     assert spec.id == name.strip("'{} ")
 
 
-def test_every_field_reaches_the_spec(project: Build) -> None:
-    """A full item keeps every value, with the types the templates gave."""
-    root = single(
-        project,
-        "template: blog, style: formal, vertical: legal, brand_voice: bv, mode: premium, revision: '{{ 2 }}', "
-        "tags: [a], on_edit: keep, protected: '{{ true }}', save: false, "
-        "metadata: {title: T, n: 1}, inputs: {topic: x}, output: x.md",
-    )
-    [spec] = desired(root).specs
-    assert spec.request.as_json() == {
-        "template": "blog",
-        "style": "formal",
-        "mode": "premium",
-        "inputs": {"topic": "x"},
-        "vertical": "legal",
-        "brand_voice": "bv",
-        "revision": 2,
-    }
-    assert spec.digest == spec.request.digest
-    assert (spec.tags, spec.on_edit, spec.protected, spec.save) == (("a",), OnEdit.KEEP, True, False)
-    assert (spec.metadata, spec.output) == ({"title": "T", "n": 1}, "x.md")
-
-
 def test_required_fields(project: Build) -> None:
     """Without template or style an item cannot be sent; the item is named, and where to say it."""
     root = project(
@@ -344,15 +280,6 @@ def test_a_gap_in_an_id_is_a_warning(project: Build) -> None:
     (problem,) = [finding for finding in findings(root) if finding.code == "empty-between-words"]
     assert problem.severity is Severity.WARNING
     assert "(content/a.csv:3) has no value for `{{ each.slug }}` inside the text of `id`" in problem.message
-
-
-def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
-    """An id is cut in the message, in one file and in two."""
-    one = f"items:\n  - {{id: {'x' * 5_000}, inputs: {{topic: a}}}}\n"
-    root = declared(project, one + one.partition("\n")[2], {"content/b.yaml": one})
-    problems = [finding for finding in findings(root) if finding.code == "duplicate-id"]
-    assert len(problems) == 2
-    assert all(len(finding.message) < 300 for finding in problems)
 
 
 @pytest.mark.parametrize(

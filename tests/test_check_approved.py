@@ -56,11 +56,7 @@ def site(project: Build) -> Path:
     files: dict[str, str | bytes] = {
         f"out/{id_}.md": f"{TEXT}{id_}\n" for id_ in ("approved", "back", "changed", "free")
     }
-    files |= {
-        "out/waiting.md": f"{TEXT}waiting\n",
-        "out/empty.md": "---\ntitle: One\n---\n",
-        "out/torn.md": b"\xff",
-    }
+    files |= {"out/waiting.md": f"{TEXT}waiting\n", "out/empty.md": "---\ntitle: One\n---\n", "out/torn.md": b"\xff"}
     root = project({"contentops.yaml": SETTINGS, "content/a.yaml": ITEMS, **files})
     said = [("approved", "ann", True), ("back", "ann", True), ("back", "ben", False)]
     lines = [_line(_text(root, item), item, who, approves=yes) for item, who, yes in said]

@@ -14,16 +14,7 @@ from msgspec import structs
 from contentops.documents.checks import CheckedText, blocks, check_text, count_words
 from contentops.documents.json_schema import schema_errors, schema_problem
 from contentops.documents.patterns import compiled
-from contentops.model import (
-    NO_CHECKS,
-    Checks,
-    Finding,
-    FrontMatterSchema,
-    Grounded,
-    Level,
-    Listed,
-    WordLimits,
-)
+from contentops.model import NO_CHECKS, Checks, Finding, FrontMatterSchema, Grounded, Level, Listed, WordLimits
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -53,19 +44,12 @@ def listed(*values: str, level: Level = Level.BLOCK) -> Listed:
 @pytest.mark.parametrize(
     ("body", "count"),
     [
-        ("", 0),
-        ("One two-three four's 5.\n", 4),
-        ("# A heading\n\n- item\n", 3),
-        ('See [the page](https://example.org/a/b "t").\n', 4),
-        ("<p class='x'>Two words</p>\n", 2),
-        ("-- *** ... ---\n", 0),
-        ("one\u2014two/three\n", 3),
-        ("今日は good 日\n", 5),
-        ("हिन्दी में लिखा\n", 3),
-        ("สวัสดี\n", 4),
-        ("한국어 문장\n", 2),
+        ("", 0), ("One two-three four's 5.\n", 4), ("# A heading\n\n- item\n", 3),
+        ('See [the page](https://example.org/a/b "t").\n', 4), ("<p class='x'>Two words</p>\n", 2),
+        ("-- *** ... ---\n", 0), ("one\u2014two/three\n", 3), ("今日は good 日\n", 5), ("हिन्दी में लिखा\n", 3),
+        ("สวัสดี\n", 4), ("한국어 문장\n", 2),
     ],
-)
+)  # fmt: skip
 def test_words_are_counted_in_every_script(body: str, count: int) -> None:
     """Runs with a letter or digit count, and each character of scripts without spaces; marks of Markdown do not."""
     assert count_words(body) == count
@@ -112,22 +96,13 @@ def test_headings_are_those_of_markdown() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "> Draft outline, made offline by the bundled server.",
-        "As an AI language model, I cannot know.",
-        "I\u2019m sorry, but I can\u2019t do that.",
-        "Sure! Here is the article.",
-        "Certainly, here's what you asked for",
-        "Here is the revised article:",
-        "I hope this helps!",
-        "Dear [Your name],",
-        "Call [insert phone number here] now",
-        "TODO: a figure",
-        "Lorem ipsum dolor",
-        "Welcome to {{ company }}",
-        "{{ company | upper }}",
-        "Visit <your website>",
+        "> Draft outline, made offline by the bundled server.", "As an AI language model, I cannot know.",
+        "I\u2019m sorry, but I can\u2019t do that.", "Sure! Here is the article.",
+        "Certainly, here's what you asked for", "Here is the revised article:", "I hope this helps!",
+        "Dear [Your name],", "Call [insert phone number here] now", "TODO: a figure", "Lorem ipsum dolor",
+        "Welcome to {{ company }}", "{{ company | upper }}", "Visit <your website>",
     ],
-)
+)  # fmt: skip
 def test_leftovers_are_found(line: str) -> None:
     """Labels of scaffolds, words a model wrote to its user, and placeholders."""
     assert [number for number, _ in said(f"Fine.\n\n{line}\n", leftovers=Level.BLOCK)] == [12]

@@ -49,10 +49,7 @@ def applied(demo: Path, invoke: Run) -> Path:
         ({"select": ("a",)}, "contentops apply --env x --select a --var y=1"),
         ({"replace": ("a", "b", "c")}, "contentops apply --env x --replace c --var y=1"),
         ({"canary": 1, "select": ("tag:t",)}, "contentops apply --env x --select b --select c --var y=1"),
-        (
-            {"reviewed": "plan.json@sha256:0"},
-            "contentops apply --env x --var y=1 --reviewed plan.json@sha256:0",
-        ),
+        ({"reviewed": "plan.json@sha256:0"}, "contentops apply --env x --var y=1 --reviewed plan.json@sha256:0"),
     ],
     ids=["as typed", "replaced", "canary", "reviewed"],
 )

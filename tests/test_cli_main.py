@@ -249,10 +249,7 @@ def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbu
     root = project(ACME_BLOG)
     with Path("/dev/full").open("w") as full:
         ended = _ended(root, command, stdout=full, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
-    assert (ended.returncode, ended.stderr) == (
-        1,
-        "error[output]: stdout cannot be written: No space left on device\n",
-    )
+    assert (ended.returncode, ended.stderr) == (1, "error[output]: stdout cannot be written: No space left on device\n")
     assert not (root / "out").exists()
 
 

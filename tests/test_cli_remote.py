@@ -80,13 +80,6 @@ def test_an_unknown_content(local: Path, invoke: Run) -> None:
     assert "`contentops content list` lists them" in ended.stderr
 
 
-def test_nothing_stored(project: Build, invoke: Run) -> None:
-    """A fresh project has no contents, and asking makes no mess."""
-    root = set_up(project, "local")
-    assert invoke("content", "list").stdout == "No contents.\n"
-    assert (root / ".contentops/.gitignore").exists()
-
-
 def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
     """No one to ask: nothing is deleted. What an item is saved as is named; its file and record stay as they are."""
     (one,) = invoke("content", "list", "--json").json["contents"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import Any
 
 import hypothesis
 import pytest
@@ -224,28 +223,6 @@ def test_yaml_list_is_rows() -> None:
     rows = rows_of("a.yml", "- a: 1\n  b: no\n- x\n")
     assert [row.value for row in rows] == [{"a": 1, "b": "no"}, "x"]
     assert [str(row.location) for row in rows] == ["a.yml:1:3", "a.yml:3:3"]
-
-
-json_rows = st.lists(
-    st.recursive(
-        st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | cells,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(cells, inner, max_size=3),
-        max_leaves=6,
-    ).filter(lambda value: not isinstance(value, list)),
-    max_size=4,
-)
-
-
-@hypothesis.given(json_rows, st.booleans(), st.sampled_from([None, 1]))
-def test_json_rows_come_back(values: list[Any], ascii_only: bool, indent: int | None) -> None:
-    """Any list of rows written as JSON, and as JSON Lines, is read as it was."""
-    values = json.loads(json.dumps(values))
-    hypothesis.assume(not any("\x7f" <= sign <= "\x9f" for sign in json.dumps(values, ensure_ascii=False)))
-    written = json.dumps(values, ensure_ascii=ascii_only, indent=indent)
-    lines = "\n".join(json.dumps(value, ensure_ascii=ascii_only) for value in values)
-    hypothesis.assume("\\uffff" not in json.dumps(values) and "\\ufffe" not in json.dumps(values))
-    assert [row.value for row in rows_of("a.json", written)] == values
-    assert [row.value for row in rows_of("a.jsonl", lines)] == values
 
 
 @hypothesis.given(

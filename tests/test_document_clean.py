@@ -6,11 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contentops.documents.clean import (
-    TITLE_LIMIT,
-    clean_body,
-    clean_title,
-)
+from contentops.documents.clean import TITLE_LIMIT, clean_body, clean_title
 
 ANY_TEXT = st.text(st.characters(codec=None) | st.sampled_from("\r\n\t \x00\x1b\x85\u202e\ufeff\ud800"))
 

@@ -382,4 +382,4 @@ def test_long_texts_take_time_as_they_have_length(processor_time: Clock) -> None
         take_new(base, ours, new)
         return processor_time() - began
 
-    assert seconds(2000) < 30 * max(seconds(250), 0.02)
+    assert seconds(1000) < 30 * max(seconds(125), 0.02)

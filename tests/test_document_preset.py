@@ -28,87 +28,34 @@ NEUTRAL = {
 }
 
 
-@pytest.mark.parametrize(
-    ("preset", "expected"),
-    [
-        pytest.param("", NEUTRAL, id="none"),
-        pytest.param(
-            "hugo",
-            {
-                "date": "2026-03-01",
-                "lastmod": "2026-04-01",
-                "images": ["a.png"],
-                "draft": True,
-                "tags": ["machine learning"],
-                "aliases": ["/old"],
-                "weight": 3,
-                "author": "A",
-                "custom": {"k": 1},
-            },
-            id="hugo",
-        ),
-        pytest.param(
-            "astro",
-            {
-                "pubDate": "2026-03-01",
-                "updatedDate": "2026-04-01",
-                "heroImage": "a.png",
-                "draft": True,
-                "tags": ["machine learning"],
-                "redirects": "/old",
-                "order": 3,
-                "author": "A",
-                "custom": {"k": 1},
-            },
-            id="astro",
-        ),
-        pytest.param(
-            "docusaurus",
-            {
-                "date": "2026-03-01",
-                "last_update": {"date": "2026-04-01"},
-                "image": "a.png",
-                "draft": True,
-                "tags": ["machine learning"],
-                "redirects": "/old",
-                "sidebar_position": 3,
-                "authors": [{"name": "A"}],
-                "custom": {"k": 1},
-            },
-            id="docusaurus",
-        ),
-        pytest.param(
-            "jekyll",
-            {
-                "date": "2026-03-01",
-                "last_modified_at": "2026-04-01",
-                "image": "a.png",
-                "published": False,
-                "tags": ["machine learning"],
-                "redirect_from": ["/old"],
-                "order": 3,
-                "author": "A",
-                "custom": {"k": 1},
-            },
-            id="jekyll",
-        ),
-        pytest.param(
-            "pelican",
-            {
-                "date": "2026-03-01",
-                "modified": "2026-04-01",
-                "image": "a.png",
-                "status": "draft",
-                "tags": ["machine learning"],
-                "redirects": "/old",
-                "order": 3,
-                "authors": ["A"],
-                "custom": {"k": 1},
-            },
-            id="pelican",
-        ),
-    ],
-)
+MADE: dict[str, dict[str, object]] = {
+    "": NEUTRAL,
+    "hugo": {
+        "date": "2026-03-01", "lastmod": "2026-04-01", "images": ["a.png"], "draft": True, "tags": ["machine learning"],
+        "aliases": ["/old"], "weight": 3, "author": "A", "custom": {"k": 1},
+    },
+    "astro": {
+        "pubDate": "2026-03-01", "updatedDate": "2026-04-01", "heroImage": "a.png", "draft": True,
+        "tags": ["machine learning"], "redirects": "/old", "order": 3, "author": "A", "custom": {"k": 1},
+    },
+    "docusaurus": {
+        "date": "2026-03-01", "last_update": {"date": "2026-04-01"}, "image": "a.png", "draft": True,
+        "tags": ["machine learning"], "redirects": "/old", "sidebar_position": 3, "authors": [{"name": "A"}],
+        "custom": {"k": 1},
+    },
+    "jekyll": {
+        "date": "2026-03-01", "last_modified_at": "2026-04-01", "image": "a.png", "published": False,
+        "tags": ["machine learning"], "redirect_from": ["/old"], "order": 3, "author": "A", "custom": {"k": 1},
+    },
+    "pelican": {
+        "date": "2026-03-01", "modified": "2026-04-01", "image": "a.png", "status": "draft",
+        "tags": ["machine learning"], "redirects": "/old", "order": 3, "authors": ["A"], "custom": {"k": 1},
+    },
+}  # fmt: skip
+"""What each preset makes of NEUTRAL."""
+
+
+@pytest.mark.parametrize(("preset", "expected"), MADE.items(), ids=[name or "none" for name in MADE])
 def test_apply_preset(preset: str, expected: dict[str, object]) -> None:
     """Each preset maps what it knows, in order, and passes the rest through."""
     front = apply_preset(preset, NEUTRAL)

@@ -67,12 +67,7 @@ def test_layers_without_an_environment(project: Build, environment: str) -> None
         "style": "formal",
         "mode": "standard",
         "vertical": "legal",
-        "inputs": {
-            "topic": "manifest project",
-            "tone": "dry",
-            "words": 5,
-            "anything": {"a": 1, "b": {"c": 2, "d": 1}},
-        },
+        "inputs": {"topic": "manifest project", "tone": "dry", "words": 5, "anything": {"a": 1, "b": {"c": 2, "d": 1}}},
     }
     assert (one.output, one.metadata, one.tags) == ("manifest/one.md", {"from": "project", "list": [3]}, ("project",))
     assert two.request.as_json() == {
@@ -293,11 +288,7 @@ ITEMS = [
     ("path-drive", "{id: '{{ each.k }}', for_each: 'c:x.csv', inputs: {topic: x}}", "which is absolute"),
     ("path-backslash", "{id: '{{ each.k }}', for_each: 'a\\x.csv', inputs: {topic: x}}", "contains a backslash"),
     ("path-jinja", "{id: '{{ each.k }}', for_each: '{{ x }}.csv', inputs: {topic: x}}", "contains Jinja"),
-    (
-        "path-hidden",
-        "{id: '{{ each.k }}', for_each: \"a\\u200bb.csv\", inputs: {topic: x}}",
-        "invisible characters",
-    ),
+    ("path-hidden", "{id: '{{ each.k }}', for_each: \"a\\u200bb.csv\", inputs: {topic: x}}", "invisible characters"),
     ("path-folder", "{id: '{{ each.k }}', for_each: content, inputs: {topic: x}}", "`content` is not a file"),
     ("bad-rows", "{id: '{{ each.k }}', for_each: bad.json, inputs: {topic: x}}", "content/bad.json:1:2"),
     ("empty-matrix", "{id: '{{ each.a }}', matrix: {}, inputs: {topic: x}}", "error[wrong-value]"),
@@ -375,10 +366,7 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
     ("moved", "expected"),
     [
         ("[{from: a, to: one}]", []),
-        (
-            "[{from: one, to: two}, {from: two, to: one}]",
-            ["`moved` contains a cycle: `one` -> `two` -> `one`"],
-        ),
+        ("[{from: one, to: two}, {from: two, to: one}]", ["`moved` contains a cycle: `one` -> `two` -> `one`"]),
         ("[{from: zero, to: one}, {from: one, to: two}]", []),
         ("[{from: one, to: two}]", ["`moved` renames `one`, which is still declared"]),
         ("[{from: a, to: a}]", ["`moved` renames `a` to itself"]),

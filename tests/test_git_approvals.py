@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.atomic_io import Disk
-from contentops.ci.clone import added_rules
 from contentops.model import Approval, ItemId, Verdict, text_digest
 from contentops.state import approvals
 from tests.clones import PROTECTED, posix
@@ -124,19 +123,3 @@ def test_a_branch_that_has_a_damaged_file(world: World, done: Machine) -> None:
     done.commit()
     (branch,) = (name for name in world.branches() if name != "main")
     assert said(world.content(FILE, branch)) == [("one", "Maria"), ("two", "Maria")]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "added"),
-    [
-        ("", RULES, RULES.splitlines()),
-        (LOCKS, RULES, RULES.splitlines()[1:]),
-        ("*.png binary", f"*.png binary\n{LOCKS}", LOCKS.splitlines()),
-        (LOCKS, f"{LOCKS}*.png binary\n", []),
-        (RULES, LOCKS, []),
-        (RULES, RULES, []),
-    ],
-)
-def test_rules_that_were_added(before: str, after: str, added: list[str]) -> None:
-    """Only where nothing else differs."""
-    assert list(added_rules(before.encode(), after.encode())) == added

@@ -159,12 +159,6 @@ def test_a_silent_remote_is_given_up(author: Machine) -> None:
     assert author.git("log", "-1", "--format=%s") == "Three articles\n"
 
 
-def test_a_server_that_sends_nothing_is_left(author: Machine) -> None:
-    """Git itself hangs up on it after a minute."""
-    assert run_git(author.root, "config", "http.lowSpeedTime") == "60\n"
-    assert run_git(author.root, "config", "http.lowSpeedLimit") == "1000\n"
-
-
 def test_a_silent_child_is_ended(author: Machine) -> None:
     """Asked first, so that it takes its own lock files with it."""
     ended = try_git(author.root, "-c", "alias.wait=!exec sleep 60", "wait", timeout=0.2)

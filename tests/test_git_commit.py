@@ -202,18 +202,6 @@ def test_outputs_that_can_not_be_committed_are_named(world: World, first: Machin
     assert "git ignores `nested/beta.md` and 1 more" in first.commit().stderr
 
 
-def test_a_sparse_checkout_without_the_outputs(world: World) -> None:
-    """What an apply wrote outside of it is committed, and stays in the folder."""
-    machine = world.clone("sparse")
-    machine.git("sparse-checkout", "set", "--no-cone", "/*", "!/out/")
-    assert "Nothing to commit" in machine.commit().stdout, "nothing was applied yet"
-    machine.apply()
-    world.other("README.md", "hello")
-    machine.commit()
-    assert {*ORDERED, *MADE, "README.md"} <= set(world.paths())
-    assert machine.git("status", "--porcelain") == ""
-
-
 def test_the_environment_leads_git_nowhere_else(world: World, first: Machine) -> None:
     """What a shell or a hook left behind for another repository, or other paths."""
     names = ("GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE", "GIT_OBJECT_DIRECTORY")
@@ -610,20 +598,6 @@ def test_what_was_taken_off_a_branch_stays_off(world: World) -> None:
     machine.commit()
     assert {*ORDERED, *MADE} <= set(world.paths())
     assert "secret.md" not in world.subjects()
-
-
-def test_a_branch_that_is_deleted_while_an_apply_pays(world: World) -> None:
-    """The results stay in the folder, and the message says how to go on."""
-    world.clone("second").git("push", "--quiet", "origin", "main:topic")
-    machine = world.clone("machine", "--branch=topic")
-    machine.apply()
-    before = standing(machine)
-    machine.git("push", "--quiet", "origin", ":topic")
-    ended = machine.commit(code=1)
-    assert "`topic` does not exist at `origin`" in ended.stderr
-    assert "`git push origin HEAD:topic`" in ended.stderr
-    assert standing(machine) == before
-    assert "does not exist at `origin`" in machine.commit("--branch=typo", code=1).stderr
 
 
 @posix

@@ -39,22 +39,13 @@ def obeyed(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "text",
     [
-        ORDER,
-        f"fine\n{ORDER}",
-        f"fine\r{ORDER}",
-        f"fine\r\n \t\u00a0\u3000{ORDER}",
-        f"{ORDER}\n{ORDER}\n\n{ORDER}",
-        "anywhere ##[add-mask]in a line",
-        "###[error]x",
-        "::stop-commands::token",
-        "\x1c::error::x",
-        "##vso[task.setvariable variable=a]b",
-        "text ##VSO[task.complete result=Succeeded;]done",
-        "##teamcity[buildStop comment='x']",
-        "section_start:1:a[collapsed=true]\r\x1b[0Khidden",
+        ORDER, f"fine\n{ORDER}", f"fine\r{ORDER}", f"fine\r\n \t\u00a0\u3000{ORDER}", f"{ORDER}\n{ORDER}\n\n{ORDER}",
+        "anywhere ##[add-mask]in a line", "###[error]x", "::stop-commands::token", "\x1c::error::x",
+        "##vso[task.setvariable variable=a]b", "text ##VSO[task.complete result=Succeeded;]done",
+        "##teamcity[buildStop comment='x']", "section_start:1:a[collapsed=true]\r\x1b[0Khidden",
         "a\nsection_end:1:a\r\x1b[0K",
     ],
-)
+)  # fmt: skip
 def test_an_order_is_printed_and_not_obeyed(text: str) -> None:
     """Whatever line break or space stands before it."""
     assert obeyed(text)

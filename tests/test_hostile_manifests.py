@@ -101,20 +101,10 @@ def test_every_problem_of_every_file_at_once(project: Build, invoke: Run) -> Non
 
 
 PATHS = [
-    "../outside.txt",
-    "/tmp/outside.txt",
-    "C:/outside.txt",
-    "out\\\\..\\\\outside.txt",
-    ".git/hooks/post-checkout",
-    ".contentops/journal.jsonl",
-    "content/blog.yaml",
-    "CONTENT/Blog.yaml",
-    "data/rows.csv",
-    "contentops.lock",
-    "out/a\\e[2J.md",
-    f"out/{'x' * 300}.md",
-    "out/{{ '../' * 3 }}x.md",
-]
+    "../outside.txt", "/tmp/outside.txt", "C:/outside.txt", "out\\\\..\\\\outside.txt", ".git/hooks/post-checkout",
+    ".contentops/journal.jsonl", "content/blog.yaml", "CONTENT/Blog.yaml", "data/rows.csv", "contentops.lock",
+    "out/a\\e[2J.md", f"out/{'x' * 300}.md", "out/{{ '../' * 3 }}x.md",
+]  # fmt: skip
 """One for each way to be refused; `test_check.py` has all the others."""
 
 

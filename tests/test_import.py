@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from msgspec import structs
 
 from contentops.errors import ApiError
 from contentops.operations.adopting.import_contents import import_contents
@@ -287,18 +286,6 @@ def test_texts_that_become_drafts_are_named(tmp_path: Path) -> None:
     _store(harness, "cnt_a", "A", "Words.\n")
     (finding,) = _import(harness, confirm=lambda _: False).findings
     assert (finding.code, finding.message.split(": ")[-1]) == ("adopted-as-drafts", "`a`")
-
-
-def test_the_limit_is_kept_and_progress_is_told(tmp_path: Path) -> None:
-    """Ten requests a minute: 25 contents take two minutes and more, and a line says where it is."""
-    harness = _harness(tmp_path, api=FakeApi(per_minute=10), rpm=10)
-    for number in range(25):
-        _store(harness, f"cnt_{number:02}", f"Text {number}", "Words.\n")
-    told: list[str] = []
-    assert len(_import(harness, runtime=structs.replace(harness.runtime(), notify=told.append)).taken) == 25
-    assert [seen.status for seen in harness.api.requests] == [200] * 26
-    assert any(line.startswith("reading content 25 of 25: Text 24") for line in told)
-    assert harness.timeline.now > 120
 
 
 def test_the_command_says_what_it_did(project: Build, invoke: Run) -> None:

@@ -34,16 +34,6 @@ def test_an_account_is_of_one_server(session: LedgerSession) -> None:
     assert session.run("SELECT server FROM contentops.account") == [("https://api.example.com:443",)]
 
 
-def test_commands_that_only_ask_keep_the_limit_of_the_account(tmp_path: Path, session: LedgerSession) -> None:
-    """What they send is counted with what applies send; they go on where there is no ledger to be had."""
-    harness = Harness(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
-    runtime = harness.runtime()
-    assert contents(harness.project, runtime=runtime) == ()
-    assert (sent := _counted(session)) == len(harness.api.requests)
-    away = structs.replace(runtime, environ={**runtime.environ, "CONTENTOPS_LEDGER": "postgresql://ann@127.0.0.1:1/db"})
-    assert (contents(harness.project, runtime=away), _counted(session)) == ((), sent)
-
-
 def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSession) -> None:
     """A branch with another limit is counted with all others, and held to the stricter one."""
     harness = Harness(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")

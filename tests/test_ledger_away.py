@@ -195,10 +195,7 @@ def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, cluster: 
     """A real process: 130 at once, no traceback, its jobs on disk and its report too."""
     with Served(tmp_path / "store.db", stage_seconds=30) as server:
         root = project(
-            {
-                "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
-                "content/a.yaml": served_blog("a"),
-            },
+            {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""), "content/a.yaml": served_blog("a")},
             at="site",
         )
         env: dict[str, Any] = {"CONTENTOPS_LEDGER": cluster.url(), "WRITERZROOM_API_KEY": KEY}

@@ -11,7 +11,7 @@ import pytest
 from contentops.digest import digest_bytes
 from contentops.model import Action
 from contentops.operations.records import resolve
-from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
@@ -69,18 +69,6 @@ def test_a_text_of_another_checkout_that_fails_is_blocked_here_too(
     assert two.api.count("submit") == paid
 
 
-def test_another_text_in_place_of_one_of_another_checkout_is_asked_for_by_name(
-    tmp_path: Path, ledger: HarnessLedger
-) -> None:
-    """`--replace` pays for it once."""
-    one, two = _checkouts(tmp_path, ledger)
-    one.apply()
-    assert (_change(two, "a").action, _change(two, "a").submits) == (Action.CREATE, 1)
-    assert results(two.apply(replace=("a",))) == {"a": "done"}
-    assert (two.api.charged("All about a in 2026"), two.api.count("submit")) == (2, 2)
-    assert two.plan().empty
-
-
 @pytest.mark.parametrize("ids", ["replay", "ignore"])
 def test_another_text_in_place_of_one_that_only_the_ledger_has_is_a_further_attempt(
     tmp_path: Path, ledger: HarnessLedger, ids: str
@@ -136,20 +124,6 @@ def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path:
     assert results(two.apply()) == {"a": "done"}
     assert (two.api.charged("All about a in 2026"), two.api.count("submit")) == (2, 2)
     assert two.plan().empty
-
-
-@pytest.mark.parametrize("elsewhere", [False, True])
-def test_a_retry_that_was_refused_is_sent_by_a_later_apply(
-    tmp_path: Path, ledger: HarnessLedger, *, elsewhere: bool
-) -> None:
-    """What the ledger remembers of it is in no one's way."""
-    one, two = _checkouts(tmp_path, ledger, retries=1)
-    one.api.fault(on("submit", 2), 400)
-    assert results(one.apply()) == {"a": "failed"}
-    then = two if elsewhere else one
-    assert results(then.apply()) == {"a": "done"}
-    assert (then.api.charged("All about a in 2026"), then.api.count("submit")) == (2, 3)
-    assert then.plan().empty
 
 
 def _paid(tmp_path: Path, ledger: HarnessLedger) -> tuple[Harness, Harness]:

@@ -146,11 +146,7 @@ def _an_apply_that_froze_with_its_submits_recorded(folder: Path, database: str) 
     Takes as long as a successor waits for what may still arrive.
     """
     folder.mkdir()
-    with (
-        Served(folder / "store.db") as served,
-        Rough(served.port, 1) as road,
-        look(database) as rows,
-    ):
+    with Served(folder / "store.db") as served, Rough(served.port, 1) as road, look(database) as rows:
         road.smooth = True
         env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
         fault_plan = FaultPlan(items=3)

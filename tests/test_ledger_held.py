@@ -14,15 +14,7 @@ from contentops.ledger.jobs import LedgerScope
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.ledger.writer import JobWriter
-from contentops.model import (
-    Action,
-    ItemId,
-    JobState,
-    OpenEntry,
-    PendingSubmit,
-    RequestId,
-    request_id,
-)
+from contentops.model import Action, ItemId, JobState, OpenEntry, PendingSubmit, RequestId, request_id
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
@@ -81,16 +73,6 @@ def test_the_job_of_an_earlier_request_is_left_to_its_holder() -> None:
     assert (change.action, change.names) == (Action.CREATE, ("submit", "poll", "write", "save"))
     (left,) = _plan([new], held, entries=[entry], records=[a_record(new)], files=[a_file(new.output)]).changes
     assert (left.action, left.names) == (Action.PENDING, ())
-
-
-def test_a_blocked_item_stays_blocked() -> None:
-    """What a person has to decide does not wait for the process that brings its text."""
-    spec = a_spec()
-    entry = an_entry(spec)
-    (change,) = _plan(
-        [spec], _held(entry.request_id), entries=[entry], files=[a_file(spec.output, body="Someone else's.\n")]
-    ).changes
-    assert (change.action, change.steps) == (Action.BLOCKED, ())
 
 
 def test_a_pending_item_is_told_in_every_form() -> None:

@@ -79,10 +79,7 @@ SHARED: dict[str, tuple[str, ...]] = {
         f"{FACT} 'durations', jsonb_build_object(server, %s::jsonb) {ANEW}",
         '{"kind": ["x", -1, 1e300], "other": 7}',
     ),
-    "a runner of strange words": (
-        "INSERT INTO contentops.runner (number, who, page) VALUES (-1, %s, %s)",
-        *(ESC,) * 2,
-    ),
+    "a runner of strange words": ("INSERT INTO contentops.runner (number, who, page) VALUES (-1, %s, %s)", *(ESC,) * 2),
 }
 """What is written into the rows that all items share, with its values."""
 

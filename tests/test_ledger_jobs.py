@@ -257,16 +257,6 @@ def test_what_never_arrived_may_be_ordered_again(database: str) -> None:
         assert _states(session) == [("a", "never"), ("a", "submitting")]
 
 
-def test_a_commit_whose_answer_was_lost_is_done_again(database: str) -> None:
-    """The second time, the row is there already: it is this run's own."""
-    with LedgerSession(database) as session:
-        writer = JobWriter(Runner(session), SCOPE)
-        writer.note([entry("a", JobState.SUBMITTING)])
-        session.transaction(writer._write)
-        writer.flush()
-        assert _states(session) == [("a", "submitting")]
-
-
 def test_all_or_nothing_is_written(database: str) -> None:
     """One job that is another's keeps all that was noted with it out, the text too."""
     with LedgerSession(database) as session, LedgerSession(database) as second:

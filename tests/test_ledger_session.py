@@ -140,26 +140,6 @@ def test_a_commit_whose_answer_is_lost_is_done_once(database: str) -> None:
         assert session.run("SELECT id FROM told") == [(1,)]
 
 
-def test_a_transaction_that_the_database_ended(database: str) -> None:
-    """Whoever stood still in the middle of a transaction does it again."""
-    with LedgerSession(database) as session, LedgerSession(database) as other:
-        assert session.run("SHOW idle_in_transaction_session_timeout") == [("5s",)]
-        assert session.run("SHOW idle_session_timeout") == [("15s",)]
-        tries = 0
-
-        def work(cursor: psycopg.Cursor[tuple[object, ...]]) -> int:
-            nonlocal tries
-            tries += 1
-            if tries == 1:
-                cursor.execute("SET idle_in_transaction_session_timeout = '20ms'")
-                pid = cursor.connection.info.backend_pid
-                until(lambda: not other.run("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,)))
-            cursor.execute("SELECT 1")
-            return tries
-
-        assert session.transaction(work) == 2
-
-
 def test_transactions_that_stand_in_each_others_way(database: str) -> None:
     """A deadlock, which PostgreSQL ends for one of the two, is no error: that one tries again."""
     with LedgerSession(database) as first, LedgerSession(database) as other:

@@ -12,7 +12,7 @@ from contentops.errors import LockHeld, Refused, UsageError
 from contentops.execution.primitives import Stop
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import ItemId, JobState
+from contentops.model import JobState
 from contentops.operations import plan as plan_operation
 from contentops.operations import records
 from contentops.operations.history import history
@@ -222,18 +222,6 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
         assert server.charges() == ["All about a"]
 
 
-def test_what_is_done_leaves_and_what_is_open_is_free(tmp_path: Path, database: str) -> None:
-    """Settled once a file has its text; released at the end of the run."""
-    api = _proven(tmp_path, database, duration=90)
-    harness = _harness(tmp_path / "one", api, database, "a", "b")
-    _stopped_after(harness, "submit")
-    assert [row for row in _rows(database) if row[0] != "first"] == [("a", "running"), ("b", "running")]
-    with psycopg.connect(database) as connection:
-        assert connection.execute("SELECT 1 FROM contentops.claim WHERE runner IS NOT NULL").fetchall() == []
-    harness.apply()
-    assert _rows(database) == [("a", "settled"), ("b", "settled"), ("first", "settled")]
-
-
 def test_a_project_that_existed_before_its_ledger(tmp_path: Path, database: str) -> None:
     """What is open in its lock is told to all at the first apply, and finished by whoever comes first."""
     api = FakeApi(duration=90)
@@ -279,17 +267,6 @@ def test_a_text_that_the_ledger_lost_comes_from_the_server(tmp_path: Path, datab
     assert results(two.apply()) == {"a": "done", "b": "done"}
     assert "out/a.md" in two.tree()
     assert len(api.charges) == 3
-
-
-def test_ids_of_items_are_everybodys(tmp_path: Path, database: str) -> None:
-    """A record under its old id is moved at one checkout; the open job goes along."""
-    api = _proven(tmp_path, database, duration=90)
-    harness = _harness(tmp_path / "one", api, database, "a")
-    _stopped_after(harness, "submit")
-    records.move_record(harness.project, "a", "b")
-    assert ("b", "running") in _rows(database)
-    state, _ = shared_state(harness.project)
-    assert {entry.item for entry in state.entries.values()} == {ItemId("b")}
 
 
 def test_shards_are_applied_at_once_and_leave_each_others_jobs_alone(tmp_path: Path, database: str) -> None:

@@ -109,20 +109,6 @@ def test_a_new_environment_belongs_to_the_project_of_the_others(tmp_path: Path) 
     assert prod.state.lineage == ALONE
 
 
-def test_the_history_that_others_were_merged_into_counts(tmp_path: Path) -> None:
-    """A history without a common commit that is merged in later changes nothing, nor does a replaced commit."""
-    harness = _harness(tmp_path / "a", "A")
-    made = harness.plan().lineage
-    _git(harness, "branch", "base")
-    _git(harness, "checkout", "--quiet", "--orphan", "pages")
-    _git(harness, "commit", "--quiet", "--message", "Pages")
-    _git(harness, "checkout", "--quiet", "base")
-    _git(harness, "merge", "--quiet", "--allow-unrelated-histories", "--message", "Both", "pages")
-    assert harness.plan().lineage == made
-    _git(harness, "replace", "--graft", "HEAD")
-    assert harness.plan().lineage == made
-
-
 def test_a_shallow_clone_applies_nothing_before_there_is_a_lock(tmp_path: Path) -> None:
     """It cannot see the first commit: it plans, says what to do, and pays for nothing."""
     harness = _harness(tmp_path / "a", "A")

@@ -46,8 +46,7 @@ def hub() -> Iterator[FakeGitHub]:
 
 
 @pytest.mark.parametrize(
-    ("event", "number"),
-    [(merge_group(), 7), (merge_group(12, "release/pr-3-x"), 12), (merge_group(1234567), 1234567)],
+    ("event", "number"), [(merge_group(), 7), (merge_group(12, "release/pr-3-x"), 12), (merge_group(1234567), 1234567)]
 )
 def test_the_branch_of_a_queue_names_the_pull_request(event: dict[str, Any], number: int) -> None:
     """Whatever the base is called."""
@@ -151,10 +150,7 @@ def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_pa
     hub.runs.clear()
     env = hub.env(GITHUB_OUTPUT=str(tmp_path / "out"), GITHUB_ACTIONS="true")
     ended = invoke("find-plan", "--pr", "7", env=env)
-    assert (ended.code, ended.stdout) == (
-        0,
-        "No `contentops-plan` is kept for the last commit of pull request 7.\n",
-    )
+    assert (ended.code, ended.stdout) == (0, "No `contentops-plan` is kept for the last commit of pull request 7.\n")
     assert (tmp_path / "out").read_text() == "run-id=\nchecksum=\n"
     assert invoke("find-plan", "--pr", "7", "--json", env=hub.env()).json["run"] is None
 
@@ -315,28 +311,3 @@ def test_a_plan_anew_has_a_limit(queue: Queue, tmp_path: Path) -> None:
     ended = runner.job(limited, failing=["artifact"])
     assert ended.codes == {"reviewed": 0, "plan": 4}
     assert "12 credits" in ended.printed
-
-
-SITE = {
-    "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
-    "content/a.yaml": (
-        "defaults: {template: blog_article_generator, style: general_blog}\n"
-        "items: [{id: a, inputs: {topic: T, target_audience: readers}}]\n"
-    ),
-}
-
-
-def test_a_check_as_json(invoke: Run, project: Any) -> None:
-    """How much of it is left."""
-    root = project(SITE)
-    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
-    assert invoke("plan", "--check", "plan.json", "--json", cwd=root).json == {
-        "format_version": "1.0",
-        "changes": 1,
-        "credits": 0,
-        "refusals": [],
-    }
-    assert invoke("apply", "plan.json", cwd=root).code == 0
-    assert invoke("plan", "--check", "plan.json", "--json", cwd=root).json["changes"] == 0
-    again = invoke("apply", "plan.json", cwd=root)
-    assert (again.code, "error[already-applied]" in again.stderr) == (4, True)

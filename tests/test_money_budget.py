@@ -88,15 +88,6 @@ def test_a_month_keeps_to_its_budget(project: Build, invoke: Run, processes: Non
     assert " are spent; `budget.money_per_month` is 0.0" in message
 
 
-def test_no_flag_is_offered_beside_a_refusal_that_has_none(project: Build, invoke: Run, processes: None) -> None:
-    """A flag overrides the number of items; the money is too much, which none does."""
-    root = with_budget(project, "money_per_month: 0, items_per_apply: 0", "one")
-    with Model() as model:
-        ended = invoke("apply", "--yes", cwd=root, env=model.env)
-    assert ("error[budget-items]" in ended.stderr, "`budget.money_per_month` is 0.00" in ended.stderr) == (True, True)
-    assert "--approve-credits" not in ended.stderr
-
-
 def test_money_of_another_currency_is_named_and_not_added(project: Build, invoke: Run, processes: None) -> None:
     """The price changed from one currency to another in the middle of the month."""
     root = with_budget(project, "money_per_month: 5", "one")

@@ -61,18 +61,6 @@ def report(invoke: Run, site: Site, *arguments: str) -> Any:
     return ended.json
 
 
-def test_without_tokens_nothing_is_said_of_them(site: Site, invoke: Run, processes: None) -> None:
-    """Texts of WriterzRoom cost credits; a price alone changes no output."""
-    site.make("a", tokens=None, price=USD)
-    found = report(invoke, site)
-    assert not {"tokens", "money", "tokens_unknown", "unpriced"} & found.keys()
-    assert [*found["by"]["month"][0]] == ["name", "texts", "credits"]
-    for arguments in (("report",), ("report", "--runs"), ("report", "--provenance")):
-        text = invoke(*arguments, cwd=site.root).stdout
-        assert "oken" not in text
-        assert "MONEY" not in text
-
-
 def test_money_is_summed_exactly_and_by_currency(site: Site, invoke: Run, processes: None) -> None:
     """Three times 0.00012 is no 0.00036000000000000003, and no currency is added to another."""
     for number, price in enumerate((USD, USD, USD, EUR)):
@@ -126,17 +114,12 @@ def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run, processe
 @pytest.mark.parametrize(
     ("amount", "words"),
     [
-        (0, "0.00 USD"),
-        (1, "less than 0.000001 USD"),
-        (499_999, "less than 0.000001 USD"),
-        (500_000, "0.000001 USD"),
-        (120 * MICRO, "0.00012 USD"),
-        (300_000 * MICRO, "0.30 USD"),
-        (999_999_500_000, "1.00 USD"),
-        (1_005_000 * MICRO, "1.01 USD"),
+        (0, "0.00 USD"), (1, "less than 0.000001 USD"), (499_999, "less than 0.000001 USD"),
+        (500_000, "0.000001 USD"), (120 * MICRO, "0.00012 USD"), (300_000 * MICRO, "0.30 USD"),
+        (999_999_500_000, "1.00 USD"), (1_005_000 * MICRO, "1.01 USD"),
         (1_234_567_891_000 * MICRO, "1,234,567.89 USD"),
     ],
-)
+)  # fmt: skip
 def test_money_in_words(amount: int, words: str) -> None:
     """Cents, and more places only below one unit."""
     assert money_words({"USD": amount}) == words

@@ -12,8 +12,7 @@ from contentops.errors import OutputError
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["a.md", "out/a.md", "out/deep/er/a", "out/a b (1).md", "out/ümläut 日本.md", "out/a..b"],
+    "path", ["a.md", "out/a.md", "out/deep/er/a", "out/a b (1).md", "out/ümläut 日本.md", "out/a..b"]
 )
 def test_allowed(path: str) -> None:
     """Ordinary relative paths are split at their slashes."""

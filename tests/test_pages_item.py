@@ -220,21 +220,6 @@ def test_an_unreadable_file_is_said_so(shop: Path) -> None:
     assert "The file is gone" in shown(shop, ITEM)
 
 
-def test_copies_have_no_buttons(shop: Path) -> None:
-    """Without forms the page shows the state and the command."""
-    browser = Browser(shop, person=PERSON)
-    browser.site = type(browser.site)(
-        name="acme", project=browser.site.project, runtime=browser.site.runtime, links=browser.site.links
-    )
-    from contentops.pages.item import item
-    from contentops.pages.site import render
-
-    page = render(browser.site, item(browser.site, {"id": ITEM}))
-    assert "<form" not in page
-    assert "<button" not in page
-    assert "contentops approve welcome" in page
-
-
 def form_of(browser: Browser, item: str = ITEM) -> dict[str, str]:
     """The fields of the form that edits a text, as a browser would send them unchanged."""
     page = browser.get(f"/edit?id={item}")

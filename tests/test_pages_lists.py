@@ -128,14 +128,6 @@ def test_a_query_that_names_nothing_is_ignored_and_named(root: Path, query: dict
     assert ("so it is ignored" in html) == ("page" not in query)
 
 
-def test_headings_sort_by_their_column_and_back(root: Path) -> None:
-    """The heading of the present order turns it round and says so to screen readers; filters stay."""
-    html = page(root, "/items", sort="-words", state="approved")
-    assert 'aria-sort="descending"><a href="/items?state=approved&amp;sort=words">' in html
-    assert 'href="/items?state=approved&amp;sort=title"' in html
-    assert 'href="/items?state=sent-back&amp;sort=-words"' in html
-
-
 def test_a_project_without_texts_says_how_to_begin(project: Build) -> None:
     """What is declared, what it costs, and the commands; without items, how to declare one."""
     settings = {"contentops.yaml": "version: 1\nproject: acme\napi: {base_url: 'https://a.example/v1'}\n"}

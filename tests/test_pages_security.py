@@ -171,10 +171,7 @@ def test_a_real_server_prints_one_link_and_ends_with_ctrl_c(project: Build, proc
 
 
 def test_without_what_serves_it_says_what_to_install(
-    project: Build,
-    invoke: Run,
-    monkeypatch: pytest.MonkeyPatch,
-    processes: None,
+    project: Build, invoke: Run, monkeypatch: pytest.MonkeyPatch, processes: None
 ) -> None:
     """The extra is named, and the pages as files need none."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)

@@ -102,10 +102,7 @@ def test_the_second_signal_exits_at_once(project: Build, invoke: Run, number: si
     """A stop that waits for an answer is not waited for; what was known is kept all the same."""
     with Scripted(_never_answers_a_submit) as server:
         root = project(
-            {
-                "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
-                "content/blog.yaml": blog("one"),
-            }
+            {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""), "content/blog.yaml": blog("one")}
         )
         know_server(root, server.base_url)
         with applying(root) as apply:
@@ -203,10 +200,7 @@ def test_a_plan_needs_neither_key_nor_server(project: Build, run: Run) -> None:
     """As on a fork's pull request: no key, no one listening, and the same plan twice."""
     with Scripted(lambda *_: None) as server:
         root = project(
-            {
-                "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
-                "content/blog.yaml": blog("one"),
-            }
+            {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""), "content/blog.yaml": blog("one")}
         )
         first, second = (run("plan", "--json", cwd=root) for _ in range(2))
     assert (first.code, first.stdout) == (0, second.stdout)

@@ -244,17 +244,11 @@ def test_wrong_file_is_one_finding(tmp_path: Path, text: str, code: str) -> None
 @pytest.mark.parametrize(
     "url",
     [
-        "local",
-        "https://api.writerzroom.com/v1",
-        "https://example.com:8443",
-        "https://example.com/",
-        "http://localhost:8000/v1",
-        "http://127.0.0.1",
-        "http://127.8.9.1:1/",
-        "http://[::1]:8000",
+        "local", "https://api.writerzroom.com/v1", "https://example.com:8443", "https://example.com/",
+        "http://localhost:8000/v1", "http://127.0.0.1", "http://127.8.9.1:1/", "http://[::1]:8000",
         "HTTPS://Example.com",
     ],
-)
+)  # fmt: skip
 def test_usable_address_is_taken(tmp_path: Path, url: str) -> None:
     """Https anywhere, http to this machine only; a trailing slash is dropped."""
     assert load(tmp_path, f"project: x\napi: {{base_url: '{url}'}}\n").api.base_url == url.rstrip("/")
@@ -351,24 +345,11 @@ def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, text: s
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("a=x", "x"),
-        ("a=", ""),
-        ("a= ", " "),
-        ("a=1", 1),
-        ("a=1.5", 1.5),
-        ("a=true", True),
-        ("a=null", None),
-        ("a=yes", "yes"),
-        ("a=012", "012"),
-        ("a=2026-03-01", "2026-03-01"),
-        ("a=b=c", "b=c"),
-        ("a=[1]", "[1]"),
-        ("a=@x: y", "@x: y"),
-        ('a="1"', "1"),
-        ("a='it''s'", "it's"),
-        ("a=two\nlines", "two\nlines"),
+        ("a=x", "x"), ("a=", ""), ("a= ", " "), ("a=1", 1), ("a=1.5", 1.5), ("a=true", True), ("a=null", None),
+        ("a=yes", "yes"), ("a=012", "012"), ("a=2026-03-01", "2026-03-01"), ("a=b=c", "b=c"), ("a=[1]", "[1]"),
+        ("a=@x: y", "@x: y"), ('a="1"', "1"), ("a='it''s'", "it's"), ("a=two\nlines", "two\nlines"),
     ],
-)
+)  # fmt: skip
 def test_variable_of_the_command_line_is_read(text: str, value: Any) -> None:
     """Values follow YAML's rules for scalars; quotes make a text of anything."""
     name, parsed = parse_variable(text)
@@ -379,30 +360,10 @@ def test_variable_of_the_command_line_is_read(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a",
-        "",
-        "=1",
-        "1a=1",
-        "a-b=1",
-        "item=1",
-        "each=1",
-        "project=1",
-        "environment=1",
-        "not=1",
-        "True=1",
-        "a.b=1",
-        "é=1",
-        "a=.inf",
-        "a=1e999",
-        "a='x",
-        "a='x' y",
-        "a='x'\nb: 1",
-        'a="\\q"',
-        "a=\x00",
-        "a=\ud800",
-        "\x1b=1",
+        "a", "", "=1", "1a=1", "a-b=1", "item=1", "each=1", "project=1", "environment=1", "not=1", "True=1", "a.b=1",
+        "é=1", "a=.inf", "a=1e999", "a='x", "a='x' y", "a='x'\nb: 1", 'a="\\q"', "a=\x00", "a=\ud800", "\x1b=1",
     ],
-)
+)  # fmt: skip
 def test_unusable_variable_is_a_usage_error(text: str) -> None:
     """What has no name, no value, or one no one can use, is refused in words."""
     with pytest.raises(UsageError) as caught:

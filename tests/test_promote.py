@@ -254,10 +254,7 @@ def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None
     _, prod = rooms(tmp_path, "a")
     prod.apply()
     change = only(prod.plan(replace=("a",)))
-    assert (change.blocked, change.hint) == (
-        "promoted",
-        "its text comes from `staging`: use `--replace` there",
-    )
+    assert (change.blocked, change.hint) == ("promoted", "its text comes from `staging`: use `--replace` there")
 
 
 def test_protected_items_are_left(tmp_path: Path) -> None:

@@ -178,19 +178,6 @@ def test_texts_that_failed_their_checks_count(tmp_path: Path, invoke: Run) -> No
     assert (rows(invoke, harness)["a"]["attempts"], harness.api.credits) == (4, 16)
 
 
-def test_an_id_that_another_item_has_now_counts_for_that_one(harness: Harness, invoke: Run) -> None:
-    """What was paid for before a rename belongs to the renamed item as far as its record says so, and nothing twice."""
-    manifest = harness.read("content/blog.yaml").replace("id: a\n", "id: z\n")
-    harness.write("content/blog.yaml", f"moved: [{{from: a, to: z}}]\n{manifest}")
-    harness.apply()
-    assert rows(invoke, harness)["z"]["credits"] == 8
-    harness.write("content/blog.yaml", manifest)
-    harness.write("content/more.yaml", blog("a", year=2030))
-    harness.apply()
-    found = rows(invoke, harness)
-    assert sum(one["credits"] for one in found.values()) == harness.api.credits == 20
-
-
 @pytest.mark.parametrize("known", ["cache", "git", "nowhere"])
 def test_the_share_of_changed_words_needs_the_generated_text(harness: Harness, invoke: Run, known: str) -> None:
     """From the cache or from git's history of the file; it is not known where neither has it."""
@@ -284,18 +271,11 @@ def provenance_of(item: str, by: str) -> Provenances:
 @pytest.mark.parametrize(
     ("by", "cell"),
     [
-        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
-        ("+1", "'+1"),
-        ("-1", "'-1"),
-        ("@SUM(A1)", "'@SUM(A1)"),
-        (" =1", "' =1"),
-        ("\uff1d1+1", "'\uff1d1+1"),
-        ("\t=1", "\\t=1"),
-        ('a "b", c', 'a "b", c'),
-        ("a\r\nb", "a\\r\\nb"),
-        ("Zoë 中文", "Zoë 中文"),
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"), ("+1", "'+1"), ("-1", "'-1"), ("@SUM(A1)", "'@SUM(A1)"),
+        (" =1", "' =1"), ("\uff1d1+1", "'\uff1d1+1"), ("\t=1", "\\t=1"), ('a "b", c', 'a "b", c'),
+        ("a\r\nb", "a\\r\\nb"), ("Zoë 中文", "Zoë 中文"),
     ],
-)
+)  # fmt: skip
 def test_no_cell_is_a_formula(by: str, cell: str) -> None:
     """And every cell comes back from a reader of CSV as one cell of one row."""
     text = provenance_csv(provenance_of("a", by))
@@ -309,17 +289,11 @@ def test_no_cell_is_a_formula(by: str, cell: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "share"),
     [
-        ("", "", 0),
-        ("one two", "one two", 0),
-        ("one two", "two\n\n# one", 0),
-        ("one two three four", "one two three five", 0.25),
-        ("one two", "one two three four", 0.5),
-        ("one two three four", "one", 0.75),
-        ("one", "", 1),
-        ("one one", "one", 0.5),
-        ("五十歩百歩", "五十歩千歩", 0.2),
+        ("", "", 0), ("one two", "one two", 0), ("one two", "two\n\n# one", 0),
+        ("one two three four", "one two three five", 0.25), ("one two", "one two three four", 0.5),
+        ("one two three four", "one", 0.75), ("one", "", 1), ("one one", "one", 0.5), ("五十歩百歩", "五十歩千歩", 0.2),
     ],
-)
+)  # fmt: skip
 def test_the_share_of_changed_words(before: str, after: str, share: float) -> None:
     """Of the longer text; the order, white space and marks say nothing."""
     assert changed_share(before, after) == share
@@ -369,11 +343,7 @@ def test_commits_of_many_files_are_those_that_git_names(tmp_path: Path) -> None:
         for name in names
         if name not in ("out/now.md", "out/deep/gone.md")
     }
-    assert {name: one.commit for name, one in found.items()} == {
-        **expected,
-        "out/now.md": "",
-        "out/deep/gone.md": "",
-    }
+    assert {name: one.commit for name, one in found.items()} == {**expected, "out/now.md": "", "out/deep/gone.md": ""}
 
 
 def test_a_shallow_clone_names_no_commit_it_does_not_know(harness: Harness, tmp_path: Path, invoke: Run) -> None:

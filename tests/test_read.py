@@ -441,15 +441,7 @@ def test_syntax_error_is_explained_where_it_is(text: str, position: tuple[int, i
 
 @pytest.mark.parametrize(
     "text",
-    [
-        'say: "hi" it\'s: x',
-        '{{ company }}\'s "x"',
-        "it's: \\d",
-        "@'x'",
-        "&a: \"b\" 'c'",
-        "50% off: yes",
-        "*it's*",
-    ],
+    ['say: "hi" it\'s: x', '{{ company }}\'s "x"', "it's: \\d", "@'x'", "&a: \"b\" 'c'", "50% off: yes", "*it's*"],
 )
 def test_what_a_hint_puts_in_quotes_can_be_copied(text: str) -> None:
     """It is read as the text that was meant, whatever quotes stand in it."""
@@ -578,16 +570,11 @@ def test_any_bytes_give_a_value_or_findings(data: bytes) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        'api: {base_url: "https://me:SECRET@host/x", key_env: X]',
-        "ledger: postgresql://u:SEC/RET@h/d: x",
-        "api:\n  token:\n\tSECRET",
-        "api key: SECRET: b",
-        "private_key: SECRET: b",
-        "client_credentials: SECRET: b",
-        "passphrase: SECRET: b",
-        "db_pwd: SECRET: b",
+        'api: {base_url: "https://me:SECRET@host/x", key_env: X]', "ledger: postgresql://u:SEC/RET@h/d: x",
+        "api:\n  token:\n\tSECRET", "api key: SECRET: b", "private_key: SECRET: b", "client_credentials: SECRET: b",
+        "passphrase: SECRET: b", "db_pwd: SECRET: b",
     ],
-)
+)  # fmt: skip
 def test_a_secret_in_a_line_that_cannot_be_read_is_not_shown(written: str) -> None:
     """Whichever of several secrets it is, and however its name and its indentation are written."""
     secret = "hunter2Planted"

@@ -246,16 +246,11 @@ def test_template_errors(source: str, code: str, words: str, hint: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "{% include 'x' %}",
-        "{% import 'x' as x %}",
-        "{% from 'x' import y %}",
-        "{% extends 'x' %}",
-        "{% block a %}{% endblock %}",
-        "{% set item.x = 1 %}",
-        "{% for a in people recursive %}{% endfor %}",
+        "{% include 'x' %}", "{% import 'x' as x %}", "{% from 'x' import y %}", "{% extends 'x' %}",
+        "{% block a %}{% endblock %}", "{% set item.x = 1 %}", "{% for a in people recursive %}{% endfor %}",
         "{{ self }}",
     ],
-)
+)  # fmt: skip
 def test_what_manifests_may_not_use(source: str) -> None:
     """Jinja that reaches other templates, or could pile up text unseen, is refused by its name."""
     assert failure(source).code == "template-unsupported"
@@ -346,34 +341,16 @@ def test_bombs_are_refused_quickly(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "{{ ().__class__.__bases__ }}",
-        "{{ '{0.__class__}'.format('') }}",
-        "{{ company | shell }}",
-        "{% set x = [] %}{{ x.append(x) }}",
-        "{{ company.__class__ }}",
-        "{{ company['__class__'] }}",
-        "{{ company.format }}",
-        "{{ company.format_map }}",
-        "{{ company.encode() }}",
-        "{{ company.ljust(9) }}",
-        "{{ people.append(1) }}",
-        "{{ place.update }}",
-        "{{ (people | map('upper')).gi_frame }}",
-        "{{ range.__self__ }}",
-        "{{ loop }}",
-        "{{ lipsum() }}",
-        "{{ cycler }}",
-        "{{ namespace() }}",
-        "{{ dict(a=1) }}",
-        "{{ joiner }}",
-        "{{ rows | map(attribute='__class__') | list }}",
-        "{{ company | attr('__class__') }}",
-        "{{ now() }}",
-        "{{ company | pprint }}",
-        "{{ {} | xmlattr }}",
+        "{{ ().__class__.__bases__ }}", "{{ '{0.__class__}'.format('') }}", "{{ company | shell }}",
+        "{% set x = [] %}{{ x.append(x) }}", "{{ company.__class__ }}", "{{ company['__class__'] }}",
+        "{{ company.format }}", "{{ company.format_map }}", "{{ company.encode() }}", "{{ company.ljust(9) }}",
+        "{{ people.append(1) }}", "{{ place.update }}", "{{ (people | map('upper')).gi_frame }}",
+        "{{ range.__self__ }}", "{{ loop }}", "{{ lipsum() }}", "{{ cycler }}", "{{ namespace() }}",
+        "{{ dict(a=1) }}", "{{ joiner }}", "{{ rows | map(attribute='__class__') | list }}",
+        "{{ company | attr('__class__') }}", "{{ now() }}", "{{ company | pprint }}", "{{ {} | xmlattr }}",
         "{{ caller }}",
     ],
-)
+)  # fmt: skip
 def test_nothing_else_can_be_reached(source: str) -> None:
     """Python's inside, clocks, random numbers and Jinja's own extras are not there."""
     assert failure(source).code in {"undefined-variable", "template-syntax", "template-value"}

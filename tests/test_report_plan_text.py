@@ -63,12 +63,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
             entry=make_entry(state=JobState.UNKNOWN, submitted_at="2026-03-01T10:00:00Z", error="reset"),
         ),
         make_change(
-            "moved",
-            Action.MOVE,
-            steps=("move",),
-            source="out/old.md",
-            target="out/new.md",
-            renamed_from=ItemId("old"),
+            "moved", Action.MOVE, steps=("move",), source="out/old.md", target="out/new.md", renamed_from=ItemId("old")
         ),
         make_change(
             "tags",

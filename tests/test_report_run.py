@@ -109,10 +109,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
             make_run(make_outcome(result=Result.FAILED)),
             "Next: fix what made it fail (see above), then `contentops apply`, which tries again",
         ),
-        (
-            make_run(make_outcome(result=Result.LATE)),
-            "Next: see the hints for late items, then `contentops apply`",
-        ),
+        (make_run(make_outcome(result=Result.LATE)), "Next: see the hints for late items, then `contentops apply`"),
         (
             make_run(make_outcome(result=Result.BLOCKED)),
             "Next: resolve the blocked items (see the hints), then `contentops apply`",

@@ -26,14 +26,3 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()
 def test_times_in_words(at: str, day: str, moment: str, age: str) -> None:
     """Of this year, of another, in the future; and what is no time."""
     assert (times.on_day(at, NOW), times.day_and_time(at, NOW), times.age(at, NOW)) == (day, moment, age)
-
-
-def test_lengths_in_words() -> None:
-    """No text takes no time."""
-    assert [times.minutes(words) for words in (0, 220, 480, 2_645)] == [
-        "1 minute",
-        "1 minute",
-        "2 minutes",
-        "12 minutes",
-    ]
-    assert times.short_date("2026-11-02T00:00:00Z") == "2 Nov 26"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clones import PROTECTED, Machine, World, manifest
+from tests.clones import Machine, World, manifest
 from tests.fakes.github import FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
@@ -90,14 +90,6 @@ def test_more_texts_have_a_branch_of_their_own(world: World, first: Machine) -> 
     assert {"out/four.md", *THREE} <= set(world.paths(later))
 
 
-def test_new_texts_on_top_of_a_branch_that_moved(world: World, first: Machine) -> None:
-    """The pull request shows nothing but results."""
-    world.other("README.md", "hello")
-    name = str(propose(first)["branch"])
-    assert world.subjects(name)[:3] == ["content: 3 created", "content: jobs of an apply", "README.md"]
-    assert "README.md" in world.paths(name)
-
-
 def test_what_is_no_new_text_goes_to_the_branch(world: World, first: Machine) -> None:
     """A file that moved: no one has to read it again."""
     first.commit()
@@ -105,12 +97,6 @@ def test_what_is_no_new_text_goes_to_the_branch(world: World, first: Machine) ->
     first.apply()
     assert "Pushed to `main`." in first.propose().stdout
     assert "out/zwei.md" in world.paths()
-
-
-def test_new_texts_for_a_protected_branch(world: World, first: Machine) -> None:
-    """It is not even tried."""
-    world.hook("pre-receive", PROTECTED)
-    assert propose(first)["texts"] == THREE
 
 
 def test_the_branch_itself_needs_a_push(invoke: Run) -> None:

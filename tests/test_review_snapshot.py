@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from contentops.atomic_io import TRUSTED_AFTER, Disk
-from contentops.errors import InputError, Severity
+from contentops.errors import Severity
 from contentops.model import Approval, ItemId, Verdict, text_digest
 from contentops.operations.opening import HERE, open_project
 from contentops.operations.review import Review, ReviewState
@@ -112,32 +111,3 @@ def test_a_snapshot_is_kept_until_a_file_changes(root: Path) -> None:
     assert young.snapshot() is first
     later[0] += 1
     assert young.snapshot() is not first
-
-
-def test_errors_in_manifests_hide_no_text(root: Path) -> None:
-    """The findings have their places, and the recorded items are shown without a plan; broken settings are raised."""
-    review = review_of(root)
-    words = review.snapshot().by_id["back"].words
-    (root / "content/b.yaml").write_text("items:\n  - {id: new, inputz: {}}\n")
-    broken = review.snapshot()
-    assert broken.plan is None
-    assert [str(one.location) for one in broken.findings if one.location] == ["content/b.yaml:2:15"]
-    assert {item.id: item.words > 0 for item in broken.items} == dict.fromkeys(IDS, True)
-    assert broken.by_id["back"].words == words
-    (root / "contentops.yaml").write_text("version: 1\n")
-    with pytest.raises(InputError):
-        review.snapshot()
-    (root / "contentops.yaml").write_text(SETTINGS)
-    (root / "content/b.yaml").unlink()
-    assert review.snapshot().plan is not None
-
-
-def test_a_mended_manifest_is_seen(root: Path) -> None:
-    """Also where the errors were there from the start, and all that is read is old."""
-    manifest_of_new = root / "content/b.yaml"
-    text = manifest_of_new.read_text()
-    manifest_of_new.write_text("items: [\n")
-    review = review_of(root, iter(range(time.time_ns() + 2 * TRUSTED_AFTER, 2**62, 1000)))
-    assert review.snapshot().plan is None
-    manifest_of_new.write_text(text)
-    assert review.snapshot().plan is not None

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from tests.running import Build
 
-FILES = {
-    "cities.csv": "city,people\nOslo,700\nRome,2800\nBern,\nkyiv,2900\nYork,1e3\nLima,10000\n",
-}
+FILES = {"cities.csv": "city,people\nOslo,700\nRome,2800\nBern,\nkyiv,2900\nYork,1e3\nLima,10000\n"}
 
 
 def rooted(project: Build, for_each: str, topic: str = "x {{ each.city }}", settings: str = "") -> Path:

@@ -290,25 +290,9 @@ def test_flood_of_problems_is_capped() -> None:
 
 
 NAMES = [
-    "id",
-    "items",
-    "template",
-    "mode",
-    "tags",
-    "vars",
-    "moved",
-    "api",
-    "project",
-    "x",
-    "from",
-    "to",
-    "matrix",
-    "for_each",
-    "each",
-    "a-b",
-    "base_url",
-    "save",
-]
+    "id", "items", "template", "mode", "tags", "vars", "moved", "api", "project", "x", "from", "to", "matrix",
+    "for_each", "each", "a-b", "base_url", "save",
+]  # fmt: skip
 json_values = st.recursive(
     st.none()
     | st.booleans()

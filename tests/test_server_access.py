@@ -58,10 +58,7 @@ def test_the_eleventh_request_in_a_minute_is_refused_in_both_shapes(bundled: Bun
     assert server.get("/v1/content", headers).status == 429
 
 
-@given(
-    steps=st.lists(st.floats(0, 40, allow_nan=False), max_size=60),
-    most=st.integers(1, 5),
-)
+@given(steps=st.lists(st.floats(0, 40, allow_nan=False), max_size=60), most=st.integers(1, 5))
 def test_no_minute_holds_more_than_the_limit(steps: list[float], most: int) -> None:
     """Whatever the times of requests, any 60 s hold at most N; who waits as told is let in."""
     hand = Hand()

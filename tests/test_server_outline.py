@@ -113,29 +113,15 @@ def test_titles(template: str, inputs: dict[str, Any], title: str) -> None:
     [
         ("R&D snake_case 3 < 4 (ok) – fine!", "R&D snake_case 3 &lt; 4 (ok) – fine!"),
         ("*b* _i_ `c` [l](u) <b> {{x}}", "\\*b\\* \\_i\\_ \\`c\\` \\[l\\](u) &lt;b> &#123;&#123;x&#125;&#125;"),
-        ("# h", "\\# h"),
-        ("- x", "\\- x"),
-        ("1. x", "1\\. x"),
-        ("2026 is", "2026 is"),
-        ("> q", "\\> q"),
+        ("# h", "\\# h"), ("- x", "\\- x"), ("1. x", "1\\. x"), ("2026 is", "2026 is"), ("> q", "\\> q"),
         ("~~~ &lt; \\", "&#126;&#126;&#126; &amp;lt; \\\\"),
         ("{% x %} ~y~ <script> $$z$$", "&#123;% x %&#125; &#126;y&#126; &lt;script> &#36;$z&#36;$"),
-        (": x", "&#58; x"),
-        ("| x", "&#124; x"),
-        ("=== x", "&#61;== x"),
-        ("!!! x", "\\!!! x"),
-        ("a\r\n# b\u2028c\u202ed\x1b\ufeff", "a # b cd"),
-        (True, "yes"),
-        (False, "no"),
-        (None, "none"),
-        (1.5, "1.5"),
-        (["a", "b", "c"], "a, b and c"),
-        ({"b": 1, "a": [1, 2]}, "a: 1, 2 and b: 1"),
-        ([[[[[["deep"]]]]]], "…"),
-        ("\ud800", "?"),
-        ("", ""),
+        (": x", "&#58; x"), ("| x", "&#124; x"), ("=== x", "&#61;== x"), ("!!! x", "\\!!! x"),
+        ("a\r\n# b\u2028c\u202ed\x1b\ufeff", "a # b cd"), (True, "yes"), (False, "no"), (None, "none"), (1.5, "1.5"),
+        (["a", "b", "c"], "a, b and c"), ({"b": 1, "a": [1, 2]}, "a: 1, 2 and b: 1"), ([[[[[["deep"]]]]]], "…"),
+        ("\ud800", "?"), ("", ""),
     ],
-)
+)  # fmt: skip
 def test_values_in_a_sentence(value: Any, shown: str) -> None:
     """Markup is literal, lists read as text, invisible characters are gone."""
     assert inline(value) == shown

@@ -127,15 +127,6 @@ def test_other_bases(invoke: Run, pull: Any, base: str | None, head: str, lines:
     assert "hunter22" not in ended.stdout
 
 
-def test_the_base_that_gitlab_names(invoke: Run, pull: Any) -> None:
-    """A commit, which is there or not."""
-    root = pull(BASE, HEAD)
-    base = git(root, "rev-parse", "HEAD^1")
-    assert told(invoke("plan", "--json", cwd=root, env={"CI_MERGE_REQUEST_DIFF_BASE_SHA": base}).json) == CHANGED
-    (line,) = told(invoke("plan", "--json", cwd=root, env={"CI_MERGE_REQUEST_DIFF_BASE_SHA": "1" * 40}).json)
-    assert "was not compared with the base" in line
-
-
 def test_a_checkout_without_the_base(invoke: Run, project: Build) -> None:
     """No repository, or not the merge: nothing is taken for the base that is none."""
     root = project({"contentops.yaml": HEAD})

@@ -82,10 +82,7 @@ def test_hostile_texts_are_compared_in_no_time(body: str) -> None:
     assert list(similar_pairs({"one": runs, "two": runs}, 0.8)) == ([("one", "two", 1.0)] if runs else [])
 
 
-@given(
-    st.lists(st.frozensets(st.integers(0, 12), max_size=12), max_size=8),
-    st.floats(min_value=0.1, max_value=0.99),
-)
+@given(st.lists(st.frozensets(st.integers(0, 12), max_size=12), max_size=8), st.floats(min_value=0.1, max_value=0.99))
 def test_every_similar_pair_is_found_with_its_share(texts: list[frozenset[int]], most: float) -> None:
     """As if each text were compared with each other."""
     named = {str(number): runs for number, runs in enumerate(texts)}

@@ -16,11 +16,7 @@ from tests import split
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(
-    "address",
-    [("192.0.2.1", 80), ("2001:db8::1", 443, 0, 0)],
-    ids=["IPv4", "IPv6"],
-)
+@pytest.mark.parametrize("address", [("192.0.2.1", 80), ("2001:db8::1", 443, 0, 0)], ids=["IPv4", "IPv6"])
 def test_nothing_but_loopback_is_reached(address: tuple[str, int]) -> None:
     """A connection to any other machine fails before a packet is sent."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET

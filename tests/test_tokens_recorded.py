@@ -5,12 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from contentops.digest import NOTHING
-from contentops.ledger.jobs import JobRow, job_in
-from contentops.ledger.rows import read_json
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
 from contentops.state.cache import Cache, StoredText
 from contentops.state.codec import line_of, parse_as
@@ -63,16 +60,10 @@ def test_a_record_has_the_tokens_that_the_reply_of_its_job_says(tmp_path: Path, 
 @pytest.mark.parametrize(
     "said",
     [
-        {"input": 5},
-        {"input": -1, "output": 1},
-        {"input": "5", "output": "6"},
-        {"input": 1.5, "output": 2},
-        {"input": True, "output": False},
-        {"input": 10**30, "output": 1},
-        [1, 2],
-        "many",
+        {"input": 5}, {"input": -1, "output": 1}, {"input": "5", "output": "6"}, {"input": 1.5, "output": 2},
+        {"input": True, "output": False}, {"input": 10**30, "output": 1}, [1, 2], "many",
     ],
-)
+)  # fmt: skip
 def test_tokens_that_cannot_be_believed_are_unknown(tmp_path: Path, said: Any) -> None:
     """The text is taken all the same, and the lock has no such key."""
     harness = site(tmp_path, said)
@@ -116,19 +107,6 @@ def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None
     assert (harness.made_by("a").tokens, len(harness.api.generations)) == (USED, 1)
 
 
-def test_history_lists_tokens_and_money(tmp_path: Path, invoke: Run, processes: None) -> None:
-    """Of each generation and each text, and nothing where they are not known."""
-    harness = site(tmp_path)
-    harness.apply()
-    harness.api.habits.tokens = None
-    harness.write("content/blog.yaml", blog("a", year=2027))
-    harness.apply()
-    found = invoke("report", "--runs", "--select", "a", "--json", cwd=tmp_path).json
-    for listed in (found["generations"], found["texts"]):
-        assert [one.get("tokens") for one in listed] == [None, SAID]
-        assert not any("money" in one for one in listed)
-
-
 def test_lines_and_rows_with_tokens_are_read_back(tmp_path: Path) -> None:
     """In the lock, in the journal and in the cache; one without has no such key."""
     paid = PaidTokens(input=7, output=3, price=PRICE)
@@ -160,22 +138,3 @@ def test_a_record_keeps_the_price_of_its_day(tmp_path: Path, invoke: Run, proces
     made = invoke("report", "--runs", "--select", "a", "--json", cwd=tmp_path).json["generations"]
     assert [one["money"] for one in made] == [{"EUR": "0.0036"}, {"USD": "0.0019"}]
     assert harness.plan().empty
-
-
-def test_rows_of_a_ledger_keep_tokens() -> None:
-    """Those of open entries and of paid texts, so that the machine that goes on with a text knows them."""
-    paid = PaidTokens(input=7, output=3, price=PRICE)
-    entry = OpenEntry(
-        request_id=RequestId("r"),
-        item=ItemId("a"),
-        digest=NOTHING,
-        attempt=1,
-        state=JobState.PAID,
-        server="https://api.example.test:443",
-        dialect="v1",
-        credits=4,
-        tokens=paid,
-    )
-    assert job_in(JobRow.of(entry, "").line) == entry
-    stored = StoredText(title="t", body="b", request_id="r", tokens=paid)
-    assert read_json(msgspec.json.encode(stored).decode(), StoredText) == stored

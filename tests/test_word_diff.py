@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.documents.blocks import PARSED, parse_blocks
+from contentops.documents.blocks import parse_blocks
 from contentops.documents.clean import clean_body
 from contentops.documents.word_diff import Side, TextDiff, word_diff
 
@@ -103,14 +103,3 @@ def test_long_hostile_texts_are_compared(name: str, processor_time: Clock) -> No
     began = processor_time()
     assert word_diff(*HOSTILE[name]).edits
     assert processor_time() - began < 20
-
-
-def test_the_rest_of_a_long_text_is_plain_lines() -> None:
-    """Only the beginning of a long text is read as Markdown; nothing of the rest is missing."""
-    body = clean_body("Some *words* here.\n\n" * (PARSED // 10))
-    blocks = parse_blocks(body)
-    plain = [block for block in blocks if block.kind == "plain"]
-    assert len(blocks) == PARSED // 10
-    assert {block.text for block in plain} == {"Some *words* here.", "Some *words* here.\n"}
-    lines = body.split("\n")
-    assert all(block.text.strip() == lines[block.line] for block in plain)

@@ -440,22 +440,6 @@ def test_a_look_for_drift_fails_where_there_is_something_to_do(world: World, tmp
     assert runner.job(DRIFT).codes == {"plan": 1}
 
 
-def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
-    """For a project in a folder of a repository, on its branch, with the action someone named."""
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=trunk", str(tmp_path)], check=True)
-    ended = invoke("init", "site", "--ci", "github", "--action", f"acme/contentops@{SHA}")
-    assert ended.code == 0, ended.stderr
-    assert "secret `WRITERZROOM_API_KEY`" in ended.stdout
-    for name in WORKFLOWS:
-        text = (tmp_path / f".github/workflows/contentops-site-{name}.yml").read_text()
-        assert f"uses: acme/contentops@{SHA}\n" in text
-        assert re.search(r"@[a-z_]+@", text) is None
-        assert isinstance(yaml.safe_load(text), dict)
-    apply = (tmp_path / ".github/workflows/contentops-site-apply.yml").read_text()
-    assert "directory: site\n" in apply
-    assert "branches: [trunk]\n" in apply
-
-
 LOCAL = {"api": {"base_url": "local"}}
 SEVERAL = {"version": 1, "project": "Acme: blog", "environments": {"staging": LOCAL, "production": LOCAL}}
 
@@ -528,19 +512,6 @@ def test_an_unknown_workflow_is_refused(tmp_path: Path) -> None:
     """Before anything is installed."""
     ended = Runner(tmp_path / "run", tmp_path, {}, {}).action({"workflow": "aply"})
     assert (ended.codes, "there is no workflow of this name" in ended.printed) == ({"step": 64}, True)
-
-
-def test_a_plan_that_failed_is_said_of_its_own_project(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
-    """The comment of another, whose plan did not fail, stands as it is."""
-    plan = tmp_path / "plan.json"
-    for project in ("site", "blog"):
-        (tmp_path / project).mkdir()
-        (tmp_path / project / "contentops.yaml").write_text(f"version: 1\nproject: {project}\n")
-        invoke("-C", project, "plan", "--out", str(plan))
-        assert invoke("comment", "--plan", str(plan), "--pr", "7", env=hub.env()).code == 0
-    ended = invoke("comment", "--plan", "gone.json", "--pr", "7", "--project", "site", env=hub.env())
-    assert ended.code == 0, ended.stderr
-    assert ["There is no plan" in comment["body"] for comment in hub.comments] == [True, False]
 
 
 def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:
