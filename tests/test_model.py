@@ -31,7 +31,7 @@ def text_of(root: Path, item: str = "one") -> str:
 
 
 def test_a_model_writes_in_the_process_of_the_command(project: Build, invoke: Run, processes: None) -> None:
-    """Prose in the file, its model in the lock, the front matter and the provenance; the next plan is empty."""
+    """Prose in the file, its model in the jobs, the front matter and the provenance; the next plan is empty."""
     root = shop(project)
     with Model() as model:
         assert invoke("apply", "--yes", cwd=root, env={**model.env, "OPENAI_API_KEY": SECRET}).code == 0
@@ -42,7 +42,8 @@ def test_a_model_writes_in_the_process_of_the_command(project: Build, invoke: Ru
     assert "  model: small\n" in text
     assert "Draft outline" not in text
     record = json.loads((root / "contentops.lock").read_text().splitlines()[1])
-    assert (record["server"], record["model"], record.get("outline")) == ("local", "small", None)
+    assert (record["server"], record.get("outline")) == ("local", None)
+    assert '"model":"small"' in (root / "contentops.jobs").read_text()
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
     shown = invoke("report", "--provenance", cwd=root).stdout.split("\n")
     assert "MODEL" in shown[0]
@@ -131,7 +132,7 @@ BAD = [
         MODEL_PROJECT.replace("small}", "small, model_url_env: CI_TOKEN}"),
         "`api.model_url_env` names `CI_TOKEN`, whose value must not be sent to a server",
     ),
-    ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, MODEL_PROJECT, "`http://127.0.0.1:1/v1` cannot be reached"),
+    ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, MODEL_PROJECT, "`http://127.0.0.1:1` cannot be reached"),
 ]
 
 
@@ -173,6 +174,20 @@ def test_a_model_that_does_not_exist_fails_no_item(
     with Model(writes) as model:
         monkeypatch.undo()
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+
+
+def test_a_secret_in_the_address_of_a_model_reaches_no_file(project: Build, invoke: Run) -> None:
+    """Scheme, host and port are all that records, events and reports get of an address."""
+    root, hush = shop(project), "hush-0123-acme"
+    with Model(lambda _body, _number: refused(400, f"no route /{hush}/v1")) as model:
+        env = {"OPENAI_BASE_URL": model.base_url.replace("/v1", f"/{hush}/v1")}
+        found = invoke("apply", "--yes", "--events", "events.ndjson", cwd=root, env=env)
+        assert (found.code, "answered 400: no route /***" in found.stdout) == (3, True)
+        shown = [invoke(*each, cwd=root, env=env).stdout for each in (["status"], ["report", "--runs"], ["plan"])]
+    files = b"".join(path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file())
+    assert b"no route /***" in files
+    assert hush not in f"{found.stdout}{found.stderr}{shown}"
+    assert hush.encode() not in files
 
 
 def test_doctor_asks_the_model_only_online(project: Build, invoke: Run) -> None:
@@ -226,7 +241,7 @@ def test_an_environment_may_have_a_model_of_its_own(project: Build, invoke: Run)
         invoke("apply", "--yes", "--env", "real", cwd=root, env={"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}).code == 0
     )
     assert "model: big" in (root / "real/one.md").read_text()
-    assert '"model":"big"' in (root / "contentops.real.lock").read_text()
+    assert '"model":"big"' in (root / "contentops.jobs").read_text()
 
 
 def test_two_commands_from_nothing_to_prose(invoke: Run, tmp_path: Path) -> None:

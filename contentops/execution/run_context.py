@@ -221,7 +221,7 @@ class Context:
         self.run.stop(
             "refused-submits" if failure.status else "no-connection",
             f"{met} {lasting}: {failure.full_message}",
-            f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
+            f"check that a server answers at `{self.project.api.server}` (`api.base_url`), and the network; "
             "then run `contentops apply` again: running jobs are kept and continue",
             at_once=True,
         )

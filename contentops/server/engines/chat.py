@@ -11,7 +11,7 @@ import json
 import re
 import ssl
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct, structs
 
@@ -39,6 +39,8 @@ LONGEST = 100_000
 """The characters of a text that are always accepted; a prompt with many tokens may have more."""
 
 _LONGEST_TOKEN = 32
+_SECRET = 6
+"""The length in characters from which a part of the path of an address may be a secret."""
 _PERHAPS_WRITTEN = {408, 502, 504, 524}
 """Answers of servers in between that did not wait for the model's."""
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
@@ -105,8 +107,10 @@ class ChatClient:
         seconds: float = CALL_SECONDS,
     ) -> None:
         parts = urlsplit(model.base_url)
-        # Some gateways have a key in the path.
-        self._server = f"the model server `{parts.scheme}://{parts.netloc}{_SECRETS.sub('***', parts.path)}`"
+        self._server = f"the model server `{model.server}`"
+        # Some gateways have a key in the path of their address, and repeat it in their answers.
+        in_path = {form for part in parts.path.split("/") for form in (part, unquote(part)) if len(part) >= _SECRET}
+        self._secrets = sorted({model.key, *in_path} - {""}, key=len, reverse=True)
         # A proxy cannot reach a model on this machine.
         self._use_proxy = not is_loopback(parts.hostname or "")
         # Plain http needs none of the certificates, which take longer to read than to ask a model that answers at once.
@@ -285,9 +289,9 @@ class ChatClient:
         return _clean(text)
 
     def _quoted(self, text: str) -> str:
-        """A server's text as the end of a message, without anything like a key; empty if there is none."""
-        if self._model.key:
-            text = text.replace(self._model.key, "***")
+        """Return a server's text as the end of a message, without anything like a key; empty if there is none."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         quoted = plain(_SECRETS.sub("***", text[:2000]), 200)
         return f": {quoted}" if quoted else ""
 

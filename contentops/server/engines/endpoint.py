@@ -41,6 +41,12 @@ class ModelEndpoint:
     key: str = field(default="", repr=False)
     names: SettingNames = OPTIONS
 
+    @property
+    def server(self) -> str:
+        """Return scheme, host and port, which is all that anyone is shown: user, path and query may have a secret."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
 
 def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = OPTIONS) -> ModelEndpoint:
     """The endpoint from the variables of the address and the key; `model` overrides `OPENAI_MODEL`.
