@@ -364,7 +364,16 @@ def test_what_is_known_costs_nothing(dialect: str) -> None:
     server = Server()
     (accepted,), client, learned = talk(server, TEA, base=f"{HOST}/v1", dialect=dialect, endpoint=endpoint)
     assert isinstance(accepted, Accepted)
-    assert (server.searches, learned, client.dialect) == (0, [], "v1")
+    assert (server.searches, learned, client.dialect, client.requests) == (0, [], "v1", 1)
+
+
+def test_an_address_where_something_else_answers_is_forgotten() -> None:
+    """The next run looks again."""
+    endpoint = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
+    server = Server(submits=lambda: httpx.Response(404, json={"detail": "Not Found"}))
+    (failure,), _, learned = talk(server, TEA, base=f"{HOST}/v1", endpoint=endpoint)
+    assert failure.kind is FailureKind.UNUSABLE
+    assert learned == [None]
 
 
 @pytest.mark.parametrize("base", ["https://other.test/v1", f"{HOST}/v2"])

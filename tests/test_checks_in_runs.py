@@ -19,6 +19,7 @@ from contentops.operations.records import resolve
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import check_ceiling, compare_file
+from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
@@ -562,3 +563,37 @@ def test_a_stop_while_a_command_runs_loses_nothing(root: Path, processes: None) 
     harness.apply()
     assert harness.plan().empty
     assert harness.api.credits == 8 >= paid
+
+
+def test_what_a_text_links_to_may_come_later(root: Path) -> None:
+    """A link to an item's output is fine before that is written; one to a file is fine once that is there."""
+
+    class Linking(FakeApi):
+        def _written(self, job: Generation) -> tuple[str, str]:
+            return job.title, f"See [two](two.md) and [a picture](img/a.png).\n\nTake {job.take}.\n"
+
+    harness = Harness(root, Linking(duration=30))
+    harness.write("content/blog.yaml", f"defaults: {{checks: {{links: block}}}}\n{blog('one')}")
+    harness.write("content/more.yaml", blog("two"))
+    run = harness.apply(select=("one",))
+    assert [each.message for each in _end(run).findings] == ["the link `img/a.png` points to no file of the project"]
+    harness.write("out/img/a.png", "")
+    assert _one(harness).action is Action.FINISH
+    harness.apply()
+    assert harness.plan().empty
+    assert harness.api.credits == 8
+
+
+def test_a_warning_is_told_and_goes_on(root: Path) -> None:
+    """The text is written and saved; outcome, report and text of the run tell what was found."""
+    harness = _harness(
+        root, "checks: {excludes: {values: [Draft outline], level: warn}, words: {min: 900, level: warn}}"
+    )
+    run = harness.apply()
+    assert run is not None
+    assert results(run) == {"one": "done", "two": "done"}
+    assert [each.check for each in _end(run).findings] == ["words", "excludes"]
+    assert "one  excludes: says `Draft outline` (line 1 of the text)" in unpainted(run_text(run))
+    told = run_json(run, harness.plan())["run"]["outcomes"]
+    assert [each["level"] for each in told[0]["findings"]] == ["warn", "warn"]
+    assert harness.plan().empty

@@ -1,4 +1,4 @@
-"""The embedded server's limit of requests; and what grows costs no more."""
+"""The embedded server's limit of requests, and lists that come in pages."""
 
 from __future__ import annotations
 
