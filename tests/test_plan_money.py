@@ -245,3 +245,23 @@ def test_the_money_of_a_text_counts_in_whichever_wave_it_was_made(project: Build
         ended = invoke("apply", "--yes", "--json", cwd=root, env=model.env)
     assert (ended.code, [one["steps"].count("submit") for one in ended.json["run"]["outcomes"]]) == (0, [1, 1])
     assert ended.json["run"]["money"] == invoke("report", "--json", cwd=root).json["money"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("model: huge", "the plan was made for the model `small`, and `api.model` is `huge` now"),
+        ("model: small, passes: one", "the plan was made for `api.passes: staged`, and it is `one` now"),
+        ("model: small, max_tokens: 900", "the plan was made for `api.max_tokens: 300`, and it is 900 now"),
+    ],
+)
+@pytest.mark.parametrize("option", ["", "--reviewed"])
+def test_a_reviewed_plan_is_for_its_model(project: Build, invoke: Run, option: str, change: str, said: str) -> None:
+    """Also without a price: another model, or another way to ask it, is another plan."""
+    limit = ", max_tokens: 300" if "max_tokens" in change else ""
+    root = shop(project, "one", settings=MODEL_PROJECT.replace("model: small", f"model: small{limit}"))
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    (root / "contentops.yaml").write_text(MODEL_PROJECT.replace("model: small", change), "utf-8")
+    with Model() as model:
+        ended = invoke("apply", *filter(None, [option, "plan.json"]), "--yes", cwd=root, env=model.env)
+    assert (ended.code, said in ended.stderr, model.prompts) == (4, True, []), ended.stderr

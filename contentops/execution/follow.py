@@ -48,14 +48,15 @@ class Stages:
         """The ends of the stages that are read, of items of this run."""
         return [self._ends[each] for each in dict.fromkeys(readings) if each in self._ends]
 
-    @property
-    def coming(self) -> dict[ItemId, Stage]:
-        """By item, the first stage that it has not reached."""
-        ahead: dict[ItemId, Stage] = {}
-        for (item, stage), end in self._ends.items():
-            if not end.done() or not end.result():
-                ahead[item] = min(stage, ahead.get(item, stage))
-        return ahead
+    def coming(self, spec: Spec) -> dict[ItemId, Stage]:
+        """By each item that `spec` reads, the first stage that it has not reached."""
+        ids = {one.id for one in (*spec.references, *spec.mentions)}
+        ahead = ((id_, stage) for id_ in ids for stage in reversed(Stage) if (id_, stage) in self._ends)
+        return {id_: stage for id_, stage in ahead if not self._is_reached(id_, stage)}
+
+    def _is_reached(self, item: ItemId, stage: Stage) -> bool:
+        end = self._ends[item, stage]
+        return end.done() and end.result()
 
 
 async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages, flush: Callable[[], None]) -> Outcome:
@@ -88,7 +89,7 @@ async def _text(ctx: Context, change: Change, stages: Stages, flush: Callable[[]
             return _waiting(change)
     except Stopped:
         return structs.replace(_waiting(change), error="", hint="")
-    now = ctx.again(change, stages.coming)
+    now = ctx.again(change, stages.coming(spec))
     if now is None:
         return Outcome(id=change.id, action=Action.UPDATE, result=Result.DONE, output=change.target)
     if now.action is Action.WAIT:
@@ -111,7 +112,8 @@ async def _front(
     except Stopped:
         return done if before is not None else structs.replace(_waiting(change), error="", hint="")
     planned = structs.replace(change, later=(), waits=())
-    now = ctx.again(planned, stages.coming)
+    assert change.spec is not None
+    now = ctx.again(planned, stages.coming(change.spec))
     if now is None or now.action is Action.WAIT:
         return done
     after = await _carried_out(ctx, now, flush)

@@ -58,12 +58,12 @@ class Referring(Struct, frozen=True):
     """The data files that its manifest has used so far."""
 
     def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
-        """The item with these texts, and warnings; `bare`: what is known without any.
+        """The item with these texts, and warnings; `bare`: what is known without any, or was rendered before.
 
         `problems` gets what is wrong whatever the texts are. What is wrong because of them is the item's `trouble`.
         """
         trouble, before = Problems(), problems.errors
-        rendered = render_item(*self.instance, problems, trouble, texts)
+        rendered = render_item(*self.instance, problems, trouble, texts, bare.readings)
         is_whole = problems.errors == before and not trouble.errors
         spec = self.check(rendered, trouble) if is_whole else None
         found = trouble.done()

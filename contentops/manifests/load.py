@@ -178,6 +178,8 @@ class _Later:
         others = {ItemId(id_) for result in results for id_, _ in result.claims}
         is_complete = all(each.complete for each in results)
         moved = {pair.new: pair.old for result in results for pair in result.moved}
+        self._rendered: dict[ItemId, Spec] = {}
+        """The items as they are known without texts, with what they read."""
         self._declared = DeclaredItems(bare, others if is_complete else None, preset, moved)
 
     def results(self, accepted: AcceptedTexts) -> list[FileResult]:
@@ -188,7 +190,7 @@ class _Later:
     def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
         """One item that uses texts of others, with these texts."""
         problems = Problems()
-        spec, _ = self._referring[item].render(self._declared.specs[item], self._texts(accepted), problems)
+        spec, _ = self._referring[item].render(self._rendered[item], self._texts(accepted), problems)
         return structs.replace(spec, trouble=(*problems.done(), *spec.trouble))
 
     def _texts(self, accepted: AcceptedTexts) -> DeclaredTexts:
@@ -205,6 +207,7 @@ class _Later:
                 continue
             made, found = referring.render(spec, texts, problems)
             specs.append(made)
+            self._rendered[spec.id] = structs.replace(spec, readings=made.readings)
             warnings += [*found, *(structs.replace(one, severity=Severity.WARNING) for one in made.trouble)]
             data |= referring.data
         findings = (*result.findings, *problems.done(), *warnings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field, to_builtins
@@ -105,17 +106,18 @@ def render_item(
     problems: Problems,
     trouble: Problems,
     texts: DeclaredTexts | None = None,
+    readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({}),
 ) -> Rendered:
     """One item for one combination of `for_each` and `matrix`; what cannot be rendered is reported.
 
     Without `texts`, values that use any are left out. `problems` gets what is wrong whatever the texts are, `trouble`
-    the rest.
+    the rest. `readings`: what its values read, if that is known already.
     """
     item = _Item(declared, each, scope, uses, problems, texts)
     values = dict(declared.values)
     failed: set[str] = set()
     try:
-        item.look(trouble)
+        item.look(trouble, readings)
     except _FailedError:
         failed.add("inputs")
     for name in declared.open:
@@ -233,7 +235,7 @@ class _Item:
 
     # --- texts of other items --------------------------------------------------------------------------------
 
-    def look(self, trouble: Problems) -> None:
+    def look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]]) -> None:
         """Find what each value reads of other items, and which values are left out. Raises _FailedError.
 
         From then on, problems are reported to `trouble`.
@@ -241,6 +243,10 @@ class _Item:
         if self._texts is None or not self.open:
             return
         problems, self._problems = self._problems, trouble
+        self.readings = {**known}
+        if known:
+            self.leave_out(())
+            return
         names = self._uses.made_from_texts
         failed = False
         finder = _Item(self._declared, self._each, self._scope, self._uses, problems, self._texts)

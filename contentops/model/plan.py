@@ -280,12 +280,23 @@ class TextInReview(Struct, frozen=True, kw_only=True):
     output: str
 
 
+class Writer(Struct, frozen=True, kw_only=True):
+    """The model of the settings that writes the texts of a plan, and how, as `api` has it."""
+
+    model: str
+    passes: str
+    max_tokens: int
+    """The most tokens of one answer; 0: by the mode and the length of the text."""
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """The changes to do, in order. The same inputs give the same plan and the same bytes."""
 
     project: str
     environment: str
     server: str
+    writer: Writer | None = None
+    """Who writes its texts; None: the server, without a model of the settings."""
     budget: Budget = Budget()
     """What applies may spend."""
     spent: MonthSpend | None = None

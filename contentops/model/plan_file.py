@@ -10,7 +10,7 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.approval import ApprovalState
 from contentops.model.limits import Budget, MonthSpend
-from contentops.model.plan import Action, Note, Reason, Refusal, TextInReview
+from contentops.model.plan import Action, Note, Reason, Refusal, TextInReview, Writer
 from contentops.model.records import ItemId, JobState, Json, Record, RequestId
 from contentops.model.references import Reference
 from contentops.tokens import PaidTokens
@@ -105,6 +105,7 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     project: str
     environment: str
     server: str
+    writer: Writer | None = None
     budget: Budget
     spent: MonthSpend | None = None
     lineage: str

@@ -26,6 +26,7 @@ from contentops.model import (
     Update,
     Write,
 )
+from contentops.model.plan import Writer
 from contentops.planning.approval import approval_state, texts_in_review
 from contentops.planning.claimed_items import with_claims
 from contentops.planning.data_files import row_notes
@@ -95,6 +96,7 @@ def plan_with_items(inputs: PlanInputs) -> tuple[Plan, Mapping[ItemId, Candidate
         project=inputs.project.name,
         environment=inputs.project.environment,
         server=inputs.server,
+        writer=_writer(inputs),
         budget=inputs.project.budget,
         spent=month_spent(inputs, changes),
         lineage=inputs.state.lineage,
@@ -107,6 +109,11 @@ def plan_with_items(inputs: PlanInputs) -> tuple[Plan, Mapping[ItemId, Candidate
         findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
     return structs.replace(plan, id=plan_id(plan)), {item.id: item for item in candidates}
+
+
+def _writer(inputs: PlanInputs) -> Writer | None:
+    api = inputs.project.api
+    return Writer(model=api.model, passes=api.passes, max_tokens=api.max_tokens) if api.has_model else None
 
 
 def front_alone(change: Change) -> Change | None:

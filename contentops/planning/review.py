@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.model import Change, Guards, ItemId, Json, Observed, OpenEntry, Plan, Record, Spec
+    from contentops.model.plan import Writer
     from contentops.model.plan_file import PlanFile, ReviewedChange
     from contentops.planning.plan_inputs import PlanInputs
 
@@ -156,6 +157,22 @@ def _check_project(today: Plan, file: PlanFile) -> None:
         if (theirs := getattr(file, name)) != (ours := getattr(today, name)):
             message = f"the plan was made for another {name}: `{theirs}`, and this is `{ours}`"
             raise Refused(message, code="other-plan", hint="use `--env`, or make a new plan here")
+    if today.writer is not None and (problem := _other_writer(today.writer, file.writer)):
+        message = f"the plan was made for {problem}"
+        raise Refused(message, code="other-plan", hint="make and review a new plan with `contentops plan --out FILE`")
+
+
+def _other_writer(today: Writer, planned: Writer | None) -> str:
+    """What the model of the settings would do that was not planned; empty: nothing."""
+    if planned is None:
+        return f"texts without a model, and `api.model` is `{today.model}` now"
+    if today.model != planned.model:
+        return f"the model `{planned.model}`, and `api.model` is `{today.model}` now"
+    if today.passes != planned.passes:
+        return f"`api.passes: {planned.passes}`, and it is `{today.passes}` now"
+    if planned.max_tokens and not 0 < today.max_tokens <= planned.max_tokens:
+        return f"`api.max_tokens: {planned.max_tokens}`, and it is {today.max_tokens or 'not limited'} now"
+    return ""
 
 
 def _listed(wrong: Mapping[ItemId, str]) -> str:
