@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from contentops.operations.opening import HERE
-from contentops.pages.security import Keys
+from contentops.pages.security import Keys, private_file
 from tests import review_project
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -207,6 +207,17 @@ def test_a_text_is_sent_back_and_approved(tmp_path: Path, browser: Browser) -> N
         assert "“Shorter.”" in page.inner_text("main")
         assert pages.problems == []
     assert (tmp_path / "contentops.approvals").read_text("utf-8").count('"item"') == 2
+
+
+def test_the_file_with_the_link_opens_the_page_once(pages: Pages, browser: Browser, tmp_path: Path) -> None:
+    """A browser calls a file another site, and follows it all the same, with the cookie."""
+    pages.keys.used = False
+    with private_file(tmp_path, f"{pages.address}/open?token={pages.keys.token}") as address:
+        for heading in ("6 texts wait for a reader", "This link does not open the page any more"):
+            page = pages.watched(browser)
+            page.goto(address)
+            page.get_by_role("heading", level=1, name=heading).wait_for()
+    assert not [*tmp_path.glob("open-*")]
 
 
 EVIL = "</textarea></title></a>\"'><script>document.title='run'</script><img src=x onerror=document.title='run'>"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -19,6 +21,7 @@ from contentops.pages.forms import FORMS
 from contentops.pages.security import FILES as SERVED
 from contentops.pages.security import MAX_BYTES
 from tests.pages import ADDRESS, FILES, Browser
+from tests.terminals import on_a_terminal
 
 if TYPE_CHECKING:
     from contentops.model import Project
@@ -42,6 +45,25 @@ def test_the_link_opens_the_pages_once(project: Build, processes: None) -> None:
     assert other.status_code == 403
     assert "The link was used already" in other.text
     assert "set-cookie" not in other.headers
+
+
+def test_the_link_is_in_no_argument_of_a_browser(project: Build, tmp_path: Path, processes: None) -> None:
+    """Everyone on the machine can read those: they name a file that only its owner can read, while the page is open."""
+    looks = """
+import json, os, pathlib, signal, sys, urllib.parse
+file = pathlib.Path(urllib.parse.unquote(urllib.parse.urlsplit(sys.argv[1]).path))
+seen = {"argv": sys.argv[1:], "mode": file.stat().st_mode & 0o777, "text": file.read_text(), "file": str(file)}
+pathlib.Path(sys.argv[0]).with_suffix(".json").write_text(json.dumps(seen))
+os.kill(os.getppid(), signal.SIGINT)
+"""
+    (tmp_path / "browser.py").write_text(looks, "utf-8")
+    script = "import sys; sys.argv[1:] = ['review', '--port', '0']; from contentops.__main__ import main; main()"
+    environ = {"BROWSER": f"{sys.executable} {tmp_path}/browser.py %s", "DISPLAY": ":0"}
+    printed = on_a_terminal(script, b"", environ, project(FILES))
+    seen = json.loads((tmp_path / "browser.json").read_text("utf-8"))
+    link = next(word for word in printed.split() if "token=" in word)
+    assert link.partition("token=")[2] not in " ".join(seen["argv"])
+    assert (seen["mode"], link in seen["text"], Path(seen["file"]).exists()) == (0o600, True, False)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +134,10 @@ def test_words_that_were_typed_come_back(project: Build, path: str, field: str, 
 
 
 def test_the_longest_text_fits_into_a_form(project: Build, processes: None) -> None:
-    """Twice, in characters of four bytes; one that is too long for a file is in the form again."""
+    """Twice, in characters of four bytes; the limit is the one that is stated; a text too long for a file comes back."""
+    assert f"Forms are limited to {MAX_BYTES // 10**6} MB." in (Path(__file__).parents[1] / "SECURITY.md").read_text(
+        "utf-8"
+    )
     text = "\U0001f600" * LONGEST
     assert len(urlencode({"id": "guide", "title": "t" * 300, "was": text, "body": text})) < MAX_BYTES
     answer = Browser(project(FILES)).post("/edit", id="guide", title="t", file="x", body="x" * (LONGEST + 1))

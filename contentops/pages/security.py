@@ -6,11 +6,16 @@ a bare page that names neither the project nor a person.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import os
 import secrets
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import parse_qsl
 
+from markupsafe import Markup
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -47,6 +52,10 @@ FILES: Mapping[str, str] = {"/style.css": "text/css", "/live.js": "text/javascri
 MAX_BYTES = 2 * LONGEST * len("%F0%9F%98%80") + 1_000_000
 """Of a form: an edit carries its text twice, each character in at most 4 bytes, and each of those as 3."""
 _FIELDS = 50
+_LEADS_ON = Markup(
+    '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={0}">'
+    '<a href="{0}">Open the page</a>'
+)
 
 
 class Keys:
@@ -102,6 +111,9 @@ class Guard:
         """Return the response to a request that may not pass, and to the link; None lets it through."""
         if _host_of(request.headers) not in self._hosts:
             return refusal(400, "This is another address", "The page is served to this machine only.")
+        if request.url.path == LINK:
+            # Also from a file of this machine, which browsers call another site: the token is the secret.
+            return _opened(request, self._keys)
         if not _same_site(request):
             return refusal(
                 403,
@@ -110,8 +122,6 @@ class Guard:
             )
         if request.url.path in FILES:
             return None
-        if request.url.path == LINK:
-            return _opened(request, self._keys)
         if self._keys.has_session(request):
             return None
         # The server was started again while a person wrote.
@@ -123,9 +133,29 @@ def _opened(request: Request, keys: Keys) -> Response:
         return _closed()
     if keys.used and not keys.has_session(request):
         return _closed("The link was used already, in this browser or in another one: it opens the page once.")
-    response = RedirectResponse("/", 303)
+    if _same_site(request):
+        response: Response = RedirectResponse("/", 303)
+    else:
+        # A redirect would still count as coming from the file, and a strict cookie is not sent with that.
+        response = refusal(200, "The page opens", "If it does not, open the address of this page without `/open`.")
+        response.headers["Refresh"] = "0; url=/"
     keys.open(response)
     return response
+
+
+@contextlib.contextmanager
+def private_file(folder: Path, link: str) -> Iterator[str]:
+    """Give the address of a file that leads to the link and that only its owner can read; it is deleted at the end.
+
+    Every user of a machine can read the arguments of a browser, so the link is in none of them. Raises OSError.
+    """
+    handle, name = tempfile.mkstemp(dir=folder, prefix="open-", suffix=".html")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(_LEADS_ON.format(link))
+        yield Path(name).as_uri()
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 async def body_of(request: Request) -> bytes | None:

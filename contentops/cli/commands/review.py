@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
 import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,10 +21,11 @@ from contentops.operations.texts.approving import git_identity
 from contentops.pages.app import create_app
 from contentops.pages.export import INDEX, FileLinks, export
 from contentops.pages.links import Links
-from contentops.pages.security import LINK, Keys
+from contentops.pages.security import LINK, Keys, private_file
 from contentops.pages.serving import open_port, serve
 from contentops.pages.site import Site
 from contentops.sanitize import visible
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from contentops.cli.session import Session
@@ -61,13 +64,21 @@ def command(session: Session, out: str, host: str, port: int, *, no_open: bool, 
         link = f"{opened.address.rstrip('/')}{LINK}?token={keys.token}"
         terminal.report(f"review the texts of `{visible(site.name)}`: {link}")
         terminal.report("the link works once; Ctrl-C ends the page")
-        if not no_open and terminal.can_ask() and _has_display():
-            webbrowser.open(link)
-        serve(create_app(site, keys, host), opened, site.closing.set)
+        with contextlib.ExitStack() as ending:
+            if not no_open and terminal.can_ask() and _has_display():
+                _open_browser(session, link, ending)
+            serve(create_app(site, keys, host), opened, site.closing.set)
         if not site.runner.is_idle:
             terminal.report("stopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once")
         site.runner.close()
     return ExitCode.DONE
+
+
+def _open_browser(session: Session, link: str, ending: contextlib.ExitStack) -> None:
+    """Open the link in a browser, by a file that lasts as long as the page; else the printed one is left."""
+    with contextlib.suppress(OSError, ContentopsError):
+        folder = state_dir.make(Path(session.project().root))
+        webbrowser.open(ending.enter_context(private_file(folder, link)))
 
 
 def _has_display() -> bool:
