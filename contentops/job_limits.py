@@ -28,26 +28,22 @@ SECTIONS = 8
 """The most sections of a template of the bundled catalog."""
 OVERHEAD = 100
 """The most tokens that a model's server adds to a prompt: roles, separators, a date."""
-VALUE = 4_000
-"""The most characters of one input in a prompt."""
-BRIEF = 24_000
-"""The most characters of all inputs together."""
 CONTEXT = 1_500
 """The most tokens of the text before a section in its prompt, as estimated."""
+SECTION = 16_000
+"""The most tokens of a section that is written again, and of its answer unless the settings say another number."""
 
 WHOLE_TRIES = 2
 """The most prompts for a text that is written in one call."""
 
 _TOKENS_PER_WORD = 1.3
 _HEADROOM = 2.0
-_SECTION = 16_000
-"""The most tokens of an answer for one section that is written again, unless the settings say another number."""
 _ROLE = 500
 """Tokens of the role of the model, without the fields of the request."""
-_FIELD = 300
-"""The most characters of a field of the request in the role of the model."""
 _LABEL = 20
 """Tokens of the name of an input."""
+_INSTRUCTIONS = 4_000
+"""Tokens of what is to change in a section."""
 _ORDER = 700
 """Tokens of what is asked for, without inputs and texts."""
 
@@ -79,7 +75,7 @@ def whole_answer(mode: str, words: int, max_tokens: int = 0) -> int:
 
 def section_answer(mode: str, words: int, max_tokens: int = 0) -> int:
     """The tokens of one answer for a section that is written again."""
-    return max_tokens or min(answer_tokens(mode, 2 + EDITS[mode], words), _SECTION)
+    return max_tokens or min(answer_tokens(mode, 2 + EDITS[mode], words), SECTION)
 
 
 def text_limit(
@@ -109,8 +105,20 @@ def text_limit(
 
 def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0) -> Tokens:
     """The most tokens of one section that is written again; parameters as in `text_limit`."""
-    answer, most = max_tokens or _SECTION, 1 + EDITS[mode] + 2
-    return _limit(most * (_prompt(fields, inputs) + VALUE + 4 * CONTEXT) + 2 * EDITS[mode] * answer, most * answer)
+    answer, most = max_tokens or SECTION, 1 + EDITS[mode] + 2
+    prompt = _prompt(fields, inputs) + _INSTRUCTIONS + 2 * CONTEXT + SECTION
+    return _limit(most * prompt + 2 * EDITS[mode] * answer, most * answer)
+
+
+def largest_call(
+    mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0, *, passes: str = "staged"
+) -> Tokens:
+    """Return the most tokens of one call for a whole text, rather too many; parameters as in `text_limit`."""
+    prompt, length = _prompt(fields, inputs), section_words(mode, inputs, SECTIONS)
+    if passes == "one":
+        return _limit(prompt, whole_answer(mode, SECTIONS * length, max_tokens))
+    answer = answer_tokens(mode, calls_of(mode, SECTIONS), length, max_tokens)
+    return _limit(prompt + max(CONTEXT, answer if EDITS[mode] else 0), answer)
 
 
 def estimate(text: str) -> int:
@@ -145,9 +153,9 @@ def _limit(read: int, wrote: int) -> Tokens:
 def _prompt(fields: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
     """The tokens that every prompt has: the role of the model, the brief, the order, and what a server adds."""
     told = (*fields.values(), inputs.get("article_tone", ""))
-    role = _ROLE + sum(estimate(_text(value)[:_FIELD]) for value in told)
-    brief = sum(estimate(_text(value)[:VALUE]) + _LABEL + len(name) for name, value in inputs.items())
-    return OVERHEAD + role + min(brief, BRIEF + VALUE) + _ORDER
+    role = _ROLE + sum(estimate(_text(value)) for value in told)
+    brief = sum(estimate(_text(value)) + _LABEL + len(name) for name, value in inputs.items())
+    return OVERHEAD + role + brief + _ORDER
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import random
+import re
 import sqlite3
 import threading
 from typing import TYPE_CHECKING
@@ -176,6 +177,22 @@ def test_a_model_that_does_not_exist_fails_no_item(
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
 
 
+def test_inputs_that_the_model_cannot_hold_are_an_error_of_the_plan(project: Build, invoke: Run) -> None:
+    """With the numbers and the longest input, before anything is paid; the other items are written."""
+    root = shop(project, "one", "two", extra="context: 20000, passes: one")
+    blog_file = root / "content/blog.yaml"
+    blog_file.write_text(blog_file.read_text().replace("'All about two'", f"'All about two {'long words ' * 4_000}'"))
+    planned = invoke("plan", cwd=root).stdout
+    shown = r"a prompt has up to 2\d,\d{3} tokens and its answer [\d,]+, and `api.context` is 20,000: .* `topic`"
+    assert re.search(shown, " ".join(planned.split())), planned
+    with Model(whole) as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 3
+        assert len(model.prompts) == 1
+        (root / "contentops.yaml").write_text((root / "contentops.yaml").read_text().replace("20000", "64000"))
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        assert "long words " * 3_999 in model.prompts[1]
+
+
 def test_a_secret_in_the_address_of_a_model_reaches_no_file(project: Build, invoke: Run) -> None:
     """Scheme, host and port are all that records, events and reports get of an address."""
     root, hush = shop(project), "hush-0123-acme"
@@ -241,7 +258,7 @@ def test_an_environment_may_have_a_model_of_its_own(project: Build, invoke: Run)
         invoke("apply", "--yes", "--env", "real", cwd=root, env={"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}).code == 0
     )
     assert "model: big" in (root / "real/one.md").read_text()
-    assert '"model":"big"' in (root / "contentops.jobs").read_text()
+    assert '"model":"big"' in (root / "contentops.real.jobs").read_text()
 
 
 def test_two_commands_from_nothing_to_prose(invoke: Run, tmp_path: Path) -> None:

@@ -21,14 +21,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from msgspec import structs
 
-from contentops import job_limits
 from contentops.server import catalog
 from contentops.server.app import create_app
 from contentops.server.engines import answers, named, prompts
 from contentops.server.engines.chat import LARGEST, ChatClient, Prompt
 from contentops.server.engines.endpoint import ModelEndpoint, endpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.protocol import EngineError, WritingTask, WrittenText
+from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask, WrittenText
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
@@ -82,6 +81,31 @@ def written(
                 return error, fake
 
     return asyncio.run(main())
+
+
+def rewritten(
+    reply: Callable[[Any, int], Raw], section: SectionTask, *, context: int = 0
+) -> tuple[str | EngineError, FakeChat]:
+    """What the engine makes of a section, the text or the error, and what the endpoint saw."""
+
+    async def main() -> tuple[str | EngineError, FakeChat]:
+        async with chatting(reply) as fake:
+            chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m-1"))
+            try:
+                return await OpenAIEngine(chat, context=context).rewrite(job(), section, unreported), fake
+            except EngineError as error:
+                return error, fake
+
+    return asyncio.run(main())
+
+
+def test_a_section_that_the_model_cannot_hold_is_not_asked_for() -> None:
+    """The message has the numbers; a context that is large enough changes nothing."""
+    section = SectionTask(heading="H", text="word " * 800, document="d")
+    found, fake = rewritten(lambda _body, _number: said("Words of the tides."), section, context=4_000)
+    assert re.search(r"the prompt has up to [\d,]+ tokens and its answer [\d,]+; `api.context` says", str(found))
+    assert fake.asked == []
+    assert isinstance(rewritten(lambda _body, _number: said("Words of the tides."), section, context=32_000)[0], str)
 
 
 def body_of(draft: WrittenText | EngineError) -> str:
@@ -576,11 +600,20 @@ def test_words_of_a_section(target: Any, words: int) -> None:
     assert prompts.words(job(word_count_target=target), 5) == words
 
 
-def test_a_brief_is_bounded() -> None:
-    """Megabytes of input do not become megabytes of prompt."""
-    huge = prompts.brief(job(**{f"extra_{number:03}": "x" * 100_000 for number in range(50)}))
-    assert len(huge) < 2 * job_limits.BRIEF
+def test_a_prompt_is_never_cut() -> None:
+    """Inputs, role and instructions reach the model whole; of a longer section nothing is asked."""
+    long = {f"extra_{number}": f"{'x ' * 4_000}end-{number}" for number in range(9)}
+    brief = prompts.brief(job(**long))
+    assert all(f"end-{number}" in brief for number in range(9))
     assert "\x1b" not in prompts.brief(job(topic="a\x1b[31m"))
+    assert "and kind." in prompts.system(job(article_tone=f"{'warm ' * 200}and kind"))
+    section = SectionTask(heading="H", text="w " * 9_000 + "last", document="d", instructions="i " * 4_000 + "done")
+    told = prompts.rewriting(job(), section, 100)
+    assert ("last" in told, "done" in told) == (True, True)
+    longer = structs.replace(section, text="word " * 10_000)
+    found, fake = rewritten(lambda _body, _number: said("x"), longer)
+    assert str(found).startswith("the section `H` has up to 25,000 tokens, and at most 16,000 are written again")
+    assert fake.asked == []
 
 
 SCRIPTS = [

@@ -32,6 +32,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     """How the model writes: `one` call for each text, or `staged`: a plan, sections and editing."""
     max_tokens: int = 0
     """The most tokens of one answer of the model; 0: by the mode and the length of the text."""
+    context: int = 0
+    """The most tokens that the model holds, prompt and answer together; 0: not stated."""
     call_timeout: float = 600.0
     """Seconds after which one answer of the model is given up."""
 

@@ -80,7 +80,8 @@ def read_model(api: ApiSettings, runtime: Runtime) -> Engine:
     server = trust.model_server(model.base_url)
     if model.key and not trust.may_have_key(server, environ, vendor=trust.MODEL_VENDOR):
         _confirm(server, api.model_key_env, runtime, api.model_url_env)
-    return OpenAIEngine(ChatClient(model, seconds=api.call_timeout), max_tokens=api.max_tokens, passes=api.passes)
+    chat = ChatClient(model, seconds=api.call_timeout)
+    return OpenAIEngine(chat, max_tokens=api.max_tokens, passes=api.passes, context=api.context)
 
 
 def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None:

@@ -22,7 +22,7 @@ from contentops.model import (
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, fails_checks, retry_of
 from contentops.planning.edits import BodyAnswer, block, occupied_hint, why_changed
 from contentops.planning.finished import finished_job, next_attempt, ordered_elsewhere
-from contentops.planning.model_price import tokens_at_most
+from contentops.planning.model_price import beyond_context, tokens_at_most
 from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, price_of, recorded_request
 from contentops.planning.promote import generation_refused, promoted, replacement_refused
 from contentops.planning.remote_edits import edited_on_server, merge_trouble, overwriting, protect_edits
@@ -352,6 +352,8 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
 def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
     if (blocked := generation_refused(item, words.reasons)) is not None:
         return blocked
+    if too_long := beyond_context(item.spec, item.inputs.project):
+        return block("context", too_long, reasons=words.reasons)
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     retry = max((entry.retry for entry in failed), default=0)

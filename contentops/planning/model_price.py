@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.errors import price
-from contentops.job_limits import VALUE, section_limit, text_limit
+from contentops.job_limits import largest_call, section_limit, text_limit
 from contentops.model import Collect
 from contentops.model.cost import NO_PRICE, bound_words
 from contentops.planning.plan_inputs import price_of
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from contentops.model import OpenEntry, Project, Spec
 
 
-_ANY_TEXTS = {f"text {number}": "\uffff" * VALUE for number in range(4)}
+_ANY_TEXTS = {f"text {number}": "\uffff" * 4_000 for number in range(4)}
+"""Instead of texts that are not known yet."""
 
 
 def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> PaidTokens | None:
@@ -29,12 +30,27 @@ def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bo
     if not api.has_model or not spec.request.template:
         return None
     fields = spec.request.as_json()
-    # Texts that are not known yet fill the brief.
     inputs = {**spec.request.inputs, **(_ANY_TEXTS if waits else {})}
     del fields["inputs"]
     if section:
         return PaidTokens.at(project.price, section_limit(mode, fields, inputs, api.max_tokens))
     return PaidTokens.at(project.price, text_limit(mode, fields, inputs, api.max_tokens, passes=api.passes))
+
+
+def beyond_context(spec: Spec, project: Project) -> str:
+    """Return why the model of the settings cannot hold a prompt for `spec`, with the numbers; empty: it can."""
+    api, fields = project.api, spec.request.as_json()
+    if not api.has_model or not api.context or not spec.request.template:
+        return ""
+    inputs = fields.pop("inputs")
+    most = largest_call(spec.request.mode, fields, inputs, api.max_tokens, passes=api.passes)
+    if most.input + most.output <= api.context:
+        return ""
+    longest = max(inputs, key=lambda name: len(str(inputs[name])), default="")
+    return (
+        f"a prompt has up to {most.input:,} tokens and its answer {most.output:,}, and `api.context` is"
+        f" {api.context:,}: shorten the inputs (the longest is `{longest}`), or use a model that holds more"
+    )
 
 
 def collecting(project: Project, entries: Iterable[OpenEntry]) -> tuple[Collect, ...]:

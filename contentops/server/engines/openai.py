@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.job_limits import (
     EDITS,
+    SECTION,
     SECTIONS,
     SHORTEST,
     WHOLE_TRIES,
     answer_tokens,
     calls_of,
+    estimate,
     section_answer,
     section_limit,
     text_limit,
@@ -67,13 +69,15 @@ _PROBES = 2
 class OpenAIEngine:
     """Writes with the model behind `chat`. `max_tokens` is the limit of one call; 0 derives it from the mode.
 
-    `passes` is `one` for a call for each text, or `staged`.
+    `passes` is `one` for a call for each text, or `staged`. `context` is the most tokens of a prompt and its answer
+    together; 0: not known.
     """
 
     name = "openai"
 
-    def __init__(self, chat: ChatClient, *, max_tokens: int = 0, passes: str = "staged") -> None:
+    def __init__(self, chat: ChatClient, *, max_tokens: int = 0, passes: str = "staged", context: int = 0) -> None:
         self._chat = chat
+        self._context = context
         self._max_tokens = max_tokens
         self._at_once = passes == "one"
 
@@ -145,6 +149,9 @@ class OpenAIEngine:
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
         """One section again, with the editor's passes of the mode. Raises EngineError."""
         length = size(section.text)
+        if (tokens := estimate(section.text)) > SECTION:
+            words_ = f"the section `{section.heading}` has up to {tokens:,} tokens"
+            raise EngineError(f"{words_}, and at most {SECTION:,} are written again at once; split it")
         room = section_answer(task.mode, max(words(task, 1), length), self._max_tokens)
         task.count.keep_to(section_limit(task.mode, _fields(task), task.inputs, self._max_tokens))
         heading, level = section.heading, section.level
@@ -227,6 +234,10 @@ class OpenAIEngine:
         seed = int(hashlib.sha256(task.id.encode()).hexdigest()[:7], 16) + attempt
         role = system(task, is_whole=is_whole)
         asked = Prompt(system=role, user=prompt, tokens=room, temperature=temperature, seed=seed)
+        most = asked.estimate
+        if 0 < self._context < most.input + most.output:
+            message = f"the prompt has up to {most.input:,} tokens and its answer {most.output:,}"
+            raise EngineError(f"{message}; `api.context` says that the model holds {self._context:,}")
         if task.answers is None:
             return await self._chat.ask(asked, task.count)
         name = hashlib.sha256(repr((self.model, asked)).encode()).hexdigest()

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contentops import sections
-from contentops.job_limits import BRIEF, CONTEXT, VALUE, beginning, ending, section_words
+from contentops.job_limits import CONTEXT, beginning, ending, section_words
 from contentops.server.engines.outline import inputs_of, plain, title_of, without_controls
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def system(task: WritingTask, *, is_whole: bool = False) -> str:
         **{name.replace("_", " ").capitalize(): value for name, value in task.other_fields.items()},
     }
     lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
-    lines += [f"{label}: {plain(shown(value), 300)}." for label, value in about.items() if value]
+    lines += [f"{label}: {one_line(value)}." for label, value in about.items() if value]
     lines.append(
         f"Write Markdown, all of it in {_language(task)}. "
         "Use only facts from the brief: invent no figures, names, quotations or sources. "
@@ -77,23 +77,21 @@ def _language(task: WritingTask) -> str:
 
 
 def brief(task: WritingTask) -> str:
-    """The inputs, a line for each, with bounded length."""
+    """Return the inputs, a line for each, whole: `largest_call` is what a plan checks them against."""
     labels = {spec["name"]: spec["label"] for spec in task.template.get("inputs", ())}
-    lines = ["Brief:"]
-    room = BRIEF
-    for name, value in inputs_of(task).items():
-        line = f"{plain(labels.get(name) or name.replace('_', ' '), 80)}: {shown(value)[: min(VALUE, room)]}"
-        lines.append(line)
-        room -= len(line)
-        if room <= 0:
-            break
-    return "\n".join(lines)
+    named = ((labels.get(name) or name.replace("_", " "), value) for name, value in inputs_of(task).items())
+    return "\n".join(["Brief:", *(f"{plain(label, 80)}: {shown(value)}" for label, value in named)])
 
 
 def shown(value: Any) -> str:
-    """A value as text, at most VALUE characters of it."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return without_controls(text[:VALUE])
+    """Return a value as text."""
+    return without_controls(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+
+
+def one_line(value: Any) -> str:
+    """Return a value as one line."""
+    text = shown(value)
+    return plain(text, max(1, len(text)))
 
 
 def planning(task: WritingTask) -> str:
@@ -171,14 +169,14 @@ def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before
 
 
 def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
-    """The prompt for one section of a stored text."""
+    """Return the prompt for one section of a stored text, and of what is around it the beginning."""
     name = plain(section.heading, TITLE)
     parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless told otherwise."]
     if section.instructions.strip():
-        parts.append(f"What to change: {section.instructions[:VALUE]}")
+        parts.append(f"What to change: {section.instructions}")
     if task.inputs:
         parts.append(brief(task))
     around = section.document.replace(section.text, "[the section]") if section.text else section.document
     parts.append(f"The document around it:\n{beginning(around, 2 * CONTEXT)}")
-    parts.append(f"The section says now:\n{beginning(section.text, 2 * CONTEXT)}")
+    parts.append(f"The section says now:\n{section.text}")
     return "\n\n".join(parts)
