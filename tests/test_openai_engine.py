@@ -29,7 +29,7 @@ from contentops.server.engines.endpoint import ModelEndpoint, endpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask, WrittenText
 from contentops.server.store import Clock, Store
-from tests.fakes.asgi import Ticks, call
+from tests.fakes.asgi import Ticks, call, ended
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.models import shop
 from tests.serving import served
@@ -205,15 +205,6 @@ def submit(job_id: str) -> dict[str, Any]:
     """A submit of the job above."""
     names = {"template_id": "blog_article_generator", "style_profile_id": "general_blog"}
     return {**names, "inputs": job().inputs, "request_id": job_id}
-
-
-async def ended(app: Any, job_id: str) -> Any:
-    """The status of a job once it has ended; the chat endpoint runs on this loop, so waiting is yielding."""
-    while True:
-        found = (await call(app, "GET", f"/v1/generate/status/{job_id}")).json
-        if found["status"] in {"completed", "failed"}:
-            return found
-        await asyncio.sleep(0.001)
 
 
 def test_a_torn_plan_or_edit_costs_no_text() -> None:

@@ -15,7 +15,7 @@ from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, TokenCount, WritingTask
 from contentops.server.store import Clock, Store
 from contentops.tokens import Tokens
-from tests.fakes.asgi import Ticks, call
+from tests.fakes.asgi import Ticks, call, ended
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said
 
 if TYPE_CHECKING:
@@ -87,16 +87,6 @@ def test_a_prompt_that_never_arrived_has_no_tokens() -> None:
         asyncio.run(gone.ask(QUESTION, count))
     assert count.tokens == Tokens(input=0, output=0)
     assert TokenCount().tokens is None
-
-
-async def ended(app: Any, name: str, surface: str = "/v1") -> Any:
-    """The status of a job once it has ended; the endpoint runs on this loop, so waiting is yielding."""
-    while True:
-        reply = (await call(app, "GET", f"{surface}/generate/status/{name}")).json
-        found = reply.get("data", reply)
-        if found["status"] in {"completed", "failed"}:
-            return found
-        await asyncio.sleep(0.001)
 
 
 def job(reply: Callable[[Any, int], Raw], surface: str = "/v1", *, section: bool = False) -> tuple[Any, FakeChat]:

@@ -102,6 +102,16 @@ async def call(
     return Reply(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, raw)
 
 
+async def ended(app: Any, name: str, surface: str = "/v1") -> Any:
+    """The status of a job once it has ended; what it waits for runs on this loop, so waiting is yielding."""
+    while True:
+        reply = (await call(app, "GET", f"{surface}/generate/status/{name}")).json
+        found = reply.get("data", reply)
+        if found["status"] in {"completed", "failed"}:
+            return found
+        await asyncio.sleep(0.001)
+
+
 class InProcess:
     """The bundled server over a store, asked one request after the other; its jobs go on while it is asked.
 
