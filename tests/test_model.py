@@ -207,6 +207,40 @@ def test_a_secret_in_the_address_of_a_model_reaches_no_file(project: Build, invo
     assert hush.encode() not in files
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(refused(401, "revoked"), id="key"),
+        pytest.param(refused(402, "top up"), id="account"),
+        pytest.param(refused(429, "insufficient_quota"), id="quota"),
+        pytest.param(refused(404, "model gone"), id="model"),
+    ],
+)
+def test_a_model_that_stops_answering_pauses_the_run(project: Build, invoke: Run, answer: Raw) -> None:
+    """No item fails, however often; answers are kept, the next apply asks what is missing, and all tokens count."""
+    root = shop(project, "one", "two", "three")
+    usage = {"prompt_tokens": 100, "completion_tokens": 10}
+    left = 4
+
+    def reply(body: Any, number: int) -> Raw:
+        nonlocal left
+        left -= 1
+        given = writes(body, number)
+        return said(json.loads(given.body)["choices"][0]["message"]["content"], usage=usage) if left >= 0 else answer
+
+    with Model(reply) as model:
+        for _ in range(3):
+            found = invoke("apply", "--yes", cwd=root, env=model.env)
+            assert (found.code, "stopped (model): " in found.stdout) == (5, True), found.stdout
+            assert "failed" not in found.stdout
+        assert '"state":"failed"' not in (root / "contentops.jobs").read_text()
+        left = 1000
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        assert 1000 - left == 3 * 6 - 4
+    jobs = [json.loads(line) for line in (root / "contentops.jobs").read_text().splitlines()[1:]]
+    assert [one["tokens"] for one in jobs if one["state"] == "settled"] == [{"input": 600, "output": 60}] * 3
+
+
 def test_doctor_asks_the_model_only_online(project: Build, invoke: Run) -> None:
     """Without the option it only looks at address and key."""
     root = shop(project)

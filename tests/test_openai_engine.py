@@ -27,7 +27,7 @@ from contentops.server.engines import answers, named, prompts
 from contentops.server.engines.chat import LARGEST, ChatClient, Prompt
 from contentops.server.engines.endpoint import ModelEndpoint, endpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask, WrittenText
+from contentops.server.engines.protocol import EngineError, PausedError, SectionTask, WritingTask, WrittenText
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, ended
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
@@ -459,13 +459,13 @@ def test_a_server_that_is_not_there_or_says_nothing() -> None:
         async with chatting(writer) as fake:
             pass
         gone = ChatClient(ModelEndpoint(base_url=fake.url, model="m"), sleep=ticks.sleep)
-        with pytest.raises(EngineError, match=r"cannot be reached.*4 times"):
+        with pytest.raises(PausedError, match=r"cannot be reached.*4 times"):
             await gone.ask(QUESTION)
         assert len(ticks.slept) == 3
 
     asyncio.run(main())
     found, fake, slept = ask(lambda _body, _number: Raw(silent=True), seconds=0.2)
-    assert isinstance(found, EngineError)
+    assert isinstance(found, PausedError)
     assert str(found).endswith("did not answer within 0.2 seconds; `--call-seconds` sets the limit")
     assert (len(fake.asked), slept) == (1, [])
 

@@ -152,6 +152,12 @@ def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> N
         capabilities.hides_jobs = True
         # A kill must not make the next run believe a 404 that this one has learned to doubt.
         capabilities.keep(ctx.cache, ctx.server)
+    if failure.kind is FailureKind.QUOTA:
+        # The model of the bundled server answers no prompt now; the job keeps the answers that are paid for.
+        slot.leave()
+        hint = "run `contentops apply` again: paid answers are kept, and only what is missing is asked"
+        ctx.run.stop("model", failure.full_message, hint, at_once=False)
+        raise Ended(Result.PENDING, failure.full_message, hint)
     if failure.kind in _LASTING:
         slot.leave()
         raise Ended(Result.LATE, failure.full_message, "the job stays open; run `contentops apply` again")

@@ -34,6 +34,7 @@ STOPPED = {
     "deadline": ExitCode.PAUSED,
     "credits": ExitCode.PAUSED,
     "throttled": ExitCode.PAUSED,
+    "model": ExitCode.PAUSED,
     "sources": ExitCode.PAUSED,
     "unauthorized": ExitCode.INCOMPLETE,
     "first-contact": ExitCode.INCOMPLETE,

@@ -227,11 +227,13 @@ class _Api(Struct, frozen=True):
         return replies.accepted(job, call.surface)
 
     async def job_status(self, call: AdmittedCall) -> Json:
-        """The status of a job, which is resumed if its runner has died."""
+        """Return the status of a job, which is resumed if its runner has died; 402 once where its model paused it."""
         job = jobs.find(self.store, call.id) if bodies.is_identifier(call.id) else None
         if job is None:
             raise HTTPException(404, "Generation request not found.")
         if job.open:
+            if why := self.runner.why_paused(job.number):
+                raise HTTPException(402, why)
             self.runner.start(job.number)
         return replies.status(job, call.surface)
 

@@ -229,6 +229,8 @@ class _KeptAnswers(Struct, frozen=True):
     answers: dict[str, str] = {}
     used: Tokens = NO_TOKENS
     """What counts for the limit of the job."""
+    tokens: Tokens | None = None
+    """What its calls have used, if it was paused between two of them; None: not known."""
 
 
 class StoredAnswers:
@@ -244,7 +246,11 @@ class StoredAnswers:
         except (ValidationError, ValueError, RecursionError):
             kept = _KeptAnswers()
         self._answers = kept.answers
-        count.resume(kept.used)
+        if job.stage:
+            count.resume(kept.used, kept.tokens)
+        if kept.tokens is not None:
+            # If this process is killed, what the next call has used is not known.
+            self._write()
 
     def find(self, prompt: str) -> str | None:
         """The kept answer to a prompt, by its digest, or None."""
@@ -253,7 +259,15 @@ class StoredAnswers:
     def keep(self, prompt: str, answer: str) -> None:
         """Keep an answer. Raises JobLostError if the job is no longer that of its runner."""
         self._answers[prompt] = answer.encode("utf-8", "replace").decode()
+        self._write()
+
+    def pause(self) -> None:
+        """Keep what the calls have used, as none is under way. Raises JobLostError as `keep` does."""
+        self._write(self._count.tokens)
+
+    def _write(self, tokens: Tokens | None = None) -> None:
         kept = {"answers": self._answers, "used": asdict(self._count.used)}
+        kept |= {} if tokens is None else {"tokens": asdict(tokens)}
         mine = self._store.run(
             "UPDATE jobs SET body = ? WHERE number = ? AND runner = ? AND finished_at IS NULL",
             (json.dumps(kept, ensure_ascii=False), self._job.number, self._job.runner),

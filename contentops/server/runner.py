@@ -13,7 +13,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from contentops.server import catalog, contents, jobs
-from contentops.server.engines.protocol import EngineError, SectionTask, TokenCount, WritingTask
+from contentops.server.engines.protocol import EngineError, PausedError, SectionTask, TokenCount, WritingTask
 from contentops.server.store import RowRefusedError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class JobRunner:
         self._lock = store.runner_lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._paused: dict[int, str] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._closed = False
 
@@ -83,6 +84,10 @@ class JobRunner:
         tasks = self._tasks
         tasks[number] = asyncio.get_running_loop().create_task(self._run(number, self._engine))
         tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
+
+    def why_paused(self, number: int) -> str:
+        """Return once why work on an open job paused; empty: it did not. After that, `start` goes on with it."""
+        return self._paused.pop(number, "")
 
     async def close(self) -> None:
         """Stop working; the next runner resumes unfinished jobs."""
@@ -114,8 +119,7 @@ class JobRunner:
     async def _attempt(self, job: jobs.StoredJob, engine: Engine) -> None:
         done = False
         try:
-            await self._finish(job, engine)
-            done = True
+            done = await self._finish(job, engine)
         except jobs.JobLostError:
             _LOG.warning(_LOST, job.number)
         except (sqlite3.Error, OSError) as error:
@@ -127,16 +131,19 @@ class JobRunner:
                 with contextlib.suppress(sqlite3.Error):
                     jobs.release(self._store, job.number, job.runner)
 
-    async def _finish(self, job: jobs.StoredJob, engine: Engine) -> None:
+    async def _finish(self, job: jobs.StoredJob, engine: Engine) -> bool:
+        """Finish a job; False where it pauses, with all answers kept."""
         count = TokenCount()
-        if job.stage:
-            # What its calls used before a restart is known no more.
-            count.begin()
+        answers = jobs.StoredAnswers(self._store, job, count)
         try:
-            make, now = await self._work(job, engine, count), self._clock.now()
+            make, now = await self._work(job, engine, count, answers), self._clock.now()
             by = jobs.WrittenBy(engine=engine.name, model=engine.model, tokens=count.tokens)
             if not jobs.complete(self._store, job, make, now, by=by):
                 _LOG.warning(_LOST, job.number)
+        except PausedError as error:
+            answers.pause()
+            self._paused[job.number] = str(error)
+            return False
         except EngineError as error:
             jobs.fail(self._store, job, str(error), self._clock.now(), tokens=count.tokens)
         except (sqlite3.Error, jobs.JobLostError):
@@ -146,9 +153,10 @@ class JobRunner:
             _LOG.exception("engine `%s` failed on job `%s`", engine.name, job.id)
             message = f"internal error in engine `{engine.name}`"
             jobs.fail(self._store, job, message, self._clock.now(), tokens=count.tokens)
+        return True
 
     async def _work(
-        self, job: jobs.StoredJob, engine: Engine, count: TokenCount
+        self, job: jobs.StoredJob, engine: Engine, count: TokenCount, answers: jobs.StoredAnswers
     ) -> Callable[[], contents.ContentChange]:
         """Let the engine write; returns the function that builds the text to store, inside the transaction."""
         request = job.request
@@ -162,7 +170,7 @@ class JobRunner:
             brand_voice=request.brand_voice,
             other_fields={name: value for name in _OTHER_FIELDS if (value := getattr(request, name))},
             count=count,
-            answers=jobs.StoredAnswers(self._store, job, count),
+            answers=answers,
         )
         report = self._reporting(job, task.stages)
         await report(task.stages[0])

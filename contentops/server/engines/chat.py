@@ -19,7 +19,7 @@ from contentops.job_limits import OVERHEAD, estimate
 from contentops.loopback import is_loopback
 from contentops.server.engines.endpoint import OPTIONS, ModelEndpoint
 from contentops.server.engines.outline import plain, without_controls
-from contentops.server.engines.protocol import CALL_SECONDS, EngineError, TokenCount
+from contentops.server.engines.protocol import CALL_SECONDS, EngineError, PausedError, TokenCount
 from contentops.tokens import NO_TOKENS, Tokens, tokens_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ _SECRET = 6
 """The length in characters from which a part of the path of an address may be a secret."""
 _PERHAPS_WRITTEN = {408, 502, 504, 524}
 """Answers of servers in between that did not wait for the model's."""
+_ABSENT = {404, 405, 410}
+"""The model or its path is gone, whatever the prompt says."""
+_NO_MONEY = {402}
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
 # Together says `eos`, older versions of text-generation-inference `eos_token` and `stop_sequence`, and proxies use the
 # words of other APIs. Older servers give no reason (LocalAI 1.21): an answer that is not streamed is complete then.
@@ -131,7 +134,7 @@ class ChatClient:
     async def ask(self, prompt: Prompt, count: TokenCount | None = None, *, attempts: int = ATTEMPTS) -> str:
         """The model's text without its thoughts; `count` gets the tokens of every attempt.
 
-        Raises EngineError, and TruncatedError for a text that was cut off.
+        Raises EngineError, PausedError where no prompt is answered now, and TruncatedError for a text that was cut off.
         """
         count = count or TokenCount()
         async with self._slots:
@@ -141,7 +144,7 @@ class ChatClient:
                     return await self._attempt(prompt, count)
                 except _PassingError as passing:
                     if attempt == attempts:
-                        raise EngineError(f"{passing}, {attempts} times in a row; try again later") from passing
+                        raise PausedError(f"{passing}, {attempts} times in a row; try again later") from passing
                     wait = 2.0 ** (attempt - 1) if passing.wait is None else passing.wait
                 await self._sleep(min(wait, LONGEST_WAIT))
                 attempt += 1
@@ -212,7 +215,7 @@ class ChatClient:
                 return reply.status_code, reply.headers, await self._collected(reply)
         except (httpx.TimeoutException, TimeoutError) as error:
             limit = f"`{self._names.seconds}` sets the limit"
-            raise EngineError(f"{self._server} did not answer within {self._seconds:g} seconds; {limit}") from error
+            raise PausedError(f"{self._server} did not answer within {self._seconds:g} seconds; {limit}") from error
         except httpx.TransportError as error:
             message = f"{self._server} cannot be reached{self._quoted(str(error))}"
             raise _PassingError(message, sent=not isinstance(error, httpx.ConnectError)) from error
@@ -231,20 +234,22 @@ class ChatClient:
         answered = f"{self._server} answered {status}"
         if status in {401, 403}:
             # Servers quote keys in these answers, so their text is not shown.
-            raise EngineError(f"{answered}: it does not accept the key in `{self._names.key}`")
+            raise PausedError(f"{answered}: it does not accept the key in `{self._names.key}`")
         if status == 206:
             raise EngineError(f"{answered}: a part of an answer alone")
         if 300 <= status < 400:
-            raise EngineError(f"{self._server} redirects ({status}); set `{self._names.address}` to the final address")
+            raise PausedError(f"{self._server} redirects ({status}); set `{self._names.address}` to the final address")
         value = _json(body)
         complaint = self._quoted(_complaint(value))
-        if status in _PASSING and "insufficient_quota" not in complaint:
+        if status in _NO_MONEY or "insufficient_quota" in complaint:
+            raise PausedError(f"{answered}{complaint}: its account has no money left")
+        if status in _PASSING:
             raise _PassingError(f"{answered}{complaint}", _seconds(headers.get("retry-after", "")))
         if status >= 400:
             right = f" (is the name `{self.model}` right, and does `{self._names.address}` end in `/v1`?)"
             hint = {404: right}.get(status, "")
             hint = f" (`{self._names.max_tokens}` sets the limit)" if "max_tokens" in complaint else hint
-            raise EngineError(f"{answered}{complaint}{hint}")
+            raise (PausedError if status in _ABSENT else EngineError)(f"{answered}{complaint}{hint}")
         if not isinstance(value, dict):
             kind = plain(headers.get("content-type", "no content type"), 60)
             raise EngineError(f"{answered} with what is not a JSON object ({kind}); is `{self._names.address}` right?")

@@ -37,6 +37,10 @@ class EngineError(EmbeddedServerError):
     """The text cannot be written; the message goes to the client, so it has no secret."""
 
 
+class PausedError(EngineError):
+    """No prompt can be answered now: an outage, a limit, a key or an account. It says nothing about the text."""
+
+
 class SpentError(EngineError):
     """The next call could use more tokens than one text may use."""
 
@@ -60,9 +64,11 @@ class TokenCount:
         """Set the most tokens of all calls together."""
         self._limit = limit
 
-    def resume(self, used: Tokens) -> None:
-        """Count for the limit what an earlier process has used for this job."""
-        self._used = used
+    def resume(self, used: Tokens, tokens: Tokens | None) -> None:
+        """Count what the job has used before: `used` for the limit, and `tokens`; None: their sum is not known."""
+        self._used, self._begun = used, 1
+        if tokens is not None:
+            self._sum, self._known = tokens, 1
 
     @property
     def used(self) -> Tokens:
