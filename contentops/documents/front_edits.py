@@ -48,6 +48,9 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
     wanted = {key: value for key, value in wanted.items() if not _has_value(current.get(key), value)}
     if not wanted:
         return text
+    # Sites read a key in any letters: as it is written now, it replaces the same one in others.
+    names = {key.casefold() for key in wanted}
+    wanted |= dict.fromkeys(key for key in current if key not in changes and key.casefold() in names)
     for keeps_elements in (True, False):
         edited = _edited(text, parsed, wanted, keeps_elements=keeps_elements)
         if _as_wanted(parsed, edited, wanted):
@@ -108,7 +111,7 @@ def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
     """
     for entry in entries:
         parsed = parts(text)
-        if any(other.key == entry.key for other in parsed.block.entries):
+        if any(other.key.casefold() == entry.key.casefold() for other in parsed.block.entries):
             continue
         if parsed.fenced and not parsed.block.flow and entry.lines.strip():
             lines = entry.lines.replace("\r\n", "\n").removesuffix("\n").replace("\n", parsed.newline) + parsed.newline
@@ -176,7 +179,7 @@ def _edited_block(block: str, parsed: Parts, wanted: Mapping[str, Any], *, keeps
         at = _insertion(block, entries, key)
         edits.append((at, at, "".join(lines)))
     # From the back, so that earlier offsets stay true; at one offset, later keys come behind earlier ones.
-    for _, (start, end, new) in sorted(enumerate(edits), key=lambda pair: (pair[1][0], pair[0]), reverse=True):
+    for _, (start, end, new) in sorted(enumerate(edits), key=lambda pair: (*pair[1][:2], pair[0]), reverse=True):
         block = block[:start] + new + block[end:]
     return block
 

@@ -16,7 +16,7 @@ from contentops.yaml.mapping import Block, YamlProblem, read_mapping
 from contentops.yaml.write import write_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 TITLE_KEY: Final = "title"
 PROVENANCE_KEY: Final = "contentops"
@@ -78,12 +78,13 @@ def split(text: str) -> MarkdownFile:
     """Take a file's text apart; never raises."""
     parsed = parts(text)
     values = parsed.block.values
-    title, own = values.get(TITLE_KEY), values.get(PROVENANCE_KEY)
+    title_key = _title_key(values)
+    title, own = values.get(title_key), values.get(PROVENANCE_KEY)
     if title is not None and not isinstance(title, str):
         # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
-        title = next(entry.raw for entry in parsed.block.entries if entry.key == TITLE_KEY)
+        title = next(entry.raw for entry in parsed.block.entries if entry.key == title_key)
     return MarkdownFile(
-        front={key: value for key, value in values.items() if key not in {TITLE_KEY, PROVENANCE_KEY}},
+        front={key: value for key, value in values.items() if key not in {title_key, PROVENANCE_KEY}},
         provenance=own if isinstance(own, dict) else {},
         title=clean_title(title or ""),
         body=clean_body(text[parsed.body :]),
@@ -197,9 +198,18 @@ def _read(text: str, first_line: int) -> tuple[Block, str]:
         block = read_mapping(text, first_line=first_line)
     except YamlProblem as problem:
         return Block(), f"front matter cannot be read on line {problem.line}: {problem.message}"
-    if isinstance(block.values.get(TITLE_KEY), dict | list):
-        return Block(), "the front matter key `title` is not text"
+    if isinstance(block.values.get(title_key := _title_key(block.values)), dict | list):
+        return Block(), f"the front matter key `{title_key}` is not text"
+    seen: dict[str, str] = {}
+    for key in block.values:
+        if (other := seen.setdefault(key.casefold(), key)) != key:
+            return Block(), f"the front matter has `{other}` and `{key}`, which sites read as one key; keep one of them"
     return block, ""
+
+
+def _title_key(values: Collection[str]) -> str:
+    """The key of the title: in any letters, as Hugo reads it."""
+    return TITLE_KEY if TITLE_KEY in values else next((key for key in values if key.casefold() == TITLE_KEY), TITLE_KEY)
 
 
 def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:

@@ -70,8 +70,8 @@ def check_item(
     brief = (inputs, values.get("metadata", {}), row)
     checks = read_checks(rendered.values.get("checks"), report, find, brief)
     approval = read_approval(rendered.values.get("approval"), report)
-    if approval.required:
-        _check_draft_mark(preset, values.get("metadata", {}), report)
+    marks = apply_preset(preset, {"draft": True}) if approval.required else ()
+    _check_letters(values.get("metadata", {}), ("title", *marks), report)
     if rendered.failed or rendered.declared.misspelt or problems.errors > before:
         return None
     return _spec(rendered, values, checks, approval)
@@ -92,13 +92,13 @@ def _check_disclosure(disclosure: Disclosure, metadata: Mapping[str, Any], repor
             report(("metadata", key), "reserved-key", core, key=True, hint="remove it, or choose another key there")
 
 
-def _check_draft_mark(preset: str, metadata: Mapping[str, Any], report: Report) -> None:
-    # Hugo reads keys without their case, so that a second key could take the place of the mark.
-    marks = apply_preset(preset, {"draft": True})
+def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report) -> None:
+    # Hugo reads keys without their case, so that a second key could take the place of the first, or of one of `names`.
+    seen = {name: name for name in names}
     for key in metadata:
-        if key not in marks and (mark := key.casefold()) in marks:
-            core = f"sets `metadata.{key}`, which differs only in case from `{mark}`, the draft mark of `approval`"
-            report(("metadata", key), "reserved-key", core, key=True, hint=f"write `{mark}`")
+        if (other := seen.setdefault(key.casefold(), key)) != key:
+            core = f"sets `metadata.{key}`, which differs only in case from `{other}`"
+            report(("metadata", key), "reserved-key", core, key=True, hint=f"write `{other}`")
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
