@@ -10,7 +10,7 @@ import functools
 import itertools
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
 
@@ -144,7 +144,7 @@ def parse_headings(body: str) -> Iterator[Heading]:
 def parse_blocks(body: str) -> list[Token]:
     """The blocks of a body: what is in a line is not parsed, as that is slow in hostile texts."""
     tokens: list[Token] = []
-    parser = _parser()
+    parser = markdown_parser()
     # The parser knows only LF as the end of a line; a space before it has no meaning.
     parser.block.parse(body.replace("\r\n", " \n"), parser, {}, tokens)
     return tokens
@@ -152,16 +152,33 @@ def parse_blocks(body: str) -> list[Token]:
 
 def raw_html(body: str) -> str:
     """The raw HTML of a body: HTML blocks and inline tags, without text and code."""
-    tokens = _parser().parse(body)
+    tokens = markdown_parser().parse(body)
     pieces = (piece for token in tokens for piece in (token, *(token.children or ())))
     return "".join(piece.content for piece in pieces if piece.type in {"html_block", "html_inline"})
 
 
+MAX_NESTING: Final = 60
+"""Levels of lists and quotations that are read; a list item counts two. The parser drops what is deeper or after it."""
+# What opens a level takes a column, and a tab is four of them at most.
+_MAY_NEST: Final = re.compile(rf"^[ \t>*+\-\d.)]{{{MAX_NESTING // 4 - 1}}}", re.MULTILINE)
+
+
+def nests_too_deep(body: str) -> bool:
+    """Whether lists and quotations of a body are nested deeper than the parser reads."""
+    return _MAY_NEST.search(body) is not None and any(
+        token.level >= MAX_NESTING - 2 for token in parse_blocks(body) if token.type != "inline"
+    )
+
+
 @functools.cache
-def _parser() -> MarkdownIt:
-    """A parser for CommonMark."""
+def markdown_parser() -> MarkdownIt:
+    """The parser for every text: CommonMark with the tables and strikethrough of GitHub.
+
+    Definitions of links stay in the text as they are written: a reader sees them, and reading them is slow in hostile
+    texts.
+    """
     # start-up: a plan without changes reads no body
     from markdown_it import MarkdownIt
 
-    # Link definitions end no section, and parsing them is slow in hostile texts.
-    return MarkdownIt("commonmark").disable("reference")
+    parser = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING})
+    return parser.disable("reference").enable(["table", "strikethrough"])

@@ -106,7 +106,7 @@ def test_markdown_is_shown_as_html() -> None:
         '<h3 dir="auto">One</h3>\n<h4 dir="auto">Two</h4>\n<p dir="auto">A <strong>b <em>c</em></strong> <code>d</code> <s>e</s> '
         '<a href="https://g.example" rel="noopener noreferrer">f</a> h<br>i</p>\n<ol start="3"><li><p dir="auto">x</p>\n</li><li>'
         '<p dir="auto">y</p>\n</li></ol><blockquote><p dir="auto">q</p>\n</blockquote>'
-        '<pre dir="auto"><code>&lt;z&gt;\n\nw</code></pre>\n<hr>'
+        '<pre dir="auto"><code><span class="mute">sh\n</span>&lt;z&gt;\n\nw</code></pre>\n<hr>'
     )
     assert html("", "## Two\n\n#### Four\n").startswith('<h3 dir="auto"><ins>'), (
         "the highest heading is below the page's"

@@ -1,19 +1,23 @@
-"""Takes a Markdown text apart into blocks of words, for reading and comparing: no HTML, and nothing that is hidden."""
+"""Takes a Markdown text apart into blocks of words, for reading and comparing. Nothing of a text is left out.
+
+What a site does not show as words (HTML, the language of a code block, addresses and titles of links) is there too.
+"""
 
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
 
 from contentops.documents.checks import UNSPACED
+from contentops.sections import markdown_parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import regex
-    from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
 PARSED: Final = 100_000
@@ -21,7 +25,11 @@ PARSED: Final = 100_000
 
 
 class Style(NamedTuple):
-    """How a word is set: `em`, `strong`, `s`, `code`, `link`, `image` (by its alternative text), `break` or `edge`."""
+    """How a word is set: `em`, `strong`, `s`, `code`, `link`, `image` (by its alternative text), `break` or `edge`.
+
+    `html`: it is HTML as written. `info`: it is what stands beside the fence of a code block. A link around nothing has
+    an empty word.
+    """
 
     kind: str
     address: str = ""
@@ -51,7 +59,7 @@ class Container(NamedTuple):
 
 
 class TextBlock(Struct, frozen=True, kw_only=True):
-    """A paragraph (`p`), heading (`h1` to `h6`), `code`, table `row`, `rule`, or `plain` lines of a long text."""
+    """A paragraph (`p`), heading (`h1` to `h6`), `code`, `html`, table `row`, `rule`, or `plain` lines at the end."""
 
     kind: str
     words: tuple[Word, ...] = ()
@@ -69,18 +77,20 @@ class TextBlock(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """Its words, without marks."""
-        return "".join(word.text for word in self.words)
+        """Its words, without marks and without what stands beside a fence."""
+        return "".join(word.text for word in self.words if INFO not in word.styles)
 
 
 EDGE: Final = Word("\t", (Style("edge"),))
 """Stands between two cells of a row."""
+INFO: Final = Style("info")
+"""Of the language of a code block, and all else beside its fence."""
 
 
 def parse_blocks(body: str) -> tuple[TextBlock, ...]:
     """The blocks of a cleaned body in order."""
     cut = len(body) if len(body) <= PARSED else body.rfind("\n", 0, PARSED) + 1 or PARSED
-    blocks = [*_BlockReader().read(_parser().parse(body[:cut]))]
+    blocks = [*_BlockReader(body[:cut]).read(markdown_parser().parse(body[:cut]))]
     line = body.count("\n", 0, cut)
     for lines in body[cut:].split("\n\n") if cut < len(body) else ():
         end = line + lines.count("\n") + 1
@@ -105,14 +115,6 @@ def _words() -> regex.Pattern[str]:
     return regex.compile(rf"(?V1)\s+|[{UNSPACED}]\p{{M}}*|{letters}(?:['\u2019]{letters})*|\X")
 
 
-@functools.cache
-def _parser() -> MarkdownIt:
-    # start-up: the same
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-
-
 _DEEPEST: Final = 50
 """Styles in styles that are looked at; who writes more of them wants to break a reader."""
 _CONTAINERS: Final = {
@@ -129,7 +131,8 @@ _CONTAINERS: Final = {
 class _BlockReader:
     """Makes blocks of the parser's tokens, which open and close one another."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: str) -> None:
+        self._source = body.split("\n")
         self._path: list[Container] = []
         self._kind = "p"
         self._row: list[Word] | None = None
@@ -148,12 +151,22 @@ class _BlockReader:
             elif token.type == "inline":
                 yield self._block(self._kind, _inline(token.children or ()), token)
             elif token.type == "tr_close":
-                yield self._block("row", self._row or (), token)
+                yield self._block("row", (*(self._row or ()), *self._further_cells()), token)
                 self._row = None
-            elif token.type in ("fence", "code_block"):
-                yield self._block("code", map(Word, split_words(token.content.removesuffix("\n"))), token)
+            elif token.type in ("fence", "code_block", "html_block"):
+                info = [Word(f"{token.info.strip()}\n", (INFO,))] if token.info.strip() else []
+                words = map(Word, split_words(token.content.removesuffix("\n")))
+                yield self._block("html" if token.type == "html_block" else "code", (*info, *words), token)
             elif token.type == "hr":
                 yield self._block("rule", (), token)
+
+    def _further_cells(self) -> Iterator[Word]:
+        """The cells of a row that its table has no columns for: the parser drops them."""
+        from markdown_it.rules_block.table import escapedSplit  # start-up: most commands take no text apart
+
+        row = self._source[self._lines[0]].strip("\t >") if self._lines else ""
+        for cell in escapedSplit(row.removeprefix("|").removesuffix("|"))[(self._row or []).count(EDGE) + 1 :]:
+            yield from (EDGE, *map(Word, split_words(cell.strip())))
 
     def _open(self, name: str, token: Token) -> None:
         if name in ("th", "td"):
@@ -178,18 +191,23 @@ class _BlockReader:
 
 def _inline(tokens: Sequence[Token]) -> Iterator[Word]:
     opened: list[Style] = []
-    for token in tokens:
+    for before, token in pairwise((None, *tokens)):
+        assert token is not None
         name, _, side = token.type.rpartition("_")
         styles = tuple(dict.fromkeys(opened[-_DEEPEST:]))
         if side == "open":
             style = Style(name if name == "link" else token.tag, str(token.attrs.get("href", "")), _title(token))
             opened.append(style)
         elif side == "close":
+            if before is not None and before.type == "link_open":
+                yield Word("", styles)
             opened.pop()
         elif token.type == "image":
             yield Word(token.content, (*styles, Style("image", str(token.attrs.get("src", "")), _title(token))))
         elif token.type in ("softbreak", "hardbreak"):
             yield Word(" ", styles) if token.type == "softbreak" else Word("\n", (*styles, Style("break")))
+        elif name == "html":
+            yield Word(token.content, (*styles, Style("html")))
         else:
             inner = (*styles, Style("code")) if name == "code" else styles
             yield from (Word(text, inner) for text in split_words(token.content))

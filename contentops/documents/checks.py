@@ -242,7 +242,9 @@ def _leftovers(text: CheckedText) -> Iterator[Hit]:
 
 # --- links ---------------------------------------------------------------------------------------------------------
 
-_TARGETS: Final = re.compile(r"\]\(\s{0,9}(?:<([^<>\n]*)>|([^()\s<>]+))|^ {0,3}\[[^\]\n]{1,999}\]:\s{0,9}<?([^\s<>]+)")
+_TARGETS: Final = re.compile(
+    r"\]\(\s{0,9}(?:<([^<>\n]*)>|([^()\s<>]+))|^ {0,3}\[(?!\^)[^\]\n]{1,999}\]:\s{0,9}<?([^\s<>]+)"
+)
 _ELSEWHERE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/#?\\]")
 _TEMPLATE: Final = re.compile(r"\{[{%]")
 _ENDINGS: Final = ("", ".md", "/index.md")

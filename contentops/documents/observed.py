@@ -11,6 +11,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.outline import has_label
 from contentops.documents.paths import shown
 from contentops.model import Observed
+from contentops.sections import nests_too_deep
 
 if TYPE_CHECKING:
     import os
@@ -46,6 +47,8 @@ def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -
         return unusable(f" contains git conflict markers from line {line}; resolve the merge first"), True
     if document.problem:
         return unusable(f": {document.problem}; {CORRECT}"), not line
+    if nests_too_deep(document.body):
+        return unusable(" nests lists or quotations deeper than a reader can follow; flatten them"), not line
     file = Observed(
         path=path,
         file=digest,

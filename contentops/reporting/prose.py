@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-from contentops.documents.blocks import EDGE, PARSED, Word, split_words
+from contentops.documents.blocks import EDGE, INFO, PARSED, Word, split_words
 from contentops.documents.word_diff import Side, phrases
 from contentops.errors import plural
 from contentops.sanitize import clip, visible
@@ -180,7 +180,7 @@ class _Writer:
         if block.kind == "rule":
             start, end = _SIDES[next((side for side, _, _ in runs), Side.BOTH)]
             return start + Markup("<hr>") + end
-        if block.kind in ("code", "plain"):
+        if block.kind in ("code", "plain", "html"):
             box = Markup('<pre dir="auto"><code>{}</code></pre>\n')
             return Markup().join(box.format(_inline(each)) for each in _boxes(runs))
         level = block.kind[1:]
@@ -236,23 +236,33 @@ def _styled(words: Sequence[Word], depth: int = 0, *, is_changed: bool) -> Marku
             parts += (Markup("<br>") for _ in run)
         elif style.kind == "image":
             # A page loads nothing from elsewhere.
-            image = Markup('<span class="mute">[image: {} <code>{}</code>]</span>')
-            parts += (image.format(_plain(word.text), visible(style.address)) for word in run)
+            image = Markup('<span class="mute">[image: {} <code>{}</code>{}]</span>')
+            parts += (image.format(_plain(word.text), visible(style.address), _title(style)) for word in run)
         else:
             parts.append(_set(style, _styled(tuple(run), depth + 1, is_changed=is_changed), is_changed=is_changed))
     return Markup().join(parts)
 
 
 def _set(style: Style, inner: Markup, *, is_changed: bool) -> Markup:
+    if style == INFO:
+        return Markup('<span class="mute">{}</span>').format(inner)
     if style.kind != "link":
-        return Markup("<{0}>{1}</{0}>").format(style.kind, inner)
+        return Markup("<{0}>{1}</{0}>").format("code" if style.kind == "html" else style.kind, inner)
     address = visible(style.address)
-    if is_changed:
+    inner += _title(style)
+    if not inner:
+        inner = Markup('<span class="mute">[link without words: <code>{}</code>]</span>').format(address)
+    elif is_changed:
         inner += Markup(" <code>({})</code>").format(address)
     if _is_web(style.address):
         return Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(style.address, inner)
     # An address of the site itself leads nowhere from here.
     return Markup('<span class="link" title="{}">{}</span>').format(address, inner)
+
+
+def _title(style: Style) -> Markup:
+    """The title of a link or an image, which a site shows to who points at it."""
+    return Markup(' <span class="mute">\u201c{}\u201d</span>').format(visible(style.title)) if style.title else Markup()
 
 
 def _is_web(address: str) -> bool:
