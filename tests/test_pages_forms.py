@@ -209,6 +209,48 @@ def test_a_new_text_is_committed_with_its_lock(in_git: Path) -> None:
     assert git(in_git, "status", "--porcelain") == "?? notes.txt"
 
 
+def test_a_verdict_is_committed_with_its_text_alone(tmp_path: Path) -> None:
+    """Another new text stays for its own commit: a clone pays for neither, and misses no file that its lock names."""
+    harness = Harness(tmp_path / "one")
+    harness.write("content/blog.yaml", blog("one", "two"))
+    for words in (["init", "-q"], ["config", "user.name", "Ann"], ["config", "user.email", "ann@example.com"]):
+        git(harness.root, *words)
+    git(harness.root, "add", "--all")
+    git(harness.root, "commit", "-qm", "all")
+    harness.apply()
+    browser = Browser(harness.root, commits=True, runtime=harness.runtime())
+    assert "Committed as" in browser.follow(browser.post("/approve", id="one", text=text_of(browser, "one"))).text
+    assert set(git(harness.root, "show", "--format=", "--name-only", "HEAD").split("\n")) >= {
+        "contentops.approvals",
+        "contentops.lock",
+        "out/one.md",
+    }
+    assert [
+        item for item in ("one", "two") if f'"id":"{item}"' in git(harness.root, "show", "HEAD:contentops.lock")
+    ] == ["one"]
+    assert git(harness.root, "diff", "--cached") == ""
+    git(tmp_path, "clone", "-q", "one", "clone")
+    clone = Harness(tmp_path / "clone", harness.api)
+    plan = clone.plan()
+    assert (plan.credits_worst, [change.id for change in plan.changes]) == (0, ["two"])
+    assert "Committed as" in browser.follow(browser.post("/approve", id="two", text=text_of(browser, "two"))).text
+    git(clone.root, "pull", "-q")
+    assert clone.plan().empty
+    assert git(harness.root, "status", "--porcelain") == ""
+
+
+def test_an_unfinished_merge_is_left_to_the_person(in_git: Path) -> None:
+    """The verdict is recorded, and a commit of it would end the merge without what it brings."""
+    git(in_git, "checkout", "-qb", "other")
+    git(in_git, "commit", "-q", "--allow-empty", "--message=other")
+    git(in_git, "checkout", "-q", "-")
+    git(in_git, "merge", "-q", "--no-ff", "--no-commit", "other")
+    browser = Browser(in_git, commits=True)
+    said = browser.follow(browser.post("/approve", id=ITEM, text=text_of(browser))).text
+    assert "It is not committed: git has not done all of a merge yet" in said
+    assert (in_git / ".git/MERGE_HEAD").exists()
+
+
 def test_a_hook_that_refuses_the_commit_undoes_nothing(in_git: Path) -> None:
     """The approval stands, and the page says why it is not committed."""
     hook = in_git / ".git" / "hooks" / "pre-commit"

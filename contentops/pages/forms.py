@@ -23,7 +23,7 @@ from typing import Final
 from msgspec import Struct
 
 from contentops.ci.clone import JOBS_SUBJECT
-from contentops.ci.results import jobs_name, lock_name
+from contentops.ci.results import jobs_name
 from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, UsageError
 from contentops.execution.primitives import Stop
@@ -79,7 +79,8 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     said = f"{done}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
     if decided.warning:
         said += f" But {decided.warning}."
-    files = [APPROVALS, *(one.output for one in (decided.run.outcomes if decided.run else ()))]
+    # The words that the verdict is about are committed with it, whoever wrote them.
+    files = [APPROVALS, before.item(item).output]
     following = next((one.id for one in before.to_read if one.id != item), "")
     return FormResult(
         to=site.links.item(following) if following else site.links.overview,
@@ -127,11 +128,10 @@ def _committed(site: Site, project: Project, files: Iterable[str], subject: str)
     """
     if not site.commits:
         return ""
-    environment = project.environment
     try:
         # By itself, so that a revert of the text keeps what was paid for.
-        commit_files(project, [jobs_name(environment)], JOBS_SUBJECT)
-        commit = commit_files(project, [*files, lock_name(environment), ".gitattributes"], subject)
+        commit_files(project, [jobs_name(project.environment)], JOBS_SUBJECT)
+        commit = commit_files(project, [*files, ".gitattributes"], subject)
     except ContentopsError as error:
         return f" It is not committed: {error.message}."
     return f" Committed as {commit[:9]}." if commit else ""
