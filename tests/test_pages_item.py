@@ -166,6 +166,27 @@ def test_history_tells_who_did_what(shop: Path, invoke: Run) -> None:
     assert ["Restore" in row for row in rows] == [False, False, False, True]
 
 
+def test_history_names_who_wrote_the_words(shop: Path, invoke: Run) -> None:
+    """Not who approved them or changed the front matter later: each edit has its author, its commit and its time."""
+    commits = []
+    for name, old in (("Bea Writer", "eight"), ("Cay Writer", "nine"), ("Dan Approver", "")):
+        if old:
+            put(shop, BODY.replace("eight", old))
+        else:
+            assert invoke("approve", ITEM, cwd=shop).code == 0
+            assert "draft" not in file_of(shop).read_text("utf-8")
+        git(shop, "-c", f"user.name={name}", "commit", "-qam", name)
+        commits.append((shop / ".git/refs/heads/main").read_text("ascii")[:8])
+    page = shown(shop, ITEM)
+    rows = re.findall(r"<tr><td>.*?</tr>", page[page.index('id="history"') :])
+    edits = [re.sub(r"<[^>]+>", "", row) for row in rows if "Edited by hand" in row]
+    assert len(edits) == 2
+    for row, name, commit in zip(edits, ("Cay Writer", "Bea Writer"), commits[1::-1], strict=True):
+        assert f"by {name}" in row
+        assert f"commit {commit}" in row
+        assert "today" in row
+
+
 def test_an_item_that_is_held_shows_the_ways_on(shop: Path) -> None:
     """An edit and a new brief: keep, merge, or take a new text, each with its price and its command."""
     put(shop, BODY, "city-berlin")

@@ -37,7 +37,7 @@ _VERSION = re.compile(rb"commit ([0-9a-f]{40,64})|:\d{6} \d{6} ([0-9a-f]{40,64})
 
 
 class Version(NamedTuple):
-    """A file as it was at a commit (a revision of git)."""
+    """A file as it was in git, and the first commit that made it so; of one that is older than what is read: `C^`."""
 
     commit: str
     data: bytes
@@ -60,15 +60,17 @@ def versions(root: str, path: str) -> Iterator[Version]:
 
 
 def _logged(root: str, path: str, *names: str) -> dict[str, str]:
-    """Return the blobs of a path, each with the newest commit that has it."""
+    """Return the blobs of a path, the newest first, each with the commit that brought it first."""
     command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *names, *_FILE_LOG)
     contents: dict[str, str] = {}
     commit = ""
     for match in _VERSION.finditer(try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE).stdout):
         commit = match[1].decode() if match[1] else commit
-        for at, oid in ((commit, match[3]), (f"{commit}^", match[2])):
-            if oid and oid.strip(b"0"):
-                contents.setdefault(oid.decode(), at)
+        after, before = ((match[at] or b"").decode() for at in (3, 2))
+        if after.strip("0"):
+            contents[after] = commit
+        if before.strip("0"):
+            contents.setdefault(before, f"{commit}^")
     return contents
 
 
@@ -77,12 +79,6 @@ def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
     for version in versions(root, path):
         if digest := body_of(version.data):
             yield digest, split(version.data.decode()).body
-
-
-def changed_at(root: str, path: str, commit: str) -> str:
-    """Return when a path was last changed in the history up to a commit, ISO time; empty where git cannot say."""
-    command = ("--literal-pathspecs", "log", "-1", "--no-show-signature", "--format=%aI", commit, "--", path)
-    return try_git(root, *command, extra=LOOK, timeout=PATIENCE).text
 
 
 def no_history(root: str) -> str:

@@ -83,10 +83,8 @@ def _edits(one: ReviewItem, texts: ItemTexts, now: Digest) -> Iterator[ItemEvent
     committed = [each for each in texts.earlier if each.commit]
     if texts.now is not None and now not in made and texts.now.text not in {each.text for each in committed}:
         yield ItemEvent(kind=ItemEventKind.EDITED, at=one.since)
-    seen: set[Digest] = set()
     for each in committed:
-        if each.digest not in made and each.digest not in seen:
-            seen.add(each.digest)
+        if each.digest not in made:
             yield ItemEvent(
                 kind=ItemEventKind.EDITED,
                 at=each.at,

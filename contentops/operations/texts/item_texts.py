@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class TextVersion(Struct, frozen=True, kw_only=True):
-    """A text with its words; `commit` is the newest one whose file has it, or empty."""
+    """A text with its words; `commit` is the one that brought them, or empty."""
 
     title: str
     body: str
@@ -128,15 +128,15 @@ def text_of_file(project: Project, path: str) -> TextVersion | None:
 
 def _committed(root: str, path: str) -> Iterator[TextVersion]:
     """Yield the texts that a file has had in git, the newest first."""
-    read: list[TextVersion] = []
+    read: dict[Digest, TextVersion] = {}
     for version in versions(root, path):
         if digest := body_of(version.data):
             document = split(version.data.decode())
             made = TextVersion(title=document.title, body=document.body, digest=digest, commit=version.commit)
-            if made.text not in {one.text for one in read}:
-                read.append(made)
-    about = dict(_about(root, [one.commit for one in read if not one.commit.endswith("^")]))
-    for one in read:
+            # The older commit brought the words; the newer ones changed front matter, as an approval does.
+            read[made.text] = made
+    about = dict(_about(root, [one.commit for one in read.values() if not one.commit.endswith("^")]))
+    for one in read.values():
         at, author = about.get(one.commit, ("", ""))
         yield structs.replace(one, at=at, author=author)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from contentops.ci.file_history import changed_at
 from contentops.documents.front_matter import TITLE_KEY
 from contentops.errors import OutputError, StateError
 from contentops.operations.plan import recorded
@@ -28,7 +27,7 @@ def from_previous(project: Project, item: str) -> Difference:
     if texts.now is None:
         message = f"`{item}` has no readable file `{record.output}`"
         raise OutputError(message, hint="`contentops plan` says whether an apply restores it")
-    previous = _previous(project.root, record, state.made_by(record), texts)
+    previous = _previous(record, state.made_by(record), texts)
     if previous is None:
         listed = f"`contentops report --runs --select {item}` lists its texts and where each is"
         message = f"no earlier text of `{item}` is in the cache or in git"
@@ -47,23 +46,20 @@ def from_previous(project: Project, item: str) -> Difference:
     )
 
 
-def _previous(root: str, record: Record, made_by: OpenEntry | None, texts: ItemTexts) -> TextVersion | None:
+def _previous(record: Record, made_by: OpenEntry | None, texts: ItemTexts) -> TextVersion | None:
     """Return the newest text that is older than the one the last apply brought; of git or of the cache."""
     latest = record.promoted if record.is_promoted else record.generated or record.promoted or record.adopted
     until = _time(made_by.generated_at) if made_by is not None else 0.0
-
-    def committed_at(one: TextVersion) -> float:
-        return _time(changed_at(root, record.output, one.commit))
 
     committed = [one for one in texts.earlier if one.commit]
     at = next((place for place, one in enumerate(committed) if one.digest == latest), None)
     if at is not None:
         committed = committed[at + 1 :]
     elif until and not record.is_promoted:
-        committed = [one for one in committed if committed_at(one) <= until]
+        committed = [one for one in committed if _time(one.at) <= until]
     paid = {one.body: _time(one.at) for one in texts.history.texts}
     cached = [one for one in texts.earlier if one.digest in paid and one.digest != latest]
-    candidates = [(committed_at(one), one) for one in committed[:1]]
+    candidates = [(_time(one.at), one) for one in committed[:1]]
     candidates += [(paid[one.digest], one) for one in cached if not until or paid[one.digest] <= until]
     return max(candidates, key=lambda pair: pair[0])[1] if candidates else None
 
