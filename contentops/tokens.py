@@ -24,45 +24,54 @@ _Number = Annotated[int, Meta(ge=0, le=MOST)]
 _Price = Annotated[int, Meta(ge=0, le=HIGHEST_PRICE * MILLION)]
 
 
-class Tokens(Struct, frozen=True, kw_only=True, gc=False):
+class Tokens(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The tokens that a model read (`input`) and wrote (`output`) for one text, in all calls of its job."""
 
     input: _Number
     output: _Number
+    cached: _Number = 0
+    """Those of `input` that its server had read before, which some servers sell for less."""
 
     def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(input=min(self.input + other.input, MOST), output=min(self.output + other.output, MOST))
+        return Tokens(
+            input=min(self.input + other.input, MOST),
+            output=min(self.output + other.output, MOST),
+            cached=min(self.cached + other.cached, MOST),
+        )
 
 
 NO_TOKENS = Tokens(input=0, output=0)
 
 
 def read_tokens(value: Any) -> Tokens | None:
-    """The tokens in a JSON object with `input` and `output`; None for anything else, as a server may send anything."""
+    """Return the tokens in a JSON object; None for anything else, as a server may send anything."""
     if not isinstance(value, dict):
         return None
-    return tokens_of(value.get("input"), value.get("output"))
+    return tokens_of(value.get("input"), value.get("output"), value.get("cached", 0))
 
 
-def tokens_of(read: Any, wrote: Any) -> Tokens | None:
-    """The tokens of two JSON values; None unless both are numbers that can be believed."""
-    known = [type(number) is int and 0 <= number <= MOST for number in (read, wrote)]
-    return Tokens(input=read, output=wrote) if all(known) else None
+def tokens_of(read: Any, wrote: Any, cached: Any = 0) -> Tokens | None:
+    """Return the tokens of JSON values; None unless all are numbers that can be believed."""
+    known = [type(number) is int and 0 <= number <= MOST for number in (read, wrote, cached)]
+    return Tokens(input=read, output=wrote, cached=min(cached, read)) if all(known) else None
 
 
 # --- money -------------------------------------------------------------------------------------------------
 
 
-class TokenPrice(Struct, frozen=True, kw_only=True, gc=False):
+class TokenPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The price of a million tokens, in millionths of `currency`."""
 
     input: _Price
     output: _Price
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    cached: _Price | None = None
+    """Of those of the input that were cached; None: as the others."""
 
     def of(self, tokens: Tokens) -> int:
-        """The price of tokens, in money as it is counted here."""
-        return self.input * tokens.input + self.output * tokens.output
+        """Return the price of tokens, in money as it is counted here."""
+        cached = self.input if self.cached is None else self.cached
+        return self.input * (tokens.input - tokens.cached) + cached * tokens.cached + self.output * tokens.output
 
 
 class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
@@ -73,7 +82,11 @@ class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
     @staticmethod
     def at(price: TokenPrice | None, tokens: Tokens | None) -> PaidTokens | None:
         """Tokens at a price; None where they are not known."""
-        return None if tokens is None else PaidTokens(input=tokens.input, output=tokens.output, price=price)
+        return (
+            None
+            if tokens is None
+            else PaidTokens(input=tokens.input, output=tokens.output, cached=tokens.cached, price=price)
+        )
 
     @property
     def money(self) -> dict[str, int]:

@@ -42,6 +42,12 @@ def price(number_in: int, number_out: int, currency: str = "USD") -> TokenPrice:
         pytest.param(
             f"{USD}environments: {{live: {{price: {{output: 0.3}}}}}}", "live", price(250_000, 300_000), id="merged"
         ),
+        pytest.param(
+            f"{USD}environments: {{live: {{price: {{cached: 0.025}}}}}}",
+            "live",
+            TokenPrice(input=250_000, output=2_000_000, currency="USD", cached=25_000),
+            id="cached",
+        ),
         pytest.param(f"{USD}environments: {{live: {{}}}}", "live", price(250_000, 2_000_000), id="of-the-project"),
     ],
 )
@@ -68,6 +74,8 @@ def test_the_price_of_an_environment(tmp_path: Path, text: str, environment: str
         ("price: {input: 1, output: 2, currency: dollars}", "`currency`"),
         ("price: {input: 1, output: 2, currency: usd}", "`currency`"),
         ("price: {input: 1, output: 2}", "`price` has no `currency`"),
+        ("price: {input: 1, cached: 2, output: 2, currency: USD}", "`cached` is 2, more than `input` (1)"),
+        ("price: {input: 1, cached: 0.1234567, output: 2, currency: USD}", "`cached` has more than six decimal places"),
         ("price: {output: 2}", "`price` has no `input` and `currency`"),
         ("environments: {live: {price: {input: 2}}}", "`price` has no `output` and `currency`"),
         ("price: 3", "`price` must be"),

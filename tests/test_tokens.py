@@ -14,7 +14,7 @@ from contentops.server.engines.endpoint import ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, TokenCount, WritingTask
 from contentops.server.store import Clock, Store
-from contentops.tokens import Tokens
+from contentops.tokens import TokenPrice, Tokens
 from tests.fakes.asgi import Ticks, call, ended
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said
 
@@ -77,6 +77,38 @@ def usage(read: Any, wrote: Any, **others: Any) -> dict[str, Any]:
 def test_tokens_of_a_prompt(answers: list[Raw], tokens: tuple[int, int] | None) -> None:
     """Every attempt counts; one that may have been answered and does not say its tokens makes them unknown."""
     assert counted(*answers) == (None if tokens is None else Tokens(input=tokens[0], output=tokens[1]))
+
+
+@pytest.mark.parametrize(
+    ("said_of_it", "tokens"),
+    [
+        pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": 80}), (100, 3, 80), id="openai"),
+        pytest.param(usage(100, 3, prompt_cache_hit_tokens=80), (100, 3, 80), id="deepseek"),
+        pytest.param(
+            usage(20, 3, cache_read_input_tokens=80, cache_creation_input_tokens=50, total_tokens=23),
+            (150, 3, 80),
+            id="anthropic",
+        ),
+        pytest.param(
+            usage(100, 3, prompt_tokens_details={"cached_tokens": 80}, cache_read_input_tokens=80),
+            (100, 3, 80),
+            id="both-forms-from-a-gateway",
+        ),
+        pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": 900}), (100, 3, 100), id="more-than-all"),
+        pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": None}), (100, 3, 0), id="none"),
+    ],
+)
+def test_cached_tokens_of_a_prompt(said_of_it: dict[str, Any], tokens: tuple[int, int, int]) -> None:
+    """Inside the tokens of the prompt in OpenAI's form, outside of them in Anthropic's; they have a price of their own.
+
+    Without that price they cost what the others do, so that a plan's bound, which counts on no cache, holds.
+    """
+    found = counted(said("x", usage=said_of_it))
+    assert found == Tokens(input=tokens[0], output=tokens[1], cached=tokens[2])
+    price = TokenPrice(input=10, output=100, currency="USD")
+    assert price.of(found) == 10 * tokens[0] + 100 * tokens[1]
+    cheaper = TokenPrice(input=10, output=100, currency="USD", cached=1)
+    assert cheaper.of(found) == price.of(found) - 9 * tokens[2]
 
 
 def test_a_prompt_that_never_arrived_has_no_tokens() -> None:

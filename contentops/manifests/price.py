@@ -24,8 +24,12 @@ def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
     """The price in the settings of an environment, merged with those of the project; None where none is stated."""
     if not stated:
         return None
+    cached = stated.get("cached")
     return TokenPrice(
-        input=_millionths(stated["input"]), output=_millionths(stated["output"]), currency=stated["currency"]
+        input=_millionths(stated["input"]),
+        output=_millionths(stated["output"]),
+        currency=stated["currency"],
+        cached=None if cached is None else _millionths(cached),
     )
 
 
@@ -61,7 +65,11 @@ def check_price(
         words = " and ".join(f"`{key}`" for key in missing)
         hint = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for a million tokens"
         yield finding(document, "missing-key", f"`price` has no {words}", pointer, hint=hint)
-    for key in ("input", "output"):
+    cached, read = merged.get("cached"), merged.get("input")
+    if isinstance(cached, int | float) and isinstance(read, int | float) and cached > read:
+        message = f"`cached` is {cached}, more than `input` ({read}), so that a plan would show too little"
+        yield finding(document, "wrong-value", message, (*pointer, *(["cached"] if "cached" in own else [])))
+    for key in ("input", "output", "cached"):
         number = own.get(key)
         if isinstance(number, int | float) and 0 < number < MILLION**2 and _millionths(number) / MILLION != number:
             message = f"`{key}` has more than six decimal places: {number}"

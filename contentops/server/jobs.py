@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError, convert, to_builtins
 from msgspec.structs import asdict, replace
 
 from contentops.pricing import CREDITS, price_of_request
@@ -67,7 +67,7 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
         # Left out where empty, so that the fingerprint of a request stays the same.
         model, tokens = values.pop("model"), values.pop("tokens")
         values |= {"model": model} if model else {}
-        values |= {} if tokens is None else {"tokens": asdict(tokens)}
+        values |= {} if tokens is None else {"tokens": to_builtins(tokens)}
         return json.dumps(values, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
     @property
@@ -266,8 +266,8 @@ class StoredAnswers:
         self._write(self._count.tokens)
 
     def _write(self, tokens: Tokens | None = None) -> None:
-        kept = {"answers": self._answers, "used": asdict(self._count.used)}
-        kept |= {} if tokens is None else {"tokens": asdict(tokens)}
+        kept = {"answers": self._answers, "used": to_builtins(self._count.used)}
+        kept |= {} if tokens is None else {"tokens": to_builtins(tokens)}
         mine = self._store.run(
             "UPDATE jobs SET body = ? WHERE number = ? AND runner = ? AND finished_at IS NULL",
             (json.dumps(kept, ensure_ascii=False), self._job.number, self._job.runner),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec.structs import asdict
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -147,7 +147,7 @@ def _written(job: StoredJob) -> dict[str, Any]:
     request = job.request
     written = {"engine": request.engine, "model": request.model}
     named = {name: value for name, value in written.items() if value}
-    return {**named, **({"tokens": asdict(request.tokens)} if request.tokens is not None else {})}
+    return {**named, **({"tokens": to_builtins(request.tokens)} if request.tokens is not None else {})}
 
 
 def _status_api(job: StoredJob) -> dict[str, Any]:

@@ -43,6 +43,7 @@ _SECRET = 6
 """The length in characters from which a part of the path of an address may be a secret."""
 _PERHAPS_WRITTEN = {408, 502, 504, 524}
 """Answers of servers in between that did not wait for the model's."""
+_CACHED_OUTSIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _ABSENT = {404, 405, 410}
 """The model or its path is gone, whatever the prompt says."""
 _NO_MONEY = {402}
@@ -330,7 +331,14 @@ def _tokens(status: int, body: bytes) -> Tokens | None:
     """The tokens of an answer; None where it does not say them. A refused request has none, if it says nothing else."""
     usage = _usage(_json(body))
     read, wrote, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    tokens = tokens_of(read, wrote)
+    details = usage.get("prompt_tokens_details")
+    inside = details.get("cached_tokens") if isinstance(details, dict) else usage.get("prompt_cache_hit_tokens")
+    outside = {name: usage.get(name) or 0 for name in _CACHED_OUTSIDE}
+    if inside is None and any(outside.values()) and (both := tokens_of(*outside.values())) and type(read) is int:
+        # Anthropic's form: what was read from the cache, or written to it, is not in the tokens of the prompt.
+        read, inside = read + both.input + both.output, both.input
+        total = None
+    tokens = tokens_of(read, wrote, inside or 0)
     if tokens is not None and (counted := tokens_of(read, total)) is not None:
         # Some servers count the model's thoughts in the total alone.
         return structs.replace(tokens, output=max(tokens.output, counted.output - counted.input))
