@@ -88,6 +88,16 @@ def test_a_month_keeps_to_its_budget(project: Build, invoke: Run, processes: Non
     assert " are spent; `budget.money_per_month` is 0.0" in message
 
 
+def test_a_month_that_cannot_be_counted_has_no_way_around_its_money(project: Build, invoke: Run) -> None:
+    """No option lifts the limit, and the plan names none."""
+    settings = MODEL_PROJECT.replace("base_url: local, engine: openai, model: small", "base_url: 'http://127.0.0.1:1'")
+    root = project({"contentops.yaml": f"{settings}{PRICE}budget: {{money_per_month: 5}}", "content/a.yaml": blog("a")})
+    env = {"CONTENTOPS_LEDGER": "postgresql://127.0.0.1:1/none"}
+    found = invoke("plan", "--json", cwd=root, env=env).json
+    assert [(one["guard"], one["flag"]) for one in found["refusals"]] == [("budget-money-unknown", "")]
+    assert "--approve" not in invoke("plan", cwd=root, env=env).stdout
+
+
 def test_money_of_another_currency_is_named_and_not_added(project: Build, invoke: Run, processes: None) -> None:
     """The price changed from one currency to another in the middle of the month."""
     root = with_budget(project, "money_per_month: 5", "one")

@@ -192,6 +192,21 @@ def test_an_apply_says_what_it_has_spent(project: Build, invoke: Run) -> None:
     assert " USD spent, 1 text without token counts, " in text
 
 
+def test_a_plan_says_what_such_texts_cost_so_far(project: Build, invoke: Run) -> None:
+    """The average of their model and template at the price of today, beside the most that they can cost."""
+    root = shop(project, "alpha", "beta")
+    assert all(note["kind"] != "usual-cost" for note in planned(invoke, root)["notes"])
+    with Model(metered) as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+    spent = Decimal(invoke("report", "--json", cwd=root).json["money"]["USD"])
+    (root / "content/blog.yaml").write_text(blog("alpha", "beta", "gamma", "delta", "eps"))
+    text = " ".join(unpainted(invoke("plan", cwd=root).stdout).split())
+    assert f"3 texts: {spent * 3 / 2:.6f}"[:16] in text, text
+    assert " USD by the average of 2 such texts so far" in text
+    most = Decimal(planned(invoke, root)["summary"]["money_at_most"]["USD"])
+    assert spent * 3 / 2 < most
+
+
 def test_an_item_that_waits_for_a_text_has_its_bound(project: Build, invoke: Run) -> None:
     """Its brief is not known yet, so it is counted as full; with its retries, in a plan file too."""
     manifest = {

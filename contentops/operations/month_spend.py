@@ -63,7 +63,7 @@ def count_month(
         credits=sum(job.cost for job in counted),
         credits_unsure=sum(job.cost for job in counted if job.may_be_paid),
         money=_sum(counted, price),
-        money_unsure=_sum((job for job in counted if job.may_be_paid or job.tokens is None), price),
+        money_unsure=_sum((job for job in counted if not _is_exact(job)), price),
         uncertain={job.request_id: job.cost for job in unclear},
         uncertain_money={job.request_id: sum(_money(job, price).values()) for job in unclear},
         ahead=sum((seconds_of(job.since) or 0) >= late for job in counted),
@@ -84,6 +84,11 @@ def _is_of_month(job: OpenEntry, start: float, end: float, timeout: float) -> bo
     if when is None:
         return True
     return when + timeout >= start and when - CLOCKS < end if job.may_be_paid else when >= start
+
+
+def _is_exact(job: OpenEntry) -> bool:
+    """Tell whether a report counts the same money for a job."""
+    return not job.may_be_paid and job.tokens is not None and job.tokens.price is not None
 
 
 def _money(job: OpenEntry, price: TokenPrice | None) -> dict[str, int]:

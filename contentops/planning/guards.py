@@ -105,7 +105,10 @@ def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     most = sum(change.credits_worst for change in changes)
     for gap in spent.gaps:
         message = f"`budget` limits the month, and what was spent in {spent.month} cannot be counted: {gap}"
-        yield Refusal(guard="budget-unknown", message=message, flag=_approval(most))
+        if budget.money_per_month is not None:
+            yield Refusal(guard="budget-money-unknown", message=message)
+        else:
+            yield Refusal(guard="budget-unknown", message=message, flag=_approval(most))
     # These jobs are in the price of the plan too.
     again = {job.request_id for change in changes for job in _priced_again(change)}
     before = spent.credits - sum(spent.uncertain.get(name, 0) for name in again)

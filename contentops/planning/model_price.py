@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.errors import price
+from contentops.errors import plural, price
 from contentops.job_limits import largest_call, section_limit, text_limit
-from contentops.model import Collect
-from contentops.model.cost import NO_PRICE, bound_words
+from contentops.model import Collect, Note, Submit
+from contentops.model.cost import NO_PRICE, bound_words, money_words
 from contentops.planning.plan_inputs import price_of
 from contentops.tokens import PaidTokens, add_money
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from contentops.model import OpenEntry, Project, Spec
+    from contentops.model import Change, OpenEntry, Project, Spec
+    from contentops.planning.plan_inputs import PlanInputs
 
 
 _ANY_TEXTS = {f"text {number}": "\uffff" * 4_000 for number in range(4)}
@@ -58,6 +59,29 @@ def collecting(project: Project, entries: Iterable[OpenEntry]) -> tuple[Collect,
     if not project.api.has_model:
         return tuple(Collect(entry=entry) for entry in entries)
     return tuple(Collect(entry=entry, tokens=PaidTokens.at(project.price, entry.bound)) for entry in entries)
+
+
+def usual_cost(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
+    """Yield a note of what the texts to generate cost on average so far, beside the most that a plan shows.
+
+    By the jobs of the same model and template, at the price of today; of sections, by those of sections.
+    """
+    api, price_ = inputs.project.api, inputs.project.price
+    steps = [step for each in changes for step in (*each.steps, *each.later) if isinstance(step, Submit)]
+    if not api.has_model or price_ is None or not steps:
+        return
+    known: dict[tuple[str, bool], list[int]] = {}
+    for job in inputs.state.jobs:
+        if job.tokens is not None and job.has_text and job.model == api.model:
+            known.setdefault((job.template, bool(job.section)), []).append(price_.of(job.tokens))
+    alike = [known[kind] for step in steps if (kind := (step.request.template, bool(step.section))) in known]
+    if not alike:
+        return
+    usual = sum(sum(costs) // len(costs) for costs in alike)
+    texts = sum(len(known[kind]) for kind in {(step.request.template, bool(step.section)) for step in steps} & {*known})
+    of = plural(len(steps), "text") if len(alike) == len(steps) else f"{len(alike)} of {plural(len(steps), 'text')}"
+    message = f"{of}: {money_words({price_.currency: usual})} by the average of {plural(texts, 'such text')} so far"
+    yield Note(kind="usual-cost", message=message)
 
 
 def generation_words(specs: Iterable[Spec], project: Project) -> str:

@@ -34,6 +34,7 @@ from contentops.planning.decide import block_change, decide, find_file
 from contentops.planning.dependants import in_order
 from contentops.planning.gone import collected_of, decide_gone
 from contentops.planning.guards import month_spent, refusals
+from contentops.planning.model_price import usual_cost
 from contentops.planning.outlines import draft_notes
 from contentops.planning.plan_inputs import ItemSides
 from contentops.planning.promote import is_about_promotion
@@ -90,7 +91,7 @@ def plan_with_items(inputs: PlanInputs) -> tuple[Plan, Mapping[ItemId, Candidate
     if choice.canary is not None:
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)
-    notes += same_briefs(inputs, changes)
+    notes += [*same_briefs(inputs, changes), *usual_cost(inputs, changes)]
     plan = Plan(
         beside_default=inputs.project.beside_default,
         project=inputs.project.name,

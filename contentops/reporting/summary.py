@@ -119,7 +119,7 @@ def _sure(spent: MonthSpend, budget: Budget) -> str:
         parts.append(_money(money - unsure, budget.currency))
     if not parts:
         return ""
-    return f" Sure: {' and '.join(parts)}; the rest is for lost answers and jobs without token counts."
+    return f" Sure: {' and '.join(parts)}; the rest is for lost answers, and for jobs without token counts or a price."
 
 
 def plan_counts(plan: Plan) -> dict[Action, int]:
