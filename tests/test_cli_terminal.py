@@ -299,12 +299,10 @@ def test_a_log_is_never_silent_for_long() -> None:
     progress.take(make_event("step-started", "a", "poll", second=1))
     assert progress.take(make_event("waiting", second=29, on="the rate limit", seconds=12.4)) == ()
     assert progress.take(make_event("waiting", second=30, on="the rate limit", seconds=12.4)) == (
-        "0 of 3 done, 1 running, 0 credits; waiting for the rate limit (12 s)",
+        "0 of 3 done, 1 running; waiting for the rate limit (12 s)",
     )
     assert progress.take(make_event("progress", "a", second=59)) == ()
-    assert progress.take(make_event("waiting", second=61)) == (
-        "0 of 3 done, 1 running, 0 credits; waiting for the server",
-    )
+    assert progress.take(make_event("waiting", second=61)) == ("0 of 3 done, 1 running; waiting for the server",)
 
 
 def test_an_item_in_work_says_where_it_is() -> None:
@@ -319,7 +317,7 @@ def test_an_item_in_work_says_where_it_is() -> None:
         progress.take(make_event("progress", "a", "poll", stage=3, progress=wrong))
         assert progress.active["a"].words() == "generating"
     progress.take(make_event("item-done", "a", result="late", credits="many"))
-    assert progress.totals() == "1 of 1 done, 1 late, 0 credits"
+    assert progress.totals() == "1 of 1 done, 1 late"
 
 
 _RUN = [

@@ -233,6 +233,7 @@ def test_a_model_that_stops_answering_pauses_the_run(project: Build, invoke: Run
             found = invoke("apply", "--yes", cwd=root, env=model.env)
             assert (found.code, "stopped (model): " in found.stdout) == (5, True), found.stdout
             assert "failed" not in found.stdout
+            assert "0 credits" not in found.stdout + found.stderr
         assert '"state":"failed"' not in (root / "contentops.jobs").read_text()
         left = 1000
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0

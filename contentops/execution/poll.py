@@ -147,7 +147,8 @@ def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> N
         slot.leave()
         ctx.run.record("lost", Drop(entry.request_id))
         why = "the bundled server no longer knows the job"
-        raise Ended(Result.FAILED, why, "run `contentops apply` again; it is free")
+        price = "the model writes it again, at its price" if ctx.project.api.has_model else "it is free"
+        raise Ended(Result.FAILED, why, f"run `contentops apply` again; {price}")
     if missing and entry.job_id == entry.request_id and not capabilities.hides_jobs:
         capabilities.hides_jobs = True
         # A kill must not make the next run believe a 404 that this one has learned to doubt.
@@ -156,8 +157,8 @@ def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> N
         # The model of the bundled server answers no prompt now; the job keeps the answers that are paid for.
         slot.leave()
         hint = "run `contentops apply` again: paid answers are kept, and only what is missing is asked"
-        ctx.run.stop("model", failure.full_message, hint, at_once=False)
-        raise Ended(Result.PENDING, failure.full_message, hint)
+        ctx.run.stop("model", failure.message, hint, at_once=False)
+        raise Ended(Result.PENDING, failure.message, hint)
     if failure.kind in _LASTING:
         slot.leave()
         raise Ended(Result.LATE, failure.full_message, "the job stays open; run `contentops apply` again")

@@ -68,5 +68,7 @@ def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
     """
     if tokens.unpriced and not (paid or tokens.money):
         return f"{tokens.input + tokens.output:,} tokens ({NO_PRICE})"
+    if tokens.unknown and not (paid or tokens.is_known):
+        return "an unknown number of tokens"
     words = [price(paid, paid, at_most=at_most)] if paid or not tokens.money else []
     return " and ".join((*words, *([money_words(tokens.money)] if tokens.money else [])))

@@ -107,7 +107,8 @@ class Progress:
         parts = [f"{finished:,} of {max(self.total, finished):,} done", *others]
         if self.active and not was_killed:
             parts.append(f"{len(self.active):,} running")
-        parts.append(plural(self.credits, "credit"))
+        # A model costs no credits, so that none would say that it is free.
+        parts += [plural(self.credits, "credit")] if self.credits else []
         return ", ".join(parts)
 
     def _finished(self) -> int:
@@ -125,8 +126,9 @@ class Progress:
 def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
     items = _whole(event, "items")
     progress.total = progress.done.total() + items  # a run may have several waves
-    price = plural(_whole(event, "credits"), "credit")
-    return (f"apply: {plural(items, 'item')}, {plural(_whole(event, 'submits'), 'submit')}, {price}",)
+    credits_ = _whole(event, "credits")
+    price = f", {plural(credits_, 'credit')}" if credits_ else ""
+    return (f"apply: {plural(items, 'item')}, {plural(_whole(event, 'submits'), 'submit')}{price}",)
 
 
 def _item_started(progress: Progress, event: Event) -> tuple[str, ...]:

@@ -255,7 +255,10 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
     spent = spent_words(run.credits, run.tokens, at_most=run.credits_at_most)
-    facts = [f"{spent} spent", *_maybe_spent(run), plural(run.requests, "request")]
+    # What the answers of unfinished texts have cost is known once these are done.
+    is_open = run.stopped == "model" and not (run.credits or run.tokens.is_known)
+    facts = [] if is_open else [f"{spent} spent"]
+    facts += [*_maybe_spent(run), plural(run.requests, "request")]
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {begin(', '.join(facts))}."
