@@ -187,6 +187,33 @@ def test_history_names_who_wrote_the_words(shop: Path, invoke: Run) -> None:
         assert "today" in row
 
 
+def test_a_merge_that_brings_no_word_says_so_before_it_is_paid(shop: Path) -> None:
+    """Where every section was edited, the page with the price says it, and its end calls nothing new."""
+    put(shop, BODY, "city-berlin")
+    cities = shop / "data" / "cities.csv"
+    cities.write_text(cities.read_text("utf-8").replace("freelancers", "founders"), "utf-8")
+    browser = Browser(shop, person=PERSON)
+    asked = browser.get("/confirm?action=merge&id=city-berlin").text
+    assert "every section stays as it was edited" in asked
+    done = browser.follow(browser.press(action="merge", id="city-berlin")).text
+    assert "What was edited stayed as it was" in done
+    assert file_of(shop, "city-berlin").read_text("utf-8").endswith(BODY.lstrip())
+    other = file_of(shop, "city-lisbon")
+    other.write_text(other.read_text("utf-8") + "\nMine.\n", "utf-8")
+    cities.write_text(cities.read_text("utf-8").replace("remote teams", "founders"), "utf-8")
+    asked = browser.get("/confirm?action=merge&id=city-lisbon").text
+    assert ("stays as it was edited" in asked, "every section" in asked) == (True, False)
+
+
+def test_a_failing_check_says_what_it_does_to_a_written_text(shop: Path) -> None:
+    """It stops new texts; the edited one, whose words are shown, is there and stays."""
+    manifest = shop / "content" / "articles.yaml"
+    manifest.write_text(manifest.read_text("utf-8").replace("level: warn", "level: block"), "utf-8")
+    put(shop, BODY)
+    page = shown(shop, f"{ITEM}&view=text")
+    assert "It stops a new text from being written; this one is in its file, and stays." in page
+
+
 def test_an_item_that_is_held_shows_the_ways_on(shop: Path) -> None:
     """An edit and a new brief: keep, merge, or take a new text, each with its price and its command."""
     put(shop, BODY, "city-berlin")

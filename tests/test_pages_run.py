@@ -87,6 +87,21 @@ def test_other_pages_say_that_an_apply_is_running(applied: Path, path: str) -> N
     assert "<pre><code>contentops apply" not in page
 
 
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_command_without_events_is_not_the_last_run(applied: Path, *, earlier: bool) -> None:
+    """An apply that plans, or a commit that pushes: the run before it is not shown as what works now."""
+    if not earlier:
+        (applied / ".contentops/events.jsonl").unlink()
+    browser = Browser(applied)
+    with apply_lock(applied):
+        run, overview = (browser.get(path).text for path in ("/run", "/"))
+    assert "A command is running" in run
+    assert "4 of 4 done" not in run
+    assert "Started" not in run
+    assert "A command is running: it has begun with no item yet" in overview
+    assert ("4 of 4 done" in browser.get("/run").text) is earlier
+
+
 def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
     """What is added appears, without the page being asked again; a torn line is read once it is whole."""
     events, lock = applied / ".contentops" / "events.jsonl", apply_lock(applied)

@@ -93,7 +93,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
 
 _DONE = {
     PartAction.KEEP: ("Kept", "The edited text answers the new brief now"),
-    PartAction.MERGE: ("Merged", "Edited sections stayed, and the others are new"),
+    PartAction.MERGE: ("Merged", "What was edited stayed as it was"),
     PartAction.TAKE: ("Replaced", "A new text took the place of the edited one"),
     PartAction.REPLACE: ("Generated again", "The earlier text is in its history"),
     PartAction.SECTION: ("Generated again", "One section is new, and the others stayed"),

@@ -143,17 +143,22 @@ class RunReader:
         self._last_at = ""
 
     def read(self, project: Project) -> LiveRun | None:
-        """Return the last run of this environment; None where none is kept."""
+        """Return the last run of this environment, or the command that works now; None: there is neither."""
         with self._lock:
             try:
                 state_dir.inspect(Path(project.root))
                 with _path(project).open("rb") as file:
                     self._read_on(file.fileno())
             except FileNotFoundError:
-                return None
+                self._start_over()
+                self._first = b""
             except OSError as error:
                 raise StateError(f"the events of the last run cannot be read: {error.strerror or error}") from error
-            return self._seen(runs=bool(state_dir.who_runs(Path(project.root), project.environment)))
+            runs = bool(state_dir.who_runs(Path(project.root), project.environment))
+            if runs and (not self._first or "run-ended" in self._about):
+                # It has no events yet: those that are there are of a run before it.
+                return LiveRun(working=True, counts="it has begun with no item yet")
+            return self._seen(runs=runs) if self._first else None
 
     def running(self, project: Project) -> LiveRun | None:
         """Return the apply of this environment that goes on now; None: there is none."""

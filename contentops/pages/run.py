@@ -35,7 +35,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
         if self.run is None:
             return "No run yet"
         if self.run.working:
-            return "An apply is running"
+            return "An apply is running" if self.run.started_at else "A command is running"
         return "The last run" if self.run.ended else "The last run was stopped"
 
 

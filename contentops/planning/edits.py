@@ -13,6 +13,7 @@ from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, MergeEdit, MergeRule, Mode, OnEdit, Reason, Replace, both_edits
 from contentops.planning.differences import explain
 from contentops.planning.plan_inputs import is_draft, is_ours
+from contentops.sections import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,8 +118,13 @@ def merging(
     if base is None:
         text_name = f"what was generated for `{item.file.path}`"
         return no_base(item, text_name, reasons, entry, existed=bool(record.generated))
-    names = [heading_of(key) for key in touched(base, edited_text(item, both))]
-    reason = Reason(kind="kept-sections", after=names, detail=f"stays as it was edited: {listed(names)}")
+    edited = edited_text(item, both)
+    keys = touched(base, edited)
+    names = [heading_of(key) for key in keys]
+    detail = f"stays as it was edited: {listed(names)}"
+    if not {section.key for section in cut(edited) if section.text.strip()} - {*keys}:
+        detail = f"every section {detail}; the new text brings only sections with other headings, if it has any"
+    reason = Reason(kind="kept-sections", after=names, detail=detail)
     mode = MergeEdit(base=record.generated, strict=is_strict(item), both=both)
     return BodyAnswer(reasons=(*reasons, reason), mode=mode)
 
