@@ -156,6 +156,6 @@ def test_without_the_driver_it_is_said_how_to_get_it(project: Build, database: s
         ended = run(*command, CONTENTOPS_LEDGER=database)
         assert ended.returncode == 1
         assert "error[ledger-driver]" in ended.stderr
-        assert "install `contentops[postgres]`" in ended.stderr
+        assert "install `psycopg[binary]` into" in ended.stderr
     for line in ("plan", "ledger --help", "ledger status --help"):
         assert run(*line.split()).returncode == 0, line

@@ -317,4 +317,4 @@ def test_without_uvicorn_the_message_says_what_to_install(tmp_path: Path, proces
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "db")], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "serving over HTTP needs uvicorn: install `contentops[serve]` instead of `contentops`\n"
+    assert done.stdout == "serving over HTTP needs `uvicorn`: install it into the environment of contentops\n"

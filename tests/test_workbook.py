@@ -200,9 +200,9 @@ def test_items_come_from_a_sheet(project: Build) -> None:
 
 
 def test_a_missing_package_is_named(project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the extra that has it; the finding is at the path."""
+    """Itself, as anyone may have the name of an extra's project on an index; the finding is at the path."""
     root = declared(project, ITEM.format(path="b.xlsx"), {"b.xlsx": book(["name", "size"], ["a", 1])})
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     [line] = lines(findings(root))
     assert "error[no-openpyxl] content/a.yaml:1:" in line
-    assert "install `contentops[xlsx]`" in line
+    assert "needs `openpyxl`: install it into the environment of contentops" in line

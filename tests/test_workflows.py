@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from contentops.operations.starting.installed_from import action_from, installed_action, source_from
+from contentops.operations.starting.installed_from import action_from, installed_action, with_extra
 from contentops.operations.starting.workflows import WORKFLOWS, workflows
 from tests.clones import World, manifest, posix
 from tests.fakes.github import TOKEN
@@ -603,19 +603,22 @@ def test_the_action_is_the_commit_that_was_installed(url: str, commit: str, expe
     [
         (
             {"url": "https://token@git.example/a/b.git", "vcs_info": {"vcs": "git"}},
-            " @ git+https://git.example/a/b.git",
+            "contentops[x] @ git+https://git.example/a/b.git",
         ),
-        ({"url": "ssh://git:pw@git.example/a/b", "vcs_info": {"vcs": "git"}}, " @ git+ssh://git@git.example/a/b"),
-        ({"url": "file:///tmp/a%20clone", "dir_info": {}}, " @ file:///tmp/a%20clone"),
-        ({"url": "git@git.example:a/b.git", "vcs_info": {"vcs": "git"}}, ""),
-        ({"url": 3}, ""),
-        ({}, ""),
-        ([], ""),
+        (
+            {"url": "ssh://git:pw@git.example/a/b", "vcs_info": {"vcs": "git"}},
+            "contentops[x] @ git+ssh://git@git.example/a/b",
+        ),
+        ({"url": "file:///tmp/a%20clone", "dir_info": {}}, "contentops[x] @ file:///tmp/a%20clone"),
+        ({"url": "git@git.example:a/b.git", "vcs_info": {"vcs": "git"}}, "openpyxl"),
+        ({"url": 3}, "openpyxl"),
+        ({}, "openpyxl"),
+        ([], "openpyxl"),
     ],
 )
 def test_an_extra_is_installed_from_where_contentops_came_from(note: object, source: str) -> None:
-    """It is on no package index: what a message tells to install has its source, and no secret."""
-    assert source_from(json.dumps(note)) == source
+    """It is on no package index: a message names its source, without a secret, or else the package itself."""
+    assert with_extra("x", "openpyxl", json.dumps(note)) == source
 
 
 def test_the_action_of_a_clone_is_a_commit_that_was_pushed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ except ModuleNotFoundError:
     raise StateError(
         "the ledger needs `psycopg`, which is not installed",
         code="ledger-driver",
-        hint="install `contentops[postgres]` instead of `contentops`",
+        hint="install `psycopg[binary]` into the environment of contentops",
     ) from None
 else:
     del _driver

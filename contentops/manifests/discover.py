@@ -122,7 +122,7 @@ class ProjectFiles:
         if content is None:
             return DataFile(path=path, exists=False)
         if path.lower().endswith(".xlsx") and importlib.util.find_spec("openpyxl") is None:
-            message = f"to read `{path}` needs openpyxl: install `contentops[xlsx]` instead of `contentops`"
+            message = f"to read `{path}` needs `openpyxl`: install it into the environment of contentops"
             problem = Diagnostic(code="no-openpyxl", message=message, hint="or save the sheet as `CSV UTF-8`")
             return DataFile(path=path, problem=problem)
         return DataFile(path=path, content=content)

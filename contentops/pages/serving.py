@@ -28,7 +28,8 @@ class OpenPort(NamedTuple):
 def open_port(host: str, port: int) -> Iterator[OpenPort]:
     """Open a port; 0 takes a free one. Raises ContentopsError where it cannot be opened, or nothing can serve."""
     if importlib.util.find_spec("uvicorn") is None:
-        raise ContentopsError("a page needs uvicorn", code="serve", hint=f'install `"{with_extra("serve")}"` instead')
+        hint = f'install `"{with_extra("serve", "uvicorn>=0.34")}"` into the environment of contentops'
+        raise ContentopsError("a page needs uvicorn", code="serve", hint=hint)
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         opened = socket.create_server(address[:2], family=family)

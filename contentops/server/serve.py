@@ -125,7 +125,7 @@ def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicor
     try:
         import uvicorn
     except ImportError as error:
-        message = "serving over HTTP needs uvicorn: install `contentops[serve]` instead of `contentops`"
+        message = "serving over HTTP needs `uvicorn`: install it into the environment of contentops"
         raise ImportError(message) from error
 
     class Server(uvicorn.Server):

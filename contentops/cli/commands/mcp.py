@@ -28,7 +28,7 @@ def command(session: Session) -> None:
     All calls use the environment and variables that it was started with.
     """
     if importlib.util.find_spec("mcp") is None:
-        hint = f'install `"{with_extra("mcp")}"` instead'
+        hint = f'install `"{with_extra("mcp", "mcp>=2.3,<3")}"` into the environment of contentops'
         raise ContentopsError("this needs the Python SDK of the Model Context Protocol", code="serve", hint=hint)
     from contentops.agents.server import serve
     from contentops.agents.tools import Desk

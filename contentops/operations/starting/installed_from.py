@@ -23,12 +23,17 @@ def installed_action() -> str:
     return action_from(_note())
 
 
-def with_extra(extra: str) -> str:
-    """Return what to give an installer for an extra: `contentops[serve] @ git+https://...`."""
-    return f"contentops[{extra}]{source_from(_note())}"
+def with_extra(extra: str, package: str, note: str | None = None) -> str:
+    """Return what to give an installer for an extra: `contentops[serve] @ git+https://...`.
+
+    Where this contentops came from no address, the package of the extra: anyone may have the name on an index.
+    `note`: another one than that of this installation.
+    """
+    source = _source_from(_note() if note is None else note)
+    return f"contentops[{extra}]{source}" if source else package
 
 
-def source_from(direct_url: str) -> str:
+def _source_from(direct_url: str) -> str:
     """Return ` @ ` and the address that a `direct_url.json` names, without a password; empty where it names none."""
     try:
         about: Any = json.loads(direct_url)
