@@ -23,6 +23,7 @@ from contentops.documents.json_schema import schema_errors
 from contentops.documents.patterns import search
 from contentops.errors import nearest, plural
 from contentops.model import Checks, Finding, Level, level_of
+from contentops.sanitize import hidden_runs
 from contentops.sections import bare, headings
 
 if TYPE_CHECKING:
@@ -238,6 +239,12 @@ def _leftovers(text: CheckedText) -> Iterator[Hit]:
             if match := pattern.search(plain):
                 at = text.first_line + number - 1 if number else text.key_lines.get("title", 0)
                 yield f"holds {kind}: `{_shown(match[0].strip())}`", at, ""
+    for offset, count in hidden_runs(text.body):
+        yield (
+            f"holds {count:,} characters in a row that no one sees",
+            _line(text, offset),
+            "delete that line, and write it again",
+        )
 
 
 # --- links ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from contentops.conflict_markers import CLOSE, OPEN, ORDER
 from contentops.digest import Digest, digest_text
-from contentops.sanitize import Policy, sanitize
+from contentops.sanitize import Policy, hidden_runs, sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +49,12 @@ def is_cut(title: str) -> bool:
 
 
 def hides_characters(text: str) -> bool:
-    """Whether cleaning drops characters of a file's text, but for line ends and the mark of byte order at its start."""
+    """Whether a file's text has characters that no reader sees and that could say something, or that cleaning drops.
+
+    Not line ends, the mark of byte order at its start, and a whole mark of provenance.
+    """
     plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    return sanitize(plain, Policy.BODY) != plain
+    return sanitize(plain, Policy.BODY) != plain or any(hidden_runs(text))
 
 
 def clean_body(text: str) -> str:
