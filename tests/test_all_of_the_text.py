@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,21 +12,24 @@ from hypothesis import strategies as st
 
 from contentops.documents.blocks import parse_blocks
 from contentops.documents.checks import CheckedText, check_text
-from contentops.documents.clean import clean_body
+from contentops.documents.clean import clean_body, hides_characters
 from contentops.documents.front_edits import update
 from contentops.documents.front_matter import split
 from contentops.documents.word_diff import word_diff
 from contentops.errors import InputError
-from contentops.model import Checks, Level
+from contentops.model import Checks, Level, Verdict
+from contentops.operations import plan as plan_operation
+from contentops.operations.texts.checked_files import check_files
+from contentops.planning.plan_inputs import Choice
 from contentops.reporting.prose import prose
 from contentops.sections import MAX_NESTING, nests_too_deep
-from tests.test_approving import decide, states, with_approval
+from tests.test_approving import commit, decide, front, states, with_approval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from contentops.documents.blocks import TextBlock
+    from contentops.documents.blocks import Style, TextBlock
 
 PIECES = (
     "W", "W W", "# W", "W\n===", "> W", "> > W", "- W", "  - W", "    - W", "1. W", "- [ ] W", "- [x] W", "    W", "**W** *W* ~~W~~ `W`",
@@ -38,7 +42,7 @@ SOURCES = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(("\n", "\n
 
 def words_of(block: TextBlock) -> Iterator[str]:
     """All that a block holds, in the order of its source: words, then the address and title around them."""
-    seen: list[object] = []
+    seen: list[Style] = []
     for word in block.words:
         styles = [style for style in word.styles if style.address or style.title]
         for ended in [style for style in seen if style not in styles]:
@@ -150,3 +154,140 @@ def test_a_footnote_is_no_broken_link() -> None:
     body = "a[^1] [b]\n\n[^1]: Words of a note.\n[b]: gone.md\n"
     found = check_text(Checks(links=Level.BLOCK), CheckedText(title="", body=body), lambda _: False)
     assert [(one.line, "`gone.md`" in one.message) for one in found] == [(4, True)]
+
+
+# --- what an approval covers ---------------------------------------------------------------------------------------
+
+
+def git(root: Path, *arguments: str) -> str:
+    """What git says."""
+    return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_reverted_approval_agrees_with_the_file(tmp_path: Path, processes: None) -> None:
+    """Union merge keeps the line and the file is a draft again: plan, status and check say both, until someone decides."""
+    harness = with_approval(tmp_path, ids=("one", "two"))
+    for name in ("two", "one"):  # the reverted approval stands beside a later one
+        decide(harness, name, verdict=Verdict.SENT_BACK)
+    commit(tmp_path)
+    harness.timeline.now += 60
+    decide(harness, "one")
+    commit(tmp_path)
+    harness.timeline.now += 60
+    decide(harness, "two")
+    commit(tmp_path)
+    git(tmp_path, "revert", "--no-edit", "HEAD~1")
+    assert (states(harness)["one"], front(harness)) == ("approved", {"draft": True})
+    plan = harness.plan()
+    assert (plan.empty, [(note.kind, note.id) for note in plan.notes]) == (True, [("approved-draft", "one")])
+    items, _ = plan_operation.status(harness.project, Choice(), runtime=harness.runtime())
+    assert ["still a draft" in item.note for item in items] == [True, False]
+    checked = check_files(harness.project, Choice(), approved=True)
+    assert [(one.code, str(one.severity)) for file in checked.files for one in file.findings] == [
+        ("approved-draft", "warning")
+    ]
+    harness.timeline.now += 60
+    decide(harness, "one", verdict=Verdict.SENT_BACK)
+    assert (states(harness)["one"], harness.plan().notes) == ("sent-back", ())
+    harness.timeline.now += 60
+    harness.edit("out/one.md", "draft: true\n", "")
+    decide(harness, "one")
+    assert (front(harness), harness.plan().empty, harness.plan().notes) == ({}, True, ())
+
+
+def test_equal_words_are_named(tmp_path: Path, processes: None) -> None:
+    """An approval is of words, so that two items with the same ones share it: the one who approves is told."""
+    harness = with_approval(tmp_path, ids=("one", "two"))
+    body = harness.read("out/one.md").partition("\n---\n")[2]
+    harness.write(
+        "out/two.md",
+        harness.read("out/two.md").partition("\n---\n")[0].replace("about two", "about one") + "\n---\n" + body,
+    )
+    decided = decide(harness, "one")
+    assert (decided.also, states(harness)) == (("two",), {"one": "approved", "two": "approved"})
+    items, _ = plan_operation.status(harness.project, Choice(), runtime=harness.runtime())
+    assert [item.note for item in items] == [
+        "the same words and verdicts as `two`",
+        "the same words and verdicts as `one`",
+    ]
+    assert decide(harness, "one", "two").also == ()
+
+
+def test_an_outline_is_approved_by_its_name_alone(tmp_path: Path, processes: None) -> None:
+    """Not with a pattern or a selector that takes many."""
+    harness = with_approval(tmp_path, ids=("one", "two"))
+    harness.edit("out/one.md", "## Introduction", "> Draft outline, made offline.\n\n## Introduction")
+    with pytest.raises(InputError) as refused:
+        decide(harness, "*")
+    assert [(one.code, "`one`" in one.message) for one in refused.value.diagnostics()] == [("draft-outline", True)]
+    assert states(harness) == {"one": "waiting", "two": "waiting"}
+    assert decide(harness, "*", verdict=Verdict.SENT_BACK).lines
+    harness.timeline.now += 60
+    assert [line.item for line in decide(harness, "one").lines] == ["one"]
+
+
+def test_pages_that_become_drafts_are_counted_first(tmp_path: Path, processes: None) -> None:
+    """The plan that would take live pages off a site says how many."""
+    harness = with_approval(tmp_path, "mode: standard", ids=("one", "two", "three"))
+    decide(harness, "two")
+    harness.edit("contentops.yaml", "mode: standard", "approval: required")
+    (note,) = harness.plan().notes
+    assert (note.kind, note.items, note.message[:7]) == ("new-drafts", ("one", "three"), "2 pages")
+    harness.apply()
+    assert harness.plan().notes == ()
+    harness.edit("out/one.md", "draft: true\n", "")
+    assert harness.plan().notes == ()
+
+
+# --- characters that no one sees -----------------------------------------------------------------------------------
+
+
+def selectors(data: bytes) -> str:
+    """Bytes as C2PA 2.4 (A.8) writes them in a text."""
+    return "".join(chr(0xFE00 + byte if byte < 16 else 0xE0100 + byte - 16) for byte in data)
+
+
+MARK = "\ufeff" + selectors(b"C2PATXT\0\x01\0\0\0\x03abc")
+
+
+def test_a_mark_of_provenance_is_kept_whole(tmp_path: Path, processes: None) -> None:
+    """It is in the file as it came, is no finding, and stands in no one's way to approve the text."""
+    for text in (
+        f"Words.{MARK}\n",
+        f"Words.\n{MARK}\n",
+        f"W\ufeffords.{MARK}\ufeff\n",
+        f"Words.{MARK}\n\nMore.{MARK}\n",
+    ):
+        assert clean_body(text) == clean_body(clean_body(text))
+        assert clean_body(text).count(MARK) == text.count(MARK)
+        assert clean_body(text).replace(MARK, "").count("\ufeff") == 0
+        found = check_text(Checks(leftovers=Level.BLOCK), CheckedText(title="", body=clean_body(text)), lambda _: False)
+        assert found == ()
+    harness = with_approval(tmp_path)
+    harness.edit("out/one.md", "Take 1.", f"Take 1.{MARK}")
+    decide(harness, "one")
+    assert (states(harness), MARK in harness.read("out/one.md")) == ({"one": "approved"}, True)
+
+
+@pytest.mark.parametrize(
+    "hidden", [selectors(b"other words"), MARK[1:], "\u200b\u200c" * 5, "".join(map(chr, range(0xE0020, 0xE0030)))]
+)
+def test_a_hidden_run_is_named(tmp_path: Path, hidden: str, processes: None) -> None:
+    """Characters that no one sees and that can say something are found by `check`, and approved by no one."""
+    body = clean_body(f"One.\n\nTwo{hidden} three.\n")
+    found = check_text(Checks(leftovers=Level.BLOCK), CheckedText(title="", body=body), lambda _: False)
+    assert [(one.line, "no one sees" in one.message) for one in found] == [(3, True)]
+    harness = with_approval(tmp_path)
+    harness.edit("out/one.md", "Take 1.", f"Take{hidden} 1.")
+    with pytest.raises(InputError) as refused:
+        decide(harness, "one")
+    assert [one.code for one in refused.value.diagnostics()] == ["hidden-characters"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["👨‍👩‍👧‍👦", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "❤️", "葛\U000e0100", "می‌خواهم"],
+)
+def test_emoji_and_scripts_hide_nothing(text: str) -> None:
+    """Joiners and selectors that a script or an emoji needs are words of people."""
+    assert not hides_characters(f"{text} {text}{text}")

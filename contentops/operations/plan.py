@@ -25,8 +25,9 @@ from contentops.operations.contents.look_first import remembered
 from contentops.operations.opening import HERE, read_state
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
-from contentops.planning.approval import approval_state
+from contentops.planning.approval import approval_state, same_words
 from contentops.planning.dependants import dependants_of
+from contentops.planning.front_matter import APPROVED_DRAFT
 from contentops.planning.plan import make_plan, plan_with_items
 from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
 from contentops.planning.select import Candidate, check_selectors, selected
@@ -103,7 +104,14 @@ def check(
 
 
 _DRIFT = frozenset(
-    {"front-matter-drift", "kept-front-matter", "unreadable-there", "edited-there", "waiting-for-approval"}
+    {
+        "front-matter-drift",
+        "kept-front-matter",
+        "unreadable-there",
+        "edited-there",
+        "waiting-for-approval",
+        APPROVED_DRAFT,
+    }
 )
 """Kinds of notes that belong to the state of an item."""
 
@@ -151,7 +159,14 @@ def looked_at(
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     ids = sorted({*inputs.specs, *inputs.state.records, *changes})
     candidates = [candidate(id_, inputs, changes, items) for id_ in ids]
-    return lambda item: notes.get(item.id) or source_words(inputs, item), candidates, findings
+    twins = same_words(candidates)
+
+    def noted(item: Candidate) -> str:
+        others = twins.get(item.id, ()) if item.approval is not ApprovalState.NONE else ()
+        said = f"the same words and verdicts as `{'`, `'.join(others)}`" if others else ""
+        return notes.get(item.id) or source_words(inputs, item) or said
+
+    return noted, candidates, findings
 
 
 def running(project: Project) -> tuple[Diagnostic, ...]:

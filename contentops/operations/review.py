@@ -30,6 +30,7 @@ from contentops.operations.texts.checked_files import checked_items
 from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
+from contentops.planning.approval import same_words
 from contentops.planning.dependants import dependants_of
 from contentops.planning.plan import plan_with_items
 from contentops.planning.plan_inputs import Choice
@@ -96,6 +97,8 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     """Since when the file has this text, ISO time, UTC; empty: there is none."""
     findings: tuple[Diagnostic, ...] = ()
     """What its checks find in its text."""
+    twins: tuple[ItemId, ...] = ()
+    """The items with exactly these words: a verdict counts for them too."""
     verdicts: tuple[Approval, ...] = ()
     """What people said of this text, the oldest first."""
     earlier: tuple[Approval, ...] = ()
@@ -250,6 +253,7 @@ def _snapshot(workspace: Workspace, inputs: PlanInputs, *, errors: tuple[Diagnos
     items = [
         candidate(id_, inputs, changes, planned) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})
     ]
+    twins = same_words(items)
     made = dependants_of({item.id: item.sources for item in items})
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
     checked = checked_items(project, items, inputs, similar, commands=False)
@@ -267,6 +271,7 @@ def _snapshot(workspace: Workspace, inputs: PlanInputs, *, errors: tuple[Diagnos
             shown,
             words=_words(inputs, shown.file),
             dependants=tuple(made.get(item.id, ())),
+            twins=twins.get(item.id, ()),
             credits=cost.credits,
             tokens=cost.tokens,
             findings=findings.get(item.id, ()),

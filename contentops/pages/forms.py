@@ -77,6 +77,8 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     except ContentopsError as error:
         return not_decided(site, form, done.lower(), error)
     said = f"{done}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
+    if decided.also:
+        said += f" This counts for {', '.join(decided.also)} too: the same words."
     if decided.warning:
         said += f" But {decided.warning}."
     # The words that the verdict is about are committed with it, whoever wrote them.

@@ -6,12 +6,14 @@ text was made. Both are computed from what is recorded, so that they follow the 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.preset import apply_preset, title_for
+from contentops.errors import plural
 from contentops.model import (
     ApprovalState,
     Fetch,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, Json, Observed, OpenEntry, Project, Record, Spec
+    from contentops.model import Change, ItemId, Json, Observed, OpenEntry, Project, Record, Spec
     from contentops.planning.edits import BodyAnswer
     from contentops.planning.existing_texts import SourceText
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
@@ -44,6 +46,8 @@ AUTONOMOUS, ASSISTED = "ai-autonomous", "ai-assisted"
 _SOURCE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED, EDITED = f"{_SOURCE}trainedAlgorithmicMedia", f"{_SOURCE}compositeWithTrainedAlgorithmicMedia"
 """What a text was made of, in the vocabulary of IPTC. It says nothing of whether someone read the text."""
+_NAMED: Final = 5
+"""How many items a note names."""
 _UNAPPROVED: Final = (ApprovalState.WAITING, ApprovalState.CHANGED)
 
 
@@ -216,6 +220,36 @@ def _keys(
     if disclosure is not None and source:
         keys |= {disclosure.key: ASSISTED if is_approved else AUTONOMOUS, disclosure.source_type: source}
     return {key: value for key, value in keys.items() if key}
+
+
+def same_words(items: Iterable[Candidate]) -> dict[ItemId, tuple[ItemId, ...]]:
+    """By item, the others that have exactly its title and body: a verdict on one counts for all of them."""
+    groups: dict[tuple[str, Digest], list[ItemId]] = defaultdict(list)
+    for item in items:
+        if item.file is not None and item.file.body not in (NOTHING, NO_TEXT):
+            groups[item.file.title, item.file.body].append(item.id)
+    twins = (ids for ids in groups.values() if len(ids) > 1)
+    return {id_: tuple(other for other in ids if other != id_) for ids in twins for id_ in ids}
+
+
+def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
+    """The note on pages that become drafts though no one changed them: a rule that asks for approval is new to them."""
+    mark = draft_mark(preset)
+    ids = tuple(
+        change.id
+        for change in changes
+        if change.approval is ApprovalState.WAITING and change.record is not None
+        if any(change.front.get(key) == value for key, value in mark.items())
+        if not mark.keys() & (change.record.metadata.keys() | change.file.front.keys())
+    )
+    if ids:
+        message = (
+            f"{plural(len(ids), 'page')} without a draft mark {'becomes a draft' if len(ids) == 1 else 'become drafts'}"
+        )
+        hint = "approve them first to keep them published, or set `approval: required` for new items alone"
+        yield Note(
+            kind="new-drafts", message=f"{message} until someone approves the text", hint=hint, items=ids[:_NAMED]
+        )
 
 
 def texts_in_review(

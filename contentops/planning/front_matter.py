@@ -15,10 +15,15 @@ from contentops.planning.approval import coming_front, draft_mark, which_status
 from contentops.planning.edits import BodyAnswer, on_edit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Json, Observed, OpenEntry, Project, Record, Spec, Step
+    from contentops.planning.approval import ComputedFront
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
+
+
+APPROVED_DRAFT = "approved-draft"
+"""The note on an approved text whose file is a draft."""
 
 
 class FrontAnswer(Struct, frozen=True, kw_only=True):
@@ -127,17 +132,19 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     wanted |= computed.keys
     written, in_file = dict(record.metadata.items()), dict(file.front.items())
     others, drift = _without_open(item, _other_keys(wanted, written)), _drift(item, record, stated)
-    removed = [key for key, value in computed.keys.items() if not is_same_json(in_file.get(key), value)]
-    others = list(dict.fromkeys((*others, *removed)))
+    others += [
+        key for key, value in computed.keys.items() if not (key in others or is_same_json(in_file.get(key), value))
+    ]
+    notes += _still_a_draft(item, computed, {*others, *wanted})
     if title is None and not (others or drift) and file.owner in ("", id_):
         return FrontAnswer(notes=tuple(notes), addresses=addresses, approval=computed.state)
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
     kept_keys: list[str] = []
-    merged = _merged_key(item, record, addresses)
+    ours = {_merged_key(item, record, addresses), *computed.keys}
     for key in others:
         before, after, current = written.get(key), wanted.get(key), in_file.get(key)
-        is_ours = asserts or key == merged or key in computed.keys
+        is_ours = asserts or key in ours
         if is_ours or is_same_json(current, before) or is_same_json(current, after):
             front[key] = after
             why = computed.why(key, item.inputs.project.preset)
@@ -270,6 +277,17 @@ def _drift_note(item: ItemSides, drift: Sequence[DriftedKey]) -> Note:
     if item.is_protected:
         hint = "it is protected, so it stays"
     return Note(kind="front-matter-drift", id=item.spec.id, message=message, hint=hint)
+
+
+def _still_a_draft(item: ItemSides, computed: ComputedFront, written: Container[str]) -> Iterator[Note]:
+    """The note on an approved text whose draft mark no apply takes away: it came back by a revert, or by a person."""
+    id_, file, mark = item.spec.id, item.file, draft_mark(item.inputs.project.preset)
+    is_approved = item.spec.approval.required and computed.state is ApprovalState.APPROVED
+    for key in mark if is_approved else ():
+        if key not in written and is_same_json(file.front.get(key), mark[key]):
+            message = f"`{id_}`: approved, but its file is still a draft: a person or git put `{key}` there"
+            hint = f"delete `{key}` from `{file.path}`, or take the approval back with `contentops send-back {id_}`"
+            yield Note(kind=APPROVED_DRAFT, id=id_, message=message, hint=hint)
 
 
 def _field(key: str) -> str:

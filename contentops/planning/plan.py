@@ -27,7 +27,7 @@ from contentops.model import (
     Write,
 )
 from contentops.model.plan import Writer
-from contentops.planning.approval import approval_state, texts_in_review
+from contentops.planning.approval import approval_state, new_drafts, texts_in_review
 from contentops.planning.claimed_items import with_claims
 from contentops.planning.data_files import row_notes
 from contentops.planning.decide import block_change, decide, find_file
@@ -92,6 +92,7 @@ def plan_with_items(inputs: PlanInputs) -> tuple[Plan, Mapping[ItemId, Candidate
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)
     notes += [*same_briefs(inputs, changes), *usual_cost(inputs, changes)]
+    notes += new_drafts(changes, inputs.project.preset)
     plan = Plan(
         beside_default=inputs.project.beside_default,
         project=inputs.project.name,

@@ -90,6 +90,7 @@ def _as_json(verdict: Verdict, decided: Decided) -> dict[str, Json]:
         "by": decided.by,
         "items": [{"id": line.item, "text": line.text, "at": line.at, "note": line.note} for line in decided.lines],
         "known": list(decided.known),
+        "also": list(decided.also),
         "skipped": list(decided.skipped),
         "updated": [outcome.output for outcome in outcomes],
         "warning": decided.warning,
@@ -102,6 +103,8 @@ def _as_text(verdict: Verdict, decided: Decided) -> Iterator[str]:
         yield f"{words} `{visible(line.item)}`, text {short(line.text)}"
     for name in decided.known:
         yield f"`{visible(name)}` is {words} by you already"
+    if decided.also:
+        yield f"this counts for {', '.join(f'`{visible(name)}`' for name in decided.also)} too: the same words"
     if decided.skipped:
         yield f"left out, as there is no text yet: {', '.join(f'`{visible(name)}`' for name in decided.skipped)}"
     if decided.lines:

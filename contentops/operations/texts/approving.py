@@ -20,7 +20,8 @@ from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE, open_cache
 from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
-from contentops.planning.approval import has_its_keys
+from contentops.planning.approval import has_its_keys, same_words
+from contentops.planning.outlines import DRAFT_OUTLINE
 from contentops.planning.plan import is_about_front, plan_with_items
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import selected
@@ -57,6 +58,8 @@ class Decided(Struct, frozen=True, kw_only=True):
     """The new lines of `contentops.approvals`."""
     known: tuple[ItemId, ...] = ()
     """Items of whose text the person said the same before."""
+    also: tuple[ItemId, ...] = ()
+    """Other items with the same words: what was said counts for them too."""
     skipped: tuple[ItemId, ...] = ()
     """Selected items that have no text yet."""
     run: Run | None = None
@@ -87,9 +90,10 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                     raise no_item(name, inputs.specs)
             plan, planned = plan_with_items(inputs)
             changes = {change.id: change for change in plan.changes}
-            items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)])
+            every = [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)]
+            items = selected(choice, every)
         with_text = [item for item in items if item.file is not None and item.file.exists]
-        if findings := [finding for item in with_text for finding in _problems(item, decision)]:
+        if findings := [finding for item in with_text for finding in _problems(item, decision, choice)]:
             raise InputError(findings)
         at, lines, known = iso(runtime.wall()), [], []
         with approvals.locked(Path(project.root)):
@@ -110,7 +114,9 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
             recorded = approvals.record(Path(project.root), runtime.disk, lines)
         _keep_words(project, with_text)
     skipped = tuple(item.id for item in items if item not in with_text)
-    decided = Decided(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
+    twins, decided_ids = same_words(every), {item.id for item in with_text}
+    also = tuple(sorted({other for id_ in decided_ids for other in twins.get(id_, ())} - decided_ids))
+    decided = Decided(by=by, lines=tuple(lines), known=tuple(known), also=also, skipped=skipped)
     run, warning = free_steps(project, frozenset(item.id for item in with_text), runtime)
     later = _left_for_later(structs.replace(inputs, approvals=recorded), with_text, run)
     return structs.replace(decided, run=run, warning=warning or later)
@@ -191,7 +197,7 @@ def _text_of(item: Candidate) -> Digest:
     return text_digest(item.file.title, item.file.body)
 
 
-def _problems(item: Candidate, decision: Decision) -> Iterator[Diagnostic]:
+def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[Diagnostic]:
     """Why nothing can be said of an item's text."""
     file = item.file
     assert file is not None
@@ -207,6 +213,9 @@ def _problems(item: Candidate, decision: Decision) -> Iterator[Diagnostic]:
         yield finding("hidden-characters", "its text has characters that hide or turn words, or a title too long", hint)
     if file.body == NO_TEXT:
         yield finding("empty-text", "its file has no text", "so there is nothing to approve")
+    if file.labelled and decision.verdict is Verdict.APPROVED and item.id not in {*choice.select, *decision.texts}:
+        hint = f"write the text, or approve the outline by its name: `contentops approve {item.id}`"
+        yield finding(DRAFT_OUTLINE, "its text is a draft outline of the bundled server", hint)
     expected = decision.texts.get(item.id)
     if expected is not None and expected != _text_of(item):
         yield finding("text-changed", "its text has changed", "read the present text and decide again")

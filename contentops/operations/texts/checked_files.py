@@ -41,7 +41,7 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False, app
         items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)])
         similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
         done = checked_items(project, items, inputs, similar, commands=commands)
-        return with_approvals(done, items, inputs) if approved else done
+        return with_approvals(done, items, inputs, plan.notes) if approved else done
 
 
 def checked_items(

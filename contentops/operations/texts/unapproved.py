@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import Diagnostic, Location, OutputError
+from contentops.errors import Diagnostic, Location, OutputError, Severity
 from contentops.model import NO_CHECKS, ApprovalState, Checked, CheckedFile, text_digest
+from contentops.planning.front_matter import APPROVED_DRAFT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from contentops.model import ItemId, Observed, Spec
+    from contentops.model import ItemId, Note, Observed, Spec
     from contentops.planning.plan_inputs import PlanInputs
     from contentops.planning.select import Candidate
 
 
-def with_approvals(done: Checked, items: Iterable[Candidate], inputs: PlanInputs) -> Checked:
-    """Return the result of checks with a finding for each text that needs an approval and has none."""
+def with_approvals(done: Checked, items: Iterable[Candidate], inputs: PlanInputs, notes: Iterable[Note]) -> Checked:
+    """Return the result of checks with a finding for each text that needs an approval and has none.
+
+    `notes`: those of the plan, which know approved texts whose file is a draft: these get a warning.
+    """
+    drafts = {note.id: note for note in notes if note.kind == APPROVED_DRAFT}
     files = {file.item: file for file in done.files}
     missing, unchecked = done.missing, done.unchecked
     for item in items:
@@ -33,6 +38,11 @@ def with_approvals(done: Checked, items: Iterable[Candidate], inputs: PlanInputs
             file = CheckedFile(item=item.id, output=item.path, findings=tuple(_unreadable(item.id, seen)))
         if file is not None and seen.exists:
             found = tuple(_unapproved(item.spec, item.approval, seen, inputs))
+            if (note := drafts.get(item.id)) is not None:
+                where, level = Location(seen.path), Severity.WARNING
+                found += (
+                    Diagnostic(code=note.kind, message=note.message, hint=note.hint, location=where, severity=level),
+                )
             files[item.id] = structs.replace(file, findings=(*file.findings, *found))
     return Checked(files=tuple(files[id_] for id_ in sorted(files)), missing=missing, unchecked=unchecked)
 
