@@ -55,7 +55,7 @@ def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: 
     """The approval of the text in an item's file."""
     if not (file.exists and (spec.approval.required or inputs.approvals.lines)) or file.problem:
         return ApprovalState.NONE
-    return _state(inputs, spec, _ids(spec, record), file.title, _words_of(file))
+    return _state(inputs, spec, _ids(inputs, spec, record), file.title, _words_of(file))
 
 
 def _words_of(file: Observed) -> Digest:
@@ -105,7 +105,7 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
     spec, inputs, own = item.spec, item.inputs, item.own
     if not (spec.approval.required or inputs.project.disclosure is not None):
         return ComputedFront()
-    texts, ids = tuple(_coming_texts(item, body, title)), _ids(spec, own)
+    texts, ids = tuple(_coming_texts(item, body, title)), _ids(inputs, spec, own)
     states = {_state(inputs, spec, ids, *text) for text in texts}
     state = states.pop() if len(states) == 1 else ApprovalState.WAITING
     promotion = _promotion(body)
@@ -157,7 +157,7 @@ def is_promotable(item: ItemSides, source: SourceText) -> bool:
     spec = item.spec
     if not spec.approval.required:
         return True
-    state = _state(item.inputs, spec, _ids(spec, source.record), source.file.title, _words_of(source.file))
+    state = _state(item.inputs, spec, _ids(item.inputs, spec, source.record), source.file.title, _words_of(source.file))
     return state is ApprovalState.APPROVED
 
 
@@ -194,8 +194,12 @@ def status_reason(publish: Publish | None) -> tuple[Reason, ...]:
     return (Reason(kind="publish", detail="its text is approved" if publish.published else "its text is not approved"),)
 
 
-def _ids(spec: Spec, record: Record | None) -> tuple[ItemId, ...]:
-    return (spec.id, *((record.id,) if record is not None else ()))
+def _ids(inputs: PlanInputs, spec: Spec, record: Record | None) -> tuple[ItemId, ...]:
+    """The ids under which people approved texts of an item: its own, and those that its request was ordered under."""
+    if record is None:
+        return (spec.id,)
+    ordered = (job.item for job in inputs.jobs_of(record.digest) if job.item not in inputs.specs)
+    return tuple(dict.fromkeys((spec.id, record.id, *ordered)))
 
 
 def _promotion(body: BodyAnswer) -> Promote | None:
