@@ -62,6 +62,7 @@ REFUSED = [
     ),
     ("where: each.size > 5", "undefined-variable", "<size> item `{{ each.city | slugify }}` (cities.csv:2) has a"),
     ("where: each.city >", "template-syntax", "has a problem in `where`"),
+    ("where: each.city = 'Oslo'", "template-syntax", "(hint: compare with `==`)"),
     ("where: '{{ each.city }}'", "bad-where", "has `{{` or `{%` in `where` (hint: write the expression alone"),
     ("where: 'each.city }} b'", "bad-where", "that gives a text"),
     (

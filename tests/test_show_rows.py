@@ -73,3 +73,16 @@ def test_a_plan_counts_the_rows_that_differ(project: Build, invoke: Run) -> None
     project({"data/cities.csv": "city,people\nOslo,800\nRome,2800\nKyiv,1\nLima,2\n"})
     assert noted() == ["`data/cities.csv`: 2 rows new, 1 row gone, 1 row changed"]
     assert "`data/cities.csv`: 2 rows new, 1 row gone, 1 row changed" in invoke("plan", cwd=root).stdout
+
+
+def test_a_row_of_several_items_is_gone_once(project: Build, invoke: Run) -> None:
+    """It counts rows, not items."""
+    manifest = FILES["content/cities.yaml"].replace("where: each.people | int > 200", "limit: 9")
+    manifest = manifest.replace("each.city | slug }}", "each.city | slug }}-{{ each.tone }}").replace(
+        "    inputs", "    matrix: {tone: [plain, warm]}\n    inputs"
+    )
+    manifest = manifest.replace("{{ each.people }}", "{{ each.people }}, {{ each.tone }}")
+    root = project({**FILES, "content/cities.yaml": manifest})
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    project({"data/cities.csv": "city,people\nOslo,700\n"})
+    assert "`data/cities.csv`: 2 rows gone" in invoke("plan", cwd=root).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import re
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _STATED: Final = re.compile(r"sep=([,;\t])\n")
+_TITLE: Final = "the first line must have the names of the columns: remove the lines above it, or name each column"
 _SAVE: Final = "in Excel, save it as `CSV UTF-8`; elsewhere, save it as UTF-8"
 
 
@@ -83,7 +85,9 @@ def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
                 return
             if not header:
                 header = cells
-                problems = list(itertools.islice(_check_header(source, header, start), MAX_FINDINGS))
+                problems = list(
+                    itertools.islice(_check_header(source, header, start, _widths(text, separator)), MAX_FINDINGS)
+                )
                 yield from problems
                 if problems:
                     return
@@ -99,12 +103,27 @@ def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
         yield finding_at(source, "no-header", "the CSV file has no header", (1, 1), hint=hint)
 
 
-def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diagnostic]:
-    """Every problem of a header."""
+def _widths(text: str, separator: str) -> list[int]:
+    """Return the number of cells of the first rows."""
+    import csv
+
+    with contextlib.suppress(csv.Error):
+        rows = filter(None, csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator))
+        return [len(cells) for cells in itertools.islice(rows, 2)]
+    return []
+
+
+def _check_header(source: Source, header: list[str], line: int, widths: list[int]) -> Iterator[Diagnostic]:
+    """Yield every problem of a header; `widths`: the cells of the first rows."""
     width = len(source.line(line))
     if len(header) == 1 and "|" in header[0]:
         hint = "separate columns by commas, semicolons or tabs instead of `|`"
         yield finding_at(source, "bad-header", "the header has only one column", (line, 1), width=width, hint=hint)
+        return
+    named = sum(bool(name.strip()) for name in header)
+    if named == 1 and (len(header) > 2 or any(len(header) < other for other in widths[1:])):
+        message = f"line {line} looks like a title: it has one cell"
+        yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=_TITLE)
         return
     for message, hint in _header_problems(header):
         yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=hint)

@@ -6,6 +6,7 @@ Every problem is reported where it was written. The rules are those of docs/how-
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from contentops.yaml.positions import Pointer
 
 _OPEN: Final = "{{ "
+_ASSIGNED: Final = re.compile(r"(?<![=!<>])=(?!=)")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class EachRow(Struct, frozen=True, gc=False):
@@ -83,7 +86,8 @@ class RowChoice:
             return None
         template = self._templates.get(f"{_OPEN}{text} }}}}")
         if template.problem is not None:
-            self._failed(self._label, written, template.problem)
+            hint = "compare with `==`" if _ASSIGNED.search(_QUOTED.sub("''", text)) else ""
+            self._failed(self._label, written, template.problem, hint)
             return None
         file = self._templates.macros
         known = FUNCTIONS | (file.macros.names if file and file.macros else frozenset())
@@ -113,12 +117,12 @@ class RowChoice:
                 chosen.append(row)
         return None if failed else chosen
 
-    def _failed(self, subject: str, written: Written, error: TemplateError) -> None:
+    def _failed(self, subject: str, written: Written, error: TemplateError, hint: str = "") -> None:
         file, offset = self._templates.macros, max(0, error.offset - len(_OPEN))
         if error.in_macros and file:
             written, offset = file.written(), error.offset
         core = f"has a problem in `where`: {error.message}"
-        self._problems.about(subject, written, error.code, core, hint=error.hint, offset=offset)
+        self._problems.about(subject, written, error.code, core, hint=hint or error.hint, offset=offset)
 
 
 def _look_up(columns: Mapping[str, Json], name: str) -> Any:

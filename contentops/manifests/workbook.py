@@ -147,21 +147,26 @@ class _Sheet:
 
     def rows(self) -> Iterator[DataRow | Diagnostic]:
         """Every row that is not empty, and findings."""
-        header = 0
+        header, first = 0, True
         for number, cells in self._numbered():
             problems: list[Diagnostic] = []
             found = dict(self._row(number, cells, problems))
             yield from problems
-            if problems or not any(value not in {"", None} for value in found.values()):
+            filled = sum(value not in {"", None} for value in found.values())
+            if problems or not filled:
                 continue
-            if header:
-                yield self._data_row(number, found)
-                continue
-            header = number
-            problems = [*self._read_header(number, found), *self._merged(number)]
+            if not header:
+                header = number
+                problems = list(self._read_header(number, found))
+            elif first:
+                first = False
+                is_title = filled > len(self._names) == 1
+                problems = [self._title(header, number)] if is_title else list(self._merged(header))
             yield from problems
             if problems:
                 return
+            if number != header:
+                yield self._data_row(number, found)
         if not header:
             message = f"the sheet `{self._values.title}` is empty"
             yield _finding(self._path, _RefusedError(message, "name the columns in its first row", "no-header"))
@@ -217,6 +222,12 @@ class _Sheet:
             )
         row = {name: found.get(column, "") for column, name in self._names.items()}
         return DataRow(row, Location(self._path, number, 1))
+
+    def _title(self, header: int, number: int) -> Diagnostic:
+        """The finding for a row above the names of columns."""
+        message = f"row {header} looks like a title: it has one cell, and row {number} has more"
+        hint = "the first row must have the names of the columns: remove the rows above it, or name each column"
+        return _finding(self._path, _RefusedError(message, hint, "bad-header", (header, 1)))
 
     def _merged(self, header: int) -> Iterator[Diagnostic]:
         """Merged cells of the table, since all but the first of them are empty."""

@@ -62,18 +62,29 @@ def _begun(chosen: Sequence[Candidate]) -> Iterator[Candidate]:
 
 
 def _files_of_gone(chosen: Sequence[Candidate]) -> Iterator[str]:
-    """For each item that is gone, the data file that its row was probably in."""
-    gone = [_columns(item.record.used) for item in chosen if item.spec is None and item.record is not None]
-    if not any(gone):
+    """Yield for each row that is gone, of however many items, the data file that it was probably in."""
+    gone = [item.record.used for item in chosen if item.spec is None and item.record is not None]
+    if not any(_columns(used) for used in gone):
         return
-    files: defaultdict[frozenset[str], set[str]] = defaultdict(set)
+    files: defaultdict[frozenset[str], dict[str, frozenset[str]]] = defaultdict(dict)
     one_each = {item.spec.location: item.spec for item in chosen if item.spec is not None}
     for spec in one_each.values():
         if home := _row_of(spec):
-            files[_columns(spec.used)].add(home.file)
-    for columns in filter(None, gone):
-        if len(files[columns]) == 1:
-            yield from files[columns]
+            columns = _columns(spec.used)
+            # An axis of a `matrix` tells the items of one row apart.
+            files[columns][home.file] = frozenset(name for name in columns if _file_of(spec, name) == home.file)
+    rows: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    for used in gone:
+        if (columns := _columns(used)) and len(files[columns]) == 1:
+            ((file, names),) = files[columns].items()
+            rows.add((file, frozenset((name, used[name]) for name in names)))
+    yield from (file for file, _ in rows)
+
+
+def _file_of(spec: Spec, name: str) -> str:
+    """Return the file that a variable comes from; empty: it has no location."""
+    origin = spec.variables.get(name)
+    return origin.location.file if origin is not None and origin.location is not None else ""
 
 
 def _columns(used: Iterable[str]) -> frozenset[str]:
