@@ -167,8 +167,9 @@ def _one_line(text: str) -> str:
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 MARK: Final = f"\ufeff\U000e0133\U000e0122\U000e0140\U000e0131\U000e0144\U000e0148\U000e0144\ufe00[{_SELECTORS}]*"
 """Finds a mark of provenance: a manifest of C2PA that is written in characters no one sees, by its first bytes."""
-_NOT_IN_BODY = f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTIONS}]|\ufeff(?!{MARK.removeprefix(chr(0xFEFF))})"
-_RUN = f"{MARK}|([\u034f\u180b-\u180f\u200b-\u200d\u2060-\u2064\ufeff{_SELECTORS}\U000e0000-\U000e007f]{{8,}})"
+_NOT_IN_BODY = f"\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTIONS}"
+_DROPPED_FROM_BODY = f"[{_NOT_IN_BODY}]|\ufeff(?!{MARK.removeprefix(chr(0xFEFF))})"
+_RUN = f"[\u034f\u180b-\u180f\u200b-\u200d\u2060-\u2064\ufeff{_SELECTORS}\U000e0000-\U000e007f]{{8,}}"
 _ASCII_UNWANTED = bytes([*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])
 
 
@@ -178,9 +179,9 @@ def _without_controls(text: str) -> str:
         raw = text.encode("ascii")
         kept = raw.translate(None, _ASCII_UNWANTED)
         return text if len(kept) == len(raw) else kept.decode("ascii")
-    if not re.search(f"{_NOT_IN_BODY}|[{_SURROGATES}]", text):
+    if not re.search(f"[{_NOT_IN_BODY}\ufeff{_SURROGATES}]", text):
         return text
-    return re.sub(f"[{_SURROGATES}]", "\ufffd", re.sub(_NOT_IN_BODY, "", text))
+    return re.sub(f"[{_SURROGATES}]", "\ufffd", re.sub(_DROPPED_FROM_BODY, "", text))
 
 
 def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
@@ -188,9 +189,10 @@ def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
 
     Not those of a mark of provenance, which is kept whole; no emoji and no flag has so many.
     """
-    for match in () if text.isascii() else re.finditer(_RUN, text):
-        if match[1]:
-            yield match.start(), len(match[1])
+    if not text.isascii() and re.search(_RUN, text):
+        for match in re.finditer(f"{MARK}|({_RUN})", text):
+            if match[1]:
+                yield match.start(), len(match[1])
 
 
 # --- short values ------------------------------------------------------------------------------------------

@@ -159,8 +159,10 @@ def raw_html(body: str) -> str:
 
 MAX_NESTING: Final = 60
 """Levels of lists and quotations that are read; a list item counts two. The parser drops what is deeper or after it."""
-# What opens a level takes a column, and a tab is four of them at most.
-_MAY_NEST: Final = re.compile(rf"^[ \t>*+\-\d.)]{{{MAX_NESTING // 4 - 1}}}", re.MULTILINE)
+# What opens a level takes a column, and a tab is four of them at most. A rule of dashes opens nothing.
+_MAY_NEST: Final = re.compile(
+    rf"^(?!-+$)(?:[ >*+\-\d.)]{{4}}|[ >*+\-\d.)]{{0,3}}\t){{{MAX_NESTING // 4 - 1}}}", re.MULTILINE
+)
 
 
 def nests_too_deep(body: str) -> bool:

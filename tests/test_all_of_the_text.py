@@ -15,6 +15,8 @@ from contentops.documents.checks import CheckedText, check_text
 from contentops.documents.clean import clean_body, hides_characters
 from contentops.documents.front_edits import update
 from contentops.documents.front_matter import split
+from contentops.documents.merge import take_new
+from contentops.documents.new_section import Unusable, take_section
 from contentops.documents.word_diff import word_diff
 from contentops.errors import InputError
 from contentops.model import Checks, Level, Verdict
@@ -23,6 +25,7 @@ from contentops.operations.texts.checked_files import check_files
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.prose import prose
 from contentops.sections import MAX_NESTING, nests_too_deep
+from tests.pages import Browser
 from tests.test_approving import commit, decide, front, states, with_approval
 
 if TYPE_CHECKING:
@@ -62,15 +65,46 @@ def test_blocks_hold_the_words_of_the_source_in_order(pieces: list[tuple[str, st
     assert list(dict.fromkeys(found)) == re.findall(r"w\d+w", body)
 
 
-@pytest.mark.parametrize("opener", ["- ", "> ", "1. ", "> - "])
+@pytest.mark.parametrize("opener", ["- ", "> ", "1. ", "> - ", ">\t", "*\t", "> 1)\t"])
 def test_a_text_beyond_the_bound_is_known(opener: str) -> None:
     """What is nested so deeply that the parser would drop it is known as such; all that is less deep is read."""
-    deep = [f"{opener * depth}w\n\nlast\n" for depth in range(1, MAX_NESTING + 5)]
-    whole = ["".join(word.text for block in parse_blocks(body) for word in block.words) == "wlast" for body in deep]
-    known = [nests_too_deep(body) for body in deep]
-    assert not any(known[: MAX_NESTING // 4])
-    assert all(known[MAX_NESTING:])
-    assert all(one or other for one, other in zip(whole, known, strict=True))
+    for depth in range(1, MAX_NESTING + 5):
+        body = f"{opener * depth}w\n\nlast\n"
+        blocks = parse_blocks(body)
+        is_deep = nests_too_deep(body)
+        assert is_deep or depth < MAX_NESTING
+        assert depth > MAX_NESTING // 4 or not is_deep
+        assert (blocks[0].kind == "plain") == is_deep
+        assert re.findall("w|last", " ".join(block.text for block in blocks)) == ["w", "last"]
+
+
+@pytest.mark.parametrize("line", ["-" * 200, " " * 200 + "x = 1", "\t" * 30 + "x"])
+def test_rules_and_code_nest_nothing(line: str) -> None:
+    """What looks like deep nesting is read as what it is."""
+    assert not nests_too_deep(f"a\n\n{line}\n\nb\n")
+
+
+DEEP = "## Deep\n\n" + "- " * MAX_NESTING + "deep\n\n"
+WRITTEN = "## One\n\nA person wrote this.\n\n## Two\n\nAnd this.\n"
+
+
+def test_a_deep_answer_takes_no_words_of_a_person() -> None:
+    """A merge keeps both sections or refuses; a section that would take in what follows it is not used."""
+    base = "## One\n\nOne.\n\n## Two\n\nTwo.\n"
+    for new in (f"{DEEP}{base}", f"{base}{DEEP}", base.replace("## Two", f"{DEEP}## Two")):
+        merged = take_new(base, WRITTEN, new)
+        assert merged is None or all(words in merged.body for words in ("A person wrote this.", "And this."))
+    answer = WRITTEN.replace("A person wrote this.\n\n", DEEP.removeprefix("## Deep\n\n"))
+    assert isinstance(take_section(WRITTEN, answer, "One", ()), Unusable)
+    assert isinstance(take_section(WRITTEN, DEEP.replace("Deep", "One"), "One", ()), Unusable)
+
+
+def test_a_deep_text_passes_no_check() -> None:
+    """A check would not see what stands below: the text is refused before it is written."""
+    text = CheckedText(title="", body=DEEP)
+    assert [one.message for one in check_text(Checks(leftovers=Level.WARN), text, lambda _: True)] == [
+        "nests lists or quotations so deeply that what is in them cannot be checked"
+    ]
 
 
 def test_a_text_beyond_the_bound_is_refused_by_name(tmp_path: Path, processes: None) -> None:
@@ -210,6 +244,8 @@ def test_equal_words_are_named(tmp_path: Path, processes: None) -> None:
         "the same words and verdicts as `two`",
         "the same words and verdicts as `one`",
     ]
+    page = Browser(tmp_path, runtime=harness.runtime()).get("/item?id=one").text
+    assert "A verdict counts for two too: the same words." in page
     assert decide(harness, "one", "two").also == ()
 
 

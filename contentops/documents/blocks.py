@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec import Struct
 
 from contentops.documents.checks import UNSPACED
-from contentops.sections import markdown_parser
+from contentops.sections import markdown_parser, nests_too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -88,8 +88,9 @@ INFO: Final = Style("info")
 
 
 def parse_blocks(body: str) -> tuple[TextBlock, ...]:
-    """The blocks of a cleaned body in order."""
+    """The blocks of a cleaned body in order; one that nests too deeply is read as plain lines."""
     cut = len(body) if len(body) <= PARSED else body.rfind("\n", 0, PARSED) + 1 or PARSED
+    cut = 0 if nests_too_deep(body[:cut]) else cut
     blocks = [*_BlockReader(body[:cut]).read(markdown_parser().parse(body[:cut]))]
     line = body.count("\n", 0, cut)
     for lines in body[cut:].split("\n\n") if cut < len(body) else ():

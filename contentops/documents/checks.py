@@ -24,7 +24,7 @@ from contentops.documents.patterns import search
 from contentops.errors import nearest, plural
 from contentops.model import Checks, Finding, Level, level_of
 from contentops.sanitize import hidden_runs
-from contentops.sections import bare, headings
+from contentops.sections import bare, headings, nests_too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,6 +74,9 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
 
     Commands are not run here.
     """
+    if nests_too_deep(text.body):
+        message = "nests lists or quotations so deeply that what is in them cannot be checked"
+        return (Finding(check="unreadable_file", level=Level.BLOCK, message=message, hint="flatten them"),)
     return tuple(
         finding
         for key, look in _LOOKS.items()

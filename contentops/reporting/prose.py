@@ -40,8 +40,8 @@ _BOX: Final = 5_000
 """Words, and the white space between them, in one box of code or plain lines."""
 _TABLE: Final = Markup('<div class="scroll" role="region" aria-label="Table" tabindex="0">')
 _REST: Final = Markup(
-    '<p class="mute">This text is long. What follows its first {:,} characters is shown as it is written: without '
-    "headings, lists and links.</p>"
+    '<p class="mute">This text is longer than {:,} characters, or nested too deeply. From here, it is shown as it is '
+    "written: without headings, lists and links.</p>"
 ).format(PARSED)
 
 
