@@ -198,6 +198,11 @@ def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
 # --- short values ------------------------------------------------------------------------------------------
 
 
+def one_line(text: str) -> str:
+    """Return `text` with a space instead of each run of white space: `visible` writes line ends as signs."""
+    return " ".join(text.split())
+
+
 def clip(text: str, width: int) -> str:
     """`text` in at most `width` characters (at least 1), the last one an ellipsis where something was cut."""
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS

@@ -44,6 +44,14 @@ def harness(tmp_path: Path) -> Harness:
     return made
 
 
+def test_a_note_of_several_lines_is_shown_as_one(harness: Harness, invoke: Run) -> None:
+    """Not with marks for the line ends."""
+    git(harness.root, "config", "user.name", "Editor")
+    git(harness.root, "config", "user.email", "editor@example.com")
+    assert invoke("send-back", "a", "--note", "shorter\n\nand warmer", cwd=harness.root).code == 0
+    assert ": shorter and warmer\n" in invoke("report", "--runs", "--select", "a", cwd=harness.root).stdout
+
+
 def generations(invoke: Run, harness: Harness, *items: str) -> list[dict[str, Any]]:
     """What `report --runs` lists, the newest first."""
     selected = [word for item in items for word in ("--select", item)]

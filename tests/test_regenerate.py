@@ -39,6 +39,13 @@ def test_headings_are_those_a_reader_sees(body: str, found: tuple[str, ...]) -> 
     assert headings(body) == found
 
 
+def test_without_a_section_it_says_how_to_make_the_whole_text_again(tmp_path: Path, invoke: Run) -> None:
+    """A command to copy."""
+    ended = invoke("regenerate", "a b", "--env", "live", cwd=tmp_path)
+    assert (ended.code, "`regenerate` makes one section again" in ended.stderr) == (64, True)
+    assert "to make the whole text again: `contentops apply --env live --replace 'a b'`" in ended.stderr
+
+
 def test_a_section_is_a_submit_of_its_own() -> None:
     """It costs the tier's price, as the next attempt."""
     spec = a_spec()

@@ -33,7 +33,7 @@ from contentops.reporting.plan_text import note_line
 from contentops.reporting.provenance import approved_text
 from contentops.reporting.spend import last_months, sure_text
 from contentops.reporting.summary import command
-from contentops.sanitize import visible
+from contentops.sanitize import one_line, visible
 
 FOLDER = Path(__file__).parent
 T = TypeVar("T")
@@ -167,6 +167,7 @@ def number(value: int) -> str:
 
 FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "visible": visible,
+    "one_line": one_line,
     "coded": coded,
     "number": number,
     "money": money_words,

@@ -14,7 +14,7 @@ from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.provenance import verdict_json
 from contentops.reporting.spend import in_no_file
 from contentops.reporting.tokens import sum_text, tokens_json
-from contentops.sanitize import clip, visible
+from contentops.sanitize import clip, one_line, visible
 from contentops.tokens import sum_tokens
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ _VERDICTS = {Verdict.APPROVED: "approved", Verdict.SENT_BACK: "sent back"}
 
 def _opinion(line: Approval) -> str:
     """Who said it, and the note."""
-    return f"{line.by}: {clip(line.note, _NOTE)}" if line.note else line.by
+    return f"{line.by}: {clip(one_line(line.note), _NOTE)}" if line.note else line.by
 
 
 def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:

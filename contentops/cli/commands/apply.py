@@ -21,6 +21,7 @@ from contentops.cli.options import (
 )
 from contentops.cli.output import terminal
 from contentops.cli.output.confirmation import Confirmation, Manner, finish
+from contentops.errors import UsageError
 from contentops.model import Result
 from contentops.model.plan_file import no_plan_file
 from contentops.reporting.summary import command as command_line
@@ -175,7 +176,7 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
 
 @click.command("regenerate")
 @click.argument("item")
-@click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
+@click.option("--section", "heading", metavar="HEADING", default="", help="The heading of the section. Required.")
 @click.option(
     "--on-edit",
     type=click.Choice(["block", "overwrite"]),
@@ -203,6 +204,10 @@ def regenerate(
     from contentops.operations.apply import ApplyOptions, Overrides
     from contentops.operations.plan import section
 
+    if not heading:
+        whole = command_line("apply", session.option(), [f"--replace {shlex.quote(item)}"])
+        hint = f"name it with `--section HEADING`; to make the whole text again: `{whole}`"
+        raise UsageError("`regenerate` makes one section again", hint=hint)
     project = session.project()
     sections = {item: section(project, item, heading)}
     overrides = Overrides(credits=approve_credits, changes=approve_changes)
