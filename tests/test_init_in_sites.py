@@ -75,7 +75,7 @@ def test_a_site_is_found_by_its_settings(
     assert {path: data for path, data in _files(root).items() if path in before} == before
     planned = invoke("plan", cwd=root)
     assert (planned.code, planned.stderr) == (0, "")
-    assert output.replace("{{ item.metadata.date[:10] }}", "2026-01-01").replace("{{ item.id }}", "welcome") in (
+    assert output.replace("{{ item.metadata.date[:10] }}", "2026-01-01").replace("{{ item.id }}", "what-we-do") in (
         planned.stdout
     )
 
@@ -130,13 +130,13 @@ def test_manifests_get_a_folder_of_their_own(invoke: Run, project: Build) -> Non
             "hugo.toml": "",
             "manifests/deployment.yaml": "kind: Deployment\n",
             "content/posts/data.yaml": "a: 1\n",
-            "content/posts/welcome.md": "Ours.\n",
+            "content/posts/what-we-do.md": "Ours.\n",
         }
     )
     assert invoke("init", cwd=root).code == 0
     assert _settings(root)["manifests"] == "contentops/**/*.yaml"
     assert invoke("apply", "--yes", cwd=root).code == 3
-    assert (root / "content/posts/welcome.md").read_text() == "Ours.\n"
+    assert (root / "content/posts/what-we-do.md").read_text() == "Ours.\n"
     assert (root / "content/posts/city-berlin.md").is_file()
 
 
@@ -170,14 +170,35 @@ def test_texts_of_a_new_project_in_a_site_are_drafts(invoke: Run, project: Build
     assert "Its texts are drafts. To publish them, delete `draft: true` in `manifests/articles.yaml`." in ended.stdout
     manifest = root / "manifests/articles.yaml"
     if bare:
-        item = "items: [{id: welcome, template: blog_article_generator, inputs: {topic: x, target_audience: y}}]"
+        item = "items: [{id: what-we-do, template: blog_article_generator, inputs: {topic: x, target_audience: y}}]"
         manifest.write_text(manifest.read_text().replace("items: []", item))
     assert invoke("apply", "--yes", cwd=root).code == 0
-    text = root / "content/posts/welcome.md"
+    text = root / "content/posts/what-we-do.md"
     assert "\ndraft: true\n" in text.read_text()
     manifest.write_text(re.sub(r" *draft: true.*\n", "", manifest.read_text()))
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert "draft:" not in text.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("hugo.toml", ""),
+        ("docusaurus.config.js", ""),
+        ("_config.yaml", ""),
+        ("pelicanconf.py", ""),
+        ("astro.config.mjs", "Astro publishes drafts too. To leave them out, name `draft: z.boolean().optional()`"),
+        ("mkdocs.yml", "MkDocs publishes every page. To leave some out, name their paths under `draft_docs`"),
+        ("eleventy.config.js", 'addPreprocessor("drafts", "*", (data) => data.draft ? false : undefined);`'),
+    ],
+)
+def test_what_leaves_drafts_out_is_said_where_the_generator_does_not(
+    invoke: Run, project: Build, settings: str, words: str
+) -> None:
+    """Only there."""
+    said = " ".join(invoke("init", cwd=project({settings: ""})).stdout.split())
+    assert words in said
+    assert ("leave" in said) is bool(words)
 
 
 @pytest.mark.parametrize(("files", "manifest"), [({}, "content"), ({"hugo.toml": ""}, "manifests")])

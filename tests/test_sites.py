@@ -353,8 +353,8 @@ def test_a_project_that_init_starts_in_a_site_is_built_by_it(project: Build, inv
     )
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert "No changes" in invoke("plan", cwd=root).stdout
-    assert (root / f"{site.output}welcome.md").is_file()
-    texts = {"welcome", "getting-started", "city-berlin", "city-lisbon"}
+    assert (root / f"{site.output}what-we-do.md").is_file()
+    texts = {"what-we-do", "getting-started", "city-berlin", "city-lisbon"}
     if SITES[name].hides_drafts:
         assert not texts & _pages(root, site, tool).keys()
     manifest = root / "manifests/articles.yaml"

@@ -127,8 +127,7 @@ def command(
         if not session.as_json:
             terminal.show("\n".join(lines))
         return _adopt(session, folder, texts, values)
-    is_draft = bool(site and site.preset)
-    ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, is_draft=is_draft, model=model)]
+    ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, site=site, model=model)]
     session.answer(values, [*lines, *ready], fit=True)
     return ExitCode.DONE
 
@@ -153,7 +152,7 @@ def _about(site: SiteLayout) -> Iterator[str]:
         yield site.advice
 
 
-def _ready(folder: Path, files: NewFiles, *, bare: bool, is_draft: bool, model: str) -> Iterator[str]:
+def _ready(folder: Path, files: NewFiles, *, bare: bool, site: SiteLayout | None, model: str) -> Iterator[str]:
     where = "" if folder == Path() else f" in `{visible(str(folder))}`"
     prefix = _prefix(folder)
     _, manifest, *_ = files.files
@@ -162,8 +161,10 @@ def _ready(folder: Path, files: NewFiles, *, bare: bool, is_draft: bool, model: 
     else:
         about = f"the model `{visible(model)}` writes its texts" if model else "it needs no account and costs nothing"
         yield f"A project of 4 items is ready{where}; {about}."
-    if is_draft:
+    if site and site.preset:
         yield f"Its texts are drafts. To publish them, delete `draft: true` in `{manifest}`."
+    if site and site.drafts:
+        yield site.drafts
     if model and not os.environ.keys() & {"OPENAI_BASE_URL", "OPENAI_API_KEY"}:
         yield _ADDRESS
     if bare:

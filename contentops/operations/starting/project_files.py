@@ -90,6 +90,7 @@ def project_files(
         "@metadata@": _METADATA + draft if site else "",
         "@defaults@": f"defaults:\n  metadata:\n{draft}\n" if draft else "",
         "@data@": data,
+        "@first@": "what-we-do" if site else "welcome",  # new sites of Docusaurus have a post `welcome`
     }
     files = {
         "contentops.yaml": _filled("contentops.yaml", {**marks, "@schemas@": schemas}),

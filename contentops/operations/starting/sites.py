@@ -46,6 +46,8 @@ class SiteGenerator(Struct, frozen=True, kw_only=True):
     """Folders of texts below it: the first that is there is taken, else the only one of `only_in`, else the first."""
     only_in: str = ""
     file: str = "{{ item.id }}.md"
+    drafts: str = ""
+    """What keeps drafts out of the site, as a sentence with `{output}` and `{folder}`; empty: the generator does."""
     advice: str = ""
     """What a person has to do, as a sentence with the folders `{output}` and `{manifests}`."""
 
@@ -85,13 +87,21 @@ GENERATORS: Final[Mapping[str, SiteGenerator]] = {
         settings=_scripts("astro.config"),
         folders=("src/content/blog", "src/content/posts", "src/content/docs"),
         only_in="src/content",
+        drafts=(
+            "Astro publishes drafts too. To leave them out, name `draft: z.boolean().optional()` in the schema of that "
+            'collection, and read it with `getCollection("{folder}", ({{ data }}) => data.draft !== true)`.'
+        ),
         advice="The `metadata` of each item has to fit the schema of that collection in `src/content.config.ts`.",
     ),
     "docusaurus": SiteGenerator(
         title="Docusaurus", preset="docusaurus", settings=_scripts("docusaurus.config"), folders=("blog", "docs")
     ),
     "mkdocs": SiteGenerator(
-        title="MkDocs", settings=("mkdocs.yml", "mkdocs.yaml"), reads=_line("docs_dir"), top="docs"
+        title="MkDocs",
+        settings=("mkdocs.yml", "mkdocs.yaml"),
+        reads=_line("docs_dir"),
+        top="docs",
+        drafts="MkDocs publishes every page. To leave some out, name their paths under `draft_docs` in its settings.",
     ),
     "eleventy": SiteGenerator(
         title="Eleventy",
@@ -101,6 +111,10 @@ GENERATORS: Final[Mapping[str, SiteGenerator]] = {
             re.MULTILINE,
         ),
         folders=("posts", "blog"),
+        drafts=(
+            "Eleventy publishes drafts too. To leave them out, add to its settings: "
+            '`eleventyConfig.addPreprocessor("drafts", "*", (data) => data.draft ? false : undefined);`'
+        ),
         advice="Its texts need a layout: name one in a data file of that folder, such as `{output}{folder}.json`.",
     ),
     "jekyll": SiteGenerator(
@@ -158,10 +172,18 @@ class SiteLayout(Struct, frozen=True, kw_only=True):
         return self.output.rpartition("/")[0] + "/" if "/" in self.output else ""
 
     @property
+    def drafts(self) -> str:
+        """What keeps drafts out of the site; empty: its generator does."""
+        return self._filled(GENERATORS[self.generator].drafts)
+
+    @property
     def advice(self) -> str:
         """What a person has to do in the site; empty: nothing."""
+        return self._filled(GENERATORS[self.generator].advice)
+
+    def _filled(self, sentence: str) -> str:
         name = self.folder.rstrip("/").rpartition("/")[2]
-        return GENERATORS[self.generator].advice.format(output=self.folder, folder=name, manifests=self.manifests)
+        return sentence.format(output=self.folder, folder=name, manifests=self.manifests)
 
 
 def find_site(folder: Path, chosen: str = "") -> SiteLayout | None:
