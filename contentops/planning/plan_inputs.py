@@ -308,7 +308,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return [
             job
             for job in pending(self.entries)
-            if (job.section and own is not None and job.digest == own.digest)
+            if (job.section and own is not None and job.digest == own.digest and self.is_same)
             or (job.digest == self.spec.digest and job.attempt > newest)
             or self._is_from_earlier_words(job)
         ]

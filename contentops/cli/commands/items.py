@@ -289,8 +289,8 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
     """Put an earlier paid text back into the file of ITEM. It costs nothing.
 
     Without `--to`, it lists the texts of ITEM and where each one is: in the cache, in git or on the server. Front
-    matter does not change. A restored text counts as an edit: `apply` saves it, and `on_edit` decides what a new
-    request does with it. The last generated text does not count as an edit.
+    matter does not change. The next `apply` saves the restored text. Texts that a job made for ITEM are not edits, so
+    a new request replaces them; another restored text is an edit, and `on_edit` decides what a new request does.
     """
     project = session.project()
     if to is None:
