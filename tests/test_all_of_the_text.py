@@ -25,6 +25,7 @@ from contentops.operations.texts.checked_files import check_files
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.prose import prose
 from contentops.sections import MAX_NESTING, nests_too_deep
+from tests.fakes.harness import Harness, blog
 from tests.pages import Browser
 from tests.test_approving import commit, decide, front, states, with_approval
 
@@ -227,6 +228,30 @@ def test_a_reverted_approval_agrees_with_the_file(tmp_path: Path, processes: Non
     harness.edit("out/one.md", "draft: true\n", "")
     decide(harness, "one")
     assert (front(harness), harness.plan().empty, harness.plan().notes) == ({}, True, ())
+
+
+def test_a_draft_mark_in_other_letters_is_named(tmp_path: Path, processes: None) -> None:
+    """A site that reads keys in any letters leaves the approved text out; an empty key of a person is no mark."""
+    harness = with_approval(tmp_path, extra="preset: hugo")
+    decide(harness, "one")
+    harness.edit("out/one.md", "contentops:", "later:\ncontentops:")
+    assert harness.plan().notes == ()
+    harness.edit("out/one.md", "later:", "Draft: true")
+    assert [(note.kind, "`Draft`" in note.message) for note in harness.plan().notes] == [("approved-draft", True)]
+
+
+def test_keys_of_a_manifest_in_two_forms_are_refused(tmp_path: Path, processes: None) -> None:
+    """They would be one key of the file; and a title is `title`."""
+    harness = Harness(tmp_path)
+    harness.write("content/blog.yaml", blog("one"))
+    harness.edit(
+        "contentops.yaml", "style: general_blog}", "style: general_blog, metadata: {Title: a, tags: [b], Tags: [c]}}"
+    )
+    with pytest.raises(InputError) as refused:
+        harness.plan()
+    found = {(one.code, one.message.partition("sets ")[2]) for one in refused.value.diagnostics()}
+    assert ("reserved-key", "`metadata.Title`, which differs only in case from `title`") in found
+    assert ("reserved-key", "`metadata.Tags`, which differs only in case from `tags`") in found
 
 
 def test_equal_words_are_named(tmp_path: Path, processes: None) -> None:

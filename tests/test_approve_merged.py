@@ -269,6 +269,31 @@ def move(machine: Machine) -> None:
     machine.edit("content/blog.yaml", "id: one\n", "id: one\n    output: out/uno.md\n")
 
 
+def outline(machine: Machine) -> None:
+    """The text is a draft outline of the bundled server again."""
+    machine.edit("out/one.md", "## ", "> Draft outline, made offline.\n\n## ")
+
+
+def hide(machine: Machine) -> None:
+    """Someone writes what no one sees."""
+    machine.edit("out/one.md", "## ", "A\u202eb\n\n## ")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [(outline, "is a draft outline of the bundled server"), (hide, "has characters that no one sees")],
+)
+def test_texts_that_no_review_approves(desk: Desk, change: Callable[[Machine], None], why: str) -> None:
+    """Outlines and hidden words are named, and the others are recorded."""
+    desk.propose(7, change, reword("three"))
+    desk.hub.review(7, "maria")
+    desk.merge(7, "merge")
+    runner = desk.runner()
+    (note,) = desk.record(runner, "--json").json["notes"]
+    assert f"pull request 7: `out/one.md` {why}" in note
+    assert [line[0] for line in lines(runner)] == ["three"]
+
+
 @pytest.mark.parametrize("how", MERGES)
 @pytest.mark.parametrize(
     ("change", "note"),
@@ -407,7 +432,7 @@ def test_texts_for_another_environment(desk: Desk) -> None:
     machine.git("push", "--quiet")
     machine.apply("--env", "staging")
     machine.commit("--env", "staging")
-    desk.propose(7, lambda author: author.edit("staging/one.md", "## Introduction", "## A start"))
+    desk.propose(7, lambda author: author.edit("staging/one.md", "> Draft outline", "> A start"))
     desk.hub.review(7, "maria")
     desk.merge(7)
     runner = desk.runner()

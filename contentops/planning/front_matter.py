@@ -283,8 +283,8 @@ def _still_a_draft(item: ItemSides, computed: ComputedFront, written: Container[
     """The note on an approved text whose draft mark no apply takes away: it came back by a revert, or by a person."""
     id_, file, mark = item.spec.id, item.file, draft_mark(item.inputs.project.preset)
     is_approved = item.spec.approval.required and computed.state is ApprovalState.APPROVED
-    for key in mark if is_approved else ():
-        if key not in written and is_same_json(file.front.get(key), mark[key]):
+    for key, value in file.front.items() if is_approved else ():
+        if (name := key.casefold()) in mark and name not in written and is_same_json(value, mark[name]):
             message = f"`{id_}`: approved, but its file is still a draft: a person or git put `{key}` there"
             hint = f"delete `{key}` from `{file.path}`, or take the approval back with `contentops send-back {id_}`"
             yield Note(kind=APPROVED_DRAFT, id=id_, message=message, hint=hint)

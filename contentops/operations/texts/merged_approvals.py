@@ -81,6 +81,8 @@ class _ItemText(NamedTuple):
     item: ItemId
     path: str
     digest: Digest
+    refused: str
+    """Why no review of a pull request approves it, in words; empty: one does."""
 
 
 def _asks_for_approvals(inputs: PlanInputs) -> bool:
@@ -98,7 +100,9 @@ def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
             file = inputs.observe(path)
             text = text_digest(file.title, file.body)
             if file.exists and not file.problem and file.body != NO_TEXT and not inputs.approvals.is_approved(text):
-                yield nfc(path), _ItemText(spec.id, file.path, text)
+                refused = "is a draft outline of the bundled server" if file.labelled else ""
+                refused = "has characters that no one sees, or a title too long" if file.hidden else refused
+                yield nfc(path), _ItemText(spec.id, file.path, text, refused)
 
 
 def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -134,6 +138,8 @@ def _approved(
         words = earlier.get(f"{base}:{before}")
         if clone.run("hash-object", "--", text.path) != oid:
             notes.append(f"{about}: `{text.path}` is not as it was approved: it changed at the merge or after it")
+        elif text.refused:
+            notes.append(f"{about}: `{text.path}` {text.refused}, so the review does not approve it")
         elif words in (text.digest, NOTHING):
             why = "changed no word of" if words else "replaced a text that cannot be read,"
             notes.append(f"{about} {why} `{text.path}`; approve it with `contentops approve {text.item}` at a terminal")
