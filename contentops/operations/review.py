@@ -6,8 +6,10 @@ their files.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
+import gc
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +21,12 @@ from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import NOTHING, Digest
 from contentops.documents.checks import count_words
 from contentops.errors import Diagnostic, OutputError, Severity
-from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
-from contentops.model.provenance import PaidAttempts
+from contentops.manifests.catalog_lock import FILE as CATALOG
+from contentops.model import PROJECT_FILE, Action, ApprovalState, Desired, ItemId, Observed, Verdict, text_digest
+from contentops.model.provenance import ApprovedCost, PaidAttempts
 from contentops.operations import history
 from contentops.operations.kept_runs import kept_reports
+from contentops.operations.kept_values import KeptValues
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, gathered_or_recorded, no_item
 from contentops.operations.provenance import PaidEnvironments, renamed
@@ -36,11 +40,11 @@ from contentops.planning.plan import plan_with_items
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import FOLDER
-from contentops.tokens import TokenSum
+from contentops.tokens import TokenSum, add_sums
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from contentops.model import Approval, Approvals, Change, OpenEntry, Plan, Project, Record, Spec
     from contentops.model.run import KeptRun
@@ -89,9 +93,10 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     edited: bool = False
     protected: bool = False
     words: int = 0
+    attempts: int = 0
     credits: int = 0
     tokens: TokenSum = TokenSum()
-    """What all attempts until its text cost, as `report --provenance` counts them."""
+    """How many attempts there were until its text, and what they cost, as `report --provenance` counts them."""
     generated_at: str = ""
     since: str = ""
     """Since when the file has this text, ISO time, UTC; empty: there is none."""
@@ -153,6 +158,21 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
             raise no_item(id_, self.by_id)
         return self.by_id[id_]
 
+    @property
+    def cost_of_approved(self) -> ApprovedCost | None:
+        """What the items whose texts are approved now have cost; None where no one has said anything of a text."""
+        if not self.approvals.lines:
+            return None
+        approved = [
+            item for item in self.items if item.approval is ApprovalState.APPROVED and item.record and item.text
+        ]
+        return ApprovedCost(
+            items=len(approved),
+            texts=sum(item.attempts for item in approved),
+            credits=sum(item.credits for item in approved),
+            tokens=add_sums(item.tokens for item in approved),
+        )
+
     @functools.cached_property
     def to_read(self) -> tuple[ReviewItem, ...]:
         """The items whose text waits for a reader, the oldest text first."""
@@ -193,6 +213,7 @@ class Review:
         self._runtime = runtime
         self._lock = threading.Lock()
         self._last: _StampedSnapshot | None = None
+        self._kept = _KeptParts()
 
     @property
     def latest(self) -> Snapshot | None:
@@ -211,21 +232,35 @@ class Review:
             now = self._runtime.disk_time()
             if self._last is None or not self._last.is_true(now):
                 self._last = None
-                self._last = self._make(now)
+                with _without_collection():
+                    self._last = self._make(now)
             return self._last.snapshot
 
     def _make(self, started: int) -> _StampedSnapshot:
         with open_workspace(self._opened(), self._runtime) as workspace:
-            inputs, error = gathered_or_recorded(workspace, Choice())
             root = workspace.project.root
+            self._kept.use_manifests(workspace)
+            inputs, error = gathered_or_recorded(workspace, Choice())
+            if error is None:
+                self._kept.keep_manifests(workspace, before=started - TRUSTED_AFTER)
             names = [*with_folders(looked_at(workspace, inputs)), f"{FOLDER}/runs"]
             stamps = stamps_of(root, names)
             is_old = are_trusted(stamps, before=started - TRUSTED_AFTER)
-            snapshot = _snapshot(workspace, inputs, errors=error.findings if error else ())
+            snapshot = _snapshot(workspace, inputs, self._kept, errors=error.findings if error else ())
             # From its end on: one that takes longer than this would be made again at once, and again.
             ended = self._runtime.disk_time()
             limits = [ended + TRUSTED_AFTER] * (not is_old) + [ended + _BESIDE_OTHERS] * bool(workspace.ledger)
             return _StampedSnapshot(snapshot=snapshot, names=names, stamps=stamps, until=min(limits, default=None))
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: a new snapshot is none, and to look through it takes a third of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _StampedSnapshot(Struct, frozen=True, kw_only=True):
@@ -246,7 +281,33 @@ class _StampedSnapshot(Struct, frozen=True, kw_only=True):
         return is_same and (self.until is None or now < self.until)
 
 
-def _snapshot(workspace: Workspace, inputs: PlanInputs, *, errors: tuple[Diagnostic, ...]) -> Snapshot:
+class _KeptParts:
+    """What a new snapshot takes from the one before, where the files that it is made from are the same."""
+
+    def __init__(self) -> None:
+        self.words: KeptValues[int] = KeptValues()
+        self.findings: KeptValues[tuple[Diagnostic, ...]] = KeptValues()
+        self._manifests: tuple[Project, list[str], array[int], Desired] | None = None
+
+    def use_manifests(self, workspace: Workspace) -> None:
+        """Give a workspace the items of the manifests, if those are as they were."""
+        if self._manifests is not None:
+            project, names, stamps, desired = self._manifests
+            if project == workspace.project and stamps_of(project.root, names) == stamps:
+                workspace.desired = desired
+
+    def keep_manifests(self, workspace: Workspace, *, before: int) -> None:
+        """Keep them, if stamps show every change since, and no item is made from texts of others."""
+        project, desired = workspace.project, workspace.desired
+        names = with_folders((PROJECT_FILE, CATALOG, *filter(None, [project.macros]), *desired.looked_at))
+        stamps = stamps_of(project.root, names)
+        is_sure = desired.again is None and are_trusted(stamps, before=before)
+        self._manifests = (project, names, stamps, desired) if is_sure else None
+
+
+def _snapshot(
+    workspace: Workspace, inputs: PlanInputs, kept: _KeptParts, *, errors: tuple[Diagnostic, ...]
+) -> Snapshot:
     project, runtime, state = workspace.project, workspace.runtime, workspace.state
     plan, planned = plan_with_items(inputs)
     changes = {change.id: change for change in plan.changes}
@@ -256,7 +317,7 @@ def _snapshot(workspace: Workspace, inputs: PlanInputs, *, errors: tuple[Diagnos
     twins = same_words(items)
     made = dependants_of({item.id: item.sources for item in items})
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
-    checked = checked_items(project, items, inputs, similar, commands=False)
+    checked = checked_items(project, items, inputs, similar, commands=False, kept=kept.findings)
     findings = {file.item: file.findings for file in checked.files if file.findings}
     runs = kept_reports(project)
     desired = None if errors else workspace.desired
@@ -269,9 +330,10 @@ def _snapshot(workspace: Workspace, inputs: PlanInputs, *, errors: tuple[Diagnos
         cost = environments.origin(project.environment, record, body)[1] if record is not None else PaidAttempts()
         return structs.replace(
             shown,
-            words=_words(inputs, shown.file),
+            words=kept.words.get(shown.file.path, shown.file.file, functools.partial(_words, inputs, shown.file)),
             dependants=tuple(made.get(item.id, ())),
             twins=twins.get(item.id, ()),
+            attempts=cost.number,
             credits=cost.credits,
             tokens=cost.tokens,
             findings=findings.get(item.id, ()),

@@ -54,8 +54,13 @@ class SpendView(Struct, frozen=True):
 
 def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
     """What the texts of all environments have cost."""
-    project = site.project()
-    return spend_page(site, project, spending(in_all_environments(project)))
+    project, snapshot = site.project(), site.review.snapshot()
+    projects = in_all_environments(project)
+    if snapshot.plan is None or [one.environment for one in projects] != [project.environment]:
+        return spend_page(site, project, spending(projects))
+    # The snapshot has counted this environment, and there is no other one.
+    found = Spending(spend=snapshot.spend, approved=snapshot.cost_of_approved)
+    return spend_page(site, project, found)
 
 
 def spend_page(site: Site, project: Project, found: Spending, since: str = "") -> PageContent:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentops.documents.files import Outputs
 from contentops.errors import Diagnostic, Location, OutputError, Severity
 from contentops.model import NO_CHECKS, Checked, CheckedFile, ItemId, Level
+from contentops.operations.kept_values import KeptValues
 from contentops.operations.plan import candidate
 from contentops.operations.texts.similar_texts import similar_texts
 from contentops.operations.texts.unapproved import with_approvals
@@ -19,7 +21,7 @@ from contentops.planning.select import check_selectors, selected
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from contentops.model import Finding, Project, Spec
+    from contentops.model import Finding, Observed, Project, Spec
     from contentops.planning.plan_inputs import PlanInputs
     from contentops.planning.select import Candidate
 
@@ -51,9 +53,11 @@ def checked_items(
     similar: Mapping[ItemId, Finding],
     *,
     commands: bool,
+    kept: KeptValues[tuple[Diagnostic, ...]] | None = None,
 ) -> Checked:
-    """Check the files of some items; `similar`: what was found by comparing texts."""
-    records = inputs.state.records
+    """Check the files of some items; `similar`: what was found by comparing texts; `kept`: what was found before."""
+    records, outputs = inputs.state.records, Outputs(project.root)
+    kept = kept if kept is not None else KeptValues()
     files: list[CheckedFile] = []
     missing = unchecked = 0
     for spec in filter(None, (item.spec for item in items)):
@@ -64,7 +68,11 @@ def checked_items(
         elif not observed.exists and not observed.problem:
             missing += 1
         else:
-            findings = _findings_of(project, spec, path, inputs.exists, commands=commands)
+            # Links lead to other files, and programs are asked each time.
+            is_alone = spec.checks.links is None and not commands
+            made_from = (observed.file, observed.problem, path, spec.checks) if is_alone else None
+            find = functools.partial(_findings_of, project, outputs, spec, observed, inputs.exists, commands=commands)
+            findings = kept.get(spec.id, made_from, find)
             if spec.id in similar:
                 findings += (_diagnostic(similar[spec.id], f"item `{spec.id}`: ", path, []),)
             files.append(CheckedFile(item=spec.id, output=path, findings=findings))
@@ -72,19 +80,17 @@ def checked_items(
 
 
 def _findings_of(
-    project: Project, spec: Spec, path: str, exists: Callable[[str], bool], *, commands: bool
+    project: Project, outputs: Outputs, spec: Spec, file: Observed, exists: Callable[[str], bool], *, commands: bool
 ) -> tuple[Diagnostic, ...]:
     from contentops.documents.checks import check_text, checked_text
 
-    outputs = Outputs(project.root)
-    subject = f"item `{spec.id}`: "
+    path, subject = file.path, f"item `{spec.id}`: "
     try:
         text = outputs.read(path)
     except OutputError as error:
         return (Diagnostic(code=error.code, message=subject + error.message, location=Location(path), hint=error.hint),)
-    problem = outputs.observe(path).problem
-    if problem:
-        return (Diagnostic(code=OutputError.code, message=subject + problem, location=Location(path)),)
+    if file.problem:
+        return (Diagnostic(code=OutputError.code, message=subject + file.problem, location=Location(path)),)
     findings = [*check_text(spec.checks, checked_text(text, path), exists)]
     if commands and spec.checks.commands is not None:
         from contentops.execution.commands import run_commands
