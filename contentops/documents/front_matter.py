@@ -33,6 +33,7 @@ _LOOSE_KEYS: Final = {
     "---": re.compile(r"([A-Za-z_][\w-]*):(|[ \t].*)$"),
     "+++": re.compile(r"([A-Za-z_][\w-]*)[ \t]*=(.*)$"),
 }
+TOML: Final = "between `+++` lines (TOML)"
 _TOML: Final = re.compile(r"\+\+\+[ \t]*\r?\n")
 _JSON: Final = re.compile(r"\{\s*(?:\"[^\"\n]*\"\s*:|\}\s*(?:\n|\Z))")
 _FRONT_BELOW: Final = re.compile(r"\ufeff?(?:[ \t]*\r?\n)+---[ \t]*\r?\n")
@@ -167,7 +168,7 @@ def parts(text: str) -> Parts:
     newline = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
     opened = FRONT.match(text) or _FRONT_BELOW.match(text)
     if not opened:
-        kind = "between `+++` lines (TOML)" if _TOML.match(text, first) else ""
+        kind = TOML if _TOML.match(text, first) else ""
         kind = "in braces (JSON)" if _JSON.match(text, first) else kind
         problem = f"front matter {kind} is not supported; write it as YAML between `---` lines" if kind else ""
         return Parts(newline=newline, body=first, problem=problem)

@@ -57,9 +57,12 @@ def _groups(findings: Iterable[Diagnostic]) -> Iterator[str]:
         groups.setdefault((finding.severity.value, finding.code, wording), []).append(finding)
     for group in groups.values():
         shown = group if len(group) <= _ALIKE else group[:_FIRST]
+        # One hint for all of them is one thing to do.
+        is_one = len(group) > _FIRST and bool(group[0].hint) and len({one.hint for one in group}) == 1
+        shown = shown[:1] if is_one else shown
         yield from map(_block, shown)
         if len(group) > len(shown):
-            named = [f"`{visible(one.location.file)}`" for one in group[_FIRST:] if one.location is not None]
+            named = [f"`{visible(one.location.file)}`" for one in group[len(shown) :] if one.location is not None]
             names = ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else "")
             yield f"{ELLIPSIS} and {len(group) - len(shown):,} like this (`--json` lists them all): {names}".rstrip(
                 ": "

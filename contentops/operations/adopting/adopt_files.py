@@ -15,7 +15,7 @@ from msgspec import Struct, field, structs
 from contentops.atomic_io import read_file
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.documents.front_matter import TITLE_KEY, split
+from contentops.documents.front_matter import TITLE_KEY, TOML, split
 from contentops.documents.paths import check_output, collision_key
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
 from contentops.manifests.declare import Existing
@@ -309,11 +309,15 @@ class _Owners:
         return None
 
 
+_CONVERT: Final = "commit, then `hugo convert toYAML --unsafe` writes the front matter of the whole site as YAML"
+
+
 def _unusable(path: str, file: Observed | None) -> Diagnostic | None:
     if file is None or not file.exists:
         return not_adopted(path, "does not exist")
     if file.problem:
-        return Diagnostic(code="not-adopted", message=file.problem, location=Location(path))
+        hint = _CONVERT if TOML in file.problem else ""
+        return Diagnostic(code="not-adopted", message=file.problem, location=Location(path), hint=hint)
     return None
 
 
