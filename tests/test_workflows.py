@@ -36,6 +36,8 @@ DEPENDABOT = ROOT / ".github/dependabot.yml"
 PLAN = ROOT / "examples/ci/plan.yml"
 APPLY = ROOT / "examples/ci/apply.yml"
 MANUAL = ROOT / "examples/ci/manual.yml"
+CI = ("--ci", "github", "--action", f"acme/contentops@{SHA}")
+DUE = ROOT / "examples/ci/due.yml"
 DRIFT = ROOT / "examples/ci/drift.yml"
 MERGED = "fedcba0987654321fedcba0987654321fedcba09"
 
@@ -451,7 +453,7 @@ def test_several_projects_and_environments_have_a_file_for_each_event(invoke: Ru
     for place, environments in of.items():
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
         (tmp_path / place / "contentops.yaml").write_text(json.dumps(SEVERAL))
-        ended = invoke("init", place, "--ci", "github", *(word for one in environments for word in ("--env", one)))
+        ended = invoke("init", place, *CI, *(word for one in environments for word in ("--env", one)))
         assert ended.code == 0, ended.stderr
     paths = list((tmp_path / ".github/workflows").iterdir())
     made = {path.stem: read(path) for path in paths}
@@ -479,15 +481,22 @@ def test_several_projects_and_environments_have_a_file_for_each_event(invoke: Ru
     _look_for_weaknesses(*map(str, paths))
 
 
+def test_what_runs_unattended_waits_for_no_reviewer() -> None:
+    """The environment of the apply workflow may have required reviewers."""
+    apply = read(ROOT / "examples/ci/apply.yml")["jobs"]["apply"]["environment"]
+    unattended = {job["environment"] for path in (DUE, DRIFT) for job in read(path)["jobs"].values()}
+    assert (apply, unattended) == ("contentops", {"contentops-unattended"})
+
+
 def test_more_environments_are_added_by_hand(invoke: Run, tmp_path: Path) -> None:
     """Twice is refused, and so is an environment that there is none of."""
     (tmp_path / "contentops.yaml").write_text(json.dumps(SEVERAL))
-    named = ("init", "--ci", "github", "--env")
+    named = ("init", *CI, "--env")
     assert "error[unknown-environment]" in invoke(*named, "staging", "--env", "prod").stderr
     ended = invoke(*named, "staging", "--env", "production")
     assert "make environments `contentops-staging` and `contentops-production` with the secret" in ended.stdout
     assert "add its name to `matrix`" in invoke(*named, "staging").stderr
-    assert invoke("init", "new", "--ci", "github", "--env", "prod").code == 64
+    assert invoke("init", "new", *CI, "--env", "prod").code == 64
 
 
 def test_the_reviewed_plan_is_that_of_the_environment(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
@@ -520,21 +529,25 @@ def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", "--initial-branch=add-contentops", str(tmp_path)], check=True)
     subprocess.run([*git, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/1.10"], check=True)
     ended = invoke("init", "--ci", "github", "--action", f"acme/contentops@{SHA}")
-    assert "Every push to `1.10` is applied" in ended.stdout
+    edit = "to change the branch, edit contentops-apply.yml and contentops-manual.yml."
+    assert f"Every push to `1.10` is applied; {edit}" in " ".join(ended.stdout.split())
     apply = yaml.safe_load((tmp_path / ".github/workflows/contentops-apply.yml").read_text())
     assert apply[True]["push"]["branches"] == ["1.10"]
     assert apply["jobs"]["apply"]["if"] == "github.ref == 'refs/heads/1.10'"
 
 
 def test_init_adds_workflows_to_a_project_that_is_there(invoke: Run, tmp_path: Path) -> None:
-    """Nothing else is written; twice is refused; without an action a person is told to name one."""
+    """Nothing else is written; twice is refused; without an action nothing is written, and a person has to name one."""
     (tmp_path / "contentops.yaml").write_text("version: 1\nproject: x\n")
-    ended = invoke("init", "--ci", "github")
     # The tests may run in a clone that is on GitHub.
-    known = installed_action()
-    assert (f"The workflows run `{known}`." if known else "Replace `OWNER/contentops@0000...`") in ended.stdout
+    if not installed_action():
+        ended = invoke("init", "--ci", "github")
+        assert (ended.code, "`--action OWNER/REPO@COMMIT` names the repository" in ended.stderr) == (64, True)
+        assert [path.name for path in tmp_path.iterdir()] == ["contentops.yaml"]
+    ended = invoke("init", *CI)
+    assert f"The workflows run `{CI[-1]}`." in ended.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == [".github", "contentops.yaml"]
-    assert "error[exists]" in invoke("init", "--ci", "github").stderr
+    assert "error[exists]" in invoke("init", *CI).stderr
 
 
 @pytest.mark.parametrize(
@@ -555,7 +568,7 @@ def test_init_proposes_an_owner_of_the_approvals(
     for path, text in there.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
-    ended = invoke("init", "--ci", "github")
+    ended = invoke("init", *CI)
     before, after = there.get(file, ""), (tmp_path / file).read_text()
     assert after.startswith(before)
     assert (after.endswith(added), after == before) == (True, not added)
@@ -568,7 +581,7 @@ def test_several_projects_have_a_line_each(invoke: Run, tmp_path: Path) -> None:
     """Once each, whatever the name of the folder."""
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     for place in ("site", "my blog"):
-        assert invoke("init", place, "--ci", "github").code == 0
+        assert invoke("init", place, *CI).code == 0
     lines = (tmp_path / ".github/CODEOWNERS").read_text().splitlines()
     assert lines[1:] == ["# /site/contentops.approvals @OWNER", "# /my\\ blog/contentops.approvals @OWNER"]
 

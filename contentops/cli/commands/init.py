@@ -36,7 +36,9 @@ _ADDRESS = (
     "Set `OPENAI_BASE_URL` to its address, such as `http://127.0.0.1:11434/v1` for Ollama,"
     " or `OPENAI_API_KEY` for OpenAI."
 )
-_FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust."
+_NAME_IT = (
+    "nothing was written; `--action OWNER/REPO@COMMIT` names the repository on GitHub and the commit you reviewed"
+)
 
 
 @click.command("init")
@@ -107,7 +109,7 @@ def command(
             name = structs.replace(session, directory=str(folder), environment=one).project().name
     elif environments:
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
-    action = action or (installed_action() if ci else "")
+    action = _known(action) if ci else action
     # All files are checked before any is written.
     name = name or _name_of(folder)
     texts = _texts(session, folder, adopt) if adopt else ""
@@ -132,14 +134,21 @@ def command(
     return ExitCode.DONE
 
 
+def _known(action: str) -> str:
+    """Return the action of the workflows. Raises UsageError where it is not known."""
+    if known := action or installed_action():
+        return known
+    raise UsageError("where this contentops came from is not known, so workflows cannot install it", hint=_NAME_IT)
+
+
 def _after_ci(workflows: NewFiles, action: str, environments: Sequence[str]) -> Iterator[str]:
-    _, apply, _ = workflows.files
-    yield f"The workflows run `{action}`." if action else _FILL_IN
+    _, apply, manual = (Path(path).name for path in workflows.files)
+    yield f"The workflows run `{action}`."
     holders = " and ".join(f"`{holder(one)}`" for one in environments or ("",))
     yield _AFTER_CI.format("environments" if len(environments) > 1 else "an environment", holders)
     for file in workflows.lines:
         yield f"Say in {file} who may change `{FILE}`: its line is there, commented out."
-    yield f"Every push to `{workflows.branch}` is applied; to change the branch, edit {Path(apply).name}."
+    yield f"Every push to `{workflows.branch}` is applied; to change the branch, edit {apply} and {manual}."
 
 
 def _about(site: SiteLayout) -> Iterator[str]:
