@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from contentops.digest import digest_bytes
 from contentops.documents.blocks import parse_blocks
 from contentops.documents.checks import CheckedText, check_text
 from contentops.documents.clean import clean_body, hides_characters
@@ -18,10 +19,11 @@ from contentops.documents.front_matter import split
 from contentops.documents.merge import take_new
 from contentops.documents.new_section import Unusable, take_section
 from contentops.documents.word_diff import word_diff
-from contentops.errors import InputError
+from contentops.errors import InputError, UsageError
 from contentops.model import Checks, Level, Verdict
 from contentops.operations import plan as plan_operation
 from contentops.operations.texts.checked_files import check_files
+from contentops.operations.texts.editing import TextEdit, edit_text
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.prose import prose
 from contentops.sections import MAX_NESTING, nests_too_deep
@@ -217,6 +219,7 @@ def test_a_reverted_approval_agrees_with_the_file(tmp_path: Path, processes: Non
     assert (plan.empty, [(note.kind, note.id) for note in plan.notes]) == (True, [("approved-draft", "one")])
     items, _ = plan_operation.status(harness.project, Choice(), runtime=harness.runtime())
     assert ["still a draft" in item.note for item in items] == [True, False]
+    assert "its file is still a draft" in Browser(tmp_path, runtime=harness.runtime()).get("/item?id=one").text
     checked = check_files(harness.project, Choice(), approved=True)
     assert [(one.code, str(one.severity)) for file in checked.files for one in file.findings] == [
         ("approved-draft", "warning")
@@ -352,3 +355,16 @@ def test_a_hidden_run_is_named(tmp_path: Path, hidden: str, processes: None) -> 
 def test_emoji_and_scripts_hide_nothing(text: str) -> None:
     """Joiners and selectors that a script or an emoji needs are words of people."""
     assert not hides_characters(f"{text} {text}{text}")
+
+
+@pytest.mark.parametrize("words", [f"a{selectors(b'other words')}", "- " * MAX_NESTING + "a"])
+def test_the_page_takes_no_text_that_no_one_could_approve(tmp_path: Path, words: str, processes: None) -> None:
+    """The form says so, and the file stays."""
+    harness = with_approval(tmp_path)
+    text = harness.read("out/one.md")
+    edit = TextEdit(
+        title="On All about one in 2026", body=words, expect=digest_bytes((tmp_path / "out/one.md").read_bytes())
+    )
+    with pytest.raises(UsageError) as refused:
+        edit_text(harness.project, "one", edit, runtime=harness.runtime())
+    assert (refused.value.code, harness.read("out/one.md")) == ("bad-text", text)

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.errors import ContentopsError, Diagnostic
-from contentops.model import Action, ApprovalState, Json, Project
+from contentops.model import Action, ApprovalState, Json, Note, Project
 from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.texts.item_events import ItemEvent, item_events
@@ -51,6 +51,8 @@ class ItemView(Struct, frozen=True, kw_only=True):
     price: str
     """Of those that are not free."""
     sections: Sequence[str]
+    notes: Sequence[Note] = ()
+    """What the plan says of it beside its change."""
     problem: Sequence[Diagnostic] = ()
     """Why a decision was not recorded."""
     said: str = ""
@@ -117,6 +119,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         front=[*_front(one, marks)],
         choices=[PlanPart(action=action, item=one.id) for action in ways],
         price=_price(one, project),
+        notes=[note for note in snapshot.plan.notes if note.id == one.id] if snapshot.plan is not None else (),
         sections=headings(now.body)[:100] if now is not None and one.spec and one.record else (),
     )
     return PageContent(template="item.html", title=one.title, tab="items", model=model)

@@ -14,7 +14,8 @@ from contentops.errors import FileChanged, OutputError, Refused, UsageError
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE, Runtime, kept_copies
 from contentops.operations.plan import recorded
-from contentops.sanitize import Policy, sanitize
+from contentops.sanitize import Policy, hidden_runs, sanitize
+from contentops.sections import nests_too_deep
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
@@ -94,5 +95,11 @@ def _check(edit: TextEdit) -> None:
             where = f"line {text.count(chr(10), 0, at) + 1} of the {name}"
             message = f"{where} has the character U+{ord(text[at]):04X}, which no text may have"
             raise UsageError(message, code="bad-text", hint="remove it: it is invisible and can mislead readers")
+        for at, count in hidden_runs(text):
+            message = f"line {text.count(chr(10), 0, at) + 1} of the {name} has {count:,} characters that no one sees"
+            raise UsageError(message, code="bad-text", hint="delete that line, and write it again")
+    if nests_too_deep(edit.body):
+        message = "the text nests lists or quotations deeper than a reader can follow"
+        raise UsageError(message, code="bad-text", hint="flatten them")
     if not edit.body.strip():
         raise UsageError("the text is empty", code="bad-text", hint="write some text, or do not save")
