@@ -296,7 +296,7 @@ def test_pages_that_become_drafts_are_counted_first(tmp_path: Path, processes: N
     decide(harness, "two")
     harness.edit("contentops.yaml", "mode: standard", "approval: required")
     (note,) = harness.plan().notes
-    assert (note.kind, note.items, note.message[:7]) == ("new-drafts", ("one", "three"), "2 pages")
+    assert (note.kind, note.items, note.message[:12]) == ("new-drafts", ("one", "three"), "2 live pages")
     harness.apply()
     assert harness.plan().notes == ()
     harness.edit("out/one.md", "draft: true\n", "")

@@ -247,13 +247,11 @@ def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
         if not mark.keys() & (change.record.metadata.keys() | change.file.front.keys())
     )
     if ids:
-        message = (
-            f"{plural(len(ids), 'page')} without a draft mark {'becomes a draft' if len(ids) == 1 else 'become drafts'}"
-        )
-        hint = "approve them first to keep them published, or set `approval: required` for new items alone"
-        yield Note(
-            kind="new-drafts", message=f"{message} until someone approves the text", hint=hint, items=ids[:_NAMED]
-        )
+        verb = "becomes a draft" if len(ids) == 1 else "become drafts"
+        names = ", ".join(f"`{id_}`" for id_ in ids[:_NAMED]) + ", ..." * (len(ids) > _NAMED)
+        message = f"{plural(len(ids), 'live page')} {verb} until someone approves the text: {names}"
+        hint = "approve first what has to stay published, or set `approval: required` for new items alone"
+        yield Note(kind="new-drafts", message=message, hint=hint, items=ids[:_NAMED])
 
 
 def texts_in_review(

@@ -21,7 +21,6 @@ from contentops.operations.opening import HERE, open_cache
 from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
 from contentops.planning.approval import has_its_keys, same_words
-from contentops.planning.outlines import DRAFT_OUTLINE
 from contentops.planning.plan import is_about_front, plan_with_items
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import selected
@@ -215,7 +214,7 @@ def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[D
         yield finding("empty-text", "its file has no text", "so there is nothing to approve")
     if file.labelled and decision.verdict is Verdict.APPROVED and item.id not in {*choice.select, *decision.texts}:
         hint = f"write the text, or approve the outline by its name: `contentops approve {item.id}`"
-        yield finding(DRAFT_OUTLINE, "its text is a draft outline of the bundled server", hint)
+        yield finding("draft-outline", "its text is a draft outline of the bundled server", hint)
     expected = decision.texts.get(item.id)
     if expected is not None and expected != _text_of(item):
         yield finding("text-changed", "its text has changed", "read the present text and decide again")

@@ -39,10 +39,10 @@ def with_approvals(done: Checked, items: Iterable[Candidate], inputs: PlanInputs
         if file is not None and seen.exists:
             found = tuple(_unapproved(item.spec, item.approval, seen, inputs))
             if (note := drafts.get(item.id)) is not None:
-                where, level = Location(seen.path), Severity.WARNING
-                found += (
-                    Diagnostic(code=note.kind, message=note.message, hint=note.hint, location=where, severity=level),
+                warning = Diagnostic(
+                    code="approved-draft", message=note.message, hint=note.hint, severity=Severity.WARNING
                 )
+                found += (structs.replace(warning, location=Location(seen.path)),)
             files[item.id] = structs.replace(file, findings=(*file.findings, *found))
     return Checked(files=tuple(files[id_] for id_ in sorted(files)), missing=missing, unchecked=unchecked)
 
