@@ -94,6 +94,9 @@ def test_uses_names_what_templates_do_not_tell(harness: Harness) -> None:
     assert harness.plan().empty
     harness.write("content/a.yaml", manifest({"guide": GUIDE, "news": NEWS, "b": "B"}, news={"uses": ["b"]}))
     assert any("reference-not-used" in line for line in refused(harness))
+    harness.write("content/a.yaml", manifest({"guide": GUIDE, "news": NEWS}, news={"uses": ["guide", "b", "c"]}))
+    found = refused(harness)
+    assert all(any(f"has a problem in `uses`: there is no item `{id_}`" in line for line in found) for id_ in "bc")
 
 
 def test_an_item_that_is_due_before_its_source_is_named(harness: Harness) -> None:

@@ -319,7 +319,10 @@ def test_the_parts_of_a_text(harness: Harness, template: str, value: str) -> Non
 @pytest.mark.parametrize(
     ("topics", "said"),
     [
-        ({"a": "{{ ref('gone').title }}"}, "unknown-reference: item `a` has a problem in `inputs.topic`: `ref` names"),
+        (
+            {"a": "{{ ref('gone').title }}"},
+            "unknown-reference: item `a` has a problem in `inputs.topic`: there is no item",
+        ),
         ({"a": "{{ ref('a').title }}"}, "reference-ring: references form a cycle: `a` -> `a`"),
         ({"a": "{{ ref('b').body }}", "b": "{{ ref('a').title }}"}, "form a cycle: `a` -> `b` -> `a`"),
         ({"a": "{{ ref(3).title }}"}, "`ref` takes the id of an item; write `ref('ID')`"),

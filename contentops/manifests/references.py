@@ -188,7 +188,7 @@ class DeclaredTexts:
                 return ReferredText(id=name, wait=WaitReason.NO_TEXT)
             recorded = "it was removed from the manifests: declare it again" if name in self._accepted.paths else ""
             hint = recorded or suggest(name, tuple(self._specs)) or "`contentops status` lists the items"
-            raise TemplateError("unknown-reference", f"`ref` names `{name[:200]}`, which is no item", hint=hint)
+            raise TemplateError("unknown-reference", f"there is no item `{name[:200]}`", hint=hint)
         text = self._file(spec)
         if text.wait is not None and spec.output:
             declared = apply_preset(self._preset, spec.metadata)

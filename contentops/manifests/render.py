@@ -281,6 +281,7 @@ class _Item:
                     continue
                 self._report(written, f"item.{name}", error)
                 raise _FailedError from None
+        called = [*found]
         if isinstance(stated, list) and (is_unclear or not name.startswith(_METADATA)):
             for one in found:
                 if one.id not in stated and not one.listed:
@@ -288,12 +289,20 @@ class _Item:
                     self._about(own, "reference-not-used", core, hint="add it there")
                     raise _FailedError
             found |= dict.fromkeys(Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str))
+        return self._known(found, {reading.id: (own, name) for reading in called})
+
+    def _known(self, found: Iterable[Reading], called: Mapping[ItemId, tuple[Written, str]]) -> tuple[Reading, ...]:
+        """What is read, if there are such items; `called`: where templates name them; the others are of `uses`."""
+        assert self._texts is not None
+        problems = self._problems.errors
         for reading in found:
             try:
                 self._texts.reference(reading)
             except TemplateError as error:
-                self._report(own, f"item.{name}", error)
-                raise _FailedError from None
+                written, name = called.get(reading.id) or (self._declared.find((USES,))[0], USES)
+                self._report(written, f"item.{name}", error)
+        if self._problems.errors > problems:
+            raise _FailedError
         return tuple(found)
 
     def _below(self, own: Written) -> list[Written]:
