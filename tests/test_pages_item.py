@@ -390,3 +390,24 @@ def test_an_approval_of_another_text_shows_what_changed(shop: Path) -> None:
     assert not (shop / "contentops.approvals").exists()
     unseen = Browser(shop, person=PERSON).post("/approve", id=ITEM, text=text[1]).text
     assert "What changed since you opened it" not in unseen
+
+
+@pytest.mark.parametrize(
+    ("front", "attributes"),
+    [
+        ("lang: ar", 'lang="ar" dir="auto"'),
+        ("language: pt-BR\ndir: rtl", 'lang="pt-BR" dir="rtl"'),
+        ("lang: 'x\" onclick=\"y'\ndir: up", 'dir="auto"'),
+    ],
+)
+def test_words_have_the_language_and_direction_of_their_front_matter(shop: Path, front: str, attributes: str) -> None:
+    """On every title, in lists and in the text itself: a screen reader reads Arabic as Arabic."""
+    file = file_of(shop)
+    file.write_text(file.read_text("utf-8").replace("title:", f"{front}\ntitle:", 1), "utf-8")
+    browser = Browser(shop, person=PERSON)
+    page = browser.get(f"/item?id={ITEM}&view=text").text
+    assert f'<h1 id="title" tabindex="-1" {attributes}>' in page
+    assert f'<div class="prose" {attributes}>' in page
+    assert f"required {attributes} spellcheck" in browser.get(f"/edit?id={ITEM}").text
+    for path in ("/", "/items", "/run"):
+        assert f'{attributes} href="/item?id={ITEM}"' in browser.get(path).text

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from contentops.errors import ContentopsError
+from contentops.operations.review import ReviewItem
 from contentops.operations.run_events import LiveRun
 from contentops.pages.site import PageContent, Site, render
 
@@ -22,10 +23,10 @@ ALIVE = 15.0
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """The last run, the titles of its items, and the end of what a page started where no other page said it."""
+    """The last run, what is known of its items, and the end of what a page started where no other page said it."""
 
     run: LiveRun | None = None
-    titles: Mapping[str, str] = {}
+    known: Mapping[str, ReviewItem] = {}
     said: str = ""
     error: ContentopsError | None = None
 
@@ -46,12 +47,12 @@ def run(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 def _last_run(site: Site) -> RunPage:
     found, task = site.runs.read(site.project()), site.runner.task
-    # A run changes files all the time: titles are not worth a look at all of them.
+    # A run changes files all the time: their titles are not worth a look at all of them.
     by_id = (site.review.latest or site.review.snapshot()).by_id
-    titles = {one.id: by_id[one.id].title for one in (found.items if found else ()) if one.id in by_id}
+    known = {one.id: by_id[one.id] for one in (found.items if found else ()) if one.id in by_id}
     if task is None or not task.is_done():
-        return RunPage(run=found, titles=titles)
-    return RunPage(run=found, titles=titles, said=task.said, error=task.error)
+        return RunPage(run=found, known=known)
+    return RunPage(run=found, known=known, said=task.said, error=task.error)
 
 
 def _content(view: RunPage) -> PageContent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from msgspec import Struct, field
 
 from contentops.digest import short
 from contentops.errors import ContentopsError, Diagnostic, LockHeld, plural
-from contentops.model import Project
+from contentops.model import Json, Project
 from contentops.model.approval import NOTE_LIMIT
 from contentops.model.cost import money_words
 from contentops.operations.background_runner import BackgroundRunner
@@ -38,6 +39,7 @@ from contentops.sanitize import one_line, visible
 FOLDER = Path(__file__).parent
 T = TypeVar("T")
 _KEPT = 20
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 class Recent(Generic[T]):
@@ -160,6 +162,15 @@ def coded(message: str) -> Markup:
     return Markup("").join(code.format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
 
 
+def spoken(front: Mapping[str, Json]) -> Markup:
+    """Return the attributes of an element with words of a text: its language and direction, as front matter says."""
+    stated = (front.get(key) for key in ("lang", "language"))
+    lang = next((one for one in stated if isinstance(one, str) and _LANGUAGE.fullmatch(one)), "")
+    known = Markup('lang="{}" ').format(lang) if lang else Markup()
+    side = front.get("dir")
+    return known + Markup('dir="{}"').format(side if side in ("ltr", "rtl") else "auto")
+
+
 def number(value: int) -> str:
     """Return a number with commas."""
     return f"{value:,}"
@@ -169,6 +180,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "visible": visible,
     "one_line": one_line,
     "coded": coded,
+    "spoken": spoken,
     "number": number,
     "money": money_words,
     "minutes": times.minutes,
