@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tests.running import Build, Run
+
 DAYS = {"spring": "2026-03-01", "summer": "2026-06-01", "any": None}
 
 
@@ -24,6 +26,9 @@ def items(days: Mapping[str, Any]) -> str:
         for id_, day in days.items()
     ]
     return json.dumps({"items": made})
+
+
+BARE = "version: 1\nproject: x\napi: {base_url: local}\n"
 
 
 @pytest.fixture
@@ -93,3 +98,35 @@ def test_a_day_of_a_row_is_in_front_matter_and_costs_nothing_to_change(harness: 
     harness.write("content/a.yaml", json.dumps(made).replace("2026-03-01", "2026-04-01"))
     (change,) = harness.plan().changes
     assert (change.names, change.credits) == (("update",), 0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "metadata", "written"),
+    [
+        ("hugo", {}, "publishDate: 2026-03-01"),
+        ("hugo", {"publishDate": "2026-02-01"}, "publishDate: 2026-02-01"),
+        ("hugo", {"publish_on": "2026-02-01"}, "publishDate: 2026-02-01"),
+        ("astro", {}, "pubDate: 2026-03-01"),
+        ("astro", {"pubDate": "2026-02-01"}, "pubDate: 2026-02-01"),
+        ("jekyll", {}, "date: 2026-03-01"),
+        ("docusaurus", {"Date": "2026-02-01"}, "Date: 2026-02-01"),
+        ("", {}, ""),
+    ],
+)
+def test_the_day_is_shown_and_is_the_date_of_the_page(
+    project: Build, invoke: Run, preset: str, metadata: dict[str, str], written: str
+) -> None:
+    """In the words of the site generator, unless it is set; nothing is added for a site that is not known."""
+    settings = f"version: 1\nproject: x\napi: {{base_url: local}}\npreset: {preset}\n" if preset else BARE
+    shared = "defaults: {template: blog_article_generator, style: general_blog}\n"
+    item = {"id": "a", "inputs": {"topic": "T", "target_audience": "all"}, "publish_on": "2026-03-01"}
+    made = json.dumps({"items": [{**item, "metadata": metadata}]})
+    root = project({"contentops.yaml": settings + shared, "content/a.yaml": made})
+    assert invoke("plan", cwd=root).stdout.count("  out/a.md  due 2026-03-01\n") == 1
+    assert invoke("plan", "--json", cwd=root).json["changes"][0]["publish_on"] == "2026-03-01"
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    dates = [line for line in (root / "out/a.md").read_text().splitlines() if "date:" in line.lower()]
+    assert [line.replace("'", "").replace('"', "") for line in dates] == ([written] if written else [])
+    assert "DUE" in invoke("status", cwd=root).stdout
+    assert invoke("status", "--json", cwd=root).json["items"][0]["publish_on"] == "2026-03-01"
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0

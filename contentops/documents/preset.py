@@ -116,6 +116,16 @@ PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
 """By the name `preset` takes in `contentops.yaml`; the schema and the table of the reference are made from it."""
 
 
+def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
+    """Return `metadata` with the day of an item as its generator's date, unless it has one; no preset: as it is."""
+    rules = PRESETS.get(preset, {})
+    key = "publish_on" if "publish_on" in rules else "date"
+    names = {key.casefold(), rules[key].name.casefold() if key in rules else ""}
+    if not (preset and day) or any(name.casefold() in names for name in metadata):
+        return dict(metadata)
+    return {**metadata, key: day}
+
+
 def redirects_key(preset: str) -> str:
     """The key under which a page names the addresses that lead to it; empty where `preset` has none."""
     rule = PRESETS.get(preset, {}).get("redirects")

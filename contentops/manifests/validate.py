@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contentops.digest import NOTHING, canonical
 from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
-from contentops.documents.preset import REVERSE_SOLIDUS, apply_preset, backslashed, no_flags
+from contentops.documents.preset import REVERSE_SOLIDUS, apply_preset, backslashed, no_flags, with_day
 from contentops.errors import Severity, nearest
 from contentops.manifests.approval import read_approval
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
@@ -74,7 +74,7 @@ def check_item(
     _check_letters(values.get("metadata", {}), ("title", *marks), report)
     if rendered.failed or rendered.declared.misspelt or problems.errors > before:
         return None
-    return _spec(rendered, values, checks, approval)
+    return _spec(rendered, values, checks, approval, preset)
 
 
 def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> None:
@@ -145,10 +145,10 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
     return (declared.written, False) if written.document is None or not path else (written, exists)
 
 
-def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: ApprovalRule) -> Spec:
+def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: ApprovalRule, preset: str) -> Spec:
     fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
     waits = any(name.startswith("inputs.") for name in rendered.open)
-    metadata = values.get("metadata", {})
+    metadata = with_day(preset, values.get("metadata", {}), values.get("publish_on", ""))
     if "title" in metadata:
         metadata = {**metadata, "title": clean_title(metadata["title"])}
     request = Request(**{"template": "", "style": "", "inputs": {}, **fields})

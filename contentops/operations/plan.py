@@ -129,6 +129,8 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     holder: str = ""
     """What works on it elsewhere, such as `apply on HOST`; empty: nothing."""
     approval: ApprovalState = ApprovalState.NONE
+    publish_on: str = ""
+    """The day it is due; empty: none."""
     note: str = ""
 
 
@@ -251,6 +253,7 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
         holder=change.holder if change else "",
         promoted_from=promoted_from,
         approval=item.approval,
+        publish_on=item.spec.publish_on if item.spec is not None else "",
         note=(change.hint if change else "") or drift or (f"from `{promoted_from}`" if promoted_from else ""),
     )
 

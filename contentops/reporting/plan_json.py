@@ -181,6 +181,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "source": change.source,
         "renamed_from": change.renamed_from,
         "digest": NOTHING if change.spec is None else change.spec.digest,
+        **({"publish_on": change.spec.publish_on} if change.spec is not None and change.spec.publish_on else {}),
         "record": record_digest(change.record),
         "file": change.file.file,
         "body": change.file.body,

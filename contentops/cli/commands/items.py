@@ -97,11 +97,19 @@ def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
     if not items:
         return "No items."
     rows = [
-        (item.id, _state(item), item.approval.words, item.output, moment(item.generated_at), item.note)
+        (
+            item.id,
+            _state(item),
+            item.approval.words,
+            item.publish_on,
+            item.output,
+            moment(item.generated_at),
+            item.note,
+        )
         for item in items
     ]
-    heads = ("ITEM", "STATE", "APPROVAL", "OUTPUT", "GENERATED", "NOTE")
-    whole = ("STATE", "APPROVAL", "GENERATED")
+    heads = ("ITEM", "STATE", "APPROVAL", "DUE", "OUTPUT", "GENERATED", "NOTE")
+    whole = ("STATE", "APPROVAL", "DUE", "GENERATED")
     head, *lines = table(heads, rows, width=width, sparse=True, whole=whole).split("\n")
     counts = Counter(item.state for item in items)
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
