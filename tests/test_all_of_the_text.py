@@ -42,6 +42,9 @@ PIECES = (
     "[W](W)", '[W W](W "W")', "[](W)", '![W](W "W")', "<W>", "<div W>W</div>", "<!-- W -->", "<!--\n\nW", "W[^W]", "[^W]: W", "[^W]: W W",
     "[W]: W", '[W]: W "W"', "[W][W]", "```W W\nW\n```", "~~~ W\nW", "| W | W |\n|---|---|\n| W | W | W |", "> | W |\n> |---|\n> | W | W", "&amp;W",
     "W | W\n--|--\nW | W | W | W |", "---", "<b>W</b> W", "<https://W>", "- - - W", "> - W", "W  \nW", "\\W", "W\\\nW",
+    "\t- W", "* W\n\n      W", "[W](<W W> 'W')", "[W]( W (W))", "W |\n-|\nW | W", "<script>\nW\n\n</script>", "<!W>", "<?W?>", "``W ` W``",
+    "***W** W*", "[![W](W)](W)", "[](W 'W')", "![](W)", "#W", "## W ##", ":::W\nW\n:::", "{{< W >}}", "<C W={W}>\nW\n</C>", "[^W]:\n    W",
+    "[W]: <W> 'W\nW'", "- W\n\n  | W | W |\n  |-|-|\n  | W | W | W |", "1) W", "<W@W.W>", "|W\\|W|\n|-|\n|W\\|W|W|",
 )  # fmt: skip
 SOURCES = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(("\n", "\n\n"))), max_size=12)
 
@@ -51,21 +54,37 @@ def words_of(block: TextBlock) -> Iterator[str]:
     seen: list[Style] = []
     for word in block.words:
         styles = [style for style in word.styles if style.address or style.title]
-        for ended in [style for style in seen if style not in styles]:
+        for ended in [style for style in reversed(seen) if style not in styles]:
             yield f"{ended.address} {ended.title}"
         seen = styles
         yield word.text
-    yield from (f"{style.address} {style.title}" for style in seen)
+    yield from (f"{style.address} {style.title}" for style in reversed(seen))
+
+
+def numbered(pieces: list[tuple[str, str]]) -> str:
+    """A body in which each word is another one."""
+    numbers = iter(range(10_000))
+    return clean_body(re.sub("W", lambda _: f"w{next(numbers)}w", "".join(map("".join, pieces))))
 
 
 @given(SOURCES)
 @example([(f"{'  ' * depth}- W", "\n") for depth in range(MAX_NESTING // 2 - 2)] + [("W", "\n")])
 def test_blocks_hold_the_words_of_the_source_in_order(pieces: list[tuple[str, str]]) -> None:
     """No word of a text is left out, whatever Markdown is around it; addresses and titles are there too."""
-    numbers = iter(range(10_000))
-    body = clean_body(re.sub("W", lambda _: f"w{next(numbers)}w", "".join(map("".join, pieces))))
+    body = numbered(pieces)
     found = re.findall(r"w\d+w", " ".join(part for block in parse_blocks(body) for part in words_of(block)))
     assert list(dict.fromkeys(found)) == re.findall(r"w\d+w", body)
+
+
+@given(SOURCES, st.integers(0, 10_000))
+def test_each_word_that_changes_is_shown_as_new(pieces: list[tuple[str, str]], number: int) -> None:
+    """Also a word of an address, a title, HTML, a footnote or the language of a code block."""
+    body = numbered(pieces)
+    for word in re.findall(r"w\d+w", body)[number % 10 :: 10]:
+        diff = word_diff(body, body.replace(word, "other"))
+        page = "".join(part.html for part in prose(diff))
+        assert diff.edits
+        assert "other" in "".join(re.findall(r"<ins>.*?</ins>", page, re.DOTALL))
 
 
 @pytest.mark.parametrize("opener", ["- ", "> ", "1. ", "> - ", ">\t", "*\t", "> 1)\t"])
