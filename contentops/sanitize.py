@@ -184,6 +184,11 @@ def _without_controls(text: str) -> str:
     return re.sub(f"[{_SURROGATES}]", "\ufffd", re.sub(_DROPPED_FROM_BODY, "", text))
 
 
+def without_bom(text: str) -> str:
+    """`text` without the mark of byte order at its start, which no mark of provenance is."""
+    return text if re.match(MARK, text) else text.removeprefix("\ufeff")
+
+
 def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
     """Where in a text so many characters that no one sees follow each other that they can be a message, and how many.
 

@@ -346,6 +346,8 @@ def test_a_mark_of_provenance_is_kept_whole(tmp_path: Path, processes: None) -> 
         assert clean_body(text).replace(MARK, "").count("\ufeff") == 0
         found = check_text(Checks(leftovers=Level.BLOCK), CheckedText(title="", body=clean_body(text)), lambda _: False)
         assert found == ()
+    assert (split(f"{MARK}Words.\n").body, split("\ufeffWords.\n").body) == (f"{MARK}Words.\n", "Words.\n")
+    assert not hides_characters(f"{MARK}Words.\n")
     harness = with_approval(tmp_path)
     harness.edit("out/one.md", "Take 1.", f"Take 1.{MARK}")
     decide(harness, "one")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from contentops.conflict_markers import CLOSE, OPEN, ORDER
 from contentops.digest import Digest, digest_text
-from contentops.sanitize import Policy, hidden_runs, sanitize
+from contentops.sanitize import Policy, hidden_runs, sanitize, without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def hides_characters(text: str) -> bool:
 
     Not line ends, the mark of byte order at its start, and a whole mark of provenance.
     """
-    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    plain = without_bom(text).replace("\r\n", "\n").replace("\r", "\n")
     return sanitize(plain, Policy.BODY) != plain or any(hidden_runs(text))
 
 

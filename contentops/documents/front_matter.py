@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field, structs
 
 from contentops.documents.clean import FRONT, FRONT_END, clean_body, clean_title
+from contentops.sanitize import without_bom
 from contentops.yaml.mapping import Block, YamlProblem, read_mapping
 from contentops.yaml.write import write_pair
 
@@ -24,7 +25,6 @@ PROVENANCE_KEY: Final = "contentops"
 MAX_FRONT_MATTER: Final = 1 << 20
 """The longest front matter that is read, in characters."""
 
-_BOM: Final = "\ufeff"
 FENCE: Final = "---"
 _LOOSE: Final = re.compile(
     r"(?P<fence>---|\+{3})[ \t]*\n(?P<block>.*?)^(?:(?P=fence)|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
@@ -164,7 +164,7 @@ def parts(text: str) -> Parts:
 
     Blank lines may stand before front matter, as Hugo allows; there, what cannot be read is the text of the file.
     """
-    first = len(_BOM) if text.startswith(_BOM) else 0
+    first = len(text) - len(without_bom(text))
     newline = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
     opened = FRONT.match(text) or _FRONT_BELOW.match(text)
     if not opened:
