@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import time
@@ -88,10 +89,10 @@ class Pages:
 
 
 @contextlib.contextmanager
-def served(root: Path) -> Iterator[Pages]:
+def served(root: Path, **clock: Any) -> Iterator[Pages]:
     """Serves the pages of a project on a port of this machine."""
     # Files that were written just now are taken for old: a snapshot of them need not be made again.
-    runtime = structs.replace(HERE, disk_time=lambda: time.time_ns() + 10**12)
+    runtime = structs.replace(HERE, disk_time=lambda: time.time_ns() + 10**12, **clock)
     with review_project.served(root, runtime) as (address, keys):
         yield Pages(address, keys)
 
@@ -193,12 +194,14 @@ def test_a_text_is_sent_back_and_approved(tmp_path: Path, browser: Browser) -> N
     """The buttons work without scripts: the next text comes, and the sentence says what was recorded."""
     beside(lambda: review_project.build(tmp_path, 3))
     review_project.commit(tmp_path)
-    with served(tmp_path) as pages:
+    slow = itertools.count(time.time(), 3.0)  # between two texts she reads
+    with served(tmp_path, wall=lambda: next(slow)) as pages:
         page = pages.opened(browser, java_script_enabled=False)
         page.goto(pages.address + item("blog/desk-booking"))
         page.get_by_label("Send back, with a note").fill("Shorter.")
         page.get_by_role("button", name="Send back with this note").click()
         assert "sent back" in page.get_by_role("status").inner_text().lower()
+        assert page.evaluate("document.activeElement.tagName") == "H1"
         page.goto(pages.address + item("blog/hybrid-work-guide"))
         page.locator("#decision").get_by_role("button", name="Approve").click()
         assert "approved" in page.get_by_role("status").inner_text().lower()

@@ -10,6 +10,7 @@ from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from contentops.model import ItemId, text_digest
 from contentops.operations.apply_lock import hold_lock
@@ -84,6 +85,33 @@ def test_two_people_who_approve_one_text_record_it_once(in_git: Path) -> None:
     before = (in_git / "contentops.approvals").read_bytes()
     assert other.post("/approve", id=ITEM, text=text).status_code == 303
     assert (in_git / "contentops.approvals").read_bytes() == before
+
+
+def test_the_next_text_is_that_of_the_list_she_came_from(in_git: Path) -> None:
+    """In its order, with what is done and left; a second click meets the next text, and decides nothing about it."""
+    clock, settings = [1.8e9], in_git / "contentops.yaml"
+    settings.write_text(settings.read_text("utf-8").replace("mode: standard", "mode: standard\n  approval: required"))
+    browser = Browser(
+        in_git, person="Ann Editor <ann@example.com>", runtime=structs.replace(HERE, wall=lambda: clock[0])
+    )
+    page = browser.get("/items?state=to-read&sort=-title").text
+    order = re.findall(r'href="(/item\?id=([^"&]+)[^"]*)"', unescape(page))
+    ids = [id_ for _, id_ in order]
+    assert len(ids) == 4
+    here = browser.get(unescape(order[1][0])).text
+    for done, id_ in enumerate((*ids[1:], ids[0])):
+        fields = dict(re.findall(r'name="(list|count)" value="([^"]*)"', unescape(here)))
+        clock[0] += 0.5 * bool(done)
+        if done:
+            soon = browser.post("/approve", id=id_, text=text_of(browser, id_), **fields)
+            assert soon.status_code == 409
+            assert "another text was decided less than two seconds ago" in soon.text
+            clock[0] += 2
+        answer = browser.post("/approve", id=id_, text=text_of(browser, id_), **fields)
+        here = browser.follow(answer).text
+        assert f"{done + 1} done, {3 - done} left." in here
+        assert answer.headers["location"].endswith("#title") is (done < 3)
+    assert "Nothing waits for a reader" in here
 
 
 @pytest.mark.parametrize("path", ["/approve", "/send-back"])
@@ -233,6 +261,7 @@ def test_a_verdict_is_committed_with_its_text_alone(tmp_path: Path) -> None:
     clone = Harness(tmp_path / "clone", harness.api)
     plan = clone.plan()
     assert (plan.credits_worst, [change.id for change in plan.changes]) == (0, ["two"])
+    browser = Browser(harness.root, commits=True, runtime=harness.runtime())
     assert "Committed as" in browser.follow(browser.post("/approve", id="two", text=text_of(browser, "two"))).text
     git(clone.root, "pull", "-q")
     assert clone.plan().empty

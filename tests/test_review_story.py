@@ -70,6 +70,7 @@ def test_from_staging_to_prod(tmp_path: Path, invoke: Run) -> None:
     assert stale.status_code != 303
     assert "its text has changed" in stale.text
     for name in ("guide", "pricing"):
+        browser = Browser(root, environment="staging")  # each in a window of its own
         file = browser.site.review.snapshot().by_id[ItemId(name)].file
         browser.follow(browser.post("/approve", id=name, text=text_digest(file.title, file.body)))
     assert states("staging") == {"guide": "approved", "pricing": "approved", "roi": "waiting"}

@@ -92,7 +92,8 @@ def _answer(site: Site, view: Form, fields: Mapping[str, str], words: Sequence[s
         return RedirectResponse(done.to, 303)
     number = secrets.token_hex(6)
     site.notices.keep(number, done.said)
-    return RedirectResponse(f"{done.to}{'&' if '?' in done.to else '?'}done={number}", 303)
+    at = f"#{done.at}" if done.at else ""
+    return RedirectResponse(f"{done.to}{'&' if '?' in done.to else '?'}done={number}{at}", 303)
 
 
 def problem(error: ContentopsError) -> PageContent:

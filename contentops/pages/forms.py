@@ -2,8 +2,8 @@
 
 | Path | Fields besides `form_token` | Does the same as |
 |---|---|---|
-| `/approve` | `id`, `text` (the digest of the text shown) | `contentops approve ID` |
-| `/send-back` | `id`, `text`, `note` | `contentops send-back ID --note NOTE` |
+| `/approve` | `id`, `text` (its digest), `list` (a query), `count` (of decisions) | `contentops approve ID` |
+| `/send-back` | the same, and `note` | `contentops send-back ID --note NOTE` |
 | `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was`, `aside` (`yes`) | an editor |
 | `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
@@ -25,7 +25,7 @@ from msgspec import Struct
 from contentops.ci.clone import JOBS_SUBJECT
 from contentops.ci.results import jobs_name
 from contentops.digest import Digest
-from contentops.errors import ContentopsError, Diagnostic, UsageError
+from contentops.errors import ContentopsError, Diagnostic, Refused, UsageError
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Verdict
 from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
@@ -34,7 +34,8 @@ from contentops.operations.records import resolve as resolve_submit
 from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.diff_and_restore import restore as restore_text
 from contentops.operations.texts.editing import edit_text
-from contentops.pages.item import not_decided
+from contentops.pages.item import after, not_decided
+from contentops.pages.items import queue
 from contentops.pages.site import PageContent, Site
 from contentops.pages.texts import edit_of, not_saved
 from contentops.planning.plan_inputs import Choice
@@ -42,6 +43,8 @@ from contentops.state.approvals import FILE as APPROVALS
 
 Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
 
+TOO_SOON: Final = 2.0
+"""Seconds after a decision in which none is made about another text."""
 QUICK = 2.0
 """Seconds that a browser waits for an action before it is led to the page of the run."""
 
@@ -51,6 +54,8 @@ class FormResult(Struct, frozen=True, kw_only=True):
 
     to: str
     said: str = ""
+    at: str = ""
+    """The id of the element that gets the focus."""
 
 
 def has_token(site: Site, form: Mapping[str, str]) -> bool:
@@ -72,7 +77,12 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     before, project = site.review.snapshot(), site.project()
     title, only = before.item(item).title, Choice(only=frozenset({ItemId(item)}))
     decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): text})
+    last = site.decided.get("last")
     try:
+        if last is not None and last[0] != item and 0 <= site.runtime.wall() - last[1] < TOO_SOON:
+            # The second click of a double click meets the next text.
+            message = "another text was decided less than two seconds ago"
+            raise Refused(message, code="too-soon", hint="read this one, then press the button again")
         decided = decide_texts(project, only, decision, runtime=site.runtime)
     except ContentopsError as error:
         return not_decided(site, form, done.lower(), error)
@@ -83,11 +93,14 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
         said += f" But {decided.warning}."
     # The words that the verdict is about are committed with it, whoever wrote them.
     files = [APPROVALS, before.item(item).output]
-    following = next((one.id for one in before.to_read if one.id != item), "")
-    return FormResult(
-        to=site.links.item(following) if following else site.links.overview,
-        said=said + _committed(site, project, files, f"{subject} the text of `{item}`"),
-    )
+    said += _committed(site, project, files, f"{subject} the text of `{item}`")
+    site.decided.keep("last", (item, site.runtime.wall()))
+    listed, count = form.get("list", ""), form.get("count", "")
+    others = after(queue(before, listed), item)
+    done_now = str(int(count) + 1 if count.isascii() and count.isdigit() else 1)
+    said += f" {done_now} done, {len(others):,} left."
+    to = site.links.item(others[0].id, list=listed, count=done_now) if others else site.links.overview
+    return FormResult(to=to, said=said, at="title" if others else "")
 
 
 def restore(site: Site, form: Mapping[str, str]) -> FormResult:

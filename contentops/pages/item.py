@@ -14,6 +14,7 @@ from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.texts.item_events import ItemEvent, item_events
 from contentops.operations.texts.item_texts import item_texts, text_of_file
+from contentops.pages.items import queue
 from contentops.pages.site import PageContent, Site, explained
 from contentops.pages.texts import TextView, changes_view, compared, sides_of, text_view
 from contentops.planning.approval import draft_mark
@@ -22,11 +23,19 @@ from contentops.reporting.brief import Brief, brief_of, value_words
 from contentops.reporting.next_change import NextChange, next_change
 from contentops.sections import headings
 
+_LONGEST: Final = 500
+"""Characters of the query of a list."""
+_DIGITS: Final = 6
+
 
 class ItemView(Struct, frozen=True, kw_only=True):
     """The page of an item."""
 
     item: ReviewItem
+    listed: str
+    """The query of the list that the person came from; empty: of the texts to read."""
+    count: str
+    """How many decisions were made since then."""
     place: str
     """Where the item is among those that wait for a person: `Text 1 of 9 to read`."""
     following: ReviewItem
@@ -66,7 +75,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
 def not_decided(site: Site, form: Mapping[str, str], said: str, error: ContentopsError) -> PageContent:
     """The page of the item as it is now, with the note that was typed and why nothing was recorded."""
     seen = site.seen.get(form.get("text", ""))
-    page = item(site, {"id": form.get("id", "")})
+    page = item(site, {name: form.get(name, "") for name in ("id", "list", "count")})
     assert isinstance(page.model, ItemView)
     one, changed = page.model.item, None
     now = text_of_file(site.project(), one.file.path) if seen is not None and one.text != form.get("text") else None
@@ -98,11 +107,14 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         shown = changes_view(site, one, texts, against, unfold="unfold" in query)
     elif now is not None:
         shown = text_view(one, now)
-    place, following = _following(snapshot, one)
+    listed = query.get("list", "")[:_LONGEST]
+    place, following = _following(snapshot, one, listed)
     marks, change = _marks(project, one), one.change
     ways = _WAYS.get(change.blocked or change.action.value, ()) if change is not None and one.spec is not None else ()
     model = ItemView(
         item=one,
+        listed=listed,
+        count=query.get("count", "")[:_DIGITS],
         place=place,
         following=following,
         planned=next_change(one.change, project.option)
@@ -125,8 +137,15 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     return PageContent(template="item.html", title=one.title, tab="items", model=model)
 
 
-def _following(snapshot: Snapshot, one: ReviewItem) -> tuple[str, ReviewItem]:
+def after(items: Sequence[ReviewItem], id_: str) -> tuple[ReviewItem, ...]:
+    """Return the other items of a list: those after an item, then those before it."""
+    at = next((at for at, each in enumerate(items) if each.id == id_), 0)
+    return tuple(each for each in (*items[at:], *items[:at]) if each.id != id_)
+
+
+def _following(snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem]:
     for items, name in (
+        (queue(snapshot, listed) if listed else (), "Text {:,} of {:,} in the list"),
         (snapshot.to_read, "Text {:,} of {:,} to read"),
         (snapshot.to_choose, "Needs a choice: {:,} of {:,}"),
     ):

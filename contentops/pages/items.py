@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
+from urllib.parse import parse_qsl
 
 from msgspec import Struct, structs
 
@@ -88,9 +89,7 @@ def items(site: Site, query: Mapping[str, str]) -> PageContent:
     asked, ignored = read_query(query, {"template": templates, "tag": tags})
     narrowed = [(item, badges(item)) for item in snapshot.items if _matches(item, asked)]
     counts = Counter(badge.key for _, all_ in narrowed for badge in all_)
-    wanted = _STATES.get(asked.state, BADGES.keys())
-    found = [item for item, all_ in narrowed if any(one.key in wanted for one in all_)]
-    found.sort(key=_SORTS[asked.sort.removeprefix("-")], reverse=asked.sort.startswith("-"))
+    found = _found(narrowed, asked)
     pages = max(-(-len(found) // _ROWS), 1)
     page = min(max(_number(query.get("page", "")), 1), pages)
     view = ItemsView(
@@ -108,6 +107,28 @@ def items(site: Site, query: Mapping[str, str]) -> PageContent:
     )
     title = "Items" if pages == 1 else f"Items, page {page:,} of {pages:,}"
     return PageContent(template="items.html", title=title, tab="items", model=view)
+
+
+def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQuery) -> list[ReviewItem]:
+    """Return the items of a list in its order; `narrowed`: those of all states, with their badges."""
+    wanted = _STATES.get(asked.state, BADGES.keys())
+    found = [item for item, all_ in narrowed if any(one.key in wanted for one in all_)]
+    return sorted(found, key=_SORTS[asked.sort.removeprefix("-")], reverse=asked.sort.startswith("-"))
+
+
+def queue(snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
+    """Return the items of the list whose query is `listed`, as a page of an item has it; empty: those to read.
+
+    Where some of a list wait for a reader, it is these.
+    """
+    if not listed:
+        return snapshot.to_read
+    tags = [tag for item in snapshot.items for tag in item.tags]
+    names = {"template": [item.template for item in snapshot.items], "tag": tags}
+    asked, _ = read_query(dict(parse_qsl(listed)), names)
+    found = _found(((item, badges(item)) for item in snapshot.items if _matches(item, asked)), asked)
+    waiting = {item.id for item in snapshot.to_read}
+    return [item for item in found if item.id in waiting] or found
 
 
 def read_query(query: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> tuple[ItemsQuery, tuple[str, ...]]:

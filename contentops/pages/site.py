@@ -87,6 +87,8 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     runs: RunReader = field(default_factory=RunReader)
     notices: Recent[str] = field(default_factory=Recent)
     """What forms did: an address names one of these sentences, so that none can be made up."""
+    decided: Recent[tuple[str, float]] = field(default_factory=Recent)
+    """Under `last`: the item of the last decision, and when it was made."""
     seen: Recent[tuple[str, str]] = field(default_factory=Recent)
     """The titles and bodies that were shown, by digest: a reader may decide about one that has changed since."""
 
