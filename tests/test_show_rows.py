@@ -71,8 +71,8 @@ def test_a_plan_counts_the_rows_that_differ(project: Build, invoke: Run) -> None
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert noted() == []
     project({"data/cities.csv": "city,people\nOslo,800\nRome,2800\nKyiv,1\nLima,2\n"})
-    assert noted() == ["`data/cities.csv`: 2 rows new, 1 row gone, 1 row changed"]
-    assert "`data/cities.csv`: 2 rows new, 1 row gone, 1 row changed" in invoke("plan", cwd=root).stdout
+    assert noted() == ["`data/cities.csv`: 2 rows new, 1 row gone or filtered, 1 row changed"]
+    assert "`data/cities.csv`: 2 rows new, 1 row gone or filtered, 1 row changed" in invoke("plan", cwd=root).stdout
 
 
 def test_a_row_of_several_items_is_gone_once(project: Build, invoke: Run) -> None:
@@ -85,4 +85,8 @@ def test_a_row_of_several_items_is_gone_once(project: Build, invoke: Run) -> Non
     root = project({**FILES, "content/cities.yaml": manifest})
     assert invoke("apply", "--yes", cwd=root).code == 0
     project({"data/cities.csv": "city,people\nOslo,700\n"})
-    assert "`data/cities.csv`: 2 rows gone" in invoke("plan", cwd=root).stdout
+    assert "`data/cities.csv`: 2 rows gone or filtered" in invoke("plan", cwd=root).stdout
+    project({"data/cities.csv": FILES["data/cities.csv"]})
+    chosen = manifest.replace("limit: 9", "where: each.people | int > 200")
+    project({"content/cities.yaml": chosen})
+    assert "`data/cities.csv`: 1 row gone or filtered" in invoke("plan", cwd=root).stdout

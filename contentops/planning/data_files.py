@@ -45,7 +45,7 @@ def row_notes(chosen: Sequence[Candidate]) -> Iterator[Note]:
     for name in _files_of_gone(chosen):
         files[name].gone += 1
     for name, rows in sorted(files.items()):
-        counts = (len(rows.new), "new"), (rows.gone, "gone"), (len(rows.changed), "changed")
+        counts = (len(rows.new), "new"), (rows.gone, "gone or filtered"), (len(rows.changed), "changed")
         said = [f"{plural(count, 'row')} {word}" for count, word in counts if count]
         yield Note(kind="rows-changed", message=f"`{name}`: {', '.join(said)}")
 
