@@ -176,23 +176,6 @@ def test_a_file_saved_on_windows_is_no_edit_and_stays_so(root: Path) -> None:
     assert harness.api.count("save") == 0
 
 
-def test_an_edit_made_in_writerzroom_comes_into_a_windows_file_as_its_lines_are(root: Path) -> None:
-    """Pulled in the file's own line endings; front matter that came with the text is the server's, not the file's."""
-    harness = _harness(root, "one")
-    harness.apply()
-    _on_windows(harness, "out/one.md")
-    theirs = "---\ntitle: Theirs\ncontentops: {item: two}\nevil: true\n---\n\n## Introduction\n\nTheir words.\n"
-    harness.api.edit(harness.record("one").content_id, theirs)
-    assert harness.actions(refresh=True) == {"one": "pull"}
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert _only_crlf(harness, "out/one.md")
-    text = harness.read("out/one.md")
-    assert ("Their words." in text, "evil" in text, text.count("\n---\n")) == (True, False, 1)
-    assert "item: one" in text
-    assert harness.plan(refresh=True).empty
-    assert "evil" in harness.api.contents[harness.record("one").content_id].body
-
-
 class Full:
     """A disk with no room at the n-th call that needs some, once or from then on."""
 
@@ -408,7 +391,7 @@ def _seconds(folder: Path, sections: int, invoke: Invoke, clock: Clock) -> dict[
     timed("save", harness.apply)
     stored = api.contents[harness.record("one").content_id]
     api.edit(stored.id, stored.body.replace("is code", "was code"))
-    timed("pull", lambda: harness.apply(refresh=True))
+    timed("pull", harness.pull)
     assert "was code" in harness.read("out/one.md")
     _later(harness)
     timed("overwrite", lambda: harness.apply(on_edit=OnEdit.OVERWRITE))

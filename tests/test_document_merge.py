@@ -1,4 +1,4 @@
-"""Texts brought together: no words of a person get lost, whoever wrote what where."""
+"""A new text and a hand edit, merged: no words of a person are lost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import sys
 from collections import Counter
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body
-from contentops.documents.merge import Conflict, Renewed, merge_edits, take_new, touched
+from contentops.documents.merge import Renewed, take_new, touched
 from contentops.sections import cut
 from tests.running import examples
 from tests.test_document_sections import HOSTILE
@@ -134,97 +134,6 @@ def test_touched_sections_are_known_without_a_new_text() -> None:
     assert touched(WAS, WAS) == ()
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "body"),
-    [
-        (WAS.replace("Ten.", "Eleven."), WAS.replace("Here.", "Right here."), "Eleven. Right here."),
-        (WAS.replace("Ten.", "Eleven."), WAS.replace("Ten.", "Eleven."), "Eleven. Here."),
-        (WAS.replace("Ten.", "Ten.\n\nOr so."), WAS.replace("Ten.", "Say:\n\nTen."), "Say: Ten. Or so. Here."),
-        (WAS.replace("Prices", "Costs"), WAS.replace("Ten.", "Eleven."), "Eleven. Here."),
-        (WAS.replace("Ten.", "Eleven.") + "\n## A\n\n1\n", WAS + "\n## B\n\n2\n", "Eleven. Here. A 1 B 2"),
-        (WAS.replace("## Places\n\nHere.\n\n", ""), WAS.replace("Now.", "Soon."), "Ten. Soon."),
-        (
-            "Hello.\n\n## Times\n\nNow.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n",
-            WAS.replace("Now.", "Soon."),
-            "Soon. Ten. Here.",
-        ),
-    ],
-    ids=["two sections", "alike", "two paragraphs", "renamed", "both added", "removed", "moved"],
-)
-def test_two_peoples_edits_come_together(ours: str, theirs: str, body: str) -> None:
-    """Whoever asks, where they meet in different places."""
-    merged = merge_edits(WAS, ours, theirs)
-    assert merged.body is not None, merged.conflicts
-    assert [word for word in merged.body.split() if word in body.split()] == body.split()
-    assert merge_edits(WAS, theirs, ours) == merged
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (WAS.replace("Ten.", "Eleven."), WAS.replace("Ten.", "Twelve.")),
-        (WAS.replace("## Places\n\nHere.\n\n", ""), WAS.replace("Here.", "There.")),
-        (WAS + "\n## More\n\nMine.\n", WAS + "\n## More\n\nYours.\n"),
-        (WAS.replace("Ten.", "```\na\n\nb\n```"), WAS.replace("Ten.", "```\na\n\nc\n```")),
-        (
-            "## Prices\n\nTen.\n\n## Places\n\nHere.\n\n## Times\n\nNow.\n\nHello.\n",
-            WAS.replace("## Times\n\nNow.\n", "").replace("Hello.\n\n", "Hello.\n\n## Times\n\nNow.\n\n"),
-        ),
-    ],
-    ids=["both touched", "removed and touched", "added alike", "in a code block", "both moved"],
-)
-def test_two_peoples_words_in_one_place_conflict(ours: str, theirs: str) -> None:
-    """Both are there."""
-    merged = merge_edits(WAS, ours, theirs)
-    assert merged.body is None
-    assert all(conflict.ours != conflict.theirs for conflict in merged.conflicts)
-
-
-def paragraphed(letters: str) -> str:
-    """A text with a paragraph for each letter."""
-    return "\n\n".join(letters) + "\n" if letters else ""
-
-
-@pytest.mark.parametrize(
-    ("base", "ours", "theirs", "merged"),
-    [
-        ("aabcc", "aaxbcc", "aabycc", "aaxbycc"),
-        ("aab", "xaab", "aaby", "xaaby"),
-        ("baa", "ybaa", "baax", "ybaax"),
-        ("aba", "abxa", "yaba", "yabxa"),
-        ("abab", "xabab", "ababy", "xababy"),
-        ("aabb", "aaxbb", "azabb", "azaxbb"),
-        ("aabb", "aaxbb", "aabzb", "aaxbzb"),
-        ("bb", "xbb", "bzb", "xbzb"),
-        ("cbb", "bb", "cbzb", "bzb"),
-        ("abc", "anbc", "abnc", None),
-        ("aba", "ba", "ab", None),
-        ("ca", "aa", "caa", None),
-        ("abc", "anbnc", "abnc", "anbnc"),
-        ("a", "anna", "an", "anna"),
-    ],
-)
-def test_paragraphs_that_repeat(base: str, ours: str, theirs: str, merged: str | None) -> None:
-    """Each is there as often as one of the two has it, or a person decides how often."""
-    result = merge_edits(*map(paragraphed, (base, ours, theirs)))
-    assert result.body == (None if merged is None else paragraphed(merged))
-
-
-@pytest.mark.parametrize(
-    ("base", "ours", "theirs", "parts"),
-    [
-        ("ac", "xpqc", "ypc", (Conflict(ours="x\n\np\n\nq\n\n", theirs="y\n\np\n\n"), "c\n\n")),
-        (
-            *("papbc", "papbxp", "papbyp"),
-            ("p\n\n", "a\n\n", "p\n\n", "b\n\n", Conflict(ours="x\n\np\n\n", theirs="y\n\np\n\n")),
-        ),
-    ],
-)
-def test_only_the_place_is_in_conflict(base: str, ours: str, theirs: str, parts: tuple[str | Conflict, ...]) -> None:
-    """A paragraph that both edits of one place have stays in that place, and the rest of the text is whole."""
-    assert merge_edits(*map(paragraphed, (base, ours, theirs))).parts == parts
-
-
 PARAGRAPHS = st.sampled_from([f"{word} {number}\n\n" for word in ("one", "two") for number in range(4)])
 HEADS = st.sampled_from(["# A\n\n", "## B\n\n", "## B\n", "C\n---\n\n", "## D\n\n", "### E\n", "### F\n\n"])
 SECTIONS = st.tuples(HEADS, st.lists(PARAGRAPHS, max_size=3).map("".join)).map("".join)
@@ -293,43 +202,6 @@ def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
     assert renewed_from(base, other, base).body == other
 
 
-@settings(max_examples=examples(100))
-@example(("c\n\na\n", "a\n\na\n", "c\n\na\n\na\n"))
-@example(("## Two\n\n# One\n## Two\n", "# One\n\n# One\n## Two\n", "## Two\n\n# One\n"))
-@given(edits(2))
-def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
-    """All that one of them wrote stands in the result or in a conflict, and whoever asks, it is the same result."""
-    base, ours, theirs = texts
-    merged, other = merge_edits(base, ours, theirs), merge_edits(base, theirs, ours)
-    conflicts = merged.conflicts
-    merged_lines = lines(
-        merged.body or "", *(part if isinstance(part, str) else part.ours + "\n" + part.theirs for part in merged.parts)
-    )
-    assert (lines(ours) | lines(theirs)) - lines(base) <= merged_lines
-    # Of a line that stood there twice, each may have removed another one.
-    once = {line for line in lines(base) if lines(base)[line] < 2}
-    assert not {line for line in (lines(ours) & lines(theirs)) - merged_lines if line in once}
-    assert merged_lines.keys() <= lines(ours, theirs).keys()
-    if merged.body is not None:
-        assert paragraphs(ours) & paragraphs(theirs) <= paragraphs(merged.body)
-        assert paragraphs(merged.body) <= paragraphs(ours) | paragraphs(theirs)
-    assert merge_edits(base, ours, theirs) == merged
-    assert (merged.body is None) == bool(conflicts)
-    turned = tuple(
-        part if isinstance(part, str) else Conflict(ours=part.theirs, theirs=part.ours) for part in other.parts
-    )
-    assert turned == merged.parts
-
-
-@given(edits(1))
-def test_an_empty_text_is_the_result_of_no_merge_with_an_edit(texts: tuple[str, str]) -> None:
-    """A person decides between nothing and words that someone wrote."""
-    base, edit = texts
-    if edit not in (base, "") and base:
-        for ours, theirs in (("", edit), (edit, "")):
-            assert merge_edits(base, ours, theirs).body is None
-
-
 @pytest.mark.parametrize(
     "piece", ["## Heading {0}\n\nwords {0}\n\n", "same\n\n", "## Same\n\nwords {0}\n\n", "line {0}\n"]
 )
@@ -340,7 +212,7 @@ def test_merging_twice_the_size_takes_twice_the_steps(piece: str) -> None:
         base = "".join(piece.format(each) for each in range(number))
         turned = "".join(piece.format(each) for each in reversed(range(number)))
         other = base.replace("words", "other words") + "\nmine\n"
-        return _calls(lambda: [take_new(base, turned, other), merge_edits(base, turned, other)])
+        return _calls(lambda: take_new(base, turned, other))
 
     assert steps(200) < 3 * steps(100)
 
@@ -363,23 +235,19 @@ def _calls(work: object) -> int:
 
 
 def test_long_texts_take_time_as_they_have_length(processor_time: Clock) -> None:
-    """Both merges of many sections, cut at headings or at blank lines alone; each person changed some of them.
+    """A merge of many sections, of which a person changed every second one.
 
     In the square of the length, eight times as much takes 64 times.
     """
 
-    def text(number: int, mine: str, end: str, every: int) -> str:
+    def text(number: int, mine: str, end: str) -> str:
         return "\n".join(
-            f"## Part {at}\n\nWords.\n\n{mine if at % every == 0 else ''}{at}\n{end}\n" for at in range(number)
+            f"## Part {at}\n\nWords.\n\n{mine if at % 2 == 0 else ''}{at}\n{end}\n" for at in range(number)
         )
 
     def seconds(number: int) -> float:
-        base, new = text(number, "", "", 1), text(number, "", "New.", 1)
-        ours, theirs = text(number, "Mine. ", "", 2), text(number, "Theirs. ", "", 3)
         began = processor_time()
-        merge_edits(base, ours, theirs)
-        merge_edits(base.replace("#", ""), ours.replace("#", ""), theirs.replace("#", ""))
-        take_new(base, ours, new)
+        take_new(text(number, "", ""), text(number, "Mine. ", ""), text(number, "", "New."))
         return processor_time() - began
 
     assert seconds(1000) < 30 * max(seconds(125), 0.02)

@@ -20,13 +20,10 @@ if TYPE_CHECKING:
 
 MINE, THEIRS, OLD = "My words.\n", "Their words.\n", "Earlier words.\n"
 GENERATE = ("submit", "poll", "write", "save")
-PULL = ("fetch", "write")
 SAME, CHANGED = a_spec(), a_spec(topic="y")
 RECORD = a_record(SAME)
 FILE = a_file("out/a.md")
 EDITED = a_file("out/a.md", body=MINE)
-ADDED = f"{TEXT}\n## More\n\n{MINE}"
-APART = a_file("out/a.md", body=ADDED)
 THERE = a_remote(body=THEIRS)
 GONE = a_remote(body="", title="", deleted=True)
 TAKEN = a_remote(body="", title="", taken=True)
@@ -81,10 +78,8 @@ CASES: dict[str, Case] = {
         file=a_file("out/a.md", title="Mine"), action="save", steps=("save",), why={"save"}
     ),
     "edited in the file and saved": Case(file=EDITED, record=_saved(MINE)),
-    "edited on the server": Case(remote=THERE, action="pull", steps=PULL, why={"edited-there"}),
-    "title edited on the server": Case(
-        remote=a_remote(title="Theirs"), action="pull", steps=PULL, why={"edited-there"}
-    ),
+    "edited on the server": Case(remote=THERE, notes=("edited-on-server",)),
+    "title edited on the server": Case(remote=a_remote(title="Theirs"), notes=("edited-on-server",)),
     "the server has an earlier recorded text": Case(
         remote=a_remote(body=OLD, recorded=True), action="save", steps=("save",), why={"save", "recorded-before"}
     ),
@@ -118,28 +113,29 @@ CASES: dict[str, Case] = {
     "in no manifest": Case(spec=None, remote=THERE, notes=("orphan",)),
     "saving off": Case(spec=structs.replace(SAME, save=False), remote=THERE),
     # --- in the file and on the server ---------------------------------------------------------------------------------------
-    "edited on both sides, different sections": Case(
-        file=APART, remote=THERE, action="merge", steps=(*PULL, "save"), why={"edited", "edited-there"}
+    "edited on the server, overwrite": Case(
+        remote=THERE, choice=_on("overwrite"), action="save", steps=("save",), why={"edited-on-server"}
     ),
-    "edited on both sides": Case(
-        file=EDITED, remote=THERE, blocked="edit-conflict", why={"edited", "edited-there", "conflict"}
-    ),
+    "edited on both sides": Case(file=EDITED, remote=THERE, blocked="edited-on-server", why={"edited-on-server"}),
     "edited on both sides, overwrite": Case(
-        file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edit-conflict"
+        file=EDITED,
+        remote=THERE,
+        choice=_on("overwrite"),
+        action="save",
+        steps=("save",),
+        why={"save", "edited-on-server"},
     ),
-    "edited on both sides, the saved text is missing": Case(
-        file=EDITED, remote=THERE, record=_saved("Lost.\n"), blocked="no-merge-base"
-    ),
+    "edited on both sides, merge": Case(file=EDITED, remote=THERE, choice=_on("merge"), blocked="edited-on-server"),
+    "edited on both sides, keep": Case(file=EDITED, remote=THERE, choice=_on("keep"), blocked="edited-on-server"),
     "edited identically": Case(file=a_file("out/a.md", body=THEIRS), remote=THERE, action="keep", steps=("record",)),
-    "saved, then edited on the server": Case(file=EDITED, record=_saved(MINE), remote=THERE, action="pull", steps=PULL),
+    "saved, then edited on the server": Case(
+        file=EDITED, record=_saved(MINE), remote=THERE, notes=("edited-on-server",)
+    ),
     "title edited in the file, body on the server": Case(
-        file=a_file("out/a.md", title="Mine"), remote=THERE, action="merge", steps=(*PULL, "save")
+        file=a_file("out/a.md", title="Mine"), remote=THERE, blocked="edited-on-server"
     ),
     "title on both sides": Case(
-        file=a_file("out/a.md", title="Mine"),
-        remote=a_remote(title="Theirs"),
-        blocked="edit-conflict",
-        why={"conflict"},
+        file=a_file("out/a.md", title="Mine"), remote=a_remote(title="Theirs"), blocked="edited-on-server"
     ),
     "edited in the file, unreadable on the server": Case(
         file=EDITED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
@@ -148,21 +144,33 @@ CASES: dict[str, Case] = {
         file=EDITED, remote=GONE, action="save", steps=("save",), why={"save", "deleted-there"}
     ),
     "file deleted, edited on the server": Case(
-        file=None, remote=THERE, action="pull", steps=PULL, why={"edited-there"}
+        file=None,
+        remote=THERE,
+        action="restore",
+        steps=("fetch", "write"),
+        why={"missing"},
+        notes=("edited-on-server",),
+    ),
+    "file deleted, edited on the server, overwrite": Case(
+        file=None,
+        remote=THERE,
+        choice=_on("overwrite"),
+        action="restore",
+        steps=("fetch", "write", "save"),
+        why={"missing", "edited-on-server"},
     ),
     "deleted on both sides": Case(
         file=None, remote=GONE, action="restore", steps=("fetch", "write", "save"), why={"missing", "deleted-there"}
     ),
     "generated and not saved, edited on the server": Case(
-        record=NEWER, file=a_file("out/a.md", body="Newer.\n"), remote=THERE, blocked="edited-there"
+        record=NEWER, file=a_file("out/a.md", body="Newer.\n"), remote=THERE, blocked="edited-on-server"
     ),
     "generated and not saved, edited on the server, keep": Case(
         record=NEWER,
         file=a_file("out/a.md", body="Newer.\n"),
         remote=THERE,
         choice=_on("keep"),
-        action="pull",
-        steps=PULL,
+        blocked="edited-on-server",
     ),
     "generated and not saved, edited on the server, overwrite": Case(
         record=NEWER,
@@ -171,7 +179,7 @@ CASES: dict[str, Case] = {
         choice=_on("overwrite"),
         action="save",
         steps=("save",),
-        why={"edited-there"},
+        why={"edited-on-server"},
     ),
     # --- moved, and something else -----------------------------------------------------------------------------
     "moved, edited in the file": Case(
@@ -180,18 +188,23 @@ CASES: dict[str, Case] = {
     "moved, edited on the server": Case(
         spec=a_spec(output="new/a.md"),
         remote=THERE,
-        action="pull",
-        steps=("move", *PULL),
-        why={"moved", "edited-there"},
+        action="move",
+        steps=("move",),
+        why={"moved"},
+        notes=("edited-on-server",),
     ),
     "moved, deleted on the server": Case(
         spec=a_spec(output="new/a.md"), remote=GONE, action="move", steps=("move", "save")
     ),
     "moved, edited on both sides": Case(
-        spec=a_spec(output="new/a.md"), file=APART, remote=THERE, action="merge", steps=("move", *PULL, "save")
+        spec=a_spec(output="new/a.md"), file=EDITED, remote=THERE, blocked="edited-on-server"
     ),
     "renamed, edited on the server": Case(
-        spec=a_spec("b", output="out/b.md"), remote=THERE, action="pull", steps=("move", *PULL), why={"edited-there"}
+        spec=a_spec("b", output="out/b.md"),
+        remote=THERE,
+        action="rename",
+        steps=("move", "record"),
+        notes=("edited-on-server",),
     ),
     # --- request changed, and something else ----------------------------------------------------------------------
     "request changed, edited in the file": Case(spec=CHANGED, file=EDITED, blocked="edited", why={"changed", "edited"}),
@@ -208,19 +221,13 @@ CASES: dict[str, Case] = {
         spec=CHANGED, file=EDITED, record=NEWER, choice=_on("merge"), blocked="no-merge-base"
     ),
     "request changed, edited on the server, merge": Case(
-        spec=CHANGED,
-        remote=THERE,
-        choice=_on("merge"),
-        action="merge",
-        steps=GENERATE,
-        why={"kept-sections"},
-        credits=4,
+        spec=CHANGED, remote=THERE, choice=_on("merge"), blocked="edited-on-server"
     ),
     "request changed, edited on the server": Case(
-        spec=CHANGED, remote=THERE, blocked="edited-there", why={"changed", "edited-there"}
+        spec=CHANGED, remote=THERE, blocked="edited-on-server", why={"changed", "edited-on-server"}
     ),
     "request changed, edited on the server, keep": Case(
-        spec=CHANGED, remote=THERE, choice=_on("keep"), action="pull", steps=("fetch", "record", "write")
+        spec=CHANGED, remote=THERE, choice=_on("keep"), action="keep", steps=("record",), notes=("edited-on-server",)
     ),
     "request changed, edited on the server, overwrite": Case(
         spec=CHANGED,
@@ -228,7 +235,7 @@ CASES: dict[str, Case] = {
         choice=_on("overwrite"),
         action="overwrite",
         steps=GENERATE,
-        why={"changed", "edited-there"},
+        why={"changed", "edited-on-server"},
         credits=4,
     ),
     "request changed, edited identically, keep": Case(
@@ -240,24 +247,22 @@ CASES: dict[str, Case] = {
         steps=("record",),
     ),
     "request changed, edited identically": Case(
-        spec=CHANGED, file=a_file("out/a.md", body=THEIRS), remote=THERE, blocked="edited-there"
+        spec=CHANGED, file=a_file("out/a.md", body=THEIRS), remote=THERE, blocked="edited-on-server"
     ),
     "request changed, edited on both sides": Case(
-        spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-on-both-sides"
+        spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-on-server", why={"edited", "edited-on-server"}
     ),
     "request changed, edited on both sides, keep": Case(
         spec=CHANGED,
-        file=APART,
+        file=EDITED,
         remote=THERE,
         choice=_on("keep"),
-        action="merge",
-        steps=("fetch", "record", "write", "save"),
+        action="keep",
+        steps=("record",),
+        notes=("edited-on-server",),
     ),
     "request changed, edited on both sides, merge": Case(
-        spec=CHANGED, file=APART, remote=THERE, choice=_on("merge"), action="merge", steps=GENERATE, credits=4
-    ),
-    "request changed, edited in the same paragraph, merge": Case(
-        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("merge"), blocked="edit-conflict"
+        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("merge"), blocked="edited-on-server"
     ),
     "request changed, edited on both sides, overwrite": Case(
         spec=CHANGED,
@@ -266,11 +271,11 @@ CASES: dict[str, Case] = {
         choice=_on("overwrite"),
         action="overwrite",
         steps=GENERATE,
-        why={"edited", "edited-there"},
+        why={"edited", "edited-on-server"},
         credits=4,
     ),
     "request changed, file deleted, edited on the server": Case(
-        spec=CHANGED, file=None, remote=THERE, blocked="edited-there"
+        spec=CHANGED, file=None, remote=THERE, blocked="edited-on-server"
     ),
     "request changed, deleted on the server": Case(
         spec=CHANGED, remote=GONE, action="regenerate", steps=GENERATE, why={"changed", "deleted-there"}, credits=4
@@ -279,10 +284,15 @@ CASES: dict[str, Case] = {
         spec=CHANGED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
     ),
     "replaced, edited on the server": Case(
-        remote=THERE, choice={"replace": ("a",)}, action="regenerate", steps=GENERATE, why={"edited-there"}, credits=4
+        remote=THERE,
+        choice={"replace": ("a",)},
+        action="regenerate",
+        steps=GENERATE,
+        why={"edited-on-server"},
+        credits=4,
     ),
     "job running, edited on the server": Case(
-        spec=CHANGED, remote=THERE, entries=(an_entry(CHANGED),), blocked="edited-there", steps=("drain",)
+        spec=CHANGED, remote=THERE, entries=(an_entry(CHANGED),), blocked="edited-on-server", steps=("drain",)
     ),
     "request changed, the server has an earlier recorded text": Case(
         spec=CHANGED,
@@ -312,60 +322,45 @@ CASES: dict[str, Case] = {
         spec=a_spec(metadata={"tags": ["white"]}), record=RETAGGED, file=GREEN, notes=("kept-front-matter",)
     ),
     "metadata changed, edited on the server": Case(
-        spec=TAGGED, remote=THERE, action="pull", steps=PULL, why={"edited-there", "front-matter"}
+        spec=TAGGED, remote=THERE, action="update", steps=("update",), why={"front-matter"}, notes=("edited-on-server",)
     ),
     "front matter changed in the file, edited on the server": Case(
-        spec=TAGGED,
-        record=RETAGGED,
-        file=GREEN,
-        remote=THERE,
-        action="pull",
-        steps=PULL,
-        notes=("front-matter-drift",),
+        spec=TAGGED, record=RETAGGED, file=GREEN, remote=THERE, notes=("edited-on-server", "front-matter-drift")
     ),
     "title in the manifest, edited on the server": Case(
-        spec=a_spec(metadata={"title": "T"}),
-        remote=a_remote(title="Theirs"),
-        action="pull",
-        steps=PULL,
-        notes=("front-matter-drift",),
+        spec=a_spec(metadata={"title": "T"}), remote=a_remote(title="Theirs"), notes=("edited-on-server",)
     ),
     "title changed in the manifest, edited on the server": Case(
-        spec=a_spec(metadata={"title": "New"}),
-        remote=THERE,
-        action="pull",
-        steps=(*PULL, "save"),
-        why={"edited-there", "front-matter", "save"},
+        spec=a_spec(metadata={"title": "New"}), remote=THERE, blocked="edited-on-server"
     ),
     # --- protected ---------------------------------------------------------------------------------------------
     "protected, edited on the server": Case(
         spec=structs.replace(SAME, protected=True),
         record=structs.replace(RECORD, protected=True),
         remote=THERE,
-        notes=("edited-there",),
+        notes=("edited-on-server",),
     ),
     "protected without a template, edited on the server": Case(
         spec=IMPORTED,
         record=structs.replace(a_record(IMPORTED), generated=NOTHING, protected=True),
         remote=THERE,
-        action="pull",
-        steps=PULL,
-        why={"edited-there"},
+        notes=("edited-on-server",),
     ),
     "protected, file deleted, edited on the server": Case(
         spec=structs.replace(SAME, protected=True),
         record=structs.replace(RECORD, protected=True),
         file=None,
         remote=THERE,
-        action="pull",
-        steps=PULL,
+        action="restore",
+        steps=("fetch", "write"),
+        notes=("edited-on-server",),
     ),
     "protected, edited on both sides": Case(
         spec=structs.replace(SAME, protected=True),
         record=structs.replace(RECORD, protected=True),
         file=EDITED,
         remote=THERE,
-        blocked="edited-on-both-sides",
+        blocked="edited-on-server",
     ),
 }
 
@@ -374,7 +369,7 @@ def _plan(case: Case) -> Plan:
     remote = None if case.remote is None else {"a": case.remote}
     specs, files = [] if case.spec is None else [case.spec], [] if case.file is None else [case.file]
     found = a_situation(specs, [case.record], files, remote=remote, entries=case.entries, **case.choice)
-    texts = {body_digest(text): text for text in (TEXT, MINE, THEIRS, OLD, ADDED)}
+    texts = {body_digest(text): text for text in (TEXT, MINE, THEIRS, OLD)}
     return make_plan(structs.replace(found, text=texts.get, read=lambda path: texts.get(found.observe(path).body, "")))
 
 

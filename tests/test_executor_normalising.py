@@ -242,7 +242,8 @@ def test_a_server_that_changes_some_texts_alone_is_in_no_ones_way(
     _by_hand(harness, "It's by hand...", "three")
     assert results(harness.apply()) == {"three": "done"}
     harness.api.edit(harness.record("three").content_id, "Their words.\n")
-    assert harness.actions(refresh=True) == {"three": "pull"}
+    plan = harness.plan(refresh=True)
+    assert (plan.empty, [(note.kind, note.id) for note in plan.notes]) == (True, [("edited-on-server", "three")])
 
 
 # --- a person's edit there ------------------------------------------------------------------------------------
@@ -300,12 +301,25 @@ def test_what_the_hint_says_helps_for_good(root: Path, tidy: Callable[[str], str
     _by_hand(harness, "Once more...")
     assert results(harness.apply()) == {"one": "blocked"}
     head = harness.read("out/one.md").split("\n---\n", 1)[0]
-    harness.write("out/one.md", f"{head}\n---\n\n{theirs}")
+    harness.write("out/one.md", f"{head}\n---\n\n{_stored(harness)}")
     assert results(harness.apply()) == {"one": "done"}
     _by_hand(harness, "And again...")
     assert results(harness.apply()) == {"one": "done"}
     assert "And again" in _stored(harness)
     assert harness.plan().empty
+
+
+@ANY
+def test_a_pull_takes_their_words_and_not_the_changes_of_the_server(root: Path, tidy: Callable[[str], str]) -> None:
+    """A title that the server has changed stays as the file has it; nothing is left to save."""
+    harness = _done(root, TidyApi(tidy))
+    title = harness.read("out/one.md").split("title: ")[1].split("\n")[0]
+    harness.api.edit(harness.record("one").content_id, 'Edited there\'s "again"...\n')
+    assert [one.refused for one in harness.pull()] == [""]
+    assert f"title: {title}\n" in harness.read("out/one.md")
+    assert 'there\'s "again"...' in harness.read("out/one.md")
+    plan = harness.plan(refresh=True)
+    assert (plan.empty, plan.notes) == (True, ())
 
 
 @TIDY

@@ -540,7 +540,7 @@ def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
 
 
 def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
-    """Where no record names the content that the server made, its text under another title is a person's work too; the next apply pulls it."""
+    """Where no record names the content that the server made, its text under another title is a person's work too, which `pull` brings."""
     harness = _killed_before_search(root)
     copy = _copy(harness)
     harness.api.edit(copy.id, copy.body, title="A title of theirs")
@@ -548,8 +548,8 @@ def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     assert run is not None
     assert results(run) == {"one": "blocked"}
     assert copy.id in run.outcomes[0].error
-    assert harness.actions() == {"one": "pull"}
-    assert results(harness.apply()) == {"one": "done"}
+    assert [(note.kind, note.id) for note in harness.plan().notes] == [("edited-on-server", "one")]
+    assert [one.refused for one in harness.pull()] == [""]
     assert "title: A title of theirs" in harness.read("out/one.md")
     assert copy.title == "A title of theirs"
 
@@ -560,9 +560,11 @@ def test_a_title_edited_after_a_save_that_was_lost_comes_into_the_file(root: Pat
     copy = _copy(harness)
     harness.api.edit(copy.id, copy.body, title="A title of theirs")
     assert results(harness.apply()) == {"one": "done"}
+    before = harness.read("out/one.md")
     _by_hand(harness)
     assert results(harness.apply()) == {"one": "blocked"}
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
+    harness.write("out/one.md", before)
+    assert [one.refused for one in harness.pull()] == [""]
     assert "title: A title of theirs" in harness.read("out/one.md")
     assert copy.title == "A title of theirs"
 
@@ -587,7 +589,7 @@ def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path,
 
 
 def test_an_edited_content_is_known_again_under_a_new_id_of_its_item(root: Path) -> None:
-    """It was removed and comes back under another id: its content is the item's, and the edit there is pulled."""
+    """It was removed and comes back under another id: its content is the item's, and the edit there is seen."""
     harness = _done(root, "zero", "one", auto_save=False, stamps=True)
     content = harness.record("one").content_id
     harness.api.edit(content, "Their words.\n")
@@ -598,7 +600,8 @@ def test_an_edited_content_is_known_again_under_a_new_id_of_its_item(root: Path)
     assert results(harness.apply()) == {"again": "done"}
     assert harness.record("again").content_id == content
     assert harness.plan().empty
-    assert harness.actions(refresh=True) == {"again": "pull"}
+    plan = harness.plan(refresh=True)
+    assert (plan.empty, [(note.kind, note.id) for note in plan.notes]) == (True, [("edited-on-server", "again")])
     assert harness.api.contents[content].body == "Their words.\n"
 
 

@@ -36,7 +36,7 @@ def test_an_edit_made_there_brings_no_title(tmp_path: Path, text: str) -> None:
     """Neither the heading nor the path becomes one, and nothing is left to save."""
     harness = adopted(tmp_path, text)
     harness.api.edit(harness.record(ITEM).content_id, "# Heading\n\nTheir words.\n")
-    assert results(harness.apply(refresh=True)) == {ITEM: "done"}
+    assert [one.refused for one in harness.pull()] == [""]
     assert harness.read(PATH) == text.replace("Words of a person.", "Their words.")
     assert harness.plan(refresh=True).empty
     assert harness.plan().empty
@@ -58,18 +58,8 @@ def test_a_title_that_someone_gives_it_there_comes_home(tmp_path: Path) -> None:
     """That one is a person's."""
     harness = adopted(tmp_path, PLAIN)
     harness.api.edit(harness.record(ITEM).content_id, PLAIN, title="Theirs")
-    assert results(harness.apply(refresh=True)) == {ITEM: "done"}
+    assert [one.refused for one in harness.pull()] == [""]
     assert harness.read(PATH) == f"---\ntitle: Theirs\n---\n\n{PLAIN}"
-    assert harness.plan(refresh=True).empty
-
-
-def test_an_edit_of_two_people_brings_no_title(tmp_path: Path) -> None:
-    """A merge neither."""
-    harness = adopted(tmp_path, f"{PLAIN}\n## More\n\nWords.\n")
-    harness.edit(PATH, "Words of a person.", "Mine.")
-    harness.api.edit(harness.record(ITEM).content_id, f"{PLAIN}\n## More\n\nTheirs.\n")
-    assert results(harness.apply(refresh=True)) == {ITEM: "done"}
-    assert harness.read(PATH) == "# Heading\n\nMine.\n\n## More\n\nTheirs.\n"
     assert harness.plan(refresh=True).empty
 
 

@@ -117,7 +117,8 @@ def test_an_edit_made_there_before_a_person_said_yes_is_seen(harness: Harness) -
         return True
 
     _import(harness, confirm=confirm)
-    assert [str(change.action) for change in _refreshed(harness).changes] == ["pull"]
+    plan = _refreshed(harness)
+    assert (plan.empty, [note.kind for note in plan.notes]) == (True, ["edited-on-server"])
 
 
 def test_an_edit_of_an_imported_text_is_saved_over_its_content(harness: Harness) -> None:
@@ -136,7 +137,7 @@ def test_an_edit_of_an_imported_text_is_saved_over_its_content(harness: Harness)
 
 
 def test_what_is_written_there_comes_into_an_imported_file(harness: Harness) -> None:
-    """With `--refresh`, by a person's hand, into a file that no one edited; one that was edited is held back."""
+    """With `pull`, into a file that no one edited; one that was edited is left alone."""
     for id_ in "ab":
         _store(harness, f"cnt_{id_}", id_, "Words.\n")
     _import(harness)
@@ -146,8 +147,9 @@ def test_what_is_written_there_comes_into_an_imported_file(harness: Harness) -> 
     for id_ in "ab":
         harness.api.edit(f"cnt_{id_}", "Theirs.\n")
     plan = _refreshed(harness)
-    assert [(change.id, str(change.action)) for change in plan.changes] == [("a", "pull"), ("b", "blocked")]
+    assert [(change.id, str(change.action)) for change in plan.changes] == [("b", "blocked")]
     harness.apply(refresh=True)
+    assert [(one.id, not one.refused) for one in harness.pull()] == [("a", True), ("b", False)]
     assert harness.tree()["out/a.md"].endswith("\n\nTheirs.\n")
     assert "Mine." in path.read_text()
     assert (harness.api.contents["cnt_a"].body, harness.api.contents["cnt_b"].body) == ("Theirs.\n", "Theirs.\n")

@@ -97,11 +97,11 @@ def test_looking_costs_one_list_and_a_fetch_of_what_changed(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("choice", "paid", "words"),
-    [(OnEdit.KEEP, 0, "Their words."), (OnEdit.OVERWRITE, 1, "in 2027")],
+    [(OnEdit.KEEP, 0, "in 2026"), (OnEdit.OVERWRITE, 1, "in 2027")],
     ids=["keep", "overwrite"],
 )
 def test_a_choice_decides_before_a_credit_is_spent(tmp_path: Path, choice: OnEdit, paid: int, words: str) -> None:
-    """`keep` pulls the edit for an answer, `overwrite` generates and keeps a copy."""
+    """`keep` answers with the file, `overwrite` generates and keeps a copy."""
     harness = _harness(tmp_path)
     _edit(harness, "one")
     _next_year(harness)
@@ -110,7 +110,8 @@ def test_a_choice_decides_before_a_credit_is_spent(tmp_path: Path, choice: OnEdi
     assert results(run) == {"one": "done"}
     assert _since(harness, before)[2] == paid
     assert words in harness.read("out/one.md")
-    assert choice is OnEdit.KEEP or harness.read(_outcome(run).copy) == THEIRS
+    there = harness.api.contents[harness.record("one").content_id].body
+    assert (there if choice is OnEdit.KEEP else harness.read(_outcome(run).copy)) == THEIRS
 
 
 def test_a_canary_looks_at_the_items_that_take_its_place(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_run_lists_once_however_often_it_looks(tmp_path: Path) -> None:
     _edit(harness, "one")
     harness.plan(refresh=True)
     harness.write("content/blog.yaml", blog("one") + blog("two", year=2027).removeprefix("items:\n"))
-    plan, before = review(harness), _asked(harness)
+    plan, before = review(harness, on_edit=OnEdit.OVERWRITE), _asked(harness)
     assert results(apply_file(harness, plan)) == {"one": "done", "two": "done"}
     assert _since(harness, before)[::2] == (1, 1)
 
@@ -177,35 +178,43 @@ def test_a_plan_file_leaves_out_what_was_edited_there_since(tmp_path: Path) -> N
 
 
 def test_a_plan_file_of_what_was_remembered_is_applied(tmp_path: Path) -> None:
-    """A plan that shows an edit which an earlier look saw pulls that one, and on a machine without the cache too."""
+    """A plan that replaces an edit which an earlier look saw replaces that one, on a machine without the cache too."""
     harness = _harness(tmp_path)
-    _edit(harness, "one")
+    content = _edit(harness, "one")
     harness.plan(refresh=True)
-    plan = review(harness)
-    assert plan["changes"][0]["action"] == "pull"
+    plan = review(harness, on_edit=OnEdit.OVERWRITE)
+    assert plan["changes"][0]["action"] == "save"
     shutil.rmtree(tmp_path / ".contentops")
     know_server(tmp_path, "https://api.example.test/v1")
-    assert results(apply_file(harness, plan)) == {"one": "done"}
-    assert "Their words." in harness.read("out/one.md")
+    run = apply_file(harness, plan)
+    assert results(run) == {"one": "done"}
+    assert harness.read(_outcome(run).copy) == THEIRS
+    assert "All about one" in harness.api.contents[content].body
 
 
 # --- remembered ------------------------------------------------------------------------------------------------
 
 
+def _noted(harness: Harness, **choice: Any) -> list[str]:
+    """The items whose edit in WriterzRoom a plan notes; it has no change."""
+    plan = harness.plan(**choice)
+    assert plan.empty
+    return [str(note.id) for note in plan.notes if note.kind == "edited-on-server"]
+
+
 def test_what_a_look_saw_the_next_plan_shows(tmp_path: Path) -> None:
-    """Without the network, as long as the cache is there; the apply after it looks again, and pulls what is there."""
+    """Without the network, as long as the cache is there; a pull looks again, and brings what is there."""
     harness = _harness(tmp_path)
     _edit(harness, "one")
-    assert harness.plan().empty
-    assert harness.actions(refresh=True) == {"one": "pull"}
+    assert _noted(harness) == []
+    assert _noted(harness, refresh=True) == ["one"]
     before = len(harness.api.requests)
-    assert harness.actions() == {"one": "pull"}
+    assert _noted(harness) == ["one"]
     assert len(harness.api.requests) == before
     _edit(harness, "one", "Later words.\n")
-    assert results(harness.apply()) == {"one": "done"}
+    harness.pull()
     assert "Later words." in harness.read("out/one.md")
-    assert harness.plan().empty
-    assert harness.plan(refresh=True).empty
+    assert _noted(harness) == _noted(harness, refresh=True) == []
 
 
 def test_what_was_saved_elsewhere_since_is_not_remembered(tmp_path: Path) -> None:
@@ -215,13 +224,12 @@ def test_what_was_saved_elsewhere_since_is_not_remembered(tmp_path: Path) -> Non
     harness.plan(refresh=True)
     shutil.copytree(tmp_path / "here", tmp_path / "there", ignore=shutil.ignore_patterns(".contentops"))
     other = Harness(tmp_path / "there", harness.api, timeline=harness.timeline)
-    other.apply(refresh=True)
+    other.pull()
     other.edit("out/one.md", "Their words", "Our words")
     other.apply()
     for name in ("contentops.lock", "out/one.md"):
         shutil.copy(other.root / name, harness.root / name)
-    assert harness.plan().empty
-    assert harness.plan(refresh=True).empty
+    assert _noted(harness) == _noted(harness, refresh=True) == []
 
 
 def test_a_refresh_forgets_nothing_of_other_contents(tmp_path: Path) -> None:
@@ -241,14 +249,14 @@ def test_a_refresh_forgets_nothing_of_other_contents(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cache", [True, False], ids=["", "without cache"])
 @pytest.mark.parametrize("title", ["", "Their title"], ids=["body", "title too"])
-def test_a_reverted_pull_is_not_pulled_again(tmp_path: Path, title: str, *, cache: bool, processes: None) -> None:
+def test_a_reverted_pull_is_no_new_edit(tmp_path: Path, title: str, *, cache: bool, processes: None) -> None:
     """Git has the text of the server in an earlier lock: the file that was brought back is saved over it."""
     harness = _harness(tmp_path)
     in_git(harness, "generated")
     before = harness.read("out/one.md")
     content = harness.record("one").content_id
     harness.api.edit(content, THEIRS, title=title)
-    harness.apply(refresh=True)
+    harness.pull()
     in_git(harness, "pulled")
     git = ("git", "-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
     subprocess.run([*git, "revert", "--no-edit", "HEAD"], cwd=harness.root, check=True, capture_output=True)
@@ -261,9 +269,10 @@ def test_a_reverted_pull_is_not_pulled_again(tmp_path: Path, title: str, *, cach
     assert results(harness.apply(refresh=True)) == {"one": "done"}
     assert harness.read("out/one.md") == before
     assert "All about one" in harness.api.contents[content].body
-    assert harness.plan(refresh=True).empty
+    assert _noted(harness, refresh=True) == []
+    assert harness.pull() == ()
     _edit(harness, "one", "New words.\n")
-    assert harness.actions(refresh=True) == {"one": "pull"}
+    assert _noted(harness, refresh=True) == ["one"]
 
 
 # --- superseded copies -----------------------------------------------------------------------------------------
@@ -320,4 +329,4 @@ def test_a_plan_that_was_kept_is_made_again_once_an_edit_was_seen(tmp_path: Path
     else:
         harness.plan(refresh=True)
     assert not kept.exists()
-    assert harness.actions() == {"one": "pull"}
+    assert _noted(harness) == ["one"]

@@ -344,7 +344,7 @@ def test_an_edit_there_beside_the_section_waits(tmp_path: Path) -> None:
     _again(harness)
     harness.api.edit(harness.record("one").content_id, "## Closing\n\nTHEIRS.\n")
     (change,) = harness.plan(refresh=True).changes
-    assert change.blocked == "edited-there"
+    assert change.blocked == "edited-on-server"
     assert harness.entry("one").state is JobState.PAID
 
 

@@ -159,9 +159,11 @@ def test_a_title_that_came_from_the_server_stays_under_a_promoted_text(tmp_path:
     content = prod.api.contents[prod.record("a").content_id]
     prod.api.edit(content.id, content.body, title="Theirs")
     staging.edit("staging/a.md", "Introduction", "Reviewed")
-    for action in ("pull", "promote"):
-        assert prod.actions(refresh=True) == {"a": action}
-        prod.apply(refresh=True)
+    plan = prod.plan(refresh=True)
+    assert (plan.empty, [note.kind for note in plan.notes]) == (True, ["edited-on-server"])
+    prod.pull()
+    assert prod.actions(refresh=True) == {"a": "promote"}
+    prod.apply(refresh=True)
     assert prod.plan(refresh=True).empty
     assert "title: Theirs" in prod.read("live/a.md")
     assert "Reviewed" in prod.read("live/a.md")

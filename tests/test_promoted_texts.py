@@ -116,10 +116,12 @@ def test_words_there_that_a_promotion_would_replace_are_named_as_such(tmp_path: 
     staging.write("content/b.yaml", blog("a", year=2027))
     staging.apply()
     change = only(prod.plan(refresh=True, on_edit=OnEdit.MERGE))
-    assert (change.blocked, content in change.hint) == ("edited-there", True)
+    assert (change.blocked, content in change.hint) == ("edited-on-server", True)
     assert "edited in this environment" not in change.hint
+    before = body(prod, "live/a.md")
     assert results(prod.apply(on_edit=OnEdit.KEEP)) == {"a": "done"}
-    assert "Their words." in body(prod, "live/a.md")
+    assert body(prod, "live/a.md") == before
+    assert "Their words." in prod.api.contents[content].body
 
 
 def test_a_text_that_was_declined_does_not_come_back(tmp_path: Path) -> None:

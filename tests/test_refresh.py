@@ -1,9 +1,10 @@
-"""`--refresh`: what was edited or deleted in WriterzRoom is found by one list, and comes home."""
+"""`--refresh`: what was edited or deleted in WriterzRoom is found by one list, and shown."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -56,29 +57,29 @@ def _asked(harness: Harness, **choice: Any) -> tuple[int, int]:
     return harness.api.count("list content") - before[0], harness.api.count("get content") - before[1]
 
 
-def test_an_edit_there_is_pulled_and_stays_a_persons(tmp_path: Path) -> None:
-    """Planned, pulled, recorded as saved and not as generated; nothing is saved again, and it is an edit from then on."""
+def _drift(harness: Harness, **choice: Any) -> list[str]:
+    """The items whose edit in WriterzRoom a plan with a refresh notes, and which it leaves alone."""
+    plan = harness.plan(refresh=True, **choice)
+    noted = [note.id for note in plan.notes if note.kind == "edited-on-server"]
+    assert not {change.id for change in plan.changes} & {*noted}
+    return [str(id_) for id_ in noted]
+
+
+def test_an_edit_there_is_a_note_and_nothing_else(tmp_path: Path) -> None:
+    """It is found by one list and one fetch; an apply with `--refresh` changes neither the file nor the server."""
     harness = _harness(tmp_path)
-    generated = harness.record("one").generated
     _edit(harness, "one", title="Their title")
+    before = harness.bytes()
     assert harness.plan().empty
     assert _asked(harness) == (1, 1)
     assert _asked(harness) == (1, 0)
-    (change,) = harness.plan(refresh=True).changes
-    assert (change.id, change.action, change.names, change.credits) == ("one", "pull", ("fetch", "write"), 0)
-    before = harness.api.count("save")
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert "Their words." in harness.read("out/one.md")
-    assert "title: Their title" in harness.read("out/one.md")
-    record = harness.record("one")
-    assert record.saved is not None
-    assert (record.generated, record.saved.body) == (generated, body_digest(THEIRS))
-    assert harness.api.count("save") == before
+    (note,) = harness.plan(refresh=True).notes
+    assert (note.kind, note.id) == ("edited-on-server", "one")
+    assert "`contentops pull one`" in note.hint
     assert harness.plan(refresh=True).empty
-    assert harness.plan().empty
-    assert _asked(harness) == (1, 0)
-    harness.write("content/blog.yaml", blog("one", "two", year=2027))
-    assert harness.actions()["one"] == "blocked"
+    harness.apply(refresh=True)
+    assert harness.bytes() == before
+    assert harness.api.contents[harness.record("one").content_id].body == THEIRS
 
 
 def _one(run: Run | None, item: str = "one") -> Outcome:
@@ -100,14 +101,14 @@ def test_an_edit_is_seen_whatever_the_clocks_say(tmp_path: Path, habits: dict[st
     assert _asked(harness) == (1, 0)
     _edit(harness, "one")
     content.updated = saved + later
-    assert harness.actions(refresh=True) == {"one": "pull"}
+    assert _drift(harness) == ["one"]
 
 
 def test_a_list_in_pages_is_read_to_its_end(tmp_path: Path) -> None:
     """An edit on the second page is found; no content on it counts as deleted."""
     harness = _harness(tmp_path, "one", "two", "three", page=2)
     _edit(harness, "one")
-    assert harness.actions(refresh=True) == {"one": "pull"}
+    assert _drift(harness) == ["one"]
 
 
 def test_a_content_that_is_deleted_is_asked_for_once(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_nothing_is_planned_where_the_server_cannot_be_asked(tmp_path: Path) -> 
                 act(refresh=True)
         harness.api.heal()
     assert harness.bytes() == before
-    assert harness.actions(refresh=True) == {"one": "pull"}
+    assert _drift(harness) == ["one"]
 
 
 @pytest.mark.parametrize("what", [403, "html", 422, 500])
@@ -150,11 +151,14 @@ def test_one_content_that_cannot_be_read_is_a_note_and_the_others_go_on(tmp_path
     _edit(harness, "two")
     harness.api.broken[harness.record("one").content_id] = what
     plan = harness.plan(refresh=True)
-    assert {change.id: change.action for change in plan.changes} == {"two": "pull"}
-    assert [(note.kind, note.id) for note in plan.notes] == [("unreadable-there", "one")]
+    assert plan.empty
+    assert [(note.kind, note.id) for note in plan.notes] == [("unreadable-there", "one"), ("edited-on-server", "two")]
     harness.write("content/blog.yaml", blog("one", "two", year=2027))
     plan = harness.plan(refresh=True)
-    assert {change.id: change.blocked for change in plan.changes} == {"one": "unreadable-there", "two": "edited-there"}
+    assert {change.id: change.blocked for change in plan.changes} == {
+        "one": "unreadable-there",
+        "two": "edited-on-server",
+    }
     assert plan.credits == 0
 
 
@@ -167,15 +171,17 @@ def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> N
     rest = blog("two").removeprefix("items:\n")
     harness.write("content/blog.yaml", f"items:\n  - {{id: uno, {asked}}}\n{rest}    save: false\n")
     assert _asked(harness) == (1, 1)
-    assert harness.actions(refresh=True) == {"uno": "pull"}
+    plan = harness.plan(refresh=True)
+    assert [note.id for note in plan.notes if note.kind == "edited-on-server"] == ["uno"]
+    assert {change.id: change.action for change in plan.changes} == {"uno": "rename"}
 
 
 def test_words_of_two_people_wait_and_the_others_go_on(tmp_path: Path) -> None:
     """Edited here and there: nothing is written, nothing is saved, and both are named."""
     harness = _harness(tmp_path)
     harness.edit("out/one.md", "Closing", "MINE")
-    for item in ("one", "two"):
-        _edit(harness, item)
+    _edit(harness, "one")
+    harness.edit("out/two.md", "Closing", "MINE")
     run = harness.apply(refresh=True)
     assert results(run) == {"one": "blocked", "two": "done"}
     error = _one(run).error
@@ -184,36 +190,51 @@ def test_words_of_two_people_wait_and_the_others_go_on(tmp_path: Path) -> None:
     assert harness.record("one").content_id in error
     assert "MINE" in harness.read("out/one.md")
     assert harness.api.contents[harness.record("one").content_id].body == THEIRS
-    assert "Their words." in harness.read("out/two.md")
+    assert "MINE" in harness.api.contents[harness.record("two").content_id].body
 
 
-def test_a_file_that_is_gone_comes_back_as_it_was_edited_there(tmp_path: Path) -> None:
-    """Deleted here, edited there: no earlier text takes the place of a person's."""
+@pytest.mark.parametrize("edited", [False, True], ids=["as generated", "edited too"])
+def test_overwrite_saves_the_file_over_the_edit_and_a_copy_stays(tmp_path: Path, *, edited: bool) -> None:
+    """The choice on the command line, also where the file is as it was saved; nothing is paid for."""
+    harness = _harness(tmp_path, "one")
+    _edit(harness, "one")
+    if edited:
+        harness.edit("out/one.md", "Closing", "MINE")
+    before, paid = harness.read("out/one.md"), harness.api.credits
+    run = harness.apply(refresh=True, on_edit=OnEdit.OVERWRITE)
+    assert (results(run), harness.api.credits) == ({"one": "done"}, paid)
+    assert harness.read("out/one.md") == before
+    assert harness.api.contents[harness.record("one").content_id].body in before
+    assert harness.read(_one(run).copy) == THEIRS
+    assert _drift(harness) == []
+
+
+def test_the_edit_of_a_manifest_that_says_overwrite_stays(tmp_path: Path) -> None:
+    """`on_edit` of a manifest is about new texts: a file that no one changed is not saved over an edit."""
+    harness = _harness(tmp_path, "one")
+    _edit(harness, "one")
+    harness.write("content/blog.yaml", f"defaults: {{on_edit: overwrite}}\n{blog('one')}")
+    harness.apply(refresh=True)
+    assert harness.api.contents[harness.record("one").content_id].body == THEIRS
+    assert _drift(harness) == ["one"]
+
+
+def test_a_file_that_is_gone_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    """Deleted here, edited there: the file is restored, the edit stays, and `pull` brings it then."""
     harness = _harness(tmp_path)
-    _edit(harness, "one", title="Theirs")
+    _edit(harness, "one")
+    before = harness.read("out/one.md")
     (harness.root / "out/one.md").unlink()
+    assert [one.refused for one in harness.pull()] == ["`out/one.md` is gone: `contentops apply` restores it first"]
     assert results(harness.apply(refresh=True)) == {"one": "done"}
+    assert harness.read("out/one.md") == before
+    assert _drift(harness) == ["one"]
+    assert [one.refused for one in harness.pull()] == [""]
     assert "Their words." in harness.read("out/one.md")
-    assert "title: Theirs" in harness.read("out/one.md")
-    assert "item: one" in harness.read("out/one.md")
-    assert harness.plan(refresh=True).empty
-
-
-def test_a_content_with_front_matter_of_its_own_is_pulled_without_it(tmp_path: Path) -> None:
-    """What stands before the text there is none of the file's keys, and the plan says so."""
-    harness = _harness(tmp_path)
-    _edit(harness, "one", f"---\nlayout: theirs\n---\n{THEIRS}")
-    assert [(note.kind, "`layout`" in note.message) for note in harness.plan(refresh=True).notes] == [
-        ("front-matter-there", True)
-    ]
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert "layout" not in harness.read("out/one.md")
-    assert harness.read("out/one.md").count("\n---\n") == 1
-    assert harness.plan(refresh=True).empty
 
 
 def test_an_edit_there_is_replaced_by_choice_alone_and_a_copy_stays(tmp_path: Path) -> None:
-    """The request changed: held back by default, else pulled for an answer, or generated over, as chosen."""
+    """The request changed: blocked by default, or generated over."""
     harness = _harness(tmp_path, auto_save=False)
     _edit(harness, "one")
     harness.write("content/blog.yaml", blog("one", "two", year=2027))
@@ -226,16 +247,19 @@ def test_an_edit_there_is_replaced_by_choice_alone_and_a_copy_stays(tmp_path: Pa
     assert harness.plan(refresh=True).empty
 
 
-def test_an_edit_there_answers_a_changed_request_by_choice(tmp_path: Path) -> None:
-    """`keep`: the edited text comes into the file and answers the new request; nothing is paid for."""
+@pytest.mark.parametrize("edited", [False, True], ids=["as generated", "edited too"])
+def test_keep_records_a_changed_request_and_leaves_both_sides(tmp_path: Path, *, edited: bool) -> None:
+    """Nothing is paid for, written or saved; what was edited there is still a note, or blocks the save of the file."""
     harness = _harness(tmp_path)
     _edit(harness, "one")
+    if edited:
+        harness.edit("out/one.md", "Closing", "MINE")
     harness.write("content/blog.yaml", blog("one", "two", year=2027))
-    before = harness.api.credits
+    before, paid = harness.read("out/one.md"), harness.api.credits
     assert results(harness.apply(refresh=True, select=("one",), on_edit=OnEdit.KEEP)) == {"one": "done"}
-    assert harness.api.credits == before
-    assert "Their words." in harness.read("out/one.md")
-    assert harness.actions(refresh=True) == {"two": "regenerate"}
+    assert (harness.read("out/one.md"), harness.api.credits) == (before, paid)
+    assert harness.api.contents[harness.record("one").content_id].body == THEIRS
+    assert harness.actions(refresh=True) == {"two": "regenerate", **({"one": "blocked"} if edited else {})}
 
 
 def test_an_edit_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
@@ -280,7 +304,7 @@ def test_what_was_seen_before_a_save_is_no_edit_after_it(tmp_path: Path) -> None
     _edit(harness, "one")
     content = harness.api.contents[harness.record("one").content_id]
     at = content.updated
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
+    harness.pull()
     harness.edit("out/one.md", "Their words", "MINE, and their words")
     assert results(harness.apply(refresh=True)) == {"one": "done"}
     harness.api.contents[content.id].updated = at
@@ -292,66 +316,40 @@ def test_an_edit_a_moment_after_the_one_that_was_pulled_is_seen(tmp_path: Path) 
     harness = _harness(tmp_path)
     _edit(harness, "one")
     at = harness.api.contents[harness.record("one").content_id].updated
-    harness.apply(refresh=True)
-    assert harness.plan(refresh=True).empty
+    harness.pull()
+    assert _drift(harness) == []
     _edit(harness, "one", "Their words, and more.\n")
     harness.api.contents[harness.record("one").content_id].updated = at + 0.5
-    assert harness.actions(refresh=True) == {"one": "pull"}
+    assert _drift(harness) == ["one"]
 
 
-def test_a_plan_file_says_that_it_was_refreshed(tmp_path: Path) -> None:
-    """What was reviewed is what is pulled; a text that was edited again since is refused by name."""
+def test_a_plan_file_names_the_edit_that_it_replaces(tmp_path: Path) -> None:
+    """What was reviewed is replaced; a text that was edited again since is refused by name."""
     harness = _harness(tmp_path)
     _edit(harness, "one")
-    plan = review(harness, refresh=True)
+    plan = review(harness, refresh=True, on_edit=OnEdit.OVERWRITE)
     assert plan["changes"][0]["remote"] == body_digest(THEIRS)
     _edit(harness, "one", "Later words.\n")
     with pytest.raises(Refused, match="has changed since"):
         apply_file(harness, plan)
-    plan = review(harness, refresh=True)
-    assert results(apply_file(harness, plan)) == {"one": "done"}
-    assert "Later words." in harness.read("out/one.md")
-    with pytest.raises(Refused, match="already applied"):
-        apply_file(harness, plan)
+    plan = review(harness, refresh=True, on_edit=OnEdit.OVERWRITE)
+    run = apply_file(harness, plan)
+    assert results(run) == {"one": "done"}
+    assert harness.read(_one(run).copy) == "Later words.\n"
 
 
-@pytest.mark.parametrize("file", ["as written", "gone"])
-def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(root: Path, file: str) -> None:
-    """Pulled and moved, saved as new, and left alone: the same files and contents, and nothing is paid for."""
-    harness = _harness(root / "undisturbed", "one", "two", "three")
-    asked = "{topic: All about one in 2026, target_audience: readers}"
-    rest = blog("two", "three").removeprefix("items:\n")
-    harness.write("content/blog.yaml", f"items:\n  - {{id: one, output: new/one.md, inputs: {asked}}}\n{rest}")
-    _edit(harness, "one", title="Theirs")
-    del harness.api.contents[harness.record("two").content_id]
-    if file == "gone":
-        (harness.root / "out/one.md").unlink()
-    spent = harness.api.credits
-    stops = state_after_each_kill(harness, root, lambda: harness.apply(refresh=True))
-    expected = harness.tree("out", "new")
-    assert "Their words." in expected["new/one.md"]
-    assert len(stops) > 5
-    for where, stop in stops.items():
-        left = stop.settle(refresh=True)
-        assert left.empty, (where, left.changes)
-        assert stop.tree("out", "new") == expected, where
-        assert stop.api.credits == spent, where
-        assert len(stop.api.contents) == 3, where
-        assert stop.record("one").saved == harness.record("one").saved, where
-
-
-@pytest.mark.parametrize("choice", [OnEdit.KEEP, OnEdit.OVERWRITE])
+@pytest.mark.parametrize("year", [2026, 2027], ids=["same request", "changed request"])
 @pytest.mark.parametrize(
     "habits", [{"auto_save": False}, {"auto_save": False, "create_only": True}], ids=["", "creates"]
 )
-def test_a_stop_at_every_step_of_what_was_chosen(root: Path, choice: OnEdit, habits: dict[str, Any]) -> None:
-    """The request changed under an edit made there: the same end, the same charges, and no word of theirs is lost."""
+def test_a_stop_at_every_step_of_an_overwrite(root: Path, year: int, habits: dict[str, Any]) -> None:
+    """The same end, the same charges, and a copy of their words stays."""
     harness = _harness(root / "undisturbed", "one", **habits)
     _edit(harness, "one")
-    harness.write("content/blog.yaml", blog("one", year=2027))
+    harness.write("content/blog.yaml", blog("one", year=year))
+    choice = OnEdit.OVERWRITE
     stops = state_after_each_kill(harness, root, lambda: harness.apply(refresh=True, on_edit=choice))
     expected = _words(harness)
-    assert ("Their words." in expected) == (choice is OnEdit.KEEP)
     assert len(stops) > 5
     for where, stop in stops.items():
         left = stop.settle(refresh=True, on_edit=choice)
@@ -368,23 +366,30 @@ def _words(harness: Harness) -> str:
 
 
 def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Build, invoke: Invoke) -> None:
-    """Generated, edited there by someone else, planned, pulled, and planned again: nothing is left."""
+    """Generated, edited there by someone else, noted, pulled, and planned again: nothing is left."""
     root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one", "two")})
     assert invoke("apply", "--yes", cwd=root).code == 0
-    assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
+    assert invoke("pull", cwd=root).stdout == "Nothing was edited in WriterzRoom.\n"
     settings = opening.open_project(str(root), "", ())
     content_id = opening.read_state(settings).records[ItemId("one")].content_id
     _other_client(settings, PutContent(content_id, "Their title", THEIRS))
-    planned = invoke("plan", "--refresh", "--detailed-exitcode", "--out", "plan.json", cwd=root)
-    assert (planned.code, "1 to pull" in planned.stdout) == (2, True)
+    planned = invoke("plan", "--refresh", "--detailed-exitcode", cwd=root)
+    assert (planned.code, "`contentops pull one`" in planned.stdout) == (0, True)
     assert "edited there" in invoke("status", "--refresh", cwd=root).stdout
-    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 2
-    assert invoke("plan", "--check", "plan.json", cwd=root).code == 0
-    assert invoke("apply", "plan.json", cwd=root).code == 0
+    assert invoke("pull", "nine", cwd=root).code == 64
+    assert invoke("pull", "two", cwd=root).stdout == "Nothing was edited in WriterzRoom.\n"
+    pulled = invoke("pull", "one", cwd=root)
+    assert (pulled.code, "1 pulled, 0 left alone." in pulled.stdout) == (0, True)
     text = (root / "out/one.md").read_text("utf-8")
     assert ("Their words." in text, "title: Their title" in text) == (True, True)
     for flags in ((), ("--refresh",)):
         assert invoke("plan", "--detailed-exitcode", *flags, cwd=root).code == 0
+    assert "edited" in invoke("status", "--select", "state:edited", cwd=root).stdout
+    _other_client(settings, PutContent(content_id, "Their title", "Again.\n"))
+    (root / "out/one.md").write_text(text.replace("Their words.", "Mine."), "utf-8")
+    left = invoke("pull", "--json", cwd=root)
+    assert (left.code, [one["id"] for one in json.loads(left.stdout)["items"] if one["refused"]]) == (4, ["one"])
+    assert "Mine." in (root / "out/one.md").read_text("utf-8")
     _other_client(settings, DeleteContent(content_id))
     assert "deleted there" in invoke("plan", "--refresh", cwd=root).stdout
     assert invoke("apply", "--yes", "--refresh", cwd=root).code == 0
@@ -393,7 +398,7 @@ def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Bu
 
 
 def test_an_edit_of_a_content_whose_record_was_lost_comes_home(project: Build, invoke: Invoke) -> None:
-    """The apply that finds the edit is blocked, and records whose content it is: the command of its hint shows a pull."""
+    """The apply that finds the edit is blocked, and records whose content it is: then it can be pulled."""
     root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one", "two")})
     assert invoke("apply", "--yes", cwd=root).code == 0
     settings = opening.open_project(str(root), "", ())
@@ -403,9 +408,9 @@ def test_an_edit_of_a_content_whose_record_was_lost_comes_home(project: Build, i
     _other_client(settings, PutContent(content_id, "Their title", THEIRS))
     blocked = invoke("apply", "--yes", cwd=root)
     assert f"content `{content_id}` was edited in WriterzRoom" in blocked.stdout + blocked.stderr
-    assert "`contentops plan --refresh` what becomes of it" in " ".join((blocked.stdout + blocked.stderr).split())
-    assert "1 to pull" in invoke("plan", "--refresh", cwd=root).stdout
-    assert invoke("apply", "--yes", "--refresh", cwd=root).code == 0
+    assert "`contentops plan --refresh` what to do" in " ".join((blocked.stdout + blocked.stderr).split())
+    assert "`contentops pull one`" in invoke("plan", "--refresh", cwd=root).stdout
+    assert invoke("pull", cwd=root).code == 0
     assert "Their words." in (root / "out/one.md").read_text("utf-8")
     assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
 
@@ -415,7 +420,7 @@ def test_an_edit_of_a_content_whose_record_was_lost_comes_home(project: Build, i
 def test_words_that_only_the_server_has_outlive_record_and_file(
     tmp_path: Path, *, auto_save: bool, edited: bool
 ) -> None:
-    """The text that was saved last is a person's: it is pulled, and the text of the job is not saved over it."""
+    """The text that was saved last is a person's: the text of the job is not saved over it, and `pull` brings it."""
     harness = _harness(tmp_path, "one", auto_save=auto_save)
     harness.edit("out/one.md", "Closing", "Their words.")
     harness.apply()
@@ -427,8 +432,7 @@ def test_words_that_only_the_server_has_outlive_record_and_file(
         harness.timeline.now += 100
         harness.api.edit(content_id, THEIRS)
     assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.actions(refresh=True) == {"one": "pull"}
-    assert results(harness.apply()) == {"one": "done"}
+    assert [one.refused for one in harness.pull()] == [""]
     assert "Their words." in harness.read("out/one.md")
     assert "Their words." in harness.api.contents[content_id].body
     assert harness.plan(refresh=True).empty

@@ -56,6 +56,7 @@ _ENTRIES: Final = (
     CommandEntry("promote", "Take reviewed texts from one environment to another.", _WRITE, "adopt.promote"),
     CommandEntry("adopt", "Manage existing files without changing them.", _ADOPT, "adopt.command"),
     CommandEntry("import", "Manage texts on the server without changing them.", _ADOPT, "adopt.import_contents"),
+    CommandEntry("pull", "Write edits made in WriterzRoom into files.", _ADOPT, "account.pull"),
     CommandEntry("comment", "Put a plan on its pull request.", _CI, "github.comment"),
     CommandEntry("commit", "Commit and push the results of applies.", _CI, "commit.command"),
     CommandEntry("catalog", "List templates, styles, verticals, brand voices.", _ACCOUNT, "catalog.command"),

@@ -1,4 +1,4 @@
-"""Aligns sequences: which elements of one are those of another, and where three of them agree."""
+"""Aligns sequences: which elements of one are those of another."""
 
 from __future__ import annotations
 
@@ -8,27 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 T = TypeVar("T")
-
-
-def chunks(
-    base: tuple[T, ...], ours: tuple[T, ...], theirs: tuple[T, ...]
-) -> Iterator[tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]]:
-    """Three lists cut where all of them agree; the elements between two cuts are one piece on each side."""
-    mine, others = matched(base, ours), matched(base, theirs)
-    start = (0, 0, 0)
-    ends = [(index, mine[index], others[index]) for index in sorted(mine.keys() & others.keys())]
-    for end in (*ends, (len(base), len(ours), len(theirs))):
-        parts = [side[a:b] for side, a, b in zip((base, ours, theirs), start, end, strict=True)]
-        if len(set(map(len, parts))) == 1:
-            yield from (((one,), (our,), (their,)) for one, our, their in zip(*parts, strict=True))
-        else:
-            yield parts[0], parts[1], parts[2]
-        if end[0] < len(base):
-            yield (base[end[0] : end[0] + 1],) * 3
-        start = (end[0] + 1, end[1] + 1, end[2] + 1)
 
 
 def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:

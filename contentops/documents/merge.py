@@ -1,30 +1,19 @@
-"""Merges texts without losing a person's words: a new generation with a hand edit, or the edits of two people.
-
-Sections (see `sections`) are taken whole; where two people touched the same one, its paragraphs are.
-"""
+"""Merges a new generation with a hand edit, section by section (see `sections`), without losing a person's words."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.documents.alignment import chunks, rising
+from contentops.documents.alignment import rising
 from contentops.documents.clean import clean_body
 from contentops.sections import Key, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-
-T = TypeVar("T")
-S = TypeVar("S")
-
-
-# --- a new generation and a hand edit --------------------------------------------------------------------------
+    from collections.abc import Iterable, Mapping
 
 
 class KeptSection(Struct, frozen=True, kw_only=True):
@@ -118,155 +107,6 @@ def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> lis
         order.append(key)
         waiting = behind[key] or waiting
     return order + waiting
-
-
-# --- the edits of two people -----------------------------------------------------------------------------------
-
-
-class Conflict(Struct, frozen=True, kw_only=True):
-    """Two different edits of one piece. Empty: that side removed it."""
-
-    ours: str
-    theirs: str
-
-
-class Merged(Struct, frozen=True, kw_only=True):
-    """Two edits of one text: merged pieces, and conflicts."""
-
-    parts: tuple[str | Conflict, ...]
-
-    @property
-    def body(self) -> str | None:
-        """The text where nothing is in conflict, else None."""
-        return None if self.conflicts else "".join(part for part in self.parts if isinstance(part, str))
-
-    @property
-    def conflicts(self) -> tuple[Conflict, ...]:
-        """The pieces that a person has to decide."""
-        return tuple(part for part in self.parts if isinstance(part, Conflict))
-
-
-def merge_edits(base: str, ours: str, theirs: str) -> Merged:
-    """Both edits of `base` in one text.
-
-    A section that one side touched is taken whole, one that both touched is merged by paragraph; equal changes are one.
-    """
-    for one, other in ((ours, theirs), (theirs, ours)):
-        if other in (base, one):
-            return Merged(parts=(one,))
-    sides = (_, our_sections, their_sections) = _sections(base), _sections(ours), _sections(theirs)
-    order = _merged_order(*sides)
-    if order is None:
-        parts = _by_paragraph(_padded(base), _padded(ours), _padded(theirs))
-    else:
-        parts = [part for key in order for part in _by_paragraph(*(side.get(key, "") for side in sides))]
-    if _is_miscounted(parts, ours, theirs):
-        return Merged(parts=(Conflict(ours=ours, theirs=theirs),))
-    merged = [part for part in parts if isinstance(part, str)]
-    if len(merged) < len(parts):
-        return Merged(parts=tuple(parts))
-    body = _joined(merged, our_sections, their_sections)
-    names = [section.key[:2] for section in cut(body)]
-    most = _counted(our_sections) | _counted(their_sections)
-    if Counter(names) - most or (order is not None and names != [key[:2] for key in order]):
-        # Moved twice, or a code block or comment that one side left open takes in what follows.
-        return Merged(parts=(Conflict(ours=ours, theirs=theirs),))
-    return Merged(parts=(body,))
-
-
-def _is_miscounted(parts: Sequence[str | Conflict], ours: str, theirs: str) -> bool:
-    """Whether a merge has some paragraph more often than each of the edits has it, or less often.
-
-    Then both added it in two locations, or each removed another copy: only a person knows how many there are to be.
-    """
-    merged = _counted_words(part for part in parts if isinstance(part, str))
-    disputed = _counted_words(side for part in parts if isinstance(part, Conflict) for side in (part.ours, part.theirs))
-    our_count, their_count = _counted_words([ours]), _counted_words([theirs])
-    return bool(merged - (our_count | their_count) or (our_count & their_count) - (merged + disputed))
-
-
-def _counted_words(texts: Iterable[str]) -> Counter[str]:
-    """How often some texts have each paragraph; those without words, such as rules, are left out."""
-    sections = (section.text for text in texts for section in cut(text))
-    paragraphs = (paragraph.strip() for section in sections for paragraph in _paragraphs(section))
-    return Counter(paragraph for paragraph in paragraphs if _WORD.search(paragraph))
-
-
-_WORD = re.compile(r"\w")
-
-
-def _merged_order(was: Mapping[Key, str], ours: Mapping[Key, str], theirs: Mapping[Key, str]) -> list[Key] | None:
-    """The sections of both edits in order; None where sections cannot be matched."""
-    counts = [_counted(each) for each in (was, ours, theirs)]
-    for name in {key[:2] for key in (*was, *ours, *theirs)}:
-        numbers = {count[name] for count in counts}
-        if len(numbers) > 1 and max(numbers) > 1:
-            return None  # several have one heading: no one can tell which was removed or added
-    for key, text in was.items():
-        if {ours.get(key), theirs.get(key)} - {text, None} and None in (ours.get(key), theirs.get(key)):
-            return None  # touched on one side, removed or renamed on the other
-    order: list[Key] = []
-    for chunk in chunks(tuple(was), tuple(ours), tuple(theirs)):
-        merged = _merged_run(*chunk)
-        if merged is None and not chunk[0] and not set(chunk[1]) & set(chunk[2]):
-            # Each added some: the order is the same whoever merges.
-            one, other = sorted(chunk[1:])
-            merged = one + other
-        if merged is None:
-            return None
-        order += merged
-    return order if len(set(order)) == len(order) else None
-
-
-def _by_paragraph(base: str, ours: str, theirs: str) -> list[str | Conflict]:
-    """A text merged by paragraph; one that is whole on one side comes back whole."""
-    if (whole := merge_one(base, ours, theirs)) is not None:
-        return [whole]
-    parts: list[str | Conflict] = []
-    for chunk in chunks(*map(_paragraphs, (base, ours, theirs))):
-        merged = _merged_run(*chunk)
-        ours, theirs = ("".join(side) for side in chunk[1:])
-        parts.append(Conflict(ours=ours, theirs=theirs) if merged is None else "".join(merged))
-    return parts
-
-
-def _paragraphs(text: str) -> tuple[str, ...]:
-    """Lines up to the next blank one, with the blank ones that follow."""
-    paragraphs: list[list[str]] = []
-    blank = True
-    for line in _LINE.findall(text):
-        if not paragraphs or (blank and line.strip()):
-            paragraphs.append([])
-        paragraphs[-1].append(line)
-        blank = not line.strip()
-    return tuple("".join(lines) for lines in paragraphs)
-
-
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
-
-
-def _merged_run(base: tuple[T, ...], ours: tuple[T, ...], theirs: tuple[T, ...]) -> tuple[T, ...] | None:
-    """As `merge_one`, for pieces in a row: of two additions at one point, one may contain the other."""
-    merged = merge_one(base, ours, theirs)
-    if merged is None and not base:
-        return next((one for one, other in ((ours, theirs), (theirs, ours)) if _is_within(other, one)), None)
-    return merged
-
-
-def _is_within(short: tuple[T, ...], long: tuple[T, ...]) -> bool:
-    """Whether `long` contains all of `short`, in their order."""
-    rest = iter(long)
-    return all(each in rest for each in short)
-
-
-def merge_one(base: S, ours: S, theirs: S) -> S | None:
-    """The result where at most one side changed a piece, or both alike; None: both changed it differently."""
-    if theirs in (base, ours):
-        return ours
-    return theirs if ours == base else None
-
-
-# --- sections as pieces ----------------------------------------------------------------------------------------
 
 
 def _sections(body: str) -> dict[Key, str]:

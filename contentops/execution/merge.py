@@ -1,4 +1,4 @@
-"""The body that is written with people's words in it: a new text and an edit merged, or two edits."""
+"""The body that is written with a person's words in it: a new text and an edit, merged."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.merge import take_new
 from contentops.documents.new_section import Unusable, put_section, take_section
-from contentops.documents.paths import split_path
 from contentops.execution.primitives import Ended, MergedBody
-from contentops.model import KeptWords, MergeBoth, MergeEdit, Result
+from contentops.model import KeptWords, MergeEdit, Result
 from contentops.planning.edits import heading_of, why_not_merged
-from contentops.planning.remote_edits import conflict_folder
 from contentops.planning.section import known_texts, unusable_hint, unusable_words
 
 if TYPE_CHECKING:
@@ -31,10 +28,8 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
     if item.change.section:
         return _with_section(ctx, item, item_state, step, seen)
     mode = step.mode
-    if item_state.merged is not None or not isinstance(mode, MergeEdit | MergeBoth) or not seen.exists or seen.problem:
+    if item_state.merged is not None or not isinstance(mode, MergeEdit) or not seen.exists or seen.problem:
         return item_state
-    if isinstance(mode, MergeBoth):
-        return structs.replace(item_state, merged=MergedBody(mode.body))
     edited = split(ctx.outputs.read(step.target)).body
     if text.job_id and seen.provenance.get("job") == text.job_id:
         # A run that was cut short has merged this very text already, and perhaps a person went on from there.
@@ -43,7 +38,7 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
     if base is None:
         hint = "run `contentops plan` to see how to get it"
         raise Ended(Result.BLOCKED, "the text before the edits is missing; the new text is kept", hint)
-    renewed = take_new(base, edited if mode.both is None else mode.both.body, text.body)
+    renewed = take_new(base, edited, text.body)
     trouble = why_not_merged(item.id, renewed, strict=mode.strict)
     if renewed is None or trouble is not None:
         raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
@@ -76,17 +71,3 @@ def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, 
 
 
 _AGAIN = "run `contentops plan` to see what to do"
-
-
-def keep_conflict(ctx: Context, item: Item) -> None:
-    """Keep the saved text, the file and the server's text, for a person to merge."""
-    record, remote, path = item.change.record, item.change.remote, item.change.file.path
-    assert record is not None
-    texts = {
-        "base.md": ctx.text(record.saved.body if record.saved is not None else NOTHING),
-        "file.md": ctx.outputs.read(path),
-        "writerzroom.md": ctx.text(remote.body if remote is not None else NOTHING),
-    }
-    for name, words in texts.items():
-        if words is not None:
-            ctx.outputs.keep(words, *split_path(conflict_folder(ctx.project.environment, item.id)), name)

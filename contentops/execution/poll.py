@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import JobSlot
     from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
-    from contentops.model import Collect, Fetch, OpenEntry, Record, Remote
+    from contentops.model import Collect, Fetch, OpenEntry, Record
 
 AGAIN = "run `contentops apply` again; it polls the same job"
 _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
@@ -173,8 +173,6 @@ async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Re
     """Fetch a text that exists: from the cache, else from its job, else from the stored content."""
     if step.entry is not None:
         return await _fetch_paid(ctx, item, slot, step.entry)
-    if step.remote is not None:
-        return await _fetch_remote(ctx, step.remote, record)
     assert record is not None
     return await _fetch_recorded(ctx, item, record)
 
@@ -225,22 +223,6 @@ def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
         outline=entry.outline,
         model=entry.model,
     )
-
-
-async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> Text:
-    """The text that the refresh found: from the cache, else from the server if it is unchanged there."""
-    body = ctx.cache.body(remote.body)
-    if body is None:
-        answer = await ctx.ask(GetContent(remote.content_id))
-        if isinstance(answer, Failure):
-            error = f"its text cannot be fetched: {answer.full_message}"
-            raise Ended(Result.FAILED, error, "run `contentops apply --refresh` again")
-        body = next((text for text in (answer.body, answer.whole) if text and body_digest(text) == remote.body), None)
-    if body is None:
-        hint = "run `contentops apply --refresh` again"
-        raise Ended(Result.BLOCKED, f"content `{remote.content_id}` was edited again while this ran", hint)
-    title = remote.title or (record.title if record is not None else "")
-    return Text(title=title, body=clean_body(body), content_id=remote.content_id)
 
 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:

@@ -9,7 +9,6 @@ from msgspec import structs
 
 from contentops.errors import OutputError
 from contentops.execution.check import block_if_failed, checked, retry
-from contentops.execution.merge import keep_conflict
 from contentops.execution.poll import collect, fetch, poll
 from contentops.execution.primitives import Ended, Item, ItemState, Job, Stopped, Text
 from contentops.execution.records import arrived, new_entry
@@ -37,7 +36,6 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.planning.remote_edits import CONFLICT
 from contentops.planning.renames import order_moves
 from contentops.tokens import sum_tokens
 
@@ -214,8 +212,6 @@ async def _collected(
 def _end(ctx: Context, item: Item, failures: list[tuple[OpenEntry, Ended]]) -> Ended:
     """The end of an item whose steps are all carried out."""
     change = item.change
-    if change.blocked == CONFLICT:
-        keep_conflict(ctx, item)
     if change.holder:
         return Ended(Result.PENDING, "", f"{change.holder} is working on it; the next apply finishes it")
     if change.blocked:

@@ -174,7 +174,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
         )
         ctx.cache.keep_body(seen.body, body)
         ctx.cache.keep_seen(ctx.server, {content_id: seen})
-        shown += ", and `contentops plan --refresh` what becomes of it"
+        shown += ", and `contentops plan --refresh` what to do"
     return Ended(
         Result.BLOCKED,
         f"content `{content_id}` was edited in WriterzRoom since it was last saved",

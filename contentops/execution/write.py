@@ -19,10 +19,8 @@ from contentops.execution.times import iso_exact
 from contentops.model import (
     Acknowledge,
     JobState,
-    MergeBoth,
     MergeEdit,
     Poll,
-    Pull,
     Replace,
     RequestId,
     Restore,
@@ -32,6 +30,7 @@ from contentops.model import (
 )
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.plan_inputs import is_protected
+from contentops.planning.remote_edits import as_saved
 from contentops.planning.titles import Brought, written_title
 from contentops.state.codec import Drop, Forget
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.primitives import Item
     from contentops.execution.run_context import Context
-    from contentops.model import Json, Move, Observed, Promote, Record, Remote, Remove, Update, Write
+    from contentops.model import Json, Move, Observed, Promote, Record, Remove, Update, Write
 
 
 # --- move ------------------------------------------------------------------------------------------------------
@@ -133,13 +132,7 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
     """Record what was written."""
     text = item_state.text
     assert text is not None
-    body, digest = item_state.body, body_digest(item_state.body)
-    if (remote := step.remote) is not None:
-        ctx.cache.keep_body(digest, body)
-        record = _agreed(ctx, record, remote)
-    if remote is not None and not step.is_new:
-        record = structs.replace(record, title=_title_of_ours(step, item_state.record))
-        return structs.replace(item_state, record=note(ctx, item, "write", record))
+    digest = body_digest(item_state.body)
     if isinstance(step.mode, Restore):
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
@@ -164,23 +157,6 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
     return structs.replace(record, content_id=text.content_id, superseded=superseded, saved=saved, saved_at=at)
 
 
-def _title_of_ours(step: Write, record: Record | None) -> str:
-    """The title that was written before a text was pulled, as the title of a pulled text is a person's."""
-    assert record is not None
-    remote = step.remote
-    stated = step.title is not None and remote is not None and step.title != remote.title
-    return clean_title(step.title or "") if stated else record.title
-
-
-def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
-    """The record of a file that now equals the stored text; a later stamp means a new edit."""
-    before = record.saved or Saved()
-    title = title_digest(remote.title) if remote.title else before.title
-    saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body, stamp=remote.stamp)
-    saved = structs.replace(saved, published=before.published)
-    return structs.replace(record, saved=saved, saved_at=iso_exact(ctx.wall()))
-
-
 def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
     """The title that `step` writes with the text that was brought, into the file as it was `seen`."""
     text = item_state.text
@@ -200,7 +176,7 @@ def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed
         return seen.body != digest and seen.provenance.get("job") == item_state.text.job_id
     if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
         return False
-    if _is_over_edit(step) or isinstance(step.mode, MergeEdit | MergeBoth):
+    if _is_over_edit(step) or isinstance(step.mode, MergeEdit):
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (item_state.record is None or seen.body != item_state.record.generated)
@@ -314,10 +290,8 @@ def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen:
     assert text is not None
     title = coming_title(ctx, item, item_state, step, seen)
     body = item_state.body
-    # A person's changes of the block stay too.
-    keeps_block = isinstance(step.mode, Pull | MergeBoth) and seen.exists
-    # Without its job, what it says of that is not known.
-    keeps_block |= record is not None and seen.exists and bool(record.generated) and ctx.made_by(record) is None
+    # Without its job, what the block says of that is not known.
+    keeps_block = record is not None and seen.exists and bool(record.generated) and ctx.made_by(record) is None
     block = None if keeps_block else _provenance(ctx, item, record, text)
     if not seen.exists or seen.problem:
         return carry(compose(title, step.front, block, body), text.entries)
@@ -362,7 +336,8 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
     if before is None and item_state.path:
         record = structs.replace(record, title=ctx.outputs.observe(item_state.path).title)
     if isinstance(step, Acknowledge) and step.remote is not None:
-        record = _agreed(ctx, record, step.remote)
+        saved = as_saved(record, step.remote)
+        record = structs.replace(record, saved=saved, saved_at=iso_exact(ctx.wall()))
     if isinstance(step, Acknowledge) and step.accepts:
         record = structs.replace(record, **spec.asked)
         record = structs.replace(record, declined=step.declined or record.declined)

@@ -42,7 +42,6 @@ class Action(enum.StrEnum):
     RESOLVE = "resolve"
     RESTORE = "restore"
     PROMOTE = "promote"
-    PULL = "pull"
     MOVE = "move"
     RENAME = "rename"
     UPDATE = "update"

@@ -79,13 +79,12 @@ class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Fetch a text that exists already.
 
     With `entry`: the text of a job. With `recorded`: a text of the record (`restorable`), from the cache, a file, git
-    or the server. With `remote`: the text that a refresh found on the server.
+    or the server.
     """
 
     digest: Digest
     entry: OpenEntry | None = None
     recorded: bool = False
-    remote: Remote | None = None
 
 
 class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
@@ -128,21 +127,6 @@ class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
     """A text that was in the file before is restored."""
 
 
-class Pull(Struct, frozen=True, kw_only=True, tag="pull"):
-    """The text that a person edited on the server is pulled into the file."""
-
-    remote: Remote
-
-
-class MergeBoth(Struct, frozen=True, kw_only=True, tag="merge both"):
-    """The edits in the file and on the server, merged into one text."""
-
-    remote: Remote
-    title: str
-    body: str
-    """Of both edits."""
-
-
 class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
     """A new text merged with the edits of the one before."""
 
@@ -150,11 +134,9 @@ class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
     """Body digest of the generated text that was edited."""
     strict: bool = False
     """Nothing is written if the new text has other words for what was edited."""
-    both: MergeBoth | None = None
-    """The text was edited on the server too; None: in the file alone."""
 
 
-Mode = Replace | Restore | Pull | MergeEdit | MergeBoth
+Mode = Replace | Restore | MergeEdit
 """How a text comes into a file."""
 
 
@@ -174,17 +156,6 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
     def is_new(self) -> bool:
         """Whether a job has just made the text, so that no one has seen it yet."""
         return isinstance(self.mode, Replace | MergeEdit)
-
-    @property
-    def remote(self) -> Remote | None:
-        """The edited text on the server that is pulled or merged into the file, if one is."""
-        both = both_edits(self.mode)
-        return self.mode.remote if isinstance(self.mode, Pull) else both.remote if both is not None else None
-
-
-def both_edits(mode: Mode) -> MergeBoth | None:
-    """The merged edits of both sides in a mode, if there are any."""
-    return mode.both if isinstance(mode, MergeEdit) else mode if isinstance(mode, MergeBoth) else None
 
 
 class Update(Struct, frozen=True, kw_only=True, tag="update"):

@@ -108,7 +108,7 @@ _DRIFT = frozenset(
         "front-matter-drift",
         "kept-front-matter",
         "unreadable-there",
-        "edited-there",
+        "edited-on-server",
         "waiting-for-approval",
         APPROVED_DRAFT,
     }
@@ -237,6 +237,7 @@ def candidate(
         approval=approval,
         stale=planned is not None and planned.stale,
         waits=planned.waits if planned is not None else (),
+        edited_there=planned is not None and planned.edited_there,
         made=inputs.made,
     )
 

@@ -17,12 +17,10 @@ from contentops.errors import plural
 from contentops.model import (
     ApprovalState,
     Fetch,
-    MergeBoth,
     MergeEdit,
     Note,
     Promote,
     Publish,
-    Pull,
     Reason,
     Replace,
     Restore,
@@ -110,7 +108,7 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
     state = states.pop() if len(states) == 1 else ApprovalState.WAITING
     promotion = _promotion(body)
     made = promotion.generated if promotion is not None else own.generated if own is not None else NOTHING
-    is_merged = isinstance(body.mode, MergeEdit | MergeBoth)
+    is_merged = isinstance(body.mode, MergeEdit)
     source = _source_type(made, [NOTHING] if is_merged else [digest for _, digest in texts])
     if body.writes and not is_merged and (not texts or _stored(body) is not None):
         source = GENERATED
@@ -135,8 +133,6 @@ def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Itera
         yield title or item.file.title, _words_of(item.file)
     elif (promotion := _promotion(body)) is not None and source is not None:
         yield titled(source.file.title), promotion.body
-    elif isinstance(mode, Pull):
-        yield titled(mode.remote.title), mode.remote.body
     elif isinstance(mode, Restore) and own is not None:
         yield from ((titled(own.title), digest) for digest in own.restorable)
     elif (stored := _stored(body)) is not None and stored.title and own is not None:

@@ -265,7 +265,7 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
     """Takes over the record of a removed item with the same request: the file moves, nothing is generated."""
-    if item.orphan is None or not item.is_same or item.is_edited_on_server:
+    if item.orphan is None or not item.is_same:
         return None
     if item.file.exists:
         return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=_new_id(item))

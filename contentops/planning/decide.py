@@ -40,13 +40,12 @@ from contentops.planning.model_price import collecting
 from contentops.planning.outlines import DRAFT_OUTLINE, not_saved_elsewhere, outline_notes
 from contentops.planning.plan_inputs import is_ours, is_protected, resting_place, uncollected
 from contentops.planning.remote_edits import (
-    as_pulled,
-    keeps_title,
+    edit_notes,
+    is_kept,
+    is_overwritten,
     known_on_server,
-    pulled,
     remote_notes,
     save_over,
-    text_after,
 )
 from contentops.planning.sources import reference_reason, refers_differently, waiting_change
 
@@ -72,19 +71,19 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     notes = (
         *_unknown_notes(item, body),
         *_protection_notes(item),
-        *remote_notes(item, body),
+        *remote_notes(item),
         *outline_notes(item),
         *_waiting_notes(item, body),
     )
     if body.blocked:
         return _blocked(item, body, collected), notes
     move, moved = which_path(item)
-    front = which_front_matter(as_pulled(item, body), body)
-    if not item.file.exists and keeps_title(item, body):
-        front = structs.replace(front, title=None)
+    front = which_front_matter(item, body)
     saved = which_save(item, body, front.title)
     save: Save | None = None
-    if saved is not None:
+    if saved is None:
+        notes += edit_notes(item, body)
+    else:
         if hint := not_saved_elsewhere(item, body):
             return _blocked(
                 item, structs.replace(body, blocked=DRAFT_OUTLINE, hint=hint), collected
@@ -219,19 +218,19 @@ def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
     record, file, remote = item.own, item.file, item.remote
     if not item.inputs.saves(item.spec):
         return None
-    gone = remote is not None and remote.is_lost
+    needed = is_overwritten(item, body) or (remote is not None and remote.is_lost)
     if isinstance(body.mode, Restore) and record is not None:
         saved = record.saved
         retitled = saved is not None and saved.title != title_digest(record.title if title is None else title)
-        return () if gone or retitled or not item.inputs.saved_body(record) else None
-    if body.writes and pulled(body) is None:
+        return () if needed or retitled or not item.inputs.saved_body(record) else None
+    if body.writes:
         return ()
-    if not file.exists and not body.writes:
+    if not file.exists or is_kept(item, body):
         return None
     on_server = known_on_server(item, body)
-    title_now, body_now = text_after(item, body, title)
-    if on_server is not None and (on_server.title, on_server.body) == (title_digest(title_now), body_now):
-        return () if gone else None
+    title_now = item.title if title is None else title
+    if on_server is not None and (on_server.title, on_server.body) == (title_digest(title_now), file.body):
+        return () if needed else None
     why = "never saved to this server" if on_server is None else "not what was last saved"
     if on_server is not None and item.is_edited:
         why = "edited by hand"
@@ -251,7 +250,7 @@ def _union(
             target=target,
             expects=expects,
             front=front.front,
-            title=front.title if front.title is not None else _server_title(item, body),
+            title=front.title,
             mode=body.mode,
         )
         # Without a record, the open entry says where the file is.
@@ -270,14 +269,6 @@ def _union(
     if publish is not None and publish.published:
         steps.append(publish)
     return tuple(steps)
-
-
-def _server_title(item: ItemSides, body: BodyAnswer) -> str | None:
-    """The title of a text that a person edited on the server; None: the file keeps its own."""
-    if body.both is not None:
-        return body.both.title if body.both.title != item.file.title else None
-    remote = pulled(body)
-    return remote.title or None if remote is not None else None
 
 
 def _with_output(step: Step, target: str) -> Step:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.merge import touched
 from contentops.documents.paths import collision_key
-from contentops.model import Acknowledge, Action, MergeEdit, MergeRule, Mode, OnEdit, Reason, Replace, both_edits
+from contentops.model import Acknowledge, Action, MergeEdit, MergeRule, Mode, OnEdit, Reason, Replace
 from contentops.planning.differences import explain
 from contentops.planning.plan_inputs import is_draft, is_ours
 from contentops.sections import cut
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.documents.merge import Renewed
-    from contentops.model import ItemId, MergeBoth, OpenEntry, Step
+    from contentops.model import ItemId, OpenEntry, Step
     from contentops.planning.plan_inputs import ItemSides
     from contentops.sections import Key
 
@@ -42,11 +42,6 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
     """The text of another environment is not approved yet, so that nothing is done about the body."""
     mode: Mode = Replace()
     """How the text comes into the file."""
-
-    @property
-    def both(self) -> MergeBoth | None:
-        """The edits of both sides, if they are merged."""
-        return both_edits(self.mode)
 
     @property
     def is_final(self) -> bool:
@@ -102,36 +97,26 @@ def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], entry: Open
     return block("emptied", f"`{item.file.path}` is empty now: {then}", reasons=reasons, entry=entry)
 
 
-def merging(
-    item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None, both: MergeBoth | None = None
-) -> BodyAnswer:
-    """The new text merged with the edits; blocked where the generated text before them is missing.
-
-    `both`: the edits of the file and of the server, where both were edited.
-    """
+def merging(item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None) -> BodyAnswer:
+    """The new text merged with the edits; blocked where the generated text before them is missing."""
     record = item.own
     assert record is not None
-    if both is None and is_emptied(item):
+    if is_emptied(item):
         then = "`--on-edit overwrite` writes the new text; a merge would leave the file empty"
         return emptied(item, then, reasons, entry)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
         text_name = f"what was generated for `{item.file.path}`"
         return no_base(item, text_name, reasons, entry, existed=bool(record.generated))
-    edited = edited_text(item, both)
+    edited = item.inputs.read(item.file.path)
     keys = touched(base, edited)
     names = [heading_of(key) for key in keys]
     detail = f"stays as it was edited: {listed(names)}"
     if not {section.key for section in cut(edited) if section.text.strip()} - {*keys}:
         detail = f"every section {detail}; the new text brings only sections with other headings, if it has any"
     reason = Reason(kind="kept-sections", after=names, detail=detail)
-    mode = MergeEdit(base=record.generated, strict=is_strict(item), both=both)
+    mode = MergeEdit(base=record.generated, strict=is_strict(item))
     return BodyAnswer(reasons=(*reasons, reason), mode=mode)
-
-
-def edited_text(item: ItemSides, both: MergeBoth | None) -> str:
-    """The edited text: of the file, or of both sides."""
-    return item.inputs.read(item.file.path) if both is None else both.body
 
 
 def no_base(

@@ -164,7 +164,7 @@ def _essence(change: Change) -> list[object]:
 
 def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage]) -> Change | None:
     """The change of the one item whose sides `inputs` has; `coming`: what the changes of other items still bring."""
-    (item,) = _declared(inputs, pair_renames(inputs))
+    (item,) = declared_sides(inputs)
     item = structs.replace(item, open=open_keys(spec, coming))
     waits = waits_of(spec, coming)
     change = _candidate(waiting_for(item, waits) if waits else item)[0].change
@@ -177,7 +177,7 @@ def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage])
 def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     """Every declared item, then every removed one, each with its change; adds their notes to `notes`."""
     orphans = pair_renames(inputs)
-    sides = list(_declared(inputs, orphans))
+    sides = list(declared_sides(inputs, orphans))
     made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {}
     coming: dict[ItemId, Stage] = {}
     for item in sides:
@@ -199,8 +199,12 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     yield from _gone(inputs, notes, {orphan.id for orphan in orphans.values()})
 
 
-def _declared(inputs: PlanInputs, orphans: Mapping[ItemId, Record]) -> Iterator[ItemSides]:
-    """Every declared item with its sides, after those that its own text is made from."""
+def declared_sides(inputs: PlanInputs, orphans: Mapping[ItemId, Record] | None = None) -> Iterator[ItemSides]:
+    """Every declared item with its sides, after those that its own text is made from.
+
+    `orphans`: the records that new items take over, if they are known already.
+    """
+    orphans = pair_renames(inputs) if orphans is None else orphans
     records, specs = inputs.state.records, inputs.specs
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
@@ -291,6 +295,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
         stale=rule is not None and (not item.waits or rule is OnSourceChange.NOTE),
         keeps=rule is OnSourceChange.NOTE,
         waits=item.waits,
+        edited_there=item.is_edited_on_server,
         made=inputs.made,
     )
     return made, notes

@@ -69,7 +69,7 @@ def _as_promotion(answer: BodyAnswer, item: ItemSides, theirs: SourceText, why: 
     hint = f"but `{path}` would replace it; use `--on-edit keep` or `overwrite`, or combine both texts in each of "
     if item.remote is not None and item.is_edited_on_server and not item.is_edited:
         edited = f"content `{item.remote.content_id}` was edited in WriterzRoom"
-        return block("edited-there", f"{edited}, {hint}them; they cannot be merged", reasons=answer.reasons)
+        return block("edited-on-server", f"{edited}, {hint}them; they cannot be merged", reasons=answer.reasons)
     edited = f"`{ours}` was edited in this environment"
     return block("edited", f"{edited}, {hint}them; they cannot be merged", reasons=(*why, *edit(item)))
 
@@ -95,7 +95,7 @@ def _is_new(item: ItemSides, theirs: SourceText) -> bool:
     own, body = item.own, theirs.file.body
     assert own is not None
     if item.is_edited_on_server:
-        return False  # the edit is pulled first
+        return False  # a person decides about the edit first
     if body == own.declined and item.file.exists:
         return False
     if item.file.exists:

@@ -1,4 +1,4 @@
-"""Edits made in WriterzRoom, as a refresh found them: pulled, merged with an edit of the file, or blocking."""
+"""Edits made in WriterzRoom, as a refresh found them: noted, already in the file, or blocking."""
 
 from __future__ import annotations
 
@@ -8,71 +8,52 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
-from contentops.documents.merge import Renewed, merge_edits, merge_one, take_new
-from contentops.errors import plural
-from contentops.model import Acknowledge, Action, Fetch, MergeBoth, MergeEdit, Note, OnEdit, Pull, Reason, Replace, Save
+from contentops.documents.merge import Renewed, take_new
+from contentops.model import Acknowledge, Action, MergeEdit, Note, OnEdit, Reason, Replace, Save, Saved
 from contentops.planning.edits import (
     BodyAnswer,
     block,
     edit,
     edit_choice,
-    edited_text,
     emptied,
     is_emptied,
-    merging,
-    no_base,
     on_edit,
     replaced_edit,
     why_not_merged,
 )
-from contentops.planning.plan_inputs import is_retitled_on_server
 from contentops.planning.renames import pair_renames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, OpenEntry, Record, Remote, Saved
+    from contentops.model import OpenEntry, Record, Remote
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 
-def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
-    """The answer to an edit in WriterzRoom; None: there is none, or it is replaced as chosen.
+EDITED = "edited-on-server"
+"""The kind of reasons, notes and blocks about an edit in WriterzRoom."""
 
-    If no text is generated, the edit is pulled into the file, unless a person changed that since it was saved.
+
+def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
+    """The answer to an edit in WriterzRoom; None: there is none, or nothing is paid for or saved over it.
+
+    Words written there are never merged: `contentops pull` writes them into the file.
     """
     if not item.is_edited_on_server:
         return None
-    remote = _remote(item)
-    reasons = (*why, *edit(item), _server_edit(item))
-    is_alike, choice = _has_server_text(item, remote), on_edit(item)
-    if is_alike and (item.is_same or choice is OnEdit.KEEP):
+    remote, choice = _remote(item), on_edit(item)
+    if has_server_text(item, remote) and (item.is_same or choice is OnEdit.KEEP):
         detail = f"`{item.file.path}` has the same text as WriterzRoom"
         alike = Reason(kind="edited-alike", detail=detail)
         step = Acknowledge(accepts=not item.is_same, remote=remote)
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
-    is_new_here = item.file.exists and not is_alike and not _is_saved(item)
-    if item.is_same and not is_new_here:
-        return None if item.file.exists and _keeps_text(item) else _pull(item, reasons)
-    return _by_choice(item, reasons, both=is_new_here and _is_a_persons(item))
-
-
-def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> BodyAnswer | None:
-    """The answer by `on_edit`, where a text is generated or a person changed the file as well (`both`)."""
-    remote, choice = _remote(item), on_edit(item)
-    is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not _keeps_text(item)
-    if is_joined or (item.file.exists and not item.is_same and choice is OnEdit.MERGE):
-        return merge_both(item, remote, reasons)
-    if both:
-        if choice is OnEdit.OVERWRITE and not item.is_same:
-            return None
-        return block("edited-on-both-sides", _both_hint(item), reasons=reasons)
-    if choice is OnEdit.OVERWRITE:
+    if item.is_same or choice is OnEdit.OVERWRITE:
         return None
+    reasons = (*why, *edit(item), _server_edit(item))
     if choice is OnEdit.KEEP:
-        return _pull(item, reasons)
-    hint = f"{_where(item)} was edited in WriterzRoom; `--on-edit keep` or `overwrite`, or `on_edit` in the manifest"
-    return block("edited-there", hint, reasons=reasons)
+        return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
+    return block(EDITED, _way(item), reasons=reasons)
 
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
@@ -97,56 +78,29 @@ def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer:
     return BodyAnswer(reasons=(*why, *replaced(item)), mode=Replace(over_edit=item.is_edited))
 
 
-def pulled(body: BodyAnswer) -> Remote | None:
-    """The server's text that is pulled into the file, if one is."""
-    return body.mode.remote if isinstance(body.mode, Pull) else None
-
-
-def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
-    """Whether a pulled text has a person's title, which a manifest does not replace."""
-    remote, record = pulled(body), item.own
-    return remote is not None and record is not None and is_retitled_on_server(remote, record)
-
-
-def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
-    """The item with its file as it will be after the pull or merge."""
-    if body.both is not None:
-        return structs.replace(item, file=structs.replace(item.file, title=body.both.title))
-    remote = pulled(body)
-    if remote is None or not item.file.exists:
-        return item
-    file = structs.replace(item.file, title=remote.title or item.file.title, body=remote.body)
-    return structs.replace(item, file=file)
-
-
-def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[str, Digest]:
-    """The title and body digest that the file will have if nothing is generated; `title`: one that is written."""
-    remote, last_title = pulled(body), item.own.title if item.own is not None else ""
-    if remote is None:
-        return item.title if title is None else title, item.file.body
-    return title or remote.title or last_title, remote.body
-
-
 def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
     """The text that the server has of an item before this change saves it; None: none."""
     record = item.own
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
-    remote = _taken(body)
+    remote = _acknowledged(body)
     if remote is None and item.remote is not None and item.remote.recorded:
         remote = item.remote
-    if remote is None:
-        return record.saved
-    title = title_digest(remote.title) if remote.title else record.saved.title
-    return structs.replace(record.saved, title=title, body=remote.body)
+    return record.saved if remote is None else as_saved(record, remote)
 
 
-def _taken(body: BodyAnswer) -> Remote | None:
-    """The server's text that the file will have, pulled or there already."""
-    if not body.steps:
-        return None
-    acknowledged = next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
-    return pulled(body) or acknowledged
+def as_saved(record: Record, remote: Remote) -> Saved:
+    """A stored text as what was saved, where the file has the same words; a later stamp means a new edit."""
+    before = record.saved or Saved()
+    stored = title_digest(remote.title) if remote.title else before.title
+    title = before.title if stored in before.titles else stored  # the server may have changed ours
+    saved = Saved(title=title, body=remote.body, server_title=stored, server_body=remote.body, stamp=remote.stamp)
+    return structs.replace(saved, published=before.published)
+
+
+def _acknowledged(body: BodyAnswer) -> Remote | None:
+    """The server's text that the file has already."""
+    return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
 def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
@@ -166,17 +120,29 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     if remote is not None and remote.recorded:
         detail = f"content `{remote.content_id}` has an earlier text, which the file replaces"
         return Save(path=path, replaces=remote.body), (Reason(kind="recorded-before", detail=detail),)
-    if remote is None or not item.is_edited_on_server or body.both is not None or _taken(body) is not None:
+    if remote is None or not item.is_edited_on_server or _acknowledged(body) is not None:
         return Save(path=path), ()
     is_replaced = item.spec.id in item.inputs.choice.replace
-    if not is_replaced and not _has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
-        return block("edited-there", _both_hint(item), reasons=(*body.reasons, _server_edit(item)))
-    is_reported = any(reason.kind == "edited-there" for reason in body.reasons)
+    if not is_replaced and not has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
+        return block(EDITED, _way(item), reasons=(*body.reasons, _server_edit(item)))
+    is_reported = any(reason.kind == EDITED for reason in body.reasons)
     return Save(path=path, replaces=remote.body), () if is_reported else _replaced_on_server(item)
 
 
-def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
-    """Notes on what a refresh found and no step handles: unreadable contents, edits of protected items."""
+def is_kept(item: ItemSides, body: BodyAnswer) -> bool:
+    """Whether `keep` answers a changed request, so that file and stored content stay as they are."""
+    chosen = not item.is_same and on_edit(item) is OnEdit.KEEP and not is_emptied(item)
+    return chosen and item.is_edited_on_server and _acknowledged(body) is None
+
+
+def is_overwritten(item: ItemSides, body: BodyAnswer) -> bool:
+    """Whether the command line asks to save the file, even as it was saved, over an edit in WriterzRoom."""
+    chosen = item.inputs.choice.on_edit is OnEdit.OVERWRITE
+    return chosen and item.is_edited_on_server and _acknowledged(body) is None
+
+
+def remote_notes(item: ItemSides) -> tuple[Note, ...]:
+    """Notes on contents that cannot be read, or begin with front matter."""
     remote, id_ = item.remote, item.spec.id
     if remote is None:
         return ()
@@ -185,14 +151,18 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
         return (Note(kind="unreadable-there", id=id_, message=message),)
     if remote.front:
         keys = ", ".join(f"`{key}`" for key in remote.front)
-        message = f"`{id_}`: content `{remote.content_id}` begins with front matter ({keys}), which is not pulled"
+        message = f"`{id_}`: content `{remote.content_id}` begins with front matter ({keys}), which `pull` leaves out"
         hint = "add it to `metadata` in the manifest or to the file; the next save removes it on the server"
         return (Note(kind="front-matter-there", id=id_, message=message, hint=hint),)
-    if item.is_edited_on_server and item.is_protected and not body.steps and not body.blocked:
-        message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
-        hint = "apply `protected: false` first"
-        return (Note(kind="edited-there", id=id_, message=message, hint=hint),)
     return ()
+
+
+def edit_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+    """The note on an edit in WriterzRoom that no step replaces or records."""
+    if not item.is_edited_on_server or _acknowledged(body) is not None:
+        return ()
+    message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
+    return (Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item)),)
 
 
 # --- facts about an edit -----------------------------------------------------------------------------------
@@ -206,107 +176,48 @@ def _remote(item: ItemSides) -> Remote:
 def _server_edit(item: ItemSides, more: str = "") -> Reason:
     saved = item.own.saved.body if item.own is not None and item.own.saved is not None else NOTHING
     detail = f"{_where(item)} was edited in WriterzRoom{more}"
-    return Reason(kind="edited-there", before=saved, after=_remote(item).body, detail=detail)
+    return Reason(kind=EDITED, before=saved, after=_remote(item).body, detail=detail)
 
 
 def _where(item: ItemSides) -> str:
     return f"content `{_remote(item).content_id}`"
 
 
-def _both_hint(item: ItemSides) -> str:
-    shown = f"`contentops diff {item.spec.id} --remote` shows both"
-    way = "merge both with `--on-edit merge` or `keep`; or delete the content, and the file is saved as new content"
-    return f"`{item.file.path}` was changed, and {_where(item)} was edited in WriterzRoom; {shown}: {way}"
+def _way(item: ItemSides) -> str:
+    """What to do about an edit in WriterzRoom."""
+    id_, edited = item.spec.id, f"{_where(item)} was edited in WriterzRoom"
+    way = f"`contentops pull {id_}` writes it into the file"
+    if item.file.exists and not is_saved(item):
+        edited, way = f"`{item.file.path}` was changed, and {edited}", "put what you need into the file"
+    elif keeps_text(item):
+        way = f"apply `protected: false`, then {way}"
+    choice = "`--on-edit overwrite` saves the file over it"
+    if not item.is_same and not item.is_protected:
+        choice = "`--on-edit keep` leaves both as they are and generates nothing, `overwrite` generates over it"
+    return f"{edited}; `contentops diff {id_} --remote` shows it; {way}; {choice}"
 
 
-def _has_server_text(item: ItemSides, remote: Remote) -> bool:
-    """Whether the file has the server's title and body."""
-    same = not remote.title or title_digest(item.title) == title_digest(remote.title)
-    return item.file.exists and item.file.body == remote.body and same
-
-
-def _keeps_text(item: ItemSides) -> bool:
+def keeps_text(item: ItemSides) -> bool:
     """Whether protection keeps the text; without a template, an item is protected from generations alone."""
     return item.is_protected and bool(item.spec.request.template)
 
 
-def _is_saved(item: ItemSides) -> bool:
+def has_server_text(item: ItemSides, remote: Remote) -> bool:
+    """Whether the file has the server's title and body."""
+    if item.own is None or not item.file.exists or item.file.body != remote.body:
+        return False
+    return title_digest(item.title) == as_saved(item.own, remote).title
+
+
+def is_saved(item: ItemSides) -> bool:
     """Whether title and body of the file are what the server last accepted."""
     saved = item.own.saved if item.own is not None else None
     return saved is not None and (saved.title, saved.body) == (title_digest(item.title), item.file.body)
 
 
-def _is_a_persons(item: ItemSides) -> bool:
-    """Whether a person changed the title or the body of the file."""
-    return item.is_edited or (item.own is not None and item.title != item.own.title)
-
-
-def _pull(item: ItemSides, reasons: tuple[Reason, ...]) -> BodyAnswer:
-    assert item.own is not None
-    fetch = Fetch(digest=item.own.digest, remote=item.remote)
-    steps = (fetch,) if item.is_same else (fetch, Acknowledge(accepts=True))
-    return BodyAnswer(action=Action.PULL, steps=steps, reasons=reasons, mode=Pull(remote=_remote(item)))
-
-
-# --- edited on both sides ----------------------------------------------------------------------------------
-
-
-CONFLICT = "edit-conflict"
-"""The reason an item is blocked whose edits conflict."""
-
-
-def merge_both(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...]) -> BodyAnswer:
-    """The edits in the file and on the server merged into one text, and with a new text where one is wanted."""
-    record, inputs = item.own, item.inputs
-    assert record is not None
-    saved = record.saved
-    base = inputs.text(saved.body) if saved is not None and saved.body else None
-    theirs = inputs.text(remote.body)
-    if saved is None or base is None or theirs is None:
-        text_name = f"what was saved of `{item.file.path}`"
-        return no_base(item, text_name, reasons, None, existed=bool(saved and saved.body))
-    merged = merge_edits(base, inputs.read(item.file.path), theirs)
-    fetch = Fetch(digest=record.digest, remote=remote)
-    if merged.body is None:
-        detail = f"both edits change {plural(len(merged.conflicts), 'place')}"
-        reasons = (*reasons, Reason(kind="conflict", field="text", detail=detail))
-        return block(CONFLICT, _hint(item, remote), reasons=reasons)
-    title = _title_of_both(item, record, saved, remote)
-    if title is None:
-        reasons = (*reasons, Reason(kind="conflict", field="title", detail="both titles were changed"))
-        return block(CONFLICT, _hint(item, remote), reasons=reasons)
-    both = MergeBoth(remote=remote, title=title, body=merged.body)
-    if not item.is_same and on_edit(item) is OnEdit.MERGE:
-        return merging(item, reasons, None, both)
-    steps = (fetch,) if item.is_same else (fetch, Acknowledge(accepts=True))
-    return BodyAnswer(action=Action.MERGE, steps=steps, reasons=reasons, mode=both)
-
-
-def _title_of_both(item: ItemSides, record: Record, saved: Saved, remote: Remote) -> str | None:
-    """The merged title; None: both sides changed it differently."""
-    was = item.title if title_digest(item.title) == saved.title else record.title
-    server_title = was if not remote.title or title_digest(remote.title) in saved.titles else remote.title
-    return merge_one(was, item.title, server_title)
-
-
-def conflict_folder(environment: str, id_: ItemId) -> str:
-    """The folder under `.contentops` that keeps both texts of a conflict."""
-    return "/".join(part for part in ("conflicts", environment, id_) if part)
-
-
-def _hint(item: ItemSides, remote: Remote) -> str:
-    id_ = item.spec.id
-    folder = conflict_folder(item.inputs.project.environment, id_)
-    return (
-        f"`{item.file.path}` and content `{remote.content_id}` were both edited in the same section; "
-        f"`contentops diff {id_} --remote` shows both; apply keeps the saved text and both edits under "
-        f"`.contentops/{folder}`"
-    )
-
-
 def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
     """A new text merged with the edits; None: they cannot be merged."""
-    return take_new(item.inputs.text(mode.base) or "", edited_text(item, mode.both), new)
+    return take_new(item.inputs.text(mode.base) or "", item.inputs.read(item.file.path), new)
 
 
 def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEntry | None = None) -> BodyAnswer | None:

@@ -323,8 +323,7 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
         return "remove" in reviewed.steps and not file.exists
     if item.is_recorded and _is_retitled(item, file):
         return False
-    bodies = item.texts | ({reviewed.remote} if reviewed.action is Action.PULL else set())
-    bodies |= {reviewed.promotes.body} if reviewed.promotes is not None else set()
+    bodies = item.texts | ({reviewed.promotes.body} if reviewed.promotes is not None else set())
     if record is not None and (item.is_recorded or reviewed.action is Action.RESTORE):
         bodies |= {*record.bodies}
     written = "update" in reviewed.steps and not change.has(Update, Write)

@@ -59,7 +59,7 @@ def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
         return block("missing", hint, entry=entry)
     if there:
         hint = f"the text was edited in WriterzRoom while `{entry.section}` was generated again; {give_up}"
-        return block("edited-there", hint, entry=entry)
+        return block("edited-on-server", hint, entry=entry)
     new_text = taken_section(item, entry)
     if isinstance(new_text, Unusable):
         return block(UNUSABLE, unusable_hint(item.spec.id, entry, new_text), entry=entry)

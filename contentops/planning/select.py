@@ -105,6 +105,8 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """It keeps a text whose sources have changed, or cannot be used."""
     waits: tuple[Reference, ...] = ()
     """The texts of other items that its own waits for."""
+    edited_there: bool = False
+    """A refresh found an edit in WriterzRoom."""
     made: frozenset[Digest] = frozenset()
     """The body digests of all texts that known jobs made."""
 
@@ -124,7 +126,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 return word
         if change is not None and change.action is Action.PROMOTE:
             return StatusWord.PROMOTABLE
-        if change is not None and change.action is Action.PULL:
+        if self.edited_there:
             return StatusWord.EDITED_THERE
         if facts["edited"]:
             return StatusWord.EDITED
@@ -157,7 +159,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
             facts |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
-                "edited": self._is_edited or "edited-there" in kinds,
+                "edited": self._is_edited or self.edited_there,
                 "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
                 "moved": change.has(Move),
                 "open": bool(jobs & OPEN),

@@ -134,7 +134,7 @@ _BY_ITEM: Final = frozenset({"added", "changed", "removed"})
 
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "edited or missing": ("edited", "edited-alike", "missing", "save", "kept-sections", "recorded-before"),
-    "edited on the server": ("edited-there", "conflict"),
+    "edited on the server": ("edited-on-server",),
     "front matter": ("front-matter", "front-matter-drift"),
     "moved or renamed": ("moved", "renamed"),
     "started by an earlier apply": ("open-job", "unknown-outcome", "stored", "own-output", "held"),

@@ -58,7 +58,6 @@ _DOES: Final[Mapping[Action, str]] = {
     Action.FINISH: "writes the text that is already paid for",
     Action.RESTORE: "restores the text in the file",
     Action.PROMOTE: "promotes the text from another environment",
-    Action.PULL: "pulls the edit from the server",
     Action.MOVE: "moves the file",
     Action.RENAME: "gives the text its new id",
     Action.UPDATE: "updates the front matter",

@@ -63,7 +63,6 @@ _IMPLIED: Mapping[Action, frozenset[tuple[str, ...]]] = {
             (Action.KEEP, "record"),
         )
     },
-    Action.PULL: frozenset({("fetch", "write")}),
     Action.PROMOTE: frozenset({("promote", "write"), ("promote", "write", "save")}),
 }
 """The steps that the word for an action implies, so that they are not listed."""

@@ -32,7 +32,6 @@ SIGNS: dict[Action, tuple[str, str]] = {
     Action.FINISH: ("=", "keep"),
     Action.RESTORE: ("=", "keep"),
     Action.PROMOTE: ("=", "keep"),
-    Action.PULL: ("<", "change"),
     Action.DRAIN: ("=", "keep"),
     Action.REMOVE: ("-", "remove"),
     Action.RESOLVE: ("?", "unknown"),

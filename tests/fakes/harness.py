@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.model import Event, OpenEntry, Plan, Project, Record, Run, State
+    from contentops.operations.contents.pull import PulledItem
     from tests.fakes.kills import Death
     from tests.fakes.ledger import HarnessLedger, Rows
 
@@ -180,6 +181,12 @@ class Harness:
             runtime=self.runtime(),
         )
         return run
+
+    def pull(self, *items: str) -> tuple[PulledItem, ...]:
+        """What `contentops pull` does."""
+        from contentops.operations.contents.pull import pull
+
+        return pull(self.project, items, runtime=self.runtime())
 
     def settle(self, **choice: Any) -> Plan:
         """Apply, and once more if that left something to do; returns what is left then."""

@@ -1,4 +1,4 @@
-"""`contentops content ...` and `contentops stats`: what the account has stored, and its numbers."""
+"""`contentops content ...`, `contentops pull` and `contentops stats`: what the account has stored, and its numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from msgspec import structs
 
 from contentops.cli.options import environment_options
 from contentops.cli.output import terminal
-from contentops.errors import UsageError, did_you_mean, plural
+from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.operations.contents import stored_contents as operation
 from contentops.operations.contents.superseded_contents import without_copy
-from contentops.reporting.layout import moment, outline, table
+from contentops.reporting.layout import moment, outline, paint, table
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import ContentEntry
     from contentops.cli.session import Session
     from contentops.model import Json, Project
+    from contentops.operations.contents.pull import PulledItem
     from contentops.operations.contents.stored_contents import Owned
 
 
@@ -195,3 +196,38 @@ def _one(value: Json) -> Json:
     if isinstance(value, list):
         return "1 entry" if len(value) == 1 else f"{len(value):,} entries"
     return _counted(value) if isinstance(value, dict) else value
+
+
+@click.command("pull")
+@click.argument("items", metavar="[ITEM]...", nargs=-1)
+@environment_options
+def pull(session: Session, items: tuple[str, ...]) -> ExitCode:
+    """Write words that were edited in WriterzRoom into the files of their items. It costs nothing.
+
+    They become an edit of the file, which git shows and merges. Without ITEM, it looks at all items. A file that was
+    changed too is left alone, and exit code 4 says so: put what you need of both into the file, then `apply --on-edit
+    overwrite` saves it.
+    """
+    from contentops.operations.contents.pull import pull as carry_out
+
+    done = carry_out(session.project(), items, runtime=session.runtime())
+    session.answer({"items": [structs.asdict(one) for one in done]}, pulled_text(done))
+    return ExitCode.REFUSED if any(one.refused for one in done) else ExitCode.DONE
+
+
+def pulled_text(done: Sequence[PulledItem]) -> str:
+    """Return a line for each item that was edited in WriterzRoom, and the counts."""
+    if not done:
+        return "Nothing was edited in WriterzRoom."
+    lines = []
+    for one in done:
+        name = paint(visible(one.id), "strong")
+        if one.refused:
+            lines.append(f"  {paint('x', 'held')} {name}  {visible(one.refused)}")
+        else:
+            copy = f"; what was there is kept in `{visible(one.copy)}`" if one.copy else ""
+            lines.append(
+                f"  {paint('<', 'change')} {name}  `{visible(one.output)}` has the words of WriterzRoom now{copy}"
+            )
+    refused = sum(bool(one.refused) for one in done)
+    return "\n".join([*lines, "", f"{len(done) - refused:,} pulled, {refused:,} left alone."])

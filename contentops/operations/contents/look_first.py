@@ -160,4 +160,4 @@ def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
     if not is_edited_on_server(remote, change.record):
         return change
     hint = f"{content} was edited in WriterzRoom after the plan file was made; make and review a new plan"
-    return block_change(change, "edited-there", hint)
+    return block_change(change, "edited-on-server", hint)
