@@ -424,7 +424,7 @@ def test_a_look_for_drift_writes_nothing() -> None:
     """Its key is held by an environment, as that of an apply is."""
     job = read(DRIFT)["jobs"]["drift"]
     assert job["permissions"] == {"contents": "read"}
-    assert job["environment"] == "contentops"
+    assert job["environment"] == "contentops-unattended"
 
 
 @posix
