@@ -106,7 +106,7 @@ selection_options = with_options(
 refresh_option = click.option(
     "--refresh",
     is_flag=True,
-    help="First fetch edits from WriterzRoom; needs the key, costs nothing.",
+    help="First look for edits made in WriterzRoom; needs the key, costs nothing.",
 )
 """`--refresh`, for what plans."""
 cache_option = click.option("--no-cache", is_flag=True, help="Read every file, whatever its time stamp says.")
@@ -128,7 +128,7 @@ choice_options = with_options(
     click.option(
         "--on-edit",
         type=click.Choice(["block", "keep", "merge", "overwrite"]),
-        help="What to do with edited texts whose request changed, and with edited front matter.",
+        help="What to do with edited texts whose request changed, edited front matter, and edits in WriterzRoom.",
     ),
     click.option(
         "--on-source-change",
