@@ -34,9 +34,9 @@ _DEVICE = re.compile(
 _SHORT_NAME = re.compile(r"(?=[^.]{3,8}(?:\.[^.]{1,3})?\Z)[^.]+~[0-9]{1,6}(?:\.|\Z)")
 """A name that Windows may give to a file or folder with a longer one: `GIT~1` is `.git` there."""
 _GIT_SHORT_NAME = re.compile(r"git~[0-9]+(?:\.|\Z)", re.IGNORECASE)
-OWN_ENDINGS = ("lock", "yaml", "json")
+OWN_ENDINGS = ("lock", "jobs", "approvals", "yaml", "json")
 """The endings of names that contentops keeps for its own files, as `collision_key` gives them."""
-_LOCK = re.compile(r"contentops[^/]*\.lock")
+_STATE = re.compile(r"contentops[^/]*\.(?:lock|jobs|approvals)")
 
 
 def check_output(path: str) -> str | None:
@@ -111,9 +111,9 @@ def folders(path: str) -> Iterator[str]:
 
 
 def is_own(path: str) -> bool:
-    """Whether contentops itself keeps something at `path`: the project file, a lock, the catalog snapshot."""
+    """Whether contentops itself keeps something at `path`: the project file, the state, the catalog snapshot."""
     key = collision_key(path)
-    return key in {PROJECT_FILE, "catalog.lock.json"} or _LOCK.fullmatch(key.rpartition("/")[2]) is not None
+    return key in {PROJECT_FILE, "catalog.lock.json"} or _STATE.fullmatch(key.rpartition("/")[2]) is not None
 
 
 TEMPORARY: Final = re.compile(r"\.contentops-[0-9a-f]{16}\.tmp")

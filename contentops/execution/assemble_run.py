@@ -48,6 +48,8 @@ class Edges:
     """The dialect of the server: `auto` as long as none is known."""
     again: Callable[[Change, Mapping[ItemId, Stage]], Change | None] = lambda change, _: change
     """The change of an item as its sources are now, within its planned one; the stages that others still bring."""
+    is_current: Callable[[Change], bool] = lambda _change: True
+    """Whether the texts that an item is made from are as they were planned."""
     exists: Callable[[str], bool] = lambda _path: True
     """Whether a path of the project exists, or will."""
     commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
@@ -107,6 +109,7 @@ def assemble(
         made_by=lambda record: edges.store.made_by(record) or state.made_by(record),
         exists=edges.exists,
         again=edges.again,
+        is_current=edges.is_current,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
     )
     return ctx

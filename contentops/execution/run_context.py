@@ -117,6 +117,8 @@ class Context:
     exists: Callable[[str], bool]
     """Whether a path of the project exists, or will: what links in texts may lead to."""
     again: Callable[[Change, Mapping[ItemId, Stage]], Change | None]
+    is_current: Callable[[Change], bool]
+    """Whether the texts that an item is made from are as they were planned."""
     """The change of an item as its sources are now, within its planned one; the stages that others still bring."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
     """What the commands of `checks` find in a file, by its path and text."""

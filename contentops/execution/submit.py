@@ -281,7 +281,8 @@ async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
             ctx.run.record("never arrived", OrderEnd(entry.request_id, JobState.NEVER))
             if ctx.run.stopped or not await slot.enter(asks=False):
                 raise undecided(ctx, item, Unclear(lost_earlier(ctx, entry)))
-            return await _start(ctx, item, slot, item_state, entry)
+            is_same = entry.digest == step.digest
+            return await _start(ctx, item, slot, item_state, entry if is_same else new_entry(ctx, item, step))
         case Unclear():
             raise undecided(ctx, item, outcome)
         case _:
@@ -295,6 +296,9 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
         ctx.event("waiting", item.id, "submit", on="turn" if admission.proven else "first-job")
     if not await slot.enter(asks=True):
         raise Ended(Result.PENDING)
+    if not step.section and not ctx.is_current(item.change):
+        changed = "not submitted: the texts that it is made from have changed since the plan"
+        raise Ended(Result.BLOCKED, changed, "run `contentops apply` to see the new plan")
     ctx.event("progress", item.id, "submit", stage="", progress=None)
     if admission.ask_first and await _is_known(ctx, entry):
         return accepted(ctx, item, slot, entry, entry.request_id, sent=None)

@@ -12,6 +12,7 @@ from msgspec import structs
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
 from contentops.errors import Diagnostic, Severity, did_you_mean, nearest
 from contentops.manifests.discover import glob_matcher
+from contentops.manifests.file_result import FileResult
 from contentops.manifests.problems import counted
 from contentops.model import ItemId
 from contentops.model.references import Stage, stage_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.errors import Location
-    from contentops.manifests.file_result import FileResult
     from contentops.model import Moved, Project, Spec
 
     Sources = Callable[[str], Source]
@@ -121,6 +121,39 @@ def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[
     read = {collision_key(path): path for path in inputs_of(results)}
     yield from _check_sources(taken, above, read, sources)
     yield from _check_own(taken, above, read, sources)
+
+
+class OutputPaths:
+    """The paths of outputs and of input files, to find what an output that a text makes would write over."""
+
+    def __init__(self, results: Sequence[FileResult], sources: Sources, patterns: Sequence[str]) -> None:
+        self._read = {collision_key(path): path for path in inputs_of(results)}
+        self._sources, self._patterns = sources, patterns
+        known = {collision_key(spec.output): spec for result in results for spec in result.specs if spec.output}
+        self._taken: dict[str, Spec] = known
+        self._above: dict[str, Spec] = {folder: spec for key, spec in known.items() for folder in folders(key)}
+
+    def take(self, spec: Spec) -> Diagnostic | None:
+        """Take the output of an item. Returns why it cannot be: another has it, or the project is made of it."""
+        key = collision_key(spec.output)
+        own, above = {key: spec}, dict.fromkeys(folders(key), spec)
+        others = (self._taken.get(each) for each in (key, *above))
+        other = next((one for one in (*others, self._above.get(key)) if one is not None and one.id != spec.id), None)
+        if other is not None:
+            return _collision(self._sources, spec, f"but item `{other.id}` writes `{other.output}`")
+        matched = [FileResult(path="", specs=(spec,))]
+        found = next(
+            itertools.chain(
+                _check_sources(own, above, self._read, self._sources),
+                _check_own(own, above, self._read, self._sources),
+                _check_patterns(matched, self._sources, self._patterns),
+            ),
+            None,
+        )
+        if found is None:
+            self._taken |= own
+            self._above |= above
+        return found
 
 
 def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
@@ -260,7 +293,10 @@ def _reference_rings(specs: Sequence[Spec]) -> Iterator[tuple[ItemId, ...]]:
             graph |= {(spec.id, stage): {(spec.id, Stage(stage - 1))} for stage in (Stage.HEAD, Stage.FRONT)}
             graph[spec.id, Stage.TEXT] = set()
         for name, readings in spec.readings.items():
-            graph[spec.id, stage_of(name)] |= {(one.id, one.stage) for one in readings if one.stage is not None}
+            at = stage_of(name)
+            # A text waits for its sources to have one, also where it reads only where they are.
+            least = Stage.TEXT if at is Stage.TEXT else None
+            graph[spec.id, at] |= {(one.id, stage) for one in readings if (stage := one.stage or least) is not None}
     for _ in range(_MOST_RINGS):
         try:
             graphlib.TopologicalSorter(graph).prepare()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import Diagnostic, InputError, Location, Severity
-from contentops.manifests.cross_checks import check_across, check_environment, check_unused, inputs_of
+from contentops.manifests.cross_checks import OutputPaths, check_across, check_environment, check_unused, inputs_of
 from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.file_result import FileResult
 from contentops.manifests.problems import Problems, counted, in_order
@@ -26,7 +26,7 @@ from contentops.yaml.positions import Source
 from contentops.yaml.read import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from contentops.manifests.build import FileBuilder
     from contentops.manifests.data import DataFile
@@ -79,7 +79,7 @@ class Loader:
         rows = {path for result in results for path in result.data}
         rows -= {self.macros.path} if self.macros else set()  # a manifest that is named as macros is still one
         results = [result for result in results if result.path not in rows]
-        later = _Later(results, self.project.preset) if any(result.referring for result in results) else None
+        later = _Later(results, self._source, self.project) if any(result.referring for result in results) else None
         if later is not None:
             results = later.results(self.accepted or AcceptedTexts())
         findings += _across_files(results)
@@ -169,7 +169,7 @@ class Loader:
 class _Later:
     """Renders the items that use texts of others, with the texts of the moment."""
 
-    def __init__(self, results: Sequence[FileResult], preset: str) -> None:
+    def __init__(self, results: Sequence[FileResult], sources: Callable[[str], Source], project: Project) -> None:
         from contentops.manifests.references import DeclaredItems
 
         self._results = results
@@ -180,7 +180,8 @@ class _Later:
         moved = {pair.new: pair.old for result in results for pair in result.moved}
         self._rendered: dict[ItemId, Spec] = {}
         """The items as they are known without texts, with what they read."""
-        self._declared = DeclaredItems(bare, others if is_complete else None, preset, moved)
+        self._declared = DeclaredItems(bare, others if is_complete else None, project.preset, moved)
+        self._outputs = OutputPaths(results, sources, project.manifests)
 
     def results(self, accepted: AcceptedTexts) -> list[FileResult]:
         """The results of all files, with these texts."""
@@ -190,8 +191,15 @@ class _Later:
     def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
         """One item that uses texts of others, with these texts."""
         problems = Problems()
-        spec, _ = self._referring[item].render(self._rendered[item], self._texts(accepted), problems)
-        return structs.replace(spec, trouble=(*problems.done(), *spec.trouble))
+        texts = self._texts(accepted)
+        spec, _ = self._referring[item].render(self._rendered[item], texts, problems)
+        return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
+
+    def _placed(self, spec: Spec, texts: DeclaredTexts) -> Spec:
+        """An item, or where its output cannot be written, with the path that it has and the reason."""
+        if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
+            return spec
+        return structs.replace(spec, output=texts.path_of(spec.id), trouble=(*spec.trouble, found))
 
     def _texts(self, accepted: AcceptedTexts) -> DeclaredTexts:
         from contentops.manifests.references import DeclaredTexts
@@ -206,8 +214,9 @@ class _Later:
                 specs.append(spec)
                 continue
             made, found = referring.render(spec, texts, problems)
-            specs.append(made)
             self._rendered[spec.id] = structs.replace(spec, readings=made.readings)
+            made = self._placed(made, texts)
+            specs.append(made)
             warnings += [*found, *(structs.replace(one, severity=Severity.WARNING) for one in made.trouble)]
             data |= referring.data
         findings = (*result.findings, *problems.done(), *warnings)

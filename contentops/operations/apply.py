@@ -273,11 +273,13 @@ def _carry_out(
                 copies=kept_copies(project, workspace.store.lineage, runtime),
                 system=runtime.system,
             )
+            following = Following(workspace, inputs, plan, outputs)
             edges = Edges(
                 store=workspace.store,
                 cache=cache,
                 outputs=outputs,
-                again=Following(workspace, inputs, plan, outputs).change,
+                again=following.change,
+                is_current=following.is_current,
                 send=client.send if client is not None else _nowhere,
                 emit=emit,
                 wall=runtime.wall,

@@ -68,6 +68,11 @@ class Following:
             (change,) = claim(shared, structs.replace(self._plan, changes=(change,))).changes
         return change
 
+    def is_current(self, change: Change) -> bool:
+        """Whether the texts that an item is made from are as they were planned."""
+        spec = change.spec
+        return spec is None or not spec.references or self._rendered(change).digest == spec.digest
+
     def _rendered(self, planned: Change) -> Spec:
         """The item with the texts that its sources have now."""
         spec, workspace = planned.spec, self._workspace

@@ -385,9 +385,9 @@ def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0
 
 _TABLE = (
     _other_environments,
+    troubled,
     _unreadable,
     replacement_refused,
-    troubled,
     source_changed,
     _without_template,
     _renamed,

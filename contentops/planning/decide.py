@@ -59,7 +59,8 @@ if TYPE_CHECKING:
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     """The change of a declared item (None: there is nothing to do), and its notes."""
-    if item.waits and not (item.is_same or item.is_protected or item.under_way):
+    is_refused = item.spec.id in item.inputs.choice.replace
+    if item.waits and not (item.is_same or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
     return answers(item)
 

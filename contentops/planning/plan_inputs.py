@@ -132,8 +132,11 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         """The open jobs of this server by item, in order of attempt.
 
         A job belongs to the item that declares its request, whatever that was called then; a section, and what no item
-        asks for, to the item as it was called. A section waits for the text that it is of: it may be in another clone.
+        asks for, to the item as it was called, or is by `moved`. A section waits for the text that it is of: it may be
+        in another clone.
         """
+        gone = (pair for pair in self.desired.moved if pair.old not in self.specs)
+        moved = {pair.old: pair.new for pair in gone if pair.old not in self.state.records}
         wanted = {spec.digest: spec.id for spec in reversed(self.desired.specs) if spec.request.template}
         by_item: dict[ItemId, tuple[OpenEntry, ...]] = {}
         for entry in sorted(self.state.entries.values(), key=lambda entry: (entry.attempt, entry.request_id)):
@@ -143,7 +146,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
                 if entry.section and is_asked and self._digest_of(entry.item) != entry.digest:
                     continue
                 is_own = entry.section or is_asked
-                id_ = entry.item if is_own else wanted.get(entry.digest, entry.item)
+                id_ = entry.item if is_own else wanted.get(entry.digest, moved.get(entry.item, entry.item))
                 by_item[id_] = (*by_item.get(id_, ()), entry)
         return by_item
 
@@ -315,9 +318,9 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     def _is_from_earlier_words(self, job: OpenEntry) -> bool:
         """Whether a job makes or has made the declared text from words that its sources had when it was ordered."""
-        is_other = job.digest != self.spec.digest and job.item == self.spec.id and not job.section
-        is_coming = job.state is JobState.RUNNING or (job.state is JobState.PAID and not job.error)
-        return is_other and is_coming and job.frame in self.frames
+        is_other = job.digest != self.spec.digest and not job.section
+        is_failed = job.state is JobState.PAID and bool(job.error)
+        return is_other and not is_failed and job.frame in self.frames
 
 
 TRIES = 2

@@ -118,9 +118,13 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def replacement_refused(item: ItemSides) -> BodyAnswer | None:
-    """The answer that blocks `--replace` and sections where the next plan would promote the source text again."""
+    """The answer that blocks `--replace` and sections of a text that waits, or that would be promoted again."""
     choice, theirs = item.inputs.choice, item.source_text
-    if theirs is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
+    if not (item.spec.id in choice.replace or item.spec.id in choice.sections):
+        return None
+    if item.waits and not item.is_protected:
+        return block("waits", "it waits for the texts that it is made from: apply first, then make it again")
+    if theirs is None:
         return None
     return block(PROMOTED, f"its text comes from `{theirs.name}`: use `--replace` there")
 

@@ -1,0 +1,79 @@
+"""What it costs that items are made from the texts of others: a chain against items that do not depend on each other.
+
+    python benchmarks/chain.py [--items 500] [--runs 3]
+
+Both are applied to the bundled server, which answers at once, each in a fresh project. The floor is the apply of as
+many items with the same inputs and no reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING
+
+import timing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SETTINGS = {
+    "version": 1,
+    "project": "bench",
+    "api": {"base_url": "local"},
+    "defaults": {"template": "blog_article_generator", "style": "general_blog"},
+}
+
+
+def declare(folder: Path, items: int, *, chained: bool) -> None:
+    """A project whose items are each made from the one before, or from none."""
+    source = "{{{{ ref('item-{}').title }}}}" if chained else "Item {}"
+    topics = ("About nothing", *(f"About {source.format(number)}" for number in range(items - 1)))
+    declared = [
+        {"id": f"item-{number}", "inputs": {"topic": topic, "target_audience": "readers"}}
+        for number, topic in enumerate(topics)
+    ]
+    (folder / "content").mkdir(parents=True)
+    (folder / "contentops.yaml").write_text(json.dumps(SETTINGS), encoding="utf-8")
+    (folder / "content/items.yaml").write_text(json.dumps({"items": declared}), encoding="utf-8")
+
+
+def applied(folder: Path, items: int, count: itertools.count[int], *, chained: bool) -> timing.Spent:
+    """One apply of a fresh project."""
+    project = folder / str(next(count))
+    declare(project, items, chained=chained)
+    taken = timing.spent([*timing.CONTENTOPS, "apply", "--yes"], project)
+    shutil.rmtree(project)
+    return taken
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    count = itertools.count()
+    with timing.scratch() as folder:
+        sides = {
+            name: partial(applied, folder, options.items, count, chained=name == "chain") for name in ("chain", "none")
+        }
+        found = timing.interleaved(sides, options.runs)
+    chain, none = found["chain"], found["none"]
+    timing.head()
+    case, floor = f"apply of a chain of {options.items:,} items", f"{options.items:,} items without references"
+    timing.row(
+        f"{case}, on the wall",
+        timing.seconds(chain.wall),
+        f"{timing.seconds(none.wall)}, {floor}",
+        chain.wall / none.wall,
+        1.5,
+    )
+    timing.row(f"{case}, CPU", timing.seconds(chain.cpu), f"{timing.seconds(none.cpu)}, {floor}", chain.cpu / none.cpu)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Items made from the texts of others, where something changes between the plan and the payment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import ExitCode
+from contentops.reporting.run import exit_code_of
+from tests.fakes.api import Killed, on
+from tests.fakes.harness import Harness, results
+from tests.test_made_from_texts import manifest
+from tests.test_references import GUIDE, NEWS, change_of, items
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLACED = "{{% if ref('guide').title %}}{}{{% endif %}}"
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """A project whose jobs take half a minute."""
+    return Harness(tmp_path)
+
+
+def _topics(harness: Harness) -> list[str]:
+    return [each.topic for each in harness.api.generations]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "contentops.yaml",
+        "contentops.jobs",
+        "content/a.yaml",
+        "content/more.yaml",
+        "data/rows.csv",
+        "out/b.md",
+        "out/B.md",
+    ],
+)
+def test_a_text_names_no_file_of_the_project_and_of_no_other_item(harness: Harness, output: str) -> None:
+    """As the output of an item that may overwrite: it is blocked before it is paid for, and nothing else is."""
+    harness.write("data/rows.csv", "name\nx\n")
+    keys = {"news": {"output": PLACED.format(output), "on_edit": "overwrite"}}
+    rows = {"for_each": "data/rows.csv"}
+    declared = manifest(
+        {"guide": GUIDE, "news": NEWS, "b": "B", "row-{{ each.name }}": "Row"}, **keys, **{"row-{{ each.name }}": rows}
+    )
+    harness.write("content/a.yaml", declared)
+    before = {path: harness.read(path) for path in ("contentops.yaml", "content/a.yaml", "data/rows.csv")}
+    run = harness.apply()
+    assert run is not None
+    assert (results(run)["news"], exit_code_of(run)) == ("blocked", ExitCode.INCOMPLETE)
+    assert sorted(_topics(harness)) == ["B", "Guide", "Row"]
+    assert {path: harness.read(path) for path in before} == before
+    assert not (harness.root / "content/more.yaml").exists()
+    assert "All about B" in harness.read("out/b.md")
+    change = change_of(harness.plan(), "news")
+    assert (change.blocked, harness.plan().credits) == ("wrong-reference", 0)
+
+
+def test_of_two_items_with_one_path_the_second_is_blocked(harness: Harness) -> None:
+    """It is not paid for, and every other item is planned and applied as ever."""
+    keys = {"output": "out/{{ ref('guide').title | slugify }}.md"}
+    texts = {"guide": GUIDE, "n1": "1 {{ ref('guide').title }}", "n2": "2 {{ ref('guide').title }}"}
+    harness.write("content/a.yaml", manifest(texts, n1=keys, n2=keys))
+    assert results(harness.apply()) == {"guide": "done", "n1": "done", "n2": "blocked"}
+    assert len(_topics(harness)) == 2
+    (change,) = harness.plan().changes
+    assert "but item `n1` writes" in change.hint
+
+
+def test_a_text_that_waits_is_not_replaced(harness: Harness) -> None:
+    """It would be made from the old words of its source, which is made again in the same run."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
+    harness.apply()
+    harness.write("content/a.yaml", items({"guide": "Guide2", "news": NEWS}))
+    run = harness.apply(replace=frozenset(["news"]))
+    assert results(run) == {"guide": "done", "news": "blocked"}
+    assert _topics(harness) == ["Guide", "News of On Guide", "Guide2"]
+
+
+@pytest.mark.parametrize("change", ["edited", "deleted"])
+def test_a_source_that_changes_after_the_plan_is_not_paid_for(harness: Harness, change: str) -> None:
+    """The text would be made from words that are not there any more."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
+    harness.apply(select=("guide",))
+
+    def meanwhile(event: Any) -> None:
+        if event.kind != "run-started":
+            return
+        if change == "edited":
+            harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+        else:
+            (harness.root / "out/guide.md").unlink()
+
+    run = harness.apply(emit=meanwhile)
+    assert run is not None
+    assert (results(run)["news"], exit_code_of(run)) == ("blocked", ExitCode.INCOMPLETE)
+    assert _topics(harness) == ["Guide"]
+    harness.settle()
+    assert _topics(harness) == ["Guide", "News of On Guides" if change == "edited" else "News of On Guide"]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_job_under_way_is_not_paid_for_again(harness: Harness, *, lost: bool) -> None:
+    """Its item got another id, and its source other words, while the job ran or the answer to its submit was lost."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
+    harness.apply(select=("guide",))
+    if lost:
+        harness.api.fault(on("generate"), "kill-after")
+    with contextlib.suppress(Killed):
+        harness.apply(deadline=10.0)
+    harness.api.heal()
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    declared = json.loads(items({"guide": GUIDE, "nieuws": NEWS}))
+    harness.write("content/a.yaml", json.dumps({**declared, "moved": [{"from": "news", "to": "nieuws"}]}))
+    harness.settle()
+    assert _topics(harness) == ["Guide", "News of On Guide"]
+    assert "All about News of On Guide" in harness.read("out/nieuws.md")
+    assert [note.kind for note in harness.plan().notes] == ["stale-source"]
