@@ -324,6 +324,10 @@ def test_the_parts_of_a_text(harness: Harness, template: str, value: str) -> Non
             "unknown-reference: item `a` has a problem in `inputs.topic`: there is no item",
         ),
         ({"a": "{{ ref('a').title }}"}, "reference-ring: references form a cycle: `a` -> `a`"),
+        (
+            {"a": "{{ ref('b').path }}", "b": "{{ ref('a').id }}"},
+            "reference-ring: references form a cycle: `a` -> `b` -> `a`",
+        ),
         ({"a": "{{ ref('b').body }}", "b": "{{ ref('a').title }}"}, "form a cycle: `a` -> `b` -> `a`"),
         ({"a": "{{ ref(3).title }}"}, "`ref` takes the id of an item; write `ref('ID')`"),
         ({"a": "{{ ref('b') }}", "b": "B"}, "a text as a whole cannot be part of a text; name one of its parts"),
