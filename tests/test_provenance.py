@@ -223,7 +223,7 @@ def test_the_history_of_an_item_shows_what_people_said(harness: Harness, invoke:
     approve(harness, "a")
     shown = invoke("report", "--runs", "--select", "z", cwd=harness.root).stdout
     (sent_back,) = [line for line in shown.splitlines() if "sent back" in line]
-    assert sent_back.split("sent back")[1].strip() == f"{ANN}: Too\\nlong."
+    assert sent_back.split("sent back")[1].strip() == f"{ANN}: Too long."
     (table,) = [block.splitlines() for block in shown.split("\n\n") if block.startswith("MADE AT")]
     assert [line[:17] for line in table[1:]] == sorted((line[:17] for line in table[1:]), reverse=True)
     found = invoke("report", "--runs", "--select", "z", "--json", cwd=harness.root).json["verdicts"]

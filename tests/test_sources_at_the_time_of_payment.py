@@ -124,3 +124,27 @@ def test_a_job_under_way_is_not_paid_for_again(harness: Harness, *, lost: bool) 
     assert _topics(harness) == ["Guide", "News of On Guide"]
     assert "All about News of On Guide" in harness.read("out/nieuws.md")
     assert [note.kind for note in harness.plan().notes] == ["stale-source"]
+
+
+def test_texts_that_turn_out_to_be_one_are_blocked(harness: Harness) -> None:
+    """The first is paid for; the second is blocked in this run, and in the next plan."""
+    topic = "{{% if '{0}' in ref('guide').title %}}{0}{{% endif %}} {{{{ ref('guide').title }}}}"
+    harness.write("content/a.yaml", items({"guide": GUIDE, "n1": topic.format("X"), "n2": topic.format("Y")}))
+    assert results(harness.apply()) == {"guide": "done", "n1": "done", "n2": "blocked"}
+    (change,) = harness.plan().changes
+    assert (change.id, change.blocked) == ("n2", "same-request")
+    assert len(_topics(harness)) == 2
+
+
+@pytest.mark.parametrize("rule", ["note", "regenerate"])
+def test_an_edit_on_the_server_of_a_text_that_waits_is_found_before_payment(harness: Harness, rule: str) -> None:
+    """As that of every text that is made again."""
+    keys = {"on_source_change": rule} if rule == "regenerate" else {}
+    harness.write("content/a.yaml", manifest({"guide": GUIDE, "news": NEWS}, news=keys))
+    harness.apply()
+    harness.api.edit(harness.record("news").content_id, "Words on the server.\n")
+    mode = {} if rule == "regenerate" else {"mode": "premium"}
+    harness.write("content/a.yaml", manifest({"guide": "Guide2", "news": NEWS}, news={**keys, **mode}))
+    assert results(harness.apply()) == {"guide": "done", "news": "blocked"}
+    assert _topics(harness) == ["Guide", "News of On Guide", "Guide2"]
+    assert harness.api.contents[harness.record("news").content_id].body == "Words on the server.\n"

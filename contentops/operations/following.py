@@ -13,6 +13,7 @@ from contentops.operations.claiming import claim
 from contentops.planning.plan import change_alone
 from contentops.planning.plan_inputs import paths
 from contentops.planning.review import dearer
+from contentops.planning.same_request import block_same, takes_text
 from contentops.state import approvals
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Following:
         if change.renamed_from is not None:
             self._gone.pop(change.renamed_from, None)
         if other := self._same(spec, change):
-            return _held(planned, f"`{spec.id}` and `{other}` request exactly the same text", _SAME)
+            return block_same(change, (other, spec.id))
         if change.submits_worst and not planned.later:
             return None  # its front matter alone follows
         if not planned.later and not _is_free(change):
@@ -112,13 +113,10 @@ class Following:
 
     def _same(self, spec: Spec, change: Change) -> ItemId | None:
         """The other item that declares the request that a change would pay for."""
-        if change.submit is None or not spec.request.template:
+        if not spec.request.template or not takes_text(self._inputs, change):
             return None
         other = self._requests.setdefault(spec.digest, spec.id)
         return other if other != spec.id else None
-
-
-_SAME = "give one of them `revision: 2`, change their `inputs`, or declare one item"
 
 
 def _is_free(change: Change) -> bool:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from contentops.errors import plural
-from contentops.model import Note
+from contentops.model import Fetch, Note
 from contentops.model.cost import cost_words
 from contentops.planning.decide import block_change
 
@@ -33,16 +33,27 @@ def block_same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> list[C
 
     Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
     """
-    paying = {change.submit.digest for change in changes if change.submit is not None and not change.submit.section}
+    asking = {change.id: change.spec.digest for change in changes if change.spec and takes_text(inputs, change)}
+    wanted = {*asking.values()}
     items: defaultdict[Digest, list[ItemId]] = defaultdict(list)
     for spec in inputs.desired.specs:
-        if spec.digest in paying and spec.request.template:
+        if spec.digest in wanted and spec.request.template:
             items[spec.digest].append(spec.id)
-    same = {id_: ids for ids in items.values() if len(ids) > 1 for id_ in ids}
-    return [_blocked(change, same[change.id]) if change.id in same and change.submit else change for change in changes]
+    same = {id_: ids for ids in items.values() if len(ids) > 1 for id_ in ids if id_ in asking}
+    return [block_same(change, same[change.id]) if change.id in same else change for change in changes]
 
 
-def _blocked(change: Change, ids: Sequence[ItemId]) -> Change:
+def takes_text(inputs: PlanInputs, change: Change) -> bool:
+    """Whether a change pays for a whole text, or takes the one that another declared item paid for."""
+    if change.submit is not None:
+        return not change.submit.section
+    jobs = (change.entry, *(step.entry for step in change.steps if isinstance(step, Fetch)))
+    others = (job for job in jobs if job is not None and not job.section and job.item != change.id)
+    return any(job.item in inputs.specs for job in others)
+
+
+def block_same(change: Change, ids: Sequence[ItemId]) -> Change:
+    """A change that is blocked, as these items request one text."""
     return block_change(change, KIND, f"{_names(ids)} request exactly the same text: {_HINT}")
 
 
