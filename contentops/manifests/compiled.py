@@ -73,10 +73,10 @@ class _Code:
         self.text = text
         self.filename = filename
         self._change = change
-        tree = change(tree)
         box = sandbox()
         outer, box.allowance = box.allowance, Allowance(LIMITS)  # Jinja evaluates constants now
         try:
+            tree = change(tree)
             generator = Generator(box, filename)
             generator.visit(tree)
             code = compile(generator.code.getvalue(), filename, "exec")

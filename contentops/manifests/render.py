@@ -329,12 +329,12 @@ class _Item:
     def _collecting(self, found: dict[Reading, None]) -> Mapping[str, Callable[..., str]]:
         """What stands for `ref` and `texts` in a skeleton: they note what is read, and give an empty text."""
 
-        def note(name: Any = None, approved: Any = False, *, part: str) -> str:
-            found[_reading(name, part=part, approved=approved)] = None
+        def note(_part: str, name: Any = None, approved: Any = False) -> str:
+            found[_reading(name, part=_part, approved=approved)] = None
             return ""
 
-        def note_all(selector: Any = None, *, part: str) -> str:
-            found.update(dict.fromkeys(Reading(id_, part, listed=True) for id_ in self._tagged(selector)))
+        def note_all(_part: str, selector: Any = None) -> str:
+            found.update(dict.fromkeys(Reading(id_, _part, listed=True) for id_ in self._tagged(selector)))
             return ""
 
         return {REF: note, TEXTS: note_all}

@@ -6,6 +6,7 @@ else only its calls of `ref` and `texts`, which name their sources then. What ca
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import nodes
@@ -16,48 +17,64 @@ from contentops.manifests.values import REF, TEXTS, TemplateError
 from contentops.model.references import PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-PART: Final = "part"
-"""The argument that a skeleton adds to a call: which part of the text is read."""
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _UNSURE: Final = ("default", "d")
 """Filters whose value need not be defined."""
 
 
 def cut(tree: nodes.Template, texts: frozenset[str]) -> nodes.Template:
-    """The skeleton of a template; `texts`: the names, with dots, of values that are made from texts.
+    """Return the skeleton of a template; `texts`: the names, with dots, of values that are made from texts.
 
     Raises TemplateError for a part that texts do not have, and for a call whose arguments depend on texts.
     """
-    made = nodes.Template(_Cutter(texts).body(tree.body, sure=True), lineno=1)
+    made = nodes.Template(_Cutter(tree, texts).body(tree.body, sure=True), lineno=1)
     made.set_environment(sandbox())
     return made
 
 
 class _Cutter:
-    def __init__(self, texts: frozenset[str]) -> None:
+    def __init__(self, tree: nodes.Template, texts: frozenset[str]) -> None:
+        self._tree = tree
         self._texts = texts
-        self._local: set[str] = set()
-        """Names of the template itself whose values depend on texts."""
-        self._calls: dict[str, nodes.Call] = {}
-        """The names among them that are one text, with the call that reads it."""
+        self._local: Mapping[str, tuple[nodes.Call, ...]] = {}
+        """The names of the template whose values depend on texts here, with the calls whose text such a value is."""
+        self._free = {name for macro in tree.find_all(nodes.Macro) for name in _free_names(macro)}
+        """The names that macros use, with the values that these have when a macro is called."""
 
     def body(self, body: Iterable[nodes.Node], *, sure: bool) -> list[nodes.Node]:
         """What stays of statements. `sure`: they are carried out whatever the texts are."""
         return [kept for node in body for kept in self._statement(node, sure=sure)]
 
     def _statement(self, node: nodes.Node, *, sure: bool) -> Iterator[nodes.Node]:
+        yield from self._read_before(node)
         way = _WAYS.get(type(node))
         if way is not None and (isinstance(node, nodes.Output | nodes.If | nodes.With) or self._depends(node)):
             yield from way(self, node, sure)
         else:
-            self._local -= _assigned_names(node)
+            self._local = _without(self._local, _assigned_names(node))
             yield node
+
+    def _read_before(self, node: nodes.Node) -> Iterator[nodes.Node]:
+        """Read the texts that names stand for, if a statement replaces a value that such a call uses."""
+        if not any(self._local.values()):
+            return
+        bound = {name.name for name in node.find_all(nodes.Name) if name.ctx != "load"}
+        for name, calls in self._local.items():
+            if any(each.name in bound for call in calls for each in call.find_all(nodes.Name)):
+                yield from (self._noted(call, "") for call in calls)
+                self._local = {**self._local, name: ()}
+
+    def _scoped(self, body: Iterable[nodes.Node], made: Iterable[str] = (), *, sure: bool) -> list[nodes.Node]:
+        """Return what stays of statements that have names of their own; the names `made` depend on texts."""
+        outer, self._local = self._local, {**self._local, **dict.fromkeys(made, ())}
+        kept = self.body(body, sure=sure)
+        self._local = outer
+        return [nodes.Scope(kept)] if kept else []
 
     def output(self, node: nodes.Output, sure: bool) -> Iterator[nodes.Node]:
         for part in node.nodes:
-            if self._text_call(part) is not None:
+            if self._text_calls(part):
                 raise _wrong(
                     "a text as a whole cannot be part of a text", "name one of its parts, such as `.title`", part
                 )
@@ -67,72 +84,125 @@ class _Cutter:
                 yield nodes.Output([part], lineno=node.lineno)
 
     def branch(self, node: nodes.If, sure: bool) -> Iterator[nodes.Node]:
-        following: list[nodes.Node] = node.else_
-        if node.elif_:
-            first, *others = node.elif_
-            following = [nodes.If(first.test, first.body, others, node.else_, lineno=first.lineno)]
-        if self._depends(node.test):
-            yield from self._read(node.test, sure=sure)
-            yield from self.body([*node.body, *following], sure=False)
-        else:
-            kept, rest = self.body(node.body, sure=sure), self.body(following, sure=sure)
-            yield nodes.If(node.test, kept or _NOTHING, [], rest, lineno=node.lineno)
+        """Keep the branches up to the first test that depends on texts; each of the others may be taken."""
+        before, ends = self._local, []
+        is_known = True
+        kept: list[nodes.Node] = []
+        into = kept
+
+        def taken(body: list[nodes.Node]) -> list[nodes.Node]:
+            made = self.body(body, sure=sure and is_known)
+            end = self._local
+            if not is_known:
+                assigned = nodes.Scope(body).find_all((nodes.Assign, nodes.AssignBlock, nodes.Macro))
+                end = {**end, **{name: end.get(name, ()) for name in _all_names(assigned)}}
+                made = [nodes.Scope(made)]
+            ends.append(end)
+            self._local = before
+            return made
+
+        for known, group in groupby((node, *node.elif_), lambda each: not self._depends(each.test)):
+            if known:
+                first, *others = [
+                    nodes.If(one.test, taken(one.body) or _NOTHING, [], [], lineno=one.lineno) for one in group
+                ]
+                first.elif_ = others
+                into.append(first)
+                into = first.else_
+                continue
+            for one in group:
+                into += self._read(one.test, sure=sure and is_known)
+                is_known = False
+                into += taken(one.body)
+        into += taken(node.else_)
+        self._local = _joined(ends)
+        yield from kept
 
     def loop(self, node: nodes.For, sure: bool) -> Iterator[nodes.Node]:
-        names, read = _names(node.target), self._text_call(node.iter)
-        if self._depends(node.iter):
-            self._local |= names | {"loop"}
-            if read is not None and len(names) == 1:
-                self._calls |= dict.fromkeys(names, read)
-            else:
-                yield from self._read(node.iter, sure=sure)
-            yield from self.body([*node.body, *node.else_], sure=False)
-            return
-        self._local -= names
-        test = node.test
-        inner = list(self._read(test, sure=False)) if test is not None and self._depends(test) else []
-        test, sure = (None, False) if inner else (test, sure)
-        inner += self.body(node.body, sure=sure)
-        rest = self.body(node.else_, sure=sure)
-        yield nodes.For(node.target, node.iter, inner or _NOTHING, rest, test, False, lineno=node.lineno)
+        outer, names, test = self._local, _names(node.target), node.test
+        is_known, calls = not self._depends(node.iter), self._kept(node.target, node.iter)
+        if not is_known and not calls:
+            yield from self._read(node.iter, sure=sure)
+        self._local = _without(outer, names | {"loop"})
+        if not is_known:
+            self._local = {**self._local, **dict.fromkeys(names, calls)}
+        inner: list[nodes.Node] = []
+        is_sure = is_known
+        if test is not None and self._depends(test):
+            inner, test, is_sure = [*self._read(test, sure=False)], None, False
+        if not is_sure:
+            self._local = {**self._local, "loop": ()}
+        inner += self.body(node.body, sure=sure and is_sure)
+        self._local = outer
+        rest = self._scoped(node.else_, sure=sure and is_sure)
+        if is_known:
+            following = rest if is_sure else []
+            yield nodes.For(node.target, node.iter, inner or _NOTHING, following, test, False, lineno=node.lineno)
+        else:
+            yield nodes.Scope(inner)
+        if not is_sure:
+            yield from rest
 
     def assign(self, node: nodes.Assign, sure: bool) -> Iterator[nodes.Node]:
-        yield from self._bound(node.target, node.node, sure=sure)
+        calls = self._kept(node.target, node.node)
+        if not calls:
+            yield from self._read(node.node, sure=sure)
+        self._local = {**self._local, **dict.fromkeys(_names(node.target), calls)}
 
     def bind(self, node: nodes.With, sure: bool) -> Iterator[nodes.Node]:
-        pairs = list(zip(node.targets, node.values, strict=True))
-        known = [(target, value) for target, value in pairs if not self._depends(value)]
-        for target, value in pairs:
-            if (target, value) in known:
-                self._local -= _names(target)
-            else:
-                yield from self._bound(target, value, sure=sure)
-        inner = self.body(node.body, sure=sure) or _NOTHING
-        yield nodes.With([one for one, _ in known], [one for _, one in known], inner, lineno=node.lineno)
+        outer, inner = self._local, self._local
+        known: list[tuple[nodes.Expr, nodes.Expr]] = []
+        for target, value in zip(node.targets, node.values, strict=True):
+            inner = _without(inner, _names(target))
+            if not self._depends(value):
+                known.append((target, value))
+                continue
+            calls = self._kept(target, value)
+            if not calls:
+                yield from self._read(value, sure=sure)
+            inner = {**inner, **dict.fromkeys(_names(target), calls)}
+        self._local = inner
+        body = self.body(node.body, sure=sure) or _NOTHING
+        self._local = outer
+        yield nodes.With([one for one, _ in known], [one for _, one in known], body, lineno=node.lineno)
 
     def capture(self, node: nodes.AssignBlock, sure: bool) -> Iterator[nodes.Node]:
-        self._local |= _names(node.target)
-        yield from self.body(node.body, sure=sure)
+        if node.filter is not None:
+            yield from self._read(node.filter, sure=sure)
+        yield from self._scoped(node.body, sure=sure)
+        self._local = {**self._local, **dict.fromkeys(_names(node.target), ())}
 
     def macro(self, node: nodes.Macro, _sure: bool) -> Iterator[nodes.Node]:
-        self._local |= {node.name, *(argument.name for argument in node.args)}
-        yield from self.body(node.body, sure=False)
+        """Read what a macro may read; it sees the values that names have when it is called."""
+        yield from self._defaults(node)
+        outer, names = self._local, self._tree.find_all(nodes.Name)
+        later = {one.name: () for one in names if one.ctx != "load" and one.lineno > node.lineno}
+        self._local = {**later, **outer}
+        yield from self._scoped(node.body, {*_arguments(node), "caller", "varargs", "kwargs"}, sure=False)
+        self._local = {**outer, node.name: ()}
 
-    def call(self, node: nodes.CallBlock | nodes.FilterBlock, _sure: bool) -> Iterator[nodes.Node]:
-        yield from self._read(node.call if isinstance(node, nodes.CallBlock) else node.filter, sure=False)
-        yield from self.body(node.body, sure=False)
+    def call(self, node: nodes.CallBlock, _sure: bool) -> Iterator[nodes.Node]:
+        yield from self._read(node.call, sure=False)
+        yield from self._defaults(node)
+        yield from self._scoped(node.body, _arguments(node), sure=False)
+
+    def filtered(self, node: nodes.FilterBlock, _sure: bool) -> Iterator[nodes.Node]:
+        yield from self._read(node.filter, sure=False)
+        yield from self._scoped(node.body, sure=False)
 
     def expression(self, node: nodes.ExprStmt, sure: bool) -> Iterator[nodes.Node]:
         yield from self._read(node.node, sure=sure)
 
-    def _bound(self, target: nodes.Node, value: nodes.Node, *, sure: bool) -> Iterator[nodes.Node]:
-        """What names a value that depends on texts reads, whose target is a name of the template."""
-        self._local |= _names(target)
-        call = self._text_call(value)
-        if call is not None and isinstance(target, nodes.Name):
-            self._calls[target.name] = call
-        else:
-            yield from self._read(value, sure=sure)
+    def _defaults(self, node: nodes.Macro | nodes.CallBlock) -> Iterator[nodes.Node]:
+        for value in filter(self._depends, node.defaults):
+            yield from self._read(value, sure=False)
+
+    def _kept(self, target: nodes.Node, value: nodes.Node) -> tuple[nodes.Call, ...]:
+        """Return the calls that a name stands for from now on; they are read where the name is used."""
+        calls = self._text_calls(value) if isinstance(target, nodes.Name) else ()
+        replaced = _names(target)
+        is_lost = any(one.name in replaced for call in calls for one in call.find_all(nodes.Name))
+        return () if is_lost or not replaced.isdisjoint(self._free) else calls
 
     # --- expressions -----------------------------------------------------------------------------------------
 
@@ -149,13 +219,13 @@ class _Cutter:
             return True
         return any(name == path or name.startswith(f"{path}.") or path.startswith(f"{name}.") for name in self._texts)
 
-    def _text_call(self, node: nodes.Node) -> nodes.Call | None:
-        """The call that a value is, as written or by its name; None: it is none."""
+    def _text_calls(self, node: nodes.Node) -> tuple[nodes.Call, ...]:
+        """The calls that a value may be, as written or by its name; empty: it is none."""
         while isinstance(node, nodes.Filter) and " " in node.name and node.node is not None:
             node = node.node  # what counts the steps of a template
         if isinstance(node, nodes.Name):
-            return self._calls.get(node.name) if node.ctx == "load" else None
-        return node if isinstance(node, nodes.Call) and self._reader(node.node) else None
+            return self._local.get(node.name, ()) if node.ctx == "load" else ()
+        return (node,) if isinstance(node, nodes.Call) and self._reader(node.node) else ()
 
     def _reader(self, node: nodes.Node) -> str:
         """The function that a name is; empty: none that reads texts."""
@@ -164,13 +234,13 @@ class _Cutter:
 
     def _read(self, node: nodes.Node, *, sure: bool) -> Iterator[nodes.Node]:
         """The calls inside a value that depends on texts, and the names that it needs."""
-        if (call := self._text_call(node)) is not None:
-            yield self._noted(call, "")
+        if calls := self._text_calls(node):
+            yield from (self._noted(call, "") for call in calls)
             return
         if self._reader(node):
             raise _wrong("`ref` takes the id of an item", "write `ref('ID')`", node)
-        if (made := self._part_read(node)) is not None:
-            yield made
+        if made := self._part_read(node):
+            yield from made
             return
         unsure = isinstance(node, nodes.CondExpr | nodes.And | nodes.Or | nodes.Test) or (
             isinstance(node, nodes.Filter) and node.name in _UNSURE
@@ -181,15 +251,15 @@ class _Cutter:
             elif sure and not unsure and isinstance(child, nodes.Name) and child.ctx == "load":
                 yield nodes.If(child, _NOTHING, [], [], lineno=child.lineno)  # an undefined value has no truth
 
-    def _part_read(self, node: nodes.Node) -> nodes.Node | None:
-        """The call of which an expression is a part; None: it is no part of one text."""
+    def _part_read(self, node: nodes.Node) -> list[nodes.Node]:
+        """The calls of which an expression is a part; empty: it is no part of one text."""
         part = _part(node)
         if part is None or not isinstance(node, nodes.Getattr | nodes.Getitem):
-            return None
-        call = self._text_call(node.node)
-        if call is None or (self._reader(call.node) == TEXTS and not isinstance(node.node, nodes.Name)):
-            return None
-        return self._noted(call, _known(part, node))
+            return []
+        calls = self._text_calls(node.node)
+        if not isinstance(node.node, nodes.Name) and any(self._reader(call.node) == TEXTS for call in calls):
+            return []
+        return [self._noted(call, _known(part, node)) for call in calls]
 
     def _noted(self, call: nodes.Call, part: str) -> nodes.Node:
         values = [*call.args, *(each.value for each in call.kwargs)]
@@ -198,8 +268,7 @@ class _Cutter:
             raise _wrong(
                 "which text `ref` reads depends on another text or on a macro", hint, call, "reference-unclear"
             )
-        keywords = [*call.kwargs, nodes.Keyword(PART, nodes.Const(part))]
-        made = nodes.Call(call.node, call.args, keywords, None, None, lineno=call.lineno)
+        made = nodes.Call(call.node, [nodes.Const(part), *call.args], call.kwargs, None, None, lineno=call.lineno)
         return nodes.Output([made], lineno=call.lineno)
 
 
@@ -212,14 +281,43 @@ _WAYS: Final[dict[type[nodes.Node], Callable[[_Cutter, Any, bool], Iterator[node
     nodes.AssignBlock: _Cutter.capture,
     nodes.Macro: _Cutter.macro,
     nodes.CallBlock: _Cutter.call,
-    nodes.FilterBlock: _Cutter.call,
+    nodes.FilterBlock: _Cutter.filtered,
     nodes.ExprStmt: _Cutter.expression,
 }
 _NOTHING: Final[Any] = [nodes.Output([nodes.TemplateData("")], lineno=1)]
 
 
 def _assigned_names(node: nodes.Node) -> set[str]:
+    if isinstance(node, nodes.Macro):
+        return {node.name}
     return _names(node.target) if isinstance(node, nodes.Assign | nodes.AssignBlock) else set()
+
+
+def _all_names(assigned: Iterable[nodes.Node]) -> set[str]:
+    return {name for node in assigned for name in _assigned_names(node)}
+
+
+def _arguments(node: nodes.Macro | nodes.CallBlock) -> set[str]:
+    return {argument.name for argument in node.args}
+
+
+def _free_names(macro: nodes.Macro) -> set[str]:
+    """The names of the template that a macro uses."""
+    names = [*macro.find_all(nodes.Name)]
+    return {one.name for one in names if one.ctx == "load"} - {one.name for one in names if one.ctx != "load"}
+
+
+def _without(local: Mapping[str, tuple[nodes.Call, ...]], names: set[str]) -> Mapping[str, tuple[nodes.Call, ...]]:
+    return {name: calls for name, calls in local.items() if name not in names}
+
+
+def _joined(ends: Iterable[Mapping[str, tuple[nodes.Call, ...]]]) -> Mapping[str, tuple[nodes.Call, ...]]:
+    """What names may be after branches of which one is taken."""
+    joined: dict[str, dict[nodes.Call, None]] = {}
+    for end in ends:
+        for name, calls in end.items():
+            joined.setdefault(name, {}).update(dict.fromkeys(calls))
+    return {name: tuple(calls) for name, calls in joined.items()}
 
 
 def _names(target: nodes.Node) -> set[str]:

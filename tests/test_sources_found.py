@@ -1,0 +1,141 @@
+"""Which texts a template reads is found before they exist, whatever its branches, scopes and rows are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.manifests.compiled import Compiled
+from contentops.manifests.skeleton import cut
+from contentops.manifests.values import MISSING, TemplateError
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness
+from tests.test_made_from_texts import manifest
+from tests.test_references import refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+READERS = frozenset({"ref", "texts"})
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """An empty project."""
+    return Harness(tmp_path / "project", FakeApi(duration=30))
+
+
+def found(template: str, **known: Any) -> set[str]:
+    """The items that a template reads, each with its part; raises TemplateError."""
+    read: set[str] = set()
+
+    def note(part: str, /, name: str = "", approved: bool = False) -> str:
+        read.add(f"{name}.{part}" if part else name)
+        return ""
+
+    values = {"ref": note, "texts": note, **known}
+    skeleton = Compiled(template, change=lambda tree: cut(tree, READERS))
+    skeleton.render(lambda name: values.get(name, MISSING))
+    return read
+
+
+def branches(*tests: str) -> str:
+    """A chain of branches, each of which reads a text."""
+    made = (f"{{% {'el' if n else ''}if {test} %}}{{{{ ref('{n}').id }}}}" for n, test in enumerate(tests))
+    return "".join(made) + "{% else %}{{ ref('z').id }}{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "read"),
+    [
+        # a name that one branch or an inner scope replaces
+        ("{% set x = ref('a').title %}{% if no %}{% set x = 'c' %}{% endif %}{{ x }}", "a.title"),
+        ("{% set x = ref('a').title %}{% for i in [1] %}{% set x = 'c' %}{% endfor %}{{ x }}", "a.title"),
+        ("{% set x = ref('a').title %}{% with x = 'c' %}{{ x }}{% endwith %}{{ x }}", "a.title"),
+        ("{% set x = ref('a').title %}{% macro m() %}{% set x = 'c' %}{% endmacro %}{{ x }}{{ m() }}", "a.title"),
+        (
+            "{% for t in ref('a').headings %}{% set x = 'c' %}{% endfor %}{% set x = 'd' %}{{ ref(x).id }}",
+            "a.headings d.id",
+        ),
+        ("{% set x = 'b' %}{% for x in ref('a').headings %}{{ x }}{% endfor %}{{ ref(x).id }}", "a.headings b.id"),
+        (
+            "{% if ref('a').title %}{% set x = 'c' %}{{ ref(x).id }}{% else %}{{ ref(each).id }}{% endif %}",
+            "a.title c.id b.id",
+        ),
+        ("{% set x = ref('a').title %}{% set x = 'c' %}{{ ref(x).id }}", "a.title c.id"),
+        # a text with a name
+        ("{% set t = ref('a') %}{% if no %}{% set t = ref('b') %}{% endif %}{{ t.title }}", "a.title b.title"),
+        ("{% if no %}{% set t = ref('a') %}{% else %}{% set t = ref('b') %}{% endif %}{{ t.url }}", "a.url b.url"),
+        (
+            "{% if ref('c').id %}{% set t = ref('a') %}{% else %}{% set t = ref('b') %}{% endif %}{{ t.url }}",
+            "c.id a.url b.url",
+        ),
+        ("{% set x = 'a' %}{% set t = ref(x) %}{% set x = 'b' %}{{ t.title }}", "a"),
+        ("{% set x = 'a' %}{% set x = ref(x) %}{{ x.title }}", "a"),
+        (
+            "{% for t in texts('x') %}{{ t.title }}{% endfor %}{% for t in texts('y') %}{{ t.url }}{% endfor %}",
+            "x.title y.url",
+        ),
+        ("{% set t = ref('a') %}{% macro m() %}{{ t.url }}{% endmacro %}{% set t = ref('b') %}{{ m() }}", "a b"),
+        ("{% set t = ref('a') %}{% macro m(t) %}{{ t }}{% endmacro %}{{ m('k') }}{{ t.url }}", "a.url"),
+        # places that are easily missed
+        ("{% for i in [] if ref('a').title %}{% else %}{{ ref('b').id }}{% endfor %}", "b.id"),
+        ("{% for i in [1] if ref('a').title %}{% else %}{{ ref('b').id }}{% endfor %}", "a.title b.id"),
+        ("{% for t in texts('x') if t.url and ref('a').title %}{% endfor %}", "x.url a.title"),
+        ("{% macro m(t=ref('a').title) %}{{ t }}{% endmacro %}{{ m() }}", "a.title"),
+        ("{% set x | replace('a', ref('b').title) %}k{% endset %}{{ x }}", "b.title"),
+    ],
+)
+def test_a_name_means_what_it_means_where_it_is_used(template: str, read: str) -> None:
+    """Scopes and branches count; what is not sure is read too."""
+    assert found(template, no=False, each="b") == {*read.split()}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% set x = 'b' %}{% if 'z' in ref('a').body %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
+        "{% if ref('a').title %}{% set x = 'b' %}{% else %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
+        "{% if no %}{% elif ref('a').title %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
+        "{% for x in ['b', 'c'] if ref('a').title %}{{ ref(loop.index ~ '').title }}{% endfor %}",
+        "{% macro m() %}{{ ref(x).title }}{% endmacro %}{% set x = 'b' %}{{ m() }}",
+        "{% macro m() %}{{ ref(varargs[0]).title }}{% endmacro %}{{ m('b') }}",
+        "{% macro m() %}{{ caller('b') }}{% endmacro %}{% call(x) m() %}{{ ref(x).title }}{% endcall %}",
+    ],
+)
+def test_what_depends_on_a_text_is_refused_with_a_hint(template: str) -> None:
+    """Before anything is paid, and never as a name that is not defined."""
+    with pytest.raises(TemplateError) as caught:
+        found(template, no=False)
+    assert (caught.value.code, caught.value.hint) == ("reference-unclear", "name the items: `uses: [ID, ...]`")
+
+
+@pytest.mark.parametrize("count", [130, 330, 1000])
+def test_branches_in_a_row_are_not_nested(count: int) -> None:
+    """Those up to the one that is taken are read if their tests depend on texts, of others only the one."""
+    numbers = [str(n) for n in range(count)]
+    assert found(branches(*["one"] * (count - 1), "two"), one=False, two=True) == {f"{count - 1}.id"}
+    every = {"a.title", "z.id", *(f"{n}.id" for n in numbers)}
+    assert found(branches(*["ref('a').title"] * count)) == every
+    mixed = branches(*["one"] * count, *["ref('a').title"] * count)
+    assert found(mixed, one=True) == {"0.id"}
+    assert found(mixed, one=False) == {"a.title", "z.id", *(f"{n}.id" for n in range(count, 2 * count))}
+
+
+def test_what_is_nested_too_deeply_is_said(harness: Harness) -> None:
+    """A problem of a template, not of contentops."""
+    deep = branches(*["ref('a').title", "item.id == 'b'"] * 300)
+    nested = "{% if ref('a').title %}" * 300 + "{% endif %}" * 300
+    for topic in (deep, nested):
+        harness.write("content/a.yaml", manifest({"a": "A", "b": topic}))
+        (line,) = [line for line in refused(harness) if "nested too deeply" in line]
+        assert line.startswith("template-limit: ")
+
+
+def test_an_argument_that_ref_does_not_have_is_named(harness: Harness) -> None:
+    """The part is read of the text, not asked for."""
+    harness.write("content/a.yaml", manifest({"a": "A", "b": "{{ ref('a', part='body').title }}"}))
+    said = refused(harness)
+    assert any("unexpected keyword argument 'part'" in line for line in said), said
