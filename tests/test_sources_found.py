@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from contentops.manifests.compiled import Compiled
 from contentops.manifests.skeleton import cut
 from contentops.manifests.values import MISSING, TemplateError
+from contentops.model import OnSourceChange
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
 from tests.test_made_from_texts import manifest
@@ -139,3 +141,45 @@ def test_an_argument_that_ref_does_not_have_is_named(harness: Harness) -> None:
     harness.write("content/a.yaml", manifest({"a": "A", "b": "{{ ref('a', part='body').title }}"}))
     said = refused(harness)
     assert any("unexpected keyword argument 'part'" in line for line in said), said
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "{{ ref(r.s).title }}",
+        "{{ ref('a' if r.s == 'a' else 'b').title }}",
+        "{% if r.s == 'a' %}{{ ref('a').title }}{% else %}{{ ref('b').title }}{% endif %}",
+        "{{ ref('a').title }}{{ ref(r.s).title }}",
+    ],
+)
+def test_a_row_that_chooses_a_source_makes_a_text_stale(harness: Harness, topic: str) -> None:
+    """It pays for nothing unasked."""
+    topic = f"{{% for r in rows('data/c.csv') %}}{topic}{{% endfor %}}"
+    harness.write("content/a.yaml", manifest({"a": "A", "b": "B", "index": topic}))
+    harness.write("data/c.csv", "s\na\n")
+    harness.apply()
+    assert harness.plan().empty
+    for table in ("s\na\nb\n", "s\nb\n"):
+        harness.write("data/c.csv", table)
+        plan = harness.plan()
+        assert (plan.changes, plan.credits_worst) == ((), 0)
+        assert [note.items for note in plan.notes if note.kind == "stale-source"] == [("index",)]
+    assert len(harness.api.generations) == 3
+    harness.apply(on_source_change=OnSourceChange.REGENERATE)
+    assert len(harness.api.generations) == 4
+    assert "On B" in harness.api.generations[-1].topic
+    assert harness.plan().empty
+
+
+def test_a_renamed_source_beside_rows_costs_nothing(harness: Harness) -> None:
+    """Its id is left out of what the request is made from, as without rows."""
+    topic = "{{ ref('a').title }}{% for r in rows('data/c.csv') %}{{ r.s }}{% endfor %}"
+    harness.write("data/c.csv", "s\nx\n")
+    harness.write("content/a.yaml", manifest({"a": "A", "index": topic}))
+    harness.apply()
+    harness.edit("out/a.md", "title: On A", "title: On B")
+    made = json.loads(manifest({"b": "A", "index": topic.replace("'a'", "'b'")}))
+    harness.write("content/a.yaml", json.dumps({**made, "moved": [{"from": "a", "to": "b"}]}))
+    assert harness.plan().credits_worst == 0
+    harness.apply()
+    assert (list(harness.record("index").sources), len(harness.api.generations)) == (["b"], 2)

@@ -149,6 +149,10 @@ class DeclaredTexts:
             self._texts[key] = self._look(name, approved=approved)
         return self._texts[key]
 
+    def declares(self, name: str) -> bool:
+        """Return whether a text is the id of a declared item."""
+        return name in self._specs
+
     def frame(self, frame: Frame | None) -> Digest:
         """The digest of a frame; empty for none."""
         return NOTHING if frame is None else digest_json([frame.parts, list(frame.ids)])

@@ -23,6 +23,7 @@ from contentops.manifests.templates import INPUTS, Scope, Uses, leaves, root_of,
 from contentops.manifests.values import (
     MISSING,
     REF,
+    ROWS,
     TEXTS,
     Branch,
     Lazy,
@@ -35,7 +36,7 @@ from contentops.model import REQUEST_FIELDS, ItemId, Reference, WaitReason
 from contentops.model.references import READERS, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from contentops.manifests.data_rows import Each
     from contentops.manifests.expand import Declared
@@ -393,8 +394,6 @@ class _Item:
         templates = [(name, own) for name, own in fields if name in self._uses.referring and root_of(name) == INPUTS]
         if not templates or self._texts is None:
             return None
-        readings = [one for name, _ in templates for one in self.readings.get(name, ()) if not one.listed]
-        ids = tuple(dict.fromkeys(one.id for one in readings))
         keys = {name.split(".")[1] for name, _ in templates}
         known = {name: values.get(name) for name in REQUEST_FIELDS if name != INPUTS}
         known[INPUTS] = {key: value for key, value in (values.get(INPUTS) or {}).items() if key not in keys}
@@ -402,6 +401,12 @@ class _Item:
         written += [(name, below.value) for name, own in templates for below in self._below(own)]
         used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
         variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
+        if ROWS in self._uses.of(INPUTS):  # the rows may choose which sources are read, and count as words
+            named = filter(self._texts.declares, _texts_in([written, variables]))
+            ids = tuple(dict.fromkeys(map(ItemId, named)))
+        else:
+            readings = (one for name, _ in templates for one in self.readings.get(name, ()) if not one.listed)
+            ids = tuple(dict.fromkeys(one.id for one in readings))
         return Frame([known, _unnamed([written, variables], frozenset(ids))], ids)
 
     def _plain(self, name: str) -> Json:
@@ -619,6 +624,16 @@ def _reading(name: Any, *, part: str = "", approved: Any = False) -> Reading:
 
 
 _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
+
+
+def _texts_in(value: Json) -> Iterator[str]:
+    """Yield every text of a value, and what stands in quotes within it."""
+    if isinstance(value, str):
+        yield value
+        yield from (each[2] for each in _NAMED.finditer(value))
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(each)
 
 
 def _unnamed(value: Json, ids: Collection[str]) -> Json:
