@@ -148,3 +148,42 @@ def test_an_edit_on_the_server_of_a_text_that_waits_is_found_before_payment(harn
     assert results(harness.apply()) == {"guide": "done", "news": "blocked"}
     assert _topics(harness) == ["Guide", "News of On Guide", "Guide2"]
     assert harness.api.contents[harness.record("news").content_id].body == "Words on the server.\n"
+
+
+FOLLOWS = {"metadata": {"title": "B after {{ ref('guide').title }}", "x": "x {{ ref('guide').title }}"}}
+
+
+@pytest.mark.parametrize(("part", "made"), [("title", "C B after On Guide"), ("metadata.x", "C x On Guide")])
+def test_front_matter_that_follows_a_text_comes_before_what_is_made_from_it(
+    harness: Harness, part: str, made: str
+) -> None:
+    """A title that is made from a coming text is not final, and the plan has the price of what reads it."""
+    texts = {"guide": GUIDE, "b": "B", "c": f"C {{{{ ref('b').{part} }}}}"}
+    keys = {"b": FOLLOWS, "c": {"on_source_change": "regenerate"}}
+    harness.write("content/a.yaml", manifest(texts, **keys))
+    assert harness.plan().credits_worst == 12
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert _topics(harness)[-1] == made
+    harness.write("content/a.yaml", manifest({**texts, "guide": "Guide2"}, **keys))
+    plan = harness.plan()
+    assert {change.id: (str(change.action), change.credits_worst) for change in plan.changes} == {
+        "b": ("wait", 0),
+        "c": ("wait", 4),
+        "guide": ("regenerate", 4),
+    }
+    harness.apply()
+    assert _topics(harness)[-1] == f"{made}2"
+    assert harness.plan().empty
+
+
+def test_nothing_is_made_from_front_matter_whose_text_did_not_come(harness: Harness) -> None:
+    """It is written without the key, which is no final title."""
+    texts = {"guide": GUIDE, "b": "B", "c": "C {{ ref('b').title }}"}
+    harness.write("content/a.yaml", manifest(texts, b=FOLLOWS))
+    harness.api.fault(lambda called, _: called == "submit" and len(harness.api.generations) == 0, 400)
+    harness.apply()
+    assert not any(topic.startswith("C") for topic in _topics(harness))
+    harness.api.heal()
+    harness.settle()
+    assert _topics(harness).count("C B after On Guide") == 1
+    assert len(_topics(harness)) == len(set(_topics(harness)))

@@ -14,7 +14,7 @@ from contentops.model.references import Stage, stage_of
 from contentops.planning.sources import stage_coming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from contentops.execution.program import ItemAtState
     from contentops.execution.run_context import Context
@@ -73,7 +73,9 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
     for stage in (Stage.TEXT, Stage.HEAD, Stage.FRONT):
         asked = [name for name in names if stage_of(name) is stage]
         if asked and spec is not None:
-            outcome = await _front(ctx, change, outcome, stages, list(_read(spec, asked)), flush)
+            ends = stages.of(_read(spec, asked))
+            outcome = await _front(ctx, change, outcome, stages, ends, flush)
+            is_fine = is_fine and all(end.done() and end.result() for end in ends)
         stages.reach(item.id, stage, done=is_fine)
     assert outcome is not None
     return outcome
@@ -102,13 +104,13 @@ async def _front(
     change: Change,
     before: Outcome | None,
     stages: Stages,
-    readings: list[tuple[ItemId, Stage]],
+    ends: Sequence[asyncio.Future[bool]],
     flush: Callable[[], None],
 ) -> Outcome:
     """The outcome of an item after its front matter has followed the texts that it mentions."""
     done = before or Outcome(id=change.id, action=Action.UPDATE, result=Result.DONE, output=change.target)
     try:
-        await ctx.run.others(stages.of(readings))
+        await ctx.run.others(ends)
     except Stopped:
         return done if before is not None else structs.replace(_waiting(change), error="", hint="")
     planned = structs.replace(change, later=(), waits=())

@@ -41,7 +41,7 @@ from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.same_request import block_same_requests, same_briefs
 from contentops.planning.select import Candidate, selected
-from contentops.planning.sources import open_keys, settle_waits, stage_coming, stale_notes, waits_of
+from contentops.planning.sources import followers, open_keys, settle_waits, stage_coming, stale_notes, waits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -180,11 +180,17 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     sides = list(declared_sides(inputs, orphans))
     made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {}
     coming: dict[ItemId, Stage] = {}
-    for item in sides:
-        waits = waits_of(item.spec, coming) if item.spec.references else ()
-        made[item.spec.id] = _candidate(waiting_for(item, waits) if waits else item)
-        if (stage := stage_coming(made[item.spec.id][0].change)) is not None:
-            coming[item.spec.id] = stage
+    asked: Sequence[ItemSides] = sides
+    while asked:
+        for item in asked:
+            waits = waits_of(item.spec, coming) if item.spec.references else ()
+            made[item.spec.id] = _candidate(waiting_for(item, waits) if waits else item)
+            if (stage := stage_coming(made[item.spec.id][0].change)) is not None:
+                coming[item.spec.id] = min(stage, coming.get(item.spec.id, stage))
+        # Titles and front matter that follow a text come later than this plan; so do texts that are made from them.
+        followed = followers(inputs.desired.specs, coming)
+        coming |= followed
+        asked = [item for item in sides if any(one.id in followed for one in item.spec.references)]
     for item in sides:
         # What metadata mentions may be in a ring, so that it is looked at when all changes are known.
         if any(one.id in coming for one in item.spec.mentions):

@@ -86,6 +86,18 @@ def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
     return tuple(waits[id_] for id_ in sorted(waits))
 
 
+def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
+    """The items whose front matter follows what comes, each with its stage, where that is earlier than is known."""
+    found: dict[ItemId, Stage] = {}
+    for spec in specs:
+        if any(one.id in coming for one in spec.mentions):
+            names = [name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming)]
+            stage = min(map(stage_of, names), default=None)
+            if stage is not None and stage < coming.get(spec.id, Stage.FRONT + 1):
+                found[spec.id] = stage
+    return found
+
+
 def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
     """The keys of metadata that stay as they are recorded, as what they read is not final."""
     affected = (name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming))
@@ -204,13 +216,26 @@ def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list
     """
     by_id = {change.id: change for change in changes}
     bringing: dict[ItemId, Stage] = {}
-    items = {item.id: item for item in chosen}
-    for id_ in in_order({id_: [one.id for one in item.waits] for id_, item in items.items()}):
-        change = by_id.get(id_)
-        if change is not None and change.action is Action.WAIT:
-            comes = all(one.id in bringing for one in change.waits)
-            by_id[id_] = structs.replace(change, hint="") if comes else structs.replace(change, later=())
-        _brings(by_id.get(id_), bringing)
+    order = list(in_order({item.id: [one.id for one in item.waits] for item in chosen}))
+    known: Coming | None = None
+    while bringing != known:
+        known = {**bringing}
+        for id_ in order:
+            if (change := by_id.get(id_)) is not None and all(one.id in bringing for one in change.waits):
+                _brings(change, bringing)
+        _follow(chosen, by_id, bringing)
+    return [_settled(change, bringing) for change in by_id.values()]
+
+
+def _settled(change: Change, bringing: Coming) -> Change:
+    if change.action is not Action.WAIT or not change.waits:
+        return change
+    comes = all(one.id in bringing for one in change.waits)
+    return structs.replace(change, hint="") if comes else structs.replace(change, later=())
+
+
+def _follow(chosen: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: dict[ItemId, Stage]) -> None:
+    """Add to the changes the front matter that follows what comes, and note what it brings."""
     # A text that is restored has the words that front matter was written with.
     same = frozenset(change.id for change in by_id.values() if change.action is Action.RESTORE)
     for stage in (Stage.HEAD, Stage.FRONT):
@@ -223,7 +248,6 @@ def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list
                 change = _following(item, change, brought, stage)
                 by_id |= {item.id: change} if change is not None else {}
                 _brings(change, bringing)
-    return list(by_id.values())
 
 
 def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
