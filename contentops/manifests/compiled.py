@@ -248,6 +248,10 @@ def _refuse(node: nodes.Node) -> None:
         message = f"`{written}` is not available in manifests"
         hint = _MACROS_HINT if isinstance(node, nodes.Include | nodes.Import | nodes.FromImport) else ""
         raise TemplateError("template-unsupported", message, hint=hint, offset=node.lineno - 1)
+    keys = [each.key for each in node.kwargs] if isinstance(node, nodes.Call | nodes.Filter | nodes.Test) else []
+    if len({*keys}) < len(keys):
+        message = "an argument is given twice"
+        raise TemplateError("template-syntax", message, offset=node.lineno - 1)
     if isinstance(node, nodes.Const) and isinstance(node.value, float) and not isfinite(node.value):
         message = "a number is not finite"
         raise TemplateError("template-value", message, offset=node.lineno - 1)

@@ -19,6 +19,7 @@ from contentops.model.references import PARTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+_ARGUMENTS: Final = {REF: ("name", "approved"), TEXTS: ("selector",)}
 _UNSURE: Final = ("default", "d")
 """Filters whose value need not be defined."""
 
@@ -28,6 +29,12 @@ def cut(tree: nodes.Template, texts: frozenset[str]) -> nodes.Template:
 
     Raises TemplateError for a part that texts do not have, and for a call whose arguments depend on texts.
     """
+    for call in tree.find_all(nodes.Call):
+        reader = call.node.name if isinstance(call.node, nodes.Name) and call.node.name in texts else ""
+        for each in call.kwargs if reader in _ARGUMENTS else ():
+            if each.key not in _ARGUMENTS[reader]:
+                message = f"`{reader}` has no argument `{each.key[:60]}`"
+                raise _wrong(message, suggest(each.key, _ARGUMENTS[reader]), call)
     made = nodes.Template(_Cutter(tree, texts).body(tree.body, sure=True), lineno=1)
     made.set_environment(sandbox())
     return made
@@ -35,10 +42,13 @@ def cut(tree: nodes.Template, texts: frozenset[str]) -> nodes.Template:
 
 class _Cutter:
     def __init__(self, tree: nodes.Template, texts: frozenset[str]) -> None:
-        self._tree = tree
         self._texts = texts
         self._local: Mapping[str, tuple[nodes.Call, ...]] = {}
         """The names of the template whose values depend on texts here, with the calls whose text such a value is."""
+        self._bound = [(one.name, one.lineno) for one in tree.find_all(nodes.Name) if one.ctx != "load"]
+        """The names that the template gives values, with the character of each."""
+        self._used: set[str] = set()
+        """The names in calls that names stand for."""
         self._free = {name for macro in tree.find_all(nodes.Macro) for name in _free_names(macro)}
         """The names that macros use, with the values that these have when a macro is called."""
 
@@ -57,9 +67,9 @@ class _Cutter:
 
     def _read_before(self, node: nodes.Node) -> Iterator[nodes.Node]:
         """Read the texts that names stand for, if a statement replaces a value that such a call uses."""
-        if not any(self._local.values()):
+        bound = {name.name for name in node.find_all(nodes.Name) if name.ctx != "load"} if self._used else set()
+        if bound.isdisjoint(self._used):
             return
-        bound = {name.name for name in node.find_all(nodes.Name) if name.ctx != "load"}
         for name, calls in self._local.items():
             if any(each.name in bound for call in calls for each in call.find_all(nodes.Name)):
                 yield from (self._noted(call, "") for call in calls)
@@ -175,9 +185,8 @@ class _Cutter:
     def macro(self, node: nodes.Macro, _sure: bool) -> Iterator[nodes.Node]:
         """Read what a macro may read; it sees the values that names have when it is called."""
         yield from self._defaults(node)
-        outer, names = self._local, self._tree.find_all(nodes.Name)
-        later = {one.name: () for one in names if one.ctx != "load" and one.lineno > node.lineno}
-        self._local = {**later, **outer}
+        outer = self._local
+        self._local = {**{name: () for name, at in self._bound if at > node.lineno}, **outer}
         yield from self._scoped(node.body, {*_arguments(node), "caller", "varargs", "kwargs"}, sure=False)
         self._local = {**outer, node.name: ()}
 
@@ -200,9 +209,11 @@ class _Cutter:
     def _kept(self, target: nodes.Node, value: nodes.Node) -> tuple[nodes.Call, ...]:
         """Return the calls that a name stands for from now on; they are read where the name is used."""
         calls = self._text_calls(value) if isinstance(target, nodes.Name) else ()
-        replaced = _names(target)
-        is_lost = any(one.name in replaced for call in calls for one in call.find_all(nodes.Name))
-        return () if is_lost or not replaced.isdisjoint(self._free) else calls
+        used = {one.name for call in calls for one in call.find_all(nodes.Name)}
+        if not _names(target).isdisjoint(used | self._free):
+            return ()
+        self._used |= used
+        return calls
 
     # --- expressions -----------------------------------------------------------------------------------------
 
