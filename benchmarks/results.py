@@ -25,6 +25,7 @@ BENCHMARKS = {
     "checkpoint": "Checkpoints",
     "creates": "Reports of large plans",
     "loading": "Reading and checking manifests",
+    "chain": "Items made from items",
     "ledger": "A shared ledger",
 }
 """Scripts and their headings."""

@@ -201,7 +201,7 @@ def test_a_text_is_sent_back_and_approved(tmp_path: Path, browser: Browser) -> N
         page.get_by_label("Send back, with a note").fill("Shorter.")
         page.get_by_role("button", name="Send back with this note").click()
         assert "sent back" in page.get_by_role("status").inner_text().lower()
-        assert page.evaluate("document.activeElement.tagName") == "H1"
+        playwright.expect(page.locator("h1")).to_be_focused()
         page.goto(pages.address + item("blog/hybrid-work-guide"))
         page.locator("#decision").get_by_role("button", name="Approve").click()
         assert "approved" in page.get_by_role("status").inner_text().lower()

@@ -85,7 +85,7 @@ def test_plan_budget_bill_and_report_agree(tmp_path: Path, project: Build, invok
         assert invoke("apply", "--yes", env=env).code == 4
         done = invoke("apply", "--yes", "--approve-credits", "20", "--json", env=env)
         assert (done.code, done.json["run"]["credits"]) == (0, 20)
-        assert '"credits":20' in (root / "contentops.lock").read_text().replace(" ", "")
+        assert '"credits":20' in (root / "contentops.jobs").read_text().replace(" ", "")
         assert invoke("stats", "--json", env=env).json["credits"]["used"] == 20
         assert "1 text, 20 credits." in invoke("report", "--runs").stdout
 
