@@ -30,8 +30,8 @@ SETTINGS = {
 
 def declare(folder: Path, items: int, *, chained: bool) -> None:
     """A project whose items are each made from the one before, or from none."""
-    source = "{{{{ ref('item-{}').title }}}}" if chained else "Item {}"
-    topics = ("About nothing", *(f"About {source.format(number)}" for number in range(items - 1)))
+    source = " after {{{{ ref('item-{}').title | truncate(40) }}}}" if chained else " not after {}"
+    topics = ("Item 0", *(f"Item {number + 1}{source.format(number)}" for number in range(items - 1)))
     declared = [
         {"id": f"item-{number}", "inputs": {"topic": topic, "target_audience": "readers"}}
         for number, topic in enumerate(topics)
