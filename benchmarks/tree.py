@@ -92,6 +92,7 @@ def record(folder: Path) -> None:
     from contentops.model import Saved
     from contentops.operations import opening, workspace
     from contentops.state import lock
+    from contentops.state.codec import line_of
 
     first = "000/item-000000"
     command = [*timing.CONTENTOPS, "apply", "--yes", "--select", first]
@@ -99,6 +100,9 @@ def record(folder: Path) -> None:
     project = opening.open_project(str(folder), "", ())
     state = opening.read_state(project)
     known = state.records[first]  # type: ignore[index]  # a text is an id
+    made = state.made_by(known)
+    assert made is not None
+    jobs = [made]
     body, (one, *others) = body_digest(BODY), workspace.validate(project).specs
     assert one.id == first
     records: dict[str, Record] = {first: known}
@@ -107,7 +111,7 @@ def record(folder: Path) -> None:
         job = digest_text(spec.id)[7:39]
         file = folder / spec.output
         file.parent.mkdir(parents=True, exist_ok=True)
-        block = provenance(item=spec.id, digest=spec.digest, job=job, generated_at=known.generated_at)
+        block = provenance(item=spec.id, digest=spec.digest, job=job, generated_at=made.generated_at)
         file.write_text(compose(title, spec.metadata, block, BODY), encoding="utf-8")
         taken = title_digest(title)
         records[spec.id] = structs.replace(
@@ -122,9 +126,12 @@ def record(folder: Path) -> None:
             generated=body,
             saved=Saved(title=taken, body=body, server_title=taken, server_body=body),
             content_id=f"cnt_{job}",
-            job_id=job,
             request_id=job,
         )
+        own = {"item": spec.id, "digest": spec.digest, "output": spec.output, "title": title}
+        jobs.append(structs.replace(made, request_id=job, job_id=job, content_id=f"cnt_{job}", **own))
+    with (folder / "contentops.jobs").open("a", encoding="utf-8") as file:
+        file.writelines(f"{line_of(each)}\n" for each in jobs[1:])
     (folder / "contentops.lock").write_bytes(lock.render(structs.replace(state, records=records)))
 
 
