@@ -113,7 +113,7 @@ def test_a_job_under_way_is_not_paid_for_again(harness: Harness, *, lost: bool) 
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
     harness.apply(select=("guide",))
     if lost:
-        harness.api.fault(on("generate"), "kill-after")
+        harness.api.fault(on("submit"), "kill-after")
     with contextlib.suppress(Killed):
         harness.apply(deadline=10.0)
     harness.api.heal()
@@ -187,3 +187,20 @@ def test_nothing_is_made_from_front_matter_whose_text_did_not_come(harness: Harn
     harness.settle()
     assert _topics(harness).count("C B after On Guide") == 1
     assert len(_topics(harness)) == len(set(_topics(harness)))
+
+
+def test_a_lost_order_is_not_sent_again_where_the_text_answers_the_request(harness: Harness) -> None:
+    """The source got its words back, so that nothing is to be paid for."""
+    keys = {"news": {"on_source_change": "regenerate"}}
+    harness.write("content/a.yaml", manifest({"guide": GUIDE, "news": NEWS}, **keys))
+    harness.apply()
+    before = harness.read("out/guide.md")
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    harness.api.fault(on("submit"), "kill")
+    with contextlib.suppress(Killed):
+        harness.apply()
+    harness.api.heal()
+    harness.write("out/guide.md", before)
+    assert harness.plan().credits_worst == 0
+    harness.settle()
+    assert _topics(harness) == ["Guide", "News of On Guide"]

@@ -88,7 +88,7 @@ def _counted(sections: Iterable[Key]) -> Counter[tuple[int, str]]:
 
 
 def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> list[Key]:
-    """`frame` and the `persons` it lacks; each of these comes after the section that it follows in `now`."""
+    """Return `frame` with the sections of `persons` that it lacks, each after the section that it follows in `now`."""
     placed, wanted, edited = set(frame), set(persons), set(now)
     behind: dict[Key | None, list[Key]] = defaultdict(list)
     # The text before the first heading stays first.

@@ -88,7 +88,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return CREATED if self.is_as_created else ""
 
     def is_from(self, draft: Draft) -> bool:
-        """Whether it is the text of the draft's request, even if either was changed since."""
+        """Return whether the server stored it for the draft's request; either text may have been edited since."""
         request = draft.item_state.recorded.request_id
         return bool(request) and self.request == request
 

@@ -56,7 +56,7 @@ class ClaimKey(Struct, frozen=True):
 
 
 class JobWriter:
-    """Collects jobs and texts of one runner; `flush` writes them in one transaction, while it has their claims."""
+    """Collects jobs and texts of one runner. `flush` writes them in one transaction, if it still has their claims."""
 
     def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, JobStage] | None = None) -> None:
         """`known`: how far this checkout knows jobs; it is kept up to date here."""

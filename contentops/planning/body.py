@@ -198,7 +198,9 @@ def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
 def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, has_job: bool) -> BodyAnswer:
     detail = f"job `{entry.job_id}` is open" if has_job else entry.error or "the answer to its submit was lost"
     reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
-    steps = _generation(item, entry.attempt, entry.section, entry.retry)
+    is_asked = bool(entry.section) or entry.digest == item.spec.digest
+    attempt = entry.attempt if is_asked else next_attempt(item)
+    steps = _generation(item, attempt, entry.section, entry.retry)
     hint = "submitted again only if the server proves that it never arrived"
     if item.inputs.honours_ids is False:
         steps = (Poll(), *retry_of(item, entry.retry, entry.section))

@@ -320,7 +320,9 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         """Whether a job makes or has made the declared text from words that its sources had when it was ordered."""
         is_other = job.digest != self.spec.digest and not job.section
         is_failed = job.state is JobState.PAID and bool(job.error)
-        return is_other and not is_failed and job.frame in self.frames
+        # An order that may never have arrived is sent again, which is for an item that asks for a new text alone.
+        is_lost = job.state in (JobState.SUBMITTING, JobState.UNKNOWN) and self.is_same
+        return is_other and not is_failed and not is_lost and job.frame in self.frames
 
 
 TRIES = 2
