@@ -17,20 +17,24 @@ The message says where the problem is, and a hint what to do.
 
 GUARDS: Final = "Guards"
 BLOCKED: Final = "Why an item is blocked"
-_BEFORE: Final = {
+REASONS: Final = "Kinds of reasons"
+NOTES: Final = "Kinds of notes"
+TABLES: Final = {
     GUARDS: "When `apply` refuses a plan, the code is the name of the guard.",
     BLOCKED: "A blocked item does not stop the others, and `apply` exits with 3.",
+    REASONS: "Why a plan changes an item: the `kind` of each reason in the plan as JSON.",
+    NOTES: "What a plan says beside its changes: the `kind` of each note in the plan as JSON.",
 }
 
 
 def lines(groups: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield the lines of the page: a table each for guards and blocked items, else a heading for each code."""
+    """Yield the lines of the page: a table for each group with an introduction, otherwise a heading for each code."""
     for group, codes in groups.items():
         yield from (f"## {group}", "")
-        if group not in _BEFORE:
+        if group not in TABLES:
             yield from _sections(codes)
             continue
-        yield from (_BEFORE[group], "", "| Code | Meaning |", "|---|---|")
+        yield from (TABLES[group], "", "| Code | Meaning |", "|---|---|")
         for names, text in codes.items():
             yield f"| {', '.join(f'`{name}`' for name in names.split(', '))} | {cell(text)} |"
         yield ""

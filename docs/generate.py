@@ -211,13 +211,16 @@ _MANIFEST_INTRODUCTION = """\
 A manifest is a YAML file that declares items. `contentops schema manifest` prints its JSON Schema.
 For editors, put `# yaml-language-server: $schema=...` at the top of a manifest.
 Values of an item may be [templates](templates.md). They are checked again after rendering.
-"Nothing" is `null`, which removes a value of a lower layer."""
+Most values can also be `null`, which removes a value of a lower layer."""
 
 _PROJECT_INTRODUCTION = """\
 `contentops.yaml` marks the root of a project.
 `contentops schema project` prints its JSON Schema."""
 
 _SCALARS: Final = (str, int, float, bool)
+
+
+_TOP: Final = "the first table"
 
 
 @dataclass
@@ -229,11 +232,9 @@ class _Seen:
 
     def from_page(self, page: str) -> _Seen:
         """The same, as another page links to it."""
-        return _Seen({row: link.replace("(#", f"({page}#") for row, link in self.rows.items()}, self.shapes)
-
-
-_FEW: Final = 5
-"""Up to this many rows are repeated from another section; more become one link."""
+        links = {row: link.replace("(#", f"({page}#") for row, link in self.rows.items()}
+        links = {row: f"[a manifest]({page})" if link == _TOP else link for row, link in links.items()}
+        return _Seen(links, self.shapes)
 
 
 def _schema(schema: Schema, seen: _Seen) -> Iterator[str]:
@@ -245,13 +246,12 @@ def _object(root: Schema, schema: Schema, path: str, seen: _Seen) -> Iterator[st
     keys = {key: _resolve(root, found) for key, found in schema.get("properties", {}).items()}
     rows = {key: _row(root, key, found, key in schema.get("required", [])) for key, found in keys.items()}
     linked = {key: seen.rows[row] for key, row in rows.items() if row in seen.rows}
-    linked = {key: link for key, link in linked.items() if list(linked.values()).count(link) > _FEW}
     if path:
         yield f"## `{path}`"
         yield ""
         said = str(schema.get("description", ""))
         yield from prose(said) if not any(cell(said) in row for row in seen.rows) else ()
-    link = f"[`{path}`](#{re.sub(r'[^a-z_-]', '', path.lower())})" if path else "the first table"
+    link = f"[`{path}`](#{re.sub(r'[^a-z_-]', '', path.lower())})" if path else _TOP
     seen.rows.update({row: link for row in rows.values() if row not in seen.rows})
     for section in dict.fromkeys(linked.values()):
         names = ", ".join(f"`{key}`" for key, where in linked.items() if where == section)
@@ -312,11 +312,11 @@ def _kind(root: Schema, schema: Schema) -> str:
     branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
     if branches:
         kinds = dict.fromkeys(_kind(root, _resolve(root, branch)) for branch in branches)
-        return " or ".join(kind for kind in kinds if kind != "`{{ ... }}`")
+        return " or ".join(kind for kind in kinds if kind not in {"", "`{{ ... }}`"})
     if "{{" in str(schema.get("pattern", "")).replace("\\", ""):
         return "`{{ ... }}`"
     types = schema.get("type", "any value")
-    names = [_TYPES.get(name, name) for name in ([types] if isinstance(types, str) else types)]
+    names = [_TYPES.get(name, name) for name in ([types] if isinstance(types, str) else types) if name != "null"]
     inner = _resolve(root, schema.get("items"))
     if inner and "properties" not in inner:
         names = [f"list of {_kind(root, inner)}" if name == "list" else name for name in names]
@@ -327,7 +327,6 @@ _TYPES: Final = {
     "array": "list",
     "boolean": "`true` \\| `false`",
     "integer": "whole number",
-    "null": "nothing",
     "object": "map",
     "string": "text",
 }
