@@ -1,4 +1,4 @@
-"""Reads JSON that others wrote, and refuses what is nested too deeply to work with.
+"""Reads JSON that others wrote, and refuses what is nested too deeply to work with. Imports nothing of contentops.
 
 How deep the libraries read differs between versions and from machine to machine; the bound here does not.
 """
@@ -39,31 +39,31 @@ def load_json(data: str | bytes) -> Any:
     return bounded(json.loads, data)
 
 
-def decode_json(data: str | bytes, kind: type[T]) -> T:
+def decode_json(data: str | bytes, kind: type[T], *, deepest: int = MAX_DEPTH) -> T:
     """Return the value of a JSON text as a `kind`. Raises msgspec.MsgspecError for what does not fit, and DeepJson."""
-    value: T = bounded(functools.partial(msgspec.json.decode, type=kind), data)
+    value: T = bounded(functools.partial(msgspec.json.decode, type=kind), data, deepest=deepest)
     return value
 
 
-def bounded(read: Callable[[D], T], data: D) -> T:
+def bounded(read: Callable[[D], T], data: D, *, deepest: int = MAX_DEPTH) -> T:
     """Return what `read` makes of a JSON text. Raises what it raises, and DeepJson."""
     try:
         value = read(data)
     except RecursionError:
         raise DeepJson from None
-    if _is_deep(data):
+    if _is_deep(data, deepest):
         raise DeepJson
     return value
 
 
-def _is_deep(data: str | bytes) -> bool:
-    """Whether the lists and objects of a valid JSON text are nested more than MAX_DEPTH deep."""
+def _is_deep(data: str | bytes, deepest: int) -> bool:
+    """Whether the lists and objects of a valid JSON text are nested more than `deepest` deep."""
     count = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
-    if count <= MAX_DEPTH:
+    if count <= deepest:
         return False
     whole = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     left = _TEXT.sub(b"", whole).translate(_SQUARE, _OTHERS)
-    for _ in range(MAX_DEPTH):
+    for _ in range(deepest):
         left = left.replace(b"[]", b"")  # the innermost ones
         if not left:
             return False

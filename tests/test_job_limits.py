@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from contentops.job_limits import OVERHEAD, SECTIONS, estimate, section_limit, text_limit
 from contentops.model import Request
 from contentops.server import catalog
-from contentops.server.engines.chat import ChatClient
-from contentops.server.engines.endpoint import ModelEndpoint
-from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.prompts import system
+from contentops.server.engines.chat import ChatClient, ModelEndpoint
+from contentops.server.engines.openai import OpenAIEngine, system
 from contentops.server.engines.protocol import EngineError, SectionTask, SpentError, TokenCount, WritingTask
 from contentops.tokens import NO_TOKENS, Tokens
 from tests.fakes.asgi import Ticks

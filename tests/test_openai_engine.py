@@ -23,9 +23,8 @@ from msgspec import structs
 
 from contentops.server import catalog
 from contentops.server.app import create_app
-from contentops.server.engines import answers, named, prompts
-from contentops.server.engines.chat import LARGEST, ChatClient, Prompt
-from contentops.server.engines.endpoint import ModelEndpoint, endpoint
+from contentops.server.engines import named, openai
+from contentops.server.engines.chat import LARGEST, ChatClient, ModelEndpoint, Prompt, endpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, PausedError, SectionTask, WritingTask, WrittenText
 from contentops.server.store import Clock, Store
@@ -298,7 +297,7 @@ def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
 )
 def test_what_only_looks_like_it_is_an_article(text: str) -> None:
     """One label, a word that also begins an answer, code and tables that repeat: all of these may be meant."""
-    assert answers.no_article(text, "", job()) == ""
+    assert openai.no_article(text, "", job()) == ""
 
 
 def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
@@ -579,7 +578,7 @@ def test_settings_that_work() -> None:
 )
 def test_titles(plan: str, inputs: dict[str, Any], title: str) -> None:
     """A title of the inputs stands, else the plan's, else one the template makes."""
-    assert prompts.title(job(**inputs), plan) == title
+    assert openai.title(job(**inputs), plan) == title
 
 
 @pytest.mark.parametrize(
@@ -588,18 +587,18 @@ def test_titles(plan: str, inputs: dict[str, Any], title: str) -> None:
 )
 def test_words_of_a_section(target: Any, words: int) -> None:
     """The length asked for is shared by the sections; what is no length gives the mode's."""
-    assert prompts.words(job(word_count_target=target), 5) == words
+    assert openai.words(job(word_count_target=target), 5) == words
 
 
 def test_a_prompt_is_never_cut() -> None:
     """Inputs, role and instructions reach the model whole; of a longer section nothing is asked."""
     long = {f"extra_{number}": f"{'x ' * 4_000}end-{number}" for number in range(9)}
-    brief = prompts.brief(job(**long))
+    brief = openai.brief(job(**long))
     assert all(f"end-{number}" in brief for number in range(9))
-    assert "\x1b" not in prompts.brief(job(topic="a\x1b[31m"))
-    assert "and kind." in prompts.system(job(article_tone=f"{'warm ' * 200}and kind"))
+    assert "\x1b" not in openai.brief(job(topic="a\x1b[31m"))
+    assert "and kind." in openai.system(job(article_tone=f"{'warm ' * 200}and kind"))
     section = SectionTask(heading="H", text="w " * 9_000 + "last", document="d", instructions="i " * 4_000 + "done")
-    told = prompts.rewriting(job(), section, 100)
+    told = openai.rewriting(job(), section, 100)
     assert ("last" in told, "done" in told) == (True, True)
     longer = structs.replace(section, text="word " * 10_000)
     found, fake = rewritten(lambda _body, _number: said("x"), longer)
@@ -670,13 +669,13 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
 )
 def test_answers_fit_under_their_heading(text: str, tidy: str) -> None:
     """Whatever a model wraps around its words, only the words are kept, and the structure stays the template's."""
-    assert answers.tidy(text, "Why", 2) == tidy
+    assert openai.tidy(text, "Why", 2) == tidy
 
 
 @given(text=st.text(st.sampled_from("#`~=- \nab\t>*_1."), max_size=60))
 def test_no_answer_changes_the_structure(text: str) -> None:
     """Of any answer each heading of the template is found again, in order and with its own text."""
-    body = answers.assembled(HEADINGS, [answers.tidy(text, heading, 2) or "x" for heading in HEADINGS])
+    body = openai.assembled(HEADINGS, [openai.tidy(text, heading, 2) or "x" for heading in HEADINGS])
     lines, fence = [], ""
     for line in body.split("\n"):
         mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
@@ -722,7 +721,7 @@ def test_no_html_of_an_answer_hides_a_section(text: str) -> None:
             self.found += tag == "h2"
 
     page = Page()
-    body = answers.assembled(HEADINGS, [answers.tidy(text, heading, 2) for heading in HEADINGS])
+    body = openai.assembled(HEADINGS, [openai.tidy(text, heading, 2) for heading in HEADINGS])
     page.feed(MarkdownIt("commonmark").render(body))
     assert page.found == len(HEADINGS)
 

@@ -11,8 +11,7 @@ import pytest
 from contentops import sections
 from contentops.server import catalog
 from contentops.server.engines import named
-from contentops.server.engines.chat import ChatClient
-from contentops.server.engines.endpoint import ModelEndpoint
+from contentops.server.engines.chat import ChatClient, ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, WritingTask, WrittenText
 from tests.fakes.asgi import Ticks

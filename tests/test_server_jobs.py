@@ -246,14 +246,16 @@ def test_a_job_is_finished_once() -> None:
     """Whoever comes second changes nothing: one content, one charge, no late failure."""
     with Store() as store:
         job, _ = jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
-        assert jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 2.0)
-        assert not jobs.complete(store, job, lambda: ContentChange(title="B", body="b"), 3.0)
-        jobs.fail(store, job, "late", 4.0)
+        jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 2.0)
+        with pytest.raises(jobs.JobLostError):
+            jobs.complete(store, job, lambda: ContentChange(title="B", body="b"), 3.0)
+        with pytest.raises(jobs.JobLostError):
+            jobs.fail(store, job, "late", 4.0)
         with pytest.raises(jobs.JobLostError):
             jobs.advance(store, job, "planner", 100)
         finished = stored(store)
         assert (finished.status, finished.title, finished.error, finished.finished_at) == ("completed", "A", "", 2.0)
-        assert len(contents.entries(store)) == len(jobs.charges(store)) == 1
+        assert len(contents.entries(store)) == jobs.usage(store)["generations"] == 1
 
 
 def test_a_runner_whose_job_was_given_away_writes_nothing(tmp_path: Path) -> None:
@@ -270,11 +272,13 @@ def test_a_runner_whose_job_was_given_away_writes_nothing(tmp_path: Path) -> Non
         before = jobs.find(store, "r")
         with pytest.raises(jobs.JobLostError):
             jobs.advance(store, job, "writer", 50)
-        jobs.fail(store, job, "late", 2.0)
-        assert not jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 3.0)
+        with pytest.raises(jobs.JobLostError):
+            jobs.fail(store, job, "late", 2.0)
+        with pytest.raises(jobs.JobLostError):
+            jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 3.0)
         jobs.release(store, 1, first.id)
         assert jobs.find(store, "r") == before
-        assert contents.entries(store) == jobs.charges(store) == []
+        assert len(contents.entries(store)) == jobs.usage(store)["generations"] == 0
         second.release()
 
 
@@ -302,5 +306,5 @@ def test_a_job_that_is_given_away_while_it_is_written_is_done_once(bundled: Bund
     while (status := server.get("/v1/generate/status/r").json)["status"] != "completed":
         server.run(asyncio.sleep(0.001))
     assert status["content"]["title"] == texts[-1]
-    assert len(contents.entries(store)) == len(jobs.charges(store)) == 1
+    assert len(contents.entries(store)) == jobs.usage(store)["generations"] == 1
     assert len(texts) == (2 if at == "text" else 1)

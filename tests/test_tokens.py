@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.server.app import create_app
-from contentops.server.engines.chat import ChatClient, Prompt
-from contentops.server.engines.endpoint import ModelEndpoint
+from contentops.server.engines.chat import ChatClient, ModelEndpoint, Prompt
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, TokenCount, WritingTask
 from contentops.server.store import Clock, Store

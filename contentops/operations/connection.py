@@ -65,8 +65,7 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
 def read_model(api: ApiSettings, runtime: Runtime) -> Engine:
     """Return the engine that calls the model of the settings. Raises what `read_credentials` raises."""
     from contentops.api import trust
-    from contentops.server.engines.chat import ChatClient
-    from contentops.server.engines.endpoint import SettingNames, endpoint
+    from contentops.server.engines.chat import ChatClient, SettingNames, endpoint
     from contentops.server.engines.openai import OpenAIEngine
     from contentops.server.engines.protocol import EngineError
 

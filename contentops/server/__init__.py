@@ -1,13 +1,12 @@
 """The bundled server: the WriterzRoom API as an ASGI app over a SQLite file.
 
-It runs in process (no port, no key) or over HTTP (`serve`). It imports only `job_limits`, `loopback`, `pricing`,
-`sections` and `tokens` from the rest of contentops, and none of the client.
+It runs in process (no port, no key) or over HTTP (`serve`). It imports only `job_limits`, `json_reader`, `loopback`,
+`pricing`, `sections` and `tokens` from the rest of contentops, and none of the client.
 
-    app      routes and endpoints             store     the SQLite file; and the clock
-    access   the key, and the request limit   jobs      generations; `runner` works on them stage by stage
-    bodies   reads requests                   contents  stored texts, and their sections
-    replies  writes answers                   catalog   templates, styles, verticals
-    serve    runs in process, or on a port    engines   write the texts
+    app      routes, the key, the limit       store     the SQLite file; and the clock
+    wire     reads requests, writes answers   jobs      generations, and the runner that works on them
+    serve    runs in process, or on a port    contents  stored texts, and their sections
+    engines  write the texts                  catalog   templates, styles, verticals
 """
 
 

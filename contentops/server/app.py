@@ -6,8 +6,11 @@ Unfinished jobs are resumed by the lifespan, or without one at the first request
 from __future__ import annotations
 
 import contextlib
+import math
+import secrets
 import sqlite3
 import uuid
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +21,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from contentops.server import bodies, catalog, contents, jobs, replies
-from contentops.server.access import AccessControl
-from contentops.server.replies import Page, Surface
-from contentops.server.runner import JobRunner
+from contentops.server import catalog, contents, jobs, wire
 from contentops.server.store import Clock, RowRefusedError
+from contentops.server.wire import Surface
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from contentops.server.store import Store
 
     Json = dict[str, Any]
-    Endpoint = Callable[["AdmittedCall"], Awaitable[Json]]
+    Endpoint = Callable[[Request], Awaitable[Json]]
 
+WINDOW = 60.0
+"""Seconds a request counts for the limit."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _AGAIN = "1"
 """`Retry-After` in seconds, where the store cannot be used right now."""
@@ -63,9 +66,9 @@ def create_app(
     """
     clock = clock or Clock()
     by_slug = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
-    runner = JobRunner(store, engine, clock, by_slug, stage_seconds=stage_seconds, on_request=on_request)
-    access = AccessControl(key, requests_per_minute, clock.now)
-    api = _Api(store, runner, access, clock, by_slug)
+    runner = jobs.JobRunner(store, engine, clock, by_slug, stage_seconds=stage_seconds, on_request=on_request)
+    window = RequestWindow(clock.now) if requests_per_minute else None
+    api = _Api(store, runner, clock, by_slug, key.encode(), window, requests_per_minute)
 
     async def close() -> None:
         await runner.close()
@@ -94,23 +97,34 @@ def create_app(
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # registered for nothing else
-    return replies.refusal(error, Surface.of(request.url.path))
+    return wire.refusal(error, _surface(request))
 
 
 async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     return await _refused(request, HTTPException(500, f"The store has data that this server did not write: {error}"))
 
 
-class AdmittedCall(Struct, frozen=True):
-    """An admitted request. An `X-User-ID` header, which the SDK sends, changes nothing."""
+def _surface(request: Request) -> Surface:
+    return Surface.of(request.url.path)
 
-    request: Request
-    surface: Surface
 
-    @property
-    def id(self) -> str:
-        """The id or slug in the path."""
-        return str(self.request.path_params["id"])
+class RequestWindow:
+    """Counts the requests of the last minute."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._taken: deque[float] = deque()
+
+    def take(self, most: int) -> None:
+        """Count one request; a refused one does not count. Raises HTTPException (429) after `most` in a minute."""
+        now, taken = self._now(), self._taken
+        # A wall clock may be set back: requests in the future do not count.
+        while taken and not 0 <= now - taken[0] < WINDOW:
+            taken.popleft()
+        if len(taken) >= most:
+            wait = max(1, math.ceil(taken[0] + WINDOW - now))
+            raise HTTPException(429, f"Rate limit exceeded: {most} per 1 minute", {"Retry-After": str(wait)})
+        taken.append(now)
 
 
 class _Kind(Struct, frozen=True):
@@ -125,33 +139,39 @@ class _Kind(Struct, frozen=True):
 
 
 _KINDS = (
-    _Kind("templates", "/templates", "Template", replies.template_entry, replies.template),
-    _Kind("styles", "/style-profiles", "Style profile", replies.style_entry, replies.style),
-    _Kind("verticals", "/verticals", "Vertical", replies.vertical, replies.vertical, paged=False),
+    _Kind("templates", "/templates", "Template", wire.template_entry, wire.template),
+    _Kind("styles", "/style-profiles", "Style profile", wire.style_entry, wire.style),
+    _Kind("verticals", "/verticals", "Vertical", wire.vertical, wire.vertical, paged=False),
 )
 
 
 class _Api(Struct, frozen=True):
-    """The endpoints; each takes an admitted call and returns the reply's JSON, or raises HTTPException."""
+    """The endpoints; each takes an admitted request and returns the reply's JSON, or raises HTTPException.
+
+    An `X-User-ID` header, which the SDK sends, changes nothing.
+    """
 
     store: Store
-    runner: JobRunner
-    access: AccessControl
+    runner: jobs.JobRunner
     clock: Clock
     catalog: Mapping[str, Mapping[str, Json]]
+    key: bytes
+    """The key that every request needs; empty: none."""
+    window: RequestWindow | None
+    most: int
+    """Requests per minute, where there is a window."""
 
     def routes(self) -> list[Route]:
         """Every route, under both prefixes."""
         table: dict[str, dict[str, Endpoint]] = {
             "/generate": {"POST": self.submit},
             "/generate/status/{id}": {"GET": self.job_status},
-            "/content": {"GET": self.list_content, "POST": self.create_content},
+            "/content": {"GET": self.list_content},
             "/content/save": {"POST": self.save_content},
             "/content/regenerate-section": {"POST": self.regenerate_section},
             "/content/{id}": {"GET": self.get_content, "PUT": self.put_content, "DELETE": self.delete_content},
             "/dashboard/stats": {"GET": self.dashboard_stats},
             "/credits/usage": {"GET": self.credits_usage},
-            "/credits/history": {"GET": self.credits_history},
         }
         for kind in _KINDS:
             table[kind.path] = {"GET": partial(self.list_entries, kind)}
@@ -165,14 +185,22 @@ class _Api(Struct, frozen=True):
 
     def _endpoint(self, methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def respond(request: Request) -> JSONResponse:
-            surface = Surface.of(request.url.path)
             endpoint = methods["GET" if request.method == "HEAD" else request.method]
             self.runner.wake()
-            self.access.admit(request)
+            self._admit(request)
             accepted = endpoint in {self.submit, self.regenerate_section}
-            return JSONResponse(await endpoint(AdmittedCall(request, surface)), status_code=202 if accepted else 200)
+            return JSONResponse(await endpoint(request), status_code=202 if accepted else 200)
 
         return respond
+
+    def _admit(self, request: Request) -> None:
+        """Count a request with the right key. Raises HTTPException: 401 for the key, 429 for the limit."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        has_key = scheme.lower() == "bearer" and secrets.compare_digest(token.strip().encode(), self.key)
+        if self.key and not has_key:
+            raise HTTPException(401, "Invalid or missing API key", {"WWW-Authenticate": "Bearer"})
+        if self.window is not None:
+            self.window.take(self.most)
 
     async def unusable(self, request: Request, error: Exception) -> JSONResponse:
         """The reply where the store failed: 503 if that may pass (locked, disk full), 500 for a damaged file."""
@@ -185,38 +213,38 @@ class _Api(Struct, frozen=True):
 
     # --- generations ---------------------------------------------------------------------------------------
 
-    async def submit(self, call: AdmittedCall) -> Json:
+    async def submit(self, request: Request) -> Json:
         """Accept a job; a repeated request id or idempotency key gets the first answer."""
-        fields = await bodies.read(call.request)
-        return self._submit(call, *bodies.generation(fields, call.surface, self.catalog))
+        fields = await wire.read_body(request)
+        return self._submit(request, *wire.read_generation(fields, _surface(request), self.catalog))
 
-    async def regenerate_section(self, call: AdmittedCall) -> Json:
+    async def regenerate_section(self, request: Request) -> Json:
         """Accept a job that writes one section of a stored content again.
 
         The service documents neither request nor reply; this mapping is the bundled server's own (see
-        `bodies.section`). The text of the completed job is the whole body with that section replaced.
+        `wire.read_section`). The text of the completed job is the whole body with that section replaced.
         """
-        request, request_id = bodies.section(await bodies.read(call.request))
-        content = self._content(request.content_id)
-        if contents.find_section(content.body, request.section) is None:
-            raise HTTPException(404, f"Section '{request.section}' not found")
+        wanted, request_id = wire.read_section(await wire.read_body(request))
+        content = self._content(wanted.content_id)
+        if contents.find_section(content.body, wanted.section) is None:
+            raise HTTPException(404, f"Section '{wanted.section}' not found")
         # The engine gets the request that the content was written for, where its job is known.
         metadata = content.metadata
         source = jobs.find(self.store, str(metadata.get("request_id") or ""))
         if source is not None:
             fields = {name: getattr(source.request, name) for name in jobs.TextRequest.__struct_fields__}
-            request = replace(request, **{**fields, "mode": request.mode})
+            wanted = replace(wanted, **{**fields, "mode": wanted.mode})
         template, style = str(metadata.get("template") or ""), str(metadata.get("style_profile") or "")
-        return self._submit(call, replace(request, template=template, style=style), request_id)
+        return self._submit(request, replace(wanted, template=template, style=style), request_id)
 
-    def _submit(self, call: AdmittedCall, request: GenerationRequest, request_id: str | None) -> Json:
-        key = bodies.idempotency_key(call.request)
-        fresh = f"req_{uuid.uuid4().hex}" if call.surface is Surface.V1 else str(uuid.uuid4())
+    def _submit(self, request: Request, wanted: GenerationRequest, request_id: str | None) -> Json:
+        surface = _surface(request)
+        fresh = f"req_{uuid.uuid4().hex}" if surface is Surface.V1 else str(uuid.uuid4())
         new = jobs.StoredJob(
             id=request_id or fresh,
-            request=request,
+            request=wanted,
             created_at=self.clock.now(),
-            idempotency_key=key,
+            idempotency_key=wire.idempotency_key(request),
         )
         try:
             job, is_new = jobs.submit(self.store, new)
@@ -224,52 +252,47 @@ class _Api(Struct, frozen=True):
             raise HTTPException(409, str(conflict)) from conflict
         if is_new:
             self.runner.start(job.number)
-        return replies.accepted(job, call.surface)
+        return wire.accepted(job, surface)
 
-    async def job_status(self, call: AdmittedCall) -> Json:
+    async def job_status(self, request: Request) -> Json:
         """Return the status of a job, which is resumed if its runner has died; 402 once where its model paused it."""
-        job = jobs.find(self.store, call.id) if bodies.is_identifier(call.id) else None
+        job = jobs.find(self.store, request.path_params["id"])
         if job is None:
             raise HTTPException(404, "Generation request not found.")
         if job.open:
             if why := self.runner.why_paused(job.number):
                 raise HTTPException(402, why)
             self.runner.start(job.number)
-        return replies.status(job, call.surface)
+        return wire.status(job, _surface(request))
 
     # --- contents ------------------------------------------------------------------------------------------
 
     def _content(self, content_id: str) -> contents.ContentRow:
-        content = contents.find(self.store, content_id) if bodies.is_identifier(content_id) else None
+        content = contents.find(self.store, content_id)
         if content is None:
             raise HTTPException(404, "Content not found")
         return content
 
-    async def list_content(self, call: AdmittedCall) -> Json:
+    async def list_content(self, request: Request) -> Json:
         """The newest contents, or the requested page of them, without texts."""
-        page = bodies.page(call.request) or Page(limit=_CONTENTS)
+        page = wire.read_page(request, _CONTENTS)
         rows = contents.entries(self.store, skip=page.skip, limit=page.limit)
-        return replies.content_list(rows, contents.counts(self.store), page)
+        return wire.content_list(rows, contents.counts(self.store), page)
 
-    async def get_content(self, call: AdmittedCall) -> Json:
+    async def get_content(self, request: Request) -> Json:
         """One content with its text."""
-        return replies.content(self._content(call.id))
+        return wire.content(self._content(request.path_params["id"]))
 
-    async def save_content(self, call: AdmittedCall) -> Json:
+    async def save_content(self, request: Request) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""
-        change = bodies.saving(await bodies.read(call.request))
-        return replies.saved(self._save(change))
+        saved = self._save(wire.read_change(await wire.read_body(request)))
+        return {"success": True, "contentId": saved.id, **wire.stamp(saved)}
 
-    async def create_content(self, call: AdmittedCall) -> Json:
-        """Create a content, even if the body names an id."""
-        change = bodies.saving(await bodies.read(call.request))
-        return {**replies.saved(self._save(replace(change, id=""))), "message": "Content created"}
-
-    async def put_content(self, call: AdmittedCall) -> Json:
+    async def put_content(self, request: Request) -> Json:
         """Change any field but the type."""
-        self._content(call.id)
-        saved = self._save(bodies.update(await bodies.read(call.request), call.id))
-        entry = {"id": saved.id, "title": saved.title, "status": saved.status, **replies.stamp(saved)}
+        content = self._content(request.path_params["id"])
+        saved = self._save(wire.read_change(await wire.read_body(request), content.id))
+        entry = {"id": saved.id, "title": saved.title, "status": saved.status, **wire.stamp(saved)}
         return {"success": True, "content": entry}
 
     def _save(self, change: contents.ContentChange) -> contents.ContentRow:
@@ -279,45 +302,42 @@ class _Api(Struct, frozen=True):
                 self._content(change.id)
             return self._content(contents.save(self.store, change, at=self.clock.now()))
 
-    async def delete_content(self, call: AdmittedCall) -> Json:
+    async def delete_content(self, request: Request) -> Json:
         """Delete a content."""
         with self.store.write():
-            contents.remove(self.store, self._content(call.id).id)
+            contents.remove(self.store, self._content(request.path_params["id"]).id)
         return {"success": True, "message": "Content deleted"}
 
     # --- catalog -------------------------------------------------------------------------------------------
 
-    async def list_entries(self, kind: _Kind, call: AdmittedCall) -> Json:
+    async def list_entries(self, kind: _Kind, request: Request) -> Json:
         """The entries of a kind; under `/api` in pages if the kind has pages there."""
-        entries = [kind.entry(entry, call.surface) for entry in self.catalog[kind.name].values()]
-        if call.surface is Surface.V1 or not kind.paged:
+        surface = _surface(request)
+        entries = [kind.entry(entry, surface) for entry in self.catalog[kind.name].values()]
+        if surface is Surface.V1 or not kind.paged:
             return {kind.path[1:].replace("-", "_"): entries}
-        return replies.paged(entries, bodies.page(call.request) or Page())
+        return wire.paged(entries, wire.read_page(request))
 
-    async def get_entry(self, kind: _Kind, call: AdmittedCall) -> Json:
+    async def get_entry(self, kind: _Kind, request: Request) -> Json:
         """One entry of a kind in full."""
-        entry = self.catalog[kind.name].get(call.id)
+        slug, surface = request.path_params["id"], _surface(request)
+        entry = self.catalog[kind.name].get(slug)
         if entry is None:
             # The service's own server answers 500 here; its documentation says 404.
-            status = 500 if call.surface is Surface.API and kind.paged else 404
-            raise HTTPException(status, f"{kind.word} '{call.id}' not found.")
-        return kind.full(entry, call.surface)
+            status = 500 if surface is Surface.API and kind.paged else 404
+            raise HTTPException(status, f"{kind.word} '{slug}' not found.")
+        return kind.full(entry, surface)
 
     # --- numbers -------------------------------------------------------------------------------------------
 
-    async def dashboard_stats(self, _call: AdmittedCall) -> Json:
+    async def dashboard_stats(self, _: Request) -> Json:
         """Counts, the latest changes, the number of generations, and their credits."""
-        numbers = replies.dashboard(contents.counts(self.store), contents.latest(self.store, _RECENT))
+        numbers = wire.dashboard(contents.counts(self.store), contents.latest(self.store, _RECENT))
         return {**numbers, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
 
-    async def credits_usage(self, _call: AdmittedCall) -> Json:
+    async def credits_usage(self, _: Request) -> Json:
         """Credits used, in all and by mode."""
         return jobs.usage(self.store)
-
-    async def credits_history(self, call: AdmittedCall) -> Json:
-        """Charges, newest first, in pages."""
-        page = bodies.page(call.request) or Page()
-        return {"transactions": jobs.charges(self.store, skip=page.skip, limit=page.limit)}
 
     async def health(self, _: Request) -> JSONResponse:
         """Whether the store can be read; needs no key."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from contentops.sections import parse_headings, spans
-from contentops.server import raw_html
-from contentops.server.store import EVERY_ROW, RowRefusedError
+from contentops.sections import parse_headings, raw_html, spans
+from contentops.server.store import RowRefusedError
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
     from contentops.sections import Heading, Span
     from contentops.server.store import Store
@@ -24,6 +25,21 @@ _DEEPEST = 6
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 _HTML_ENDS = ("-->", "?>", "]]>", "</pre>", ">")
 """The ends of blocks of HTML that go on after blank lines; the last one ends a declaration."""
+_MOST = 20
+"""The most elements that are closed one by one."""
+_COMMENT, _TORN = "-->", ">"
+"""The ends of a comment, and of a tag that is cut off."""
+_OPENER = re.compile(r"<(?=[a-z!?])", re.IGNORECASE)
+_ANY_END = re.compile(">")
+_COMMENT_END = re.compile(r"--!?>")
+_TAG = re.compile(r"<!--|<[!?]|<(/?)([a-z][a-z0-9-]*)(?:(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(>))?", re.IGNORECASE)
+_TEXT_ALONE = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript"}
+"""Elements that contain only text up to their end tag."""
+_NEVER_OPEN = {
+    *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"),
+    *("p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "html", "head", "body"),
+}
+"""Elements that have no end, or that the next element closes."""
 
 
 def find_section(text: str, heading: str) -> Span | None:
@@ -59,9 +75,9 @@ def nested(text: str, level: int) -> str:
         made += lines[done : heading.first]
         made += _deeper(heading, heading.level + max(0, down), made, lines[heading.end :])
         done = heading.end
-    whole = raw_html.closed(_closed("\n".join([*made, *lines[done:]])))
+    whole = _html_closed(_closed("\n".join([*made, *lines[done:]])))
     # The words of an escaped block of HTML may be headings.
-    return nested(raw_html.escaped(text), level) if whole is None else whole
+    return nested(_html_escaped(text), level) if whole is None else whole
 
 
 def _unframed(lines: list[str]) -> None:
@@ -89,7 +105,7 @@ def _closed(text: str) -> str:
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
     if _ends(text):
         return text
-    ends = [f"\n{end}" for end in (*fences, *raw_html.missing_ends(text)[:1], *_HTML_ENDS) if end]
+    ends = [f"\n{end}" for end in (*fences, *_missing_ends(text)[:1], *_HTML_ENDS) if end]
     return next((text + end for end in ends if _ends(text + end)), text)
 
 
@@ -97,6 +113,74 @@ def _ends(text: str) -> bool:
     """Whether every block of `text` has ended, so that a heading after it is a heading."""
     whole = f"{text}\n\n# End"
     return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
+
+
+# --- raw HTML that a text leaves open, which would include or hide the rest of a page ------------------------
+
+
+def _html_closed(text: str) -> str | None:
+    """`text` with an end for each element and comment that it leaves open; None where that is not possible."""
+    for _ in range(3):
+        ends = _missing_ends(text)
+        if not ends:
+            return text
+        if len(ends) > _MOST or _TORN in ends:
+            return None
+        # A comment ends at the end of the next one.
+        text = f"{text}\n\n<!-- -->" if _COMMENT in ends else "\n".join([f"{text}\n", *ends])
+    return None
+
+
+def _html_escaped(text: str) -> str:
+    """`text` with its tags and comments shown as words."""
+    return _OPENER.sub("&lt;", text)
+
+
+def _missing_ends(text: str) -> list[str]:
+    """The missing ends of HTML in a Markdown text, innermost first."""
+    html = raw_html(text) if _OPENER.search(text) else ""
+    stack: list[str] = []
+    open_now: Counter[str] = Counter()
+    for is_end, name in _tags(html):
+        if name in (_COMMENT, _TORN):
+            return [name]
+        if not is_end:
+            stack.append(name)
+            open_now[name] += 1
+        elif open_now[name]:
+            while (last := stack.pop()) != name:
+                open_now[last] -= 1
+            open_now[name] -= 1
+    return [f"</{name}>" for name in reversed(stack)]
+
+
+def _tags(html: str) -> Iterator[tuple[bool, str]]:
+    """Each tag of an element that may stay open: whether it is an end tag, its name; last, a part without an end."""
+    start = 0
+    while tag := _TAG.search(html, start):
+        start = tag.end()
+        if tag[2] is None:
+            is_comment = tag[0] == "<!--"
+            # For a browser `<!-->` is a whole comment, and `<!` and `<?` begin a comment up to the next `>`.
+            end = (_COMMENT_END if is_comment else _ANY_END).search(html, start - 2 if is_comment else start)
+            if end is None:
+                yield False, _COMMENT if is_comment else _TORN
+                return
+            start = end.end()
+            continue
+        name = tag[2].lower()
+        if not tag[3]:
+            yield False, _TORN
+            return
+        if name in _NEVER_OPEN:
+            continue
+        yield bool(tag[1]), name
+        if name in _TEXT_ALONE and not tag[1]:
+            match = re.compile(f"</{name}", re.IGNORECASE).search(html, start)
+            start = match.start() if match is not None else len(html)
+
+
+# --- stored contents ---------------------------------------------------------------------------------------
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
@@ -152,8 +236,8 @@ def _metadata(row: sqlite3.Row) -> dict[str, Any]:
     return metadata
 
 
-def entries(store: Store, *, skip: int = 0, limit: int = EVERY_ROW) -> list[sqlite3.Row]:
-    """The contents without bodies, newest first: at most `limit` after the first `skip`."""
+def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
+    """The contents without bodies, newest first: at most `limit` (-1: all) after the first `skip`."""
     return store.rows(f"{_LISTED} created_at DESC, number DESC LIMIT ? OFFSET ?", (limit, skip))
 
 

@@ -1,32 +1,49 @@
-"""Jobs in the store: submitted, claimed by a runner, moved through their stages, finished exactly once."""
+"""Generation jobs: stored, claimed by a runner, written by an engine stage by stage, finished exactly once.
+
+All state is in the store, so a runner may die at any point, and the next one resumes its jobs.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
+import logging
+import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+import msgspec
+from msgspec import Struct, convert, to_builtins
 from msgspec.structs import asdict, replace
 
 from contentops.pricing import CREDITS, price_of_request
-from contentops.server import contents
-from contentops.server.store import EVERY_ROW, RowRefusedError, iso
+from contentops.server import catalog, contents
+from contentops.server.engines.protocol import EngineError, PausedError, SectionTask, TokenCount, WritingTask
+from contentops.server.store import RowRefusedError
 from contentops.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
 
-    from contentops.server.engines.protocol import TokenCount
-    from contentops.server.store import RunnerLock, Store
+    from contentops.sections import Span
+    from contentops.server.engines.protocol import Engine, ReportStage, WrittenText
+    from contentops.server.store import Clock, RunnerLock, Store
+
+AT_ONCE = 256
+"""The most jobs running at the same time; the others stay pending."""
+
+_LOG = logging.getLogger(__name__)
+_CHANGE = "UPDATE jobs SET {} WHERE number = ? AND runner = ? AND finished_at IS NULL"
+"""Changes columns of an open job, if it is still that of its runner."""
+_STATUSES = frozenset({"pending", "processing", "completed", "failed"})
 
 
-class TextRequest(Struct, frozen=True, kw_only=True):
+class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields that shape a text; they are read from a submit, stored with the job and shown with its content.
 
-    `bodies.NAMES` has the keys of a submit that differ from the field's name.
+    `wire.NAMES` has the keys of a submit that differ from the field's name.
     """
 
     template: str = ""
@@ -63,12 +80,7 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
     def encoded(self) -> str:
         """Canonical JSON: equal requests give equal text, whatever the order of keys."""
-        values = asdict(self)
-        # Left out where empty, so that the fingerprint of a request stays the same.
-        model, tokens = values.pop("model"), values.pop("tokens")
-        values |= {"model": model} if model else {}
-        values |= {} if tokens is None else {"tokens": to_builtins(tokens)}
-        return json.dumps(values, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        return json.dumps(to_builtins(self), ensure_ascii=False, allow_nan=False, sort_keys=True)
 
     @property
     def fingerprint(self) -> str:
@@ -80,17 +92,6 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
         if self.kind == "section":
             request = replace(request, **asdict(TextRequest(mode=request.mode)))
         return hashlib.sha256(request.encoded().encode()).hexdigest()
-
-
-_STATUSES = frozenset({"pending", "processing", "completed", "failed"})
-
-
-class WrittenBy(Struct, frozen=True, kw_only=True):
-    """What wrote a text: engine and model, and the tokens of its calls; None: not known, or no model."""
-
-    engine: str = ""
-    model: str = ""
-    tokens: Tokens | None = None
 
 
 class StoredJob(Struct, frozen=True, kw_only=True):
@@ -134,18 +135,13 @@ def find(store: Store, job_id: str) -> StoredJob | None:
     return _job(store.row("SELECT * FROM jobs WHERE id = ?", (job_id,)))
 
 
-def numbered(store: Store, number: int) -> StoredJob | None:
-    """The job of that number, or None. Raises RowRefusedError."""
-    return _job(store.row("SELECT * FROM jobs WHERE number = ?", (number,)))
-
-
 def _job(row: sqlite3.Row | None) -> StoredJob | None:
     if row is None:
         return None
     values = {name: row[name] for name in StoredJob.__struct_fields__}
     try:
         job = convert({**values, "request": json.loads(row["request"])}, StoredJob)
-    except (ValidationError, ValueError, RecursionError) as error:
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
         raise RowRefusedError(f"row {row['number']} of the table `jobs` cannot be read: {error}") from error
     if job.request.mode not in CREDITS or job.status not in _STATUSES:
         raise RowRefusedError(f"row {row['number']} of the table `jobs` has an unknown mode or status")
@@ -175,7 +171,7 @@ def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
             if repeated.request.fingerprint != request.fingerprint:
                 raise JobConflictError(f"`{new.id if by_id else key}` was already used for a different request")
             return repeated, False
-        number = store.number(
+        [(number,)] = store.rows(
             "INSERT INTO jobs (id, request, fingerprint, idempotency_key, status, created_at, mode, credits)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
             (
@@ -197,7 +193,7 @@ def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
 
     Raises RowRefusedError.
     """
-    job = numbered(store, number)
+    job = _job(store.row("SELECT * FROM jobs WHERE number = ?", (number,)))
     if job is None or not job.open or (job.runner not in {"", lock.id} and lock.alive(job.runner)):
         return None
     # Two runners may try at the same time: the first update gets the job.
@@ -215,75 +211,12 @@ def release(store: Store, number: int, runner: str) -> None:
 
 def advance(store: Store, job: StoredJob, stage: str, progress: int) -> None:
     """Record that a stage begins. Raises JobLostError if the job is no longer that of its runner."""
-    mine = store.run(
-        "UPDATE jobs SET stage = ?, progress = ? WHERE number = ? AND runner = ? AND finished_at IS NULL",
-        (stage, progress, job.number, job.runner),
-    )
-    if not mine:
-        raise JobLostError
+    _change(store, job, stage=stage, progress=progress)
 
 
-class _KeptAnswers(Struct, frozen=True):
-    """What the row of an open job keeps of its model."""
-
-    answers: dict[str, str] = {}
-    used: Tokens = NO_TOKENS
-    """What counts for the limit of the job."""
-    tokens: Tokens | None = None
-    """What its calls have used, if it was paused between two of them; None: not known."""
-
-
-class StoredAnswers:
-    """The answers of the model for one open job, in its row: each is durable before the next prompt is sent.
-
-    Beside them is what they have used, so that a job keeps to one limit, however often it is resumed.
-    """
-
-    def __init__(self, store: Store, job: StoredJob, count: TokenCount) -> None:
-        self._store, self._job, self._count = store, job, count
-        try:
-            kept = convert(json.loads(job.body or "{}"), _KeptAnswers)
-        except (ValidationError, ValueError, RecursionError):
-            kept = _KeptAnswers()
-        self._answers = kept.answers
-        if job.stage:
-            count.resume(kept.used, kept.tokens)
-        if kept.tokens is not None:
-            # If this process is killed, what the next call has used is not known.
-            self._write()
-
-    def find(self, prompt: str) -> str | None:
-        """The kept answer to a prompt, by its digest, or None."""
-        return self._answers.get(prompt)
-
-    def keep(self, prompt: str, answer: str) -> None:
-        """Keep an answer. Raises JobLostError if the job is no longer that of its runner."""
-        self._answers[prompt] = answer.encode("utf-8", "replace").decode()
-        self._write()
-
-    def pause(self) -> None:
-        """Keep what the calls have used, as none is under way. Raises JobLostError as `keep` does."""
-        self._write(self._count.tokens)
-
-    def _write(self, tokens: Tokens | None = None) -> None:
-        kept = {"answers": self._answers, "used": to_builtins(self._count.used)}
-        kept |= {} if tokens is None else {"tokens": to_builtins(tokens)}
-        mine = self._store.run(
-            "UPDATE jobs SET body = ? WHERE number = ? AND runner = ? AND finished_at IS NULL",
-            (json.dumps(kept, ensure_ascii=False), self._job.number, self._job.runner),
-        )
-        if not mine:
-            raise JobLostError
-
-
-def fail(store: Store, job: StoredJob, error: str, at: float, *, tokens: Tokens | None = None) -> None:
-    """End a job without a text and without a charge, if it is still its runner's; its calls used `tokens` though."""
-    request = replace(job.request, tokens=tokens).encoded()
-    with store.write():
-        if _end(store, job, "failed", at):
-            store.run(
-                "UPDATE jobs SET error = ?, request = ?, body = '' WHERE number = ?", (error, request, job.number)
-            )
+def fail(store: Store, job: StoredJob, error: str, at: float) -> None:
+    """End a job without a text and without a charge. Raises JobLostError as `advance` does."""
+    _finish(store, job, at, status="failed", error=error, body="")
 
 
 def drop(store: Store, number: int, at: float) -> None:
@@ -295,55 +228,37 @@ def drop(store: Store, number: int, at: float) -> None:
     )
 
 
-def complete(
-    store: Store,
-    job: StoredJob,
-    make: Callable[[], contents.ContentChange],
-    at: float,
-    *,
-    by: WrittenBy | None = None,
-) -> bool:
+def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float) -> None:
     """Complete a job with the text of an engine: content and job in one transaction.
 
-    `make` builds the text inside the transaction; its `id` names the content to update, else one is created. Returns
-    False, and changes nothing, if the job has another runner or is finished.
+    `make` builds the text inside the transaction; its `id` names the content to update, else one is created. Raises
+    JobLostError, and changes nothing, if the job is finished or no longer that of its runner.
     """
-    by = by or WrittenBy()
-    request = replace(job.request, engine=by.engine, model=by.model, tokens=by.tokens)
     with store.write():
-        if not _end(store, job, "completed", at):
-            return False
         text = make()
         content_id = contents.save(store, text, at=at)
-        store.run(
-            "UPDATE jobs SET progress = 100, title = ?, body = ?, content_id = ?, request = ? WHERE number = ?",
-            (text.title or "", text.body or "", content_id, request.encoded(), job.number),
-        )
-        return True
+        title, body = text.title or "", text.body or ""
+        _finish(store, job, at, status="completed", progress=100, title=title, body=body, content_id=content_id)
 
 
-def _end(store: Store, job: StoredJob, status: str, at: float) -> bool:
-    """Finish a job; False if it has another runner or is finished. The transaction keeps others from claiming it."""
-    changed = store.run(
-        "UPDATE jobs SET status = ?, runner = '', finished_at = ?"
-        " WHERE number = ? AND runner = ? AND finished_at IS NULL",
-        (status, at, job.number, job.runner),
-    )
-    return changed > 0
+def _finish(store: Store, job: StoredJob, at: float, **values: Any) -> None:
+    """Finish an open job, with what wrote its text."""
+    _change(store, job, **values, request=job.request.encoded(), runner="", finished_at=at)
+
+
+def _change(store: Store, job: StoredJob, **values: Any) -> None:
+    """Change columns of an open job. Raises JobLostError if it is no longer that of its runner."""
+    columns = ", ".join(f"{name} = ?" for name in values)
+    if not store.run(_CHANGE.format(columns), (*values.values(), job.number, job.runner)):
+        raise JobLostError
 
 
 def counts(store: Store) -> dict[str, int]:
     """The numbers of generations by result."""
-    rows = store.rows("SELECT status, count(*) FROM jobs GROUP BY status")
-    by_status = {status: int(number) for status, number in rows}
-    completed, failed = by_status.pop("completed", 0), by_status.pop("failed", 0)
+    by_status = {status: int(number) for status, number in store.rows("SELECT status, count(*) FROM jobs GROUP BY 1")}
+    ended = {status: by_status.pop(status, 0) for status in ("completed", "failed")}
     under_way = sum(by_status.values())
-    return {
-        "total": completed + failed + under_way,
-        "completed": completed,
-        "failed": failed,
-        "in_progress": under_way,
-    }
+    return {"total": sum(ended.values()) + under_way, **ended, "in_progress": under_way}
 
 
 def usage(store: Store) -> dict[str, Any]:
@@ -360,11 +275,250 @@ def usage(store: Store) -> dict[str, Any]:
     }
 
 
-def charges(store: Store, *, skip: int = 0, limit: int = EVERY_ROW) -> list[dict[str, Any]]:
-    """The completed jobs with their prices, newest first: at most `limit` after the first `skip`."""
-    rows = store.rows(
-        "SELECT id AS request_id, mode, credits, finished_at AS timestamp FROM jobs WHERE status = 'completed'"
-        " ORDER BY finished_at DESC, number DESC LIMIT ? OFFSET ?",
-        (limit, skip),
-    )
-    return [{**dict(row), "timestamp": iso(row["timestamp"])} for row in rows]
+# --- the runner --------------------------------------------------------------------------------------------
+
+
+class _KeptAnswers(Struct, frozen=True):
+    """What the row of an open job keeps of its model, so that it is never asked twice for one prompt."""
+
+    answers: dict[str, str] = {}
+    """By the digest of the prompt."""
+    used: Tokens = NO_TOKENS
+    """What counts for the limit of the job, which is one, however often the job is resumed."""
+    tokens: Tokens | None = None
+    """What its calls have used, if it was paused between two of them; None: not known."""
+
+
+def _kept_answers(job: StoredJob) -> _KeptAnswers:
+    try:
+        return msgspec.json.decode(job.body or "{}", type=_KeptAnswers)
+    except (msgspec.MsgspecError, RecursionError):
+        return _KeptAnswers()
+
+
+_NO_TEMPLATE: Mapping[str, Any] = {"slug": "", "name": "Text", "inputs": [], "sections": [], "titles": []}
+_NO_STYLE: Mapping[str, Any] = {"slug": "", "name": "General"}
+_SHOWN: Mapping[str, str] = {"style": "style_profile", "mode": "generation_mode", "brand_voice": "brand_voice_id"}
+"""Names in the metadata of a content that differ from those of the request."""
+_OTHER_FIELDS = tuple(name for name in TextRequest.__struct_fields__ if name not in WritingTask.__struct_fields__)
+"""Fields of a request that are not fields of a task."""
+
+
+class JobRunner:
+    """The jobs of one store that this process works on.
+
+    `by_slug` has the catalog's `templates` and `styles`; `stage_seconds` is the duration of each stage. With
+    `on_request` an unfinished job is resumed only when its status is asked for. It belongs to one event loop; on
+    another one (a second `asyncio.run` over the same app) it starts again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine | None,
+        clock: Clock,
+        by_slug: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        *,
+        stage_seconds: float,
+        on_request: bool = False,
+    ) -> None:
+        self._store = store
+        self._on_request = on_request
+        self._engine = engine
+        self._clock = clock
+        self._catalog = by_slug
+        self._stage_seconds = stage_seconds
+        self._lock = store.runner_lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._paused: dict[int, str] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._closed = False
+
+    def wake(self) -> None:
+        """Resume unfinished jobs; cheap after the first call on this loop. Needs a running loop."""
+        loop = asyncio.get_running_loop()
+        if loop is self._loop or self._closed:
+            return
+        self._loop, self._tasks, self._slots = loop, {}, asyncio.Semaphore(AT_ONCE)
+        for number in () if self._on_request else unfinished(self._store):
+            self.start(number)
+
+    def start(self, number: int) -> None:
+        """Work on the open job of that number, unless this or another living process does."""
+        if self._closed or self._engine is None or number in self._tasks:
+            return
+        tasks = self._tasks
+        tasks[number] = asyncio.get_running_loop().create_task(self._run(number, self._engine))
+        tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
+
+    def why_paused(self, number: int) -> str:
+        """Return once why work on an open job paused; empty: it did not. After that, `start` goes on with it."""
+        return self._paused.pop(number, "")
+
+    async def close(self) -> None:
+        """Stop working; the next runner resumes unfinished jobs."""
+        self._closed = True
+        if self._loop is asyncio.get_running_loop():
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._lock.release()
+
+    async def _run(self, number: int, engine: Engine) -> None:
+        job, done = None, False
+        async with self._slots:
+            try:
+                self._lock.acquire()
+                job = claim(self._store, number, self._lock)
+                done = job is None or await self._finished(job, engine)
+            except RowRefusedError as error:
+                _LOG.warning("job %s is given up: %s", number, error)
+                with contextlib.suppress(sqlite3.Error):
+                    drop(self._store, number, self._clock.now())
+            except JobLostError:
+                _LOG.warning("job %s was given to another process meanwhile", number)
+            except (sqlite3.Error, OSError) as error:
+                # The store is busy or the disk is full: the job stays open, and the next status request starts it.
+                _LOG.warning("job %s was put aside: %s", number, error)
+            finally:
+                if job is not None and not done:
+                    # If this fails, the end of this process frees the runner's lock.
+                    with contextlib.suppress(sqlite3.Error):
+                        release(self._store, number, job.runner)
+
+    async def _finished(self, job: StoredJob, engine: Engine) -> bool:
+        """Finish a job; False where it pauses, with all answers kept."""
+        kept, count = _kept_answers(job), TokenCount()
+
+        def keep(tokens: Tokens | None = None) -> None:
+            now = _KeptAnswers(kept.answers, count.used, tokens)
+            _change(self._store, job, body=msgspec.json.encode(now).decode())
+
+        def used(**by: str) -> StoredJob:
+            """The job with the tokens of its calls, and what wrote its text."""
+            return replace(job, request=replace(job.request, tokens=count.tokens, **by))
+
+        if job.stage:
+            count.resume(kept.used, kept.tokens)
+        if kept.tokens is not None:
+            # If this process is killed, what the next call has used is not known.
+            keep()
+        error: str | None = None
+        try:
+            make = await self._write(job, engine, self._task(job, count, kept.answers, keep))
+            complete(self._store, used(engine=engine.name, model=engine.model), make, self._clock.now())
+        except PausedError as paused:
+            keep(count.tokens)
+            self._paused[job.number] = str(paused)
+            return False
+        except EngineError as refused:
+            error = str(refused)
+        except (sqlite3.Error, JobLostError):
+            raise
+        except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
+            # The error of an engine may name secrets, so it goes to the log, not into the reply.
+            _LOG.exception("engine `%s` failed on job `%s`", engine.name, job.id)
+            error = f"internal error in engine `{engine.name}`"
+        if error is not None:
+            fail(self._store, used(), error, self._clock.now())
+        return True
+
+    def _task(
+        self, job: StoredJob, count: TokenCount, answers: dict[str, str], keep: Callable[[], None]
+    ) -> WritingTask:
+        request = job.request
+        return WritingTask(
+            id=job.id,
+            template=self._catalog["templates"].get(request.template, _NO_TEMPLATE),
+            style=self._catalog["styles"].get(request.style, _NO_STYLE),
+            inputs=request.inputs,
+            mode=request.mode,
+            vertical=request.vertical,
+            brand_voice=request.brand_voice,
+            other_fields={name: value for name in _OTHER_FIELDS if (value := getattr(request, name))},
+            count=count,
+            answers=answers,
+            keep=keep,
+        )
+
+    async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
+        """Let the engine write; returns the function that builds the text to store, inside the transaction."""
+        request, report = job.request, self._reporting(job, task.stages)
+        await report(task.stages[0])
+        if request.kind == "section":
+            return await self._section(job, engine, task, report)
+        missing = catalog.missing(task.template, request.inputs)
+        if missing and not (request.topic_alone and catalog.has_topic(request.inputs)):
+            fields = "fields" if len(missing) > 1 else "field"
+            raise EngineError(f"Missing required input {fields}: {', '.join(missing)}")
+        draft = await engine.write(task, report)
+        text = contents.ContentChange(
+            title=_storable(draft.title),
+            body=_storable(draft.body),
+            status="completed",
+            type=str(task.template.get("template_type") or "article"),
+            metadata=_metadata(job, draft, engine),
+        )
+        return lambda: text
+
+    async def _section(
+        self, job: StoredJob, engine: Engine, task: WritingTask, report: ReportStage
+    ) -> Callable[[], contents.ContentChange]:
+        span, content = self._find_section(job)
+        section = SectionTask(
+            heading=span.heading,
+            level=span.level,
+            text=contents.body(content.body, span),
+            document=content.body,
+            instructions=job.request.instructions,
+        )
+        # The text is nested, so that the sections after it stay sections.
+        new = contents.nested(_storable(await engine.rewrite(task, section, report)), span.level)
+
+        def make() -> contents.ContentChange:
+            # The content may have changed while the engine wrote: replace the section in its newest text.
+            span, content = self._find_section(job)
+            body = contents.replace_section(content.body, span, new)
+            return contents.ContentChange(id=content.id, title=content.title, body=body)
+
+        return make
+
+    def _find_section(self, job: StoredJob) -> tuple[Span, contents.ContentRow]:
+        request = job.request
+        content = contents.find(self._store, request.content_id)
+        span = None if content is None else contents.find_section(content.body, request.section)
+        if content is None or span is None:
+            raise EngineError(f"content `{request.content_id}` has no section `{request.section}` any more")
+        return span, content
+
+    def _reporting(self, job: StoredJob, stages: tuple[str, ...]) -> ReportStage:
+        """A function that reports each stage once, and skips those finished before a restart."""
+        # The stage in which a process was killed is repeated.
+        done = stages.index(job.stage) - 1 if job.stage in stages else -1
+
+        async def report(stage: str) -> None:
+            nonlocal done
+            position = stages.index(stage)
+            if position > done:
+                advance(self._store, job, stage, round(100 * (position + 0.5) / len(stages)))
+                await self._clock.sleep(self._stage_seconds)
+                done = position
+
+        return report
+
+
+def _storable(text: str) -> str:
+    # A model may send a lone surrogate, which cannot be stored.
+    return text.encode("utf-8", "replace").decode()
+
+
+def _metadata(job: StoredJob, draft: WrittenText, engine: Engine) -> dict[str, Any]:
+    metadata = {
+        "request_id": job.id,
+        "engine": engine.name,
+        "model": engine.model or None,
+        "word_count": len(draft.body.split()),
+        **{_SHOWN.get(name, name): getattr(job.request, name) for name in TextRequest.__struct_fields__},
+    }
+    return {name: value for name, value in metadata.items() if value is not None and name != "inputs"}

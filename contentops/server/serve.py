@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from contentops.loopback import is_loopback
 from contentops.server import EmbeddedServerError
 from contentops.server.app import create_app
-from contentops.server.replies import Surface, refusal
 from contentops.server.store import Store, iso
+from contentops.server.wire import Surface, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

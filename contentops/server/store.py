@@ -1,7 +1,7 @@
 """The SQLite file of the bundled server, and its clock.
 
 Several processes may have the file open: writes are short immediate transactions that wait for each other.
-`jobs` and `contents` have the statements, with `?` or `:name` for values.
+`jobs` and `contents` have the statements.
 """
 
 from __future__ import annotations
@@ -49,9 +49,6 @@ CREATE INDEX contents_newest ON contents (created_at DESC, number DESC);
 CREATE INDEX contents_changed ON contents (updated_at DESC, number DESC);
 CREATE INDEX contents_by_status ON contents (status);
 """
-
-EVERY_ROW = 2**63 - 1
-"""The `LIMIT` that sets none."""
 
 _LAST_SECOND = 253_402_300_799.0
 
@@ -120,23 +117,15 @@ class Store:
     def _set_up(self) -> None:
         self._db.row_factory = sqlite3.Row
         # Checked before anything is changed, so that another program's file stays unchanged. In one transaction, since
-        # another process may be making the tables.
-        self._db.execute("BEGIN")
-        try:
-            self._has_tables()
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-        self._use_wal()
-        self._db.execute("PRAGMA synchronous = NORMAL")
+        # another process may be making the tables; executescript would end it.
         with self.write():
-            if self._has_tables():
-                return
-            # executescript would end the transaction, which keeps a second process from making the tables.
-            for statement in TABLES.split(";"):
-                self.run(statement)
-            self.run(f"PRAGMA application_id = {APPLICATION}")
-            self.run(f"PRAGMA user_version = {FORMAT}")
+            if not self._has_tables():
+                for statement in TABLES.split(";"):
+                    self.run(statement)
+                self.run(f"PRAGMA application_id = {APPLICATION}")
+                self.run(f"PRAGMA user_version = {FORMAT}")
+        self._use_wal()
+        self.run("PRAGMA synchronous = NORMAL")
 
     def _use_wal(self) -> None:
         # SQLite does not wait here: of two processes that change the mode at once, one gets an error.
@@ -153,7 +142,8 @@ class Store:
 
     def _has_tables(self) -> bool:
         """Whether the file has the tables; False for an empty file. Raises StoreError for another format."""
-        ours, version = self._pragma("application_id") == APPLICATION, self._pragma("user_version")
+        [(application,)], [(version,)] = self.rows("PRAGMA application_id"), self.rows("PRAGMA user_version")
+        ours = bool(application == APPLICATION)
         if ours and version != FORMAT:
             made = f"the store `{self.path}` has format {version}, and this release knows {FORMAT}"
             advice = "upgrade contentops" if version > FORMAT else "move it away or choose another path"
@@ -162,9 +152,6 @@ class Store:
         if not ours and self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
             raise StoreError(f"`{self.path}` is a database of another program; choose another path")
         return ours
-
-    def _pragma(self, name: str) -> int:
-        return int(self.rows(f"PRAGMA {name}")[0][0])
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
@@ -190,10 +177,6 @@ class Store:
     def row(self, statement: str, values: Values = ()) -> sqlite3.Row | None:
         """The first row a SELECT gives, or None."""
         return next(iter(self.rows(statement, values)), None)
-
-    def number(self, statement: str, values: Values = ()) -> int:
-        """The one number a statement gives, 0 for NULL."""
-        return int(self.rows(statement, values)[0][0] or 0)
 
     def runner_lock(self) -> RunnerLock:
         """The lock of one more runner, not acquired yet, in a folder next to the file."""

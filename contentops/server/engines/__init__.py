@@ -35,8 +35,7 @@ def named(
 
         return OutlineEngine()
     if name == "openai":
-        from contentops.server.engines.chat import ChatClient
-        from contentops.server.engines.endpoint import endpoint
+        from contentops.server.engines.chat import ChatClient, endpoint
         from contentops.server.engines.openai import OpenAIEngine
 
         chat = ChatClient(endpoint(environ or {}, model), seconds=call_seconds)

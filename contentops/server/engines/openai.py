@@ -8,43 +8,44 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import TYPE_CHECKING, Any
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from contentops import sections
 from contentops.job_limits import (
+    CONTEXT,
     EDITS,
     SECTION,
     SECTIONS,
     SHORTEST,
     WHOLE_TRIES,
     answer_tokens,
+    beginning,
     calls_of,
+    ending,
     estimate,
     section_answer,
     section_limit,
+    section_words,
     text_limit,
     whole_answer,
 )
-from contentops.server.engines.answers import assembled, no_article, size, tidy, whole
+from contentops.server import contents
 from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
-from contentops.server.engines.prompts import (
-    brief,
-    composing,
-    parts_of,
-    planned,
-    planning,
-    rewriting,
-    system,
-    title,
-    words,
-    writing,
-)
+from contentops.server.engines.outline import escape, inputs_of, plain, title_of, without_controls
 from contentops.server.engines.protocol import EngineError, SpentError, WrittenText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
     from contentops.tokens import Tokens
+
+TITLE = 200
+"""The most characters of a title."""
+HEADING = 80
+"""The most characters of a heading."""
 
 _EDITS = (
     (
@@ -238,15 +239,312 @@ class OpenAIEngine:
         if 0 < self._context < most.input + most.output:
             message = f"the prompt has up to {most.input:,} tokens and its answer {most.output:,}"
             raise EngineError(f"{message}; `api.context` says that the model holds {self._context:,}")
-        if task.answers is None:
-            return await self._chat.ask(asked, task.count)
         name = hashlib.sha256(repr((self.model, asked)).encode()).hexdigest()
-        if (answer := task.answers.find(name)) is None:
-            answer = await self._chat.ask(asked, task.count)
-            task.answers.keep(name, answer)
-        return answer
+        if name not in task.answers:
+            task.answers[name] = await self._chat.ask(asked, task.count)
+            if task.keep is not None:
+                task.keep()
+        return task.answers[name]
 
 
 def _fields(task: WritingTask) -> dict[str, Any]:
     """The fields of the request that are in every prompt."""
     return {"vertical": task.vertical or "", "brand_voice": task.brand_voice or "", **task.other_fields}
+
+
+# --- prompts ------------------------------------------------------------------------------------------------
+
+_BARE = ", no heading"
+# Linear time for every text: within one line, and no two parts match the same characters.
+_TITLE_LINE = re.compile(r"(?im)^[ \t#*_>-]*title[ \t*_]*:(.*)$")
+_NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
+
+
+class PlannedPart(NamedTuple):
+    """One section of a text: its heading, what belongs into it, and the point that the plan makes; empty: none."""
+
+    heading: str
+    holds: str
+    point: str = ""
+
+
+def parts_of(task: WritingTask) -> list[tuple[str, str]]:
+    """The headings of the text and their contents; one empty heading for a template without sections."""
+    parts = [(str(section["heading"]), str(section["holds"])) for section in task.template.get("sections", ())]
+    return parts or [("", "what the brief asks for")]
+
+
+def words(task: WritingTask, parts: int) -> int:
+    """The number of words of each of `parts` sections."""
+    return section_words(task.mode, task.inputs, parts)
+
+
+def system(task: WritingTask, *, is_whole: bool = False) -> str:
+    """The role of the model: the kind of text, the style's tone and voice, the readers, and the rules.
+
+    `is_whole`: it writes the headings too.
+    """
+    style = task.style
+    kind = plain(str(task.template.get("name") or "text"), 100)
+    about = {
+        "Style": style.get("name"),
+        "Tone": task.inputs.get("article_tone") or style.get("tone"),
+        "Voice": style.get("voice"),
+        "Readers": style.get("audience"),
+        "Field": task.vertical,
+        "Brand voice": task.brand_voice,
+        "Language": task.inputs.get("language"),
+        **{name.replace("_", " ").capitalize(): value for name, value in task.other_fields.items()},
+    }
+    lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
+    lines += [f"{label}: {one_line(value)}." for label, value in about.items() if value]
+    lines.append(
+        f"Write Markdown, all of it in {_language(task)}. "
+        "Use only facts from the brief: invent no figures, names, quotations or sources. "
+        f"Answer with the text that was asked for and nothing else: no preface, no remarks{'' if is_whole else _BARE}."
+    )
+    return "\n".join(lines)
+
+
+def _language(task: WritingTask) -> str:
+    return plain(shown(task.inputs.get("language") or ""), HEADING) or "the language of the brief"
+
+
+def brief(task: WritingTask) -> str:
+    """Return the inputs, a line for each, whole: `largest_call` is what a plan checks them against."""
+    labels = {spec["name"]: spec["label"] for spec in task.template.get("inputs", ())}
+    named = ((labels.get(name) or name.replace("_", " "), value) for name, value in inputs_of(task).items())
+    return "\n".join(["Brief:", *(f"{plain(label, 80)}: {shown(value)}" for label, value in named)])
+
+
+def shown(value: Any) -> str:
+    """Return a value as text."""
+    return without_controls(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+
+
+def one_line(value: Any) -> str:
+    """Return a value as one line."""
+    text = shown(value)
+    return plain(text, max(1, len(text)))
+
+
+def planning(task: WritingTask) -> str:
+    """The prompt for the plan of a text."""
+    parts = [f"{number}. {heading or 'Text'}: {holds}" for number, (heading, holds) in enumerate(parts_of(task), 1)]
+    order = (
+        f"Plan a text with {len(parts)} sections. First write one line that starts with `Title:` and gives the title. "
+        "Then, for each section, write one line: its number, a full stop, a short heading that says what this text "
+        "tells there, a vertical bar `|`, and in one sentence the point it makes. "
+        f"Write title, headings and points in {_language(task)}."
+    )
+    return "\n\n".join([order, brief(task), "Sections:\n" + "\n".join(parts)])
+
+
+def title(task: WritingTask, plan: str) -> str:
+    """The title from the inputs, else from the plan, else by the template's pattern."""
+    given = task.inputs.get("title")
+    if isinstance(given, str) and plain(given, TITLE):
+        return plain(given, TITLE)
+    # Some models write the title on the line below its label.
+    match = _TITLE_LINE.search(plan)
+    line = plan[match.start(1) :].lstrip(" \t\n*_").partition("\n")[0] if match else ""
+    return plain(line[:4000].strip(" \t*_\"'“”`"), TITLE) or title_of(task)
+
+
+def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
+    """The sections with the headings and points of the plan; where it has none, with the template's headings."""
+    lines = {int(match[1]): match[2].strip(" \t*_") for match in _NUMBERED.finditer(plan)}
+    parts: list[PlannedPart] = []
+    usual_names = {sections.bare(heading) for heading, _ in parts_of(task)}
+    used: set[str] = set()
+    for number, (usual, holds) in enumerate(parts_of(task), 1):
+        first, bar, rest = lines.get(number, "").partition("|")
+        heading = plain(first[:HEADING].strip(" \t#*_`\"'“”:"), HEADING) if bar and usual else ""
+        # A section is found by its heading, so each needs one of its own.
+        taken = used | (usual_names - {sections.bare(usual)}) | {""}
+        heading = usual if sections.bare(heading) in taken else heading
+        used.add(sections.bare(heading))
+        parts.append(PlannedPart(heading, holds, plain((rest if bar else first).strip(" \t*_"), 400)))
+    return parts
+
+
+def composing(task: WritingTask, length: int) -> str:
+    """The prompt for a whole text of so many words, with title and headings."""
+    parts = parts_of(task)
+    order = (
+        f"Write a complete text of about {length} words on this topic: {title_of(task)}. "
+        "The first line is `# ` and a title. "
+    )
+    if len(parts) > 1:
+        order += (
+            f"Then write {len(parts)} sections. Each begins with a line of `## ` and a heading that fits this text."
+        )
+    listed = [f"{number}. {holds}" for number, (_, holds) in enumerate(parts, 1)]
+    return "\n\n".join([order, brief(task), "What belongs in it, in this order:\n" + "\n".join(listed)])
+
+
+def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before: str, length: int) -> str:
+    """The prompt for section `number` of `parts`, with its point and the text before it."""
+    heading, holds, point = parts[number - 1]
+    about = title_of(task)
+    if heading:
+        order = f"Write about {length} words on this topic: {about}. They are the part `{heading}` of a longer text."
+    else:
+        order = f"Write a text of about {length} words on this topic: {about}."
+    lines = [order]
+    if point:
+        lines.append(f"The point it makes: {point}")
+    lines += [f"What belongs here: {holds}.", brief(task)]
+    if others := [part.heading for part in parts if part.heading != heading]:
+        lines.append(f"Other sections, which are written on their own: {', '.join(others)}.")
+    if before:
+        lines.append(f"The text before it ends like this:\n{ending(before, CONTEXT)}")
+    return "\n\n".join(lines)
+
+
+def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
+    """Return the prompt for one section of a stored text, and of what is around it the beginning."""
+    name = plain(section.heading, TITLE)
+    parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless told otherwise."]
+    if section.instructions.strip():
+        parts.append(f"What to change: {section.instructions}")
+    if task.inputs:
+        parts.append(brief(task))
+    around = section.document.replace(section.text, "[the section]") if section.text else section.document
+    parts.append(f"The document around it:\n{beginning(around, 2 * CONTEXT)}")
+    parts.append(f"The section says now:\n{section.text}")
+    return "\n\n".join(parts)
+
+
+# --- answers: made to fit under a heading, or refused where they are no part of an article ------------------
+
+_WRAPPED = re.compile(r"\A\s*(`{3,}|~{3,})(?:markdown|md|text)?[ \t]*\n(.*)\n\1[ \t]*\Z", re.DOTALL | re.IGNORECASE)
+
+
+def size(text: str) -> int:
+    """The number of words; in a script without spaces, the number that the same text has about in English."""
+    return max(len(text.split()), len(text) // _LETTERS)
+
+
+def _unwrapped(text: str) -> str:
+    wrapped = _WRAPPED.match(text)
+    return (wrapped[2] if wrapped and wrapped[1] not in wrapped[2] else text).strip("\n")
+
+
+def whole(text: str) -> tuple[str, str]:
+    """The title and the body of a model's answer that is a whole text; the title is empty where it has none."""
+    inner = _unwrapped(text)
+    first = next(sections.parse_headings(inner), None)
+    title, named = "", _TITLED.match(inner)
+    if first is not None and first.first == 0 and first.level == 1:
+        title, inner = first.text, "\n".join(inner.split("\n")[first.end :])
+    elif named is not None:
+        title, inner = named[1], inner[named.end() :]
+    return plain(title.strip(" \t*_#`\"'“”"), TITLE), contents.nested(inner.strip("\n"), 1).strip("\n")
+
+
+def tidy(text: str, heading: str, level: int) -> str:
+    """A model's answer as the text under `heading`: unwrapped, without the heading, with every block closed."""
+    inner = _unwrapped(text)
+    lines = inner.split("\n")
+    first = next(sections.parse_headings(inner), None)
+    # Small models write the heading in bold or as plain words too.
+    end, named = (first.end, first.text) if first is not None and first.first == 0 else (1, lines[0])
+    if (named := sections.bare(named.strip().strip("#*_: \t"))) and named == sections.bare(heading):
+        inner = "\n".join(lines[end:])
+    return contents.nested(inner.strip("\n"), level).strip("\n")
+
+
+_LETTERS = 6
+"""Characters of an English word, with the space after it."""
+_TITLED = re.compile(r"[ \t#*_]*title[ \t*_]*:([^\n]*)", re.IGNORECASE)
+_LABELS = {"audience", "brand voice", "brief", "field", "key points", "language", "objective", "readers", "style"}
+_LABELS |= {"target audience", "tone", "topic", "voice", "word count", "word count target"}
+"""Labels of prompts that an article may use too: only a whole line of the brief counts as repeated."""
+_LABELLED = re.compile(r"(?m)^[ \t#*_>-]*(\w[\w ]{2,30}?)[ \t*_]*:(.*)$")
+_ORDER = re.compile(
+    r"^[ \t*_>-]*(?:(?:The point it makes|What belongs here): "
+    r"|(?:The text before it ends like this|The document around it|The section says now|Text to edit):[ \t*_]*$)",
+    re.MULTILINE,
+)
+# Whole phrases: a writer too says `of course I will`, `I can't help but`, `here is the thing:`.
+_PIECE = r"(?:text|section|article|version|draft|passage|paragraphs?|post|introduction|conclusion|rewrite|revision)"
+_WORK = r"(?:write|rewrite|revise|edit|help you|provide|create|draft|make (?:the|those|these) changes)"
+_COMPLY = r"(?:help(?: you)? with|assist(?: you)? with|fulfill|complete|comply with|write)"
+_CHANGES = (
+    r"(?:me to (?:add|adjust|change|edit|expand|make|revise)|any (?:further )?(?:adjustments|changes|edits|revisions))"
+)
+_ASSISTANT = re.compile(
+    r"\A[^\w\n]*(?:"
+    rf"(?:sure|certainly|of course|absolutely|okay)(?:[,!.:]*\s+here(?:'s| is| are) [^\n]*\b{_PIECE}\b"
+    rf"|[,!.:]+\s+i(?:'ll|'d be happy to| can| will) {_WORK}\b)"
+    rf"|here(?:'s| is| are) (?:the|your|a|an) (?:\w+ )?{_PIECE}\b[^\n]*:\s*$"
+    rf"|(?:(?:i'm|i am) sorry,? but )?i (?:can't|cannot|am unable to) {_COMPLY} (?:that|this|your)(?:[.,!]|"
+    rf" (?:request|{_PIECE})\b)"
+    r")"
+    r"|^[^\w\n]*as an ai (?:language )?(?:model|assistant), i "
+    rf"|^[^\w\n]*let me know if you(?:'d like| would like| want| need) {_CHANGES}\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SORRY = r"(?:(?:(?:i'm|i am|we're|we are) )?(?:very )?sorry\b|i apologi[sz]e\b|unfortunately\b)[^.\n]{0,40}?"
+_UNABLE = r"(?:i|we) ?(?:can't|cannot|can not|won't|will not|'m unable to|(?:am|are) (?:unable|not able) to)"
+_REFUSED = r"(?:create|generate|produce|provide|write) (?:any |such |this )?(?:articles?|content|materials?|texts?)"
+_REFUSAL = re.compile(rf"\A[^\w\n]*(?:{_SORRY}\b{_UNABLE}\b|{_UNABLE} {_REFUSED}\b)", re.IGNORECASE)
+_REMARK = 80
+"""Fewer words than these, with a refusal at their beginning, are no section."""
+_PARAGRAPH = 40
+"""The length in characters from which a repeated paragraph is not an accident."""
+
+
+def no_article(text: str, before: str, task: WritingTask) -> str:
+    """Why an answer cannot be part of an article after the text `before`; empty where it can.
+
+    Small models repeat the prompt, speak to the reader as an assistant, or write the same text again.
+    """
+    if _loops(text):
+        return "only repeats itself"
+    if _is_json(text):
+        return "answers with JSON"
+    prompt = {line.casefold().strip(" .") for line in f"{system(task)}\n{brief(task)}".split("\n")}
+    labelled = [match.groups() for match in _LABELLED.finditer(text) if match[1].casefold() in _LABELS]
+    echoed = any(f"{label}: {value.strip(' *_.')}".casefold() in prompt for label, value in labelled)
+    if echoed or _ORDER.search(text):
+        return "repeats the brief"
+    if _ASSISTANT.search(text.replace("\u2019", "'")):
+        return "speaks as an assistant"
+    if _REFUSAL.match(text.replace("\u2019", "'")) and size(text) < _REMARK:
+        return "refuses"
+    paragraphs = _paragraphs(text)
+    is_twice = len(paragraphs) > len({*paragraphs}) or {*paragraphs} & {*_paragraphs(before)}
+    return "says one paragraph twice" if is_twice else ""
+
+
+def _is_json(text: str) -> bool:
+    inner = text.strip()
+    if inner.startswith("```") and inner.endswith("```"):
+        inner = inner.removesuffix("```").partition("\n")[2].strip()
+    if not inner.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(inner)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Long paragraphs of prose in a comparable form; tables, lists, headings and code may be repeated."""
+    parts = (" ".join(part.split()).casefold() for part in text.split("\n\n"))
+    return [part for part in parts if len(part) >= _PARAGRAPH and part[0].isalpha()]
+
+
+def _loops(text: str) -> bool:
+    """Whether most lines of a text repeat others."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
+
+
+def assembled(headings: Sequence[str], texts: Sequence[str]) -> str:
+    """The body: each section under its heading."""
+    titled = zip(headings, texts, strict=True)
+    return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for heading, text in titled) + "\n"

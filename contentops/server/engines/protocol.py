@@ -21,18 +21,6 @@ STAGES = ("planner", "researcher", "call_writer", "writer", "editor", "formatter
 QUICK_STAGES = ("planner", "writer", "formatter")
 
 
-class KeptAnswers(Protocol):
-    """The answers of a model for one job, so that a job that is resumed asks only what it has not asked yet."""
-
-    def find(self, prompt: str) -> str | None:
-        """The answer to the prompt of that digest; None: it was not answered yet."""
-        ...
-
-    def keep(self, prompt: str, answer: str) -> None:
-        """Keep an answer until the job is finished; it is durable when this returns."""
-        ...
-
-
 class EngineError(EmbeddedServerError):
     """The text cannot be written; the message goes to the client, so it has no secret."""
 
@@ -119,8 +107,10 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     """The other fields of the request by name."""
     count: TokenCount = field(default_factory=TokenCount)
     """Of the calls that this task needs."""
-    answers: KeptAnswers | None = None
-    """What the model has answered for this text before a restart; None: nothing is kept."""
+    answers: dict[str, str] = {}
+    """What the model has answered for this text, also before a restart, by the digest of the prompt."""
+    keep: Callable[[], None] | None = None
+    """Keeps these answers, which are durable when it returns."""
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -1,0 +1,471 @@
+"""Reads requests and writes answers: the documented shapes under `/v1`, the service's own under `/api`."""
+
+from __future__ import annotations
+
+import enum
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct, to_builtins
+from msgspec.structs import asdict
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+
+from contentops.json_reader import DeepJson, decode_json
+from contentops.pricing import CREDITS
+from contentops.server.contents import ContentChange
+from contentops.server.jobs import GenerationRequest, TextRequest
+from contentops.server.store import iso
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping
+
+    from starlette.requests import Request
+
+    from contentops.server.contents import ContentRow
+    from contentops.server.jobs import StoredJob
+
+    Json = dict[str, Any]
+
+BODY_BYTES = 10 * 1024 * 1024
+"""The largest body accepted."""
+DEPTH = 100
+"""The deepest nesting accepted, so that every JSON reader can read what is stored."""
+PREVIEW = 200
+"""Characters of a text shown as its preview."""
+
+NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "template": ("template_id", "template"),
+        "style": ("style_profile_id", "style_profile"),
+        "inputs": ("inputs", "user_input", "dynamic_parameters"),
+        "vertical": ("vertical", "vertical_id"),
+        "brand_voice": ("brand_voice_id",),
+    }
+)
+"""The keys of a submit for the fields of a `TextRequest`; a field without an entry has its own name."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_KEY = re.compile(r"[!-~]{1,200}")
+_KINDS: Mapping[type, tuple[str, str]] = {str: ("a string", "string_type"), dict: ("an object", "dict_type")}
+"""What messages call a type, and the service's code for a value that has another one."""
+_CODES = {
+    400: "invalid_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    429: "rate_limit_exceeded",
+    503: "unavailable",
+}
+
+
+class Surface(enum.Enum):
+    """The two families of shapes: the documented `/v1`, and the `/api` of the service's server and SDK."""
+
+    V1 = "/v1"
+    API = "/api"
+
+    @classmethod
+    def of(cls, path: str) -> Surface:
+        """The surface of a path; `/v1` for every path outside both."""
+        return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
+
+
+class Page(Struct, frozen=True):
+    """A part of a list: the page, from 1, and the number of entries on a page."""
+
+    page: int = 1
+    limit: int = 100
+
+    @property
+    def skip(self) -> int:
+        """The number of entries on the pages before."""
+        return (self.page - 1) * self.limit
+
+
+# --- refusals ----------------------------------------------------------------------------------------------
+
+
+class FieldProblem(Struct, frozen=True):
+    """One problem of a request: the field, a message, and a type such as `missing` or `string_type`.
+
+    `part` is the location of the field: `body`, `query` or `header`. An empty field is the whole part.
+    """
+
+    field: str
+    message: str
+    type: str = "value_error"
+    part: str = "body"
+
+
+class BodyRefused(HTTPException):
+    """A request that cannot be used, with all its problems."""
+
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__(400, "; ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
+def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
+    """The reply to a request that is refused.
+
+    Under `/api` problems of fields are 422 with a list, under `/v1` 400 with a sentence, or 422 where a field is
+    missing; a value that is not one of the choices is 400 in both.
+    """
+    status = error.status_code
+    body: Json = {"detail": error.detail}
+    problems = error.problems if isinstance(error, BodyRefused) else ()
+    if any(problem.type == "missing" for problem in problems):
+        status = 422
+    if surface is Surface.V1:
+        body = {"error": {"code": _CODES.get(status, "error"), "message": error.detail}}
+    elif status == 429:
+        # As the service's limiter answers.
+        body = {"error": error.detail}
+    elif any(problem.type != "enum" for problem in problems):
+        status = 422
+        located = [(each, [each.part, each.field] if each.field else [each.part]) for each in problems]
+        body = {"detail": [{"type": each.type, "loc": location, "msg": each.message} for each, location in located]}
+    return JSONResponse(body, status_code=status, headers=error.headers)
+
+
+# --- requests ----------------------------------------------------------------------------------------------
+
+
+async def read_body(request: Request) -> BodyFields:
+    """The fields of a body that is a JSON object. Raises HTTPException: 413, 415, or 400 (422 under `/api`)."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPException(415, "Unsupported content type")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > BODY_BYTES):
+        raise HTTPException(413, "Request body too large")
+    data = bytearray()
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > BODY_BYTES:
+                raise HTTPException(413, "Request body too large")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "The request ended before its body did") from error
+    try:
+        return BodyFields(decode_json(bytes(data), dict[str, Any], deepest=DEPTH))
+    except (msgspec.MsgspecError, UnicodeDecodeError, DeepJson) as error:
+        raise BodyRefused(FieldProblem("", f"body is not a JSON object: {error}", "json_invalid")) from error
+
+
+class BodyFields:
+    """Reads the fields of a body under any of their names; `done` raises every problem at once."""
+
+    def __init__(self, body: Json) -> None:
+        self._body = body
+        self._problems: list[FieldProblem] = []
+
+    def _value(self, names: tuple[str, ...], kind: type, *, required: bool) -> Any:
+        """The value under the first of `names` that has one; values under several names must be equal."""
+        given = [name for name in names if self._body.get(name) is not None]
+        value = self._body[given[0]] if given else None
+        if required and not given:
+            self._problem(names[0], f"`{names[0]}` is required", "missing")
+        for other in given[1:]:
+            if self._body[other] != value:
+                self._problem(other, f"`{given[0]}` and `{other}` differ: send one of them")
+        if value is None or isinstance(value, kind):
+            return value
+        expected, code = _KINDS[kind]
+        self._problem(names[0], f"`{names[0]}` must be {expected}", code)
+        return None
+
+    def text(self, *names: str, required: bool = False) -> str | None:
+        """A text, or None where there is none."""
+        text: str | None = self._value(names, str, required=required)
+        return text
+
+    def mapping(self, *names: str, required: bool = False) -> Json | None:
+        """An object, or None where there is none."""
+        mapping: Json | None = self._value(names, dict, required=required)
+        return mapping
+
+    def mode(self) -> str:
+        """The generation mode."""
+        mode = self.text("generation_mode")
+        if mode is not None and mode not in CREDITS:
+            self._problem("generation_mode", f"`generation_mode` must be one of {', '.join(CREDITS)}", "enum")
+        return "standard" if mode is None else mode
+
+    def identifier(self, *names: str, required: bool = False) -> str | None:
+        """An id that is safe in an URL, or None where there is none."""
+        text = self.text(*names, required=required)
+        if text is not None and not _ID.fullmatch(text):
+            expected = "1 to 200 letters, digits and `._:-`, the first a letter or digit"
+            self._problem(names[0], f"`{names[0]}` must be {expected}", "string_pattern_mismatch")
+        return text
+
+    def _problem(self, field: str, message: str, kind: str = "value_error") -> None:
+        self._problems.append(FieldProblem(field, message, kind))
+
+    def done(self) -> None:
+        """Raise HTTPException with every problem, if there is one."""
+        if self._problems:
+            raise BodyRefused(*self._problems)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The header's value, or None. Raises HTTPException."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
+        raise BodyRefused(FieldProblem("Idempotency-Key", message, part="header"))
+    return key
+
+
+def read_page(request: Request, limit: int = 100) -> Page:
+    """The page of a list that `page` and `limit` of the query name. Raises HTTPException."""
+    numbers, problems = {"page": 1, "limit": limit}, []
+    for name, usual in numbers.items():
+        text = request.query_params.get(name, str(usual))
+        if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) > 0:
+            numbers[name] = int(text)
+        else:
+            problems.append(FieldProblem(name, f"`{name}` must be a whole number from 1", "int_parsing", "query"))
+    if problems:
+        raise BodyRefused(*problems)
+    return Page(**numbers)
+
+
+def read_generation(
+    fields: BodyFields, surface: Surface, catalog: Mapping[str, Mapping[str, Any]]
+) -> tuple[GenerationRequest, str | None]:
+    """A submit and the client's request id, if any; `catalog` has the entries by kind and slug. Raises HTTPException.
+
+    Inputs must be given. Missing required inputs are not refused: as on the service, the job fails later, under `/v1`
+    for each of them, under `/api` only if there is no topic either. Unknown keys are ignored.
+    """
+    documented = surface is Surface.V1
+    required = {"template", "style"} if documented else set()
+    texts = [name for name in TextRequest.__struct_fields__ if name not in {"inputs", "mode"}]
+    values = {name: fields.text(*NAMES.get(name, (name,)), required=name in required) for name in texts}
+    inputs = fields.mapping(*NAMES["inputs"], required=True)
+    mode = fields.mode()
+    request_id = fields.identifier("request_id")
+    fields.done()
+    slugs = (("Template", values["template"], "templates"), ("Style profile", values["style"], "styles"))
+    for word, slug, kind in slugs:
+        if slug not in catalog[kind]:
+            # The service's own server answers 500, even without a slug.
+            message = f"{word} '{slug}' not found."
+            raise HTTPException(404, message) if documented else HTTPException(500, f"Internal server error: {message}")
+    given: Json = {name: value for name, value in values.items() if value}
+    return GenerationRequest(**given, mode=mode, inputs=inputs or {}, topic_alone=not documented), request_id
+
+
+def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
+    """A section to write again, and the client's request id, if any. Raises HTTPException.
+
+    No source documents this call; this server reads `content_id`, `section` (the text of the heading), `instructions`
+    and `generation_mode`.
+    """
+    request = GenerationRequest(
+        kind="section",
+        content_id=fields.identifier("content_id", "contentId", "id", required=True) or "",
+        section=fields.text("section", "heading", required=True) or "",
+        instructions=fields.text("instructions") or "",
+        mode=fields.mode(),
+    )
+    request_id = fields.identifier("request_id")
+    fields.done()
+    return request, request_id
+
+
+def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
+    """A text to store, or to update if it names an id; with `content_id`, of that text, whose type stays.
+
+    Raises HTTPException.
+    """
+    change = ContentChange(
+        id=content_id or fields.text("id", "content_id", "contentId") or "",
+        title=fields.text("title"),
+        body=fields.text("content"),
+        html=fields.text("contentHtml"),
+        status=fields.text("status"),
+        type=None if content_id else fields.text("type"),
+        metadata=fields.mapping("metadata"),
+    )
+    fields.done()
+    return change
+
+
+# --- generations -------------------------------------------------------------------------------------------
+
+
+def accepted(job: StoredJob, surface: Surface) -> Json:
+    """The answer to a submit; the same for a repeated one, whatever the job's status."""
+    answer = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
+    if surface is Surface.V1:
+        return answer
+    return {**answer, "message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
+
+
+def status(job: StoredJob, surface: Surface) -> Json:
+    """The status of a job, with the text of a completed one."""
+    return {"success": True, "data": _status_api(job)} if surface is Surface.API else _status_v1(job)
+
+
+def _status_v1(job: StoredJob) -> Json:
+    named: Json = {"request_id": job.id, "status": job.status}
+    if job.finished_at is None:
+        return {**named, **({"stage": job.stage} if job.stage else {}), "progress": job.progress}
+    written = _written(job)
+    metadata = {"metadata": written} if written else {}
+    if job.status == "failed":
+        return {**named, "error": job.error, **metadata}
+    content = {
+        "id": job.content_id,
+        "title": job.title,
+        "body": job.body,
+        "word_count": len(job.body.split()),
+        "created_at": iso(job.finished_at),
+    }
+    return {**named, "content": content, **metadata}
+
+
+def _status_api(job: StoredJob) -> Json:
+    done = job.status == "completed"
+    metadata: Json = {}
+    if done and job.finished_at is not None:
+        preview = " ".join(job.body[: PREVIEW * 2].split())[:PREVIEW]
+        metadata = {"completed_at": iso(job.finished_at), "title": job.title, "subtitle": "", "preview": preview}
+    return {
+        "request_id": job.id,
+        # The vendor's SDK knows only `failed` for a failure.
+        "status": "running" if job.status == "processing" else job.status,
+        "progress": 0.0 if job.status == "failed" else job.progress / 100,
+        "current_agent": (job.stage or None) if job.open else None,
+        "content": job.body if done else None,
+        "title": job.title if done else None,
+        "error": job.error or None,
+        "metadata": metadata | _written(job),
+    }
+
+
+def _written(job: StoredJob) -> Json:
+    """The engine that wrote the text, so that a client can recognise an outline, its model, and the model's tokens."""
+    request = job.request
+    tokens = None if request.tokens is None else to_builtins(request.tokens)
+    return {
+        name: value
+        for name, value in (("engine", request.engine), ("model", request.model), ("tokens", tokens))
+        if value not in ("", None)
+    }
+
+
+# --- contents ----------------------------------------------------------------------------------------------
+
+
+def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> Json:
+    """A page of stored contents, without their texts; `stats` are of all pages."""
+    listed = [
+        {
+            **{name: row[name] for name in ("id", "title", "status", "type", "version")},
+            "createdAt": iso(row["created_at"]),
+            "updatedAt": iso(row["updated_at"]),
+        }
+        for row in rows
+    ]
+    return {"content": listed, "stats": stats, **asdict(page)}
+
+
+def content(row: ContentRow) -> Json:
+    """One stored content."""
+    return {
+        "id": row.id,
+        "title": row.title,
+        "content": row.body,
+        "contentHtml": row.html,
+        "status": row.status,
+        "type": row.type,
+        "createdAt": iso(row.created_at),
+        **stamp(row),
+        "metadata": row.metadata,
+    }
+
+
+def stamp(row: ContentRow) -> Json:
+    """The time and the version of a content, which identify its state."""
+    return {"updatedAt": iso(row.updated_at), "version": row.version}
+
+
+def dashboard(stats: Mapping[str, int], latest: Iterable[sqlite3.Row]) -> Json:
+    """Counts of contents, and the last changed ones."""
+    recent, activity = [], []
+    for row in latest:
+        time, kind = iso(row["updated_at"]), "published" if row["status"] == "published" else "updated"
+        recent.append({**{name: row[name] for name in ("id", "title", "status", "type")}, "updated_at": time})
+        description = f"{kind.capitalize()} {row['title']}"
+        activity.append({"id": row["id"], "type": kind, "description": description, "timestamp": time})
+    counts = {"total_content": stats["total"], "drafts": stats["drafts"], "published": stats["published"], "views": 0}
+    return {**counts, "recent_content": recent, "recent_activity": activity}
+
+
+# --- catalog -----------------------------------------------------------------------------------------------
+
+_UNSTATED = {"default": None, "description": "", "placeholder": "", "options": None}
+"""What an input of a template has where the catalog says nothing."""
+
+
+def paged(items: list[Json], page: Page) -> Json:
+    """One page of a list in the envelope of `/api`; `count` is the number on all pages."""
+    data = {"items": items[page.skip : page.skip + page.limit], "count": len(items), **asdict(page)}
+    return {"success": True, "data": data}
+
+
+def template_entry(source: Mapping[str, Any], surface: Surface) -> Json:
+    """A template in a list."""
+    kind = "category" if surface is Surface.V1 else "template_type"
+    return {"id": source["slug"], "name": source["name"], kind: source[kind], "description": source["description"]}
+
+
+def template(source: Mapping[str, Any], surface: Surface) -> Json:
+    """A template with its inputs."""
+    named = {name: source[name] for name in ("slug", "name", "description")}
+    # `string` is the service's word for an input without a declared type.
+    types = {spec["name"]: "string" if spec["type"] == "any" else spec["type"] for spec in source["inputs"]}
+    parameters = {spec["name"]: {**_UNSTATED, **spec, "type": types[spec["name"]]} for spec in source["inputs"]}
+    entry = {"id": source["slug"], **named, "parameters": parameters}
+    if surface is Surface.API:
+        data = {**entry, "template_type": source["template_type"], "metadata": {"category": source["category"]}}
+        return {"success": True, "data": data}
+    needed = [name for name, spec in parameters.items() if spec["required"]]
+    return {**entry, "type": source["template_type"], "category": source["category"], "required_fields": needed}
+
+
+def style_entry(source: Mapping[str, Any], surface: Surface) -> Json:
+    """A style in a list."""
+    entry = {"id": source["slug"], "name": source["name"], "tone": source["tone"]}
+    if surface is Surface.V1:
+        return {**entry, "category": source["category"], "formality": source["formality"]}
+    return {**entry, "voice": source["voice"], "audience": source["audience"], "platform": "web"}
+
+
+def style(source: Mapping[str, Any], surface: Surface) -> Json:
+    """A style in full."""
+    tone, readers = source["tone"], source["audience"]
+    entry = {"id": source["slug"], **source, "description": f"{tone.capitalize()}, for {readers}"}
+    if surface is Surface.V1:
+        return entry
+    prompt = f"Write in a {tone} tone, in the {source['voice']}, for {readers}."
+    return {"success": True, "data": {**entry, "platform": "web", "system_prompt": prompt, "formatting": {}}}
+
+
+def vertical(source: Mapping[str, Any], _surface: Surface) -> Json:
+    """A vertical; lists and details show the same."""
+    return {"id": source["slug"], "name": source["name"], "description": source["description"]}
