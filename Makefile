@@ -40,9 +40,11 @@ demo: $(READY) ## Plan and apply the quickstart in a scratch folder, offline, at
 	say contentops plan --detailed-exitcode; \
 	contentops plan --detailed-exitcode || { \
 	  echo "error: the second plan should have been empty (exit code $$?)" >&2; exit 1; }; \
-	say 'find out -type f | sort'; find out -type f | sort; \
-	printf '\n%s files written, nothing paid. Look around, change something and plan again:\n  cd %s && %s plan\n' \
-	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch" "$$(command -v contentops)"
+	say contentops review --out pages; contentops review --out pages; \
+	printf '\n%s draft texts written, nothing paid. Read them in a browser:\n  file://%s/pages/index.html\n' \
+	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch"; \
+	printf 'A finished text of the same program: examples/selfhosted/article.md\nChange something and plan again:\n'; \
+	printf '  cd %s && %s plan\n' "$$scratch" "$$(command -v contentops)"
 
 .PHONY: test
 test: lint types imports spelling quick ## Run what takes two minutes: style, types, imports, spelling, and the quick tests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,14 @@ from contentops.model import Action
 from contentops.pricing import CREDITS, MOST_PAGES, PAGE_INPUTS, SCREENPLAY, price_of_request
 from contentops.reporting.summary import SIGNS
 from contentops.schema_files import load_schema
+from tests.processes import Served
 
 if TYPE_CHECKING:
     from tests.running import Run
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def _line(page: str, start: str) -> str:
@@ -53,13 +56,40 @@ def test_the_page_on_cost_has_the_prices(mode: str) -> None:
     assert all(f"`{name}`" in page for name in PAGE_INPUTS)
 
 
-def test_the_readme_shows_the_beginning_of_the_finished_text() -> None:
-    """Its front matter and at least eight lines, word by word; the README fits on three screens."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    shown = readme.partition("```markdown\n")[2].partition("...\n```")[0]
-    assert (ROOT / "examples/selfhosted/article.md").read_text("utf-8").startswith(shown)
-    assert len(shown.rpartition("---\n")[2].strip().splitlines()) >= 8
-    assert len(readme.splitlines()) < 150
+def test_the_readme_quotes_the_finished_text() -> None:
+    """Word by word; the README fits on three screens."""
+    (quoted,) = re.findall(r"^> (.+)$", README, flags=re.MULTILINE)
+    assert f"\n{quoted}\n" in (ROOT / "examples/selfhosted/article.md").read_text("utf-8")
+    assert len(README.splitlines()) <= 130
+
+
+def test_the_readme_gives_a_reason_for_each_dependency() -> None:
+    """Its table names what is installed, nothing else."""
+    table = README.partition("## Dependencies")[2]
+    named = [
+        name for row in re.findall(r"^\| (`.+?) \|", table, flags=re.MULTILINE) for name in re.findall("`(.+?)`", row)
+    ]
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    assert sorted(named) == sorted(re.split("[<>=[]", one)[0].lower() for one in wanted)
+
+
+def test_the_readme_shows_the_plans_of_its_project(invoke: Run, tmp_path: Path, processes: None) -> None:
+    """On a server with the published prices: the first plan, and the one after a variable has changed."""
+    settings, manifest = (
+        f"{block}\n" for block in re.findall(r"^```yaml\n(.+?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    )
+    shown = README.partition("```text\n")[2].partition("```")[0]
+    (tmp_path / "content").mkdir()
+    (tmp_path / "content/articles.yaml").write_text(manifest)
+    with Served(tmp_path / "serve.db") as served:
+        settings += f"api: {{base_url: '{served.base_url}', requests_per_minute: 0}}\n"
+        (tmp_path / "contentops.yaml").write_text(settings)
+        env = {"WRITERZROOM_API_KEY": "wrk_example"}
+        assert re.findall(r"`(Plan: .+?)`", README)[0] in invoke("plan").stdout
+        assert invoke("apply", "--yes", env=env).code == 0
+        (tmp_path / "contentops.yaml").write_text(settings.replace("2026", "2027"))
+        plan = invoke("plan").stdout
+    assert [line for line in shown.splitlines() if line not in plan.splitlines()] == []
 
 
 def test_the_finished_text_was_written_for_its_item(invoke: Run, tmp_path: Path) -> None:
