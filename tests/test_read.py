@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Severity
 from contentops.yaml import builder, read
-from contentops.yaml.positions import Map, Seq, Source, finding
+from contentops.yaml.positions import Seq, Source, StopReading, YamlDocument, events_of, finding
 from contentops.yaml.read import masked, read_yaml
 
 PARSERS = pytest.mark.parametrize("pure", [False, True], ids=["libyaml", "python"])
@@ -72,7 +72,7 @@ def test_scalar_means_what_the_core_schema_says(text: str, value: Any, *, pure: 
     """Plain scalars follow YAML 1.2, `012` stays text, and quotes and core tags decide by themselves."""
     values = value_of(f"a: {text}\n", pure=pure)["a"]
     assert values == value
-    assert type(values) is type(value) or isinstance(values, (Map, Seq))
+    assert type(values) is type(value) or isinstance(values, list)
 
 
 @PARSERS
@@ -195,8 +195,10 @@ quoted: {"<<": 5}
     assert root["w"] == "word"
     assert (root["key"], root["n"]) == (1, "key")
     assert root["quoted"] == {"<<": 5}
-    assert root["one"].keys_at == {"b": (3, 18), "a": (1, 14)}
-    assert root["two"].values_at["c"] == (2, 25)
+    document = read_yaml("a.yaml", text.encode())[0]
+    assert [mark_at(document, "one", key, key=True) for key in ("b", "a")] == [(3, 18), (1, 14)]
+    assert mark_at(document, "two", "c") == (2, 25)
+    assert mark_at(document, "same") == (7, 7)
 
 
 def test_unknown_alias_names_the_nearest_anchor() -> None:
@@ -349,8 +351,8 @@ def test_huge_file_is_refused_before_parsing() -> None:
 
 def test_endless_values_end() -> None:
     """A file with too many values is given up, not read to its end."""
-    with pytest.raises(builder.StopReading) as caught:
-        list(builder.events_of(Source("a.yaml", "[1, 2, 3]"), limit=5))
+    with pytest.raises(StopReading) as caught:
+        list(events_of(Source("a.yaml", "[1, 2, 3]"), limit=5))
     assert caught.value.finding.code == "too-many-values"
 
 
@@ -511,23 +513,36 @@ def test_json_reads_as_itself(value: Any, pure: bool) -> None:
     """JSON is YAML: what is written as JSON comes back as it was, with a place for everything."""
     hypothesis.assume(value is not None)
     written = json.dumps({"a": value}, ensure_ascii=False, indent=1)
-    root = value_of(written, pure=pure)
-    assert root == {"a": value}
-    assert_places(root)
+    document = read_yaml("a.json", written.encode(), pure=pure)[0]
+    assert document.root == {"a": value}
+    assert_places(document, document.root)
 
 
-def assert_places(node: Any) -> None:
-    """Every member of every map and list has its place."""
+def assert_places(document: YamlDocument, node: Any, *pointer: str | int) -> None:
+    """Every member of every map and list has its place, at which it is written."""
+    line, column = mark_at(document, *pointer)
+    rest = document.source.line(line)[column - 1 :]
     if isinstance(node, dict):
-        assert isinstance(node, Map)
-        assert list(node.keys_at) == list(node.values_at) == list(node)
-        for entry in node.values():
-            assert_places(entry)
+        assert rest[0] == "{"
+        for key, entry in node.items():
+            at, start = mark_at(document, *pointer, key, key=True)
+            assert document.source.line(at)[start - 1 :].startswith(json.dumps(key, ensure_ascii=False))
+            assert_places(document, entry, *pointer, key)
     elif isinstance(node, list):
-        assert isinstance(node, Seq)
-        assert len(node.values_at) == len(node)
-        for entry in node:
-            assert_places(entry)
+        assert rest[0] == "["
+        if isinstance(node, Seq):
+            assert node.positions == [mark_at(document, *pointer, index) for index in range(len(node))]
+        for index, entry in enumerate(node):
+            assert_places(document, entry, *pointer, index)
+    else:
+        assert rest.startswith(json.dumps(node, ensure_ascii=False))
+
+
+def mark_at(document: YamlDocument, *pointer: str | int, key: bool = False) -> tuple[int, int]:
+    """Line and column of a value, or of its key."""
+    location = finding(document, "here", "", pointer, key=key).location
+    assert location is not None
+    return location.line, location.column
 
 
 def same(left: Any, right: Any) -> bool:

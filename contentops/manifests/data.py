@@ -276,5 +276,5 @@ def _yaml_entries(document: YamlDocument) -> Iterator[DataRow | Diagnostic]:
         message = "a data file is a list of rows" + ("" if root is not None else "; this one is empty")
         yield finding(document, "bad-data", message, hint="write each row as `- key: value`")
         return
-    for value, at in zip(root, root.values_at, strict=True):
+    for value, at in zip(root, root.positions, strict=True):
         yield _row(document.source, value, at)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from contentops.documents.preset import NEUTRAL, PRESETS
 from contentops.model import Disclosure
-from contentops.yaml.positions import Map, YamlDocument, finding
+from contentops.yaml.positions import YamlDocument, finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,12 +25,12 @@ def read_disclosure(value: Any) -> Disclosure | None:
 
 def check_disclosure(document: YamlDocument, at: tuple[str, ...], value: Any, preset: Any) -> Iterator[Diagnostic]:
     """The keys of a `disclosure` at a pointer that outputs of the preset have for something else."""
-    if not {"key", "source_type"}.issuperset(value if isinstance(value, Map) else ()):
+    if not {"key", "source_type"}.issuperset(value if isinstance(value, dict) else ()):
         return  # the schema says so
     if (disclosure := read_disclosure(value)) is None:
         return
     for key, why in _taken(preset if isinstance(preset, str) else "", disclosure).items():
-        stated = isinstance(value, Map) and key in value
+        stated = isinstance(value, dict) and key in value
         message = f"`disclosure` uses the key `{getattr(disclosure, key)}`, {why}"
         hint = f"name another one: `disclosure: {{{key}: NAME}}`"
         yield finding(document, "reserved-key", message, (*at, key) if stated else at, hint=hint)

@@ -19,7 +19,7 @@ from contentops.manifests.problems import misspelt
 from contentops.manifests.rows import EachRow, RowChoice, located, raw_rows
 from contentops.manifests.templates import templates_in
 from contentops.manifests.values import Branch, Tree, Written, overlay, top, tree
-from contentops.yaml.positions import Map, Source, YamlDocument, unpack
+from contentops.yaml.positions import Source, YamlDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -117,12 +117,12 @@ def _names(written: Written) -> dict[str, Tree]:
     return node.entries if isinstance(node, Branch) else {}
 
 
-def entries_of(document: YamlDocument) -> Iterator[tuple[int, Map]]:
+def entries_of(document: YamlDocument) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The entries of `items` that are maps, with their indexes in the list."""
     root = document.root
     items = root.get("items") if isinstance(root, dict) else None
     for index, entry in enumerate(items if isinstance(items, list) else ()):
-        if isinstance(entry, Map):
+        if isinstance(entry, dict):
             yield index, entry
 
 
@@ -167,7 +167,7 @@ def expand(
             document=document,
             index=index,
             label=label,
-            location=Location(document.source.path, *unpack(document.root["items"].positions[index])),
+            location=Location(document.source.path, *document.root["items"].positions[index]),
             written=written,
             below=below,
             values=values,

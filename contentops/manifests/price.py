@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from contentops.errors import Diagnostic
-    from contentops.yaml.positions import Map, YamlDocument
+    from contentops.yaml.positions import YamlDocument
 
 _KEYS = ("input", "output", "currency")
 _MONEY = ("money_per_apply", "money_per_month")
@@ -40,7 +40,11 @@ def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
 
 
 def check_budget(
-    document: YamlDocument, pointer: tuple[str, ...], own: Map, merged: Mapping[str, Any], price: Mapping[str, Any]
+    document: YamlDocument,
+    pointer: tuple[str, ...],
+    own: Mapping[str, Any],
+    merged: Mapping[str, Any],
+    price: Mapping[str, Any],
 ) -> Iterator[Diagnostic]:
     """Limits in money without a price; the arguments are as for `check_price`."""
     key = next((key for key in _MONEY if merged.get(key) is not None), "")
@@ -55,7 +59,7 @@ def _millionths(number: float) -> int:
 
 
 def check_price(
-    document: YamlDocument, pointer: tuple[str, ...], own: Map, merged: Mapping[str, Any]
+    document: YamlDocument, pointer: tuple[str, ...], own: Mapping[str, Any], merged: Mapping[str, Any]
 ) -> Iterator[Diagnostic]:
     """Keys that the price at a pointer lacks, and numbers with more places than are counted.
 

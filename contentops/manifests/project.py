@@ -21,7 +21,7 @@ from contentops.manifests.price import check_budget, check_price, read_budget, r
 from contentops.manifests.schema import check_schema
 from contentops.model import BASE, PROJECT_FILE, Guards, Project
 from contentops.schema_files import load_schema
-from contentops.yaml.positions import Map, YamlDocument, finding
+from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import is_secret, masked, read_yaml
 from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
@@ -38,7 +38,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
     for name in variables or {}:
         check_variable_name(name)
     document = checked_settings(_read(root))
-    settings: Map = document.root
+    settings: Mapping[str, Any] = document.root
     own = _environment(settings, environment)
     price = read_price(_layered(settings, own, "price"))
     return Project(
@@ -75,7 +75,7 @@ def named_default(root: str) -> str:
         settings = read_yaml(PROJECT_FILE, _read(Path(root)))[0].root
     except InputError:
         return ""
-    stated = settings.get("default_environment") if isinstance(settings, Map) else None
+    stated = settings.get("default_environment") if isinstance(settings, dict) else None
     return str(stated) if isinstance(stated, str) and stated in _map(settings, "environments") else ""
 
 
@@ -143,9 +143,9 @@ def _read(root: Path) -> bytes:
     return data
 
 
-def _map(settings: Mapping[str, Any], key: str) -> Map:
+def _map(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = settings.get(key)
-    return value if isinstance(value, Map) else Map()
+    return value if isinstance(value, dict) else {}
 
 
 def _layered(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -166,10 +166,10 @@ def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
     return {**values, "ledger": _either(settings, own, "ledger") or ""}
 
 
-def _environment(settings: Mapping[str, Any], name: str) -> Map:
+def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The settings of an environment, empty without one. Raises UsageError where it is not declared."""
     if not name:
-        return Map()
+        return {}
     declared = _map(settings, "environments")
     if name in declared:
         return _map(declared, name)
@@ -201,9 +201,9 @@ def source_of(project: Project, name: str) -> str:
     return source
 
 
-def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
+def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     """The settings of the project and of each environment, each with its pointer; tolerates wrong types."""
-    if isinstance(settings, Map):
+    if isinstance(settings, dict):
         yield (), settings
         declared = _map(settings, "environments")
         yield from ((("environments", name), _map(declared, name)) for name in declared)
@@ -221,7 +221,7 @@ def _secrets(settings: Any) -> Iterator[str]:
 
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     """Checks that a schema cannot express, of the project and every environment."""
-    macros = document.root.get("macros") if isinstance(document.root, Map) else None
+    macros = document.root.get("macros") if isinstance(document.root, dict) else None
     if isinstance(macros, str) and (problem := _path_problem(macros)):
         message = f"the path `{macros[:60]}` {problem}"
         hint = "write it relative to the project root, such as `templates/macros.j2`"
@@ -251,11 +251,11 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
                 yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
 
 
-def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Map) -> Iterator[Diagnostic]:
+def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Mapping[str, Any]) -> Iterator[Diagnostic]:
     """Commands without a program, and commands with Jinja, which manifests could put text into."""
     below = (*pointer, "defaults", "checks", "commands")
     commands = _map(_map(layer, "defaults"), "checks").get("commands")
-    if isinstance(commands, Map):
+    if isinstance(commands, dict):
         below, commands = (*below, "values"), commands.get("values")
     for index, command in enumerate(commands if isinstance(commands, list) else ()):
         if not isinstance(command, str):
@@ -281,7 +281,7 @@ def _words(command: str) -> list[str]:
 
 def _check_default(document: YamlDocument) -> Iterator[Diagnostic]:
     """A default environment that is not declared."""
-    settings = document.root if isinstance(document.root, Map) else Map()
+    settings = document.root if isinstance(document.root, dict) else {}
     name, declared = settings.get("default_environment"), _map(settings, "environments")
     if isinstance(name, str) and name not in declared:
         names = ", ".join(f"`{one}`" for one in declared)

@@ -14,7 +14,7 @@ from contentops.errors import nearest
 from contentops.manifests.problems import in_order, misspelt
 from contentops.manifests.schema_fits import fits
 from contentops.schema_files import load_schema
-from contentops.yaml.positions import Map, YamlDocument, finding
+from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import is_secret, masked
 from contentops.yaml.syntax import number_hint
 
@@ -165,9 +165,9 @@ def _explain(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
 
 def _item_prefix(document: YamlDocument, pointer: Sequence[str | int]) -> str:
     """The beginning of a message about a part of an item: its id; empty outside items."""
-    if len(pointer) > 1 and pointer[0] == "items" and isinstance(pointer[1], int) and isinstance(document.root, Map):
+    if len(pointer) > 1 and pointer[0] == "items" and isinstance(pointer[1], int) and isinstance(document.root, dict):
         item = document.root["items"][pointer[1]]
-        if isinstance(item, Map) and isinstance(item.get("id"), str) and item["id"]:
+        if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]:
             return f"item `{_short(item['id'])}`: "
     return ""
 

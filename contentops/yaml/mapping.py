@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from contentops.yaml.builder import Builder, StopReading, events_of
-from contentops.yaml.positions import Map, Source, finding_at
+from contentops.yaml.builder import Builder
+from contentops.yaml.positions import Source, StopReading, events_of, finding_at, mark_of
 from contentops.yaml.read import BREAKS, hide_secrets, unreadable
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ def read_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block
         raise _problem(source, stop.finding) from None
     if builder.findings:
         raise _problem(source, builder.findings[0])
-    if root is not None and not isinstance(root, Map):
+    if root is not None and not isinstance(root, dict):
         start = next(itertools.islice(events_of(source, pure=pure), _LEADING_EVENTS - 1, None)).start_mark
         message = "it is not a list of `key: value` lines"
-        raise _problem(source, finding_at(source, "", message, (start.line + 1, start.column + 1)))
+        raise _problem(source, finding_at(source, "", message, mark_of(start)))
     return Block(text, {} if root is None else root, pure)
 
 

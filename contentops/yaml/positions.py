@@ -1,8 +1,14 @@
-"""Values with the positions they were written at, and findings that point there."""
+"""Where values were written, and findings that point there.
+
+Reading keeps the values alone, as most files have no problem. The positions come from parsing the text again, once one
+is asked for.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Final
@@ -13,18 +19,17 @@ from contentops.errors import Diagnostic, Location, Severity
 from contentops.sanitize import Policy, sanitize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Mark = tuple[int, int]
 """1-based line and column (in characters, not bytes)."""
 Pointer = tuple[str | int, ...]
 """Keys and list indexes from the root of a document."""
 
-SHIFT: Final = 27
-"""A packed position is 0-based `line << SHIFT | column`; it takes an eighth of the memory of a tuple."""
-_COLUMN: Final = (1 << SHIFT) - 1
-NOWHERE: Final = -1
-"""The packed position of a value that is in no file."""
+MAX_EVENTS: Final = 10_000_000
+"""Most keys, values and brackets in one file."""
+MERGE: Final = "\0<<"
+"""Stands for the key `<<`, which merges another map; no written key can contain NUL."""
 MAX_EXCERPT: Final = 10_000
 """A longer line has no excerpt, since each finding in it would copy the whole line."""
 
@@ -36,59 +41,18 @@ _BARE: Final = re.compile(r"[^\s,\[\]{}]+")
 _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
 
-def unpack(packed: int) -> Mark:
-    """The mark of a packed position."""
-    return (packed >> SHIFT) + 1, (packed & _COLUMN) + 1
-
-
-def pack(location: Location) -> int:
-    """The packed position of a location."""
-    return (location.line - 1) << SHIFT | (location.column - 1)
-
-
-class Map(dict[str, Any]):
-    """A mapping with its packed position, and in `positions` those of each key and its value in turn."""
-
-    __slots__ = ("positions", "start")
-
-    def __init__(self, *, start: int = 0) -> None:
-        self.start = start
-        self.positions: list[int] = []
-
-    @property
-    def at(self) -> Mark:
-        """The position of its first key, or of its bracket."""
-        return unpack(self.start)
-
-    @property
-    def keys_at(self) -> dict[str, Mark]:
-        """The position of each key."""
-        return dict(zip(self, map(unpack, self.positions[::2]), strict=True))
-
-    @property
-    def values_at(self) -> dict[str, Mark]:
-        """The position of each value."""
-        return dict(zip(self, map(unpack, self.positions[1::2]), strict=True))
+def mark_of(mark: Any) -> Mark:
+    """The mark of a mark of PyYAML."""
+    return mark.line + 1, mark.column + 1
 
 
 class Seq(list[Any]):
-    """A list with the packed positions of itself and of its entries."""
+    """A list with the positions of its entries, which most projects ask for."""
 
-    __slots__ = ("positions", "start")
+    __slots__ = ("positions",)
 
-    def __init__(self, *, start: int = 0) -> None:
-        self.start = start
-        self.positions: list[int] = []
-
-    @property
-    def at(self) -> Mark:
-        """The position of its first dash, or of its bracket."""
-        return unpack(self.start)
-
-    @property
-    def values_at(self) -> list[Mark]:
-        """The position of each entry."""
-        return [unpack(packed) for packed in self.positions]
+    def __init__(self) -> None:
+        self.positions: list[Mark] = []
 
 
 class Source(Struct, frozen=True, dict=True):
@@ -119,12 +83,109 @@ class Source(Struct, frozen=True, dict=True):
         """The number of lines; at least 1."""
         return len(self._lines)
 
+    @functools.cached_property
+    def places(self) -> Places:
+        """Where the values of the YAML document in it are; of a text that is no YAML those before the error."""
+        return Places(self)
+
 
 class YamlDocument(Struct, frozen=True):
-    """A file that was read. `root` is a Map, a Seq or a scalar; None where it is empty or could not be read."""
+    """A file that was read. `root` is a dict, a list or a scalar; None where it is empty or could not be read."""
 
     source: Source
     root: Any = None
+
+
+class StopReading(Exception):  # control flow: reading this file ends here
+    """Reading cannot go on; `unquoted_jinja` says whether that is the cause."""
+
+    def __init__(self, finding: Diagnostic, *, unquoted_jinja: bool = False) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+        self.unquoted_jinja = unquoted_jinja
+
+
+def parser_of(source: Source, *, pure: bool = False) -> Any:
+    """PyYAML's parser of a text: the Python one if `pure` or if libyaml is missing, else the C one."""
+    import yaml  # start-up: commands that find everything in the cache parse nothing
+
+    return (yaml.CSafeLoader if yaml.__with_libyaml__ and not pure else yaml.SafeLoader)(source.text)
+
+
+def events_of(source: Source, *, pure: bool = False, limit: int = MAX_EVENTS) -> Iterator[Any]:
+    """PyYAML's events of a text.
+
+    Raises StopReading where there are more events than `limit`, and the parser's own errors (see `unparsable`).
+    """
+    parser = parser_of(source, pure=pure)
+    return itertools.chain(itertools.islice(iter(parser.get_event, None), limit), _beyond(parser, source, limit))
+
+
+def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
+    if parser.get_event() is not None:
+        message = f"the file has more than {limit:,} keys and values"
+        raise StopReading(finding_at(source, "too-many-values", message, (1, 1)))
+    yield from ()
+
+
+class Place:
+    """Where a value is, and where the values in it are."""
+
+    __slots__ = ("at", "entries", "keys", "merged")
+
+    def __init__(self, at: Mark) -> None:
+        self.at = at
+        self.entries: list[Place] = []
+        """Those of the entries of a list."""
+        self.keys: dict[str, tuple[Mark, Place]] = {}
+        """By key of a map, the mark of the key and the place of its value."""
+        self.merged: list[Place] = []
+        """The maps that its `<<` merges."""
+
+    def find(self, key: str) -> tuple[Mark, Place] | None:
+        """The mark of a key and the place of its value; None without the key."""
+        return self.keys.get(key) or next(filter(None, (one.find(key) for one in self.merged)), None)
+
+
+class Places:
+    """The places of all values of a text; `root` is None where it has none."""
+
+    def __init__(self, source: Source) -> None:
+        from yaml import YAMLError, events
+
+        self._kinds: Any = events
+        self._anchors: dict[str, Place] = {}
+        self.first: dict[Mark, Mark] = {}
+        """By the mark of a key that its map has already, that of the first."""
+        self.root: Place | None = None
+        self._events = events_of(source)
+        with contextlib.suppress(YAMLError, StopReading, OverflowError, ValueError, RecursionError):
+            self.root = next((self._place(each) for each in self._events if isinstance(each, events.NodeEvent)), None)
+
+    def _place(self, event: Any) -> Place:
+        place = Place(mark_of(event.start_mark))
+        if type(event) is self._kinds.AliasEvent:
+            named = self._anchors.get(event.anchor, place)
+            place.entries, place.keys, place.merged = named.entries, named.keys, named.merged
+            return place
+        if event.anchor:
+            self._anchors[event.anchor] = place
+        if type(event) is self._kinds.SequenceStartEvent:
+            place.entries += map(self._place, self._until(self._kinds.SequenceEndEvent))
+        elif type(event) is self._kinds.MappingStartEvent:
+            for key in self._until(self._kinds.MappingEndEvent):
+                at, value = self._place(key).at, self._place(next(self._events))
+                name = getattr(key, "value", "")
+                if name == "<<" and key.implicit[0] and key.tag is None:
+                    name = MERGE
+                    place.merged = place.merged or value.entries or [value]
+                first, _ = place.keys.setdefault(name, (at, value))
+                if first != at:
+                    self.first[at] = first
+        return place
+
+    def _until(self, end: type) -> Iterator[Any]:
+        return itertools.takewhile(lambda event: type(event) is not end, self._events)
 
 
 def finding_at(
@@ -181,18 +242,19 @@ def finding(
 def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) -> tuple[Mark, Any, bool]:
     """Position and value of the deepest part of a pointer that exists, and whether that is a key."""
     node = document.root
-    at: Mark = getattr(node, "at", (1, 1))
+    place = document.source.places.root if isinstance(node, dict | list) else None
+    if place is None:
+        return (1, 1), node, False
     for depth, step in enumerate(pointer):
-        if isinstance(node, Map) and step in node:
-            name = str(step)
+        if isinstance(node, dict) and step in node and (found := place.find(str(step))):
             if key and depth == len(pointer) - 1:
-                return unpack(node.positions[2 * list(node).index(name)]), name, True
-            at, node = unpack(node.positions[2 * list(node).index(name) + 1]), node[name]
-        elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node):
-            at, node = unpack(node.positions[step]), node[step]
+                return found[0], str(step), True
+            place, node = found[1], node[step]
+        elif isinstance(node, list) and isinstance(step, int) and 0 <= step < min(len(node), len(place.entries)):
+            place, node = place.entries[step], node[step]
         else:
             break
-    return at, node, False
+    return place.at, node, False
 
 
 def _width(line: str, start: int, node: Any, *, key: bool) -> int:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from contentops.conflict_markers import MIDDLE, SIDE
-from contentops.yaml.builder import Builder, StopReading, events_of
-from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding_at
+from contentops.yaml.builder import Builder
+from contentops.yaml.positions import MAX_EXCERPT, Source, StopReading, YamlDocument, events_of, finding_at
 from contentops.yaml.syntax import CODE as SYNTAX
 from contentops.yaml.syntax import conflict, doubtful, may_be_doubtful
 
