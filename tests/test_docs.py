@@ -181,6 +181,19 @@ def test_every_room_is_in_the_architecture() -> None:
     assert named == there - {"__init__.py"}
 
 
+def test_the_architecture_names_what_exists() -> None:
+    """Each test of its table of invariants, at most 40; each name of the table of changes, in one of its rooms."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    invariants, changes = text.partition("## Invariants")[2].split("## Where do I change")
+    assert [name for name in re.findall(r"`(tests/.+?)`", invariants) if not (ROOT / name).is_file()] == []
+    assert len(re.findall(r"^\| [a-z`]", invariants, flags=re.MULTILINE)) <= 40
+    for row in re.findall(r"^\| [^|]+ \| (`.+?) \| (`.+?) \|", changes, flags=re.MULTILINE):
+        rooms, names = (re.findall("`(.+?)`", cell) for cell in row)
+        files = [path for room in rooms for path in (ROOT / "contentops" / room).rglob("*.py")]
+        code = "\n".join(path.read_text("utf-8") for path in files)
+        assert [name for name in names if not re.search(rf"\b(def|class) {name}\b", code)] == [], row
+
+
 def _anchors(text: str) -> set[str]:
     """The fragments GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ +(.+?) *#*$", text, flags=re.MULTILINE)
