@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -79,17 +80,11 @@ def run(options: ServeOptions) -> None:
 
     Raises ImportError without uvicorn, ServeError, StoreError.
     """
-
-    async def until_signalled() -> None:
-        stop = asyncio.Event()
-        with _signals(stop):
-            await serve(options, stop)
-
-    asyncio.run(until_signalled())
+    asyncio.run(serve(options, asyncio.Event()))
 
 
 async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
-    """As `run`, on the running loop, until `stop` is set."""
+    """As `run`, on the running loop, and also until `stop` is set."""
     alone = is_loopback(options.host)
     if not alone and not options.key:
         raise ServeError(f"other machines can reach `{options.host}`, so requests need a key: set `{KEY_VARIABLE}`")
@@ -103,25 +98,25 @@ async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
         )
         address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{sock.getsockname()[1]}"
 
-        def announce() -> None:
-            options.log(f"listening on {address}/v1 (and {address}/api)")
-
         outer = _loopback_only(app) if alone else app
         if options.log_request is not None:
             outer = _logged(outer, options.log_request, options.key)
-        server = _server(outer, announce, options.request_seconds)
-        serving = asyncio.create_task(server.serve(sockets=[sock]))
-        stopping = asyncio.create_task(stop.wait())
+        log = partial(options.log, f"listening on {address}/v1 (and {address}/api)")
+        server = _server(outer, log, options.request_seconds)
+
+        async def until_stopped() -> None:
+            await stop.wait()
+            server.should_exit = True
+
+        stopping = asyncio.create_task(until_stopped())
         try:
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await server.serve(sockets=[sock])
         finally:
             stopping.cancel()
-            server.should_exit = True
-            await serving
             await app.state.close()
 
 
-def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicorn.Server:
+def _server(app: ASGIApp, started: Callable[[], object], seconds: float) -> uvicorn.Server:
     try:
         import uvicorn
     except ImportError as error:
@@ -129,7 +124,7 @@ def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicor
         raise ImportError(message) from error
 
     class Server(uvicorn.Server):
-        """Calls `started` when it listens, and leaves signals to `run`."""
+        """Calls `started` when it listens, and raises no signal again at its end."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
@@ -138,7 +133,13 @@ def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicor
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
-            yield
+            numbers = (signal.SIGINT, signal.SIGTERM)
+            before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     settings: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "ws": "none"}
     settings["http"] = _timed(seconds)
@@ -247,16 +248,3 @@ def _host_named(scope: Scope) -> str:
     if named.startswith("["):
         return named[1:].partition("]")[0]
     return named.partition(":")[0].lower()
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM set `stop` instead of ending the process at once."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

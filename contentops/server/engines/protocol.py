@@ -40,9 +40,9 @@ class TokenCount:
     """
 
     def __init__(self) -> None:
+        self.used = NO_TOKENS
+        """What counts for the limit: what calls have used, and what those without an answer can use at most."""
         self._limit: Tokens | None = None
-        self._used = NO_TOKENS
-        """For the limit: what calls have used, and what those without an answer can use at most."""
         self._most = NO_TOKENS
         self._sum = NO_TOKENS
         self._begun = 0
@@ -54,33 +54,28 @@ class TokenCount:
 
     def resume(self, used: Tokens, tokens: Tokens | None) -> None:
         """Count what the job has used before: `used` for the limit, and `tokens`; None: their sum is not known."""
-        self._used, self._begun = used, 1
+        self.used, self._begun = used, 1
         if tokens is not None:
             self._sum, self._known = tokens, 1
-
-    @property
-    def used(self) -> Tokens:
-        """What counts for the limit."""
-        return self._used
 
     def begin(self, most: Tokens = NO_TOKENS) -> None:
         """Count a call that is about to be sent and uses at most `most`; until `add`, its tokens are unknown.
 
         Raises SpentError for a call that must not be sent.
         """
-        used, limit = self._used + most, self._limit
+        used, limit = self.used + most, self._limit
         if limit is not None and (used.input > limit.input or used.output > limit.output):
             tokens = f"{limit.input:,} tokens read and {limit.output:,} written"
             raise SpentError(f"the model needed too many tries for one text (at most {tokens}); use another model")
-        self._used, self._most = used, most
+        self.used, self._most = used, most
         self._begun += 1
 
     def add(self, tokens: Tokens | None, estimate: Tokens = NO_TOKENS) -> None:
         """Add what the call that began last has used; None: not known, and for the limit as estimated."""
         before, counted = self._most, tokens or estimate
-        self._used = Tokens(
-            input=self._used.input - before.input + counted.input,
-            output=self._used.output - before.output + counted.output,
+        self.used = Tokens(
+            input=self.used.input - before.input + counted.input,
+            output=self.used.output - before.output + counted.output,
         )
         self._most = counted
         if tokens is not None:
