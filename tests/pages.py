@@ -11,9 +11,8 @@ import httpx
 
 from contentops.operations.opening import HERE, open_project
 from contentops.pages.app import create_app
-from contentops.pages.links import Links
 from contentops.pages.security import Keys
-from contentops.pages.site import Site
+from contentops.pages.site import Links, Site
 
 if TYPE_CHECKING:
     from pathlib import Path

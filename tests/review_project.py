@@ -30,11 +30,9 @@ from contentops.model import Approval, ItemId, JobState, OpenEntry, Record, Requ
 from contentops.model.run import KeptReport, KeptRun
 from contentops.operations import kept_runs, opening, workspace
 from contentops.operations.catalog.project_catalog import snapshot_of
-from contentops.pages.app import create_app
-from contentops.pages.links import Links
+from contentops.pages.app import create_app, open_port
 from contentops.pages.security import Keys
-from contentops.pages.serving import open_port
-from contentops.pages.site import Site
+from contentops.pages.site import Links, Site
 from contentops.state import approvals, jobs, lock
 from contentops.state.codec import line_of
 

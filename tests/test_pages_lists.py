@@ -12,8 +12,7 @@ from contentops.atomic_io import Disk
 from contentops.model import Approval, ItemId, Verdict, text_digest
 from contentops.operations.opening import HERE, open_project
 from contentops.pages.app import ROUTES, problem
-from contentops.pages.links import Links
-from contentops.pages.site import Site, render
+from contentops.pages.site import Links, Site, render
 from contentops.state import approvals
 from tests import review_project
 

@@ -14,9 +14,8 @@ from contentops.operations.exported_folder import claim, mark, write
 from contentops.operations.opening import Runtime
 from contentops.operations.spend import Spending
 from contentops.pages.app import ROUTES
-from contentops.pages.links import Links, NoLinks
 from contentops.pages.overview import PlanView, plan_page, spend_page
-from contentops.pages.site import FOLDER, Site, render
+from contentops.pages.site import FOLDER, Links, NoLinks, Site, render
 
 INDEX: Final = "index.html"
 STYLE: Final = "style.css"

@@ -1,4 +1,4 @@
-"""What every page gets, what it returns, and how it becomes HTML."""
+"""What every page gets, what it returns, and how it becomes HTML; and its addresses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
+from urllib.parse import urlencode
 
 import jinja2
 from markupsafe import Markup, escape
@@ -26,7 +27,6 @@ from contentops.operations.opening import Runtime
 from contentops.operations.review import Review
 from contentops.operations.run_events import LiveRun, RunReader
 from contentops.pages.badges import badges
-from contentops.pages.links import Links
 from contentops.reporting import summary, times
 from contentops.reporting.causes import cause_groups
 from contentops.reporting.next_change import next_change, value_diff
@@ -40,6 +40,40 @@ FOLDER = Path(__file__).parent
 T = TypeVar("T")
 _KEPT = 20
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+
+class Links:
+    """The addresses on the server. An item is named in the query, so that no id can change the path."""
+
+    overview = "/"
+    items = "/items"
+    plan = "/plan"
+    spend = "/spend"
+    run = "/run"
+    style = "/style.css"
+
+    def item(self, item: str, **query: str) -> str:
+        """Return the address of an item's page, such as with `view="changes"`."""
+        return self.to("/item", id=item, **query)
+
+    def of_items(self, query: Mapping[str, str], **changed: str) -> str:
+        """Return the address of the list of items: `query` with what is `changed`; an empty value removes a key."""
+        return self.to("/items", **{**query, **changed})
+
+    def to(self, path: str, **query: str) -> str:
+        """Return an address of the server with a query; empty values are left out."""
+        said = {name: value for name, value in query.items() if value}
+        return f"{path}?{urlencode(said)}" if said else path
+
+
+class NoLinks(Links):
+    """A page that stands alone: its stylesheet is in it, and nothing is linked to."""
+
+    overview = items = plan = spend = run = style = ""
+
+    def to(self, path: str, **query: str) -> str:
+        """Return no address."""
+        return ""
 
 
 class Recent(Generic[T]):

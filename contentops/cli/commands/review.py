@@ -18,12 +18,10 @@ from contentops.cli.output import terminal
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.loopback import is_loopback
 from contentops.operations.texts.approving import git_identity
-from contentops.pages.app import create_app
+from contentops.pages.app import create_app, open_port, serve
 from contentops.pages.export import INDEX, FileLinks, export
-from contentops.pages.links import Links
 from contentops.pages.security import LINK, Keys, private_file
-from contentops.pages.serving import open_port, serve
-from contentops.pages.site import Site
+from contentops.pages.site import Links, Site
 from contentops.sanitize import visible
 from contentops.state import state_dir
 
