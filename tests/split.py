@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 LONG_FILES = frozenset(
     {
-        "test_approvals",
         "test_approve_merged",
         "test_approving",
         "test_check_commands",

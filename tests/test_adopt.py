@@ -110,18 +110,6 @@ def test_an_environment_may_put_adopted_items_elsewhere(project: Build, invoke: 
     assert [one["output"] for one in shown] == ["staging/docs/a.md", "staging/docs/e.md", "docs/b.mdx"]
 
 
-def test_refusals_alike_are_grouped(project: Build, invoke: Run) -> None:
-    """Of a hundred files that cannot be taken for one reason, two are shown and some are named; JSON has all."""
-    bad = {f"docs/{number:03}.md": FILES["archetype"] for number in range(100)}
-    root = project({"contentops.yaml": SETTINGS, **bad, "docs/rule.md": "---\nid: [\n---\nText\n"})
-    ended = invoke("adopt", "docs", "--yes", cwd=root)
-    assert (ended.code, ended.stderr.count("error[not-adopted]")) == (3, 3)
-    assert "… and 98 like this (`--json` lists them all): `docs/002.md`, `docs/003.md`" in ended.stderr
-    assert " and 78 more\n" in ended.stderr
-    assert "101 errors" in ended.stderr
-    assert len(invoke("adopt", "docs", "--yes", "--json", cwd=root).json["findings"]) == 101
-
-
 def test_a_template_that_nothing_can_check_is_a_warning(project: Build, invoke: Run) -> None:
     """Without a catalog of the server no one knows if it is offered."""
     settings = "version: 1\nproject: acme\napi: {base_url: 'https://api.example.test/v1'}\n"
@@ -178,21 +166,18 @@ def test_defaults_of_the_project_do_not_reach_adopted_files(project: Build, invo
     assert "template: null" in _manifest(root)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("docs/a.md", b"\xff\xfe\x00", "is not UTF-8"),
-        ("docs/a.md", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS"),
-        ("docs/a.md", "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n", "conflict markers"),
-        ("docs/a.md", "---\na: [\n---\nBody\n", "front matter"),
-        ("docs/a.md", "---\na: 1\na: 2\n---\nBody\n", "front matter"),
-        ("docs/a.md", '+++\ntitle = "x"\n+++\nBody\n', "TOML"),
-        ("docs/a.md", '{\n  "title": "x"\n}\n\nBody\n', "JSON"),
-        ("docs/.hidden/a.md", "Body\n", "starts with a dot"),
-        ("docs/a:b.md", "Body\n", "Windows"),
-        ("content/notes.yaml", "items: []\n", "read by the manifests"),
-    ],
-)
+@pytest.mark.parametrize(("name", "content", "words"), [
+    ("docs/a.md", b"\xff\xfe\x00", "is not UTF-8"),
+    ("docs/a.md", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS"),
+    ("docs/a.md", "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n", "conflict markers"),
+    ("docs/a.md", "---\na: [\n---\nBody\n", "front matter"),
+    ("docs/a.md", "---\na: 1\na: 2\n---\nBody\n", "front matter"),
+    ("docs/a.md", '+++\ntitle = "x"\n+++\nBody\n', "TOML"),
+    ("docs/a.md", '{\n  "title": "x"\n}\n\nBody\n', "JSON"),
+    ("docs/.hidden/a.md", "Body\n", "starts with a dot"),
+    ("docs/a:b.md", "Body\n", "Windows"),
+    ("content/notes.yaml", "items: []\n", "read by the manifests"),
+])  # fmt: skip
 def test_a_file_that_cannot_be_taken_is_named_and_the_others_go_on(
     project: Build, invoke: Run, name: str, content: str | bytes, words: str
 ) -> None:
@@ -278,21 +263,15 @@ def test_flags_and_a_map_make_items_that_can_be_generated(project: Build, invoke
     assert [(one["action"], one["blocked"]) for one in plan["changes"]] == [("blocked", "edited")]
 
 
-@pytest.mark.parametrize(
-    ("flags", "code", "words"),
-    [
-        (["--template", "blog_article"], 64, "there is no template"),
-        (["--style", "x"], 64, "there is no style"),
-        (["--map", "bad.yaml"], 1, "unknown key"),
-        (["--map", "none.yaml"], 1, "cannot be read"),
-        (["--into", "elsewhere.yaml"], 64, "looks for manifests"),
-        (["--into", "content/mine.yaml"], 64, "nothing can be added"),
-        (["--into", "content/../../x.yaml"], 64, "looks for manifests"),
-        (["--into", "content/.hidden.yaml"], 64, "looks for manifests"),
-        (["--id", "a"], 64, "`--id` is for one file"),
-        (["--input", "x"], 64, "NAME=VALUE"),
-    ],
-)
+@pytest.mark.parametrize(("flags", "code", "words"), [
+    (["--template", "blog_article"], 64, "there is no template"), (["--style", "x"], 64, "there is no style"),
+    (["--map", "bad.yaml"], 1, "unknown key"), (["--map", "none.yaml"], 1, "cannot be read"),
+    (["--into", "elsewhere.yaml"], 64, "looks for manifests"),
+    (["--into", "content/mine.yaml"], 64, "nothing can be added"),
+    (["--into", "content/../../x.yaml"], 64, "looks for manifests"),
+    (["--into", "content/.hidden.yaml"], 64, "looks for manifests"), (["--id", "a"], 64, "`--id` is for one file"),
+    (["--input", "x"], 64, "NAME=VALUE"),
+])  # fmt: skip
 def test_a_wrong_flag_is_named_and_nothing_is_written(
     project: Build, invoke: Run, flags: list[str], code: int, words: str
 ) -> None:
@@ -374,20 +353,6 @@ def test_texts_that_become_drafts_are_named_before_anything_is_written(
         assert invoke("approve", "docs/a", cwd=root).code == 0
         assert _is_empty(invoke, root)
         assert (root / "docs/a.md").read_text() == text
-
-
-def test_what_was_declared_and_not_recorded_is_finished(project: Build, invoke: Run) -> None:
-    """As a stop between manifest and lock leaves it; the plan says which command finishes."""
-    root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO})
-    assert invoke("adopt", "docs", "--yes", cwd=root).code == 0
-    lock, manifest = _lock(root), _manifest(root)
-    (root / "contentops.lock").unlink()
-    plan = invoke("plan", "--detailed-exitcode", cwd=root)
-    assert plan.code == 2
-    assert "`contentops adopt docs/a.md` adopts it unchanged" in " ".join(plan.stdout.split())
-    assert "overwrite" not in plan.stdout
-    assert invoke("adopt", "docs/a.md", "--yes", cwd=root).code == 0
-    assert (_lock(root), _manifest(root)) == (lock, manifest)
 
 
 def test_a_declared_item_takes_the_file_that_is_there(project: Build, invoke: Run) -> None:

@@ -22,19 +22,19 @@ from contentops import __version__
 from contentops.api.calls import (
     Accepted,
     Call,
-    Content,
     Failure,
     FailureKind,
     Generate,
-    GetContent,
     GetStatus,
     JobStatus,
     Reply,
     SaveContent,
 )
+from contentops.api.connections import FRESH, ConnectionStack
 from contentops.api.session import LARGEST, ApiEndpoint, Client, Patience
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
+from tests.fakes.clock import run
 from tests.test_api_reading import CALLS, json_values
 
 if TYPE_CHECKING:
@@ -195,36 +195,15 @@ def test_hostile_answers(raw: bytes, paid: str, free: str, words: str) -> None:
         assert KEY not in repr(reply)
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        http(GOOD),
-        chunked(GOOD) + b"0\r\n\r\n",
-        http(gzip.compress(GOOD), "Content-Encoding: gzip"),
-        http(zlib.compress(GOOD), "Content-Encoding: deflate"),
-        http(GOOD, "Content-Encoding: identity"),
-        b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + GOOD,
-        b"HTTP/1.1 103 Early Hints\r\n\r\n" + http(GOOD),
-    ],
-    ids=["plain", "chunked", "gzip", "deflate", "identity", "http/1.0", "early hints"],
-)
+@pytest.mark.parametrize("raw", [
+    http(GOOD), chunked(GOOD) + b"0\r\n\r\n", http(gzip.compress(GOOD), "Content-Encoding: gzip"),
+    http(zlib.compress(GOOD), "Content-Encoding: deflate"), http(GOOD, "Content-Encoding: identity"),
+    b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + GOOD,
+    b"HTTP/1.1 103 Early Hints\r\n\r\n" + http(GOOD),
+], ids=["plain", "chunked", "gzip", "deflate", "identity", "http/1.0", "early hints"])  # fmt: skip
 def test_sound_answers(raw: bytes) -> None:
     """Every legal way to send a body is read."""
     assert with_server(answer(raw), STATUS) == [JobStatus("completed", body="Text", request_id="ours")]
-
-
-@pytest.mark.parametrize("after", [0, 60], ids=["before the answer", "inside the answer"])
-def test_resets(after: int) -> None:
-    """A reset connection leaves a submit's outcome open."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(http(GOOD)[:after])
-        await writer.drain()
-        writer.transport.abort()
-
-    paid, free = with_server(serve, SUBMIT, STATUS)
-    assert (paid.kind, free.kind) == ("ambiguous", "unavailable")
 
 
 SLOW = {
@@ -437,28 +416,18 @@ def send(call: Call, outcome: httpx.Response | Exception, settings: ApiSettings 
     return asyncio.run(client.send(call))
 
 
-@pytest.mark.parametrize(
-    ("error", "paid", "free"),
-    [
-        (httpx.ConnectError("no address"), "not-sent", "not-sent"),
-        (httpx.ConnectTimeout(""), "not-sent", "not-sent"),
-        (httpx.PoolTimeout(""), "not-sent", "not-sent"),
-        (httpx.ProxyError("407"), "unusable", "unusable"),
-        (httpx.WriteTimeout(""), "ambiguous", "unavailable"),
-        (httpx.WriteError(""), "ambiguous", "unavailable"),
-        (httpx.ReadTimeout(""), "ambiguous", "unavailable"),
-        (httpx.ReadError(""), "ambiguous", "unavailable"),
-        (httpx.CloseError(""), "ambiguous", "unavailable"),
-        (httpx.RemoteProtocolError("disconnected"), "ambiguous", "unavailable"),
-        (httpx.LocalProtocolError("bad"), "ambiguous", "unavailable"),
-        (httpx.UnsupportedProtocol("x"), "ambiguous", "unavailable"),
-        (TimeoutError(), "ambiguous", "unavailable"),
-        (OSError(5, "odd"), "ambiguous", "unavailable"),
-        (RecursionError("deep"), "ambiguous", "unavailable"),
-        (ExceptionGroup("several", [ValueError("x")]), "ambiguous", "unavailable"),
-    ],
-    ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
-)
+@pytest.mark.parametrize(("error", "paid", "free"), [
+    (httpx.ConnectError("no address"), "not-sent", "not-sent"), (httpx.ConnectTimeout(""), "not-sent", "not-sent"),
+    (httpx.PoolTimeout(""), "not-sent", "not-sent"), (httpx.ProxyError("407"), "unusable", "unusable"),
+    (httpx.WriteTimeout(""), "ambiguous", "unavailable"), (httpx.WriteError(""), "ambiguous", "unavailable"),
+    (httpx.ReadTimeout(""), "ambiguous", "unavailable"), (httpx.ReadError(""), "ambiguous", "unavailable"),
+    (httpx.CloseError(""), "ambiguous", "unavailable"),
+    (httpx.RemoteProtocolError("disconnected"), "ambiguous", "unavailable"),
+    (httpx.LocalProtocolError("bad"), "ambiguous", "unavailable"),
+    (httpx.UnsupportedProtocol("x"), "ambiguous", "unavailable"), (TimeoutError(), "ambiguous", "unavailable"),
+    (OSError(5, "odd"), "ambiguous", "unavailable"), (RecursionError("deep"), "ambiguous", "unavailable"),
+    (ExceptionGroup("several", [ValueError("x")]), "ambiguous", "unavailable"),
+], ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None)  # fmt: skip
 def test_transport_errors(error: Exception, paid: str, free: str) -> None:
     """Each way a transport can fail is sure not to have arrived, or is not sure."""
     for call, kind in (
@@ -481,25 +450,6 @@ def test_what_can_not_be_sent_is_a_failure() -> None:
         failure: Any = asyncio.run(client.send(call))
         assert failure.kind is FailureKind.REJECTED
     assert transport.requests == []
-
-
-def test_nothing_shows_the_key() -> None:
-    """Neither the client nor a server's echo shows the key."""
-    client = Client(ApiSettings(), key=KEY, transport=Fixed(httpx.Response(200)))
-    assert repr(client) == "Client('https://api.writerzroom.com:443')"
-    echo = send(SUBMIT, httpx.Response(401, json={"detail": f"bad key {KEY}"}))
-    assert echo.message == "bad key [key]"
-
-
-def test_the_user_id_is_sent() -> None:
-    """`X-User-ID` goes with every call where a user is given."""
-    transport = Fixed(httpx.Response(200, json={"id": "c1", "content": "B"}))
-    settings = ApiSettings(base_url="https://host.example", dialect="sdk")
-    client = Client(settings, key=KEY, user="u-1", transport=transport)
-    assert asyncio.run(client.send(GetContent("c1"))) == Content("c1", "", "B")
-    (request,) = transport.requests
-    assert request.headers["x-user-id"] == "u-1"
-    assert str(request.url) == "https://host.example/api/content/c1"
 
 
 BAD_SETTINGS: list[tuple[dict[str, Any], str, str, str, str]] = [
@@ -552,3 +502,62 @@ def test_send_never_raises(call: Call, status: int, value: Any, media: str) -> N
     """Any JSON under any status for any call is a reply or a failure."""
     response = httpx.Response(status, content=json.dumps(value).encode(), headers={"content-type": media})
     assert isinstance(send(call, response), Reply | Failure)
+
+
+# --- the stack of connections, on virtual time ----------------------------------------------------------------------
+
+
+class Line:
+    """A connection that only knows whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def made(limit: int = 64) -> tuple[list[Line], ConnectionStack[Line]]:
+    """A stack, and the connections that it has made."""
+    lines: list[Line] = []
+
+    def make() -> Line:
+        lines.append(Line())
+        return lines[-1]
+
+    return lines, ConnectionStack(make, limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("idle", "fresh", "same"),
+    [(FRESH - 0.1, True, True), (FRESH + 0.1, True, False), (FRESH + 0.1, False, True)],
+    ids=["paid soon", "paid late", "free late"],
+)
+def test_paid_calls_want_a_warm_connection(idle: float, fresh: bool, same: bool) -> None:
+    """After a while a paid call gets a new connection and the old one is closed; other calls take what is there."""
+
+    async def story() -> None:
+        _, stack = made()
+        async with stack.lease(fresh=True) as first:
+            pass
+        await asyncio.sleep(idle)
+        async with stack.lease(fresh=fresh) as second:
+            assert (second is first) is same
+            assert first.closed is not same
+
+    run(story())
+
+
+def test_a_failed_line_is_not_used_again() -> None:
+    """After an error or a cancellation the connection is closed and its place is free."""
+
+    async def story() -> None:
+        lines, stack = made(limit=1)
+        with pytest.raises(ValueError, match="broken"):
+            async with stack.lease(fresh=False):
+                raise ValueError("broken")
+        async with stack.lease(fresh=False) as second:
+            assert second is not lines[0]
+        assert lines[0].closed
+
+    run(story())

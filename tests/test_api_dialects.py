@@ -47,40 +47,25 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call
 
 REQUEST: dict[str, Any] = {
-    "template": "blog_article_generator",
-    "style": "general_blog",
-    "mode": "premium",
-    "inputs": {"topic": "Café"},
-    "vertical": "saas_tech",
-    "brand_voice": "bv_1",
-    "revision": 3,
-}
+    "template": "blog_article_generator", "style": "general_blog", "mode": "premium", "inputs": {"topic": "Café"},
+    "vertical": "saas_tech", "brand_voice": "bv_1", "revision": 3,
+}  # fmt: skip
 SUBMIT = Generate(REQUEST, "req-1")
 
 _MAIN = '"brand_voice_id":"bv_1","generation_mode":"premium","request_id":"req-1"}'
 BODIES = {
-    "v1": (
-        '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
-        f'"vertical":"saas_tech",{_MAIN}'
-    ),
-    "v1-2026-04": (
-        '{"template_id":"blog_article_generator","style_profile_id":"general_blog","user_input":{"topic":"Café"},'
-        f'"vertical_id":"saas_tech",{_MAIN}'
-    ),
-    "sdk": (
-        '{"template":"blog_article_generator","style_profile":"general_blog","dynamic_parameters":{"topic":"Café"},'
-        f'"user_input":{{"topic":"Café"}},"vertical_id":"saas_tech",{_MAIN}'
-    ),
-    "auto, bare": (
-        '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
-        f'"user_input":{{"topic":"Café"}},"vertical":"saas_tech","vertical_id":"saas_tech",{_MAIN}'
-    ),
-    "auto, enveloped": (
-        '{"template":"blog_article_generator","template_id":"blog_article_generator","style_profile":"general_blog",'
-        '"style_profile_id":"general_blog","dynamic_parameters":{"topic":"Café"},"user_input":{"topic":"Café"},'
-        f'"vertical_id":"saas_tech",{_MAIN}'
-    ),
-}
+    "v1": '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
+    f'"vertical":"saas_tech",{_MAIN}',
+    "v1-2026-04": '{"template_id":"blog_article_generator","style_profile_id":"general_blog","user_input":{"topic":"Café"},'
+    f'"vertical_id":"saas_tech",{_MAIN}',
+    "sdk": '{"template":"blog_article_generator","style_profile":"general_blog","dynamic_parameters":{"topic":"Café"},'
+    f'"user_input":{{"topic":"Café"}},"vertical_id":"saas_tech",{_MAIN}',
+    "auto, bare": '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
+    f'"user_input":{{"topic":"Café"}},"vertical":"saas_tech","vertical_id":"saas_tech",{_MAIN}',
+    "auto, enveloped": '{"template":"blog_article_generator","template_id":"blog_article_generator","style_profile":"general_blog",'
+    '"style_profile_id":"general_blog","dynamic_parameters":{"topic":"Café"},"user_input":{"topic":"Café"},'
+    f'"vertical_id":"saas_tech",{_MAIN}',
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -254,19 +239,12 @@ def talk(
     # An address shorter than the one that was given is not asked for.
     [("", ""), ("/v1", ""), ("/api", ""), ("/v1", "/v1"), ("/v1", "/api"), ("/api", "/v1"), ("/api", "/api")],
 )
-@pytest.mark.parametrize(
-    "elsewhere",
-    [
-        httpx.Response(404, json={"detail": "Not Found"}),
-        httpx.Response(404, html="<html>gone"),
-        PAGE,
-        httpx.Response(302, headers={"Location": "https://www.example.test/login"}),
-        httpx.Response(403, json={"message": "Missing Authentication Token"}),
-        httpx.Response(401, json={"detail": "Not authenticated"}),
-        httpx.Response(502, html="<html>Bad Gateway"),
-    ],
-    ids=["404", "404 page", "page", "redirect", "gateway 403", "gateway 401", "502"],
-)
+@pytest.mark.parametrize("elsewhere", [
+    httpx.Response(404, json={"detail": "Not Found"}), httpx.Response(404, html="<html>gone"), PAGE,
+    httpx.Response(302, headers={"Location": "https://www.example.test/login"}),
+    httpx.Response(403, json={"message": "Missing Authentication Token"}),
+    httpx.Response(401, json={"detail": "Not authenticated"}), httpx.Response(502, html="<html>Bad Gateway"),
+], ids=["404", "404 page", "page", "redirect", "gateway 403", "gateway 401", "502"])  # fmt: skip
 def test_the_prefix_is_found(prefix: str, given: str, elsewhere: httpx.Response) -> None:
     """Whatever the other addresses answer, the one that lists templates is found, used and told."""
     server = Server(lambda path: httpx.Response(200, json=BARE) if path == f"{prefix}/templates" else elsewhere)
@@ -296,19 +274,15 @@ def test_the_envelope_decides_the_names(payload: Any, enveloped: bool, name: str
     assert b'"vertical_id":"legal"' in body
 
 
-@pytest.mark.parametrize(
-    ("answers", "kind", "words"),
-    [
-        ({}, "unusable", ["no WriterzRoom API was found at `api.example.test`", "`/templates`", "`/v1/templates`"]),
-        ({"": PAGE, "/v1": PAGE}, "unusable", ["HTML page", "check `api.base_url`"]),
-        ({"/v1": refusal(401, "Invalid API key")}, "unauthorized", ["Invalid API key"]),
-        ({"/api": refusal(403, "no API access")}, "forbidden", ["no API access"]),
-        ({"": refusal(403, "x"), "/v1": refusal(401, "expired key")}, "unauthorized", ["expired key"]),
-        ({"/v1": httpx.Response(503)}, "not-sent", ["503"]),
-        ({"": refusal(429, "slow down")}, "throttled", ["slow down"]),
-    ],
-    ids=["404", "pages", "wrong key", "no access", "key over access", "down", "throttled"],
-)
+@pytest.mark.parametrize(("answers", "kind", "words"), [
+    ({}, "unusable", ["no WriterzRoom API was found at `api.example.test`", "`/templates`", "`/v1/templates`"]),
+    ({"": PAGE, "/v1": PAGE}, "unusable", ["HTML page", "check `api.base_url`"]),
+    ({"/v1": refusal(401, "Invalid API key")}, "unauthorized", ["Invalid API key"]),
+    ({"/api": refusal(403, "no API access")}, "forbidden", ["no API access"]),
+    ({"": refusal(403, "x"), "/v1": refusal(401, "expired key")}, "unauthorized", ["expired key"]),
+    ({"/v1": httpx.Response(503)}, "not-sent", ["503"]),
+    ({"": refusal(429, "slow down")}, "throttled", ["slow down"]),
+], ids=["404", "pages", "wrong key", "no access", "key over access", "down", "throttled"])  # fmt: skip
 def test_what_is_answered_where_nothing_is_found(
     answers: dict[str, httpx.Response], kind: str, words: list[str]
 ) -> None:
@@ -323,17 +297,10 @@ def test_what_is_answered_where_nothing_is_found(
     assert failure.endpoint.startswith("GET https://api.example.test/")
 
 
-@pytest.mark.parametrize(
-    ("answer", "again"),
-    [
-        (httpx.Response(503), True),
-        (PAGE, True),
-        (refusal(401, "no"), False),
-        (refusal(404, "Not Found"), False),
-        (httpx.Response(302, headers={"location": "/login"}), False),
-    ],
-    ids=["down", "page", "wrong key", "wrong address", "login"],
-)
+@pytest.mark.parametrize(("answer", "again"), [
+    (httpx.Response(503), True), (PAGE, True), (refusal(401, "no"), False), (refusal(404, "Not Found"), False),
+    (httpx.Response(302, headers={"location": "/login"}), False),
+], ids=["down", "page", "wrong key", "wrong address", "login"])  # fmt: skip
 def test_only_a_search_that_may_end_otherwise_is_made_again(answer: httpx.Response, again: bool) -> None:
     """A server that was down, or showed a page, for a moment is found by the next call; a refused key is final."""
     answers = [answer] * 3
@@ -384,17 +351,10 @@ def test_a_place_of_another_address_is_not_used(base: str) -> None:
     assert server.log == ["GET /v1/templates", "POST /v1/generate"]
 
 
-@pytest.mark.parametrize(
-    ("dialect", "payload", "refused"),
-    [
-        ("v1", BARE, False),
-        ("v1", ENVELOPED, True),
-        ("v1-2026-04", BARE, False),
-        ("v1-2026-04", ENVELOPED, False),
-        ("sdk", BARE, True),
-        ("sdk", ENVELOPED, False),
-    ],
-)
+@pytest.mark.parametrize(("dialect", "payload", "refused"), [
+    ("v1", BARE, False), ("v1", ENVELOPED, True), ("v1-2026-04", BARE, False), ("v1-2026-04", ENVELOPED, False),
+    ("sdk", BARE, True), ("sdk", ENVELOPED, False),
+])  # fmt: skip
 @pytest.mark.parametrize("call", [TEA, RegenerateSection("c1", "Intro", "quick", "ours")], ids=["submit", "section"])
 def test_a_stated_dialect_that_the_lists_contradict_is_refused(
     dialect: str, payload: Any, refused: bool, call: Call
@@ -414,18 +374,10 @@ def test_a_stated_dialect_that_the_lists_contradict_is_refused(
     assert server.bodies == []
 
 
-@pytest.mark.parametrize(
-    ("answer", "sent"),
-    [
-        (httpx.Response(404, json={"detail": "Not Found"}), True),
-        (refusal(403, "no lists for you"), True),
-        (PAGE, True),
-        (httpx.Response(503), False),
-        (refusal(401, "Invalid API key"), False),
-        (refusal(429, "slow down"), False),
-    ],
-    ids=["404", "403", "page", "down", "wrong key", "throttled"],
-)
+@pytest.mark.parametrize(("answer", "sent"), [
+    (httpx.Response(404, json={"detail": "Not Found"}), True), (refusal(403, "no lists for you"), True), (PAGE, True),
+    (httpx.Response(503), False), (refusal(401, "Invalid API key"), False), (refusal(429, "slow down"), False),
+], ids=["404", "403", "page", "down", "wrong key", "throttled"])  # fmt: skip
 def test_an_answer_that_is_no_list_contradicts_nothing(answer: httpx.Response, sent: bool) -> None:
     """Where there is no list to read, a person's word counts; where it may come yet, nothing is paid before."""
     server = Server(lambda _: answer)

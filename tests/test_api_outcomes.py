@@ -56,70 +56,39 @@ def failed(call: Call, status: int, body: Any = None, headers: dict[str, str] | 
 DETAIL = {"detail": "words"}
 
 TABLE: list[tuple[Call, int, Any, str]] = [
-    (SUBMIT, 400, DETAIL, "rejected"),
-    (SUBMIT, 401, DETAIL, "unauthorized"),
-    (SUBMIT, 402, DETAIL, "quota"),
-    (SUBMIT, 403, DETAIL, "forbidden"),
-    (SUBMIT, 404, {"detail": "Template 'blog' not found."}, "rejected"),
-    (SUBMIT, 404, {"detail": "Not Found"}, "unusable"),
-    (SUBMIT, 404, {}, "unusable"),
-    (SUBMIT, 405, {"detail": "Method Not Allowed"}, "unusable"),
-    (SUBMIT, 408, DETAIL, "ambiguous"),
-    (SUBMIT, 409, DETAIL, "ambiguous"),
-    (SUBMIT, 413, DETAIL, "rejected"),
-    (SUBMIT, 415, DETAIL, "rejected"),
-    (SUBMIT, 418, DETAIL, "rejected"),
-    (SUBMIT, 422, DETAIL, "rejected"),
+    (SUBMIT, 400, DETAIL, "rejected"), (SUBMIT, 401, DETAIL, "unauthorized"), (SUBMIT, 402, DETAIL, "quota"),
+    (SUBMIT, 403, DETAIL, "forbidden"), (SUBMIT, 404, {"detail": "Template 'blog' not found."}, "rejected"),
+    (SUBMIT, 404, {"detail": "Not Found"}, "unusable"), (SUBMIT, 404, {}, "unusable"),
+    (SUBMIT, 405, {"detail": "Method Not Allowed"}, "unusable"), (SUBMIT, 408, DETAIL, "ambiguous"),
+    (SUBMIT, 409, DETAIL, "ambiguous"), (SUBMIT, 413, DETAIL, "rejected"), (SUBMIT, 415, DETAIL, "rejected"),
+    (SUBMIT, 418, DETAIL, "rejected"), (SUBMIT, 422, DETAIL, "rejected"),
     (SUBMIT, 422, {"detail": "request_id already exists"}, "ambiguous"),
     (SUBMIT, 422, {"detail": "Idempotency-Key was reused"}, "ambiguous"),
     (SUBMIT, 422, {"detail": "duplicate request id"}, "ambiguous"),
-    (SUBMIT, 422, {"detail": "request_id must be a string"}, "rejected"),
-    (SUBMIT, 429, DETAIL, "throttled"),
+    (SUBMIT, 422, {"detail": "request_id must be a string"}, "rejected"), (SUBMIT, 429, DETAIL, "throttled"),
     (SUBMIT, 500, DETAIL, "ambiguous"),
     (SUBMIT, 500, {"detail": "Internal server error: Template 'blog' not found."}, "rejected"),
     (SUBMIT, 500, {"detail": "Style general_blog does not exist"}, "rejected"),
     (SUBMIT, 500, {"detail": "Template 'other' not found."}, "ambiguous"),
     (SUBMIT, 500, {"detail": "Template 'blog2' not found."}, "ambiguous"),
-    (SUBMIT, 500, {"detail": "blog: worker not found"}, "ambiguous"),
-    (SUBMIT, 502, DETAIL, "ambiguous"),
-    (SUBMIT, 503, DETAIL, "ambiguous"),
-    (SUBMIT, 504, DETAIL, "ambiguous"),
-    (SUBMIT, 520, DETAIL, "ambiguous"),
-    (SUBMIT, 200, {}, "ambiguous"),
-    (SUBMIT, 204, b"", "ambiguous"),
+    (SUBMIT, 500, {"detail": "blog: worker not found"}, "ambiguous"), (SUBMIT, 502, DETAIL, "ambiguous"),
+    (SUBMIT, 503, DETAIL, "ambiguous"), (SUBMIT, 504, DETAIL, "ambiguous"), (SUBMIT, 520, DETAIL, "ambiguous"),
+    (SUBMIT, 200, {}, "ambiguous"), (SUBMIT, 204, b"", "ambiguous"),
     (SUBMIT, 202, {"success": False, "error": "no", "request_id": "ours"}, "ambiguous"),
-    (SUBMIT, 202, {"success": False}, "ambiguous"),
-    (SUBMIT, 202, {"request_id": "../x"}, "ambiguous"),
-    (SUBMIT, 202, b'{"request_id": "ou', "ambiguous"),
-    (SUBMIT, 301, DETAIL, "unusable"),
-    (SUBMIT, 303, DETAIL, "ambiguous"),
-    (SUBMIT, 407, DETAIL, "unusable"),
-    (SUBMIT, 511, DETAIL, "unusable"),
-    (SUBMIT, 199, DETAIL, "ambiguous"),
-    (SUBMIT, 999, DETAIL, "ambiguous"),
-    (SECTION, 500, DETAIL, "ambiguous"),
-    (SECTION, 404, {"detail": "Not Found"}, "not-found"),
-    (STATUS, 401, DETAIL, "unauthorized"),
-    (STATUS, 403, DETAIL, "forbidden"),
-    (STATUS, 404, {"detail": "Generation request not found."}, "not-found"),
-    (STATUS, 410, DETAIL, "not-found"),
-    (STATUS, 408, DETAIL, "unavailable"),
-    (STATUS, 400, DETAIL, "rejected"),
-    (STATUS, 429, DETAIL, "throttled"),
-    (STATUS, 500, DETAIL, "unavailable"),
-    (STATUS, 503, DETAIL, "unavailable"),
+    (SUBMIT, 202, {"success": False}, "ambiguous"), (SUBMIT, 202, {"request_id": "../x"}, "ambiguous"),
+    (SUBMIT, 202, b'{"request_id": "ou', "ambiguous"), (SUBMIT, 301, DETAIL, "unusable"),
+    (SUBMIT, 303, DETAIL, "ambiguous"), (SUBMIT, 407, DETAIL, "unusable"), (SUBMIT, 511, DETAIL, "unusable"),
+    (SUBMIT, 199, DETAIL, "ambiguous"), (SUBMIT, 999, DETAIL, "ambiguous"), (SECTION, 500, DETAIL, "ambiguous"),
+    (SECTION, 404, {"detail": "Not Found"}, "not-found"), (STATUS, 401, DETAIL, "unauthorized"),
+    (STATUS, 403, DETAIL, "forbidden"), (STATUS, 404, {"detail": "Generation request not found."}, "not-found"),
+    (STATUS, 410, DETAIL, "not-found"), (STATUS, 408, DETAIL, "unavailable"), (STATUS, 400, DETAIL, "rejected"),
+    (STATUS, 429, DETAIL, "throttled"), (STATUS, 500, DETAIL, "unavailable"), (STATUS, 503, DETAIL, "unavailable"),
     (STATUS, 200, {"success": True, "data": None}, "unusable"),
-    (STATUS, 200, {"success": False, "error": "gone"}, "rejected"),
-    (STATUS, 200, b'{"status": "compl', "unavailable"),
-    (STATUS, 303, DETAIL, "unusable"),
-    (STATUS, 100, DETAIL, "unusable"),
-    (NEW, 500, DETAIL, "ambiguous"),
-    (NEW, 422, DETAIL, "rejected"),
-    (NEW, 200, {"success": True}, "ambiguous"),
-    (NEW, 200, {"success": False, "contentId": "c1", "error": "disk"}, "ambiguous"),
-    (OVER, 500, DETAIL, "unavailable"),
-    (OVER, 404, DETAIL, "not-found"),
-    (OVER, 200, {"success": False, "contentId": "c1", "error": "disk"}, "rejected"),
+    (STATUS, 200, {"success": False, "error": "gone"}, "rejected"), (STATUS, 200, b'{"status": "compl', "unavailable"),
+    (STATUS, 303, DETAIL, "unusable"), (STATUS, 100, DETAIL, "unusable"), (NEW, 500, DETAIL, "ambiguous"),
+    (NEW, 422, DETAIL, "rejected"), (NEW, 200, {"success": True}, "ambiguous"),
+    (NEW, 200, {"success": False, "contentId": "c1", "error": "disk"}, "ambiguous"), (OVER, 500, DETAIL, "unavailable"),
+    (OVER, 404, DETAIL, "not-found"), (OVER, 200, {"success": False, "contentId": "c1", "error": "disk"}, "rejected"),
     (PutContent("c1", "T", "B"), 405, {"detail": "Method Not Allowed"}, "rejected"),
     (PutContent("c1", "T", "B"), 501, DETAIL, "rejected"),
     (PutContent("c1", "T", "B"), 404, {"detail": "Not Found"}, "not-found"),
@@ -129,7 +98,7 @@ TABLE: list[tuple[Call, int, Any, str]] = [
     (GetTemplate("blog"), 500, {"detail": "Template store not found"}, "unavailable"),
     (ListContent(), 500, {"detail": "Template 'blog' not found."}, "unavailable"),
     (ListVerticals(), 404, {"detail": "Not Found"}, "not-found"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -144,15 +113,12 @@ def test_classification(call: Call, status: int, body: Any, kind: str) -> None:
     assert failure.message
 
 
-@pytest.mark.parametrize(
-    ("call", "status", "kind"),
-    [
-        (SUBMIT, 200, "ambiguous"), (SUBMIT, 400, "unusable"), (SUBMIT, 401, "unauthorized"),
-        (SUBMIT, 403, "forbidden"), (SUBMIT, 404, "unusable"), (SUBMIT, 413, "rejected"), (SUBMIT, 429, "throttled"),
-        (SUBMIT, 502, "ambiguous"), (NEW, 200, "ambiguous"), (STATUS, 200, "unusable"), (STATUS, 404, "unusable"),
-        (STATUS, 502, "unavailable"), (ListContent(), 403, "forbidden"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("call", "status", "kind"), [
+    (SUBMIT, 200, "ambiguous"), (SUBMIT, 400, "unusable"), (SUBMIT, 401, "unauthorized"), (SUBMIT, 403, "forbidden"),
+    (SUBMIT, 404, "unusable"), (SUBMIT, 413, "rejected"), (SUBMIT, 429, "throttled"), (SUBMIT, 502, "ambiguous"),
+    (NEW, 200, "ambiguous"), (STATUS, 200, "unusable"), (STATUS, 404, "unusable"), (STATUS, 502, "unavailable"),
+    (ListContent(), 403, "forbidden"),
+])  # fmt: skip
 @pytest.mark.parametrize("headers", [HTML, {}], ids=["typed", "untyped"])
 def test_pages_are_not_the_api(call: Call, status: int, kind: str, headers: dict[str, str]) -> None:
     """An HTML page, labelled or not, is a wrong address, a gateway, or says by its status alone what it means."""
@@ -163,16 +129,13 @@ def test_pages_are_not_the_api(call: Call, status: int, kind: str, headers: dict
         assert "`api.base_url`" in failure.message
 
 
-@pytest.mark.parametrize(
-    ("headers", "body", "works"),
-    [
-        ({}, b'{"request_id": "a"}', True),
-        ({"content-type": "text/plain"}, b'{"request_id": "a"}', True),
-        ({"content-type": "application/hal+json"}, b'{"request_id": "a"}', True),
-        ({"content-type": "application/octet-stream"}, b'{"request_id": "a"}', False),
-        ({"content-type": "text/csv"}, b"a,b", False),
-    ],
-)
+@pytest.mark.parametrize(("headers", "body", "works"), [
+    ({}, b'{"request_id": "a"}', True),
+    ({"content-type": "text/plain"}, b'{"request_id": "a"}', True),
+    ({"content-type": "application/hal+json"}, b'{"request_id": "a"}', True),
+    ({"content-type": "application/octet-stream"}, b'{"request_id": "a"}', False),
+    ({"content-type": "text/csv"}, b"a,b", False),
+])  # fmt: skip
 def test_media_types(headers: dict[str, str], body: bytes, works: bool) -> None:
     """JSON under its own or no name is read; anything else leaves a submit's outcome open."""
     failure = answered(SUBMIT, 202, body, headers)
@@ -188,16 +151,13 @@ def test_a_plain_404_is_no_proof_that_a_job_is_unknown() -> None:
     assert failed(STATUS, 404, b"", {}).kind == "unusable"
 
 
-@pytest.mark.parametrize(
-    ("location", "shown"),
-    [
-        ("https://login.example.com:8443/in?token=abc", "`https://login.example.com:8443`"),
-        ("/relative", "the server redirects; redirects"),
-        ("http://[bad", "the server redirects; redirects"),
-        ("https://host:99999999/", "the server redirects; redirects"),
-        ("", "the server redirects; redirects"),
-    ],
-)
+@pytest.mark.parametrize(("location", "shown"), [
+    ("https://login.example.com:8443/in?token=abc", "`https://login.example.com:8443`"),
+    ("/relative", "the server redirects; redirects"),
+    ("http://[bad", "the server redirects; redirects"),
+    ("https://host:99999999/", "the server redirects; redirects"),
+    ("", "the server redirects; redirects"),
+])  # fmt: skip
 def test_redirects_name_their_target(location: str, shown: str) -> None:
     """A redirect is not followed; its host is told, its path and query are not."""
     failure = failed(SUBMIT, 302, b"", {"location": location})
@@ -212,18 +172,11 @@ LOST: list[tuple[Damage, int, Call, str]] = [
 LOST += [(damage, 200, STATUS, "unavailable") for damage in (Damage.CUT, Damage.LATE, Damage.CODING)]
 
 
-@pytest.mark.parametrize(
-    ("damage", "status", "call", "kind"),
-    [
-        *LOST,
-        (Damage.LARGE, 200, STATUS, "unusable"),
-        (Damage.CUT, 401, SUBMIT, "unauthorized"),
-        (Damage.CUT, 422, SUBMIT, "rejected"),
-        (Damage.CUT, 404, SUBMIT, "ambiguous"),
-        (Damage.CUT, 404, STATUS, "unavailable"),
-        (Damage.CUT, 500, SUBMIT, "ambiguous"),
-    ],
-)
+@pytest.mark.parametrize(("damage", "status", "call", "kind"), [
+    *LOST, (Damage.LARGE, 200, STATUS, "unusable"), (Damage.CUT, 401, SUBMIT, "unauthorized"),
+    (Damage.CUT, 422, SUBMIT, "rejected"), (Damage.CUT, 404, SUBMIT, "ambiguous"),
+    (Damage.CUT, 404, STATUS, "unavailable"), (Damage.CUT, 500, SUBMIT, "ambiguous"),
+])  # fmt: skip
 def test_damaged_answers(damage: Damage, status: int, call: Call, kind: str) -> None:
     """A success whose body is not whole is lost, and says how; an error keeps its status, but a torn 404 proves nothing."""
     failure = judge(call, Answer(status, JSON, b"", damage), wall=0)
@@ -232,22 +185,14 @@ def test_damaged_answers(damage: Damage, status: int, call: Call, kind: str) -> 
     assert str(damage) in failure.message if status == 200 else failure.message
 
 
-@pytest.mark.parametrize(
-    ("trouble", "call", "kind", "hint"),
-    [
-        (Trouble.UNREACHABLE, SUBMIT, "not-sent", ""),
-        (Trouble.UNREACHABLE, STATUS, "not-sent", ""),
-        (Trouble.CERTIFICATE, SUBMIT, "unusable", "SSL_CERT_FILE"),
-        (Trouble.PROXY, SUBMIT, "unusable", "HTTPS_PROXY"),
-        (Trouble.BROKEN, SUBMIT, "ambiguous", ""),
-        (Trouble.BROKEN, NEW, "ambiguous", ""),
-        (Trouble.BROKEN, OVER, "unavailable", ""),
-        (Trouble.SILENT, SUBMIT, "ambiguous", ""),
-        (Trouble.SILENT, STATUS, "unavailable", ""),
-        (Trouble.CRASHED, SUBMIT, "ambiguous", ""),
-        (Trouble.CRASHED, STATUS, "unavailable", ""),
-    ],
-)
+@pytest.mark.parametrize(("trouble", "call", "kind", "hint"), [
+    (Trouble.UNREACHABLE, SUBMIT, "not-sent", ""), (Trouble.UNREACHABLE, STATUS, "not-sent", ""),
+    (Trouble.CERTIFICATE, SUBMIT, "unusable", "SSL_CERT_FILE"), (Trouble.PROXY, SUBMIT, "unusable", "HTTPS_PROXY"),
+    (Trouble.BROKEN, SUBMIT, "ambiguous", ""), (Trouble.BROKEN, NEW, "ambiguous", ""),
+    (Trouble.BROKEN, OVER, "unavailable", ""), (Trouble.SILENT, SUBMIT, "ambiguous", ""),
+    (Trouble.SILENT, STATUS, "unavailable", ""), (Trouble.CRASHED, SUBMIT, "ambiguous", ""),
+    (Trouble.CRASHED, STATUS, "unavailable", ""),
+])  # fmt: skip
 def test_no_answer(trouble: Trouble, call: Call, kind: str, hint: str) -> None:
     """What certainly never arrived is told apart from what may have."""
     failure = unanswered(call, trouble, "why\x1b")

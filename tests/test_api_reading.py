@@ -73,24 +73,14 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("submit without a name", SUBMIT, {"success": True, "data": {"status": "completed", "content": "B"}}, at_once()),
     ("submit known", SUBMIT, {"request_id": "ours", "status": "completed"}, Accepted("ours", True)),
     ("submit failed", SUBMIT, {"request_id": "ours", "status": "failed"}, Accepted("ours", True)),
-    (
-        "submit failed with its reason",
-        SUBMIT,
-        {"status": "failed", "error": "no topic"},
-        Accepted("", False, JobStatus("failed", error="no topic")),
-    ),
+    ("submit failed with its reason", SUBMIT, {"status": "failed", "error": "no topic"}, Accepted("", False, JobStatus("failed", error="no topic"))),
     (
         "status documented",
         STATUS,
         {"request_id": "job", "status": "processing", "stage": "writer", "progress": 60},
         JobStatus("running", 0.6, "writer", request_id="job"),
     ),
-    (
-        "status server",
-        STATUS,
-        {"success": True, "data": {"status": "running", "progress": 0.1, "current_agent": None, "content": None}},
-        JobStatus("running", 0.1),
-    ),
+    ("status server", STATUS, {"success": True, "data": {"status": "running", "progress": 0.1, "current_agent": None, "content": None}}, JobStatus("running", 0.1)),
     ("status one percent", STATUS, {"status": "processing", "progress": 1}, JobStatus("running", 0.01)),
     ("status whole", STATUS, {"status": "processing", "progress": 1.0}, JobStatus("running", 1.0)),
     ("status below", STATUS, {"status": "queued", "progress": -3}, JobStatus("running", 0.0)),
@@ -128,39 +118,14 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
         {"status": "COMPLETED", "content": "B", "metadata": {"title": "M", "content_id": "c8"}},
         JobStatus("completed", None, "", "M", "B", "c8"),
     ),
-    (
-        "completed rules",
-        STATUS,
-        {"status": "completed", "content": RULES},
-        JobStatus("completed", title="Only a heading", body=RULES),
-    ),
-    (
-        "completed broken front matter",
-        STATUS,
-        {"status": "completed", "content": "---\n: : [\n---\nText.\n"},
-        JobStatus("completed", body="---\n: : [\n---\nText.\n"),
-    ),
+    ("completed rules", STATUS, {"status": "completed", "content": RULES}, JobStatus("completed", title="Only a heading", body=RULES)),
+    ("completed broken front matter", STATUS, {"status": "completed", "content": "---\n: : [\n---\nText.\n"}, JobStatus("completed", body="---\n: : [\n---\nText.\n")),
     ("completed empty", STATUS, {"status": "completed", "content": None}, JobStatus("completed")),
     ("completed number", STATUS, {"status": "completed", "content": {"body": 3}}, JobStatus("completed")),
-    (
-        "completed hostile id",
-        STATUS,
-        {"status": "completed", "content": {"id": "../../etc", "body": "B"}, "request_id": "a b"},
-        JobStatus("completed", body="B"),
-    ),
-    (
-        "jsend",
-        STATUS,
-        {"status": "success", "data": {"status": "completed", "content": "B"}},
-        JobStatus("completed", body="B"),
-    ),
+    ("completed hostile id", STATUS, {"status": "completed", "content": {"id": "../../etc", "body": "B"}, "request_id": "a b"}, JobStatus("completed", body="B")),
+    ("jsend", STATUS, {"status": "success", "data": {"status": "completed", "content": "B"}}, JobStatus("completed", body="B")),
     ("failed", STATUS, {"status": "failed", "error": "no input"}, JobStatus("failed", error="no input")),
-    (
-        "error",
-        STATUS,
-        {"success": True, "data": {"status": "error", "progress": 0, "error": {"message": "boom"}}},
-        JobStatus("failed", 0.0, error="boom"),
-    ),
+    ("error", STATUS, {"success": True, "data": {"status": "error", "progress": 0, "error": {"message": "boom"}}}, JobStatus("failed", 0.0, error="boom")),
     ("cancelled", STATUS, {"status": "cancelled"}, JobStatus("failed", error="the job ended as `cancelled`")),
     (
         "content list",
@@ -180,12 +145,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ),
     ("content list bare", ListContent(), [{"id": "c1"}], ContentList((ContentEntry("c1"),))),
     ("content list data", ListContent(), {"success": True, "data": [{"id": "c1"}]}, ContentList((ContentEntry("c1"),))),
-    (
-        "content list page",
-        ListContent(),
-        {"content": [{"id": "c1"}], "page": 1, "limit": 1},
-        ContentList((ContentEntry("c1"),), limit=1),
-    ),
+    ("content list page", ListContent(), {"content": [{"id": "c1"}], "page": 1, "limit": 1}, ContentList((ContentEntry("c1"),), limit=1)),
     ("content list limit alone", ListContent(), {"content": [], "limit": 1}, ContentList()),
     ("content list bad page", ListContent(), {"content": [], "page": 1, "limit": "x"}, ContentList()),
     ("content list items", ListContent(), {"data": {"items": []}}, ContentList()),
@@ -210,12 +170,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
         {"request_id": "r", "status": "completed", "content": {"id": "c1", "title": "T", "body": "B"}},
         at_once("r", content_id="c1", title="T"),
     ),
-    (
-        "section of another",
-        CALLS[7],
-        {"request_id": "ours", "status": "pending", "content": "B"},
-        Accepted("ours", True),
-    ),
+    ("section of another", CALLS[7], {"request_id": "ours", "status": "pending", "content": "B"}, Accepted("ours", True)),
     ("templates", ListTemplates(), {"templates": [{"id": "a"}]}, CatalogReply(({"id": "a"},))),
     (
         "templates server",
@@ -223,12 +178,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
         {"success": True, "data": {"items": [{"id": "a"}, 3], "count": 120, "page": 1, "limit": 100}},
         CatalogReply(({"id": "a"},), 120, 100),
     ),
-    (
-        "templates proxy",
-        ListTemplates(),
-        {"templates": [], "pagination": {"total": 7}, "count": True},
-        CatalogReply((), 7),
-    ),
+    ("templates proxy", ListTemplates(), {"templates": [], "pagination": {"total": 7}, "count": True}, CatalogReply((), 7)),
     ("styles", ListStyles(), {"style_profiles": [{"id": "a"}]}, CatalogReply(({"id": "a"},))),
     ("styles proxy", ListStyles(), {"profiles": [{"id": "a"}], "total": 1}, CatalogReply(({"id": "a"},), 1)),
     ("verticals", ListVerticals(), {"verticals": ["legal", {"id": "b"}]}, CatalogReply(({"id": "legal"}, {"id": "b"}))),
@@ -236,7 +186,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("template inner", GetTemplate("a"), {"template": {"slug": "a"}}, CatalogReply(({"slug": "a"},), 1)),
     ("stats", DashboardStats(), {"total_content": 3}, Stats({"total_content": 3})),
     ("stats data", DashboardStats(), {"success": True, "data": {"drafts": 1}}, Stats({"drafts": 1})),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("call", "value", "reply"), [row[1:] for row in SHAPES], ids=[row[0] for row in SHAPES])
@@ -245,59 +195,42 @@ def test_known_shapes(call: Call, value: Any, reply: Reply) -> None:
     assert read(call, decode(json.dumps(value).encode())) == reply
 
 
-@pytest.mark.parametrize(
-    ("call", "value", "words"),
-    [
-        (SUBMIT, {}, "has no job id"),
-        (SUBMIT, [], "not a JSON object"),
-        (SUBMIT, {"request_id": "../x"}, "an id with invalid characters"),
-        (SUBMIT, {"request_id": "a" * 201}, "an id with invalid characters"),
-        (SUBMIT, {"request_id": True}, "an id with invalid characters"),
-        (SUBMIT, {"request_id": {"id": 1}}, "an id with invalid characters"),
-        (SUBMIT, {"request_id": None, "data": None}, "has no job id"),
-        (STATUS, {"success": True, "data": None}, "not a JSON object"),
-        (STATUS, {"status": 3}, "has no `status`"),
-        (STATUS, "completed", "not a JSON object"),
-        (ListContent(), {"content": {}}, "no list `content`"),
-        (ListContent(), {"data": 3}, "no list `content`"),
-        (ListContent(), 3, "not a JSON object"),
-        (GetContent("c1"), {"id": "c2", "content": "B"}, "about content `c2`"),
-        (GetContent("c1"), {"id": "c1", "content": None}, "no text"),
-        (SaveContent("T", "B"), {"success": True}, "has no content id"),
-        (SaveContent("T", "B"), {"contentId": "a/b"}, "an id with invalid characters"),
-        (GetTemplate("a"), {"success": True}, "has no description"),
-        (ListVerticals(), {"verticals": None}, "no list `verticals`"),
-        (DashboardStats(), [1], "not a JSON object"),
-    ],
-)
+@pytest.mark.parametrize(("call", "value", "words"), [
+    (SUBMIT, {}, "has no job id"), (SUBMIT, [], "not a JSON object"),
+    (SUBMIT, {"request_id": "../x"}, "an id with invalid characters"),
+    (SUBMIT, {"request_id": "a" * 201}, "an id with invalid characters"),
+    (SUBMIT, {"request_id": True}, "an id with invalid characters"),
+    (SUBMIT, {"request_id": {"id": 1}}, "an id with invalid characters"),
+    (SUBMIT, {"request_id": None, "data": None}, "has no job id"),
+    (STATUS, {"success": True, "data": None}, "not a JSON object"), (STATUS, {"status": 3}, "has no `status`"),
+    (STATUS, "completed", "not a JSON object"), (ListContent(), {"content": {}}, "no list `content`"),
+    (ListContent(), {"data": 3}, "no list `content`"), (ListContent(), 3, "not a JSON object"),
+    (GetContent("c1"), {"id": "c2", "content": "B"}, "about content `c2`"),
+    (GetContent("c1"), {"id": "c1", "content": None}, "no text"),
+    (SaveContent("T", "B"), {"success": True}, "has no content id"),
+    (SaveContent("T", "B"), {"contentId": "a/b"}, "an id with invalid characters"),
+    (GetTemplate("a"), {"success": True}, "has no description"),
+    (ListVerticals(), {"verticals": None}, "no list `verticals`"), (DashboardStats(), [1], "not a JSON object"),
+])  # fmt: skip
 def test_unknown_shapes_are_told(call: Call, value: Any, words: str) -> None:
     """A reply that is JSON but not an answer is refused with what is missing."""
     with pytest.raises(Unreadable, match=words):
         read(call, value)
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "incomplete or invalid JSON"),
-        (b'{"status": "comp', "incomplete or invalid JSON"),
-        (b'{"a": 1} trailing', "incomplete or invalid JSON"),
-        (b'{"a": NaN}', "NaN is not a JSON number"),
-        (b'{"a": -Infinity}', "not a JSON number"),
-        (b'{"a": 1e999}', "too large"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
-        (b'{"a": 1, "a": 2}', "`a` appears twice"),
-        (b'{"a": "\xff"}', "not UTF-8"),
-        ("{}".encode("utf-16"), "not UTF-8"),
-        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
-        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested too deeply"),
-        (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "nested too deeply"),
-    ],
-    ids=[
-        "empty", "cut", "trailing", "nan", "infinity", "huge float", "huge int", "twice", "latin", "utf-16",
-        "very deep", "deep", "deep object",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("data", "words"), [
+    (b"", "incomplete or invalid JSON"), (b'{"status": "comp', "incomplete or invalid JSON"),
+    (b'{"a": 1} trailing', "incomplete or invalid JSON"), (b'{"a": NaN}', "NaN is not a JSON number"),
+    (b'{"a": -Infinity}', "not a JSON number"), (b'{"a": 1e999}', "too large"),
+    (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"), (b'{"a": 1, "a": 2}', "`a` appears twice"),
+    (b'{"a": "\xff"}', "not UTF-8"), ("{}".encode("utf-16"), "not UTF-8"),
+    (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+    (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested too deeply"),
+    (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "nested too deeply"),
+], ids=[
+    "empty", "cut", "trailing", "nan", "infinity", "huge float", "huge int", "twice", "latin", "utf-16", "very deep",
+    "deep", "deep object",
+])  # fmt: skip
 def test_what_is_not_json_is_garbled(data: bytes, words: str) -> None:
     """Bytes that are not strict, whole, shallow JSON are refused and say why."""
     with pytest.raises(Garbled, match=words):

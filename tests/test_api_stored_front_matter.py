@@ -33,18 +33,12 @@ def test_a_rule_at_the_beginning_is_no_front_matter(body: str) -> None:
     assert read(GetContent("c"), {"title": "T", "content": body}) == Content("c", "T", body)
 
 
-@pytest.mark.parametrize(
-    ("data", "title"),
-    [
-        ({"content": "# Mine\n\nText.\n"}, "Mine"),
-        ({"content": "Text.\r\n\r\n# Mine\r\n"}, "Mine"),
-        ({"content": "## Section\n"}, "Blog Article Generator"),
-        ({"content": FRONT}, "AI: adoption"),
-        ({"content": "# Mine\n", "title": "Theirs"}, "Theirs"),
-        ({"content": {"title": "Theirs", "body": "# Mine\n"}}, "Theirs"),
-        ({"content": None}, ""),
-    ],
-)
+@pytest.mark.parametrize(("data", "title"), [
+    ({"content": "# Mine\n\nText.\n"}, "Mine"), ({"content": "Text.\r\n\r\n# Mine\r\n"}, "Mine"),
+    ({"content": "## Section\n"}, "Blog Article Generator"), ({"content": FRONT}, "AI: adoption"),
+    ({"content": "# Mine\n", "title": "Theirs"}, "Theirs"),
+    ({"content": {"title": "Theirs", "body": "# Mine\n"}}, "Theirs"), ({"content": None}, ""),
+])  # fmt: skip
 def test_the_title_of_a_job(data: dict[str, Any], title: str) -> None:
     """The name the server puts into the metadata is the template's: whatever the text says of itself comes first."""
     answer = read(GetStatus("j"), {"status": "completed", "metadata": {"title": "Blog Article Generator"}, **data})
@@ -52,18 +46,15 @@ def test_the_title_of_a_job(data: dict[str, Any], title: str) -> None:
     assert answer.title == title
 
 
-@pytest.mark.parametrize(
-    ("front", "title", "said"),
-    [
-        ("title: AI: what next\ndescription: A: b", "AI: what next", {"description": "A: b"}),
-        ('title: "The "new" tea"\ntags:\n  - a\n- b', 'The "new" tea', {"tags": "  - a\n- b"}),
-        ("# written by a model\ntitle: 'x\n", "'x", {}),
-        ("title: [x\n# why\nslug: @x\nempty:", "[x", {"slug": "@x", "empty": ""}),
-        ("title: x\u0000\ud800: y", "x\ufffd: y", {}),
-        ("A remark: this: is\nno front matter", "", None),
-        ("\ttitle: x: y", "", None),
-    ],
-)
+@pytest.mark.parametrize(("front", "title", "said"), [
+    ("title: AI: what next\ndescription: A: b", "AI: what next", {"description": "A: b"}),
+    ('title: "The "new" tea"\ntags:\n  - a\n- b', 'The "new" tea', {"tags": "  - a\n- b"}),
+    ("# written by a model\ntitle: 'x\n", "'x", {}),
+    ("title: [x\n# why\nslug: @x\nempty:", "[x", {"slug": "@x", "empty": ""}),
+    ("title: x\u0000\ud800: y", "x\ufffd: y", {}),
+    ("A remark: this: is\nno front matter", "", None),
+    ("\ttitle: x: y", "", None),
+])  # fmt: skip
 def test_front_matter_of_a_job_that_is_no_yaml(front: str, title: str, said: dict[str, str] | None) -> None:
     """Where each line could be front matter it is read by its lines; else it is a text between rules, and stays."""
     for before in ("", "\n\n", "\ufeff"):
@@ -95,8 +86,7 @@ def _body(harness: Harness) -> str:
 @pytest.mark.parametrize(("status", "named"), [("text", True), ("text", False), ("empty", True)])
 def test_texts_with_front_matter_are_written_once_and_saved_over(root: Path, status: Any, *, named: bool) -> None:
     """Fetched or told, named or not: one block of front matter in the file, one content, and later saves go on."""
-    harness = Harness(root, Fronted(duration=30, status_body=status, names_content=named))
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, Fronted(duration=30, status_body=status, names_content=named)).declared("one")
     assert results(harness.apply()) == {"one": "done"}
     assert "description" not in _body(harness)
     assert len(harness.api.contents) == 1
@@ -121,8 +111,7 @@ def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front
     harness = Harness(root, Told(duration=30, status_body=status))
     stated = blog("two").removeprefix("items:\n") + "    metadata: {description: mine}\n"
     harness.write("content/blog.yaml", blog("one") + stated)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert {outcome.id: outcome.left_out for outcome in run.outcomes} == {
         "one": {"description": "Tea: all of it"},
         "two": {},
@@ -134,9 +123,7 @@ def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front
 
 def test_a_body_of_a_persons_that_looks_like_front_matter(root: Path) -> None:
     """What the file says below its own front matter is saved as it is, and known for ours again."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=False))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).applied("one")
     harness.edit("out/one.md", "## Introduction", "---\nnote: mine\n---\n\n## Introduction")
     for words in ("First", "Second"):
         harness.write("out/one.md", harness.read("out/one.md") + f"\n{words}\n")
@@ -145,16 +132,3 @@ def test_a_body_of_a_persons_that_looks_like_front_matter(root: Path) -> None:
         assert "note: mine" in stored.body
         assert words in stored.body
     assert "note: mine" in harness.read("out/one.md")
-
-
-def test_front_matter_edited_there_with_the_text(root: Path) -> None:
-    """A person's words there are never overwritten, with front matter around them or not."""
-    harness = Harness(root, Fronted(duration=30))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
-    content = harness.record("one").content_id
-    theirs = harness.api.contents[content].body.replace("Take", "Edited take")
-    harness.api.edit(content, theirs)
-    harness.edit("out/one.md", "## Closing", "## By hand")
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.api.contents[content].body == theirs

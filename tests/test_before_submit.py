@@ -111,17 +111,14 @@ def test_a_server_without_a_list_checks_nothing(tmp_path: Path) -> None:
     assert api.count("list verticals") == 1
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        httpx.Response(500, json={"detail": "no"}),
-        httpx.Response(403, json={"detail": "no"}),
-        httpx.Response(200, json={"style_profiles": []}),
-        httpx.Response(200, json={"style_profiles": [{"id": "one"}, {"number": 2}]}),
-        httpx.Response(200, json={"style_profiles": [{"id": "one"}], "count": 71, "page": 1, "limit": 20}),
-        httpx.Response(200, text="<!doctype html>"),
-    ],
-)
+@pytest.mark.parametrize("answer", [
+    httpx.Response(500, json={"detail": "no"}),
+    httpx.Response(403, json={"detail": "no"}),
+    httpx.Response(200, json={"style_profiles": []}),
+    httpx.Response(200, json={"style_profiles": [{"id": "one"}, {"number": 2}]}),
+    httpx.Response(200, json={"style_profiles": [{"id": "one"}], "count": 71, "page": 1, "limit": 20}),
+    httpx.Response(200, text="<!doctype html>"),
+])  # fmt: skip
 def test_what_cannot_be_said_is_no_refusal(answer: httpx.Response, tmp_path: Path) -> None:
     """A list that fails, is empty, is unreadable in part, or does not show all of itself."""
     api = FakeApi(duration=30)
@@ -178,14 +175,6 @@ def test_a_committed_catalog_answers_instead(tmp_path: Path) -> None:
     harness.write("catalog.lock.json", encode({f"{BASE}:443": snapshot}))
     assert results(harness.apply()) == {"a": "done"}
     assert _asked(api) == [1, 0, 0]
-
-
-def test_the_lists_keep_within_the_limit(tmp_path: Path) -> None:
-    """They count as any request."""
-    api = FakeApi(duration=30, per_minute=10, verticals=("legal",))
-    harness = _harness(tmp_path, api, *({"id": f"i{n}", "vertical": "legal"} for n in range(6)), rpm=10)
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert not [seen for seen in api.requests if seen.status == 429]
 
 
 # --- saving ------------------------------------------------------------------------------------------------

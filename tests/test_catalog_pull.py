@@ -94,20 +94,6 @@ def test_a_second_pull_changes_no_byte(tmp_path: Path) -> None:
     assert shop.paths.count("/templates/t000") == 2
 
 
-def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
-    """Fifteen templates take 21 requests and about two minutes, and the person is told why."""
-    shop = Shop(many(15), per_minute=10)
-    harness = harness_of(tmp_path, shop, rpm=10)
-    said: list[str] = []
-    pulled = pull(harness, said)
-    assert len(pulled.snapshot.templates) == 15
-    assert (len(shop.log), shop.throttled) == (21, 0)
-    assert 60 <= harness.timeline.now <= 130
-    assert "15 templates" in said
-    assert "template 8 of 15: `t007`" in said
-    assert [line for line in said if line.startswith("waiting ") and line.endswith("until the next request may go out")]
-
-
 @pytest.mark.parametrize(("habit", "pages"), [("enveloped", 3), ("flat", 2), ("repeating", 2)])
 def test_pages(habit: str, pages: int, tmp_path: Path) -> None:
     """Pages over 100 are asked for until nothing new comes, also where a server does not know pages."""
@@ -186,16 +172,12 @@ def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
     assert catalog.verticals is None
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        *(httpx.Response(status, json={}) for status in (400, 403, 404, 405)),
-        httpx.Response(404, html="<html>"),
-        httpx.Response(200, html="<html>home"),
-        httpx.Response(200, json={"hello": 1}),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("answer", [
+    *(httpx.Response(status, json={}) for status in (400, 403, 404, 405)),
+    httpx.Response(404, html="<html>"),
+    httpx.Response(200, html="<html>home"),
+    httpx.Response(200, json={"hello": 1}),
+], ids=str)  # fmt: skip
 def test_what_stands_at_an_address_that_no_one_documents_breaks_no_pull(answer: httpx.Response, tmp_path: Path) -> None:
     """Brand voices are asked for where no source says they are told: what else is there says that they are not."""
     shop = Shop(when=lambda path, _: answer if path == "/brand-voices" else None)
@@ -306,16 +288,13 @@ def throttling(seconds: str) -> httpx.Response:
     return httpx.Response(429, json={"error": "quota"}, headers={"Retry-After": seconds})
 
 
-@pytest.mark.parametrize(
-    ("path", "answer", "words", "hint", "least", "most"),
-    [
-        pytest.param("", DOWN, "maintenance", "try again later", RETRY.total, RETRY.total + RETRY.longest, id="down"),
-        pytest.param("", throttling("3600"), "quota", "requests_per_minute", 0, 1, id="a long wait"),
-        pytest.param("", throttling("20"), "quota", "", 300, 400, id="short waits without end"),
-        pytest.param("/style-profiles?page=2", DOWN, "maintenance", "", 0, 100, id="half a list"),
-        pytest.param("/brand-voices", DOWN, "maintenance", "", 0, 100, id="what may be absent"),
-    ],
-)
+@pytest.mark.parametrize(("path", "answer", "words", "hint", "least", "most"), [
+    pytest.param("", DOWN, "maintenance", "try again later", RETRY.total, RETRY.total + RETRY.longest, id="down"),
+    pytest.param("", throttling("3600"), "quota", "requests_per_minute", 0, 1, id="a long wait"),
+    pytest.param("", throttling("20"), "quota", "", 300, 400, id="short waits without end"),
+    pytest.param("/style-profiles?page=2", DOWN, "maintenance", "", 0, 100, id="half a list"),
+    pytest.param("/brand-voices", DOWN, "maintenance", "", 0, 100, id="what may be absent"),
+])  # fmt: skip
 def test_what_ends_a_pull(
     tmp_path: Path, path: str, answer: httpx.Response, words: str, hint: str, least: float, most: float
 ) -> None:
@@ -359,26 +338,6 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     assert harness.read(FILE) == '{"format_version": "2.0", "servers": {}}'
 
 
-def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
-    """Unknown slugs, and missing, unknown and ill-typed inputs, are found without network."""
-    inputs = {"topic": {"required": True}, "target_audience": {}, "words": {"type": "number"}}
-    harness = harness_of(tmp_path, Shop({"blog_article_generator": inputs}))
-    assert [one.code for one in workspace.validate(harness.project).findings] == ["no-catalog"]
-    pull(harness)
-    assert workspace.validate(harness.project).findings == ()
-    harness.write(
-        "content/blog.yaml",
-        "items:\n"
-        "  - {id: a, template: blog_artcle_generator, inputs: {}}\n"
-        "  - {id: b, style: loud, vertical: lgal, inputs: {colour: x, words: many}}\n",
-    )
-    with pytest.raises(InputError) as raised:
-        workspace.validate(harness.project)
-    assert sorted(one.code for one in raised.value.findings) == sorted(
-        ["unknown-template", "unknown-style", "unknown-vertical", "unknown-input", "missing-input", "wrong-input"]
-    )
-
-
 def test_a_change_upstream_names_its_items_and_regenerates_nothing(tmp_path: Path) -> None:
     """The plan is the same before and after; the pull says who is concerned."""
     shop = Shop({"blog_article_generator": {"topic": {}, "target_audience": {}}})
@@ -409,14 +368,11 @@ def checks(harness: Harness) -> dict[str, Check]:
     return {one.name: one for one in doctor_operation.doctor(harness.project, harness.runtime())}
 
 
-@pytest.mark.parametrize(
-    ("api", "words"),
-    [
-        ("dialect: sdk", "`WRITERZROOM_USER_ID` is not set"),
-        ("dialect: auto", "no WriterzRoom API was found"),
-        ("dialect: v1", "Not Found"),
-    ],
-)
+@pytest.mark.parametrize(("api", "words"), [
+    ("dialect: sdk", "`WRITERZROOM_USER_ID` is not set"),
+    ("dialect: auto", "no WriterzRoom API was found"),
+    ("dialect: v1", "Not Found"),
+])  # fmt: skip
 def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None:
     """A server that cannot be used is a failed check, never an error of doctor's own."""
     found = checks(harness_of(tmp_path, Shop(prefix="/elsewhere"), api=api))["server"]
@@ -425,14 +381,11 @@ def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None
     assert found.hint
 
 
-@pytest.mark.parametrize(
-    ("text", "ok", "words"),
-    [
-        ("{", False, "cannot be used: the file is cut off or is not JSON"),
-        (encode({"https://other.example:443": CatalogSnapshot()}), None, "was made for `https://other.example:443`"),
-        (encode({}), None, "names no server"),
-    ],
-)
+@pytest.mark.parametrize(("text", "ok", "words"), [
+    ("{", False, "cannot be used: the file is cut off or is not JSON"),
+    (encode({"https://other.example:443": CatalogSnapshot()}), None, "was made for `https://other.example:443`"),
+    (encode({}), None, "names no server"),
+])  # fmt: skip
 def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_path: Path) -> None:
     """Broken, foreign and empty files are told apart."""
     harness = harness_of(tmp_path, Shop())

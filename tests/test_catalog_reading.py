@@ -20,74 +20,58 @@ from contentops.schema_files import load_schema
 SERVER = "https://api.example.test:443"
 
 
-@pytest.mark.parametrize(
-    ("entry", "slug"),
-    [
-        ({"id": "a_b", "slug": "other"}, "a_b"), ({"slug": "a-b"}, "a-b"), ({"name": "fintech"}, "fintech"),
-        ({"name": "Financial technology"}, ""), ({"id": "../x", "slug": "fine"}, ""), ({"id": 7}, ""),
-        ({"id": "", "slug": "a"}, "a"), ({"id": None, "name": "n"}, "n"), ({"id": "x" * 201}, ""), ({}, ""),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("entry", "slug"), [
+    ({"id": "a_b", "slug": "other"}, "a_b"), ({"slug": "a-b"}, "a-b"), ({"name": "fintech"}, "fintech"),
+    ({"name": "Financial technology"}, ""), ({"id": "../x", "slug": "fine"}, ""), ({"id": 7}, ""),
+    ({"id": "", "slug": "a"}, "a"), ({"id": None, "name": "n"}, "n"), ({"id": "x" * 201}, ""), ({}, ""),
+])  # fmt: skip
 def test_slugs(entry: dict[str, Any], slug: str) -> None:
     """The server's own `id` comes first, and a name no one could ask for is none."""
     assert slug_of(entry) == slug
 
 
-@pytest.mark.parametrize(
-    ("word", "kind"),
-    [
-        ("text", "text"), ("Textarea ", "textarea"), ("number", "number"), ("boolean", "checkbox"),
-        ("checkbox", "checkbox"), ("array", "list"), ("string", "any"), ("hologram", "any"), (None, "any"),
-        (["text"], "any"), ("select", "any"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("word", "kind"), [
+    ("text", "text"), ("Textarea ", "textarea"), ("number", "number"), ("boolean", "checkbox"),
+    ("checkbox", "checkbox"), ("array", "list"), ("string", "any"), ("hologram", "any"), (None, "any"),
+    (["text"], "any"), ("select", "any"),
+])  # fmt: skip
 def test_kinds(word: Any, kind: str) -> None:
     """Known words are kept; `string`, unknown ones, and a choice without options take anything."""
     (found,) = inputs_of({"parameters": {"topic": {"type": word}}}) or ()
     assert found.kind == kind
 
 
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        ({"required": True}, TemplateInput(name="x", required=True)),
-        ({"required": "true"}, TemplateInput(name="x", required=True)),
-        ({"required": True, "default": "a"}, TemplateInput(name="x", default="a")),
-        ({"required": True, "default": ""}, TemplateInput(name="x", required=True)),
-        ({"required": "perhaps"}, TemplateInput(name="x")),
-        ({"default": False}, TemplateInput(name="x", default=False)),
-        ({"default": []}, TemplateInput(name="x")),
-        ({"default": "y" * 3000}, TemplateInput(name="x")),
-        ({"type": "select", "options": ["a", "b", "a"]}, TemplateInput(name="x", kind="select", options=("a", "b"))),
-        ({"type": "select", "options": [1, True]}, TemplateInput(name="x", kind="select", options=(1, True))),
-        (
-            {"type": "multiselect", "options": [{"value": "a", "label": "A"}, {"id": "b"}]},
-            TemplateInput(name="x", kind="multiselect", options=("a", "b")),
-        ),
-        ({"type": "select", "options": ["a", None]}, TemplateInput(name="x")),
-        ({"type": "select", "options": "abc"}, TemplateInput(name="x")),
-        ({"type": "text", "options": ["a"]}, TemplateInput(name="x", kind="text")),
-        ({"aliases": ["y", "y", 3, "n o"]}, TemplateInput(name="x", aliases=("y",))),
-        ({"description": "a\x1b[31m\nb", "label": "L"}, TemplateInput(name="x", description="a[31m b")),
-        ({"label": "L"}, TemplateInput(name="x", description="L")),
-    ],
-)
+@pytest.mark.parametrize(("spec", "expected"), [
+    ({"required": True}, TemplateInput(name="x", required=True)),
+    ({"required": "true"}, TemplateInput(name="x", required=True)),
+    ({"required": True, "default": "a"}, TemplateInput(name="x", default="a")),
+    ({"required": True, "default": ""}, TemplateInput(name="x", required=True)),
+    ({"required": "perhaps"}, TemplateInput(name="x")),
+    ({"default": False}, TemplateInput(name="x", default=False)),
+    ({"default": []}, TemplateInput(name="x")),
+    ({"default": "y" * 3000}, TemplateInput(name="x")),
+    ({"type": "select", "options": ["a", "b", "a"]}, TemplateInput(name="x", kind="select", options=("a", "b"))),
+    ({"type": "select", "options": [1, True]}, TemplateInput(name="x", kind="select", options=(1, True))),
+    ({"type": "multiselect", "options": [{"value": "a", "label": "A"}, {"id": "b"}]}, TemplateInput(name="x", kind="multiselect", options=("a", "b"))),
+    ({"type": "select", "options": ["a", None]}, TemplateInput(name="x")),
+    ({"type": "select", "options": "abc"}, TemplateInput(name="x")),
+    ({"type": "text", "options": ["a"]}, TemplateInput(name="x", kind="text")),
+    ({"aliases": ["y", "y", 3, "n o"]}, TemplateInput(name="x", aliases=("y",))),
+    ({"description": "a\x1b[31m\nb", "label": "L"}, TemplateInput(name="x", description="a[31m b")),
+    ({"label": "L"}, TemplateInput(name="x", description="L")),
+])  # fmt: skip
 def test_inputs(spec: dict[str, Any], expected: TemplateInput) -> None:
     """What a server says of an input is taken where it makes sense and left out where it does not."""
     assert inputs_of({"parameters": {"x": spec}}) == (expected,)
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"parameters": {"b": {}, "a": {"required": True}}},
-        {"inputs": [{"name": "b"}, {"key": "a", "required": True}]},
-        {"input_fields": [{"id": "b"}, {"id": "a", "required": True}]},
-        {"parameters": {"b": {}}, "required_inputs": ["a"]},
-        {"parameters": {"b": None, "a": {"required": True}, "n o": {}, "": {}}},
-    ],
-    ids=["map", "list", "fields", "required names", "with junk"],
-)
+@pytest.mark.parametrize("said", [
+    {"parameters": {"b": {}, "a": {"required": True}}},
+    {"inputs": [{"name": "b"}, {"key": "a", "required": True}]},
+    {"input_fields": [{"id": "b"}, {"id": "a", "required": True}]},
+    {"parameters": {"b": {}}, "required_inputs": ["a"]},
+    {"parameters": {"b": None, "a": {"required": True}, "n o": {}, "": {}}},
+], ids=["map", "list", "fields", "required names", "with junk"])  # fmt: skip
 def test_every_shape_of_inputs(said: dict[str, Any]) -> None:
     """A map of specs, a list of them, and bare names are read alike, sorted by name."""
     assert inputs_of(said) == (TemplateInput(name="a", required=True), TemplateInput(name="b"))
@@ -171,25 +155,22 @@ def test_the_file_is_golden() -> None:
 GOOD = encode({SERVER: CatalogSnapshot(templates={"t": Template(slug="t", inputs_known=False)})})
 
 
-@pytest.mark.parametrize(
-    ("data", "code", "words"),
-    [
-        (GOOD[: len(GOOD) // 2], "damaged-catalog", "is not JSON"),
-        ("", "damaged-catalog", "is not JSON"),
-        (f"{{\n<<<<<<< HEAD\n{GOOD}=======\n", "damaged-catalog", "unfinished git merge"),
-        ("[" * 100_000, "damaged-catalog", "not usable JSON"),
-        ('{"a": ' + "9" * 5000 + "}", "damaged-catalog", "not usable JSON"),
-        ('{"a": "\\ud800"}', "damaged-catalog", "not usable JSON"),
-        ('{"a": NaN}', "damaged-catalog", "not usable JSON"),
-        (b"\xff", "not-utf8", "not UTF-8"),
-        (GOOD.replace('"1.0"', '"2.0"'), "newer-catalog", "newer version"),
-        (GOOD.replace('"1.0"', '"x"'), "wrong-value", "format_version"),
-        ('{"format_version": "1.0"}', "missing-key", "servers"),
-        ("[]", "wrong-type", ""),
-        (GOOD.replace('"slug": "t"', '"slug": "../t"'), "wrong-value", "slug"),
-        (GOOD.replace('"inputs": null', '"inputs": [{"name": "x", "kind": "hologram"}]'), "wrong-value", "kind"),
-    ],
-)
+@pytest.mark.parametrize(("data", "code", "words"), [
+    (GOOD[: len(GOOD) // 2], "damaged-catalog", "is not JSON"),
+    ("", "damaged-catalog", "is not JSON"),
+    (f"{{\n<<<<<<< HEAD\n{GOOD}=======\n", "damaged-catalog", "unfinished git merge"),
+    ("[" * 100_000, "damaged-catalog", "not usable JSON"),
+    ('{"a": ' + "9" * 5000 + "}", "damaged-catalog", "not usable JSON"),
+    ('{"a": "\\ud800"}', "damaged-catalog", "not usable JSON"),
+    ('{"a": NaN}', "damaged-catalog", "not usable JSON"),
+    (b"\xff", "not-utf8", "not UTF-8"),
+    (GOOD.replace('"1.0"', '"2.0"'), "newer-catalog", "newer version"),
+    (GOOD.replace('"1.0"', '"x"'), "wrong-value", "format_version"),
+    ('{"format_version": "1.0"}', "missing-key", "servers"),
+    ("[]", "wrong-type", ""),
+    (GOOD.replace('"slug": "t"', '"slug": "../t"'), "wrong-value", "slug"),
+    (GOOD.replace('"inputs": null', '"inputs": [{"name": "x", "kind": "hologram"}]'), "wrong-value", "kind"),
+])  # fmt: skip
 def test_a_file_that_can_not_be_used(data: str | bytes, code: str, words: str) -> None:
     """Every damage is named with its place, never a traceback."""
     with pytest.raises(InputError) as raised:

@@ -21,36 +21,29 @@ def single(project: Build, keys: str, *, name: str = "one") -> Path:
     return declared(project, f"items:\n  - {{id: {name}, {keys}}}\n")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "a.md", "out/a.md", "a/b/c", "ünï/日本.md", "a b/c d.md", "com10.md", "console/x", "a..b/c",
-        "about~1234567.md", "a-longer-name~1.md", "notes~1.markdown", "notes~.md", "x" * 255, "a/-/b", "é",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("path", [
+    "a.md", "out/a.md", "a/b/c", "ünï/日本.md", "a b/c d.md", "com10.md", "console/x", "a..b/c", "about~1234567.md",
+    "a-longer-name~1.md", "notes~1.markdown", "notes~.md", "x" * 255, "a/-/b", "é",
+])  # fmt: skip
 def test_paths_that_are_fine(path: str) -> None:
     """Names of any language, with or without an ending."""
     assert check_output(path) is None
 
 
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("", "is empty"), ("/a", "is absolute"), ("~/a", "starts with `~`"), ("a\\b", "backslash"),
-        ("a//b", "an empty folder or file name"), ("a/", "an empty folder or file name"),
-        ("a/../b", "leaves its folder"), ("..", "leaves its folder"), ("./a", "leave it out"),
-        (".git/x", "starts with a dot"), ("a/.hidden", "starts with a dot"), ("a /b", "starts or ends with a space"),
-        (" a", "starts or ends with a space"), ("a\u00a0", "starts or ends with a space"),
-        ("a./b", "ends with a dot"), ("c:/x", "contains `:`"), ("what?.md", "contains `?`"), ("a<b", "contains `<`"),
-        ("a|b", "contains `|`"), ("CON", "reserves for a device"), ("a/nul.md", "reserves for a device"),
-        ("Com1.tar.gz", "reserves for a device"), ("lpt¹", "reserves for a device"),
-        ("aux .md", "reserves for a device"), ("git~1/x.md", "short forms of long names"),
-        ("a/GIT~2", "short forms of long names"), ("GITMOD~1", "short forms of long names"),
-        ("progra~1.md", "short forms of long names"), ("a\nb", "U+000A"), ("a\x00", "U+0000"),
-        ("a\u202eb", "U+202E"), ("a\u200bb", "U+200B"), ("a\ud800b", "U+D800"), ("a\u2028b", "U+2028"),
-        ("é" * 128, "longer than 255 bytes"), ("/".join(["a" * 100] * 11), "longer than 1000 bytes"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("path", "words"), [
+    ("", "is empty"), ("/a", "is absolute"), ("~/a", "starts with `~`"), ("a\\b", "backslash"),
+    ("a//b", "an empty folder or file name"), ("a/", "an empty folder or file name"), ("a/../b", "leaves its folder"),
+    ("..", "leaves its folder"), ("./a", "leave it out"), (".git/x", "starts with a dot"),
+    ("a/.hidden", "starts with a dot"), ("a /b", "starts or ends with a space"), (" a", "starts or ends with a space"),
+    ("a\u00a0", "starts or ends with a space"), ("a./b", "ends with a dot"), ("c:/x", "contains `:`"),
+    ("what?.md", "contains `?`"), ("a<b", "contains `<`"), ("a|b", "contains `|`"), ("CON", "reserves for a device"),
+    ("a/nul.md", "reserves for a device"), ("Com1.tar.gz", "reserves for a device"), ("lpt¹", "reserves for a device"),
+    ("aux .md", "reserves for a device"), ("git~1/x.md", "short forms of long names"),
+    ("a/GIT~2", "short forms of long names"), ("GITMOD~1", "short forms of long names"),
+    ("progra~1.md", "short forms of long names"), ("a\nb", "U+000A"), ("a\x00", "U+0000"), ("a\u202eb", "U+202E"),
+    ("a\u200bb", "U+200B"), ("a\ud800b", "U+D800"), ("a\u2028b", "U+2028"), ("é" * 128, "longer than 255 bytes"),
+    ("/".join(["a" * 100] * 11), "longer than 1000 bytes"),
+])  # fmt: skip
 def test_paths_that_are_refused(path: str, words: str) -> None:
     """What points outside the project, hides, or cannot be checked out somewhere, with the reason."""
     assert words in (check_output(path) or "")
@@ -64,21 +57,14 @@ def test_accepted_paths_stay_inside(path: str) -> None:
         assert all(part and not part.startswith(".") and part == part.strip() and "\\" not in part for part in parts)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        ("x.md", "x.md", "item `two` writes `x.md`, which item `one` writes already (declared at content/a.yaml:2:23)"),
-        ("x.md", "X.MD", "item `two` writes `X.MD`, which is `x.md` of item `one` if case and accents are ignored"),
-        ("é.md", "e\u0301.md", "if case and accents are ignored"),
-        ("straße.md", "STRASSE.md", "if case and accents are ignored"),
-        ("x", "x/y.md", "item `one` writes `x`, but that is also the folder of `x/y.md`, the output of item `two`"),
-        (
-            "a/X/b/c",
-            "A/x",
-            "item `two` writes `A/x`, but that is also the folder of `a/X/b/c`, the output of item `one`",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("first", "second", "expected"), [
+    ("x.md", "x.md", "item `two` writes `x.md`, which item `one` writes already (declared at content/a.yaml:2:23)"),
+    ("x.md", "X.MD", "item `two` writes `X.MD`, which is `x.md` of item `one` if case and accents are ignored"),
+    ("é.md", "e\u0301.md", "if case and accents are ignored"),
+    ("straße.md", "STRASSE.md", "if case and accents are ignored"),
+    ("x", "x/y.md", "item `one` writes `x`, but that is also the folder of `x/y.md`, the output of item `two`"),
+    ("a/X/b/c", "A/x", "item `two` writes `A/x`, but that is also the folder of `a/X/b/c`, the output of item `one`"),
+])  # fmt: skip
 def test_outputs_that_collide(project: Build, first: str, second: str, expected: str) -> None:
     """Two items never write one file, nor a file where the other needs a folder."""
     text = (
@@ -102,18 +88,15 @@ def test_a_collision_of_inherited_outputs_points_at_the_items(project: Build) ->
     assert problem.hint == "give the item its own `output`"
 
 
-@pytest.mark.parametrize(
-    ("output", "expected"),
-    [
-        ("content/A.yaml", "but `content/a.yaml` is an input file of the project"),
-        ("content/a.yaml/x.md", "but `content/a.yaml` is an input file of the project"),
-        ("content", "but that is also the folder of `content/a.yaml`, which is an input file of the project"),
-        ("Rows.csv", "but `rows.csv` is an input file of the project"),
-        ("contentops.yaml", "a name contentops keeps for its own files"),
-        ("contentops.lock", "a name contentops keeps for its own files"),
-        ("contentops.lock/x.md", "a name contentops keeps for its own files"),
-    ],
-)
+@pytest.mark.parametrize(("output", "expected"), [
+    ("content/A.yaml", "but `content/a.yaml` is an input file of the project"),
+    ("content/a.yaml/x.md", "but `content/a.yaml` is an input file of the project"),
+    ("content", "but that is also the folder of `content/a.yaml`, which is an input file of the project"),
+    ("Rows.csv", "but `rows.csv` is an input file of the project"),
+    ("contentops.yaml", "a name contentops keeps for its own files"),
+    ("contentops.lock", "a name contentops keeps for its own files"),
+    ("contentops.lock/x.md", "a name contentops keeps for its own files"),
+])  # fmt: skip
 def test_outputs_never_land_on_the_project(project: Build, output: str, expected: str) -> None:
     """Manifests, data files, the project file and locks are not overwritten."""
     text = (
@@ -124,14 +107,11 @@ def test_outputs_never_land_on_the_project(project: Build, output: str, expected
     assert expected in "".join(problem.message for problem in findings(root))
 
 
-@pytest.mark.parametrize(
-    ("patterns", "output", "named"),
-    [
-        ("[content/**]", "content/one.md", "content/**"),
-        ("['./content/*.yaml', '**/*.md']", "out/one.md", "**/*.md"),
-        ("[content/*.yaml]", "content/one.yaml", "content/*.yaml"),
-    ],
-)
+@pytest.mark.parametrize(("patterns", "output", "named"), [
+    ("[content/**]", "content/one.md", "content/**"),
+    ("['./content/*.yaml', '**/*.md']", "out/one.md", "**/*.md"),
+    ("[content/*.yaml]", "content/one.yaml", "content/*.yaml"),
+])  # fmt: skip
 def test_an_output_that_would_be_a_manifest_is_refused(project: Build, patterns: str, output: str, named: str) -> None:
     """Before it is paid for: once it is there, it could not be read."""
     text = f"items:\n  - {{id: one, output: {output}, inputs: {{topic: x}}}}\n"
@@ -145,34 +125,31 @@ def test_an_output_that_would_be_a_manifest_is_refused(project: Build, patterns:
 TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, empty: '', t: true}\n"
 
 
-@pytest.mark.parametrize(
-    ("keys", "expected"),
-    [
-        ("template: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `template`, which takes a text (hint: put it in quotes)"),
-        ("style: '{{ empty }}'", "error[wrong-value] <'{{ empty }}'> has an empty `style` (hint: fill it in or leave the key out)"),
-        ("vertical: '{{ list }}'", "error[wrong-type] <'{{ list }}'> has a list as `vertical`, which takes a text"),
-        ("brand_voice: '{{ t }}'", "error[wrong-type] <'{{ t }}'> has a bool as `brand_voice`, which takes a text (hint: put it in quotes)"),
-        ("mode: '{{ \"fast\" }}'", "error[wrong-value] <'{{ \"fast\" }}'> has `fast` as `mode` (hint: one of `quick`, `standard`, `premium`)"),
-        ("mode: '{{ \"premuim\" }}'", "error[wrong-value] <'{{ \"premuim\" }}'> has `premuim` as `mode` (hint: did you mean `premium`?)"),
-        ("mode: '{{ five }}'", "error[wrong-value] <'{{ five }}'> has `5` as `mode`"),
-        ("on_edit: '{{ \"blok\" }}'", "error[wrong-value] <'{{ \"blok\" }}'> has `blok` as `on_edit` (hint: did you mean `block`?)"),
-        ("merge: '{{ \"strikt\" }}'", "error[wrong-value] <'{{ \"strikt\" }}'> has `strikt` as `merge` (hint: did you mean `strict`?)"),
-        ("protected: '{{ yes }}'", "error[wrong-type] <'{{ yes }}'> has a text as `protected`, which takes a bool"),
-        ("save: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `save`, which takes a bool (hint: write true or false)"),
-        ("revision: '{{ t }}'", "error[wrong-type] <'{{ t }}'> has a bool as `revision`, which takes a whole number or a text"),
-        ("revision: '{{ empty }}'", "error[wrong-type] <'{{ empty }}'> has a text as `revision`"),
-        ("tags: ['{{ five }}']", "error[wrong-type] <[> has a whole number in `tags`, which takes a list of texts (hint: put it in quotes)"),
-        ("tags: ['{{ empty }}']", "error[wrong-type] <[> has an empty text in `tags`"),
-        ("tags: ['{{ none }}']", "error[wrong-type] <[> has a null in `tags`"),
-        ("output: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `output`, which takes a text"),
-        ("output: '../{{ item.id }}'", "error[bad-output] <'../{{ item.id }}'> has the output `../one`, which leaves its folder with `..`"),
-        ("output: \"{{ 'a\\u200bb' }}\"", "error[bad-output] <\"{{ 'a\\u200bb' }}\"> has the output `a\\u200bb`, which contains the invisible character U+200B"),
-        ("metadata: {title: '{{ five }}'}", "error[wrong-type] <'{{ five }}'> has a whole number as `metadata.title`, which takes a text (hint: put it in quotes)"),
-        ("metadata: {title: '{{ empty }}'}", "error[wrong-value] <'{{ empty }}'> has an empty `metadata.title` (hint: leave the key out)"),
-        ('metadata: {title: "\\u00a0\\u202e "}', 'error[wrong-value] <"\\u00a0\\u202e "> has an empty `metadata.title` (hint: leave the key out)'),
-        ("metadata: {contentops: '{{ five }}'}", "error[reserved-key] <contentops> sets `metadata.contentops`"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("keys", "expected"), [
+    ("template: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `template`, which takes a text (hint: put it in quotes)"),
+    ("style: '{{ empty }}'", "error[wrong-value] <'{{ empty }}'> has an empty `style` (hint: fill it in or leave the key out)"),
+    ("vertical: '{{ list }}'", "error[wrong-type] <'{{ list }}'> has a list as `vertical`, which takes a text"),
+    ("brand_voice: '{{ t }}'", "error[wrong-type] <'{{ t }}'> has a bool as `brand_voice`, which takes a text (hint: put it in quotes)"),
+    ("mode: '{{ \"fast\" }}'", "error[wrong-value] <'{{ \"fast\" }}'> has `fast` as `mode` (hint: one of `quick`, `standard`, `premium`)"),
+    ("mode: '{{ \"premuim\" }}'", "error[wrong-value] <'{{ \"premuim\" }}'> has `premuim` as `mode` (hint: did you mean `premium`?)"),
+    ("mode: '{{ five }}'", "error[wrong-value] <'{{ five }}'> has `5` as `mode`"),
+    ("on_edit: '{{ \"blok\" }}'", "error[wrong-value] <'{{ \"blok\" }}'> has `blok` as `on_edit` (hint: did you mean `block`?)"),
+    ("merge: '{{ \"strikt\" }}'", "error[wrong-value] <'{{ \"strikt\" }}'> has `strikt` as `merge` (hint: did you mean `strict`?)"),
+    ("protected: '{{ yes }}'", "error[wrong-type] <'{{ yes }}'> has a text as `protected`, which takes a bool"),
+    ("save: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `save`, which takes a bool (hint: write true or false)"),
+    ("revision: '{{ t }}'", "error[wrong-type] <'{{ t }}'> has a bool as `revision`, which takes a whole number or a text"),
+    ("revision: '{{ empty }}'", "error[wrong-type] <'{{ empty }}'> has a text as `revision`"),
+    ("tags: ['{{ five }}']", "error[wrong-type] <[> has a whole number in `tags`, which takes a list of texts (hint: put it in quotes)"),
+    ("tags: ['{{ empty }}']", "error[wrong-type] <[> has an empty text in `tags`"),
+    ("tags: ['{{ none }}']", "error[wrong-type] <[> has a null in `tags`"),
+    ("output: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `output`, which takes a text"),
+    ("output: '../{{ item.id }}'", "error[bad-output] <'../{{ item.id }}'> has the output `../one`, which leaves its folder with `..`"),
+    ("output: \"{{ 'a\\u200bb' }}\"", "error[bad-output] <\"{{ 'a\\u200bb' }}\"> has the output `a\\u200bb`, which contains the invisible character U+200B"),
+    ("metadata: {title: '{{ five }}'}", "error[wrong-type] <'{{ five }}'> has a whole number as `metadata.title`, which takes a text (hint: put it in quotes)"),
+    ("metadata: {title: '{{ empty }}'}", "error[wrong-value] <'{{ empty }}'> has an empty `metadata.title` (hint: leave the key out)"),
+    ('metadata: {title: "\\u00a0\\u202e "}', 'error[wrong-value] <"\\u00a0\\u202e "> has an empty `metadata.title` (hint: leave the key out)'),
+    ("metadata: {contentops: '{{ five }}'}", "error[reserved-key] <contentops> sets `metadata.contentops`"),
+])  # fmt: skip
 def test_types_after_rendering(project: Build, keys: str, expected: str) -> None:
     """What a template gave is checked like what was written, at the place of the template."""
     text = (
@@ -187,28 +164,19 @@ def test_types_after_rendering(project: Build, keys: str, expected: str) -> None
     assert f"{severity} {rest}".replace("item `one` ", "").startswith(expected)
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("'{{ \"\" }}'", "has an empty `id`"),
-        ("'a b{{ five }}'", "which contains a space"),
-        ("'-a{{ five }}'", "which starts with `-`"),
-        ("'a{{ five }}/'", "has an empty, `.` or `..` part"),
-        ("'a{{ five }}/../b'", "has an empty, `.` or `..` part"),
-        ("'a{{ five }}//b'", "has an empty, `.` or `..` part"),
-        ("'a{{ five }}/./b'", "has an empty, `.` or `..` part"),
-        ("'a{{ five }}:b'", "which contains `:`"),
-        ('"a{{ five }}\\u200bb"', "contains the character U+200B"),
-        ('"{{ five }}e\\u0301"', "not NFC"),
-        ('"\\u0902{{ five }}"', "which starts with `\u0902`"),
-        ('"a{{ five }}/\\u0902"', "contains the mark U+0902, without a letter"),
-        ('"{{ five }}a\\ufe0f"', "contains the mark U+FE0F, which cannot be seen"),
-        ('"{{ five }}\\u0915\\u200d"', "contains the character U+200D"),
-        ('"{{ five }}\\u0915\\u093f b"', "contains a space"),
-        ("'{{ \"a\" * 201 }}'", "is longer than 200 characters"),
-        ("'{{ t }}'", "has a bool as `id`"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "words"), [
+    ("'{{ \"\" }}'", "has an empty `id`"), ("'a b{{ five }}'", "which contains a space"),
+    ("'-a{{ five }}'", "which starts with `-`"), ("'a{{ five }}/'", "has an empty, `.` or `..` part"),
+    ("'a{{ five }}/../b'", "has an empty, `.` or `..` part"), ("'a{{ five }}//b'", "has an empty, `.` or `..` part"),
+    ("'a{{ five }}/./b'", "has an empty, `.` or `..` part"), ("'a{{ five }}:b'", "which contains `:`"),
+    ('"a{{ five }}\\u200bb"', "contains the character U+200B"), ('"{{ five }}e\\u0301"', "not NFC"),
+    ('"\\u0902{{ five }}"', "which starts with `\u0902`"),
+    ('"a{{ five }}/\\u0902"', "contains the mark U+0902, without a letter"),
+    ('"{{ five }}a\\ufe0f"', "contains the mark U+FE0F, which cannot be seen"),
+    ('"{{ five }}\\u0915\\u200d"', "contains the character U+200D"),
+    ('"{{ five }}\\u0915\\u093f b"', "contains a space"), ("'{{ \"a\" * 201 }}'", "is longer than 200 characters"),
+    ("'{{ t }}'", "has a bool as `id`"),
+])  # fmt: skip
 def test_ids_that_are_refused(project: Build, name: str, words: str) -> None:
     """An id is a name for files, commands and locks: no spaces, no climbing, nothing that cannot be seen."""
     root = declared(project, f"vars: {{five: 5, t: true}}\nitems: [{{id: {name}, output: x, inputs: {{topic: x}}}}]\n")
@@ -251,18 +219,11 @@ def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("topic", "said"),
-    [
-        ("Coworking in {{ each.city }}", "each.city"),
-        ("{{ each.city }}: a guide", "each.city"),
-        ("Coworking in {{ city }}", "city"),
-        ("{{ each.city }}", ""),
-        ("{{ each.city }} {{ each.city }}", ""),
-        ("Coworking {{ each.city or 'anywhere' }}", ""),
-        ("Coworking{% if each.city %} in {{ each.city }}{% endif %}", ""),
-    ],
-)
+@pytest.mark.parametrize(("topic", "said"), [
+    ("Coworking in {{ each.city }}", "each.city"), ("{{ each.city }}: a guide", "each.city"),
+    ("Coworking in {{ city }}", "city"), ("{{ each.city }}", ""), ("{{ each.city }} {{ each.city }}", ""),
+    ("Coworking {{ each.city or 'anywhere' }}", ""), ("Coworking{% if each.city %} in {{ each.city }}{% endif %}", ""),
+])  # fmt: skip
 def test_a_gap_between_words_is_a_warning(project: Build, topic: str, said: str) -> None:
     """A cell that was left empty makes half a sentence, which is paid for; what the author saw to is not pointed at."""
     manifest = f'items:\n  - {{id: "x{{{{ each.n }}}}", for_each: a.csv, vars: {{city: "{{{{ each.city }}}}"}}, inputs: {{topic: "{topic}", n: "{{{{ city }}}}"}}}}\n'
@@ -282,37 +243,34 @@ def test_a_gap_in_an_id_is_a_warning(project: Build) -> None:
     assert "(content/a.csv:3) has no value for `{{ each.slug }}` inside the text of `id`" in problem.message
 
 
-@pytest.mark.parametrize(
-    ("keys", "expected"),
-    [
-        ("template: blgo, inputs: {topic: x}", "error[unknown-template] <blgo> names the template `blgo`, which is not in the catalog (hint: did you mean `blog`?)"),
-        ("template: zzz", "error[unknown-template] <zzz> names the template `zzz`, which is not in the catalog (hint: there are `bare`, `blog`)"),
-        ("style: genral, inputs: {topic: x}", "error[unknown-style] <genral> names the style `genral`, which is not in the catalog (hint: did you mean `general`?)"),
-        ("vertical: leagl, inputs: {topic: x}", "error[unknown-vertical] <leagl> names the vertical `leagl`, which is not in the catalog (hint: did you mean `legal`?)"),
-        ("inputs: {words: 1}", "error[missing-input] <inputs> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
-        ("mode: quick", "error[missing-input] <{> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
-        ("inputs: {topic: ' '}", "error[missing-input] <' '> has an empty `topic`, which template `blog` needs (hint: fill it in)"),
-        ("inputs: {topic: x, audiance: y}", "error[unknown-input] <audiance> sets `audiance`, which template `blog` does not take (hint: did you mean `target_audience`?)"),
-        ("inputs: {topic: x, zzz: y}", "error[unknown-input] <zzz> sets `zzz`, which template `blog` does not take (hint: there are `topic`, `target_audience`, `words`, `tone`, `size`, `channels`, `statistics`, `points`, `anything`)"),
-        ("template: bare, inputs: {topic: x}", "error[unknown-input] <topic> sets `topic`, which template `bare` does not take (hint: it takes no inputs)"),
-        ("inputs: {topic: x, audience: a, target_audience: b}", "error[duplicate-input] <target_audience> sets `audience` and `target_audience`, which set the same input of template `blog` (hint: keep `target_audience`)"),
-        ("inputs: {topic: [a]}", 'error[wrong-input] <[> gives the input `topic` a list where text is expected (hint: write one text, or join it: `{{ list | join(", ") }}`)'),
-        ("inputs: {topic: true}", "error[wrong-input] <true> gives the input `topic` a bool where text is expected (hint: put it in quotes)"),
-        ("inputs: {topic: {a: 1}}", "error[wrong-input] <{> gives the input `topic` a map where text is expected"),
-        ("inputs: {topic: x, words: '5'}", "error[wrong-input] <'5'> gives the input `words` a text where a number is expected (hint: convert it: `{{ each.column | int }}`, or write the number without quotes)"),
-        ("inputs: {topic: x, words: 1_000}", "error[wrong-input] <1_000> gives the input `words` a text where a number is expected (hint: write `1000`: with `_` it is text, not a number)"),
-        ("inputs: {topic: x, words: true}", "error[wrong-input] <true> gives the input `words` a bool where a number is expected"),
-        ("inputs: {topic: x, statistics: yes}", "error[wrong-input] <yes> gives the input `statistics` a text where true or false is expected (hint: write true or false without quotes)"),
-        ("inputs: {topic: x, tone: drry}", "error[wrong-input] <drry> gives the input `tone` `drry`, which is not one of its options (hint: did you mean `dry`?)"),
-        ("inputs: {topic: x, tone: 1}", "error[wrong-input] <1> gives the input `tone` a whole number, which is not one of its options (hint: there are `dry`, `warm`)"),
-        ("inputs: {topic: x, size: [1]}", "error[wrong-input] <[> gives the input `size` a list where text is expected"),
-        ("inputs: {topic: x, channels: web}", "error[wrong-input] <web> gives the input `channels` a text where a list is expected (hint: write it as `[...]`)"),
-        ("inputs: {topic: x, channels: [web, tv]}", "error[wrong-input] <[> gives the input `channels` `tv`, which is not one of its options (hint: there are `web`, `mail`, `3`)"),
-        ("inputs: {topic: x, channels: [true]}", "error[wrong-input] <[> gives the input `channels` a bool, which is not one of its options"),
-        ("inputs: {topic: x, target_audience: {a: 1}}", "error[wrong-input] <{> gives the input `target_audience` a map where text is expected"),
-        ("inputs: {topic: x, points: a}", "error[wrong-input] <a> gives the input `points` a text where a list is expected"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("keys", "expected"), [
+    ("template: blgo, inputs: {topic: x}", "error[unknown-template] <blgo> names the template `blgo`, which is not in the catalog (hint: did you mean `blog`?)"),
+    ("template: zzz", "error[unknown-template] <zzz> names the template `zzz`, which is not in the catalog (hint: there are `bare`, `blog`)"),
+    ("style: genral, inputs: {topic: x}", "error[unknown-style] <genral> names the style `genral`, which is not in the catalog (hint: did you mean `general`?)"),
+    ("vertical: leagl, inputs: {topic: x}", "error[unknown-vertical] <leagl> names the vertical `leagl`, which is not in the catalog (hint: did you mean `legal`?)"),
+    ("inputs: {words: 1}", "error[missing-input] <inputs> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
+    ("mode: quick", "error[missing-input] <{> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
+    ("inputs: {topic: ' '}", "error[missing-input] <' '> has an empty `topic`, which template `blog` needs (hint: fill it in)"),
+    ("inputs: {topic: x, audiance: y}", "error[unknown-input] <audiance> sets `audiance`, which template `blog` does not take (hint: did you mean `target_audience`?)"),
+    ("inputs: {topic: x, zzz: y}", "error[unknown-input] <zzz> sets `zzz`, which template `blog` does not take (hint: there are `topic`, `target_audience`, `words`, `tone`, `size`, `channels`, `statistics`, `points`, `anything`)"),
+    ("template: bare, inputs: {topic: x}", "error[unknown-input] <topic> sets `topic`, which template `bare` does not take (hint: it takes no inputs)"),
+    ("inputs: {topic: x, audience: a, target_audience: b}", "error[duplicate-input] <target_audience> sets `audience` and `target_audience`, which set the same input of template `blog` (hint: keep `target_audience`)"),
+    ("inputs: {topic: [a]}", 'error[wrong-input] <[> gives the input `topic` a list where text is expected (hint: write one text, or join it: `{{ list | join(", ") }}`)'),
+    ("inputs: {topic: true}", "error[wrong-input] <true> gives the input `topic` a bool where text is expected (hint: put it in quotes)"),
+    ("inputs: {topic: {a: 1}}", "error[wrong-input] <{> gives the input `topic` a map where text is expected"),
+    ("inputs: {topic: x, words: '5'}", "error[wrong-input] <'5'> gives the input `words` a text where a number is expected (hint: convert it: `{{ each.column | int }}`, or write the number without quotes)"),
+    ("inputs: {topic: x, words: 1_000}", "error[wrong-input] <1_000> gives the input `words` a text where a number is expected (hint: write `1000`: with `_` it is text, not a number)"),
+    ("inputs: {topic: x, words: true}", "error[wrong-input] <true> gives the input `words` a bool where a number is expected"),
+    ("inputs: {topic: x, statistics: yes}", "error[wrong-input] <yes> gives the input `statistics` a text where true or false is expected (hint: write true or false without quotes)"),
+    ("inputs: {topic: x, tone: drry}", "error[wrong-input] <drry> gives the input `tone` `drry`, which is not one of its options (hint: did you mean `dry`?)"),
+    ("inputs: {topic: x, tone: 1}", "error[wrong-input] <1> gives the input `tone` a whole number, which is not one of its options (hint: there are `dry`, `warm`)"),
+    ("inputs: {topic: x, size: [1]}", "error[wrong-input] <[> gives the input `size` a list where text is expected"),
+    ("inputs: {topic: x, channels: web}", "error[wrong-input] <web> gives the input `channels` a text where a list is expected (hint: write it as `[...]`)"),
+    ("inputs: {topic: x, channels: [web, tv]}", "error[wrong-input] <[> gives the input `channels` `tv`, which is not one of its options (hint: there are `web`, `mail`, `3`)"),
+    ("inputs: {topic: x, channels: [true]}", "error[wrong-input] <[> gives the input `channels` a bool, which is not one of its options"),
+    ("inputs: {topic: x, target_audience: {a: 1}}", "error[wrong-input] <{> gives the input `target_audience` a map where text is expected"),
+    ("inputs: {topic: x, points: a}", "error[wrong-input] <a> gives the input `points` a text where a list is expected"),
+])  # fmt: skip
 def test_against_the_catalog(project: Build, keys: str, expected: str) -> None:
     """Unknown names, missing and ill-typed inputs are found before a request is paid for."""
     [problem] = lines(findings(single(project, keys)))
@@ -320,17 +278,11 @@ def test_against_the_catalog(project: Build, keys: str, expected: str) -> None:
     assert f"{severity} {rest.partition(' ')[2]}".replace("item `one` ", "").startswith(expected)
 
 
-@pytest.mark.parametrize(
-    "inputs",
-    [
-        "{topic: 5}",
-        "{topic: 1.5, words: 2.5}",
-        "{topic: x, audience: y}",
-        "{topic: x, channels: [web, 3], statistics: false, points: [], tone: warm, size: 3}",
-        "{topic: x, anything: {a: [1, null]}}",
-        "{topic: x, words: null, zzz: null}",
-    ],
-)
+@pytest.mark.parametrize("inputs", [
+    "{topic: 5}", "{topic: 1.5, words: 2.5}", "{topic: x, audience: y}",
+    "{topic: x, channels: [web, 3], statistics: false, points: [], tone: warm, size: 3}",
+    "{topic: x, anything: {a: [1, null]}}", "{topic: x, words: null, zzz: null}",
+])  # fmt: skip
 def test_inputs_that_fit(project: Build, inputs: str) -> None:
     """Texts take numbers, an alias stands for its input, null is absent."""
     assert len(desired(single(project, f"inputs: {inputs}")).specs) == 1
@@ -346,25 +298,18 @@ def test_a_list_where_the_catalog_says_textarea_is_a_warning(project: Build) -> 
     assert "it is sent as a list; if the server refuses it, write one text" in line
 
 
-@pytest.mark.parametrize(
-    ("settings", "item", "warned"),
-    [
-        ("environments: {prod: {}, test: {}}", "id: a", True),
-        ("environments:\n  prod:\n", "id: a", True),
-        ("environments: {prod: {vars: {x: 1}}}", "id: a, output: '{{ item.id }}.md'", False),
-        ("environments: {prod: {defaults: {mode: quick}}}\noutput: '{{ project }}/{{ item.id }}.md'", "id: a", True),
-        ("environments: {prod: {output: 'p/{{ item.id }}.md'}}", "id: a", False),
-        ("environments: {prod: {defaults: {output: 'p/{{ item.id }}.md'}}}", "id: a", False),
-        ("environments: {prod: {manifests: ['content/*.yaml']}}", "id: a", False),
-        ("environments: {prod: {}}\noutput: 'x{{ environment }}/{{ item.id }}.md'", "id: a", False),
-        (
-            "environments: {prod: {vars: {where: p}}}\noutput: '{{ where }}/{{ item.id }}.md'\nvars: {where: d}",
-            "id: a",
-            False,
-        ),
-        ("environments: {prod: {}}", "id: 'a-{{ environment or 0 }}'", False),
-    ],
-)
+@pytest.mark.parametrize(("settings", "item", "warned"), [
+    ("environments: {prod: {}, test: {}}", "id: a", True),
+    ("environments:\n  prod:\n", "id: a", True),
+    ("environments: {prod: {vars: {x: 1}}}", "id: a, output: '{{ item.id }}.md'", False),
+    ("environments: {prod: {defaults: {mode: quick}}}\noutput: '{{ project }}/{{ item.id }}.md'", "id: a", True),
+    ("environments: {prod: {output: 'p/{{ item.id }}.md'}}", "id: a", False),
+    ("environments: {prod: {defaults: {output: 'p/{{ item.id }}.md'}}}", "id: a", False),
+    ("environments: {prod: {manifests: ['content/*.yaml']}}", "id: a", False),
+    ("environments: {prod: {}}\noutput: 'x{{ environment }}/{{ item.id }}.md'", "id: a", False),
+    ("environments: {prod: {vars: {where: p}}}\noutput: '{{ where }}/{{ item.id }}.md'\nvars: {where: d}", "id: a", False),
+    ("environments: {prod: {}}", "id: 'a-{{ environment or 0 }}'", False),
+])  # fmt: skip
 def test_an_environment_without_an_output_says_so(project: Build, settings: str, item: str, *, warned: bool) -> None:
     """Its files would be those of another environment; that is told at its first plan, not at its first apply."""
     root = project(

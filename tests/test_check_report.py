@@ -12,11 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contentops.digest import Digest
+from contentops.documents.files import Outputs
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.model import Checked, CheckedFile, ItemId
+from contentops.model import Approval, Approvals, Checked, CheckedFile, ItemId, Verdict, text_digest
 from contentops.reporting.checks import sarif
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
+from contentops.state import approvals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,14 +45,11 @@ items:
   - {id: free, inputs: {topic: free}, checks: null}
 """
 FILES = {
-    "contentops.yaml": SETTINGS,
-    "content/a.yaml": ITEMS,
-    "post.json": '{"properties": {"tags": {"type": "array"}}}',
+    "contentops.yaml": SETTINGS, "content/a.yaml": ITEMS, "post.json": '{"properties": {"tags": {"type": "array"}}}',
     "out/good.md": "---\ntitle: Good\n---\n\nSee [the other](absent.md) and [all](../content).\n",
-    "out/bad.md": "---\ntitle: Bad\ntags: a\n---\n\nFine.\n\nVery cheap.\n",
-    "out/told.md": "A [link](nowhere.md).\r\n",
+    "out/bad.md": "---\ntitle: Bad\ntags: a\n---\n\nFine.\n\nVery cheap.\n", "out/told.md": "A [link](nowhere.md).\r\n",
     "out/free.md": "cheap\n",
-}
+}  # fmt: skip
 BAD = {
     ("excludes", "error", 8, "item `bad`: says `cheap`"),
     ("front-matter", "error", 3, "item `bad`: `tags`: 'a' is not of type 'array'"),
@@ -143,15 +143,12 @@ def test_findings_go_into_a_file_and_onto_the_terminal(site: Path, invoke: Run) 
     assert invoke("check", "--json", "--format", "sarif", cwd=site).code == 64
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"\xff\xfe", "is not UTF-8"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "Git LFS pointer"),
-        (b"a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\n", "conflict markers"),
-        (b"---\ntitle: [\n---\n", "front matter"),
-    ],
-)
+@pytest.mark.parametrize(("content", "said"), [
+    (b"\xff\xfe", "is not UTF-8"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "Git LFS pointer"),
+    (b"a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\n", "conflict markers"),
+    (b"---\ntitle: [\n---\n", "front matter"),
+])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_an_error_of_its_own(
     project: Build, invoke: Run, content: bytes, said: str
 ) -> None:
@@ -218,3 +215,123 @@ def test_show_states_the_checks_of_an_item(site: Path, invoke: Run) -> None:
         "front_matter": {"schema": "post.json"},
     }
     assert invoke("show", "free", "--json", cwd=site).json["checks"] == {}
+
+
+# --- `contentops check --approved`: the build of a site stops at a text that no one approved ------------------------
+
+
+SETTINGS_APPROVED = """
+version: 1
+project: acme
+api: {base_url: local}
+environments: {prod: {output: 'out/{{ item.id }}.md', vars: {}}}
+defaults:
+  template: blog_article_generator
+  style: general_blog
+  inputs: {topic: '{{ item.id }}', target_audience: readers}
+  approval: required
+"""
+ITEMS_APPROVED = """
+items:
+  - {id: approved}
+  - {id: absent}
+  - {id: back}
+  - {id: changed, checks: {excludes: [cheap]}}
+  - {id: empty}
+  - {id: free, approval: off}
+  - {id: torn}
+  - {id: waiting}
+"""
+TEXT = "---\ntitle: One\n---\n\nVery cheap.\n"
+UNAPPROVED = {
+    "back": ("was sent back by `ben`", "change it, then `contentops approve back`"),
+    "changed": ("changed since it was approved", "read it, then `contentops approve changed`"),
+    "empty": ("is empty", "write it, then `contentops approve empty`"),
+    "waiting": ("is waiting for approval", "read it, then `contentops approve waiting`"),
+}
+
+
+@pytest.fixture
+def site_approved(project: Build) -> Path:
+    """A project with a text in each state of approval."""
+    files: dict[str, str | bytes] = {
+        f"out/{id_}.md": f"{TEXT}{id_}\n" for id_ in ("approved", "back", "changed", "free")
+    }
+    files |= {"out/waiting.md": f"{TEXT}waiting\n", "out/empty.md": "---\ntitle: One\n---\n", "out/torn.md": b"\xff"}
+    root = project({"contentops.yaml": SETTINGS_APPROVED, "content/a.yaml": ITEMS_APPROVED, **files})
+    said = [("approved", "ann", True), ("back", "ann", True), ("back", "ben", False)]
+    lines = [_line(_text(root, item), item, who, approves=yes) for item, who, yes in said]
+    lines.append(_line(text_digest("One", Digest("sha256:" + "1" * 64)), "changed", "ann", approves=True))
+    (root / approvals.FILE).write_bytes(approvals.render(Approvals(lines=tuple(lines))))
+    return root
+
+
+def _text(root: Path, item: str) -> Digest:
+    file = Outputs(root).observe(f"out/{item}.md")
+    return text_digest(file.title, file.body)
+
+
+def _line(text: Digest, item: str, by: str, *, approves: bool) -> Approval:
+    verdict = Verdict.APPROVED if approves else Verdict.SENT_BACK
+    return Approval(item=ItemId(item), text=text, verdict=verdict, by=by, at="2026-11-29T10:00:00Z")
+
+
+def test_each_text_without_its_approval_is_an_error(site_approved: Path, invoke: Run) -> None:
+    """With its file, why, and what to do; items that need none, or have no file, are not asked."""
+    ended = invoke("check", "--approved", "--json", cwd=site_approved)
+    assert ended.code == 1
+    jsonschema.validate(ended.json, load_schema("diagnostics"))
+    found = {one["location"]["file"]: one for one in ended.json["diagnostics"] if one["code"] == "not-approved"}
+    assert {path: (one["message"], one["hint"]) for path, one in found.items()} == {
+        f"out/{id_}.md": (f"item `{id_}`: its text {why}", hint) for id_, (why, hint) in UNAPPROVED.items()
+    }
+    others = [(one["code"], one["location"]["file"]) for one in ended.json["diagnostics"] if one not in found.values()]
+    assert sorted(others) == [("excludes", "out/changed.md"), ("output", "out/torn.md")]
+    assert [one["item"] for one in ended.json["checked"]] == ["approved", *sorted({*UNAPPROVED, "torn"})]
+    assert (ended.json["missing"], ended.json["unchecked"]) == (1, 1)
+
+
+def test_without_the_option_no_one_is_asked(site_approved: Path, invoke: Run) -> None:
+    """Checks alone decide, as ever."""
+    ended = invoke("check", "--json", cwd=site_approved)
+    assert [one["code"] for one in ended.json["diagnostics"]] == ["excludes"]
+
+
+def test_the_terminal_counts_what_is_not_approved(site_approved: Path, invoke: Run) -> None:
+    """Beside what checks block; the approved ones alone are fine, and `approval:` selects."""
+    ended = invoke("check", "--approved", "--exclude", "torn", cwd=site_approved)
+    assert (
+        "error[not-approved]: item `waiting`: its text is waiting for approval\n  --> out/waiting.md:1:1\n"
+        in ended.stdout
+    )
+    assert "Checked 5 files: 1 blocked, 0 with warnings. 4 texts not approved." in ended.stdout.replace("\n", " ")
+    for chosen, code in (
+        ("approved", 0),
+        ("approval:approved", 0),
+        ("free", 0),
+        ("waiting", 1),
+        ("approval:waiting", 1),
+    ):
+        assert invoke("check", "--approved", "--select", chosen, cwd=site_approved).code == code
+
+
+def test_sarif_has_them_too(site_approved: Path, invoke: Run) -> None:
+    """As results of a rule of their own."""
+    ended = invoke("check", "--approved", "--format", "sarif", cwd=site_approved)
+    is_sarif(ended.json)
+    results = [one for one in ended.json["runs"][0]["results"] if one["ruleId"] == "not-approved"]
+    assert len(results) == len(UNAPPROVED)
+
+
+def test_the_hint_names_the_environment(site_approved: Path, invoke: Run) -> None:
+    """So that the command can be copied."""
+    ended = invoke("check", "--approved", "--select", "waiting", "--env", "prod", "--json", cwd=site_approved)
+    (found,) = ended.json["diagnostics"]
+    assert found["hint"] == "read it, then `contentops approve waiting --env prod`"
+
+
+def test_a_damaged_file_of_approvals_stops_the_check(site_approved: Path, invoke: Run) -> None:
+    """An approval that cannot be read is none."""
+    (site_approved / approvals.FILE).write_text("")
+    ended = invoke("check", "--approved", cwd=site_approved)
+    assert (ended.code, "error[damaged-approvals]" in ended.stderr) == (1, True)

@@ -41,15 +41,11 @@ def listed(*values: str, level: Level = Level.BLOCK) -> Listed:
     return Listed(values=values, level=level)
 
 
-@pytest.mark.parametrize(
-    ("body", "count"),
-    [
-        ("", 0), ("One two-three four's 5.\n", 4), ("# A heading\n\n- item\n", 3),
-        ('See [the page](https://example.org/a/b "t").\n', 4), ("<p class='x'>Two words</p>\n", 2),
-        ("-- *** ... ---\n", 0), ("one\u2014two/three\n", 3), ("今日は good 日\n", 5), ("हिन्दी में लिखा\n", 3),
-        ("สวัสดี\n", 4), ("한국어 문장\n", 2),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("body", "count"), [
+    ("", 0), ("One two-three four's 5.\n", 4), ("# A heading\n\n- item\n", 3),
+    ('See [the page](https://example.org/a/b "t").\n', 4), ("<p class='x'>Two words</p>\n", 2), ("-- *** ... ---\n", 0),
+    ("one\u2014two/three\n", 3), ("今日は good 日\n", 5), ("हिन्दी में लिखा\n", 3), ("สวัสดี\n", 4), ("한국어 문장\n", 2),
+])  # fmt: skip
 def test_words_are_counted_in_every_script(body: str, count: int) -> None:
     """Runs with a letter or digit count, and each character of scripts without spaces; marks of Markdown do not."""
     assert count_words(body) == count
@@ -93,37 +89,23 @@ def test_headings_are_those_of_markdown() -> None:
     assert "introduction" in findings_in(body, headings=listed("Introductions"))[0].hint
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "> Draft outline, made offline by the bundled server.", "As an AI language model, I cannot know.",
-        "I\u2019m sorry, but I can\u2019t do that.", "Sure! Here is the article.",
-        "Certainly, here's what you asked for", "Here is the revised article:", "I hope this helps!",
-        "Dear [Your name],", "Call [insert phone number here] now", "TODO: a figure", "Lorem ipsum dolor",
-        "Welcome to {{ company }}", "{{ company | upper }}", "Visit <your website>",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("line", [
+    "> Draft outline, made offline by the bundled server.", "As an AI language model, I cannot know.",
+    "I\u2019m sorry, but I can\u2019t do that.", "Sure! Here is the article.", "Certainly, here's what you asked for",
+    "Here is the revised article:", "I hope this helps!", "Dear [Your name],", "Call [insert phone number here] now",
+    "TODO: a figure", "Lorem ipsum dolor", "Welcome to {{ company }}", "{{ company | upper }}", "Visit <your website>",
+])  # fmt: skip
 def test_leftovers_are_found(line: str) -> None:
     """Labels of scaffolds, words a model wrote to its user, and placeholders."""
     assert [number for number, _ in said(f"Fine.\n\n{line}\n", leftovers=Level.BLOCK)] == [12]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Here is the thing: people read.",
-        "Sure, it takes time.",
-        "Write a draft outline first.",
-        "See [your account](https://example.org).",
-        "[your account]: https://example.org",
-        "In code: `[Your name]` and `{{ company }}` and `TODO`.",
-        "```\nTODO\n```",
-        "todo lists help",
-        '{{< figure src="a.png" >}}',
-        "{% include a.html %}",
-        "An AI model writes as an artist would.",
-    ],
-)
+@pytest.mark.parametrize("line", [
+    "Here is the thing: people read.", "Sure, it takes time.", "Write a draft outline first.",
+    "See [your account](https://example.org).", "[your account]: https://example.org",
+    "In code: `[Your name]` and `{{ company }}` and `TODO`.", "```\nTODO\n```", "todo lists help",
+    '{{< figure src="a.png" >}}', "{% include a.html %}", "An AI model writes as an artist would.",
+])  # fmt: skip
 def test_prose_is_no_leftover(line: str) -> None:
     """What articles say, code shows, and site generators read stays."""
     assert said(line, leftovers=Level.BLOCK) == []
@@ -249,15 +231,12 @@ def test_a_schema_is_given_up_after_some_steps(schema: str, processor_time: Cloc
     assert len(findings) < 100
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
-        '{"patternProperties":{"(a+)+$":{}}}',
-        '{"patternProperties":{"(a+)+$":{}},"additionalProperties":false}',
-        '{"additionalProperties":false,"patternProperties":{"(a|a)+$":{}}}',
-        '{"propertyNames":{"pattern":"(a+)+$"}}',
-    ],
-)
+@pytest.mark.parametrize("schema", [
+    '{"patternProperties":{"(a+)+$":{}}}',
+    '{"patternProperties":{"(a+)+$":{}},"additionalProperties":false}',
+    '{"additionalProperties":false,"patternProperties":{"(a|a)+$":{}}}',
+    '{"propertyNames":{"pattern":"(a+)+$"}}',
+])  # fmt: skip
 def test_a_pattern_for_keys_is_given_up_too(schema: str, processor_time: Clock) -> None:
     """The keys come from the same stranger as the pattern."""
     text = CheckedText(title="", body="", front={"a" * 5_000 + "b": 1})
@@ -286,17 +265,11 @@ def test_a_schema_may_refer_to_its_parts_often() -> None:
     assert errors[-1] == ((), "Additional properties are not allowed ('x' was unexpected)")
 
 
-@pytest.mark.parametrize(
-    ("schema", "problem"),
-    [
-        ('{"patternProperties":{},"allOf":[{"unevaluatedProperties":false}]}', "has both `patternProperties`"),
-        ('{"enum":[' + "[0]," * 600_000 + "1]}", "is too large"),
-        (
-            '{"$schema":"http://json-schema.org/draft-04/schema#","enum":[1,true,{"a":1},{"a":1}]}',
-            "is not a JSON Schema",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("schema", "problem"), [
+    ('{"patternProperties":{},"allOf":[{"unevaluatedProperties":false}]}', "has both `patternProperties`"),
+    ('{"enum":[' + "[0]," * 600_000 + "1]}", "is too large"),
+    ('{"$schema":"http://json-schema.org/draft-04/schema#","enum":[1,true,{"a":1},{"a":1}]}', "is not a JSON Schema"),
+])  # fmt: skip
 def test_a_schema_that_cannot_be_bounded_is_refused(schema: str, problem: str, processor_time: Clock) -> None:
     """When it is read, by its name."""
     before = processor_time()
@@ -371,34 +344,28 @@ def test_a_schema_is_read_with_the_manifests(project: Build) -> None:
     assert "content/post.json" in wanted.inputs
 
 
-@pytest.mark.parametrize(
-    ("checks", "expected"),
-    [
-        (
-            "{commands: [vale]}",
-            "error[command-in-manifest] content/a.yaml:1:48 <commands> item `one`: `checks.commands`",
-        ),
-        ("{matches: ['(']}", "error[bad-pattern] content/a.yaml:1:57 <[>"),
-        (f"{{matches: [{', '.join(map(chr, range(0x100, 0x165)))}]}}", "error[wrong-value] content/a.yaml:1:"),
-        ("{words: {min: 9, max: 2}}", "error[wrong-value] content/a.yaml:1:"),
-        ("{words: {min: '{{ \"x\" }}'}}", "error[wrong-type] content/a.yaml:1:"),
-        ("{words: {min: -1}}", "error[wrong-value] content/a.yaml:1:"),
-        ("{retries: 11}", "error[wrong-value] content/a.yaml:1:"),
-        ("{retries: '{{ 11 }}'}", "error[wrong-value] content/a.yaml:1:"),
-        ("{contains: Acme}", "error[wrong-type] content/a.yaml:1:"),
-        ("{contains: ['{{ 1 }}']}", "error[wrong-type] content/a.yaml:1:"),
-        ("{contains: {level: warn}}", "error[missing-key] content/a.yaml:1:"),
-        ("{contain: [Acme]}", "error[unknown-key] content/a.yaml:1:48 <contain> item `one`: unknown key `contain`"),
-        ("{leftovers: true}", "error[wrong-value] content/a.yaml:1:"),
-        ("{front_matter: none.json}", "error[bad-schema] content/a.yaml:1:"),
-        ("{front_matter: text.json}", "error[bad-schema] content/a.yaml:1:"),
-        ("{front_matter: far.json}", "error[bad-schema] content/a.yaml:1:"),
-        ("{front_matter: {schema: wrong.json, level: warn}}", "error[bad-schema] content/a.yaml:1:"),
-        ("{front_matter: ../../x.json}", "error[bad-schema] content/a.yaml:1:"),
-        ("{front_matter: {level: warn}}", "error[missing-key] content/a.yaml:1:"),
-        ("'{{ {\"commands\": [1]} }}'", "error[wrong-type] content/a.yaml:1:"),
-    ],
-)
+@pytest.mark.parametrize(("checks", "expected"), [
+    ("{commands: [vale]}", "error[command-in-manifest] content/a.yaml:1:48 <commands> item `one`: `checks.commands`"),
+    ("{matches: ['(']}", "error[bad-pattern] content/a.yaml:1:57 <[>"),
+    (f"{{matches: [{', '.join(map(chr, range(0x100, 0x165)))}]}}", "error[wrong-value] content/a.yaml:1:"),
+    ("{words: {min: 9, max: 2}}", "error[wrong-value] content/a.yaml:1:"),
+    ("{words: {min: '{{ \"x\" }}'}}", "error[wrong-type] content/a.yaml:1:"),
+    ("{words: {min: -1}}", "error[wrong-value] content/a.yaml:1:"),
+    ("{retries: 11}", "error[wrong-value] content/a.yaml:1:"),
+    ("{retries: '{{ 11 }}'}", "error[wrong-value] content/a.yaml:1:"),
+    ("{contains: Acme}", "error[wrong-type] content/a.yaml:1:"),
+    ("{contains: ['{{ 1 }}']}", "error[wrong-type] content/a.yaml:1:"),
+    ("{contains: {level: warn}}", "error[missing-key] content/a.yaml:1:"),
+    ("{contain: [Acme]}", "error[unknown-key] content/a.yaml:1:48 <contain> item `one`: unknown key `contain`"),
+    ("{leftovers: true}", "error[wrong-value] content/a.yaml:1:"),
+    ("{front_matter: none.json}", "error[bad-schema] content/a.yaml:1:"),
+    ("{front_matter: text.json}", "error[bad-schema] content/a.yaml:1:"),
+    ("{front_matter: far.json}", "error[bad-schema] content/a.yaml:1:"),
+    ("{front_matter: {schema: wrong.json, level: warn}}", "error[bad-schema] content/a.yaml:1:"),
+    ("{front_matter: ../../x.json}", "error[bad-schema] content/a.yaml:1:"),
+    ("{front_matter: {level: warn}}", "error[missing-key] content/a.yaml:1:"),
+    ("'{{ {\"commands\": [1]} }}'", "error[wrong-type] content/a.yaml:1:"),
+])  # fmt: skip
 def test_checks_that_cannot_be_used_are_refused(project: Build, checks: str, expected: str) -> None:
     """Each once, at its place."""
     root = project(
@@ -414,15 +381,12 @@ def test_checks_that_cannot_be_used_are_refused(project: Build, checks: str, exp
     assert line.startswith(expected), line
 
 
-@pytest.mark.parametrize(
-    ("command", "code"),
-    [
-        ("'vale {{ item.id }}'", "bad-command"),
-        ("'vale {% raw %}'", "bad-command"),
-        ("'vale \"x'", "bad-command"),
-        ("'  '", "bad-command"),
-    ],
-)
+@pytest.mark.parametrize(("command", "code"), [
+    ("'vale {{ item.id }}'", "bad-command"),
+    ("'vale {% raw %}'", "bad-command"),
+    ("'vale \"x'", "bad-command"),
+    ("'  '", "bad-command"),
+])  # fmt: skip
 def test_a_command_is_a_program_and_its_arguments(project: Build, command: str, code: str) -> None:
     """No variable of a manifest can become part of it."""
     for form in (f"commands: [{command}]", f"commands: {{values: [{command}], level: warn}}"):

@@ -45,17 +45,10 @@ def test_without_a_branch_nothing_is_generated(world: World) -> None:
     assert "`BRANCH_NAME`" in ended.stderr
 
 
-@pytest.mark.parametrize(
-    "env",
-    [
-        {"CI_COMMIT_BRANCH": "main"},
-        {"BRANCH_NAME": "main"},
-        {"GITHUB_REF_NAME": "main"},
-        {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"},
-        {"BUILD_SOURCEBRANCH": "refs/heads/main"},
-    ],
-    ids=["GitLab", "Jenkins", "GitHub's name", "GitHub", "Azure"],
-)
+@pytest.mark.parametrize("env", [
+    {"CI_COMMIT_BRANCH": "main"}, {"BRANCH_NAME": "main"}, {"GITHUB_REF_NAME": "main"},
+    {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"}, {"BUILD_SOURCEBRANCH": "refs/heads/main"},
+], ids=["GitLab", "Jenkins", "GitHub's name", "GitHub", "Azure"])  # fmt: skip
 def test_a_known_branch_gets_the_results(world: World, env: dict[str, str]) -> None:
     """Of a detached checkout, so that the next pipeline pays for nothing again."""
     runner = detached(world)
@@ -74,17 +67,12 @@ def test_head_is_no_branch(world: World, name: str) -> None:
     assert world.branches() == ["main"]
 
 
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, ""),
-        ({"GITHUB_REF": "refs/tags/v1", "GITHUB_REF_NAME": "v1"}, ""),
-        ({"GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge"}, ""),
-        ({"BUILD_SOURCEBRANCH": "refs/pull/7/merge"}, ""),
-        ({"BRANCH_NAME": "PR-7", "CHANGE_ID": "7"}, ""),
-        ({"GITHUB_REF": "refs/heads/a/b"}, "a/b"),
-    ],
-)
+@pytest.mark.parametrize(("environ", "expected"), [
+    ({}, ""), ({"GITHUB_REF": "refs/tags/v1", "GITHUB_REF_NAME": "v1"}, ""),
+    ({"GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge"}, ""),
+    ({"BUILD_SOURCEBRANCH": "refs/pull/7/merge"}, ""), ({"BRANCH_NAME": "PR-7", "CHANGE_ID": "7"}, ""),
+    ({"GITHUB_REF": "refs/heads/a/b"}, "a/b"),
+])  # fmt: skip
 def test_a_tag_or_a_pull_request_is_no_branch(environ: dict[str, str], expected: str) -> None:
     """Whatever name it has."""
     assert branch_of_run(environ) == expected

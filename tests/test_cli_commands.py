@@ -20,7 +20,7 @@ from tests.test_report_plan_json import strict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.running import Build, Run
+    from tests.running import Run
 
 IDS = ["city-berlin", "city-lisbon", "getting-started", "welcome"]
 PLAN_HEAD = (
@@ -43,16 +43,12 @@ def applied(demo: Path, invoke: Run) -> Path:
     return demo
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({"select": ("a",)}, "contentops apply --env x --select a --var y=1"),
-        ({"replace": ("a", "b", "c")}, "contentops apply --env x --replace c --var y=1"),
-        ({"canary": 1, "select": ("tag:t",)}, "contentops apply --env x --select b --select c --var y=1"),
-        ({"reviewed": "plan.json@sha256:0"}, "contentops apply --env x --var y=1 --reviewed plan.json@sha256:0"),
-    ],
-    ids=["as typed", "replaced", "canary", "reviewed"],
-)
+@pytest.mark.parametrize(("given", "expected"), [
+    ({"select": ("a",)}, "contentops apply --env x --select a --var y=1"),
+    ({"replace": ("a", "b", "c")}, "contentops apply --env x --replace c --var y=1"),
+    ({"canary": 1, "select": ("tag:t",)}, "contentops apply --env x --select b --select c --var y=1"),
+    ({"reviewed": "plan.json@sha256:0"}, "contentops apply --env x --var y=1 --reviewed plan.json@sha256:0"),
+], ids=["as typed", "replaced", "canary", "reviewed"])  # fmt: skip
 def test_the_command_that_goes_on_pays_nothing_again(given: dict[str, Any], expected: str) -> None:
     """Of what was chosen to be paid only that is requested again which has not come."""
     every = {"select": (), "exclude": (), "replace": (), "prune": False, "on_edit": None, "canary": None}
@@ -96,26 +92,6 @@ def test_plan_in_all_its_forms(invoke: Run, demo: Path) -> None:
     assert invoke("plan", "--format", "markdown", cwd=demo).stdout.startswith("<!-- contentops:plan:demo: -->\n")
 
 
-def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
-    """Variables, selection and flags stand in the document, for a later apply of the file."""
-    flags = "--var company=X --select wel* --replace welcome --on-edit keep"
-    ended = invoke("plan", "--json", *flags.split(), cwd=demo)
-    assert ended.json["inputs"] == {
-        "variables": ["company=X"],
-        "select": ["wel*"],
-        "exclude": [],
-        "replace": ["welcome"],
-        "on_edit": "keep",
-        "on_source_change": None,
-        "prune": False,
-        "refresh": False,
-        "drafts": False,
-        "changed_from": "",
-        "canary": None,
-    }
-    assert [change["id"] for change in ended.json["changes"]] == ["welcome"]
-
-
 def test_plan_says_by_its_code_whether_there_is_something(invoke: Run, demo: Path) -> None:
     """2 with `--detailed-exitcode` and changes, else 0."""
     assert invoke("plan", cwd=demo).code == 0
@@ -146,20 +122,6 @@ def test_outside_a_project_every_command_says_how_to_begin(invoke: Run) -> None:
         ended = invoke(*arguments)
         assert ended.code == 1, arguments
         assert "contentops init" in ended.stderr
-
-
-def test_show_begins_with_the_brief_in_words(project: Build, invoke: Run) -> None:
-    """Then comes the rest; in JSON it is a key more."""
-    item = "{id: a, template: blog_article_generator, style: general_blog, mode: premium, vertical: fintech"
-    inputs = "inputs: {topic: Moving house, target_audience: office managers}"
-    settings = "project: x\napi: {base_url: local}\n"
-    root = project({"contentops.yaml": settings, "content/a.yaml": f"items: [{item}, {inputs}}}]\n"})
-    brief = (
-        "A blog article in the style general blog on Moving house for office managers in the field fintech"
-        " in the mode premium."
-    )
-    assert invoke("show", "a", cwd=root).stdout.startswith(f"{brief}\n\nid: a\nrequest:\n")
-    assert invoke("show", "a", "--json", cwd=root).json["brief"] == brief
 
 
 def test_show_tells_where_each_value_comes_from(invoke: Run, demo: Path) -> None:
@@ -342,9 +304,7 @@ def test_serve_refuses_what_it_can_not_run(invoke: Run) -> None:
 
 def test_a_typo_in_the_new_id_of_a_pair_is_shown_with_what_it_costs(tmp_path: Path, invoke: Run) -> None:
     """The plan creates the item beside the one it was, until the pair names the id that the hint names."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("old"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30)).applied("old")
     harness.write("content/blog.yaml", "moved: [{from: old, to: nwe}]\n" + blog("new", year=2027))
     shown = invoke("plan", cwd=tmp_path)
     assert "+ new" in shown.stdout

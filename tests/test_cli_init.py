@@ -12,14 +12,9 @@ from contentops.schema_files import load_schema
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 FILES = [
-    "contentops.yaml",
-    "content/articles.yaml",
-    "data/cities.csv",
-    "schemas/project.schema.json",
-    "schemas/manifest.schema.json",
-    ".gitignore",
-    ".gitattributes",
-]
+    "contentops.yaml", "content/articles.yaml", "data/cities.csv", "schemas/project.schema.json",
+    "schemas/manifest.schema.json", ".gitignore", ".gitattributes",
+]  # fmt: skip
 RULES = "contentops*.lock text eol=lf merge=union\ncontentops*.jobs text eol=lf merge=union\n"
 
 

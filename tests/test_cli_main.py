@@ -101,70 +101,32 @@ def test_a_bare_group_shows_its_help(invoke: Run) -> None:
         assert "Commands:" in ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        pytest.param(
-            ["completion"],
-            "error[usage]: missing argument `{bash|zsh|fish}`. Choose from: bash, zsh, fish",
-            id="no argument",
-        ),
-        pytest.param(
-            ["plan", "--select"],
-            "error[usage]: option `--select` requires an argument\nhint: `contentops plan --help` shows the usage",
-            id="no value",
-        ),
-        pytest.param(
-            ["plan", "--json", "--format", "text"],
-            '{\n  "format_version": "1.0",\n  "errors": 1,',
-            id="contradiction as JSON",
-        ),
-        pytest.param(
-            ["apply", "--deadline", "soon"],
-            "error[usage]: invalid value for `--deadline`: `soon` is not a duration; write `90s`, `10m` or `2h`\n"
-            "hint: `contentops apply --help` shows the usage\n",
-            id="bad value",
-        ),
-        pytest.param(
-            ["state", "resolve", "x", "--request", "1"],
-            "error[usage]: use one of `--job ID`, `--content ID` and `--forget`\n"
-            "hint: `contentops state resolve --help` shows the usage\n",
-            id="nothing stated",
-        ),
-        pytest.param(
-            ["state", "resolve", "x", "--job", "1", "--forget"],
-            "error[usage]: use one of `--job ID`, `--content ID` and `--forget`\n",
-            id="too much stated",
-        ),
-        pytest.param(
-            ["schema", "plann"],
-            "error[unknown-schema]: there is no schema `plann`\nhint: did you mean `plan`?\n",
-            id="schema",
-        ),
-        pytest.param(
-            ["schema", "--", "--json"],
-            "error[unknown-schema]: there is no schema `--json`\n",
-            id="no option after two dashes",
-        ),
-        pytest.param(
-            ["schema", "0"], "error[unknown-schema]: there is no schema `0`\nhint: there are: ", id="no schema"
-        ),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "error"), [
+    pytest.param(["completion"], "error[usage]: missing argument `{bash|zsh|fish}`. Choose from: bash, zsh, fish", id="no argument"),
+    pytest.param(["plan", "--select"], "error[usage]: option `--select` requires an argument\nhint: `contentops plan --help` shows the usage", id="no value"),
+    pytest.param(["plan", "--json", "--format", "text"], '{\n  "format_version": "1.0",\n  "errors": 1,', id="contradiction as JSON"),
+    pytest.param(
+        ["apply", "--deadline", "soon"],
+        "error[usage]: invalid value for `--deadline`: `soon` is not a duration; write `90s`, `10m` or `2h`\n"
+        "hint: `contentops apply --help` shows the usage\n",
+        id="bad value",
+    ),
+    pytest.param(
+        ["state", "resolve", "x", "--request", "1"],
+        "error[usage]: use one of `--job ID`, `--content ID` and `--forget`\n"
+        "hint: `contentops state resolve --help` shows the usage\n",
+        id="nothing stated",
+    ),
+    pytest.param(["state", "resolve", "x", "--job", "1", "--forget"], "error[usage]: use one of `--job ID`, `--content ID` and `--forget`\n", id="too much stated"),
+    pytest.param(["schema", "plann"], "error[unknown-schema]: there is no schema `plann`\nhint: did you mean `plan`?\n", id="schema"),
+    pytest.param(["schema", "--", "--json"], "error[unknown-schema]: there is no schema `--json`\n", id="no option after two dashes"),
+    pytest.param(["schema", "0"], "error[unknown-schema]: there is no schema `0`\nhint: there are: ", id="no schema"),
+])  # fmt: skip
 def test_mistakes_exit_with_64(arguments: list[str], error: str, invoke: Run) -> None:
     """A wrong command line is explained, with the way to the help."""
     ended = invoke(*arguments)
     assert ended.code == 64
     assert (ended.stdout + ended.stderr).startswith(error)
-
-
-def test_errors_are_json_where_json_was_asked_for(invoke: Run) -> None:
-    """With `--json` a failure goes to stdout in its own format, and stderr stays silent."""
-    ended = invoke("schema", "--json", "nope")
-    assert ended.code == 64
-    assert ended.stderr == ""
-    jsonschema.validate(ended.json, load_schema("diagnostics"))
-    assert ended.json["diagnostics"][0]["code"] == "unknown-schema"
 
 
 @pytest.mark.parametrize("name", SCHEMA_NAMES)
@@ -181,14 +143,11 @@ def test_schema_lists_the_names(invoke: Run) -> None:
     assert invoke("schema", "--json").json["schemas"] == sorted(SCHEMA_NAMES)
 
 
-@pytest.mark.parametrize(
-    ("shell", "mark"),
-    [
-        pytest.param("bash", "complete -o nosort -F _contentops_completion contentops", id="bash"),
-        pytest.param("zsh", "#compdef contentops", id="zsh"),
-        pytest.param("fish", "complete --no-files --command contentops", id="fish"),
-    ],
-)
+@pytest.mark.parametrize(("shell", "mark"), [
+    pytest.param("bash", "complete -o nosort -F _contentops_completion contentops", id="bash"),
+    pytest.param("zsh", "#compdef contentops", id="zsh"),
+    pytest.param("fish", "complete --no-files --command contentops", id="fish"),
+])  # fmt: skip
 def test_completion_scripts(shell: str, mark: str, invoke: Run) -> None:
     """Each shell gets click's own script; no variable is left in the environment."""
     ended = invoke("completion", shell)

@@ -8,12 +8,10 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import jsonschema
 import pytest
 from msgspec import structs
 
-from contentops.api.backoff import RETRY
 from contentops.cli.commands.catalog import pulled_text
 from contentops.cli.output.terminal import harmless
 from contentops.errors import ApiError
@@ -25,9 +23,8 @@ from contentops.schema_files import load_schema
 from contentops.server import contents
 from contentops.server.store import Store
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, blog
+from tests.fakes.harness import Harness
 from tests.serving import served
-from tests.shop import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -381,41 +378,11 @@ def test_a_server_gone_wrong(name: str, command: tuple[str, ...], project: Build
     assert not (root / "catalog.lock.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (httpx.Response(503, json={"detail": "maintenance"}, headers={"Retry-After": "1"}), ["(503)", "maintenance"]),
-        (httpx.Response(200, content='{"content": [{"id"'), ["(200)", "incomplete or invalid JSON"]),
-        (httpx.Response(200, content='{"a": 1, "a": 2}'), ["(200)", "key `a` appears twice"]),
-        (httpx.ReadError("reset by peer"), ["broke", "reset by peer"]),
-        (httpx.ConnectError("refused"), ["no connection", "refused"]),
-    ],
-    ids=["down", "truncated", "duplicate keys", "reset", "refused"],
-)
-def test_what_may_pass_is_tried_again_and_then_told(
-    answer: httpx.Response | Exception, words: list[str], tmp_path: Path
-) -> None:
-    """A failure that may pass is retried for a minute, and then told with the endpoint."""
-    shop = Shop(when=lambda _path, _n: answer)
-    harness = Harness(tmp_path, shop)  # type: ignore[arg-type]  # only its transport is used
-    harness.edit("contentops.yaml", "requests_per_minute", "dialect: v1, requests_per_minute")
-    said: list[str] = []
-    with pytest.raises(ApiError) as raised:
-        remote.stats(harness.project, runtime=structs.replace(harness.runtime(), notify=said.append))
-    assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
-    assert "try again later" in raised.value.hint
-    assert 3 <= len(shop.log) <= 25
-    assert RETRY.total < harness.timeline.now <= RETRY.total + RETRY.longest
-    assert [line for line in said if line.endswith("; trying again")]
-
-
 @pytest.mark.parametrize("has", [True, False])
 def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, has: bool) -> None:
     """The old copy alone, which is told apart from the one its item has; a server without the route is no success, whatever status it refuses with."""
     api = FakeApi(duration=5, create_only=True, put=False, auto_save=False, delete=has)
-    harness = Harness(tmp_path, api)
-    harness.write("content/blog.yaml", blog("tea"))
-    harness.apply()
+    harness = Harness(tmp_path, api).applied("tea")
     (path,) = harness.tree()
     harness.edit(path, "Closing", "The end")
     harness.apply()
@@ -440,17 +407,10 @@ def test_a_server_without_credits(tmp_path: Path) -> None:
     assert remote.stats(harness.project, runtime=harness.runtime()) == remote.Numbers(dashboard={"total_content": 0})
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a\n\tb\n", "a\n\tb\n"),
-        ("a\r\nb", "a\nb\n"),
-        ("\x1b[2Jx\x07\n", "\\x1b[2Jx\\x07\n"),
-        ("a\rb", "a\\rb\n"),
-        ("\u202eevil", "\\u202eevil\n"),
-        ("", "\n"),
-    ],
-)
+@pytest.mark.parametrize(("text", "shown"), [
+    ("a\n\tb\n", "a\n\tb\n"), ("a\r\nb", "a\nb\n"), ("\x1b[2Jx\x07\n", "\\x1b[2Jx\\x07\n"), ("a\rb", "a\\rb\n"),
+    ("\u202eevil", "\\u202eevil\n"), ("", "\n"),
+])  # fmt: skip
 def test_text_for_a_terminal(text: str, shown: str) -> None:
     """Lines and tabs stay; what a terminal would obey is shown instead."""
     assert harmless(text) == shown

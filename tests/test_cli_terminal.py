@@ -49,20 +49,17 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(
-    ("stream", "environ", "color", "moving"),
-    [
-        pytest.param(Terminal(), {}, True, True, id="terminal"),
-        pytest.param(io.StringIO(), {}, False, False, id="file"),
-        pytest.param(io.StringIO(), {"FORCE_COLOR": "1"}, True, False, id="forced"),
-        pytest.param(Terminal(), {"NO_COLOR": "1", "FORCE_COLOR": "1"}, False, True, id="no color"),
-        pytest.param(Terminal(), {"NO_COLOR": ""}, True, True, id="empty is unset"),
-        pytest.param(Terminal(), {"TERM": "dumb"}, False, False, id="dumb"),
-        pytest.param(Terminal(), {"CI": "true"}, True, False, id="ci"),
-        pytest.param(Terminal(), {"CI": "false"}, True, True, id="no ci"),
-        pytest.param(Terminal(), {"GITHUB_ACTIONS": "true"}, True, False, id="github"),
-    ],
-)
+@pytest.mark.parametrize(("stream", "environ", "color", "moving"), [
+    pytest.param(Terminal(), {}, True, True, id="terminal"),
+    pytest.param(io.StringIO(), {}, False, False, id="file"),
+    pytest.param(io.StringIO(), {"FORCE_COLOR": "1"}, True, False, id="forced"),
+    pytest.param(Terminal(), {"NO_COLOR": "1", "FORCE_COLOR": "1"}, False, True, id="no color"),
+    pytest.param(Terminal(), {"NO_COLOR": ""}, True, True, id="empty is unset"),
+    pytest.param(Terminal(), {"TERM": "dumb"}, False, False, id="dumb"),
+    pytest.param(Terminal(), {"CI": "true"}, True, False, id="ci"),
+    pytest.param(Terminal(), {"CI": "false"}, True, True, id="no ci"),
+    pytest.param(Terminal(), {"GITHUB_ACTIONS": "true"}, True, False, id="github"),
+])  # fmt: skip
 def test_colour_and_motion(stream: io.StringIO, environ: dict[str, str], color: bool, moving: bool) -> None:
     """Colour may be forced, motion may not; CI gets neither questions nor motion."""
     assert terminal.wants_color(stream, environ) is color
@@ -149,16 +146,10 @@ print("answer", confirmation(Plan(project="p", environment="", server="local", l
 """
 
 
-@pytest.mark.parametrize(
-    ("typed", "answer"),
-    [
-        pytest.param(b"yes\n", True, id="yes"),
-        pytest.param(b"Y\n", True, id="y"),
-        pytest.param(b"no\n", False, id="no"),
-        pytest.param(b"\n", False, id="return"),
-        pytest.param(b"\x04", False, id="end of input"),
-    ],
-)
+@pytest.mark.parametrize(("typed", "answer"), [
+    pytest.param(b"yes\n", True, id="yes"), pytest.param(b"Y\n", True, id="y"), pytest.param(b"no\n", False, id="no"),
+    pytest.param(b"\n", False, id="return"), pytest.param(b"\x04", False, id="end of input"),
+])  # fmt: skip
 def test_a_person_is_asked(typed: bytes, answer: bool, processes: None) -> None:
     """Only a yes goes on."""
     seen = on_a_terminal(_ASK, typed)

@@ -48,15 +48,11 @@ def test_a_long_fence_keeps_the_limit() -> None:
 
 
 @pytest.mark.parametrize("word", ["```", "Kind", "a b", "", "kind!", "<b>"])
-@pytest.mark.parametrize(
-    "put",
-    [
-        lambda document, word: document["changes"][0]["reasons"][0].update(kind=word),
-        lambda document, word: document["notes"][0].update(kind=word),
-        lambda document, word: document["refusals"][0].update(guard=word),
-    ],
-    ids=["reason", "note", "guard"],
-)
+@pytest.mark.parametrize("put", [
+    lambda document, word: document["changes"][0]["reasons"][0].update(kind=word),
+    lambda document, word: document["notes"][0].update(kind=word),
+    lambda document, word: document["refusals"][0].update(guard=word),
+], ids=["reason", "note", "guard"])  # fmt: skip
 def test_kinds_are_words(put: Callable[[Any, str], None], word: str) -> None:
     """The schema takes nothing but kebab case, so a plan that was made up is none."""
     plan = make_plan(
@@ -73,14 +69,10 @@ def test_kinds_are_words(put: Callable[[Any, str], None], word: str) -> None:
     assert [one.code for one in refused.value.diagnostics()] == ["no-plan-file"]
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "https://evil.example", "HTTP://evil.example/a?b", "ftp://evil.example", "www.evil.example",
-        "WWW.evil.example", "_www.evil.example", "xwww.evil.example", "(www.evil.example)", "me@evil.example",
-        "mailto:me@evil.example",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("address", [
+    "https://evil.example", "HTTP://evil.example/a?b", "ftp://evil.example", "www.evil.example", "WWW.evil.example",
+    "_www.evil.example", "xwww.evil.example", "(www.evil.example)", "me@evil.example", "mailto:me@evil.example",
+])  # fmt: skip
 def test_no_address_is_a_link(address: str) -> None:
     """Forges look for a scheme right before `://`, for `www.`, and for what stands around an `@`."""
     shown = prose(f"see {address} now")

@@ -77,9 +77,7 @@ def test_two_environments_of_the_bundled_server(project: Build, invoke: Run) -> 
 @pytest.mark.parametrize("prune", [True, False], ids=["pruned", "kept"])
 def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bool, prune: bool) -> None:
     """One takes over its text and content; the other one says that it wants another text, which is saved as new."""
-    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=auto_save))
-    harness.write("content/blog.yaml", blog("old", "other"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=auto_save)).applied("old", "other")
     if prune:
         harness.write("content/blog.yaml", blog("other"))
         harness.apply(prune=True)
@@ -117,9 +115,7 @@ def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:
 
 def test_a_content_of_another_item_is_no_answer_for_a_lost_submit(tmp_path: Path) -> None:
     """A person's word gives no item what another one owns."""
-    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore"))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore")).applied("one")
     harness.write("content/blog.yaml", blog("one", "two"))
     harness.api.fault(on("submit", 2), "reset")
     assert results(harness.apply()) == {"two": "unknown"}
@@ -198,9 +194,7 @@ def test_an_equal_text_of_two_projects_is_two_contents(tmp_path: Path) -> None:
 
 def test_a_text_that_the_server_stored_for_another_project_is_not_taken(tmp_path: Path) -> None:
     """It names no project yet, but a job that did not bring our text: whoever copied the file saves it as new."""
-    ours = Harness(tmp_path / "ours", FakeApi(duration=30))
-    ours.write("content/blog.yaml", blog("one"))
-    ours.apply()
+    ours = Harness(tmp_path / "ours", FakeApi(duration=30)).applied("one")
     theirs = Harness(tmp_path / "theirs", ours.api, timeline=ours.timeline)
     theirs.edit("contentops.yaml", "acme-blog", "other-blog")
     theirs.write("pages/one.md", ours.read("out/one.md"))
@@ -260,9 +254,7 @@ def test_a_content_of_an_environment_whose_lock_is_not_here_is_not_taken(tmp_pat
 )
 def test_metadata_that_others_put_on_a_content_stays(tmp_path: Path, habits: dict[str, bool]) -> None:
     """A save keeps what it does not know, and brings its own keys up to date."""
-    harness = Harness(tmp_path, Replacing(duration=30, auto_save=False, **habits))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path, Replacing(duration=30, auto_save=False, **habits)).applied("one")
     (stored,) = harness.api.contents.values()
     stored.metadata |= {"seo_owner": "Kim", "tags": ["a", {"b": 1}]}
     before = stored.metadata["contentops_body"]

@@ -45,8 +45,7 @@ def _stopped(
     root: Path, habits: dict[str, Any], ledger: HarnessLedger | None = None
 ) -> tuple[Harness, dict[str, Harness]]:
     """A harness that no one stopped, and what each stop would have left of it."""
-    harness = Harness(root / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger)
-    harness.write("content/blog.yaml", blog(*ITEMS))
+    harness = Harness(root / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger).declared(*ITEMS)
     stops = state_after_each_kill(harness, root, harness.apply)
     assert harness.api.credits == 8
     assert len(stops) > 20
@@ -104,8 +103,7 @@ RENAMED = {
 
 def _written(root: Path) -> dict[str, Harness]:
     """What each stop after the file was written would have left of a run of one item."""
-    harness = Harness(root / "undisturbed", FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(root / "undisturbed", FakeApi(duration=30)).declared("one")
     stops = state_after_each_kill(harness, root, harness.apply)
     found = {where: stop for where, stop in stops.items() if (stop.root / "out/one.md").exists()}
     assert len(found) > 3

@@ -54,49 +54,36 @@ def test_csv_is_read_as_excel_saves_it(text: str, line: int, encoding: str) -> N
     assert (row.value, line_of(row)) == ({"id": "1", "name": "2,5"}, line)
 
 
-@pytest.mark.parametrize(
-    ("path", "text", "code", "line", "word"),
-    [
-        ("a.csv", "", "no-header", 1, "no header"),
-        ("a.csv", "\n\n", "no-header", 1, "no header"),
-        ("a.csv", "id,id\n", "bad-header", 1, "1 and 2 have the same name: `id`"),
-        ("a.csv", "id,\n", "bad-header", 1, "column 2"),
-        ("a.csv", "Sales,,\nid,name,size\n", "bad-header", 1, "line 1 looks like a title: it has one cell"),
-        (
-            "a.csv",
-            "Sales 2026\nid,name\na,b\n",
-            "bad-header",
-            1,
-            "line 1 looks like a title: it has one cell",
-        ),
-        ("a.csv", "id, name\n", "bad-header", 1, "spaces"),
-        ("a.csv", "id|name\n1|2\n", "bad-header", 1, "only one column"),
-        ("a.csv", "id;id\n", "bad-header", 1, "1 and 2 have the same name: `id`"),
-        ("a.csv", "id;name\n1;2;3\n", "ragged-row", 2, "3 cells"),
-        ("a.csv", b"\xff\xfei", "not-utf8", 1, "broken UTF-16"),
-        ("a.csv", b"\xff\xfe\x00\x00i\x00\x00\x00", "control-character", 1, "U+0000"),
-        ("a.csv", "k\u00f6rper;n\n1;2\n".encode("cp1252"), "not-utf8", 1, "Windows-1252"),
-        ("a.csv", "id,name\n1\n", "ragged-row", 2, "1 cell, the header 2"),
-        ("a.csv", 'id,name\n1,"a\nb"\n1,2,3\n', "ragged-row", 4, "3 cells"),
-        ("a.csv", 'id\n1\n"x\ny', "csv-syntax", 3, "never closed"),
-        ("a.csv", 'id\n"a"b\n', "csv-syntax", 2, "after the closing quote"),
-        ("a.csv", "id\na\x00b\n", "control-character", 2, "U+0000"),
-        ("a.csv", "id\n\x1b[31m\n", "control-character", 2, "U+001B"),
-        ("a.csv", "id\n" + "x" * 200_000 + "\n", "csv-syntax", 2, "field limit"),
-        *((path, b"a\n\xe9", "not-utf8", 2, "UTF-8") for path in ("a.csv", "a.json", "a.jsonl", "a.yaml")),
-        *(
-            (path, "a\n1\n", "unknown-data", 1, "not a known kind of data file")
-            for path in ("cities.xlsm", "cities.xls", "cities", "csv", "a.csv/b")
-        ),
-        ("a.yaml", "a: 1\n", "bad-data", 1, "list of rows"),
-        ("a.yaml", "", "bad-data", 1, "empty"),
-        ("a.yaml", "- 1\n- \n", "bad-row", 2, "not null"),
-        ("a.yaml", "- 1\n- [2]\n", "bad-row", 2, "not a list"),
-        ("a.yaml", "- @x\n", "yaml-syntax", 1, "cannot start with"),
-        ("a.yaml", "- {a: 1, a: 2}\n", "duplicate-key", 1, "appears twice"),
-    ],
-    ids=lambda value: repr(value)[:30],
-)
+@pytest.mark.parametrize(("path", "text", "code", "line", "word"), [
+    ("a.csv", "", "no-header", 1, "no header"),
+    ("a.csv", "\n\n", "no-header", 1, "no header"),
+    ("a.csv", "id,id\n", "bad-header", 1, "1 and 2 have the same name: `id`"),
+    ("a.csv", "id,\n", "bad-header", 1, "column 2"),
+    ("a.csv", "Sales,,\nid,name,size\n", "bad-header", 1, "line 1 looks like a title: it has one cell"),
+    ("a.csv", "Sales 2026\nid,name\na,b\n", "bad-header", 1, "line 1 looks like a title: it has one cell"),
+    ("a.csv", "id, name\n", "bad-header", 1, "spaces"),
+    ("a.csv", "id|name\n1|2\n", "bad-header", 1, "only one column"),
+    ("a.csv", "id;id\n", "bad-header", 1, "1 and 2 have the same name: `id`"),
+    ("a.csv", "id;name\n1;2;3\n", "ragged-row", 2, "3 cells"),
+    ("a.csv", b"\xff\xfei", "not-utf8", 1, "broken UTF-16"),
+    ("a.csv", b"\xff\xfe\x00\x00i\x00\x00\x00", "control-character", 1, "U+0000"),
+    ("a.csv", "k\u00f6rper;n\n1;2\n".encode("cp1252"), "not-utf8", 1, "Windows-1252"),
+    ("a.csv", "id,name\n1\n", "ragged-row", 2, "1 cell, the header 2"),
+    ("a.csv", 'id,name\n1,"a\nb"\n1,2,3\n', "ragged-row", 4, "3 cells"),
+    ("a.csv", 'id\n1\n"x\ny', "csv-syntax", 3, "never closed"),
+    ("a.csv", 'id\n"a"b\n', "csv-syntax", 2, "after the closing quote"),
+    ("a.csv", "id\na\x00b\n", "control-character", 2, "U+0000"),
+    ("a.csv", "id\n\x1b[31m\n", "control-character", 2, "U+001B"),
+    ("a.csv", "id\n" + "x" * 200_000 + "\n", "csv-syntax", 2, "field limit"),
+    *((path, b"a\n\xe9", "not-utf8", 2, "UTF-8") for path in ("a.csv", "a.json", "a.jsonl", "a.yaml")),
+    *((path, "a\n1\n", "unknown-data", 1, "not a known kind of data file") for path in ("cities.xlsm", "cities.xls", "cities", "csv", "a.csv/b")),
+    ("a.yaml", "a: 1\n", "bad-data", 1, "list of rows"),
+    ("a.yaml", "", "bad-data", 1, "empty"),
+    ("a.yaml", "- 1\n- \n", "bad-row", 2, "not null"),
+    ("a.yaml", "- 1\n- [2]\n", "bad-row", 2, "not a list"),
+    ("a.yaml", "- @x\n", "yaml-syntax", 1, "cannot start with"),
+    ("a.yaml", "- {a: 1, a: 2}\n", "duplicate-key", 1, "appears twice"),
+], ids=lambda value: repr(value)[:30])  # fmt: skip
 def test_wrong_data_is_an_error_at_its_line(path: str, text: str | bytes, code: str, line: int, word: str) -> None:
     """Each mistake is one finding that names the line; where the fix is clear, the hint says it."""
     (problem,) = findings_of(path, text)
@@ -152,36 +139,23 @@ def test_json_keeps_types_and_places() -> None:
     assert rows_of("a.json", " [ ] ") == []
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "at", "word"),
-    [
-        ("", "bad-data", (1, 1), "empty"),
-        ('{"a": 1}', "bad-data", (1, 1), "list of rows"),
-        ('[{"a": 1},\n {"a": NaN}]', "bad-number", (2, 8), "NaN"),
-        ("[-Infinity]", "bad-number", (1, 2), "-Infinity"),
-        ('["NaN", NaN]', "bad-number", (1, 9), "NaN"),
-        ("[1e999]", "bad-number", (1, 2), "too large"),
-        ("[1, " + "9" * 5000 + "]", "bad-number", (1, 5), "5000 digits"),
-        ('[{"a": {"b": 1,\n "b": 2}}]', "duplicate-key", (2, 2), "`b`"),
-        ('[{"x": {"a": 1}, "a": [{"a": 1}], "a": 2}]', "duplicate-key", (1, 35), "`a`"),
-        ('[{"\\u0061": 1, "a": 2}]', "duplicate-key", (1, 16), "`a`"),
-        ("[1,\n]", "json-syntax", (2, 1), "not valid JSON"),
-        ("[1 2]", "json-syntax", (1, 4), "','"),
-        ("[1", "json-syntax", (1, 3), "','"),
-        ("[1] x", "json-syntax", (1, 5), "after the end"),
-        ("[{'a': 1}]", "json-syntax", (1, 3), "not valid JSON"),
-        ("[1, // no\n 2]", "json-syntax", (1, 5), "not valid JSON"),
-        ('["a\nb"]', "json-syntax", (1, 4), "control character"),
-        ('[\n"\\u001b"]', "control-character", (2, 1), "U+001B"),
-        ('["\\ud800"]', "control-character", (1, 2), "U+D800"),
-        ('[{"\\u0000": 1}]', "control-character", (1, 2), "U+0000"),
-        ("[[1]]", "bad-row", (1, 2), "not a list"),
-        ("[null]", "bad-row", (1, 2), "not null"),
-        ("[" * 5001 + "]" * 5001, "too-deep", (1, 2), "100 deep"),
-        ('[{"a":' + "[" * 120 + "]" * 120 + "}]", "too-deep", (1, 2), "100 deep"),
-    ],
-    ids=lambda value: repr(value)[:30],
-)
+@pytest.mark.parametrize(("text", "code", "at", "word"), [
+    ("", "bad-data", (1, 1), "empty"), ('{"a": 1}', "bad-data", (1, 1), "list of rows"),
+    ('[{"a": 1},\n {"a": NaN}]', "bad-number", (2, 8), "NaN"), ("[-Infinity]", "bad-number", (1, 2), "-Infinity"),
+    ('["NaN", NaN]', "bad-number", (1, 9), "NaN"), ("[1e999]", "bad-number", (1, 2), "too large"),
+    ("[1, " + "9" * 5000 + "]", "bad-number", (1, 5), "5000 digits"),
+    ('[{"a": {"b": 1,\n "b": 2}}]', "duplicate-key", (2, 2), "`b`"),
+    ('[{"x": {"a": 1}, "a": [{"a": 1}], "a": 2}]', "duplicate-key", (1, 35), "`a`"),
+    ('[{"\\u0061": 1, "a": 2}]', "duplicate-key", (1, 16), "`a`"), ("[1,\n]", "json-syntax", (2, 1), "not valid JSON"),
+    ("[1 2]", "json-syntax", (1, 4), "','"), ("[1", "json-syntax", (1, 3), "','"),
+    ("[1] x", "json-syntax", (1, 5), "after the end"), ("[{'a': 1}]", "json-syntax", (1, 3), "not valid JSON"),
+    ("[1, // no\n 2]", "json-syntax", (1, 5), "not valid JSON"),
+    ('["a\nb"]', "json-syntax", (1, 4), "control character"), ('[\n"\\u001b"]', "control-character", (2, 1), "U+001B"),
+    ('["\\ud800"]', "control-character", (1, 2), "U+D800"), ('[{"\\u0000": 1}]', "control-character", (1, 2), "U+0000"),
+    ("[[1]]", "bad-row", (1, 2), "not a list"), ("[null]", "bad-row", (1, 2), "not null"),
+    ("[" * 5001 + "]" * 5001, "too-deep", (1, 2), "100 deep"),
+    ('[{"a":' + "[" * 120 + "]" * 120 + "}]", "too-deep", (1, 2), "100 deep"),
+], ids=lambda value: repr(value)[:30])  # fmt: skip
 def test_wrong_json_is_an_error_at_its_place(text: str, code: str, at: tuple[int, int], word: str) -> None:
     """Broken JSON, and JSON that cannot be carried on, is a finding with line and column."""
     (problem,) = findings_of("a.json", text)
@@ -190,16 +164,12 @@ def test_wrong_json_is_an_error_at_its_place(text: str, code: str, at: tuple[int
     assert word in problem.message
 
 
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("[1,]", "remove the comma before it"),
-        ("[{'a': 1}]", "JSON has double quotes"),
-        ("[1, # x\n2]", "JSON has no comments"),
-        ('[1, {"a" 2}]', ""),
-    ],
-    ids=["comma", "quotes", "comment", "other"],
-)
+@pytest.mark.parametrize(("text", "hint"), [
+    ("[1,]", "remove the comma before it"),
+    ("[{'a': 1}]", "JSON has double quotes"),
+    ("[1, # x\n2]", "JSON has no comments"),
+    ('[1, {"a" 2}]', ""),
+], ids=["comma", "quotes", "comment", "other"])  # fmt: skip
 def test_usual_json_mistakes_have_a_hint(text: str, hint: str) -> None:
     """What people write by habit from other languages is answered with the fix."""
     assert findings_of("a.json", text)[0].hint == hint

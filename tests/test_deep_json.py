@@ -86,15 +86,12 @@ FILES = {
     "lock": ("contentops.lock", lambda deep: f"{HEADER}\n{_record(deep)}\n"),
     "an unknown key of the lock": ("contentops.lock", lambda deep: f'{HEADER}\n{{"new":{deep}}}\n'),
     "journal": (".contentops/journal.jsonl", lambda deep: f'{HEADER}\n{_record(deep)[:-1]},"base":"","step":"s"}}\n'),
-    "approvals": (
-        "contentops.approvals",
-        lambda deep: f'{canonical(to_builtins(APPROVAL))[:-1]},"more":{deep}}}\n',
-    ),
+    "approvals": ("contentops.approvals", lambda deep: f'{canonical(to_builtins(APPROVAL))[:-1]},"more":{deep}}}\n'),
     "catalog": ("catalog.lock.json", lambda deep: f'{{"servers":{deep}}}'),
     "schema": ("post.json", lambda deep: f'{{"properties":{deep}}}'),
     "data file": ("rows.json", lambda deep: f'[{{"x":{deep}}}]'),
     "data lines": ("rows.jsonl", lambda deep: f'{{"x":{deep}}}\n'),
-}
+}  # fmt: skip
 """The files that every apply reads, and a text of each that has `deep` in it."""
 ITEM = "{id: one, template: blog_article_generator, style: general_blog, inputs: {topic: T, target_audience: r}"
 

@@ -228,9 +228,7 @@ def test_one_section_alone(site: Harness, invoke: Run) -> None:
 
 def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:
     """It is held back by a person's edit: what it would replace, and what to do."""
-    site = Harness(tmp_path, FakeApi(duration=lambda number: 30 if number == 1 else 300))
-    site.write("content/blog.yaml", blog("a"))
-    site.apply()
+    site = Harness(tmp_path, FakeApi(duration=lambda number: 30 if number == 1 else 300)).applied("a")
     site.write("content/blog.yaml", blog("a", year=2027))
     site.apply(deadline=60)
     site.edit(OUT, "## Introduction", "## Mine")
@@ -252,9 +250,7 @@ def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:
 
 def test_a_merge_in_a_clone_has_its_base_from_git(tmp_path: Path, processes: None) -> None:
     """Without the cache that generated it; a shallow clone is held, and told what would bring it."""
-    site = Harness(tmp_path / "site", FakeApi(duration=30))
-    site.write("content/blog.yaml", blog("a"))
-    site.apply()
+    site = Harness(tmp_path / "site", FakeApi(duration=30)).applied("a")
     in_git(site, "Generated")
     site.edit(OUT, "Take 1.", "My words.")
     in_git(site, "Edited")

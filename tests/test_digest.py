@@ -21,26 +21,11 @@ if TYPE_CHECKING:
 PLAIN = Request(template="blog_article_generator", style="general_blog", inputs={"topic": "AI adoption"})
 GOLDEN = {
     "plain": (PLAIN, "sha256:95e09d0ecc9e9d8cd1894c2f3a7a093d8f89881016c9767b8b7040b44ce0a4cf"),
-    "quick": (
-        structs.replace(PLAIN, mode="quick"),
-        "sha256:d0878bd337ece8ed9f27ee6cd7d6deeb175abc5d708c8d0a82ed4f8fff662eb2",
-    ),
-    "vertical": (
-        structs.replace(PLAIN, vertical="saas_tech"),
-        "sha256:afbf1e6589b7b382eb73611aa1355b340e2314727cf95f10ffe60249ca71041d",
-    ),
-    "brand voice": (
-        structs.replace(PLAIN, brand_voice="bv_acme"),
-        "sha256:49c8fe4fa555bb773f69745707ac90c5ccc6d36363537a18dca162c967ff2a17",
-    ),
-    "revision": (
-        structs.replace(PLAIN, revision=2),
-        "sha256:b7415944aef8cf271a6a6870e1bc1d67f2088d665cd8207fd5d9597cc4b5aed1",
-    ),
-    "revision as text": (
-        structs.replace(PLAIN, revision="2"),
-        "sha256:79cf311440aff1cdb9dfdc1faf2afe116a2576f0f03867698e07eb354b2e467d",
-    ),
+    "quick": (structs.replace(PLAIN, mode="quick"), "sha256:d0878bd337ece8ed9f27ee6cd7d6deeb175abc5d708c8d0a82ed4f8fff662eb2"),
+    "vertical": (structs.replace(PLAIN, vertical="saas_tech"), "sha256:afbf1e6589b7b382eb73611aa1355b340e2314727cf95f10ffe60249ca71041d"),
+    "brand voice": (structs.replace(PLAIN, brand_voice="bv_acme"), "sha256:49c8fe4fa555bb773f69745707ac90c5ccc6d36363537a18dca162c967ff2a17"),
+    "revision": (structs.replace(PLAIN, revision=2), "sha256:b7415944aef8cf271a6a6870e1bc1d67f2088d665cd8207fd5d9597cc4b5aed1"),
+    "revision as text": (structs.replace(PLAIN, revision="2"), "sha256:79cf311440aff1cdb9dfdc1faf2afe116a2576f0f03867698e07eb354b2e467d"),
     "all kinds of input": (
         structs.replace(
             PLAIN,
@@ -56,7 +41,7 @@ GOLDEN = {
         ),
         "sha256:16523d0cab5ab31f3ef728c27079321aa8fd9e18d33ac2422e0eae9117d7b806",
     ),
-}
+}  # fmt: skip
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 JSON = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=20

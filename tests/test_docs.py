@@ -16,7 +16,7 @@ import pytest
 
 from contentops.schema_files import load_schema
 from tests import warm
-from tests.console import Block, SessionFailed, blocks, run_page
+from tests.console import Block, blocks, run_page
 from tests.models import Model, whole
 from tests.postgres import Cluster, binaries
 from tests.processes import Served
@@ -200,26 +200,6 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the sessions are written for a POSIX shell")
-@pytest.mark.parametrize(
-    ("page", "message"),
-    [
-        ("```console\n$ echo a\nb\n```\n", "line 2: `echo a` printed:\na"),
-        ("```console\n$ echo oh; false\n```\n", "ended with exit code 1 and printed:\noh"),
-        ("```sh\nfalse\ntrue\n```\n", "line 1: "),
-        ("```console\n$ exit 7\n```\n", "the shell ended"),
-        ("```console\noutput\n```\n", "line 2: a console block starts with a command"),
-        ("```console\n$ echo a\n", "line 1: a fenced block is never closed"),
-    ],
-    ids=["other output", "a failure", "a failing script", "an exit", "no command", "an open block"],
-)
-def test_a_page_that_is_not_true_is_found_out(page: str, message: str, tmp_path: Path) -> None:
-    """The line and what was really printed are named."""
-    with pytest.raises(SessionFailed) as failed:
-        run_page(page, tmp_path, os.environ)
-    assert message in str(failed.value)
-
-
 def test_every_filter_is_explained_here_or_by_jinja() -> None:
     """The page of templates explains the filters that are not Jinja's; the results of its examples are made with it."""
     from jinja2.filters import FILTERS as JINJA
@@ -352,15 +332,12 @@ def _kinds(tree: ast.AST, called: str, keyword: str, place: int) -> Iterator[str
             yield from (text for value in given for text in (*_literals(value), getattr(value, "id", "")) if text)
 
 
-@pytest.mark.parametrize(
-    ("called", "place", "group"),
-    [
-        ("Reason", 0, "Kinds of reasons"),
-        ("Note", 0, "Kinds of notes"),
-        ("block", 0, "Why an item is blocked"),
-        ("block_change", 1, "Why an item is blocked"),
-    ],
-)
+@pytest.mark.parametrize(("called", "place", "group"), [
+    ("Reason", 0, "Kinds of reasons"),
+    ("Note", 0, "Kinds of notes"),
+    ("block", 0, "Why an item is blocked"),
+    ("block_change", 1, "Why an item is blocked"),
+])  # fmt: skip
 def test_every_kind_in_a_plan_is_documented(called: str, place: int, group: str) -> None:
     """Whoever reads a plan finds what its reasons, notes and blocks mean."""
     from docs.generate import error_texts

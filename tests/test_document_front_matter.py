@@ -86,59 +86,43 @@ def test_compose_bytes() -> None:
     assert compose("", {}, None, "---\na: b\n---\n") == "---\n---\n\n---\na: b\n---\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("", MarkdownFile(), id="empty"),
-        pytest.param("just\r\ntext", MarkdownFile(body="just\ntext\n"), id="no front matter"),
-        pytest.param("\n---\na: b\n---\n", MarkdownFile(front={"a": "b"}), id="below a blank line"),
-        pytest.param("\ufeff \r\n\r\n---\r\na: b\r\n---\r\nx", MarkdownFile(front={"a": "b"}, body="x\n"), id="two"),
-        pytest.param("\n---\na\n---\n", MarkdownFile(body="---\na\n---\n"), id="words below a blank line"),
-        pytest.param("\n---\n---\nx", MarkdownFile(body="---\n---\nx\n"), id="rules below a blank line"),
-        pytest.param("\n---\na: b\n", MarkdownFile(body="---\na: b\n"), id="a rule below a blank line"),
-        pytest.param("x\n---\na: b\n---\n", MarkdownFile(body="x\n---\na: b\n---\n"), id="not at the start"),
-        pytest.param("{{< figure >}}\n", MarkdownFile(body="{{< figure >}}\n"), id="braces that are no JSON"),
-        pytest.param("----\na\n---\n", MarkdownFile(body="----\na\n---\n"), id="four dashes"),
-        pytest.param("---\n---", MarkdownFile(), id="empty block"),
-        pytest.param("---\n---\n---\nx", MarkdownFile(body="---\nx\n"), id="empty block, body with a rule"),
-        pytest.param("--- \t\na: yes\n...\nx", MarkdownFile(front={"a": "yes"}, body="x\n"), id="closed by dots"),
-        pytest.param(
-            "\ufeff---\r\ntitle: T\r\n---\r\n\r\nx\r\n",
-            MarkdownFile(title="T", body="x\n"),
-            id="byte order mark and CRLF",
-        ),
-        pytest.param("---\ntitle: 1.10\n---\n", MarkdownFile(title="1.10"), id="title like a number"),
-        pytest.param("---\ntitle:\n---\n", MarkdownFile(), id="title without value"),
-        pytest.param("---\ntitle: |\n  a\n  b\n---\n", MarkdownFile(title="a b"), id="title of two lines"),
-        pytest.param("---\ncontentops: x\n---\n", MarkdownFile(), id="provenance that is no mapping"),
-        pytest.param(
-            "---\ncontentops: {item: [x]}\n---\n", MarkdownFile(provenance={"item": ["x"]}), id="owner that is no text"
-        ),
-        pytest.param("---\rtitle: x\r---\r", MarkdownFile(body="---\ntitle: x\n---\n"), id="lone carriage returns"),
-    ],
-)
+@pytest.mark.parametrize(("text", "expected"), [
+    pytest.param("", MarkdownFile(), id="empty"),
+    pytest.param("just\r\ntext", MarkdownFile(body="just\ntext\n"), id="no front matter"),
+    pytest.param("\n---\na: b\n---\n", MarkdownFile(front={"a": "b"}), id="below a blank line"),
+    pytest.param("\ufeff \r\n\r\n---\r\na: b\r\n---\r\nx", MarkdownFile(front={"a": "b"}, body="x\n"), id="two"),
+    pytest.param("\n---\na\n---\n", MarkdownFile(body="---\na\n---\n"), id="words below a blank line"),
+    pytest.param("\n---\n---\nx", MarkdownFile(body="---\n---\nx\n"), id="rules below a blank line"),
+    pytest.param("\n---\na: b\n", MarkdownFile(body="---\na: b\n"), id="a rule below a blank line"),
+    pytest.param("x\n---\na: b\n---\n", MarkdownFile(body="x\n---\na: b\n---\n"), id="not at the start"),
+    pytest.param("{{< figure >}}\n", MarkdownFile(body="{{< figure >}}\n"), id="braces that are no JSON"),
+    pytest.param("----\na\n---\n", MarkdownFile(body="----\na\n---\n"), id="four dashes"),
+    pytest.param("---\n---", MarkdownFile(), id="empty block"),
+    pytest.param("---\n---\n---\nx", MarkdownFile(body="---\nx\n"), id="empty block, body with a rule"),
+    pytest.param("--- \t\na: yes\n...\nx", MarkdownFile(front={"a": "yes"}, body="x\n"), id="closed by dots"),
+    pytest.param("\ufeff---\r\ntitle: T\r\n---\r\n\r\nx\r\n", MarkdownFile(title="T", body="x\n"), id="byte order mark and CRLF"),
+    pytest.param("---\ntitle: 1.10\n---\n", MarkdownFile(title="1.10"), id="title like a number"),
+    pytest.param("---\ntitle:\n---\n", MarkdownFile(), id="title without value"),
+    pytest.param("---\ntitle: |\n  a\n  b\n---\n", MarkdownFile(title="a b"), id="title of two lines"),
+    pytest.param("---\ncontentops: x\n---\n", MarkdownFile(), id="provenance that is no mapping"),
+    pytest.param("---\ncontentops: {item: [x]}\n---\n", MarkdownFile(provenance={"item": ["x"]}), id="owner that is no text"),
+    pytest.param("---\rtitle: x\r---\r", MarkdownFile(body="---\ntitle: x\n---\n"), id="lone carriage returns"),
+])  # fmt: skip
 def test_split(text: str, expected: MarkdownFile) -> None:
     """Files of every shape are taken apart."""
     assert split(text) == expected
     assert split(text).owner == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        pytest.param("---\na: b\n", "never ends", id="not closed"),
-        pytest.param("+++\na = 1\n+++\n", "TOML", id="toml"),
-        pytest.param("---\na: b: c\n---\nx\n", "on line 2: a second `: ` in one line", id="syntax"),
-        pytest.param(
-            "---\na: 1\na: 2\n---\n",
-            "on line 3: the key `a` appears twice in the same map: first at line 2, column 1",
-            id="twice",
-        ),
-        pytest.param("---\ntitle: [a]\n---\n", "`title` is not text", id="title is a list"),
-        pytest.param("---\n" + "# x\n" * (MAX_FRONT_MATTER // 4 + 1) + "---\n", "longer than", id="huge"),
-        pytest.param("---\na: \ud800\n---\n", "on line 2: the invisible character U+D800", id="lone surrogate"),
-    ],
-)
+@pytest.mark.parametrize(("text", "words"), [
+    pytest.param("---\na: b\n", "never ends", id="not closed"),
+    pytest.param("+++\na = 1\n+++\n", "TOML", id="toml"),
+    pytest.param("---\na: b: c\n---\nx\n", "on line 2: a second `: ` in one line", id="syntax"),
+    pytest.param("---\na: 1\na: 2\n---\n", "on line 3: the key `a` appears twice in the same map: first at line 2, column 1", id="twice"),
+    pytest.param("---\ntitle: [a]\n---\n", "`title` is not text", id="title is a list"),
+    pytest.param("---\n" + "# x\n" * (MAX_FRONT_MATTER // 4 + 1) + "---\n", "longer than", id="huge"),
+    pytest.param("---\na: \ud800\n---\n", "on line 2: the invisible character U+D800", id="lone surrogate"),
+])  # fmt: skip
 def test_split_problem(text: str, words: str) -> None:
     """What cannot be understood is a finding, and such a file is never edited."""
     parsed = split(text)
@@ -199,55 +183,40 @@ def test_update_without_difference_changes_no_byte() -> None:
     assert update("x", {"a": None}) == "x"
 
 
-@pytest.mark.parametrize(
-    ("text", "changes", "expected"),
-    [
-        pytest.param("", {"a": 1}, "---\na: 1\n---\n", id="empty file"),
-        pytest.param("x\n", {"title": "T", "a": [1]}, "---\ntitle: T\na:\n  - 1\n---\n\nx\n", id="no front matter"),
-        pytest.param("\n\nx", {"a": 1}, "---\na: 1\n---\n\n\nx", id="no front matter, blank lines"),
-        pytest.param("\ufeffx\r\n", {"a": 1}, "\ufeff---\r\na: 1\r\n---\r\n\r\nx\r\n", id="byte order mark and CRLF"),
-        pytest.param("---\n---\nx", {"a": 1, "b": 2}, "---\na: 1\nb: 2\n---\nx", id="empty block"),
-        pytest.param("---\na: 1\n---", {"a": None}, "---\n---", id="last key removed"),
-        pytest.param("---\r\na: 1\r\n---\r\n", {"b": [1]}, "---\r\na: 1\r\nb:\r\n  - 1\r\n---\r\n", id="CRLF"),
-        pytest.param("---\r\na: 1 # c\r\n---\r\n", {"a": [1]}, "---\r\na: # c\r\n  - 1\r\n---\r\n", id="CRLF, comment"),
-        pytest.param("---\r\na:\r\n- 1 # c\r\n---\r\n", {"a": 2}, "---\r\na: 2\r\n---\r\n", id="CRLF, list"),
-        pytest.param(
-            "---\n  a: 1\n  b: 2\n---\n", {"b": [3], "c": 4}, "---\n  a: 1\n  b:\n    - 3\n  c: 4\n---\n", id="indented"
-        ),
-        pytest.param(
-            "---\n{a: 1, b: , c: 3}\n---\nx", {"a": None, "c": 4}, "---\nb: null\nc: 4\n---\nx", id="in braces"
-        ),
-        pytest.param("---\n'a b': &x 1\n---\n", {"a b": "c"}, "---\n'a b': c\n---\n", id="quoted key, anchor"),
-        pytest.param(
-            "---\na: 1\n---\n",
-            {"title": " T\n", "contentops": {"i": 1}, "b": 2},
-            "---\ntitle: T\na: 1\nb: 2\ncontentops:\n  i: 1\n---\n",
-            id="order",
-        ),
-        pytest.param(
-            "---\n  a: 1\n  # from\n  contentops:\n    i: 1\n---\n",
-            {"b": 2},
-            "---\n  a: 1\n  b: 2\n  # from\n  contentops:\n    i: 1\n---\n",
-            id="before an indented block and its comment",
-        ),
-        pytest.param("---\na: |+\n  x\n\n\nb: 1\n---\n", {"a": "z"}, "---\na: z\n\n\nb: 1\n---\n", id="block scalar"),
-        pytest.param("---\na:\n\n  b: 1\n---\n", {"a": 1}, "---\na: 1\n---\n", id="blank line before a mapping"),
-        pytest.param("---\na: 1\n---\n", {"a": "---\n"}, '---\na: "---\\n"\n---\n', id="fence as value"),
-    ],
-)
+@pytest.mark.parametrize(("text", "changes", "expected"), [
+    pytest.param("", {"a": 1}, "---\na: 1\n---\n", id="empty file"),
+    pytest.param("x\n", {"title": "T", "a": [1]}, "---\ntitle: T\na:\n  - 1\n---\n\nx\n", id="no front matter"),
+    pytest.param("\n\nx", {"a": 1}, "---\na: 1\n---\n\n\nx", id="no front matter, blank lines"),
+    pytest.param("\ufeffx\r\n", {"a": 1}, "\ufeff---\r\na: 1\r\n---\r\n\r\nx\r\n", id="byte order mark and CRLF"),
+    pytest.param("---\n---\nx", {"a": 1, "b": 2}, "---\na: 1\nb: 2\n---\nx", id="empty block"),
+    pytest.param("---\na: 1\n---", {"a": None}, "---\n---", id="last key removed"),
+    pytest.param("---\r\na: 1\r\n---\r\n", {"b": [1]}, "---\r\na: 1\r\nb:\r\n  - 1\r\n---\r\n", id="CRLF"),
+    pytest.param("---\r\na: 1 # c\r\n---\r\n", {"a": [1]}, "---\r\na: # c\r\n  - 1\r\n---\r\n", id="CRLF, comment"),
+    pytest.param("---\r\na:\r\n- 1 # c\r\n---\r\n", {"a": 2}, "---\r\na: 2\r\n---\r\n", id="CRLF, list"),
+    pytest.param("---\n  a: 1\n  b: 2\n---\n", {"b": [3], "c": 4}, "---\n  a: 1\n  b:\n    - 3\n  c: 4\n---\n", id="indented"),
+    pytest.param("---\n{a: 1, b: , c: 3}\n---\nx", {"a": None, "c": 4}, "---\nb: null\nc: 4\n---\nx", id="in braces"),
+    pytest.param("---\n'a b': &x 1\n---\n", {"a b": "c"}, "---\n'a b': c\n---\n", id="quoted key, anchor"),
+    pytest.param("---\na: 1\n---\n", {"title": " T\n", "contentops": {"i": 1}, "b": 2}, "---\ntitle: T\na: 1\nb: 2\ncontentops:\n  i: 1\n---\n", id="order"),
+    pytest.param(
+        "---\n  a: 1\n  # from\n  contentops:\n    i: 1\n---\n",
+        {"b": 2},
+        "---\n  a: 1\n  b: 2\n  # from\n  contentops:\n    i: 1\n---\n",
+        id="before an indented block and its comment",
+    ),
+    pytest.param("---\na: |+\n  x\n\n\nb: 1\n---\n", {"a": "z"}, "---\na: z\n\n\nb: 1\n---\n", id="block scalar"),
+    pytest.param("---\na:\n\n  b: 1\n---\n", {"a": 1}, "---\na: 1\n---\n", id="blank line before a mapping"),
+    pytest.param("---\na: 1\n---\n", {"a": "---\n"}, '---\na: "---\\n"\n---\n', id="fence as value"),
+])  # fmt: skip
 def test_update(text: str, changes: dict[str, Any], expected: str) -> None:
     """Each shape of file is edited in its own style."""
     assert update(text, changes) == expected
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("---\na: &x 1\nb: *x\n---\n", id="anchor that is still used"),
-        pytest.param("---\n? a # c: d\n: 1\n---\n", id="comment with a colon"),
-        pytest.param("---\n!!map\n? a\nb: 1\n---\n", id="key without a value"),
-    ],
-)
+@pytest.mark.parametrize("text", [
+    pytest.param("---\na: &x 1\nb: *x\n---\n", id="anchor that is still used"),
+    pytest.param("---\n? a # c: d\n: 1\n---\n", id="comment with a colon"),
+    pytest.param("---\n!!map\n? a\nb: 1\n---\n", id="key without a value"),
+])  # fmt: skip
 def test_update_refuses_what_it_can_not_do_alone(text: str) -> None:
     """Where a key cannot be changed without touching another, nothing is changed."""
     with pytest.raises(OutputError, match="edited separately"):
@@ -318,19 +287,14 @@ def test_replace_body(old: str, new: str, head: str) -> None:
     assert replaced.startswith(head.rstrip("\r\n"))
 
 
-@pytest.mark.parametrize(
-    ("text", "body", "expected"),
-    [
-        pytest.param(
-            "---\r\na: b\r\n---\r\n\r\n\r\nx\r\n", "y\nz", "---\r\na: b\r\n---\r\n\r\n\r\ny\r\nz\r\n", id="CRLF"
-        ),
-        pytest.param("---\na: b\n---", "y", "---\na: b\n---\n\ny\n", id="nothing behind the fence"),
-        pytest.param("---\na: b\n---\nx\n", "", "---\na: b\n---\n", id="emptied"),
-        pytest.param("\ufeffx\n", "y\n", "\ufeffy\n", id="no front matter"),
-        pytest.param("x\n", "---\na: b\n---\n", "---\n---\n---\na: b\n---\n", id="body like front matter"),
-        pytest.param("x\n", "+++\n", "---\n---\n+++\n", id="body like TOML"),
-    ],
-)
+@pytest.mark.parametrize(("text", "body", "expected"), [
+    pytest.param("---\r\na: b\r\n---\r\n\r\n\r\nx\r\n", "y\nz", "---\r\na: b\r\n---\r\n\r\n\r\ny\r\nz\r\n", id="CRLF"),
+    pytest.param("---\na: b\n---", "y", "---\na: b\n---\n\ny\n", id="nothing behind the fence"),
+    pytest.param("---\na: b\n---\nx\n", "", "---\na: b\n---\n", id="emptied"),
+    pytest.param("\ufeffx\n", "y\n", "\ufeffy\n", id="no front matter"),
+    pytest.param("x\n", "---\na: b\n---\n", "---\n---\n---\na: b\n---\n", id="body like front matter"),
+    pytest.param("x\n", "+++\n", "---\n---\n+++\n", id="body like TOML"),
+])  # fmt: skip
 def test_replace_body_bytes(text: str, body: str, expected: str) -> None:
     """A body is written in the file's own line endings, and never read as front matter."""
     assert replace_body(text, body) == expected
@@ -354,24 +318,21 @@ def test_front_matter_in_json_is_named(text: str) -> None:
     assert split(replace_body("Text\n", text)).body == clean_body(text)
 
 
-@pytest.mark.parametrize(
-    ("before", "value", "after"),
-    [
-        ("k: [2024-10-20, 'x']", ["2024-10-20", "x", "w"], "k: [2024-10-20, 'x', w]"),
-        ("k: [ a,  b ]  # c", ["b"], "k: [ b ]  # c"),
-        ("k: [a,b]", ["a", "c", "b"], "k: [a,c,b]"),
-        ('k: [{a: 1}, "x, y", [z]]', [{"a": 1}, "x, y", ["z"], "w"], 'k: [{a: 1}, "x, y", [z], w]'),
-        ("k: [\n    2024-10-20,\n    b,\n  ]", ["2024-10-20", "c", "b"], "k: [\n    2024-10-20,\n    c,\n    b,\n  ]"),
-        ("k: [a]", ["a", "b"], "k: [a, b]"),
-        ("k: [a, b]", ["c"], "k:\n  - c"),
-        ("k:\n- 2024-10-20\n- 'x' # c", ["x", "2024-10-20", "w"], "k:\n- 'x' # c\n- 2024-10-20\n- w"),
-        ("k:\n    # first\n    - a\n\n    # second\n    - b", ["b"], "k:\n    # first\n\n    # second\n    - b"),
-        ("k:\n  - a:  1\n    b: {c: d}\n  - x", [{"a": 1, "b": {"c": "d"}}], "k:\n  - a:  1\n    b: {c: d}"),
-        ("k:\n  - |\n    - a\n  - x", ["- a\n", "x", "z"], "k:\n  - |\n    - a\n  - x\n  - z"),
-        ("k:\n  - a", ["a", {"b": 1, "c": 2}], "k:\n  - a\n  - b: 1\n    c: 2"),
-        ("k:\n  - yes\n  - 007", ["yes", "007", True], "k:\n  - yes\n  - 007\n  - true"),
-    ],
-)
+@pytest.mark.parametrize(("before", "value", "after"), [
+    ("k: [2024-10-20, 'x']", ["2024-10-20", "x", "w"], "k: [2024-10-20, 'x', w]"),
+    ("k: [ a,  b ]  # c", ["b"], "k: [ b ]  # c"),
+    ("k: [a,b]", ["a", "c", "b"], "k: [a,c,b]"),
+    ('k: [{a: 1}, "x, y", [z]]', [{"a": 1}, "x, y", ["z"], "w"], 'k: [{a: 1}, "x, y", [z], w]'),
+    ("k: [\n    2024-10-20,\n    b,\n  ]", ["2024-10-20", "c", "b"], "k: [\n    2024-10-20,\n    c,\n    b,\n  ]"),
+    ("k: [a]", ["a", "b"], "k: [a, b]"),
+    ("k: [a, b]", ["c"], "k:\n  - c"),
+    ("k:\n- 2024-10-20\n- 'x' # c", ["x", "2024-10-20", "w"], "k:\n- 'x' # c\n- 2024-10-20\n- w"),
+    ("k:\n    # first\n    - a\n\n    # second\n    - b", ["b"], "k:\n    # first\n\n    # second\n    - b"),
+    ("k:\n  - a:  1\n    b: {c: d}\n  - x", [{"a": 1, "b": {"c": "d"}}], "k:\n  - a:  1\n    b: {c: d}"),
+    ("k:\n  - |\n    - a\n  - x", ["- a\n", "x", "z"], "k:\n  - |\n    - a\n  - x\n  - z"),
+    ("k:\n  - a", ["a", {"b": 1, "c": 2}], "k:\n  - a\n  - b: 1\n    c: 2"),
+    ("k:\n  - yes\n  - 007", ["yes", "007", True], "k:\n  - yes\n  - 007\n  - true"),
+])  # fmt: skip
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_elements_that_stay_in_a_list_keep_their_bytes(
     before: str, value: list[object], after: str, newline: str

@@ -31,27 +31,15 @@ def renewed_from(base: str, edited: str, new: str) -> Renewed:
     return renewed
 
 
-@pytest.mark.parametrize(
-    ("edited", "body", "headings"),
-    [
-        (WAS, NEW, []),
-        (WAS.replace("Ten.", "Eleven."), NEW.replace("Twelve.", "Eleven."), ["Prices"]),
-        (WAS.replace("Hello.", "Dear all."), NEW.replace("Hi.", "Dear all."), [""]),
-        (WAS.replace("## Places\n\nHere.\n\n", ""), NEW.replace("## Places\n\nThere.\n\n", ""), ["Places"]),
-        (
-            WAS.replace("## Places", "## Where"),
-            NEW.replace("## Places\n\nThere.", "## Where\n\nHere."),
-            ["Where", "Places"],
-        ),
-        (WAS + "\n## More\n\nMine.\n", NEW + "\n## More\n\nMine.\n", ["More"]),
-        (
-            "Hello.\n\n## Times\n\nNow.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n",
-            "Hi.\n\n## Times\n\nNow.\n\n## Prices\n\nTwelve.\n\n## Places\n\nThere.\n",
-            ["Times"],
-        ),
-    ],
-    ids=["nothing", "touched", "before the first heading", "removed", "renamed", "added", "moved"],
-)
+@pytest.mark.parametrize(("edited", "body", "headings"), [
+    (WAS, NEW, []),
+    (WAS.replace("Ten.", "Eleven."), NEW.replace("Twelve.", "Eleven."), ["Prices"]),
+    (WAS.replace("Hello.", "Dear all."), NEW.replace("Hi.", "Dear all."), [""]),
+    (WAS.replace("## Places\n\nHere.\n\n", ""), NEW.replace("## Places\n\nThere.\n\n", ""), ["Places"]),
+    (WAS.replace("## Places", "## Where"), NEW.replace("## Places\n\nThere.", "## Where\n\nHere."), ["Where", "Places"]),
+    (WAS + "\n## More\n\nMine.\n", NEW + "\n## More\n\nMine.\n", ["More"]),
+    ("Hello.\n\n## Times\n\nNow.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n", "Hi.\n\n## Times\n\nNow.\n\n## Prices\n\nTwelve.\n\n## Places\n\nThere.\n", ["Times"]),
+], ids=["nothing", "touched", "before the first heading", "removed", "renamed", "added", "moved"])  # fmt: skip
 def test_what_a_person_made_stays(edited: str, body: str, headings: list[str]) -> None:
     """Every other section comes from the new text, and what was not taken is told."""
     renewed = renewed_from(WAS, edited, NEW)
@@ -60,27 +48,19 @@ def test_what_a_person_made_stays(edited: str, body: str, headings: list[str]) -
     assert all(each.new == "" or each.new.strip() in NEW for each in renewed.kept)
 
 
-@pytest.mark.parametrize(
-    ("edited", "new", "body"),
-    [
-        (
-            WAS.replace("Here.", "Right here."),
-            "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Times\n\nThen.\n",
-            "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Places\n\nRight here.\n\n## Times\n\nThen.\n",
-        ),
-        (
-            WAS.replace("Here.", "Right here."),
-            "Hi.\n\n## Prices\n\nTwelve.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n",
-            "Hi.\n\n## Prices\n\nTwelve.\n\n## Places\n\nRight here.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n",
-        ),
-        (
-            WAS.replace("Ten.", "Eleven."),
-            "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nTwelve.\n",
-            "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nEleven.\n",
-        ),
-    ],
-    ids=["lacking in the new text", "before a new one of its level", "in the order of the new text"],
-)
+@pytest.mark.parametrize(("edited", "new", "body"), [
+    (
+        WAS.replace("Here.", "Right here."),
+        "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Times\n\nThen.\n",
+        "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Places\n\nRight here.\n\n## Times\n\nThen.\n",
+    ),
+    (
+        WAS.replace("Here.", "Right here."),
+        "Hi.\n\n## Prices\n\nTwelve.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n",
+        "Hi.\n\n## Prices\n\nTwelve.\n\n## Places\n\nRight here.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n",
+    ),
+    (WAS.replace("Ten.", "Eleven."), "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nTwelve.\n", "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nEleven.\n"),
+], ids=["lacking in the new text", "before a new one of its level", "in the order of the new text"])  # fmt: skip
 def test_where_a_kept_section_stands(edited: str, new: str, body: str) -> None:
     """Behind the one it followed, with only what lies below that one between them."""
     assert renewed_from(WAS, edited, new).body == body
@@ -94,22 +74,13 @@ def test_of_two_sections_with_one_heading() -> None:
     assert renewed_from(base, "## Tips\n\nb\n", new).body == "## Tips\n\nb\n"
 
 
-@pytest.mark.parametrize(
-    ("base", "edited", "new", "body"),
-    [
-        ("## A\n\na\n", "## My\n\nm\n\n## A\n\na\n", "Hi.\n\n## A\n\nb\n", "Hi.\n\n## My\n\nm\n\n## A\n\nb\n"),
-        ("## A\n\na\n", "## My\n\nm\n\n## A\n\na\n", "## A\n\nb\n", "## My\n\nm\n\n## A\n\nb\n"),
-        ("## A\n\na\n", "## My\n\nm\n", "## A\n\nb\n", "## My\n\nm\n"),
-        (
-            "Hello.\n\n## A\n\na\n",
-            "## My\n\nHello.\n\n## A\n\na\n",
-            "Hi.\n\n## A\n\nb\n",
-            "## My\n\nHello.\n\n## A\n\nb\n",
-        ),
-        ("## A\n\na\n", "Hello.\n\n## A\n\na\n", "## N\n\nn\n\n## A\n\nb\n", "Hello.\n\n## N\n\nn\n\n## A\n\nb\n"),
-    ],
-    ids=["before a new opening", "first of all", "alone", "over the opening", "a new opening"],
-)
+@pytest.mark.parametrize(("base", "edited", "new", "body"), [
+    ("## A\n\na\n", "## My\n\nm\n\n## A\n\na\n", "Hi.\n\n## A\n\nb\n", "Hi.\n\n## My\n\nm\n\n## A\n\nb\n"),
+    ("## A\n\na\n", "## My\n\nm\n\n## A\n\na\n", "## A\n\nb\n", "## My\n\nm\n\n## A\n\nb\n"),
+    ("## A\n\na\n", "## My\n\nm\n", "## A\n\nb\n", "## My\n\nm\n"),
+    ("Hello.\n\n## A\n\na\n", "## My\n\nHello.\n\n## A\n\na\n", "Hi.\n\n## A\n\nb\n", "## My\n\nHello.\n\n## A\n\nb\n"),
+    ("## A\n\na\n", "Hello.\n\n## A\n\na\n", "## N\n\nn\n\n## A\n\nb\n", "Hello.\n\n## N\n\nn\n\n## A\n\nb\n"),
+], ids=["before a new opening", "first of all", "alone", "over the opening", "a new opening"])  # fmt: skip
 def test_a_section_that_a_person_put_first(base: str, edited: str, new: str, body: str) -> None:
     """It is there once, before all that the new text has but for an opening without a heading."""
     assert renewed_from(base, edited, new).body == body

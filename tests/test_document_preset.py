@@ -16,16 +16,9 @@ if TYPE_CHECKING:
     from tests.running import Build, Run
 
 NEUTRAL = {
-    "date": "2026-03-01",
-    "updated": "2026-04-01",
-    "image": "a.png",
-    "draft": True,
-    "tags": "machine learning",
-    "redirects": "/old",
-    "order": 3,
-    "author": "A",
-    "custom": {"k": 1},
-}
+    "date": "2026-03-01", "updated": "2026-04-01", "image": "a.png", "draft": True, "tags": "machine learning",
+    "redirects": "/old", "order": 3, "author": "A", "custom": {"k": 1},
+}  # fmt: skip
 
 
 MADE: dict[str, dict[str, object]] = {
@@ -137,28 +130,21 @@ def test_the_reference_and_the_schema_list_the_presets() -> None:
             assert f"`{rule.name}`" in made["docs/reference/output.md"]
 
 
-@pytest.mark.parametrize(
-    ("stated", "authors"),
-    [
-        ("Jane Doe", [{"name": "Jane Doe"}]),
-        ("jane-doe", ["jane-doe"]),
-        (["Jane Doe", "jdoe2", {"name": "X", "url": "y"}], [{"name": "Jane Doe"}, "jdoe2", {"name": "X", "url": "y"}]),
-        ({"name": "X"}, {"name": "X"}),
-    ],
-)
+@pytest.mark.parametrize(("stated", "authors"), [
+    ("Jane Doe", [{"name": "Jane Doe"}]),
+    ("jane-doe", ["jane-doe"]),
+    (["Jane Doe", "jdoe2", {"name": "X", "url": "y"}], [{"name": "Jane Doe"}, "jdoe2", {"name": "X", "url": "y"}]),
+    ({"name": "X"}, {"name": "X"}),
+])  # fmt: skip
 def test_authors_of_docusaurus(stated: object, authors: object) -> None:
     """A name needs no `authors.yml`; what can be a key of that file stays one."""
     assert apply_preset("docusaurus", {"author": stated}) == {"authors": authors}
 
 
 MARKS = {
-    "": {"draft": True},
-    "hugo": {"draft": True},
-    "astro": {"draft": True},
-    "docusaurus": {"draft": True},
-    "jekyll": {"published": False},
-    "pelican": {"status": "draft"},
-}
+    "": {"draft": True}, "hugo": {"draft": True}, "astro": {"draft": True}, "docusaurus": {"draft": True},
+    "jekyll": {"published": False}, "pelican": {"status": "draft"},
+}  # fmt: skip
 
 
 def test_every_preset_says_in_its_words_that_a_text_is_a_draft() -> None:

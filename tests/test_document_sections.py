@@ -35,16 +35,12 @@ text
 LINES = st.sampled_from([*HOSTILE.split("\n"), "\t", "### ", "\u2028# x", "# a\x0c", "x  ", "\r"])
 
 
-@pytest.mark.parametrize(
-    ("body", "title"),
-    [
-        ("# One\n\nText.\n", "One"), ("Text.\n\n## Two\n\n# One #\n", "One"),
-        ("```sh\n# a comment\n```\n\n# One\n", "One"), ("   # One ##\n", "One"), ("    # code\n", ""),
-        ("#One\n#\n# \n", ""), ("# C#\n", "C#"), ("# #\n# One\n", "One"), ("## Two\n", ""),
-        ("One\ntwo\n===\n", "One two"), ("<!--\n# no\n-->\n\n# One\n", "One"),
-        ("> # no\n\n- # no\n\n# One\n", "One"), ("", ""),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("body", "title"), [
+    ("# One\n\nText.\n", "One"), ("Text.\n\n## Two\n\n# One #\n", "One"), ("```sh\n# a comment\n```\n\n# One\n", "One"),
+    ("   # One ##\n", "One"), ("    # code\n", ""), ("#One\n#\n# \n", ""), ("# C#\n", "C#"), ("# #\n# One\n", "One"),
+    ("## Two\n", ""), ("One\ntwo\n===\n", "One two"), ("<!--\n# no\n-->\n\n# One\n", "One"),
+    ("> # no\n\n- # no\n\n# One\n", "One"), ("", ""),
+])  # fmt: skip
 def test_the_main_heading(body: str, title: str) -> None:
     """The first heading of the first level, as Markdown knows it."""
     assert main_heading(body) == title
@@ -79,13 +75,10 @@ def test_sections_join_to_the_body(body: str) -> None:
     assert all(section.text for section in sections)
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "## A heading\n\n" + "some words on a line\n" * 10, "a\n=\n", "[a\n", "> - a\n\n", "- a\n\n  b\n", "<!--\n",
-        "> a\nb\n", "`\n```\n", "\\\n" + "> " * 40 + "- " * 40 + "a\n",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("piece", [
+    "## A heading\n\n" + "some words on a line\n" * 10, "a\n=\n", "[a\n", "> - a\n\n", "- a\n\n  b\n", "<!--\n",
+    "> a\nb\n", "`\n```\n", "\\\n" + "> " * 40 + "- " * 40 + "a\n",
+])  # fmt: skip
 def test_twice_the_size_takes_twice_the_steps(piece: str) -> None:
     """Texts meant to be slow are not: the parser's steps grow with the size alone."""
     small, large = (_steps(piece * times) for times in (40, 80))

@@ -67,41 +67,27 @@ def test_a_text_is_one_printable_line(text: str) -> None:
     assert not written.startswith(("---", "..."))
 
 
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [
-        pytest.param("Plain words, it's (fine) & so on!", "Plain words, it's (fine) & so on!", id="plain"),
-        pytest.param("Über uns", "Über uns", id="letters"),
-        pytest.param("2026-03-01", '"2026-03-01"', id="date"),
-        pytest.param("E10", '"E10"', id="exponent alone"),
-        pytest.param("NO", '"NO"', id="yaml 1.1 bool"),
-        pytest.param("a: b", '"a: b"', id="colon"),
-        pytest.param('a "b" \\ \n\t\r', '"a \\"b\\" \\\\ \\n\\t\\r"', id="escapes"),
-        pytest.param("\x1b\u202e\ufffe", '"\\u001b\\u202e\\ufffe"', id="unprintable"),
-        pytest.param("\ud800", '"\ufffd"', id="lone surrogate"),
-        pytest.param(None, "null", id="null"),
-        pytest.param(True, "true", id="true"),
-        pytest.param(False, "false", id="false"),
-        pytest.param(12, "12", id="int"),
-        pytest.param(1.5, "1.5", id="float"),
-        pytest.param(1e16, "1.0e+16", id="float with exponent"),
-    ],
-)
+@pytest.mark.parametrize(("value", "written"), [
+    pytest.param("Plain words, it's (fine) & so on!", "Plain words, it's (fine) & so on!", id="plain"),
+    pytest.param("Über uns", "Über uns", id="letters"), pytest.param("2026-03-01", '"2026-03-01"', id="date"),
+    pytest.param("E10", '"E10"', id="exponent alone"), pytest.param("NO", '"NO"', id="yaml 1.1 bool"),
+    pytest.param("a: b", '"a: b"', id="colon"),
+    pytest.param('a "b" \\ \n\t\r', '"a \\"b\\" \\\\ \\n\\t\\r"', id="escapes"),
+    pytest.param("\x1b\u202e\ufffe", '"\\u001b\\u202e\\ufffe"', id="unprintable"),
+    pytest.param("\ud800", '"\ufffd"', id="lone surrogate"), pytest.param(None, "null", id="null"),
+    pytest.param(True, "true", id="true"), pytest.param(False, "false", id="false"), pytest.param(12, "12", id="int"),
+    pytest.param(1.5, "1.5", id="float"), pytest.param(1e16, "1.0e+16", id="float with exponent"),
+])  # fmt: skip
 def test_write_scalar(value: Any, written: str) -> None:
     """Each kind of value has one way to be written; these bytes are part of the contract."""
     assert write_scalar(value) == written
 
 
-@pytest.mark.parametrize(
-    ("value", "error"),
-    [
-        pytest.param(float("nan"), ValueError, id="nan"),
-        pytest.param([float("inf")], ValueError, id="infinity"),
-        pytest.param({1: "a"}, TypeError, id="key that is no text"),
-        pytest.param(b"a", TypeError, id="bytes"),
-        pytest.param({"a": object()}, TypeError, id="object"),
-    ],
-)
+@pytest.mark.parametrize(("value", "error"), [
+    pytest.param(float("nan"), ValueError, id="nan"), pytest.param([float("inf")], ValueError, id="infinity"),
+    pytest.param({1: "a"}, TypeError, id="key that is no text"), pytest.param(b"a", TypeError, id="bytes"),
+    pytest.param({"a": object()}, TypeError, id="object"),
+])  # fmt: skip
 def test_what_is_not_json_is_refused(value: Any, error: type[Exception]) -> None:
     """Only JSON values can be written."""
     with pytest.raises(error, match="cannot be written in front matter"):
@@ -127,34 +113,29 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1,
 
 
 @pytest.mark.parametrize("pure", [False, True], ids=["c", "python"])
-@pytest.mark.parametrize(
-    ("text", "words", "line"),
-    [
-        pytest.param(
-            "a: 1\nb: 2\na: 3\n", "the key `a` appears twice in the same map: first at line 2", 4, id="duplicate"
-        ),
-        pytest.param("x: {b: 1, b: 2}\n", "the key `b` appears twice", 2, id="nested duplicate"),
-        pytest.param("- a\n", "not a list of `key: value` lines", 2, id="list"),
-        pytest.param("# c\njust text\n", "not a list of `key: value` lines", 3, id="text"),
-        pytest.param("a: 1\n--- b\n", "a second YAML document", 3, id="two documents"),
-        pytest.param("a: !!python/object:os.system x\n", "the tag", 2, id="tag on a scalar"),
-        pytest.param("a: !x [b]\n", "the tag `!x`", 2, id="tag on a list"),
-        pytest.param("!x\na: b\n", "the tag `!x`", 2, id="tag on the whole"),
-        pytest.param("? [a]\n: b\n", "a list or a map cannot be a key", 2, id="list as key"),
-        pytest.param("a: {{ b }}\n", "unquoted `{{`", 2, id="unquoted braces"),
-        pytest.param("l: &l [1]\n*l : b\n", "an alias cannot be a key", 3, id="alias as key"),
-        pytest.param("a: *b\n", r"the alias `\*b` has no anchor", 2, id="unknown alias"),
-        pytest.param("a: &a [*a]\n", r"the alias `\*a` is inside its own anchor", 2, id="alias in itself"),
-        pytest.param("a: [\n", "closing bracket is missing", 2, id="syntax"),
-        pytest.param("a: b: c\n", "a second `: `", 2, id="two colons"),
-        pytest.param("api_key: b: c1234\n", "this line cannot be read|a second `: `", 2, id="secret"),
-        pytest.param("a: 1\nb: \x01\n", "the invisible character U\\+0001", 3, id="control character"),
-        pytest.param("a: " + "[" * (MAX_DEPTH + 1) + "\n", "nested more than", 2, id="deep"),
-        pytest.param("a: \ud800\n", "the invisible character U\\+D800", 2, id="lone surrogate"),
-        pytest.param(BOMB, "repeat more than 100,000 values", 7, id="alias bomb"),
-        pytest.param(CHAIN, "nested more than", 101, id="deep aliases"),
-    ],
-)
+@pytest.mark.parametrize(("text", "words", "line"), [
+    pytest.param("a: 1\nb: 2\na: 3\n", "the key `a` appears twice in the same map: first at line 2", 4, id="duplicate"),
+    pytest.param("x: {b: 1, b: 2}\n", "the key `b` appears twice", 2, id="nested duplicate"),
+    pytest.param("- a\n", "not a list of `key: value` lines", 2, id="list"),
+    pytest.param("# c\njust text\n", "not a list of `key: value` lines", 3, id="text"),
+    pytest.param("a: 1\n--- b\n", "a second YAML document", 3, id="two documents"),
+    pytest.param("a: !!python/object:os.system x\n", "the tag", 2, id="tag on a scalar"),
+    pytest.param("a: !x [b]\n", "the tag `!x`", 2, id="tag on a list"),
+    pytest.param("!x\na: b\n", "the tag `!x`", 2, id="tag on the whole"),
+    pytest.param("? [a]\n: b\n", "a list or a map cannot be a key", 2, id="list as key"),
+    pytest.param("a: {{ b }}\n", "unquoted `{{`", 2, id="unquoted braces"),
+    pytest.param("l: &l [1]\n*l : b\n", "an alias cannot be a key", 3, id="alias as key"),
+    pytest.param("a: *b\n", r"the alias `\*b` has no anchor", 2, id="unknown alias"),
+    pytest.param("a: &a [*a]\n", r"the alias `\*a` is inside its own anchor", 2, id="alias in itself"),
+    pytest.param("a: [\n", "closing bracket is missing", 2, id="syntax"),
+    pytest.param("a: b: c\n", "a second `: `", 2, id="two colons"),
+    pytest.param("api_key: b: c1234\n", "this line cannot be read|a second `: `", 2, id="secret"),
+    pytest.param("a: 1\nb: \x01\n", "the invisible character U\\+0001", 3, id="control character"),
+    pytest.param("a: " + "[" * (MAX_DEPTH + 1) + "\n", "nested more than", 2, id="deep"),
+    pytest.param("a: \ud800\n", "the invisible character U\\+D800", 2, id="lone surrogate"),
+    pytest.param(BOMB, "repeat more than 100,000 values", 7, id="alias bomb"),
+    pytest.param(CHAIN, "nested more than", 101, id="deep aliases"),
+])  # fmt: skip
 def test_problems_have_their_line(text: str, words: str, line: int, pure: bool) -> None:
     """Whatever cannot be read safely ends in a problem at its line of the file, from either parser."""
     with pytest.raises(YamlProblem, match=words) as caught:
@@ -172,13 +153,9 @@ def test_aliases_and_tags_of_the_core_are_read() -> None:
 
 
 DATES = [
-    "2026-01-02",
-    "2024-02-29",
-    "2026-01-02T10:00:00Z",
-    "2026-01-02 10:00:00 +0100",
-    "2026-01-02T10:00:00.123+01:00",
+    "2026-01-02", "2024-02-29", "2026-01-02T10:00:00Z", "2026-01-02 10:00:00 +0100", "2026-01-02T10:00:00.123+01:00",
     "2026-01-02T10:00",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", DATES)

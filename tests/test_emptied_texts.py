@@ -23,9 +23,7 @@ MORE = "\n## More\n\nWords.\n"
 def written() -> Iterator[Harness]:
     """An item with a file and a content, to be copied."""
     with quick_folder() as root:
-        harness = Harness(root, FakeApi(duration=30))
-        harness.write("content/blog.yaml", blog("one"))
-        harness.apply()
+        harness = Harness(root, FakeApi(duration=30)).applied("one")
         yield harness
 
 

@@ -516,28 +516,6 @@ def test_what_the_run_waits_for() -> None:
     assert seen >= {"limit", "answer", "jobs"}
 
 
-def test_the_wait_of_a_submit_that_was_turned_away_has_an_end() -> None:
-    """While only submits are held, the display says until when."""
-    admission = Admission(max_in_flight=50, proven=True, running=1)
-    answers = iter([Failure(FailureKind.THROTTLED, "too many active jobs", status=429, retry_after=30.0)])
-    seen: list[tuple[str, float]] = []
-
-    async def submits(run: DurableRun) -> None:
-        assert isinstance(await run.send(PAYS, Priority.SUBMIT), Failure)
-        admission.running = 0
-        await run.send(PAYS, Priority.SUBMIT)
-
-    async def looks(run: DurableRun) -> None:
-        await run.sleep(5)
-        seen.append(bench.runs[0].waiting_for())
-
-    bench = Bench(lambda call: next(answers, _reply(call)), admission=admission)
-    bench.go(submits, looks)
-    (what, at), *others = seen
-    assert (what, others) == ("limit", [])
-    assert at == pytest.approx(30.05, abs=0.1)
-
-
 # --- many items --------------------------------------------------------------------------------------------------
 
 

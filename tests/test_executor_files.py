@@ -12,7 +12,6 @@ import pytest
 
 from contentops.model import ItemId, JobState, OnEdit
 from contentops.operations import apply as apply_operation
-from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.opening import Runtime
 from contentops.planning.plan_inputs import Choice
@@ -28,9 +27,7 @@ if TYPE_CHECKING:
 
 
 def _harness(root: Path, *items: str, extra: str = "", **habits: Any) -> Harness:
-    harness = Harness(root, FakeApi(**({"duration": 30} | habits)), extra=extra)
-    harness.write("content/blog.yaml", blog(*(items or ("one",))))
-    return harness
+    return Harness(root, FakeApi(**({"duration": 30} | habits)), extra=extra).declared(*(items or ("one",)))
 
 
 def _done(root: Path, *items: str, **kwargs: Any) -> Harness:
@@ -57,8 +54,7 @@ def test_a_file_edited_between_plan_and_write(root: Path) -> None:
     """The edit stays, the item is blocked with its text kept as paid, and the next apply decides by `on_edit`."""
     harness = _done(root)
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    run = harness.apply(emit=_before("write", lambda: harness.edit("out/one.md", "Closing", "My words")))
-    assert run is not None
+    run = harness.ran(emit=_before("write", lambda: harness.edit("out/one.md", "Closing", "My words")))
     assert results(run) == {"one": "blocked"}
     assert exit_code_of(run) == 3
     assert "My words" in harness.read("out/one.md")
@@ -80,16 +76,6 @@ def test_a_file_that_appears_between_plan_and_write(root: Path) -> None:
     assert harness.actions() == {"one": "finish"}
     assert results(harness.apply()) == {"one": "done"}
     assert harness.api.credits == 4
-
-
-def test_a_file_that_vanishes_between_plan_and_write(root: Path) -> None:
-    """Gone is not what the plan saw either."""
-    harness = _done(root)
-    harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    run = harness.apply(emit=_before("write", (harness.root / "out/one.md").unlink))
-    assert results(run) == {"one": "blocked"}
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 8
 
 
 def test_a_file_that_holds_the_text_already_is_only_recorded(root: Path) -> None:
@@ -194,8 +180,7 @@ def test_a_path_that_can_not_be_written_stops_no_one(root: Path, obstacle: str) 
         else:
             folder.symlink_to(outside)
 
-    run = harness.apply(emit=_before("write", obstruct, "two"))
-    assert run is not None
+    run = harness.ran(emit=_before("write", obstruct, "two"))
     ends = results(run)
     assert ends.pop("two") in {"failed", "blocked"}
     assert ends == {"one": "done", "three": "done"}
@@ -354,34 +339,6 @@ def test_a_no_op_apply_changes_no_byte(root: Path) -> None:
     assert harness.apply() is None
     assert harness.bytes() == before
     assert len(harness.api.requests) == requests
-
-
-def test_a_blocked_apply_changes_no_byte(root: Path) -> None:
-    """An item that is held back leaves everything as it is, however often one applies."""
-    harness = _done(root)
-    harness.edit("out/one.md", "Closing", "My words")
-    harness.apply()
-    harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    harness.apply()
-    before = harness.bytes()
-    for _ in range(2):
-        assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.bytes() == before
-
-
-def test_planning_is_pure(root: Path) -> None:
-    """Two plans are equal, write nothing but stamps of files, send nothing, and need no key."""
-    harness = _done(root, "one", "two")
-    harness.edit("content/blog.yaml", "about one in 2026", "about one in 2027")
-    before, requests = harness.bytes(), len(harness.api.requests)
-    journal = (harness.root / ".contentops").rglob("journal*")
-    logs = {path: path.read_bytes() for path in journal}
-    plans = [plan_operation.plan(harness.project, Choice()) for _ in range(2)]
-    assert plans[0] == plans[1]
-    assert plans[0].id == plans[1].id
-    assert harness.bytes() == before
-    assert len(harness.api.requests) == requests
-    assert {path: path.read_bytes() for path in logs} == logs
 
 
 def test_a_plan_on_another_machine_is_the_same(root: Path) -> None:

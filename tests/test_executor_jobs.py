@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from contentops.model import JobState, OnEdit
 from contentops.operations import records as mending
 from contentops.reporting.run import exit_code_of, run_text
-from tests.fakes.api import FakeApi, on
+from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def _harness(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Harness:
-    harness = Harness(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm, extra=extra)
-    harness.write("content/blog.yaml", blog(*(items or ("one",))))
-    return harness
+    return Harness(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm, extra=extra).declared(*(items or ("one",)))
 
 
 def _answer(status: int, json: Any = None, **kwargs: Any) -> Any:
@@ -31,18 +30,12 @@ def _answer(status: int, json: Any = None, **kwargs: Any) -> Any:
 # --- outcomes of a poll ------------------------------------------------------------------------------------
 
 PASSING: dict[str, Any] = {
-    "404": 404,
-    "408": _answer(408, {"detail": "timeout"}),
-    "429": _answer(429, {"error": "slow down"}, headers={"Retry-After": "20"}),
-    "500": 500,
+    "404": 404, "408": _answer(408, {"detail": "timeout"}),
+    "429": _answer(429, {"error": "slow down"}, headers={"Retry-After": "20"}), "500": 500,
     "502": _answer(502, html="<h1>Bad gateway</h1>"),
-    "503": _answer(503, {"detail": "busy"}, headers={"retry-after": "30"}),
-    "504": "504",
-    "refused": "refuse",
-    "reset": "reset",
-    "cut short": "truncated",
-    "no answer": "slow",
-}
+    "503": _answer(503, {"detail": "busy"}, headers={"retry-after": "30"}), "504": "504", "refused": "refuse",
+    "reset": "reset", "cut short": "truncated", "no answer": "slow",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
@@ -58,14 +51,9 @@ def test_a_failed_poll_is_no_failed_job(root: Path, fault: Any) -> None:
 
 
 LASTING: dict[str, Any] = {
-    "400": 400,
-    "402": 402,
-    "403": 403,
-    "409": 409,
-    "422": 422,
-    "a page": "html",
+    "400": 400, "402": 402, "403": 403, "409": 409, "422": 422, "a page": "html",
     "redirect": _answer(302, None, headers={"location": "/login"}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING)
@@ -73,36 +61,13 @@ def test_a_poll_that_is_turned_down_leaves_the_job_open(root: Path, fault: Any) 
     """The job is not failed and not paid for again: it stays open, exit is 3, and the next apply polls it."""
     harness = _harness(root)
     harness.api.fault(lambda name, n: name == "status" and n > 1, fault)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run)["one"] in {"late", "pending"}
     assert exit_code_of(run) in {3, 5}
     assert harness.entry("one").state is JobState.RUNNING
     harness.api.heal()
     assert results(harness.apply()) == {"one": "done"}
     assert harness.api.credits == 4
-
-
-def test_a_job_that_is_not_visible_at_once(root: Path) -> None:
-    """404 soon after the acceptance means "not visible" and is waited for."""
-    harness = _harness(root, early_404=50.0)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 4
-
-
-def test_a_job_the_server_lost_is_late(root: Path) -> None:
-    """A job the server does not know any more is waited for until `job_timeout`, then late, never paid for again."""
-    harness = _harness(root, duration=300)
-    harness.api.fault(on("status", 6), _restarting(harness))
-    run = harness.apply()
-    assert run is not None
-    assert results(run) == {"one": "late"}
-    assert exit_code_of(run) == 3
-    assert 900 <= harness.timeline.now <= 2000
-    before = harness.api.count("status")
-    assert results(harness.apply()) == {"one": "late"}
-    assert harness.api.count("status") == before + 1
-    assert len(harness.api.generations) == 1
 
 
 def _restarting(harness: Harness) -> Any:
@@ -116,8 +81,7 @@ def _restarting(harness: Harness) -> Any:
 def test_a_job_that_takes_too_long_is_late_and_polled_by_the_next_apply(root: Path) -> None:
     """After `job_timeout` the item is late (exit 3), the others are done, and the next apply finishes it for free."""
     harness = _harness(root, "a", "b", duration=lambda number: 5000 if number == 2 else 60)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"a": "done", "b": "late"}
     assert exit_code_of(run) == 3
     assert harness.entry("b").state is JobState.RUNNING
@@ -126,15 +90,6 @@ def test_a_job_that_takes_too_long_is_late_and_polled_by_the_next_apply(root: Pa
     harness.timeline.now += 5000
     assert results(harness.apply()) == {"b": "done"}
     assert harness.api.credits == 8
-
-
-@pytest.mark.parametrize("timeout", ["30s", "2m"], ids=["30 s", "2 min"])
-def test_job_timeout_is_a_setting(root: Path, timeout: str) -> None:
-    """`api.job_timeout` says when a job is late."""
-    harness = _harness(root, duration=5000)
-    harness.edit("contentops.yaml", "requests_per_minute: 0", f"requests_per_minute: 0, job_timeout: {timeout}")
-    assert results(harness.apply()) == {"one": "late"}
-    assert harness.timeline.now < 400
 
 
 # --- no one answers ------------------------------------------------------------------------------------------
@@ -188,8 +143,7 @@ def test_a_server_that_dies_while_jobs_are_polled(root: Path, what: Any, words: 
     died = harness.timeline.now + 50
     times = _tried(harness, died, fault=what)
     harness.events.clear()
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert (run.stopped, exit_code_of(run)) == (_stopped(what), 3)
     assert set(results(run).values()) == {"pending"}
     assert words in run.message
@@ -210,27 +164,12 @@ def test_a_server_that_dies_while_jobs_are_polled(root: Path, what: Any, words: 
     assert harness.api.credits == 4 * len(harness.api.generations) == 4 * (1 + len(run.outcomes))
 
 
-@pytest.mark.parametrize(("what", "rpm"), [("refuse", 0), (500, 10), ("slow", 0)])
-def test_a_server_that_never_answers_ends_the_run_soon(root: Path, rpm: int, what: Any) -> None:
-    """From the first request on: after about a minute the run says so, and nothing was submitted."""
-    harness = _harness(root, *[f"i{turn}" for turn in range(8)], rpm=rpm)
-    harness.api.fault(lambda *_: True, what)
-    run = harness.apply()
-    assert run is not None
-    assert (run.stopped, exit_code_of(run)) == (_stopped(what), 3)
-    assert set(results(run).values()) == {"pending"}
-    assert harness.timeline.now < 130
-    assert not harness.api.count("submit")
-    assert not harness.state.entries
-
-
 @pytest.mark.parametrize(("what", "rpm"), [("refuse", 10), (500, 0), ("slow", 10)])
 def test_a_server_that_dies_under_its_first_job(root: Path, rpm: int, what: Any) -> None:
     """Its status is not asked for until `job_timeout`: a run that hears nothing for a minute ends, the job is kept."""
     harness = _harness(root, "one", "two", rpm=rpm, duration=100)
     harness.api.fault(lambda name, n: name == "status" and n > 1, what)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert (run.stopped, exit_code_of(run)) == (_stopped(what), 3)
     assert results(run) == {"one": "pending", "two": "pending"}
     assert harness.timeline.now < 130
@@ -246,11 +185,9 @@ def test_a_server_that_stumbles_over_unknown_ids_is_not_down(root: Path) -> None
         def _status(self, job_id: str) -> tuple[int, Any, dict[str, str]]:
             return super()._status(job_id) if job_id in self.jobs else (500, {"detail": "KeyError"}, {})
 
-    harness = Harness(root, Stumbling(duration=60))
-    harness.write("content/blog.yaml", blog("one", "two"))
-    run = harness.apply()
+    harness = Harness(root, Stumbling(duration=60)).declared("one", "two")
+    run = harness.ran()
     assert results(run) == {"one": "done", "two": "done"}
-    assert run is not None
     assert run.requests == len(harness.api.requests)
 
 
@@ -268,12 +205,9 @@ def test_one_job_that_fails_to_answer_is_no_outage(root: Path) -> None:
             return 500, {"detail": "Internal server error"}, {}
 
     api = Broken(duration=lambda number: 60 + 20 * number, auto_save=False)
-    harness = Harness(root, api)
-    harness.write("content/blog.yaml", blog("zero"))
-    harness.apply()
+    harness = Harness(root, api).applied("zero")
     harness.write("content/blog.yaml", blog("zero", *[f"i{turn:02}" for turn in range(10)]))
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     ends = results(run)
     assert ends.pop("i03") in {"late", "pending"}
     assert set(ends.values()) == {"done"}
@@ -286,21 +220,11 @@ def test_an_outage_of_less_than_a_minute_ends_nothing(root: Path, rpm: int, what
     harness = _polling(root, rpm)
     since = harness.timeline.now + 50
     times = _tried(harness, since, since + 25, what)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert (run.stopped, set(results(run).values())) == ("", {"done"})
     assert times
     assert harness.api.credits == 4 * 21
     assert harness.timeline.now < since + 25 + (90 if not rpm else 150)
-
-
-def test_two_short_outages_are_not_one_long_one(root: Path) -> None:
-    """What counts is the time in which nothing answered at all."""
-    harness = _harness(root, duration=300)
-    began = harness.timeline.now
-    harness.api.fault(lambda *_: any(low <= harness.timeline.now - began < low + 40 for low in (20, 90, 160)), "refuse")
-    run = harness.apply()
-    assert results(run) == {"one": "done"}
 
 
 # --- what a completed job may lack ---------------------------------------------------------------------------
@@ -319,8 +243,7 @@ def test_a_job_that_completes_without_a_text_is_not_paid_for_again(root: Path, r
     harness = _harness(root, "one", "two", auto_save=False)
     harness.api.fault(lambda name, n: name == "status" and n > 1, _answer(200, reply))
     for _ in range(3):
-        run = harness.apply()
-        assert run is not None
+        run = harness.ran()
         assert results(run) == {"one": "failed", "two": "pending"}
         assert run.stopped == "first-contact"
         assert "without a text" in run.outcomes[0].error
@@ -342,8 +265,7 @@ def test_the_text_of_another_job_is_not_written(root: Path) -> None:
     assert (harness.api.count("submit"), harness.tree()) == (0, {})  # whether its id is known was not told
     harness.api.heal()
     harness.api.fault(lambda name, _: name == "status" and bool(harness.api.generations), _answer(200, other))
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert "about job `job_9`" in run_text(run)
     assert (harness.api.count("submit"), harness.tree()) == (1, {})
     harness.api.heal()
@@ -364,31 +286,6 @@ def test_a_new_revision_follows_a_job_without_a_text(root: Path) -> None:
     assert results(harness.apply()) == {"one": "done"}
     assert harness.api.credits == 8
     assert harness.plan().empty
-
-
-def test_a_blocked_item_whose_job_left_no_text_is_not_paid_for_again(root: Path) -> None:
-    """Its job is drained while its file is held back, and still is the one it waits for."""
-    harness = _harness(root)
-    harness.apply()
-    harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    harness.api.habits.status_body, harness.api.habits.auto_save = "absent", False
-    harness.apply(deadline=20)
-    harness.edit("out/one.md", "Closing", "My own words")
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "failed"}
-    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "failed"}
-    assert harness.api.credits == 8
-
-
-def test_a_text_that_only_the_store_names_is_found(root: Path) -> None:
-    """A completed status with neither text nor content id: the content that carries our id is the text."""
-    harness = _harness(root)
-    harness.api.fault(lambda name, n: name == "status" and n > 9, _answer(200, {"status": "completed"}))
-    run = harness.apply()
-    assert run is not None
-    assert results(run) == {"one": "done"}
-    assert run.credits == harness.api.credits == 4
-    assert len(harness.api.contents) == 1
 
 
 def test_a_completed_job_of_the_servers_own_id_is_found_in_the_store(root: Path) -> None:
@@ -413,8 +310,7 @@ def test_a_text_that_can_not_be_fetched_now_is_not_lost(root: Path, fault: Any) 
     """A completed job whose stored text does not come has not failed: it is polled again, not paid for again."""
     harness = _harness(root, status_body="absent")
     harness.api.fault(on("get content"), fault)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": "late"}
     assert exit_code_of(run) == 3
     harness.api.heal()
@@ -434,8 +330,7 @@ def test_a_batch_costs_close_to_three_requests_an_item(root: Path) -> None:
         duration=lambda number: 80 + 13 * (number % 5),
         auto_save=False,
     )
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert set(results(run).values()) == {"done"}
     assert run.requests == len(harness.api.requests)
     assert run.requests <= 3.4 * 40
@@ -450,17 +345,6 @@ def test_unlearned_polls_come_at_doubling_gaps_of_up_to_half_a_minute(root: Path
     assert polls == pytest.approx([12, 36, 66, 96, 126, 156, 186, 216], abs=2)
 
 
-def test_what_was_learned_is_carried_over(root: Path) -> None:
-    """The next apply polls a job of the same kind about when it is done: one poll, or two."""
-    harness = _harness(root, rpm=60, duration=100)
-    harness.apply()
-    harness.write("content/blog.yaml", blog("one", "two", "three"))
-    before = harness.api.count("status")
-    harness.apply()
-    asked = harness.api.count("status") - before - 2  # both ask for their id first
-    assert asked <= 4
-
-
 def test_a_duration_lies_between_two_polls(root: Path) -> None:
     """What is learned of template and mode is when the last poll found it running and when the next found it done."""
     harness = _harness(root, rpm=10, duration=100)
@@ -473,15 +357,6 @@ def test_a_duration_lies_between_two_polls(root: Path) -> None:
     assert kind == "blog_article_generator/standard"
     # Polls after about 12, 36, 66, 96 and 126 s: it ended between the last two.
     assert learned == [pytest.approx(96, rel=0.05), pytest.approx(126, rel=0.05)]
-
-
-def test_the_cap_on_unfinished_jobs(root: Path) -> None:
-    """Never more than `max_in_flight` unfinished jobs on the server."""
-    harness = _harness(root, *[f"i{turn}" for turn in range(9)], duration=100)
-    harness.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, max_in_flight: 3")
-    assert set(results(harness.apply()).values()) == {"done"}
-    jobs = harness.api.generations
-    assert max(sum(other.started <= job.started < other.ends for other in jobs) for job in jobs) <= 3
 
 
 # --- collected jobs ---------------------------------------------------------------------------------------------------
@@ -560,8 +435,7 @@ def test_a_collected_job_that_the_server_forgot_is_told(root: Path, *, gone: boo
         harness.write("content/blog.yaml", blog("other"))
     harness.apply()
     harness.timeline.now += 1000
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert exit_code_of(run) == 3
     (outcome,) = [each for each in run.outcomes if each.id == "one"]
     assert outcome.result == "late"
@@ -577,8 +451,7 @@ def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
     """Late with 404: the hint says how to give the job up, and that this may pay twice."""
     harness = _harness(root, duration=300, auto_save=False)
     harness.api.fault(on("status", 6), _restarting(harness))
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": "late"}
     words = (
         f"the server accepted job `{harness.entry('one').job_id}` but no longer knows it, as after a restart; after "
@@ -586,21 +459,6 @@ def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
     assert run.outcomes[0].error.startswith(words)
     assert "state resolve one --forget" in run.outcomes[0].hint
     assert "pays" in run.outcomes[0].hint
-
-
-def test_a_blocked_item_keeps_its_paid_text(root: Path) -> None:
-    """A job whose file was edited by hand meanwhile is polled into the cache; the edit stays."""
-    harness = _harness(root)
-    harness.apply()
-    harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    harness.apply(deadline=20)
-    harness.edit("out/one.md", "Closing", "My own words")
-    run = harness.apply()
-    assert results(run) == {"one": "blocked"}
-    assert "My own words" in harness.read("out/one.md")
-    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert "2027" in harness.read("out/one.md")
-    assert harness.api.credits == 8
 
 
 def test_a_paid_text_in_the_cache_needs_no_server_that_knows_it(root: Path) -> None:
@@ -633,3 +491,188 @@ def test_a_submit_whose_answer_was_lost_is_collected_too(root: Path) -> None:
     assert not harness.state.entries
     assert harness.api.credits == 8
     assert harness.plan().empty
+
+
+# --- submits that arrive after their answer was lost: the silence of a server is no proof as long as one may --------
+
+
+def _known(root: Path) -> Harness:
+    """A server that uses our ids, starts a run again for a repeated one, and showed its first job at once."""
+    api = FakeApi(duration=3.0, request_ids="overwrite")
+    harness = Harness(root, api)
+    harness.write("content/first.yaml", blog("first"))
+    harness.apply()
+    harness.write("content/second.yaml", blog("second"))
+    return harness
+
+
+@pytest.mark.parametrize(
+    ("fault", "late", "shown_before"),
+    [("504", 0.0, True), ("504", 13.0, True), ("reset", 3.0, True), ("slow", 130.0, True), ("reset", 20.0, False)],
+    ids=["gateway", "gateway before its backend", "reset", "no answer for minutes", "no job was shown before"],
+)
+def test_a_job_that_turns_up_late_is_not_paid_for_again(
+    tmp_path: Path, fault: Any, late: float, *, shown_before: bool
+) -> None:
+    """The answer is lost and the job shown only seconds later: it is waited for. What counts starts when we gave up."""
+    harness = _known(tmp_path)
+    if not shown_before:
+        shutil.rmtree(harness.root / ".contentops" / "cache")
+    harness.api.habits.early_404 = late
+    harness.api.fault(on("submit", 2), fault)
+    assert results(harness.apply()) == {"second": "done"}
+    assert harness.api.count("submit") == 2
+    assert harness.api.credits == 8
+
+
+@pytest.mark.parametrize("pause", [0.0, 4.0, 9.0])
+def test_a_kill_during_a_submit_leaves_time_for_it_to_arrive(tmp_path: Path, pause: float) -> None:
+    """The next run, however soon, does not take a job that is not shown yet for one that never was."""
+    harness = _known(tmp_path)
+    harness.api.fault(on("submit", 2), "kill-after")
+    harness.api.habits.early_404 = 12.0
+    with pytest.raises(Killed):
+        harness.apply()
+    harness.timeline.now += pause
+    assert results(harness.apply()) == {"second": "done"}
+    assert harness.api.credits == 8
+
+
+def test_one_stumble_of_the_server_is_no_proof(tmp_path: Path) -> None:
+    """Long after a lost submit, a single 404 may come from an instance that does not know the job: it is asked twice."""
+    harness = _known(tmp_path)
+    harness.api.fault(on("submit", 2), "kill-after")
+    with pytest.raises(Killed):
+        harness.apply()
+    harness.timeline.now += 3600
+    harness.api.fault(on("status", harness.api.count("status") + 1), 404)
+    assert results(harness.apply()) == {"second": "done"}
+    assert harness.api.credits == 8
+
+
+def test_a_job_that_was_forgotten_once_ends_the_proof(tmp_path: Path) -> None:
+    """A server that said 404 of a job it had accepted may do so again: silence never makes a lost submit unpaid."""
+    harness = _known(tmp_path)
+    # The first status of a run asks for our id, the next is a poll.
+    harness.api.fault(on("status", harness.api.count("status") + 2), 404)
+    assert results(harness.apply()) == {"second": "done"}
+    harness.api.heal()
+    harness.write("content/third.yaml", blog("third"))
+    harness.api.fault(on("submit", 3), "504")
+    harness.api.habits.early_404, harness.api.habits.auto_save = 1e6, False
+    assert results(harness.apply()) == {"third": "unknown"}
+    assert harness.api.credits == 12
+
+
+def test_a_submit_that_never_arrived_is_sent_again_soon(tmp_path: Path) -> None:
+    """Once nothing can arrive any more it is proven lost: one more submit in the same run, under the same id."""
+    harness = _known(tmp_path)
+    harness.api.fault(on("submit", 2), "drop")
+    began = harness.timeline.now
+    assert results(harness.apply()) == {"second": "done"}
+    assert harness.api.credits == 8
+    assert harness.timeline.now - began < 60.0
+    _, lost, again = [seen for seen in harness.api.requests if seen.name == "submit"]
+    assert again.time - lost.time >= 5.0
+    assert lost.body["request_id"] == again.body["request_id"] == again.headers["idempotency-key"]
+
+
+def test_an_unlearned_job_is_late_at_its_timeout(tmp_path: Path) -> None:
+    """Doubling gaps do not carry the last poll far beyond `job_timeout`."""
+    api = FakeApi(duration=100_000.0)
+    harness = Harness(tmp_path, api, rpm=10, extra="")
+    harness.edit("contentops.yaml", "requests_per_minute: 10", "requests_per_minute: 10, job_timeout: 100s")
+    harness.write("content/first.yaml", blog("first"))
+    began = harness.timeline.now
+    assert results(harness.apply()) == {"first": "late"}
+    assert 100.0 <= harness.timeline.now - began < 115.0
+    assert harness.api.count("status") <= 8
+
+
+# --- jobs that complete without a text of their own, and what is looked for in the store instead --------------------
+
+
+class _Blank(FakeApi):
+    """Writes nothing but white space about 2027."""
+
+    def _written(self, job: Any) -> tuple[str, str]:
+        return ("T", " \n") if "2027" in job.topic else super()._written(job)
+
+
+class _Textless(FakeApi):
+    """Completes one kind of job without a text and without the id of a content."""
+
+    def _content_of(self, job: Any) -> dict[str, Any]:
+        content: dict[str, Any] = super()._content_of(job)
+        if "bare" in job.topic:
+            content.pop("body", None)
+            content.pop("id", None)
+        return content
+
+
+class _Deleting(FakeApi):
+    """Never uses an id of a content again."""
+
+    made = 0
+
+    def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
+        self.made += 1
+        stored = Stored(f"cnt_{self.made}", title, body, at, at, metadata)
+        self.contents[stored.id] = stored
+        return stored
+
+
+def test_a_blank_text_in_the_store_is_no_text(tmp_path: Path) -> None:
+    """It does not take the place of an article."""
+    harness = Harness(tmp_path, _Blank(duration=40, status_body="absent")).applied("one")
+    before = harness.read("out/one.md")
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    assert results(harness.apply()) == {"one": "failed"}
+    assert harness.read("out/one.md") == before
+
+
+def test_a_key_that_may_not_list_stops_no_one_else(tmp_path: Path) -> None:
+    """The store is looked into for the sake of one job; the others need it not."""
+    api = _Textless(duration=40, auto_save=False, names_content=False)
+    harness = Harness(tmp_path, api)
+    harness.edit("contentops.yaml", "api: {", 'api: {save: "off", max_in_flight: 2, ')
+    harness.write("content/blog.yaml", blog("first"))
+    harness.apply()
+    api.fault(on("list content"), 403)
+    harness.write("content/blog.yaml", blog("first", "bare", "p", "q", "r"))
+    assert results(harness.apply()) == {"bare": "failed", "p": "done", "q": "done", "r": "done"}
+
+
+def test_a_collected_job_whose_content_is_gone_ends(tmp_path: Path) -> None:
+    """No one waits for a text that someone deleted."""
+    harness = Harness(tmp_path, _Deleting(duration=40, status_body="absent"))
+    harness.write("content/first.yaml", blog("first"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one"))
+    harness.api.fault(on("get content"), 503)
+    assert results(harness.apply()) == {"one": "late"}
+    harness.api.heal()
+    harness.api.contents.popitem()
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    harness.apply()
+    harness.apply()
+    assert "2027" in harness.read("out/one.md")
+    assert harness.plan().empty
+
+
+def test_the_counter_of_a_server_is_no_proof(tmp_path: Path) -> None:
+    """After a restart a job of someone else may have the id that ours had."""
+    harness = Harness(tmp_path, FakeApi(duration=40, request_ids="ignore"))
+    harness.edit("contentops.yaml", "api: {", "api: {job_timeout: 100, ")
+    harness.write("content/first.yaml", blog("first"))
+    harness.apply()
+    harness.api.habits.duration = 5000
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    (entry,) = harness.state.entries.values()
+    harness.api.restart()
+    at = harness.timeline.now
+    harness.api._create("Stranger", "The text of a stranger.", {"request_id": entry.job_id}, at=at + 10)
+    harness.timeline.now += 200
+    assert results(harness.apply()) == {"one": "late"}
+    assert "out/one.md" not in harness.tree()

@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from contentops.api.stamps import CREATED
-from contentops.model import Save
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results
@@ -53,27 +52,6 @@ def test_what_the_server_stored_itself_is_not_saved_again(root: Path) -> None:
     assert harness.record("one").content_id == next(iter(harness.api.contents))
 
 
-def test_what_the_server_stored_without_saying_so_is_found(root: Path) -> None:
-    """Finished jobs that the server stores without naming them are never stored twice, once that is known."""
-    harness = _done(root, auto_save=True)
-    harness.api.habits.names_content = False
-    harness.write("content/blog.yaml", blog("one", "two"))
-    harness.apply()
-    assert len(harness.api.contents) == 2
-    assert harness.api.count("save") == 0
-
-
-def test_a_found_content_gets_our_title(root: Path) -> None:
-    """A content the server stored by itself has the text but not the manifest's title: that is brought up to date."""
-    harness = _done(root, auto_save=True)
-    harness.api.habits.names_content = False
-    harness.write("content/two.yaml", blog("two").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
-    harness.apply()
-    assert len(harness.api.contents) == 2
-    assert harness.api.contents[harness.record("two").content_id].title == "Mine"
-    assert harness.plan().empty
-
-
 def test_a_job_that_was_stored_long_before_anybody_looked(root: Path) -> None:
     """The server stored the text when the job ended; a day later it is found, not stored again."""
     harness = _done(root, auto_save=True)
@@ -86,17 +64,6 @@ def test_a_job_that_was_stored_long_before_anybody_looked(root: Path) -> None:
 
 
 # --- over what was edited or deleted there --------------------------------------------------------------------
-
-
-def test_an_edit_by_hand_is_saved_over_its_content(root: Path) -> None:
-    """The file's words go over the content we saved before; nothing new is stored."""
-    harness = _done(root)
-    _by_hand(harness)
-    assert harness.actions() == {"one": "save"}
-    assert results(harness.apply()) == {"one": "done"}
-    (stored,) = harness.api.contents.values()
-    assert "By hand" in stored.body
-    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("left", ["", "\n", "---\ntitle: One\n---\n"])
@@ -112,33 +79,6 @@ def test_a_file_that_was_emptied_empties_nothing_on_the_server(root: Path, left:
     (root / "out/one.md").unlink()
     assert results(harness.apply()) == {"one": "done"}
     assert (harness.read("out/one.md"), harness.api.count("save")) == (text, 1)
-
-
-def test_a_file_that_was_emptied_is_not_saved_as_new_either(root: Path) -> None:
-    """Where saves are turned on later, the server may have stored the text by itself."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=True))
-    harness.write("content/blog.yaml", f"defaults: {{save: false}}\n{blog('one')}")
-    harness.apply()
-    harness.write("out/one.md", "")
-    assert not [change for change in harness.plan().changes if change.has(Save)]
-    harness.write("content/blog.yaml", blog("one"))
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert all(each.body.strip() for each in harness.api.contents.values())
-
-
-def test_an_edit_in_the_web_app_is_never_overwritten(root: Path) -> None:
-    """Content edited there since the last save blocks the save; file and content stay as they are."""
-    harness = _done(root)
-    content = harness.record("one").content_id
-    harness.api.edit(content, "Edited in the web app.\n")
-    _by_hand(harness)
-    run = harness.apply()
-    assert run is not None
-    assert results(run) == {"one": "blocked"}
-    assert content in run.outcomes[0].error
-    assert exit_code_of(run) == 3
-    assert harness.api.contents[content].body == "Edited in the web app.\n"
-    assert "By hand" in harness.read("out/one.md")
 
 
 def test_an_edit_there_blocks_the_save_of_a_new_text_but_not_its_file(root: Path) -> None:
@@ -314,8 +254,7 @@ def test_a_save_that_arrived_before_a_kill_is_found_and_not_repeated(
 def test_equal_words_of_two_items_are_two_contents(root: Path) -> None:
     """Two items with the same text never share a content, not even when both look for theirs at once."""
     same = {"status": "completed", "content": {"title": "Same", "body": "Same words.\n"}}
-    harness = Harness(root, FakeApi(duration=1, auto_save=False))
-    harness.write("content/blog.yaml", blog("zero", "one", "two"))
+    harness = Harness(root, FakeApi(duration=1, auto_save=False)).declared("zero", "one", "two")
     harness.api.fault(
         lambda name, n: name == "status" and n > 1 and len(harness.api.generations) > 0,
         lambda: httpx.Response(200, json=same),
@@ -333,11 +272,9 @@ def test_equal_words_of_two_items_are_two_contents(root: Path) -> None:
 @pytest.mark.parametrize("status", [400, 403, 409, 413, 422], ids=str)
 def test_a_refused_save_fails_the_item_and_keeps_its_file(root: Path, status: int) -> None:
     """The text is written and paid for once; the next apply only saves."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=False))
-    harness.write("content/blog.yaml", blog("one", "two"))
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).declared("one", "two")
     harness.api.fault(on("save", 1), status)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert sorted(results(run).values()) == ["done", "failed"]
     assert exit_code_of(run) == 3
     assert set(harness.tree()) == {"out/one.md", "out/two.md"}
@@ -349,11 +286,9 @@ def test_a_refused_save_fails_the_item_and_keeps_its_file(root: Path, status: in
 @pytest.mark.parametrize(("status", "stopped", "code"), [(401, "unauthorized", 3), (402, "credits", 5)], ids=str)
 def test_a_save_can_stop_the_run(root: Path, status: int, stopped: str, code: int) -> None:
     """A wrong key or a used-up account on a save ends the run like anywhere else."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=False))
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).declared("one")
     harness.api.fault(on("save"), status)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert run.stopped == stopped
     assert exit_code_of(run) == code
     assert "out/one.md" in harness.tree()
@@ -361,22 +296,10 @@ def test_a_save_can_stop_the_run(root: Path, status: int, stopped: str, code: in
     assert results(harness.apply()) == {"one": "done"}
 
 
-def test_a_wait_that_the_server_asked_for_uses_up_no_patience(root: Path) -> None:
-    """A save that is lost after a minute of waiting is looked for and sent again, as any other."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=False))
-    harness.write("content/blog.yaml", blog("one"))
-    told = lambda: httpx.Response(429, json={"error": "slow"}, headers={"Retry-After": "70"})  # noqa: E731
-    harness.api.fault(on("save", 1), told)
-    harness.api.fault(on("save", 2), "504")
-    assert results(harness.apply()) == {"one": "done"}
-    assert len(harness.api.contents) == 1
-
-
 @pytest.mark.parametrize("where", ["project", "item"])
 def test_save_off(root: Path, where: str) -> None:
     """`save: off` for the project, or false for an item, tells the server nothing."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=False))
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).declared("one")
     if where == "project":
         harness.edit("contentops.yaml", "requests_per_minute: 0", 'requests_per_minute: 0, save: "off"')
     else:
@@ -398,21 +321,6 @@ def test_a_file_that_went_away_before_its_save(root: Path) -> None:
     run = harness.apply(emit=vanish)
     assert results(run) == {"one": "blocked"}
     assert harness.api.count("save") == 1
-
-
-def test_a_missing_file_is_restored_from_the_server(root: Path, processes: None) -> None:
-    """Without cache, the saved text comes back from the content store, for free and as it was."""
-    harness = _done(root)
-    _by_hand(harness)
-    harness.apply()
-    before = harness.read("out/one.md")
-    (harness.root / "out/one.md").unlink()
-    shutil.rmtree(harness.root / ".contentops")
-    assert harness.actions() == {"one": "restore"}
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.read("out/one.md") == before
-    assert harness.api.credits == 4
-    assert harness.plan().empty
 
 
 def test_a_missing_file_is_restored_from_its_job(root: Path, processes: None) -> None:
@@ -437,8 +345,7 @@ def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str, proc
     shutil.rmtree(harness.root / ".contentops")
     harness.api.fault(on("get content"), fault)
     harness.api.fault(on("status"), fault)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": word}
     assert ("--replace one" in run.outcomes[0].hint) is (word == "blocked")
     assert harness.api.credits == 4
@@ -531,8 +438,7 @@ def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     harness.api.edit(copy.id, "Edited there.\n")
     _by_hand(harness)
     for _ in range(2):
-        run = harness.apply()
-        assert run is not None
+        run = harness.ran()
         assert results(run) == {"one": "blocked"}
         assert copy.id in run.outcomes[0].error
     assert copy.body == "Edited there.\n"
@@ -544,8 +450,7 @@ def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     harness = _killed_before_search(root)
     copy = _copy(harness)
     harness.api.edit(copy.id, copy.body, title="A title of theirs")
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": "blocked"}
     assert copy.id in run.outcomes[0].error
     assert [(note.kind, note.id) for note in harness.plan().notes] == [("edited-on-server", "one")]
@@ -571,8 +476,7 @@ def test_a_title_edited_after_a_save_that_was_lost_comes_into_the_file(root: Pat
 
 def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path, processes: None) -> None:
     """The words of someone whose lock is not here yet, under a body that is the same."""
-    first = Harness(tmp_path / "first", FakeApi(duration=30, auto_save=True, names_content=False))
-    first.write("content/blog.yaml", blog("one"))
+    first = Harness(tmp_path / "first", FakeApi(duration=30, auto_save=True, names_content=False)).declared("one")
     in_git(first, "One item")
     second = cloned(first, tmp_path / "second")
     first.apply()
@@ -581,8 +485,7 @@ def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path,
     (stored,) = first.api.contents.values()
     title = stored.title
     assert title.startswith("A title of theirs")
-    run = second.apply()
-    assert run is not None
+    run = second.ran()
     assert results(run) == {"one": "blocked"}
     assert stored.id in run.outcomes[0].error
     assert ([one.title for one in first.api.contents.values()], first.api.credits) == ([title], 4)
@@ -637,11 +540,9 @@ class OddIds(FakeApi):
 def test_an_id_that_can_not_be_used_is_refused_and_nothing_stored_again(root: Path) -> None:
     """The item says what the server answered, every apply looks first, and the copy is taken once it has a real id."""
     api = OddIds(duration=30, auto_save=False)
-    harness = Harness(root, api)
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, api).declared("one")
     for _ in range(3):
-        run = harness.apply()
-        assert run is not None
+        run = harness.ran()
         assert set(results(run).values()) <= {"failed", "blocked"}
         assert "under an unusable id" in run.outcomes[0].error
         assert api.count("save") == len(api.contents) == 1
@@ -650,31 +551,3 @@ def test_an_id_that_can_not_be_used_is_refused_and_nothing_stored_again(root: Pa
     assert harness.record("one").content_id in api.contents
     assert api.count("save") == 1
     assert harness.plan().empty
-
-
-class OddReply(FakeApi):
-    """A server that lists its contents properly and once answers saves with an id that can not be used."""
-
-    odd = False
-
-    def _save(self, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
-        status, payload, headers = super()._save(body)
-        return status, payload | ({"contentId": "no id"} if self.odd else {}), headers
-
-
-@pytest.mark.parametrize("over", [False, True], ids=["as new", "over"])
-def test_an_odd_id_in_the_reply_alone(root: Path, *, over: bool) -> None:
-    """The list names the content properly, so it is found there and recorded."""
-    api = OddReply(duration=30, auto_save=False)
-    harness = Harness(root, api)
-    harness.write("content/blog.yaml", blog("one" if over else "zero"))
-    harness.apply()
-    if over:
-        _by_hand(harness)
-    else:
-        harness.write("content/blog.yaml", blog("zero", "one"))
-    api.odd = True
-    assert results(harness.apply()) == {"one": "done"}
-    assert _listed(harness) == set(api.contents)
-    assert len(api.contents) == (1 if over else 2)
-    assert api.count("save") == 2

@@ -28,9 +28,7 @@ class OneTitle(FakeApi):
 
 
 def _harness(root: Path, api: FakeApi, *items: str) -> Harness:
-    harness = Harness(root, api)
-    harness.write("content/blog.yaml", blog(*(items or ITEMS)))
-    return harness
+    return Harness(root, api).declared(*(items or ITEMS))
 
 
 def _fetches(api: FakeApi) -> collections.Counter[str]:
@@ -95,15 +93,6 @@ def test_saves_of_a_run_that_died(root: Path) -> None:
     assert harness.plan().empty
 
 
-def test_what_was_stored_long_before_is_not_fetched(root: Path) -> None:
-    """Five thousand contents of a day before cost one list."""
-    harness = _harness(root, FakeApi(duration=30, auto_save=False), "one")
-    _strangers(harness, 5_000, ago=86_400.0)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.count("list content") == 1
-    assert all("theirs" not in path for path in _fetches(harness.api))
-
-
 def test_what_was_stored_soonest_after_the_submit_is_fetched_first(root: Path) -> None:
     """Of contents under other titles, the one nearest in time is fetched first: here it is the text."""
     harness = Harness(root, OneTitle(duration=30, names_content=False))
@@ -117,8 +106,7 @@ def test_too_many_contents_to_look_at(root: Path) -> None:
     """Where hundreds of contents of the time in question belong to no one, a save is blocked rather than doubled."""
     harness = _harness(root, FakeApi(duration=30, auto_save=False), "one")
     _strangers(harness, content_search.STRANGERS + 3, ago=0.0)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": "blocked"}
     assert "contentops content list" in run.outcomes[0].hint
     assert harness.api.count("save") == 0
@@ -222,30 +210,12 @@ def test_a_content_is_looked_at_again_once_it_has_changed(root: Path) -> None:
 def test_the_hint_says_how_a_person_names_the_content(root: Path) -> None:
     """The contents that may be the text are listed, how many more there are is said, and the hint works as it stands."""
     harness, _ = _with_a_lost_text(root, 25)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     (outcome,) = run.outcomes
     assert "`theirs-" in outcome.error
     assert "and 21 more" in outcome.error
     assert "the next apply checks more of them" in outcome.error
     assert f"`contentops state resolve one --request {harness.entry('one').short} --content ID`" in outcome.hint
-
-
-def test_the_hint_of_a_job_that_is_forgotten_names_the_content_too(root: Path) -> None:
-    """Its text may be stored although the server does not know the job any more, so giving it up is not the only way."""
-    harness = _harness(root, FakeApi(duration=600, auto_save=False), "zero")
-    harness.apply()
-    harness.write("content/blog.yaml", blog("zero", "one"))
-    harness.apply(deadline=100)
-    harness.api.restart()
-    _strangers(harness, 1, ago=-harness.timeline.now)
-    run = harness.apply()
-    assert run is not None
-    (outcome,) = run.outcomes
-    assert outcome.result == "late"
-    assert "`theirs-0`" in outcome.error
-    assert "--content ID" in outcome.hint
-    assert "--forget" in outcome.hint
 
 
 # --- titles -------------------------------------------------------------------------------------------------------
@@ -275,34 +245,6 @@ def test_a_new_title_whose_save_was_lost(root: Path, habits: dict[str, Any], fau
     assert harness.api.contents[record.content_id].title == "Mine"
     assert {record.content_id, *record.superseded} == set(harness.api.contents)
     assert len(harness.api.contents) == 1 + bool(habits)
-    assert harness.plan().empty
-
-
-def test_new_titles_where_contents_can_only_be_made(root: Path) -> None:
-    """Without any way to store over a content, each new title is one more content, listed; and the run ends."""
-    harness = _harness(root, FakeApi(duration=30, auto_save=False, create_only=True, put=False), "one")
-    harness.apply()
-    for title in ("First", "Second", "Third"):
-        _retitle(harness, title)
-        assert results(harness.apply()) == {"one": "done"}
-        record = harness.record("one")
-        assert harness.api.contents[record.content_id].title == title
-        assert {record.content_id, *record.superseded} == set(harness.api.contents)
-    assert len(harness.api.contents) == 4
-
-
-def test_what_the_server_stored_under_its_own_title_where_contents_can_only_be_made(root: Path) -> None:
-    """Found under the server's title, it cannot be stored over: both it and what came before are listed."""
-    api = OneTitle(duration=30, names_content=False, create_only=True, put=False)
-    harness = Harness(root, api)
-    manifest = blog("one").replace("    inputs", "    metadata: {title: Mine}\n    inputs")
-    harness.write("content/blog.yaml", manifest)
-    assert results(harness.apply()) == {"one": "done"}
-    harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    assert results(harness.apply()) == {"one": "done"}
-    record = harness.record("one")
-    assert harness.api.contents[record.content_id].title == "Mine"
-    assert {record.content_id, *record.superseded} == set(harness.api.contents)
     assert harness.plan().empty
 
 
@@ -377,14 +319,3 @@ def test_adopted_texts_whose_answers_are_lost_are_stored_once(root: Path, fault:
     assert len(harness.api.contents) == 8
     assert {record.content_id for record in harness.state.records.values()} == set(harness.api.contents)
     assert harness.plan().empty
-
-
-def test_untitled_contents_of_others_are_not_fetched_for_an_adopted_text(root: Path) -> None:
-    """A server that lists titles lists ours too, so what it lists without one is another's."""
-    harness = Harness(root, FakeApi(auto_save=False))
-    _strangers(harness, 400, ago=1_000.0)
-    for stored in [*harness.api.contents.values()][1:]:
-        stored.title = ""
-    _adopted(harness, 1)
-    assert results(harness.apply()) == {"pages/p-00": "done"}
-    assert not any("theirs" in path for path in _fetches(harness.api))

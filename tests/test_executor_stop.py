@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.execution.primitives import Stop
-from contentops.model import JobState, Result
+from contentops.model import JobState, OnEdit, Result
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import ApplyOptions
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import state_after_each_kill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +25,7 @@ ITEMS = ("one", "two", "three")
 
 
 def _harness(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Harness:
-    harness = Harness(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm)
-    harness.write("content/blog.yaml", blog(*(items or ITEMS)))
-    return harness
+    return Harness(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm).declared(*(items or ITEMS))
 
 
 def _stopped_at(harness: Harness, turn: int) -> tuple[Run | None, bool]:
@@ -78,8 +77,7 @@ def test_an_interrupt_before_anything_submits_nothing(root: Path) -> None:
     harness = _harness(root)
     stop = Stop()
     stop.request()
-    run = harness.apply(stop=stop)
-    assert run is not None
+    run = harness.ran(stop=stop)
     assert not harness.api.requests
     assert run.count(Result.PENDING) == 3
     assert exit_code_of(run) == 130
@@ -102,8 +100,7 @@ def test_an_interrupt_brings_the_answer_of_a_submit_home(root: Path) -> None:
 def test_a_deadline_pauses(root: Path) -> None:
     """At `--deadline` the run checkpoints, says how to go on, and exits 5; jobs go on at the server."""
     harness = _harness(root)
-    run = harness.apply(deadline=110)
-    assert run is not None
+    run = harness.ran(deadline=110)
     assert run.stopped == "deadline"
     assert exit_code_of(run) == 5
     assert 110 <= harness.timeline.now < 120
@@ -121,8 +118,7 @@ def test_a_deadline_before_a_long_429_pauses_at_once(root: Path) -> None:
 
     harness = _harness(root)
     harness.api.fault(on("submit"), lambda: httpx.Response(429, json={"error": "x"}, headers={"Retry-After": "600"}))
-    run = harness.apply(deadline=300)
-    assert run is not None
+    run = harness.ran(deadline=300)
     assert run.stopped
     assert harness.timeline.now < 30
 
@@ -183,3 +179,51 @@ def test_events_tell_the_whole_story(root: Path) -> None:
         assert mine[-1] == "item-done"
         assert mine.count("item-started") == mine.count("item-done") == 1
     assert [event.at for event in harness.events] == sorted(event.at for event in harness.events)
+
+
+# --- the same command again after a stop: it finishes what it began and pays for nothing twice ----------------------
+
+
+def _applied(root: Path, **habits: Any) -> Harness:
+    return Harness(root, FakeApi(duration=30, auto_save=False, **habits)).applied("one")
+
+
+def test_a_replacement_that_was_not_saved_yet_is_finished(tmp_path: Path) -> None:
+    """Killed at any step before the server has its text, and run again: one replacement is paid for."""
+    finished = 0
+    whole = _applied(tmp_path / "whole")
+    (content,) = whole.api.contents.values()
+    before = content.body
+    for where, harness in state_after_each_kill(whole, tmp_path, lambda: whole.apply(replace=("one",))).items():
+        (stored,) = harness.api.contents.values()
+        if stored.body != before:
+            continue
+        (change,) = harness.plan(replace=("one",)).changes
+        finished += "submit" not in change.names and "makes another one" in change.hint
+        assert results(harness.apply(replace=("one",))) == {"one": "done"}
+        assert harness.api.credits == 8, where
+        assert stored.body != before
+    assert finished
+
+
+def test_a_replacement_asked_for_after_a_failed_save_is_paid_for(tmp_path: Path) -> None:
+    """Where the run before came to its end, the person has seen the text: asking for another one means that."""
+    harness = _applied(tmp_path)
+    harness.api.fault(on("save", 2), 422)
+    assert results(harness.apply(replace=("one",))) == {"one": "failed"}
+    assert results(harness.apply(replace=("one",))) == {"one": "done"}
+    assert harness.api.credits == 12
+
+
+def test_an_edit_that_is_kept_settles_a_lost_submit(tmp_path: Path) -> None:
+    """The file is the item's text from then on; what became of the submit is a note, not a block."""
+    harness = _applied(tmp_path, request_ids="ignore")
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    harness.api.fault(on("submit", 2), "drop")
+    assert results(harness.apply()) == {"one": "unknown"}
+    harness.edit("out/one.md", "All about", "Everything about")
+    assert results(harness.apply(on_edit=OnEdit.KEEP)) == {"one": "done"}
+    plan = harness.plan()
+    assert plan.empty, plan.changes
+    assert [note.kind for note in plan.notes if note.id == "one"] == ["unknown-outcome"]
+    assert "Everything about" in (tmp_path / "out/one.md").read_text("utf-8")

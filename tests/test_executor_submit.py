@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -10,9 +12,9 @@ import pytest
 from contentops.model import JobState, Result
 from contentops.operations import records as mending
 from contentops.reporting.run import exit_code_of
-from tests.fakes.api import FakeApi, on
-from tests.fakes.clock import EPOCH
+from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import Death
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 
 
 def _harness(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Harness:
-    harness = Harness(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm, extra=extra)
-    harness.write("content/blog.yaml", blog(*(items or ("one",))))
-    return harness
+    return Harness(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm, extra=extra).declared(*(items or ("one",)))
 
 
 def _proven(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Harness:
@@ -57,8 +57,7 @@ def test_a_refused_submit_fails_its_item_alone(root: Path, fault: Any, words: st
     """The item ends with the server's words, nothing is paid for or left open, the others go on, and exit is 3."""
     harness = _proven(root, "bad", "good")
     harness.api.fault(on("submit", 2), fault)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"bad": "failed", "good": "done"}
     assert words in run.outcomes[0].error
     assert exit_code_of(run) == 3
@@ -69,21 +68,14 @@ def test_a_refused_submit_fails_its_item_alone(root: Path, fault: Any, words: st
 
 
 AMBIGUOUS: dict[str, Any] = {
-    "408": _answer(408, {"detail": "timeout"}),
-    "500": _answer(500, {"detail": "Internal server error"}),
+    "408": _answer(408, {"detail": "timeout"}), "500": _answer(500, {"detail": "Internal server error"}),
     "502": _answer(502, html="<h1>Bad gateway</h1>"),
-    "503": _answer(503, {"detail": "busy"}, headers={"retry-after": "7"}),
-    "504": "504",
-    "carried out, then 500": "500-after",
-    "reset before": "drop",
-    "reset after": "reset",
-    "a page": "html",
-    "cut short": "truncated",
-    "no answer": "slow",
-    "303": _answer(303, None, headers={"location": "/elsewhere"}),
+    "503": _answer(503, {"detail": "busy"}, headers={"retry-after": "7"}), "504": "504",
+    "carried out, then 500": "500-after", "reset before": "drop", "reset after": "reset", "a page": "html",
+    "cut short": "truncated", "no answer": "slow", "303": _answer(303, None, headers={"location": "/elsewhere"}),
     "an answer that is no job": _answer(200, {"hello": "world"}),
     "409": _answer(409, {"error": {"message": "request_id was used before"}}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", ["500-after", "drop"])
@@ -92,8 +84,7 @@ def test_a_lost_answer_is_resolved_by_our_id(root: Path, fault: Any, kind: Any) 
     """Where the server honours our id, a lost answer ends as one finished, once charged text in the same run."""
     harness = _proven(root, "one", "two", request_ids=kind)
     harness.api.fault(on("submit", 2), fault)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": "done", "two": "done"}
     assert exit_code_of(run) == 0
     assert [harness.api.charged(f"All about {item} in 2026") for item in ("one", "two")] == [1, 1]
@@ -106,17 +97,15 @@ def test_a_lost_answer_is_never_sent_again_where_our_id_means_nothing(root: Path
     """Where the server makes its own ids, a lost answer ends as unknown, whatever it was; apply does not pay again."""
     harness = _proven(root, "one", "two", request_ids="ignore", auto_save=False)
     harness.api.fault(on("submit", 2), fault)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": "unknown", "two": "done"}
     assert "state resolve one" in run.outcomes[0].hint
     assert (run.credits, run.credits_unknown) == (4, 4)
     assert exit_code_of(run) == 3
     before = len(harness.api.generations)
     for _ in range(3):
-        run = harness.apply()
+        run = harness.ran()
         assert results(run) == {"one": "unknown"}
-        assert run is not None
         assert run.credits_unknown == 0, "an earlier run spent it, if anyone did"
     assert len(harness.api.generations) == before
     assert harness.entry("one").state is JobState.UNKNOWN
@@ -127,8 +116,7 @@ def test_an_unknown_outcome_at_first_contact_holds_the_run(root: Path, fault: An
     """Nothing is submitted after it: at most one text can have been paid for, and the summary says so."""
     harness = _harness(root, *[f"i{turn}" for turn in range(6)], request_ids="ignore", auto_save=False)
     harness.api.fault(on("submit"), fault)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert harness.api.count("submit") == 1
     assert run.stopped == "first-contact"
     assert "the outcome of the canary job on this server is unknown" in run.message
@@ -140,16 +128,6 @@ def test_an_unknown_outcome_at_first_contact_holds_the_run(root: Path, fault: An
     assert results(harness.apply()) == {"i0": "unknown"} | {f"i{turn}": "done" for turn in range(1, 6)}
 
 
-def test_a_first_submit_that_is_found_again_goes_on(root: Path) -> None:
-    """Its answer was lost, and the server knows its id: the run goes on as if nothing had happened."""
-    harness = _harness(root, "one", "two", auto_save=False)
-    harness.api.fault(on("submit", 1), "reset")
-    run = harness.apply()
-    assert results(run) == {"one": "done", "two": "done"}
-    assert run is not None
-    assert (run.credits, run.credits_unknown) == (8, 0)
-
-
 def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
     """A run has one job of its own under way until one has completed; the next run may add one, and no more."""
     harness = _harness(root, "i1", "i2", "i3", duration=50_000)
@@ -158,8 +136,7 @@ def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
         {"i1": "late", "i2": "late", "i3": "pending"},
     ]
     for number, end in enumerate(ends, start=1):
-        run = harness.apply()
-        assert run is not None
+        run = harness.ran()
         assert (results(run), run.stopped, run.credits) == (end, "first-contact", 4)
         assert harness.api.credits == 4 * number
     harness.timeline.now += 50_000
@@ -173,10 +150,9 @@ def test_stored_content_with_our_id_answers_a_lost_submit(root: Path) -> None:
     harness = _harness(root, "one", "two", duration=30)
     harness.api.fault(on("submit", 1), "reset")
     harness.api.fault(lambda name, _: name == "status" and not harness.api.contents, 500)
-    run = harness.apply()
+    run = harness.ran()
     assert results(run) == {"one": "done", "two": "done"}
     assert harness.api.credits == 8
-    assert run is not None
     assert (run.credits, run.credits_unknown) == (8, 0), "the text is here, so it was paid for"
     assert len(harness.api.contents) == 2
 
@@ -207,20 +183,6 @@ def test_the_second_look_reads_no_content_again(root: Path) -> None:
     before = harness.api.count("get content")
     harness.apply()
     assert harness.api.count("get content") - before <= 8
-
-
-def test_strangers_are_listed_as_candidates(root: Path) -> None:
-    """Content of that time that does not carry our id is named, not adopted."""
-    harness = _proven(root, "one", request_ids="ignore", names_request=False)
-    harness.api.fault(on("submit", 2), "reset")
-    harness.apply()
-    harness.timeline.now += 100
-    run = harness.apply()
-    assert run is not None
-    (outcome,) = run.outcomes
-    (lost,) = [each for each in harness.api.contents.values() if each.id != harness.record("zero").content_id]
-    assert outcome.result is Result.UNKNOWN
-    assert lost.id in outcome.error
 
 
 def test_at_most_ten_contents_are_fetched(root: Path) -> None:
@@ -307,17 +269,6 @@ def test_a_person_names_the_content(root: Path) -> None:
     assert harness.plan().empty
 
 
-def test_a_person_lets_go(root: Path) -> None:
-    """`state resolve --forget` drops the lost submit; the next apply submits again."""
-    harness = _proven(root, "one", request_ids="ignore", auto_save=False)
-    harness.api.fault(on("submit", 2), "drop")
-    harness.apply()
-    mending.resolve(harness.project, "one", forget=True)
-    assert harness.actions() == {"one": "create"}
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.charged("All about one in 2026") == 1
-
-
 def test_an_unknown_submit_of_an_earlier_spec_holds_no_one(root: Path) -> None:
     """The item goes on with its new spec; the old submit stays a note until a person resolves it."""
     harness = _proven(root, "one", request_ids="ignore", auto_save=False)
@@ -350,55 +301,13 @@ def test_a_server_that_is_down_fails_the_item_without_an_open_submit(root: Path)
     assert not harness.state.entries
 
 
-@pytest.mark.parametrize(
-    ("header", "value"),
-    [
-        ("Retry-After-Ms", "33000"),
-        ("RateLimit", '"default";r=0;t=33'),
-        ("X-RateLimit-Reset", "33"),
-        ("X-RateLimit-Reset", "a point in time"),
-    ],
-)
-def test_a_429_waits_as_asked_and_submits_once(root: Path, header: str, value: str) -> None:
-    """Every other form of Retry-After is kept; the submit was turned away, so it is sent again and paid for once."""
-    harness = _proven(root, "one")
-
-    def told() -> httpx.Response:
-        asked = value if "a point" not in value else str(int(EPOCH + harness.timeline.now + 34))
-        return httpx.Response(429, json={"error": "slow down"}, headers={header: asked})
-
-    harness.api.fault(on("submit", 2), told)
-    assert results(harness.apply()) == {"one": "done"}
-    first, second = [seen.time for seen in harness.api.requests if seen.name == "submit"][1:]
-    assert 33.0 <= second - first <= 36.0
-    assert harness.api.credits == 8
-
-
-def test_a_server_that_allows_few_jobs_at_once_gets_all_done(root: Path) -> None:
-    """429s for too many unfinished jobs slow the run down and never end it."""
-    items = [f"i{turn:02}" for turn in range(12)]
-    harness = _proven(root, *items, rpm=30, max_active=3, duration=100)
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert len(harness.api.generations) == 13
-
-
 # --- when the run stops -------------------------------------------------------------------------------------
-
-
-def test_first_contact_sends_one(root: Path) -> None:
-    """Until a job has completed on this server one job is in flight."""
-    harness = _harness(root, "a", "b", "c", duration=100)
-    harness.apply()
-    starts = [each.started for each in harness.api.generations]
-    assert starts[1] >= harness.api.generations[0].ends
-    assert starts[2] - starts[1] < 5
 
 
 def test_a_failing_first_job_stops_before_the_second_submit(root: Path) -> None:
     """The first job on a server that fails stops the run with exit 3, after one submit."""
     harness = _harness(root, "a", "b", "c", fails=lambda _: "style profile broken")
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert harness.api.count("submit") == 1
     assert run.stopped == "first-contact"
     assert "style profile broken" in run.message
@@ -429,8 +338,7 @@ def test_five_refusals_in_a_row_stop_the_run(root: Path) -> None:
     """A server that refuses everything is not asked about every item; exit 3."""
     harness = _harness(root, *[f"i{turn:02}" for turn in range(20)])
     harness.api.fault(on("submit"), 422)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert run.stopped == "refused-submits"
     assert harness.api.count("submit") == 5
     assert run.count(Result.FAILED) == 5
@@ -442,8 +350,7 @@ def test_refusals_with_an_acceptance_between_do_not_stop(root: Path) -> None:
     """Four refusals, a job, four more: the run goes on."""
     harness = _harness(root, *[f"i{turn:02}" for turn in range(10)])
     harness.api.fault(lambda name, n: name == "submit" and n != 5, 422)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert run.stopped in ("", "refused-submits")
     assert harness.api.count("submit") == 10
 
@@ -453,8 +360,7 @@ def test_five_lost_answers_in_a_row_stop_the_run(root: Path) -> None:
     harness = _proven(root, *[f"i{turn:02}" for turn in range(20)], request_ids="ignore", auto_save=False)
     harness.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, max_in_flight: 1")
     harness.api.fault(on("submit"), "504")
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert run.stopped == "refused-submits"
     assert run.credits_unknown == 20
     assert len(harness.api.generations) == 6
@@ -465,8 +371,7 @@ def test_five_lost_answers_in_a_row_stop_the_run(root: Path) -> None:
 def test_402_pauses_and_running_jobs_finish(root: Path) -> None:
     """Without credits nothing more is submitted, what runs is finished, exit is 5, and more credits finish the rest."""
     harness = _proven(root, "a", "b", "c", "d", balance=12)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert run.stopped == "credits"
     assert sorted(results(run).values()) == ["done", "done", "pending", "pending"]
     assert exit_code_of(run) == 5
@@ -479,8 +384,7 @@ def test_402_pauses_and_running_jobs_finish(root: Path) -> None:
 def test_401_stops_at_once(root: Path) -> None:
     """A wrong key ends the run after one request, names the variable, and exits 3."""
     harness = _harness(root, "a", "b", key="another")
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert run.stopped == "unauthorized"
     assert {seen.name for seen in harness.api.requests} == {"list templates"}
     assert len(harness.api.requests) == 2, "both addresses where an API is known to answer"
@@ -495,8 +399,7 @@ def test_a_key_that_is_revoked_leaves_the_jobs_open(root: Path) -> None:
     asked = harness.api.count("status")
     harness.api.fault(lambda name, n: name == "status" and n > asked + 4, 401)
     harness.api.habits.duration = 300
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert run.stopped == "unauthorized"
     assert {entry.state for entry in harness.state.entries.values()} == {JobState.RUNNING}
     harness.api.heal()
@@ -509,8 +412,7 @@ def test_403_on_a_list_stops_the_submits(root: Path) -> None:
     harness = _proven(root, "a", "b", request_ids="ignore", auto_save=False, extra="")
     harness.api.fault(on("submit", 2), "reset")
     harness.api.fault(on("list content"), 403)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert run.stopped == "unauthorized"
     assert exit_code_of(run) == 3
 
@@ -524,23 +426,9 @@ def test_a_submit_of_a_lost_machine_is_found_by_its_id(root: Path) -> None:
     harness.api.fault(on("status", 3), "kill")
     with pytest.raises(BaseException):  # noqa: B017 - the process dies
         harness.apply()
-    other = Harness(root / "other", harness.api, timeline=harness.timeline)
-    other.write("content/blog.yaml", blog("one", "two"))
+    other = Harness(root / "other", harness.api, timeline=harness.timeline).declared("one", "two")
     assert results(other.apply()) == {"one": "done", "two": "done"}
     assert harness.api.credits == 8
-
-
-def test_no_more_than_five_ids_are_asked_for(root: Path) -> None:
-    """Once five in a row are unknown, submits go out without asking."""
-    harness = _harness(root, *[f"i{turn}" for turn in range(9)], auto_save=False)
-    harness.apply()
-    ours = {each.request_id for each in harness.api.generations}
-    first = next(turn for turn, seen in enumerate(harness.api.requests) if seen.status == 202)
-    asked = [
-        s for s in harness.api.requests if s.name == "status" and s.status == 404 and s.path.rsplit("/", 1)[-1] in ours
-    ]
-    assert 1 <= len(asked) <= 5
-    assert first == 3, "the lists of templates and styles, one id, and the submit"
 
 
 def test_without_an_answer_to_the_question_nothing_is_submitted(root: Path) -> None:
@@ -629,3 +517,28 @@ def test_replace_pays_once_for_one_choice(root: Path) -> None:
     assert "Take 2." in harness.read("out/zero.md")
     assert harness.made_by("zero").attempt == 2
     assert harness.plan().empty
+
+
+# --- what a lost machine may have started is asked for before it is paid, whatever became of the runs since ---------
+
+
+@pytest.mark.parametrize("at", range(1, 24, 5))
+def test_a_run_that_was_killed_while_it_asked(tmp_path: Path, at: int) -> None:
+    """The next one has a journal, which says nothing of what the machine before had started."""
+    harness = Harness(tmp_path, FakeApi(duration=300, auto_save=False, request_ids="overwrite")).applied("first")
+    lock = harness.read("contentops.lock")
+    harness.write("content/blog.yaml", blog("first", "p", "q", "r"))
+    harness.apply(deadline=60)
+    assert harness.api.credits == 16
+    # Another machine, from the last lock that reached git.
+    shutil.rmtree(tmp_path / ".contentops")
+    harness.write("contentops.lock", lock)
+    harness.edit("contentops.yaml", "api: {", "api: {max_in_flight: 1, ")
+    harness.write("content/blog.yaml", blog("first", "new", "p", "q", "r"))
+    harness.death = Death(at)
+    with contextlib.suppress(Killed):
+        harness.apply()
+    harness.death = None
+    harness.apply()
+    assert harness.plan().empty
+    assert harness.api.credits == 20

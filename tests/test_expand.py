@@ -233,11 +233,7 @@ ITEMS = [
         "{id: '{{ each.k }}', for_each: rows.csv, matrix: {z: [1], k: [1]}, inputs: {topic: x}}",
         "error[each-twice] content/a.yaml:1:67 <k> item `{{ each.k }}` has `k` as an axis of its `matrix` and as a column of its `for_each` (hint: rename the axis: both would be `each.k`)",
     ),
-    (
-        "value-and-axis",
-        "{id: '{{ each.value }}', for_each: [1], matrix: {value: [1]}, inputs: {topic: x}}",
-        "error[each-twice] content/a.yaml:1:58 <value>",
-    ),
+    ("value-and-axis", "{id: '{{ each.value }}', for_each: [1], matrix: {value: [1]}, inputs: {topic: x}}", "error[each-twice] content/a.yaml:1:58 <value>"),
     (
         "missing-axis-file",
         "{id: '{{ each.k }}', matrix: {k: nope.csv}, inputs: {topic: x}}",
@@ -278,11 +274,7 @@ ITEMS = [
         "{id: '{{ each.k }}', for_each: nope.csv, inputs: {topic: x}}",
         "error[no-data-file] content/a.yaml:1:40 <nope.csv> `for_each` names `nope.csv`, which does not exist: looked for `nope.csv` and `content/nope.csv`",
     ),
-    (
-        "path-out",
-        "{id: '{{ each.k }}', for_each: ../../x.csv, inputs: {topic: x}}",
-        "which points outside the project with `..`",
-    ),
+    ("path-out", "{id: '{{ each.k }}', for_each: ../../x.csv, inputs: {topic: x}}", "which points outside the project with `..`"),
     ("path-blank", "{id: '{{ each.k }}', for_each: ' ', inputs: {topic: x}}", "which is empty"),
     ("path-absolute", "{id: '{{ each.k }}', for_each: /x.csv, inputs: {topic: x}}", "which is absolute"),
     ("path-drive", "{id: '{{ each.k }}', for_each: 'c:x.csv', inputs: {topic: x}}", "which is absolute"),
@@ -293,23 +285,15 @@ ITEMS = [
     ("bad-rows", "{id: '{{ each.k }}', for_each: bad.json, inputs: {topic: x}}", "content/bad.json:1:2"),
     ("empty-matrix", "{id: '{{ each.a }}', matrix: {}, inputs: {topic: x}}", "error[wrong-value]"),
     ("no-axis", "{id: '{{ each.a }}', matrix: {a: 1}, inputs: {topic: x}}", "error[wrong-type]"),
-    (
-        "empty-axis",
-        "{id: '{{ each.a }}', matrix: {a: [1], b: []}, inputs: {topic: x}}",
-        "the axis `b` of its `matrix` is empty",
-    ),
+    ("empty-axis", "{id: '{{ each.a }}', matrix: {a: [1], b: []}, inputs: {topic: x}}", "the axis `b` of its `matrix` is empty"),
     (
         "too-many-combinations",
         f"{{id: '{{{{ each.a }}}}', matrix: {{a: {AXIS}, b: {AXIS}, c: {AXIS}}}, inputs: {{topic: x}}}}",
         "error[too-many-items] content/a.yaml:1:30 <matrix> item `{{ each.a }}` would become 1000000 items, more than 200000",
     ),
-    (
-        "too-many-rows",
-        "{id: '{{ each.k }}', for_each: long.csv, inputs: {topic: x}}",
-        "would become 200001 items, more than 200000",
-    ),
+    ("too-many-rows", "{id: '{{ each.k }}', for_each: long.csv, inputs: {topic: x}}", "would become 200001 items, more than 200000"),
     ("unknown-kind", "{id: '{{ each.k }}', for_each: a.yaml.txt, inputs: {topic: x}}", "unknown-data"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("item", "expected"), [case[1:] for case in ITEMS], ids=[case[0] for case in ITEMS])
@@ -362,24 +346,15 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("moved", "expected"),
-    [
-        ("[{from: a, to: one}]", []),
-        ("[{from: one, to: two}, {from: two, to: one}]", ["`moved` contains a cycle: `one` -> `two` -> `one`"]),
-        ("[{from: zero, to: one}, {from: one, to: two}]", []),
-        ("[{from: one, to: two}]", ["`moved` renames `one`, which is still declared"]),
-        ("[{from: a, to: a}]", ["`moved` renames `a` to itself"]),
-        (
-            "[{from: a, to: one}, {from: a, to: two}]",
-            ["`moved` names `a` twice as `from`: first at content/a.yaml:1:9"],
-        ),
-        (
-            "[{from: a, to: one}, {from: b, to: one}]",
-            ["`moved` names `one` twice as `to`: first at content/a.yaml:1:9"],
-        ),
-    ],
-)
+@pytest.mark.parametrize(("moved", "expected"), [
+    ("[{from: a, to: one}]", []),
+    ("[{from: one, to: two}, {from: two, to: one}]", ["`moved` contains a cycle: `one` -> `two` -> `one`"]),
+    ("[{from: zero, to: one}, {from: one, to: two}]", []),
+    ("[{from: one, to: two}]", ["`moved` renames `one`, which is still declared"]),
+    ("[{from: a, to: a}]", ["`moved` renames `a` to itself"]),
+    ("[{from: a, to: one}, {from: a, to: two}]", ["`moved` names `a` twice as `from`: first at content/a.yaml:1:9"]),
+    ("[{from: a, to: one}, {from: b, to: one}]", ["`moved` names `one` twice as `to`: first at content/a.yaml:1:9"]),
+])  # fmt: skip
 def test_moved(project: Build, moved: str, expected: list[str]) -> None:
     """Pairs hold all at once; those that contradict the declared ids or each other are errors."""
     text = f"moved: {moved}\nitems: [{{id: one, inputs: {{topic: x}}}}, {{id: two, inputs: {{topic: y}}}}]\n"

@@ -333,32 +333,10 @@ class Year(Books):
 
 
 _OFTEN = {
-    "edit": 8,
-    "edit_there": 5,
-    "restore": 2,
-    "request": 6,
-    "metadata": 3,
-    "add": 2,
-    "rename": 4,
-    "rename_unsaid": 3,
-    "state_mv": 2,
-    "output": 4,
-    "delete": 2,
-    "revive": 2,
-    "apply": 12,
-    "refresh": 6,
-    "choose": 5,
-    "prune": 2,
-    "replace": 2,
-    "section": 2,
-    "promote": 3,
-    "kill": 4,
-    "commit": 2,
-    "sync": 12,
-    "branch": 4,
-    "join": 2,
-    "revert": 3,
-}
+    "edit": 8, "edit_there": 5, "restore": 2, "request": 6, "metadata": 3, "add": 2, "rename": 4, "rename_unsaid": 3,
+    "state_mv": 2, "output": 4, "delete": 2, "revive": 2, "apply": 12, "refresh": 6, "choose": 5, "prune": 2,
+    "replace": 2, "section": 2, "promote": 3, "kill": 4, "commit": 2, "sync": 12, "branch": 4, "join": 2, "revert": 3,
+}  # fmt: skip
 """What people do, and how often."""
 
 

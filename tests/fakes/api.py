@@ -179,19 +179,14 @@ class Habits:
 _PRICE = {"quick": 1, "standard": 4, "premium": 5}
 
 _ROUTES = (
-    ("submit", "POST", re.compile(r"/generate$")),
-    ("status", "GET", re.compile(r"/generate/status/([^/]+)$")),
-    ("section", "POST", re.compile(r"/content/regenerate-section$")),
-    ("list content", "GET", re.compile(r"/content$")),
-    ("save", "POST", re.compile(r"/content/save$")),
-    ("get content", "GET", re.compile(r"/content/([^/]+)$")),
+    ("submit", "POST", re.compile(r"/generate$")), ("status", "GET", re.compile(r"/generate/status/([^/]+)$")),
+    ("section", "POST", re.compile(r"/content/regenerate-section$")), ("list content", "GET", re.compile(r"/content$")),
+    ("save", "POST", re.compile(r"/content/save$")), ("get content", "GET", re.compile(r"/content/([^/]+)$")),
     ("put content", "PUT", re.compile(r"/content/([^/]+)$")),
     ("delete content", "DELETE", re.compile(r"/content/([^/]+)$")),
-    ("list templates", "GET", re.compile(r"/templates$")),
-    ("list styles", "GET", re.compile(r"/style-profiles$")),
-    ("list verticals", "GET", re.compile(r"/verticals$")),
-    ("dashboard stats", "GET", re.compile(r"/dashboard/stats$")),
-)
+    ("list templates", "GET", re.compile(r"/templates$")), ("list styles", "GET", re.compile(r"/style-profiles$")),
+    ("list verticals", "GET", re.compile(r"/verticals$")), ("dashboard stats", "GET", re.compile(r"/dashboard/stats$")),
+)  # fmt: skip
 
 
 def on(name: str, *numbers: int) -> Callable[[str, int], bool]:

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId
@@ -181,6 +181,22 @@ class Harness:
             runtime=self.runtime(),
         )
         return run
+
+    def ran(self, **options: Any) -> Run:
+        """Apply where there is something to do."""
+        run = self.apply(**options)
+        assert run is not None
+        return run
+
+    def declared(self, *ids: str) -> Self:
+        """The same harness, with an item for each id."""
+        self.write("content/blog.yaml", blog(*ids))
+        return self
+
+    def applied(self, *ids: str) -> Self:
+        """The same, applied."""
+        self.declared(*ids).apply()
+        return self
 
     def pull(self, *items: str) -> tuple[PulledItem, ...]:
         """What `contentops pull` does."""

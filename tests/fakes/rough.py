@@ -16,14 +16,8 @@ import time
 from typing import NamedTuple, Self
 
 FATES = {
-    "well": 70,
-    "slow": 12,
-    "503": 4,
-    "502 after": 3,
-    "429": 2,
-    "cut": 4,
-    "cut after": 5,
-}
+    "well": 70, "slow": 12, "503": 4, "502 after": 3, "429": 2, "cut": 4, "cut after": 5,
+}  # fmt: skip
 """What becomes of a request, and how often among a hundred. `after`: it is carried out, and its answer is lost."""
 _ANSWER = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\n%scontent-length: 23\r\n\r\n" + b'{"error":"bad weather"}'
 
