@@ -342,7 +342,7 @@ def test_content_of_another_owner_fails_its_item_alone(root: Path, processes: No
     for item in ("one", "two"):
         (root / f"out/{item}.md").unlink()
     (root / ".contentops/cache/cache.db").unlink()
-    run = harness.apply()
+    run = harness.ran()
     assert results(run) == {"one": "failed", "two": "done"}
     assert "this content is not yours" in _errors(run)
     api.strangers.clear()
