@@ -125,7 +125,7 @@ def test_a_deep_text_passes_no_check() -> None:
     """A check would not see what stands below: the text is refused before it is written."""
     text = CheckedText(title="", body=DEEP)
     assert [one.message for one in check_text(Checks(leftovers=Level.WARN), text, lambda _: True)] == [
-        "nests lists or quotations so deeply that what is in them cannot be checked"
+        "has lists or quotations that are nested too deeply to be checked"
     ]
 
 

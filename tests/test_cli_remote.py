@@ -62,7 +62,7 @@ def test_contents_are_listed_and_printed(local: Path, invoke: Run) -> None:
     text = invoke("content", "list").stdout
     assert text.startswith("CONTENT ")
     assert f"{one['id']}  tea " in text
-    assert text.endswith("\n1 content, 0 of no item.\n")
+    assert text.endswith("\n1 content, 0 without an item.\n")
     got = invoke("content", "get", one["id"], "--json").json
     assert (got["id"], got["item"], got["title"]) == (one["id"], "tea", one["title"])
     assert invoke("content", "get", one["id"]).stdout == got["body"]
@@ -180,7 +180,7 @@ def test_an_unknown_slug(slug: str, hint: str, project: Build, invoke: Run) -> N
     ended = invoke("catalog", "show", slug)
     assert ended.code == 64
     assert ended.stderr.startswith(
-        f"error[unknown-slug]: `local` offers no template, style, vertical or brand voice `{slug}`"
+        f"error[unknown-slug]: `local` has no template, style, vertical or brand voice `{slug}`"
     )
     assert hint in ended.stderr
 

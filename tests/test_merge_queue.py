@@ -216,7 +216,7 @@ def test_what_was_reviewed_still_holds(queue: Queue) -> None:
     ended = queue.run()
     assert ended.codes == {"reviewed": 0, "check": 0}, ended.printed
     assert ended.outcomes["plan"] == "skipped"
-    assert "The plan still holds: 3 changes, 0 credits." in ended.printed
+    assert "The plan is still valid: 3 changes, 0 credits." in ended.printed
     assert ended.outputs["check"] == {
         "has-changes": "true",
         "create": "3",
@@ -269,8 +269,8 @@ def all_applied(machine: Machine) -> None:
     [
         (another_topic, 4, ["error[stale-plan]", "`one`: its request has changed"]),
         (another_item, 4, ["error[unreviewed]", "`four`: create, which is not in it"]),
-        (another_item_allowed, 0, ["The plan still holds: 4 changes"]),
-        (another_item_applied, 0, ["The plan still holds: 3 changes"]),
+        (another_item_allowed, 0, ["The plan is still valid: 4 changes"]),
+        (another_item_applied, 0, ["The plan is still valid: 3 changes"]),
         (all_applied, 0, ["Nothing to do: the plan is already applied."]),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_check_says_what_an_apply_would_refuse(project: Build, invoke: Run) ->
     cost = "it costs 4 credits; `budget.credits_per_apply` is 1, and one text costs 4"
     assert ended.code == 0
     assert ended.stdout.splitlines() == [
-        "The plan still holds: 1 change, 4 credits.",
+        "The plan is still valid: 1 change, 4 credits.",
         f"apply would refuse: {cost} (to continue anyway: `--approve-credits 4`)",
     ]
     (refusal,) = invoke("plan", "--check", "plan.json", "--json", cwd=root).json["refusals"]

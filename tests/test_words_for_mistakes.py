@@ -166,10 +166,10 @@ MISTAKES = {
     "plan --selct a": "did you mean `--select`?",
     "plan --zzz": USAGE.format("plan"),
     # An option that stands in the wrong place.
-    "plan -C x": "`-C` stands before the command: `contentops -C ... plan`",
-    "state list -C x": "`-C` stands before the command: `contentops -C ... state list`",
-    "--env a plan": "options other than `-C` and `--version` stand after the command",
-    "--select plan": "options other than `-C` and `--version` stand after the command",
+    "plan -C x": "`-C` comes before the command: `contentops -C ... plan`",
+    "state list -C x": "`-C` comes before the command: `contentops -C ... state list`",
+    "--env a plan": "options other than `-C` and `--version` come after the command",
+    "--select plan": "options other than `-C` and `--version` come after the command",
 }
 
 

@@ -192,7 +192,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def is_inconclusive(self) -> bool:
-        """Whether it does not tell if the server knows the id: a success that cannot be read may be the job."""
+        """Return whether the server may still know the id: a success that cannot be read may be the job."""
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
         return self.not_from_api or (passing and (self.status in _DOWN or self.status in range(200, 300)))
 

@@ -230,7 +230,7 @@ def added_rules(before: bytes, after: bytes) -> tuple[str, ...]:
 
 
 def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
-    """Yield the changed outputs that are not committed; with `edits` only those that are no text, such as links."""
+    """Yield the changed outputs that are not committed; with `edits`, only those that are not texts, such as links."""
     files = Outputs(clone.root, whole=known_bodies(state_of(lock)))
     # A body that was committed before is no edit, wherever an apply moved it and whatever front matter it wrote.
     names = read_blobs(clone.root, [f"HEAD:./{path}" for path in paths if "\n" not in path], clone.extra)

@@ -162,9 +162,9 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
     if isinstance(error, click.NoSuchOption):
         name, before = error.option_name, ("-C", "--version")
         if context.command is cli:
-            hint = "options other than `-C` and `--version` stand after the command"
+            hint = "options other than `-C` and `--version` come after the command"
         elif name in before:
-            hint = f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
+            hint = f"`{name}` comes before the command: `contentops {name} ... {where.partition(' ')[2]}`"
         elif error.possibilities:
             hint = f"did you mean `{error.possibilities[0]}`?"
         return UsageError(f"no such option `{name}`", hint=hint)

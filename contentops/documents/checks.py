@@ -45,7 +45,7 @@ Exists = Callable[[str], bool]
 
 
 class CheckedText(Struct, frozen=True, kw_only=True):
-    """A text as its file has it, or will: title and body cleaned, front matter without `title` and `contentops`."""
+    """A text of a file, or one to be written: clean title and body, front matter without `title` and `contentops`."""
 
     title: str
     body: str
@@ -75,7 +75,7 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
     Commands are not run here.
     """
     if nests_too_deep(text.body):
-        message = "nests lists or quotations so deeply that what is in them cannot be checked"
+        message = "has lists or quotations that are nested too deeply to be checked"
         return (Finding(check="unreadable_file", level=Level.BLOCK, message=message, hint="flatten them"),)
     return tuple(
         finding
@@ -241,10 +241,10 @@ def _leftovers(text: CheckedText) -> Iterator[Hit]:
         for kind, pattern in _KINDS.items():
             if match := pattern.search(plain):
                 at = text.first_line + number - 1 if number else text.key_lines.get("title", 0)
-                yield f"holds {kind}: `{_shown(match[0].strip())}`", at, ""
+                yield f"contains {kind}: `{_shown(match[0].strip())}`", at, ""
     for offset, count in hidden_runs(text.body):
         yield (
-            f"holds {count:,} characters in a row that no one sees",
+            f"contains {count:,} characters in a row that no one sees",
             _line(text, offset),
             "delete that line, and write it again",
         )

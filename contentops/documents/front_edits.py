@@ -133,7 +133,7 @@ def _written_null(text: str, key: str) -> str:
 
 
 def _has_value(entry: Entry | None, value: Any) -> bool:
-    """Whether the file says `value` already."""
+    """Return whether the file has this value already."""
     if entry is None:
         return value is None
     if value is None:

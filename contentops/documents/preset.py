@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Form(StrEnum):
     """The form that a value is converted to."""
 
-    SAME = "as it is"
+    SAME = "unchanged"
     LIST = "list"
     FLAG = "true or false"
     NEGATED = "negated"

@@ -125,7 +125,7 @@ async def _front(
 
 
 async def _carried_out(ctx: Context, change: Change, flush: Callable[[], None]) -> Outcome:
-    """The outcome of a change that was made in this run."""
+    """Carry out a change that was planned during this run, and return its outcome."""
     outcomes: dict[ItemId, Outcome] = {}
     begun: list[ItemAtState] = [(_item(ctx, change), ItemState(record=change.record, path=change.source))]
     ((item, item_state),) = move_files(ctx, begun, outcomes, flush)

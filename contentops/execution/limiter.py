@@ -304,7 +304,7 @@ class JobSlot:
         self.leave()
 
     async def enter(self, *, asks: bool) -> bool:
-        """Wait in turn for the slot. False: the run submits nothing more. `asks`: its id is asked for first."""
+        """Wait for the slot. False: the run submits nothing more. `asks`: its id is asked for first."""
         if not self._taken:
             self._taken = await self._admit(asks)
         return self._taken

@@ -48,7 +48,7 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
     if step.replaces:
         their_text = ctx.cache.body(step.replaces)
         if their_text is None:
-            error = "the text in WriterzRoom that this save would replace is not kept here"
+            error = "this machine has no copy of the text in WriterzRoom that this save would replace"
             raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again")
         copy = ctx.outputs.set_aside(step.path, their_text)
         item_state = structs.replace(item_state, copy=item_state.copy or copy)

@@ -135,7 +135,7 @@ def undecided(ctx: Context, item: Item, unclear: Unclear) -> Ended:
     hint = f"`contentops state resolve {item.id}`"
     words = unclear.candidates
     if words:
-        hint = f"{naming(lost.entry)}; else {hint}"
+        hint = f"{naming(lost.entry)}; otherwise {hint}"
     elif ctx.index.candidates >= CANDIDATES:
         words = "; the next apply continues to search the stored contents"
     return Ended(Result.UNKNOWN, lost.why + words, hint)

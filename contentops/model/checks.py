@@ -89,7 +89,7 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def can_block(self) -> bool:
-        """Whether any of them can keep the text of a run from being written."""
+        """Return whether one of these checks can block a new text."""
         names = (name for name in self.__struct_fields__ if name != "similar")
         return any(level_of(getattr(self, name)) is Level.BLOCK for name in names)
 

@@ -17,7 +17,7 @@ class KeptValues(Generic[T]):
         self._values: dict[str, tuple[object, T]] = {}
 
     def get(self, name: str, made_from: object, make: Callable[[], T]) -> T:
-        """Return the value of a name; `made_from`: all that it depends on, None: it cannot be said."""
+        """Return the value of a name, made again if `made_from` (all that it depends on; None: unknown) differs."""
         kept = self._values.get(name)
         if kept is not None and made_from is not None and kept[0] == made_from:
             return kept[1]

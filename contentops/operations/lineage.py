@@ -36,7 +36,7 @@ def check_lineage(project: Project) -> None:
     if project.api.base_url == "local" or not in_repository(project.root) or _others(project):
         return
     if is_shallow(project.root):
-        hint = "`git fetch --unshallow` brings it, in CI `fetch-depth: 0` of actions/checkout"
+        hint = "run `git fetch --unshallow`; in CI, use `fetch-depth: 0` of actions/checkout"
         hint += "; or apply in a full clone, and commit the lock"
         message = "this clone is shallow, but the first commit is needed to identify a project without a lock,"
         raise Refused(f"{message} so nothing was submitted", code="no-first-commit", hint=hint)

@@ -50,7 +50,7 @@ def _other_environments(item: ItemSides) -> BodyAnswer | None:
     owner = claimed.get(collision_key(item.spec.output)) if claimed else None
     if owner is None:
         return None
-    hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment an `output` of its own"
+    hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment another `output`"
     return block("owned-elsewhere", hint)
 
 
@@ -122,7 +122,7 @@ def _protected(item: ItemSides) -> BodyAnswer | None:
 
 
 def _open(item: ItemSides) -> BodyAnswer | None:
-    """Finishes an open entry of the same request instead of submitting again."""
+    """Finish an open job of the same request instead of submitting again."""
     if not item.entries or not (under_way := item.under_way):
         return None
     entry = under_way[-1]
@@ -326,7 +326,7 @@ def _failed(item: ItemSides) -> BodyAnswer | None:
     if len(failed) < TRIES or item.spec.id in item.inputs.choice.replace:
         return None
     error = failed[-1].error
-    hint = f"the server answered: {error}; change its spec, bump `revision`, or `--replace {item.spec.id}`"
+    hint = f"the server answered: {error}; change its request, raise `revision`, or `--replace {item.spec.id}`"
     return block("failed-twice", hint, reasons=(Reason(kind="failed", detail=error),))
 
 

@@ -113,7 +113,7 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | Non
     names = [heading_of(key) for key in keys]
     detail = f"stays as it was edited: {listed(names)}"
     if not {section.key for section in cut(edited) if section.text.strip()} - {*keys}:
-        detail = f"every section {detail}; the new text brings only sections with other headings, if it has any"
+        detail = f"every section {detail}; the new text adds only sections with other headings, if it has any"
     reason = Reason(kind="kept-sections", after=names, detail=detail)
     mode = MergeEdit(base=record.generated, strict=is_strict(item))
     return BodyAnswer(reasons=(*reasons, reason), mode=mode)

@@ -50,7 +50,7 @@ def beyond_context(spec: Spec, project: Project) -> str:
     longest = max(inputs, key=lambda name: len(str(inputs[name])), default="")
     return (
         f"a prompt has up to {most.input:,} tokens and its answer {most.output:,}, and `api.context` is"
-        f" {api.context:,}: shorten the inputs (the longest is `{longest}`), or use a model that holds more"
+        f" {api.context:,}: shorten the inputs (the longest is `{longest}`), or use a model with a larger context"
     )
 
 

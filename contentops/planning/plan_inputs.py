@@ -299,7 +299,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def attempt(self) -> int:
-        """The attempt that brought the text of its record; 0: no known job did."""
+        """Return the attempt that made the recorded text; 0 if no known job made it."""
         made_by = self.inputs.state.made_by(self.own) if self.own is not None else None
         return made_by.attempt if made_by is not None else 0
 

@@ -91,7 +91,7 @@ def _kept_out(answer: BodyAnswer, theirs: SourceText) -> BodyAnswer:
 
 
 def _is_new(item: ItemSides, theirs: SourceText) -> bool:
-    """Whether the source text is newer than the item's text of this request."""
+    """Return whether the source text is newer than the text that the item has for this request."""
     own, body = item.own, theirs.file.body
     assert own is not None
     if item.is_edited_on_server:

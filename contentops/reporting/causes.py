@@ -60,7 +60,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def shared(self) -> tuple[Reason, ...]:
-        """The reasons that are the same in all its changes, where there are several."""
+        """Return the reasons of its changes if there are several changes and all have the same reasons."""
         first, *others = (self.reasons_of(change) for change in self.changes)
         return first if others and all(each == first for each in others) else ()
 

@@ -66,7 +66,7 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
     how many. What needs a person comes first.
     """
     if limit < SMALLEST:
-        message = f"a comment of {limit} bytes cannot hold a plan; the least is {SMALLEST}"
+        message = f"a comment of {limit} bytes are too few for a plan; the least is {SMALLEST}"
         raise ValueError(message)
     page = _Page(limit - _TAIL)
     page.take(_head(plan))

@@ -103,7 +103,7 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
         paid = spent.money.get(budget.currency, Decimal(0))
         parts.append(f"{_money(paid, budget.currency)} of {_money(budget.money_per_month, budget.currency)}")
     others = {name: as_counted(amount) for name, amount in spent.money.items() if name != budget.currency and amount}
-    beside = f", besides {money_words(others)}, which this budget does not count" if others else ""
+    beside = f", and {money_words(others)}, which this budget does not count" if others else ""
     words = f"{' and '.join(parts)} of this month ({spent.month}, all environments)"
     return f"Spent: {words}{beside}.{_sure(spent, budget)}{clock if spent.ahead else ''}"
 

@@ -66,7 +66,7 @@ class KnownJobs:
         return [job for request_id in ids for job in self._jobs[request_id]]
 
     def see(self, lines: Mapping[str, OpenEntry]) -> None:
-        """Add lines that are in a file already; a line that counts as it is keeps its text."""
+        """Add lines that are in a file already; a line that needs no change keeps its bytes."""
         texts = {id(line): text for text, line in lines.items()}
         texts |= {id(self._lines[key]): text for key, text in self._texts.items()}
         folded = fold_orders((*self._lines.values(), *lines.values()))

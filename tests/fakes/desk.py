@@ -31,7 +31,7 @@ ENVIRON = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": SERVE
 
 
 class _Seat(Session, frozen=True, kw_only=True):
-    """What stands before the command, with another outside."""
+    """What comes before the command, with another outside."""
 
     outside: Callable[[], Runtime] = Runtime
 

@@ -58,7 +58,7 @@ def listing(contents: Sequence[Owned], *, width: int = 0) -> str:
     if not contents:
         return "No contents."
     free = sum(not one.item for one in contents)
-    return f"{_table(contents, width)}\n\n{plural(len(contents), 'content')}, {free:,} of no item."
+    return f"{_table(contents, width)}\n\n{plural(len(contents), 'content')}, {free:,} without an item."
 
 
 def _table(contents: Sequence[Owned], width: int) -> str:

@@ -148,7 +148,7 @@ def show(session: Session, slug: str) -> None:
         hint = did_you_mean(
             slug, [name for entries in kinds.values() for name in entries], "`contentops catalog list` lists them"
         )
-        message = f"`{project.api.server}` offers no template, style, vertical or brand voice `{slug}`"
+        message = f"`{project.api.server}` has no template, style, vertical or brand voice `{slug}`"
         raise UsageError(message, code="unknown-slug", hint=hint)
     document = snapshot_json(snapshot)
     named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in matches}

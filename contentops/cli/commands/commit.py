@@ -126,8 +126,8 @@ def _warn(done: CommitReport) -> None:
         )
     if done.ignored:
         terminal.report(
-            f"warning[ignored]: git ignores {visible(first_of(done.ignored))} (or another repository holds it), so it "
-            "is not committed"
+            f"warning[ignored]: git ignores {visible(first_of(done.ignored))} (or it belongs to another repository), "
+            "so it is not committed"
         )
     if done.others and done.commit:
         terminal.report(f"note: not committed, not results of an apply: {plural(done.others, 'other changed file')}")

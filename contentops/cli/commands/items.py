@@ -321,8 +321,8 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
 def _restored(done: Restored) -> str:
     output, short = visible(done.output), done.text.short
     if not done.source:
-        return f"`{output}` holds the text `{short}` already."
-    lines = [f"`{output}` holds the text `{short}` again, from {_FROM[done.source]}; nothing was paid."]
+        return f"`{output}` has the text `{short}` already."
+    lines = [f"`{output}` has the text `{short}` again, from {_FROM[done.source]}; nothing was paid."]
     if done.copy:
         lines.append(f"A copy of the file as it was: `{visible(done.copy)}`.")
     if done.text.generated:

@@ -179,7 +179,7 @@ def _check_lines(remaining: Plan) -> Iterator[str]:
         yield "Nothing to do: the plan is already applied."
     else:
         changes = plural(len(remaining.changes), "change")
-        yield f"The plan still holds: {changes}, {cost_words(remaining.changes)}."
+        yield f"The plan is still valid: {changes}, {cost_words(remaining.changes)}."
     for refusal in remaining.refusals:
         way = way_on(refusal)
         yield f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}"

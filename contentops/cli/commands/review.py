@@ -54,7 +54,7 @@ def command(session: Session, out: str, host: str, port: int, *, no_open: bool, 
         return _export(session, out)
     if not is_loopback(host):
         hint = f"from elsewhere: `ssh -L {port}:127.0.0.1:{port} HOST`; `--out DIR` writes a copy for readers"
-        message = f"`--host {host}`: whoever reaches this page acts in your name, so it is served on this machine alone"
+        message = f"`--host {host}`: who reaches this page acts in your name, so it is served only on this machine"
         raise UsageError(message, hint=hint)
     with open_port(host, port) as opened:
         keys = Keys(opened.number)

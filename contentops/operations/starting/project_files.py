@@ -41,7 +41,7 @@ _WITH_MODEL = """\
   engine: openai
   model: {}
   passes: one # one call for each text; `staged` makes a plan, then sections, and edits them
-  # context: 8192 # the tokens that the model holds: what does not fit is then an error of the plan
+  # context: 8192 # the most tokens of prompt and answer: a brief that does not fit is then an error of the plan
 """
 _CREDITS = """\
 # What one apply may spend; `contentops plan` shows the price first.

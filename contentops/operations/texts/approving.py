@@ -186,7 +186,7 @@ def git_identity(root: str) -> str:
     by = ended.text.rpartition(">")[0] + ">"
     address = by.rpartition("<")[2].removesuffix(">")
     if ended.code or not address or by.startswith("<"):
-        hint = 'tell git your name: `git config user.name "..."` and `git config user.email "..."`'
+        hint = 'set your name in git: `git config user.name "..."` and `git config user.email "..."`'
         raise UsageError("git does not know who you are", code="no-identity", hint=hint)
     return by
 

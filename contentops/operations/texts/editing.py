@@ -99,7 +99,7 @@ def _check(edit: TextEdit) -> None:
             message = f"line {text.count(chr(10), 0, at) + 1} of the {name} has {count:,} characters that no one sees"
             raise UsageError(message, code="bad-text", hint="delete that line, and write it again")
     if nests_too_deep(edit.body):
-        message = "the text nests lists or quotations deeper than a reader can follow"
+        message = "the text has lists or quotations that are nested too deeply"
         raise UsageError(message, code="bad-text", hint="flatten them")
     if not edit.body.strip():
         raise UsageError("the text is empty", code="bad-text", hint="write some text, or do not save")
