@@ -19,7 +19,7 @@ import tree
 NOTHING = """\
 from contentops.operations import plan, workspace
 from contentops.operations import opening
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 
 assert plan.plan(opening.open_project("", "", ()), Choice()).changes
 """

@@ -158,7 +158,7 @@ def applied(folder: Path) -> tuple[float, float, int]:
     from contentops.operations import apply as apply_operation
     from contentops.operations import opening
     from contentops.operations.apply import ApplyOptions, Overrides
-    from contentops.planning.plan_inputs import Choice
+    from contentops.planning.sides import Choice
 
     confirmed: list[float] = []
 

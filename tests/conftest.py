@@ -210,7 +210,7 @@ def postgres(processes: None) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def ledger_template(postgres: str) -> Iterator[str]:
     """The name of a database with the tables of a ledger, to be copied: making them takes longer."""
-    from contentops.ledger import schema
+    from contentops.ledger import session as schema
     from contentops.ledger.session import LedgerSession
 
     def make(url: str) -> None:

@@ -16,8 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from contentops.documents.claims import claims_without_source
 from contentops.documents.front_matter import split
-from contentops.documents.grounded import claims_without_source
 from contentops.model import Grounded
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from tests.fakes.github import FakeGitHub, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentops.ci.host import GitHub
+    from contentops.ci.github import GitHub
 
 SHA = "1234567890abcdef1234567890abcdef12345678"
 

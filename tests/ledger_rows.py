@@ -6,11 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from contentops.digest import NOTHING, Digest
-from contentops.ledger.jobs import LedgerScope
-from contentops.ledger.live_runners import live_runners
-from contentops.ledger.runner import Runner
+from contentops.ledger.jobs import LedgerScope, Runner, live_runners
+from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.ledger.writer import JobWriter
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.cache import StoredText
 

@@ -82,7 +82,7 @@ def ledger(database: str) -> Iterator[HarnessLedger]:
 @pytest.fixture
 def session(database: str) -> Iterator[LedgerSession]:
     """A session with a ledger that has its tables and nothing else."""
-    from contentops.ledger import schema
+    from contentops.ledger import session as schema
     from contentops.ledger.session import LedgerSession
 
     with LedgerSession(database, patience=0) as opened:

@@ -28,8 +28,8 @@ from contentops.documents.front_matter import compose, provenance
 from contentops.manifests.catalog_lock import FILE, encode
 from contentops.model import Approval, ItemId, JobState, OpenEntry, Record, RequestId, State, Verdict, text_digest
 from contentops.model.run import KeptReport, KeptRun
-from contentops.operations import kept_runs, opening, workspace
-from contentops.operations.catalog.project_catalog import snapshot_of
+from contentops.operations import opening, runs, workspace
+from contentops.operations.workspace import snapshot_of
 from contentops.pages.app import create_app, open_port
 from contentops.pages.security import Keys
 from contentops.pages.site import Links, Site
@@ -126,7 +126,7 @@ def build(folder: Path, items: int = 150, *, declared: int = 0, now: datetime | 
     run = KeptRun(id="run", started_at=ended, ended_at=ended)
     report = KeptReport(environment="", exit_code=0, run=run)
     (folder / ".contentops").mkdir(exist_ok=True)
-    kept_runs.keep_report(project, "run.json", encode_json(report))
+    runs.keep_report(project, "run.json", encode_json(report))
     return project
 
 

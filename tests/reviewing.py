@@ -10,8 +10,8 @@ from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.plan_files import choice_in
 from contentops.operations.workspace import open_workspace
-from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import compare_file
+from contentops.planning.sides import Choice
 from tests.plans import plan_document, plan_inputs, sealed
 
 if TYPE_CHECKING:

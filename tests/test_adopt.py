@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contentops.manifests.declare import literal
 from contentops.manifests.templates import Templates
-from contentops.operations.adopting.adopt_files import Options, adopt
+from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.fakes.kills import state_after_each_kill

@@ -11,21 +11,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contentops.digest import digest_bytes
-from contentops.documents.blocks import parse_blocks
+from contentops.documents.blocks import Unusable, parse_blocks, take_section
 from contentops.documents.checks import CheckedText, check_text
 from contentops.documents.clean import clean_body, hides_characters
-from contentops.documents.front_edits import update
-from contentops.documents.front_matter import split
-from contentops.documents.merge import take_new
-from contentops.documents.new_section import Unusable, take_section
-from contentops.documents.word_diff import word_diff
+from contentops.documents.front_matter import split, update
+from contentops.documents.word_diff import take_new, word_diff
 from contentops.errors import InputError, UsageError
 from contentops.model import Checks, Level, Verdict
 from contentops.operations import plan as plan_operation
-from contentops.operations.texts.checked_files import check_files
-from contentops.operations.texts.editing import TextEdit, edit_text
-from contentops.planning.plan_inputs import Choice
-from contentops.reporting.prose import prose
+from contentops.operations.check import check_files
+from contentops.operations.texts import TextEdit, edit_text
+from contentops.planning.sides import Choice
+from contentops.reporting.layout import prose
 from contentops.sections import MAX_NESTING, nests_too_deep
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser

@@ -30,8 +30,7 @@ from contentops.api.calls import (
     Reply,
     SaveContent,
 )
-from contentops.api.connections import FRESH, ConnectionStack
-from contentops.api.session import LARGEST, ApiEndpoint, Client, Patience
+from contentops.api.session import FRESH, LARGEST, ApiEndpoint, Client, ConnectionStack, Patience
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from tests.fakes.clock import run

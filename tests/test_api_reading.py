@@ -34,8 +34,7 @@ from contentops.api.calls import (
     SavedReply,
     Stats,
 )
-from contentops.api.decoding import Garbled, Unreadable, decode
-from contentops.api.reading import read, safe_id
+from contentops.api.reading import Garbled, Unreadable, decode, read, safe_id
 from contentops.digest import digest_json
 from contentops.json_reader import MAX_DEPTH
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.api.backoff import LONGEST, retry_after
-from contentops.api.decoding import error_text
+from contentops.api.outcomes import LONGEST, retry_after
+from contentops.api.reading import error_text
 from contentops.sanitize import MESSAGE_LIMIT as LIMIT
 from contentops.sanitize import message
 

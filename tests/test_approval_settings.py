@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.codeowners import owners_in
+from contentops.ci.results import owners_in
 from contentops.digest import Digest
 from contentops.documents.preset import PRESETS
-from contentops.execution.times import iso
+from contentops.execution.primitives import iso
 from contentops.manifests.project import load_project
 from contentops.model import NO_APPROVAL, Approval, ApprovalRule, Approvals, Disclosure, ItemId, Verdict, text_digest
 from contentops.state import approvals

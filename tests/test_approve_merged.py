@@ -8,13 +8,12 @@ import pytest
 from msgspec import structs
 
 from contentops.atomic_io import Disk
-from contentops.ci.host import HostError
-from contentops.ci.reviews import MergedPull, merged_pulls
+from contentops.ci.github import HostError, MergedPull, merged_pulls
 from contentops.digest import NO_TEXT
 from contentops.errors import ContentopsError
 from contentops.model import Approval, Verdict, text_digest
+from contentops.operations.approving import record_merged
 from contentops.operations.opening import HERE, open_project
-from contentops.operations.texts.merged_approvals import record_merged
 from contentops.state import approvals
 from tests.clones import Machine, World, copy_once
 from tests.fakes.github import TOKEN, FakeGitHub, Reply

@@ -12,8 +12,8 @@ from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, InputError, Refused, UsageError
 from contentops.model import ApprovalState, ItemId, OnEdit, Verdict
 from contentops.operations import plan as plan_operation
-from contentops.operations.texts.approving import Decided, Decision, decide_texts
-from contentops.planning.plan_inputs import Choice
+from contentops.operations.approving import Decided, Decision, decide_texts
+from contentops.planning.sides import Choice
 from contentops.reporting.summary import empty_sentence, plan_sentence
 from contentops.state.approvals import FILE, read
 from tests.fakes.harness import Harness, blog, results

@@ -10,16 +10,16 @@ import jsonschema
 import pytest
 from msgspec import structs
 
-from contentops.api.backoff import RETRY
+from contentops.api.outcomes import RETRY
 from contentops.errors import ApiError, Check, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
+from contentops.operations import catalog as catalogs
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import opening, workspace
 from contentops.operations import plan as plan_operation
-from contentops.operations.catalog import project_catalog
-from contentops.operations.catalog import pull_catalog as catalogs
-from contentops.planning import plan_inputs as planning_inputs
+from contentops.operations import workspace as project_catalog
+from contentops.planning import sides as planning_inputs
 from contentops.schema_files import load_schema
 from tests.fakes.harness import Harness, blog
 from tests.shop import Shop
@@ -27,7 +27,7 @@ from tests.shop import Shop
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.operations.catalog.pull_catalog import Pulled
+    from contentops.operations.catalog import Pulled
 
 SERVER = "https://api.example.test:443"
 DOWN = httpx.Response(503, json={"detail": "maintenance"})

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.api.catalog import catalog_entry, inputs_of, manner_of, slug_of, template
+from contentops.api.reading import catalog_entry, inputs_of, manner_of, slug_of, template
 from contentops.errors import InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.model import CatalogEntry, CatalogSnapshot, Request, Template, TemplateInput
-from contentops.operations.catalog.pull_catalog import changes_between
+from contentops.operations.catalog import changes_between
 from contentops.schema_files import load_schema
 
 SERVER = "https://api.example.test:443"

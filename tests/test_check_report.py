@@ -16,7 +16,7 @@ from contentops.digest import Digest
 from contentops.documents.files import Outputs
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Approval, Approvals, Checked, CheckedFile, ItemId, Verdict, text_digest
-from contentops.reporting.checks import sarif
+from contentops.reporting.diagnostics import sarif
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 from contentops.state import approvals

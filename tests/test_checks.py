@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.documents.checks import CheckedText, blocks, check_text, count_words
-from contentops.documents.json_schema import schema_errors, schema_problem
-from contentops.documents.patterns import compiled
+from contentops.documents.checks import (
+    CheckedText,
+    blocks,
+    check_text,
+    compiled,
+    count_words,
+    schema_errors,
+    schema_problem,
+)
 from contentops.model import NO_CHECKS, Checks, Finding, FrontMatterSchema, Grounded, Level, Listed, WordLimits
 from tests.desired import PROJECT, desired, findings, lines
 

@@ -14,11 +14,11 @@ from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.model import Action, JobState
 from contentops.operations.apply import Overrides
-from contentops.operations.history import history
-from contentops.operations.records import resolve
+from contentops.operations.spend import history
+from contentops.operations.state import resolve
 from contentops.operations.workspace import open_workspace
-from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import check_ceiling, compare_file
+from contentops.planning.sides import Choice
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contentops.errors import OutputError, Refused
-from contentops.operations.starting.project_files import project_files
+from contentops.operations.init import project_files
 from contentops.schema_files import load_schema
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 

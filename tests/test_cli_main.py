@@ -17,8 +17,7 @@ import pytest
 
 from contentops import __version__
 from contentops.__main__ import main
-from contentops.cli.command_table import COMMANDS, CommandGroup
-from contentops.cli.entry import cli
+from contentops.cli.entry import COMMANDS, CommandGroup, cli
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 
 if TYPE_CHECKING:

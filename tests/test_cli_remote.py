@@ -13,11 +13,11 @@ import pytest
 from msgspec import structs
 
 from contentops.cli.commands.catalog import pulled_text
-from contentops.cli.output.terminal import harmless
+from contentops.cli.terminal import harmless
 from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
-from contentops.operations.catalog.pull_catalog import CatalogChange, Pulled
-from contentops.operations.contents import stored_contents as remote
+from contentops.operations import contents as remote
+from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from contentops.server import contents

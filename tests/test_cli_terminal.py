@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from contentops.cli import terminal
 from contentops.cli.commands.state import listing
-from contentops.cli.named_files import write_whole
-from contentops.cli.options import duration
-from contentops.cli.output import terminal
-from contentops.cli.output.display import Moving, Plain, Recorded, watching
+from contentops.cli.options import duration, write_whole
+from contentops.cli.terminal import Moving, Plain, Recorded, watching
 from contentops.errors import OutputError
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted
-from contentops.reporting.progress import Progress
+from contentops.reporting.run import Progress
 from tests.plans import make_entry, make_event, make_record
 from tests.terminals import on_a_terminal
 
@@ -138,7 +137,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 _ASK = """
-from contentops.cli.output.confirmation import Confirmation, Manner
+from contentops.cli.confirmation import Confirmation, Manner
 from contentops.model import Plan
 manner = Manner()
 confirmation = Confirmation(manner, lambda: print("begun"))
@@ -173,7 +172,7 @@ def test_ci_is_not_asked_evenon_a_terminal(processes: None) -> None:
 
 _STOP = """
 import signal, sys
-from contentops.cli.carry_out import stopping
+from contentops.cli.confirmation import stopping
 before = signal.getsignal(signal.SIGINT)
 asked = []
 with stopping(lambda: asked.append(1)):

@@ -8,9 +8,9 @@ import pytest
 
 from contentops.errors import UsageError
 from contentops.model import ItemId
-from contentops.operations.adopting.adopt_files import Options, adopt
-from contentops.operations.adopting.import_contents import import_contents
-from contentops.operations.records import resolve
+from contentops.operations.adopt import Options, adopt
+from contentops.operations.import_contents import import_contents
+from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.test_promote import Room
@@ -18,7 +18,7 @@ from tests.test_promote import Room
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.operations.adopting.new_items import Adoption
+    from contentops.operations.adopt import Adoption
     from tests.running import Build, Run
 
 SAME_SERVER = """\

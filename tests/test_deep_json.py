@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs, to_builtins
 
-from contentops.api.decoding import Garbled, decode
+from contentops.api.reading import Garbled, decode
 from contentops.digest import canonical, digest_text
 from contentops.json_reader import MAX_DEPTH, DeepJson, decode_json, load_json
-from contentops.ledger.rows import read_json
+from contentops.ledger.session import read_json
 from contentops.model import Approval, ItemId, Verdict
 from contentops.state.codec import Header, line_of, parse_line
 from contentops.state.lock import lineage_of

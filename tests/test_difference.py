@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from contentops.documents.front_matter import split
 from contentops.model import OnEdit
-from contentops.operations.texts import diff_and_restore as operation
-from contentops.operations.texts.diff_and_restore import restorable, restore
-from contentops.operations.texts.previous_text import from_previous
+from contentops.operations import restore as operation
+from contentops.operations.restore import from_previous, restorable, restore
 from contentops.reporting.difference import Part, difference_markdown, difference_text, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
@@ -22,7 +21,7 @@ from tests.repositories import cloned, in_git
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.operations.texts.diff_and_restore import Difference
+    from contentops.operations.restore import Difference
     from tests.running import Clock, Run
 
 OUT = "out/a.md"

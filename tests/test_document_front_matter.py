@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from contentops.digest import canonical
 from contentops.documents.clean import clean_body, clean_title
-from contentops.documents.front_edits import carry, replace_body, update, written_entries
-from contentops.documents.front_matter import MAX_FRONT_MATTER, MarkdownFile, compose, provenance, split
+from contentops.documents.front_matter import (
+    MAX_FRONT_MATTER,
+    MarkdownFile,
+    carry,
+    compose,
+    provenance,
+    replace_body,
+    split,
+    update,
+    written_entries,
+)
 from contentops.errors import OutputError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n-+:#' \t\x1b"), max_size=30)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body
-from contentops.documents.merge import Renewed, take_new, touched
+from contentops.documents.word_diff import Renewed, take_new, touched
 from contentops.sections import cut
 from tests.running import examples
 from tests.test_document_sections import HOSTILE

@@ -13,11 +13,11 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
+from contentops.operations import restore as restoring
 from contentops.operations import workspace
-from contentops.operations.apply_lock import hold_lock
-from contentops.operations.records import move_record
-from contentops.operations.texts import diff_and_restore as restoring
-from contentops.planning.plan_inputs import Choice
+from contentops.operations.state import move_record
+from contentops.operations.workspace import hold_lock
+from contentops.planning.sides import Choice
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results

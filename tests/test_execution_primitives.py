@@ -22,19 +22,18 @@ from contentops.api.calls import (
     JobStatus,
     ListContent,
 )
-from contentops.api.fence import always
+from contentops.api.session import always
 from contentops.execution.durable_run import DurableRun
-from contentops.execution.durations import Durations
 from contentops.execution.limiter import ASK_FIRST, Admission, Limiter, Outage
 from contentops.execution.outbox import UNSENT
-from contentops.execution.primitives import Priority, Stopped, Watch
+from contentops.execution.primitives import Durations, Priority, Stopped, Watch
 from tests.fakes.clock import Timeline, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from contentops.api.calls import Call, Reply
-    from contentops.api.fence import MayLeave
+    from contentops.api.session import MayLeave
 
     Program = Callable[[DurableRun], Coroutine[Any, Any, None]]
 

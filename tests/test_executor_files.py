@@ -14,7 +14,7 @@ from contentops.model import ItemId, JobState, OnEdit
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.opening import Runtime
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, blog, results

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from contentops.model import JobState, OnEdit
-from contentops.operations import records as mending
+from contentops.operations import state as mending
 from contentops.reporting.run import exit_code_of, run_text
 from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.api.stamps import CREATED
+from contentops.api.reading import CREATED
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results

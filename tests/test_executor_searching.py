@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from contentops.execution import content_search
-from contentops.operations.adopting.adopt_files import Options, adopt
+from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results
 

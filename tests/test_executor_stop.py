@@ -10,7 +10,7 @@ from contentops.execution.primitives import Stop
 from contentops.model import JobState, OnEdit, Result
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import ApplyOptions
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results

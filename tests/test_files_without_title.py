@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.front_matter import split
-from contentops.operations.adopting.adopt_files import Options, adopt
+from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.test_promote import Room

@@ -10,7 +10,7 @@ from msgspec import structs
 from contentops.model import OnEdit
 from contentops.operations import plan as looking
 from contentops.planning.front_matter import drifted
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.fakes.sides import PROJECT, a_file, a_maker, a_record, a_spec

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.ci.clone import alone, open_clone
-from contentops.ci.push import ATTEMPTS, _push, _rejection
+from contentops.ci.push import ATTEMPTS, _push, _rejection, alone, open_clone
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
 from contentops.operations.opening import open_project

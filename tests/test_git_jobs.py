@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.ci.clone import JOBS_SUBJECT
+from contentops.ci.push import JOBS_SUBJECT
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState
 from contentops.operations.commit import CommitOptions, commit

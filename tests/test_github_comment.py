@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.comments import Shown, post_comment, shown_in
-from contentops.ci.github import is_newest, open_pull_request
+from contentops.ci.github import Shown, is_newest, open_pull_request, post_comment, shown_in
 from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.commands.github import page
 from contentops.errors import ContentopsError

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.cli.output import terminal
-from contentops.cli.output.display import Plain
+from contentops.cli import terminal
+from contentops.cli.terminal import Plain
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, Event, Result
 from contentops.reporting.diagnostics import annotation_lines, inert, inert_json, outputs

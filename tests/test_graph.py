@@ -9,8 +9,8 @@ import pytest
 
 from contentops.errors import UsageError
 from contentops.model import ItemId
-from contentops.model.graph import GraphItem, ItemGraph
-from contentops.planning.dependants import in_order
+from contentops.model.desired import GraphItem, ItemGraph
+from contentops.planning.select import in_order
 from contentops.reporting.graph import graph_dot, graph_mermaid, graph_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.documents.checks import CheckedText, check_text
-from contentops.documents.grounded import claims_without_source
+from contentops.documents.claims import claims_without_source
 from contentops.model import Checks, Finding, Grounded, Level
 from tests.desired import PROJECT, desired, findings, lines
 from tests.grounded_set import KINDS, cases, scores

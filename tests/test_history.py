@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.operations.kept_runs import KEPT_RUNS
+from contentops.operations.runs import KEPT_RUNS
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results

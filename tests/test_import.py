@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import ApiError
-from contentops.operations.adopting.import_contents import import_contents
-from contentops.operations.contents.refresh import refresh
+from contentops.operations.import_contents import import_contents
+from contentops.operations.refresh import refresh
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi, Killed, Stored
 from tests.fakes.harness import Harness, blog, know_server
 from tests.fakes.kills import state_after_each_kill
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Plan
-    from contentops.operations.adopting.new_items import Adoption
+    from contentops.operations.adopt import Adoption
     from tests.running import Build, Run
 
 

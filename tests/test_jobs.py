@@ -18,12 +18,11 @@ from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, State
 from contentops.model.jobs import OrderEnd, fold_jobs, fold_orders, open_jobs
-from contentops.operations import records as mending
+from contentops.operations import state as mending
 from contentops.schema_files import load_schema
 from contentops.state import jobs, lock
 from contentops.state.codec import Drop, line_of
-from contentops.state.jobs_store import kept_file
-from contentops.state.known_jobs import KnownJobs
+from contentops.state.jobs import KnownJobs, kept_file
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 from tests.clones import NOBODY

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from msgspec import Struct, structs
 
 from contentops.digest import digest_text
-from contentops.execution.times import iso
+from contentops.execution.primitives import iso
 from contentops.model import Desired, ItemId, JobState, OpenEntry, RequestId
 from contentops.model.jobs import fold_jobs
-from contentops.operations.month_spend import count_month, spent_this_month
-from contentops.operations.paid import assigned
+from contentops.operations.opening import assigned
+from contentops.operations.plan import count_month, spent_this_month
 from contentops.reporting.spend import add_spends, count_spend
 from contentops.tokens import PaidTokens, TokenPrice
 from tests.clones import NOBODY, WHO, git

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.model import OnEdit
-from contentops.operations.month_spend import spent_this_month
-from contentops.operations.texts.diff_and_restore import restore
+from contentops.operations.plan import spent_this_month
+from contentops.operations.restore import restore
 from tests.clones import git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness

@@ -8,10 +8,9 @@ import pytest
 from msgspec import structs
 
 from contentops.errors import StateError
-from contentops.ledger.account import account_of, limit_of, limiter_of, sign_in
-from contentops.ledger.limiter import SharedLimiter
+from contentops.ledger.limiter import SharedLimiter, account_of, limit_of, limiter_of, sign_in
 from contentops.model import ApiSettings
-from contentops.operations.contents.stored_contents import contents
+from contentops.operations.contents import contents
 from contentops.operations.doctor import doctor
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness

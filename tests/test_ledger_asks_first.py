@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.execution.first_contact import admit
+from contentops.execution.limiter import admit
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import LockHeld
-from contentops.ledger.applying import spending
+from contentops.ledger.project import spending
 from contentops.ledger.session import LedgerSession
 
 if TYPE_CHECKING:

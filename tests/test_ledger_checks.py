@@ -10,7 +10,7 @@ import pytest
 
 from contentops.digest import digest_bytes
 from contentops.model import Action
-from contentops.operations.records import resolve
+from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, blog, results
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import StateError
-from contentops.ledger import schema
-from contentops.ledger.runner import Runner
+from contentops.ledger import session as schema
+from contentops.ledger.jobs import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import JobState
 from tests.fakes.wire import Wire

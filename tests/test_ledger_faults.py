@@ -11,8 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from contentops.errors import ExitCode, StateError
-from contentops.ledger.faults import fault_of
-from contentops.ledger.session import LedgerAway, LedgerDenied, LedgerSession
+from contentops.ledger.session import LedgerAway, LedgerDenied, LedgerSession, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,12 +24,11 @@ from contentops.api.calls import (
     SavedReply,
 )
 from contentops.execution.durable_run import DurableRun
-from contentops.execution.durations import Durations
 from contentops.execution.limiter import Admission, Limiter, Outage
-from contentops.execution.primitives import Priority
-from contentops.ledger.runner import Runner
+from contentops.execution.primitives import Durations, Priority
+from contentops.ledger.jobs import Runner
+from contentops.ledger.project import FENCE, JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.ledger.writer import FENCE, JobWriter
 from contentops.model import ApiSettings, JobState
 from tests.fakes.clock import run as run_virtually
 from tests.ledger_rows import SCOPE, entry, write
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from contentops.api.calls import Call, Reply
-    from contentops.api.fence import MayLeave
+    from contentops.api.session import MayLeave
     from contentops.model import OpenEntry
 
 PAYS = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": {"topic": "tea"}}, "r-1")

@@ -10,14 +10,13 @@ import jsonschema
 import pytest
 from msgspec import structs
 
-from contentops.ledger.jobs import LedgerScope
-from contentops.ledger.runner import Runner
+from contentops.ledger.jobs import LedgerScope, Runner
+from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.ledger.writer import JobWriter
 from contentops.model import Action, ItemId, JobState, OpenEntry, PendingSubmit, RequestId, request_id
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.plan import make_plan
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from contentops.ledger.applying import applying
-from contentops.ledger.jobs import LedgerScope
-from contentops.ledger.runner import Runner
+from contentops.ledger.jobs import LedgerScope, Runner
+from contentops.ledger.project import applying
 from contentops.ledger.session import LedgerSession
 from contentops.state.lock import lineage_of
 from tests.processes import KEY, Served, tree

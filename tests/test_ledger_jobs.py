@@ -13,12 +13,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from msgspec import structs
 
-from contentops.ledger import schema
-from contentops.ledger.jobs import DAMAGED, STATES, WORKING, JobKey, JobStage, fill, key_of, read, stage_of
-from contentops.ledger.live_runners import ALIVE
-from contentops.ledger.runner import Runner
+from contentops.ledger import session as schema
+from contentops.ledger.jobs import (
+    ALIVE,
+    DAMAGED,
+    STATES,
+    WORKING,
+    JobKey,
+    JobStage,
+    Runner,
+    fill,
+    key_of,
+    read,
+    stage_of,
+)
+from contentops.ledger.project import JobWriter, release
 from contentops.ledger.session import LedgerSession, WorkTaken
-from contentops.ledger.writer import JobWriter, release
 from contentops.model import JobState, RequestId
 from tests.ledger_rows import SCOPE, SERVER, entry, text, write
 from tests.ledger_rows import fill as written_before

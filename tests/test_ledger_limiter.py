@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contentops.execution.limiter import WINDOW, Limiter
-from contentops.ledger import schema
+from contentops.ledger import session as schema
 from contentops.ledger.limiter import HELD, SPREAD, SharedLimiter
 from contentops.ledger.session import LedgerSession
 from tests import postgres as clusters

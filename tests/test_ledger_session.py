@@ -12,8 +12,7 @@ import psycopg
 import pytest
 
 from contentops.errors import ExitCode, StateError
-from contentops.ledger.address import shown
-from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
+from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken, shown
 from tests.fakes.wire import Wire
 from tests.postgres import Cluster, until
 

@@ -10,13 +10,13 @@ import pytest
 
 from contentops.errors import LockHeld, Refused, UsageError
 from contentops.execution.primitives import Stop
-from contentops.ledger.runner import Runner
+from contentops.ledger.jobs import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import JobState
 from contentops.operations import plan as plan_operation
-from contentops.operations import records
-from contentops.operations.history import history
+from contentops.operations import state as records
 from contentops.operations.opening import read_state
+from contentops.operations.spend import history
 from contentops.operations.workspace import shared_state
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results

@@ -16,9 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from contentops.api import trust
 from contentops.errors import Refused
-from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
-from contentops.ledger.session import LedgerAway, LedgerSession
-from contentops.operations.ledger.ledger_access import address
+from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, remote_servers, with_operators_tls
+from contentops.operations.ledger import address
 from contentops.operations.opening import Runtime, open_project
 from tests.processes import PROJECT, blog
 

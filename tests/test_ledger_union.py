@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from contentops.operations import records
+from contentops.operations import state
 from contentops.operations.apply import ApplyOptions, apply
-from contentops.operations.month_spend import spent_this_month
-from contentops.planning.plan_inputs import Choice
+from contentops.operations.plan import spent_this_month
+from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, know_server, results
 from tests.repositories import cloned, in_git
@@ -200,7 +200,7 @@ def test_a_server_that_moved_is_known_to_every_checkout(
     one.apply(select=("a",))
     two.apply()
     monkeypatch.setenv("CONTENTOPS_LEDGER", database)
-    assert records.move_server(one.project, "https://api.example.test:443", NEW) == "http://127.0.0.1:8787"
+    assert state.move_server(one.project, "https://api.example.test:443", NEW) == "http://127.0.0.1:8787"
     for harness in (one, two):
         harness.write("contentops.yaml", harness.read("contentops.yaml").replace("https://api.example.test/v1", NEW))
     know_server(one.root, NEW)

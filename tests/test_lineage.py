@@ -10,7 +10,7 @@ import pytest
 
 from contentops.ci.git import first_commit
 from contentops.errors import Refused
-from contentops.operations.adopting.adopt_files import Options, adopt
+from contentops.operations.adopt import Options, adopt
 from contentops.operations.doctor import doctor
 from contentops.state.lock import lineage_of
 from tests.clones import NOBODY

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.model import OnEdit
-from contentops.operations.contents.superseded_contents import without_copy
+from contentops.operations.contents import without_copy
 from contentops.operations.opening import open_cache
 from contentops.server import contents
 from contentops.server.store import Store

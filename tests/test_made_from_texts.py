@@ -9,7 +9,7 @@ import pytest
 
 from contentops.errors import ExitCode
 from contentops.model import Action, OnSourceChange
-from contentops.operations.records import resolve
+from contentops.operations.state import resolve
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, results

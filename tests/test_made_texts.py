@@ -10,7 +10,7 @@ import pytest
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import Refused
-from contentops.operations.records import move_server
+from contentops.operations.state import move_server
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
 

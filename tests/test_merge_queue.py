@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.comments import Shown, reviewed_plan
-from contentops.ci.github import connect
+from contentops.ci.github import Shown, connect, reviewed_plan
 from contentops.ci.runner import queued
 from contentops.errors import ContentopsError
 from contentops.reporting.plan_markdown import MARKED

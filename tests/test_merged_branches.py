@@ -12,7 +12,7 @@ import pytest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError
 from contentops.model import ItemId, OnEdit
-from contentops.operations.records import move_record
+from contentops.operations.state import move_record
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.repositories import cloned, in_git

@@ -11,8 +11,8 @@ import pytest
 
 from contentops.errors import LockHeld, Refused
 from contentops.operations.apply import Overrides
-from contentops.operations.apply_lock import hold_lock
-from contentops.operations.month_spend import spent_this_month
+from contentops.operations.plan import spent_this_month
+from contentops.operations.workspace import hold_lock
 from contentops.reporting.summary import month_sentence
 from tests.clones import git
 from tests.fakes.api import FakeApi, on

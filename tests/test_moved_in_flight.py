@@ -11,8 +11,8 @@ import pytest
 from contentops.errors import ApiError
 from contentops.operations.apply import ApplyOptions, Overrides, apply
 from contentops.operations.opening import Runtime
-from contentops.operations.records import resolve
-from contentops.planning.plan_inputs import Choice
+from contentops.operations.state import resolve
+from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import Death

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contentops.documents.blocks import NewSection, Unusable, deeper, is_touched, put_section, take_section
 from contentops.documents.front_matter import split
-from contentops.documents.new_section import NewSection, Unusable, deeper, is_touched, put_section, take_section
 from contentops.model import JobState, OnEdit
-from contentops.operations.records import resolve
-from contentops.operations.texts.diff_and_restore import to_planned
+from contentops.operations.restore import to_planned
+from contentops.operations.state import resolve
 from contentops.sections import cut
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.documents.addresses import address_of
+from contentops.documents.blocks import address_of
 from contentops.documents.front_matter import split
 from contentops.documents.preset import PRESETS, redirects_key
 from tests.fakes.api import FakeApi

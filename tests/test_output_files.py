@@ -16,7 +16,7 @@ from contentops.documents.files import MAX_FILE, Outputs, System
 from contentops.documents.folders import HAS_HANDLES
 from contentops.errors import FileChanged, OutputError
 from contentops.model import ItemId, Observed
-from contentops.planning.plan_inputs import resting_place
+from contentops.planning.sides import resting_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from contentops.digest import digest_bytes, digest_text
 from contentops.documents.clean import body_digest, conflict_line, is_lfs_pointer
-from contentops.documents.files import Outputs
-from contentops.documents.stat_cache import StatCache
+from contentops.documents.files import Outputs, StatCache
 from contentops.model import Observed, OnEdit
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.documents.files import Outputs
+from contentops.documents.files import Outputs, StatCache
 from contentops.documents.front_matter import compose
-from contentops.documents.stat_cache import StatCache
 
 if TYPE_CHECKING:
     from pathlib import Path

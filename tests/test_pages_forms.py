@@ -13,9 +13,9 @@ import pytest
 from msgspec import structs
 
 from contentops.model import ItemId, text_digest
-from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE
 from contentops.operations.review import ReviewState
+from contentops.operations.workspace import hold_lock
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser

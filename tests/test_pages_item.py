@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.blocks import PARSED
-from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE
+from contentops.operations.workspace import hold_lock
 from tests import review_project
 from tests.pages import Browser
 

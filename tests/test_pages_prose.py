@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from contentops.documents.clean import clean_body
 from contentops.documents.word_diff import word_diff
-from contentops.reporting.prose import prose
+from contentops.reporting.layout import prose
 
 if TYPE_CHECKING:
     from contentops.documents.blocks import TextBlock

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import Refused
-from contentops.pages.run import stream
+from contentops.pages.views import stream
 from contentops.state.state_dir import ApplyLock
 from tests.pages import Browser
 

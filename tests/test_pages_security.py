@@ -15,7 +15,7 @@ import pytest
 from markupsafe import escape
 from msgspec import structs
 
-from contentops.operations.texts.editing import LONGEST
+from contentops.operations.texts import LONGEST
 from contentops.pages.app import ROUTES, create_app
 from contentops.pages.forms import FORMS
 from contentops.pages.security import FILES as SERVED

@@ -29,7 +29,7 @@ from contentops.model import (
 )
 from contentops.model.records import OPEN
 from contentops.planning.plan import make_plan
-from contentops.planning.renames import find_rings, order_moves
+from contentops.planning.sides import find_rings, order_moves
 from tests.fakes.sides import (
     PROJECT,
     SERVER,

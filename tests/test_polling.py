@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.execution.durations import KEEP, USUAL, Durations, next_poll
+from contentops.execution.primitives import KEEP, USUAL, Durations, next_poll
 
 
 def _watched(durations: Durations, seconds: float) -> int:

@@ -18,7 +18,7 @@ from contentops.model import JobState
 from contentops.operations.opening import HERE, open_project
 from contentops.operations.plan import plan
 from contentops.operations.upgrade import upgrade
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.models import MODEL_PROJECT

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
+from contentops.documents.files import ENGINE, has_label
 from contentops.documents.front_matter import split
-from contentops.documents.outline import ENGINE, has_label
 from contentops.model import OnEdit
 from contentops.operations import plan as plan_operation
-from contentops.operations.texts import diff_and_restore
+from contentops.operations import restore
 from contentops.planning.front_matter import provenance_of
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from contentops.server.engines import outline
 from tests.fakes.api import LABEL, FakeApi
 from tests.fakes.harness import blog, quick_folder, results
@@ -88,7 +88,7 @@ def test_a_promoted_text_that_is_gone_comes_back_as_it_was(
     lose(staging)
     (prod.root / "live/a.md").unlink()
     assert only(prod.plan()).action == "restore"
-    assert diff_and_restore.to_planned(prod.project, "a").after == promoted.lstrip("\n")
+    assert restore.to_planned(prod.project, "a").after == promoted.lstrip("\n")
     assert results(prod.apply()) == {"a": "done"}
     assert body(prod, "live/a.md") == promoted
     assert prod.plan().empty
@@ -297,7 +297,7 @@ def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) ->
     assert split(prod.read("live/a.md")).provenance == provenance_of(record, staging.made_by("a"))
     assert provenance_of(record, None)["promoted_from"] == "staging"
     assert stands(prod) == ("promoted", "staging", "from `staging`")
-    assert diff_and_restore.from_generated(prod.project, "a").note == "its text was promoted from `staging`"
+    assert restore.from_generated(prod.project, "a").note == "its text was promoted from `staging`"
     prod.edit("live/a.md", "Reviewed", "Here")
     assert stands(prod)[:2] == ("edited", "staging")
     prod.write("content/b.yaml", blog("a", year=2027))

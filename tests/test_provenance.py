@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.atomic_io import Disk
-from contentops.ci.file_history import path_histories
+from contentops.ci.history import path_histories
 from contentops.digest import Digest
 from contentops.documents.files import Outputs
-from contentops.documents.word_share import changed_share
+from contentops.documents.word_diff import changed_share
 from contentops.model import Approval, ApprovalState, ItemId, Verdict, text_digest
-from contentops.model.provenance import PaidAttempts, Provenances, TextProvenance
-from contentops.reporting.provenance import COLUMNS, provenance_csv
+from contentops.model.jobs import PaidAttempts, Provenances, TextProvenance
+from contentops.reporting.spend import COLUMNS, provenance_csv
 from contentops.state import approvals
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi

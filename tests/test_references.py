@@ -12,7 +12,7 @@ from contentops.errors import ExitCode, InputError, Refused
 from contentops.model import Action, OnSourceChange
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import ApplyOptions
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from contentops.reporting.run import exit_code_of, run_text
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi

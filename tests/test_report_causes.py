@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from contentops.operations import plan as operation
 from contentops.operations.opening import open_project
-from contentops.planning.plan_inputs import Choice
-from contentops.reporting.causes import cause_groups
+from contentops.planning.sides import Choice
 from contentops.reporting.plan_text import plan_text
+from contentops.reporting.summary import cause_groups
 
 if TYPE_CHECKING:
     from tests.running import Build, Run

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contentops.reporting import times
+from contentops.reporting import spend
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()
 
@@ -25,4 +25,4 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()
 )
 def test_times_in_words(at: str, day: str, moment: str, age: str) -> None:
     """Of this year, of another, in the future; and what is no time."""
-    assert (times.on_day(at, NOW), times.day_and_time(at, NOW), times.age(at, NOW)) == (day, moment, age)
+    assert (spend.on_day(at, NOW), spend.day_and_time(at, NOW), spend.age(at, NOW)) == (day, moment, age)

@@ -10,7 +10,7 @@ from contentops.ci.git import GitFailed
 from contentops.errors import StateError, UsageError
 from contentops.operations.opening import open_project
 from contentops.operations.plan import plan
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from tests.clones import commit, copy_once, git
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 

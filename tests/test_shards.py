@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from contentops.errors import ExitCode, UsageError
 from contentops.model import ItemId
-from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import MOST_SHARDS, Candidate, check_selectors, selected, shard_of
+from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.documents.similar import masked, names_in, runs_of, similar_pairs, words_in
+from contentops.documents.word_diff import masked, names_in, runs_of, similar_pairs, words_in
 from contentops.model import Level, Similar
 from contentops.operations.opening import open_project
 from contentops.operations.review import Review

@@ -12,14 +12,13 @@ from msgspec import structs
 from contentops.digest import digest_text
 from contentops.errors import StateError
 from contentops.model import ItemId, Record
-from contentops.state import journal, lock
+from contentops.state import lock, store
 from contentops.state.codec import Forget, Header, line_of, parse_line
-from contentops.state.journal import JournalFact
-from contentops.state.working_state import WorkingState
+from contentops.state.store import JournalFact, WorkingState
 from tests import state_facts as facts
 
 if TYPE_CHECKING:
-    from contentops.state.journal import Base
+    from contentops.state.store import Base
 
 NAME = ".contentops/journal.jsonl"
 HEADER = line_of(Header(lineage=facts.LINEAGE))
@@ -39,7 +38,7 @@ def base(*values: Record) -> Base:
 
 def fold(where: lock.Lock, *noted: JournalFact) -> dict[ItemId, Record]:
     """The fold of a lock with these facts."""
-    return journal.fold(where, noted)
+    return store.fold(where, noted)
 
 
 OLD = facts.record(generation=1, rev=1)
@@ -112,15 +111,15 @@ def test_a_change_of_a_settled_duplicate_replaces_both_lines() -> None:
 
 def noted_line(text: str, *, more: bool = False) -> str:
     """A journal line of a fact without a base."""
-    return journal.journal_line(text, step="write", base=(), more=more)
+    return store.journal_line(text, step="write", base=(), more=more)
 
 
 def test_journal_lines_are_lines_of_the_lock_with_more_keys() -> None:
     """The journal speaks the lock's format: the same parser reads the record in it."""
-    line = journal.journal_line(line_of(NEW), step="write", base=base(OLD, NEW), more=True)
+    line = store.journal_line(line_of(NEW), step="write", base=base(OLD, NEW), more=True)
 
     assert parse_line(line) == NEW
-    assert journal.parse(f"{line}\n{noted_line(line_of(OLD))}\n".encode(), NAME).facts == (
+    assert store.parse(f"{line}\n{noted_line(line_of(OLD))}\n".encode(), NAME).facts == (
         JournalFact(fact=NEW, base=base(OLD, NEW)),
         JournalFact(fact=OLD),
     )
@@ -133,9 +132,9 @@ def test_a_group_stands_or_falls_as_a_whole() -> None:
     third = noted_line(line_of(Forget(A)))
     data = f"{first}\n{second}\n{third}\n".encode()
 
-    cut = journal.parse(data[: -len(third) - 1], NAME)
+    cut = store.parse(data[: -len(third) - 1], NAME)
 
-    assert len(journal.parse(data, NAME).facts) == 3
+    assert len(store.parse(data, NAME).facts) == 3
     assert [noted.fact for noted in cut.facts] == [OLD]
     assert cut.good == len(first) + 1
 
@@ -146,8 +145,8 @@ def test_a_torn_last_line_never_happened() -> None:
     torn = noted_line(line_of(structs.replace(NEW, title="ä"))).encode()
 
     for cut in (torn[:30], torn[: torn.index("ä".encode()) + 1], torn, b"\0\0\0"):
-        assert [noted.fact for noted in journal.parse(whole + cut, NAME).facts] == [OLD]
-        assert journal.parse(whole + cut, NAME).good == len(whole)
+        assert [noted.fact for noted in store.parse(whole + cut, NAME).facts] == [OLD]
+        assert store.parse(whole + cut, NAME).good == len(whole)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +167,7 @@ def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -
     data = b"\n".join((HEADER.encode(), line, noted_line(line_of(OLD)).encode(), b""))
 
     with pytest.raises(StateError) as caught:
-        journal.parse(data, NAME)
+        store.parse(data, NAME)
 
     assert caught.value.message.startswith(f"line 2 of `{NAME}` {words}")
     assert "delete line 2" in caught.value.hint
@@ -183,7 +182,7 @@ def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -
 def test_a_newer_journal_is_refused(header: Header) -> None:
     """An older contentops never guesses at what a newer one noted."""
     with pytest.raises(StateError, match="written by a newer version of contentops"):
-        journal.parse(line_of(header).encode() + b"\n", NAME)
+        store.parse(line_of(header).encode() + b"\n", NAME)
 
 
 def test_an_older_digest_in_the_journal_is_recomputed() -> None:
@@ -191,7 +190,7 @@ def test_an_older_digest_in_the_journal_is_recomputed() -> None:
     old = structs.replace(OLD, digest=facts.text("old way"))
     lines = [HEADER, noted_line(line_of(old))]
 
-    read = journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME, digest_version=2)
+    read = store.parse("".join(f"{line}\n" for line in lines).encode(), NAME, digest_version=2)
 
     assert [noted.fact for noted in read.facts] == [OLD]
 
@@ -199,7 +198,7 @@ def test_an_older_digest_in_the_journal_is_recomputed() -> None:
 def test_a_last_line_without_its_end_counts_as_not_written() -> None:
     """Also where all of it is there: it was never made durable, and the next line begins in its place."""
     whole = f"{HEADER}\n{noted_line(line_of(OLD))}\n".encode()
-    read = journal.parse(whole + noted_line(line_of(NEW)).encode(), NAME)
+    read = store.parse(whole + noted_line(line_of(NEW)).encode(), NAME)
     assert ([noted.fact for noted in read.facts], read.good) == ([OLD], len(whole))
 
 
@@ -208,11 +207,11 @@ def test_marks_tell_what_the_lock_holds_already() -> None:
     lines = [
         HEADER,
         noted_line(line_of(OLD)),
-        line_of(journal.Mark(facts.text("lock"))),
+        line_of(store.Mark(facts.text("lock"))),
         noted_line(line_of(NEW)),
-        line_of(journal.Mark(facts.text("never written"))),
+        line_of(store.Mark(facts.text("never written"))),
     ]
-    read = journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME)
+    read = store.parse("".join(f"{line}\n" for line in lines).encode(), NAME)
 
     assert [noted.fact for noted in read.since(facts.text("lock"))] == [NEW]
     assert read.since(facts.text("never written")) == ()
@@ -222,7 +221,7 @@ def test_marks_tell_what_the_lock_holds_already() -> None:
 
 def test_the_digest_of_a_lock_survives_a_checkout() -> None:
     """Line ends and a byte order mark are no change of a lock."""
-    assert journal.text_digest("\ufeffa\r\nb\r\n") == journal.text_digest("a\nb\n")
+    assert store.text_digest("\ufeffa\r\nb\r\n") == store.text_digest("a\nb\n")
 
 
 notes = st.lists(st.lists(facts.changes, min_size=1, max_size=3), max_size=8)
@@ -231,7 +230,7 @@ starts = st.lists(st.builds(facts.record, facts.names, facts.generations), max_s
 
 def read(lines: list[str]) -> tuple[JournalFact, ...]:
     """The facts of these lines of a journal."""
-    return journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME).facts
+    return store.parse("".join(f"{line}\n" for line in lines).encode(), NAME).facts
 
 
 @given(starts, st.lists(notes, min_size=2, max_size=3))
@@ -240,7 +239,7 @@ def test_the_working_state_is_what_the_files_fold_to(
 ) -> None:
     """After any notes, a reader of lock and journal sees exactly what the run sees, through several checkpoints."""
     where = locked(*start)
-    working = WorkingState(where, (), lineage=facts.LINEAGE, body_on_disk=journal.nothing_on_disk, write=True)
+    working = WorkingState(where, (), lineage=facts.LINEAGE, body_on_disk=store.nothing_on_disk, write=True)
     for noted in rounds:
         for group in noted:
             working.note("step", group)

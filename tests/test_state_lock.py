@@ -14,7 +14,7 @@ from contentops.errors import StateError
 from contentops.model import ItemId, Record, Saved, State, request_id
 from contentops.state import lock
 from contentops.state.codec import Header, line_of
-from contentops.state.merge_repair import with_one_owner
+from contentops.state.lock import with_one_owner
 from tests import state_facts as facts
 
 if TYPE_CHECKING:

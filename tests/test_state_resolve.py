@@ -10,7 +10,7 @@ import pytest
 
 from contentops.errors import UsageError
 from contentops.model import JobState
-from contentops.operations.records import forget_record, resolve
+from contentops.operations.state import forget_record, resolve
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results

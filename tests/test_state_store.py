@@ -22,7 +22,7 @@ from contentops.digest import NOTHING
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
 from contentops.model.jobs import is_further
-from contentops.state import jobs, journal, lock, state_dir
+from contentops.state import jobs, lock, state_dir, store
 from contentops.state.codec import Drop, Fact, Forget, line_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -936,4 +936,4 @@ def test_disk_errors_have_hints() -> None:
 
 def test_an_unread_disk_settles_nothing() -> None:
     """Without a look at the outputs, no body is on disk."""
-    assert journal.nothing_on_disk("out/a.md") == NOTHING
+    assert store.nothing_on_disk("out/a.md") == NOTHING

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.model import Event
-from contentops.reporting.progress import Progress
+from contentops.reporting.run import Progress
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.state.tracked import is_tracked
+from contentops.state.state_dir import is_tracked
 from tests.processes import blog
 
 if TYPE_CHECKING:

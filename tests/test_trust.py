@@ -12,10 +12,8 @@ import pytest
 from contentops.api import trust
 from contentops.errors import InputError, Refused
 from contentops.model import ApiSettings
-from contentops.operations import doctor
-from contentops.operations.catalog import pull_catalog
+from contentops.operations import catalog, contents, doctor
 from contentops.operations.connection import read_credentials
-from contentops.operations.contents import stored_contents
 from contentops.operations.opening import Runtime, open_project
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 from tests.terminals import on_a_terminal
@@ -91,7 +89,7 @@ def test_nothing_is_sent_before_it_is_listed(project: Build, home: dict[str, str
 
     found = open_project(str(site(project, f"base_url: '{ELSEWHERE}/v1', dialect: v1")), "", ())
     runtime = Runtime(environ=home, transport=httpx.MockTransport(answer), run=asyncio.run)
-    deeds: list[Any] = [stored_contents.stats, stored_contents.contents, pull_catalog.pull]
+    deeds: list[Any] = [contents.stats, contents.contents, catalog.pull]
     for deed in deeds:
         with pytest.raises(Refused):
             deed(found, runtime=runtime)

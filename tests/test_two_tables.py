@@ -25,8 +25,8 @@ from contentops.errors import ContentopsError, InputError
 from contentops.model import ItemId, JobState, OnEdit
 from contentops.model.jobs import fold_jobs
 from contentops.model.records import UNDECIDED
-from contentops.operations import opening, records
-from contentops.operations.month_spend import count_month
+from contentops.operations import opening, state
+from contentops.operations.plan import count_month
 from contentops.state import jobs as files
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.clock import EPOCH
@@ -374,7 +374,7 @@ class Histories(RuleBasedStateMachine):
 
     def _resolve(self, clone: Clone, rng: random.Random) -> bool:
         """Answer every question of a clone; returns whether there were any."""
-        submits = records.open_submits(clone.project)
+        submits = state.open_submits(clone.project)
         for submit in submits:
             entry = submit.entry
             made = [each for each in self.api.generations if each.request_id == entry.request_id]
@@ -385,7 +385,7 @@ class Histories(RuleBasedStateMachine):
                 how = {"forget": True}
                 self.stated[entry.digest] += 1
             with contextlib.suppress(ContentopsError):
-                records.resolve(clone.project, entry.item, request=entry.request_id, **how)
+                state.resolve(clone.project, entry.item, request=entry.request_id, **how)
         return bool(submits)
 
     @rule(days=st.sampled_from([0.1, 20]))

@@ -12,9 +12,9 @@ from msgspec import structs
 from contentops.errors import InputError
 from contentops.model import JobState
 from contentops.model.jobs import fold_jobs
-from contentops.operations import opening, records
-from contentops.operations.adopting.adopt_files import Options, adopt
-from contentops.operations.paid import jobs_by_environment
+from contentops.operations import opening, state
+from contentops.operations.adopt import Options, adopt
+from contentops.operations.opening import jobs_by_environment
 from contentops.state import jobs as files
 from contentops.state.codec import line_of
 from tests.fakes.api import FakeApi, Killed, on
@@ -359,7 +359,7 @@ def test_what_a_person_gave_up_stays_given_up_after_a_merge(root: Path) -> None:
     harness.api.heal()
     assert harness.entry("one").state is JobState.UNKNOWN
     before = (root / "contentops.jobs").read_bytes()
-    records.resolve(harness.project, "one", forget=True)
+    state.resolve(harness.project, "one", forget=True)
     path = root / "contentops.jobs"
     path.write_bytes(path.read_bytes() + before)
     assert not harness.state.entries

@@ -19,14 +19,13 @@ from contentops.__main__ import main
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.cli.session import Session
 from contentops.digest import digest_text
-from contentops.documents.files import Outputs
-from contentops.documents.stat_cache import StatCache
+from contentops.documents.files import Outputs, StatCache
 from contentops.errors import ContentopsError
 from contentops.model import Plan
 from contentops.operations import plan as operation
 from contentops.operations.opening import Runtime, open_cache, open_project
 from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, last_plan
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.state.codec import Header, line_of
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from contentops.documents.observed import Stamp
+    from contentops.documents.files import Stamp
     from contentops.model import Observed
     from tests.running import Run
 

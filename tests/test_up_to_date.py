@@ -23,8 +23,8 @@ from contentops.model import (
     text_digest,
 )
 from contentops.planning.approval import computed_front
-from contentops.planning.decide import answers
-from contentops.planning.plan_inputs import ItemSides, PlanInputs
+from contentops.planning.sides import ItemSides, PlanInputs
+from contentops.planning.table import answers
 from tests.fakes.sides import PROJECT, TEXT, a_record, a_spec
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import OutputError
-from contentops.operations.starting.project_files import project_files
+from contentops.operations.init import project_files
 from tests.serving import served
 
 if TYPE_CHECKING:

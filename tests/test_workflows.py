@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from contentops.operations.starting.installed_from import action_from, installed_action, with_extra
-from contentops.operations.starting.workflows import WORKFLOWS, workflows
+from contentops.operations.init import WORKFLOWS, action_from, installed_action, with_extra, workflows
 from tests.clones import World, manifest, posix
 from tests.fakes.github import TOKEN
 from tests.hubs import SHA

@@ -83,8 +83,7 @@ def _loaded_by_an_apply() -> list[str]:
     out, into = os.pipe()
     if os.fork() == 0:
         from contentops.__main__ import main
-        from contentops.cli.command_table import COMMANDS
-        from contentops.cli.entry import cli
+        from contentops.cli.entry import COMMANDS, cli
 
         for name in COMMANDS:
             cli.get_command(None, name)  # type: ignore[arg-type]

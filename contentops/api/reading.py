@@ -2,12 +2,19 @@
 
 The sources of the API disagree: an answer may be flat or inside `{"success", "data"}`, content an object or a text,
 progress 0 to 1 or 0 to 100, a list under one of several names.
+
+Stamps are only compared for equality, so no clock of this machine matters.
+
+Entries are committed and shown: texts become one clean line, slugs and names that no manifest can have are left out,
+and everything is bounded.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from contentops.api import calls
 from contentops.api.calls import (
@@ -22,17 +29,157 @@ from contentops.api.calls import (
     SavedReply,
     Stats,
 )
-from contentops.api.decoding import Garbled, Unnamed, Unreadable, decode, error_text
-from contentops.api.stamps import stamp_in
-from contentops.documents.clean import clean_body
+from contentops.digest import digest_text, short
+from contentops.documents.clean import clean_body, clean_title
+from contentops.json_reader import DeepJson, bounded
+from contentops.model import CatalogEntry, Template, TemplateInput
 from contentops.sanitize import clip
 from contentops.sections import main_heading
 from contentops.tokens import read_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Json
+
+
+# ---- Reads JSON from bytes, strictly, and the text of an error reply from its known shapes.
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class Unreadable(ValueError):
+    """A reply does not fit the call; the message says why."""
+
+
+class Unnamed(Unreadable):
+    """The job or content of a reply has an id that cannot be used."""
+
+
+class Garbled(Unreadable):
+    """A reply is not JSON, is cut off, or is about another job."""
+
+
+def decode(data: bytes) -> Json:
+    """`data` as JSON. Lone surrogates become U+FFFD.
+
+    Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
+    or too deep nesting.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        value = bounded(_read_json, text)
+        if _SURROGATE.search(text):
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            value = json.loads(whole.decode("utf-8", "replace"))
+    except UnicodeDecodeError as error:
+        raise Garbled("the answer is not UTF-8") from error
+    except DeepJson as error:
+        raise Garbled(f"the answer {error}") from error
+    except json.JSONDecodeError as error:
+        raise Garbled(
+            f"the answer is incomplete or invalid JSON ({error.msg} at byte {error.pos} of {len(data)})"
+        ) from error
+    except ValueError as error:
+        raise Garbled(f"the answer is not JSON ({error})") from error
+    return value
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    values: dict[str, Json] = {}
+    for key, value in pairs:
+        if values.setdefault(key, value) != value:
+            raise ValueError(f"key `{key[:100]}` appears twice")
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value
+
+
+_read_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite).decode
+
+
+def error_text(value: Json) -> str:
+    """The text of an error reply in one of the known shapes; empty if it has none.
+
+    Known: `{"error": {"code", "message"}}`, `{"error": text}`, `{"detail": text}`, `{"detail": [{"loc", "msg"}]}`,
+    `{"message": text}`, and each of them inside `data`.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "; ".join(text for text in map(_field_error, value[:20]) if text)
+    if not isinstance(value, dict):
+        return ""
+    for key in ("error", "detail", "message", "msg", "title", "data"):
+        inner = value.get(key)
+        # A chain of `error` in `error` is no known shape, so one level is enough.
+        text = _leaf(inner) if isinstance(inner, dict) else error_text(inner)
+        if text:
+            return text
+    return ""
+
+
+def _leaf(value: dict[str, Json]) -> str:
+    for key in ("message", "detail", "error", "msg", "code"):
+        inner = value.get(key)
+        if isinstance(inner, str) and inner:
+            return inner
+    return ""
+
+
+def _field_error(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        return ""
+    text = value.get("msg") or value.get("message")
+    if not isinstance(text, str):
+        return ""
+    location = value.get("loc")
+    parts = location if isinstance(location, list) else [location] if isinstance(location, str) else []
+    where = ".".join(str(part) for part in parts if isinstance(part, (str, int)) and part != "body")
+    return f"{where}: {text}" if where else text
+
+
+# ---- Stamps: the time of a content's last change as the server wrote it, with the version where it gives one.
+
+CREATED = "created"
+"""The stamp of a content that a save created, where the reply had no stamp."""
+
+
+def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
+    """The stamp of the content in a reply; empty where the reply has no time of change.
+
+    A version alone is not a stamp: it could be the version of a format.
+    """
+    if not any(character.isdigit() for character in updated_at):
+        return ""
+    version = value.get("version")
+    is_number = isinstance(version, int) and not isinstance(version, bool)
+    return f"{updated_at} {version}" if is_number else updated_at
+
+
+def has_stamp(content: Content | ContentEntry, stamp: str) -> bool:
+    """Whether a content has this stamp; False for an empty stamp."""
+    return stamp != "" and (content.stamp == stamp or (stamp == CREATED and is_as_created(content)))
+
+
+def is_as_created(content: Content | ContentEntry) -> bool:
+    """Whether a content was not changed since it was created, according to the server."""
+    at = content.created_at
+    return at != "" and at == content.updated_at and content.stamp in (at, f"{at} 1")
+
+
+# ---- Reads replies from JSON: every known form of them, in any dialect, and nothing else.
 
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._:-]{1,200}")
 _FENCE = re.compile(r"\ufeff?[\r\n]*(?:---|\+{3})[ \t]*\r?\n")
@@ -365,3 +512,168 @@ def _detail(value: Json) -> dict[str, Json]:
     if not any(key in inner for key in ("id", "slug", "name")):
         raise Unreadable("the answer has no description")
     return _object(inner)
+
+
+# ---- Reads catalog entries from a server's descriptions, in every known shape. Pure.
+
+KINDS: Mapping[str, str] = {
+    **{kind: kind for kind in ("text", "textarea", "number", "select", "multiselect", "checkbox", "list")},
+    "integer": "number",
+    "boolean": "checkbox",
+    "array": "list",
+}
+"""The kind of an input by the server's word for it. Every other word, such as `string`, is `any`: the server uses it
+for inputs that it does not describe, and accepts lists and maps for them."""
+
+MOST = 1000
+"""Inputs, options or aliases that are read of one description."""
+LONGEST = 2000
+"""The most characters of a default or an option, as JSON."""
+
+MANNER = (
+    *("sections", "structure", "instructions", "writer_instructions", "prompt", "system_prompt", "prompt_schema"),
+    *("requirements", "quality_requirements", "forbidden_patterns", "length_limit", "output", "output_policy"),
+    *("formatting", "writing_style", "tone", "voice", "audience", "platform", "formality"),
+)
+"""The keys of a description that say how its texts are written. Without counters, times, ratings and words for people,
+since these do not change a template."""
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
+_INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
+
+
+def slug_of(entry: Mapping[str, Json]) -> str:
+    """The slug for requests and manifests; empty if there is none that is safe.
+
+    The server looks templates up by `id`, which for some differs from their `slug`.
+    """
+    for key in ("id", "slug", "name"):
+        slug = entry.get(key)
+        if isinstance(slug, str) and _SLUG.fullmatch(slug):
+            return slug
+        if slug not in (None, "") and key != "name":
+            return ""
+    return ""
+
+
+def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> Template:
+    """A template from its entry in the list and its detailed description, if there is one."""
+    described = {**entry, **(detail or {})}
+    inputs = inputs_of(described)
+    return Template(
+        slug=slug,
+        name=_catalog_text(described, "name", "title"),
+        category=_catalog_text(described, "category", "template_type", "type"),
+        description=_catalog_text(described, "description"),
+        manner=manner_of(described),
+        inputs=inputs or (),
+        inputs_known=inputs is not None,
+    )
+
+
+def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
+    """A style profile, a vertical or a brand voice from its entry in the list, which has a slug."""
+    return CatalogEntry(
+        slug=slug_of(entry),
+        name=_catalog_text(entry, "name", "title", "label"),
+        category=_catalog_text(entry, "category"),
+        description=_catalog_text(entry, "description"),
+        tone=_catalog_text(entry, "tone"),
+        manner=manner_of(entry),
+    )
+
+
+def manner_of(described: Mapping[str, Json]) -> str:
+    """The start of a digest over the `MANNER` of a description; empty where it has none.
+
+    The order of keys, spaces at the ends of texts and empty values do not count.
+    """
+    manner = {key: value for key in MANNER if not _is_empty(value := _trimmed(described.get(key)))}
+    # As ASCII, so that a lone surrogate has a digest too.
+    return short(digest_text(json.dumps(manner, sort_keys=True))) if manner else ""
+
+
+def _trimmed(value: Json) -> Json:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return [_trimmed(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _trimmed(each) for key, each in value.items()}
+    return value
+
+
+def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
+    """The inputs in a description, sorted by name; None where it has none, or none that can be read."""
+    inputs: dict[str, TemplateInput] = {}
+    given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
+    for key, specs in given.items():
+        for name, spec in _specs(specs, required=key == "required_inputs"):
+            if _NAME.fullmatch(name) and len(inputs) < MOST:
+                inputs.setdefault(name, _input(name, spec))
+    if not given or (any(described.get(key) for key in _INPUTS) and not inputs):
+        return None
+    return tuple(inputs[name] for name in sorted(inputs))
+
+
+def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[tuple[str, Mapping[str, Json]]]:
+    """Names and descriptions of inputs, from a map, a list of maps, or a list of names."""
+    base = {"required": required}
+    if isinstance(given, dict):
+        for name, spec in given.items():
+            yield name, {**base, **(spec if isinstance(spec, dict) else {})}
+        return
+    for spec in given:
+        if isinstance(spec, str):
+            yield spec, base
+        elif isinstance(spec, dict):
+            name = next((spec[key] for key in ("name", "key", "id") if isinstance(spec.get(key), str)), "")
+            yield name, {**base, **spec}
+
+
+def _input(name: str, spec: Mapping[str, Json]) -> TemplateInput:
+    options = _options(spec.get("options"))
+    kind = KINDS.get(str(spec.get("type", "")).strip().lower(), "any")
+    if kind in {"select", "multiselect"} and not options:
+        kind = "any"
+    default = spec.get("default")
+    return TemplateInput(
+        name=name,
+        kind=kind,
+        # The server fills in a default, so the input is not required.
+        required=spec.get("required") in (True, "true", "True") and default in (None, ""),
+        default=None if _is_empty(default) or not _is_small(default) else default,
+        options=options if kind in {"select", "multiselect"} else (),
+        aliases=_aliases(spec.get("aliases")),
+        description=_catalog_text(spec, "description", "label"),
+    )
+
+
+def _is_empty(value: Json) -> bool:
+    return value is None or value in ("", [], {})
+
+
+def _is_small(value: Json) -> bool:
+    return len(json.dumps(value, ensure_ascii=False, default=str)) <= LONGEST
+
+
+def _options(given: Json) -> tuple[Json, ...]:
+    """The distinct values to choose from; empty where one is not a plain value, so that nothing is refused."""
+    if not isinstance(given, list) or len(given) > MOST:
+        return ()
+    values = [each.get("value", each.get("id")) if isinstance(each, dict) else each for each in given]
+    if not all(isinstance(value, str | int | float | bool) and _is_small(value) for value in values):
+        return ()
+    return tuple({json.dumps(value): value for value in values}.values())
+
+
+def _aliases(given: Json) -> tuple[str, ...]:
+    names: Iterable[Json] = given[:MOST] if isinstance(given, list) else ()
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and _NAME.fullmatch(name)))
+
+
+def _catalog_text(described: Mapping[str, Json], *keys: str) -> str:
+    """The first text that is not empty, as one clean line of at most 300 characters."""
+    texts = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
+    return next(filter(None, texts), "")

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct, field
 
 from contentops.errors import ContentopsError, UsageError
-from contentops.execution.child_environment import git_environment
-from contentops.execution.commands import find_program, is_program
+from contentops.execution.commands import find_program, git_environment, is_program
 from contentops.sanitize import redact
 
 if TYPE_CHECKING:

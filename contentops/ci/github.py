@@ -1,19 +1,267 @@
-"""The calls of GitHub's REST API that we need: comments, pull requests, and which run keeps a plan."""
+"""The calls of GitHub's REST API that we need: comments, pull requests, and which run keeps a plan.
+
+The token is sent to its own server alone: a redirect to another one is an error. Answers are not trusted.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import quote
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
 
-from contentops.ci.host import PAGE, GitHub, HostError, as_maps, client
+from msgspec import Struct, structs
+
+from contentops import __version__
 from contentops.ci.runner import as_map, as_number, as_text, is_safe, token_of
-from contentops.errors import UsageError
+from contentops.errors import ContentopsError, UsageError
+from contentops.json_reader import load_json
+from contentops.sanitize import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import httpx
 
     from contentops.ci.runner import PlanOrigin
+
+
+# ---- Calls the REST API of GitHub.
+
+LARGEST = 16 << 20
+"""Bytes of the largest answer that is read."""
+TRIES = 4
+_TIMEOUT = 30.0
+_REDIRECTS = 3
+_LONGEST_WAIT = 60.0
+_MOVED = frozenset({301, 302, 307, 308})
+_ROOM = 300
+_SECONDARY_WAIT = 60.0
+"""Seconds that GitHub asks for where an answer names none."""
+PAGE = 100
+"""Entries of one page of a list."""
+_PAGES = 50
+"""Pages of a list that are read: 5,000 entries."""
+
+
+class HostError(ContentopsError):
+    """GitHub cannot be reached, or refuses. `status` is 0 where there was no answer."""
+
+    code = "github"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        status: int = 0,
+        hint: str = "",
+        again: float | None = None,
+        gone: bool = False,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.status = status
+        self.again = again
+        """Seconds after which the same call may succeed; None: it will not."""
+        self.gone = gone
+        """Whether what it was to change does not exist any more."""
+
+
+class _Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class GitHub(Struct, frozen=True, kw_only=True):
+    """One repository of GitHub, and the token to reach it with. Make one with `github.connect`."""
+
+    api: str
+    repository: str
+    token: str
+    http: httpx.Client
+    pause: Callable[[float], None]
+
+    @property
+    def below(self) -> str:
+        """The path of the repository below `api`, with a slash at both ends."""
+        return f"/repos/{self.repository}/"
+
+    def ask(self, query: str) -> Any:
+        """Return the `data` of GraphQL's answer to `query`, which may be anything. Raises HostError."""
+        # On a server of one's own, both versions of the API lie below `/api`.
+        address = f"{self.api.removesuffix('/v3')}/graphql"
+        return as_map(self.call_once("POST", address, {"query": query})).get("data")
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON that answers `method` on `path` (below the repository, or below the API with a leading `/`).
+
+        Reads are tried again; a change only where it certainly did nothing (429, and 403 for too many requests).
+        Raises HostError.
+        """
+        address = f"{self.api}{path}" if path.startswith("/") else f"{self.api}{self.below}{path}"
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self.call_once(method, address, body)
+            except HostError as error:
+                harmless = method == "GET" or error.status in {403, 429}
+                if error.again is None or not harmless or attempt == TRIES:
+                    raise
+                self.pause(max(error.again, 2.0 ** (attempt - 1)))
+        raise AssertionError("the last try raises")
+
+    def listed(self, path: str) -> Iterator[Mapping[str, Any]]:
+        """Yield every entry of a list, page by page; a page that is no list ends it. Raises HostError."""
+        for page in range(1, _PAGES + 1):
+            entries = self._page(path, page)
+            yield from as_maps(entries)
+            if not isinstance(entries, list) or len(entries) < PAGE:
+                return
+
+    def whole(self, path: str) -> list[Mapping[str, Any]]:
+        """Return a list that is known to be whole. Raises HostError for other answers, and for one without an end."""
+        found: list[Mapping[str, Any]] = []
+        for page in range(1, _PAGES + 1):
+            entries = self._page(path, page)
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise self.nonsense(path, "did not answer with a list")
+            found += entries
+            if len(entries) < PAGE:
+                return found
+        raise self.nonsense(path, f"has more than {_PAGES * PAGE:,} entries")
+
+    def nonsense(self, path: str, problem: str) -> HostError:
+        """Return the error for an answer that cannot be used."""
+        return self._error(f"{_shown(f'{self.api}{self.below}{path}')} {problem}")
+
+    def _page(self, path: str, page: int) -> Any:
+        return self.call("GET", f"{path}{'&' if '?' in path else '?'}per_page={PAGE}&page={page}")
+
+    def call_once(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
+        """Return the JSON of one call of a whole address; follows redirects on the same server. Raises HostError."""
+        where = address
+        for _ in range(_REDIRECTS):
+            reply = self._send(method, where, body)
+            if reply.status not in _MOVED:
+                return self._read(method, address, reply)
+            target = _joined(where, reply.headers.get("location", ""))
+            if _origin(target) != _origin(self.api):
+                raise self._error(f"{_shown(address)} points to another server; the token is not sent there")
+            where = target
+        raise self._error(f"{_shown(address)} redirects in a loop")
+
+    def _send(self, method: str, address: str, body: Mapping[str, Any] | None) -> _Reply:
+        import httpx
+
+        data = bytearray()
+        try:
+            with self.http.stream(method, address, json=body) as reply:
+                for part in reply.iter_bytes():
+                    data += part
+                    if len(data) > LARGEST:
+                        raise self._error(f"the answer of {_shown(address)} is too large")
+                return _Reply(reply.status_code, dict(reply.headers.multi_items()), bytes(data))
+        except httpx.InvalidURL:
+            raise self._error(f"{_shown(address)} is not a URL") from None
+        except httpx.HTTPError as error:
+            reason = redact(str(error), self.token, "***") or type(error).__name__
+            raise self._error(f"{_shown(address)} cannot be reached: {reason}", again=1.0) from error
+
+    def _read(self, method: str, address: str, reply: _Reply) -> Any:
+        try:
+            document = load_json(reply.body) if reply.body else None
+        except ValueError:
+            document = None
+            if reply.status < 400:
+                raise self._error(f"{_shown(address)} did not answer with JSON", status=reply.status) from None
+        if reply.status < 400:
+            return document
+        message = str(as_map(document).get("message", ""))
+        reason = f": {redact(message, self.token, '***')[:_ROOM].rstrip('.')}" if message else ""
+        limit = _limit(reply, message)
+        wait = 1.0 if limit is None and reply.status >= 500 else limit
+        raise self._error(
+            f"{method} {_shown(address)} was answered with {reply.status}{reason}",
+            status=reply.status,
+            hint=self._hint(reply.status, limit),
+            again=wait if wait is not None and wait <= _LONGEST_WAIT else None,
+            gone=method == "PATCH" and reply.status == 404,
+        )
+
+    def _error(self, message: str, **about: Any) -> HostError:
+        return HostError(message, **about)
+
+    def _hint(self, status: int, limit: float | None) -> str:
+        if limit is not None:
+            seconds = max(1, round(limit))
+            return f"GitHub takes no more requests of this token for about {seconds:,} seconds: run it again then"
+        if status in {401, 403}:
+            return "the token lacks a permission: see `permissions` of the job"
+        return "check the name of the repository and that the token can read it" if status == 404 else ""
+
+
+def client(headers: Mapping[str, str]) -> httpx.Client:
+    """Return the connection to the API. Raises HostError where the settings of the machine do not allow one."""
+    import httpx
+
+    headers = {"User-Agent": f"contentops/{__version__}", **headers}
+    try:
+        return httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
+    except (OSError, ValueError) as error:
+        message = f"{error}; check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
+        raise HostError(f"no connection to GitHub: {message}") from error
+
+
+def as_maps(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the maps in a JSON value that should be a list of them."""
+    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())
+
+
+def _limit(reply: _Reply, message: str) -> float | None:
+    """Return the seconds until a rate limit allows the same call; None where no limit was reached."""
+    if reply.status not in {403, 429}:
+        return None
+    wait = reply.headers.get("retry-after", "")
+    if wait.isascii() and wait.isdecimal():
+        return float(wait)
+    if reply.headers.get("x-ratelimit-remaining") == "0":
+        return _until(reply.headers)
+    if "rate limit" in message.lower():
+        return _SECONDARY_WAIT
+    return 1.0 if reply.status == 429 else None
+
+
+def _until(headers: Mapping[str, str]) -> float:
+    """Return the seconds from the answer to the next window, both by the server's clock."""
+    try:
+        start = parsedate_to_datetime(headers.get("date", "")).timestamp()
+        return max(1.0, float(headers.get("x-ratelimit-reset", "")) - start)
+    except (ValueError, TypeError, OverflowError):
+        return _SECONDARY_WAIT
+
+
+def _origin(address: str) -> tuple[str, str, int | None]:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme, parts.hostname or "", parts.port
+    except ValueError:
+        return "", "", None
+
+
+def _joined(address: str, location: str) -> str:
+    """Return the target of a redirect; empty where that is not a URL."""
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        return ""
+
+
+def _shown(address: str) -> str:
+    parts = urlsplit(address)
+    return f"`{parts.hostname}{parts.path}`"
+
+
+# ---- The calls of GitHub's REST API that we need: comments, pull requests, and which run keeps a plan.
 
 T = TypeVar("T")
 
@@ -136,3 +384,199 @@ def is_merge(pull: Mapping[str, Any], branch: str, commit: str) -> bool:
     """Whether the merge of a pull request into a branch made a commit: with a merge commit, a squash or a rebase."""
     into = as_text(as_map(pull.get("base")).get("ref"))
     return bool(pull.get("merged_at")) and pull.get("merge_commit_sha") == commit and into == branch
+
+
+# ---- Our comments on a pull request, one for each marker, and which plan of which run each shows.
+
+_SHOWN = re.compile(
+    r"<!-- contentops:shown run=([1-9][0-9]{0,17}) commit=([0-9a-f]{40,64}) plan=(sha256:[0-9a-f]{64}|none) -->"
+)
+_UNTIL_SHOWN = (5.0, 10.0, 15.0, 30.0, 30.0, 30.0)
+"""Seconds between looks for the comment of a plan: its workflow begins when the plan's has ended."""
+
+
+class Shown(NamedTuple):
+    """The plan that a comment shows: its run, its commit, and its checksum; empty: none."""
+
+    run: int = 0
+    commit: str = ""
+    checksum: str = ""
+
+    @property
+    def line(self) -> str:
+        """The hidden second line of the comment; empty where the run or the commit is not known."""
+        about = f"run={self.run} commit={self.commit} plan={self.checksum or 'none'}"
+        return f"<!-- contentops:shown {about} -->" if self.run and self.commit else ""
+
+
+def shown_in(body: str) -> Shown:
+    """Return the plan that the second line of one of our comments names."""
+    match = _SHOWN.fullmatch([*body.splitlines()[:2], "", ""][1])
+    return Shown(int(match[1]), match[2], match[3].replace("none", "")) if match else Shown()
+
+
+def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
+    """Write `body`, which starts with `marker`, into our comment on a pull request, or make one.
+
+    Where there is none, one of ours that starts with the line `instead` is used. Comments of others, and one that shows
+    the plan of a newer run, stay as they are. After a lost answer the list is read again. Raises HostError.
+    """
+    author = myself(github)
+    run = shown_in(body).run
+
+    def put() -> Posted:
+        ours = dict(_ours(github, number, author))
+        mine = ours.get(marker) or ours.get(instead)
+        if mine is None:
+            return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
+        if mine.get("body") == body or _run_of(mine) > run > 0:
+            return Posted(page_of(mine), new=False)
+        return Posted(page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
+
+    return until_sure(github, put)
+
+
+def _run_of(comment: Mapping[str, Any]) -> int:
+    return shown_in(as_text(comment.get("body"))).run
+
+
+def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
+    """Return the first lines of our comments on a pull request that begin with `lead`. Raises HostError."""
+    return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
+
+
+def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield our comments on a pull request, newest first, each with its first line."""
+    for comment in reversed(list(github.listed(f"issues/{number}/comments?sort=created"))):
+        first = first_line(comment)
+        if is_by(comment, author) and first and as_number(comment.get("id")):
+            yield first, comment
+
+
+def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
+    """Return the plan that our comment shows for the last commit, if its artifact is kept (else an empty one).
+
+    And the newest run that keeps such an artifact, shown or not; 0: none. Any workflow can upload an artifact of this
+    name, so only what was shown counts. A missing comment is waited for. `lead`: how our comments begin.
+    Raises HostError.
+    """
+    commit = head_of(github.call("GET", f"pulls/{number}"))
+    kept = _runs_with(github, commit, artifact) if commit else []
+    for pause in (*_UNTIL_SHOWN, 0.0) if kept else ():
+        ours = _ours(github, number, myself(github))
+        shown = [shown_in(as_text(one.get("body"))) for line, one in ours if line.startswith(lead)]
+        fitting = [one for one in shown if one.commit == commit and one.checksum and one.run in kept]
+        if fitting:
+            return max(fitting), max(kept)
+        if pause:
+            github.pause(pause)
+    return Shown(), max(kept, default=0)
+
+
+def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
+    """Return the runs on a commit of a pull request that keep an artifact of this name which has not expired."""
+    query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={PAGE}"
+    runs = as_maps(as_map(github.call("GET", f"actions/runs?{query}")).get("workflow_runs"))
+    # Whatever the answer holds, it is about this commit and this event.
+    ours = (run for run in runs if run.get("head_sha") == commit and run.get("event") == "pull_request")
+    name = quote(artifact, safe="")
+    keeping = []
+    for run in {as_number(run.get("id")) for run in ours} - {0}:
+        path = f"actions/runs/{run}/artifacts?name={name}&per_page={PAGE}"
+        kept = as_maps(as_map(github.call("GET", path)).get("artifacts"))
+        if any(one.get("name") == artifact and one.get("expired") is False for one in kept):
+            keeping.append(run)
+    return keeping
+
+
+# ---- Who approved merged pull requests at their head commits, as GitHub knows it. Answers are not trusted.
+
+MOST_FILES: Final = 3_000
+"""Files of one pull request that GitHub lists."""
+_LOGIN: Final = re.compile(r"(?!ghost$)[a-z0-9_.-]{1,255}", re.IGNORECASE)
+"""The account of a person: GitHub shows `ghost` for a deleted one, and apps have brackets."""
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class MergedPull(Struct, frozen=True, kw_only=True):
+    """A merged pull request, and who approved its head commit."""
+
+    number: int
+    address: str
+    """Its page."""
+    head: str
+    """The last commit of its branch at the merge."""
+    commit: str
+    """The last commit that the merge made."""
+    approvals: Mapping[str, str] = {}
+    """When each person approved, in UTC. They are named as no git identity is: `login (github.com)`."""
+    files: Mapping[str, tuple[str, str]] = {}
+    """The object id of each file at the head commit, and its path before; empty where no one approved."""
+    notes: tuple[str, ...] = ()
+    """Why some reviews or files do not count, each a sentence."""
+
+
+def merged_pulls(github: GitHub, server: str, branch: str, commits: Sequence[str]) -> tuple[MergedPull, ...]:
+    """Return the pull requests whose merges into a branch made these commits, in their order. Raises HostError.
+
+    `server` is the address of GitHub's pages.
+    """
+    found: dict[int, MergedPull] = {}
+    for commit in commits:
+        for pull in github.whole(f"commits/{commit}/pulls"):
+            number = as_number(pull.get("number"))
+            if is_merge(pull, branch, commit) and number not in found:
+                address = f"{server}/{github.repository}/pull/{number}"
+                one = MergedPull(number=number, address=address, head=head_of(pull), commit=commit)
+                found[number] = _reviewed(github, one)
+    return tuple(found.values())
+
+
+def merge_base(github: GitHub, base: str, head: str) -> str:
+    """Return the commit of the branch at `base` that a pull request's branch began with, or took over last."""
+    path = f"compare/{base}...{quote(head, safe='')}"
+    found = as_text(as_map(as_map(github.call("GET", f"{path}?per_page=1")).get("merge_base_commit")).get("sha"))
+    if not _COMMIT.fullmatch(found):
+        raise github.nonsense(path, "does not report where the branch began")
+    return found
+
+
+def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
+    """Return a pull request with its approvals and files. Raises HostError."""
+    path, host = f"pulls/{pull.number}/reviews", urlsplit(pull.address).hostname
+    approvals: dict[str, str] = {}
+    notes: list[str] = []
+    # GitHub lists them by time: the last one of a person that is more than a comment is their word.
+    said = [entry for entry in github.whole(path) if entry.get("state") not in {"COMMENTED", "PENDING"}]
+    last = {as_text(as_map(entry.get("user")).get("login")).casefold(): entry for entry in said}
+    for entry in (last[login] for login in sorted(last) if last[login].get("state") == "APPROVED"):
+        login = as_text(as_map(entry.get("user")).get("login"))
+        if not _LOGIN.fullmatch(login) or as_map(entry.get("user")).get("type") != "User":
+            notes.append(f"`{login or 'ghost'}` is not a person")
+        elif not pull.head or entry.get("commit_id") != pull.head:
+            notes.append(f"`{login}` approved {as_text(entry.get('commit_id'))[:12]}, not the head commit")
+        elif not _may_write(github, login):
+            notes.append(f"`{login}` has no write access to the repository")
+        else:
+            approvals[f"{login} ({host})"] = as_text(entry.get("submitted_at"))
+    files = _files(github, pull.number) if approvals else {}
+    if len(files) >= MOST_FILES:
+        files, notes = {}, [*notes, f"GitHub lists {MOST_FILES:,} files of it at most, and there may be more"]
+    return structs.replace(pull, approvals=approvals, files=files, notes=tuple(notes))
+
+
+def _may_write(github: GitHub, login: str) -> bool:
+    """Whether a person may write to the repository: anyone may approve a pull request of a public one."""
+    try:
+        answer = github.call("GET", f"collaborators/{quote(login, safe='')}/permission")
+    except HostError as error:
+        if error.status == 404:
+            return False
+        raise
+    return as_map(answer).get("permission") in {"admin", "maintain", "write"}
+
+
+def _files(github: GitHub, number: int) -> dict[str, tuple[str, str]]:
+    listed = github.whole(f"pulls/{number}/files")
+    names = ((as_text(one.get("filename")), as_text(one.get("sha")), one.get("previous_filename")) for one in listed)
+    return {name: (oid, as_text(before) or name) for name, oid, before in names}

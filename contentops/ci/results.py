@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
@@ -28,25 +29,28 @@ from contentops.documents.clean import is_lfs_pointer, title_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
+from contentops.manifests.discover import glob_matcher
 from contentops.model import NO_APPROVALS, Approvals, JobState, Note, OpenEntry, Record, State, text_digest
 from contentops.model.jobs import fold_jobs, open_jobs
-from contentops.planning.dependants import dependants_of, reached
+from contentops.planning.select import dependants_of, reached
 from contentops.state import approvals
 from contentops.state import jobs as job_files
 from contentops.state import lock as locks
 from contentops.state.codec import parse_line
-from contentops.state.journal import fold
 from contentops.state.state_dir import named
+from contentops.state.store import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from contentops.model import Desired, Project, RequestId, Spec
     from contentops.model.records import Order
-    from contentops.planning.plan_inputs import Choice
+    from contentops.planning.sides import Choice
     from contentops.state.codec import Line
     from contentops.state.lock import Lock
 
+
+# ---- The files that are results.
 
 _FILES_AT_ONCE = 8
 """Files that are read together: few, to save memory."""
@@ -365,3 +369,68 @@ def _added(line: str) -> Line | str | None:
         return parse_line(line.lstrip("+"))
     except ValueError:
         return None
+
+
+# ---- Whom the `CODEOWNERS` of a repository names for a file, as GitHub, GitLab and Forgejo read it.
+
+_GITHUB_FOLDERS: Final = (".github", "", "docs")
+_COMPLETE: Final = "# Who may say which texts are approved: replace @OWNER by people or a team, and take the # away."
+_FOLDERS: Final = (".github", ".gitlab", ".forgejo", ".gitea", "", "docs")
+
+
+def owners_of(root: str, path: str) -> tuple[str, ...] | None:
+    """The owners of a path below `root`; None outside a repository."""
+    try:
+        said = try_git(root, "rev-parse", "--show-toplevel", "--show-prefix")
+    except GitFailed:
+        return None
+    top, _, prefix = said.text.partition("\n")
+    if said.code or not top:
+        return None
+    for folder in _FOLDERS:
+        try:
+            text = Path(top, folder, "CODEOWNERS").read_text("utf-8", errors="replace")
+        except OSError:
+            continue
+        return owners_in(text, prefix.strip() + path)
+    return ()
+
+
+def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
+    """Return the file in which GitHub looks for owners, and lines for it that someone has to complete.
+
+    No lines where it has one for `path` (in the repository at `top`), also one that is commented out.
+    """
+    files = (f"{folder}/CODEOWNERS".removeprefix("/") for folder in _GITHUB_FOLDERS)
+    file = next((file for file in files if (top / file).is_file()), f"{_GITHUB_FOLDERS[0]}/CODEOWNERS")
+    try:
+        text = (top / file).read_text("utf-8", errors="replace")
+    except OSError:
+        text = ""
+    pattern = "/" + path.replace(" ", r"\ ")
+    if owners_in(text, path) or pattern in text:
+        return file, ()
+    return file, (_COMPLETE, f"# {pattern} @OWNER")
+
+
+def owners_in(text: str, path: str) -> tuple[str, ...]:
+    """The owners that the text of a `CODEOWNERS` names for a path in the repository; of several lines the last one."""
+    owners: tuple[str, ...] = ()
+    of_section: tuple[str, ...] = ()
+    for line in text.splitlines():
+        pattern, *names = line.partition("#")[0].split() or [""]
+        if pattern.startswith(("[", "^[")):
+            # GitLab: a section, whose owners are those of its lines without any.
+            of_section = tuple(line.rpartition("]")[2].split())
+        elif pattern and _matches(pattern, path):
+            owners = tuple(names) or of_section
+    return owners
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """Whether a pattern names a path or a folder that it is in; one without an inner `/` does so at any depth."""
+    inner = pattern.rstrip("/")
+    test = glob_matcher(inner.removeprefix("/") if "/" in inner else f"**/{inner}")
+    parts = path.split("/")
+    places = ["/".join(parts[:end]) for end in range(1, len(parts) + (not pattern.endswith("/")))]
+    return any(map(test, places))

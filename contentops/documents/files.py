@@ -3,6 +3,9 @@
 A kill at any point leaves the old file or the new one, whole; at worst a `.contentops-*.tmp` file is left, which
 `sweep` removes. Where there was no file, the new one is linked into place, which fails if a person made one in
 between. Without hard links (FAT, some network shares), one made within the last microseconds is not noticed.
+
+A file with the remembered stamp (device, inode, size, times) is unchanged, if the stamp was already old when it was
+taken: a write within the clock's grain of the look could leave the stamp as it is.
 """
 
 from __future__ import annotations
@@ -10,16 +13,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import operator
 import os
+import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import Struct
 
-from contentops.atomic_io import PRIVATE, PUBLIC, fill, sync
+from contentops.atomic_io import PRIVATE, PUBLIC, TRUSTED_AFTER, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text, short
-from contentops.documents.clean import conflict_line
+from contentops.documents.clean import conflict_line, hides_characters, is_cut, is_lfs_pointer
 from contentops.documents.folders import (
     HAS_HANDLES,
     DirEntry,
@@ -32,13 +38,76 @@ from contentops.documents.folders import (
     two_names,
 )
 from contentops.documents.front_matter import split
-from contentops.documents.observed import CORRECT, Stamp, observed, stamp_of
 from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
+from contentops.sections import nests_too_deep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+
+
+# ---- Draft outlines of the bundled server: the marks of one in a reply of the server and in the text.
+
+ENGINE: Final = "outline"
+"""The server's name of the engine that writes them, under `engine` of a job's or a content's metadata."""
+_LABEL: Final = re.compile(r"^[ \t]*> ?Draft outline, made offline\b", re.MULTILINE)
+
+
+def has_label(body: str) -> bool:
+    """Whether a text has the line that each outline, and each section of one, begins with."""
+    return "Draft outline" in body and _LABEL.search(body) is not None
+
+
+# ---- Reads an output from its bytes, or says why they cannot be used.
+
+CORRECT: Final = "correct the file, or move it away"
+Stamp = tuple[int, int, int, int, int]
+"""Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
+stamp_of: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
+    "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"
+)
+
+
+def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -> tuple[Observed, bool]:
+    """The file at `path` by its bytes, and whether that depends on the bytes alone.
+
+    Bodies in `whole` are no unresolved merge, whatever lines they have.
+    """
+
+    def unusable(why: str) -> Observed:
+        return Observed(path=path, file=digest, problem=f"{shown(path)}{why}")
+
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        return unusable(f" is not UTF-8 at byte {error.start}; save it as UTF-8"), True
+    if is_lfs_pointer(text):
+        return unusable(" is a Git LFS pointer; fetch its text with `git lfs pull` first"), True
+    document = split(text)
+    body = NOTHING if document.problem else digest_text(document.body)
+    line = conflict_line(text)
+    if line and body not in whole:
+        return unusable(f" contains git conflict markers from line {line}; resolve the merge first"), True
+    if document.problem:
+        return unusable(f": {document.problem}; {CORRECT}"), not line
+    if nests_too_deep(document.body):
+        return unusable(" nests lists or quotations deeper than a reader can follow; flatten them"), not line
+    file = Observed(
+        path=path,
+        file=digest,
+        title=document.title,
+        body=body,
+        front=document.front,
+        owner=document.owner,
+        provenance=document.provenance,
+        labelled=has_label(document.body),
+        hidden=is_cut(document.title) or hides_characters(text),
+    )
+    return file, not line
+
+
+# ---- The only code that writes outputs: whole files, replaced at once, and only if they are what the plan saw.
 
 MAX_FILE: Final = 16 << 20
 """The largest output that is read or written, in bytes."""
@@ -405,3 +474,146 @@ def _mode(path: str, existing: _File | None) -> int:
         hint = "make the file writable, or set `protected: true` on the item"
         raise OutputError(f"{shown(path)} is marked read-only", code="read-only", hint=hint)
     return stat.S_IMODE(existing.stat.st_mode) & 0o777
+
+
+# ---- Remembers files, so that unchanged ones are not read again, as git's index does for `git status`.
+
+VERSION: Final = "8"
+NAME: Final = "observed"
+"""The name of the text that names all others: each is known by its digest."""
+TOGETHER: Final = 1000
+"""So many rows are one text."""
+
+
+class _Row(Struct, array_like=True, frozen=True, gc=False):
+    """A file as it was seen, and its stamp."""
+
+    stamp: tuple[int, ...]
+    file: str
+    title: str
+    body: str
+    front: dict[str, Any]
+    owner: str
+    provenance: dict[str, Any]
+    problem: str
+    labelled: bool
+    hidden: bool
+
+    def observed(self, path: str) -> Observed:
+        """The file at a path that has this stamp."""
+        return Observed(
+            path=path,
+            file=Digest(self.file),
+            title=self.title,
+            body=Digest(self.body),
+            front=self.front,
+            owner=self.owner,
+            provenance=self.provenance,
+            problem=self.problem,
+            labelled=self.labelled,
+            hidden=self.hidden,
+        )
+
+
+class StatCache:
+    """Observes files, by stamp where that is enough; `get` gives the texts that were `put`, by name.
+
+    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows are stored in texts of `TOGETHER`.
+    """
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        get: Callable[[str], str | None],
+        put: Callable[[Mapping[str, str]], object],
+        *,
+        now: int,
+    ) -> None:
+        self._outputs, self._get, self._put, self._now = outputs, get, put, now
+        self._is_linked = functools.cache(outputs.is_linked)
+        self._before = _names(get(NAME))
+        self._undamaged: set[str] = set()
+        """Those of them whose texts are undamaged."""
+        self._names: list[str] = []
+        """The texts whose rows are all true."""
+        self._fresh: dict[str, _Row] = {}
+        """The true rows that no such text has yet."""
+        self._new: dict[str, str] = {}
+
+    def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
+        """The file at each path now; remembered for the next time."""
+        files: dict[str, Observed | None] = dict.fromkeys(paths)
+        for name in self._before:
+            rows = _rows(name, self._get(f"{NAME} {name}"))
+            self._undamaged.update([name] if rows else [])
+            seen = self._same([path for path in rows if path in files], rows)
+            files.update((path, rows[path].observed(path)) for path in seen)
+            if len(seen) == len(rows) > TOGETHER // 2:
+                self._names.append(name)
+            else:
+                self._keep({path: rows[path] for path in seen})
+        for file, stamp in self._outputs.observe_all([path for path, file in files.items() if file is None]):
+            files[file.path] = file
+            # The stamp was taken before the file was read: a write after that leaves a later one.
+            if stamp is not None and not file.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER:
+                self._keep(_rows_of(file, stamp))
+        self._put_rows()
+        if self._names != self._before:
+            self._new[NAME] = " ".join((VERSION, *self._names))
+        if self._new:
+            self._put(self._new)
+        return {path: file for path, file in files.items() if file is not None}
+
+    def _same(self, paths: Sequence[str], rows: Mapping[str, _Row]) -> list[str]:
+        """The paths where the file is the one of its row still."""
+        linked = {folder for folder in {path.rpartition("/")[0] for path in paths} if self._is_linked(folder)}
+        stamps = zip(paths, self._outputs.stamps(paths), strict=True)
+        same = [path for path, stamp in stamps if rows[path].stamp == stamp]
+        return [path for path in same if path.rpartition("/")[0] not in linked] if linked else same
+
+    def _keep(self, rows: Mapping[str, _Row]) -> None:
+        self._fresh |= rows
+        if len(self._fresh) >= TOGETHER:
+            self._put_rows()
+
+    def _put_rows(self) -> None:
+        if not self._fresh:
+            return
+        text = msgspec.json.encode(self._fresh).decode()
+        self._fresh.clear()
+        self._names.append(digest_text(text))
+        if self._names[-1] not in self._undamaged:
+            self._new[f"{NAME} {self._names[-1]}"] = text
+
+
+def _rows_of(file: Observed, stamp: Stamp) -> dict[str, _Row]:
+    """The row of a file by its path; none for one with half a character, which cannot be encoded."""
+    row = _Row(
+        stamp=stamp,
+        file=file.file,
+        title=file.title,
+        body=file.body,
+        front=dict(file.front),
+        owner=file.owner,
+        provenance=dict(file.provenance),
+        problem=file.problem,
+        labelled=file.labelled,
+        hidden=file.hidden,
+    )
+    try:
+        msgspec.json.encode(row)
+    except UnicodeEncodeError:
+        return {}
+    return {file.path: row}
+
+
+def _names(text: str | None) -> list[str]:
+    """The names of the texts with the rows."""
+    version, *names = (text or "").split(" ")
+    return names if version == VERSION else []
+
+
+def _rows(name: str, text: str | None) -> dict[str, _Row]:
+    """The rows of one text by path; none where the text is damaged."""
+    data = (text or "").encode()
+    return msgspec.json.decode(data, type=dict[str, _Row]) if digest_bytes(data) == name else {}

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from contentops.api.calls import Failure, FailureKind, GetContent
 from contentops.api.outcomes import is_about_one
 from contentops.documents.clean import title_digest
-from contentops.execution.primitives import Ended, Priority
-from contentops.execution.stored_content import StoredContent
-from contentops.execution.times import seconds_of
+from contentops.execution.contents import StoredContent
+from contentops.execution.primitives import Ended, Priority, seconds_of
 from contentops.model import Result
 
 if TYPE_CHECKING:

@@ -9,22 +9,20 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
-from contentops.api.fence import always
+from contentops.api.session import always
 from contentops.errors import NotShared
-from contentops.execution.durations import next_poll
 from contentops.execution.limiter import JobSlot
 from contentops.execution.outbox import Outbox, Watched
-from contentops.execution.primitives import Priority, Stopped
+from contentops.execution.primitives import Priority, Stopped, next_poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from contentops.api.calls import JobStatus
-    from contentops.api.fence import MayLeave, Send
+    from contentops.api.session import MayLeave, Send
     from contentops.digest import Digest
-    from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
-    from contentops.execution.primitives import Asks, R, Watch
+    from contentops.execution.primitives import Asks, Durations, R, Watch
     from contentops.model import ItemId, OpenEntry, RequestId
     from contentops.model.jobs import OrderEnd
     from contentops.state.codec import Fact

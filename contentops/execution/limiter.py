@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from msgspec import Struct, field
 
-from contentops.api.backoff import RETRY
+from contentops.api.outcomes import RETRY
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+
+
+# ---- Keeps to the limits of a server.
 
 
 @dataclass(slots=True)
@@ -330,3 +333,28 @@ class JobSlot:
             self._taken = False
             self._admission.in_flight -= 1
             self._freed()
+
+
+# ---- The start of a run on an account: one job until its server has completed one, and whether submits ask first.
+
+
+def admit(
+    most: int,
+    endpoint: tuple[str, str],
+    paid_at: Collection[tuple[str, str]] = (),
+    *,
+    proven: bool = False,
+    honours_ids: bool | None = None,
+) -> Admission:
+    """Return the admission of submits at an endpoint, a server and a dialect: at most `most` jobs at a time.
+
+    `paid_at`: the endpoints of which the ledger knows paid texts. `proven`: a record shows that a job has completed
+    there. `honours_ids`: whether the server uses our request ids as those of its jobs; None: not known.
+    """
+    return Admission(
+        max_in_flight=most,
+        proven=proven or endpoint in paid_at,
+        # Without a ledger, or with an empty one, another machine may have paid: a journal does not show whether the run
+        # that began it has asked for all its ids.
+        ask_first=honours_ids is not False and not paid_at,
+    )

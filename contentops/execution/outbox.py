@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contentops.api.calls import Accepted, Failure, FailureKind
-from contentops.api.fence import always
+from contentops.api.session import always
 from contentops.errors import NotShared
 from contentops.execution.limiter import WINDOW
 from contentops.execution.primitives import Priority, Stopped, Withheld
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.api.calls import Reply
-    from contentops.api.fence import MayLeave, Send
-    from contentops.execution.durations import Durations
+    from contentops.api.session import MayLeave, Send
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
-    from contentops.execution.primitives import Asks, Watch
+    from contentops.execution.primitives import Asks, Durations, Watch
 
 AT_ONCE = 32
 """Requests under way at the same time; a job is a timer, not a socket."""

@@ -8,15 +8,14 @@ from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
-from contentops.execution.attempts import Attempts
-from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
+from contentops.execution.contents import StoredContent
+from contentops.execution.primitives import Ended, Job, Priority, Text, Watch, seconds_of
 from contentops.execution.records import arrived, failed, keep_text, naming, textless
-from contentops.execution.stored_content import StoredContent
+from contentops.execution.run_context import Attempts
 from contentops.execution.submit import by_content, collect_lost
-from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result, Saved
-from contentops.planning.body import text_lost_hint
-from contentops.planning.plan_inputs import is_protected
+from contentops.planning.sides import is_protected
+from contentops.planning.table import text_lost_hint
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop
 from contentops.tokens import PaidTokens

@@ -9,11 +9,10 @@ from msgspec import structs
 from contentops.api.calls import FailureKind
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
-from contentops.documents.outline import ENGINE
-from contentops.execution.primitives import Ended, Job, Text
-from contentops.execution.times import iso, seconds_of
+from contentops.documents.files import ENGINE
+from contentops.execution.primitives import Ended, Job, Text, iso, seconds_of
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, Result, request_id
-from contentops.planning.plan_inputs import TRIES, is_edited_on_server, is_protected
+from contentops.planning.sides import TRIES, is_edited_on_server, is_protected
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
 

@@ -2,39 +2,96 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
 
-from contentops.api.backoff import RETRY
-from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
+from contentops.api.calls import ContentList, Failure, FailureKind, GetStatus, ListContent, ListTemplates
+from contentops.api.outcomes import RETRY
+from contentops.api.session import always
 from contentops.digest import NOTHING
-from contentops.execution.attempts import Attempts
-from contentops.execution.limiter import REFUSALS
-from contentops.execution.primitives import Priority
-from contentops.execution.times import iso, seconds_of
+from contentops.execution.contents import ContentOwners
+from contentops.execution.durable_run import DurableRun
+from contentops.execution.limiter import REFUSALS, Outage
+from contentops.execution.primitives import Priority, iso, seconds_of
 from contentops.model import Event
-from contentops.planning.plan_inputs import honours_ids
+from contentops.planning.sides import honours_ids
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 
-    from contentops.api.calls import Reply
+    from contentops.api.calls import Call, Reply
+    from contentops.api.session import MayLeave, Send
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
-    from contentops.execution.content_index import ContentIndex
-    from contentops.execution.durable_run import DurableRun
-    from contentops.execution.durations import Durations
-    from contentops.execution.limiter import Admission, Outage
-    from contentops.execution.primitives import Asks, R
+    from contentops.execution.contents import ContentIndex
+    from contentops.execution.limiter import AccountLimiter, Admission
+    from contentops.execution.primitives import Asks, Durations, R
     from contentops.model import Change, Finding, ItemId, Json, Listed, OpenEntry, Plan, Project, Record, State
-    from contentops.model.references import Stage
+    from contentops.model.desired import Stage
     from contentops.state.cache import Cache
+    from contentops.state.store import StateStore
     from contentops.tokens import PaidTokens
+
+
+# ---- Sends one call again, by the policy of `api.backoff`.
+
+PASSING = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE, FailureKind.AMBIGUOUS})
+"""Failures after which a call that does no harm twice is sent again."""
+
+
+class Retrier(Protocol):
+    """Sends calls and waits. Times are in seconds of the loop's clock."""
+
+    random: random.Random
+
+    def now(self) -> float:
+        """The time now."""
+        ...
+
+    def may_wait(self, failure: Failure, began: float) -> bool:
+        """Whether to wait out a 429; `began`: when the call was first answered."""
+        ...
+
+    async def pause(self, failure: Failure, seconds: float) -> None:
+        """Wait until a call that failed is sent again."""
+        ...
+
+
+class Attempts:
+    """The attempts of one call: bounded in total time, with full jitter between; a 429 waits as the server asks."""
+
+    def __init__(self, caller: Retrier) -> None:
+        self._caller = caller
+        self._began: float | None = None
+        """When it was answered first."""
+        self._failing: float | None = None
+        """When it failed first since the last 429, which was an answer."""
+        self.failed = 0
+        """The number of failures, without 429s."""
+
+    async def again(self, failure: Failure, passing: Container[FailureKind] = PASSING) -> bool:
+        """Wait until the call may be sent again; False if it should not be."""
+        caller, now = self._caller, self._caller.now()
+        # Counted from the first answer: while a call waits for its turn, nothing fails.
+        self._began = now if self._began is None else self._began
+        if failure.kind is FailureKind.THROTTLED:
+            self._failing = None
+            return caller.may_wait(failure, self._began)
+        self._failing = now if self._failing is None else self._failing
+        if failure.kind not in passing or not RETRY.goes_on(self._failing, now):
+            return False
+        self.failed += 1
+        await caller.pause(failure, RETRY.wait(caller.random, self.failed, failure.retry_after))
+        return True
+
+
+# ---- The context that the items of one run share: knowledge of the server, and the outside.
 
 
 @dataclass(slots=True)
@@ -287,3 +344,103 @@ def _lasting(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+# ---- Makes what the items of a run share.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """What a run uses beyond the program itself: state, cache, files, network and clock."""
+
+    store: StateStore
+    cache: Cache
+    outputs: Outputs
+    send: Send
+    fence: Callable[[], MayLeave] = lambda: always
+    """Called when a call leaves; gives the check that runs directly before its bytes do."""
+    emit: Callable[[Event], None]
+    wall: Callable[[], float]
+    random: random.Random
+    dialect: Callable[[], str]
+    """The dialect of the server: `auto` as long as none is known."""
+    again: Callable[[Change, Mapping[ItemId, Stage]], Change | None] = lambda change, _: change
+    """The change of an item as its sources are now, within its planned one; the stages that others still bring."""
+    is_current: Callable[[Change], bool] = lambda _change: True
+    """Whether the texts that an item is made from are as they were planned."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project exists, or will."""
+    commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
+    """What the commands of `checks` find in a file, by its path and text; may take its time."""
+    limiter: AccountLimiter
+    text: Callable[[Digest], str | None] = lambda _digest: None
+    """A text that a record names, by its body digest, where this machine has it."""
+    owners: ContentOwners = field(default_factory=ContentOwners)
+    """The owners of the contents on the server."""
+    requests: int = 0
+    """Requests sent before the run, to find out the dialect of the server."""
+    paid_at: Collection[tuple[str, str]] = ()
+    """The servers and dialects of which the ledger knows paid texts of the account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerKnowledge:
+    """What is known of the server at the start; items add to it."""
+
+    admission: Admission
+    durations: Durations
+    capabilities: ServerCapabilities
+    index: ContentIndex
+
+
+def assemble(
+    project: Project, plan: Plan, state: State, edges: Edges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
+) -> Context:
+    """Make the context of a run and its items. `on_turn` is called before anything is sent."""
+    outage = Outage(edges.random)
+    run = DurableRun(
+        edges.store,
+        edges.limiter,
+        knowledge.admission,
+        knowledge.durations,
+        outage,
+        send=lambda call, may_leave: _sent(ctx, edges, call, may_leave),
+        fence=edges.fence,
+        on_turn=on_turn,
+    )
+    ctx = Context(
+        project=project,
+        plan=plan,
+        run=run,
+        cache=edges.cache,
+        outputs=edges.outputs,
+        admission=knowledge.admission,
+        durations=knowledge.durations,
+        capabilities=knowledge.capabilities,
+        index=knowledge.index,
+        outage=outage,
+        emit=edges.emit,
+        wall=edges.wall,
+        random=edges.random,
+        dialect=edges.dialect,
+        text=edges.text,
+        made_by=lambda record: edges.store.made_by(record) or state.made_by(record),
+        exists=edges.exists,
+        again=edges.again,
+        is_current=edges.is_current,
+        run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
+    )
+    return ctx
+
+
+async def _sent(ctx: Context, edges: Edges, call: Call, may_leave: MayLeave) -> Reply | Failure:
+    """Send a call; returns its answer. A failure that belongs to an outage may end the run."""
+    answer = await edges.send(call, may_leave)
+    failure = ctx.heard(answer)
+    if failure is not None and isinstance(call, GetStatus) and not call.accepted and not failure.is_inconclusive:
+        # A server may stumble over every id that it does not know, and be well.
+        ctx.run.count_request()
+        failure = ctx.heard(await edges.send(ListTemplates(), always))
+    if failure is not None:
+        ctx.end_outage(failure)
+    return answer

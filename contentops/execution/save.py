@@ -8,17 +8,15 @@ from msgspec import structs
 
 from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent, SavedReply, SetStatus
 from contentops.api.outcomes import is_absent
-from contentops.api.stamps import CREATED, has_stamp
+from contentops.api.reading import CREATED, has_stamp
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
-from contentops.execution.attempts import Attempts
 from contentops.execution.content_search import find, not_saved
-from contentops.execution.primitives import Draft, Ended, Priority
+from contentops.execution.contents import StoredContent, metadata_of
+from contentops.execution.primitives import Draft, Ended, Priority, Stopped, iso_exact
 from contentops.execution.records import base_record, note
-from contentops.execution.stored_content import StoredContent, metadata_of
-from contentops.execution.times import iso_exact
-from contentops.execution.verify import SOON, learn, verify
+from contentops.execution.run_context import Attempts
 from contentops.model import Remote, Result, Saved
 
 if TYPE_CHECKING:
@@ -29,6 +27,73 @@ if TYPE_CHECKING:
     from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
     from contentops.model import Publish, Record, Save
+
+
+# ---- Fetches a text that was just saved: what the server changed in it, and its stamp.
+
+SOON = 10.0
+"""Seconds after a save within which a different text is the server's own change."""
+
+
+async def verify(ctx: Context, draft: Draft) -> ItemState:
+    """Fetch what was just saved; record its stamp, and its text where the server changed it.
+
+    A server that keeps texts unchanged and stamps them is looked at once. Nothing here makes the save fail, which is
+    recorded already.
+    """
+    capabilities, saved_at = ctx.capabilities, ctx.run.now()
+    saved = draft.item_state.recorded.saved
+    try:
+        if capabilities.alters_texts is None:
+            # Others that save at the same time wait for this answer instead of asking themselves.
+            async with ctx.index.verifying:
+                if ctx.capabilities.alters_texts is None and not ctx.index.unverifiable:
+                    return await _look(ctx, draft, saved_at)
+        stamped = saved is not None and bool(saved.stamp)
+        needed = capabilities.alters_texts or not (stamped or ctx.index.unverifiable)
+        return await _look(ctx, draft, saved_at) if needed else draft.item_state
+    except Stopped:
+        return draft.item_state
+
+
+async def _look(ctx: Context, draft: Draft, saved_at: float) -> ItemState:
+    item_state, record = draft.item_state, draft.item_state.recorded
+    first, saved = ctx.capabilities.alters_texts is None, record.saved
+    assert saved is not None
+    answer = await ctx.ask(GetContent(record.content_id), Priority.SAVE)
+    if isinstance(answer, Failure):
+        ctx.index.unverifiable |= first
+        return item_state
+    stored = StoredContent.of(answer)
+    proven = has_stamp(answer, saved.stamp)
+    now = structs.replace(saved, stamp=saved.stamp if proven else stored.stamp)
+    is_ours = draft.digest in stored.bodies and stored.title in ("", draft.title)
+    if is_ours:
+        if first:
+            learn(ctx, alters=False)
+        now = structs.replace(now, server_title=saved.title, server_body=draft.digest)
+    elif (proven or saved.stamp in ("", CREATED)) and ctx.run.now() - saved_at <= SOON:
+        learn(ctx, alters=True)
+        server_title = title_digest(stored.title) if stored.title else NOTHING
+        now = structs.replace(now, server_title=server_title, server_body=stored.body)
+    else:
+        # Someone may have edited it already.
+        ctx.index.unverifiable |= first
+        return item_state
+    if now == saved:
+        return item_state
+    return structs.replace(item_state, record=note(ctx, draft.item, "given back", structs.replace(record, saved=now)))
+
+
+def learn(ctx: Context, *, alters: bool) -> None:
+    """Remember whether the server changes what it is given."""
+    if ctx.capabilities.alters_texts is not alters:
+        ctx.capabilities.alters_texts = alters
+        # A kill must not make the next run ask again, or not ask.
+        ctx.capabilities.keep(ctx.cache, ctx.server)
+
+
+# ---- Saves the file's text with `/content/save`: overwrites no one's edit, and stores no text twice.
 
 SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""

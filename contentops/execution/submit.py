@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.api.backoff import RETRY
 from contentops.api.calls import (
     Accepted,
     Content,
@@ -18,13 +17,13 @@ from contentops.api.calls import (
     JobStatus,
     RegenerateSection,
 )
+from contentops.api.outcomes import RETRY
 from contentops.documents.clean import clean_body
-from contentops.execution.attempts import Attempts
 from contentops.execution.content_search import SLACK
-from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
+from contentops.execution.contents import StoredContent
+from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld, seconds_of
 from contentops.execution.records import accepted, dated, intended, keep_text, naming, new_entry, turned_down, unknown
-from contentops.execution.stored_content import StoredContent
-from contentops.execution.times import seconds_of
+from contentops.execution.run_context import Attempts
 from contentops.model import JobState, Result
 from contentops.model.jobs import OrderEnd
 

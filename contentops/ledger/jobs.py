@@ -2,25 +2,69 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.errors import StateError
-from contentops.ledger import schema
-from contentops.ledger.live_runners import ALIVE
-from contentops.ledger.rows import utc
+from contentops.ledger import session as schema
+from contentops.ledger.session import read_json, utc
 from contentops.model import JobState, OpenEntry, PendingSubmit, RequestId
 from contentops.model.jobs import stage
+from contentops.state.cache import StoredText
 from contentops.state.codec import line_of, parse_as
+from contentops.state.state_dir import user_at_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 
     import psycopg
 
+    from contentops.digest import Digest
     from contentops.ledger.session import LedgerSession, Row
+
+
+# ---- The live processes of a ledger: each holds the advisory lock of its number as long as its session lives.
+
+RUNNER = 0x636F7231
+"""The class of the advisory locks by which runners are alive."""
+COMING_BACK = 5
+"""Seconds after a start of the database in which earlier runners count as alive: each takes its locks again."""
+ALIVE = f"""(SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {RUNNER} AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_start_time()
+  AND pg_postmaster_start_time() > now() - interval '{COMING_BACK} s')"""
+"""SQL: the numbers of the runners that are alive."""
+
+
+class RunnerRow(Struct, frozen=True, kw_only=True):
+    """A process that is alive."""
+
+    number: int
+    who: str
+    page: str
+    started_at: str
+    entries: int
+
+
+def live_runners(session: LedgerSession) -> tuple[RunnerRow, ...]:
+    """Return the processes that are alive."""
+    rows = session.run(
+        f"""
+SELECT number, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.claim c JOIN contentops.job j
+  USING (lineage, server, request_id) WHERE c.runner = r.number AND j.state IN ('submitting', 'running'))
+FROM contentops.runner r WHERE number IN {ALIVE} ORDER BY number"""
+    )
+    return tuple(
+        RunnerRow(number=number, who=who, page=page, started_at=started_at, entries=entries)
+        for number, who, page, started_at, entries in rows
+    )
+
+
+# ---- The jobs of a project in a ledger: the same lines as in `contentops.jobs`, of all environments.
 
 STATES = tuple(JobState)
 WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
@@ -251,3 +295,141 @@ def _put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: list[JobRow]) ->
 def json_of(rows: Iterable[Struct]) -> str:
     """Return rows as JSON for one statement."""
     return msgspec.json.encode(list(rows)).decode()
+
+
+# ---- Reads what `ledger status` and `doctor` show of a ledger, without changing it.
+
+_SERVER = """
+SELECT current_setting('server_version'), pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'
+"""
+_COUNTS = """
+SELECT (SELECT count(*) FROM contentops.job WHERE state IN ('submitting', 'unknown', 'running')),
+  (SELECT count(*) FROM contentops.text),
+  (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
+    WHERE c.relnamespace = 'contentops'::regnamespace AND c.relkind = 'r')"""
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """A ledger, and who works with it. Times are UTC."""
+
+    postgresql: str
+    """The version of the server."""
+    read_only: bool
+    """Nothing can be recorded: it is a standby, or does not let the role write."""
+    version: int
+    """The version of the tables; 0: there are none."""
+    entries: int = 0
+    """Jobs that the server works on, or of which no one knows."""
+    texts: int = 0
+    bytes: int = 0
+    """Of all its tables on disk."""
+    runners: tuple[RunnerRow, ...] = ()
+
+
+def overview(session: LedgerSession) -> Overview:
+    """Return the overview of a ledger. Raises as `LedgerSession.run` does, and StateError for a newer ledger."""
+    version = schema.version(session)
+    schema.refuse_newer(version)
+    ((postgresql, read_only),) = session.run(_SERVER)
+    if version == 0:
+        return Overview(postgresql=postgresql, read_only=read_only, version=0)
+    ((entries, texts, size),) = session.run(_COUNTS)
+    return Overview(
+        postgresql=postgresql,
+        read_only=read_only,
+        version=version,
+        entries=entries,
+        texts=texts,
+        bytes=size,
+        runners=live_runners(session),
+    )
+
+
+# ---- A process that works over a ledger: alive as long as its session lives.
+
+
+def awake() -> float:
+    """Return seconds of a clock that also counts while the process is stopped or the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Runner:
+    """One process that applies, known by the number of an advisory lock that ends with its session."""
+
+    def __init__(
+        self, session: LedgerSession, *, page: str = "", clock: Callable[[], float] = awake, who: str = ""
+    ) -> None:
+        """`page`: the address of the CI run, if there is one. Raises as `LedgerSession.run` does."""
+        schema.prepare(session)
+        self.session, self.clock, self.who = session, clock, who or user_at_host()
+        self.number = _next_number(session)
+        # A replica that was promoted may give a number twice.
+        while not session.lock(RUNNER, self.number):
+            self.number = _next_number(session)
+        session.run(
+            "INSERT INTO contentops.runner (number, who, page) VALUES (%s, %s, %s)"
+            " ON CONFLICT (number) DO UPDATE SET who = excluded.who, page = excluded.page, started_at = now()",
+            (self.number, self.who, page),
+        )
+
+
+def _next_number(session: LedgerSession) -> int:
+    return int(session.run("SELECT nextval('contentops.runner_number')")[0][0])
+
+
+# ---- Paid texts in a ledger: a text belongs to its request, whichever checkout paid for it.
+
+KEEP = """
+INSERT INTO contentops.text (lineage, server, request_id, digest, body, value)
+SELECT %(lineage)s, r.* FROM jsonb_to_recordset(%(rows)s::jsonb)
+  AS r(server text, request_id text, digest text, body text, value text)
+ON CONFLICT (lineage, server, request_id) DO UPDATE SET body = excluded.body, value = excluded.value"""
+_TEXT = """
+SELECT value FROM contentops.text WHERE lineage = %(lineage)s AND server = %(server)s AND digest = %(digest)s
+  AND request_id = %(id)s"""
+_BODY = "SELECT value FROM contentops.text WHERE lineage = %s AND body = %s LIMIT 1"
+
+
+class TextRow(Struct, frozen=True, kw_only=True):
+    """A row of a paid text, without its project."""
+
+    server: str
+    request_id: str
+    digest: str
+    body: str
+    value: str
+
+    @staticmethod
+    def of(server: str, digest: Digest, text: StoredText) -> TextRow:
+        """Return the row of a text that was paid for at a server, for a request."""
+        value = msgspec.json.encode(text).decode()
+        return TextRow(
+            server=server, request_id=text.request_id, digest=digest, body=body_digest(text.body), value=value
+        )
+
+
+def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str) -> StoredText | None:
+    """Return the paid text of a submit; None where no row can be used."""
+    values = {"lineage": lineage, "server": server, "digest": digest, "id": request_id}
+    return _cleaned(_value(session, _TEXT, values))
+
+
+def read_body(session: LedgerSession, lineage: str, digest: Digest) -> str | None:
+    """Return the body of a paid text by its digest; None where the row has another body."""
+    text = _cleaned(_value(session, _BODY, (lineage, digest)))
+    return text.body if text is not None and body_digest(text.body) == digest else None
+
+
+def _value(session: LedgerSession, statement: str, values: dict[str, str] | tuple[str, ...]) -> str | None:
+    try:
+        rows = session.run(statement, values)
+    except StateError as error:
+        if error.code == "ledger-empty":
+            return None
+        raise
+    return str(rows[0][0]) if rows else None
+
+
+def _cleaned(value: str | None) -> StoredText | None:
+    text = read_json(value, StoredText) if value is not None else None
+    return None if text is None else structs.replace(text, title=clean_title(text.title), body=clean_body(text.body))

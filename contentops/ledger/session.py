@@ -3,24 +3,216 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.resources
 import math
 import os
+import re
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import msgspec
 import psycopg
 from msgspec import Struct
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from contentops.errors import ExitCode, NotShared, StateError
-from contentops.ledger.address import misread, no_address, shown, with_safe_password
-from contentops.ledger.faults import fault_of
+from contentops.json_reader import decode_json
+from contentops.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from psycopg.abc import Params
+
+
+# ---- The address of a ledger: its host and database, its form without a password, and what a file may state of it.
+
+PORT = "5432"
+_PLAIN = frozenset({"host", "hostaddr", "port", "dbname", "user", "sslmode", "service", "target_session_attrs"})
+"""What an address in a file may say. Everything else is about authentication, or names files of a machine."""
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+"""From the weakest to the strictest."""
+REQUIRED = "scram-sha-256,none"
+"""How a server may ask for a password: not in clear text and not as MD5."""
+_KNOWS_REQUIRED = 160_000
+"""The first libpq that can require it."""
+_UNREADABLE = "postgresql://..."
+
+
+def _parts(url: str) -> dict[str, Any]:
+    """Return the settings of an address. Raises psycopg.ProgrammingError if it is none."""
+    try:
+        return conninfo_to_dict(url)
+    except UnicodeError as error:
+        message = "half a character"
+        raise psycopg.ProgrammingError(message) from error
+
+
+def beyond_plain(url: str) -> tuple[str, ...]:
+    """Return the settings of an address that a file of a repository may not state."""
+    try:
+        stated = _parts(url).keys()
+    except psycopg.ProgrammingError:
+        return ()
+    # A service has an `sslmode` of its own, which cannot be known here and would be overridden.
+    return tuple(sorted(stated - _PLAIN | (stated & {"sslmode"} if "service" in stated else set())))
+
+
+def with_operators_tls(url: str) -> str:
+    """Return an address from a file with this machine's `sslmode` where the file's is weaker.
+
+    This machine's is `PGSSLMODE`, else that of the service in `PGSERVICE`, else libpq's own default.
+    """
+    try:
+        stated = str(_parts(url).get("sslmode") or "")
+    except psycopg.ProgrammingError:
+        return url
+    options = psycopg.pq.Conninfo.get_defaults()
+    own = next((option.val.decode() for option in options if option.keyword == b"sslmode" and option.val), "")
+    if {stated, own} <= {*_SSL_MODES} and _SSL_MODES.index(stated) < _SSL_MODES.index(own):
+        return make_conninfo(url, sslmode=own)
+    return url
+
+
+def remote_servers(url: str) -> tuple[str, ...]:
+    """Return the servers of an address beyond this machine, as `postgresql://HOST:PORT`; none if it names no host."""
+    try:
+        parts = _parts(url)
+    except psycopg.ProgrammingError:
+        return ()
+    named = [*str(parts.get("host") or "").split(","), *str(parts.get("hostaddr") or "").split(",")]
+    ports = str(parts.get("port") or PORT).split(",")
+    hosts = [host for host in named if host and not host.startswith(("/", "@")) and not is_loopback(host)]
+    return tuple(dict.fromkeys(f"postgresql://{host.lower()}:{port or PORT}" for host in hosts for port in ports))
+
+
+def with_safe_password(url: str) -> str:
+    """Return the address with `require_auth` added, unless that is stated already or this libpq does not know it.
+
+    Raises psycopg.ProgrammingError if it is none.
+    """
+    if psycopg.pq.version() < _KNOWS_REQUIRED:
+        return url
+    stated = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val}
+    return url if "require_auth" in {*stated, *_parts(url)} else make_conninfo(url, require_auth=REQUIRED)
+
+
+def shown(url: str) -> str:
+    """Return an address without its password, as it may be printed."""
+    try:
+        parts = _parts(url)
+    except psycopg.ProgrammingError:
+        return _UNREADABLE
+    if misread(url):
+        return _UNREADABLE
+    host, port = parts.get("host", ""), parts.get("port", "")
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    return f"postgresql://{user}{host}{f':{port}' if port else ''}/{parts.get('dbname', '')}"
+
+
+def misread(url: str) -> bool:
+    """Whether an unescaped `@` or `/` in a password makes a part of it count as something else."""
+    try:
+        parts = _parts(url)
+    except psycopg.ProgrammingError:
+        return False
+    port = str(parts.get("port") or "")
+    names = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
+    return any("@" in str(name) for name in names) or bool(port.strip(",0123456789"))
+
+
+def no_address(url: str) -> StateError:
+    """Return the error for text that is no address, or is misread as another one."""
+    base, _, _ = url.rpartition("?")
+    if base and shown(base) != _UNREADABLE:
+        hint = "a name after `?` is none that PostgreSQL's connection strings know, such as `sslmode`, or has no value"
+    else:
+        hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
+    return StateError(f"`{shown(url)}` is not an address of a ledger", code="ledger-address", hint=hint)
+
+
+# ---- What to do about an error of PostgreSQL, by its SQLSTATE: wait, or report it at once.
+
+
+class Fault(Struct, frozen=True):
+    """What to do about an error of PostgreSQL."""
+
+    passes: bool
+    """Whether to wait: it may be over in a moment."""
+    hint: str = ""
+    """What a person can do about it; empty: the message of PostgreSQL says enough."""
+    elsewhere: bool = False
+    """Whether a new connection may reach a server without it."""
+
+
+_WHO = (
+    "check user, password and database in the address and that `pg_hba.conf` allows them; "
+    "passwords are sent only with `scram-sha-256`"
+)
+_FAULTS: Mapping[str, Fault] = {
+    "08": Fault(passes=True),  # the connection broke
+    "25006": Fault(
+        passes=True, hint="the database is read-only: use the address of the primary, or allow writes", elsewhere=True
+    ),
+    "25P": Fault(passes=True),  # a transaction took too long
+    "28": Fault(passes=False, hint=_WHO),
+    "3D": Fault(passes=False, hint=_WHO),
+    "3F": Fault(passes=False, hint="create its tables with `contentops ledger migrate`"),
+    "40": Fault(passes=True),  # others were in the way
+    "42501": Fault(
+        passes=False,
+        hint="run `contentops ledger migrate` as the owner to create the tables, and grant the role access to them",
+    ),
+    "42P01": Fault(passes=False, hint="create its tables with `contentops ledger migrate`"),
+    "53": Fault(passes=True, hint="PostgreSQL is out of memory or disk space: give it more"),
+    "53100": Fault(passes=True, hint="the disk of PostgreSQL is full: free some space"),
+    "53300": Fault(passes=True, hint="end sessions of PostgreSQL, or raise `max_connections`: each apply needs one"),
+    "55": Fault(passes=True),  # something is in use, or locked
+    "57": Fault(passes=True, elsewhere=True),  # shut down, or starting
+    "57014": Fault(passes=True, hint="a statement took too long: check the load and the locks of PostgreSQL"),
+    "57P04": Fault(passes=False, hint="the database was dropped"),
+    "58": Fault(passes=True, hint="PostgreSQL cannot read or write its files: see its log"),
+    "TLS": Fault(passes=False, hint="`sslmode` and `sslrootcert` of the address define how the server is verified"),
+}
+"""By the beginning of a SQLSTATE; the longest one counts. Any other is reported at once."""
+_UNKNOWN = Fault(passes=False)
+_AWAY = Fault(passes=True, hint="check the address and that PostgreSQL is running")
+
+_WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (state, re.compile(words))
+    for state, words in (
+        ("53300", r"too many (clients|connections)|remaining connection slots"),
+        ("28P01", r"password authentication failed|no password supplied|authentication failed for user"),
+        ("28000", r"role \".*\" does not exist|pg_hba\.conf|is not permitted to log in|authentication method"),
+        ("3D000", r"database \".*\" does not exist"),
+        ("42501", r"permission denied for database"),
+        ("TLS", r"does not support SSL|certificate verify failed|root certificate file|server certificate for"),
+    )
+)
+"""libpq reports a failed connection in words alone, in English by default; other languages count as away."""
+_EACH = re.compile(r"(?=connection to server at )")
+
+
+def fault_of(error: psycopg.Error) -> Fault:
+    """Return what to do about an error."""
+    return _fault(error.sqlstate) if error.sqlstate else _unconnected(str(error))
+
+
+def _unconnected(words: str) -> Fault:
+    """Return what to do about a failed connection, by its message: of several servers, one may come back."""
+    tried = [part for part in _EACH.split(words) if part.startswith("connection to")] or [words]
+    faults = [next((_fault(state) for state, known in _WORDS if known.search(part)), _AWAY) for part in tried]
+    return next((fault for fault in faults if fault.passes), faults[0])
+
+
+def _fault(state: str) -> Fault:
+    known = (state[:length] for length in range(len(state), 1, -1))
+    return next((_FAULTS[part] for part in known if part in _FAULTS), _UNKNOWN)
+
+
+# ---- One session with PostgreSQL: transactions, locks that end with it, and new connections after a break.
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -354,3 +546,76 @@ def _closed_unless_well(connection: psycopg.Connection[Row]) -> Iterator[None]:
     except BaseException:
         connection.close()
         raise
+
+
+# ---- The tables of a ledger; those of a newer version are refused.
+
+VERSION = 1
+"""The version of the tables that this program uses."""
+_SCHEMA_LOCK = 0x636F6E74
+"""The advisory lock under which one process at a time creates the tables."""
+
+
+def version(session: LedgerSession) -> int:
+    """Return the version of a ledger's tables; 0: it has none."""
+    return session.transaction(_version)
+
+
+def migrate(session: LedgerSession) -> int:
+    """Create the tables in one transaction, if there are none; return the version before (0: none).
+
+    Raises StateError for a newer ledger or a role without the right.
+    """
+    tables = (importlib.resources.files("contentops.ledger") / "sql" / f"{VERSION:04}.sql").read_text(encoding="utf-8")
+
+    def work(cursor: psycopg.Cursor[Row]) -> int:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+        before = _version(cursor)
+        if before == 0:
+            cursor.execute("CREATE SCHEMA IF NOT EXISTS contentops")
+            cursor.execute("CREATE TABLE contentops.version (number int NOT NULL)")
+            cursor.execute("INSERT INTO contentops.version VALUES (%s)", (VERSION,))
+            cursor.execute(tables.encode())
+        return before
+
+    before = session.transaction(work)
+    refuse_newer(before)
+    return before
+
+
+def prepare(session: LedgerSession) -> None:
+    """Create the tables in a database that has none. Raises StateError if it has those of a newer version."""
+    if (number := version(session)) == 0:
+        migrate(session)
+    refuse_newer(number)
+
+
+def refuse_newer(number: int) -> None:
+    """Raise StateError for the number of a version that this program does not know."""
+    if number > VERSION:
+        message = f"the ledger has the tables of a newer version ({number}; this program knows {VERSION})"
+        raise StateError(message, code="ledger-newer", hint="update contentops on this machine")
+
+
+def _version(cursor: psycopg.Cursor[Row]) -> int:
+    cursor.execute("SELECT to_regclass('contentops.version') IS NOT NULL")
+    if not (cursor.fetchone() or (False,))[0]:
+        return 0
+    cursor.execute("SELECT max(number) FROM contentops.version")
+    return int((cursor.fetchone() or (0,))[0] or 0)
+
+
+# ---- Reads rows of a ledger, which are not trusted: anyone who may write there may have made them.
+
+
+def utc(column: str) -> str:
+    """Return an SQL expression that gives a column's time as ISO 8601."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+
+
+def read_json(text: str, kind: type[T]) -> T | None:
+    """Return the JSON of a row as a `kind`; None where it does not fit."""
+    try:
+        return decode_json(text, kind)
+    except (msgspec.MsgspecError, ValueError):
+        return None

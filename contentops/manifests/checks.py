@@ -88,7 +88,7 @@ def _similar(value: Mapping[str, Any], report: Report) -> Similar | None:
 
 def names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
     """The values of a row that `checks.similar` masks."""
-    from contentops.documents.similar import names_in
+    from contentops.documents.word_diff import names_in
 
     return names_in(row)
 
@@ -126,7 +126,7 @@ def _listed(key: str, value: Json, report: Report) -> Listed | None:
         path = (*path, "values")
     if not isinstance(value, list):
         return None
-    from contentops.documents.patterns import compiled
+    from contentops.documents.checks import compiled
 
     if key in _PATTERNS and len(value) > MAX_PATTERNS:
         core = f"has {len(value):,} patterns in `checks.{key}`, which takes {MAX_PATTERNS} at most"
@@ -211,7 +211,7 @@ def _lines_of(values: Iterable[Json]) -> str:
 @functools.lru_cache(maxsize=64)
 def _read(content: bytes) -> tuple[str, str]:
     """The problem of a schema's bytes, and its canonical text; one of the two is empty."""
-    from contentops.documents.json_schema import schema_problem
+    from contentops.documents.checks import schema_problem
 
     try:
         schema = load_json(content)

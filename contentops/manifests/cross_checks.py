@@ -15,7 +15,7 @@ from contentops.manifests.discover import glob_matcher
 from contentops.manifests.file_result import FileResult
 from contentops.manifests.problems import counted
 from contentops.model import ItemId
-from contentops.model.references import Stage, stage_of
+from contentops.model.desired import Stage, stage_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
 
 if TYPE_CHECKING:

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, structs
 
 from contentops.digest import NO_TEXT, NOTHING, Digest, digest_json
-from contentops.documents.addresses import address_of
+from contentops.documents.blocks import address_of
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
 from contentops.manifests.values import Lazy, TemplateError
 from contentops.model import AcceptedTexts, ItemId, Observed, Reference, WaitReason, text_digest
-from contentops.model.references import PARTS
+from contentops.model.desired import PARTS
 from contentops.sections import headings, spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
     from contentops.model import Json, Spec
-    from contentops.model.references import Reading
+    from contentops.model.desired import Reading
 
 LONGEST: Final = 200_000
 """Characters of a body that a template gets; the rest is cut off, with a warning."""

@@ -33,7 +33,7 @@ from contentops.manifests.values import (
     top,
 )
 from contentops.model import REQUEST_FIELDS, ItemId, Reference, WaitReason
-from contentops.model.references import READERS, Reading
+from contentops.model.desired import READERS, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

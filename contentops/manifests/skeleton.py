@@ -14,7 +14,7 @@ from jinja2 import nodes
 from contentops.errors import suggest
 from contentops.manifests.sandbox import sandbox
 from contentops.manifests.values import REF, TEXTS, TemplateError
-from contentops.model.references import PARTS
+from contentops.model.desired import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -26,7 +26,7 @@ from contentops.manifests.values import (
     unsendable,
 )
 from contentops.model import Origin
-from contentops.model.references import READERS
+from contentops.model.desired import READERS
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import decode
 from contentops.yaml.syntax import JINJA

@@ -3,7 +3,6 @@
 A word means the same here, in the command line, in the docs and in the messages.
 """
 
-from contentops.model.api_settings import ApiSettings
 from contentops.model.approval import (
     NO_APPROVAL,
     NO_APPROVALS,
@@ -15,25 +14,12 @@ from contentops.model.approval import (
     Verdict,
     text_digest,
 )
-from contentops.model.checks import (
-    NO_CHECKS,
-    Checked,
-    CheckedFile,
-    Checks,
-    Finding,
-    FrontMatterSchema,
-    Grounded,
-    Level,
-    Listed,
-    Similar,
-    WordLimits,
-    level_of,
-)
 from contentops.model.desired import (
     BASE,
     NO_ENVIRONMENT,
     PROJECT_FILE,
     REQUEST_FIELDS,
+    AcceptedTexts,
     Catalog,
     CatalogEntry,
     CatalogSnapshot,
@@ -41,15 +27,45 @@ from contentops.model.desired import (
     MergeRule,
     Moved,
     OnEdit,
+    OnSourceChange,
     Origin,
     Project,
+    Reference,
     Request,
     Spec,
     Template,
     TemplateInput,
+    WaitReason,
 )
-from contentops.model.limits import Budget, Guards, MonthSpend
-from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, TextInReview
+from contentops.model.plan import (
+    Acknowledge,
+    Action,
+    Change,
+    Collect,
+    Fetch,
+    LookUp,
+    MergeEdit,
+    Mode,
+    Move,
+    Note,
+    Plan,
+    Poll,
+    Promote,
+    Publish,
+    Reason,
+    Refusal,
+    Remove,
+    Replace,
+    Restore,
+    RetryText,
+    Save,
+    Step,
+    Submit,
+    TextInReview,
+    Update,
+    Write,
+    name_of,
+)
 from contentops.model.records import (
     Count,
     ItemId,
@@ -66,29 +82,24 @@ from contentops.model.records import (
     is_day,
     request_id,
 )
-from contentops.model.references import AcceptedTexts, OnSourceChange, Reference, WaitReason
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
-from contentops.model.steps import (
-    Acknowledge,
-    Collect,
-    Fetch,
-    LookUp,
-    MergeEdit,
-    Mode,
-    Move,
-    Poll,
-    Promote,
-    Publish,
-    Remove,
-    Replace,
-    Restore,
-    RetryText,
-    Save,
-    Step,
-    Submit,
-    Update,
-    Write,
-    name_of,
+from contentops.model.settings import (
+    NO_CHECKS,
+    ApiSettings,
+    Budget,
+    Checked,
+    CheckedFile,
+    Checks,
+    Finding,
+    FrontMatterSchema,
+    Grounded,
+    Guards,
+    Level,
+    Listed,
+    MonthSpend,
+    Similar,
+    WordLimits,
+    level_of,
 )
 
 __all__ = [

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 from msgspec.json import encode
 
-from contentops.model.records import OPEN, JobState, OpenEntry, RequestId
+from contentops.digest import Digest
+from contentops.errors import plural, price
+from contentops.model.approval import Approval, ApprovalState
+from contentops.model.records import OPEN, ItemId, JobState, Json, OpenEntry, RequestId
+from contentops.tokens import TokenSum, add_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from contentops.digest import Digest
+    from contentops.model.plan import Change
     from contentops.model.records import State
+
+
+# ---- How lines of jobs become one list, and which of these jobs are open.
 
 _RANK = {state: number for number, state in enumerate(JobState)}
 BY_TIME = operator.attrgetter("submitted_at", "request_id", "server", "job_id")
@@ -156,3 +164,127 @@ def open_jobs(jobs: Iterable[OpenEntry]) -> dict[RequestId, OpenEntry]:
 
 
 _WAITING = frozenset({JobState.FAILED, JobState.PAID})
+
+
+# ---- What changes cost, in words.
+
+NO_PRICE = "no price set"
+"""What a text costs that a model of the settings writes, where these do not say the price of its tokens."""
+_UNIT = 10**12
+"""One unit of a currency, in money as `tokens` counts it."""
+
+
+def cost_words(changes: Iterable[Change]) -> str:
+    """What some changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`.
+
+    Where a model writes the texts: `at most 0.04 USD`, or `no price set`.
+    """
+    changes = [*changes]
+    if worst := add_money(change.money_worst for change in changes):
+        return bound_words(add_money(change.money for change in changes), worst)
+    if any(change.has_no_price for change in changes):
+        return NO_PRICE
+    costs = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
+    return price(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), at_most=any(cost[2] for cost in costs))
+
+
+def bound_words(least: Mapping[str, int], worst: Mapping[str, int], retries: int = 0) -> str:
+    """The most that models may cost: `at most 0.04 USD`, or `at most 0.04 USD, 0.12 USD with 2 retries`."""
+    with_ = plural(retries, "retry").replace("retrys", "retries") if retries else "every retry"
+    words = [money_words(least, is_bound=True)] if least else []
+    words += [f"{money_words(worst, is_bound=True)} with {with_}"] if worst != least else []
+    return f"at most {', '.join(words)}"
+
+
+def money_words(money: Mapping[str, int], *, is_bound: bool = False) -> str:
+    """Money in words, each currency by itself: `1.25 USD and 3.00 EUR`; below one unit with up to six places.
+
+    `is_bound`: rounded up, not to the nearest.
+    """
+    return " and ".join(f"{_rounded(amount, is_bound=is_bound)} {name}" for name, amount in sorted(money.items()))
+
+
+def _rounded(amount: int, *, is_bound: bool) -> str:
+    places = 2 if amount >= _UNIT else 4 if is_bound else 6
+    step = _UNIT // 10**places
+    rounded = -(-amount // step) if is_bound else (amount + step // 2) // step
+    if amount and not rounded:
+        return "less than 0.000001"
+    whole, rest = divmod(rounded, 10**places)
+    digits = f"{rest:0{places}d}"
+    # At least cents.
+    return f"{whole:,}.{digits[:2]}{digits[2:].rstrip('0')}"
+
+
+def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
+    """What was spent: `4 credits`, `0.0043 USD`, or the tokens of models where the settings had no price.
+
+    `paid`: the credits; `at_most`: they are an upper bound.
+    """
+    if tokens.unpriced and not (paid or tokens.money):
+        return f"{tokens.input + tokens.output:,} tokens ({NO_PRICE})"
+    if tokens.unknown and not (paid or tokens.is_known):
+        return "an unknown number of tokens"
+    words = [price(paid, paid, at_most=at_most)] if paid or not tokens.money else []
+    return " and ".join((*words, *([money_words(tokens.money)] if tokens.money else [])))
+
+
+# ---- Where the text of a file comes from: who made it, what it cost, who changed and who approved it.
+
+
+class PaidAttempts(Struct, frozen=True):
+    """The texts that were paid for until an item had its text, and their credits: used, rejected and failed ones."""
+
+    number: int = 0
+    credits: int = 0
+    tokens: TokenSum = TokenSum()
+    """Of these, and of its jobs that failed."""
+
+
+class TextProvenance(Struct, frozen=True, kw_only=True):
+    """One text that is in a file now."""
+
+    item: ItemId
+    output: str
+    server: str
+    """Who made it: scheme, host and port, or `local`; empty: no job made it."""
+    model: str = ""
+    """The model that the server names; empty: none."""
+    job_id: str
+    request: Digest
+    """The digest of the request that it answers."""
+    text: Digest
+    """The digest that approvals are bound to, see `text_digest`."""
+    generated_at: str
+    attempts: PaidAttempts
+    changed: float | None
+    """The share of its words that people changed, from 0 to 1; None: not known, as the generated text is nowhere."""
+    approval: ApprovalState
+    verdicts: tuple[Approval, ...]
+    """The last word of each person on this very text, the oldest first."""
+    promoted_from: str = ""
+    """The environment it was taken from; empty: none."""
+    disclosure: Mapping[str, Json] = {}
+    """What its front matter says of how it was made."""
+    commit: str = ""
+    """The commit that last changed the file; empty: none, or the file was changed since."""
+
+
+class Provenances(Struct, frozen=True, kw_only=True):
+    """The texts by item, and what is not among them."""
+
+    texts: tuple[TextProvenance, ...]
+    unread: tuple[str, ...] = ()
+    """Files that cannot be used, each with the reason."""
+    gaps: tuple[str, ...] = ()
+    """Why credits or commits may be missing, each a sentence."""
+
+
+class ApprovedCost(Struct, frozen=True, kw_only=True):
+    """What the items whose texts are approved now have cost, with all their attempts."""
+
+    items: int
+    texts: int
+    """That were paid for."""
+    credits: int
+    tokens: TokenSum = TokenSum()

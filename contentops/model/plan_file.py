@@ -9,10 +9,10 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.approval import ApprovalState
-from contentops.model.limits import Budget, MonthSpend
+from contentops.model.desired import Reference
 from contentops.model.plan import Action, Note, Reason, Refusal, TextInReview, Writer
 from contentops.model.records import ItemId, JobState, Json, Record, RequestId
-from contentops.model.references import Reference
+from contentops.model.settings import Budget, MonthSpend
 from contentops.tokens import PaidTokens
 
 FORMAT_VERSION = "1.0"

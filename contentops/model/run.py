@@ -9,9 +9,9 @@ from msgspec import Struct, field
 
 from contentops.digest import Digest, short
 from contentops.model.approval import Approval
-from contentops.model.checks import Finding
 from contentops.model.plan import Action
 from contentops.model.records import ItemId, Json
+from contentops.model.settings import Finding
 from contentops.tokens import PaidTokens, TokenSum, add_sums
 
 

@@ -3,52 +3,223 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import math
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from contentops.api.fence import always
+from contentops.api.session import always
 from contentops.ci.runner import for_pull_request, in_ci
+from contentops.digest import NOTHING, Digest, digest_json
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import OutputError, Refused, StateError
-from contentops.execution.primitives import Stop
-from contentops.execution.times import iso
-from contentops.model import Collect, Event, Fetch, LookUp, Poll, Publish, RetryText, Save, Submit
-from contentops.operations.apply_lock import hold_lock, spending
-from contentops.operations.claiming import claim
+from contentops.errors import OutputError, Refused, StateError, UsageError, plural
+from contentops.execution.primitives import Stop, iso
+from contentops.model import (
+    NO_APPROVALS,
+    AcceptedTexts,
+    Action,
+    Collect,
+    Event,
+    Fetch,
+    ItemId,
+    JobState,
+    LookUp,
+    OnEdit,
+    Poll,
+    Publish,
+    Reason,
+    Result,
+    RetryText,
+    Save,
+    Submit,
+    request_id,
+)
+from contentops.model.jobs import spent_words
 from contentops.operations.connection import connected, read_credentials, try_model
-from contentops.operations.contents.look_first import plan_after_looks
-from contentops.operations.contents.owners_in_locks import content_owners
-from contentops.operations.following import Following
+from contentops.operations.contents import content_owners
 from contentops.operations.opening import HERE, Runtime, kept_copies
-from contentops.operations.plan import gathered
-from contentops.operations.run_events import keeping_events
+from contentops.operations.plan import gathered, plan, section
+from contentops.operations.refresh import plan_after_looks
+from contentops.operations.runs import keeping_events
 from contentops.operations.unchanged import AskedInputs, forget_plan
-from contentops.operations.workspace import open_workspace
+from contentops.operations.workspace import hold_lock, open_workspace, spending
 from contentops.planning.guards import approved
-from contentops.planning.plan_inputs import paths
-from contentops.planning.review import check_ceiling
+from contentops.planning.plan import block_same, change_alone, takes_text
+from contentops.planning.review import check_ceiling, dearer
 from contentops.planning.select import shard_in
+from contentops.planning.sides import Choice, paths
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
+from contentops.reporting.summary import command
 from contentops.sanitize import json_text
-from contentops.state import state_dir
+from contentops.state import approvals, state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from contentops.api.calls import Call, Failure
-    from contentops.api.fence import MayLeave
-    from contentops.model import Json, Plan, Project, Refusal, Run
+    from contentops.api.session import MayLeave
+    from contentops.ledger.project import ProjectLedger
+    from contentops.model import Change, Json, Plan, Project, Refusal, RequestId, Run, Spec
+    from contentops.model.desired import Stage
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
-    from contentops.planning.plan_inputs import Choice, PlanInputs
+    from contentops.planning.sides import PlanInputs
+
+
+# ---- Claims the submits of a plan in the ledger, so that no other process pays for them.
+
+_WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
+
+
+def claim(shared: ProjectLedger, plan: Plan) -> Plan:
+    """Claim what a plan orders and polls; in the plan returned, what other processes have claimed is left to them."""
+    wanted = {(plan.server, name) for change in plan.changes if (name := submit_of(plan, change)) is not None}
+    entries = (entry for change in plan.changes for entry in (change.entry, *change.collected_entries))
+    wanted |= {(one.server, one.request_id) for one in entries if one is not None and one.state in _WORKING}
+    return _left_to_others(plan, shared.claim(wanted))
+
+
+def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
+    """Return the plan in which changes that need these submits are pending: another process works on them."""
+    if not lost:
+        return plan
+    changes: list[Change] = []
+    for change in plan.changes:
+        own = {submit_of(plan, change), change.entry.request_id if change.entry is not None else None}
+        steps = tuple(
+            step for step in change.steps if not (isinstance(step, Collect) and step.entry.request_id in lost)
+        )
+        if not own.isdisjoint(lost) or (change.steps and not steps):
+            holder = change.holder or "another process"
+            changed = structs.replace(change, action=Action.PENDING, steps=(), holder=holder, hint="")
+            changes.append(structs.replace(changed, blocked_entry=change.entry))
+        else:
+            changes.append(structs.replace(change, steps=steps))
+    return structs.replace(plan, changes=tuple(changes))
+
+
+def submit_of(plan: Plan, change: Change) -> RequestId | None:
+    """Return the request id of the submit that a change pays for; None: it pays for none."""
+    step = change.submit
+    if step is None:
+        return None
+    return request_id(plan.lineage, step.digest, step.attempt, step.section)
+
+
+# ---- Plans an item again in its run.
+
+
+class Following:
+    """The items of one plan that wait for texts, or whose front matter follows them."""
+
+    def __init__(self, workspace: Workspace, inputs: PlanInputs, plan: Plan, outputs: Outputs) -> None:
+        self._workspace = workspace
+        self._inputs = inputs
+        self._plan = plan
+        self._outputs = outputs
+        records, specs = inputs.state.records, inputs.specs
+        taken = {change.renamed_from for change in plan.changes}
+        self._gone = {id_: record for id_, record in records.items() if id_ not in specs and id_ not in taken}
+        """The records of removed items, which a new one may take over."""
+        wanted = (spec for spec in inputs.desired.specs if spec.request.template and spec.digest)
+        self._requests: dict[Digest, ItemId] = {spec.digest: spec.id for spec in wanted}
+        """The item that declares each request."""
+
+    def change(self, planned: Change, coming: Mapping[ItemId, Stage]) -> Change | None:
+        """Return the change of an item as its sources are now; None: there is nothing to do.
+
+        `coming`: what other items of the run have not brought yet. One that would do or cost more than was confirmed
+        waits, with the reason. Raises StateError.
+        """
+        spec, workspace = self._rendered(planned), self._workspace
+        inputs = self._inputs_of(spec)
+        change = change_alone(inputs, spec, coming)
+        if change is None:
+            return None
+        if change.renamed_from is not None:
+            self._gone.pop(change.renamed_from, None)
+        if other := self._same(spec, change):
+            return block_same(change, (other, spec.id))
+        if change.submits_worst and not planned.later:
+            return None  # its front matter alone follows
+        if not planned.later and not _is_free(change):
+            return None
+        if problem := dearer(change, planned):
+            return _held(planned, problem, "run `contentops apply` to see and confirm the new price")
+        shared = workspace.working_ledger
+        if shared is not None:
+            (change,) = claim(shared, structs.replace(self._plan, changes=(change,))).changes
+        return change
+
+    def is_current(self, change: Change) -> bool:
+        """Whether the texts that an item is made from are as they were planned."""
+        spec = change.spec
+        return spec is None or not spec.references or self._rendered(change).digest == spec.digest
+
+    def _rendered(self, planned: Change) -> Spec:
+        """The item with the texts that its sources have now."""
+        spec, workspace = planned.spec, self._workspace
+        again = self._inputs.desired.again
+        assert spec is not None
+        assert again is not None
+        read = {one for readings in spec.readings.values() for one in readings}
+        ids = {one.id for one in read} | {spec.earlier_ids[one.id] for one in read if one.id in spec.earlier_ids}
+        records = {id_: workspace.store.record(id_) for id_ in {*ids, spec.id}}
+        root = Path(workspace.project.root)
+        asked = any(one.approved for one in read)
+        accepted = AcceptedTexts(
+            paths={id_: record.output for id_, record in records.items() if record is not None},
+            approvals=approvals.load(root, workspace.runtime.disk) if asked else NO_APPROVALS,
+            observe=self._outputs.observe,
+            read=self._outputs.read,
+        )
+        return again(spec.id, accepted)
+
+    def _inputs_of(self, spec: Spec) -> PlanInputs:
+        """The sides of one item, as they are now; everything else is as it was planned."""
+        store, planned = self._workspace.store, self._inputs
+        record = store.record(spec.id)
+        digests = {spec.digest, record.digest if record is not None else NOTHING} - {NOTHING}
+        known = {job.order: job for digest in digests for job in planned.jobs_of(digest)}
+        known |= {job.order: job for digest in digests for job in store.jobs_of(planned.server, digest)}
+        entries = {
+            job.request_id: entry for job in known.values() if (entry := store.entry(job.request_id)) is not None
+        }
+        records = {spec.id: record} if record is not None else self._gone
+        state = structs.replace(planned.state, records=records, entries=entries, jobs=tuple(known.values()))
+        desired = structs.replace(planned.desired, specs=(spec,))
+        source = planned.source
+        looked_at = {*paths(desired, state), *(source.paths(desired) if source is not None else ())}
+        observed = {path: self._outputs.observe(path) for path in looked_at}
+        return structs.replace(planned, desired=desired, state=state, observed=observed)
+
+    def _same(self, spec: Spec, change: Change) -> ItemId | None:
+        """The other item that declares the request that a change would pay for."""
+        if not spec.request.template or not takes_text(self._inputs, change):
+            return None
+        other = self._requests.setdefault(spec.digest, spec.id)
+        return other if other != spec.id else None
+
+
+def _is_free(change: Change) -> bool:
+    """Whether a change is about front matter, its place and the server's copy alone."""
+    return {"move", "update", "record", "save", "publish"}.issuperset(change.names)
+
+
+def _held(planned: Change, why: str, hint: str) -> Change:
+    reasons = (Reason(kind="waits", detail=why),)
+    return structs.replace(planned, action=Action.WAIT, reasons=reasons, steps=(), later=(), hint=hint)
+
+
+# ---- `apply`: plan, show the plan, ask, and carry it out.
 
 GENERATING = (Collect, LookUp, Submit, Poll, RetryText)
 """Steps in which the server works on a job."""
@@ -171,7 +342,7 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
         hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if is_open else ""
         raise Refused(message, code=plan.refusals[0].guard, hint=hint)
     if plan.submits_worst:
-        from contentops.ci.clone import refuse_lock_in_lfs
+        from contentops.ci.push import refuse_lock_in_lfs
 
         # Only lock and jobs keep in git what was paid for.
         refuse_lock_in_lfs(project.root, project.environment)
@@ -180,8 +351,8 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
 
 def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
     """Under CI, check that the results can be pushed. Raises what `check_waiting` raises."""
-    from contentops.ci.clone import in_repository
     from contentops.ci.git import run_git
+    from contentops.ci.push import in_repository
     from contentops.operations.commit import CommitOptions, check_waiting
 
     environ = runtime.environ
@@ -247,9 +418,9 @@ def _carry_out(
 ) -> Run:
     import asyncio
 
-    from contentops.execution.assemble_run import Edges
     from contentops.execution.commands import run_on_text
     from contentops.execution.run import execute
+    from contentops.execution.run_context import Edges
     from contentops.operations.before_submit import look_at_server
 
     project, shared = workspace.project, workspace.working_ledger
@@ -316,7 +487,7 @@ def _write_report(
     workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], emit: Callable[[Event], None]
 ) -> None:
     """Write the run as JSON to `.contentops/runs/`."""
-    from contentops.operations.kept_runs import keep_report
+    from contentops.operations.runs import keep_report
 
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs)}
@@ -326,3 +497,134 @@ def _write_report(
         why = error.strerror or error if isinstance(error, OSError) else error.message
         words = f"the report of this run is not kept: `{state_dir.FOLDER}/runs/{name}`: {why}"
         emit(Event(kind="note", at=run.ended_at, data={"message": words}))
+
+
+# ---- Plan and apply the part of a plan that one button of a page asks for: shown first, then exactly that.
+
+FIRST = 2
+"""How many texts are made first, to be read before the others are."""
+
+
+class PartAction(enum.StrEnum):
+    """What is asked for; the values are those of forms."""
+
+    KEEP = "keep"
+    """Keep an edited text though its request changed."""
+    MERGE = "merge"
+    """Merge an edited text with a new one, by section."""
+    TAKE = "take"
+    """Replace an edited text by a new one."""
+    REPLACE = "replace"
+    """Generate a text again."""
+    SECTION = "section"
+    """Generate one section of a text again."""
+    APPLY = "apply"
+    """Do what is planned for an item: also looks up an unknown outcome."""
+    FIRST = "first"
+    """Make the first texts of a project."""
+
+
+class PlanPart(Struct, frozen=True, kw_only=True):
+    """A part of a plan: an action, its item, and for `section` the heading."""
+
+    action: PartAction
+    item: str = ""
+    heading: str = ""
+
+    def choice(self) -> Choice:
+        """Return the options that plan this part alone."""
+        if self.action is PartAction.FIRST:
+            return Choice(canary=FIRST)
+        return Choice(
+            select=(self.item,),
+            only=frozenset({ItemId(self.item)}),  # whatever the name of the item means as a pattern
+            on_edit=_ON_EDIT.get(self.action),
+            replace=(self.item,) if self.action is PartAction.REPLACE else (),
+            sections={self.item: self.heading} if self.action is PartAction.SECTION else {},
+        )
+
+    def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
+        """Return the command that does the same; `option`: as in `Plan.option`, `flags`: the variables."""
+        item = shlex.quote(self.item)
+        if self.action is PartAction.SECTION:
+            return command("regenerate", option, (item, f"--section {shlex.quote(self.heading)}", *flags))
+        if self.action is PartAction.FIRST:
+            return command("apply", option, (f"--canary {FIRST}", *flags))
+        more = {PartAction.REPLACE: f"--replace {item}"}
+        more |= {action: f"--on-edit {choice.value}" for action, choice in _ON_EDIT.items()}
+        return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
+
+    def said(self, run: Run, title: str) -> str:
+        """Return what a run of this part did to the text with this `title`, and what it cost."""
+        failed = next((one for one in run.outcomes if one.result is not Result.DONE), None)
+        if failed is not None:
+            return f"Not done: {failed.error or failed.hint or failed.result.value}"
+        if self.action not in _DONE:
+            return f"Done: {plural(len(run.outcomes), 'item')}, {spent_words(run.credits, run.tokens)}."
+        done, now = _DONE[self.action]
+        paid = run.credits or run.tokens.is_known
+        cost = f"it cost {spent_words(run.credits, run.tokens)}" if paid else "nothing was paid"
+        return f"{done}: {title}. {now}; {cost}."
+
+
+_DONE = {
+    PartAction.KEEP: ("Kept", "The edited text answers the new brief now"),
+    PartAction.MERGE: ("Merged", "What was edited stayed as it was"),
+    PartAction.TAKE: ("Replaced", "A new text took the place of the edited one"),
+    PartAction.REPLACE: ("Generated again", "The earlier text is in its history"),
+    PartAction.SECTION: ("Generated again", "One section is new, and the others stayed"),
+}
+"""What an action did to its text, and what is the case now."""
+_ON_EDIT = {PartAction.KEEP: OnEdit.KEEP, PartAction.MERGE: OnEdit.MERGE, PartAction.TAKE: OnEdit.OVERWRITE}
+
+
+def part_of(action: str, item: str, heading: str = "") -> PlanPart:
+    """Return the part that a form names. Raises UsageError for an unknown action."""
+    try:
+        return PlanPart(action=PartAction(action), item=item, heading=heading)
+    except ValueError:
+        raise UsageError(f"there is no action `{action}`", code="bad-form", hint="go back, and try again") from None
+
+
+def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> Plan:
+    """Plan a part, for its price. Raises what `plan` does, and UsageError for a section that is not there."""
+    return plan(project, _with_heading(project, part).choice(), runtime=runtime)
+
+
+def state_of(plan: Plan) -> Digest:
+    """Return the digest of a plan and of the submits that it finishes: another one after each run.
+
+    The id alone stays where the answer to a submit is lost again.
+    """
+    entries = [change.entry for change in plan.changes if change.entry is not None]
+    return digest_json([plan.id, [[entry.request_id, entry.plan_id, entry.submitted_at] for entry in entries]])
+
+
+def apply_part(
+    project: Project, part: PlanPart, shown: str, *, stop: Stop, runtime: Runtime = HERE
+) -> tuple[Plan, Run | None]:
+    """Apply a part whose plan has the `state_of` that was `shown`, so that a form that is sent twice pays once.
+
+    Raises Refused (`plan-changed`) where it has another one by now, and what `apply` and `plan_part` raise.
+    """
+
+    def confirm(planned: Plan) -> bool:
+        if state_of(planned) != shown:
+            message = "nothing was done: this was done already, or the project changed"
+            raise Refused(message, code="plan-changed", hint="look at the price again")
+        return True
+
+    def ignore(_: Event) -> None:
+        """Drop an event: the page reads those that every apply keeps."""
+
+    part = _with_heading(project, part)
+    options = ApplyOptions(stop=stop, inputs={"variables": [], "page": part.action.value, "item": part.item})
+    emit: Callable[[Event], None] = ignore
+    return apply(project, part.choice(), options, confirm=confirm, emit=emit, runtime=runtime)
+
+
+def _with_heading(project: Project, part: PlanPart) -> PlanPart:
+    """Return the part with its heading as the text has it."""
+    if part.action is not PartAction.SECTION:
+        return part
+    return PlanPart(action=part.action, item=part.item, heading=section(project, part.item, part.heading))

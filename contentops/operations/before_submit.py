@@ -23,13 +23,13 @@ from contentops.api.calls import (
     ListTemplates,
     ListVerticals,
 )
-from contentops.api.catalog import slug_of
 from contentops.api.outcomes import is_absent
+from contentops.api.reading import slug_of
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
 from contentops.model import Save
-from contentops.operations.catalog.catalog_pages import ReadList, read_list, read_page
-from contentops.operations.catalog.project_catalog import snapshot_of
+from contentops.operations.catalog import ReadList, read_list, read_page
 from contentops.operations.connection import ask_in_turn, find_in_turn
+from contentops.operations.workspace import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping

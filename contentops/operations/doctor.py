@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, Check, ContentopsError, Refused, plural
-from contentops.operations.catalog.project_catalog import snapshot_of
+from contentops.operations.approving import approval_checks
 from contentops.operations.connection import (
     ask_in_turn,
     connected,
@@ -18,10 +18,8 @@ from contentops.operations.connection import (
     read_model,
     try_model,
 )
-from contentops.operations.lineage import is_of_another
-from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, open_store
-from contentops.operations.texts.approval_checks import approval_checks
-from contentops.operations.workspace import shared_state, validate
+from contentops.operations.opening import HERE, Runtime, has_ledger, is_of_another, open_cache, open_store
+from contentops.operations.workspace import shared_state, snapshot_of, validate
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
     try:
-        from contentops.ci.clone import refuse_ignored_lock, refuse_lock_in_lfs
+        from contentops.ci.push import refuse_ignored_lock, refuse_lock_in_lfs
 
         state, _ = shared_state(project, runtime)
         refuse_lock_in_lfs(project.root, project.environment)
@@ -73,7 +71,7 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     yield _recording_check(project, runtime)
     yield _cache_check(project)
     if has_ledger(project, runtime.environ):
-        from contentops.operations.ledger.ledger_check import ledger_check
+        from contentops.operations.ledger import ledger_check
 
         yield ledger_check(project, runtime)
 
@@ -155,7 +153,7 @@ def _cache_check(project: Project) -> Check:
 
 
 def _catalog_check(project: Project) -> Check:
-    from contentops.operations.catalog.pull_catalog import unknown_why
+    from contentops.operations.catalog import unknown_why
 
     try:
         snapshot = snapshot_of(project)
@@ -178,7 +176,7 @@ def _server_check(project: Project, credentials: Credentials, runtime: Runtime) 
     from contentops.api.calls import CatalogReply, Failure, ListTemplates
     from contentops.execution.limiter import Limiter
     from contentops.operations.before_submit import no_user, refused_without_user
-    from contentops.operations.contents.stored_contents import as_error
+    from contentops.operations.contents import as_error
 
     def never() -> bool:
         return False
@@ -214,7 +212,7 @@ def _server_check(project: Project, credentials: Credentials, runtime: Runtime) 
         with contextlib.ExitStack() as closing:
             shared: AccountLimiter | None = None
             if has_ledger(project, runtime.environ):
-                from contentops.operations.ledger.ledger_access import limiting
+                from contentops.operations.ledger import limiting
 
                 shared = closing.enter_context(limiting(project, credentials.key, runtime))
             check: Check = (runtime.run or asyncio.run)(ask(shared))

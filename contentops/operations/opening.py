@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
 import random
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,20 +15,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct, field
 
 from contentops.atomic_io import Disk
+from contentops.ci.git import first_commit, is_shallow
+from contentops.ci.push import in_repository
 from contentops.documents.files import Outputs, System
+from contentops.errors import Refused, StateError
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
-from contentops.state import state_dir
+from contentops.model.jobs import fold_jobs
+from contentops.state import jobs, state_dir
 from contentops.state.cache import Cache
+from contentops.state.jobs import kept_file
+from contentops.state.lock import lineage_in, lineage_of
+from contentops.state.state_dir import repository_of
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.api.trace import Exchange
+    from contentops.api.session import Exchange
+    from contentops.digest import Digest
     from contentops.errors import Diagnostic
     from contentops.ledger.project import ReadLedger
-    from contentops.model import Project, State
+    from contentops.model import ItemId, OpenEntry, Project, Record, State
+
+
+# ---- Open a project, its state and its cache; and the runtime: clock, environment, disk and network.
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
@@ -124,7 +137,6 @@ def kept_copies(project: Project, lineage: str, runtime: Runtime) -> Callable[[]
 
 
 def _first_lineage(project: Project) -> str:
-    from contentops.operations.lineage import first_lineage
 
     return first_lineage(project)
 
@@ -132,3 +144,177 @@ def _first_lineage(project: Project) -> str:
 def open_cache(project: Project, *, write: bool) -> Cache:
     """Open the project's cache; one that cannot be read counts as empty."""
     return Cache(Path(project.root) / state_dir.FOLDER / "cache", write=write)
+
+
+# ---- Find the files of a project's environments.
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
+
+
+def committed_environments(project: Project) -> dict[str, str]:
+    """Return the environments with a lock or jobs in the project's folder, each with the name of its lock.
+
+    Any other `contentops*.lock` is a copy, as git's merge tools leave them beside the lock.
+    """
+    root = Path(project.root)
+    return {
+        name: lock
+        for name, lock in _locks_by_environment(project).items()
+        if (root / lock).exists() or (root / state_dir.named("contentops", name, "jobs")).exists()
+    }
+
+
+def kept_environments(folders: Iterable[Path]) -> set[str]:
+    """Return the environments of the copies of jobs in these folders, declared or not."""
+    names = {
+        path.name.removeprefix("jobs").removesuffix(".jsonl")[1:]
+        for each in folders
+        for path in each.glob("jobs*.jsonl")
+    }
+    return {name for name in names if not name or _NAME.fullmatch(name)}
+
+
+def _locks_by_environment(project: Project) -> dict[str, str]:
+    # What an environment ordered was paid for, also when it is declared no more.
+    jobs = (
+        path.name.removeprefix("contentops.")[: -len(".jobs")] for path in Path(project.root).glob("contentops.*.jobs")
+    )
+    names = {"", *(project.settings.get("environments") or {}), *filter(_NAME.fullmatch, jobs)}
+    return {name: lock for lock, name in sorted((state_dir.named("contentops", name, "lock"), name) for name in names)}
+
+
+# ---- Name a project before it has a lock: the same in every clone, and different in other repositories.
+
+
+def first_lineage(project: Project) -> str:
+    """Return the lineage of a first lock: that of the project's other files, else of its name, first commit and folder.
+
+    An apply before the first commit may have left nothing but what it ordered.
+    """
+    if known := _others(project):
+        return known
+    early, made = (lineage_of(project.name, commit, _folder(project)) for commit in ("", _first_commit(project)))
+    is_early = _is_kept(project, early) and not _is_kept(project, made)
+    return early if is_early else made
+
+
+def check_lineage(project: Project) -> None:
+    """Raise Refused where a first lineage would differ from that of other clones, which would then pay again."""
+    if project.api.base_url == "local" or not in_repository(project.root) or _others(project):
+        return
+    if is_shallow(project.root):
+        hint = "run `git fetch --unshallow`; in CI, use `fetch-depth: 0` of actions/checkout"
+        hint += "; or apply in a full clone, and commit the lock"
+        message = "this clone is shallow, but the first commit is needed to identify a project without a lock,"
+        raise Refused(f"{message} so nothing was submitted", code="no-first-commit", hint=hint)
+
+
+def is_of_another(project: Project, lineage: str) -> bool:
+    """Tell whether a lock's lineage is made of another name or first commit; False where a clone is shallow.
+
+    A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
+    """
+    if in_repository(project.root) and is_shallow(project.root):
+        return False
+    commits, folders = ("", _first_commit(project)), {"", _folder(project)}
+    return lineage not in {lineage_of(project.name, commit, folder) for commit in commits for folder in folders}
+
+
+def _others(project: Project) -> str:
+    """Return the lineage in the locks and jobs of the environments, its own first, or empty."""
+    root = Path(project.root)
+    files = committed_environments(project).items()
+    for environment, lock in sorted(files, key=lambda file: file[0] != project.environment):
+        if lineage := lineage_in(root / lock):
+            return lineage
+        with contextlib.suppress(StateError):  # whoever works on that environment is told
+            if lineage := jobs.lineage_in(root, environment, Disk()):
+                return lineage
+    return ""
+
+
+def _is_kept(project: Project, lineage: str) -> bool:
+    """Tell whether an apply of this checkout has ordered something under a lineage."""
+    root = Path(project.root)
+    folder = state_dir.kept_folder(root, lineage, Disk())
+    return folder.name == lineage and folder.is_dir()
+
+
+def _folder(project: Project) -> str:
+    repository = repository_of(Path(project.root), Disk())
+    return "" if repository is None else repository.project
+
+
+def _first_commit(project: Project) -> str:
+    return first_commit(project.root) if in_repository(project.root) else ""
+
+
+# ---- Find the environments of a project in which something was ordered or made, and read their states.
+
+
+def other_states(project: Project) -> Iterator[tuple[str, State]]:
+    """Yield the states of the project's other environments, each with the name of its lock."""
+    lineage = functools.partial(first_lineage, project)
+    declared = {"", *(project.settings.get("environments") or {})}
+    for environment, lock in locked_environments(project).items():
+        if environment != project.environment:
+            with StateStore(project.root, environment=environment, lineage=lineage, write=False) as store:
+                # The file of an environment that no one declares may be a copy from another project.
+                if environment in declared or store.lineage == lineage():
+                    yield lock, store.state
+
+
+def locked_environments(project: Project) -> dict[str, str]:
+    """Return the environments that have a lock or jobs, each with the name of its lock.
+
+    An apply that was killed early, or a clean, may have left only the jobs of this checkout.
+    """
+    root, disk, found = Path(project.root), Disk(), {*committed_environments(project)}
+    # Projects in one repository share the folder above: only the lineage tells whose file it is.
+    folder = kept_file(root, "", "x", disk).parent
+    folders = [folder] if folder.name != "x" else [*folder.parent.glob("*/")]
+    if others := kept_environments(folders) - found:
+        lineage = first_lineage(project)
+        found |= {name for name in others if kept_file(root, name, lineage, disk).exists()}
+    return {name: lock for lock, name in sorted((state_dir.named("contentops", name, "lock"), name) for name in found)}
+
+
+# ---- What was ordered in a project: the jobs of all its environments, each in the one that ordered it first.
+
+
+def jobs_by_environment(project: Project, state: State) -> dict[str, list[OpenEntry]]:
+    """Return the jobs of each environment, the earliest first; `state` is that of the project's own.
+
+    A job that several environments know, since it answers a request of each, belongs to the first one by name. Raises
+    StateError.
+    """
+    names = {lock: name for name, lock in locked_environments(project).items()}
+    known = {names[lock]: other.jobs for lock, other in other_states(project)} | {project.environment: state.jobs}
+    return assigned(known)
+
+
+def assigned(known: Mapping[str, Sequence[OpenEntry]]) -> dict[str, list[OpenEntry]]:
+    """Return the jobs of each environment, each job once: in the first environment by name that knows its order."""
+    owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
+    jobs: dict[str, list[OpenEntry]] = {name: [] for name in sorted(known)}
+    for job in fold_jobs(job for each in known.values() for job in each):
+        jobs[owners[job.request_id, job.submitted_at]].append(job)
+    return jobs
+
+
+def jobs_of_items(jobs: Iterable[OpenEntry], records: Iterable[Record]) -> dict[ItemId, list[OpenEntry]]:
+    """Return each job under one item: the one whose record has its request or its text, else as it was called then.
+
+    An item that was renamed has the jobs of its old id too, unless another item has that id.
+    """
+    jobs, records = [*jobs], [*records]
+    names: dict[Digest, ItemId] = {}
+    for record in records:
+        names |= dict.fromkeys(record.bodies, record.id) | {record.digest: record.id}
+    by_id = {job.item: id_ for job in jobs if (id_ := names.get(job.digest)) is not None}
+    by_id |= {record.id: record.id for record in records}
+    by_item: dict[ItemId, list[OpenEntry]] = {}
+    for job in jobs:
+        id_ = names.get(job.digest) or names.get(job.body) or by_id.get(job.item, job.item)
+        by_item.setdefault(id_, []).append(job)
+    return by_item

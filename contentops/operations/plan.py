@@ -1,8 +1,12 @@
-"""`plan`, `plan --check`, `status`, `show` and `check`: look at a project without changing it."""
+"""`plan`, `plan --check`, `status`, `show` and `check`: look at a project without changing it.
+
+Orders whose answer was lost count in each month in which they may have been accepted.
+"""
 
 from __future__ import annotations
 
 import functools
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,39 +16,43 @@ from msgspec import Struct, structs, to_builtins
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Severity, UsageError, did_you_mean
-from contentops.model import (
-    NO_APPROVAL,
-    ApprovalState,
-    Desired,
-    ItemId,
-    Reference,
-    Request,
-    Spec,
-)
-from contentops.operations.contents.look_first import remembered
-from contentops.operations.opening import HERE, read_state
+from contentops.execution.primitives import seconds_of
+from contentops.execution.records import CLOCKS
+from contentops.manifests.load import Loader
+from contentops.model import NO_APPROVAL, ApprovalState, Desired, ItemId, JobState, MonthSpend, Reference, Request, Spec
+from contentops.model.desired import GraphItem, ItemGraph
+from contentops.model.jobs import fold_jobs
+from contentops.model.records import UNDECIDED
+from contentops.model.settings import in_units
+from contentops.operations.opening import HERE, has_ledger, jobs_by_environment, read_state
+from contentops.operations.refresh import remembered
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
 from contentops.planning.approval import approval_state, same_words
-from contentops.planning.dependants import dependants_of
 from contentops.planning.front_matter import APPROVED_DRAFT
 from contentops.planning.plan import make_plan, plan_with_items
-from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
-from contentops.planning.select import Candidate, check_selectors, selected
+from contentops.planning.select import Candidate, check_selectors, dependants_of, in_order, selected
+from contentops.planning.sides import Choice, price_of, specs_by_id
 from contentops.planning.sources import source_words
-from contentops.reporting.brief import brief_of
 from contentops.reporting.plan_json import plain
+from contentops.reporting.plan_text import brief_of
 from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
+from contentops.tokens import add_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from decimal import Decimal
 
-    from contentops.model import Change, Checks, Json, MonthSpend, Plan, Project, Record, State
+    from contentops.model import Change, Checks, Json, OpenEntry, Plan, Project, Record, State
     from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
-    from contentops.planning.plan_inputs import PlanInputs
+    from contentops.planning.sides import PlanInputs
+    from contentops.tokens import TokenPrice
+
+
+# ---- `plan`, `plan --check`, `status`, `show` and `check`: look at a project without changing it.
 
 
 def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
@@ -56,13 +64,12 @@ def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
     inputs = structs.replace(workspace.plan_inputs(choice), spent=spent)
     if not choice.refresh:
         return remembered(workspace, inputs)
-    from contentops.operations.contents.refresh import refresh
+    from contentops.operations.refresh import refresh
 
     return refresh(workspace, inputs)
 
 
 def _month_spend(workspace: Workspace) -> MonthSpend:
-    from contentops.operations.month_spend import month_spend
 
     return month_spend(workspace)
 
@@ -368,3 +375,158 @@ def no_item(item: str, ids: Iterable[str]) -> UsageError:
     """Return the error for an unknown id, which suggests the nearest one."""
     hint = did_you_mean(item, ids, "`contentops status` lists the items")
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
+
+
+# ---- Count what all environments of a project have spent in the calendar month of the clock: a sum over their jobs.
+
+_AHEAD = timedelta(days=1)
+"""So much may the clocks of two machines differ."""
+
+
+def month_spend(workspace: Workspace) -> MonthSpend:
+    """Count the month of the clock. Raises StateError."""
+    project, ledger = workspace.project, workspace.ledger
+    jobs = [job for each in jobs_by_environment(project, workspace.state).values() for job in each]
+    gaps: tuple[str, ...] = ()
+    if ledger is not None:
+        jobs = fold_jobs((*jobs, *ledger.jobs()))
+    elif has_ledger(project, workspace.runtime.environ):
+        gaps = ("the ledger cannot be read",)
+    now = datetime.fromtimestamp(workspace.runtime.wall(), UTC)
+    return count_month(jobs, now, project.api.job_timeout, project.price, gaps)
+
+
+def count_month(
+    jobs: Iterable[OpenEntry], now: datetime, timeout: float, price: TokenPrice | None, gaps: tuple[str, ...] = ()
+) -> MonthSpend:
+    """Sum the jobs of the month of `now`.
+
+    `timeout`: seconds in which a lost order may have been accepted; `price`: of tokens that came without one.
+    """
+    start = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = (start + timedelta(days=32)).replace(day=1)
+    counted = [job for job in jobs if _is_of_month(job, start.timestamp(), end.timestamp(), timeout)]
+    # A plan that goes on with them has their price as well.
+    unclear = [job for job in counted if job.state in UNDECIDED or job.state is JobState.RUNNING]
+    late = (end + _AHEAD).timestamp()
+    return MonthSpend(
+        month=f"{start:%Y-%m}",
+        credits=sum(job.cost for job in counted),
+        credits_unsure=sum(job.cost for job in counted if job.may_be_paid),
+        money=_sum(counted, price),
+        money_unsure=_sum((job for job in counted if not _is_exact(job)), price),
+        uncertain={job.request_id: job.cost for job in unclear},
+        uncertain_money={job.request_id: sum(_money(job, price).values()) for job in unclear},
+        ahead=sum((seconds_of(job.since) or 0) >= late for job in counted),
+        gaps=gaps,
+    )
+
+
+def _sum(jobs: Iterable[OpenEntry], price: TokenPrice | None) -> dict[str, Decimal]:
+    amounts = add_money(_money(job, price) for job in jobs)
+    return {currency: in_units(amount) for currency, amount in amounts.items()}
+
+
+def _is_of_month(job: OpenEntry, start: float, end: float, timeout: float) -> bool:
+    """Tell whether a job was accepted in a month, or may have been. A time that cannot be read, or is later, counts."""
+    if job.state is JobState.NEVER:
+        return False
+    when = seconds_of(job.since)
+    if when is None:
+        return True
+    return when + timeout >= start and when - CLOCKS < end if job.may_be_paid else when >= start
+
+
+def _is_exact(job: OpenEntry) -> bool:
+    """Tell whether a report counts the same money for a job."""
+    return not job.may_be_paid and job.tokens is not None and job.tokens.price is not None
+
+
+def _money(job: OpenEntry, price: TokenPrice | None) -> dict[str, int]:
+    """Return what the tokens of a job cost, or the most that they may have cost; at `price` where it names none."""
+    tokens = job.tokens or job.bound
+    price = (tokens.price if tokens is not None else None) or price
+    return {price.currency: price.of(tokens)} if tokens is not None and price is not None else {}
+
+
+def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | None:
+    """Count the month of the clock; None where the settings have no budget for a month. Raises StateError."""
+    if not project.budget.is_monthly:
+        return None
+    with open_workspace(project, runtime) as workspace:
+        return month_spend(workspace)
+
+
+# ---- `graph`: the items, their states, and which is made from the texts of which.
+
+
+def graph(project: Project, choice: Choice, *, runtime: Runtime = HERE) -> tuple[ItemGraph, tuple[Diagnostic, ...]]:
+    """Return the selected items in the order in which their texts are made, and the findings of `looked_at`.
+
+    Without a selection, items without references are left out. Raises what `looked_at` and `selected` raise.
+    """
+    _, candidates, findings = looked_at(project, choice, runtime)
+    chosen = {item.id: item for item in selected(choice, candidates)}
+    sources = {id_: item.sources for id_, item in chosen.items()}
+    mentions = {id_: mentions_of(item.spec) for id_, item in chosen.items()}
+    if not (choice.select or choice.exclude):
+        linked = {id_ for id_ in chosen if sources[id_] or mentions[id_]}
+        linked.update(one for its in (*sources.values(), *mentions.values()) for one in its)
+        sources = {id_: its for id_, its in sources.items() if id_ in linked}
+    items = tuple(
+        GraphItem(
+            id=id_,
+            state=chosen[id_].word.value,
+            output=chosen[id_].path,
+            sources=sources[id_],
+            mentions=mentions[id_],
+        )
+        for id_ in in_order(sources)
+    )
+    return ItemGraph(items=items, alone=len(chosen) - len(items)), findings
+
+
+# ---- The rows that `for_each` and `matrix` of a manifest choose.
+
+FIRST = 10
+"""So many rows are shown."""
+
+
+class ChosenRows(Struct, frozen=True, kw_only=True):
+    """The first rows of one declaration, as its templates get them, and how many it has."""
+
+    item: str
+    """The declaration in messages: `item` and the id as it is written."""
+    rows: tuple[tuple[str, Mapping[str, Json]], ...]
+    """The file and line of each, and its columns."""
+    count: int
+
+
+def chosen_rows(project: Project, what: str) -> list[ChosenRows]:
+    """Return the rows of an item's declaration, or of each in a manifest (a path below the root).
+
+    Raises InputError for what is wrong with the manifest, and UsageError where there are no rows.
+    """
+    line, path = 0, what
+    if not (what.endswith((".yaml", ".yml")) and Path(project.root, what).is_file()):
+        specs = {str(spec.id): spec for spec in validate(project).specs}
+        if what not in specs:
+            raise no_item(what, specs)
+        location = specs[what].location
+        path, line = (location.file, location.line) if location else ("", 0)
+    declared, findings = Loader(project, None).declarations(path)
+    if any(one.severity is Severity.ERROR for one in findings):
+        raise InputError(findings)
+    found = [
+        ChosenRows(
+            item=one.label,
+            rows=tuple((each.label, each.values) for each in one.each[:FIRST]),
+            count=len(one.each),
+        )
+        for one in declared
+        if one.each is not None and line in {0, one.location.line}
+    ]
+    if not found:
+        message = f"`{what}` has no rows: nothing in it is declared with `for_each` or `matrix`"
+        raise UsageError(message, code="no-rows", hint="name an item that is made from a row, or its manifest")
+    return found

@@ -23,21 +23,19 @@ from contentops.documents.checks import count_words
 from contentops.errors import Diagnostic, OutputError, Severity
 from contentops.manifests.catalog_lock import FILE as CATALOG
 from contentops.model import PROJECT_FILE, Action, ApprovalState, Desired, ItemId, Observed, Verdict, text_digest
-from contentops.model.provenance import ApprovedCost, PaidAttempts
-from contentops.operations import history
-from contentops.operations.kept_runs import kept_reports
-from contentops.operations.kept_values import KeptValues
+from contentops.model.jobs import ApprovedCost, PaidAttempts
+from contentops.operations import spend as history
+from contentops.operations.check import KeptValues, checked_items, similar_texts
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, gathered_or_recorded, no_item
-from contentops.operations.provenance import PaidEnvironments, renamed
-from contentops.operations.texts.checked_files import checked_items
-from contentops.operations.texts.similar_texts import similar_texts
+from contentops.operations.runs import kept_reports
+from contentops.operations.spend import PaidEnvironments, renamed
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
 from contentops.planning.approval import same_words
-from contentops.planning.dependants import dependants_of
 from contentops.planning.plan import plan_with_items
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.select import dependants_of
+from contentops.planning.sides import Choice
 from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import FOLDER
 from contentops.tokens import TokenSum, add_sums
@@ -50,8 +48,8 @@ if TYPE_CHECKING:
     from contentops.model.run import KeptRun
     from contentops.operations.opening import Runtime
     from contentops.operations.workspace import Workspace
-    from contentops.planning.plan_inputs import PlanInputs
     from contentops.planning.select import Candidate
+    from contentops.planning.sides import PlanInputs
 
 _BESIDE_OTHERS: Final = 5_000_000_000
 """Nanoseconds for which a snapshot holds where other machines share the ledger: their work is in no file."""

@@ -1,29 +1,237 @@
-"""Sum what the texts of a project have cost, in one environment or in all of them."""
+"""What texts have cost, by which runs, and where each text comes from: sums over jobs."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from contentops.atomic_io import Disk
+from contentops.ci.git import GitFailed, is_shallow
+from contentops.ci.history import bodies_in, earlier_bodies, path_histories
 from contentops.ci.results import orders_at
+from contentops.digest import NOTHING
+from contentops.documents.files import Outputs
+from contentops.documents.word_diff import changed_share
+from contentops.errors import InputError, UsageError
 from contentops.manifests.project import load_project
-from contentops.model import BASE
-from contentops.operations.environments import locked_environments
-from contentops.operations.opening import read_state
-from contentops.operations.paid import jobs_by_environment
-from contentops.operations.provenance import cost_of_approved
-from contentops.operations.workspace import declared
+from contentops.model import BASE, NO_APPROVALS, ApprovalState, ItemId, JobState, text_digest
+from contentops.model.jobs import ApprovedCost, PaidAttempts, Provenances, TextProvenance
+from contentops.model.run import Generation, History, KeptReport, PaidText
+from contentops.operations.opening import (
+    HERE,
+    jobs_by_environment,
+    jobs_of_items,
+    locked_environments,
+    open_cache,
+    other_states,
+    read_state,
+)
+from contentops.operations.plan import candidate, gathered_or_recorded, known_ids, no_item
+from contentops.operations.runs import kept_reports
+from contentops.operations.workspace import declared, open_workspace, shared_state, unread
+from contentops.planning.plan import plan_with_items
+from contentops.planning.select import check_selectors, selected
+from contentops.planning.sides import Choice
 from contentops.reporting.spend import Spend, add_spends, count_spend
+from contentops.state import approvals
+from contentops.tokens import add_sums, sum_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from contentops.ci.history import PathHistory
+    from contentops.digest import Digest
     from contentops.errors import Diagnostic
-    from contentops.model import Project
-    from contentops.model.provenance import ApprovedCost
+    from contentops.model import Approval, Approvals, Json, Observed, OpenEntry, Project, Record, State
+    from contentops.operations.opening import Runtime
+    from contentops.planning.select import Candidate
+    from contentops.planning.sides import PlanInputs
+    from contentops.state.cache import Cache
+
+
+# ---- Say of every text that is in a file: who made it, what it cost, who changed and approved it, and its commit.
+
+
+class PaidEnvironments:
+    """What each environment paid for."""
+
+    def __init__(self, project: Project, state: State) -> None:
+        """`state`: that of the project's own environment. Raises StateError."""
+        self.jobs = jobs_by_environment(project, state)
+        """The jobs by environment."""
+        names = {lock: name for name, lock in locked_environments(project).items()}
+        self._states = {names[lock]: other for lock, other in other_states(project)} | {project.environment: state}
+        self._by_item: dict[str, dict[ItemId, list[OpenEntry]]] = {}
+
+    def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
+        """Return the number and the credits of an item's texts that were made until a time; empty: all."""
+        jobs = [job for job in self._of(environment, record) if not until or job.time <= until]
+        paid = [job for job in jobs if job.is_spent]
+        failed = [job for job in jobs if job.is_failure and job.tokens is not None]
+        tokens = sum_tokens(job.tokens for job in (*paid, *failed) if job.is_by_model)
+        return PaidAttempts(len(paid), sum(job.cost for job in paid), tokens)
+
+    def _of(self, environment: str, record: Record) -> list[OpenEntry]:
+        state = self._states.get(environment)
+        if environment not in self._by_item and state is not None:
+            self._by_item[environment] = jobs_of_items(self.jobs.get(environment, ()), state.records.values())
+        return self._by_item.get(environment, {}).get(record.id, [])
+
+    def origin(self, environment: str, record: Record, body: Digest) -> tuple[OpenEntry | None, PaidAttempts]:
+        """Return the job whose text an item's file has, or was edited from, and all attempts until that one.
+
+        A promoted text is looked for in the environment that it was taken from.
+        """
+        made = [job for job in self._of(environment, record) if job.has_text and job.body]
+        same = [job for job in made if job.body == body] or [job for job in made if job.body == record.generated]
+        own = max(same, key=lambda job: job.time, default=None)
+        if own is not None or not record.is_promoted:
+            return own, self.attempts(environment, record, own.time if own is not None else "")
+        source = "" if record.promoted_from == BASE else record.promoted_from
+        state = self._states.get(source)
+        theirs = _same_item(record, state.records) if state is not None else None
+        if theirs is None or source == environment:
+            return None, PaidAttempts()
+        # That environment may have another text by now.
+        return self.origin(source, structs.replace(theirs, generated=record.generated), record.generated)
+
+
+def _same_item(record: Record, records: Mapping[ItemId, Record]) -> Record | None:
+    """Return the record of another environment for the same item, which may have another id there."""
+    return records.get(record.id) or next((one for one in records.values() if one.digest == record.digest), None)
+
+
+def provenance(
+    project: Project, choice: Choice, *, runtime: Runtime = HERE
+) -> tuple[Provenances, tuple[Diagnostic, ...]]:
+    """Return where the text of every selected item comes from, and a warning where manifests have errors.
+
+    Needs no network and changes nothing. Raises UsageError for invalid selectors and those that match nothing.
+    """
+    check_selectors((*choice.select, *choice.exclude))
+    with open_workspace(project, runtime, keep_stamps=False) as workspace:
+        inputs, error = gathered_or_recorded(workspace, Choice())
+        plan, planned = plan_with_items(inputs)
+        changes = {change.id: change for change in plan.changes}
+        ids = sorted({*inputs.specs, *inputs.state.records, *changes})
+        items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in ids])
+        environments = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
+        rows = [_text(item, inputs, environments) for item in items if _has_text(item)]
+        problems = tuple(item.file.problem for item in items if item.file is not None and item.file.problem)
+        gaps: list[str] = []
+        finished = _with_history(project, rows, workspace.cache, inputs.read, gaps)
+        findings = (*workspace.unread, *([unread(error)] if error is not None else []))
+    return Provenances(texts=tuple(finished), unread=problems, gaps=tuple(gaps)), findings
+
+
+def renamed(state: State, inputs: PlanInputs) -> State:
+    """Return a state with its items under their ids of today."""
+    return structs.replace(state, records=inputs.state.records)
+
+
+def _has_text(item: Candidate) -> bool:
+    return item.record is not None and item.file is not None and bool(item.file.body) and not item.file.problem
+
+
+def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -> tuple[TextProvenance, Digest]:
+    """Return what is known without git's history, and the body that a job made; empty: none."""
+    record, file = item.record, item.file
+    assert record is not None
+    assert file is not None
+    own, attempts = environments.origin(inputs.project.environment, record, file.body)
+    made_body = own.body if own is not None else record.generated
+    made_by = own if own is not None or not made_body else inputs.state.made_by(record)
+    text = text_digest(file.title, file.body)
+    row = TextProvenance(
+        item=item.id,
+        output=record.output,
+        server=own.server if own is not None else record.server if made_body else "",
+        model=made_by.model if made_by is not None else "",
+        job_id=made_by.job_id if made_by is not None else "",
+        request=own.digest if own is not None else record.digest,
+        text=text,
+        generated_at=made_by.generated_at if made_by is not None else "",
+        attempts=attempts,
+        changed=0.0 if made_body == file.body else None,
+        approval=item.approval,
+        verdicts=inputs.approvals.of_text(text),
+        promoted_from=record.promoted_from,
+        disclosure=_disclosure(inputs.project, file),
+    )
+    return row, made_body
+
+
+def _disclosure(project: Project, file: Observed) -> dict[str, Json]:
+    """Return what the front matter says of how the text was made, by the keys of the settings."""
+    keys = (project.disclosure.key, project.disclosure.source_type) if project.disclosure is not None else ()
+    return {key: file.front[key] for key in keys if key in file.front}
+
+
+def _with_history(
+    project: Project,
+    rows: Sequence[tuple[TextProvenance, Digest]],
+    cache: Cache,
+    read: Callable[[str], str],
+    gaps: list[str],
+) -> Iterator[TextProvenance]:
+    """Yield the texts with the commits of their files, and the share of their words that people changed."""
+    histories: Mapping[str, PathHistory] = {}
+    shares: dict[str, float] = {}
+    missing: dict[str, Digest] = {}
+    for row, body in rows:
+        if row.changed is None and body:
+            before = cache.body(body)
+            if before is None:
+                missing[row.output] = body
+            else:
+                shares[row.output] = changed_share(before, read(row.output))
+    try:
+        histories = path_histories(project.root, [row.output for row, _ in rows])
+        for path, before in bodies_in(project.root, missing, histories):
+            shares[path] = changed_share(before, read(path))
+    except (GitFailed, UsageError) as error:
+        gaps.append(f"commits, and texts that the cache lacks, are unknown: {error.message}")
+    else:
+        if is_shallow(project.root):
+            gaps.append("this clone is shallow, so commits may be missing; `git fetch --unshallow` fetches them")
+    for row, _ in rows:
+        history = histories.get(row.output)
+        yield structs.replace(
+            row,
+            changed=shares.get(row.output, row.changed),
+            commit=history.commit if history is not None else "",
+        )
+
+
+def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) -> ApprovedCost | None:
+    """Return what the items whose texts are approved now have cost; None where no one has said anything of a text.
+
+    `projects`: environments of one project. A text that several of them have counts once. Raises StateError.
+    """
+    if not approvals.load(Path(projects[0].root), runtime.disk).lines:
+        return None
+    approved: list[TextProvenance] = []
+    for project in projects:
+        with open_workspace(project, runtime, keep_stamps=False) as workspace:
+            inputs, _ = gathered_or_recorded(workspace, Choice())
+            paid = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
+        items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]
+        rows = [_text(item, inputs, paid)[0] for item in items if _has_text(item)]
+        counted = {row.text for row in approved}
+        approved += [row for row in rows if row.approval is ApprovalState.APPROVED and row.text not in counted]
+    return ApprovedCost(
+        items=len(approved),
+        texts=sum(row.attempts.number for row in approved),
+        credits=sum(row.attempts.credits for row in approved),
+        tokens=add_sums(row.attempts.tokens for row in approved),
+    )
+
+
+# ---- Sum what the texts of a project have cost, in one environment or in all of them.
 
 
 class Spending(Struct, frozen=True, kw_only=True):
@@ -60,4 +268,155 @@ def spending(projects: Sequence[Project], *, since: datetime | None = None, comm
         spend=add_spends(spends),
         approved=cost_of_approved(projects),
         findings=tuple(findings),
+    )
+
+
+# ---- List runs and generations: sums over the jobs of the project, and the reports of this machine's runs.
+
+
+class KnownHistory(Struct, frozen=True, kw_only=True):
+    """What the history of every item is made from: read once, it serves the pages of many items."""
+
+    state: State
+    jobs: Sequence[OpenEntry]
+    """Those of this environment, as `jobs_by_environment` returns them."""
+    runs: tuple[KeptReport, ...]
+    approvals: Approvals
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def history(
+    project: Project, item: str = "", known: KnownHistory | None = None, in_git: Collection[Digest] | None = None
+) -> History:
+    """Return every run of this machine and every generation, or those of an item, with its texts.
+
+    With `known`, only files and texts of the item are read; `in_git`: the bodies that git has of its file, where they
+    were read already. Raises UsageError for an unknown id, StateError for a state that cannot be read.
+    """
+    is_read = known is None
+    known = known or _known_history(project, item)
+    state, runs = known.state, known.runs
+    jobs = _of_item(item, known.jobs, state) if item else known.jobs
+    generations = [_generation(job) for job in jobs if job.state is not JobState.NEVER]
+    texts: tuple[PaidText, ...] = ()
+    verdicts: tuple[Approval, ...] = ()
+    if item:
+        runs = tuple(run for one in runs if (run := _about(one, item)) is not None)
+        if is_read and not generations and not runs:
+            _check_item(project, item, {job.item for job in known.jobs})
+        texts = _texts(project, state, item, jobs, in_git)
+        verdicts = known.approvals.of_items([ItemId(item)])
+    generations.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
+    return History(
+        runs=runs,
+        generations=tuple(generations),
+        texts=texts,
+        verdicts=tuple(reversed(verdicts)),
+        gaps=tuple(one.message for one in known.warnings),
+    )
+
+
+def _known_history(project: Project, item: str) -> KnownHistory:
+    state, warnings = shared_state(project)
+    return KnownHistory(
+        state=state,
+        jobs=jobs_by_environment(project, state)[project.environment],
+        runs=kept_reports(project),
+        approvals=approvals.load(Path(project.root), Disk()) if item else NO_APPROVALS,
+        warnings=warnings,
+    )
+
+
+def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
+    """Return every text that was paid for an item, newest first, with where each is."""
+    return _texts(project, state, item, _of_item(item, state.jobs, state))
+
+
+def _texts(
+    project: Project,
+    state: State,
+    item: str,
+    jobs: Iterable[OpenEntry],
+    in_git: Collection[Digest] | None = None,
+) -> tuple[PaidText, ...]:
+    """Return the texts of an item from its jobs. `item`: its id of today; `in_git`: see `history`."""
+    now = state.records.get(ItemId(item))
+    path, last = (now.output, now.generated) if now is not None else ("", NOTHING)
+    file = Outputs(project.root).observe(path) if path else None
+    past = {digest for digest, _ in earlier_bodies(project.root, path)} if in_git is None and path else in_git or ()
+    by_digest: dict[Digest, PaidText] = {}
+    texts = [_paid_text(job) for job in jobs if job.has_text and job.body]
+    with open_cache(project, write=False) as cache:
+        for text in sorted(texts, key=lambda one: (one.at, one.body == last)):
+            sources = (
+                ("cache", cache.body(text.body) is not None),
+                ("git", text.body in past),
+                ("server", text.server == project.api.server and bool(text.content_id or text.job_id)),
+            )
+            by_digest.pop(text.body, None)
+            by_digest[text.body] = structs.replace(
+                text,
+                item=item,
+                where=tuple(name for name, is_there in sources if is_there),
+                stands=file is not None and file.exists and file.body == text.body,
+                generated=text.body == last,
+            )
+    return tuple(reversed(by_digest.values()))
+
+
+def _paid_text(job: OpenEntry) -> PaidText:
+    return PaidText(
+        item=job.item,
+        body=job.body,
+        at=job.generated_at,
+        job_id=job.job_id,
+        request_id=job.request_id,
+        content_id=job.content_id,
+        server=job.server,
+        credits=job.credits,
+        tokens=job.tokens,
+    )
+
+
+def _of_item(item: str, jobs: Sequence[OpenEntry], state: State) -> Sequence[OpenEntry]:
+    """Return the jobs of an item; of an id that no item has now, those that were ordered under it."""
+    found = jobs_of_items(jobs, state.records.values()).get(ItemId(item))
+    return found or [job for job in jobs if job.item == item]
+
+
+def _about(report: KeptReport, item: str) -> KeptReport | None:
+    """Return the part of a report that is about an item; None if there is none."""
+    outcomes = tuple(one for one in report.run.outcomes if one.id == item)
+    if not outcomes:
+        return None
+    counts = {one.result: sum(other.result == one.result for other in outcomes) for one in outcomes}
+    run = structs.replace(report.run, outcomes=outcomes, counts=counts, credits=sum(one.credits for one in outcomes))
+    return structs.replace(report, run=run)
+
+
+def _check_item(project: Project, item: str, ids: set[str]) -> None:
+    with contextlib.suppress(InputError):
+        ids = {*ids, *known_ids(project)}
+        if item not in ids:
+            raise no_item(item, ids)
+
+
+def _outcome(job: OpenEntry) -> str:
+    if job.has_text:
+        return "generated" if job.is_written else "unwritten"
+    return "lost" if job.is_spent else job.state.value
+
+
+def _generation(job: OpenEntry) -> Generation:
+    return Generation(
+        item=job.item,
+        at=job.generated_at or job.submitted_at,
+        job_id=job.job_id,
+        request_id=job.request_id,
+        credits=job.cost,
+        tokens=job.tokens,
+        model=job.model,
+        outcome=_outcome(job),
+        server=job.server,
+        error=job.error,
     )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Project
     from contentops.operations.workspace import Workspace
-    from contentops.planning.plan_inputs import PlanInputs
+    from contentops.planning.sides import PlanInputs
 
 FORMAT: Final = 3
 """Raised with the format of the copy; the version of contentops counts too."""
@@ -193,7 +193,7 @@ class AskedInputs:
 
 def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
     """Tell whether a plan of all items was made from files alone, and nothing is open."""
-    from contentops.planning.plan_inputs import Choice
+    from contentops.planning.sides import Choice
 
     inputs, store = watched.inputs, workspace.store
     return (
@@ -215,7 +215,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
 def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
     """Yield every path that a plan was made from, relative to the root."""
     from contentops.manifests.catalog_lock import FILE
-    from contentops.operations.environments import locked_environments
+    from contentops.operations.opening import locked_environments
     from contentops.state.approvals import FILE as APPROVALS
 
     project = workspace.project
@@ -232,7 +232,7 @@ def _kept_jobs(workspace: Workspace) -> Iterator[str]:
     """Yield the files of jobs in the git folder, relative to the root; that folder itself changes all the time."""
     from pathlib import Path
 
-    from contentops.operations.environments import locked_environments
+    from contentops.operations.opening import locked_environments
 
     project, store = workspace.project, workspace.store
     folder = state_dir.kept_folder(Path(project.root), store.lineage, workspace.runtime.disk)

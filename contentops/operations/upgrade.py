@@ -24,18 +24,17 @@ from contentops.json_reader import decode_json, load_json
 from contentops.manifests.project import load_project
 from contentops.model import Count, ItemId, JobState, OpenEntry, Record, RequestId
 from contentops.model.jobs import is_further
-from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import Runtime, open_cache
-from contentops.operations.workspace import validate
-from contentops.planning.model_price import tokens_at_most
+from contentops.operations.workspace import hold_lock, validate
+from contentops.planning.guards import tokens_at_most
 from contentops.state import jobs as files
-from contentops.state import journal as journals
 from contentops.state import lock as locks
 from contentops.state import state_dir
+from contentops.state import store as journals
 from contentops.state.codec import Forget, Header, line_of
-from contentops.state.jobs_store import JobsStore
-from contentops.state.journal import JournalFact
+from contentops.state.jobs import JobsStore
 from contentops.state.lock import DamagedState, Lock, LockLine
+from contentops.state.store import JournalFact
 from contentops.tokens import PaidTokens
 
 if TYPE_CHECKING:

@@ -5,42 +5,94 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import posixpath
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
 
-from contentops.digest import NOTHING
+from contentops.atomic_io import Disk
+from contentops.ci.history import earlier_bodies, no_history
+from contentops.ci.runner import run_page
+from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.documents.clean import body_digest, known_bodies
-from contentops.documents.files import Outputs
+from contentops.documents.files import Outputs, StatCache
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
-from contentops.documents.paths import collision_key
-from contentops.documents.stat_cache import StatCache
-from contentops.errors import Diagnostic, InputError, Severity, StateError
+from contentops.documents.paths import check_output, collision_key, is_own, shown, split_path
+from contentops.errors import Diagnostic, FileChanged, InputError, OutputError, Severity, StateError
+from contentops.execution.primitives import iso
+from contentops.manifests.discover import glob_matcher
 from contentops.manifests.load import load
-from contentops.model import AcceptedTexts, Desired, Observed, State
+from contentops.model import PROJECT_FILE, AcceptedTexts, CatalogSnapshot, Desired, Observed, State
 from contentops.model.jobs import fold_jobs
-from contentops.operations.catalog.project_catalog import catalog_of
-from contentops.operations.environments import locked_environments, other_states
-from contentops.operations.opening import HERE, OpenedLedger, Runtime, has_ledger, open_cache, open_store, read_state
-from contentops.planning.existing_texts import SourceEnvironment
-from contentops.planning.owners import without_others
-from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
-from contentops.planning.renames import apply_renames
+from contentops.operations.opening import (
+    HERE,
+    OpenedLedger,
+    Runtime,
+    has_ledger,
+    locked_environments,
+    open_cache,
+    open_store,
+    other_states,
+    read_state,
+)
+from contentops.planning.edits import without_others
+from contentops.planning.sides import (
+    Choice,
+    PlanInputs,
+    SourceEnvironment,
+    apply_renames,
+    honours_ids,
+    paths,
+    specs_by_id,
+)
 from contentops.state import approvals
+from contentops.state.state_dir import ApplyLock, repository_of, user_at_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
-    from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import OpenEntry, Project
-    from contentops.operations.texts.past_texts import PastTexts
+    from contentops.model import Catalog, ItemId, OpenEntry, Project, Record, Spec
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
+
+
+# ---- Read the catalog of a project's server: the built-in one for `local`, else the committed one.
+
+
+def catalog_of(project: Project) -> Catalog | None:
+    """Return the templates and styles of the project's server; None where they are not known."""
+    snapshot = snapshot_of(project)
+    return None if snapshot is None else snapshot.checked(takes_any_vertical=project.api.base_url == "local")
+
+
+def snapshot_of(project: Project) -> CatalogSnapshot | None:
+    """Return the catalog of the project's server; None where it is not known.
+
+    Raises InputError where `catalog.lock.json` is invalid.
+    """
+    if project.api.base_url != "local":
+        from contentops.manifests.catalog_lock import FILE, parse
+
+        data = Disk().read(Path(project.root) / FILE)
+        return None if data is None else parse(data).get(project.api.server)
+    from contentops.api.reading import catalog_entry, template
+    from contentops.server import catalog
+
+    catalog_data = catalog.load()
+    return CatalogSnapshot(
+        templates={entry["slug"]: template(entry["slug"], entry, None) for entry in catalog_data["templates"]},
+        styles={entry["slug"]: catalog_entry(entry) for entry in catalog_data["styles"]},
+        verticals={entry["slug"]: catalog_entry(entry) for entry in catalog_data["verticals"]},
+    )
+
+
+# ---- Gather once what a command works on: project, store, cache, catalog and desired items.
 
 
 class Workspace:
@@ -107,8 +159,6 @@ class Workspace:
 
     def past(self, state: State) -> PastTexts:
         """Return the texts of earlier runs, also those that the cache lacks; `state`: with the ids of today."""
-        from contentops.operations.texts.past_texts import PastTexts
-
         return PastTexts(self.project, state, self.cache, specs_by_id(self.desired))
 
 
@@ -123,7 +173,7 @@ def open_workspace(
     """
     with open_cache(project, write=keep_stamps) as cache, open_store(project, runtime, write=write) as store:
         if write and store.is_first:
-            from contentops.operations.lineage import check_lineage
+            from contentops.operations.opening import check_lineage
 
             check_lineage(project)
         with shared(project, store, cache, runtime, write=write, shard=shard) as ledger:
@@ -142,7 +192,7 @@ def shared(
     if not has_ledger(project, runtime.environ):
         yield OpenedLedger()
         return
-    from contentops.operations.ledger import ledger_access
+    from contentops.operations import ledger as ledger_access
 
     if write:
         opened = ledger_access.working(project, store, cache, runtime, shard)
@@ -288,3 +338,156 @@ def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tupl
     """Read the state with the open entries of the ledger, and a warning where the ledger cannot be reached."""
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
         return workspace.state, workspace.unread
+
+
+# ---- Let one command at a time change the state of a project.
+
+
+def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[object]:
+    """Return a block in which no other command changes a state of this project, of any environment or work tree.
+
+    Entering it raises LockHeld where one does.
+    """
+    return ApplyLock(
+        Path(project.root),
+        environment=project.environment,
+        who=user_at_host(),
+        now=iso(runtime.wall()),
+        where=run_page(runtime.environ),
+    )
+
+
+def spending(workspace: Workspace) -> AbstractContextManager[None]:
+    """Return a block in which no other machine with the ledger spends from the budget of the month.
+
+    Entering it raises LockHeld where one does.
+    """
+    if workspace.ledger is None or not workspace.project.budget.is_monthly:
+        return contextlib.nullcontext()
+    return workspace.ledger.spending()
+
+
+# ---- Read and write manifests for a program that is trusted with nothing else in the project.
+
+_ENDINGS = (".yaml", ".yml")
+
+
+class WrittenManifest(Struct, frozen=True, kw_only=True):
+    """A manifest that was written: its digest, and the warnings and notes of all manifests with it."""
+
+    digest: Digest
+    findings: tuple[Diagnostic, ...] = ()
+
+
+def read_manifest(project: Project, path: str) -> tuple[str, Digest]:
+    """Return the text of a manifest and its digest. Raises OutputError for anything else, FileChanged for no file."""
+    _check_path(project, path)
+    text = Outputs(project.root).read(path)
+    return text, digest_bytes(text.encode())
+
+
+def write_manifest(project: Project, path: str, text: str, expect: str, runtime: Runtime = HERE) -> WrittenManifest:
+    """Write a manifest that is valid together with all others, over the one whose digest is `expect`; empty: none.
+
+    Raises OutputError for a path that is no manifest, InputError while any manifest has errors with it, and FileChanged
+    where the file has another digest by now.
+    """
+    _check_path(project, path)
+    outputs = Outputs(project.root, system=runtime.system)
+    if _digest_now(outputs, path) != expect:
+        hint = "`read_manifest` returns its text and digest" if not expect else "read it again, and change that text"
+        raise FileChanged(f"{shown(path)} is another file than the one that was read; it stays as it is", hint=hint)
+    desired = validate(project, runtime, drafts={path: text.encode()})
+    if path not in desired.manifests:
+        raise _refused(path, "manifests name it as data")
+    return WrittenManifest(digest=outputs.write(path, text, expect=Digest(expect)), findings=desired.findings)
+
+
+def _digest_now(outputs: Outputs, path: str) -> Digest:
+    try:
+        return digest_bytes(outputs.read(path).encode())
+    except FileChanged:
+        return NOTHING
+
+
+def _check_path(project: Project, path: str) -> None:
+    """Raise OutputError for a path that is not one of a manifest below the root."""
+    split_path(path)
+    if problem := check_output(path):
+        raise _refused(path, f"it {problem}")
+    is_macros = path == posixpath.normpath(project.macros)
+    if is_macros or is_own(path) or collision_key(path).rpartition("/")[2] == PROJECT_FILE:
+        raise _refused(path, "contentops keeps its own things there")
+    if not path.endswith(_ENDINGS) or not any(glob_matcher(one.removeprefix("./"))(path) for one in project.manifests):
+        raise _refused(
+            path, f"no glob of `manifests` with `.yaml` or `.yml` matches it ({', '.join(project.manifests)})"
+        )
+
+
+def _refused(path: str, why: str) -> OutputError:
+    hint = "choose the path of a manifest; a person changes other files"
+    return OutputError(f"{shown(path)} is no manifest: {why}", code="not-a-manifest", hint=hint)
+
+
+# ---- Find texts of earlier runs: in the cache, else in git's history of lock and files.
+
+
+class PastTexts:
+    """Earlier texts of a project."""
+
+    def __init__(
+        self,
+        project: Project,
+        state: State,
+        cache: Cache,
+        declared: Mapping[ItemId, Spec] = MappingProxyType({}),
+    ) -> None:
+        """`declared`: the declared items."""
+        self._project = project
+        self._state = state
+        self._cache = cache
+        self._declared = declared
+
+    def text(self, digest: Digest) -> str | None:
+        """Find a text of a record of any environment or an open entry, in the cache, in git or in a file."""
+        text = self._body(digest, self._files(digest))
+        return text if text is not None else self._in_files_elsewhere(digest)
+
+    def why_missing(self) -> str:
+        """Return why a text may be missing in this clone and what to do; empty where the history is whole."""
+        return no_history(self._project.root)
+
+    def _files(self, digest: Digest) -> Iterator[str]:
+        """Yield the files that may have, or have had, the text, each at its path of today."""
+        yield from (one.output for one in self._state.records.values() if digest in (*one.bodies, one.adopted))
+        for job in (*self._state.jobs, *self._state.entries.values()):
+            if job.body == digest:
+                now = self._state.records.get(job.item)
+                asking = (spec.output for spec in self._declared.values() if spec.digest == job.digest)
+                yield from filter(None, (now.output if now is not None else "", job.output, *asking))
+        yield from self._files_elsewhere(digest)
+
+    def _files_elsewhere(self, digest: Digest) -> Iterator[str]:
+        """Yield the files of other environments that a text may have been promoted from."""
+        # Only the environment that promoted an edit which was not saved has recorded it.
+        taken = {one.id for one in self._state.records.values() if one.promoted == digest}
+        yield from (one.output for one in self._elsewhere if digest in one.bodies or one.id in taken)
+
+    @functools.cached_property
+    def _elsewhere(self) -> tuple[Record, ...]:
+        return tuple(one for _, state in other_states(self._project) for one in state.records.values())
+
+    def _body(self, digest: Digest, files: Iterable[str]) -> str | None:
+        body = self._cache.body(digest)
+        if body is None and repository_of(Path(self._project.root), Disk()) is not None:
+            past = (each for path in files for each in earlier_bodies(self._project.root, path))
+            body = next((text for each_digest, text in past if each_digest == digest), None)
+        return body
+
+    def _in_files_elsewhere(self, digest: Digest) -> str | None:
+        """Find a promoted text in a file of another environment."""
+        outputs, files = Outputs(self._project.root), self._files_elsewhere(digest)
+        with contextlib.suppress(OutputError):
+            path = next((path for path in files if outputs.observe(path).body == digest), None)
+            return None if path is None else split(outputs.read(path)).body
+        return None

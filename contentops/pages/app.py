@@ -21,21 +21,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from contentops.errors import ContentopsError, ExitCode, UsageError
-from contentops.operations.starting.installed_from import with_extra
-from contentops.pages import item, items, overview, run, texts
+from contentops.operations.init import with_extra
+from contentops.pages import views
 from contentops.pages.forms import FORMS, Form, confirm, has_token
-from contentops.pages.run import events
 from contentops.pages.security import FILES, Guard, Keys, body_of, hosts_of, parsed, refusal, typed
 from contentops.pages.site import FOLDER, PageContent, Site, explained, render
+from contentops.pages.views import events
 
 ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
-    "/": overview.overview,
-    "/items": items.items,
-    "/item": item.item,
-    "/edit": texts.edit,
-    "/plan": overview.plan,
-    "/spend": overview.spend,
-    "/run": run.run,
+    "/": views.overview,
+    "/items": views.items,
+    "/item": views.item,
+    "/edit": views.edit,
+    "/plan": views.plan,
+    "/spend": views.spend,
+    "/run": views.run,
     "/confirm": confirm,
 }
 """The view of each page."""

@@ -22,23 +22,21 @@ from typing import Final
 
 from msgspec import Struct
 
-from contentops.ci.clone import JOBS_SUBJECT
+from contentops.ci.push import JOBS_SUBJECT
 from contentops.ci.results import jobs_name
 from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, Refused, UsageError
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Verdict
-from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
-from contentops.operations.commit_files import commit_files
-from contentops.operations.records import resolve as resolve_submit
-from contentops.operations.texts.approving import Decision, decide_texts
-from contentops.operations.texts.diff_and_restore import restore as restore_text
-from contentops.operations.texts.editing import edit_text
-from contentops.pages.item import after, not_decided
-from contentops.pages.items import queue
+from contentops.operations.apply import PlanPart, apply_part, part_of, plan_part, state_of
+from contentops.operations.approving import Decision, decide_texts
+from contentops.operations.commit import commit_files
+from contentops.operations.restore import restore as restore_text
+from contentops.operations.state import resolve as resolve_submit
+from contentops.operations.texts import edit_text
 from contentops.pages.site import PageContent, Site
-from contentops.pages.texts import edit_of, not_saved
-from contentops.planning.plan_inputs import Choice
+from contentops.pages.views import after, edit_of, not_decided, not_saved, queue
+from contentops.planning.sides import Choice
 from contentops.state.approvals import FILE as APPROVALS
 
 Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]

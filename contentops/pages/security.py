@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contentops.operations.texts.editing import LONGEST
+from contentops.operations.texts import LONGEST
 from contentops.pages.site import render_bare
 
 POLICY: Mapping[str, str] = {

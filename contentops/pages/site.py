@@ -21,19 +21,15 @@ from contentops.digest import short
 from contentops.errors import ContentopsError, Diagnostic, LockHeld, plural
 from contentops.model import Json, Project
 from contentops.model.approval import NOTE_LIMIT
-from contentops.model.cost import money_words
-from contentops.operations.background_runner import BackgroundRunner
+from contentops.model.jobs import money_words
 from contentops.operations.opening import Runtime
 from contentops.operations.review import Review
-from contentops.operations.run_events import LiveRun, RunReader
+from contentops.operations.runs import BackgroundRunner, LiveRun, RunReader
 from contentops.pages.badges import badges
-from contentops.reporting import summary, times
-from contentops.reporting.causes import cause_groups
-from contentops.reporting.next_change import next_change, value_diff
-from contentops.reporting.plan_text import note_line
-from contentops.reporting.provenance import approved_text
-from contentops.reporting.spend import last_months, sure_text
-from contentops.reporting.summary import command
+from contentops.reporting import spend, summary
+from contentops.reporting.plan_text import next_change, note_line, value_diff
+from contentops.reporting.spend import approved_text, last_months, sure_text
+from contentops.reporting.summary import cause_groups, command
 from contentops.sanitize import one_line, visible
 
 FOLDER = Path(__file__).parent
@@ -219,11 +215,11 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "spoken": spoken,
     "number": number,
     "money": money_words,
-    "minutes": times.minutes,
-    "on_day": times.on_day,
-    "date": times.short_date,
-    "moment": times.day_and_time,
-    "age": times.age,
+    "minutes": spend.minutes,
+    "on_day": spend.on_day,
+    "date": spend.short_date,
+    "moment": spend.day_and_time,
+    "age": spend.age,
     "plural": plural,
     "short": short,
     "note_line": note_line,

@@ -1,4 +1,4 @@
-"""What approvals mean for an item: the state of its text, and the front matter that follows from it.
+"""What approvals mean for an item: the state of its text, and the title and front matter that follow from it.
 
 A text that has to be approved carries the preset's draft mark until it is. With `disclosure`, front matter says how the
 text was made. Both are computed from what is recorded, so that they follow the text by themselves.
@@ -7,11 +7,13 @@ text was made. Both are computed from what is recorded, so that they follow the 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct, field
 
 from contentops.digest import NO_TEXT, NOTHING
+from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.preset import apply_preset, title_for
 from contentops.errors import plural
 from contentops.model import (
@@ -27,7 +29,7 @@ from contentops.model import (
     TextInReview,
     text_digest,
 )
-from contentops.planning.titles import Brought, written_title
+from contentops.sections import main_heading
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -35,9 +37,58 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.model import Change, ItemId, Json, Observed, OpenEntry, Project, Record, Spec
     from contentops.planning.edits import BodyAnswer
-    from contentops.planning.existing_texts import SourceText
-    from contentops.planning.plan_inputs import ItemSides, PlanInputs
     from contentops.planning.select import Candidate
+    from contentops.planning.sides import ItemSides, PlanInputs, SourceText
+
+
+# ---- The title that a file gets with a text.
+
+
+class Brought(NamedTuple):
+    """A fetched text: its title (empty: none) and its body."""
+
+    title: str
+    body: str
+    of_section: bool
+    """Only one section is new; the rest is the text of the file."""
+    is_known: bool = False
+    """It was in this file before, in another environment's, or on the server: no job has just made it."""
+    front: Mapping[str, Json] = MappingProxyType({})
+    """Front matter that comes with it."""
+
+
+def written_title(
+    stated: str | None,
+    seen: Observed,
+    record: Record | None,
+    text: Brought,
+    *,
+    item: ItemId,
+    preset: str,
+) -> str:
+    """The title to write: the manifest's, a person's, the text's, its first heading, or the item's id.
+
+    Empty: none. A file gets no title with a text that had none.
+    """
+    if stated is not None:
+        return clean_title(stated)
+    if text.is_known:
+        return seen.title if seen.exists or record is None else _title_of_gone_file(record, text.title)
+    if text.of_section and seen.title:
+        return seen.title
+    edited = seen.title != record.title if record is not None else seen.body == body_digest(text.body)
+    if seen.exists and seen.title and edited:
+        return seen.title
+    return title_for(preset, text.title or clean_title(main_heading(text.body)) or str(item))
+
+
+def _title_of_gone_file(record: Record, brought: str) -> str:
+    """The title of a restored file: the one it was saved with, if the text has it, otherwise the last written."""
+    is_saved = record.saved is not None and bool(brought) and title_digest(brought) == record.saved.title
+    return clean_title(brought) if is_saved else record.title
+
+
+# ---- What approvals mean for an item: the state of its text, and the front matter that follows from it.
 
 AUTONOMOUS, ASSISTED = "ai-autonomous", "ai-assisted"
 """How a generated text was made, in the words of the W3C community group on disclosure of AI content."""

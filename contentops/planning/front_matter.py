@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field, structs
 
 from contentops.digest import is_same_json
-from contentops.documents.addresses import address_of
+from contentops.documents.blocks import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
 from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
 from contentops.model import Action, ApprovalState, Note, OnEdit, Reason, Update
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Json, Observed, OpenEntry, Project, Record, Spec, Step
     from contentops.planning.approval import ComputedFront
-    from contentops.planning.plan_inputs import ItemSides, PlanInputs
+    from contentops.planning.sides import ItemSides, PlanInputs
 
 
 APPROVED_DRAFT = "approved-draft"

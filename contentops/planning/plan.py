@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import NOTHING, digest_json
+from contentops.digest import NOTHING, digest_json, is_same_json
+from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
-from contentops.errors import UsageError, did_you_mean, plural
+from contentops.errors import Location, UsageError, did_you_mean, plural
 from contentops.model import (
     Acknowledge,
     Action,
     ApprovalState,
+    Change,
+    Collect,
+    Fetch,
     JobState,
     Move,
     Note,
@@ -22,33 +26,282 @@ from contentops.model import (
     Plan,
     Publish,
     Reason,
+    Remove,
     Save,
     Update,
     Write,
+    request_id,
 )
+from contentops.model.jobs import cost_words
 from contentops.model.plan import Writer
 from contentops.planning.approval import approval_state, new_drafts, texts_in_review
-from contentops.planning.claimed_items import with_claims
-from contentops.planning.data_files import row_notes
-from contentops.planning.decide import block_change, decide, find_file
-from contentops.planning.dependants import in_order
-from contentops.planning.gone import collected_of, decide_gone
-from contentops.planning.guards import month_spent, refusals
-from contentops.planning.model_price import usual_cost
-from contentops.planning.outlines import draft_notes
-from contentops.planning.plan_inputs import ItemSides
+from contentops.planning.guards import collecting, month_spent, refusals, usual_cost
 from contentops.planning.promote import is_about_promotion
-from contentops.planning.renames import find_rings, missed, pair_renames
-from contentops.planning.same_request import block_same_requests, same_briefs
-from contentops.planning.select import Candidate, selected
-from contentops.planning.sources import followers, open_keys, settle_waits, stage_coming, stale_notes, waits_of
+from contentops.planning.select import Candidate, in_order, row_notes, selected
+from contentops.planning.sides import ItemSides, find_rings, is_edited, missed, pair_renames, pending
+from contentops.planning.sources import (
+    draft_notes,
+    followers,
+    open_keys,
+    settle_waits,
+    stage_coming,
+    stale_notes,
+    waits_of,
+)
+from contentops.planning.table import block_change, decide, find_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Change, ItemId, Record, Reference, Spec
-    from contentops.model.references import Stage
-    from contentops.planning.plan_inputs import PlanInputs
+    from contentops.digest import Digest
+    from contentops.model import ItemId, Json, OpenEntry, Record, Reference, RequestId, Spec
+    from contentops.model.desired import Stage
+    from contentops.planning.sides import PlanInputs
+
+
+# ---- Submits that other processes have claimed: these are left to them.
+
+CLAIMED = "held"
+"""The kind of the reason that another process has claimed an item."""
+
+
+def with_claims(inputs: PlanInputs, change: Change) -> Change:
+    """Return the change without the steps that other processes have claimed.
+
+    If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
+    earlier job, only that collect step is.
+    """
+    claimed = inputs.claimed
+    if not claimed:
+        return change
+    steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.entry.request_id in claimed))
+    own = next((claimed[id_] for id_ in _requests(inputs, change) if id_ in claimed), None)
+    if own is None and not steps and change.steps:
+        own = claimed[change.collected_entries[0].request_id]
+    if own is None or change.blocked:
+        return structs.replace(change, steps=steps)
+    detail = f"{own.holder} is working on it ({own.state}), since {own.since}"
+    return structs.replace(
+        change,
+        action=Action.PENDING,
+        steps=(),
+        reasons=(*change.reasons, Reason(kind=CLAIMED, detail=detail)),
+        holder=own.holder,
+        blocked_entry=change.entry,
+        hint="",
+    )
+
+
+def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
+    """Yield the request ids of a change: of its open entry, and of its submit."""
+    if change.entry is not None:
+        yield change.entry.request_id
+    if (step := change.submit) is not None:
+        yield request_id(inputs.state.lineage, step.digest, step.attempt, step.section)
+
+
+# ---- Items that no manifest declares any more: their jobs are collected, and with `--prune` they are removed.
+
+
+def collected_of(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """The jobs of a removed item whose texts may still arrive."""
+    return [entry for entry in pending(entries) if entry.state is not JobState.PAID]
+
+
+def decide_gone(
+    inputs: PlanInputs, record: Record | None, entries: Sequence[OpenEntry], *, shared: bool
+) -> tuple[Change | None, Note | None]:
+    """The change and the note of an item that no manifest declares any more: collect its jobs, and remove it if asked.
+
+    `shared`: a declared item has the path now, so only the record may be removed.
+    """
+    collected = collected_of(entries)
+    id_ = record.id if record else entries[0].item
+    unknown = any(entry.state is JobState.UNKNOWN for entry in collected)
+    change = Change(
+        id=id_,
+        action=Action.RESOLVE if unknown else Action.DRAIN,
+        file=inputs.observe(record.output) if record and not shared else Observed(path=""),
+        reasons=(Reason(kind="gone", detail="not declared in any manifest"),),
+        steps=collecting(inputs.project, collected),
+        record=record,
+        hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
+    )
+    if record is None:
+        return change, None
+    if record.protected or not inputs.choice.prune:
+        return change if collected else None, _orphan_note(record, change.file)
+    return _removed(inputs, change, record), None
+
+
+def _orphan_note(record: Record, file: Observed) -> Note:
+    if record.protected:
+        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is not in any manifest; protected, it stays")
+    stays, removed = "its record stays", "its record"
+    if file.exists:
+        stays, removed = f"its file `{record.output}` stays", "its record and its file"
+    return Note(
+        kind="orphan",
+        id=record.id,
+        message=f"`{record.id}` is not in any manifest; {stays}",
+        hint=f"`--prune` removes {removed}, `moved` renames it",
+    )
+
+
+def _is_front_edited(file: Observed, record: Record) -> bool:
+    """Whether its title or front matter is not what was last written."""
+    return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
+
+
+def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
+    file = change.file
+    if file.exists and (file.problem or is_edited(file, record, inputs.made) or _is_front_edited(file, record)):
+        hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
+        return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
+    remove = Remove(target=file.path, expects=file.file)
+    return structs.replace(change, action=Action.REMOVE, steps=(*change.steps, remove))
+
+
+# ---- Items that declare the same request, and notes on requests that differ in names alone.
+
+KIND = "same-request"
+ONE_BRIEF = "one-brief"
+_GROUPS = 20
+"""The most requests that have a note of their own."""
+_ITEMS = 20
+"""The most items that a note lists."""
+_NAMED = 3
+"""The most items that its sentence names."""
+
+
+def block_same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> list[Change]:
+    """The changes; those are blocked that would pay for one request of several items.
+
+    Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
+    """
+    asking = {change.id: change.spec.digest for change in changes if change.spec and takes_text(inputs, change)}
+    wanted = {*asking.values()}
+    items: defaultdict[Digest, list[ItemId]] = defaultdict(list)
+    for spec in inputs.desired.specs:
+        if spec.digest in wanted and spec.request.template:
+            items[spec.digest].append(spec.id)
+    same = {id_: ids for ids in items.values() if len(ids) > 1 for id_ in ids if id_ in asking}
+    return [block_same(change, same[change.id]) if change.id in same else change for change in changes]
+
+
+def takes_text(inputs: PlanInputs, change: Change) -> bool:
+    """Whether a change pays for a whole text, or takes the one that another declared item paid for."""
+    if change.submit is not None:
+        return not change.submit.section
+    jobs = (change.entry, *(step.entry for step in change.steps if isinstance(step, Fetch)))
+    others = (job for job in jobs if job is not None and not job.section and job.item != change.id)
+    return any(job.item in inputs.specs for job in others)
+
+
+def block_same(change: Change, ids: Sequence[ItemId]) -> Change:
+    """A change that is blocked, as these items request one text."""
+    return block_change(change, KIND, f"{_names(ids)} request exactly the same text: {_HINT}")
+
+
+def _ordered(groups: Iterable[tuple[list[ItemId], list[Change]]]) -> list[tuple[list[ItemId], list[Change]]]:
+    """Items with one request and the changes that pay for some of them, the most expensive first."""
+    return sorted(groups, key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
+
+
+_HINT = "give one of them `revision: 2`, change their `inputs`, or declare one item"
+
+
+def _names(ids: Sequence[ItemId]) -> str:
+    shown = [f"`{id_}`" for id_ in ids[:_NAMED]]
+    if len(ids) > _NAMED:
+        shown[-1:] = [f"{len(ids) - _NAMED + 1:,} more"]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _costs(changes: Sequence[Change]) -> bool:
+    return any(change.credits or change.money or change.has_no_price for change in changes)
+
+
+def _credits(changes: Sequence[Change]) -> int:
+    return sum(change.credits for change in changes)
+
+
+def _payments(changes: Sequence[Change]) -> str:
+    return f"{plural(len(changes), 'generation')}, {cost_words(changes) if _costs(changes) else 'free'}"
+
+
+# --- requests that differ in names alone -------------------------------------------------------------------------
+
+DIFFERENT = 25
+"""Words of its row that make a request another brief than those of the other rows."""
+
+
+def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
+    """A note for the items of each group of `checks.similar` whose requests are the same but for values of their rows.
+
+    They are known before anything is paid for; the check itself compares the texts.
+    """
+    paying = {
+        change.id: change
+        for change in changes
+        if change.submit is not None and not change.submit.section and _row(change.spec)
+    }
+    if not paying:
+        return
+
+    keys = {group_of(change.spec) for change in paying.values() if change.spec is not None}
+    briefs: defaultdict[tuple[GroupKey | None, bytes], list[Spec]] = defaultdict(list)
+    for spec in inputs.desired.specs:
+        if _row(spec) and (key := group_of(spec)) in keys and (brief := _brief(spec)):
+            briefs[key, brief].append(spec)
+    alike = [specs for specs in briefs.values() if len({spec.digest for spec in specs}) > 1]
+    places = {spec.id: spec.location for specs in alike for spec in specs}
+    groups = _ordered(
+        (ids, payments)
+        for ids in ([spec.id for spec in specs] for specs in alike)
+        if (payments := [paying[id_] for id_ in ids if id_ in paying])
+    )
+    for ids, group in groups[:_GROUPS]:
+        place = places[ids[0]]
+        at = f" ({place.file}:{place.line})" if place is not None else ""
+        message = f"{_names(ids)} have one brief, and differ only in values of their rows{at}: {_payments(group)}"
+        yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, items=tuple(ids[:_ITEMS]), credits=_credits(group))
+    if rest := groups[_GROUPS:]:
+        others = [change for _, group in rest for change in group]
+        message = f"{plural(len(rest), 'more brief')} of several rows each: {_payments(others)}"
+        yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, credits=_credits(others))
+
+
+_ADD = "add what is different about each, such as a column of facts that `inputs` use"
+
+
+def _row(spec: Spec | None) -> bool:
+    return spec is not None and spec.checks.similar is not None and bool(spec.names)
+
+
+def _brief(spec: Spec) -> bytes:
+    """The words of a request without values of its row; empty where those say much about it."""
+    from contentops.documents.word_diff import masked, words_in
+
+    words = words_in("\n".join(_texts(spec.request.as_json())))
+    brief = masked(words, spec.names)
+    return b"" if len(set(words) - set(brief)) > DIFFERENT else b" ".join(brief)
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every text of a request, keys included, in an order that is the same for equal requests."""
+    if isinstance(value, dict):
+        for key in sorted(value):
+            yield key
+            yield from _texts(value[key])
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    else:
+        yield str(value)
+
+
+# ---- The plan of all items: pair renames, decide each, select, block occupied targets, guard and count.
 
 
 def make_plan(inputs: PlanInputs) -> Plan:
@@ -421,3 +674,24 @@ def _check_replace(inputs: PlanInputs) -> None:
             continue
         hint = did_you_mean(id_, inputs.specs, "`contentops status` lists the items")
         raise UsageError(f"`--replace {id_}`: not declared in any manifest", code="unknown-item", hint=hint)
+
+
+# ---- The groups in which `checks.similar` compares texts.
+
+GroupKey = Location | str
+"""What the items of a group have in common: the location of their declaration, `tag:NAME` or `all`."""
+
+
+def group_of(spec: Spec) -> GroupKey | None:
+    """The group in which an item's text is compared; None: it is not."""
+    similar = spec.checks.similar
+    if similar is None:
+        return None
+    return spec.location if similar.within == "for_each" else similar.within
+
+
+def is_member(spec: Spec, key: GroupKey) -> bool:
+    """Whether texts of a group are compared with this item's."""
+    if isinstance(key, Location):
+        return spec.location == key
+    return key == "all" or key.removeprefix("tag:") in spec.tags

@@ -1,4 +1,4 @@
-"""When the text of another environment is promoted, and what blocks it."""
+"""What stands in the way of a text that is there: its checks, its environment, or a section that is generated again."""
 
 from __future__ import annotations
 
@@ -7,19 +7,270 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import NOTHING
-from contentops.model import Acknowledge, Action, Reason
-from contentops.planning.approval import is_promotable
-from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
-from contentops.planning.edits import BodyAnswer, block, edit, why_changed
-from contentops.planning.front_matter import wanted_front
-from contentops.planning.plan_inputs import is_edited
-from contentops.planning.remote_edits import overwriting, protect_edits
+from contentops.documents.blocks import Unusable, deeper, is_touched, take_section
+from contentops.documents.clean import body_digest
+from contentops.documents.front_matter import PROVENANCE_KEY
+from contentops.model import (
+    BASE,
+    NO_CHECKS,
+    Acknowledge,
+    Action,
+    Fetch,
+    JobState,
+    Level,
+    MergeEdit,
+    OnEdit,
+    Promote,
+    Reason,
+    Replace,
+    RetryText,
+)
+from contentops.planning.approval import Brought, is_promotable, written_title
+from contentops.planning.edits import (
+    BodyAnswer,
+    block,
+    edit,
+    heading_of,
+    listed,
+    overwriting,
+    protect_edits,
+    renewed,
+    why_changed,
+)
+from contentops.planning.front_matter import wanted_front, which_front_matter
+from contentops.planning.guards import tokens_at_most
+from contentops.planning.sides import is_edited, price_of
+from contentops.planning.sources import finished_job
 
 if TYPE_CHECKING:
-    from contentops.model import Change
-    from contentops.planning.existing_texts import SourceText
-    from contentops.planning.plan_inputs import ItemSides
+    from collections.abc import Callable, Iterable, Mapping
 
+    from contentops.digest import Digest
+    from contentops.documents.blocks import NewSection
+    from contentops.documents.checks import CheckedText
+    from contentops.model import Change, Finding, ItemId, Json, Observed, OpenEntry, Record, Spec
+    from contentops.planning.sides import ItemSides, SourceText
+
+
+# ---- A section that is generated again: what blocks it before it is paid for, and before it is written.
+
+UNUSABLE = "unusable-section"
+"""The reason an item is blocked whose paid section cannot be taken from the server's answer."""
+
+
+def section_reason(item: ItemSides, heading: str) -> Reason:
+    """Why a section is paid for, with the deeper sections that it replaces."""
+    under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
+    detail = f"`{heading}` is generated again, as requested"
+    return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
+
+
+def section_edits(item: ItemSides, heading: str, entry: OpenEntry | None = None) -> BodyAnswer | None:
+    """The answer of `on_edit` to edits in that section of the file; None: there are none.
+
+    If the generated text is missing, an edit anywhere counts. The answer of an overwrite has a reason alone.
+    """
+    own, path = item.own, item.file.path
+    base = item.inputs.text(own.generated) if own is not None and own.generated else None
+    if not item.is_edited or (base is not None and not is_touched(base, item.inputs.read(path), heading)):
+        return None
+    where = f"`{heading}` of `{path}`"
+    if (item.inputs.choice.on_edit or item.spec.on_edit) is OnEdit.OVERWRITE:
+        detail = f"{where} was edited by hand, and that text is replaced"
+        return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),), mode=Replace(over_edit=True))
+    reasons = edit(item)
+    hint = f"{where} was edited by hand; `--on-edit overwrite` generates it again anyway"
+    if entry is not None:
+        give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` keeps the file"
+        hint = f"{where} was edited by hand; `--on-edit overwrite` writes the paid section instead, {give_up}"
+    return block("edited", hint, reasons=reasons, entry=entry)
+
+
+def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
+    """The answer that blocks a paid section, or the one that writes it with the edits it replaces."""
+    path, there = item.file.path, item.is_edited_on_server
+    give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` gives the section up"
+    if not item.file.exists:
+        hint = f"`{path}` is gone, and only its section `{entry.section}` is on its way: restore the file, or {give_up}"
+        return block("missing", hint, entry=entry)
+    if there:
+        hint = f"the text was edited in WriterzRoom while `{entry.section}` was generated again; {give_up}"
+        return block("edited-on-server", hint, entry=entry)
+    new_text = taken_section(item, entry)
+    if isinstance(new_text, Unusable):
+        return block(UNUSABLE, unusable_hint(item.spec.id, entry, new_text), entry=entry)
+    # Written already, and only its record was lost: the text is the same, or the file names the job.
+    if (
+        body_digest(new_text[0]) == item.file.body
+        if new_text
+        else entry.job_id == item.file.provenance.get("job") != ""
+    ):
+        return BodyAnswer()
+    return section_edits(item, entry.section, entry) or BodyAnswer()
+
+
+def taken_section(item: ItemSides, entry: OpenEntry) -> tuple[str, NewSection] | Unusable | None:
+    """The file's text with the section of a paid entry in it; None: the section is not on this machine."""
+    body = entry.body
+    answer = item.inputs.text(body) if body else None
+    if answer is None or not item.file.exists:
+        return None
+    earlier_texts = known_texts(item.own, body, item.inputs.text)
+    return take_section(item.inputs.read(item.file.path), answer, entry.section, earlier_texts)
+
+
+def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
+    """The other texts that the server may have put the section into, as far as this machine has them."""
+    saved = record.saved if record is not None else None
+    bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
+    return tuple(body for digest in sorted(bodies - {answer, NOTHING}) if (body := text(digest)) is not None)
+
+
+def unusable_words(heading: str, why: Unusable) -> str:
+    """Why a section is not taken, in words."""
+    match why.why:
+        case "others":
+            names = listed([heading_of(key) for key in why.others])
+            return f"the server changed other sections than `{heading}`: {names}"
+        case "beside":
+            return f"the server's answer is neither the section `{heading}` alone nor the whole text"
+        case "absent":
+            return f"the server's answer has no heading `{heading}`"
+        case "empty":
+            return f"the server's answer has no text under `{heading}`"
+        case "gone":
+            return f"the file no longer has exactly one section `{heading}`"
+        case _:
+            return f"the new text of `{heading}` would swallow the text after it: a code block or comment is not closed"
+
+
+def unusable_hint(id_: ItemId, entry: OpenEntry, why: Unusable) -> str:
+    """What to do about a section that is not taken."""
+    given = f"`contentops state resolve {id_} --forget --request {entry.short}` gives it up"
+    return f"{unusable_words(entry.section, why)}; it is kept and not written; {given}"
+
+
+# ---- What `checks` find in a text before it is written: the same for a plan and for an apply.
+
+FAILED = "checks-failed"
+"""The reason an item is blocked whose text fails its checks."""
+
+
+def to_check(
+    title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
+) -> CheckedText:
+    """The text to check, as it will be in its file; `front`: the keys to write, None for those to remove.
+
+    `open_`: the keys that follow later.
+    """
+    from contentops.documents.checks import CheckedText
+
+    merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
+    merged.pop(PROVENANCE_KEY, None)
+    return CheckedText(title=title, body=body, front=merged, output=output, open=open_)
+
+
+# --- at plan time ----------------------------------------------------------------------------------------------
+
+
+def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, ...]:
+    """The step that may pay again for a text that fails its checks; `done`: retries so far."""
+    spec, checks = item.spec, item.spec.checks
+    times = checks.retries - done if checks.retries and checks.can_block else 0
+    if times <= 0:
+        return ()
+    price = price_of(spec, item.inputs.server, section)
+    return (
+        RetryText(
+            request=spec.request,
+            digest=spec.digest,
+            credits=price.credits,
+            at_most=price.at_most,
+            times=times,
+            section=section,
+            tokens=tokens_at_most(spec, item.inputs.project, section),
+        ),
+    )
+
+
+_AS_IT_IS = BodyAnswer()
+
+
+def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
+    """The failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
+
+    It is the text of `entry`, otherwise the one that answers the request. `words`: how it comes into the file, so that
+    a merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.
+    """
+    if item.spec.checks == NO_CHECKS:
+        return ()
+    entry = entry if entry is not None and entry.body else finished_job(item) or entry
+    body = item.inputs.text(entry.body) if entry is not None and entry.body else None
+    if entry is None or body is None:
+        return ()
+    if entry.section:
+        new_text = taken_section(item, entry)
+        body = new_text[0] if isinstance(new_text, tuple) else body
+    elif isinstance(words.mode, MergeEdit):
+        merged = renewed(item, words.mode, body)
+        body = merged.body if merged is not None else body
+    answer = BodyAnswer(steps=(Fetch(digest=item.spec.digest),))
+    return reasons_of(_findings(item, answer, Brought(entry.title, body, bool(entry.section))))
+
+
+def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tuple[Reason, ...]:
+    """The failed checks of the text in another environment's `file`, which `answer` promotes."""
+    if item.spec.checks == NO_CHECKS:
+        return ()
+    carried = {key: file.front[key] for step in answer.steps if isinstance(step, Promote) for key in step.carries}
+    text = Brought(file.title, item.inputs.read(file.path), of_section=False, is_known=True, front=carried)
+    return reasons_of(_findings(item, answer, text))
+
+
+def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Finding, ...]:
+    from contentops.documents.checks import check_text
+
+    spec, preset = item.spec, item.inputs.project.preset
+    front = which_front_matter(item, answer)
+    title = written_title(front.title, item.file, item.own, text, item=spec.id, preset=preset)
+    about = to_check(title, text.body, item.file, {**text.front, **front.front}, spec.output, item.open)
+    return check_text(spec.checks, about, item.inputs.exists)
+
+
+def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
+    """Each blocking finding, as a reason."""
+    return tuple(
+        Reason(kind=FAILED, field=each.check, detail=each.words) for each in findings if each.level is Level.BLOCK
+    )
+
+
+def failed_hint(spec: Spec, entry: OpenEntry | None, *, is_same: bool) -> str:
+    """What to do about a text that fails its checks; `is_same`: the file holds another text of the same request."""
+    id_ = spec.id
+    hint = f"the text is kept and not paid for again: loosen `checks`, or pay for another text with `--replace {id_}`"
+    if entry is not None and is_same:
+        give_up = f"`contentops state resolve {id_} --forget --request {entry.short}`"
+        hint += f", or {give_up} gives up this text and leaves the file unchanged"
+    return hint
+
+
+def failed_promotion_hint(path: str, environment: str) -> str:
+    """What to do about a text at `path` that fails the checks of `environment`."""
+    return f"it is not promoted: correct `{path}`, or loosen the `checks` of `{environment or BASE}`"
+
+
+def fails_checks(item: ItemSides) -> bool:
+    """Whether a paid text of the declared request fails its checks, with no retry left."""
+    under_way = item.under_way
+    entry = under_way[-1] if under_way else None
+    if entry is not None and entry.state is not JobState.PAID:
+        return False
+    if entry is not None and retry_of(item, entry.retry):
+        return False
+    return bool(failed_checks(item, entry)) or (entry is not None and bool(entry.error))
+
+
+# ---- When the text of another environment is promoted, and what blocks it.
 
 PROMOTED = "promoted"
 """The reason that a text comes from another environment, and that `--replace` is blocked there."""

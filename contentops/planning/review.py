@@ -17,12 +17,12 @@ from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY
 from contentops.errors import Refused, plural
 from contentops.model import Action, Update, Write
-from contentops.model.cost import cost_words, money_words
-from contentops.model.limits import as_counted
+from contentops.model.jobs import cost_words, money_words
 from contentops.model.plan_file import plan_file, record_digest
+from contentops.model.settings import as_counted
 from contentops.planning.guards import refusals
 from contentops.planning.plan import free_targets, ignoring_existing, make_plan
-from contentops.planning.plan_inputs import TRIES, failed_attempts, is_protected, pending
+from contentops.planning.sides import TRIES, failed_attempts, is_protected, pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentops.model import Change, Guards, ItemId, Json, Observed, OpenEntry, Plan, Record, Spec
     from contentops.model.plan import Writer
     from contentops.model.plan_file import PlanFile, ReviewedChange
-    from contentops.planning.plan_inputs import PlanInputs
+    from contentops.planning.sides import PlanInputs
 
 _SHOWN = 20
 """The most items that one message names."""

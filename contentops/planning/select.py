@@ -7,24 +7,72 @@ import fnmatch
 import hashlib
 import operator
 import re
+from collections import defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from contentops.digest import NOTHING
-from contentops.errors import UsageError, near, nearest, suggest
-from contentops.model import Action, ApprovalState, ItemId, JobState, Move, is_day
+from contentops.errors import UsageError, near, nearest, plural, suggest
+from contentops.model import Action, ApprovalState, ItemId, JobState, Move, Note, is_day
 from contentops.model.records import OPEN
-from contentops.planning.dependants import dependants_of, reached
-from contentops.planning.plan_inputs import failed_attempts, is_edited
+from contentops.planning.sides import failed_attempts, is_edited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
+    from contentops.errors import Location
     from contentops.model import Change, Observed, OpenEntry, Record, Reference, Spec
-    from contentops.planning.plan_inputs import Choice
+    from contentops.planning.sides import Choice
+
+
+# ---- Which items are made from the texts of which: sources, dependants, and the order from sources to dependants.
+
+if TYPE_CHECKING:
+    Sources = Mapping[ItemId, Collection[ItemId]]
+    """By item, the items whose texts its own is made from."""
+
+
+def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
+    """By item, the items that are made from its text, in the order of `sources`."""
+    made: dict[ItemId, list[ItemId]] = defaultdict(list)
+    for id_, its_sources in sources.items():
+        for source in its_sources:
+            made[source].append(id_)
+    return dict(made)
+
+
+def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
+    """Every item that a number of steps reaches from `start`, with those of `start`."""
+    seen = set(start)
+    todo = list(seen)
+    while todo:
+        further = [id_ for id_ in steps.get(todo.pop(), ()) if id_ not in seen]
+        seen.update(further)
+        todo += further
+    return seen
+
+
+def in_order(sources: Sources) -> list[ItemId]:
+    """The items, each after its sources, else by id; recorded items in a ring come last."""
+    made = dependants_of(sources)
+    open_sources = {id_: len({one for one in its if one in sources} - {id_}) for id_, its in sources.items()}
+    ordered: list[ItemId] = []
+    wave = sorted(id_ for id_, number in open_sources.items() if not number)
+    while wave:
+        ordered += wave
+        following: set[ItemId] = set()
+        for id_ in wave:
+            for one in set(made.get(id_, ())) - {id_}:
+                open_sources[one] -= 1
+                following |= set() if open_sources[one] else {one}
+        wave = sorted(following)
+    return [*ordered, *sorted(sources.keys() - set(ordered))]
+
+
+# ---- The items that a command selects.
 
 DUE = re.compile(r"due(<=|>=|<|>)(.*)", re.DOTALL)
 """A selector of the day an item is due; days are compared as texts."""
@@ -380,3 +428,106 @@ def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> s
     if method == "tag" and not names:
         return "no item has `tags`; those in `metadata` are front matter"
     return (suggest("", names) if method else "") or "`contentops status` lists the items"
+
+
+# ---- What changed in the data files that items come from, as the items and their records show it.
+
+
+class _FileRows(Struct):
+    """The rows of one data file that differ from their records."""
+
+    new: set[Location] = field(default_factory=set)
+    changed: set[Location] = field(default_factory=set)
+    gone: int = 0
+
+
+def row_notes(chosen: Sequence[Candidate]) -> Iterator[Note]:
+    """A note for each data file of which rows came, went or changed; none where all items of a declaration are new.
+
+    A row that is gone belongs to the one file whose items use the same columns; where several do, it is not counted.
+    """
+    if all(item.change is None and item.spec is not None for item in chosen):
+        return  # origins are read only where something differs
+    files: defaultdict[str, _FileRows] = defaultdict(_FileRows)
+    for item in _begun(chosen):
+        if item.spec is None or item.change is None:
+            continue
+        if item.record is not None:
+            for at in _changed(item.spec, item.record):
+                files[at.file].changed.add(at)
+        elif not item.entries and (home := _row_of(item.spec)):
+            files[home.file].new.add(home)
+    for name in _files_of_gone(chosen):
+        files[name].gone += 1
+    for name, rows in sorted(files.items()):
+        counts = (len(rows.new), "new"), (rows.gone, "gone or filtered"), (len(rows.changed), "changed")
+        said = [f"{plural(count, 'row')} {word}" for count, word in counts if count]
+        yield Note(kind="rows-changed", message=f"`{name}`: {', '.join(said)}")
+
+
+def _begun(chosen: Sequence[Candidate]) -> Iterator[Candidate]:
+    """The items of declarations of which an item has a record, and that of those that are gone."""
+    known = {item.spec.location for item in chosen if item.spec is not None and item.record is not None}
+    used = {_columns(item.record.used) for item in chosen if item.spec is None and item.record is not None}
+    for item in chosen:
+        if item.spec is None or item.change is None:
+            continue
+        if item.spec.location in known or (used and _columns(item.spec.used) in used):
+            yield item
+
+
+def _files_of_gone(chosen: Sequence[Candidate]) -> Iterator[str]:
+    """Yield for each row that is gone, of however many items, the data file that it was probably in."""
+    gone = [item.record.used for item in chosen if item.spec is None and item.record is not None]
+    if not any(_columns(used) for used in gone):
+        return
+    files: defaultdict[frozenset[str], dict[str, frozenset[str]]] = defaultdict(dict)
+    one_each = {item.spec.location: item.spec for item in chosen if item.spec is not None}
+    for spec in one_each.values():
+        if home := _row_of(spec):
+            columns = _columns(spec.used)
+            # An axis of a `matrix` tells the items of one row apart.
+            files[columns][home.file] = frozenset(name for name in columns if _file_of(spec, name) == home.file)
+    rows: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    for used in gone:
+        if (columns := _columns(used)) and len(files[columns]) == 1:
+            ((file, names),) = files[columns].items()
+            rows.add((file, frozenset((name, used[name]) for name in names)))
+    yield from (file for file, _ in rows)
+
+
+def _file_of(spec: Spec, name: str) -> str:
+    """Return the file that a variable comes from; empty: it has no location."""
+    origin = spec.variables.get(name)
+    return origin.location.file if origin is not None and origin.location is not None else ""
+
+
+def _columns(used: Iterable[str]) -> frozenset[str]:
+    return frozenset(name for name in used if name.partition(".")[0] == "each")
+
+
+def _row_of(spec: Spec) -> Location | None:
+    """The row of a data file that an item is made from: that of its id, which tells rows apart."""
+    id_origin = spec.origins.get("id")
+    for name in (*(id_origin.variables if id_origin else ()), *spec.variables):
+        origin = spec.variables.get(name)
+        if origin and origin.layer == "data" and origin.location and not _is_inline(spec, origin.location):
+            return origin.location
+    return None
+
+
+def _is_inline(spec: Spec, location: Location) -> bool:
+    return spec.location is not None and location.file == spec.location.file
+
+
+def _changed(spec: Spec, record: Record) -> Iterator[Location]:
+    """The rows with values that are others than those that the record was made from."""
+    for name in sorted(_columns(spec.used)):
+        origin = spec.variables.get(name)
+        if (
+            record.used.get(name) not in (None, spec.used[name])
+            and origin is not None
+            and origin.location is not None
+            and not _is_inline(spec, origin.location)
+        ):
+            yield origin.location

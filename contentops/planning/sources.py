@@ -1,4 +1,7 @@
-"""Items made from items: whose texts an item waits for, when its own is stale, and what a plan shows of both."""
+"""Items made from items: whose texts an item waits for, when its own is stale, and what a plan shows of both.
+
+A text is an outline while its label is in it. A person who has written the text removes that line.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from contentops.errors import plural
 from contentops.model import (
     Acknowledge,
     Action,
     Change,
     Fetch,
     ItemId,
+    JobState,
     LookUp,
     Note,
     OnSourceChange,
@@ -25,22 +30,65 @@ from contentops.model import (
     WaitReason,
     Write,
 )
-from contentops.model.references import Stage, stage_of
-from contentops.planning.dependants import in_order
-from contentops.planning.differences import changed_sources
+from contentops.model.desired import Stage, stage_of
 from contentops.planning.edits import BodyAnswer, block
-from contentops.planning.finished import job_for
-from contentops.planning.model_price import generation_words, tokens_at_most
-from contentops.planning.plan_inputs import is_edited, price_of
+from contentops.planning.guards import generation_words, tokens_at_most
+from contentops.planning.select import in_order
+from contentops.planning.sides import changed_sources, is_edited, is_outline, price_of
 from contentops.pricing import FREE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Spec, Step
-    from contentops.planning.plan_inputs import ItemSides, PlanInputs
+    from contentops.digest import Digest
+    from contentops.model import OpenEntry, Spec, Step
     from contentops.planning.select import Candidate
+    from contentops.planning.sides import ItemSides, PlanInputs
 
+
+# ---- Which text answers a request: one look-up among all jobs of its server.
+
+
+def finished_job(item: ItemSides) -> OpenEntry | None:
+    """The job whose text answers the declared request, of any environment: that of the highest attempt.
+
+    Where a model writes, an outline is no such text.
+    """
+    return job_for(item.inputs, item.spec.digest)
+
+
+def job_for(inputs: PlanInputs, digest: Digest) -> OpenEntry | None:
+    """The job whose text answers a request, as `finished_job` has it."""
+    texts = [job for job in inputs.jobs_of(digest) if job.has_text and not (job.section or job.lost)]
+    if inputs.project.api.has_model:
+        texts = [job for job in texts if not job.outline]
+    return max(texts, key=lambda job: job.attempt, default=None)
+
+
+def ordered_elsewhere(item: ItemSides) -> OpenEntry | None:
+    """The open job of another environment for the declared request: its text will answer both."""
+    own = item.inputs.state.entries
+    jobs = [
+        job
+        for job in item.inputs.jobs_of(item.spec.digest)
+        if job.state in _OPEN and not job.section and job.request_id not in own
+    ]
+    return max(jobs, key=lambda job: job.attempt, default=None)
+
+
+_OPEN = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
+
+
+def next_attempt(item: ItemSides) -> int:
+    """One more than the highest attempt at the declared request that is known; one that never arrived is no attempt."""
+    own = item.attempt if item.own is not None and item.own.digest == item.spec.digest else 0
+    known = (job.attempt for job in item.inputs.jobs_of(item.spec.digest) if job.state is not JobState.NEVER)
+    return 1 + max((own, *known), default=0)
+
+
+# ---- Items made from items: whose texts an item waits for, when its own is stale, and what a plan shows of both.
+
+if TYPE_CHECKING:
     Coming = Mapping[ItemId, Stage]
     """By item, the first stage that its change may still bring."""
 
@@ -386,3 +434,55 @@ def _what_happened(inputs: PlanInputs, id_: ItemId) -> str:
     made_by = inputs.state.made_by(record)
     day = made_by.generated_at.partition("T")[0] if made_by is not None else ""
     return f"`{id_}` was generated on {day}" if day else f"the text of `{id_}` has changed"
+
+
+# ---- Draft outlines of the bundled server are neither saved to another server nor promoted.
+
+_NAMED = 3
+"""How many items a hint names."""
+DRAFT_OUTLINE = "draft-outline"
+"""The reason an item is blocked whose outline would be saved to another server, and the note of one not promoted."""
+
+
+def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
+    """The hint where a draft outline would be saved to another server; empty: none would."""
+    own, inputs = item.own, item.inputs
+    if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:
+        return ""
+    if not is_outline(own, item.file):
+        return ""
+    path, write = item.file.path, "`--on-edit overwrite` pays for a text, " * bool(own.generated)
+    return (
+        f"`{path}` is a draft outline of the bundled server, which is not saved to other servers: "
+        f"write the text and remove the line `> Draft outline ...`, {write}or save the outline with `--drafts`"
+    )
+
+
+def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
+    """The note that a model is set but outlines stay: another engine or model alone generates nothing."""
+    if not inputs.project.api.has_model:
+        return ()
+    drafts = [
+        record.id
+        for record in inputs.state.records.values()
+        if record.outline and record.server == "local" and is_outline(record, inputs.observe(record.output))
+    ]
+    if not drafts:
+        return ()
+    number = plural(len(drafts), "text")
+    message = f"{number} of the bundled server {'is a draft outline' if len(drafts) == 1 else 'are draft outlines'}"
+    ids = " ".join(f"--replace {id_}" for id_ in drafts[:_NAMED]) + " ..." * (len(drafts) > _NAMED)
+    hint = f"they stay until the model is asked for others: `contentops apply {ids}`"
+    return (Note(kind="draft-outlines", message=message, hint=hint),)
+
+
+def outline_notes(item: ItemSides) -> tuple[Note, ...]:
+    """The note of a new outline in the source environment, which is not promoted."""
+    source, own, spec = item.inputs.source, item.own, item.spec
+    if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
+        return ()
+    outline = source.outline(spec, item.inputs.observe)
+    if outline is None or outline.file.body in (own.promoted, own.declined):
+        return ()
+    message = f"`{spec.id}`: `{outline.file.path}` is a draft outline and is not promoted"
+    return (Note(kind=DRAFT_OUTLINE, id=spec.id, message=message, hint="`--drafts` promotes it anyway"),)

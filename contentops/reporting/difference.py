@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from contentops.documents.alignment import rising
+from contentops.documents.word_diff import rising
 from contentops.reporting.layout import paint
 from contentops.reporting.plan_markdown import code, fence
 from contentops.sanitize import ELLIPSIS, json_text, visible

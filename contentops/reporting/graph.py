@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contentops.model import ItemId, Json
-    from contentops.model.graph import ItemGraph
+    from contentops.model.desired import ItemGraph
 
 _ROWS: Final = 200
 """The most items that the text shows."""

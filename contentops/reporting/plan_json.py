@@ -35,11 +35,10 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.limits import as_decimal
 from contentops.model.plan_file import CHECKSUM, FORMAT_VERSION, ReviewedJob, plan_file, record_digest
-from contentops.reporting.causes import shared_causes
+from contentops.model.settings import as_decimal
 from contentops.reporting.diagnostics import diagnostic_json
-from contentops.reporting.summary import plan_counts
+from contentops.reporting.summary import plan_counts, shared_causes
 from contentops.sanitize import json_text
 from contentops.tokens import exact
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from contentops.errors import plural
 from contentops.model import Action
-from contentops.reporting.causes import shared_causes
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.summary import (
     SETTINGS,
@@ -30,6 +29,7 @@ from contentops.reporting.summary import (
     next_apply,
     plan_sentence,
     reason_words,
+    shared_causes,
     way_on,
     who_refuses,
     words_of,

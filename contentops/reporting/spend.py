@@ -1,31 +1,76 @@
-"""What was spent on texts, by month, template, style, manifest, tag and server, as text and JSON.
+"""What was spent, by which runs, and where texts come from, as text, CSV and JSON.
 
 Failed jobs cost no credits and are no texts; the tokens that they used are counted.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import defaultdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.errors import plural
-from contentops.model import JobState
-from contentops.model.cost import money_words, spent_words
+from contentops.model import JobState, Verdict
+from contentops.model.approval import NOTE_LIMIT
+from contentops.model.jobs import money_words, spent_words
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.layout import paint
-from contentops.reporting.tokens import sum_json, sum_text
-from contentops.sanitize import columns, visible
-from contentops.tokens import TokenSum, add_sums, sum_tokens
+from contentops.reporting.layout import moment, paint, table
+from contentops.sanitize import clip, columns, json_text, one_line, visible
+from contentops.tokens import TokenSum, add_sums, exact, sum_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Desired, Json, OpenEntry
+    from contentops.model import Approval, Desired, Json, OpenEntry
+    from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance
     from contentops.model.records import Order
+    from contentops.model.run import Generation, History, KeptReport, PaidText
     from contentops.tokens import PaidTokens
+
+
+# ---- Tokens and the money they cost, as text and JSON. Both are left out where no tokens are known.
+
+
+def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
+    """The keys of one text: `tokens` and `money`."""
+    return {} if tokens is None else sum_json(sum_tokens([tokens]))
+
+
+def sum_json(total: TokenSum) -> dict[str, Json]:
+    """The keys of several texts: `tokens`, `money` by currency as exact decimals, and the texts that lack either."""
+    return {
+        **({"tokens": {"input": total.input, "output": total.output}} if total.is_known else {}),
+        **({"money": {name: exact(amount) for name, amount in sorted(total.money.items())}} if total.money else {}),
+        **({"tokens_unknown": total.unknown} if total.unknown else {}),
+        **({"unpriced": total.unpriced} if total.money and total.unpriced else {}),
+    }
+
+
+def tokens_words(total: TokenSum) -> str:
+    """The tokens in words: `1,200 tokens read and 800 written`."""
+    return f"{total.input:,} tokens read and {total.output:,} written"
+
+
+def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
+    """Sentences about the sum: tokens, money, the `failed` jobs in it, and the texts that are not."""
+    if not total.is_known:
+        if total.unknown:
+            yield f"Models: the tokens of {plural(total.unknown, 'text')} are not known, so their cost is in no sum."
+        return
+    spent = f", {money_words(total.money)}" if total.money else ""
+    jobs = f", {plural(failed, 'failed job')} among them" if failed else ""
+    yield f"Models: {tokens_words(total)}{spent}{jobs}."
+    if total.unknown:
+        yield f"Not in this sum: {plural(total.unknown, 'text')} without token counts."
+    if total.money and total.unpriced:
+        yield f"Not in the money: {plural(total.unpriced, 'text')} made without a `price` in the settings."
+
+
+# ---- What was spent on texts, by month, template, style, manifest, tag and server, as text and JSON.
 
 GROUPS = ("month", "template", "style", "manifest", "tag", "server")
 """What is counted by, in the order shown."""
@@ -303,3 +348,359 @@ def in_no_file(number: int) -> Iterator[str]:
         why = "the item was removed, its request changed, its checks failed, or the run was killed"
         where = "`contentops report --runs --select ITEM` shows where the text is"
         yield f"{number:,} of these {'is' if number == 1 else 'are'} in no known file: {why}; {where}."
+
+
+# ---- Where texts come from, as a table, CSV and JSON; and what approved texts have cost.
+
+_SHORT: Final = 8
+
+
+def provenance_json(provenances: Provenances, environment: str) -> dict[str, Json]:
+    """The texts as JSON, by item."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "environment": environment,
+        "texts": [_text_json(one) for one in provenances.texts],
+        "unread": list(provenances.unread),
+        "gaps": list(provenances.gaps),
+    }
+
+
+def _text_json(text: TextProvenance) -> dict[str, Json]:
+    values = structs.asdict(text)
+    attempts, verdicts = values.pop("attempts"), values.pop("verdicts")
+    return {
+        **values,
+        "attempts": attempts.number,
+        "credits": attempts.credits,
+        **sum_json(attempts.tokens),
+        "approval": text.approval.value,
+        "disclosure": dict(text.disclosure),
+        "verdicts": [verdict_json(one) for one in verdicts],
+    }
+
+
+def verdict_json(line: Approval) -> dict[str, Json]:
+    """A verdict with the keys of its line in `contentops.approvals`; a long note is cut."""
+    return {
+        "item": line.item,
+        "text": line.text,
+        "verdict": line.verdict.value,
+        "by": line.by,
+        "at": line.at,
+        "note": clip(line.note, NOTE_LIMIT),
+        "from": line.source,
+    }
+
+
+# --- a table -----------------------------------------------------------------------------------------------
+
+
+def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
+    """A line for each text, then their number, and what may be missing."""
+    head = ("ITEM", "SERVER", "MODEL", "JOB", "MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "BY", "COMMIT")
+    rows = [
+        (
+            one.item,
+            one.server,
+            one.model,
+            one.job_id,
+            moment(one.generated_at),
+            f"{one.attempts.credits:,}",
+            money_words(one.attempts.tokens.money),
+            "not known" if one.changed is None else f"{one.changed:.0%}",
+            one.approval.words,
+            _people(one.verdicts),
+            one.commit[:_SHORT],
+        )
+        for one in provenances.texts
+    ]
+    whole = ("MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "COMMIT")
+    lines = (
+        table(head, rows, width=width, sparse=True, whole=whole, first=("JOB", "SERVER", "MODEL")).split("\n")
+        if rows
+        else []
+    )
+    ending = [paint(f"{plural(len(rows), 'text')}.", "strong")]
+    ending += [f"Left out: {visible(problem)}." for problem in provenances.unread]
+    ending += [f"There may be more: {visible(gap)}." for gap in provenances.gaps]
+    return "\n".join([*(paint(line, "dim") for line in lines[:1]), *lines[1:], *([""] if lines else []), *ending])
+
+
+def _people(verdicts: Sequence[Approval]) -> str:
+    """Who said something of a text, without addresses: the last one, and how many others."""
+    if not verdicts:
+        return ""
+    *others, last = verdicts
+    name = last.name
+    return f"{name} and {plural(len(others), 'other')}" if others else name
+
+
+# --- CSV ---------------------------------------------------------------------------------------------------
+
+COLUMNS: Final = (
+    *("item", "output", "server", "job", "request", "text", "generated_at", "attempts", "credits", "changed"),
+    *("approval", "approved_by", "approved_at", "approved_from", "sent_back_by", "promoted_from", "disclosure"),
+    *("commit", "model"),
+    *("tokens_input", "tokens_output", "money", "tokens_unknown"),
+)
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What begins a formula in a spreadsheet, in either width."""
+
+
+def provenance_csv(provenances: Provenances) -> str:
+    """The texts as CSV by RFC 4180, with a header; no cell is a formula for a spreadsheet, or has unsafe characters."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(map(_cell, _row(one)) for one in provenances.texts)
+    return file.getvalue()
+
+
+def _row(text: TextProvenance) -> Iterator[str]:
+    approvals = [line for line in text.verdicts if line.verdict is Verdict.APPROVED]
+    yield from (text.item, text.output, text.server, text.job_id, text.request, text.text, text.generated_at)
+    yield from (str(text.attempts.number), str(text.attempts.credits))
+    yield "" if text.changed is None else str(text.changed)
+    yield text.approval.value
+    yield _joined(line.by for line in approvals)
+    yield _joined(line.at for line in approvals)
+    yield _joined(line.source for line in approvals)
+    yield _joined(line.by for line in text.verdicts if line.verdict is Verdict.SENT_BACK)
+    yield text.promoted_from
+    yield _joined(
+        f"{key}={value if isinstance(value, str) else json_text(value)}" for key, value in text.disclosure.items()
+    )
+    yield text.commit
+    yield text.model
+    tokens = text.attempts.tokens
+    known = tokens.is_known
+    yield str(tokens.input) if known else ""
+    yield str(tokens.output) if known else ""
+    yield _joined(f"{exact(amount)} {name}" for name, amount in sorted(tokens.money.items()))
+    yield str(tokens.unknown) if known else ""
+
+
+def _joined(values: Iterable[str]) -> str:
+    return "; ".join(values)
+
+
+def _cell(text: str) -> str:
+    """A cell with visible characters, and an apostrophe before what a spreadsheet would take for a formula."""
+    shown = visible(text)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
+
+
+# --- what approved texts have cost -------------------------------------------------------------------------
+
+
+def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
+    """The cost of approved texts as a key of the spend; empty where no one approved any."""
+    if cost is None:
+        return {}
+    average = round(cost.credits / cost.items, 2) if cost.items else None
+    counts = {"items": cost.items, "texts": cost.texts, "credits": cost.credits}
+    return {"approved": {**counts, "average": average, **sum_json(cost.tokens)}}
+
+
+def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
+    """The same in a sentence."""
+    if cost is None or not cost.items:
+        return ()
+    average = f"{cost.credits / cost.items:,.1f} credits on average"
+    spent = f"{plural(cost.credits, 'credit')} in all, {average}"
+    spent += f", and {money_words(cost.tokens.money)}" if cost.tokens.money else ""
+    return (f"Approved now: {plural(cost.items, 'text')}. With every attempt, they have cost {spent}.",)
+
+
+# ---- The history of runs and texts, as text and JSON.
+
+SHOWN = 50
+"""Lines of each table in the text; JSON has all."""
+_WORDS = 60
+_NOTE = 200
+
+
+def history_json(history: History) -> dict[str, Json]:
+    """Runs and generations as JSON, the newest first."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "runs": [_run_json(one) for one in history.runs],
+        "generations": [_generation_json(one) for one in history.generations],
+        "texts": [text_json(one) for one in history.texts],
+        "verdicts": [verdict_json(one) for one in history.verdicts],
+        "gaps": list(history.gaps),
+    }
+
+
+def _generation_json(one: Generation) -> dict[str, Json]:
+    values = structs.asdict(one)
+    del values["tokens"], values["model"]
+    return {**values, **({"model": one.model} if one.model else {}), **tokens_json(one.tokens)}
+
+
+def text_json(text: PaidText) -> dict[str, Json]:
+    """A paid text as JSON."""
+    values = structs.asdict(text)
+    del values["tokens"]
+    return {**values, "where": list(text.where), **tokens_json(text.tokens)}
+
+
+def _run_json(report: KeptReport) -> dict[str, Json]:
+    run = structs.asdict(report.run)
+    del run["outcomes"]
+    return {**run, "exit_code": report.exit_code}
+
+
+def history_text(history: History, *, width: int = 0) -> str:
+    """A table of the runs, one of the generations, the sums, and what may be missing."""
+    blocks = ["\n".join(_runs(history.runs, width))]
+    blocks.append("\n".join(_generations(history.generations, history.verdicts, width)))
+    blocks.append(texts_text(history.texts, width=width))
+    paid = [one for one in history.generations if one.outcome in _PAID]
+    spent = sum(one.credits for one in paid)
+    ending = [paint(f"{plural(len(paid), 'text')}, {plural(spent, 'credit')}.", "strong")]
+    lost = [one for one in history.generations if one.outcome == JobState.FAILED and one.tokens is not None]
+    ending += sum_text(
+        sum_tokens(one.tokens for one in (*paid, *lost) if one.model or one.tokens is not None), len(lost)
+    )
+    ending += in_no_file(sum(one.outcome == "unwritten" for one in paid))
+    ending += _other_sum(sum(one.run.credits for one in history.runs), spent)
+    ending += [f"There may be more: {visible(gap)}." for gap in history.gaps]
+    return "\n\n".join([*filter(None, blocks), "\n".join(ending)])
+
+
+_PAID = frozenset({"generated", "unwritten", "lost"})
+"""Outcomes of texts that cost credits."""
+
+
+def _other_sum(runs: int, spent: int) -> Iterator[str]:
+    """Why the credits of the runs differ from those of the texts."""
+    if 0 < spent < runs:
+        why = "for jobs that are still open, failed later, or were given up"
+        yield f"The runs count {plural(runs - spent, 'credit')} more: {why}."
+    if 0 < runs < spent:
+        why = "runs that were killed or on other machines are not listed"
+        yield f"The runs count {plural(spent - runs, 'credit')} fewer: {why}."
+
+
+def _runs(runs: Sequence[KeptReport], width: int) -> Iterator[str]:
+    rows = []
+    for report in runs[:SHOWN]:
+        run = report.run
+        counts = ", ".join(f"{number:,} {result}" for result, number in run.counts.items() if number)
+        rows.append((moment(run.started_at), run.id[:8], f"{run.credits:,}", counts, run.stopped))
+    yield from _listed(("RUN AT", "RUN", "CREDITS", "ITEMS", "STOPPED"), rows, len(runs), width)
+
+
+def _generations(made: Sequence[Generation], verdicts: Sequence[Approval], width: int) -> Iterator[str]:
+    """A table of what was made and what people said of it, the newest first."""
+    rows = [
+        *(
+            (one.at, one.item, one.job_id, f"{one.credits:,}", _money(one.tokens), one.outcome, clip(one.error, _WORDS))
+            for one in made
+        ),
+        *((one.at, one.item, "", "", "", _VERDICTS[one.verdict], _opinion(one)) for one in verdicts),
+    ]
+    if verdicts:
+        rows.sort(key=lambda row: row[0], reverse=True)
+    shown = [(moment(at), *cells) for at, *cells in rows[:SHOWN]]
+    head = ("MADE AT", "ITEM", "JOB", "CREDITS", "MONEY", "OUTCOME", "WHY")
+    yield from _listed(head, shown, len(rows), width)
+
+
+def _money(tokens: PaidTokens | None) -> str:
+    """What the model of one text cost; empty where that is not known."""
+    return "" if tokens is None else money_words(sum_tokens([tokens]).money)
+
+
+_VERDICTS = {Verdict.APPROVED: "approved", Verdict.SENT_BACK: "sent back"}
+
+
+def _opinion(line: Approval) -> str:
+    """Who said it, and the note."""
+    return f"{line.by}: {clip(one_line(line.note), _NOTE)}" if line.note else line.by
+
+
+def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
+    """A table of paid texts, each with the start of its digest and where it is kept; empty where there is none."""
+    rows = [
+        (one.short, moment(one.at), one.job_id, f"{one.credits:,}", _where(one), _stands(one)) for one in texts[:SHOWN]
+    ]
+    return "\n".join(_listed(("TEXT", "MADE AT", "JOB", "CREDITS", "WHERE", "NOW"), rows, len(texts), width))
+
+
+_PLACES = {"cache": "in cache", "git": "in git", "server": "on server"}
+
+
+def _where(text: PaidText) -> str:
+    return ", ".join(_PLACES[source] for source in text.where) or "nowhere"
+
+
+def _stands(text: PaidText) -> str:
+    return ", ".join([*["in the file"] * text.stands, *["last generated"] * text.generated])
+
+
+def _listed(head: Sequence[str], rows: Sequence[Sequence[str]], total: int, width: int) -> Iterator[str]:
+    if not rows:
+        return
+    first, *lines = table(head, rows, width=width, sparse=True, whole=(head[0], "MADE AT"), first=("JOB",)).split("\n")
+    yield from (paint(first, "dim"), *lines)
+    if total > len(rows):
+        yield f"... and {total - len(rows):,} earlier; `--json` lists all"
+
+
+# ---- Times and lengths in words, for pages that people read.
+
+_WORDS_A_MINUTE: Final = 220
+_DAY: Final = 86_400
+
+
+def minutes(words: int) -> str:
+    """How long a text takes to read: `2 minutes`."""
+    return plural(max(round(words / _WORDS_A_MINUTE), 1), "minute")
+
+
+def day(at: str, now: float) -> str:
+    """The day of an ISO time in the time zone of this machine: `today`, `12 November`, with another year.
+
+    `now` is seconds since 1970. What is no time is shown as it is, here and below.
+    """
+    when, today = _local(at), datetime.fromtimestamp(now, UTC).astimezone()
+    if when is None:
+        return visible(at)
+    if when.date() == today.date():
+        return "today"
+    return f"{when.day} {when:%B}" + (f" {when.year}" if when.year != today.year else "")
+
+
+def on_day(at: str, now: float) -> str:
+    """The day as the end of a sentence: `today`, `on 12 November`."""
+    name = day(at, now)
+    return name if name == "today" else f"on {name}"
+
+
+def short_date(at: str) -> str:
+    """The day for a column: `12 Nov 26`."""
+    when = _local(at)
+    return visible(at) if when is None else f"{when.day} {when:%b %y}"
+
+
+def day_and_time(at: str, now: float) -> str:
+    """The day with the time: `today at 06:44`."""
+    when = _local(at)
+    return visible(at) if when is None else f"{day(at, now)} at {when:%H:%M}"
+
+
+def age(at: str, now: float) -> str:
+    """How long ago it was: `2 days`; `since today` for less than one."""
+    when = _local(at)
+    days = 0 if when is None else int((now - when.timestamp()) // _DAY)
+    return plural(days, "day") if days > 0 else "since today"
+
+
+def _local(at: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(at).astimezone()
+    except (ValueError, OverflowError):
+        return None

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from contentops.model import ItemId, Record, State
 
 
+# ---- Reads, writes and merges `contentops.lock`, the committed checkpoint of the state.
+
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage")
 
 
@@ -241,3 +243,33 @@ def add_rule(root: Path, disk: Disk, pattern: str = PATTERN, rule: str = LINE) -
     if wanted != data:
         # Applies of several environments may add the line at the same time.
         disk.replace(path, wanted, PUBLIC, shared=True)
+
+
+# ---- Repairs records after a merge in git: one stored content belongs to one record.
+
+
+def with_one_owner(records: Mapping[ItemId, Record]) -> dict[ItemId, Record]:
+    """The records that have to change so that each stored content has one owner.
+
+    The record that was saved last keeps the content, since the server has its text; else the one with the higher `rev`,
+    else the first by id. The others count as never saved. A content that one owns is not a superseded one of another.
+    """
+    owners: dict[tuple[str, str], Record] = {}
+    changed: dict[ItemId, Record] = {}
+    for record in records.values():
+        if not record.content_id:
+            continue
+        other = owners.setdefault((record.server, record.content_id), record)
+        if other is not record:
+            by_id = sorted((record, other), key=lambda rival: rival.id, reverse=True)
+            loser, owner = sorted(by_id, key=lambda rival: (rival.saved_at, rival.rev))
+            owners[record.server, record.content_id] = owner
+            changed[loser.id] = structs.replace(loser, content_id="", saved=None, saved_at="")
+    for record in records.values():
+        if record.superseded:
+            free = tuple(
+                content for content in record.superseded if owners.get((record.server, content), record).id == record.id
+            )
+            if free != record.superseded:
+                changed[record.id] = structs.replace(changed.get(record.id, record), superseded=free)
+    return changed

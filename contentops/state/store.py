@@ -5,28 +5,308 @@ added to it, the lock is replaced in one step, and the journal is emptied. A kil
 lock and a journal that folds into it; a kill after it leaves a lock that the journal's mark names.
 
 The caller holds `state_dir.ApplyLock` while a store is open for writing, and calls it from one thread.
+
+A journal line is a line of the lock with more keys:
+
+    step   the step that made it, for a person who reads the file
+    base   the digests of the lock lines of that key when it was made, with spaces between; empty: there was none
+    more   true where the next line belongs to the same fact: both count or none
+
+`{"forget": id}` removes a record; `{"checkpoint": digest}` says that the lock of that digest has every line before it.
+Lines are only appended; a torn last line is ignored.
+
+Invariant: after any sequence of notes, they equal what `journal.fold` makes of the lock and the noted facts. The cost
+of a note depends on its facts, that of a checkpoint on its bytes, never on the number of records.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from msgspec import Struct, field, structs
 
 from contentops.atomic_io import PUBLIC, Disk
-from contentops.digest import NOTHING, Digest, digest_bytes
-from contentops.errors import Location, NotShared, StateError
-from contentops.model import OpenEntry, Record, State
-from contentops.state import jobs_store, state_dir
-from contentops.state import journal as journals
+from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_bytes, digest_text
+from contentops.errors import Diagnostic, Location, NotShared, StateError
+from contentops.model import ItemId, OpenEntry, Record, State
+from contentops.state import jobs, state_dir
 from contentops.state import lock as locks
-from contentops.state.codec import Fact, Forget, Header, checked_line, line_of
-from contentops.state.working_state import WorkingState
+from contentops.state.codec import KINDS, Fact, Forget, Header, checked_line, kind_of, line_of, parse_as
+from contentops.state.lock import (
+    DamagedState,
+    Lock,
+    LockLine,
+    refuse_others,
+    resolve_conflict,
+    with_digest,
+    with_one_owner,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import ItemId, RequestId
+    from contentops.model import Json, RequestId
     from contentops.model.jobs import OrderEnd
+    from contentops.state.codec import Line
+
+
+# ---- The journal: what happened since the checkpoint, and how lock and journal become the records that count.
+
+Base = tuple[Digest, ...]
+"""The digests of the lock lines of one key, usually one; empty where the lock had none."""
+
+
+class Mark(Struct, frozen=True):
+    """The line of a checkpoint: everything so far is in the lock of this digest."""
+
+    lock: Digest = field(name="checkpoint")
+
+
+class JournalFact(Struct, frozen=True, kw_only=True):
+    """One fact of the journal, with the lock lines it started from."""
+
+    fact: Record | Forget
+    base: Base = ()
+
+
+class Journal(Struct, frozen=True, kw_only=True):
+    """The journal file.
+
+    `lineage` is empty where no header was written. `good` is the length of the whole lines in bytes. `marks` are the
+    checkpoints that began: how many facts came before each, and the digest of the lock it was to write.
+    """
+
+    lineage: str = ""
+    facts: tuple[JournalFact, ...] = ()
+    marks: tuple[tuple[int, Digest], ...] = ()
+    good: int = 0
+
+    def since(self, lock: Digest) -> tuple[JournalFact, ...]:
+        """The facts that, by the marks, are not in the lock of this digest yet."""
+        done = max((count for count, written in self.marks if written == lock), default=0)
+        return self.facts[done:]
+
+
+class _Extra(Struct, frozen=True):
+    """The keys that a fact has only in the journal."""
+
+    base: str = ""
+    more: bool = False
+
+
+def text_digest(text: str) -> Digest:
+    """The digest of a lock for a mark; line ends and a BOM do not count, since a checkout may change them."""
+    return digest_text(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+
+
+def journal_line(text: str, *, step: str, base: Base, more: bool = False) -> str:
+    """A line of the journal from the lock line (or `forget` object) `text`."""
+    extra: dict[str, Json] = {"base": " ".join(base), "step": step}
+    if more:
+        extra["more"] = True
+    return f"{canonical(extra)[:-1]},{text[1:]}"
+
+
+def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Journal:
+    """The journal in `data`; `path` names it in messages.
+
+    A torn last line, and a group of lines that lacks its end, is ignored: it never became durable.
+    Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
+    """
+    good, whole = data.rfind(b"\n") + 1, 0
+    lineage, version = "", digest_version
+    facts: list[JournalFact] = []
+    ends: list[int] = []
+    marks: list[tuple[int, Digest]] = []
+    findings: list[Diagnostic] = []
+    for number, end, line in _numbered(data[:good]):
+        try:
+            value, more = _read(line)
+        except ValueError as error:
+            findings.append(_damaged(number, path, error))
+            continue
+        whole = whole if more else end
+        match value:
+            case Mark(lock):
+                marks.append((len(facts), lock))
+            case Header():
+                refuse_others((value,), path, digest_version)
+                lineage, version = value.lineage, value.digest
+            case JournalFact():
+                facts.append(_recompute(value) if version < digest_version else value)
+                ends.append(end)
+    if findings:
+        raise DamagedState(findings)
+    kept = tuple(fact for fact, end in zip(facts, ends, strict=True) if end <= whole)
+    return Journal(lineage=lineage, facts=kept, marks=tuple(marks), good=whole)
+
+
+def nothing_on_disk(path: str) -> Digest:
+    """Stands in for `body_on_disk` and reads nothing, so that no file decides between two records."""
+    del path
+    return NOTHING
+
+
+def fold(
+    lock: Lock, facts: Sequence[JournalFact] = (), *, body_on_disk: Callable[[str], Digest] = nothing_on_disk
+) -> dict[ItemId, Record]:
+    """The records of lock and journal that count, by id.
+
+    A fact of the journal counts only if the lock still has the line it started from, or still has none; otherwise the
+    lock wins. Of several lines of one id, `resolve_conflict` chooses.
+    """
+    last = {line.fact.id: line for line in facts if _is_unchanged(lock.records.get(line.fact.id), line.base)}
+    records: dict[ItemId, Record] = {}
+    for id_ in dict.fromkeys((*lock.records, *last)):
+        fact = last.get(id_)
+        # A merge may have brought other lines of this id since: they compete with the fact as they would in the file.
+        base = fact.base if fact is not None else ()
+        rivals = [line.value for line in lock.records.get(id_, ()) if not base or line.digest not in base]
+        rivals += [fact.fact] if fact is not None and isinstance(fact.fact, Record) else []
+        if rivals:
+            records[id_] = resolve_conflict(rivals, body_on_disk)
+    return {**records, **with_one_owner(records)}
+
+
+def _is_unchanged(lines: tuple[LockLine, ...] | None, base: Base) -> bool:
+    """Whether the lock still has the line the fact started from, or still has none."""
+    if lines is None:
+        return not base
+    return any(line.digest in base for line in lines)
+
+
+def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The lines that are not blank: 1-based number, offset of their end, bytes."""
+    end = 0
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        end += len(line) + 1
+        if line.strip():
+            yield number, end, line
+
+
+def _read(line: bytes) -> tuple[Header | Mark | JournalFact, bool]:
+    """The value in a line, and whether the next line belongs to the same fact."""
+    text = line.decode()
+    value = parse_as(text, kind_of(text, _KINDS))
+    if isinstance(value, Header | Mark):
+        return value, False
+    extra = parse_as(text, _Extra)
+    return JournalFact(fact=value, base=tuple(map(Digest, extra.base.split()))), extra.more
+
+
+_KINDS: Final[Mapping[str, type[Line | Mark | Forget]]] = {
+    "checkpoint": Mark,
+    "forget": Forget,
+    **KINDS,
+}
+"""The type of a line of the journal, by the first of these keys that it has."""
+
+
+def _damaged(number: int, path: str, error: ValueError) -> Diagnostic:
+    problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+    return Diagnostic(
+        code="damaged-journal",
+        message=f"line {number} of `{path}` {problem}",
+        hint=f"delete line {number} of it: each line is independent, so only its content is lost",
+        location=Location(path, number),
+    )
+
+
+def _recompute(line: JournalFact) -> JournalFact:
+    fact = line.fact
+    return structs.replace(line, fact=with_digest(fact)) if isinstance(fact, Record) else line
+
+
+# ---- The records in memory during one run: pure; `store` writes them to disk.
+
+
+class WorkingState:
+    """Records, the lock they started from, and the journal lines that are not durable yet."""
+
+    def __init__(
+        self,
+        lock: locks.Lock,
+        facts: Sequence[JournalFact],
+        *,
+        lineage: str,
+        body_on_disk: Callable[[str], Digest],
+        write: bool,
+    ) -> None:
+        """`write`: facts may be noted."""
+        self.lineage = lineage
+        self.records: dict[ItemId, Record] = fold(lock, facts, body_on_disk=body_on_disk)
+        self.waiting: list[str] = []
+        """Lines for the journal."""
+        self._locked = dict(lock.records) if write else {}
+        """The lines of the lock on disk."""
+        self._texts: dict[ItemId, str] = {}
+        """Lines of records that were rendered."""
+        self._keeps_lines = lock.header is None or lock.header.digest == DIGEST_VERSION
+        self._changed: set[ItemId] | None = None
+        """The items whose lines the lock on disk does not have yet; None: unknown."""
+
+    def note(self, step: str, facts: Sequence[Record | Forget]) -> None:
+        """Apply facts that belong together. Raises StateError, and applies none, if one cannot be written."""
+        facts = [self._with_rev(fact) if isinstance(fact, Record) else fact for fact in facts]
+        lines = [checked_line(fact) for fact in facts]
+        new = [line for line in map(self._apply, facts, lines) if line is not None]
+        for index, (text, base) in enumerate(new, start=1):
+            self.waiting.append(journal_line(text, step=step, base=base, more=index < len(new)))
+
+    def lock_bytes(self) -> bytes:
+        """The bytes of the lock. The line of an unchanged record stays the same, byte by byte."""
+        for id_ in self.records.keys() - self._texts.keys():
+            self._texts[id_] = self._text_of(id_)
+        return locks.join(self.lineage, map(self._texts.__getitem__, sorted(self.records)))
+
+    def locked(self) -> None:
+        """Take `lock_bytes` as what is in the lock on disk from now on."""
+        changed = self.records.keys() | self._locked.keys() if self._changed is None else self._changed
+        for id_ in changed:
+            record = self.records.get(id_)
+            if record is None:
+                self._locked.pop(id_, None)
+            else:
+                self._locked[id_] = (LockLine(record, self._texts[id_]),)
+        self._changed, self._keeps_lines = set(), True
+
+    def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
+        """Apply one fact, whose line is `text`, and return it with its base; None where it changes nothing."""
+        current = self.records.get(fact.id)
+        if isinstance(fact, Forget):
+            if current is None:
+                return None
+            del self.records[fact.id]
+            self._texts.pop(fact.id, None)
+        else:
+            if current is not None and _line_at(current.rev, fact, text) == line_of(current):
+                return None
+            self.records[fact.id] = fact
+            self._texts[fact.id] = text
+        if self._changed is not None:
+            self._changed.add(fact.id)
+        return text, tuple(line.digest for line in self._locked.get(fact.id, ()))
+
+    def _with_rev(self, record: Record) -> Record:
+        """The record with its `rev`: one above every line of the lock, however often it is noted."""
+        before, current = self._locked.get(record.id, ()), self.records.get(record.id)
+        top = max((line.value.rev for line in before), default=0)
+        rev = (top if before or current is not None else record.rev) + 1
+        return structs.replace(record, rev=current.rev if current is not None and current.rev > top else rev)
+
+    def _text_of(self, item: ItemId) -> str:
+        record = self.records[item]
+        lines = self._locked.get(item, ()) if self._keeps_lines else ()
+        return next((line.text for line in lines if line.value is record), "") or line_of(record)
+
+
+def _line_at(rev: int, record: Record, text: str) -> str:
+    """The line of a record with another `rev`; `text` is its line now."""
+    return text if record.rev == rev else line_of(structs.replace(record, rev=rev))
+
+
+# ---- The state on disk: read once, noted step by step, checkpointed into the lock.
 
 
 class SharedJobs(Protocol):
@@ -52,7 +332,7 @@ class StateStore:
         environment: str,
         lineage: Callable[[], str],
         write: bool,
-        body_on_disk: Callable[[str], Digest] = journals.nothing_on_disk,
+        body_on_disk: Callable[[str], Digest] = nothing_on_disk,
         disk: Disk | None = None,
     ) -> None:
         """Read lock and journal of `environment` (empty: the default one) below the absolute folder `root`.
@@ -85,21 +365,19 @@ class StateStore:
         text = None if data is None else _text(data, name)
         lock = locks.Lock() if text is None else locks.read(text, name)
         image = disk.read(self.journal_path) or b""
-        journal = journals.parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
+        journal = parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
         self._image = bytearray(image[: journal.good])
         """The bytes of the journal on disk."""
         facts = journal.facts
         if journal.marks and text is not None:
-            facts = journal.since(journals.text_digest(text))
-        recorded = (
-            lock.header.lineage if lock.header else journal.lineage or jobs_store.lineage_in(root, environment, disk)
-        )
+            facts = journal.since(text_digest(text))
+        recorded = lock.header.lineage if lock.header else journal.lineage or jobs.lineage_in(root, environment, disk)
         self.is_first = not recorded
         """Whether the lock and the journal have no lineage yet."""
         self.lineage = recorded or lineage()
         """The project's lineage: part of every request id."""
         self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=body_at, write=write)
-        self._jobs = jobs_store.JobsStore(root, environment, self.lineage, disk)
+        self._jobs = jobs.JobsStore(root, environment, self.lineage, disk)
         self._jobs.known.note(list(self._working.records.values()))
         self._has_noted = self.was_interrupted = bool(facts)
         """Whether the last run ended before its checkpoint."""
@@ -218,7 +496,7 @@ class StateStore:
         if target != data:
             locks.add_rule(self._root, self._disk)
             fingerprint = digest_bytes(target)
-            self._append(f"{line_of(journals.Mark(fingerprint))}\n".encode())
+            self._append(f"{line_of(Mark(fingerprint))}\n".encode())
             self._disk.replace(self.lock_path, target, PUBLIC)
             self._seen = fingerprint
         self._working.locked()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contentops.cli import terminal
 from contentops.cli.entry import LazyGroup
 from contentops.cli.entry import cli as real
-from contentops.cli.output import terminal
 from contentops.cli.session import Session
 from contentops.errors import ContentopsError
 from contentops.operations.opening import Runtime

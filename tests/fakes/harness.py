@@ -26,7 +26,7 @@ from contentops.operations import opening
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.opening import Runtime
-from contentops.planning.plan_inputs import Choice
+from contentops.planning.sides import Choice
 from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import Timeline
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.model import Event, OpenEntry, Plan, Project, Record, Run, State
-    from contentops.operations.contents.pull import PulledItem
+    from contentops.operations.pull import PulledItem
     from tests.fakes.kills import Death
     from tests.fakes.ledger import HarnessLedger, Rows
 
@@ -200,7 +200,7 @@ class Harness:
 
     def pull(self, *items: str) -> tuple[PulledItem, ...]:
         """What `contentops pull` does."""
-        from contentops.operations.contents.pull import pull
+        from contentops.operations.pull import pull
 
         return pull(self.project, items, runtime=self.runtime())
 

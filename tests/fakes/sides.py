@@ -27,8 +27,7 @@ from contentops.model import (
     State,
 )
 from contentops.planning.plan import make_plan
-from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids
-from contentops.planning.renames import apply_renames
+from contentops.planning.sides import Choice, PlanInputs, apply_renames, honours_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

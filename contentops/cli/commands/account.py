@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
+from contentops.cli import terminal
 from contentops.cli.options import environment_options
-from contentops.cli.output import terminal
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
-from contentops.operations.contents import stored_contents as operation
-from contentops.operations.contents.superseded_contents import without_copy
+from contentops.operations import contents as operation
+from contentops.operations.contents import without_copy
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.sanitize import visible
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from contentops.api.calls import ContentEntry
     from contentops.cli.session import Session
     from contentops.model import Json, Project
-    from contentops.operations.contents.pull import PulledItem
-    from contentops.operations.contents.stored_contents import Owned
+    from contentops.operations.contents import Owned
+    from contentops.operations.pull import PulledItem
 
 
 @click.group("content")
@@ -208,7 +208,7 @@ def pull(session: Session, items: tuple[str, ...]) -> ExitCode:
     changed too is left alone, and exit code 4 says so: put what you need of both into the file, then `apply --on-edit
     overwrite` saves it.
     """
-    from contentops.operations.contents.pull import pull as carry_out
+    from contentops.operations.pull import pull as carry_out
 
     done = carry_out(session.project(), items, runtime=session.runtime())
     session.answer({"items": [structs.asdict(one) for one in done]}, pulled_text(done))

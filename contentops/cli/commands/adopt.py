@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from msgspec import structs
 
-from contentops.cli.carry_out import carry_out
+from contentops.cli.confirmation import AdoptionQuestion, Manner, carry_out
 from contentops.cli.options import (
     choice_of,
     drafts_option,
@@ -21,17 +21,15 @@ from contentops.cli.options import (
     variable_option,
     with_options,
 )
-from contentops.cli.output.adoption import AdoptionQuestion
-from contentops.cli.output.confirmation import Manner
 from contentops.errors import UsageError, suggest
 from contentops.manifests.project import parse_variable, source_of
 from contentops.model import BASE, REQUEST_FIELDS
-from contentops.operations.adopting import adopt_files as operation
-from contentops.operations.adopting import import_contents as import_operation
-from contentops.operations.adopting.adopt_files import Options, RequestSource, read_map
+from contentops.operations import adopt as operation
+from contentops.operations import import_contents as import_operation
+from contentops.operations.adopt import Options, RequestSource, read_map
 from contentops.operations.apply import ApplyOptions
-from contentops.operations.catalog.project_catalog import catalog_of
-from contentops.operations.environments import locked_environments
+from contentops.operations.opening import locked_environments
+from contentops.operations.workspace import catalog_of
 from contentops.pricing import CREDITS
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contentops.cli import terminal
 from contentops.cli.options import environment_options
-from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.manifests.catalog_lock import as_json as snapshot_json
-from contentops.operations.catalog import pull_catalog as operation
+from contentops.operations import catalog as operation
 from contentops.reporting.layout import paint, table
 from contentops.reporting.plan_json import plain
 from contentops.sanitize import json_text, short, visible
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from contentops.cli.session import Session
     from contentops.model import CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
-    from contentops.operations.catalog.pull_catalog import CatalogChange, Pulled
+    from contentops.operations.catalog import CatalogChange, Pulled
 
     Entry = Template | CatalogEntry
 

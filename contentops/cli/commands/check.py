@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.cli.named_files import check_findings_place, write_whole
+from contentops.cli import github_job, terminal
 from contentops.cli.options import (
+    check_findings_place,
     choice_of,
     environment_options,
     file_option,
     project_options,
     selection_options,
+    write_whole,
 )
-from contentops.cli.output import github_job, terminal
 from contentops.errors import ExitCode, Severity, plural
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import workspace
-from contentops.operations.texts.checked_files import check_files
+from contentops.operations.check import check_files
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import paint
 from contentops.sanitize import json_text, visible
@@ -116,7 +117,7 @@ def check(
         raise click.UsageError("`--out` is for `--format json` or `sarif`")
     if out:
         check_findings_place(session.path(out))
-    from contentops.reporting.checks import checks_json, checks_text
+    from contentops.reporting.diagnostics import checks_json, checks_text
 
     choice = choice_of(select=select, exclude=exclude)
     done = check_files(session.project(), choice, commands=commands, approved=approved)
@@ -134,7 +135,7 @@ def check(
 
 
 def _checks_document(done: Checked, form: str, directory: str) -> str:
-    from contentops.reporting.checks import checks_json, sarif
+    from contentops.reporting.diagnostics import checks_json, sarif
 
     document = sarif(done, folder=github_job.project_folder(directory)) if form == "sarif" else checks_json(done)
     return json_text(document) + "\n"

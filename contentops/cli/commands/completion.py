@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from contentops.cli.output import terminal
+from contentops.cli import terminal
 from contentops.cli.session import COMPLETE
 
 

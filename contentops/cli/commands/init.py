@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
+from contentops.cli import terminal
 from contentops.cli.options import json_option
-from contentops.cli.output import terminal
 from contentops.errors import ExitCode, Refused, UsageError, did_you_mean
-from contentops.operations.starting.installed_from import installed_action
-from contentops.operations.starting.project_files import output_line, project_files
-from contentops.operations.starting.sites import GENERATORS, NO_SITE, find_site
-from contentops.operations.starting.workflows import holder, workflow_files
+from contentops.operations.init import (
+    GENERATORS,
+    NO_SITE,
+    find_site,
+    holder,
+    installed_action,
+    output_line,
+    project_files,
+    workflow_files,
+)
 from contentops.sanitize import visible
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 from contentops.state.approvals import FILE
@@ -27,8 +33,7 @@ if TYPE_CHECKING:
 
     from contentops.cli.session import Session
     from contentops.model import Json
-    from contentops.operations.starting.new_files import NewFiles
-    from contentops.operations.starting.sites import SiteLayout
+    from contentops.operations.init import NewFiles, SiteLayout
 
 
 _AFTER_CI = "In the repository's settings, make {} {} with the secret `WRITERZROOM_API_KEY`."
@@ -202,8 +207,8 @@ def _texts(session: Session, folder: Path, named: str) -> str:
 
 def _adopt(session: Session, folder: Path, texts: str, values: Mapping[str, Json]) -> ExitCode:
     """Make items of the Markdown files of a folder in the new project, and print what became of them."""
-    from contentops.cli.output.adoption import adopted_json, adopted_lines, adopted_words
-    from contentops.operations.adopting.adopt_files import Options, adopt
+    from contentops.cli.confirmation import adopted_json, adopted_lines, adopted_words
+    from contentops.operations.adopt import Options, adopt
 
     project = structs.replace(session, directory=str(folder)).project()
     adoption = adopt(project, [texts], Options(), confirm=lambda _: True, runtime=session.runtime())

@@ -1,4 +1,4 @@
-"""`contentops status`, `show`, `diff` and `restore`."""
+"""`contentops status`, `show`, `diff`, `restore` and `graph`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
+from contentops.cli import terminal
 from contentops.cli.options import (
     choice_of,
     environment_options,
@@ -19,21 +20,23 @@ from contentops.cli.options import (
     refresh_option,
     selection_options,
 )
-from contentops.cli.output import terminal
-from contentops.cli.plan_files import PLAN_ENDING
+from contentops.cli.session import PLAN_ENDING
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file
-from contentops.operations import month_spend, plan
+from contentops.operations import plan
+from contentops.operations import plan as month_spend
+from contentops.operations import plan as operation
+from contentops.operations import restore as texts
+from contentops.operations.plan import chosen_rows
 from contentops.operations.plan_files import read_plan
-from contentops.operations.rows import chosen_rows
-from contentops.operations.texts import diff_and_restore as texts
-from contentops.operations.texts.previous_text import from_previous
+from contentops.operations.restore import from_previous
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
-from contentops.reporting.history import text_json, texts_text
+from contentops.reporting.graph import graph_dot, graph_json, graph_mermaid, graph_text
 from contentops.reporting.layout import fitted, moment, outline, paint, table
 from contentops.reporting.plan_json import month_json, plan_of
 from contentops.reporting.plan_text import plan_text
+from contentops.reporting.spend import text_json, texts_text
 from contentops.reporting.summary import begin, month_sentence
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
@@ -45,8 +48,10 @@ if TYPE_CHECKING:
     from contentops.cli.session import Session
     from contentops.model import Json
     from contentops.operations.plan import ItemStatus
-    from contentops.operations.texts.diff_and_restore import Difference, Restored
+    from contentops.operations.restore import Difference, Restored
 
+
+# ---- `contentops status`, `show`, `diff` and `restore`.
 
 _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 
@@ -329,3 +334,37 @@ def _restored(done: Restored) -> str:
         lines.append("It is as generated.")
     lines.append("Next: `contentops plan`")
     return "\n".join(lines)
+
+
+# ---- `contentops graph`.
+
+
+@click.command("graph")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "dot", "json"]),
+    default="text",
+    help="The output format. `dot`: for Graphviz.",
+)
+@selection_options
+@project_options
+def graph(session: Session, form: str, select: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+    """Show which items use the texts of other items, each with its state as in `status`.
+
+    Sources come before their dependants. `--select ITEM+` shows an item with its dependants, `+ITEM` with its sources.
+    Without a selection, items without references are left out. Needs no network and changes nothing.
+
+    A mention is a link in front matter, for example between translations; no item waits for it.
+    """
+    if session.as_json and form not in ("text", "json"):
+        raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
+    made, findings = operation.graph(
+        session.project(), choice_of(select=select, exclude=exclude), runtime=session.runtime()
+    )
+    forms = {"mermaid": graph_mermaid, "dot": graph_dot}
+    if not session.as_json and form != "json":
+        terminal.report_findings(findings)
+    text = forms[form](made) if form in forms else graph_text(made, width=terminal.width())
+    shown = structs.replace(session, as_json=session.as_json or form == "json")
+    shown.answer({**diagnostics_json(findings), **graph_json(made)}, text)

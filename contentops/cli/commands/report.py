@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
+from contentops.cli import terminal
 from contentops.cli.options import UNITS, choice_of, environment_options, selection_options
-from contentops.cli.output import terminal
 from contentops.errors import UsageError
-from contentops.operations import history as history_operation
-from contentops.operations import provenance as provenance_operation
+from contentops.operations import spend as history_operation
+from contentops.operations import spend as provenance_operation
 from contentops.operations import spend as spend_operation
 from contentops.reporting.diagnostics import diagnostics_json
-from contentops.reporting.history import history_json, history_text
-from contentops.reporting.provenance import (
+from contentops.reporting.spend import (
     approved_json,
     approved_text,
+    history_json,
+    history_text,
     provenance_csv,
     provenance_json,
     provenance_text,
+    spend_json,
+    spend_text,
 )
-from contentops.reporting.spend import spend_json, spend_text
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:

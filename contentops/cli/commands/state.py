@@ -1,18 +1,19 @@
-"""`contentops state ...`."""
+"""`contentops state ...` and `contentops ledger ...`."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli.options import environment_options
-from contentops.cli.output import terminal
-from contentops.errors import ExitCode, UsageError, did_you_mean, plural
+from contentops.cli import terminal
+from contentops.cli.options import environment_options, with_options
+from contentops.errors import ContentopsError, ExitCode, UsageError, did_you_mean, plural
 from contentops.model import ItemId
 from contentops.model.jobs import fold_jobs
-from contentops.operations import records, upgrade, workspace
+from contentops.operations import state, upgrade, workspace
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.cli.session import Session
+    from contentops.ledger.jobs import Overview
     from contentops.model import OpenEntry, Record, State
+
+
+# ---- `contentops state ...`.
 
 
 @click.group("state")
@@ -136,7 +141,7 @@ def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry], l
 def move(session: Session, old: str, new: str, *, server: bool) -> None:
     """Rename the record OLD to NEW. With `--server`, record that server OLD now has the address NEW."""
     project = session.project()
-    act = records.move_server if server else records.move_record
+    act = state.move_server if server else state.move_record
     now = act(project, old, new)
     _report(session, f"{'server' if server else 'record'} `{old}` is now `{now}`")
 
@@ -146,7 +151,7 @@ def move(session: Session, old: str, new: str, *, server: bool) -> None:
 @environment_options
 def remove(session: Session, item: str) -> None:
     """Delete the record of ITEM. Its file, and its content on the server, stay."""
-    records.forget_record(session.project(), item)
+    state.forget_record(session.project(), item)
     _report(session, f"the record of `{item}` is forgotten; its file stays")
 
 
@@ -177,12 +182,12 @@ def resolve(
         raise click.UsageError("name the ITEM; `contentops state resolve` lists those that are unknown")
     project = session.project()
     if stated:
-        done = records.resolve(
+        done = state.resolve(
             project, item, request=request, job=job, content=content, forget=forget, runtime=session.runtime()
         )
         _report(session, done)
         return ExitCode.DONE
-    submits = records.open_submits(project, item)
+    submits = state.open_submits(project, item)
     shown = [{**plain(one.entry), "wanted": one.wanted} for one in submits]
     session.answer({"submits": shown}, _unresolved(submits, session.option()))
     return ExitCode.INCOMPLETE if submits else ExitCode.DONE
@@ -191,7 +196,7 @@ def resolve(
 _FOR = {True: "today's request", False: "an earlier request", None: ""}
 
 
-def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> str:
+def _unresolved(submits: tuple[state.OpenSubmit, ...], environment: str) -> str:
     """Return the submits that a person may have to resolve, and the commands for it."""
     if not submits:
         return "No submit has an unknown outcome."
@@ -235,11 +240,11 @@ def collect(session: Session, *, yes: bool) -> None:
 
     It keeps the N newest texts of each item, and every text that a lock, an open job or a manifest needs.
     """
-    earlier = records.drop_earlier(session.project(), do=yes)
+    earlier = state.drop_earlier(session.project(), do=yes)
     session.answer(plain(earlier), visible(_collected(earlier, done=yes)), fit=True)
 
 
-def _collected(earlier: records.Earlier, *, done: bool) -> str:
+def _collected(earlier: state.Earlier, *, done: bool) -> str:
     if earlier.keep is None:
         return "All texts stay: `cache: {keep_texts: N}` in `contentops.yaml` says how many earlier ones of an item do."
     if not earlier.texts:
@@ -252,3 +257,81 @@ def _collected(earlier: records.Earlier, *, done: bool) -> str:
 
 def _report(session: Session, done: str) -> None:
     session.answer({"done": done}, visible(done), fit=True)
+
+
+# ---- `contentops ledger ...`: look at the shared ledger, or create its tables.
+
+
+@click.group("ledger")
+def ledger() -> None:
+    """Look at the shared ledger, or create its tables.
+
+    Needs no key.
+    """
+
+
+_ledger_options = with_options(
+    click.option(
+        "--ledger",
+        "address",
+        metavar="ADDRESS",
+        default="",
+        help="The ledger: `postgresql://host/database`. Default: `CONTENTOPS_LEDGER`, then the project's `ledger`.",
+    ),
+    environment_options,
+)
+
+
+def _address_of(session: Session, address: str) -> str:
+    """Return the address of the ledger: of the command line, the environment or the project; else empty.
+
+    Raises as `Session.project` does; without `--env` it needs no project.
+    """
+    from contentops.operations import ledger
+
+    stated = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
+    try:
+        project = None if stated and not session.environment else session.project()
+    except ContentopsError as error:
+        if session.environment or error.diagnostics()[0].code != "no-project":
+            raise
+        return ""
+    return stated or (ledger.address(project, session.runtime()) if project and project.ledger else "")
+
+
+@ledger.command("status", short_help="Show what is open, and who applies now.")
+@_ledger_options
+def status(session: Session, address: str) -> None:
+    """Show what is open in the ledger, how large it is, and who applies now."""
+    from contentops.operations.ledger import overview_of, shown
+
+    url = _address_of(session, address)
+    overview = overview_of(url)
+    session.answer({"ledger": shown(url), **plain(overview)}, f"{visible(shown(url))}, {_overview(overview)}")
+
+
+def _overview(overview: Overview) -> str:
+    if overview.version == 0:
+        creates = "the first apply or `contentops ledger migrate` creates them"
+        return f"PostgreSQL {overview.postgresql}: no tables yet; {creates}"
+    counts = f"{plural(overview.entries, 'open submit')}, {plural(overview.texts, 'text')}, {overview.bytes:,} bytes"
+    head = f"version {overview.version}, PostgreSQL {overview.postgresql}: {counts}"
+    if not overview.runners:
+        return f"{head}\n\nNo one applies now."
+    rows = [(one.who, one.started_at, str(one.entries), one.page) for one in overview.runners]
+    return f"{head}\n\n{table(('WHO', 'SINCE', 'JOBS', 'PAGE'), rows, sparse=True)}"
+
+
+@ledger.command("migrate", short_help="Create its tables.")
+@_ledger_options
+def migrate(session: Session, address: str) -> None:
+    """Create the ledger's tables, if there are none.
+
+    An apply creates them too, if its PostgreSQL role may.
+    """
+    from contentops.operations import ledger
+
+    url = _address_of(session, address)
+    before, after = ledger.migrate(url)
+    said = f"Nothing to do: the tables are of version {before}." if before else f"Made the tables, version {after}."
+    session.answer({"ledger": ledger.shown(url), "from": before, "to": after}, said, fit=True)

@@ -1,0 +1,282 @@
+"""Read earlier versions of files from git, and compare settings with the base of a pull request."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import unicodedata
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from contentops.ci.git import (
+    LOOK,
+    PATIENCE,
+    GitFailed,
+    file_at,
+    is_shallow,
+    read_blobs,
+    reason_of,
+    require_repository,
+    run_git,
+    try_git,
+)
+from contentops.ci.results import body_of, words_in
+from contentops.digest import NOTHING
+from contentops.documents.front_matter import split
+from contentops.errors import ContentopsError, UsageError, plural
+from contentops.manifests.project import checked_settings
+from contentops.model import PROJECT_FILE, Note
+from contentops.reporting.summary import SETTINGS
+from contentops.sanitize import short_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from contentops.digest import Digest
+    from contentops.model import Json, Project
+
+
+# ---- Reads earlier versions of a file from git: texts that no cache has.
+
+VERSIONS = 50
+"""Commits of a file that are read, the newest ones."""
+_AT_ONCE = 8
+"""Files that are read together: few, to save memory."""
+_FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
+_VERSION = re.compile(rb"commit ([0-9a-f]{40,64})|:\d{6} \d{6} ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ")
+
+
+class Version(NamedTuple):
+    """A file as it was in git, and the first commit that made it so; of one that is older than what is read: `C^`."""
+
+    commit: str
+    data: bytes
+
+
+def versions(root: str, path: str) -> Iterator[Version]:
+    """Yield the versions of a file in git, also under earlier names, newest first; none where git fails.
+
+    Git follows one name at a time: past a rename on one branch it misses what another branch had at this path.
+    """
+    known: set[str] = set()
+    with contextlib.suppress(GitFailed):
+        for names in (("--follow",), ()):
+            contents = {oid: at for oid, at in _logged(root, path, *names).items() if oid not in known}
+            known.update(contents)
+            wanted = list(contents)
+            for start in range(0, len(wanted), _AT_ONCE):
+                for name, data in read_blobs(root, wanted[start : start + _AT_ONCE]).items():
+                    yield Version(contents[name], data)
+
+
+def _logged(root: str, path: str, *names: str) -> dict[str, str]:
+    """Return the blobs of a path, the newest first, each with the commit that brought it first."""
+    command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *names, *_FILE_LOG)
+    contents: dict[str, str] = {}
+    commit = ""
+    for match in _VERSION.finditer(try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE).stdout):
+        commit = match[1].decode() if match[1] else commit
+        after, before = ((match[at] or b"").decode() for at in (3, 2))
+        if after.strip("0"):
+            contents[after] = commit
+        if before.strip("0"):
+            contents.setdefault(before, f"{commit}^")
+    return contents
+
+
+def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
+    """Yield the readable bodies that a file has had in git, the newest first."""
+    for version in versions(root, path):
+        if digest := body_of(version.data):
+            yield digest, split(version.data.decode()).body
+
+
+def no_history(root: str) -> str:
+    """Return why this clone may lack texts, and what to do; empty where it has the whole history."""
+    try:
+        require_repository(root)
+    except (UsageError, GitFailed):
+        return "the project is not in a git repository, so there are no earlier texts"
+    cut = "this clone is shallow, so git lacks earlier texts; `git fetch --unshallow` fetches them"
+    return f"{cut}, in CI `fetch-depth: 0` of actions/checkout" if is_shallow(root) else ""
+
+
+# --- many files at once ------------------------------------------------------------------------------------
+
+
+class PathHistory(NamedTuple):
+    """A path in git: the commit that last changed it, and each blob with the first commit in a row that has it."""
+
+    commit: str = ""
+    """Empty: none, or the file differs from it, or this clone lacks it."""
+    blobs: Mapping[str, str] = {}
+    """The newest first; an empty commit is one that this clone lacks."""
+
+
+_FOLDERS = 100
+"""Folders that one command line names; of more, all below the root are read."""
+_ALL_LOG = ("-c", "--raw", "--no-abbrev", "--no-renames", "-z", "--format=commit %H")
+_READ_TOGETHER = 200
+
+
+def path_histories(root: str, paths: Iterable[str]) -> dict[str, PathHistory]:
+    """Return the history of each of these paths at its name of today, by one call of git for all of them.
+
+    A path that git does not know is left out. Raises UsageError outside a repository, GitFailed.
+    """
+    wanted = {path: unicodedata.normalize("NFC", path) for path in paths}
+    prefix = run_git(root, "rev-parse", "--show-prefix").strip("\n")
+    folders = sorted({str(PurePosixPath(path).parent) for path in wanted})
+    below = ("--", *(folders if len(folders) <= _FOLDERS else ["."]))
+    log = ("--literal-pathspecs", "log", "--no-show-signature", *_ALL_LOG, "HEAD", *below)
+    ended = try_git(root, *log, extra=LOOK, timeout=PATIENCE)
+    if ended.code:
+        if not try_git(root, "rev-parse", "--verify", "--quiet", "HEAD", extra=LOOK).code:
+            raise GitFailed(f"the history of the files cannot be read: {reason_of(ended)}")
+        return {}
+    changed = {_own(name, prefix) for name in _differing(root, below)}
+    cut = _cut_off(root)
+    known = set(wanted.values())
+    commits: dict[str, str] = {}
+    blobs: dict[str, dict[str, str]] = {}
+    for commit, name, oid in _changes(ended.stdout):
+        if (path := _own(name, prefix)) in known:
+            at = "" if commit in cut or not oid.strip("0") else commit
+            commits.setdefault(path, "" if path in changed else at)
+            blobs.setdefault(path, {}).setdefault(oid, at)
+    return {path: PathHistory(commits[own], blobs[own]) for path, own in wanted.items() if own in commits}
+
+
+def _changes(log: bytes) -> Iterator[tuple[str, str, str]]:
+    """Yield commit, path and blob of each change in a log, the newest first."""
+    commit = ""
+    fields = iter(log.decode("utf-8", "surrogateescape").split("\0"))
+    for field in fields:
+        if field.startswith("commit "):
+            commit = field.removeprefix("commit ")
+        elif (about := field.lstrip("\n")).startswith(":"):
+            yield commit, next(fields, ""), about.split(" ")[-2]
+
+
+def _own(name: str, prefix: str) -> str:
+    return unicodedata.normalize("NFC", name.removeprefix(prefix))
+
+
+def _differing(root: str, below: Sequence[str]) -> list[str]:
+    """Return the files that differ from HEAD, by their paths in the repository. Raises GitFailed."""
+    command = ("--literal-pathspecs", "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", *below)
+    return [name for name in run_git(root, *command).split("\0") if name]
+
+
+def _cut_off(root: str) -> frozenset[str]:
+    """Return the commits of a shallow clone that seem to have made all their files."""
+    if not is_shallow(root):
+        return frozenset()
+    file = Path(root, run_git(root, "rev-parse", "--git-path", "shallow").strip("\n"))
+    return frozenset(file.read_text("ascii").split())
+
+
+def bodies_in(
+    root: str, wanted: Mapping[str, Digest], histories: Mapping[str, PathHistory]
+) -> Iterator[tuple[str, str]]:
+    """Yield the paths whose history has the body with a digest, each with this body.
+
+    Git is asked for many files at once, for at most `VERSIONS` of each. Raises GitFailed.
+    """
+    unread = {path: tuple(histories[path].blobs)[:VERSIONS] for path in wanted if path in histories}
+    for number in range(VERSIONS):
+        unread = {path: blobs for path, blobs in unread.items() if number < len(blobs)}
+        paths = list(unread)
+        for start in range(0, len(paths), _READ_TOGETHER):
+            some = paths[start : start + _READ_TOGETHER]
+            read = read_blobs(root, [unread[path][number] for path in some])
+            for path in some:
+                data = read.get(unread[path][number], b"")
+                if body_of(data) == wanted[path]:
+                    del unread[path]
+                    yield path, split(data.decode()).body
+
+
+# ---- Compares the settings that decide what is paid, and to whom, with the base of a pull request.
+
+_AREAS = ("api", "ledger", "budget", "price", "guards", "default_environment", "environments")
+_SHOWN = 10
+"""Settings of one area that are listed."""
+_WIDTH = 100
+
+
+def base_commit(root: str, environ: Mapping[str, str]) -> str:
+    """Return the commit that a pull request is compared with; empty where this is none.
+
+    On GitHub the first parent of the merge that a runner checks out, on GitLab the commit that it names. Raises
+    GitFailed where the clone does not have it, UsageError outside a clone.
+    """
+    if environ.get("GITHUB_BASE_REF"):
+        run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
+        return "HEAD^1"
+    if stated := environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", ""):
+        run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{stated}^{{commit}}")
+    return stated
+
+
+def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, ...]:
+    """Return notes on settings that differ from the base of the pull request, or one on why that is not known."""
+    try:
+        base = base_commit(project.root, environ)
+        data = file_at(project.root, base, PROJECT_FILE) if base else None
+        before = checked_settings(data).root if data is not None else {}
+    except ContentopsError as error:
+        why = error.diagnostics()[0].message
+        hint = "check out the base too (`fetch-depth: 2`), and compare the file by hand"
+        return (Note(kind=SETTINGS, message=f"`{PROJECT_FILE}` was not compared with the base: {why}", hint=hint),)
+    if not base:
+        return ()
+    if data is None:
+        return (Note(kind=SETTINGS, message=f"`{PROJECT_FILE}` is not in the base: every setting is new"),)
+    messages = (message for area in _AREAS for message in _changed_settings(area, before, project.settings))
+    return tuple(Note(kind=SETTINGS, message=message) for message in messages)
+
+
+def changed_texts(root: str, environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the paths below `root` of the files whose words a pull request changes; none where its base is not known.
+
+    As `approve --merged` records them: not those of which only the front matter changes, or the path.
+    """
+    options = ("--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z")
+    try:
+        base = base_commit(root, environ)
+        paths = [path for path in run_git(root, "diff", *options, base, "HEAD").split("\0") if path] if base else []
+        old, new = (
+            {name.partition(":./")[2]: words for name, words in words_in(root, names).items()}
+            for names in ([f"{commit}:./{path}" for path in paths if "\n" not in path] for commit in (base, "HEAD"))
+        )
+    except ContentopsError:
+        # `settings_notes` says why.
+        return frozenset()
+    before = set(old.values())
+    return frozenset(path for path, words in new.items() if words not in before and old.get(path) != NOTHING)
+
+
+def _changed_settings(area: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
+    old, new = dict(_leaves(area, before.get(area))), dict(_leaves(area, after.get(area)))
+    changed = [path for path in sorted({*old, *new}) if old.get(path) != new.get(path)]
+    # What decides where the key or a password goes comes first.
+    changed.sort(key=lambda path: not (".api." in path or path.endswith(".ledger")))
+    for path in changed[:_SHOWN]:
+        was, now = short_pair(old.get(path), new.get(path), _WIDTH)
+        yield f"`{path}` changes from {_quoted(was, old, path)} to {_quoted(now, new, path)}"
+    if len(changed) > _SHOWN:
+        yield f"`{area}` changes {plural(len(changed) - _SHOWN, 'more setting')}"
+
+
+def _quoted(value: str, side: Mapping[str, Json], path: str) -> str:
+    return f"`{value.replace('`', chr(39))}`" if path in side else "nothing"
+
+
+def _leaves(path: str, value: Json) -> Iterator[tuple[str, Json]]:
+    """Yield the settings below a key that are no maps, by their dotted names; an empty map counts as a setting."""
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            yield from _leaves(f"{path}.{key}", each)
+    elif value is not None:
+        yield path, value

@@ -1,1 +1,0 @@
-"""Output for people, logs and jobs of GitHub."""

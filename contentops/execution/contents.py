@@ -1,0 +1,272 @@
+"""The metadata of stored contents: read from a content, and saved with a text to recognise it later."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from contentops.api.reading import CREATED, is_as_created
+from contentops.documents.clean import body_digest, clean_title, title_digest
+from contentops.planning.edits import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from contentops.api.calls import Content, ContentEntry, ContentList
+    from contentops.digest import Digest
+    from contentops.execution.primitives import Draft, Item, ItemState
+    from contentops.model import Json, OpenEntry, Plan
+
+
+# ---- The metadata of stored contents: read from a content, and saved with a text to recognise it later.
+
+ITEM_KEY = "contentops_item"
+REQUEST_KEY = "request_id"
+SPEC_KEY = "contentops_digest"
+BODY_KEY = "contentops_body"
+SENT_TITLE_KEY = "contentops_title"
+LINEAGE_KEY = "contentops_lineage"
+ENVIRONMENT_KEY = "contentops_environment"
+"""Keys of the metadata we save: whose text it is, the request that paid for it (servers write that one too), the spec
+it answers, digests of the very body and title we sent, the project and its environment (none: the default one)."""
+_KEYS = {ITEM_KEY, REQUEST_KEY, SPEC_KEY, BODY_KEY, SENT_TITLE_KEY, LINEAGE_KEY, ENVIRONMENT_KEY}
+
+
+class StoredContent(Struct, frozen=True, kw_only=True):
+    """The fields of a stored content that say whose it is."""
+
+    id: str
+    title: str
+    """Cleaned."""
+    body: Digest
+    """Digest of its text without front matter."""
+    bodies: frozenset[Digest]
+    """Digests of its text, with and without its front matter."""
+    item: str = ""
+    """The item its metadata names, or empty."""
+    request: str = ""
+    """The request whose text it is by its metadata, or empty."""
+    sent_title: str = ""
+    sent_body: str = ""
+    """Digests of what was sent when it was last saved, by its metadata; empty: not known."""
+    stamp: str = ""
+    is_as_created: bool = False
+    lineage: str = ""
+    environment: str = ""
+    """The lineage of the state that saved it last and its environment, by its metadata; no lineage: not known."""
+
+    @staticmethod
+    def of(content: Content) -> StoredContent:
+        """The fields of a content, texts as digests."""
+
+        def named(key: str) -> str:
+            value = content.metadata.get(key)
+            return value if isinstance(value, str) else ""
+
+        return StoredContent(
+            id=content.id,
+            title=clean_title(content.title),
+            body=body_digest(content.body),
+            bodies=frozenset(body_digest(text) for text in (content.body, content.whole) if text),
+            item=named(ITEM_KEY),
+            request=named(REQUEST_KEY),
+            sent_title=named(SENT_TITLE_KEY),
+            sent_body=named(BODY_KEY),
+            stamp=content.stamp,
+            is_as_created=is_as_created(content),
+            lineage=named(LINEAGE_KEY),
+            environment=named(ENVIRONMENT_KEY),
+        )
+
+    def is_of(self, draft: Draft) -> bool:
+        """Whether the item stored the draft's body here, even if the server changed it since.
+
+        Under another id of the item, the request that brought the text proves it.
+        """
+        is_ours = self.item == draft.item.id or self.is_from(draft)
+        return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
+
+    def stamp_of(self, draft: Draft) -> str:
+        """The stamp of the draft's own save, where no one can have changed the content since; else empty."""
+        if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
+            return self.stamp
+        return CREATED if self.is_as_created else ""
+
+    def is_from(self, draft: Draft) -> bool:
+        """Return whether the server stored it for the draft's request; either text may have been edited since."""
+        request = draft.item_state.recorded.request_id
+        return bool(request) and self.request == request
+
+    def is_of_another_job(self, draft: Draft) -> bool:
+        """Whether the server stored it for another job than the draft's, and no item has saved it since."""
+        ours = {draft.item_state.recorded.request_id, draft.job_id}
+        return bool(self.request) and not self.lineage and self.request not in ours
+
+    def is_titled(self, draft: Draft) -> bool:
+        """Whether it has the draft's title, or none."""
+        return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
+
+
+def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
+    """The metadata that is saved with a text to recognise it later; others' keys of the content it replaces stay."""
+    metadata: dict[str, Json] = {
+        **{key: value for key, value in draft.metadata.items() if key not in _KEYS},
+        ITEM_KEY: draft.item.id,
+        SPEC_KEY: draft.item.spec.digest,
+        BODY_KEY: draft.digest,
+        SENT_TITLE_KEY: title_digest(draft.title),
+    }
+    named = (
+        (REQUEST_KEY, draft.item_state.recorded.request_id),
+        (LINEAGE_KEY, plan.lineage),
+        (ENVIRONMENT_KEY, plan.environment),
+    )
+    return {**metadata, **{key: value for key, value in named if value}}
+
+
+# ---- The owners of stored contents; checked before an item takes one of them.
+
+
+class ContentOwners:
+    """The owners of contents by their ids: from all locks, the contents' metadata, and what this run saved.
+
+    `lineage` and `environment` are those of this state. Without a lineage, metadata proves nothing.
+    """
+
+    def __init__(self, owners: Mapping[str, Owner] | None = None, *, lineage: str = "", environment: str = "") -> None:
+        self._owners = dict(owners or {})
+        self._here = (lineage, environment)
+        self._named: dict[str, StoredContent] = {}
+        """The contents whose metadata names another lineage or environment."""
+
+    def learn(self, stored: StoredContent) -> None:
+        """Learn the owner of a fetched content from its metadata."""
+        if stored.lineage and self._here[0] and (stored.lineage, stored.environment) != self._here:
+            self._named[stored.id] = stored
+        else:
+            self._named.pop(stored.id, None)
+
+    def owner(self, content_id: str) -> Owner | None:
+        """The owner of a content; None: no one.
+
+        A record may have a content of another environment of its project, since environments can be renamed; one of
+        another project it cannot have.
+        """
+        known_owner, named = self._owners.get(content_id), self._named.get(content_id)
+        if named is not None and (known_owner is None or named.lineage != self._here[0]):
+            return Owner(item=named.item, elsewhere=True)
+        return known_owner
+
+    def give(self, content_id: str, item: str, superseded: Iterable[str] = ()) -> None:
+        """Make an item the owner of a content, and of those that it had before."""
+        self._owners[content_id] = Owner(item=item)
+        self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
+
+    def give_entry(self, content_id: str, entry: OpenEntry) -> None:
+        """Make an open submit the owner of the content with its text, unless it has one."""
+        self._owners.setdefault(content_id, Owner(item=entry.item, request=entry.request_id))
+
+    def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
+        """Whether an item may have its text in a content: it is the item's own, or no one's."""
+        owner = self.owner(content_id)
+        if owner is None:
+            return True
+        if owner.is_of_others or owner.superseded:
+            return False
+        if owner.request:
+            entry = item_state.text.entry if item_state.text is not None else None
+            return entry is not None and entry.request_id == owner.request
+        return owner.item in {item.id, item.change.renamed_from}
+
+    def take_content(self, item: Item, item_state: ItemState) -> ItemState:
+        """The state of an item once it owns the content that came with its text, or left it to its owner.
+
+        At once, as another item may ask for the same content while this one waits.
+        """
+        text = item_state.text
+        if text is None or not text.content_id:
+            return item_state
+        if not self.is_free(text.content_id, item, item_state):
+            return structs.replace(item_state, text=structs.replace(text, content_id=""))
+        self.give(text.content_id, item.id)
+        return item_state
+
+    def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
+        """The contents an item had, each once, without those that someone else owns."""
+        owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
+        return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_of_others)
+
+
+# ---- The stored contents that one run has fetched: digests only, and each content once at most.
+
+Looked = dict[str, tuple[str, str | None]]
+"""By content: its time of change when it was looked at, and the request whose text it is by its metadata; empty: it
+names none, None: it could not be read."""
+
+
+@dataclass(slots=True)
+class ContentIndex:
+    """The stored contents that were seen in a run."""
+
+    owners: ContentOwners = field(default_factory=ContentOwners)
+    """The owners of the contents on this server."""
+    looked: Looked = field(default_factory=dict)
+    """What this and earlier runs looked at."""
+    candidates: int = 0
+    """Contents fetched in search of a lost job's text."""
+    strangers: int = 0
+    """Contents fetched in search of an earlier save."""
+    verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Locked while one item finds out whether the server changes what is saved."""
+    unverifiable: bool = False
+    """That was not found out in this run."""
+    fetching: dict[str, asyncio.Event] = field(default_factory=dict)
+    seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
+    by_request: dict[str, list[str]] = field(default_factory=dict)
+    earlier: ContentList | None = None
+    """The list before this run saved a text that no job made."""
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def request_of(self, entry: ContentEntry) -> str | None:
+        """The request that a content names as its own; empty: none; None: not fetched since its last change."""
+        changed, request = self.looked.get(entry.id, ("", None))
+        return request if changed == entry.updated_at else None
+
+    def knows(self, entry: ContentEntry) -> bool:
+        """Whether a content was fetched since the last change that the list shows."""
+        seen = self.seen.get(entry.id)
+        return seen is not None and seen[0] == entry.updated_at
+
+    def is_free(self, draft: Draft, content_id: str) -> bool:
+        """Whether a content belongs to the item or to no one."""
+        return self.owners.is_free(content_id, draft.item, draft.item_state)
+
+    def choose(
+        self, draft: Draft, entries: Sequence[ContentEntry], *, titled: bool
+    ) -> tuple[StoredContent | None, list[ContentEntry]]:
+        """The content among the fetched `entries` that has our body, or None; and the entries that are not fetched."""
+        unknown = [entry for entry in entries if not self.knows(entry)]
+        for entry in entries:
+            stored = self.seen[entry.id][1] if self.knows(entry) else None
+            if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
+                continue
+            if stored.is_of_another_job(draft):
+                continue
+            if not stored.is_titled(draft) and any(clean_title(each.title) == draft.title for each in unknown):
+                # One that is not fetched yet may be this very text under our own title.
+                unknown.append(entry)
+                continue
+            # Another item with the same words may have taken it while we asked.
+            if self.is_free(draft, entry.id):
+                self.owners.give(entry.id, draft.item.id)
+                return stored, unknown
+        return None, unknown
+
+    def copies(self, draft: Draft, beside: Sequence[str] = ()) -> list[StoredContent]:
+        """The fetched contents, of no other item, with a text of the request that brought ours."""
+        ids = self.by_request.get(draft.item_state.recorded.request_id, ())
+        seen = (self.seen[id_][1] for id_ in ids if id_ in self.seen and id_ not in beside)
+        return [each for each in seen if each is not None and each.is_from(draft) and self.is_free(draft, each.id)]

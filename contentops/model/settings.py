@@ -1,0 +1,280 @@
+"""The settings of the server that generates the texts."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final, Literal
+
+from msgspec import Struct, field
+
+from contentops.errors import Diagnostic
+from contentops.model.records import ItemId, RequestId
+from contentops.tokens import exact
+
+# ---- The settings of the server that generates the texts.
+
+
+class ApiSettings(Struct, frozen=True, kw_only=True):
+    """How to reach the server. `base_url` is `local` (the bundled server) or an URL."""
+
+    base_url: str = "https://api.writerzroom.com/v1"
+    dialect: str = "auto"
+    key_env: str = "WRITERZROOM_API_KEY"
+    user_env: str = "WRITERZROOM_USER_ID"
+    account: str = ""
+    """The name of the account in a ledger, for several keys of one account; empty: the key tells."""
+    requests_per_minute: int = 10
+    """At most this many requests in any 60 s; 0 means no limit."""
+    max_in_flight: int = 50
+    """At most this many unfinished jobs."""
+    job_timeout: float = 900.0
+    """Seconds after which an unfinished job is left open as late."""
+    save: str = "auto"
+    send_mode: bool = True
+    engine: str = "outline"
+    """What writes the texts of `local`: `outline` (a draft of each, without a model), or `openai` (the model)."""
+    model: str = ""
+    """The model of the engine `openai`, by the name that its server has for it."""
+    model_url_env: str = "OPENAI_BASE_URL"
+    model_key_env: str = "OPENAI_API_KEY"
+    passes: str = "staged"
+    """How the model writes: `one` call for each text, or `staged`: a plan, sections and editing."""
+    max_tokens: int = 0
+    """The most tokens of one answer of the model; 0: by the mode and the length of the text."""
+    context: int = 0
+    """The most tokens that the model holds, prompt and answer together; 0: not stated."""
+    call_timeout: float = 600.0
+    """Seconds after which one answer of the model is given up."""
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model behind the bundled server writes the texts."""
+        return self.base_url == "local" and self.engine == "openai"
+
+    @property
+    def server(self) -> str:
+        """The name records carry: scheme, host and port, or `local`."""
+        from urllib.parse import urlsplit
+
+        if self.base_url == "local":
+            return "local"
+        parts = urlsplit(self.base_url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        host = parts.hostname or ""
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+# ---- The checks of an item, and what they find in its text.
+
+
+class Level(enum.StrEnum):
+    """What a failed check does: only warn, or block the text from being written and saved."""
+
+    WARN = "warn"
+    BLOCK = "block"
+
+
+class WordLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Fewest and most words of a body; None: no limit."""
+
+    min: int | None = None
+    max: int | None = None
+    level: Level = Level.BLOCK
+
+
+class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The texts, expressions, headings or commands of one check, as a person listed them."""
+
+    values: tuple[str, ...]
+    level: Level = Level.BLOCK
+
+
+class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The JSON Schema that front matter must fit: its path, and its text as canonical JSON."""
+
+    path: str = field(name="schema")
+    text: str
+    level: Level = Level.BLOCK
+
+
+class Similar(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much the text of an item may have in common with another one of its group."""
+
+    within: str = "for_each"
+    """The group: the items of the same declaration (`for_each`), those with a tag (`tag:NAME`), or `all`."""
+    at_most: float = 0.8
+    """The share of the runs of words of both texts, from 0 to 1."""
+    level: Level = Level.BLOCK
+
+
+class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a text may state only if its brief does, and the texts that are allowed beside."""
+
+    numbers: bool = True
+    urls: bool = True
+    allow: tuple[str, ...] = ()
+    level: Level = Level.BLOCK
+    brief: str = ""
+    """The texts and numbers of the item's inputs, metadata and data row, each on a line."""
+
+
+def level_of(check: object) -> Level | None:
+    """The level of the value of one check: the value itself, or its `level`; None for what is no check."""
+    level = getattr(check, "level", check)
+    return level if isinstance(level, Level) else None
+
+
+class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The checks of one item; None for those it does not have. Changing them costs nothing."""
+
+    words: WordLimits | None = None
+    contains: Listed | None = None
+    excludes: Listed | None = None
+    matches: Listed | None = None
+    not_matches: Listed | None = None
+    headings: Listed | None = None
+    leftovers: Level | None = None
+    links: Level | None = None
+    front_matter: FrontMatterSchema | None = None
+    similar: Similar | None = None
+    """Compares the text with others, in `check` alone; `documents.checks` looks at one text alone."""
+    grounded: Grounded | None = None
+    commands: Listed | None = None
+    """Programs to run, from the project's settings alone; `documents.checks` does not run them."""
+    retries: int = 0
+    """How often a blocked text may be paid for again."""
+
+    @property
+    def can_block(self) -> bool:
+        """Return whether one of these checks can block a new text."""
+        names = (name for name in self.__struct_fields__ if name != "similar")
+        return any(level_of(getattr(self, name)) is Level.BLOCK for name in names)
+
+
+NO_CHECKS = Checks()
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One finding of a check in one text."""
+
+    check: str
+    """The key of the check in `checks`: `words`, `contains`, ..."""
+    level: Level
+    message: str
+    line: int = 0
+    """The line of the file (1-based), or 0 where it is about the text as a whole."""
+    hint: str = ""
+
+    @property
+    def words(self) -> str:
+        """The message, with the line in a text that has no file yet."""
+        return f"{self.message} (line {self.line} of the text)" if self.line else self.message
+
+
+class CheckedFile(Struct, frozen=True, kw_only=True):
+    """The file of one item, and the findings of its checks."""
+
+    item: ItemId
+    output: str
+    findings: tuple[Diagnostic, ...] = ()
+    """Errors for findings that block, warnings for the others."""
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """The result of `check`. `missing` items have no file yet, `unchecked` ones have no checks."""
+
+    files: tuple[CheckedFile, ...] = ()
+    missing: int = 0
+    unchecked: int = 0
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """Those of all files, in their order."""
+        return tuple(finding for file in self.files for finding in file.findings)
+
+
+# ---- The limits of a project: what it may spend, and how much one apply may change.
+
+_PLACES: Final = 12
+"""Decimal places of money as `tokens` counts it."""
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """What one apply may spend, and all applies of a month; None means no limit."""
+
+    credits_per_apply: int | None = None
+    items_per_apply: int | None = None
+    credits_per_month: int | None = None
+    """Of all environments together, in a calendar month (UTC)."""
+    money_per_apply: Decimal | None = None
+    """What models may cost at most."""
+    money_per_month: Decimal | None = None
+    currency: str = ""
+    """Of money: that of the price of tokens; empty: no limit in money."""
+
+    @property
+    def is_monthly(self) -> bool:
+        """Whether it limits a month, so that the spending of the month has to be counted."""
+        return self.credits_per_month is not None or self.money_per_month is not None
+
+    def as_json(self) -> dict[str, int | str | None]:
+        """The keys of a plan file; what is not stated is left out, but for limits of every plan file."""
+        values: dict[str, int | str | None] = {"credits_per_apply": self.credits_per_apply}
+        values |= {"items_per_apply": self.items_per_apply}
+        if self.credits_per_month is not None:
+            values["credits_per_month"] = self.credits_per_month
+        for name in ("money_per_apply", "money_per_month"):
+            if (amount := getattr(self, name)) is not None:
+                values |= {name: as_decimal(amount), "currency": self.currency}
+        return values
+
+
+def in_units(amount: int) -> Decimal:
+    """Money as `tokens` counts it, in units of its currency."""
+    return Decimal(amount).scaleb(-_PLACES)
+
+
+def as_decimal(units: Decimal) -> str:
+    """Money in units of its currency as JSON has it: a decimal without zeros at its end."""
+    return exact(as_counted(units))
+
+
+def as_counted(units: Decimal) -> int:
+    """Money in units of its currency, as `tokens` counts it."""
+    return int(units.scaleb(_PLACES))
+
+
+class MonthSpend(Struct, frozen=True, kw_only=True):
+    """What all environments of a project have spent in a month, at most: what is not known counts in full.
+
+    Less is sure where answers were lost, or tokens are not known.
+    """
+
+    month: str = ""
+    """Such as `2026-11`, UTC."""
+    credits: int = 0
+    credits_unsure: int = 0
+    """The part of `credits` for orders whose answer was lost."""
+    money: Mapping[str, Decimal] = {}
+    """What models cost, by currency."""
+    money_unsure: Mapping[str, Decimal] = {}
+    """The part of `money` for these, and for jobs whose tokens are not known: the most that each may cost."""
+    uncertain: Mapping[RequestId, int] = {}
+    """The part of `credits` for orders that run or whose answer was lost: a plan may price them again."""
+    uncertain_money: Mapping[RequestId, int] = {}
+    """The same in money, as `tokens` counts it."""
+    ahead: int = 0
+    """How many of the texts have a time after this month, so that a clock is wrong."""
+    gaps: tuple[str, ...] = ()
+    """Why more may have been spent, each a sentence."""
+
+
+class Guards(Struct, frozen=True, kw_only=True):
+    """When a plan is refused because it rewrites too much, or more than was reviewed."""
+
+    max_changed_ratio: float = 0.3
+    from_items: int = 10
+    unreviewed: Literal["refuse", "allow"] = "refuse"
+    """Whether changes are refused that a reviewed plan does not name, where one is given."""

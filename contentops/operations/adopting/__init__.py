@@ -1,1 +1,0 @@
-"""Make items of existing files and of texts stored on the server."""

@@ -1,0 +1,416 @@
+"""`approve` and `send-back`: record what a person says of texts, and carry out the free steps that follow from it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Struct, structs
+
+from contentops.ci.git import PATIENCE, GitFailed, try_git
+from contentops.ci.github import connect, merge_base, merged_pulls
+from contentops.ci.push import open_clone
+from contentops.ci.results import nfc, owners_of, words_in
+from contentops.ci.runner import branch_of_run, commit_before, in_ci, read_event
+from contentops.digest import NO_TEXT, NOTHING, Digest
+from contentops.documents.files import Outputs
+from contentops.documents.front_matter import split
+from contentops.errors import (
+    Check,
+    ContentopsError,
+    Diagnostic,
+    InputError,
+    Location,
+    Refused,
+    StateError,
+    UsageError,
+    plural,
+)
+from contentops.execution.primitives import iso
+from contentops.model import NO_APPROVAL, Approval, ItemId, Run, Verdict, text_digest
+from contentops.operations.apply import ApplyOptions, apply
+from contentops.operations.opening import HERE, open_cache
+from contentops.operations.plan import candidate, no_item
+from contentops.operations.workspace import hold_lock, open_workspace
+from contentops.planning.approval import has_its_keys, same_words
+from contentops.planning.plan import is_about_front, plan_with_items
+from contentops.planning.select import selected
+from contentops.planning.sides import Choice
+from contentops.state import approvals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from contentops.ci.git import Clone
+    from contentops.ci.github import GitHub, MergedPull
+    from contentops.model import Approvals, Desired, Project
+    from contentops.operations.opening import Runtime
+    from contentops.planning.select import Candidate
+    from contentops.planning.sides import PlanInputs
+
+
+# ---- `approve` and `send-back`.
+
+_SHOWN: Final = 5
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What a person says of the texts of some items."""
+
+    verdict: Verdict
+    note: str = ""
+    source: str = "terminal"
+    """Where it is said: `terminal` or `page`."""
+    texts: Mapping[ItemId, Digest] = {}
+    """The text that the person saw, by item; of other items, the text that the file has now."""
+
+
+class Decided(Struct, frozen=True, kw_only=True):
+    """What was recorded of a decision, and the run of the free steps after it."""
+
+    by: str
+    lines: tuple[Approval, ...] = ()
+    """The new lines of `contentops.approvals`."""
+    known: tuple[ItemId, ...] = ()
+    """Items of whose text the person said the same before."""
+    also: tuple[ItemId, ...] = ()
+    """Other items with the same words: what was said counts for them too."""
+    skipped: tuple[ItemId, ...] = ()
+    """Selected items that have no text yet."""
+    run: Run | None = None
+    warning: str = ""
+    """Why the free steps are left to the next apply, or empty."""
+
+
+def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtime: Runtime = HERE) -> Decided:
+    """Record a decision on the texts of the selected items, then carry out the updates of their front matter.
+
+    Raises UsageError for selectors that match nothing and without a git identity, Refused under CI, InputError with a
+    finding for each text that cannot be decided about (then nothing is recorded), LockHeld while an apply runs,
+    StateError.
+    """
+    if decision.verdict is Verdict.SENT_BACK and not decision.note.strip():
+        hint = 'say what is to change: `--note "..."`'
+        raise UsageError("a text is sent back with a note", code="note-missing", hint=hint)
+    if in_ci(runtime.environ):
+        message = "only a person can approve, and this is CI"
+        hint = "`contentops approve --merged` records who approved the merged change"
+        raise Refused(message, code="approve-in-ci", hint=hint)
+    by = git_identity(project.root)
+    with hold_lock(project, runtime):
+        with open_workspace(project, runtime) as workspace:
+            inputs = workspace.plan_inputs(Choice())
+            for name in choice.select:
+                if _is_id(name) and ItemId(name) not in inputs.specs:
+                    raise no_item(name, inputs.specs)
+            plan, planned = plan_with_items(inputs)
+            changes = {change.id: change for change in plan.changes}
+            every = [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)]
+            items = selected(choice, every)
+        with_text = [item for item in items if item.file is not None and item.file.exists]
+        if findings := [finding for item in with_text for finding in _problems(item, decision, choice)]:
+            raise InputError(findings)
+        at, lines, known = iso(runtime.wall()), [], []
+        with approvals.locked(Path(project.root)):
+            before = approvals.load(Path(project.root), runtime.disk)
+            for item in with_text:
+                line = Approval(
+                    item=item.id,
+                    text=_text_of(item),
+                    verdict=decision.verdict,
+                    by=by,
+                    at=at,
+                    note=decision.note.strip(),
+                    source=decision.source,
+                )
+                _refuse_past(line, before)
+                is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
+                known.append(item.id) if is_known else lines.append(line)
+            recorded = approvals.record(Path(project.root), runtime.disk, lines)
+        _keep_words(project, with_text)
+    skipped = tuple(item.id for item in items if item not in with_text)
+    twins, decided_ids = same_words(every), {item.id for item in with_text}
+    also = tuple(sorted({other for id_ in decided_ids for other in twins.get(id_, ())} - decided_ids))
+    decided = Decided(by=by, lines=tuple(lines), known=tuple(known), also=also, skipped=skipped)
+    run, warning = free_steps(project, frozenset(item.id for item in with_text), runtime)
+    later = _left_for_later(structs.replace(inputs, approvals=recorded), with_text, run)
+    return structs.replace(decided, run=run, warning=warning or later)
+
+
+def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | None) -> str:
+    """Return which front matter follows with the next apply, as its item has other changes; empty: none."""
+    done = {outcome.id for outcome in run.outcomes} if run is not None else set()
+    busy = [
+        f"`{item.id}`"
+        for item in items
+        if item.change is not None and not is_about_front(item.change)
+        if item.id not in done and not _has_its_front(inputs, item)
+    ]
+    shown = ", ".join(busy[:_SHOWN]) + (f" and {len(busy) - _SHOWN:,} more" if len(busy) > _SHOWN else "")
+    return f"other changes of {shown} are planned; the front matter follows with `contentops apply`" if busy else ""
+
+
+def _has_its_front(inputs: PlanInputs, item: Candidate) -> bool:
+    """Whether the file of an item has the draft mark and the disclosure of its text already."""
+    assert item.spec is not None
+    assert item.record is not None
+    assert item.file is not None
+    return has_its_keys(inputs, item.spec, item.record, item.file)
+
+
+def _says_no_more(new: Approval, old: Approval) -> bool:
+    """Whether a verdict repeats an earlier one: also without its note, which stays."""
+    return (new.person, new.verdict) == (old.person, old.verdict) and new.note in ("", old.note)
+
+
+def _refuse_past(line: Approval, before: Approvals) -> None:
+    """Raise Refused where the last verdict on the text is dated later, so that a new one would not count."""
+    if late := [one for one in before.of_text(line.text) if one.at > line.at]:
+        last = late[-1]
+        message = f"`{line.item}`: the last verdict on this text, by `{last.person}`, is dated {last.at}"
+        message += f", and now is {line.at}"
+        hint = f"set the clock, or delete that line of `{approvals.FILE}`"
+        raise Refused(message, code="verdict-in-future", hint=hint)
+
+
+def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
+    """Keep the texts in the cache: what changed since an approval can then be shown, also of texts not committed."""
+    outputs = Outputs(project.root)
+    with open_cache(project, write=True) as cache:
+        for document in (split(outputs.read(item.file.path)) for item in items if item.file is not None):
+            cache.keep_decided(document.title, document.body)
+
+
+def _is_id(selector: str) -> bool:
+    """Whether a selector can only be the id of one item, without wildcards and `+`."""
+    return not set(selector) & set("*?[]:{},") and not selector.startswith("+") and not selector.endswith("+")
+
+
+def git_identity(root: str) -> str:
+    """The name and address of the person by git's settings, as `NAME <ADDRESS>`.
+
+    Raises UsageError where git names no one, or `root` is in no repository.
+    """
+    try:
+        inside = try_git(root, "rev-parse", "--is-inside-work-tree")
+        ended = try_git(root, "-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT")
+    except GitFailed as error:
+        raise UsageError(error.message, code="no-identity", hint="approvals record your name from git") from error
+    if inside.code:
+        hint = "approvals are stored in git: run `git init` and commit the project"
+        raise UsageError("the project is not in a git repository", code="no-identity", hint=hint)
+    by = ended.text.rpartition(">")[0] + ">"
+    address = by.rpartition("<")[2].removesuffix(">")
+    if ended.code or not address or by.startswith("<"):
+        hint = 'set your name in git: `git config user.name "..."` and `git config user.email "..."`'
+        raise UsageError("git does not know who you are", code="no-identity", hint=hint)
+    return by
+
+
+def _text_of(item: Candidate) -> Digest:
+    assert item.file is not None
+    return text_digest(item.file.title, item.file.body)
+
+
+def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[Diagnostic]:
+    """Why nothing can be said of an item's text."""
+    file = item.file
+    assert file is not None
+
+    def finding(code: str, message: str, hint: str) -> Diagnostic:
+        return Diagnostic(code=code, message=f"`{item.id}`: {message}", hint=hint, location=Location(file.path))
+
+    if file.problem:
+        yield finding("unreadable-file", file.problem, "")
+        return
+    if file.hidden:
+        hint = "remove them, or shorten the title to 300 characters: an approval is for words that everyone sees"
+        yield finding("hidden-characters", "its text has characters that hide or turn words, or a title too long", hint)
+    if file.body == NO_TEXT:
+        yield finding("empty-text", "its file has no text", "so there is nothing to approve")
+    if file.labelled and decision.verdict is Verdict.APPROVED and item.id not in {*choice.select, *decision.texts}:
+        hint = f"write the text, or approve the outline by its name: `contentops approve {item.id}`"
+        yield finding("draft-outline", "its text is a draft outline of the bundled server", hint)
+    expected = decision.texts.get(item.id)
+    if expected is not None and expected != _text_of(item):
+        yield finding("text-changed", "its text has changed", "read the present text and decide again")
+
+
+def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tuple[Run | None, str]:
+    """Carry out the updates of items' front matter that follow from verdicts: draft marks and disclosures.
+
+    Returns the run, or None and why the updates are left to the next apply.
+    """
+    choice = Choice(only=ids, only_front=True)
+    try:
+        _, run = apply(project, choice, ApplyOptions(), confirm=lambda _: True, emit=lambda _: None, runtime=runtime)
+    except ContentopsError as error:
+        return None, f"the next apply updates the front matter: {error.message}"
+    return run, ""
+
+
+# ---- What `doctor` says of the approvals: whether they can be read and merged, and what protects them.
+
+_APART: Final = 300.0
+"""Seconds by which the clocks of two machines may differ."""
+
+
+def approval_checks(project: Project, desired: Desired | None, runtime: Runtime) -> Iterator[Check]:
+    """Yield what is to be said of the approvals; nothing where no item needs one and no one gave any."""
+    try:
+        known = approvals.load(Path(project.root), runtime.disk)
+    except StateError as error:
+        problem = error.diagnostics()[0]
+        yield Check(name="approvals", ok=False, message=problem.message, hint=problem.hint)
+        return
+    if known.lines:
+        yield from _file_checks(project, known, iso(runtime.wall() + _APART))
+    needed = sum(spec.approval.required for spec in desired.specs) if desired is not None else 0
+    if needed and owners_of(project.root, approvals.FILE) == ():
+        message = f"{plural(needed, 'item')} {'needs' if needed == 1 else 'need'} an approval"
+        message += f", and no `CODEOWNERS` line names the owners of `{approvals.FILE}`"
+        hint = f"`/{approvals.FILE} @acme/editors` in it, with a branch that asks its owners, says who may approve"
+        yield Check(name="approvals", ok=None, message=message, hint=hint)
+
+
+def _file_checks(project: Project, known: Approvals, soon: str) -> Iterator[Check]:
+    fine = True
+    if late := [line for line in known.lines if line.at > soon]:
+        fine = False
+        last = max(late, key=lambda line: line.at)
+        message = f"{plural(len(late), 'line')} of `{approvals.FILE}` in the future: `{last.person}` at {last.at}"
+        hint = "until then it overrides all other decisions about the text: delete the line or correct its time"
+        yield Check(name="approvals", ok=None, message=message, hint=hint)
+    if not _merges(project.root):
+        fine = False
+        message = f"git does not merge `{approvals.FILE}` line by line"
+        yield Check(name="approvals", ok=None, message=message, hint=f"add `{approvals.RULE}` to `.gitattributes`")
+    if fine:
+        texts, readers = ({getattr(line, name) for line in known.lines} for name in ("text", "person"))
+        message = f"of {plural(len(texts), 'text')} by {plural(len(readers), 'reader')}"
+        yield Check(name="approvals", ok=True, message=message)
+
+
+def _merges(root: str) -> bool:
+    """Whether git merges the file by union; also where git does not say."""
+    try:
+        said = try_git(root, "check-attr", "-z", "merge", "--", approvals.FILE)
+    except GitFailed:
+        return True
+    return bool(said.code) or said.text.split("\0")[2:3] == ["union"]
+
+
+# ---- `approve --merged`: record who approved, on GitHub, the texts that merged pull requests changed.
+
+
+class MergedApprovals(Struct, frozen=True, kw_only=True):
+    """What was recorded of the approvals of merged pull requests, and the run of the free steps after it."""
+
+    asked: bool = True
+    """Whether GitHub was asked: not where nothing in the project is about approvals."""
+    pulls: tuple[MergedPull, ...] = ()
+    lines: tuple[Approval, ...] = ()
+    """The new lines of `contentops.approvals`."""
+    notes: tuple[str, ...] = ()
+    """Why other reviews and texts do not count, each a sentence."""
+    run: Run | None = None
+    warning: str = ""
+    """Why the free steps are left to the next apply, or empty."""
+
+
+def record_merged(project: Project, *, pause: Callable[[float], None], runtime: Runtime = HERE) -> MergedApprovals:
+    """Record the approvals of the pull requests whose merge is checked out, then update the front matter of the texts.
+
+    All or nothing: where GitHub does not answer, or makes no sense, nothing is recorded. `pause` waits some seconds
+    before a call is tried again. Raises UsageError where the repository, the branch or the token is not known,
+    HostError, GitFailed, InputError, LockHeld, StateError.
+    """
+    root, environ = Path(project.root), runtime.environ
+    with hold_lock(project, runtime):
+        with open_workspace(project, runtime) as workspace:
+            inputs = workspace.plan_inputs(Choice())
+            if not _asks_for_approvals(inputs):
+                return MergedApprovals(asked=False)
+            texts = dict(_texts(inputs))
+        clone = open_clone(project.root, environ, remote="origin", push=False, patience=PATIENCE)
+        branch, commits = _pushed(clone, environ)
+        github, server = connect(environ, pause=pause), environ.get("GITHUB_SERVER_URL") or "https://github.com"
+        pulls = merged_pulls(github, server, branch, commits)
+        notes: list[str] = []
+        lines = tuple(line for pull in pulls for line in _approved(clone, github, pull, texts, notes))
+        with approvals.locked(root):
+            approvals.record(root, runtime.disk, lines)
+    run, warning = free_steps(project, frozenset(line.item for line in lines), runtime) if lines else (None, "")
+    return MergedApprovals(pulls=pulls, lines=lines, notes=tuple(notes), run=run, warning=warning)
+
+
+class _ItemText(NamedTuple):
+    item: ItemId
+    path: str
+    digest: Digest
+    refused: str
+    """Why no review of a pull request approves it, in words; empty: one does."""
+
+
+def _asks_for_approvals(inputs: PlanInputs) -> bool:
+    """Whether anything in the project depends on approvals."""
+    stated = any(spec.approval != NO_APPROVAL for spec in inputs.specs.values())
+    return stated or bool(inputs.approvals.lines) or inputs.project.disclosure is not None
+
+
+def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
+    """Yield what is not approved yet by path: where items are, where they move to, where they are promoted from."""
+    for spec in inputs.specs.values():
+        record = inputs.state.records.get(spec.id)
+        source = inputs.source and inputs.source.source_text(spec, inputs.observe, drafts=True)
+        for path in (spec.output, *([record.output] if record else []), *([source.file.path] if source else [])):
+            file = inputs.observe(path)
+            text = text_digest(file.title, file.body)
+            if file.exists and not file.problem and file.body != NO_TEXT and not inputs.approvals.is_approved(text):
+                refused = "is a draft outline of the bundled server" if file.labelled else ""
+                refused = "has characters that no one sees, or a title too long" if file.hidden else refused
+                yield nfc(path), _ItemText(spec.id, file.path, text, refused)
+
+
+def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return the branch that was pushed to, and the newest 100 commits of the push on it, the oldest first."""
+    ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
+    branch = ref.removeprefix("refs/heads/") or branch_of_run(environ)
+    if not branch:
+        hint = "run it where the merged branch is checked out: after a push, not on a pull request or a tag"
+        raise UsageError("no branch is checked out, so nothing was merged into it", code="no-branch", hint=hint)
+    before = commit_before(read_event(environ))
+    # Where a run is repeated, or the clone lacks the start of the push, the last commit alone is looked at.
+    since = ("rev-list", "--first-parent", "--max-count=100", "HEAD", f"^{before}", "--")
+    listed = clone.attempt(*since).text.split() if before else []
+    return branch, listed[::-1] or [clone.run("rev-parse", "--verify", "HEAD^{commit}")]
+
+
+def _approved(
+    clone: Clone, github: GitHub, pull: MergedPull, texts: Mapping[str, _ItemText], notes: list[str]
+) -> Iterator[Approval]:
+    """Yield the approvals of the texts whose words a pull request changed, and note why others do not count."""
+    about, folder = f"pull request {pull.number}", clone.read("rev-parse", "--show-prefix").rstrip("\n")
+    notes += (f"{about}: {note}" for note in pull.notes)
+    in_project = {name: nfc(name.removeprefix(folder)) for name in pull.files if name.startswith(folder)}
+    changed = {name: texts[path] for name, path in in_project.items() if path in texts}
+    parent = clone.attempt("rev-parse", "--verify", "--quiet", f"{pull.commit}^1").text if changed else ""
+    base = merge_base(github, parent, pull.head) if parent else ""
+    if changed and (not base or clone.attempt("cat-file", "-e", f"{base}^{{commit}}").code):
+        notes.append(f"{about}: this clone lacks the texts before it; check out with `fetch-depth: 0` and run it again")
+        return
+    earlier = words_in(clone.root, (f"{base}:{pull.files[name][1]}" for name in changed), clone.extra)
+    for name, text in changed.items():
+        oid, before = pull.files[name]
+        words = earlier.get(f"{base}:{before}")
+        if clone.run("hash-object", "--", text.path) != oid:
+            notes.append(f"{about}: `{text.path}` is not as it was approved: it changed at the merge or after it")
+        elif text.refused:
+            notes.append(f"{about}: `{text.path}` {text.refused}, so the review does not approve it")
+        elif words in (text.digest, NOTHING):
+            why = "changed no word of" if words else "replaced a text that cannot be read,"
+            notes.append(f"{about} {why} `{text.path}`; approve it with `contentops approve {text.item}` at a terminal")
+        else:
+            approve = partial(Approval, item=text.item, text=text.digest, verdict=Verdict.APPROVED, source=pull.address)
+            yield from (approve(by=by, at=at) for by, at in pull.approvals.items())

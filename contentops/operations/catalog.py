@@ -1,0 +1,430 @@
+"""Read a list of a server's catalog page by page.
+
+Servers have pages of any size, and some do not state it: a list is whole once a page brings nothing new, or once it has
+as many entries as the server says. Later pages are asked for in the size of the first.
+
+The file changes only where everything was fetched. Templates are described one by one, at ten requests a minute, so the
+cache keeps what an interrupted pull has fetched for the next one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, structs
+
+from contentops.api.calls import (
+    CatalogReply,
+    Failure,
+    FailureKind,
+    GetTemplate,
+    ListBrandVoices,
+    ListStyles,
+    ListTemplates,
+    ListVerticals,
+)
+from contentops.api.outcomes import is_about_one, is_absent
+from contentops.api.reading import catalog_entry, inputs_of, slug_of, template
+from contentops.atomic_io import PUBLIC, Disk
+from contentops.digest import digest_json
+from contentops.errors import ApiError, InputError
+from contentops.manifests.catalog_lock import FILE, encode, parse
+from contentops.manifests.load import load
+from contentops.model import CatalogSnapshot, Template
+from contentops.operations.contents import Caller, converse
+from contentops.operations.opening import HERE, Runtime, open_cache
+from contentops.operations.workspace import snapshot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+
+    from contentops.api.calls import Call, Reply
+    from contentops.model import CatalogEntry, Json, Project, Request, TemplateInput
+    from contentops.state.cache import Cache
+
+
+# ---- Read a list of a server's catalog page by page.
+
+PAGE = 100
+"""Entries of a page of the known servers."""
+
+
+class ReadList(Struct, frozen=True):
+    """The entries of a list by slug, and how many had none. `total`: as the server says; None if it does not."""
+
+    entries: Mapping[str, Mapping[str, Json]]
+    unusable: int
+    total: int | None
+    is_whole: bool
+    """Nothing is known to be missing."""
+    is_cut: bool = False
+    """Pages were left unread."""
+
+
+def read_page(answer: CatalogReply) -> ReadList:
+    """Return a list that has one page."""
+    entries = {slug: entry for entry in answer.entries if (slug := slug_of(entry))}
+    unusable = sum(not slug_of(entry) for entry in answer.entries)
+    size, total = len(answer.entries), answer.total
+    return ReadList(entries, unusable, total, is_whole=size < PAGE if total is None else size >= total)
+
+
+async def read_list(
+    kind: type[ListTemplates | ListStyles],
+    ask: Callable[[Call], Awaitable[Reply | Failure | None]],
+    *,
+    pages: int,
+    first: CatalogReply | None = None,
+    enough: Callable[[Mapping[str, Mapping[str, Json]]], bool] = lambda _: False,
+) -> ReadList | Failure | None:
+    """Read at most `pages` pages, until `enough`; return a failure or None that `ask` returns.
+
+    `first`: the first page, if it was just read.
+    """
+    entries: dict[str, Mapping[str, Json]] = {}
+    answer: Reply | Failure | None = first if first is not None else await ask(kind())
+    if not isinstance(answer, CatalogReply):
+        assert answer is None or isinstance(answer, Failure)
+        return answer
+    size, limit = len(answer.entries), answer.limit or len(answer.entries)
+    # Some servers count the entries of a page alone.
+    total = None if answer.total == size >= limit else answer.total
+    unusable = 0
+    for page in range(1, pages + 1):
+        named = [(slug_of(entry), entry) for entry in answer.entries]
+        before = len(entries)
+        for slug, entry in named:
+            if slug:
+                entries.setdefault(slug, entry)
+        # Some servers answer every page with the first, which may be all that they have.
+        is_new = len(entries) > before
+        unusable += sum(not slug for slug, _ in named) if is_new or page == 1 else 0
+        if total is not None and len(entries) + unusable >= total:
+            return ReadList(entries, unusable, total, is_whole=True)
+        if not is_new or len(named) < answer.limit:
+            is_whole = total is None and (size < PAGE or len(named) < limit)
+            return ReadList(entries, unusable, total, is_whole)
+        if enough(entries) or page == pages:
+            break
+        answer = await ask(kind(page + 1, limit))
+        # A server may refuse the query of a page that it does not know.
+        if answer is None or (isinstance(answer, Failure) and not is_about_one(answer)):
+            return answer
+        if not isinstance(answer, CatalogReply):
+            answer = CatalogReply()
+    return ReadList(entries, unusable, total, is_whole=False, is_cut=True)
+
+
+# ---- `catalog pull`: fetch the server's catalog into `catalog.lock.json`, and list what changed.
+
+Kind = Literal["template", "style", "vertical", "brand_voice"]
+
+
+class CatalogChange(Struct, frozen=True, kw_only=True):
+    """An entry that was added, removed or changed. `details` say what changed; `items` use it."""
+
+    kind: Kind
+    how: Literal["added", "removed", "changed"]
+    slug: str
+    details: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+
+def changes_between(
+    before: CatalogSnapshot | None, after: CatalogSnapshot, used: Iterable[tuple[str, Request]]
+) -> tuple[CatalogChange, ...]:
+    """Return what changed, templates first, each by slug; nothing without a snapshot before.
+
+    `used`: the ids of items and their requests. Names and descriptions are not compared, since they have no effect.
+    """
+    if before is None:
+        return ()
+    users = _users(used)
+    changes = [
+        *_compare("template", before.templates, after.templates),
+        *_compare("style", before.styles, after.styles),
+    ]
+    if before.verticals is not None and after.verticals is not None:
+        # Verticals that a server does not show are unknown, which is not the same as gone.
+        changes += _compare("vertical", before.verticals, after.verticals)
+    if before.brand_voices is not None and after.brand_voices is not None:
+        changes += _compare("brand_voice", before.brand_voices, after.brand_voices)
+    return tuple(structs.replace(each, items=users.get((each.kind, each.slug), ())) for each in changes)
+
+
+def _users(used: Iterable[tuple[str, Request]]) -> dict[tuple[Kind, str | None], tuple[str, ...]]:
+    users: dict[tuple[Kind, str | None], set[str]] = {}
+    for item, request in used:
+        users.setdefault(("template", request.template), set()).add(item)
+        users.setdefault(("style", request.style), set()).add(item)
+        users.setdefault(("vertical", request.vertical), set()).add(item)
+        users.setdefault(("brand_voice", request.brand_voice), set()).add(item)
+    return {key: tuple(sorted(items)) for key, items in users.items()}
+
+
+def _compare(
+    kind: Kind, before: Mapping[str, Template | CatalogEntry], after: Mapping[str, Template | CatalogEntry]
+) -> Iterator[CatalogChange]:
+    for slug in sorted({*before, *after}):
+        old, new = before.get(slug), after.get(slug)
+        if old is None or new is None:
+            yield CatalogChange(kind=kind, how="added" if old is None else "removed", slug=slug)
+        elif details := tuple(_details(old, new)):
+            yield CatalogChange(kind=kind, how="changed", slug=slug, details=details)
+
+
+def _details(old: Template | CatalogEntry, new: Template | CatalogEntry) -> Iterator[str]:
+    if isinstance(old, Template) and isinstance(new, Template):
+        yield from _inputs(old, new)
+    # A manner that is shown for the first time, or no more, is no change of it.
+    if old.manner and new.manner and old.manner != new.manner:
+        yield "its way of writing changed"
+
+
+def _inputs(before: Template, after: Template) -> Iterator[str]:
+    if not (before.inputs_known and after.inputs_known):
+        if before.inputs_known != after.inputs_known:
+            yield "its inputs are known now" if after.inputs_known else "its inputs are no longer listed"
+        return
+    old, new = {each.name: each for each in before.inputs}, {each.name: each for each in after.inputs}
+    for name in sorted({*old, *new}):
+        if name not in old:
+            yield f"input `{name}` is new{', and required' if new[name].required else ''}"
+        elif name not in new:
+            yield f"input `{name}` is gone"
+        else:
+            yield from _input(old[name], new[name])
+
+
+def _input(old: TemplateInput, new: TemplateInput) -> Iterator[str]:
+    if old.required != new.required:
+        yield f"input `{old.name}` is {'now required' if new.required else 'no longer required'}"
+    if old.kind != new.kind:
+        yield f"input `{old.name}` takes `{new.kind}` instead of `{old.kind}`"
+    # Options are a set to choose from; `1`, `1.0` and `true` are three of them, so they are compared as written.
+    if set(map(repr, old.options)) != set(map(repr, new.options)):
+        yield f"input `{old.name}` has other options"
+    if old.default != new.default:
+        yield f"input `{old.name}` has another default"
+
+
+KEPT_FOR = 3600.0
+"""Seconds for which what an unfinished pull has fetched is used by the next one."""
+MOST_PAGES = 50
+"""Pages of one list that are asked for."""
+SILENT = 3
+"""Templates without a description, before any with one, after which no more descriptions are asked for."""
+
+
+def known_catalog(project: Project) -> CatalogSnapshot:
+    """The catalog of the project's server as it is known here, without asking.
+
+    Raises InputError where `catalog.lock.json` cannot be used, ApiError where it does not know this server.
+    """
+    snapshot = snapshot_of(project)
+    if snapshot is not None:
+        return snapshot
+    message = f"there is no catalog of `{project.api.server}`: {unknown_why(project)}"
+    raise ApiError(message, code="no-catalog", hint="run `contentops catalog pull` and commit the file")
+
+
+def unknown_why(project: Project) -> str:
+    """Why `catalog.lock.json` does not know the project's server. Raises InputError where it cannot be used."""
+    data = Disk().read(Path(project.root) / FILE)
+    if data is None:
+        return f"there is no `{FILE}`"
+    servers = ", ".join(f"`{server}`" for server in sorted(parse(data)))
+    return f"`{FILE}` was made for {servers}" if servers else f"`{FILE}` names no server"
+
+
+class Pulled(Struct, frozen=True, kw_only=True):
+    """The result of a pull. `first`: this server was not in the file before. `notes`: for the person."""
+
+    server: str
+    snapshot: CatalogSnapshot
+    first: bool = False
+    written: bool = False
+    changes: tuple[CatalogChange, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
+    """Bring `catalog.lock.json` up to date with the project's server.
+
+    Raises ApiError, or StateError where the file cannot be written.
+    """
+    path, server, notes = Path(project.root) / FILE, project.api.server, list[str]()
+    if project.api.base_url == "local":
+        note = "the catalog of the bundled server is built in"
+        return Pulled(server=server, snapshot=known_catalog(project), notes=(note,))
+    before = runtime.disk.read(path)
+    snapshots: dict[str, CatalogSnapshot] = {}
+    try:
+        snapshots = parse(before) if before is not None else {}
+    except InputError as error:
+        if any(finding.code == "newer-catalog" for finding in error.findings):
+            raise
+        notes.append(f"`{FILE}` was not usable ({error.findings[0].message}) and is replaced")
+    with open_cache(project, write=True) as cache:
+        descriptions = _Kept(cache, server, runtime.wall)
+        fetch = _Fetch(descriptions, project, notes)
+        snapshot = converse(project, runtime, fetch.run, cache)
+        data = encode({**snapshots, server: snapshot}).encode()
+        if data != before:
+            runtime.disk.replace(path, data, PUBLIC)
+        descriptions.forget()
+        old = snapshots.get(server)
+        changes = changes_between(old, snapshot, ())
+        if changes:
+            changes = changes_between(old, snapshot, _used(project, notes))
+    return Pulled(
+        server=server,
+        snapshot=snapshot,
+        first=old is None,
+        written=data != before,
+        changes=changes,
+        notes=tuple(notes),
+    )
+
+
+def _used(project: Project, notes: list[str]) -> list[tuple[str, Request]]:
+    try:
+        return [(spec.id, spec.request) for spec in load(project, None).specs]
+    except InputError:
+        notes.append("the manifests have errors, so the affected items are unknown")
+        return []
+
+
+_PASSING = frozenset({FailureKind.UNAVAILABLE, FailureKind.NOT_SENT, FailureKind.THROTTLED, FailureKind.UNAUTHORIZED})
+
+
+def _by_slug(reply: CatalogReply | None) -> dict[str, CatalogEntry] | None:
+    return {slug: catalog_entry(entry) for entry in reply.entries if (slug := slug_of(entry))} if reply else None
+
+
+class _Kept:
+    """The descriptions that an unfinished pull has fetched, in the cache."""
+
+    def __init__(self, cache: Cache, server: str, wall: Callable[[], float]) -> None:
+        self._cache = cache
+        self._server = server
+        self._wall = wall
+        self._names: set[str] = set()
+
+    def get(self, slug: str, entry: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        """Return the description of a template whose entry in the list is unchanged; None if missing or too old."""
+        name = self._name(slug)
+        self._names.add(name)
+        row = self._cache.recall(name, dict[str, Any]) or {}
+        try:
+            age = self._wall() - float(row["at"])
+            detail = row["detail"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        fresh = 0 <= age <= KEPT_FOR and row.get("line") == digest_json(dict(entry))
+        return detail if fresh and isinstance(detail, dict) else None
+
+    def put(self, slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json]) -> None:
+        """Write a description to the cache."""
+        row = {"at": self._wall(), "line": digest_json(dict(entry)), "detail": dict(detail)}
+        self._cache.remember(self._name(slug), row)
+
+    def forget(self) -> None:
+        """Delete all of them, so that the next pull asks again."""
+        for name in sorted(self._names):
+            if self._cache.recall(name, dict[str, Any]):
+                self._cache.remember(name, {})
+
+    def _name(self, slug: str) -> str:
+        return f"catalog {self._server} {slug}"
+
+
+class _Fetch(Struct, frozen=True):
+    """One fetch of a whole catalog."""
+
+    kept: _Kept
+    project: Project
+    notes: list[str]
+
+    async def run(self, caller: Caller) -> CatalogSnapshot:
+        """Fetch the whole catalog. Raises ApiError."""
+        templates = await self._entries(caller, ListTemplates, "templates")
+        styles = await self._entries(caller, ListStyles, "styles")
+        verticals = await caller.optional(ListVerticals(), CatalogReply)
+        voices = await self._voices(caller)
+        described = await self._describe(caller, templates)
+        if verticals is None:
+            self.notes.append("the server does not list its verticals, so they are not checked")
+        return CatalogSnapshot(
+            templates=described,
+            styles={slug: catalog_entry(entry) for slug, entry in styles.items()},
+            verticals=_by_slug(verticals),
+            brand_voices=_by_slug(voices),
+        )
+
+    async def _voices(self, caller: Caller) -> CatalogReply | None:
+        """Fetch the brand voices; None where the server shows none. Raises ApiError for a failure that may pass."""
+        answer = await caller.ask(ListBrandVoices())
+        if isinstance(answer, Failure) and answer.kind in _PASSING:
+            raise caller.error(answer)
+        # No source documents this address, so any other answer is ignored.
+        return answer if isinstance(answer, CatalogReply) else None
+
+    async def _entries(
+        self, caller: Caller, call: type[ListTemplates | ListStyles], kind: str
+    ) -> Mapping[str, Mapping[str, Json]]:
+        """Fetch a list, by slug. Raises ApiError for an empty one, which no server has."""
+        answer = await read_list(call, caller.ask, pages=MOST_PAGES)
+        if not isinstance(answer, ReadList):
+            assert answer is not None
+            raise caller.error(answer)
+        entries, lines, total = answer.entries, len(answer.entries) + answer.unusable, answer.total
+        caller.notify(f"{len(entries)} {kind}")
+        if not entries:
+            message = f"the server lists no {kind}, so its catalog is not written"
+            raise ApiError(message, hint="check `api.base_url`, `api.dialect` and the account")
+        if answer.unusable:
+            self.notes.append(f"{answer.unusable} of the {kind} have no usable slug and are skipped")
+        if total is not None and lines < total:
+            self.notes.append(f"the server shows {lines} of its {total} {kind}; the others are not in `{FILE}`")
+        elif answer.is_cut:
+            self.notes.append(f"only the first {lines} {kind} are read; the others are not in `{FILE}`")
+        return entries
+
+    async def _describe(self, caller: Caller, templates: Mapping[str, Mapping[str, Json]]) -> dict[str, Template]:
+        """Return every template with its inputs, fetched one by one where the list lacks them."""
+        described: dict[str, Template] = {}
+        silent: list[str] = []
+        for slug in sorted(templates):
+            entry = templates[slug]
+            detail: Mapping[str, Json] | None = None
+            if inputs_of(entry) is None and (len(silent) < len(described) or len(silent) < SILENT):
+                detail = self.kept.get(slug, entry)
+                if detail is None:
+                    caller.notify(f"template {len(described) + 1} of {len(templates)}: `{slug}`")
+                    detail = await self._detail(caller, slug, done=len(described))
+                    if detail is not None:
+                        self.kept.put(slug, entry, detail)
+            described[slug] = template(slug, entry, detail)
+            if not described[slug].inputs_known:
+                silent.append(slug)
+        if silent:
+            some = ", ".join(f"`{slug}`" for slug in silent[:5]) + (", ..." if len(silent) > 5 else "")
+            self.notes.append(f"the server does not describe the inputs of {some}, so they are not checked")
+        return described
+
+    async def _detail(self, caller: Caller, slug: str, *, done: int) -> Mapping[str, Json] | None:
+        """Fetch the description of a template; None where the server has none."""
+        answer = await caller.ask(GetTemplate(slug))
+        if isinstance(answer, CatalogReply):
+            entry = answer.entries[0]
+            named = {entry.get(key) for key in ("id", "slug")} - {None}
+            # Some servers answer every address with the same page.
+            return entry if not named or slug in named else None
+        assert isinstance(answer, Failure)
+        if is_absent(answer):
+            return None
+        error = caller.error(answer)
+        progress = f"; the first {done} are kept for the next pull" if done else ""
+        raise ApiError(f"{error.message} (`{FILE}` is as it was{progress})", hint=error.hint)

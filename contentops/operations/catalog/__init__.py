@@ -1,1 +1,0 @@
-"""What a server offers: templates, styles, verticals, brand voices."""

@@ -1,0 +1,246 @@
+"""Check the files of items as they are now: by their checks, against each other, and for approvals."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec import structs
+
+from contentops.documents.files import Outputs
+from contentops.errors import Diagnostic, Location, OutputError, Severity, plural
+from contentops.model import NO_CHECKS, ApprovalState, Checked, CheckedFile, Finding, ItemId, Level, text_digest
+from contentops.operations.plan import candidate
+from contentops.operations.workspace import open_workspace
+from contentops.planning.front_matter import APPROVED_DRAFT
+from contentops.planning.plan import plan_with_items
+from contentops.planning.select import check_selectors, selected
+from contentops.planning.sides import Choice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from contentops.model import Note, Observed, Project, Spec
+    from contentops.planning.plan import GroupKey
+    from contentops.planning.select import Candidate
+    from contentops.planning.sides import PlanInputs
+
+
+# ---- Keeps values that were made from equal inputs.
+
+T = TypeVar("T")
+
+
+class KeptValues(Generic[T]):
+    """Values by name, each with what it was made from: it is made again only where that differs."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[object, T]] = {}
+
+    def get(self, name: str, made_from: object, make: Callable[[], T]) -> T:
+        """Return the value of a name, made again if `made_from` (all that it depends on; None: unknown) differs."""
+        kept = self._values.get(name)
+        if kept is not None and made_from is not None and kept[0] == made_from:
+            return kept[1]
+        value = make()
+        if made_from is not None:
+            self._values[name] = (made_from, value)
+        return value
+
+
+# ---- Compare the files of each group of `checks.similar`.
+
+_HINT = "write what is true of this one alone; the values of its row are masked before texts are compared"
+
+
+def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, Finding]:
+    """Return what `checks.similar` finds in the files of some items, each compared with its whole group."""
+    from contentops.planning.plan import group_of
+
+    asked: defaultdict[GroupKey, list[Spec]] = defaultdict(list)
+    for spec in specs:
+        if (key := group_of(spec)) is not None:
+            asked[key].append(spec)
+    return {id_: finding for key, group in asked.items() for id_, finding in _compare(inputs, key, group)}
+
+
+def _compare(inputs: PlanInputs, key: GroupKey, asked: Sequence[Spec]) -> Iterable[tuple[ItemId, Finding]]:
+    from contentops.documents.word_diff import masked, runs_of, similar_pairs, words_in
+    from contentops.planning.plan import is_member
+
+    members = [spec for spec in inputs.desired.specs if is_member(spec, key)]
+    bodies = ((spec, _body(inputs, spec)) for spec in members)
+    texts = {str(spec.id): runs_of(masked(words_in(body), spec.names)) for spec, body in bodies if body is not None}
+    limits = {spec.id: spec.checks.similar for spec in asked if spec.checks.similar is not None}
+    others: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+    for one, other, share in similar_pairs(texts, min(limit.at_most for limit in limits.values())):
+        others[one].append((share, other))
+        others[other].append((share, one))
+    for id_, limit in limits.items():
+        above = [(share, other) for share, other in others[id_] if share > limit.at_most]
+        if above:
+            share, nearest = min(above, key=lambda each: (-each[0], each[1]))
+            more = f" and {plural(len(above) - 1, 'more text')}" if len(above) > 1 else ""
+            # Rounded down, so that what is not the same is never shown as 1.
+            message = f"is too similar to `{nearest}`{more}: {int(share * 100) / 100:.2f}, at most {limit.at_most:g}"
+            yield id_, Finding(check="similar", level=limit.level, message=message, hint=_HINT)
+
+
+def _body(inputs: PlanInputs, spec: Spec) -> str | None:
+    """Return the body of an item's file as it is now; None: there is none, or it cannot be read."""
+    record = inputs.state.records.get(spec.id)
+    path = record.output if record is not None else spec.output
+    file = inputs.observe(path)
+    if not file.exists or file.problem:
+        return None
+    try:
+        return inputs.read(path)
+    except OutputError:
+        return None
+
+
+# ---- Find texts that a person has to approve and no one did, for the build of a site.
+
+
+def with_approvals(done: Checked, items: Iterable[Candidate], inputs: PlanInputs, notes: Iterable[Note]) -> Checked:
+    """Return the result of checks with a finding for each text that needs an approval and has none.
+
+    `notes`: those of the plan, which know approved texts whose file is a draft: these get a warning.
+    """
+    drafts = {note.id: note for note in notes if note.kind == APPROVED_DRAFT}
+    files = {file.item: file for file in done.files}
+    missing, unchecked = done.missing, done.unchecked
+    for item in items:
+        if item.spec is None or not item.spec.approval.required:
+            continue
+        seen = inputs.observe(item.path)
+        file = files.get(item.id)
+        if file is None and item.spec.checks == NO_CHECKS:
+            unchecked -= 1
+            missing += not seen.exists
+            file = CheckedFile(item=item.id, output=item.path, findings=tuple(_unreadable(item.id, seen)))
+        if file is not None and seen.exists:
+            found = tuple(_unapproved(item.spec, item.approval, seen, inputs))
+            if (note := drafts.get(item.id)) is not None:
+                warning = Diagnostic(
+                    code="approved-draft", message=note.message, hint=note.hint, severity=Severity.WARNING
+                )
+                found += (structs.replace(warning, location=Location(seen.path)),)
+            files[item.id] = structs.replace(file, findings=(*file.findings, *found))
+    return Checked(files=tuple(files[id_] for id_ in sorted(files)), missing=missing, unchecked=unchecked)
+
+
+def _unreadable(id_: ItemId, file: Observed) -> Iterator[Diagnostic]:
+    if file.problem:
+        yield Diagnostic(code=OutputError.code, message=f"item `{id_}`: {file.problem}", location=Location(file.path))
+
+
+def _unapproved(spec: Spec, state: ApprovalState, file: Observed, inputs: PlanInputs) -> Iterator[Diagnostic]:
+    if state is ApprovalState.APPROVED or file.problem:
+        return
+    environment = inputs.project.option
+    option = f" --env {shlex.quote(environment)}" if environment not in {"", "''"} else ""
+    words, then = "is waiting for approval", "read it, then"
+    if state is ApprovalState.NONE:
+        words, then = "is empty", "write it, then"
+    elif state is ApprovalState.SENT_BACK:
+        said = inputs.approvals.of_text(text_digest(file.title, file.body))[-1]
+        words, then = f"was sent back by `{said.person}`", "change it, then"
+    elif state is ApprovalState.CHANGED:
+        words = "changed since it was approved"
+    message = f"item `{spec.id}`: its text {words}"
+    hint = f"{then} `contentops approve {spec.id}{option}`"
+    yield Diagnostic(code="not-approved", message=message, hint=hint, location=Location(file.path))
+
+
+# ---- Check the files of items, as they are now.
+
+_ROOM = 2_000
+"""Characters of a line that a finding quotes."""
+
+
+def check_files(project: Project, choice: Choice, *, commands: bool = False, approved: bool = False) -> Checked:
+    """Check the files of the selected items. Needs no network and changes nothing.
+
+    `commands`: also run the programs that settings name; `approved`: also find texts that lack an approval. Raises
+    InputError where manifests have errors, UsageError for invalid selectors and those that match nothing.
+    """
+    check_selectors((*choice.select, *choice.exclude))
+    with open_workspace(project) as workspace:
+        inputs = workspace.plan_inputs(Choice())
+        plan, planned = plan_with_items(inputs)
+        changes = {change.id: change for change in plan.changes}
+        items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)])
+        similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
+        done = checked_items(project, items, inputs, similar, commands=commands)
+        return with_approvals(done, items, inputs, plan.notes) if approved else done
+
+
+def checked_items(
+    project: Project,
+    items: Iterable[Candidate],
+    inputs: PlanInputs,
+    similar: Mapping[ItemId, Finding],
+    *,
+    commands: bool,
+    kept: KeptValues[tuple[Diagnostic, ...]] | None = None,
+) -> Checked:
+    """Check the files of some items; `similar`: what was found by comparing texts; `kept`: what was found before."""
+    records, outputs = inputs.state.records, Outputs(project.root)
+    kept = kept if kept is not None else KeptValues()
+    files: list[CheckedFile] = []
+    missing = unchecked = 0
+    for spec in filter(None, (item.spec for item in items)):
+        path = records[spec.id].output if spec.id in records else spec.output
+        observed = inputs.observe(path)
+        if spec.checks == NO_CHECKS:
+            unchecked += 1
+        elif not observed.exists and not observed.problem:
+            missing += 1
+        else:
+            # Links lead to other files, and programs are asked each time.
+            is_alone = spec.checks.links is None and not commands
+            made_from = (observed.file, observed.problem, path, spec.checks) if is_alone else None
+            find = functools.partial(_findings_of, project, outputs, spec, observed, inputs.exists, commands=commands)
+            findings = kept.get(spec.id, made_from, find)
+            if spec.id in similar:
+                findings += (_diagnostic(similar[spec.id], f"item `{spec.id}`: ", path, []),)
+            files.append(CheckedFile(item=spec.id, output=path, findings=findings))
+    return Checked(files=tuple(files), missing=missing, unchecked=unchecked)
+
+
+def _findings_of(
+    project: Project, outputs: Outputs, spec: Spec, file: Observed, exists: Callable[[str], bool], *, commands: bool
+) -> tuple[Diagnostic, ...]:
+    from contentops.documents.checks import check_text, checked_text
+
+    path, subject = file.path, f"item `{spec.id}`: "
+    try:
+        text = outputs.read(path)
+    except OutputError as error:
+        return (Diagnostic(code=error.code, message=subject + error.message, location=Location(path), hint=error.hint),)
+    if file.problem:
+        return (Diagnostic(code=OutputError.code, message=subject + file.problem, location=Location(path)),)
+    findings = [*check_text(spec.checks, checked_text(text, path), exists)]
+    if commands and spec.checks.commands is not None:
+        from contentops.execution.commands import run_commands
+
+        findings += run_commands(spec.checks.commands, Path(project.root), path)
+    lines = text.split("\n") if findings else []
+    return tuple(_diagnostic(one, subject, path, lines) for one in findings)
+
+
+def _diagnostic(finding: Finding, subject: str, path: str, lines: list[str]) -> Diagnostic:
+    excerpt = lines[finding.line - 1].rstrip()[:_ROOM] if 0 < finding.line <= len(lines) else ""
+    return Diagnostic(
+        code=finding.check.replace("_", "-"),
+        message=subject + finding.message,
+        severity=Severity.ERROR if finding.level is Level.BLOCK else Severity.WARNING,
+        location=Location(path, max(finding.line, 1)),
+        excerpt=excerpt,
+        width=max(len(excerpt), 1),
+        hint=finding.hint,
+    )

@@ -1,0 +1,359 @@
+"""Ask the server about stored contents and the account's numbers, outside of a run. All of it is free.
+
+Calls are sent one after the other, within the project's limit, and are repeated where a failure may pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct, structs
+
+from contentops.api.calls import (
+    Content,
+    ContentEntry,
+    ContentList,
+    CreditsUsage,
+    DashboardStats,
+    DeleteContent,
+    Failure,
+    FailureKind,
+    GetContent,
+    Stats,
+)
+from contentops.api.dialects import AUTO
+from contentops.api.outcomes import is_absent, not_sent
+from contentops.api.reading import is_as_created
+from contentops.ci.history import earlier_bodies
+from contentops.digest import NO_TEXT, Digest
+from contentops.documents.clean import known_bodies
+from contentops.documents.files import Outputs
+from contentops.errors import ApiError
+from contentops.execution.contents import ContentOwners, StoredContent
+from contentops.execution.limiter import AccountLimiter, Limiter
+from contentops.execution.run_context import Attempts, list_all
+from contentops.operations.connection import connected, read_credentials
+from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, other_states, read_state
+from contentops.planning.edits import Owner, owners_of
+from contentops.state import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+
+    from contentops.api.calls import Call, Reply
+    from contentops.api.session import Client
+    from contentops.model import Json, Project, State
+    from contentops.state.cache import Cache
+
+
+# ---- Find the owners of stored contents in the states of all environments.
+
+
+def content_owners(project: Project, state: State) -> ContentOwners:
+    """Return what finds the owner of a content, by all locks and by its metadata. `state`: the project's."""
+    return ContentOwners(recorded_owners(project, state), lineage=state.lineage, environment=project.environment)
+
+
+def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
+    """Return the owner of each content that a record or an open entry names, by content id.
+
+    `state`: that of the project's environment; other environments are read from their locks and journals.
+    """
+    here = state_dir.named("contentops", project.environment, "lock")
+    return owners_of(project.api.server, {**dict(other_states(project)), here: state}, here)
+
+
+# ---- Ask the server about stored contents and the account's numbers, outside of a run. All of it is free.
+
+LONGEST_PAUSE = 300.0
+"""Seconds a server may ask for before we give up instead of waiting."""
+
+T = TypeVar("T")
+
+
+# --- asking ------------------------------------------------------------------------------------------------
+
+
+class Caller:
+    """Sends free calls, each when the limit allows. `limiter`: the account's; None: only this command sends."""
+
+    def __init__(
+        self,
+        client: Client,
+        project: Project,
+        runtime: Runtime,
+        limiter: AccountLimiter | None = None,
+    ) -> None:
+        self._client = client
+        self._project = project
+        self.random = runtime.random
+        self._limiter = limiter or Limiter(project.api.requests_per_minute)
+        self.notify = runtime.notify
+
+    async def ask(self, call: Call) -> Reply | Failure:
+        """Send a free call, as often as the retry policy allows, and return the answer."""
+        attempts = Attempts(self)
+        while isinstance(answer := await self.ask_once(call), Failure) and await attempts.again(answer):
+            pass
+        return answer
+
+    def now(self) -> float:
+        """Return the time of the loop, in seconds."""
+        return asyncio.get_running_loop().time()
+
+    def may_wait(self, failure: Failure, began: float) -> bool:
+        """Return whether to wait out a 429; if so, the next call waits as long as the server asks for."""
+        if (failure.retry_after or 0.0) > LONGEST_PAUSE or self.now() - began > LONGEST_PAUSE:
+            return False
+        self._limiter.throttled(self.now(), failure.retry_after)
+        return True
+
+    async def pause(self, failure: Failure, seconds: float) -> None:
+        """Wait before a call that failed is sent again."""
+        self.notify(f"{failure.message}; trying again")
+        await self._wait(seconds, "the next try")
+
+    async def ask_once(self, call: Call) -> Reply | Failure:
+        """Send a free call once. Each request waits for its turn, also those that look for the API's address."""
+        if self._client.dialect == AUTO and not self._client.is_found:
+            await self._turn()
+            endpoint = await self._client.find(turn=self._turn)
+            if isinstance(endpoint, Failure):
+                return not_sent(endpoint, call)
+        await self._turn()
+        return await self._client.send(call)
+
+    async def _turn(self) -> bool:
+        while True:
+            await self._wait(self._limiter.ready_at(self.now()) - self.now(), "the next request may go out")
+            if self._limiter.take(1, self.now()):
+                return True
+
+    async def need(self, call: Call, kind: type[T]) -> T:
+        """Send a free call and return the answer, a `kind`. Raises ApiError for a failure."""
+        answer = await self.ask(call)
+        if isinstance(answer, Failure):
+            raise self.error(answer)
+        assert isinstance(answer, kind)
+        return answer
+
+    async def listed(self) -> ContentList:
+        """List everything the account has stored. Raises ApiError."""
+        contents = await list_all(self.ask)
+        if isinstance(contents, Failure):
+            raise self.error(contents)
+        return contents
+
+    async def optional(self, call: Call, kind: type[T]) -> T | None:
+        """Send a free call and return the answer; None where the server has no such thing, or not for this key."""
+        answer = await self.ask(call)
+        if isinstance(answer, Failure) and not (is_absent(answer) or answer.kind is FailureKind.FORBIDDEN):
+            raise self.error(answer)
+        return answer if isinstance(answer, kind) else None
+
+    def error(self, failure: Failure) -> ApiError:
+        """Return a failure as the error that a person reads."""
+        return as_error(failure, self._project)
+
+    async def _wait(self, seconds: float, event: str) -> None:
+        if seconds >= 2:
+            self.notify(f"waiting {seconds:.0f} s until {event}")
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+
+def as_error(failure: Failure, project: Project) -> ApiError:
+    """Return a failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
+    return ApiError(failure.full_message, hint=_hint(failure, project))
+
+
+def _hint(failure: Failure, project: Project) -> str:
+    if "x-user-id" in failure.message.lower():
+        return f"export {project.api.user_env}=..., with the account's user id"
+    match failure.kind:
+        case FailureKind.UNAUTHORIZED:
+            return f"check `{project.api.key_env}`: the key may be wrong, expired, or for another server"
+        case FailureKind.FORBIDDEN:
+            return "the key has no permission for this; check the account's plan and the owner of the content"
+        case FailureKind.QUOTA:
+            return "the account has no credits left"
+        case FailureKind.THROTTLED:
+            return "try again later, or lower `api.requests_per_minute` if others use the account too"
+        case FailureKind.UNAVAILABLE | FailureKind.NOT_SENT:
+            return "check the network and `api.base_url`, or try again later; nothing was changed"
+        case _:
+            return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix"
+
+
+def converse(
+    project: Project,
+    runtime: Runtime,
+    story: Callable[[Caller], Awaitable[T]],
+    cache: Cache | None = None,
+    limiter: AccountLimiter | None = None,
+) -> T:
+    """Run calls to the project's server and return the result. `limiter`: the account's, where it is known already."""
+    credentials = read_credentials(project.api, runtime)
+
+    async def run(shared: AccountLimiter | None) -> T:
+        async with connected(project, credentials, runtime, cache) as client:
+            return await story(Caller(client, project, runtime, shared))
+
+    if project.api.base_url == "local":
+        state_dir.make(Path(project.root))
+    with contextlib.ExitStack() as closing:
+        if limiter is None and has_ledger(project, runtime.environ):
+            from contentops.operations.ledger import limiting
+
+            limiter = closing.enter_context(limiting(project, credentials.key, runtime))
+        result: T = (runtime.run or asyncio.run)(run(limiter))
+    return result
+
+
+# --- contents ----------------------------------------------------------------------------------------------
+
+
+class Owned(Owner, frozen=True, kw_only=True):
+    """A stored content, and the item that owns it."""
+
+    entry: ContentEntry
+
+
+def contents(project: Project, *, runtime: Runtime = HERE) -> tuple[Owned, ...]:
+    """List everything the account has stored, in the server's order, with its owners. Raises ApiError."""
+    owners = recorded_owners(project, read_state(project))
+    listed = converse(project, runtime, Caller.listed)
+    return tuple(Owned(entry=entry, **structs.asdict(owners.get(entry.id, Owner()))) for entry in listed.entries)
+
+
+def content(
+    project: Project,
+    content_id: str,
+    *,
+    runtime: Runtime = HERE,
+) -> tuple[Content, Owner]:
+    """Return a stored content and its owner. Raises ApiError."""
+    owners = recorded_owners(project, read_state(project))
+    answer = converse(project, runtime, lambda caller: caller.ask(GetContent(content_id)))
+    if isinstance(answer, Failure):
+        raise _absent(answer, project, content_id)
+    assert isinstance(answer, Content)
+    return answer, owners.get(answer.id, Owner())
+
+
+def _absent(failure: Failure, project: Project, content_id: str) -> ApiError:
+    error = as_error(failure, project)
+    if not is_absent(failure):
+        return error
+    return ApiError(f"there is no content `{content_id}`: {error.message}", hint="`contentops content list` lists them")
+
+
+def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:
+    """Delete stored contents; one that is gone already counts. Raises ApiError at the first that cannot be deleted."""
+
+    async def remove(caller: Caller, content_id: str) -> Failure | None:
+        answer = await caller.ask(DeleteContent(content_id))
+        if isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND:
+            # Either the content is not there, or the route.
+            stored = await caller.ask(GetContent(content_id))
+            return None if isinstance(stored, Failure) and stored.kind is FailureKind.NOT_FOUND else answer
+        return answer if isinstance(answer, Failure) else None
+
+    _each(project, content_ids, remove, "deleted", runtime)
+
+
+def _each(
+    project: Project,
+    content_ids: Iterable[str],
+    act: Callable[[Caller, str], Awaitable[Failure | None]],
+    done: str,
+    runtime: Runtime,
+) -> None:
+    async def story(caller: Caller) -> None:
+        for content_id in content_ids:
+            failure = await act(caller, content_id)
+            if failure is not None and is_absent(failure):
+                message = (
+                    f"content `{content_id}` does not exist, or this server cannot do that: {failure.full_message}"
+                )
+                raise ApiError(message, hint="`contentops content list` lists what there is")
+            if failure is not None:
+                raise as_error(failure, project)
+            runtime.notify(f"{content_id}: {done}")
+
+    converse(project, runtime, story)
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+class Numbers(Struct, frozen=True, kw_only=True):
+    """The account's numbers, by the server's names; None where it does not show them."""
+
+    dashboard: Mapping[str, Json] | None = None
+    credits: Mapping[str, Json] | None = None
+
+
+def stats(project: Project, *, runtime: Runtime = HERE) -> Numbers:
+    """Read the dashboard, and the credits where the server shows them. Raises ApiError."""
+
+    async def story(caller: Caller) -> Numbers:
+        dashboard, usage = await caller.need(DashboardStats(), Stats), await caller.optional(CreditsUsage(), Stats)
+        return Numbers(dashboard=dashboard.data, credits=usage.data if usage else None)
+
+    return converse(project, runtime, story)
+
+
+# ---- Find superseded contents whose words are nowhere else, so that deleting contents loses none.
+
+
+def without_copy(
+    project: Project,
+    content_ids: Collection[str],
+    *,
+    runtime: Runtime = HERE,
+) -> frozenset[str]:
+    """Return the ids of the contents whose words are in no file, not in git and not in the cache.
+
+    Fetches each; one that is gone has no words. Raises ApiError.
+    """
+
+    async def story(caller: Caller) -> list[Content]:
+        contents: list[Content] = []
+        for content_id in content_ids:
+            answer = await caller.ask(GetContent(content_id))
+            if isinstance(answer, Content):
+                contents.append(answer)
+            elif isinstance(answer, Failure) and answer.kind is not FailureKind.NOT_FOUND:
+                raise caller.error(answer)
+        return contents
+
+    if not content_ids:
+        return frozenset()
+    fetched = converse(project, runtime, story)
+    with open_cache(project, write=False) as cache:
+        return frozenset(one.id for one in fetched if not _is_elsewhere(project, cache, one))
+
+
+def _is_elsewhere(project: Project, cache: Cache, content: Content) -> bool:
+    stored = StoredContent.of(content)
+    wanted = set(stored.bodies)
+    if stored.sent_body and is_as_created(content):
+        # The server changed a text that we have, and no one changed it since.
+        wanted.add(Digest(stored.sent_body))
+    if stored.body == NO_TEXT or any(cache.body(digest) is not None for digest in wanted):
+        return True
+    own = read_state(project)
+    outputs = Outputs(project.root, whole=known_bodies(own))
+    for state in (own, *(state for _, state in other_states(project))):
+        for record in state.records.values():
+            if content.id not in record.superseded:
+                continue
+            if outputs.observe(record.output).body in wanted:
+                return True
+            if any(digest in wanted for digest, _ in earlier_bodies(project.root, record.output)):
+                return True
+    return False

@@ -1,1 +1,0 @@
-"""What is stored on the project's server."""

@@ -1,0 +1,207 @@
+"""Find the shared ledger of a project, and open it for a command."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.api import trust
+from contentops.ci.runner import run_page
+from contentops.errors import Check, Diagnostic, NotShared, Refused, Severity, StateError, UsageError
+from contentops.ledger import session as schema
+from contentops.ledger.jobs import LedgerScope, Runner, overview
+from contentops.ledger.limiter import SharedLimiter, account_of, limit_of, limiter_of
+from contentops.ledger.project import ProjectLedger, ReadLedger, applying
+from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, remote_servers, shown, with_operators_tls
+from contentops.operations.opening import OpenedLedger, jobs_by_environment
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentops.ledger.jobs import Overview
+    from contentops.model import OpenEntry, Project
+    from contentops.operations.opening import Runtime
+    from contentops.state.cache import Cache
+    from contentops.state.store import StateStore
+
+
+# ---- Find the shared ledger of a project, and open it for a command.
+
+
+def address(project: Project, runtime: Runtime) -> str:
+    """Return the address of a project's ledger: from the environment, else from the settings if its server is trusted.
+
+    A person is asked once about a server that is not on the trusted list. Raises Refused for one that is not trusted,
+    for an address in a file that says more than where the ledger is, and for a variable that is set and empty.
+    """
+    environ = runtime.environ
+    if trust.LEDGER in environ:
+        if stated := environ[trust.LEDGER].strip():
+            return stated
+        message = (
+            f"`{trust.LEDGER}` is set but empty: without the ledger, you would pay again for texts of other machines"
+        )
+        hint = "set it to the address (in CI, the secret may be missing), or unset it to run without a ledger"
+        raise Refused(message, code="ledger-address", hint=hint)
+    url = project.ledger
+    if beyond := beyond_plain(url):
+        message = f"`ledger` in `contentops.yaml` may not say {', '.join(f'`{name}`' for name in beyond)}"
+        raise Refused(message, code="ledger-address", hint=f"state the whole address in `{trust.LEDGER}`")
+    for server in remote_servers(url):
+        if trust.may_use_ledger(server, environ):
+            continue
+        question = (
+            f"The ledger at `{visible(server)}` is not on your trusted list. It may get a password\n"
+            "and decides what is paid. Use it, now and from now on? (yes/no) "
+        )
+        if runtime.ask is None or not runtime.ask(question):
+            raise trust.unlisted_ledger(visible(server), environ)
+        trust.remember(server, environ, "ledgers")
+    return with_operators_tls(url)
+
+
+@contextlib.contextmanager
+def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime) -> Iterator[OpenedLedger]:
+    """What others have of the project, taken into state and cache, in memory only.
+
+    A ledger that cannot be reached, or that no one has listed, is told of and left out. Raises StateError.
+    """
+    with contextlib.ExitStack() as closing:
+        try:
+            url = address(project, structs.replace(runtime, ask=None))
+            session = closing.enter_context(LedgerSession(url, name="contentops plan", patience=0))
+            ledger = ReadLedger(session, _scope(project, store), _all(jobs_by_environment(project, store.state)))
+        except (LedgerAway, Refused) as error:
+            opened = OpenedLedger(warnings=(_unread(error),))
+        else:
+            store.see_jobs(ledger.lacking)
+            cache.shared = ledger
+            opened = OpenedLedger(ledger)
+        try:
+            yield opened
+        finally:
+            cache.shared = None
+
+
+def _unread(error: LedgerAway | Refused) -> Diagnostic:
+    message = f"{error.message}; this shows only the lock and the files"
+    hint = "the work of other machines is missing"
+    hint = f"{error.hint}; {hint}" if isinstance(error, Refused) else hint
+    return Diagnostic(code=error.code, message=message, severity=Severity.WARNING, hint=hint)
+
+
+@contextlib.contextmanager
+def working(
+    project: Project, store: StateStore, cache: Cache, runtime: Runtime, shard: str = ""
+) -> Iterator[OpenedLedger]:
+    """Open the ledger for a command that changes the state, of one `shard` or of all items.
+
+    No other one may do that meanwhile. Ledger and checkout get the jobs of each other.
+
+    Raises LockHeld where another one does, Refused where the ledger is not trusted, StateError where it cannot be used.
+    """
+    scope, known = _scope(project, store), jobs_by_environment(project, store.state)
+    with _applying(project, scope, runtime, shard) as runner:
+        ledger = ProjectLedger(runner, scope, _all(known))
+        store.see_jobs(ledger.lacking)
+        ledger.fill(known | {project.environment: store.state.jobs})
+        store.share(ledger)
+        cache.shared = ledger
+        try:
+            yield OpenedLedger(ledger)
+            store.flush()
+        finally:
+            store.stop_sharing()
+            cache.shared = None
+            with contextlib.suppress(StateError):
+                ledger.close()
+
+
+@contextlib.contextmanager
+def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLimiter | None]:
+    """Open the limiter of the account of a key, for a command that pays for nothing.
+
+    None where the ledger cannot be used: then the project's limit counts alone.
+    """
+    with contextlib.ExitStack() as closing:
+        limiter: SharedLimiter | None = None
+        with contextlib.suppress(StateError, NotShared, Refused):
+            url = address(project, structs.replace(runtime, ask=None))
+            session = closing.enter_context(LedgerSession(url, patience=0, stopped=runtime.stopped))
+            account = account_of(project.api, key)
+            limiter = SharedLimiter(session, limiter_of(session, account), limit_of(session, account))
+        yield limiter
+
+
+@contextlib.contextmanager
+def _applying(project: Project, scope: LedgerScope, runtime: Runtime, shard: str) -> Iterator[Runner]:
+    """Open a runner that may apply, as the only one of its project and environment, or of its shard."""
+    page, url = run_page(runtime.environ), address(project, runtime)
+    with LedgerSession(
+        url, name="contentops apply", patience=runtime.patience, stopped=runtime.stopped, until=runtime.until
+    ) as session:
+        runner = Runner(session, page=page)
+        with applying(runner, scope, page=page, shard=shard):
+            yield runner
+
+
+def _scope(project: Project, store: StateStore) -> LedgerScope:
+    return LedgerScope(lineage=store.lineage, environment=project.environment, server=project.api.server)
+
+
+def _all(known: Mapping[str, list[OpenEntry]]) -> Iterator[OpenEntry]:
+    return itertools.chain.from_iterable(known.values())
+
+
+# ---- `ledger status` and `ledger migrate`: look at a ledger by its address, or create its tables.
+
+__all__ = ["migrate", "overview_of", "shown"]
+
+
+def overview_of(address: str) -> Overview:
+    """Return the overview of the ledger at an address. Raises UsageError for an empty one, StateError."""
+    with _opened(address) as session:
+        return overview(session)
+
+
+def migrate(address: str) -> tuple[int, int]:
+    """Create the tables of the ledger at an address, if there are none; return the version before (0: none) and after.
+
+    Raises UsageError for an empty address, StateError.
+    """
+    with _opened(address) as session:
+        return schema.migrate(session), schema.VERSION
+
+
+@contextlib.contextmanager
+def _opened(address: str) -> Iterator[LedgerSession]:
+    if not address:
+        hint = "`--ledger postgresql://host/database`, `CONTENTOPS_LEDGER`, or `ledger:` in `contentops.yaml` names it"
+        raise UsageError("no ledger is set", code="no-ledger", hint=hint)
+    with LedgerSession(address, name="contentops ledger", patience=0) as session:
+        yield session
+
+
+# ---- Check a project's ledger for `doctor`.
+
+
+def ledger_check(project: Project, runtime: Runtime) -> Check:
+    """Return whether the ledger of a project is reached, has tables that this program knows, and can be written."""
+    try:
+        url = address(project, runtime)
+        overview = overview_of(url)
+    except (StateError, Refused) as error:
+        return Check(name="ledger", ok=False, message=error.message, hint=error.hint)
+    head = f"`{shown(url)}`, PostgreSQL {overview.postgresql}"
+    if overview.read_only:
+        hint = "use the address of the primary, or let the role write"
+        return Check(name="ledger", ok=False, message=f"{head}, is read-only: runs cannot record anything", hint=hint)
+    if overview.version == 0:
+        message = f"{head}, has no tables yet; the first run or `contentops ledger migrate` creates them"
+        return Check(name="ledger", ok=None, message=message)
+    who = ", ".join(f"{one.who} since {one.started_at}" for one in overview.runners)
+    return Check(name="ledger", ok=True, message=f"{head}, version {overview.version}; applying now: {who or 'no one'}")

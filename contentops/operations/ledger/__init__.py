@@ -1,1 +1,0 @@
-"""The shared ledger of a project: found, opened and checked."""

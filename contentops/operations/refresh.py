@@ -1,0 +1,341 @@
+"""`--refresh`: ask the server for the project's items before anything is planned.
+
+One list, and a fetch of each content that the list does not show to be as it was last saved or looked at. All free.
+
+A plan uses what the cache remembers. An apply reads each content whose text it would pay for or replace, and plans
+again with what it reads.
+
+`git revert` brings the record and the file of an earlier text back. The text that the server still has is then in the
+history of the lock, and the file replaces it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import structs
+
+from contentops.api.calls import Content, Failure, FailureKind, GetContent
+from contentops.api.outcomes import is_about_one
+from contentops.api.reading import has_stamp
+from contentops.ci.results import RecordedTexts, recorded_texts
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
+from contentops.errors import ApiError
+from contentops.execution.contents import StoredContent
+from contentops.model import ItemId, Remote, Restore, Submit, Write
+from contentops.model.plan_file import plan_file
+from contentops.operations.contents import content_owners, converse
+from contentops.operations.unchanged import forget_plan
+from contentops.planning.edits import saved_records
+from contentops.planning.plan import make_plan
+from contentops.planning.sides import is_edited_on_server
+from contentops.planning.table import block_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from contentops.api.calls import ContentEntry, Reply
+    from contentops.digest import Digest
+    from contentops.execution.contents import ContentOwners
+    from contentops.model import Change, Json, Plan, Record
+    from contentops.operations.contents import Caller
+    from contentops.operations.workspace import Workspace
+    from contentops.planning.sides import PlanInputs
+    from contentops.state.cache import Cache
+
+
+# ---- Recognise texts on the server that this project has recorded before: they are no new edits.
+
+
+def mark_recorded(workspace: Workspace, inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
+    """Return what the server has, with texts that were recorded before marked so. Asks git only where needed."""
+    records = inputs.state.records
+    edits = {id_: one for id_, one in remote.items() if _is_in_question(inputs, records.get(id_), one)}
+    past = recorded_texts(inputs.project, {one.content_id for one in edits.values()}) if edits else {}
+    made = _made(workspace, inputs, edits) if edits else {}
+    marked = {
+        id_: structs.replace(one, recorded=True)
+        for id_, one in edits.items()
+        if _is_known(one, records[id_], (past.get(one.content_id), made.get(id_)))
+    }
+    return {**remote, **marked}
+
+
+def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -> bool:
+    """Tell whether it looks like an edit, and the file has another text."""
+    if record is None or not is_edited_on_server(remote, record):
+        return False
+    return inputs.observe(record.output).body != remote.body
+
+
+def _made(workspace: Workspace, inputs: PlanInputs, edits: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
+    """Return the texts that jobs made for these items, as far as the cache has them."""
+    records = inputs.state.records
+    jobs = ((id_, job.item) for id_ in edits for job in inputs.jobs_of(records[id_].digest))
+    # What a job of its request was called then; an id that another item has by now is that one's.
+    names = {name: id_ for id_, name in jobs if name not in records} | {id_: id_ for id_ in edits}
+    texts: dict[ItemId, RecordedTexts] = {}
+    for text in workspace.cache.paid_texts():
+        id_ = names.get(ItemId(text.about.item))
+        if id_ is not None and text.server == inputs.server:
+            recorded = texts.get(id_, RecordedTexts())
+            titles, bodies = recorded.titles | {title_digest(text.about.title)}, recorded.bodies | {text.body}
+            texts[id_] = RecordedTexts(titles=titles, bodies=bodies)
+    return texts
+
+
+def _is_known(remote: Remote, record: Record, past: tuple[RecordedTexts | None, ...]) -> bool:
+    saved = record.saved
+    recorded = [one for one in past if one is not None]
+    if saved is None or not recorded:
+        return False
+    bodies = saved.bodies.union(*(one.bodies for one in recorded))
+    titles = saved.titles.union({title_digest(record.title)}, *(one.titles for one in recorded))
+    return remote.body in bodies and (not remote.title or title_digest(remote.title) in titles)
+
+
+# ---- `--refresh`: ask the server for the project's items before anything is planned.
+
+_SERVER_ERROR = 500
+"""The status of a server that fails: at one content, or at every request."""
+
+
+def refresh(
+    workspace: Workspace,
+    inputs: PlanInputs,
+    *,
+    only: Container[ItemId] | None = None,
+    listed: dict[str, ContentEntry] | None = None,
+) -> PlanInputs:
+    """Return the inputs with what the server has of each item, where that may differ from what was saved.
+
+    `only`: the ids of the records to look at; None: all. `listed`: the server's list by content id, which the first
+    look of a command fills and the later ones use.
+
+    Raises ApiError where the server does not answer, or the key is missing; Refused where the key may not go there.
+    """
+    project, cache = inputs.project, workspace.cache
+    records = [one for one in saved_records(inputs) if only is None or one.id in only]
+    if not records:
+        return structs.replace(inputs, remote={})
+    entries = listed if listed is not None else {}
+    reader = _Reader(cache, content_owners(project, inputs.state), cache.seen(inputs.server))
+
+    async def story(caller: Caller) -> dict[ItemId, Remote]:
+        if not entries:
+            entries.update({entry.id: entry for entry in (await caller.listed()).entries})
+        return await reader.read_all(caller, records, entries)
+
+    remote = converse(project, workspace.runtime, story, cache, workspace.limiter)
+    readable = {each.content_id: each for each in remote.values() if not each.problem}
+    if cache.keep_seen(inputs.server, readable, {record.content_id for record in records}):
+        forget_plan(project)
+    return structs.replace(inputs, remote=mark_recorded(workspace, inputs, remote))
+
+
+class _Reader(NamedTuple):
+    """Reads contents from the server. `earlier`: by content id, what earlier looks saw."""
+
+    cache: Cache
+    owners: ContentOwners
+    earlier: Mapping[str, Remote]
+
+    async def read_all(
+        self, caller: Caller, records: Iterable[Record], entries: Mapping[str, ContentEntry]
+    ) -> dict[ItemId, Remote]:
+        """Read the contents that may differ from what was saved. `entries`: the server's list. Raises ApiError."""
+        remote: dict[ItemId, Remote] = {}
+        failed_before = False
+        for record in records:
+            entry, earlier = entries.get(record.content_id), self.earlier.get(record.content_id)
+            if earlier is not None and self._is_unchanged(earlier, entry):
+                remote[record.id] = structs.replace(earlier, saved=_saved_body(record))
+            elif entry is None or record.saved is None or not has_stamp(entry, record.saved.stamp):
+                answer = await caller.ask(GetContent(record.content_id))
+                failed = isinstance(answer, Failure) and answer.status == _SERVER_ERROR
+                # A server that fails twice in a row is not well; one failure may be about that content alone.
+                if isinstance(answer, Failure) and not (is_about_one(answer) or (failed and not failed_before)):
+                    raise caller.error(answer)
+                failed_before = failed
+                remote[record.id] = self._remote(record, entry, answer)
+        return remote
+
+    def _is_unchanged(self, earlier: Remote, entry: ContentEntry | None) -> bool:
+        """Tell whether a content is as it was at an earlier look, and its text is still in the cache."""
+        if entry is None or earlier.deleted:
+            return entry is None and earlier.deleted
+        return has_stamp(entry, earlier.stamp) and self.cache.body(earlier.body) is not None
+
+    def _remote(self, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:
+        """Return one content as it is now; the cache keeps its text."""
+        content_id, saved = record.content_id, _saved_body(record)
+        if isinstance(answer, Failure):
+            deleted = answer.kind is FailureKind.NOT_FOUND
+            problem = "" if deleted else answer.full_message
+            return Remote(content_id=content_id, saved=saved, deleted=deleted, problem=problem)
+        assert isinstance(answer, Content)
+        self.owners.learn(StoredContent.of(answer))
+        owner = self.owners.owner(answer.id)
+        if owner is not None and owner.is_of_others:
+            return Remote(content_id=content_id, taken=True, saved=saved)
+        text, front = _text_of(record, answer)
+        body = clean_body(text)
+        if not body.strip():
+            return Remote(content_id=content_id, problem="it has no text")
+        digest = body_digest(body)
+        self.cache.keep_body(digest, body)
+        # The next list is compared with this one, so its stamp counts: a text that is newer is looked at again.
+        stamp = entry.stamp if entry is not None else answer.stamp
+        title = clean_title(answer.title)
+        return Remote(content_id=content_id, title=title, body=digest, stamp=stamp, front=front, saved=saved)
+
+
+def _saved_body(record: Record) -> Digest:
+    return record.saved.body if record.saved is not None else NOTHING
+
+
+def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
+    """Return its text, and the keys of its front matter, which is a part of the text only where it was saved so."""
+    saved = record.saved
+    ours = saved.bodies if saved is not None else ()
+    if content.whole and body_digest(content.whole) in ours:
+        return content.whole, ()
+    return content.body, tuple(content.front)
+
+
+# ---- Compare a plan's items with the texts stored on the server.
+
+
+def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
+    """Return the inputs with the edits and deletions on the server that earlier looks saw and no save has answered."""
+    seen = workspace.cache.seen(inputs.server)
+    records = saved_records(inputs) if seen else ()
+    remote = {record.id: one for record in records if (one := _remembered(workspace, record, seen)) is not None}
+    if not remote:
+        return inputs
+
+    return structs.replace(inputs, remote=mark_recorded(workspace, inputs, remote))
+
+
+def _remembered(workspace: Workspace, record: Record, seen: Mapping[str, Remote]) -> Remote | None:
+    remote = seen.get(record.content_id)
+    if remote is None or record.saved is None or remote.saved != record.saved.body:
+        return None
+    if remote.is_lost:
+        return remote
+    return remote if workspace.cache.body(remote.body) is not None and is_edited_on_server(remote, record) else None
+
+
+def plan_after_looks(
+    workspace: Workspace,
+    inputs: PlanInputs,
+    reviewed: Mapping[str, Json] | None,
+    refused: Callable[[Plan], object],
+) -> tuple[PlanInputs, Plan]:
+    """Plan what an apply does, with what the server has of the texts that it would pay for or replace.
+
+    `reviewed`: the document of a plan file. The server is asked only where there are such texts and the plan is not
+    `refused`. Items that cannot be looked at are blocked.
+
+    Raises what planning raises, ApiError where the key is missing, and Refused where it may not go to the server.
+    """
+    if inputs.choice.refresh and reviewed is None:
+        return inputs, make_plan(inputs)
+    if reviewed is not None:
+        return _plan_of_file(_Look(workspace), inputs, reviewed, refused)
+    look = _Look(workspace)
+    looked: AbstractSet[ItemId] = set()
+    while True:
+        plan = make_plan(inputs)
+        # Another item may come in the place of one that the last look blocked.
+        if refused(plan) or look.trouble or not (ids := _in_question(inputs, plan) - looked):
+            return inputs, look.block_unseen(plan, looked)
+        looked |= ids
+        others = {id_: remote for id_, remote in (inputs.remote or {}).items() if id_ not in ids}
+        inputs = structs.replace(inputs, remote={**others, **look.at(inputs, ids)})
+
+
+def _plan_of_file(
+    look: _Look, inputs: PlanInputs, reviewed: Mapping[str, Json], refused: Callable[[Plan], object]
+) -> tuple[PlanInputs, Plan]:
+    """Plan a plan file. An edit on the server that no one reviewed blocks its item alone."""
+    from contentops.planning.review import compare_file  # start-up: a plan compares none
+
+    if inputs.choice.refresh:
+        return inputs, compare_file(inputs, reviewed)
+    reviewed_edits = {change.id for change in plan_file(reviewed).changes if change.remote}
+    ids = {record.id for record in saved_records(inputs) if record.id in reviewed_edits} if reviewed_edits else set()
+    inputs = structs.replace(inputs, remote=look.at(inputs, ids) if ids else None)
+    if look.trouble:
+        raise ApiError(
+            look.trouble, hint="run `contentops apply` again: the plan file contains an edit from WriterzRoom"
+        )
+    plan = compare_file(inputs, reviewed)
+    if refused(plan):
+        return inputs, plan
+    others = _in_question(inputs, plan) - ids
+    remote = look.at(inputs, others) if others else {}
+    changes = tuple(_block_unreviewed(change, remote.get(_record_id(change))) for change in plan.changes)
+    return inputs, look.block_unseen(structs.replace(plan, changes=changes), others)
+
+
+class _Look:
+    """The looks of one plan. `trouble`: why the last one failed."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._listed: dict[str, ContentEntry] = {}
+        self.trouble = ""
+
+    def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
+        """Ask the server about these records; return what differs from what was saved."""
+        from contentops.operations.connection import read_credentials
+
+        read_credentials(inputs.project.api, self._workspace.runtime)
+        try:
+            return refresh(self._workspace, inputs, only=ids, listed=self._listed).remote or {}
+        except ApiError as error:
+            self.trouble = error.message
+            return {}
+
+    def block_unseen(self, plan: Plan, ids: AbstractSet[ItemId]) -> Plan:
+        """Return the plan; after a look that failed, its changes to these records are blocked."""
+        if not self.trouble:
+            return plan
+        changes = (self._block(one) if _record_id(one) in ids else one for one in plan.changes)
+        return structs.replace(plan, changes=tuple(changes))
+
+    def _block(self, change: Change) -> Change:
+        content = change.record.content_id if change.record is not None else ""
+        hint = f"whether content `{content}` was edited in WriterzRoom is unknown: {self.trouble}; "
+        return block_change(change, "not-looked-at", f"{hint}run `contentops apply` again")
+
+
+def _in_question(inputs: PlanInputs, plan: Plan) -> AbstractSet[ItemId]:
+    """Return the records whose text would be paid for, replaced, or blocked because of an earlier look."""
+    ids = {_record_id(change) for change in plan.changes if _touches(change)}
+    return {record.id for record in saved_records(inputs) if record.id in ids} if ids else ids
+
+
+def _touches(change: Change) -> bool:
+    restores = any(isinstance(step, Write) and isinstance(step.mode, Restore) for step in change.steps)
+    return change.remote is not None or bool(change.later) or (change.has(Submit, Write) and not restores)
+
+
+def _record_id(change: Change) -> ItemId:
+    return change.record.id if change.record is not None else ItemId("")
+
+
+def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
+    """Return a reviewed change, blocked where the content has words that no one reviewed."""
+    if remote is None or change.record is None:
+        return change
+    content = f"content `{remote.content_id}`"
+    if remote.problem:
+        return block_change(change, "unreadable-there", f"{content} cannot be compared: {remote.problem}")
+    if not is_edited_on_server(remote, change.record):
+        return change
+    hint = f"{content} was edited in WriterzRoom after the plan file was made; make and review a new plan"
+    return block_change(change, "edited-on-server", hint)

@@ -1,0 +1,342 @@
+"""Runs: one that a page started, the events of the last one, and the reports of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+import msgspec
+from msgspec import Struct, structs
+
+from contentops.atomic_io import PRIVATE, read_file
+from contentops.documents.folders import Tree
+from contentops.errors import ContentopsError, LockHeld, StateError
+from contentops.execution.primitives import Stop, iso
+from contentops.json_reader import DeepJson, decode_json
+from contentops.model import Event, Result
+from contentops.model.run import KeptReport
+from contentops.reporting.run import Progress, event_json
+from contentops.sanitize import json_text
+from contentops.state import state_dir
+from contentops.state.state_dir import FOLDER, make_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contentops.model import Plan, Project
+    from contentops.operations.opening import Runtime
+    from contentops.reporting.run import Active
+
+
+# ---- Runs an apply that a page started, one at a time, in a thread of the server.
+
+
+class Task(threading.Thread):
+    """A piece of work: `said` says what it came to; `error` is why it did not get there."""
+
+    def __init__(self, work: Callable[[Stop], str]) -> None:
+        # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.
+        super().__init__(name="apply", daemon=True)
+        self._work = work
+        self.stop = Stop()
+        self.said = ""
+        self.error: ContentopsError | None = ContentopsError("this is a bug in contentops; the terminal shows it")
+
+    def run(self) -> None:
+        """Do the work, in the thread."""
+        try:
+            self.said, self.error = self._work(self.stop), None
+        except ContentopsError as error:
+            self.error = error
+
+    def is_done(self, seconds: float = 0.0) -> bool:
+        """Wait at most so long; whether it is done."""
+        self.join(seconds)
+        return not self.is_alive()
+
+    def taken(self) -> tuple[str, ContentopsError | None]:
+        """Return what it came to for a page that says so: the page of the run need not say it again."""
+        taken = (self.said, self.error)
+        self.said, self.error = "", None
+        return taken
+
+
+class BackgroundRunner:
+    """Starts tasks, one at a time; `task` is the last one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.task: Task | None = None
+
+    def start(self, work: Callable[[Stop], str]) -> Task:
+        """Start a task. Raises LockHeld while another one works."""
+        with self._lock:
+            if not self.is_idle:
+                raise LockHeld("this page carries out another action", hint="wait for it: the page of the run shows it")
+            self.task = Task(work)
+            self.task.start()
+            return self.task
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being carried out."""
+        return self.task is None or self.task.is_done()
+
+    def close(self) -> None:
+        """Ask the task to submit nothing more, and wait for its end."""
+        if self.task is not None:
+            self.task.stop.request()
+            while not self.task.is_done(1.0):
+                pass
+
+
+# ---- The events of the last run, kept in `.contentops`, so that a page shows a run wherever it was started.
+
+_SHOWN: Final = 200
+"""Items of a run that are listed."""
+_FIRST: Final = 4096
+"""Bytes of the first line that are compared."""
+_ORDER: Final = ("failed", "blocked", "unknown", "late", "stopped", "running", "waiting", "pending", "done")
+_RANK: Final = {state: rank for rank, state in enumerate(_ORDER)}
+
+
+class RunItem(Struct, frozen=True, kw_only=True):
+    """An item of a run. `state`: a `Result`, `running`, `waiting`, or `stopped`: the run was killed meanwhile."""
+
+    id: str
+    state: str
+    words: str = ""
+    """What it does, waits for, or why it failed."""
+    credits: int = 0
+
+
+class LiveRun(Struct, frozen=True, kw_only=True):
+    """The last run, as far as its events say."""
+
+    who: str = ""
+    plan: str = ""
+    started_at: str = ""
+    last_at: str = ""
+    """The time of its last event."""
+    working: bool = False
+    """Whether it goes on: a process that was killed says no end."""
+    ended: bool = False
+    """Whether it came to its end."""
+    error: str = ""
+    """Why it ended without doing all, or empty."""
+    total: int = 0
+    finished: int = 0
+    counts: str = ""
+    """`3 of 20 done, 1 failed, 5 running, 12 credits`."""
+    waits: str = ""
+    """What the run waits for, or empty."""
+    items: tuple[RunItem, ...] = ()
+    """Failed ones first, then running, waiting and finished ones."""
+    more: int = 0
+    """Items that are not listed."""
+
+
+@contextlib.contextmanager
+def keeping_events(
+    project: Project, plan: Plan, emit: Callable[[Event], None], runtime: Runtime
+) -> Iterator[Callable[[Event], None]]:
+    """Give a function that keeps each event of a run and passes it to `emit`; a full disk does not end the run."""
+    file = _opened(project)
+
+    def write(event: Event) -> None:
+        nonlocal file
+        if file is not None:
+            try:
+                file.write(json_text(event_json(event), indent=None) + "\n")
+                file.flush()
+            except (OSError, ValueError, TypeError):
+                file = None
+
+    def keep(event: Event) -> None:
+        write(event)
+        emit(event)
+
+    def frame(kind: str, **data: str) -> None:
+        write(Event(kind=kind, at=iso(runtime.wall()), data=data))
+
+    frame("run-planned", plan=plan.id, who=state_dir.user_at_host(), run=secrets.token_hex(8))
+    try:
+        yield keep
+    except ContentopsError as error:
+        frame("run-ended", error=error.message)
+        raise
+    else:
+        frame("run-ended")
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def _path(project: Project) -> Path:
+    return Path(project.root) / state_dir.FOLDER / state_dir.named("events", project.environment, "jsonl")
+
+
+def _opened(project: Project) -> TextIO | None:
+    """Open a new file of events; None where it cannot be."""
+    path = _path(project)
+    try:
+        state_dir.make(Path(project.root))
+        path.unlink(missing_ok=True)  # whoever reads the old one sees by the new file that another run began
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+        return os.fdopen(handle, "w", encoding="utf-8", newline="\n")
+    except (OSError, StateError):
+        return None
+
+
+class RunReader:
+    """Reads the events of the last run as they come; several threads may ask for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._first = b""
+        """The first line of the file: the name of its run."""
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._at = 0
+        self._progress = Progress(silent=True)
+        self._done: dict[str, Event] = {}
+        self._about: dict[str, Event] = {}
+        self._last_at = ""
+
+    def read(self, project: Project) -> LiveRun | None:
+        """Return the last run of this environment, or the command that works now; None: there is neither."""
+        with self._lock:
+            try:
+                state_dir.inspect(Path(project.root))
+                with _path(project).open("rb") as file:
+                    self._read_on(file.fileno())
+            except FileNotFoundError:
+                self._start_over()
+                self._first = b""
+            except OSError as error:
+                raise StateError(f"the events of the last run cannot be read: {error.strerror or error}") from error
+            runs = bool(state_dir.who_runs(Path(project.root), project.environment))
+            if runs and (not self._first or "run-ended" in self._about):
+                # It has no events yet: those that are there are of a run before it.
+                return LiveRun(working=True, counts="it has begun with no item yet")
+            return self._seen(runs=runs) if self._first else None
+
+    def running(self, project: Project) -> LiveRun | None:
+        """Return the apply of this environment that goes on now; None: there is none."""
+        run = self.read(project)
+        return run if run is not None and run.working else None
+
+    def _read_on(self, handle: int) -> None:
+        """Take in what was added since the last time."""
+        info = os.fstat(handle)
+        os.lseek(handle, 0, os.SEEK_SET)
+        first = os.read(handle, _FIRST).partition(b"\n")[0]
+        # A new file may get the number of the old one, so the number does not tell them apart.
+        if first != self._first or info.st_size < self._at:
+            self._start_over()
+            self._first = first
+        os.lseek(handle, self._at, os.SEEK_SET)
+        data = os.read(handle, max(info.st_size - self._at, 0))
+        whole = data[: data.rfind(b"\n") + 1]
+        self._at += len(whole)
+        for line in whole.splitlines():
+            with contextlib.suppress(msgspec.MsgspecError, DeepJson):
+                self._take(decode_json(line, Event))
+
+    def _take(self, event: Event) -> None:
+        self._progress.take(event)
+        self._last_at = event.at
+        if event.kind in {"run-planned", "run-ended"}:
+            self._about[event.kind] = event
+        elif event.kind == "item-done":
+            self._done[event.item] = event
+
+    def _seen(self, *, runs: bool) -> LiveRun:
+        planned, ended = self._about.get("run-planned"), self._about.get("run-ended")
+        working = runs and ended is None
+        was_killed = not (working or ended)
+        items = [_active(id_, active) for id_, active in self._progress.active.items()]
+        items = [structs.replace(item, state="stopped", words="") for item in items] if was_killed else items
+        items += [_finished(event) for event in self._done.values()]
+        items.sort(key=lambda item: (_RANK.get(item.state, 0), item.id))
+        return LiveRun(
+            who=_text(planned, "who"),
+            plan=_text(planned, "plan"),
+            started_at=planned.at if planned else "",
+            last_at=self._last_at,
+            working=working,
+            ended=ended is not None,
+            error=_text(ended, "error"),
+            total=self._progress.total,
+            finished=sum(item.state not in {"running", "waiting", "pending", "stopped"} for item in items),
+            counts=self._progress.counts(was_killed=was_killed),
+            waits=self._progress.now() if working else "",
+            items=tuple(items[:_SHOWN]),
+            more=max(self._progress.total - min(len(items), _SHOWN), 0),
+        )
+
+
+def _active(id_: str, active: Active) -> RunItem:
+    return RunItem(id=id_, state="waiting" if active.waits else "running", words=active.words())
+
+
+def _finished(event: Event) -> RunItem:
+    state = _text(event, "result") or Result.DONE.value
+    return RunItem(id=event.item, state=state, words=_text(event, "error"), credits=_number(event, "credits"))
+
+
+def _text(event: Event | None, key: str) -> str:
+    value = event.data.get(key) if event is not None else None
+    return value if isinstance(value, str) else ""
+
+
+def _number(event: Event | None, key: str) -> int:
+    value = event.data.get(key) if event is not None else None
+    return value if isinstance(value, int) else 0
+
+
+# ---- Keep and read the reports of the runs of this machine, in `.contentops/runs/`.
+
+KEPT_RUNS = 200
+"""How many reports of runs are kept."""
+_LARGEST = 64 << 20
+"""Bytes of the largest report that is read."""
+
+
+def keep_report(project: Project, name: str, document: bytes) -> None:
+    """Write the report of a run, and delete the oldest ones.
+
+    Raises OSError, and StateError or OutputError where a link or a file is in the way of the folder.
+    """
+    folder = _folder(project)
+    make_folder(folder)
+    # Deleting through the opened folder is safe though its name may lead elsewhere by now.
+    with Tree(str(folder.parent)).folder([folder.name]) as runs:
+        with os.fdopen(runs.make_file(name, PRIVATE), "wb") as file:
+            file.write(document)
+        for old in sorted((each for each in runs.names() if each.endswith(".json")), reverse=True)[KEPT_RUNS:]:
+            runs.unlink(old)
+
+
+def kept_reports(project: Project) -> tuple[KeptReport, ...]:
+    """Return the reports of this environment's runs on this machine, newest first; unreadable files are skipped."""
+    return tuple(report for report in all_reports(project) if report.environment == project.environment)
+
+
+def all_reports(project: Project, since: str = "") -> Iterator[KeptReport]:
+    """Yield the reports of all environments, newest first. `since`: of runs that began then, as file names have it."""
+    for path in sorted(_folder(project).glob("*.json"), reverse=True)[:KEPT_RUNS]:
+        if path.name < since:
+            return
+        with contextlib.suppress(OSError, ContentopsError, msgspec.MsgspecError, ValueError):
+            yield decode_json(read_file(path, _LARGEST), KeptReport)
+
+
+def _folder(project: Project) -> Path:
+    return Path(project.root) / FOLDER / "runs"

@@ -1,1 +1,0 @@
-"""Start a project: its first files, and the workflows that run it."""

@@ -1,0 +1,354 @@
+"""`state`: repair the recorded state as a person says; generates nothing and writes no output.
+
+And delete earlier texts from the cache, beyond the number in the settings, unless they are needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field, structs
+
+from contentops.api.calls import Failure, FailureKind, GetStatus
+from contentops.digest import NOTHING
+from contentops.errors import ContentopsError, InputError, Refused, UsageError, did_you_mean, plural
+from contentops.execution.run_context import ServerCapabilities
+from contentops.manifests.api_settings import url_problem
+from contentops.manifests.project import load_project
+from contentops.manifests.validate import id_hint, id_problem
+from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
+from contentops.operations.contents import converse, recorded_owners
+from contentops.operations.opening import HERE, Runtime, locked_environments, open_cache, other_states, read_state
+from contentops.operations.plan import no_item
+from contentops.operations.workspace import hold_lock, open_workspace, shared_state, validate
+from contentops.planning.sides import specs_by_id
+from contentops.sanitize import clip
+from contentops.state.codec import Drop, Forget
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from contentops.digest import Digest
+    from contentops.model import Project, State
+    from contentops.operations.workspace import Workspace
+    from contentops.state.cache import KeptText
+    from contentops.state.codec import Fact
+
+
+def move_record(project: Project, old: str, new: str) -> str:
+    """Give the record and open jobs of `old` the id `new`; return `new`.
+
+    Raises UsageError where `old` is unknown, and where `new` is taken or invalid.
+    """
+    if problem := id_problem(new) if new else "is empty":
+        shown = f"`{clip(new, 60)}`" if new else "the new id"
+        raise UsageError(f"{shown} {problem}", code="bad-id", hint=id_hint(new))
+    with _editing(project) as edited:
+        state = edited.state
+        record = state.records.get(ItemId(old))
+        entries = [entry for entry in state.entries.values() if entry.item == old]
+        if record is None and not entries:
+            raise no_item(old, state.records)
+        if ItemId(new) in state.records:
+            raise UsageError(
+                f"`{new}` has a record already", code="taken-id", hint=f"`contentops state rm {new}` forgets it"
+            )
+        facts: list[Fact] = [structs.replace(entry, item=ItemId(new)) for entry in entries]
+        if record is not None:
+            facts += [structs.replace(record, id=ItemId(new)), Forget(ItemId(old))]
+        edited.note("state mv", *facts)
+    return new
+
+
+def forget_record(project: Project, item: str) -> None:
+    """Delete the record of an item; its file and its content on the server stay."""
+    with _editing(project) as edited:
+        if ItemId(item) not in edited.state.records:
+            raise no_item(item, edited.state.records)
+        edited.note("state rm", Forget(ItemId(item)))
+
+
+def move_server(project: Project, old: str, new: str) -> str:
+    """Record that the server `old` is now reached as `new`; return the server's name in records from now on.
+
+    Of an address only scheme, host and port count. Raises UsageError where no record was made by `old`, or `new` is no
+    address.
+    """
+    if problem := url_problem(new):
+        code, message, hint = problem
+        raise UsageError(message.replace("`base_url`", "NEW"), code=code, hint=hint)
+    new = ApiSettings(base_url=new).server
+    with _editing(project) as edited:
+        state = edited.state
+        records = [structs.replace(one, server=new) for one in state.records.values() if one.server == old]
+        servers = {one.server for one in state.records.values()} | {one.server for one in state.jobs}
+        if old not in servers:
+            hint = did_you_mean(old, servers, "known: " + (", ".join(sorted(servers)) or "none"))
+            raise UsageError(f"no text was ordered from `{old}`", code="unknown-server", hint=hint)
+        edited.note("state mv --server", *records)
+        edited.move_jobs(old, new)
+        edited.move_texts(old, new)
+    return new
+
+
+class OpenSubmit(Struct, frozen=True, kw_only=True):
+    """A submit whose outcome a person may have to state."""
+
+    entry: OpenEntry
+    wanted: bool | None
+    """Whether the manifests still ask for its request; None: they cannot be read."""
+
+
+def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
+    """Return the submits of an item that a person can resolve; without an item, all whose outcome is unknown.
+
+    Raises UsageError where the item has none.
+    """
+    entries = shared_state(project)[0].entries.values()
+    if item:
+        open_entries = _meant(project, entries, item)
+    else:
+        open_entries = [entry for entry in entries if _is_undecided(entry) and entry.state is not JobState.RUNNING]
+    specs = None
+    if open_entries:
+        with contextlib.suppress(InputError):
+            specs = specs_by_id(validate(project))
+
+    def is_wanted(entry: OpenEntry) -> bool | None:
+        spec = specs.get(entry.item) if specs is not None else None
+        return None if specs is None else spec is not None and spec.digest == entry.digest
+
+    open_entries.sort(key=lambda entry: (entry.item, entry.submitted_at, entry.request_id))
+    return tuple(OpenSubmit(entry=entry, wanted=is_wanted(entry)) for entry in open_entries)
+
+
+def resolve(
+    project: Project,
+    item: str,
+    *,
+    request: str = "",
+    job: str = "",
+    content: str = "",
+    forget: bool = False,
+    runtime: Runtime = HERE,
+) -> str:
+    """Record what became of a submit whose answer was lost, as a person says; return what was done, in words.
+
+    `request`: the start of its request id. Raises UsageError where no submit or several match, for a content of another
+    item, and for a job of another submit or one that the server does not know.
+    """
+    with _editing(project, runtime) as edited:
+        entries = edited.state.entries.values()
+        meant = _meant(project, entries, item, request, forget=forget)
+        if len(meant) > 1 and _is_undecided(meant[0]):
+            each = ", ".join(f"`--request {entry.short}`" for entry in meant)
+            hint = f"state one of {each}; `contentops state resolve {item}` shows which is which"
+            raise UsageError(f"`{item}` has {plural(len(meant), 'open submit')}", code="several-submits", hint=hint)
+        if forget:
+            edited.note("state resolve", *(Drop(entry.request_id, lost=True) for entry in meant))
+            rest = sum(entry.item == item for entry in entries) - len(meant)
+            stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
+            return f"forgot {plural(len(meant), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
+        _refuse_taken(project, edited.state, meant[0], content)
+        _refuse_other_job(project, edited.state, meant[0], job)
+        unchecked = _refuse_unknown_job(edited.workspace, meant[0], job) if job else ""
+        resolved = structs.replace(meant[0], state=JobState.RUNNING, job_id=job, error="")
+        if not job:
+            resolved = structs.replace(meant[0], state=JobState.PAID, content_id=content, body=NOTHING, error="")
+        edited.note("state resolve", resolved)
+        result = f"job `{job}`" if job else f"content `{content}`"
+        unsure = f" (whether the server knows the job was not checked: {unchecked})" if unchecked else ""
+        return f"the submit of `{item}` became {result}; the next apply finishes it{unsure}"
+
+
+def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str) -> None:
+    """Raise UsageError where a content belongs to another item than a submit does."""
+    owner = recorded_owners(project, state).get(content)
+    if owner is None or (not owner.lock and owner.item == entry.item):
+        return
+    whose = f"of `{owner.item}`" + (f" in `{owner.lock}`" if owner.lock else "")
+    hint = "`contentops content list` shows the item of each content"
+    raise UsageError(f"content `{content}` is that {whose}, not of `{entry.item}`", code="content-taken", hint=hint)
+
+
+def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str) -> None:
+    """Raise UsageError where a job belongs to another submit."""
+    for lock, other_state in (("", state), *other_states(project)) if job else ():
+        for one in other_state.jobs:
+            if one.lost or (one.server, one.job_id) != (entry.server, job) or one.request_id == entry.request_id:
+                continue
+            whose = "another text of " if not lock and one.item == entry.item else ""
+            message = f"job `{job}` is that of {whose}`{one.item}`{f' in `{lock}`' if lock else ''}, not of this submit"
+            raise UsageError(message, code="job-taken", hint="`contentops state list` shows the item of each job")
+
+
+def _refuse_unknown_job(workspace: Workspace, entry: OpenEntry, job: str) -> str:
+    """Raise UsageError where the server does not know a job; return why it could not be asked, or an empty text."""
+    project, cache = workspace.project, workspace.cache
+    if entry.server != project.api.server:
+        return f"it is one of `{entry.server}`"
+    if ServerCapabilities.load(cache, workspace.state, entry.server).hides_jobs:
+        return "the server has denied a job before that it had accepted"
+    call = GetStatus(job, ours=entry.request_id)
+    try:
+        answer = converse(project, workspace.runtime, lambda caller: caller.ask_once(call), cache, workspace.limiter)
+    except ContentopsError as error:
+        return error.message
+    if not isinstance(answer, Failure):
+        return ""
+    if answer.kind is not FailureKind.NOT_FOUND:
+        return answer.full_message
+    hint = "look at the account: if only its text is stored, use `--content ID`; if there is nothing, `--forget`"
+    raise UsageError(f"`{entry.server}` does not know job `{job}`; nothing was recorded", code="unknown-job", hint=hint)
+
+
+def _meant(
+    project: Project, entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False
+) -> list[OpenEntry]:
+    """Return the submits of an item that a person may mean: under its id then, or for the request that it declares now.
+
+    Raises UsageError where there is none.
+    """
+    wanted = NOTHING
+    with contextlib.suppress(InputError):
+        spec = specs_by_id(validate(project)).get(ItemId(item))
+        wanted = spec.digest if spec is not None else NOTHING
+    asked = [entry for entry in entries if entry.item == item or entry.digest == wanted]
+    named = [entry for entry in asked if entry.request_id.startswith(request)]
+    matches = [entry for entry in named if _is_undecided(entry)]
+    if forget and not matches:
+        # All failed submits may go at once: nothing was paid for them.
+        matches = [entry for entry in named if entry.state is JobState.FAILED]
+        # A text that was paid for is given up only by its request id.
+        matches = matches or [entry for entry in named if request and entry.state is JobState.PAID]
+    if matches:
+        return matches
+    whose = f"whose request begins with `{clip(request, 60)}`" if request else "whose outcome is unknown"
+    unknown = sorted({f"`{entry.item}`" for entry in entries if entry.state is JobState.UNKNOWN})
+    hint = "unknown at the moment: " + (", ".join(unknown) or "none")
+    raise UsageError(f"`{item}` has no submit {whose}", code="nothing-to-resolve", hint=hint)
+
+
+def _is_undecided(entry: OpenEntry) -> bool:
+    """Tell whether a person may resolve it: its job may be lost on the server, or no job can bring its paid text."""
+    if entry.state is JobState.PAID:
+        return not entry.job_id
+    return entry.state is not JobState.FAILED
+
+
+class _Edited:
+    """The state while a person changes it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._store, self._ledger = workspace.store, workspace.working_ledger
+
+    @property
+    def state(self) -> State:
+        """Lock, journal, and the open entries of the ledger."""
+        return self._store.state
+
+    def move_jobs(self, old: str, new: str) -> None:
+        """Name a server by its new address in every job."""
+        self._store.move_server(old, new)
+
+    def move_texts(self, old: str, new: str) -> None:
+        """Move the texts in the ledger to the new address of their server."""
+        if self._ledger is not None:
+            self._ledger.move_texts(old, new)
+
+    def note(self, step: str, *facts: Fact) -> None:
+        """Record facts. Raises Refused, and records none, where another process works on their submits."""
+        meant = {fact.request_id for fact in facts if isinstance(fact, OpenEntry | Drop)}
+        entries = [entry for id_, entry in self.state.entries.items() if id_ in meant]
+        named = {(entry.server, entry.request_id) for entry in entries}
+        if self._ledger is not None and (lost := self._ledger.claim(named)):
+            raise Refused(
+                f"another process works on `{self.state.entries[min(lost)].item}`; nothing was changed",
+                code="ledger-changed",
+                hint="`contentops status` shows which; wait for it or stop it, then run this again",
+            )
+        self._store.note(step, *facts)
+
+
+@contextlib.contextmanager
+def _editing(project: Project, runtime: Runtime = HERE) -> Iterator[_Edited]:
+    """Open the state under the apply lock, and write a checkpoint at the end."""
+    with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
+        yield _Edited(workspace)
+        workspace.store.checkpoint()
+
+
+# --- earlier texts -----------------------------------------------------------------------------------------
+
+
+class Earlier(Struct, frozen=True, kw_only=True):
+    """How many earlier texts are deleted, their bytes, and how many of each item. `keep`: the setting; None: all."""
+
+    keep: int | None
+    texts: int = 0
+    bytes: int = 0
+    items: Mapping[str, int] = field(default_factory=dict)
+
+
+class Needed(Struct, frozen=True, kw_only=True):
+    """What must stay in the cache: texts by body digest, and the last texts of requests by server and digest."""
+
+    bodies: frozenset[Digest]
+    requests: frozenset[tuple[str, Digest]]
+
+
+def drop_earlier(project: Project, *, do: bool) -> Earlier:
+    """Return what `keep_texts` does not keep; with `do`, delete it. Raises InputError for manifests with errors."""
+    if project.keep_texts is None:
+        return Earlier(keep=None)
+    wanted = list(_wanted(project))
+    holding = hold_lock(project, Runtime()) if do else contextlib.nullcontext()
+    with holding, open_cache(project, write=do) as cache:
+        states = [read_state(project), *(state for _, state in other_states(project))]
+        gone = superfluous(cache.paid_texts(), project.keep_texts, needed(states, wanted))
+        bodies = {one.body for one in gone}
+        size = sum(len((cache.body(body) or "").encode()) for body in bodies)
+        if do and gone:
+            cache.drop_texts(gone)
+    counts = Counter(one.about.item for one in gone)
+    return Earlier(keep=project.keep_texts, texts=len(gone), bytes=size, items=dict(sorted(counts.items())))
+
+
+def _wanted(project: Project) -> Iterator[tuple[str, Digest]]:
+    """Yield what the manifests ask for in this environment, and in every other that has a lock."""
+    for environment in {project.environment, *locked_environments(project)}:
+        with contextlib.suppress(UsageError):  # it is not declared any more
+            other = load_project(Path(project.root), environment=environment, variables=project.cli_vars)
+            yield from ((other.api.server, spec.digest) for spec in validate(other).specs)
+
+
+def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Needed:
+    """Return what records, open jobs and manifests need. `wanted`: the server and request digest of each item."""
+    bodies, requests = {NOTHING}, set(wanted)
+    for state in states:
+        for record in state.records.values():
+            bodies.update(record.bodies)
+            if record.saved is not None:
+                bodies.add(record.saved.sent)
+            requests.add((record.server, record.digest))
+        for entry in state.entries.values():
+            bodies.add(entry.body)
+            requests.add((entry.server, entry.digest))
+    return Needed(bodies=frozenset(bodies), requests=frozenset(requests))
+
+
+def superfluous(texts: Sequence[KeptText], keep: int, needed: Needed) -> tuple[KeptText, ...]:
+    """Return the texts that are not needed, without the `keep` newest of each item."""
+    newest_first = sorted(texts, key=lambda text: text.about.generated_at, reverse=True)
+    by_item: defaultdict[str, list[KeptText]] = defaultdict(list)
+    unanswered = set(needed.requests)
+    for text in newest_first:
+        is_last = (text.server, text.digest) in unanswered
+        unanswered.discard((text.server, text.digest))
+        if text.body not in needed.bodies and not is_last:
+            by_item[text.about.item].append(text)
+    return tuple(text for group in by_item.values() for text in group[keep:])

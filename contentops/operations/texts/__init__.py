@@ -1,1 +1,0 @@
-"""The texts of items: found, compared, put back, and remembered as checked."""

@@ -1,0 +1,658 @@
+"""The list of items: filtered, sorted and in pages as the query says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+from urllib.parse import parse_qsl
+
+from markupsafe import Markup
+from msgspec import Struct, structs
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from contentops.digest import NOTHING, Digest
+from contentops.documents.blocks import TextBlock
+from contentops.documents.checks import refused_words
+from contentops.documents.front_matter import PROVENANCE_KEY
+from contentops.documents.word_diff import TextDiff, word_diff
+from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, plural
+from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, Note, Plan, Project
+from contentops.operations.apply import PartAction, PlanPart
+from contentops.operations.plan import spent_this_month
+from contentops.operations.restore import from_remote
+from contentops.operations.review import ReviewItem, ReviewState, Snapshot
+from contentops.operations.runs import LiveRun
+from contentops.operations.spend import Spending, in_all_environments, spending
+from contentops.operations.texts import (
+    ItemEvent,
+    ItemTexts,
+    TextEdit,
+    TextVersion,
+    item_events,
+    item_texts,
+    protected,
+    text_of_file,
+)
+from contentops.pages.badges import BADGES, FAILS, WARNS, Badge, badges
+from contentops.pages.site import PageContent, Site, explained, macro, render
+from contentops.planning.approval import draft_mark
+from contentops.planning.guards import generation_words
+from contentops.reporting.layout import Notes, ProsePart, changed_words, prose
+from contentops.reporting.plan_text import Brief, NextChange, brief_of, next_change, value_words
+from contentops.reporting.spend import on_day
+from contentops.sections import headings
+
+# ---- The list of items: filtered, sorted and in pages as the query says.
+
+_ROWS: Final = 50
+_OPTIONS: Final = 200
+"""Templates or tags that the form offers: those of the most items."""
+_LONGEST: Final = 200
+"""Characters of a value of the query."""
+_PAGE: Final = 9
+"""Digits of the number of a page."""
+_STATES: Final[Mapping[str, frozenset[str]]] = {
+    **{key: frozenset({key}) for key in BADGES},
+    "to-read": frozenset({"changed", "waiting"}),
+    "to-choose": frozenset({"blocked", "unknown"}),
+    "checks": frozenset({FAILS.key, WARNS.key}),
+}
+"""The badges that each value of `state` asks for."""
+_ORDER: Final = {key: at for at, key in enumerate(BADGES)}
+_SORTS: Final[Mapping[str, Callable[[ReviewItem], tuple[object, ...]]]] = {
+    "state": lambda item: (_ORDER[item.state.value], not item.findings, item.since, item.id),
+    "title": lambda item: (item.title.casefold(), item.id),
+    "words": lambda item: (item.words, item.id),
+    "credits": lambda item: (item.credits, item.id),
+    "made": lambda item: (item.generated_at, item.id),
+}
+"""What each value of `sort` compares; a minus before it turns the order round."""
+
+
+class ItemsQuery(Struct, frozen=True, kw_only=True):
+    """The query of a list, checked."""
+
+    q: str = ""
+    state: str = ""
+    template: str = ""
+    tag: str = ""
+    sort: str = "state"
+
+    @property
+    def said(self) -> dict[str, str]:
+        """What it says, as an address has it."""
+        fields = structs.asdict(self)
+        return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
+
+    def turned(self, key: str) -> str:
+        """What `sort` becomes after a click on the heading that sorts by `key`."""
+        return key if self.sort != key else key[1:] if key.startswith("-") else f"-{key}"
+
+    def order(self, key: str) -> str:
+        """The value of `aria-sort` of the heading that sorts by `key`; empty: the list is sorted by something else."""
+        if not key or self.sort.lstrip("-") != key.lstrip("-"):
+            return ""
+        return "descending" if self.sort.startswith("-") else "ascending"
+
+
+class ItemsView(Struct, frozen=True, kw_only=True):
+    """A page of the list."""
+
+    snapshot: Snapshot
+    query: ItemsQuery
+    ignored: Sequence[str]
+    templates: Sequence[str]
+    tags: Sequence[str]
+    narrowed: int
+    """How many items there are of all states."""
+    chips: Sequence[tuple[Badge, int]]
+    found: int
+    rows: Sequence[ReviewItem]
+    page: int
+    pages: int
+
+
+def items(site: Site, query: Mapping[str, str]) -> PageContent:
+    """Every item with its state, a page at a time."""
+    snapshot = site.review.snapshot()
+    templates = _common(item.template for item in snapshot.items)
+    tags = _common(tag for item in snapshot.items for tag in item.tags)
+    asked, ignored = read_query(query, {"template": templates, "tag": tags})
+    narrowed = [(item, badges(item)) for item in snapshot.items if _matches(item, asked)]
+    counts = Counter(badge.key for _, all_ in narrowed for badge in all_)
+    found = _found(narrowed, asked)
+    pages = max(-(-len(found) // _ROWS), 1)
+    page = min(max(_number(query.get("page", "")), 1), pages)
+    view = ItemsView(
+        snapshot=snapshot,
+        query=asked,
+        ignored=ignored,
+        templates=templates[:_OPTIONS],
+        tags=tags[:_OPTIONS],
+        narrowed=len(narrowed),
+        chips=[(badge, counts[badge.key]) for badge in BADGES.values() if counts[badge.key]],
+        found=len(found),
+        rows=found[(page - 1) * _ROWS : page * _ROWS],
+        page=page,
+        pages=pages,
+    )
+    title = "Items" if pages == 1 else f"Items, page {page:,} of {pages:,}"
+    return PageContent(template="items.html", title=title, tab="items", model=view)
+
+
+def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQuery) -> list[ReviewItem]:
+    """Return the items of a list in its order; `narrowed`: those of all states, with their badges."""
+    wanted = _STATES.get(asked.state, BADGES.keys())
+    found = [item for item, all_ in narrowed if any(one.key in wanted for one in all_)]
+    return sorted(found, key=_SORTS[asked.sort.removeprefix("-")], reverse=asked.sort.startswith("-"))
+
+
+def queue(snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
+    """Return the items of the list whose query is `listed`, as a page of an item has it; empty: those to read.
+
+    Where some of a list wait for a reader, it is these.
+    """
+    if not listed:
+        return snapshot.to_read
+    tags = [tag for item in snapshot.items for tag in item.tags]
+    names = {"template": [item.template for item in snapshot.items], "tag": tags}
+    asked, _ = read_query(dict(parse_qsl(listed)), names)
+    found = _found(((item, badges(item)) for item in snapshot.items if _matches(item, asked)), asked)
+    waiting = {item.id for item in snapshot.to_read}
+    return [item for item in found if item.id in waiting] or found
+
+
+def read_query(query: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> tuple[ItemsQuery, tuple[str, ...]]:
+    """Return what can be used of a query, and a sentence for each value that names nothing.
+
+    `names`: the templates and tags that there are.
+    """
+    said = {name: query.get(name, "").strip()[:_LONGEST] for name in ItemsQuery.__struct_fields__}
+    known = {**names, "state": _STATES, "sort": [*_SORTS, *(f"-{name}" for name in _SORTS)]}
+    wrong = [name for name, values in known.items() if said[name] and said[name] not in set(values)]
+    usable = {name: value for name, value in said.items() if value and name not in wrong}
+    return ItemsQuery(**usable), tuple(f"there is no {name} `{said[name]}`, so it is ignored" for name in wrong)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _PAGE else 1
+
+
+def _common(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names without the empty one, those of the most items first."""
+    counts = Counter(names)
+    return tuple(sorted(filter(None, counts), key=lambda name: (-counts[name], name)))
+
+
+def _matches(item: ReviewItem, query: ItemsQuery) -> bool:
+    words = query.q.casefold()
+    found = not words or words in item.title.casefold() or words in item.id.casefold()
+    return found and query.template in ("", item.template) and (not query.tag or query.tag in item.tags)
+
+
+# ---- Texts on pages: as they are, compared with another one, and in the form that edits them.
+
+TitleAndBody = tuple[str, str]
+
+
+class TextView(Struct, frozen=True, kw_only=True):
+    """A text as it is, or compared with another one."""
+
+    parts: Sequence[ProsePart] = ()
+    top: Sequence[Diagnostic] = ()
+    """Findings that are about no line of the text."""
+    diff: TextDiff | None = None
+    title: Markup | None = None
+    """The title, if it is another one."""
+    problem: str = ""
+    """Why there is no comparison."""
+
+    @property
+    def edits(self) -> int:
+        """How many edits a reader sees, the title's among them."""
+        return (self.diff.edits if self.diff is not None else 0) + (self.title is not None)
+
+
+def compared(old: TitleAndBody, new: TitleAndBody, notes: Notes = lambda _: (), *, fold: bool = True) -> TextView:
+    """Return what changed between two texts."""
+    diff = word_diff(old[1], new[1])
+    title = changed_words(old[0], new[0]) if old[0] != new[0] else None
+    return TextView(diff=diff, parts=prose(diff, notes=notes, fold=fold), title=title)
+
+
+def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, str]]:
+    """Return what the text can be compared with, each with its name in addresses: the first one is the default."""
+    sides: list[tuple[str, str]] = []
+    if texts.approved is not None and (before := one.approved_before) is not None:
+        sides.append(("approved", f"approved {on_day(before.at, now)}"))
+    elif one.approved_before is None and not one.edited and texts.before is not None:
+        sides.append((texts.before.short, "the text before it"))
+    if one.record is not None and any(text.digest == one.record.generated for text in texts.earlier):
+        sides.append(("generated", "as generated"))
+    if one.record is not None and one.record.content_id:
+        sides.append(("server", "on the server"))
+    return sides
+
+
+def text_view(one: ReviewItem, now: TextVersion) -> TextView:
+    """Return the text as it is, with what its checks refuse marked."""
+    notes = _Notes(one, now.first_line)
+    marks = refused_words(one.spec.checks, now.title, now.body) if one.spec is not None and one.findings else ()
+    return TextView(parts=prose(word_diff(now.body, now.body), notes=notes.under, marks=marks), top=notes.rest)
+
+
+def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool) -> TextView:
+    """Return the text compared with another one; `against`: a name of `sides_of`, or the start of a digest."""
+    assert texts.now is not None
+    try:
+        old = _other(site, one, texts, against)
+    except ContentopsError as error:
+        return TextView(problem=f"{error.message}; {error.hint}" if error.hint else error.message)
+    notes = _Notes(one, texts.now.first_line)
+    # A text without a title is compared by its body alone.
+    new = (texts.now.title, texts.now.body)
+    return structs.replace(compared((old.title or new[0], old.body), new, notes.under, fold=not unfold), top=notes.rest)
+
+
+def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
+    """The text that this one is compared with. Raises ContentopsError where it is not to be had."""
+    if against == "approved" and texts.approved is not None:
+        return texts.approved
+    if against == "server":
+        stored = from_remote(site.project(), one.id, runtime=site.runtime)
+        title = str(stored.front.get("title", ("", ""))[0] or "")
+        return TextVersion(title=title, body=stored.before or "", digest=NOTHING)
+    return texts.named(one.record.generated if against == "generated" and one.record is not None else against)
+
+
+class _Notes:
+    """The findings of checks: under the block with their line; the rest is shown above the text."""
+
+    def __init__(self, one: ReviewItem, first_line: int) -> None:
+        self.rest = list(one.findings)
+        self._item, self._first = one.id, first_line
+
+    def under(self, block: TextBlock) -> Iterator[Markup]:
+        start, end = block.line + self._first, block.end + self._first
+        for each in [one for one in self.rest if one.location is not None and start <= one.location.line < end]:
+            self.rest.remove(each)
+            yield macro("note", each, self._item)
+
+
+# --- the form of an edit -----------------------------------------------------------------------------------
+
+
+class EditView(Struct, frozen=True, kw_only=True):
+    """A form with a text."""
+
+    item: ReviewItem
+    typed: TextEdit
+    was: tuple[str, str]
+    """The title and the body as they were when the page was opened."""
+    problem: Sequence[Diagnostic] = ()
+    """Why it was not saved."""
+    mine: TextView | None = None
+    """Where the file changed meanwhile: what the person changed, and what changed in the file."""
+    theirs: TextView | None = None
+    now: TextVersion | None = None
+
+
+def edit(site: Site, query: Mapping[str, str]) -> PageContent:
+    """The form that edits a text. Raises Refused for a protected item and for one without a text."""
+    one = site.review.snapshot().item(query.get("id", ""))
+    if one.protected:
+        raise protected(one.id)
+    text = text_of_file(site.project(), one.file.path)
+    if text is None or one.record is None:
+        message = one.file.problem or f"`{one.id}` has no text that can be edited"
+        raise Refused(message, code="not-edited", hint="see `contentops plan`")
+    typed = TextEdit(title=text.title, body=text.body, expect=one.file.file)
+    return _page(EditView(item=one, typed=typed, was=(text.title, text.body)))
+
+
+def edit_of(form: Mapping[str, str]) -> TextEdit:
+    """Return what a person typed."""
+    return TextEdit(
+        title=form.get("title", ""),
+        body=form.get("body", ""),
+        expect=Digest(form.get("file", "")),
+        sets_aside=form.get("aside") == "yes",
+    )
+
+
+def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError) -> PageContent:
+    """The form again with all that was typed: beside the file as it is now, where that changed meanwhile."""
+    one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
+    was = form.get("was_title", ""), form.get("was", "")
+    view = EditView(item=one, typed=typed, was=was, problem=explained(error))
+    now = text_of_file(site.project(), one.file.path) if isinstance(error, FileChanged) else None
+    if now is not None:
+        view = structs.replace(
+            view,
+            typed=structs.replace(typed, expect=one.file.file),
+            mine=compared(was, (typed.title, typed.body)),
+            theirs=compared(was, (now.title, now.body)),
+            now=now,
+        )
+    return _page(view, status=409)
+
+
+def _page(view: EditView, status: int = 200) -> PageContent:
+    return PageContent(template="edit.html", title=f"Edit: {view.item.title}", tab="items", model=view, status=status)
+
+
+# ---- The page of one item: its text, what changed in it, its brief, its history, and what is to be decided.
+
+_LONGEST_LIST: Final = 500
+"""Characters of the query of a list."""
+_DIGITS: Final = 6
+
+
+class ItemView(Struct, frozen=True, kw_only=True):
+    """The page of an item."""
+
+    item: ReviewItem
+    listed: str
+    """The query of the list that the person came from; empty: of the texts to read."""
+    count: str
+    """How many decisions were made since then."""
+    place: str
+    """Where the item is among those that wait for a person: `Text 1 of 9 to read`."""
+    following: ReviewItem
+    """The next one that does; the item itself: there is none."""
+    planned: NextChange | None
+    brief: Brief
+    first: str
+    """The view that is shown unless another one is asked for."""
+    view: str
+    """`text` or `changes`."""
+    against: str
+    sides: Sequence[tuple[str, str]]
+    """What the text can be compared with: name and words."""
+    shown: TextView
+    history: Sequence[ItemEvent]
+    marks: Mapping[str, object]
+    """The draft mark, which goes with an approval."""
+    front: Sequence[tuple[str, str, str]]
+    """Key, value, and what becomes of it."""
+    choices: Sequence[PlanPart]
+    """The ways on where nothing happens until someone chooses."""
+    price: str
+    """Of those that are not free."""
+    sections: Sequence[str]
+    notes: Sequence[Note] = ()
+    """What the plan says of it beside its change."""
+    problem: Sequence[Diagnostic] = ()
+    """Why a decision was not recorded."""
+    said: str = ""
+    """What it would have been, such as `approved`."""
+    changed: TextView | None = None
+    """What changed in the text since the person opened the page."""
+    note: str = ""
+    """The note that was typed."""
+
+
+def not_decided(site: Site, form: Mapping[str, str], said: str, error: ContentopsError) -> PageContent:
+    """The page of the item as it is now, with the note that was typed and why nothing was recorded."""
+    seen = site.seen.get(form.get("text", ""))
+    page = item(site, {name: form.get(name, "") for name in ("id", "list", "count")})
+    assert isinstance(page.model, ItemView)
+    one, changed = page.model.item, None
+    now = text_of_file(site.project(), one.file.path) if seen is not None and one.text != form.get("text") else None
+    if seen is not None and now is not None:
+        changed = compared(seen, (now.title, now.body))
+    note = form.get("note", "")
+    model = structs.replace(page.model, problem=explained(error), said=said, changed=changed, note=note)
+    return structs.replace(page, model=model, status=409)
+
+
+def item(site: Site, query: Mapping[str, str]) -> PageContent:
+    """One item; `view`, `against` and `unfold` say what is shown of its text."""
+    snapshot = site.review.snapshot()
+    project, one = snapshot.project, snapshot.item(query.get("id", ""))
+    texts = item_texts(project, one.id, one.file.path, one.approved_before, snapshot.known)
+    now, before = texts.now, one.approved_before
+    if one.text and now is not None and not site.static:
+        site.seen.keep(one.text, (one.file.title, now.body))
+    is_changed = before is not None or (one.state is ReviewState.BLOCKED and one.edited)
+    first = "changes" if is_changed and now is not None and texts.earlier else "text"
+    view = query.get("view") or first
+    sides = sides_of(one, texts, site.runtime.wall())
+    if site.static:
+        # No page that is a file asks the server, and texts as they were made have no second file.
+        sides = [side for side in sides if side[0] != "server" and (one.edited or before is not None)]
+    against = query.get("against") or (sides[0][0] if sides else "")
+    shown = TextView()
+    if now is not None and view == "changes":
+        shown = changes_view(site, one, texts, against, unfold="unfold" in query)
+    elif now is not None:
+        shown = text_view(one, now)
+    listed = query.get("list", "")[:_LONGEST_LIST]
+    place, following = _following(snapshot, one, listed)
+    marks, change = _marks(project, one), one.change
+    ways = _WAYS.get(change.blocked or change.action.value, ()) if change is not None and one.spec is not None else ()
+    model = ItemView(
+        item=one,
+        listed=listed,
+        count=query.get("count", "")[:_DIGITS],
+        place=place,
+        following=following,
+        planned=next_change(one.change, project.option)
+        if one.change and one.change.action is not Action.NONE
+        else None,
+        brief=brief_of(one.spec.request.as_json() if one.spec else one.record.request if one.record else {}),
+        first=first,
+        view=view,
+        against=against,
+        sides=sides,
+        shown=shown,
+        history=item_events(one, texts),
+        marks=marks,
+        front=[*_front(one, marks)],
+        choices=[PlanPart(action=action, item=one.id) for action in ways],
+        price=_price(one, project),
+        notes=[note for note in snapshot.plan.notes if note.id == one.id] if snapshot.plan is not None else (),
+        sections=headings(now.body)[:100] if now is not None and one.spec and one.record else (),
+    )
+    return PageContent(template="item.html", title=one.title, tab="items", model=model)
+
+
+def after(items: Sequence[ReviewItem], id_: str) -> tuple[ReviewItem, ...]:
+    """Return the other items of a list: those after an item, then those before it."""
+    at = next((at for at, each in enumerate(items) if each.id == id_), 0)
+    return tuple(each for each in (*items[at:], *items[:at]) if each.id != id_)
+
+
+def _following(snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem]:
+    for items, name in (
+        (queue(snapshot, listed) if listed else (), "Text {:,} of {:,} in the list"),
+        (snapshot.to_read, "Text {:,} of {:,} to read"),
+        (snapshot.to_choose, "Needs a choice: {:,} of {:,}"),
+    ):
+        if one in items:
+            at = items.index(one) + 1
+            return name.format(at, len(items)), items[at % len(items)]
+    return "", next(iter(snapshot.to_read), one)
+
+
+_WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
+    "edited": (PartAction.KEEP, PartAction.MERGE, PartAction.TAKE),
+    "no-merge-base": (PartAction.KEEP, PartAction.TAKE),
+    "unmergeable": (PartAction.KEEP, PartAction.TAKE),
+    "emptied": (PartAction.TAKE,),
+    "missing": (PartAction.TAKE,),
+    Action.RESOLVE.value: (PartAction.APPLY,),
+}
+"""The ways on by what stops an item."""
+
+
+def _price(one: ReviewItem, project: Project) -> str:
+    return generation_words([one.spec] if one.spec is not None else [], project)
+
+
+def _marks(project: Project, one: ReviewItem) -> Mapping[str, object]:
+    """Return what of the front matter goes with an approval."""
+    is_open = one.spec is not None and one.spec.approval.required and one.approval is not ApprovalState.APPROVED
+    return {key: mark for key, mark in draft_mark(project.preset).items() if is_open and key in one.file.front}
+
+
+def _front(one: ReviewItem, marks: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
+    """Yield the keys of the front matter, their values, and what becomes of them."""
+    now = {**({"title": one.file.title} if one.file.title else {}), **one.file.front}
+    front = one.change.front if one.change is not None else {}
+    planned = {key: value for key, value in front.items() if key != PROVENANCE_KEY}
+    for key in dict.fromkeys((*now, *planned)):
+        then, after = "deleted by the approval" if key in marks else "", planned.get(key)
+        if after is not None:
+            then = f"the next apply writes {_yaml(after)}"
+        elif key in planned:
+            then = "the next apply removes it"
+        if key in now or after is not None:
+            yield key, _yaml(now[key]) if key in now else "", then
+
+
+def _yaml(value: Json) -> str:
+    """Return a value of front matter in a few words, as a person would write it there."""
+    return str(value).lower() if isinstance(value, bool) else value_words(value)
+
+
+# ---- The overview: what waits for whom, and what it costs; the plan; and what was spent.
+
+
+def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
+    """What waits for whom, and what it costs."""
+    snapshot = site.review.snapshot()
+    if all(item.state is ReviewState.NO_TEXT for item in snapshot.items):
+        return PageContent(template="empty.html", title="No texts yet", tab="overview", model=snapshot)
+    count = len(snapshot.to_read)
+    title = f"{plural(count, 'text')} {'waits' if count == 1 else 'wait'} for a reader"
+    title = title if count else "Nothing waits for a reader"
+    return PageContent(template="overview.html", title=title, tab="overview", model=snapshot)
+
+
+class PlanView(Struct, frozen=True):
+    """A plan, and what is wrong in manifests; None where those have errors."""
+
+    plan: Plan | None
+    findings: tuple[Diagnostic, ...]
+
+
+def plan(site: Site, _query: Mapping[str, str]) -> PageContent:
+    """What an apply would do."""
+    snapshot = site.review.snapshot()
+    return plan_page(site, PlanView(snapshot.plan, snapshot.findings))
+
+
+def plan_page(site: Site, view: PlanView) -> PageContent:
+    """Return the page of a plan."""
+    return PageContent(template="plan.html", title=f"Plan of {site.name}", tab="plan", model=view)
+
+
+class SpendView(Struct, frozen=True):
+    """What was spent, since when (empty: ever), and how much of this month's budget; None: there is none."""
+
+    found: Spending
+    since: str
+    budget: Budget
+    month: MonthSpend | None
+
+
+def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
+    """What the texts of all environments have cost."""
+    project, snapshot = site.project(), site.review.snapshot()
+    projects = in_all_environments(project)
+    if snapshot.plan is None or [one.environment for one in projects] != [project.environment]:
+        return spend_page(site, project, spending(projects))
+    # The snapshot has counted this environment, and there is no other one.
+    found = Spending(spend=snapshot.spend, approved=snapshot.cost_of_approved)
+    return spend_page(site, project, found)
+
+
+def spend_page(site: Site, project: Project, found: Spending, since: str = "") -> PageContent:
+    """Return the page of what was spent."""
+    view = SpendView(found, since, project.budget, spent_this_month(project, site.runtime))
+    return PageContent(template="spend.html", title=f"Spend of {project.name}", tab="spend", model=view)
+
+
+# ---- The page of a run, which shows what happens in an apply wherever it was started.
+
+PAUSE = 0.5
+"""Seconds between two looks at the events of a run."""
+ALIVE = 15.0
+"""Seconds after which a comment is sent, so that a connection that is gone is noticed."""
+
+
+class RunPage(Struct, frozen=True, kw_only=True):
+    """The last run, what is known of its items, and the end of what a page started where no other page said it."""
+
+    run: LiveRun | None = None
+    known: Mapping[str, ReviewItem] = {}
+    said: str = ""
+    error: ContentopsError | None = None
+
+    @property
+    def title(self) -> str:
+        """What the run does."""
+        if self.run is None:
+            return "No run yet"
+        if self.run.working:
+            return "An apply is running" if self.run.started_at else "A command is running"
+        return "The last run" if self.run.ended else "The last run was stopped"
+
+
+def run(site: Site, _query: Mapping[str, str]) -> PageContent:
+    """The apply that works now, or the last one."""
+    return _content(_last_run(site))
+
+
+def _last_run(site: Site) -> RunPage:
+    found, task = site.runs.read(site.project()), site.runner.task
+    # A run changes files all the time: their titles are not worth a look at all of them.
+    by_id = (site.review.latest or site.review.snapshot()).by_id
+    known = {one.id: by_id[one.id] for one in (found.items if found else ()) if one.id in by_id}
+    if task is None or not task.is_done():
+        return RunPage(run=found, known=known)
+    return RunPage(run=found, known=known, said=task.said, error=task.error)
+
+
+def _content(view: RunPage) -> PageContent:
+    return PageContent(template="run.html", title=view.title, tab="run", model=view)
+
+
+async def events(site: Site, _: Request) -> StreamingResponse:
+    """Send the moving part of the run page whenever it changes, until the run ends or the browser leaves."""
+    return StreamingResponse(stream(site), media_type="text/event-stream")
+
+
+async def stream(site: Site) -> AsyncIterator[str]:
+    """Give the events of a stream: the moving part as JSON, then `end`."""
+    sent, quiet = "", 0.0
+    while not site.closing.is_set():
+        html, working = await run_in_threadpool(_moving_part, site)
+        if html != sent:
+            sent, quiet = html, 0.0
+            yield f"data: {json.dumps(html)}\n\n"
+        elif quiet >= ALIVE:
+            quiet = 0.0
+            yield ": \n\n"
+        if not working:
+            # A browser that loses the stream asks again by itself; told so, it stops.
+            yield "event: end\ndata: \n\n"
+            return
+        await asyncio.sleep(PAUSE)
+        quiet += PAUSE
+
+
+def _moving_part(site: Site) -> tuple[str, bool]:
+    """Return the moving part as HTML, and whether the run goes on."""
+    try:
+        view = _last_run(site)
+    except ContentopsError as error:
+        view = RunPage(error=error)
+    working = (view.run is not None and view.run.working) or not site.runner.is_idle
+    return render(site, _content(view), block="live"), working

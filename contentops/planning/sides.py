@@ -1,0 +1,760 @@
+"""The inputs of a plan: manifests, records, files, server contents and options; and how to compare them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from collections import defaultdict
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, ValidationError, convert, field, structs
+
+from contentops.digest import NO_TEXT, NOTHING, Digest, is_same_json
+from contentops.documents.clean import title_digest
+from contentops.documents.paths import collision_key, folders
+from contentops.errors import Diagnostic, Severity, nearest
+from contentops.model import (
+    BASE,
+    NO_APPROVALS,
+    Approvals,
+    Desired,
+    ItemId,
+    JobState,
+    MonthSpend,
+    Note,
+    Observed,
+    OnEdit,
+    OnSourceChange,
+    OpenEntry,
+    Project,
+    Promote,
+    Reason,
+    Record,
+    Reference,
+    Remote,
+    Request,
+    Spec,
+    State,
+    text_digest,
+)
+from contentops.model.desired import READERS
+from contentops.model.jobs import made_texts
+from contentops.pricing import FREE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+
+    from contentops.model import Json, Move, PendingSubmit, RequestId
+    from contentops.pricing import Price
+
+
+# ---- The inputs of a plan: manifests, records, files, server contents and options; and how to compare them.
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """The options of the command line that shape a plan."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    on_edit: OnEdit | None = None
+    on_source_change: OnSourceChange | None = None
+    prune: bool = False
+    refresh: bool = False
+    """Fetch the stored contents first."""
+    drafts: bool = False
+    """Promote draft outlines, and save them to other servers."""
+    only_promoted: bool = False
+    """Only promotions."""
+    only_front: bool = False
+    """Only updates of front matter, which cost nothing."""
+    sections: Mapping[str, str] = field(default_factory=dict)
+    """Headings of sections to generate again, by item id."""
+    canary: int | None = None
+    """Only this many generations, the first in plan order."""
+    changed_from: str = ""
+    """Only items that differ from the lock at this commit; `ci.results.narrowed` turns it into `only`."""
+    only: frozenset[ItemId] | None = None
+    """The ids that selectors choose from; None: all."""
+    notes: tuple[Note, ...] = ()
+    """Notes on how `only` was found."""
+    in_review: frozenset[str] = frozenset()
+    """The paths of the files that the pull request of this plan changes."""
+
+
+class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
+    """The sides of the comparison. Records have the ids that `moved` pairs gave them."""
+
+    project: Project
+    desired: Desired
+    state: State
+    observed: Mapping[str, Observed]
+    """The files, at every path that `paths` names."""
+    cached: Callable[[OpenEntry], Digest] = lambda _job: NOTHING
+    """The body digest of a job's text, where only the cache knows it; empty: it has none."""
+    text: Callable[[Digest], str | None] = lambda _digest: None
+    """The text with a body digest, if this machine has it, in the cache or in git; slow, so ask only when needed."""
+    read: Callable[[str], str] = lambda _path: ""
+    """The body of the file at a path; reads the disk, so ask only when needed."""
+    why_no_text: Callable[[], str] = lambda: ""
+    """Why a text is missing and how to get it; empty: it cannot be had. It asks git."""
+    remote: Mapping[ItemId, Remote] | None = None
+    """The stored contents that a refresh fetched; an item without one has what was last saved. None: no refresh."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project exists or will exist, for links in texts."""
+    denied: Callable[[str], str] = lambda _path: ""
+    """Why the output at a path cannot be written; empty: it can."""
+    claimed_paths: Mapping[str, str] = field(default_factory=dict)
+    """The lock of another environment that owns a path, by path key."""
+    source: SourceEnvironment | None = None
+    """The environment that texts are promoted from, if any."""
+    choice: Choice = field(default_factory=Choice)
+    rekeyed: Mapping[ItemId, ItemId] = field(default_factory=dict)
+    """New ids of records and open entries, each with the old one; not recorded yet."""
+    interrupted: bool = False
+    """The last apply was interrupted: its journal is not in the lock yet."""
+    ordered_at: frozenset[str] = frozenset()
+    """The servers that this environment paid for texts; the bundled one only where a model wrote."""
+    honours_ids: bool | None = None
+    """Whether the server uses our request id as its job id; None: not known yet."""
+    claimed: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
+    """The submits that other processes have claimed."""
+    approvals: Approvals = NO_APPROVALS
+    """Who approved which text."""
+    spent: Callable[[], MonthSpend] = MonthSpend
+    """What was spent in the month of the clock; it asks git, so ask only for a plan that costs something."""
+
+    @functools.cached_property
+    def server(self) -> str:
+        """The server this plan speaks to."""
+        return self.project.api.server
+
+    @functools.cached_property
+    def specs(self) -> Mapping[ItemId, Spec]:
+        """The declared items by id."""
+        return specs_by_id(self.desired)
+
+    @functools.cached_property
+    def entries(self) -> Mapping[ItemId, tuple[OpenEntry, ...]]:
+        """The open jobs of this server by item, in order of attempt.
+
+        A job belongs to the item that declares its request, whatever that was called then; a section, and what no item
+        asks for, to the item as it was called, or is by `moved`. A section waits for the text that it is of: it may be
+        in another clone.
+        """
+        gone = (pair for pair in self.desired.moved if pair.old not in self.specs)
+        moved = {pair.old: pair.new for pair in gone if pair.old not in self.state.records}
+        wanted = {spec.digest: spec.id for spec in reversed(self.desired.specs) if spec.request.template}
+        by_item: dict[ItemId, tuple[OpenEntry, ...]] = {}
+        for entry in sorted(self.state.entries.values(), key=lambda entry: (entry.attempt, entry.request_id)):
+            if entry.server == self.server:
+                spec = self.specs.get(entry.item)
+                is_asked = spec is not None and spec.digest == entry.digest
+                if entry.section and is_asked and self._digest_of(entry.item) != entry.digest:
+                    continue
+                is_own = entry.section or is_asked
+                id_ = entry.item if is_own else wanted.get(entry.digest, moved.get(entry.item, entry.item))
+                by_item[id_] = (*by_item.get(id_, ()), entry)
+        return by_item
+
+    def _digest_of(self, item: ItemId) -> Digest | None:
+        record = self.state.records.get(item)
+        return record.digest if record is not None else None
+
+    @functools.cached_property
+    def made(self) -> frozenset[Digest]:
+        """The body digests of all whole texts that a known job made, for whatever item: no person wrote them."""
+        return made_texts(self.state)
+
+    @functools.cached_property
+    def _jobs(self) -> Mapping[Digest, list[OpenEntry]]:
+        by_request: dict[Digest, list[OpenEntry]] = {}
+        for job in (*self.state.jobs, *self.state.entries.values()):
+            if job.server == self.server:
+                by_request.setdefault(job.digest, []).append(job)
+        return by_request
+
+    def jobs_of(self, digest: Digest) -> Sequence[OpenEntry]:
+        """Every order of a request on this server, in any environment."""
+        return self._jobs.get(digest, ())
+
+    @functools.cached_property
+    def owners(self) -> Mapping[str, ItemId]:
+        """The item whose record has a path, by path key."""
+        return {collision_key(record.output): record.id for record in reversed(list(self.state.records.values()))}
+
+    @functools.cached_property
+    def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
+        """By request digest, the open entries of this server whose text may be in a file that no record has."""
+        written: dict[Digest, tuple[OpenEntry, ...]] = {}
+        for entry in itertools.chain.from_iterable(self.entries.values()):
+            key = collision_key(entry.output)
+            if entry.output and key not in self.owners and key not in self.claimed_paths:
+                written[entry.digest] = (*written.get(entry.digest, ()), entry)
+        return written
+
+    def observe(self, path: str) -> Observed:
+        """The file at `path`; one that was not read counts as absent."""
+        return self.observed.get(path) or Observed(path=path)
+
+    def body_of(self, job: OpenEntry) -> Digest:
+        """The body digest of a job's text; empty: it is not known."""
+        return job.body or self.cached(job)
+
+    def saves(self, spec: Spec) -> bool:
+        """Whether the item's text is saved to the server."""
+        return spec.save and self.project.api.save == "auto"
+
+    def saved_body(self, record: Record) -> Digest:
+        """The body digest of the record's text on this server; empty: none."""
+        return record.saved.body if record.saved and record.server == self.server else NOTHING
+
+
+class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
+    """One declared item with its record, file, open entries and stored content."""
+
+    inputs: PlanInputs
+    spec: Spec
+    record: Record | None
+    file: Observed
+    """Its file where it is now."""
+    entries: tuple[OpenEntry, ...] = ()
+    """Its open entries on this server, in order of attempt."""
+    orphan: Record | None = None
+    """The record of a removed item with the same request, to take over."""
+    waits: tuple[Reference, ...] = ()
+    """The texts of other items that its own waits for: its request is not known before them."""
+    open: frozenset[str] = frozenset()
+    """The keys of metadata that stay as they are recorded until the texts that they mention are final."""
+
+    @property
+    def own(self) -> Record | None:
+        """Its record, or the orphan's that it takes over."""
+        return self.record or self.orphan
+
+    @property
+    def source_text(self) -> SourceText | None:
+        """The text of another environment for the declared request, if texts are promoted from one."""
+        source, drafts = self.inputs.source, self.inputs.choice.drafts
+        return source.source_text(self.spec, self.inputs.observe, drafts=drafts) if source is not None else None
+
+    @property
+    def title(self) -> str:
+        """The title of its file, or of its record where the file has none."""
+        return self.file.title or (self.own.title if self.own is not None else "")
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the record has a text for the declared request, made from the words that its sources have now."""
+        return is_same(self.own, self.spec.digest, self.inputs.server)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the record's text is kept: it answers the declared request, or only its sources have changed."""
+        rule = self.stale_rule
+        if rule is not None:
+            return rule is OnSourceChange.NOTE
+        is_adopted = self.record is not None and not self.record.digest and self.record.frame in self.frames
+        return self.is_exact or (is_adopted and bool(self.waits))
+
+    @property
+    def frames(self) -> frozenset[Digest]:
+        """The frames of the declared request, with the ids that its sources have and had."""
+        return frozenset({self.spec.frame, self.spec.earlier_frame} - {NOTHING})
+
+    @property
+    def stale_rule(self) -> OnSourceChange | None:
+        """What to do about a text of which only the sources have changed, or are to change; None: that is not so."""
+        record, spec, choice = self.record, self.spec, self.inputs.choice
+        if record is None or not record.digest or record.frame not in self.frames or spec.id in choice.replace:
+            return None
+        if self.is_protected or is_draft(record, self.inputs.server):
+            return None
+        rule = choice.on_source_change or spec.on_source_change
+        if self.waits:
+            return rule if rule is OnSourceChange.REGENERATE else OnSourceChange.NOTE
+        is_promoted = self.source_text is not None and record.digest != spec.digest
+        is_ordered = any(job.digest == spec.digest for job in pending(self.entries))
+        return None if record.digest == spec.digest or is_promoted or is_ordered else rule
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether it has a record, and that or the manifest protects it."""
+        return self.own is not None and is_protected(self.spec, self.own)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether a person has edited the body of the file."""
+        return self.own is not None and is_edited(self.file, self.own, self.inputs.made)
+
+    @property
+    def remote(self) -> Remote | None:
+        """The content it is saved as, from a refresh; None: no refresh, or it is not saved here."""
+        own, inputs = self.own, self.inputs
+        if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
+            return None
+        remote = inputs.remote.get(own.id)
+        return remote if remote is not None and remote.content_id == own.content_id else None
+
+    @property
+    def is_edited_on_server(self) -> bool:
+        """Whether a person has edited that content in WriterzRoom since it was saved; a new section is no edit."""
+        if self.remote is None or self.own is None:
+            return False
+        section_bodies = {entry.body for entry in pending(self.entries) if entry.section}
+        return section_bodies.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.own)
+
+    @property
+    def attempt(self) -> int:
+        """Return the attempt that made the recorded text; 0 if no known job made it."""
+        made_by = self.inputs.state.made_by(self.own) if self.own is not None else None
+        return made_by.attempt if made_by is not None else 0
+
+    @property
+    def under_way(self) -> list[OpenEntry]:
+        """The open jobs of the declared request that may still lead to another text than the record's."""
+        own = self.own
+        newest = self.attempt if self.is_exact else 0
+        return [
+            job
+            for job in pending(self.entries)
+            if (job.section and own is not None and job.digest == own.digest and self.is_same)
+            or (job.digest == self.spec.digest and job.attempt > newest)
+            or self._is_from_earlier_words(job)
+        ]
+
+    def _is_from_earlier_words(self, job: OpenEntry) -> bool:
+        """Whether a job makes or has made the declared text from words that its sources had when it was ordered."""
+        is_other = job.digest != self.spec.digest and not job.section
+        is_failed = job.state is JobState.PAID and bool(job.error)
+        # An order that may never have arrived is sent again, which is for an item that asks for a new text alone.
+        is_lost = job.state in (JobState.SUBMITTING, JobState.UNKNOWN) and self.is_same
+        return is_other and not is_failed and not is_lost and job.frame in self.frames
+
+
+TRIES = 2
+"""A request that failed this often is blocked until a person asks for it again."""
+
+
+def is_protected(spec: Spec, record: Record | None) -> bool:
+    """Whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
+    if spec.protected or record is None or not record.protected:
+        return spec.protected
+    origin = spec.origins.get("protected")
+    return origin is None or origin.layer == "built-in"
+
+
+def is_draft(record: Record, server: str) -> bool:
+    """Whether the bundled server made the text without a model, and `server` is another one."""
+    return record.server == "local" != server and bool(record.generated) and record.outline
+
+
+def is_same(record: Record | None, digest: Digest, server: str) -> bool:
+    """Whether a record has a text for this request on a server; a draft of the bundled server does not count."""
+    return record is not None and record.digest == digest and not is_draft(record, server)
+
+
+def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
+    """Whether a file without a record was written for this request, under the item's id or a removed one."""
+    owner = ItemId(file.owner)
+    gone = bool(owner) and owner not in inputs.specs and owner not in inputs.state.records
+    return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
+
+
+def is_edited(file: Observed, record: Record, made: Container[Digest]) -> bool:
+    """Whether the body on disk is neither the last generated text of this item nor a text that a known job `made`."""
+    return file.exists and file.body != record.generated and file.body not in made
+
+
+def is_edited_on_server(remote: Remote, record: Record) -> bool:
+    """Whether a stored content is neither a text that was saved, or about to be, nor what the server made of it.
+
+    A text that was recorded before is no edit: git has restored the record of an earlier one.
+    """
+    if record.saved is None or remote.is_lost or remote.problem or remote.recorded:
+        return False
+    return remote.body not in record.saved.bodies or is_retitled_on_server(remote, record)
+
+
+def is_retitled_on_server(remote: Remote, record: Record) -> bool:
+    """Whether a person changed the title of a stored content."""
+    if record.saved is None or not remote.title:
+        return False
+    return title_digest(remote.title) not in {*record.saved.titles, title_digest(record.title)}
+
+
+def recorded_request(record: Record) -> Request | None:
+    """The request of a record; None: another version made it, with fields that are not known here."""
+    try:
+        return convert(dict(record.request.items()), Request)
+    except ValidationError:
+        return None
+
+
+def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
+    """The declared items by id."""
+    return {spec.id: spec for spec in desired.specs}
+
+
+def failed_attempts(entries: Iterable[OpenEntry], digest: Digest) -> list[OpenEntry]:
+    """The failed attempts at this request."""
+    return [entry for entry in entries if entry.state is JobState.FAILED and entry.digest == digest]
+
+
+def pending(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """The jobs that may still lead to a text, or have brought one that is in no file."""
+    return [entry for entry in entries if entry.state is not JobState.FAILED]
+
+
+def uncollected(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """The jobs whose text the server may bring without a person."""
+    return [entry for entry in entries if entry.state in {JobState.SUBMITTING, JobState.RUNNING}]
+
+
+def honours_ids(state: State, server: str) -> bool | None:
+    """Whether the job ids of this server are our request ids; None: not known yet.
+
+    The bundled server uses them. One job with another id proves that a server makes its own.
+    """
+    if server == "local":
+        return True
+    jobs = (job for job in (*state.jobs, *state.entries.values()) if job.server == server and not job.lost)
+    proofs = {job.job_id == job.request_id for job in jobs if job.job_id}
+    return proofs == {True} if proofs else None
+
+
+def price_of(spec: Spec, server: str, section: str = "") -> Price:
+    """The price of one submit of `spec`, or of a section of it; `local` and an item without a template cost nothing."""
+    return FREE if server == "local" or not spec.request.template else spec.request.price(section)
+
+
+# --- paths -------------------------------------------------------------------------------------------------
+
+
+def paths(desired: Desired, state: State) -> Iterator[str]:
+    """Every path whose file a plan reads."""
+    for record in state.records.values():
+        yield record.output
+    for entry in state.entries.values():
+        if entry.output:
+            yield entry.output
+    for spec in desired.specs:
+        own = state.records.get(spec.id)
+        if own is None or own.output != spec.output:
+            yield spec.output
+            if own is not None and (rest := resting_place(own.output, spec.output, spec.id)):
+                yield rest
+
+
+def resting_place(source: str, target: str, item: ItemId) -> str:
+    """The temporary path of a move whose source and target cannot exist at once; empty: it needs none.
+
+    Such paths differ in case alone, or one is a folder of the other. It is derived, so that a crash does not lose the
+    file.
+    """
+    ours, theirs = collision_key(source), collision_key(target)
+    if not (ours == theirs or theirs.startswith(f"{ours}/") or ours.startswith(f"{theirs}/")):
+        return ""
+    beside = source if theirs.startswith(f"{ours}/") else target
+    mark = hashlib.sha256(f"{beside}\n{item}".encode()).hexdigest()[:16]
+    return str(PurePosixPath(beside).parent / f".contentops-{mark}.moving")
+
+
+# ---- The differences between a declared request and the recorded one, field by field, with their causes.
+
+
+def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
+    """A request as one level of fields: `template`, `inputs.topic`, ..."""
+    fields = {key: value for key, value in request.items() if key != "inputs"}
+    if isinstance(inputs := request.get("inputs"), dict):
+        fields.update({f"inputs.{key}": value for key, value in inputs.items()})
+    return fields
+
+
+def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
+    """One reason per field of the request that differs, in field order."""
+    before, after = flatten(record.request), flatten(spec.request.as_json())
+    return tuple(
+        Reason(
+            kind="added" if name not in before else "removed" if name not in after else "changed",
+            field=name,
+            before=before.get(name),
+            after=after.get(name),
+            cause=cause(name, spec, record),
+        )
+        for name in sorted(before.keys() | after.keys())
+        if not is_same_json(before.get(name), after.get(name))
+    )
+
+
+def cause(name: str, spec: Spec, record: Record) -> str:
+    """The variable or default that changed a field; empty: the item itself changed."""
+    origin = spec.origins.get(name)
+    if origin is None:
+        return ""
+    for variable in origin.variables:
+        if variable in spec.used and record.used.get(variable) not in (None, spec.used[variable]):
+            variable_origin = spec.variables.get(variable)
+            return f"var `{variable}`" + (
+                f" in {variable_origin.location}" if variable_origin and variable_origin.location else ""
+            )
+    if not READERS.isdisjoint(origin.variables) and (sources := changed_sources(spec, record)):
+        return f"the text of {' and '.join(f'`{id_}`' for id_ in sources[:3])}"
+    if origin.layer in ("project", "environment", "manifest"):
+        return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
+    return ""
+
+
+def changed_sources(spec: Spec, record: Record) -> tuple[ItemId, ...]:
+    """The items whose texts are others than those that the record's text was made from."""
+
+    def before(id_: ItemId) -> Digest:
+        return record.sources.get(id_) or record.sources.get(spec.earlier_ids.get(id_, id_), NOTHING)
+
+    return tuple(one.id for one in spec.references if before(one.id) != one.text)
+
+
+# ---- Texts that cost nothing: those of another environment.
+
+
+class SourceText(Struct, frozen=True, kw_only=True):
+    """A text of another environment for the declared request."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    record: Record
+    file: Observed
+    made_by: OpenEntry | None
+    """The job that made it; None: not known."""
+
+    @property
+    def name(self) -> str:
+        """The name of the environment, `default` without one."""
+        return self.environment or BASE
+
+    @property
+    def step(self) -> Promote:
+        """The step that promotes it."""
+        return Promote(
+            environment=self.environment,
+            path=self.file.path,
+            expects=self.file.file,
+            body=self.file.body,
+            generated=self.record.generated,
+            generated_at=self.made_by.generated_at if self.made_by is not None else "",
+            outline=is_outline(self.record, self.file),
+            model=self.made_by.model if self.made_by is not None else "",
+        )
+
+
+class SourceEnvironment(Struct, frozen=True, kw_only=True):
+    """The environment that texts are promoted from."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    state: State
+    """Its records, and the jobs of all environments."""
+
+    def paths(self, desired: Desired) -> Iterator[str]:
+        """The paths of the texts that may be promoted."""
+        for spec in desired.specs:
+            record = self.state.records.get(spec.id)
+            if record is not None and (record.digest == spec.digest or record.frame in _frames(spec)):
+                yield record.output
+                yield from (
+                    self.state.records[one.id].output for one in spec.references if one.id in self.state.records
+                )
+
+    def source_text(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> SourceText | None:
+        """Its usable text for the request of `spec`; with `drafts`, an outline is usable too."""
+        text = self._text(spec, observe)
+        return None if text is None or (text.step.outline and not drafts) else text
+
+    def outline(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
+        """Its text for the request of `spec`, if that is a draft outline."""
+        text = self._text(spec, observe)
+        return text if text is not None and text.step.outline else None
+
+    def _text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
+        record = self.state.records.get(spec.id)
+        if record is None or not self._answers(record, spec, observe):
+            return None
+        file = observe(record.output)
+        if not file.exists or file.problem or file.body == NO_TEXT:
+            return None
+        made_by = self.state.made_by(record)
+        return SourceText(environment=self.environment, record=record, file=file, made_by=made_by)
+
+    def _answers(self, record: Record, spec: Spec, observe: Callable[[str], Observed]) -> bool:
+        """Whether a record's text is for the declared request, or for the same frame and the words of the same texts.
+
+        Paths and addresses of texts differ between environments.
+        """
+        if record.digest == spec.digest:
+            return True
+        if record.frame not in _frames(spec):
+            return False
+        # Both were made from the same words, or both are stale in the same way.
+        return all(
+            bool(one.text) and one.text in (record.sources.get(one.id), self._words(one.id, observe))
+            for one in spec.references
+        )
+
+    def _words(self, id_: ItemId, observe: Callable[[str], Observed]) -> Digest:
+        """The words that an item has in this environment now; empty: none."""
+        record = self.state.records.get(id_)
+        file = observe(record.output) if record is not None else None
+        return NOTHING if file is None or not file.exists else text_digest(file.title, file.body)
+
+    def why_none(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
+        """Why it has no usable text for `spec`, in words."""
+        name = f"`{self.environment or BASE}`"
+        record = self.state.records.get(spec.id)
+        if record is None:
+            return f"{name} has no text for it"
+        if not self._answers(record, spec, observe):
+            fields = [f"`{reason.field}`" for reason in explain(spec, record)]
+            verb = "differs" if len(fields) == 1 else "differ"
+            return f"{name} has the text of another request: {', '.join(fields)} {verb}"
+        file = observe(record.output)
+        lost = "is empty now" if file.exists else "does not exist"
+        return file.problem or f"`{record.output}`, the text that {name} has, {lost}"
+
+
+def _frames(spec: Spec) -> frozenset[Digest]:
+    return frozenset({spec.frame, spec.earlier_frame} - {NOTHING})
+
+
+def is_outline(record: Record, file: Observed) -> bool:
+    """Whether the text of a file is still a draft outline.
+
+    In a text of another server that did not name it an outline, the label is a quotation.
+    """
+    return file.labelled and (record.outline or not record.request_id)
+
+
+# ---- Items with new ids, by `moved` pairs or by the request of a removed item; and the order of file moves.
+
+
+def apply_renames(desired: Desired, state: State) -> tuple[State, Mapping[ItemId, ItemId]]:
+    """`state` with records renamed by all `moved` pairs at once.
+
+    Also returns the new ids, each with the old one; an apply records them first.
+    """
+    moved = _pairs_to_apply(desired, state) if desired.moved else {}
+    if not moved:
+        return state, {}
+    records = {id_: record for id_, record in state.records.items() if id_ not in moved}
+    records |= {new: structs.replace(state.records[old], id=new) for old, new in moved.items()}
+    return structs.replace(state, records=records), {new: old for old, new in moved.items()}
+
+
+def _pairs_to_apply(desired: Desired, state: State) -> dict[ItemId, ItemId]:
+    """The `moved` pairs that rename something, as new ids by old ones.
+
+    An old id keeps the text for the request that it declares now. A new id that has a text keeps that, and the old id
+    is shown as an orphan.
+    """
+    wanted = {spec.id: spec.digest for spec in desired.specs}
+    records = state.records
+    renames = {
+        pair.old: pair.new
+        for pair in desired.moved
+        if pair.old in records and wanted.get(pair.old) != records[pair.old].digest
+    }
+    # A pair that is dropped may block another one.
+    while blocked := [old for old, new in renames.items() if new in records and new not in renames]:
+        for old in blocked:
+            del renames[old]
+    return renames
+
+
+def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
+    """New items, each with the record of a removed item of the same request; in id order on both sides."""
+    records = inputs.state.records
+    free: dict[str, list[Record]] = defaultdict(list)
+    for id_ in sorted(records.keys() - inputs.specs.keys(), reverse=True):
+        record = records[id_]
+        if not is_draft(record, inputs.server):
+            free[_pair_key(record.request.get("template"), record.digest, record.output)].append(record)
+    pairs: dict[ItemId, Record] = {}
+    for spec in inputs.desired.specs if free else ():
+        key = _pair_key(spec.request.template, spec.digest, spec.output)
+        if spec.id not in records and free.get(key):
+            pairs[spec.id] = free[key].pop()
+    return pairs
+
+
+def _pair_key(template: Json, digest: Digest, output: str) -> str:
+    """The key of a removed item: its request, or its file where it was adopted."""
+    return digest if template else output
+
+
+def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
+    """Warnings for `moved` pairs with unknown ids that are close to the id of a removed item."""
+    state = inputs.state
+    known_ids = state.records.keys() | {entry.item for entry in state.entries.values()}
+    pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
+    if not pairs:
+        return
+    orphans = state.records.keys() - inputs.specs.keys() - {record.id for record in pair_renames(inputs).values()}
+    for pair in pairs:
+        if close := nearest(pair.old, orphans):
+            yield Diagnostic(
+                code="moved-from-nothing",
+                message=f"`moved` renames `{pair.old}`, which is not a known item",
+                severity=Severity.WARNING,
+                location=pair.location,
+                hint=f"did you mean `{close}`? as written, `{pair.new}` is generated as a new item",
+            )
+
+
+def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
+    """The items in the order in which their files move. Raises ValueError where some of them form a ring."""
+    from graphlib import TopologicalSorter
+
+    return tuple(TopologicalSorter(_blockers(moves)).static_order())
+
+
+def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
+    """Rings of items, where each file moves to the path of the next item's file.
+
+    No item is in two rings, and the items outside of rings have an order.
+    """
+    blockers = _blockers(moves)
+    done: set[ItemId] = set()
+    position: dict[ItemId, int] = {}
+    for start in moves:
+        way = [] if start in done else [start]
+        position[start] = 0
+        while way:
+            ahead = blockers[way[-1]].pop() if blockers[way[-1]] else None
+            if ahead is None:
+                done.add(way.pop())
+            elif ahead not in position:
+                position[ahead] = len(way)
+                way.append(ahead)
+            elif ahead not in done:
+                ring = way[position[ahead] :]
+                del way[position[ahead] :]
+                done.update(ring)
+                yield ring
+
+
+def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
+    """For each item, those whose files are in its way: at its new path, above it or below it; in order of ids."""
+    at: defaultdict[str, list[ItemId]] = defaultdict(list)
+    below: defaultdict[str, list[ItemId]] = defaultdict(list)
+    for item, move in sorted(moves.items()):
+        key = collision_key(move.source)
+        at[key].append(item)
+        for folder in folders(key):
+            below[folder].append(item)
+    blockers: dict[ItemId, list[ItemId]] = {}
+    for item, move in sorted(moves.items()):
+        key = collision_key(move.target)
+        occupants = [other for path in (key, *folders(key)) for other in at.get(path, ())]
+        blockers[item] = [other for other in (*occupants, *below.get(key, ())) if other != item]
+    return blockers

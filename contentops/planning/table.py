@@ -1,0 +1,764 @@
+"""The change of one item, by four questions in order: which body, which path, which front matter, which save.
+
+The change is the union of the steps they answer with. For an item that no manifest declares any more, open jobs are
+collected, and its file is removed with `--prune`. Nothing else in the program decides what is done to an item.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.digest import NOTHING
+from contentops.documents.clean import title_digest
+from contentops.documents.paths import collision_key
+from contentops.model import (
+    Acknowledge,
+    Action,
+    Change,
+    Collect,
+    Fetch,
+    JobState,
+    LookUp,
+    MergeEdit,
+    Move,
+    Note,
+    Observed,
+    Poll,
+    Publish,
+    Reason,
+    Restore,
+    Save,
+    Submit,
+    Update,
+    Write,
+)
+from contentops.planning.approval import status_reason, waiting_note, which_status
+from contentops.planning.edits import (
+    BodyAnswer,
+    block,
+    edit_notes,
+    edited_on_server,
+    is_kept,
+    is_overwritten,
+    known_on_server,
+    merge_trouble,
+    occupied_hint,
+    overwriting,
+    protect_edits,
+    remote_notes,
+    save_over,
+    why_changed,
+)
+from contentops.planning.front_matter import differs, is_block_of, marked, which_front_matter
+from contentops.planning.guards import beyond_context, collecting, tokens_at_most
+from contentops.planning.promote import (
+    FAILED,
+    failed_checks,
+    failed_hint,
+    fails_checks,
+    generation_refused,
+    promoted,
+    replacement_refused,
+    retry_of,
+    section_answer,
+    section_edits,
+    section_reason,
+)
+from contentops.planning.sides import (
+    TRIES,
+    explain,
+    failed_attempts,
+    is_ours,
+    is_protected,
+    price_of,
+    recorded_request,
+    resting_place,
+    uncollected,
+)
+from contentops.planning.sources import (
+    DRAFT_OUTLINE,
+    finished_job,
+    first_request,
+    next_attempt,
+    not_saved_elsewhere,
+    ordered_elsewhere,
+    outline_notes,
+    reference_reason,
+    refers_differently,
+    source_changed,
+    stale_reasons,
+    troubled,
+    waiting_change,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from contentops.model import ItemId, OpenEntry, Record, Spec, Step
+    from contentops.planning.front_matter import FrontAnswer
+    from contentops.planning.sides import ItemSides, PlanInputs
+
+
+# ---- The first question: which body. The first row of `_TABLE` that applies to an item answers it.
+
+
+def which_body(item: ItemSides) -> BodyAnswer:
+    """The answer of the first row of the table that applies."""
+    for row in _TABLE:
+        if (answer := row(item)) is not None:
+            return answer
+    raise AssertionError("the table covers every case")
+
+
+# --- blocked, or asked for ---------------------------------------------------------------------------------
+
+
+def _other_environments(item: ItemSides) -> BodyAnswer | None:
+    claimed = item.inputs.claimed_paths
+    owner = claimed.get(collision_key(item.spec.output)) if claimed else None
+    if owner is None:
+        return None
+    hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment another `output`"
+    return block("owned-elsewhere", hint)
+
+
+def _unreadable(item: ItemSides) -> BodyAnswer | None:
+    return block("unreadable-file", item.file.problem) if item.file.problem else None
+
+
+def _without_template(item: ItemSides) -> BodyAnswer | None:
+    """An item without a template is a file that was adopted; it is never generated."""
+    if item.spec.request.template or item.own is not None or item.source_text is not None:
+        return None
+    path = item.spec.output
+    if item.file.exists:
+        return block("foreign-file", occupied_hint(item, path))
+    return block("no-template", f"`{path}` does not exist, and without a `template` it cannot be generated")
+
+
+def _section(item: ItemSides) -> BodyAnswer | None:
+    """Generates one section again; the text on the server must be the one in the file."""
+    heading = item.inputs.choice.sections.get(item.spec.id)
+    if heading is None or item.under_way:
+        return None  # one under way is finished, not paid for again
+    record = item.record
+    if record is None or not record.digest or not item.is_same or not item.file.exists:
+        hint = "a section can be generated again only if the item is up to date; apply first"
+        return block("no-text", hint)
+    if item.is_protected:
+        return block("protected", "it is protected; apply `protected: false` first")
+    is_other = item.is_edited_on_server or (item.remote is not None and item.remote.recorded)
+    is_saved = item.inputs.saved_body(record) == item.file.body and not is_other
+    if not record.content_id or not is_saved:
+        return block("not-saved", f"the text of `{item.file.path}` is not saved on the server; apply first")
+    words = section_edits(item, heading) or BodyAnswer()
+    if words.is_final:
+        return words
+    words = structs.replace(words, reasons=(section_reason(item, heading), *words.reasons))
+    return _again(item, record, words, heading)
+
+
+def _replace(item: ItemSides) -> BodyAnswer | None:
+    own, inputs = item.own, item.inputs
+    if item.spec.id not in inputs.choice.replace or item.is_protected:
+        return None
+    reason = Reason(kind="replace", detail="requested with `--replace`")
+    if fails_checks(item):
+        return _again(item, own, overwriting(item, (*why_changed(item), reason)))
+    if own is None or any(entry.attempt > item.attempt for entry in item.under_way):
+        return None  # the replacement is under way already: it is finished, not paid for again
+    unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
+    if inputs.interrupted and item.is_same and unsaved:
+        # Its text came just before the stop: the same command again finishes it and does not pay for another one.
+        return BodyAnswer(hint=f"the text that arrived before the stop; `--replace {item.spec.id}` makes another one")
+    return _again(item, own, overwriting(item, (reason,)))
+
+
+def _again(item: ItemSides, own: Record | None, words: BodyAnswer, section: str = "") -> BodyAnswer:
+    action = Action.REGENERATE if own else Action.CREATE
+    return structs.replace(words, action=action, steps=_generation(item, next_attempt(item), section))
+
+
+def _protected(item: ItemSides) -> BodyAnswer | None:
+    """A protected item keeps its text, whatever its spec is now."""
+    if not item.is_protected or item.is_same:
+        return None
+    return BodyAnswer() if item.file.exists else _missing(item)
+
+
+# --- under way ---------------------------------------------------------------------------------------------
+
+
+def _open(item: ItemSides) -> BodyAnswer | None:
+    """Finish an open job of the same request instead of submitting again."""
+    if not item.entries or not (under_way := item.under_way):
+        return None
+    entry = under_way[-1]
+    unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
+    if item.is_same and item.source_text is not None:
+        return None  # the text of another environment was taken instead
+    words = _check_edits(item, entry)
+    if words.is_final:
+        return words
+    if blocked := merge_trouble(item, words, entry.body, entry):
+        return blocked
+    return structs.replace(_brought(item, entry, words, unclear=unclear), mode=words.mode)
+
+
+def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
+    """The answer that fetches the text of an open entry, or says why a paid text is not written."""
+    why = words.reasons
+    lost = item.inputs.server == "local" and not (entry.body and item.inputs.text(entry.body) is not None)
+    if unclear or lost:
+        return _look_up(item, entry, why, has_job=not unclear)
+    paid = entry.state is JobState.PAID
+    bring = Fetch(digest=entry.digest, entry=entry) if paid else Poll(entry=entry)
+    retry = retry_of(item, entry.retry, entry.section)
+    failed = failed_checks(item, entry, words) if paid else ()
+    # Where only what a person wrote fails, no other text would help.
+    certain = bool(retry and failed and (not isinstance(words.mode, MergeEdit) or failed_checks(item, entry)))
+    if failed and not certain:
+        return block(FAILED, failed_hint(item.spec, entry, is_same=item.is_same), reasons=(*why, *failed), entry=entry)
+    # A person may have named the content of a submit whose job no one knows.
+    source = f"job `{entry.job_id}`" if entry.job_id or not entry.content_id else f"content `{entry.content_id}`"
+    reason = Reason(kind="open-job", detail=f"{source} is {'paid for' if paid else 'running'}")
+    # What the last apply found: a plan compares no texts, and runs no command.
+    found = (Reason(kind=FAILED, detail=entry.error),) if paid and entry.error and not failed else ()
+    hint = (
+        f"apply checks it again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if found and not retry else ""
+    )
+    if certain:
+        retry = tuple(structs.replace(step, certain=True) for step in retry)
+    steps, reasons = (bring, *retry), (*why, reason, *failed, *found)
+    return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
+
+
+def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
+    """The answer that blocks the text of an open entry over edits, or says why it is written and what it replaces."""
+    why = why_changed(item)
+    if entry.section and item.own is not None:
+        answer = section_answer(item, entry)
+        return structs.replace(answer, reasons=(*why, *answer.reasons))
+    if not item.is_edited_on_server and (not item.file.exists or _is_text_of(item, entry)):
+        return BodyAnswer(reasons=why)
+    if not _is_asked_for(item, entry) and (words := protect_edits(item, why, entry)) is not None:
+        return words
+    return overwriting(item, why)
+
+
+def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
+    """Whether the entry is what `--replace` asks for in this command, even over an edited file."""
+    return item.own is not None and entry.attempt > item.attempt and item.spec.id in item.inputs.choice.replace
+
+
+def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
+    """Whether the file already has the text of the entry, as after a write whose record was lost.
+
+    The provenance block decides only where that text is not known any more, since a person may have edited the body.
+    """
+    body = item.inputs.body_of(entry)
+    if body:
+        return item.file.body == body
+    is_of_job = entry.job_id == item.file.provenance.get("job") if entry.job_id else item.own is None
+    return is_of_job and is_ours(item.inputs, item.spec, item.file)
+
+
+def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, has_job: bool) -> BodyAnswer:
+    detail = f"job `{entry.job_id}` is open" if has_job else entry.error or "the answer to its submit was lost"
+    reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
+    is_asked = bool(entry.section) or entry.digest == item.spec.digest
+    attempt = entry.attempt if is_asked else next_attempt(item)
+    steps = _generation(item, attempt, entry.section, entry.retry)
+    hint = "submitted again only if the server proves that it never arrived"
+    if item.inputs.honours_ids is False:
+        steps = (Poll(), *retry_of(item, entry.retry, entry.section))
+        hint = f"if it cannot be found: `contentops state resolve {item.spec.id}`"
+    return BodyAnswer(
+        action=Action.FINISH if has_job else Action.RESOLVE,
+        steps=(LookUp(entry=entry), *steps),
+        reasons=(*why, reason),
+        entry=entry,
+        hint="" if has_job else hint,
+    )
+
+
+# --- as recorded -------------------------------------------------------------------------------------------
+
+
+def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
+    """The answer to an edit in WriterzRoom where the request is unchanged."""
+    return edited_on_server(item, _new_id(item)) if item.is_same else None
+
+
+def _recorded(item: ItemSides) -> BodyAnswer | None:
+    if not item.is_same or item.record is None:
+        return None
+    return BodyAnswer() if item.file.exists else _missing(item)
+
+
+def _missing(item: ItemSides) -> BodyAnswer:
+    """Restores a file that is gone."""
+    record, inputs = item.own, item.inputs
+    assert record is not None
+    if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
+        return block("foreign-file", occupied_hint(item, item.spec.output))
+    ours = record.server == inputs.server
+    wanted = record.restorable
+
+    def is_here() -> bool:
+        return any(inputs.text(digest) is not None for digest in wanted)
+
+    generated_only = wanted == (record.generated,) and not record.is_promoted
+    if inputs.server == "local" and generated_only and record.outline and item.is_same and not is_here():
+        # Each clone has its own bundled server; an outline that it does not have is generated again, free.
+        reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
+        return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
+    made_by = inputs.state.made_by(record)
+    on_server = ours and bool(record.content_id or (made_by is not None and made_by.job_id and not record.is_promoted))
+    if wanted and (on_server or is_here()):
+        reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
+        fetch = Fetch(digest=record.digest, recorded=True)
+        return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,), mode=Restore())
+    hint = text_lost_hint(record, is_protected=item.is_protected)
+    return block("text-lost", f"its text is not in the cache, in git or on the server; {hint}")
+
+
+def text_lost_hint(record: Record, *, is_protected: bool) -> str:
+    """What to do about an item whose file and text are gone."""
+    if is_protected:
+        return "restore the file from git"
+    if record.is_promoted:
+        hint = "it was promoted: restore the file from git, or run `contentops promote` again"
+        return f"{hint}, or `--replace {record.id}` generates another text"
+    return f"`--replace {record.id}` generates it again"
+
+
+def _renamed(item: ItemSides) -> BodyAnswer | None:
+    """Takes over the record of a removed item with the same request: the file moves, nothing is generated."""
+    if item.orphan is None or not item.is_same:
+        return None
+    if item.file.exists:
+        return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=_new_id(item))
+    answer = _missing(item)
+    return structs.replace(answer, reasons=(*_new_id(item), *answer.reasons))
+
+
+def _new_id(item: ItemSides) -> tuple[Reason, ...]:
+    """The reason that names the removed item whose record is taken over, if one is."""
+    if item.orphan is None or item.record is not None:
+        return ()
+    return (Reason(kind="renamed", before=item.orphan.id, after=item.spec.id, detail="same request, new id"),)
+
+
+# --- another text ------------------------------------------------------------------------------------------
+
+
+def _stored(item: ItemSides) -> BodyAnswer | None:
+    """Writes the text that a job made for this request, without paying again."""
+    job = finished_job(item)
+    if job is None:
+        return None
+    why = why_changed(item)
+    if generation_refused(item, why) is not None:
+        return None  # no one has reviewed it
+    words = BodyAnswer(reasons=why)
+    if item.is_edited_on_server or (item.file.exists and item.file.body != job.body):
+        words = protect_edits(item, why) or overwriting(item, why)
+        if words.is_final:
+            return words
+    if blocked := merge_trouble(item, words, job.body):
+        return blocked
+    if failed := failed_checks(item, job, words):
+        if any(entry.retry for entry in failed_attempts(item.entries, item.spec.digest)):
+            return None  # it is paid for again already, and that job failed
+        return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*words.reasons, *failed))
+    reason = Reason(kind="stored", detail="a finished text for this request is paid for already")
+    fetch = Fetch(digest=item.spec.digest, entry=job)
+    return structs.replace(words, action=Action.FINISH, steps=(fetch,), reasons=(*words.reasons, reason))
+
+
+def _elsewhere(item: ItemSides) -> BodyAnswer | None:
+    """Waits for the job of another environment for this request, and never submits beside it."""
+    job = ordered_elsewhere(item)
+    if job is None or generation_refused(item, why_changed(item)) is not None:
+        return None
+    if job.state is not JobState.RUNNING:
+        hint = f"another environment has ordered this text as `{job.item}`, and its answer was lost: apply there first"
+        return block("ordered-elsewhere", hint, reasons=why_changed(item))
+    words = _check_edits(item, job)
+    return words if words.is_final else structs.replace(_brought(item, job, words, unclear=False), mode=words.mode)
+
+
+def _failed(item: ItemSides) -> BodyAnswer | None:
+    failed = failed_attempts(item.entries, item.spec.digest)
+    if len(failed) < TRIES or item.spec.id in item.inputs.choice.replace:
+        return None
+    error = failed[-1].error
+    hint = f"the server answered: {error}; change its request, raise `revision`, or `--replace {item.spec.id}`"
+    return block("failed-twice", hint, reasons=(Reason(kind="failed", detail=error),))
+
+
+def _new(item: ItemSides) -> BodyAnswer | None:
+    if item.own is not None:
+        return None
+    why = why_changed(item)
+    if not item.file.exists:
+        return _generate(item, Action.CREATE, BodyAnswer(reasons=why))
+    return protect_edits(item, why) or _generate(item, Action.OVERWRITE, BodyAnswer(reasons=why))
+
+
+def _changed(item: ItemSides) -> BodyAnswer | None:
+    record, why = item.own, (*why_changed(item), *stale_reasons(item))
+    assert record is not None
+    has_text = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
+    if has_text and not item.is_edited and not item.is_edited_on_server:
+        return _generate(item, Action.REGENERATE, BodyAnswer(reasons=why))
+    words = protect_edits(item, why)
+    if words is None:
+        return _generate(item, Action.OVERWRITE, overwriting(item, why))
+    return words if words.is_final else _generate(item, Action.MERGE, words)
+
+
+def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
+    if (blocked := generation_refused(item, words.reasons)) is not None:
+        return blocked
+    if too_long := beyond_context(item.spec, item.inputs.project):
+        return block("context", too_long, reasons=words.reasons)
+    failed = failed_attempts(item.entries, item.spec.digest)
+    reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
+    retry = max((entry.retry for entry in failed), default=0)
+    steps = _generation(item, next_attempt(item), retry=retry)
+    return structs.replace(words, action=action, steps=steps, reasons=reasons)
+
+
+def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
+    """The steps that pay for a text and fetch it; `retry`: texts before it that failed their checks.
+
+    A section is made for the request that the rest of the text answers.
+    """
+    spec, record = item.spec, item.record
+    if section and record is not None and (request := recorded_request(record)) is not None:
+        spec = structs.replace(spec, request=request, digest=record.digest)
+    price = price_of(spec, item.inputs.server, section)
+    submit = Submit(
+        request=spec.request,
+        digest=spec.digest,
+        attempt=attempt,
+        credits=price.credits,
+        at_most=price.at_most,
+        section=section,
+        retry=retry,
+        tokens=tokens_at_most(spec, item.inputs.project, section),
+    )
+    return submit, Poll(), *retry_of(item, retry, section)
+
+
+_TABLE = (
+    _other_environments,
+    troubled,
+    _unreadable,
+    replacement_refused,
+    source_changed,
+    _without_template,
+    _renamed,
+    _section,
+    _replace,
+    _protected,
+    promoted,
+    _open,
+    _edited_on_server,
+    first_request,
+    _recorded,
+    _stored,
+    _elsewhere,
+    _failed,
+    _new,
+    _changed,
+)
+
+
+# ---- The change of one item, by four questions in order: which body, which path, which front matter, which save.
+
+
+def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
+    """The change of a declared item (None: there is nothing to do), and its notes."""
+    is_refused = item.spec.id in item.inputs.choice.replace
+    if item.waits and not (item.is_same or item.is_protected or item.under_way or is_refused):
+        return waiting_change(item), ()
+    return answers(item)
+
+
+def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
+    """The change and notes of a declared item, as the four questions answer them."""
+    body = which_body(item)
+    collected = [entry for entry in uncollected(item.entries) if entry is not body.entry]
+    notes = (
+        *_unknown_notes(item, body),
+        *_protection_notes(item),
+        *remote_notes(item),
+        *outline_notes(item),
+        *_waiting_notes(item, body),
+    )
+    if body.blocked:
+        return _blocked(item, body, collected), notes
+    move, moved = which_path(item)
+    front = which_front_matter(item, body)
+    saved = which_save(item, body, front.title)
+    save: Save | None = None
+    if saved is None:
+        notes += edit_notes(item, body)
+    else:
+        if hint := not_saved_elsewhere(item, body):
+            return _blocked(
+                item, structs.replace(body, blocked=DRAFT_OUTLINE, hint=hint), collected
+            ), notes + front.notes
+        over = save_over(item, body)
+        if isinstance(over, BodyAnswer):
+            others = tuple(note for note in (*notes, *front.notes) if note.kind != over.blocked)
+            return _blocked(item, structs.replace(over, entry=body.entry), collected), others
+        save, saved = over[0], (*saved, *over[1])
+    publish = which_status(item, front.approval, is_saved=save is not None)
+    steps = _union(item, body, move, front, save, publish)
+    if not steps and not collected:
+        return None, notes + front.notes
+    if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
+        # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
+        hint = f"{why}; change that" + ", or set `protected: true` to keep the item as it is" * item.file.exists
+        return _blocked(
+            item, structs.replace(body, blocked="unwritable-file", hint=hint), collected
+        ), notes + front.notes
+    change = Change(
+        id=item.spec.id,
+        action=body.action if body.action is not Action.NONE else _action(steps),
+        file=item.file,
+        reasons=(
+            *(*body.reasons, *moved, *front.reasons, *(saved or ())),
+            *(*status_reason(publish), *_id_reason(item), *reference_reason(item, steps)),
+        ),
+        steps=(*collecting(item.inputs.project, collected), *steps),
+        spec=item.spec,
+        record=item.own,
+        remote=item.remote,
+        renamed_from=_renamed_from(item),
+        addresses=front.addresses,
+        open=item.open,
+        hint=body.hint,
+    )
+    return change, notes + front.notes
+
+
+_NOT_OURS = ("owned-elsewhere", "unwritable-file")
+"""Blocks of an item whose file is not to be written at all."""
+
+
+def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) -> Change:
+    """The blocked change of an item: it collects open jobs, so that paid texts are kept, and marks its text."""
+    running = body.entry is not None and body.entry.state is JobState.RUNNING
+    own = (body.entry,) if body.entry is not None and running else ()
+    mark = marked(item) if body.blocked not in _NOT_OURS else BodyAnswer()
+    return Change(
+        id=item.spec.id,
+        action=Action.BLOCKED,
+        file=item.file,
+        reasons=(*body.reasons, *mark.reasons),
+        steps=(
+            *collecting(item.inputs.project, (*own, *collected)),
+            *mark.steps,
+        ),
+        spec=item.spec,
+        record=item.own,
+        remote=item.remote,
+        renamed_from=_renamed_from(item),
+        addresses=item.own.addresses if item.own is not None else (),
+        blocked_entry=body.entry,
+        blocked=body.blocked,
+        hint=body.hint,
+    )
+
+
+def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
+    """A blocked form of the change, with only those steps that collect open jobs."""
+    return structs.replace(
+        change,
+        action=Action.BLOCKED,
+        reasons=(*change.reasons, *why),
+        steps=tuple(step for step in change.steps if isinstance(step, Collect)),
+        blocked_entry=change.entry,
+        blocked=kind,
+        hint=hint,
+    )
+
+
+def _renamed_from(item: ItemSides) -> ItemId | None:
+    return item.orphan.id if item.orphan is not None and item.record is None else None
+
+
+# --- 2: which path -----------------------------------------------------------------------------------------
+
+
+def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
+    """The move of the file, if its path changes, and why."""
+    record, file, target = item.own, item.file, item.spec.output
+    before = record.output if record is not None else file.path
+    if not file.exists or before == file.path == target:
+        return None, ()
+    via = resting_place(file.path, target, item.spec.id) if file.path != target else ""
+    reason = Reason(kind="moved", field="output", before=before, after=target)
+    return Move(source=file.path, target=target, expects=file.file, via=via), (reason,)
+
+
+def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
+    """An item's file: at the recorded path, or where an interrupted run wrote or moved it."""
+    if record is None:
+        file = inputs.observe(spec.output)
+        return file if file.exists else _written(inputs, spec) or file
+    file = inputs.observe(record.output)
+    if file.exists or record.output == spec.output:
+        return file
+    made = {record.generated, record.promoted} - {NOTHING}
+    for path in (resting_place(record.output, spec.output, spec.id), spec.output):
+        other = inputs.observe(path)
+        is_named = other.owner in (record.id, spec.id, inputs.rekeyed.get(spec.id)) or other.body in made
+        if other.exists and (is_named or is_block_of(record, inputs.state.made_by(record), other)):
+            return other
+    return file
+
+
+def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
+    """The file that an interrupted run wrote for this request under another path, if there is one."""
+    for entry in inputs.written.get(spec.digest, ()):
+        file = inputs.observe(entry.output)
+        ours = file.problem or file.body in {inputs.body_of(entry)} - {NOTHING} or is_ours(inputs, spec, file)
+        if file.exists and ours and (entry.item == spec.id or entry.item not in inputs.specs):
+            return file
+    return None
+
+
+# --- 4: which save -----------------------------------------------------------------------------------------
+
+
+def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
+    """The reasons to save title and body of the file to the server; None: nothing is saved."""
+    record, file, remote = item.own, item.file, item.remote
+    if not item.inputs.saves(item.spec):
+        return None
+    needed = is_overwritten(item, body) or (remote is not None and remote.is_lost)
+    if isinstance(body.mode, Restore) and record is not None:
+        saved = record.saved
+        retitled = saved is not None and saved.title != title_digest(record.title if title is None else title)
+        return () if needed or retitled or not item.inputs.saved_body(record) else None
+    if body.writes:
+        return ()
+    if not file.exists or is_kept(item, body):
+        return None
+    on_server = known_on_server(item, body)
+    title_now = item.title if title is None else title
+    if on_server is not None and (on_server.title, on_server.body) == (title_digest(title_now), file.body):
+        return () if needed else None
+    why = "never saved to this server" if on_server is None else "not what was last saved"
+    if on_server is not None and item.is_edited:
+        why = "edited by hand"
+    return (Reason(kind="save", detail=why),)
+
+
+# --- putting it together -----------------------------------------------------------------------------------
+
+
+def _union(
+    item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAnswer, save: Save | None, publish: Publish | None
+) -> tuple[Step, ...]:
+    expects, target = item.file.file, item.spec.output
+    steps: list[Step] = [move] if move is not None else []
+    if body.writes:
+        write = Write(
+            target=target,
+            expects=expects,
+            front=front.front,
+            title=front.title,
+            mode=body.mode,
+        )
+        # Without a record, the open entry says where the file is.
+        fetches = [_with_output(step, target) for step in body.steps] if item.own is None else body.steps
+        steps += [*fetches, write]
+    elif front.reasons and differs(item.file, front):
+        steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
+    elif front.reasons or body.steps or (not steps and _record_lags(item)):
+        accepts = item.is_exact and refers_differently(item)
+        record_step = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge(accepts=accepts))
+        steps.append(structs.replace(record_step, front=front.front, title=front.title))
+    if publish is not None and not publish.published:
+        steps.append(publish)  # before words that no one approved are saved
+    if save is not None:
+        steps.append(save)
+    if publish is not None and publish.published:
+        steps.append(publish)
+    return tuple(steps)
+
+
+def _with_output(step: Step, target: str) -> Step:
+    """The step with `target` as the output of its open entry."""
+    if isinstance(step, LookUp | Poll | Fetch) and step.entry is not None:
+        return structs.replace(step, entry=structs.replace(step.entry, output=target))
+    return step
+
+
+def _record_lags(item: ItemSides) -> bool:
+    """Whether the record is out of date in its id or its protection."""
+    record = item.record
+    if record is None:
+        return False
+    is_renamed = item.spec.id in item.inputs.rekeyed
+    return is_renamed or is_protected(item.spec, record) != record.protected or refers_differently(item)
+
+
+def _action(steps: Sequence[Step]) -> Action:
+    """The action of a change without a new text."""
+    kinds = (
+        (Move, Action.MOVE),
+        (Update, Action.UPDATE),
+        (Acknowledge, Action.UPDATE),
+        (Save, Action.SAVE),
+        (Publish, Action.SAVE),
+    )
+    return next((action for kind, action in kinds if any(isinstance(step, kind) for step in steps)), Action.DRAIN)
+
+
+def _id_reason(item: ItemSides) -> tuple[Reason, ...]:
+    old = item.inputs.rekeyed.get(item.spec.id)
+    if old is None:
+        return ()
+    return (Reason(kind="renamed", before=old, after=item.spec.id, detail="by `moved`"),)
+
+
+def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+    return tuple(
+        Note(
+            kind="unknown-outcome",
+            id=item.spec.id,
+            message=f"`{item.spec.id}`: the outcome of an earlier submit is unknown",
+            hint=f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` drops it",
+        )
+        for entry in item.entries
+        if entry.state is JobState.UNKNOWN and entry is not body.entry
+    )
+
+
+def _waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+    source = item.source_text if body.waits else None
+    return (waiting_note(item, source),) if source is not None else ()
+
+
+def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
+    if item.own is None or not item.is_protected or item.is_same:
+        return ()
+    fields = ", ".join(f"`{reason.field}`" for reason in explain(item.spec, item.own)) or "its server"
+    return (
+        Note(
+            kind="protected",
+            id=item.spec.id,
+            message=f"`{item.spec.id}` is protected: changes of {fields} are ignored",
+            hint="apply `protected: false` first",
+        ),
+    )
