@@ -181,7 +181,7 @@ def _failure(path: Path, error: OSError | UnicodeDecodeError | OutputError, writ
 
 def starter(path: str) -> str:
     """Return the text of a file of `starter/`, with its marks."""
-    return (resources.files("contentops.operations.starting") / "starter" / path).read_text(encoding="utf-8")
+    return (resources.files("contentops.operations") / "starter" / path).read_text(encoding="utf-8")
 
 
 def free_folder(top: Path, *first: str, taken: str = "") -> str:
