@@ -65,8 +65,9 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import MayLeave
+    from contentops.documents.observed import Stamp
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Change, Json, Plan, Project, Refusal, RequestId, Run, Spec
+    from contentops.model import Change, Json, Observed, Plan, Project, Refusal, RequestId, Run, Spec
     from contentops.model.desired import Stage
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
@@ -132,6 +133,8 @@ class Following:
         wanted = (spec for spec in inputs.desired.specs if spec.request.template and spec.digest)
         self._requests: dict[Digest, ItemId] = {spec.digest: spec.id for spec in wanted}
         """The item that declares each request."""
+        self._seen: dict[str, tuple[Observed, Stamp | None]] = {}
+        """The files of sources, by path, as they were last read."""
 
     def change(self, planned: Change, coming: Mapping[ItemId, Stage]) -> Change | None:
         """Return the change of an item as its sources are now; None: there is nothing to do.
@@ -178,10 +181,18 @@ class Following:
         accepted = AcceptedTexts(
             paths={id_: record.output for id_, record in records.items() if record is not None},
             approvals=approvals.load(root, workspace.runtime.disk) if asked else NO_APPROVALS,
-            observe=self._outputs.observe,
+            observe=self._observe,
             read=self._outputs.read,
         )
         return again(spec.id, accepted)
+
+    def _observe(self, path: str) -> Observed:
+        """The file at a path now; one that is the same as before is not read again, as many items may read one text."""
+        known = self._seen.get(path)
+        if known is None or known[1] is None or [known[1]] != [*self._outputs.stamps([path])]:
+            [known] = self._outputs.observe_all([path])
+            self._seen[path] = known
+        return known[0]
 
     def _inputs_of(self, spec: Spec) -> PlanInputs:
         """The sides of one item, as they are now; everything else is as it was planned."""
