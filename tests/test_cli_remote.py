@@ -146,7 +146,7 @@ def test_stats(local: Path, invoke: Run) -> None:
     """The dashboard and the credits, in the server's own names."""
     text = invoke("stats").stdout
     assert text.startswith("dashboard:\n  total_content: 1\n")
-    assert "  recent_content: 1 entry\n" in text
+    assert "  generations:\n    total: 1\n" in text
     assert "\ncredits:\n  used: 4\n" in text
     assert "of the whole account" in invoke("stats").stderr
     document = invoke("stats", "--json").json

@@ -11,31 +11,24 @@ import secrets
 import sqlite3
 import uuid
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
 from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from contentops.server import catalog, contents, jobs, wire
-from contentops.server.store import Clock, RowRefusedError
-from contentops.server.wire import Surface
+from contentops.server.engines.protocol import Engine
+from contentops.server.jobs import GenerationRequest
+from contentops.server.store import Clock, Store
+from contentops.server.wire import Json, Surface
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-
-    from starlette.requests import Request
-
-    from contentops.server.engines.protocol import Engine
-    from contentops.server.jobs import GenerationRequest
-    from contentops.server.store import Store
-
-    Json = dict[str, Any]
-    Endpoint = Callable[[Request], Awaitable[Json]]
+Endpoint = Callable[[Request], Awaitable[Json]]
 
 WINDOW = 60.0
 """Seconds a request counts for the limit."""
@@ -44,8 +37,6 @@ _AGAIN = "1"
 """`Retry-After` in seconds, where the store cannot be used right now."""
 _CONTENTS = 1000
 """The default number of entries in a list of contents."""
-_RECENT = 5
-"""Entries in each of the dashboard's lists."""
 
 
 def create_app(
@@ -84,7 +75,7 @@ def create_app(
         routes=api.routes(),
         exception_handlers={
             HTTPException: _refused,
-            RowRefusedError: _unreadable,
+            MsgspecError: _unreadable,
             sqlite3.Error: api.unusable,
         },
         lifespan=lifespan,
@@ -331,9 +322,10 @@ class _Api(Struct, frozen=True):
     # --- numbers -------------------------------------------------------------------------------------------
 
     async def dashboard_stats(self, _: Request) -> Json:
-        """Counts, the latest changes, the number of generations, and their credits."""
-        numbers = wire.dashboard(contents.counts(self.store), contents.latest(self.store, _RECENT))
-        return {**numbers, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
+        """The numbers of contents and generations, and the credits of these."""
+        stats = contents.counts(self.store)
+        named = {"total_content": stats["total"], "drafts": stats["drafts"], "published": stats["published"]}
+        return {**named, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
 
     async def credits_usage(self, _: Request) -> Json:
         """Credits used, in all and by mode."""

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, convert
 from msgspec.structs import asdict, replace
 
-from contentops.sections import parse_headings, raw_html, spans
-from contentops.server.store import RowRefusedError
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator
-
-    from contentops.sections import Heading, Span
-    from contentops.server.store import Store
+from contentops.sections import Heading, Span, parse_headings, raw_html, spans
+from contentops.server.store import Store
 
 _DEEPEST = 6
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
@@ -213,37 +209,21 @@ class ContentRow(Struct, frozen=True, kw_only=True):
     updated_at: float
 
 
-_LISTED = "SELECT id, title, status, type, version, created_at, updated_at FROM contents ORDER BY"
-
-
 def find(store: Store, content_id: str) -> ContentRow | None:
-    """The content of that id, or None."""
-    row = store.row(
-        "SELECT id, title, body, html, status, type, metadata, version, created_at, updated_at"
-        " FROM contents WHERE id = ?",
-        (content_id,),
-    )
-    return None if row is None else ContentRow(**{**dict(row), "metadata": _metadata(row)})
-
-
-def _metadata(row: sqlite3.Row) -> dict[str, Any]:
-    try:
-        metadata = json.loads(row["metadata"])
-    except (ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict):
-        raise RowRefusedError("the metadata of a row of the table `contents` cannot be read")
-    return metadata
+    """The content of that id, or None. Raises msgspec.MsgspecError for a row that this program did not write."""
+    row = store.row("SELECT * FROM contents WHERE id = ?", (content_id,))
+    if row is None:
+        return None
+    return convert({**dict(row), "metadata": msgspec.json.decode(row["metadata"])}, ContentRow)
 
 
 def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
     """The contents without bodies, newest first: at most `limit` (-1: all) after the first `skip`."""
-    return store.rows(f"{_LISTED} created_at DESC, number DESC LIMIT ? OFFSET ?", (limit, skip))
-
-
-def latest(store: Store, limit: int) -> list[sqlite3.Row]:
-    """The contents changed last, without bodies."""
-    return store.rows(f"{_LISTED} updated_at DESC, number DESC LIMIT ?", (limit,))
+    return store.rows(
+        "SELECT id, title, status, type, version, created_at, updated_at FROM contents"
+        " ORDER BY created_at DESC, number DESC LIMIT ? OFFSET ?",
+        (limit, skip),
+    )
 
 
 def counts(store: Store) -> dict[str, int]:
@@ -253,45 +233,34 @@ def counts(store: Store) -> dict[str, int]:
     return {"total": sum(by_status.values()), "published": published, "drafts": drafts}
 
 
+_SAVE = (
+    "INSERT INTO contents (id, title, body, html, status, type, metadata, version, created_at, updated_at) VALUES"
+    " (:id, :title, :body, :html, :status, :type, :metadata, :version, :created_at, :updated_at)"
+    " ON CONFLICT (id) DO UPDATE SET title = excluded.title, body = excluded.body, html = excluded.html,"
+    " status = excluded.status, type = excluded.type, metadata = excluded.metadata, version = excluded.version,"
+    " updated_at = excluded.updated_at"
+)
+
+
 def save(store: Store, change: ContentChange, *, at: float) -> str:
     """Create or update a content, inside the caller's transaction; gives the content's id.
 
     An update that changes nothing leaves version and time alone. Raises LookupError for an unknown id.
     """
-    if not change.id:
-        return _create(store, change, ContentRow(id=f"cnt_{uuid.uuid4().hex}", created_at=at, updated_at=at))
-    old = find(store, change.id)
+    blank = ContentRow(id=f"cnt_{uuid.uuid4().hex}", version=0, created_at=at, updated_at=at)
+    old = find(store, change.id) if change.id else blank
     if old is None:
         raise LookupError(change.id)
-    new = _applied(old, change)
-    if new != old:
-        store.run(
-            "UPDATE contents SET title = :title, body = :body, html = :html, status = :status, type = :type,"
-            " metadata = :metadata, version = version + 1, updated_at = :updated_at WHERE id = :id",
-            _row(replace(new, updated_at=at)),
-        )
-    return old.id
-
-
-def _create(store: Store, change: ContentChange, blank: ContentRow) -> str:
-    made = _applied(blank, replace(change, status=change.status or None, type=change.type or None))
-    store.run(
-        "INSERT INTO contents (id, title, body, html, status, type, metadata, created_at, updated_at)"
-        " VALUES (:id, :title, :body, :html, :status, :type, :metadata, :created_at, :updated_at)",
-        _row(made),
-    )
-    return made.id
-
-
-def _applied(old: ContentRow, change: ContentChange) -> ContentRow:
-    given = {name: value for name, value in asdict(change).items() if name != "id" and value is not None}
+    # An empty status or type is none.
+    stated = replace(change, id=old.id, status=change.status or None, type=change.type or None)
+    given = {name: value for name, value in asdict(stated).items() if value is not None}
     if change.html is None and given.get("body", old.body) != old.body:
         given["html"] = None
-    return replace(old, **given)
-
-
-def _row(content: ContentRow) -> dict[str, Any]:
-    return {**asdict(content), "metadata": json.dumps(content.metadata, ensure_ascii=False, allow_nan=False)}
+    new = replace(old, **given)
+    if new != old or not change.id:
+        metadata = json.dumps(new.metadata, ensure_ascii=False, allow_nan=False)
+        store.run(_SAVE, {**asdict(new), "metadata": metadata, "version": old.version + 1, "updated_at": at})
+    return old.id
 
 
 def remove(store: Store, content_id: str) -> None:

@@ -11,25 +11,28 @@ import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import asdict, replace
 
-from contentops.pricing import CREDITS, price_of_request
+from contentops.pricing import price_of_request
+from contentops.sections import Span
 from contentops.server import catalog, contents
-from contentops.server.engines.protocol import EngineError, PausedError, SectionTask, TokenCount, WritingTask
-from contentops.server.store import RowRefusedError
+from contentops.server.engines.protocol import (
+    Engine,
+    EngineError,
+    PausedError,
+    ReportStage,
+    SectionTask,
+    TokenCount,
+    WritingTask,
+    WrittenText,
+)
+from contentops.server.store import Clock, RunnerLock, Store
 from contentops.tokens import NO_TOKENS, Tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from contentops.sections import Span
-    from contentops.server.engines.protocol import Engine, ReportStage, WrittenText
-    from contentops.server.store import Clock, RunnerLock, Store
 
 AT_ONCE = 256
 """The most jobs running at the same time; the others stay pending."""
@@ -37,7 +40,6 @@ AT_ONCE = 256
 _LOG = logging.getLogger(__name__)
 _CHANGE = "UPDATE jobs SET {} WHERE number = ? AND runner = ? AND finished_at IS NULL"
 """Changes columns of an open job, if it is still that of its runner."""
-_STATUSES = frozenset({"pending", "processing", "completed", "failed"})
 
 
 class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,7 +97,7 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
 
 class StoredJob(Struct, frozen=True, kw_only=True):
-    """One job. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
+    """One job. `progress`: 0 to 100; times in seconds.
 
     `number` identifies it in its store; 0 before it is stored.
     """
@@ -104,7 +106,7 @@ class StoredJob(Struct, frozen=True, kw_only=True):
     request: GenerationRequest
     created_at: float
     idempotency_key: str | None = None
-    status: str = "pending"
+    status: Literal["pending", "processing", "completed", "failed"] = "pending"
     stage: str = ""
     progress: int = 0
     runner: str = ""
@@ -131,21 +133,14 @@ class JobLostError(Exception):
 
 
 def find(store: Store, job_id: str) -> StoredJob | None:
-    """The job of that id, or None. Raises RowRefusedError."""
+    """The job of that id, or None. Raises msgspec.MsgspecError for a row that this program did not write."""
     return _job(store.row("SELECT * FROM jobs WHERE id = ?", (job_id,)))
 
 
 def _job(row: sqlite3.Row | None) -> StoredJob | None:
     if row is None:
         return None
-    values = {name: row[name] for name in StoredJob.__struct_fields__}
-    try:
-        job = convert({**values, "request": json.loads(row["request"])}, StoredJob)
-    except (msgspec.ValidationError, ValueError, RecursionError) as error:
-        raise RowRefusedError(f"row {row['number']} of the table `jobs` cannot be read: {error}") from error
-    if job.request.mode not in CREDITS or job.status not in _STATUSES:
-        raise RowRefusedError(f"row {row['number']} of the table `jobs` has an unknown mode or status")
-    return job
+    return convert({**dict(row), "request": msgspec.json.decode(row["request"])}, StoredJob)
 
 
 def unfinished(store: Store) -> list[int]:
@@ -191,7 +186,7 @@ def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
 def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
     """Give an open job to the runner of `lock`; None if it is finished or another living runner has it.
 
-    Raises RowRefusedError.
+    Raises msgspec.MsgspecError as `find` does.
     """
     job = _job(store.row("SELECT * FROM jobs WHERE number = ?", (number,)))
     if job is None or not job.open or (job.runner not in {"", lock.id} and lock.alive(job.runner)):
@@ -372,7 +367,7 @@ class JobRunner:
                 self._lock.acquire()
                 job = claim(self._store, number, self._lock)
                 done = job is None or await self._finished(job, engine)
-            except RowRefusedError as error:
+            except msgspec.MsgspecError as error:
                 _LOG.warning("job %s is given up: %s", number, error)
                 with contextlib.suppress(sqlite3.Error):
                     drop(self._store, number, self._clock.now())

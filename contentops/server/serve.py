@@ -7,27 +7,25 @@ import contextlib
 import signal
 import socket
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from msgspec import Struct
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contentops.loopback import is_loopback
 from contentops.server import EmbeddedServerError
 from contentops.server.app import create_app
+from contentops.server.engines.protocol import Engine
 from contentops.server.store import Store, iso
 from contentops.server.wire import Surface, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
-
     import uvicorn
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from contentops.server.engines.protocol import Engine
 
 _LAST_PORT = 65_535
 _GRACE = 3

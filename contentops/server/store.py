@@ -12,19 +12,17 @@ import os
 import sqlite3
 import time
 import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
 from contentops.server import EmbeddedServerError
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-
-    Values = Sequence[Any] | Mapping[str, Any]
+Values = Sequence[Any] | Mapping[str, Any]
 
 FORMAT = 4
 """The version of the tables: stores of another format are not opened."""
@@ -50,8 +48,6 @@ CREATE INDEX contents_changed ON contents (updated_at DESC, number DESC);
 CREATE INDEX contents_by_status ON contents (status);
 """
 
-_LAST_SECOND = 253_402_300_799.0
-
 APPLICATION = 0x636F7073
 """Marks the file as ours, so that another program's database is never changed."""
 
@@ -66,10 +62,6 @@ class StoreError(EmbeddedServerError):
     """The store cannot be opened: the message says which one, why, and what to do."""
 
 
-class RowRefusedError(EmbeddedServerError):
-    """A row has values that this program never writes; the message says which one."""
-
-
 class Clock(Struct, frozen=True):
     """`now` gives seconds since 1970 (UTC); `sleep` waits that many seconds on the running loop."""
 
@@ -79,12 +71,7 @@ class Clock(Struct, frozen=True):
 
 def iso(at: float) -> str:
     """A time in the API's form: ISO 8601, UTC, with microseconds so that two saves keep their order."""
-    # A row that another program wrote may have a time outside the range of dates.
-    return (
-        datetime.fromtimestamp(at if 0 <= at <= _LAST_SECOND else 0, UTC)
-        .isoformat(timespec="microseconds")
-        .replace("+00:00", "Z")
-    )
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Store:

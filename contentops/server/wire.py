@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import enum
 import re
+import sqlite3
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct, to_builtins
 from msgspec.structs import asdict
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from contentops.json_reader import DeepJson, decode_json
 from contentops.pricing import CREDITS
-from contentops.server.contents import ContentChange
-from contentops.server.jobs import GenerationRequest, TextRequest
+from contentops.server.contents import ContentChange, ContentRow
+from contentops.server.jobs import GenerationRequest, StoredJob, TextRequest
 from contentops.server.store import iso
 
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Mapping
-
-    from starlette.requests import Request
-
-    from contentops.server.contents import ContentRow
-    from contentops.server.jobs import StoredJob
-
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 BODY_BYTES = 10 * 1024 * 1024
 """The largest body accepted."""
@@ -402,18 +395,6 @@ def content(row: ContentRow) -> Json:
 def stamp(row: ContentRow) -> Json:
     """The time and the version of a content, which identify its state."""
     return {"updatedAt": iso(row.updated_at), "version": row.version}
-
-
-def dashboard(stats: Mapping[str, int], latest: Iterable[sqlite3.Row]) -> Json:
-    """Counts of contents, and the last changed ones."""
-    recent, activity = [], []
-    for row in latest:
-        time, kind = iso(row["updated_at"]), "published" if row["status"] == "published" else "updated"
-        recent.append({**{name: row[name] for name in ("id", "title", "status", "type")}, "updated_at": time})
-        description = f"{kind.capitalize()} {row['title']}"
-        activity.append({"id": row["id"], "type": kind, "description": description, "timestamp": time})
-    counts = {"total_content": stats["total"], "drafts": stats["drafts"], "published": stats["published"], "views": 0}
-    return {**counts, "recent_content": recent, "recent_activity": activity}
 
 
 # --- catalog -----------------------------------------------------------------------------------------------

@@ -10,12 +10,10 @@ The service has eight verticals and names six; `ecommerce` and `education` are o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 
 def load() -> dict[str, Any]:

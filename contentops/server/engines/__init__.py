@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from contentops.server.engines.protocol import CALL_SECONDS, EngineError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.server.engines.protocol import Engine
+from contentops.server.engines.protocol import CALL_SECONDS, Engine, EngineError
 
 ENGINES = ("outline", "openai")
 """The engines `named` knows."""

@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -23,8 +24,6 @@ from contentops.server.engines.protocol import CALL_SECONDS, EngineError, Paused
 from contentops.tokens import NO_TOKENS, Tokens, tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
     import httpx
 
 OPENAI = "https://api.openai.com/v1"

@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from contentops import sections
 from contentops.job_limits import (
@@ -34,13 +35,15 @@ from contentops.job_limits import (
 from contentops.server import contents
 from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
 from contentops.server.engines.outline import escape, inputs_of, plain, title_of, without_controls
-from contentops.server.engines.protocol import EngineError, SpentError, WrittenText
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
-    from contentops.tokens import Tokens
+from contentops.server.engines.protocol import (
+    EngineError,
+    ReportStage,
+    SectionTask,
+    SpentError,
+    WritingTask,
+    WrittenText,
+)
+from contentops.tokens import Tokens
 
 TITLE = 200
 """The most characters of a title."""

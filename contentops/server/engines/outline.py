@@ -8,14 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from contentops.server.catalog import value_of
-from contentops.server.engines.protocol import WrittenText
-
-if TYPE_CHECKING:
-    from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
-
+from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask, WrittenText
 
 INLINE = 280
 """The most characters of one value inside a sentence."""
