@@ -47,9 +47,7 @@ def fill(path: Path, before: int) -> None:
         asked = jobs.GenerationRequest(template="blog_article_generator", style="general_blog", mode="quick")
         for number in range(before):
             at = 1_700_000_000.0 + number
-            new = jobs.StoredJob(
-                id=f"before-{number}", request=asked, created_at=at, idempotency_key=f"before-{number}"
-            )
+            new = jobs.StoredJob(id=f"before-{number}", request=asked, created_at=at)
             job, _ = jobs.submit(store, new)
             text = contents.ContentChange(title=f"Text {number}", body=throughput.TEXT, status="completed")
             jobs.complete(store, job, lambda text=text: text, at + 1)  # type: ignore[misc]

@@ -15,7 +15,14 @@ from contentops.model import Request
 from contentops.server import catalog
 from contentops.server.engines.chat import ChatClient, ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine, system
-from contentops.server.engines.protocol import EngineError, SectionTask, SpentError, TokenCount, WritingTask
+from contentops.server.engines.protocol import (
+    EngineError,
+    SectionTask,
+    SpentError,
+    TextRequest,
+    TokenCount,
+    WritingTask,
+)
 from contentops.tokens import NO_TOKENS, Tokens
 from tests.fakes.asgi import Ticks
 from tests.fakes.chat import Raw, chatting, refused, said, unreported
@@ -31,15 +38,13 @@ MODES = ("quick", "standard", "premium")
 
 def task_of(request: Request) -> WritingTask:
     """The task of the bundled server for a request."""
-    return WritingTask(
-        id="r-1",
-        template=TEMPLATES[request.template],
-        style=KNOWN["styles"][0],
+    asked = TextRequest(
         inputs=request.inputs,
         mode=request.mode or "standard",
         vertical=request.vertical,
         brand_voice=request.brand_voice,
     )
+    return WritingTask(id="r-1", request=asked, template=TEMPLATES[request.template], style=KNOWN["styles"][0])
 
 
 def limit_of(request: Request, max_tokens: int = 0, *, section: bool = False, passes: str = "staged") -> Tokens:
@@ -189,7 +194,7 @@ def test_what_every_prompt_says_fits_the_limit() -> None:
     for template in KNOWN["templates"]:
         assert len(template.get("sections", ())) <= SECTIONS
         for style in KNOWN["styles"]:
-            assert estimate(system(WritingTask(id="r", template=template, style=style))) <= 500
+            assert estimate(system(WritingTask(id="r", request=TextRequest(), template=template, style=style))) <= 500
 
 
 def test_a_call_that_could_go_beyond_the_limit_is_not_counted() -> None:

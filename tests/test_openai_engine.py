@@ -26,7 +26,14 @@ from contentops.server.app import create_app
 from contentops.server.engines import named, openai
 from contentops.server.engines.chat import LARGEST, ChatClient, ModelEndpoint, Prompt, endpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.protocol import EngineError, PausedError, SectionTask, WritingTask, WrittenText
+from contentops.server.engines.protocol import (
+    EngineError,
+    PausedError,
+    SectionTask,
+    TextRequest,
+    WritingTask,
+    WrittenText,
+)
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, ended
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
@@ -50,7 +57,8 @@ QUESTION = Prompt(system="s", user="u", tokens=50, temperature=0.5, seed=1)
 def job(mode: str = "standard", **inputs: Any) -> WritingTask:
     """A blog article on tides."""
     given_inputs = {"topic": "Tides", "target_audience": "sailors", **inputs}
-    return WritingTask(id="r-1", template=TEMPLATE, style=STYLE, inputs=given_inputs, mode=mode, vertical="saas_tech")
+    request = TextRequest(inputs=given_inputs, mode=mode, vertical="saas_tech")
+    return WritingTask(id="r-1", request=request, template=TEMPLATE, style=STYLE)
 
 
 def writer(body: Any, number: int) -> Raw:
@@ -160,7 +168,8 @@ def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int, budg
 
 def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
     """Template, style, field, plan and the text so far reach the model; the same job asks with the same seed."""
-    task = structs.replace(job("quick", key_points=["ebb", "flood"], word_count_target=800), brand_voice="bv_1")
+    task = job("quick", key_points=["ebb", "flood"], word_count_target=800)
+    task = structs.replace(task, request=structs.replace(task.request, brand_voice="bv_1"))
     _, fake = written(writer, task)
     asked = fake.asked
     assert f"authorization: bearer {SECRET}" in fake.heads[0].lower()
@@ -203,7 +212,7 @@ def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
 def submit(job_id: str) -> dict[str, Any]:
     """A submit of the job above."""
     names = {"template_id": "blog_article_generator", "style_profile_id": "general_blog"}
-    return {**names, "inputs": job().inputs, "request_id": job_id}
+    return {**names, "inputs": job().request.inputs, "request_id": job_id}
 
 
 def test_a_torn_plan_or_edit_costs_no_text() -> None:
@@ -229,7 +238,7 @@ def test_an_empty_section_is_asked_for_again_then_fails() -> None:
     """Nothing is no text: after three tries the job fails and names the section."""
     error, fake = written(lambda _body, _number: said("  \n"), job())
     assert (str(error), len(fake.asked)) == (f"the model wrote nothing for the section `{HEADINGS[0]}`", 4)
-    bare = WritingTask(id="r", template={"slug": "", "name": "Text"}, style={})
+    bare = WritingTask(id="r", request=TextRequest(), template={"slug": "", "name": "Text"}, style={})
     error, fake = written(lambda _body, _number: said(""), bare, key="")
     assert str(error) == "the model wrote nothing for the text"
     assert "authorization" not in fake.heads[0].lower()

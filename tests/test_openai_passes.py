@@ -13,7 +13,7 @@ from contentops.server import catalog
 from contentops.server.engines import named
 from contentops.server.engines.chat import ChatClient, ModelEndpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.protocol import EngineError, WritingTask, WrittenText
+from contentops.server.engines.protocol import EngineError, TextRequest, WritingTask, WrittenText
 from tests.fakes.asgi import Ticks
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.models import Model, shop
@@ -33,7 +33,8 @@ WORDS = "Das Wasser kommt und geht zweimal am Tag, und der Hafen richtet sich da
 def task(mode: str = "quick", **inputs: Any) -> WritingTask:
     """A blog article on tides."""
     given = {"topic": "Tides", "target_audience": "sailors", **inputs}
-    return WritingTask(id="r-1", template=BLOG, style={"name": "General"}, inputs=given, mode=mode)
+    request = TextRequest(inputs=given, mode=mode)
+    return WritingTask(id="r-1", request=request, template=BLOG, style={"name": "General"})
 
 
 def article(headings: list[str], title: str = "# Die Gezeiten\n\n", times: int = 4) -> str:

@@ -16,7 +16,7 @@ from contentops.api.dialects import DIALECTS, detected_dialect, spell
 from contentops.model import REQUEST_FIELDS, Request
 from contentops.operations.import_contents import import_contents
 from contentops.schema_files import load_schema
-from contentops.server.jobs import TextRequest
+from contentops.server.engines.protocol import TextRequest
 from tests.desired import desired
 from tests.fakes.harness import Harness, know_server
 

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from contentops.server import catalog
 from contentops.server.engines import named
 from contentops.server.engines.outline import LABEL, escape, inline, plain, points
-from contentops.server.engines.protocol import WritingTask, WrittenText
+from contentops.server.engines.protocol import TextRequest, WritingTask, WrittenText
 from tests.fakes.chat import unreported
 
 KNOWN = catalog.load()
@@ -38,7 +38,8 @@ INPUTS = {
 
 def write(template: str = "blog_article_generator", style: str = "general_blog", **options: Any) -> WrittenText:
     """The outline of one job."""
-    task = WritingTask(id="j", template=TEMPLATES[template], style=STYLES[style], **options)
+    request = TextRequest(**options)
+    task = WritingTask(id="j", request=request, template=TEMPLATES[template], style=STYLES[style])
     return asyncio.run(named("outline").write(task, unreported))
 
 

@@ -133,7 +133,7 @@ def test_many_processes_write_to_one_store(tmp_path: Path, processes: None) -> N
         "import sys\n"
         "from contentops.server.jobs import GenerationRequest, StoredJob, submit\n"
         "from contentops.server.store import Store\n"
-        "job = lambda n: StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0, idempotency_key=f'k{n}')\n"
+        "job = lambda n: StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0)\n"
         "with Store(sys.argv[1]) as store:\n"
         "    print(sum(submit(store, job(n))[1] for n in range(40)))\n"
     )

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from contentops.server import catalog, contents, jobs, wire
-from contentops.server.engines.protocol import Engine
+from contentops.server.engines.protocol import Engine, TextRequest
 from contentops.server.jobs import GenerationRequest
 from contentops.server.store import Clock, Store
 from contentops.server.wire import Json, Surface
@@ -205,7 +205,7 @@ class _Api(Struct, frozen=True):
     # --- generations ---------------------------------------------------------------------------------------
 
     async def submit(self, request: Request) -> Json:
-        """Accept a job; a repeated request id or idempotency key gets the first answer."""
+        """Accept a job; a repeated request id gets the first answer."""
         fields = await wire.read_body(request)
         return self._submit(request, *wire.read_generation(fields, _surface(request), self.catalog))
 
@@ -223,7 +223,7 @@ class _Api(Struct, frozen=True):
         metadata = content.metadata
         source = jobs.find(self.store, str(metadata.get("request_id") or ""))
         if source is not None:
-            fields = {name: getattr(source.request, name) for name in jobs.TextRequest.__struct_fields__}
+            fields = {name: getattr(source.request, name) for name in TextRequest.__struct_fields__}
             wanted = replace(wanted, **{**fields, "mode": wanted.mode})
         template, style = str(metadata.get("template") or ""), str(metadata.get("style_profile") or "")
         return self._submit(request, replace(wanted, template=template, style=style), request_id)
@@ -235,7 +235,6 @@ class _Api(Struct, frozen=True):
             id=request_id or fresh,
             request=wanted,
             created_at=self.clock.now(),
-            idempotency_key=wire.idempotency_key(request),
         )
         try:
             job, is_new = jobs.submit(self.store, new)

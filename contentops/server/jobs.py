@@ -27,6 +27,7 @@ from contentops.server.engines.protocol import (
     PausedError,
     ReportStage,
     SectionTask,
+    TextRequest,
     TokenCount,
     WritingTask,
     WrittenText,
@@ -40,20 +41,6 @@ AT_ONCE = 256
 _LOG = logging.getLogger(__name__)
 _CHANGE = "UPDATE jobs SET {} WHERE number = ? AND runner = ? AND finished_at IS NULL"
 """Changes columns of an open job, if it is still that of its runner."""
-
-
-class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields that shape a text; they are read from a submit, stored with the job and shown with its content.
-
-    `wire.NAMES` has the keys of a submit that differ from the field's name.
-    """
-
-    template: str = ""
-    style: str = ""
-    mode: str = "standard"
-    inputs: Mapping[str, Any] = {}
-    vertical: str | None = None
-    brand_voice: str | None = None
 
 
 class GenerationRequest(TextRequest, frozen=True, kw_only=True):
@@ -105,7 +92,6 @@ class StoredJob(Struct, frozen=True, kw_only=True):
     id: str
     request: GenerationRequest
     created_at: float
-    idempotency_key: str | None = None
     status: Literal["pending", "processing", "completed", "failed"] = "pending"
     stage: str = ""
     progress: int = 0
@@ -125,22 +111,18 @@ class StoredJob(Struct, frozen=True, kw_only=True):
 
 
 class JobConflictError(Exception):
-    """The id or key was used before, for another request; the message says which."""
+    """The id was used before, for another request; the message says which."""
 
 
 class JobLostError(Exception):
     """The job is finished or has another runner, so that this runner must not write."""
 
 
-def find(store: Store, job_id: str) -> StoredJob | None:
-    """The job of that id, or None. Raises msgspec.MsgspecError for a row that this program did not write."""
-    return _job(store.row("SELECT * FROM jobs WHERE id = ?", (job_id,)))
-
-
-def _job(row: sqlite3.Row | None) -> StoredJob | None:
-    if row is None:
-        return None
-    return convert({**dict(row), "request": msgspec.json.decode(row["request"])}, StoredJob)
+def find(store: Store, job_id: str | int) -> StoredJob | None:
+    """The job of that id or number, or None. Raises msgspec.MsgspecError for a row that this program did not write."""
+    by_id, by_number = "SELECT * FROM jobs WHERE id = ?", "SELECT * FROM jobs WHERE number = ?"
+    row = store.row(by_id if isinstance(job_id, str) else by_number, (job_id,))
+    return None if row is None else convert({**dict(row), "request": msgspec.json.decode(row["request"])}, StoredJob)
 
 
 def unfinished(store: Store) -> list[int]:
@@ -153,32 +135,18 @@ def unfinished(store: Store) -> list[int]:
 def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
     """Store a job, or find the one this submit repeats; the second value says whether it is new.
 
-    Raises JobConflictError if id or key belong to another request.
+    Raises JobConflictError if the id belongs to another request.
     """
-    request, key = new.request, new.idempotency_key
+    request, mark = new.request, new.request.fingerprint
     with store.write():
-        by_id = find(store, new.id)
-        by_key = _job(store.row("SELECT * FROM jobs WHERE idempotency_key = ?", (key,)))
-        if by_key is not None and by_id is not None and by_key.id != by_id.id:
-            raise JobConflictError(f"the idempotency key belongs to another request than `{new.id}`")
-        repeated = by_id or by_key
-        if repeated is not None:
-            if repeated.request.fingerprint != request.fingerprint:
-                raise JobConflictError(f"`{new.id if by_id else key}` was already used for a different request")
-            return repeated, False
+        if (known := find(store, new.id)) is not None:
+            if known.request.fingerprint != mark:
+                raise JobConflictError(f"`{new.id}` was already used for a different request")
+            return known, False
         [(number,)] = store.rows(
-            "INSERT INTO jobs (id, request, fingerprint, idempotency_key, status, created_at, mode, credits)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
-            (
-                new.id,
-                request.encoded(),
-                request.fingerprint,
-                key,
-                new.status,
-                new.created_at,
-                request.mode,
-                request.credits,
-            ),
+            "INSERT INTO jobs (id, request, fingerprint, status, created_at, mode, credits)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number",
+            (new.id, request.encoded(), mark, new.status, new.created_at, request.mode, request.credits),
         )
         return replace(new, number=number), True
 
@@ -188,7 +156,7 @@ def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
 
     Raises msgspec.MsgspecError as `find` does.
     """
-    job = _job(store.row("SELECT * FROM jobs WHERE number = ?", (number,)))
+    job = find(store, number)
     if job is None or not job.open or (job.runner not in {"", lock.id} and lock.alive(job.runner)):
         return None
     # Two runners may try at the same time: the first update gets the job.
@@ -295,8 +263,6 @@ _NO_TEMPLATE: Mapping[str, Any] = {"slug": "", "name": "Text", "inputs": [], "se
 _NO_STYLE: Mapping[str, Any] = {"slug": "", "name": "General"}
 _SHOWN: Mapping[str, str] = {"style": "style_profile", "mode": "generation_mode", "brand_voice": "brand_voice_id"}
 """Names in the metadata of a content that differ from those of the request."""
-_OTHER_FIELDS = tuple(name for name in TextRequest.__struct_fields__ if name not in WritingTask.__struct_fields__)
-"""Fields of a request that are not fields of a task."""
 
 
 class JobRunner:
@@ -401,7 +367,16 @@ class JobRunner:
             keep()
         error: str | None = None
         try:
-            make = await self._write(job, engine, self._task(job, count, kept.answers, keep))
+            task = WritingTask(
+                id=job.id,
+                request=job.request,
+                template=self._catalog["templates"].get(job.request.template, _NO_TEMPLATE),
+                style=self._catalog["styles"].get(job.request.style, _NO_STYLE),
+                count=count,
+                answers=kept.answers,
+                keep=keep,
+            )
+            make = await self._write(job, engine, task)
             complete(self._store, used(engine=engine.name, model=engine.model), make, self._clock.now())
         except PausedError as paused:
             keep(count.tokens)
@@ -418,24 +393,6 @@ class JobRunner:
         if error is not None:
             fail(self._store, used(), error, self._clock.now())
         return True
-
-    def _task(
-        self, job: StoredJob, count: TokenCount, answers: dict[str, str], keep: Callable[[], None]
-    ) -> WritingTask:
-        request = job.request
-        return WritingTask(
-            id=job.id,
-            template=self._catalog["templates"].get(request.template, _NO_TEMPLATE),
-            style=self._catalog["styles"].get(request.style, _NO_STYLE),
-            inputs=request.inputs,
-            mode=request.mode,
-            vertical=request.vertical,
-            brand_voice=request.brand_voice,
-            other_fields={name: value for name in _OTHER_FIELDS if (value := getattr(request, name))},
-            count=count,
-            answers=answers,
-            keep=keep,
-        )
 
     async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
         """Let the engine write; returns the function that builds the text to store, inside the transaction."""

@@ -96,11 +96,8 @@ async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
         )
         address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{sock.getsockname()[1]}"
 
-        outer = _loopback_only(app) if alone else app
-        if options.log_request is not None:
-            outer = _logged(outer, options.log_request, options.key)
         log = partial(options.log, f"listening on {address}/v1 (and {address}/api)")
-        server = _server(outer, log, options.request_seconds)
+        server = _server(_guarded(app, options, alone=alone), log, options.request_seconds)
 
         async def until_stopped() -> None:
             await stop.wait()
@@ -201,23 +198,16 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield sock
 
 
-def _loopback_only(app: ASGIApp) -> ASGIApp:
-    """Answer only requests under a loopback name, so that a web page cannot reach the server by its own name."""
+def _guarded(app: ASGIApp, options: ServeOptions, *, alone: bool) -> ASGIApp:
+    """Log each answered request: time, method, path, status (`-` where none was sent), milliseconds.
 
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not is_loopback(_host_named(scope)):
-            refused = HTTPException(403, "this server answers only under a loopback name, such as `localhost`")
-            await refusal(refused, Surface.of(scope["path"]))(scope, receive, send)
+    `alone`: answer only requests under a loopback name, so that a web page cannot reach the server by its own name.
+    """
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
             return
-        await app(scope, receive, send)
-
-    return guarded
-
-
-def _logged(app: ASGIApp, log: Callable[[str], None], key: str) -> ASGIApp:
-    """Log each answered request: time, method, path, status (`-` where none was sent), milliseconds."""
-
-    async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         status, began = "-", time.perf_counter()
 
         async def noted(message: Message) -> None:
@@ -226,19 +216,23 @@ def _logged(app: ASGIApp, log: Callable[[str], None], key: str) -> ASGIApp:
                 status = str(message["status"])
             await send(message)
 
+        answer = app
+        if alone and not is_loopback(_host_named(scope)):
+            refused = HTTPException(403, "this server answers only under a loopback name, such as `localhost`")
+            answer = refusal(refused, Surface.of(scope["path"]))
         try:
-            await app(scope, receive, noted)
+            await answer(scope, receive, noted)
         finally:
-            if scope["type"] == "http":
+            if options.log_request is not None:
                 # A path may hold a key by mistake, and a query too: neither is shown.
-                path = scope["path"].replace(key, "...") if key else scope["path"]
+                path = scope["path"].replace(options.key, "...") if options.key else scope["path"]
                 path = quote(path[:_PATH], safe="/:@!$&'()*+,;=~")
                 ms = (time.perf_counter() - began) * 1000
                 # The reader of the log may be gone; the request is answered anyway.
                 with contextlib.suppress(OSError):
-                    log(f"{iso(time.time())} {scope['method'][:20]} {path} {status} {ms:.1f} ms")
+                    options.log_request(f"{iso(time.time())} {scope['method'][:20]} {path} {status} {ms:.1f} ms")
 
-    return logged
+    return respond
 
 
 def _host_named(scope: Scope) -> str:

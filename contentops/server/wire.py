@@ -19,7 +19,8 @@ from starlette.responses import JSONResponse
 from contentops.json_reader import DeepJson, decode_json
 from contentops.pricing import CREDITS
 from contentops.server.contents import ContentChange, ContentRow
-from contentops.server.jobs import GenerationRequest, StoredJob, TextRequest
+from contentops.server.engines.protocol import TextRequest
+from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.store import iso
 
 Json = dict[str, Any]
@@ -43,7 +44,6 @@ NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """The keys of a submit for the fields of a `TextRequest`; a field without an entry has its own name."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
-_KEY = re.compile(r"[!-~]{1,200}")
 _KINDS: Mapping[type, tuple[str, str]] = {str: ("a string", "string_type"), dict: ("an object", "dict_type")}
 """What messages call a type, and the service's code for a value that has another one."""
 _CODES = {
@@ -88,23 +88,16 @@ class Page(Struct, frozen=True):
 # --- refusals ----------------------------------------------------------------------------------------------
 
 
-class FieldProblem(Struct, frozen=True):
-    """One problem of a request: the field, a message, and a type such as `missing` or `string_type`.
-
-    `part` is the location of the field: `body`, `query` or `header`. An empty field is the whole part.
-    """
-
-    field: str
-    message: str
-    type: str = "value_error"
-    part: str = "body"
+def problem(message: str, *location: str, kind: str = "value_error") -> Json:
+    """One problem of a request as the service writes it: its kind, where it is, and a sentence."""
+    return {"type": kind, "loc": list(location), "msg": message}
 
 
 class BodyRefused(HTTPException):
     """A request that cannot be used, with all its problems."""
 
-    def __init__(self, *problems: FieldProblem) -> None:
-        super().__init__(400, "; ".join(problem.message for problem in problems))
+    def __init__(self, *problems: Json) -> None:
+        super().__init__(400, "; ".join(each["msg"] for each in problems))
         self.problems = problems
 
 
@@ -117,17 +110,16 @@ def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
     status = error.status_code
     body: Json = {"detail": error.detail}
     problems = error.problems if isinstance(error, BodyRefused) else ()
-    if any(problem.type == "missing" for problem in problems):
+    kinds = {each["type"] for each in problems}
+    if "missing" in kinds:
         status = 422
     if surface is Surface.V1:
         body = {"error": {"code": _CODES.get(status, "error"), "message": error.detail}}
     elif status == 429:
         # As the service's limiter answers.
         body = {"error": error.detail}
-    elif any(problem.type != "enum" for problem in problems):
-        status = 422
-        located = [(each, [each.part, each.field] if each.field else [each.part]) for each in problems]
-        body = {"detail": [{"type": each.type, "loc": location, "msg": each.message} for each, location in located]}
+    elif kinds - {"enum"}:
+        status, body = 422, {"detail": problems}
     return JSONResponse(body, status_code=status, headers=error.headers)
 
 
@@ -151,9 +143,11 @@ async def read_body(request: Request) -> BodyFields:
     except ClientDisconnect as error:
         raise HTTPException(400, "The request ended before its body did") from error
     try:
-        return BodyFields(decode_json(bytes(data), dict[str, Any], deepest=DEPTH))
+        body = decode_json(bytes(data), dict[str, Any], deepest=DEPTH)
     except (msgspec.MsgspecError, UnicodeDecodeError, DeepJson) as error:
-        raise BodyRefused(FieldProblem("", f"body is not a JSON object: {error}", "json_invalid")) from error
+        raise BodyRefused(problem(f"body is not a JSON object: {error}", "body", kind="json_invalid")) from error
+    # Both are the client's own id of a request, by which a repeated one is found.
+    return BodyFields({"request_id": request.headers.get("idempotency-key"), **body})
 
 
 class BodyFields:
@@ -161,7 +155,7 @@ class BodyFields:
 
     def __init__(self, body: Json) -> None:
         self._body = body
-        self._problems: list[FieldProblem] = []
+        self._problems: list[Json] = []
 
     def _value(self, names: tuple[str, ...], kind: type, *, required: bool) -> Any:
         """The value under the first of `names` that has one; values under several names must be equal."""
@@ -204,21 +198,12 @@ class BodyFields:
         return text
 
     def _problem(self, field: str, message: str, kind: str = "value_error") -> None:
-        self._problems.append(FieldProblem(field, message, kind))
+        self._problems.append(problem(message, "body", field, kind=kind))
 
     def done(self) -> None:
         """Raise HTTPException with every problem, if there is one."""
         if self._problems:
             raise BodyRefused(*self._problems)
-
-
-def idempotency_key(request: Request) -> str | None:
-    """The header's value, or None. Raises HTTPException."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
-        raise BodyRefused(FieldProblem("Idempotency-Key", message, part="header"))
-    return key
 
 
 def read_page(request: Request, limit: int = 100) -> Page:
@@ -229,7 +214,7 @@ def read_page(request: Request, limit: int = 100) -> Page:
         if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) > 0:
             numbers[name] = int(text)
         else:
-            problems.append(FieldProblem(name, f"`{name}` must be a whole number from 1", "int_parsing", "query"))
+            problems.append(problem(f"`{name}` must be a whole number from 1", "query", name, kind="int_parsing"))
     if problems:
         raise BodyRefused(*problems)
     return Page(**numbers)

@@ -24,7 +24,7 @@ from contentops.server.engines.protocol import CALL_SECONDS, EngineError, Paused
 from contentops.tokens import NO_TOKENS, Tokens, tokens_of
 
 if TYPE_CHECKING:
-    import httpx
+    pass
 
 OPENAI = "https://api.openai.com/v1"
 """The default of `OPENAI_BASE_URL`; the only server that certainly needs a key."""
@@ -190,7 +190,6 @@ class ChatClient:
         # Plain http needs none of the certificates, which take longer to read than to ask a model that answers at once.
         self._verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if parts.scheme == "http" else True
         self._model = model
-        self._names = model.names
         self._sleep = sleep
         self._seconds = seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -221,47 +220,38 @@ class ChatClient:
                 attempt += 1
 
     async def _attempt(self, prompt: Prompt, count: TokenCount) -> str:
-        """One attempt; repeated at once without a parameter that the server refuses."""
-        messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+        """One attempt; repeated at once without a parameter that the server refuses.
 
-        def body_now() -> dict[str, Any]:
-            """The request with the parameters that the server accepts, as far as known."""
-            body = {
-                "model": self._model.model,
-                "messages": messages,
-                "stream": False,
-                self._limit_name: prompt.tokens,
-                "temperature": prompt.temperature,
-                "seed": prompt.seed,
-            }
-            return {name: value for name, value in body.items() if name not in self._left_out}
-
+        The tokens of an answer that is lost stay unknown. Raises SpentError for a request that could use more than the
+        limit of its job.
+        """
         while True:
-            sent = body_now()
-            status, headers, answer = await self._counted(sent, prompt, count)
+            sent = self._body(prompt)
+            count.begin(prompt.most)
+            try:
+                status, headers, answer = await self._exchange(sent)
+            except _PassingError as passing:
+                if not passing.sent:
+                    count.add(NO_TOKENS)
+                raise
+            count.add(_tokens(status, answer), prompt.estimate)
             if status in {400, 422}:
                 self._learn(sent, answer.decode("utf-8", "replace"))
-                # Another prompt may have learned the same meanwhile.
-                if body_now() != sent:
-                    continue
-            return self._read(prompt, status, headers, answer)
+            # Another prompt may have learned the same meanwhile.
+            if status not in {400, 422} or self._body(prompt) == sent:
+                return self._read(prompt, status, headers, answer)
 
-    async def _counted(
-        self, body: dict[str, Any], prompt: Prompt, count: TokenCount
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Exchange one request, and count its tokens; those of an answer that is lost stay unknown.
-
-        Raises SpentError for a request that could use more than the limit of its job.
-        """
-        count.begin(prompt.most)
-        try:
-            status, headers, answer = await self._exchange(body)
-        except _PassingError as passing:
-            if not passing.sent:
-                count.add(NO_TOKENS)
-            raise
-        count.add(_tokens(status, answer), prompt.estimate)
-        return status, headers, answer
+    def _body(self, prompt: Prompt) -> dict[str, Any]:
+        """The request with the parameters that the server accepts, as far as known."""
+        body = {
+            "model": self.model,
+            "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+            "stream": False,
+            self._limit_name: prompt.tokens,
+            "temperature": prompt.temperature,
+            "seed": prompt.seed,
+        }
+        return {name: value for name, value in body.items() if name not in self._left_out}
 
     def _learn(self, sent: Mapping[str, Any], complaint: str) -> None:
         """Remember to rename or leave out a parameter of a refused request."""
@@ -273,7 +263,7 @@ class ChatClient:
     async def _exchange(self, body: dict[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
         import httpx
 
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers, data = {"Accept": "application/json", "Accept-Encoding": "identity"}, bytearray()
         if self._model.key:
             headers["Authorization"] = f"Bearer {self._model.key}"
         url = f"{self._model.base_url}/chat/completions"
@@ -283,9 +273,13 @@ class ChatClient:
                 httpx.AsyncClient(timeout=self._seconds, trust_env=self._use_proxy, verify=self._verify) as client,
                 client.stream("POST", url, json=body, headers=headers) as reply,
             ):
-                return reply.status_code, reply.headers, await self._collected(reply)
+                async for chunk in reply.aiter_bytes():
+                    data += chunk
+                    if len(data) > LARGEST:
+                        raise EngineError(f"{self._server} sent more than {LARGEST // 1024 // 1024} MiB")
+                return reply.status_code, reply.headers, bytes(data)
         except (httpx.TimeoutException, TimeoutError) as error:
-            limit = f"`{self._names.seconds}` sets the limit"
+            limit = f"`{self._model.names.seconds}` sets the limit"
             raise PausedError(f"{self._server} did not answer within {self._seconds:g} seconds; {limit}") from error
         except httpx.TransportError as error:
             message = f"{self._server} cannot be reached{self._quoted(str(error))}"
@@ -293,23 +287,17 @@ class ChatClient:
         except httpx.DecodingError as error:
             raise EngineError(f"{self._server} sent an answer that cannot be unpacked") from error
 
-    async def _collected(self, reply: httpx.Response) -> bytes:
-        data = bytearray()
-        async for chunk in reply.aiter_bytes():
-            data += chunk
-            if len(data) > LARGEST:
-                raise EngineError(f"{self._server} sent more than {LARGEST // 1024 // 1024} MiB")
-        return bytes(data)
-
     def _read(self, prompt: Prompt, status: int, headers: Mapping[str, str], body: bytes) -> str:
         answered = f"{self._server} answered {status}"
         if status in {401, 403}:
             # Servers quote keys in these answers, so their text is not shown.
-            raise PausedError(f"{answered}: it does not accept the key in `{self._names.key}`")
+            raise PausedError(f"{answered}: it does not accept the key in `{self._model.names.key}`")
         if status == 206:
             raise EngineError(f"{answered}: a part of an answer alone")
         if 300 <= status < 400:
-            raise PausedError(f"{self._server} redirects ({status}); set `{self._names.address}` to the final address")
+            raise PausedError(
+                f"{self._server} redirects ({status}); set `{self._model.names.address}` to the final address"
+            )
         value = _json(body)
         complaint = self._quoted(_complaint(value))
         if status in _NO_MONEY or "insufficient_quota" in complaint:
@@ -317,13 +305,15 @@ class ChatClient:
         if status in _PASSING:
             raise _PassingError(f"{answered}{complaint}", _seconds(headers.get("retry-after", "")))
         if status >= 400:
-            right = f" (is the name `{self.model}` right, and does `{self._names.address}` end in `/v1`?)"
+            right = f" (is the name `{self.model}` right, and does `{self._model.names.address}` end in `/v1`?)"
             hint = {404: right}.get(status, "")
-            hint = f" (`{self._names.max_tokens}` sets the limit)" if "max_tokens" in complaint else hint
+            hint = f" (`{self._model.names.max_tokens}` sets the limit)" if "max_tokens" in complaint else hint
             raise (PausedError if status in _ABSENT else EngineError)(f"{answered}{complaint}{hint}")
         if not isinstance(value, dict):
             kind = plain(headers.get("content-type", "no content type"), 60)
-            raise EngineError(f"{answered} with what is not a JSON object ({kind}); is `{self._names.address}` right?")
+            raise EngineError(
+                f"{answered} with what is not a JSON object ({kind}); is `{self._model.names.address}` right?"
+            )
         if value.get("error"):
             raise EngineError(f"{self._server} reports an error{complaint}")
         return self._text(prompt, value)
@@ -354,13 +344,13 @@ class ChatClient:
         # At the limit some servers still say `stop`.
         is_spent = _usage(value).get("completion_tokens") == prompt.tokens
         if reason in _AT_LIMIT or (reason in _WHOLE and is_spent):
-            raise TruncatedError(_clean(text or ""), setting=self._names.max_tokens)
+            raise TruncatedError(_clean(text or ""), setting=self._model.names.max_tokens)
         if reason not in _WHOLE:
             raise TruncatedError(_clean(text or ""), self._quoted(reason).removeprefix(": "))
         if text is None:
             raise EngineError(
                 "the model used all tokens for reasoning and wrote no text;"
-                f" raise `{self._names.max_tokens}`, or use another model"
+                f" raise `{self._model.names.max_tokens}`, or use another model"
             )
         return _clean(text)
 

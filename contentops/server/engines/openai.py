@@ -43,7 +43,6 @@ from contentops.server.engines.protocol import (
     WritingTask,
     WrittenText,
 )
-from contentops.tokens import Tokens
 
 TITLE = 200
 """The most characters of a title."""
@@ -98,14 +97,23 @@ class OpenAIEngine:
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """A text with the template's sections. Raises EngineError."""
-        number_of_parts = len(parts_of(task))
+        mode, number_of_parts = task.request.mode, len(parts_of(task))
         length = words(task, number_of_parts)
-        task.count.keep_to(self._limit(task))
+        # A plan has priced this.
+        counted, passes = SECTIONS if number_of_parts > 1 else 1, "one" if self._at_once else "staged"
+        limit = text_limit(
+            mode, task.request.context, task.request.inputs, self._max_tokens, passes=passes, sections=counted
+        )
+        task.count.keep_to(limit)
         if self._at_once:
             return await self._whole(task, length * number_of_parts, report)
-        room = answer_tokens(task.mode, calls_of(task.mode, number_of_parts), length, self._max_tokens)
+        room = answer_tokens(mode, calls_of(mode, number_of_parts), length, self._max_tokens)
         await report("planner")
-        plan = await self._plan(task, room)
+        try:
+            plan = await self._ask(task, planning(task), room, 0.3)
+        except TruncatedError as truncated:
+            # Its last line may be half of one.
+            plan = truncated.text.rpartition("\n")[0]
         parts = planned(task, plan)
         await report("writer")
         texts: list[str] = []
@@ -116,21 +124,16 @@ class OpenAIEngine:
                 return writing(task, parts, number, before, length)
 
             texts.append(await self._section(task, ask, before, length, room, part.heading, 2))
-        if EDITS[task.mode]:
+        if EDITS[mode]:
             await report("editor")
         for at, part in enumerate(parts):
             texts[at] = await self._edited(task, texts[at], part.heading, 2, room)
         await report("formatter")
         return WrittenText(title=title(task, plan), body=assembled([part.heading for part in parts], texts))
 
-    def _limit(self, task: WritingTask) -> Tokens:
-        """The most tokens of the text, which a plan has priced."""
-        sections, passes = SECTIONS if len(parts_of(task)) > 1 else 1, "one" if self._at_once else "staged"
-        return text_limit(task.mode, _fields(task), task.inputs, self._max_tokens, passes=passes, sections=sections)
-
     async def _whole(self, task: WritingTask, length: int, report: ReportStage) -> WrittenText:
         """A text of about `length` words in one call, with the title and the headings of the model."""
-        room = whole_answer(task.mode, length, self._max_tokens)
+        room = whole_answer(task.request.mode, length, self._max_tokens)
         await report("writer")
         failure = EngineError("the model wrote nothing for the text")
         for attempt in range(WHOLE_TRIES):
@@ -156,8 +159,9 @@ class OpenAIEngine:
         if (tokens := estimate(section.text)) > SECTION:
             words_ = f"the section `{section.heading}` has up to {tokens:,} tokens"
             raise EngineError(f"{words_}, and at most {SECTION:,} are written again at once; split it")
-        room = section_answer(task.mode, max(words(task, 1), length), self._max_tokens)
-        task.count.keep_to(section_limit(task.mode, _fields(task), task.inputs, self._max_tokens))
+        asked = task.request
+        room = section_answer(asked.mode, max(words(task, 1), length), self._max_tokens)
+        task.count.keep_to(section_limit(asked.mode, asked.context, asked.inputs, self._max_tokens))
         heading, level = section.heading, section.level
         await report("writer")
         rest = section.document.replace(section.text, "") if section.text else section.document
@@ -166,18 +170,11 @@ class OpenAIEngine:
             return rewriting(task, section, length)
 
         text = await self._section(task, ask, rest, max(SHORTEST, length), room, heading, level)
-        if EDITS[task.mode] and not self._at_once:
+        if EDITS[asked.mode] and not self._at_once:
             await report("editor")
             text = await self._edited(task, text, heading, level, room)
         await report("formatter")
         return f"{text}\n"
-
-    async def _plan(self, task: WritingTask, room: int) -> str:
-        """The plan; without its last line if it was cut off."""
-        try:
-            return await self._ask(task, planning(task), room, 0.3)
-        except TruncatedError as truncated:
-            return truncated.text.rpartition("\n")[0]
 
     async def _section(
         self,
@@ -210,7 +207,7 @@ class OpenAIEngine:
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
         """`text` after the passes of the editor; an edit that is cut off or not a text is ignored."""
-        for edit in _EDITS[: EDITS[task.mode]]:
+        for edit in _EDITS[: EDITS[task.request.mode]]:
             prompt = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
                 answer = await self._ask(task, prompt, room, 0.3)
@@ -250,14 +247,10 @@ class OpenAIEngine:
         return task.answers[name]
 
 
-def _fields(task: WritingTask) -> dict[str, Any]:
-    """The fields of the request that are in every prompt."""
-    return {"vertical": task.vertical or "", "brand_voice": task.brand_voice or "", **task.other_fields}
-
-
 # --- prompts ------------------------------------------------------------------------------------------------
 
 _BARE = ", no heading"
+_NAMED = {"vertical": "Field"}
 # Linear time for every text: within one line, and no two parts match the same characters.
 _TITLE_LINE = re.compile(r"(?im)^[ \t#*_>-]*title[ \t*_]*:(.*)$")
 _NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
@@ -279,7 +272,7 @@ def parts_of(task: WritingTask) -> list[tuple[str, str]]:
 
 def words(task: WritingTask, parts: int) -> int:
     """The number of words of each of `parts` sections."""
-    return section_words(task.mode, task.inputs, parts)
+    return section_words(task.request.mode, task.request.inputs, parts)
 
 
 def system(task: WritingTask, *, is_whole: bool = False) -> str:
@@ -287,17 +280,15 @@ def system(task: WritingTask, *, is_whole: bool = False) -> str:
 
     `is_whole`: it writes the headings too.
     """
-    style = task.style
+    style, context = task.style, task.request.context
     kind = plain(str(task.template.get("name") or "text"), 100)
     about = {
         "Style": style.get("name"),
-        "Tone": task.inputs.get("article_tone") or style.get("tone"),
+        "Tone": task.request.inputs.get("article_tone") or style.get("tone"),
         "Voice": style.get("voice"),
         "Readers": style.get("audience"),
-        "Field": task.vertical,
-        "Brand voice": task.brand_voice,
-        "Language": task.inputs.get("language"),
-        **{name.replace("_", " ").capitalize(): value for name, value in task.other_fields.items()},
+        **{_NAMED.get(name, name.replace("_", " ").capitalize()): value for name, value in context.items()},
+        "Language": task.request.inputs.get("language"),
     }
     lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
     lines += [f"{label}: {one_line(value)}." for label, value in about.items() if value]
@@ -310,7 +301,7 @@ def system(task: WritingTask, *, is_whole: bool = False) -> str:
 
 
 def _language(task: WritingTask) -> str:
-    return plain(shown(task.inputs.get("language") or ""), HEADING) or "the language of the brief"
+    return plain(shown(task.request.inputs.get("language") or ""), HEADING) or "the language of the brief"
 
 
 def brief(task: WritingTask) -> str:
@@ -345,7 +336,7 @@ def planning(task: WritingTask) -> str:
 
 def title(task: WritingTask, plan: str) -> str:
     """The title from the inputs, else from the plan, else by the template's pattern."""
-    given = task.inputs.get("title")
+    given = task.request.inputs.get("title")
     if isinstance(given, str) and plain(given, TITLE):
         return plain(given, TITLE)
     # Some models write the title on the line below its label.
@@ -411,7 +402,7 @@ def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
     parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless told otherwise."]
     if section.instructions.strip():
         parts.append(f"What to change: {section.instructions}")
-    if task.inputs:
+    if task.request.inputs:
         parts.append(brief(task))
     around = section.document.replace(section.text, "[the section]") if section.text else section.document
     parts.append(f"The document around it:\n{beginning(around, 2 * CONTEXT)}")
@@ -421,7 +412,9 @@ def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
 
 # --- answers: made to fit under a heading, or refused where they are no part of an article ------------------
 
-_WRAPPED = re.compile(r"\A\s*(`{3,}|~{3,})(?:markdown|md|text)?[ \t]*\n(.*)\n\1[ \t]*\Z", re.DOTALL | re.IGNORECASE)
+_WRAPPED = re.compile(
+    r"\A\s*(`{3,}|~{3,})(?:markdown|md|text|json)?[ \t]*\n(.*)\n\1[ \t]*\Z", re.DOTALL | re.IGNORECASE
+)
 
 
 def size(text: str) -> int:
@@ -523,9 +516,7 @@ def no_article(text: str, before: str, task: WritingTask) -> str:
 
 
 def _is_json(text: str) -> bool:
-    inner = text.strip()
-    if inner.startswith("```") and inner.endswith("```"):
-        inner = inner.removesuffix("```").partition("\n")[2].strip()
+    inner = _unwrapped(text).strip()
     if not inner.startswith(("{", "[")):
         return False
     try:

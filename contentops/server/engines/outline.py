@@ -153,7 +153,7 @@ class OutlineEngine:
         for section in task.template.get("sections", ()):
             blocks += [f"## {escape(section['heading'])}", *_section(task, section, values, used)]
         blocks += _rest(task, values, used)
-        if task.mode == "premium":
+        if task.request.mode == "premium":
             blocks += ["## Before publishing", "\n".join(f"- [ ] {line}" for line in _CHECKLIST)]
         return WrittenText(title=title_of(task), body="\n\n".join(block for block in blocks if block) + "\n")
 
@@ -174,7 +174,7 @@ class OutlineEngine:
 
 def inputs_of(task: WritingTask) -> dict[str, Any]:
     """Every input by its own name, with defaults; first the template's, then others in the order of names."""
-    inputs = dict(task.inputs)
+    inputs = dict(task.request.inputs)
     values: dict[str, Any] = {}
     for spec in task.template.get("inputs", ()):
         value = value_of(spec, inputs)
@@ -202,6 +202,9 @@ def title_of(task: WritingTask) -> str:
     return plain(str(task.template.get("name") or "Untitled"), _TITLE)
 
 
+_FOLLOWED = {"vertical": "The field is {}.", "brand_voice": "It follows the brand voice {}."}
+
+
 def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
     style = task.style
     tone = inline(values.get("article_tone") or style.get("tone") or "plain")
@@ -211,11 +214,8 @@ def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
     sentences.append(f"It is written for {readers}.")
     if language := inline(values.get("language") or "", _TITLE):
         sentences.append(f"The language is {language}.")
-    if task.vertical:
-        sentences.append(f"The field is {inline(task.vertical)}.")
-    if task.brand_voice:
-        sentences.append(f"It follows the brand voice {inline(task.brand_voice)}.")
-    sentences += [f"The {name.replace('_', ' ')} is {inline(value)}." for name, value in task.other_fields.items()]
+    for name, value in task.request.context.items():
+        sentences.append(_FOLLOWED.get(name, f"The {name.replace('_', ' ')} is {{}}.").format(inline(value)))
     words = values.get("word_count_target")
     if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:
         sentences.append(f"Aim for about {round(words)} words, evenly spread over the sections.")
@@ -234,7 +234,7 @@ def _section(task: WritingTask, section: Mapping[str, Any], values: Mapping[str,
         if all(name in values for name in slots):
             sentences.append(_stopped(_SLOT.sub(lambda slot: inline(values[slot[1]]), text)))
             used.update(slots)
-    if task.mode == "quick":
+    if task.request.mode == "quick":
         sentences = sentences[:2]
     blocks = [" ".join(sentences)]
     for name in section.get("points", ()):

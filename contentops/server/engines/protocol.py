@@ -88,18 +88,36 @@ class TokenCount:
         return self._sum if 0 < self._begun == self._known else None
 
 
-class WritingTask(Struct, frozen=True, kw_only=True):
-    """One text to write: the entries of the catalog for the request, and the inputs as they were sent."""
+_APART = {"template", "style", "mode", "inputs"}
 
-    id: str
-    template: Mapping[str, Any]
-    style: Mapping[str, Any]
-    inputs: Mapping[str, Any] = {}
+
+class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fields that shape a text; they are read from a submit, stored with the job and shown with its content.
+
+    `wire.NAMES` has the keys of a submit that differ from the field's name.
+    """
+
+    template: str = ""
+    style: str = ""
     mode: str = "standard"
+    inputs: Mapping[str, Any] = {}
     vertical: str | None = None
     brand_voice: str | None = None
-    other_fields: Mapping[str, Any] = {}
-    """The other fields of the request by name."""
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """The stated fields beside template, style, mode and inputs, which every text of the request follows."""
+        names = [name for name in TextRequest.__struct_fields__ if name not in _APART]
+        return {name: value for name in names if (value := getattr(self, name))}
+
+
+class WritingTask(Struct, frozen=True, kw_only=True):
+    """One text to write: the request as it was sent, and its entries of the catalog."""
+
+    id: str
+    request: TextRequest
+    template: Mapping[str, Any]
+    style: Mapping[str, Any]
     count: TokenCount = field(default_factory=TokenCount)
     """Of the calls that this task needs."""
     answers: dict[str, str] = {}
@@ -110,7 +128,7 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages of this task, in order."""
-        return QUICK_STAGES if self.mode == "quick" else STAGES
+        return QUICK_STAGES if self.request.mode == "quick" else STAGES
 
 
 class SectionTask(Struct, frozen=True, kw_only=True):
