@@ -89,7 +89,7 @@ def text_limit(
 ) -> Tokens:
     """The most tokens of a text, in all calls and second tries.
 
-    `fields`: those of the request that the model is told, such as the vertical. `max_tokens`: of one answer, by the
+    `fields`: those of the request that the model gets, such as the vertical. `max_tokens`: of one answer, by the
     settings; 0: they say none. `passes`: `one` call for the whole text, or `staged`.
     """
     prompt, length = _prompt(fields, inputs) + CONTEXT, section_words(mode, inputs, sections)

@@ -118,9 +118,9 @@ class CatalogReply(Struct, frozen=True):
 
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
-    """The number of entries on all pages, where the server says so."""
+    """The number of entries on all pages, if the server states it."""
     limit: int = 0
-    """The most entries of a page, where the server says so."""
+    """The most entries of a page, if the server states it."""
 
 
 class Stats(Struct, frozen=True):

@@ -236,7 +236,7 @@ class TreeEntry(NamedTuple):
 
 
 class Clone(Struct, frozen=True, kw_only=True):
-    """A clone, its remote, and the variables that its git commands get besides those of the process."""
+    """A clone, its remote, and the variables that its git commands get in addition to those of the process."""
 
     root: str
     remote: str = "origin"

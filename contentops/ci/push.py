@@ -156,7 +156,7 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
 
 
 def refuse_unfinished(clone: Clone) -> None:
-    """Raise Refused during a merge or the like, and if something is staged, as that is a person's work."""
+    """Raise Refused during a merge or rebase, and if changes are staged: they are a person's work."""
     asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
     paths = clone.run("rev-parse", *asked).split("\n")
     going = (kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if (Path(clone.root) / path).exists())
@@ -234,7 +234,7 @@ def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: 
 
 
 def _has_approvals(root: str) -> bool:
-    """Whether the approvals on disk can be read; a damaged or removed file is a person's to put right."""
+    """Whether the approvals on disk can be read; a person has to repair a damaged or removed file."""
     path = Path(root) / approvals.FILE
     try:
         return not path.is_symlink() and bool(approvals.parse(path.read_bytes()))

@@ -92,7 +92,7 @@ def settings_notes(project: Project) -> tuple[Note, ...]:
 
 
 def changed_texts(project: Project) -> frozenset[str]:
-    """Return the paths of the texts whose words a pull request changes; else none."""
+    """Return the paths of the texts whose words a pull request changes, or nothing outside of one."""
     if not has_base(os.environ):
         return frozenset()
     from contentops.ci import history

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> bool:
-    """Tell whether to use colour on `stream` (default: stdout): `NO_COLOR` wins over `FORCE_COLOR`."""
+    """Return whether to use colour on `stream` (default: stdout): `NO_COLOR` wins over `FORCE_COLOR`."""
     env = os.environ if environ is None else environ
     if env.get("NO_COLOR"):
         return False
@@ -41,12 +41,12 @@ def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None 
 
 
 def in_ci(environ: Mapping[str, str] | None = None) -> bool:
-    """Tell whether a CI system runs us: then there is no prompt and no moving display."""
+    """Return whether a CI system runs us: then there is no prompt and no moving display."""
     return runner.in_ci(os.environ if environ is None else environ)
 
 
 def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
-    """Tell whether lines may be redrawn; `FORCE_COLOR` does not count."""
+    """Return whether lines may be redrawn; `FORCE_COLOR` does not count."""
     env = os.environ if environ is None else environ
     return stream.isatty() and env.get("TERM") != "dumb" and not in_ci(env)
 
@@ -61,7 +61,7 @@ def width(stream: TextIO | None = None) -> int:
 
 
 def can_ask() -> bool:
-    """Tell whether a person can answer a question."""
+    """Return whether a person can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty() and not in_ci()
 
 
@@ -154,7 +154,7 @@ def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False, groupe
 
 
 def read_by_runner() -> bool:
-    """Tell whether a runner of GitHub reads what we print."""
+    """Return whether a runner of GitHub reads what we print."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
@@ -193,7 +193,7 @@ class Display:
         """Show an event; never fails."""
 
     def stopping(self) -> bool:
-        """Note that the run stops; tell whether the display shows it. Called in a signal handler."""
+        """Note that the run stops; return whether the display shows it. Called in a signal handler."""
         return False
 
     def close(self) -> None:

@@ -299,7 +299,7 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
 
 
 def _without_comments(text: str) -> str:
-    """A text with spaces in place of its HTML comments, none of which goes beyond its passage."""
+    """A text with spaces instead of its HTML comments, none of which goes beyond its passage."""
     pieces: list[str] = []
     at = 0
     for start, end in _comments(text):
@@ -362,7 +362,7 @@ def hosts(text: str) -> Iterator[str]:
 
 
 def without_addresses(text: str) -> str:
-    """A text with spaces in place of its addresses."""
+    """A text with spaces instead of its addresses."""
     return _ADDRESS.sub(blank, text) if "." in text or "/" in text else text
 
 

@@ -132,7 +132,7 @@ class DirEntry(Struct, frozen=True):
         self.folder.unlink(self.name)
 
     def discard(self) -> None:
-        """Remove it, if that can be done."""
+        """Remove the file if possible."""
         with contextlib.suppress(OSError):
             self.unlink()
 

@@ -111,7 +111,7 @@ class DurableRun:
         self.wake()
 
     def entry(self, request_id: RequestId) -> OpenEntry | None:
-        """An open entry as it was recorded last."""
+        """An open job as it was recorded last."""
         return self._state.entry(request_id)
 
     def jobs_of(self, server: str, digest: Digest) -> list[OpenEntry]:

@@ -177,7 +177,7 @@ async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Re
 
 
 async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Text:
-    """Bring the text of a paid entry: from the cache, else from the stored content, else from its job."""
+    """Return the text of a paid job: from the cache, else from the stored content, else from its job."""
     if (stored := _stored(ctx, entry)) is not None:
         return Text.of(stored, entry)
     why = "its paid text is not in the cache of this machine"
@@ -284,7 +284,7 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 
 
 async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Collect) -> ItemState:
-    """Bring the text of a job that no change waits for into the cache; writes nothing. Raises Ended."""
+    """Store the text of a job that no change waits for in the cache; writes nothing. Raises Ended."""
     entry, text = step.entry, None
     if entry.state is JobState.PAID:
         try:

@@ -54,7 +54,7 @@ class Durations:
     quickest: float = 0.2
     """Seconds until the first poll of a job, as long as none is known; on this machine polls cost nothing."""
     usual: float | None = USUAL
-    """Seconds of a generation as long as none is known, for estimates; None: nothing can be said.
+    """Seconds of a generation as long as none is known, for estimates; None: unknown.
 
     The bundled server takes no time; a model behind a server of this machine may take any.
     """
@@ -88,7 +88,7 @@ class Durations:
         return median(self._longer(kind, unfinished))
 
     def estimate(self, kind: str) -> float | None:
-        """Seconds a job of this kind takes, for people; None: nothing can be said."""
+        """Seconds a job of this kind takes, for people; None: unknown."""
         return self.median(kind) if self.seen else self.usual
 
     def p_done(self, kind: str, *, elapsed: float, unfinished: float = 0.0) -> float:
@@ -194,7 +194,7 @@ class Ended(Exception):
 
 
 class Asks(Protocol[R_co]):
-    """A call of `api.calls`, by the reply that it brings."""
+    """A call of `api.calls`, by the type of its reply."""
 
     @property
     def name(self) -> str:
@@ -295,7 +295,7 @@ class Text(Struct, frozen=True, kw_only=True):
     """The server has stored it under that id already."""
     generated_at: str = ""
     entry: OpenEntry | None = None
-    """The open entry that is closed once the text is written."""
+    """The open job that is closed once the text is written."""
     job_id: str = ""
     request_id: RequestId = RequestId("")
     paid_now: bool = False
@@ -307,7 +307,7 @@ class Text(Struct, frozen=True, kw_only=True):
     verbatim: bool = False
     """It comes from its stored content, so it is exactly what the server has."""
     from_earlier_run: bool = False
-    """It is from the cache and has no open entry: its content may have been deleted or changed meanwhile."""
+    """It is from the cache and has no open job: its content may have been deleted or changed meanwhile."""
     outline: bool = False
     """It is a draft outline, by the server that made it."""
     model: str = ""

@@ -123,7 +123,7 @@ def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
 
 
 async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_state: ItemState) -> ItemState:
-    """Generate again as long as the text fails its checks. Raises Ended where that brings no text.
+    """Generate again as long as the text fails its checks. Raises Ended if that gives no text.
 
     The text before stays paid; its entry is closed once the next job is recorded.
     """

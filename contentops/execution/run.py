@@ -278,7 +278,7 @@ async def execute(
 
 
 def _not_selected(plan: Plan, outcomes: Mapping[ItemId, Outcome]) -> int:
-    """How many items wait for texts of items that this plan leaves alone: another apply may bring these."""
+    """How many items wait for texts of items that this plan leaves alone: another apply may make these."""
     known = {change.id for change in plan.changes}
     waiting = (change for change in plan.changes if change.id in outcomes and change.action is Action.WAIT)
     comes = {WaitReason.NO_TEXT, WaitReason.CHANGES}

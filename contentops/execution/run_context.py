@@ -168,7 +168,7 @@ class Context:
     random: random.Random
     dialect: Callable[[], str]
     text: Callable[[Digest], str | None]
-    """A text that a record or an open entry names, by its body digest, where this machine has it."""
+    """A text that a record or an open job names, by its body digest, where this machine has it."""
     made_by: Callable[[Record], OpenEntry | None]
     """The job that made the text of a record, of any environment; None: not known."""
     exists: Callable[[str], bool]
@@ -176,7 +176,7 @@ class Context:
     again: Callable[[Change, Mapping[ItemId, Stage]], Change | None]
     is_current: Callable[[Change], bool]
     """Whether the texts that an item is made from are as they were planned."""
-    """The change of an item as its sources are now, within its planned one; the stages that others still bring."""
+    """The change of an item as its sources are now, within its planned one; the stages that others still reach."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
     """What the commands of `checks` find in a file, by its path and text."""
     made: frozenset[Digest] = frozenset()
@@ -255,7 +255,7 @@ class Context:
         await self.run.sleep(seconds)
 
     def stop_with_others(self, reason: str, until: float) -> None:
-        """Stop the run if the server told another process of this account to wait longer than a job may take."""
+        """Stop the run if the server asked another process of this account to wait longer than a job may take."""
         wait = until - self.run.now()
         if reason == "limit" and wait > self.project.api.job_timeout:
             message = f"the server asked another process of this account to wait for another {_lasting(wait)}"
@@ -365,7 +365,7 @@ class Edges:
     dialect: Callable[[], str]
     """The dialect of the server: `auto` as long as none is known."""
     again: Callable[[Change, Mapping[ItemId, Stage]], Change | None] = lambda change, _: change
-    """The change of an item as its sources are now, within its planned one; the stages that others still bring."""
+    """The change of an item as its sources are now, within its planned one; the stages that others still reach."""
     is_current: Callable[[Change], bool] = lambda _change: True
     """Whether the texts that an item is made from are as they were planned."""
     exists: Callable[[str], bool] = lambda _path: True

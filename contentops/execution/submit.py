@@ -289,7 +289,7 @@ async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
 
 
 async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Submit) -> Job | Text:
-    """Start the generation this step pays for. Raises Ended where it brings no job."""
+    """Start the generation this step pays for. Raises Ended if there is no job afterwards."""
     admission, entry = ctx.admission, new_entry(ctx, item, step)
     if not admission.proven or not admission.open():
         ctx.event("waiting", item.id, "submit", on="turn" if admission.proven else "first-job")

@@ -184,7 +184,7 @@ def stage_of(job: OpenEntry) -> JobStage:
 
 
 def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobStage], *, but: int = 0) -> Read:
-    """Return what a ledger has beyond `known`, how far a checkout knows jobs; `but`: one's own runner.
+    """Return the jobs that the ledger knows further than the checkout (`known`), except those of the runner `but`.
 
     A database without tables has nothing. Raises StateError.
     """
@@ -211,7 +211,7 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobS
 
 
 def is_further(key: JobKey, stages: Mapping[JobKey, JobStage], known: Mapping[JobKey, JobStage]) -> bool:
-    """Tell whether a job is further than it is known."""
+    """Return whether a job is further than it is known."""
     return key not in known or stages[key] > known[key]
 
 

@@ -19,7 +19,7 @@ from contentops.model.records import ItemId
 
 
 class Verdict(enum.StrEnum):
-    """What a person said of a text."""
+    """What a person decided about a text."""
 
     APPROVED = "approved"
     SENT_BACK = "sent-back"
@@ -29,7 +29,7 @@ class ApprovalState(enum.StrEnum):
     """Whether the text of an item may go out. The values are those of `--select approval:`."""
 
     NONE = "none"
-    """There is no text, or no approval is required and no one said anything of this text."""
+    """There is no text, or no approval is required and no one gave a verdict on this text."""
     WAITING = "waiting"
     APPROVED = "approved"
     CHANGED = "changed"
@@ -63,16 +63,16 @@ class Approval(Struct, frozen=True, kw_only=True):
     """When, in UTC: `2026-11-29T14:26:41Z`."""
     note: str = ""
     source: str = field(name="from", default="")
-    """Where it was said: `terminal`, `page`, or the address of a pull request."""
+    """Where the verdict was given: `terminal`, `page`, or the address of a pull request."""
 
     @property
     def name(self) -> str:
-        """Who said it, without the e-mail address."""
+        """Who gave the verdict, without the e-mail address."""
         return self.by.partition(" <")[0]
 
     @property
     def person(self) -> str:
-        """Who said it, in one form: the e-mail address in small letters, else the name."""
+        """Who gave the verdict, in one form: the e-mail address in small letters, else the name."""
         name, sign, address = self.by.strip().rpartition("<")
         if sign and address.endswith(">"):
             return (address[:-1].strip() or name.strip()).casefold()
@@ -138,7 +138,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
     def last(self, text: Digest) -> Verdict | None:
-        """The latest verdict on a text, whoever gave it; None where no one did."""
+        """The latest verdict on a text, whoever gave it; None if there is none."""
         said = self.of_text(text)
         return said[-1].verdict if said else None
 

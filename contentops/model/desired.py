@@ -199,7 +199,7 @@ class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Template(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
-    """A kind of content the API offers. `inputs` are sorted by name."""
+    """A kind of content of the API. `inputs` are sorted by name."""
 
     slug: str
     name: str = ""
@@ -240,7 +240,7 @@ class Catalog(Struct, frozen=True, kw_only=True):
 
 
 class CatalogSnapshot(Struct, frozen=True, kw_only=True):
-    """Everything one server offers, by slug. `verticals` and `brand_voices` are None where it does not show them."""
+    """Everything one server has, by slug. `verticals` and `brand_voices` are None where it does not show them."""
 
     templates: Mapping[str, Template] = field(default_factory=dict)
     styles: Mapping[str, CatalogEntry] = field(default_factory=dict)

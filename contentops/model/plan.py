@@ -294,7 +294,7 @@ class Change(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     """The new `Record.addresses`."""
     blocked_entry: OpenEntry | None = None
-    """The open entry that answers the spec of an item that is blocked."""
+    """The open job that answers the spec of an item that is blocked."""
     blocked: str = ""
     """The kebab-case reason the item is blocked, or empty."""
     holder: str = ""
@@ -313,7 +313,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the steps in order, each once: one `drain` stands for all of them."""
+        """The names of the steps in order, each once, also if several jobs are collected."""
         return tuple(dict.fromkeys(name_of(step) for step in self.steps))
 
     @property
@@ -398,7 +398,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def collected_entries(self) -> tuple[OpenEntry, ...]:
-        """The open entries whose texts are only collected."""
+        """The open jobs whose texts are only collected."""
         return tuple(step.entry for step in self.steps if isinstance(step, Collect))
 
     @property

@@ -22,7 +22,7 @@ CHECKSUM = "checksum"
 
 
 class ReviewedJob(Struct, frozen=True, kw_only=True):
-    """An open entry, as far as a plan file contains it."""
+    """An open job, as far as a plan file contains it."""
 
     request_id: RequestId
     job_id: str

@@ -1,4 +1,4 @@
-"""Records, open entries, files and stored contents, and the names that they are made of."""
+"""Records, open jobs, files and stored contents, and the names that they are made of."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ UNDECIDED = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
 OPEN = UNDECIDED | {JobState.RUNNING, JobState.PAID}
 """The states of a job whose text is in no file yet."""
 ACCEPTED = frozenset({JobState.RUNNING, JobState.FAILED, JobState.PAID, JobState.SETTLED})
-"""The states that only a server's answer brings."""
+"""The states that only a server's answer can set."""
 
 
 class PendingSubmit(Struct, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     left_out: Mapping[str, Json] = field(default_factory=dict)
     """What the front matter said that the new text itself began with, but for its title and the manifest's own keys."""
     findings: tuple[Finding, ...] = ()
-    """What its checks found in the text that was written, or held back."""
+    """What its checks found in the text that was written, or blocked."""
     error: str = ""
     hint: str = ""
 
@@ -222,6 +222,6 @@ class History(Struct, frozen=True, kw_only=True):
     texts: tuple[PaidText, ...] = ()
     """Those of the one item that was asked for."""
     verdicts: tuple[Approval, ...] = ()
-    """What people said of any text of that item, the newest first."""
+    """The verdicts on any text of that item, the newest first."""
     gaps: tuple[str, ...] = ()
     """Why something may be missing, each a sentence."""

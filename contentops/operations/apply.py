@@ -330,7 +330,7 @@ def plan_for_apply(workspace: Workspace, inputs: PlanInputs, options: ApplyOptio
 
 
 def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
-    """Tell whether a guard or a review refuses a plan, so that the server need not be asked for it."""
+    """Return whether a guard or a review refuses a plan, so that the server need not be asked for it."""
     if open_refusals(plan, options.overrides):
         return True
     try:
@@ -490,7 +490,7 @@ def _carry_out(
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:
-    """Stand in for the server where no step needs it."""
+    """Replace the server if no step needs it."""
     raise AssertionError(f"{call.name} was not in the plan")
 
 

@@ -61,7 +61,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     note: str = ""
     source: str = "terminal"
-    """Where it is said: `terminal` or `page`."""
+    """Where the verdict is given: `terminal` or `page`."""
     texts: Mapping[ItemId, Digest] = {}
     """The text that the person saw, by item; of other items, the text that the file has now."""
 

@@ -117,7 +117,7 @@ async def try_model(engine: Engine, stopped: Callable[[], bool]) -> None:
 async def find_in_turn(
     client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], *, again: bool = False
 ) -> ApiEndpoint | Failure | None:
-    """Return where the API is; search for it, within the limit, where that is unknown or with `again`.
+    """Return where the API is; if that is unknown, or with `again`, search for it within the request limit.
 
     None where a person stopped it, or the limit allows no request for more than a minute.
     """

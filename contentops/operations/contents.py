@@ -58,7 +58,7 @@ def content_owners(project: Project, state: State) -> ContentOwners:
 
 
 def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
-    """Return the owner of each content that a record or an open entry names, by content id.
+    """Return the owner of each content that a record or an open job names, by content id.
 
     `state`: that of the project's environment; other environments are read from their locks and journals.
     """

@@ -228,7 +228,7 @@ class _Names:
         return None
 
     def _is_its_text(self, spec: Spec, text: _Text) -> bool:
-        """Tell whether this content was stored or imported for `spec`, a declared item that has no record."""
+        """Return whether this content was stored or imported for `spec`, a declared item that has no record."""
         file = self._outputs.observe(spec.output)
         if file.exists:
             return file.body == body_digest(text.body)
@@ -240,7 +240,7 @@ class _Names:
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
     def is_free(self, path: str, body: str) -> bool:
-        """Tell whether a new item may have this path: no file is there, or one with this very text."""
+        """Return whether a new item may have this path: no file is there, or one with this very text."""
         file = self._outputs.observe(path)
         return collision_key(path) not in self._paths and (not file.exists or file.body == body_digest(body))
 

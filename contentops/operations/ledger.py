@@ -68,7 +68,7 @@ def address(project: Project, runtime: Runtime) -> str:
 def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime) -> Iterator[OpenedLedger]:
     """What others have of the project, taken into state and cache, in memory only.
 
-    A ledger that cannot be reached, or that no one has listed, is told of and left out. Raises StateError.
+    A ledger that cannot be reached, or that no one has listed, is reported and left out. Raises StateError.
     """
     with contextlib.ExitStack() as closing:
         try:

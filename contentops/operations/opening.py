@@ -98,7 +98,7 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 
 
 def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
-    """Tell whether the project has a shared ledger; one with the bundled server has none.
+    """Return whether the project has a shared ledger; one with the bundled server has none.
 
     An empty variable counts as a ledger: a secret of CI may be missing, and to go on without it would pay again.
     """
@@ -210,7 +210,7 @@ def check_lineage(project: Project) -> None:
 
 
 def is_of_another(project: Project, lineage: str) -> bool:
-    """Tell whether a lock's lineage is made of another name or first commit; False where a clone is shallow.
+    """Return whether a lock's lineage is made of another name or first commit; False where a clone is shallow.
 
     A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
     """
@@ -234,7 +234,7 @@ def _others(project: Project) -> str:
 
 
 def _is_kept(project: Project, lineage: str) -> bool:
-    """Tell whether an apply of this checkout has ordered something under a lineage."""
+    """Return whether an apply of this checkout has ordered something under a lineage."""
     root = Path(project.root)
     folder = state_dir.kept_folder(root, lineage, Disk())
     return folder.name == lineage and folder.is_dir()

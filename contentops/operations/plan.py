@@ -185,7 +185,7 @@ def running(project: Project) -> tuple[Diagnostic, ...]:
     """
     if not (words := who_runs(Path(project.root), project.environment)):
         return ()
-    hint = "this is its state so far, in which an answer that is on its way is `unknown`; wait for its end to apply"
+    hint = "this is its state so far: a request without an answer yet is `unknown`. Wait until it ends before you apply"
     return (Diagnostic(code="lock-held", message=words, severity=Severity.NOTE, hint=hint),)
 
 
@@ -428,7 +428,7 @@ def _sum(jobs: Iterable[OpenEntry], price: TokenPrice | None) -> dict[str, Decim
 
 
 def _is_of_month(job: OpenEntry, start: float, end: float, timeout: float) -> bool:
-    """Tell whether a job was accepted in a month, or may have been. A time that cannot be read, or is later, counts."""
+    """Return whether a job was or may have been accepted in a month. A time that is unreadable or later counts."""
     if job.state is JobState.NEVER:
         return False
     when = seconds_of(job.since)
@@ -438,7 +438,7 @@ def _is_of_month(job: OpenEntry, start: float, end: float, timeout: float) -> bo
 
 
 def _is_exact(job: OpenEntry) -> bool:
-    """Tell whether a report counts the same money for a job."""
+    """Return whether a report counts the same money for a job."""
     return not job.may_be_paid and job.tokens is not None and job.tokens.price is not None
 
 

@@ -34,7 +34,7 @@ INPUTS = ("variables", "select", "exclude", *FLAGS)
 
 
 def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
-    """Read the plan document at `path` and check its shape and seal; with `checksum`, that it is that very plan.
+    """Read the plan document at `path` and check its shape, its seal, and its `checksum` if one is given.
 
     Raises InputError for a file that is no plan or has another format, and Refused for an edited or another plan.
     """

@@ -64,7 +64,7 @@ def mark_recorded(workspace: Workspace, inputs: PlanInputs, remote: Mapping[Item
 
 
 def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -> bool:
-    """Tell whether it looks like an edit, and the file has another text."""
+    """Return whether it looks like an edit, and the file has another text."""
     if record is None or not is_edited_on_server(remote, record):
         return False
     return inputs.observe(record.output).body != remote.body
@@ -163,7 +163,7 @@ class _Reader(NamedTuple):
         return remote
 
     def _is_unchanged(self, earlier: Remote, entry: ContentEntry | None) -> bool:
-        """Tell whether a content is as it was at an earlier look, and its text is still in the cache."""
+        """Return whether a content is as it was at an earlier look, and its text is still in the cache."""
         if entry is None or earlier.deleted:
             return entry is None and earlier.deleted
         return has_stamp(entry, earlier.stamp) and self.cache.body(earlier.body) is not None

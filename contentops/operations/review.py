@@ -103,9 +103,9 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     twins: tuple[ItemId, ...] = ()
     """The items with exactly these words: a verdict counts for them too."""
     verdicts: tuple[Approval, ...] = ()
-    """What people said of this text, the oldest first."""
+    """The verdicts on this text, the oldest first."""
     earlier: tuple[Approval, ...] = ()
-    """What people said of its other texts, the oldest first."""
+    """The verdicts on its other texts, the oldest first."""
     spec: Spec | None = None
     record: Record | None = None
     change: Change | None = None
@@ -158,7 +158,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def cost_of_approved(self) -> ApprovedCost | None:
-        """What the items whose texts are approved now have cost; None where no one has said anything of a text."""
+        """What the items whose texts are approved now have cost; None if no text has a verdict."""
         if not self.approvals.lines:
             return None
         approved = [

@@ -208,7 +208,7 @@ def _with_history(
 
 
 def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) -> ApprovedCost | None:
-    """Return what the items whose texts are approved now have cost; None where no one has said anything of a text.
+    """Return what the items whose texts are approved now have cost; None if no text has a verdict.
 
     `projects`: environments of one project. A text that several of them have counts once. Raises StateError.
     """
@@ -239,7 +239,7 @@ class Spending(Struct, frozen=True, kw_only=True):
 
     spend: Spend
     approved: ApprovedCost | None = None
-    """What the texts that are approved now have cost; None: no one has said anything of a text."""
+    """What the texts that are approved now have cost; None: no text has a verdict."""
     findings: tuple[Diagnostic, ...] = ()
     """Why the manifests cannot be used."""
 

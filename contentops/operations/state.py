@@ -233,7 +233,7 @@ def _meant(
 
 
 def _is_undecided(entry: OpenEntry) -> bool:
-    """Tell whether a person may resolve it: its job may be lost on the server, or no job can bring its paid text."""
+    """Return whether a person may resolve it: its job may be lost, or no job has its paid text any more."""
     if entry.state is JobState.PAID:
         return not entry.job_id
     return entry.state is not JobState.FAILED
@@ -248,7 +248,7 @@ class _Edited:
 
     @property
     def state(self) -> State:
-        """Lock, journal, and the open entries of the ledger."""
+        """Lock, journal, and the open jobs of the ledger."""
         return self._store.state
 
     def move_jobs(self, old: str, new: str) -> None:

@@ -192,7 +192,7 @@ class AskedInputs:
 
 
 def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
-    """Tell whether a plan of all items was made from files alone, and nothing is open."""
+    """Return whether a plan of all items was made from files alone, and nothing is open."""
     from contentops.planning.sides import Choice
 
     inputs, store = watched.inputs, workspace.store
@@ -279,7 +279,7 @@ def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
 
 
 def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:
-    """Tell whether a killed run left a half-written file in any of the folders below `root`."""
+    """Return whether a killed run left a half-written file in any of the folders below `root`."""
     from contentops.documents.paths import TEMPORARY
 
     return any(TEMPORARY.fullmatch(name) for folder in folders for name in os.listdir(f"{root}/{folder}"))
@@ -290,6 +290,6 @@ def _checksum(data: bytes | memoryview) -> bytes:
 
 
 def are_trusted(stamps: array[int], *, before: int) -> bool:
-    """Tell whether each stamp is of no link and of no change since `before`."""
+    """Return whether each stamp is of no link and of no change since `before`."""
     modes, times = stamps[::_NUMBERS], (stamps[4::_NUMBERS], stamps[5::_NUMBERS])
     return all(max(each, default=0) < before for each in times) and not any(map(stat.S_ISLNK, modes))

@@ -1,6 +1,6 @@
 """`state upgrade`: read the files of the format before `contentops.jobs`, and write those of today.
 
-Format 1 had no jobs: the lock named open entries, and what was paid for was found in locks, their history in git, the
+Format 1 had no jobs: the lock named open jobs, and what was paid for was found in locks, their history in git, the
 journal, the reports of runs and the cache. All of these are read here once, and nothing else reads them.
 """
 
@@ -58,7 +58,7 @@ _ENTRY = {
     "section": "part",
     "content_id": "content",
 }
-"""The keys of an open entry that have other names in a job."""
+"""The keys of an open job that have other names in a job."""
 
 
 class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
@@ -236,7 +236,7 @@ def _keys(line: str) -> dict[str, Any]:
 
 
 def _value(line: str, keys: Mapping[str, Any]) -> _Value | None:
-    """Return what a line says, an open entry as its job; None where it is no such line, or cannot be used."""
+    """Return what a line says, an open job as its job; None where it is no such line, or cannot be used."""
     kinds: dict[str, type[_Value]] = {"id": _OldRecord, "forget": Forget, _HEADER: Header}
     with contextlib.suppress(ValueError, msgspec.MsgspecError):
         if "open" in keys:
@@ -254,7 +254,7 @@ def _value(line: str, keys: Mapping[str, Any]) -> _Value | None:
 def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: frozenset[RequestId]) -> dict[str, list[OpenEntry]]:
     """Return the jobs of each environment: each once, in the environment that ordered it.
 
-    Of what several sources tell of a job, the furthest counts; of equals, the last one.
+    Of what several sources say about a job, the furthest counts; of equals, the last one.
     """
     told: defaultdict[tuple[str, RequestId], list[_Told]] = defaultdict(list)
     for project, old in found:
@@ -280,7 +280,7 @@ def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: frozenset[RequestId
 
 
 def _past(project: Project, old: _Old) -> Iterator[_Told]:
-    """Yield what git and the reports of runs tell of the jobs of an environment; none of it is open any more."""
+    """Yield what git and the reports of runs say about the jobs of an environment; none of it is open any more."""
     environment = old.environment
     for line in locks_in_history(project, environment):
         value = _value(line, _keys(line))
@@ -297,7 +297,7 @@ def _past(project: Project, old: _Old) -> Iterator[_Told]:
 
 
 def _present(old: _Old) -> Iterator[_Told]:
-    """Yield what lock and journal tell of the jobs of an environment."""
+    """Yield what lock and journal say about the jobs of an environment."""
     for closed, entries in ((True, old.closed), (False, old.entries)):
         for entry in entries.values():
             yield _Told(old.environment, _order(entry, closed=closed), (entry.item,), is_own=True)

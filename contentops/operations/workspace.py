@@ -122,7 +122,7 @@ class Workspace:
 
     @functools.cached_property
     def recorded_files(self) -> dict[str, Observed]:
-        """The files of all records and open entries, by path."""
+        """The files of all records and open jobs, by path."""
         outputs = Outputs(self.project.root, whole=known_bodies(self.state))
         return _observe_all(self, outputs, paths(Desired(), self.state))
 
@@ -335,7 +335,7 @@ def unread(error: InputError) -> Diagnostic:
 
 
 def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tuple[Diagnostic, ...]]:
-    """Read the state with the open entries of the ledger, and a warning where the ledger cannot be reached."""
+    """Read the state with the open jobs of the ledger, and a warning where the ledger cannot be reached."""
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
         return workspace.state, workspace.unread
 
@@ -449,7 +449,7 @@ class PastTexts:
         self._declared = declared
 
     def text(self, digest: Digest) -> str | None:
-        """Find a text of a record of any environment or an open entry, in the cache, in git or in a file."""
+        """Find a text of a record of any environment or an open job, in the cache, in git or in a file."""
         text = self._body(digest, self._files(digest))
         return text if text is not None else self._in_files_elsewhere(digest)
 

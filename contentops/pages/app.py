@@ -42,7 +42,7 @@ ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
 
 
 def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
-    """Return the application; `host` is where it listens, the only name besides those of this machine."""
+    """Return the application; `host` is where it listens, the only name in addition to those of this machine."""
     routes = [
         *(Route(path, _served) for path in FILES),
         *(Route(path, _shown(site, view)) for path, view in ROUTES.items()),

@@ -18,7 +18,7 @@ class Badge(Struct, frozen=True):
     shape: str
     word: str
     hue: str
-    """`wait`: a reader. `stop`: it is stopped. `go`: settled. `note`: information. `idle`: nothing to do."""
+    """`wait`: a reader. `stop`: it is stopped. `go`: finished. `note`: information. `idle`: nothing to do."""
 
 
 FAILS: Final = Badge("check-fails", "triangle", "check fails", "stop")

@@ -63,7 +63,7 @@ class Links:
 
 
 class NoLinks(Links):
-    """A page that stands alone: its stylesheet is in it, and nothing is linked to."""
+    """A page without other files: its stylesheet is in it, and nothing is linked to."""
 
     overview = items = plan = spend = run = style = ""
 
@@ -186,7 +186,7 @@ def macro(name: str, *values: object) -> Markup:
 
 
 def coded(message: str) -> Markup:
-    """Return a message of ours as HTML: what stands in backticks becomes code."""
+    """Return a message of ours as HTML: text in backticks becomes code."""
     parts = visible(message).split("`")
     if len(parts) % 2 == 0:
         parts[-2:] = [f"{parts[-2]}`{parts[-1]}"]
@@ -235,7 +235,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
 
 @functools.cache
 def inline_style() -> tuple[str, str]:
-    """Return the stylesheet for a page that stands alone, and the hash by which its policy allows it."""
+    """Return the stylesheet for a page without other files, and the hash by which its policy allows it."""
     text = (FOLDER / "style.css").read_text("utf-8")
     return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 

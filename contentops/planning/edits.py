@@ -38,7 +38,7 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
     """Those that fetch a text, which is then written; or only a record step."""
     reasons: tuple[Reason, ...] = ()
     entry: OpenEntry | None = None
-    """The open entry that answers the spec."""
+    """The open job that answers the spec."""
     blocked: str = ""
     hint: str = ""
     waits: bool = False
@@ -457,7 +457,7 @@ class Owner(Struct, frozen=True, kw_only=True):
 
 
 def owners_of(server: str, locks: Mapping[str, State], own_lock: str) -> dict[str, Owner]:
-    """The owners of a server's contents by content id, from the records and open entries of all environments.
+    """The owners of a server's contents by content id, from the records and open jobs of all environments.
 
     `locks` are the states by the name of their lock, and `own_lock` is the one of this environment. If several records
     name one content (an earlier version allowed that), the default environment owns it, otherwise the first by name.

@@ -93,7 +93,7 @@ def with_claims(inputs: PlanInputs, change: Change) -> Change:
 
 
 def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
-    """Yield the request ids of a change: of its open entry, and of its submit."""
+    """Yield the request ids of a change: of its open job, and of its submit."""
     if change.entry is not None:
         yield change.entry.request_id
     if (step := change.submit) is not None:
@@ -372,7 +372,7 @@ def _writer(inputs: PlanInputs) -> Writer | None:
 
 
 def front_alone(change: Change) -> Change | None:
-    """The change without what the server is told after it; None where it is about more than front matter."""
+    """The change without the requests that follow it; None where it is about more than front matter."""
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
         return None
@@ -416,7 +416,7 @@ def _essence(change: Change) -> list[object]:
 
 
 def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage]) -> Change | None:
-    """The change of the one item whose sides `inputs` has; `coming`: what the changes of other items still bring."""
+    """Return the change of the only item of `inputs`; `coming`: the stages that other changes still reach."""
     (item,) = declared_sides(inputs)
     item = structs.replace(item, open=open_keys(spec, coming))
     waits = waits_of(spec, coming)

@@ -1,6 +1,6 @@
 """Checks a reviewed plan against today's, which must have the same change for each item that the file names.
 
-Changes that this plan has begun (its id is in records and open entries) may have made progress. Items that are up to
+Changes that this plan has begun (its id is in records and open jobs) may have made progress. Items that are up to
 date count as done, and texts that are paid for meanwhile are fetched instead of submitted. Anything else makes the file
 stale.
 """
@@ -201,7 +201,7 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
     failed: int
     """The number of failed jobs of the reviewed request."""
     waiting: Sequence[OpenEntry]
-    """Open entries of the plan's submits, and the one it was to finish."""
+    """Open jobs of the plan's submits, and the one it was to finish."""
     texts: frozenset[Digest]
     """Body digests of their texts, which are in the cache before the entry is durable."""
 

@@ -112,7 +112,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The environment that texts are promoted from, if any."""
     choice: Choice = field(default_factory=Choice)
     rekeyed: Mapping[ItemId, ItemId] = field(default_factory=dict)
-    """New ids of records and open entries, each with the old one; not recorded yet."""
+    """New ids of records and open jobs, each with the old one; not recorded yet."""
     interrupted: bool = False
     """The last apply was interrupted: its journal is not in the lock yet."""
     ordered_at: frozenset[str] = frozenset()
@@ -187,7 +187,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
-        """By request digest, the open entries of this server whose text may be in a file that no record has."""
+        """By request digest, the open jobs of this server whose text may be in a file that no record has."""
         written: dict[Digest, tuple[OpenEntry, ...]] = {}
         for entry in itertools.chain.from_iterable(self.entries.values()):
             key = collision_key(entry.output)
@@ -213,7 +213,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
-    """One declared item with its record, file, open entries and stored content."""
+    """One declared item with its record, file, open jobs and stored content."""
 
     inputs: PlanInputs
     spec: Spec
@@ -221,7 +221,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     file: Observed
     """Its file where it is now."""
     entries: tuple[OpenEntry, ...] = ()
-    """Its open entries on this server, in order of attempt."""
+    """Its open jobs on this server, in order of attempt."""
     orphan: Record | None = None
     """The record of a removed item with the same request, to take over."""
     waits: tuple[Reference, ...] = ()
@@ -409,7 +409,7 @@ def pending(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
 
 
 def uncollected(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
-    """The jobs whose text the server may bring without a person."""
+    """The jobs whose text the server may still have, so that no person has to decide."""
     return [entry for entry in entries if entry.state in {JobState.SUBMITTING, JobState.RUNNING}]
 
 

@@ -90,7 +90,7 @@ def next_attempt(item: ItemSides) -> int:
 
 if TYPE_CHECKING:
     Coming = Mapping[ItemId, Stage]
-    """By item, the first stage that its change may still bring."""
+    """By item, the first stage that its change may still reach."""
 
 NAMED: Final = 3
 """The most items that a sentence names."""
@@ -219,7 +219,7 @@ def first_request(item: ItemSides) -> BodyAnswer | None:
 
 
 def source_changed(item: ItemSides) -> BodyAnswer | None:
-    """The answer that blocks a stale item, where the manifest says so."""
+    """The answer that blocks a stale item, if the manifest demands it."""
     if item.stale_rule is not OnSourceChange.BLOCK:
         return None
     id_ = item.spec.id
@@ -258,9 +258,9 @@ def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ..
 
 
 def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
-    """The changes; what waits for texts that this plan does not bring has no price, and front matter follows texts.
+    """The changes; what waits for texts that this plan does not make has no price, and front matter follows texts.
 
-    Only the sources that are selected too can bring a text.
+    Only the sources that are selected too can make a text.
     """
     by_id = {change.id: change for change in changes}
     bringing: dict[ItemId, Stage] = {}
@@ -299,7 +299,7 @@ def _follow(chosen: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: 
 
 
 def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
-    """Note the first stage that a change brings in this plan."""
+    """Note the first stage that a change reaches in this plan."""
     if change is None or change.blocked or change.holder or (change.waits and not change.later):
         return
     if (stage := stage_coming(change)) is not None:
@@ -349,7 +349,7 @@ def words(one: Reference) -> str:
 
 
 def way(inputs: PlanInputs, one: Reference) -> str:
-    """What to do about a text that no step of the plan brings."""
+    """What to do about a text that no step of the plan makes."""
     spec, record = inputs.specs.get(one.id), inputs.state.records.get(one.id)
     path = record.output if record is not None else spec.output if spec is not None else ""
     match one.wait:

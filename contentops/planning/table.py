@@ -208,7 +208,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
 
 
 def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
-    """The answer that fetches the text of an open entry, or says why a paid text is not written."""
+    """The answer that fetches the text of an open job, or says why a paid text is not written."""
     why = words.reasons
     lost = item.inputs.server == "local" and not (entry.body and item.inputs.text(entry.body) is not None)
     if unclear or lost:
@@ -236,7 +236,7 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
 
 
 def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
-    """The answer that blocks the text of an open entry over edits, or says why it is written and what it replaces."""
+    """The answer that blocks the text of an open job over edits, or says why it is written and what it replaces."""
     why = why_changed(item)
     if entry.section and item.own is not None:
         answer = section_answer(item, entry)
@@ -698,7 +698,7 @@ def _union(
 
 
 def _with_output(step: Step, target: str) -> Step:
-    """The step with `target` as the output of its open entry."""
+    """The step with `target` as the output of its open job."""
     if isinstance(step, LookUp | Poll | Fetch) and step.entry is not None:
         return structs.replace(step, entry=structs.replace(step.entry, output=target))
     return step

@@ -228,7 +228,7 @@ def plain(value: Json) -> Json:
 def plan_of(document: Mapping[str, Json]) -> Plan:
     """The plan that `plan_pieces` wrote, of a document that fits the schema.
 
-    It has no records; its specs, steps and open entries have only what a plan file contains.
+    It has no records; its specs, steps and open jobs have only what a plan file contains.
     """
     file = plan_file(document)
     return Plan(

@@ -169,7 +169,7 @@ MARKED = NO_PLAN.removesuffix(" -->")
 
 
 def no_plan_markdown(mark: str, commit: str) -> str:
-    """What stands in place of a plan that could not be made, under the first line of the one before it."""
+    """The comment about a plan that could not be made, under the first line of the comment before it."""
     about = f"commit {code(commit)}" if commit else "what is there now"
     return f"{mark}\n### contentops plan: none\n\n**There is no plan for {about}, so its cost is unknown.**\n"
 

@@ -133,7 +133,7 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def as_typed(run: Run, again: str, option: str | None = None) -> Run:
-    """The run with `--env` in the commands of its hints, and `again` in place of a plain `contentops apply`.
+    """The run with `--env` in the commands of its hints, and `again` instead of a plain `contentops apply`.
 
     `option` is as in `Plan.option`; None: the environment of the run.
     """

@@ -428,7 +428,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
 
 
 def _people(verdicts: Sequence[Approval]) -> str:
-    """Who said something of a text, without addresses: the last one, and how many others."""
+    """Who gave a verdict on a text, without addresses: the last one, and how many others."""
     if not verdicts:
         return ""
     *others, last = verdicts
@@ -594,7 +594,7 @@ def _runs(runs: Sequence[KeptReport], width: int) -> Iterator[str]:
 
 
 def _generations(made: Sequence[Generation], verdicts: Sequence[Approval], width: int) -> Iterator[str]:
-    """A table of what was made and what people said of it, the newest first."""
+    """A table of what was made and the verdicts on it, the newest first."""
     rows = [
         *(
             (one.at, one.item, one.job_id, f"{one.credits:,}", _money(one.tokens), one.outcome, clip(one.error, _WORDS))
@@ -618,7 +618,7 @@ _VERDICTS = {Verdict.APPROVED: "approved", Verdict.SENT_BACK: "sent back"}
 
 
 def _opinion(line: Approval) -> str:
-    """Who said it, and the note."""
+    """Who gave the verdict, and the note."""
     return f"{line.by}: {clip(one_line(line.note), _NOTE)}" if line.note else line.by
 
 

@@ -52,12 +52,12 @@ class StoredText(Struct, frozen=True, kw_only=True):
     item: str = ""
     credits: int = 0
     tokens: PaidTokens | None = None
-    """Its cost, in a cache of an earlier version; now its job says so."""
+    """Its cost, in a cache of an earlier version; now its job has it."""
     generated_at: str = ""
     front: dict[str, Any] = field(default_factory=dict)
     """The front matter of the generated text, without its title."""
     given_up: bool = False
-    """Whether a person gave it up, in a cache of an earlier version; now its job says so."""
+    """Whether a person gave it up, in a cache of an earlier version; now its job has it."""
     outline: bool = False
     """The bundled server says that it is a draft outline."""
     model: str = ""

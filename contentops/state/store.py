@@ -143,7 +143,7 @@ def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Jo
 
 
 def nothing_on_disk(path: str) -> Digest:
-    """Stands in for `body_on_disk` and reads nothing, so that no file decides between two records."""
+    """Replaces `body_on_disk` and reads nothing, so that no file decides between two records."""
     del path
     return NOTHING
 
@@ -413,7 +413,7 @@ class StateStore:
     def see_jobs(self, lines: Iterable[OpenEntry]) -> None:
         """Add jobs of another file or a ledger; the next checkpoint writes those that the committed file lacks.
 
-        A job whose text a record has is settled.
+        A job whose text a record has becomes `settled`.
         """
         self._jobs.see(lines)
         self._jobs.known.note(list(self._working.records.values()))

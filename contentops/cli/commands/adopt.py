@@ -134,7 +134,7 @@ def import_contents(
 
 
 def _check_slugs(project: Project, values: dict[str, Json]) -> None:
-    """Raise UsageError for a template or style that the server does not offer."""
+    """Raise UsageError for a template or style that the server does not have."""
     catalog = catalog_of(project)
     offered = {} if catalog is None else {"template": catalog.templates, "style": catalog.styles}
     for name, names in offered.items():

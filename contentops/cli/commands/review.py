@@ -63,7 +63,7 @@ def command(session: Session, out: str, host: str, port: int, *, no_open: bool, 
         return _export(session, out)
     if not is_loopback(host):
         hint = f"from elsewhere: `ssh -L {port}:127.0.0.1:{port} HOST`; `--out DIR` writes a copy for readers"
-        message = f"`--host {host}`: who reaches this page acts in your name, so it is served only on this machine"
+        message = f"`--host {host}`: anyone who reaches this page acts in your name; only this machine may reach it"
         raise UsageError(message, hint=hint)
     with open_port(host, port) as opened:
         keys = Keys(opened.number)
@@ -112,7 +112,7 @@ def _person(project: Project) -> str:
 
 
 def _site(session: Session, links: Links, *, form_token: str = "", commits: bool = False) -> Site:
-    """Open the project once, so that a mistake in its settings is said here."""
+    """Open the project once, so that a mistake in its settings is reported here."""
     project = session.project()
     return Site(
         person=_person(project),

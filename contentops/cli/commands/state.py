@@ -61,7 +61,7 @@ def _state(session: Session) -> tuple[State, dict[str, Any]]:
 
 
 def listing(state: State) -> str:
-    """Return tables of the records and of the open entries, and their numbers."""
+    """Return tables of the records and of the open jobs, and their numbers."""
     blocks = []
     if state.records:
         rows = [(one.id, one.output, one.request_id[:8], one.server) for one in state.records.values()]
