@@ -54,7 +54,7 @@ def site_pages() -> list[SitePage]:
     commands = _page("Command line", command_reference.INTRODUCTION, command_reference.lines(cli))
     errors = _page("Errors", error_reference.INTRODUCTION, error_reference.lines(error_texts()))
     return [
-        SitePage(ROOT / "contentops" / "cli" / "command_table.py", "reference/cli.md", commands),
+        SitePage(ROOT / "contentops" / "cli" / "entry.py", "reference/cli.md", commands),
         SitePage(REFERENCE / "errors.yaml", "reference/errors.md", errors),
     ]
 
