@@ -117,7 +117,7 @@ def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> Sta
     return StateStore(
         project.root,
         environment=project.environment,
-        lineage=functools.partial(_first_lineage, project),
+        lineage=functools.partial(first_lineage, project),
         write=write,
         body_on_disk=lambda path: outputs.observe(path).body,
         disk=runtime.disk,
@@ -134,11 +134,6 @@ def kept_copies(project: Project, lineage: str, runtime: Runtime) -> Callable[[]
         return folder
 
     return made
-
-
-def _first_lineage(project: Project) -> str:
-
-    return first_lineage(project)
 
 
 def open_cache(project: Project, *, write: bool) -> Cache:

@@ -60,18 +60,13 @@ def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
 
     Raises what `refresh` raises.
     """
-    spent = functools.cache(functools.partial(_month_spend, workspace))
+    spent = functools.cache(functools.partial(month_spend, workspace))
     inputs = structs.replace(workspace.plan_inputs(choice), spent=spent)
     if not choice.refresh:
         return remembered(workspace, inputs)
     from contentops.operations.refresh import refresh
 
     return refresh(workspace, inputs)
-
-
-def _month_spend(workspace: Workspace) -> MonthSpend:
-
-    return month_spend(workspace)
 
 
 def plan(
