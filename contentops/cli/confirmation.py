@@ -201,7 +201,7 @@ def carry_out(
 
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
-    """Let a first Ctrl-C stop gently from here on; before, it ends the program, as nothing was done yet."""
+    """From here on, let the first Ctrl-C stop gently. Before, it ends the program, because nothing was done yet."""
     signals.enter_context(stopping(stop.request, displayed=display.stopping))
     display.start()
 

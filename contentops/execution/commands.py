@@ -190,7 +190,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def _program(name: str, root: Path) -> str:
-    """The program of a command: in the project where its name has a folder, else on the path; empty: there is none."""
+    """Return the path of a program: in the project if its name has a folder, otherwise on `PATH`; empty: not found."""
     if "/" in name or Path(name).is_absolute():
         path = str(root / name)
         return path if is_program(path) else ""
@@ -198,7 +198,7 @@ def _program(name: str, root: Path) -> str:
 
 
 def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str], bool]) -> str:
-    """The program in the first folder of `path` (a value of `PATH`) that has a usable one; empty where none has.
+    """Return the program in the first folder of `path` (a value of `PATH`) that has a usable one; empty: not found.
 
     Relative folders and the working folder, where Windows would look, are passed over: it may be a stranger's
     repository.

@@ -266,7 +266,7 @@ class ContentIndex:
         return None, unknown
 
     def copies(self, draft: Draft, beside: Sequence[str] = ()) -> list[StoredContent]:
-        """The fetched contents, of no other item, with a text of the request that brought ours."""
+        """Return the fetched contents of the request that made our text, without those of other items."""
         ids = self.by_request.get(draft.item_state.recorded.request_id, ())
         seen = (self.seen[id_][1] for id_ in ids if id_ in self.seen and id_ not in beside)
         return [each for each in seen if each is not None and each.is_from(draft) and self.is_free(draft, each.id)]

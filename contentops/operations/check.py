@@ -53,7 +53,7 @@ class KeptValues(Generic[T]):
 
 # ---- Compare the files of each group of `checks.similar`.
 
-_HINT = "write what is true of this one alone; the values of its row are masked before texts are compared"
+_HINT = "write what is true only of this item; the values of its row are masked before texts are compared"
 
 
 def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, Finding]:

@@ -337,7 +337,7 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
 
 
 def _is_retitled(item: ReviewedItem, file: Observed) -> bool:
-    """Whether a file whose text is saved has a title that is none of the saved, the recorded and the reviewed one."""
+    """Return whether a file with a saved text has a new title: not the saved, recorded or reviewed one."""
     record = item.record
     if record is None or record.saved is None or file.body not in (record.saved.body, record.saved.server_body):
         return False
