@@ -225,10 +225,10 @@ def commit(
     skip_ci: bool,
     edits: bool,
 ) -> None:
-    """Commit the outputs and the lock on top of the remote's branch, and push.
+    """Commit the results of applies on top of the remote's branch, and push.
 
-    Commits only outputs that an apply made, the lock, `contentops.approvals`, and their rules in `.gitattributes`. The
-    clone must have no staged changes and no unpushed commits.
+    Commits only outputs that an apply made, the jobs, the lock, `contentops.approvals`, and their rules in
+    `.gitattributes`. The clone must have no staged changes and no unpushed commits.
 
     New texts go to a branch `contentops-results/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows it. Results
     without new texts, and with `--direct` all results, go to the remote's branch. If that has moved, git merges, up to

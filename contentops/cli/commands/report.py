@@ -68,10 +68,9 @@ def report(
 ) -> None:
     """Sum what all generated texts cost, by environment, month, template, style, manifest and tag.
 
-    Counts what the locks of all environments (with `--env`: of one), their history in git and the runs of this machine
-    know, and says where history is missing. `--since` with a commit leaves out what was known at that commit. In a
-    project with approvals, the last line shows the cost of approved texts, with every attempt. Needs no network and
-    changes nothing.
+    Adds up the jobs in `contentops.jobs` of all environments (with `--env`: of one). `--since` with a commit leaves out
+    the jobs that are in that commit. In a project with approvals, the last line shows the cost of approved texts, with
+    every attempt. Needs no network and changes nothing.
 
     `--runs` lists the runs of this machine and every generation, newest first. `--select ITEM` lists one item, also
     under its earlier ids, with its texts and approvals.
