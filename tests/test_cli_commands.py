@@ -15,7 +15,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.plans import make_outcome, make_run
 from tests.terminals import on_a_terminal
-from tests.test_report_plan_json import strict
+from tests.test_report_plan import strict
 
 if TYPE_CHECKING:
     from pathlib import Path

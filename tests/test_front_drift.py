@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import structs
 
+from contentops.documents.clean import clean_title
+from contentops.documents.front_matter import split
 from contentops.model import OnEdit
 from contentops.operations import plan as looking
+from contentops.operations.adopt import Options, adopt
 from contentops.planning.front_matter import drifted
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, results
+from tests.fakes.harness import Harness, blog, quick_folder, results
 from tests.fakes.sides import PROJECT, a_file, a_maker, a_record, a_spec
+from tests.running import examples
+from tests.test_promote import Room
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Json
+
 
 ITEM = """\
 defaults: {{}}
@@ -197,3 +207,141 @@ def test_a_title_of_a_person_outlives_every_new_text(tmp_path: Path) -> None:
         assert "title: Mine" in harness.read("out/one.md")
         assert harness.api.contents[harness.record("one").content_id].title == "Mine"
         assert harness.plan().empty
+
+
+PLAIN = "# Heading\n\nWords of a person.\n"
+FRONT = "---\nlayout: post\n---\n\n# Heading\n\nWords of a person.\n"
+UNTITLED, PATH = "notes/one", "notes/one.md"
+
+
+def adopted(tmp_path: Path, text: str) -> Harness:
+    """A harness with one adopted file without a title, saved."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write(PATH, text)
+    adopt(harness.project, [PATH], Options(save=True), confirm=lambda _: True, runtime=harness.runtime())
+    assert results(harness.apply()) == {UNTITLED: "done"}
+    assert harness.plan().empty
+    return harness
+
+
+@pytest.mark.parametrize("text", [PLAIN, FRONT], ids=["no front matter", "front matter"])
+def test_an_edit_made_there_brings_no_title(tmp_path: Path, text: str) -> None:
+    """Neither the heading nor the path becomes one, and nothing is left to save."""
+    harness = adopted(tmp_path, text)
+    harness.api.edit(harness.record(UNTITLED).content_id, "# Heading\n\nTheir words.\n")
+    assert [one.refused for one in harness.pull()] == [""]
+    assert harness.read(PATH) == text.replace("Words of a person.", "Their words.")
+    assert harness.plan(refresh=True).empty
+    assert harness.plan().empty
+
+
+@pytest.mark.parametrize("text", [PLAIN, FRONT], ids=["no front matter", "front matter"])
+def test_a_file_that_is_gone_comes_back_without_one(tmp_path: Path, text: str) -> None:
+    """As it was, but for what no manifest says of it."""
+    harness = adopted(tmp_path, text)
+    (harness.root / PATH).unlink()
+    assert results(harness.apply()) == {UNTITLED: "done"}
+    assert split(harness.read(PATH)).title == ""
+    assert split(harness.read(PATH)).body == split(text).body
+    assert harness.plan(refresh=True).empty
+    assert harness.api.contents[harness.record(UNTITLED).content_id].title == ""
+
+
+def test_a_title_that_someone_gives_it_there_comes_home(tmp_path: Path) -> None:
+    """That one is a person's."""
+    harness = adopted(tmp_path, PLAIN)
+    harness.api.edit(harness.record(UNTITLED).content_id, PLAIN, title="Theirs")
+    assert [one.refused for one in harness.pull()] == [""]
+    assert harness.read(PATH) == f"---\ntitle: Theirs\n---\n\n{PLAIN}"
+    assert harness.plan(refresh=True).empty
+
+
+@pytest.mark.parametrize("lost", [(), ("contents",), ("cache",)], ids=["", "gone there", "no cache"])
+def test_one_apply_restores_a_file_with_another_title(tmp_path: Path, lost: tuple[str, ...], processes: None) -> None:
+    """The title that a person had saved, where someone still has it, else the one that was last written."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    ours = harness.record("one").title
+    harness.edit("out/one.md", f"title: {ours}", "title: Mine")
+    harness.apply()
+    content = harness.record("one").content_id
+    assert harness.api.contents[content].title == "Mine"
+    if "contents" in lost:
+        harness.api.contents.clear()
+    if "cache" in lost:
+        shutil.rmtree(harness.root / ".contentops/cache")
+    (harness.root / "out/one.md").unlink()
+    assert results(harness.apply()) == {"one": "done"}
+    title = split(harness.read("out/one.md")).title
+    assert title == (ours if "contents" in lost else "Mine")
+    assert harness.plan().empty, harness.plan().changes
+    assert harness.api.contents[harness.record("one").content_id].title == title
+
+
+def test_a_promoted_text_brings_the_title_it_has(tmp_path: Path) -> None:
+    """None, where a person took it out in staging."""
+    staging, prod = Room(tmp_path, "staging"), Room(tmp_path, "prod")
+    prod.timeline = staging.timeline
+    staging.write("content/b.yaml", blog("a"))
+    staging.apply()
+    title = split(staging.read("staging/a.md")).title
+    staging.edit("staging/a.md", f"title: {title}\n", "")
+    assert results(prod.apply()) == {"a": "done"}
+    assert "title:" not in prod.read("live/a.md")
+    assert prod.plan().empty
+    assert [one.title for one in prod.api.contents.values()] == [""]
+
+
+TITLES = {
+    "double space": ("Tea  for two", "Tea for two"),
+    "trailing space": ("Tea ", "Tea"),
+    "newline": ("Tea\nfor two\n", "Tea for two"),
+    "French": ("Qui\u202f? Moi\u00a0!", "Qui\u202f? Moi\u00a0!"),
+    "Japanese": ("お茶\u3000の時間", "お茶\u3000の時間"),
+    "around": ("\u3000お茶\u00a0", "お茶"),
+    "too long": ("Tea " * 100, "Tea " * 74 + "Tea…"),
+}
+
+
+def _manifest(*titles: str) -> str:
+    items = [
+        {"id": f"i{at}", "inputs": {"topic": f"Tea {at}", "target_audience": "all"}, "metadata": {"title": title}}
+        for at, title in enumerate(titles)
+    ]
+    return json.dumps({"items": items}, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("title", "clean"), TITLES.values(), ids=TITLES)
+def test_a_title_is_cleaned_as_it_is_loaded(tmp_path: Path, title: str, clean: str) -> None:
+    """Its file, its record and its next plan agree, also where it is changed later."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/a.yaml", _manifest("Coffee"))
+    harness.apply()
+    harness.write("content/a.yaml", _manifest(title))
+    assert results(harness.apply()) == {"i0": "done"}
+    assert harness.record("i0").title == clean
+    before = harness.bytes()
+    assert harness.plan().empty
+    assert harness.apply() is None
+    assert harness.bytes() == before
+
+
+ANY_TITLE = st.text(
+    # Without what a manifest refuses by itself, and without expressions.
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cn"), exclude_characters="{\ufeff")
+    | st.sampled_from("\u00a0\u202f\u3000\u2009 \n\t")
+).filter(clean_title)
+
+
+@settings(max_examples=examples(6))
+@given(st.lists(ANY_TITLE | st.text("ab \u00a0\u3000", min_size=290, max_size=310).filter(clean_title), min_size=1))
+def test_after_an_apply_no_title_is_left_to_write(titles: list[str]) -> None:
+    """New items, and items whose titles change."""
+    with quick_folder() as root:
+        harness = Harness(root, FakeApi(duration=30))
+        for stated in (titles, titles[::-1]):
+            harness.write("content/a.yaml", _manifest(*stated))
+            harness.apply()
+            assert [harness.record(f"i{at}").title for at in range(len(stated))] == [clean_title(one) for one in stated]
+            assert harness.plan().empty, harness.plan().changes

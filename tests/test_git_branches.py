@@ -6,17 +6,28 @@ import base64
 import json
 import os
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.atomic_io import Disk
 from contentops.ci.push import Target
 from contentops.ci.runner import git_credentials
 from contentops.errors import ContentopsError
+from contentops.model import Approval, ItemId, Verdict, text_digest
 from contentops.operations.commit import CommitOptions, commit
 from contentops.operations.opening import Runtime, open_project
+from contentops.state import approvals
 from tests.clones import PROJECT, PROTECTED, WHO, Machine, World, manifest, posix
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.digest import Digest
+    from tests.clones import World
+
 
 pytestmark = posix
 
@@ -196,3 +207,204 @@ def test_git_over_http_gets_the_token(first: Machine) -> None:
     assert TOKEN not in failed.value.message
     files = [path for path in (first.root / ".git").rglob("*") if path.is_file()]
     assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
+
+
+THREE = ["out/one.md", "out/three.md", "out/two.md"]
+
+
+def propose(machine: Machine, hub: FakeGitHub | None = None) -> Mapping[str, object]:
+    """`commit`, and what it says of itself."""
+    found: Mapping[str, object] = machine.propose("--json", runner=hub.env() if hub else None).json
+    return found
+
+
+def merge(world: World, name: str, how: str) -> None:
+    """What the button on the page of the pull request does; the branch stays."""
+    person = world.clone(f"merging-{how}")
+    person.git("fetch", "--quiet", "origin", name)
+    person.git("merge", "--quiet", how, "FETCH_HEAD", *(["--no-edit"] if how == "--no-ff" else []))
+    if how == "--squash":
+        person.git("commit", "--quiet", "--message=Results")
+    person.git("push", "--quiet")
+
+
+def add(machine: Machine, *items: str) -> None:
+    """A person declares more items here, and applies."""
+    machine.write("content/more.yaml", manifest(*items))
+    machine.apply()
+
+
+def test_new_texts_come_by_pull_request(world: World, first: Machine) -> None:
+    """It names them; the branch stays as it was, and the next apply waits for the merge. Twice is once."""
+    tip = world.tip()
+    with FakeGitHub() as hub:
+        ended = first.propose(runner=hub.env(GITHUB_RUN_ID="77"))
+        again = first.propose(runner=hub.env(GITHUB_RUN_ID="78"))
+        (pull,) = hub.pulls
+    (name,) = set(world.branches()) - {"main"}
+    assert "Not on `main`: new texts are read before they are merged.\nPushed to `contentops-results/" in ended.stdout
+    assert f"Pull request: {pull['html_url']}" in ended.stdout
+    assert f"Pushed to `{name}`." in again.stdout
+    assert (world.tip(), pull["head"]["label"], pull["base"]["ref"]) == (tip, f"acme:{name}", "main")
+    assert "An apply has written 3 new texts." in pull["body"]
+    assert "\n- `out/one.md`\n- `out/three.md`\n- `out/two.md`\n" in pull["body"]
+    assert "[skip ci]" not in first.git("log", "-1", "--format=%B", world.tip(name))
+    assert f"are on `{name}`" in world.clone("second").waits()
+
+
+@pytest.mark.parametrize("how", ["--no-ff", "--squash"])
+def test_after_a_merge_the_next_texts_have_a_pull_request_of_their_own(world: World, first: Machine, how: str) -> None:
+    """Also where no one has deleted the branch of the one before."""
+    with FakeGitHub() as hub:
+        name = propose(first, hub)["branch"]
+        assert isinstance(name, str)
+        merge(world, name, how)
+        hub.pulls.clear()
+        runner = world.clone("runner")
+        add(runner, "four")
+        found = propose(runner, hub)
+        (pull,) = hub.pulls
+    assert (found["branch"] != name, found["texts"]) == (True, ["out/four.md"])
+    assert pull["head"]["label"] == f"acme:{found['branch']}"
+    assert world.tip(name) != world.tip(str(found["branch"]))
+
+
+def test_more_texts_have_a_branch_of_their_own(world: World, first: Machine) -> None:
+    """It has the earlier ones too, and the branch that a person edits meanwhile stays theirs."""
+    with FakeGitHub() as hub:
+        name = str(propose(first, hub)["branch"])
+        person = world.clone("person")
+        person.git("checkout", "--quiet", name)
+        person.edit("out/one.md", "## Introduction", "## A person's heading")
+        person.git("commit", "--quiet", "--all", "--message=Better")
+        person.git("push", "--quiet")
+        tip = world.tip(name)
+        add(first, "four")
+        later = str(propose(first, hub)["branch"])
+        assert len(hub.pulls) == 2
+    assert (later != name, world.tip(name)) == (True, tip)
+    assert {"out/four.md", *THREE} <= set(world.paths(later))
+
+
+def test_what_is_no_new_text_goes_to_the_branch(world: World, first: Machine) -> None:
+    """A file that moved: no one has to read it again."""
+    first.commit()
+    first.edit("content/blog.yaml", "id: two\n", "id: two\n    output: out/zwei.md\n")
+    first.apply()
+    assert "Pushed to `main`." in first.propose().stdout
+    assert "out/zwei.md" in world.paths()
+
+
+def test_the_branch_itself_needs_a_push(invoke: Run) -> None:
+    """Two options that exclude each other."""
+    assert invoke("commit", "--direct", "--no-push").code == 64
+
+
+FILE = "contentops.approvals"
+LOCKS = "contentops*.lock text eol=lf merge=union\n"
+RULES = f"{LOCKS}contentops*.jobs text eol=lf merge=union\n{FILE} text eol=lf merge=union\n"
+
+
+def line(item: str, who: str = "Maria", *, minute: int = 0, sent_back: bool = False) -> Approval:
+    """A verdict on one text of an item."""
+    verdict = Verdict.SENT_BACK if sent_back else Verdict.APPROVED
+    text: Digest = text_digest(item, text_digest("", item))
+    by = f"{who} <{who.lower()}@example.com>"
+    return Approval(item=ItemId(item), text=text, verdict=verdict, by=by, at=f"2026-03-01T11:{minute:02}:00Z")
+
+
+def say(machine: Machine, *lines: Approval) -> None:
+    """Record verdicts in a clone."""
+    approvals.record(machine.root, Disk(), lines)
+
+
+def said(text: str) -> list[tuple[str, str]]:
+    """Item and person of each verdict in a file."""
+    return [(one.item, one.by.partition(" ")[0]) for one in approvals.parse(text.encode()).lines]
+
+
+@pytest.fixture
+def done(first: Machine) -> Machine:
+    """A machine that has applied, committed and pushed."""
+    first.commit()
+    return first
+
+
+def test_verdicts_are_results(world: World, first: Machine) -> None:
+    """They come with the results, with their rule for merges, and the message counts them; afterwards nothing is left."""
+    say(first, line("one"), line("two", sent_back=True))
+    first.commit()
+    assert first.files("HEAD~1") == [".gitattributes", "contentops.jobs"]
+    assert FILE in first.files()
+    assert first.git("log", "-1", "--format=%s") == "content: 3 created, 1 approved, 1 sent back\n"
+    assert world.content(".gitattributes") == RULES
+    say(first, line("three"))
+    first.commit()
+    assert (first.files(), world.subjects()[0]) == ([FILE], "content: 1 approved")
+    assert said(world.content(FILE)) == [("one", "Maria"), ("three", "Maria"), ("two", "Maria")]
+    assert first.commit().stdout.startswith("Nothing to commit")
+    assert first.git("status", "--porcelain") == ""
+
+
+def test_verdicts_of_two_machines_meet(world: World, done: Machine) -> None:
+    """Both are kept, also where both are the first ones; the rule is there once."""
+    second = world.clone("second")
+    say(done, line("one"), line("two"))
+    say(second, line("one", "Jo"), line("two", minute=5, sent_back=True))
+    second.commit()
+    done.commit()
+    for text in (world.content(FILE), (done.root / FILE).read_text("utf-8")):
+        found = approvals.parse(text.encode())
+        assert set(said(text)) == {("one", "Jo"), ("one", "Maria"), ("two", "Maria")}
+        assert found.of_text(line("two").text)[0].verdict is Verdict.SENT_BACK
+    assert world.content(".gitattributes") == RULES
+    assert world.branches() == ["main"]
+
+
+@pytest.mark.parametrize("how", ["damaged", "removed", "link"])
+def test_a_file_that_a_person_broke_is_left_alone(world: World, done: Machine, how: str) -> None:
+    """It is named, stays as it is, and holds up no result."""
+    say(done, line("one"))
+    done.commit()
+    path = done.root / FILE
+    before = path.read_bytes()
+    path.unlink()
+    if how == "damaged":
+        path.write_bytes(before + b"<<<<<<< mine\n")
+    elif how == "link":
+        path.symlink_to("notes.md")
+    (done.root / "out/three.md").unlink()
+    found = done.commit("--json", "--edits").json
+    assert (found["edited"], found["files"]) == ([FILE], ["out/three.md"])
+    assert world.content(FILE).encode() == before
+    assert path.is_symlink() is (how == "link")
+    assert how != "damaged" or path.read_bytes().endswith(b"mine\n")
+
+
+def test_git_ignores_the_file(done: Machine) -> None:
+    """Then it is named, as it would be lost with the runner."""
+    done.write(".gitignore", "*.approvals\n")
+    say(done, line("one"))
+    assert done.commit("--json").json["ignored"] == [FILE]
+
+
+@posix
+def test_verdicts_that_wait_on_a_branch_hold_up_no_apply(world: World, done: Machine) -> None:
+    """The branch is protected: they come as a pull request, and nothing would be paid for again without them."""
+    world.hook("pre-receive", PROTECTED)
+    say(done, line("one"))
+    done.commit()
+    (branch,) = (name for name in world.branches() if name != "main")
+    assert said(world.content(FILE, branch)) == [("one", "Maria")]
+    assert world.clone("second").waits() == ""
+
+
+def test_a_branch_that_has_a_damaged_file(world: World, done: Machine) -> None:
+    """Nothing of it is overwritten: the verdicts go to a branch of their own."""
+    say(done, line("one"))
+    done.commit()
+    world.other(FILE, world.content(FILE) + "<<<<<<< mine\n")
+    say(done, line("two"))
+    done.commit()
+    (branch,) = (name for name in world.branches() if name != "main")
+    assert said(world.content(FILE, branch)) == [("one", "Maria"), ("two", "Maria")]

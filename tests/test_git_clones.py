@@ -121,18 +121,6 @@ def test_a_clone_plans_like_the_machine_that_applied(first: Clone) -> None:
     assert second.actions() == {"four": "create", "one": "blocked", "three": "move", "two": "restore"}
 
 
-def test_a_clone_restores_without_paying(first: Clone, served: Served) -> None:
-    """A lost file comes back from the server on a machine that never saw it."""
-    second = first.clone("second")
-    before = tree(second.root)
-    (second.root / "out" / "two.md").unlink()
-    paid = served.charges()
-    second.apply()
-    assert tree(second.root) == before
-    assert served.charges() == paid
-    assert second.plan()["changes"] == []
-
-
 # --- going back and forth ----------------------------------------------------------------------------------
 
 
@@ -211,22 +199,6 @@ def test_two_clones_that_applied_different_items(first: Clone, served: Served) -
     assert served.charges() == paid
 
 
-def test_two_first_applies_meet(project: Build, invoke: Run, served: Served) -> None:
-    """Neither clone had a lock before: the two headers are one, and nothing is generated again."""
-    files = {"contentops.yaml": PROJECT.format(base_url=served.base_url, extra="")}
-    first = Clone(project(files, at="first"), invoke)
-    first.git("init", "--quiet", "--initial-branch", "main")
-    first.save("Settings")
-    second = first.clone("second")
-    for clone, item in ((first, "alpha"), (second, "beta")):
-        clone.write(f"content/{item}.yaml", manifest("meet", item))
-        clone.apply()
-        clone.save(item)
-    first.pull(second)
-    assert (first.root / "contentops.lock").read_text().count('"contentops_lock"') == 1
-    assert first.plan()["changes"] == []
-
-
 @pytest.mark.parametrize("side", ["ours", "theirs"])
 def test_the_same_item_changed_in_both(first: Clone, served: Served, side: str) -> None:
     """Whichever side a person keeps of the text, its record is the one that counts; the next change heals the lock."""
@@ -266,27 +238,6 @@ def test_renamed_here_and_edited_there(first: Clone, served: Served) -> None:
     assert first.plan()["changes"] == []
     assert "## A person's heading" in (first.root / "out" / "uno.md").read_text()
     assert not (first.root / "out" / "one.md").exists()
-    assert served.charges() == paid
-
-
-def test_renamed_here_and_generated_anew_there(first: Clone, served: Served) -> None:
-    """A rename meets a new text of the same item: the renamed item takes it, and nothing is paid again."""
-    second = first.clone("second")
-    first.rename_one()
-    first.apply()
-    first.save("Uno")
-    second.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
-    second.apply()
-    second.save("One again")
-    paid = served.charges()
-    first.pull(second, conflict=True)
-    first.git("checkout", "--theirs", "--", "out/uno.md")
-    first.save("Merge")
-    assert first.plan()["summary"]["credits"] == 0
-    assert first.actions() == {"uno": "finish"}
-    first.apply()
-    assert first.plan()["changes"] == []
-    assert "one, again" in (first.root / "out" / "uno.md").read_text()
     assert served.charges() == paid
 
 

@@ -139,21 +139,6 @@ def test_one_file_without_the_other(made: Harness, tmp_path: Path, lost: str) ->
     assert (len(clone.api.generations), clone.plan().empty, list(clone.state.records)) == (2, True, ["one", "two"])
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_the_furthest_state_of_an_order_counts(made: Harness, tmp_path: Path, *, turned: bool) -> None:
-    """A union merge leaves two lines of one order, in either order; the next apply with work leaves one."""
-    clone = cloned(made, tmp_path / "clone")
-    header, *lines = clone.read(JOBS).splitlines()
-    both = [lines[0], lines[0].replace('"state":"settled"', '"state":"running"')]
-    assert both[0] != both[1]
-    clone.write(JOBS, "\n".join((header, *(reversed(both) if turned else both), *lines[1:], header, "")))
-    assert (orders(clone), clone.plan().empty) == (SETTLED, True)
-    clone.write("content/blog.yaml", blog("one", "two", "three"))
-    clone.apply()
-    assert set(lines) < set(clone.read(JOBS).splitlines())
-    assert len(clone.read(JOBS).splitlines()) == 4
-
-
 def test_a_conflict_in_the_jobs_names_its_line(made: Harness, tmp_path: Path) -> None:
     """Where `merge=union` is missing: nothing is planned or paid for, and `commit` commits no marker."""
     clone = cloned(made, tmp_path / "clone")

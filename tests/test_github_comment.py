@@ -125,24 +125,6 @@ def test_a_plan_that_failed_takes_the_place_of_the_older_ones(hub: FakeGitHub, i
     assert len(hub.comments) == 3
 
 
-def test_a_first_plan_that_failed_is_told_and_makes_way(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
-    """One comment, whose project is not known yet."""
-    none = ("comment", "--plan", "none.json", "--pr", "7", "--json")
-    assert invoke(*none, env=hub.env()).json["new"] is True
-    assert invoke(*none, env=hub.env()).json["new"] is False
-    path = str(plan_file(tmp_path, make_plan(make_change())))
-    assert invoke("comment", "--plan", path, "--pr", "7", env=hub.env()).code == 0
-    assert [comment["body"].splitlines()[0] for comment in hub.comments] == [marker(make_plan())]
-
-
-def test_a_failed_plan_that_was_overtaken_says_nothing(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
-    """The newer push has a verdict of its own, which may stand there already."""
-    hub.comment(f"{marker(make_plan())}\nnewer")
-    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event(head={"sha": "0" * 40})))
-    assert invoke("comment", "--plan", "none.json", env=env).stdout.startswith("Nothing posted")
-    assert hub.comments[0]["body"].endswith("newer")
-
-
 @pytest.mark.parametrize(
     ("env", "code"),
     [

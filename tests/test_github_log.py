@@ -216,16 +216,6 @@ def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any, proc
     assert obeyed(invoke("-C", "site", "validate", cwd=root).stderr) == []
 
 
-def test_annotations_need_no_repository(invoke: Run, project: Any, processes: None) -> None:
-    """Outside a clone, and outside a project, findings are marked as far as they are known."""
-    root = project({"contentops.yaml": "version: 1\nproject: x\ntypo: 1\n"})
-    ended = invoke("validate", cwd=root, env={**RUNNER, "GITHUB_BASE_REF": "main"})
-    assert obeyed(ended.stderr)[0].startswith("::error file=contentops.yaml,line=3,")
-    empty = project({}, at="empty")
-    ended = invoke("-C", "/", "validate", cwd=empty, env=RUNNER)
-    assert obeyed(ended.stderr)[0].startswith("::error title=no-project::")
-
-
 def test_outputs_are_plain_words() -> None:
     """Numbers and truth values: nothing in a plan can add another output."""
     plan = make_plan(

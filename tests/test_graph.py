@@ -23,15 +23,11 @@ if TYPE_CHECKING:
     from tests.running import Run
 
 TOPICS = {
-    "guide": "Guide",
-    "guide.de": "{{ ref('guide').body }}",
+    "guide": "Guide", "guide.de": "{{ ref('guide').body }}",
     "guide.fr": "fr: {{ ref('guide').body }}",
     "news": "{{ ref('guide.de').title }} {{ ref('other').title }}",
-    "other": "Other",
-    "alone": "Alone",
-    "c+": "C",
-    "c": "{{ ref('c+').title }}",
-}
+    "other": "Other", "alone": "Alone", "c+": "C", "c": "{{ ref('c+').title }}",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -150,15 +146,9 @@ def _graph(sources: dict[str, list[str]]) -> ItemGraph:
                 "  n2 --> n1",
             ],
         ),
-        (
-            graph_dot,
-            [
-                '  "a.b@c+d/日本_é" [label="a.b@c+d/日本_é\\nas generated"];',
-                '  "\\"]<b>\\\\" [label="\\"]<b>\\\\\\nas generated"];',
-            ],
-        ),
+        (graph_dot, ['  "a.b@c+d/日本_é" [label="a.b@c+d/日本_é\\nas generated"];', '  "\\"]<b>\\\\" [label="\\"]<b>\\\\\\nas generated"];']),
     ],
-)
+)  # fmt: skip
 def test_ids_are_data_in_mermaid_and_dot(render: Callable[[ItemGraph], str], lines: list[str]) -> None:
     """Nothing in an id is syntax."""
     made = render(_graph({"a.b@c+d/日本_é": [], '"]<b>\\': ["a.b@c+d/日本_é", "gone"]})).splitlines()

@@ -54,31 +54,20 @@ def test_what_is_invented_is_found_in_labelled_texts(part: str) -> None:
     ("brief", "text"),
     [
         ("1000", "1,000 desks, 1.000 Tische, 1 000 tables, 1\u202f000 or 1'000"),
-        ("1,000", "1000 desks"),
-        ("12 %", "12% and 12 percent"),
-        ("0.12", "12 % of them"),
-        ("12,50 EUR", "€12.5"),
+        ("1,000", "1000 desks"), ("12 %", "12% and 12 percent"), ("0.12", "12 % of them"), ("12,50 EUR", "€12.5"),
         ("1.2 million, 5k", "1,200,000 people, 1,2 Mio. of them, 1.2 millones, 5,000 or 5 thousand"),
-        ("1.234.567,89", "1,234,567.89"),
-        ("12345678", "1,23,45,678 in India"),
-        ("1234", "１２３４ and ١٢٣٤"),
-        (
-            "2026-11-29",
-            "29 November 2026, November 29th, 2026, 29.11.2026, 11/29/2026, am 29. November, 2026年11月29日",
-        ),
+        ("1.234.567,89", "1,234,567.89"), ("12345678", "1,23,45,678 in India"), ("1234", "１２３４ and ١٢٣٤"),
+        ("2026-11-29", "29 November 2026, November 29th, 2026, 29.11.2026, 11/29/2026, am 29. November, 2026年11月29日"),
         ("29 November 2026", "2026-11-29, 29.11.2026, in November 2026, in 2026, on the 29th"),
         ("day: 29\nmonth: November\nyear: 2026", "29 November 2026"),
         ("17 Uhr", "17:00, 5 pm, 5 p.m., 17 h, 17.00 Uhr"),
         ("18:30", "6:30 p.m., 18:30 Uhr or 18 h 30"),
         ("v3.11.2", "Python 3.11.2"),
         ("Python 3.11, USD 4.10", "It needs Python 3.11. Pay $4.10. Go."),
-        ("12.07.2026", "Am 12.07. um zwölf."),
-        ("10 to 20", "10\u201320 people"),
-        ("USD 5", "$5, US$5, 5 dollars, USD5"),
-        ("+49 30 1234567", "+49 (30) 1234-567"),
-        ("price_2025", "in 2025"),
+        ("12.07.2026", "Am 12.07. um zwölf."), ("10 to 20", "10\u201320 people"),
+        ("USD 5", "$5, US$5, 5 dollars, USD5"), ("+49 30 1234567", "+49 (30) 1234-567"), ("price_2025", "in 2025"),
     ],
-)
+)  # fmt: skip
 def test_a_number_is_the_same_however_it_is_written(brief: str, text: str) -> None:
     """Signs for thousands, words, dates, times, currencies and the digits of all scripts."""
     assert stated(text, brief) == []

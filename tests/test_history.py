@@ -86,22 +86,6 @@ def test_runs_of_this_machine_are_listed(harness: Harness, invoke: Run) -> None:
     assert invoke("report", "--runs", "--json", cwd=harness.root).json["runs"] == []
 
 
-def test_a_shallow_clone_counts_all(harness: Harness, invoke: Run, tmp_path: Path) -> None:
-    """The file of jobs has every order, and no history is asked."""
-    commit(harness.root, "Third")
-    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{harness.root}", "shallow")
-    found = invoke("report", "--json", cwd=tmp_path / "shallow").json
-    assert (found["texts"], found["credits"]) == (3, 12)
-
-
-def test_without_git_every_generation_is_known(tmp_path: Path, invoke: Run) -> None:
-    """Then the file of this checkout lies beside the journal."""
-    harness = Harness(tmp_path / "site", FakeApi(duration=30))
-    rewrite(harness, 2026)
-    rewrite(harness, 2027)
-    assert spent(invoke, harness) == (2, 8)
-
-
 def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run) -> None:
     """With the words of the server; it costs nothing until it is known to."""
     api = FakeApi(duration=30, fails=lambda inputs: "no\x1b[2J credit" if "about b" in inputs["topic"] else "")
@@ -124,18 +108,6 @@ def test_a_renamed_item_keeps_its_history(harness: Harness, invoke: Run) -> None
     commit(harness.root, "Renamed")
     assert [one["item"] for one in generations(invoke, harness, "z")] == ["a", "a", "a"]
     assert spent(invoke, harness) == (3, 12)
-
-
-def test_a_branch_that_was_given_up_was_paid_for_too(harness: Harness, invoke: Run) -> None:
-    """A merge that keeps one side alone takes nothing out of the count."""
-    commit(harness.root, "Third")
-    git(harness.root, "switch", "--quiet", "--create", "other", "HEAD~1")
-    rewrite(harness, 2031)
-    commit(harness.root, "On the other branch")
-    git(harness.root, "switch", "--quiet", "main")
-    git(harness.root, "merge", "--quiet", "--strategy", "ours", "--no-edit", "other")
-    forget_runs(harness)
-    assert spent(invoke, harness) == (4, 16)
 
 
 def test_an_id_that_another_item_has_now_lists_that_ones_texts(harness: Harness, invoke: Run) -> None:

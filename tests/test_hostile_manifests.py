@@ -58,23 +58,10 @@ _LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'lol'}
 
 YAML: dict[str, tuple[str | bytes, str]] = {
     "alias bomb": (f"{_LAUGHS}items: *a9\n", "alias"),
-    "self-containing": ("items: &a [*a]\n", "content/blog.yaml:1:"),
     "deep nesting": (f"items: {'[' * 20_000}\n", "content/blog.yaml"),
-    "deep mapping": ("items: " + "{a: " * 20_000, "content/blog.yaml"),
     "python object": ('items: !!python/object/apply:os.system ["touch ../outside.txt"]\n', "content/blog.yaml:1:8"),
-    "own tag": ("items: !include /etc/passwd\n", "content/blog.yaml:1:8"),
-    "NUL": (b"items:\n  - id: a\0b\n", "content/blog.yaml"),
     "escape character": (b"items:\n  - id: a\x1b[2Jb\n", "content/blog.yaml"),
-    "escaped escape in an id": (_item('"a\\e[2Jb"'), "content/blog.yaml:2:"),
-    "bidi override in an id": (_item('"a\u202eb"'), "content/blog.yaml:2:"),
-    "not UTF-8": (b"items:\n  - id: \xff\xfe\n", "UTF-8"),
-    "UTF-16": ("items: []\n".encode("utf-16"), "content/blog.yaml"),
     "surrogate": (_item('"a\\ud800"'), "content/blog.yaml:2:"),
-    "two documents": ("items: []\n---\nitems: []\n", "content/blog.yaml"),
-    "tab": ("items:\n\t- id: one\n", "tab"),
-    "duplicate key": (f"items:\n  - id: one\n    id: two\n    {INPUTS}\n", "content/blog.yaml:3:"),
-    "a list": ("- one\n- two\n", "content/blog.yaml:1:1"),
-    "a number for a text": (_item("[1, 2]"), "content/blog.yaml:2:9"),
     "infinity": (_item(metadata="{n: .inf}"), "content/blog.yaml:4:"),
 }
 
@@ -90,14 +77,6 @@ def test_a_huge_manifest(project: Build, invoke: Run) -> None:
     ended = _refused(project, invoke, {"content/blog.yaml": b"items: {\n# " + b"x" * MAX_BYTES + b"\n"})
     assert "error[file-too-large]: the file is larger than 64 MiB\n  --> content/blog.yaml:1:1\n" in ended.stderr
     assert ended.stderr.count("error[") == 1
-
-
-def test_every_problem_of_every_file_at_once(project: Build, invoke: Run) -> None:
-    """One run tells them all."""
-    files: dict[str, str | bytes] = {f"content/{n}.yaml": _item(f"item-{n}", speling="x") for n in range(3)}
-    ended = _refused(project, invoke, {**files, "content/broken.yaml": "items: {"})
-    for name in ("0", "1", "2", "broken"):
-        assert f"content/{name}.yaml:" in ended.stderr
 
 
 PATHS = [
@@ -136,12 +115,9 @@ def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
 
 
 TEMPLATES = [
-    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "{{ cycler.__init__.__globals__.os.popen('touch ../outside.txt') }}",
-    "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
     "{{ 'a' * 10000000000 }}",
     "{% include '/etc/passwd' %}",
-    "{{ nothing }}",
     "{{ unclosed",
 ]
 
@@ -158,29 +134,13 @@ ROWS = "items:\n  - id: 'row-{{ each.slug }}'\n    for_each: FILE\n    inputs: {
 DATA: dict[str, tuple[str, str | bytes]] = {
     "outside": ("../outside.txt", ""),
     "absolute": ("/etc/passwd", ""),
-    "missing": ("data/nothing.csv", ""),
-    "folder": ("data", ""),
     "empty": ("data/rows.csv", b""),
-    "column twice": ("data/rows.csv", "slug,city,city\na,A,B\n"),
-    "more cells": ("data/rows.csv", "slug,city\na,A,B\n"),
-    "fewer cells": ("data/rows.csv", "slug,city\na\n"),
-    "open quote": ("data/rows.csv", 'slug,city\na,"A\nb,B\n'),
     "NUL": ("data/rows.csv", b"slug,city\na,\0\n"),
     "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
-    "not UTF-8": ("data/rows.csv", b"slug,city\na,\xff\n"),
     "UTF-16 cut": ("data/rows.csv", "slug,city\na,A\n".encode("utf-16")[:-1]),
-    "UTF-16 JSON": ("data/rows.json", "[]".encode("utf-16")),
-    "two separators": ("data/rows.csv", "slug;city\na,A\n"),
     "workbook cut": ("data/rows.xlsx", b"PK\x03\x04\x1b[2J"),
-    "old workbook": ("data/rows.xls", b"\xd0\xcf\x11\xe0"),
     "same id": ("data/rows.csv", "slug,city\na,A\na,B\n"),
-    "no such column": ("data/rows.csv", "slug,town\na,A\n"),
-    "JSON not a list": ("data/rows.json", '{"slug": "a"}'),
-    "JSON cut": ("data/rows.json", '[{"slug": "a"'),
     "JSON deep": ("data/rows.json", "[" * 50_000),
-    "JSON NaN": ("data/rows.json", '[{"slug": "a", "city": NaN}]'),
-    "JSON key twice": ("data/rows.json", '[{"slug": "a", "slug": "b", "city": "A"}]'),
-    "JSON Lines cut": ("data/rows.jsonl", '{"slug": "a", "city": "A"}\n{"slug"\n'),
     "traversal in a cell": ("data/rows.csv", "slug,city\n../../x,A\n"),
 }
 
@@ -193,19 +153,6 @@ def test_hostile_data(project: Build, invoke: Run, name: str, content: str | byt
         files[name] = content
     ended = _refused(project, invoke, files)
     assert name in ended.stderr or "content/blog.yaml:" in ended.stderr
-
-
-def test_cells_are_text(project: Build, invoke: Run) -> None:
-    """A formula, a leading zero, a date and a `no` arrive as they were written; a byte order mark is no column name."""
-    root = project(
-        {
-            "contentops.yaml": SETTINGS,
-            "content/blog.yaml": ROWS.replace("FILE", "data/rows.csv"),
-            "data/rows.csv": b"\xef\xbb\xbfslug,city\r\na,=1+1\r\nb,007\r\nc,2026-03-01\r\nd,no\r\n",
-        }
-    )
-    topics = [invoke("show", f"row-{slug}", "--json", cwd=root).json["request"]["inputs"]["topic"] for slug in "abcd"]
-    assert topics == ["=1+1", "007", "2026-03-01", "no"]
 
 
 @pytest.mark.parametrize(

@@ -48,18 +48,14 @@ def _files(root: Path) -> dict[str, bytes | None]:
         ({"mkdocs.yml": "# docs_dir: no\nx: !!python/object/apply:os.system [touch bad]\n"}, "", f"docs/{ITEM}"),
         ({"mkdocs.yml": "docs_dir: .\n"}, "", ITEM),
         ({".eleventy.js": ""}, "", f"posts/{ITEM}"),
-        (
-            {"eleventy.config.js": '// input: "no"\nexport const config = {dir: {input: "src"}}'},
-            "",
-            f"src/posts/{ITEM}",
-        ),
+        ({"eleventy.config.js": '// input: "no"\nexport const config = {dir: {input: "src"}}'}, "", f"src/posts/{ITEM}"),
         ({"eleventy.config.mjs": 'x.setInputDirectory("src")', "src/blog/a.md": ""}, "", f"src/blog/{ITEM}"),
         ({"_config.yml": "title: x\n"}, "jekyll", f"_posts/{DATED}"),
         ({"_config.yml": "source: site\n"}, "jekyll", f"site/_posts/{DATED}"),
         ({"pelicanconf.py": "import os\nPATH = 'text'\n"}, "pelican", f"text/{ITEM}"),
         ({"pelicanconf.py": "PATH = os.path.join('a', 'b')\n"}, "pelican", f"content/{ITEM}"),
     ],
-)
+)  # fmt: skip
 def test_a_site_is_found_by_its_settings(
     invoke: Run, project: Build, files: dict[str, str], preset: str, output: str
 ) -> None:

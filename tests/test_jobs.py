@@ -359,15 +359,6 @@ def test_a_file_that_is_no_list_of_jobs_stops_an_apply(
     assert (harness.root / NAME).read_bytes() == data
 
 
-def test_every_damaged_line_is_named_at_once() -> None:
-    """With the way back from git."""
-    with pytest.raises(StateError) as caught:
-        jobs.read(f"{HEADER}\nx\n{line()}\ny\n".encode(), NAME)
-    findings = caught.value.diagnostics()
-    assert [found.location and found.location.line for found in findings] == [2, 4]
-    assert findings[0].hint == "restore it with `git checkout -- contentops.jobs`"
-
-
 def test_damage_in_the_file_of_the_checkout_is_named_and_can_be_taken_out(tmp_path: Path, paid: Path) -> None:
     """Its torn last line never happened; a line before it is named with its path, and nothing blocks for ever."""
     harness = _copied(paid, tmp_path)
@@ -503,33 +494,6 @@ def _merged(root: Path, ours: str, theirs: str) -> State:
     git(root, "merge", "--quiet", "--no-edit", theirs)
     shutil.rmtree(root / ".git/contentops", ignore_errors=True)
     return _state(root)
-
-
-def test_union_merges_in_both_orders_give_the_same_jobs(tmp_path: Path, processes: None) -> None:
-    """Both branches added orders, and both went on with the same one."""
-    _repository(tmp_path, facts.entry("a"), facts.entry("b"), facts.entry("c", state=JobState.UNKNOWN))
-
-    def one(store: StateStore) -> None:
-        store.note("paid", facts.entry("a", state=JobState.PAID), *facts.written("b"))
-        store.note("submit", facts.entry("d"), facts.entry("e", state=JobState.UNKNOWN))
-
-    def two(store: StateStore) -> None:
-        store.note("write", *facts.written("a"), *facts.written("b"))
-        store.note("submit", facts.entry("d"), facts.entry("f"))
-
-    _committed(tmp_path, "one", one)
-    _committed(tmp_path, "two", two)
-    state = _merged(tmp_path, "one", "two")
-    assert {each.item: each.state for each in state.jobs} == {
-        "a": JobState.SETTLED,
-        "b": JobState.SETTLED,
-        "c": JobState.UNKNOWN,
-        "d": JobState.RUNNING,
-        "e": JobState.UNKNOWN,
-        "f": JobState.RUNNING,
-    }
-    again = _merged(tmp_path, "two", "one")
-    assert (again.jobs, again.entries) == (state.jobs, state.entries)
 
 
 def test_what_was_forgotten_stays_forgotten_after_a_union_merge(tmp_path: Path, processes: None) -> None:

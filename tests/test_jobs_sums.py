@@ -192,20 +192,6 @@ def _rebased(harness: Harness) -> None:
     git(harness.root, "switch", "--quiet", "main")
 
 
-def _without_prefix(harness: Harness) -> None:
-    git(harness.root, "config", "diff.noprefix", "true")
-    _on_a_branch(harness)
-    git(harness.root, "merge", "--quiet", "--no-edit", "other")
-
-
-def _deleted_branch(harness: Harness) -> None:
-    """The text of the branch is given up; its jobs are merged."""
-    _on_a_branch(harness)
-    git(harness.root, "checkout", "--quiet", "other", "--", "contentops.jobs")
-    _commit(harness)
-    git(harness.root, "branch", "--quiet", "-D", "other")
-
-
 def _reverted(harness: Harness) -> None:
     """The commit of the results is reverted, and that of the jobs stays."""
     harness.write("content/blog.yaml", blog("a", year=2027))
@@ -216,11 +202,8 @@ def _reverted(harness: Harness) -> None:
     git(harness.root, "revert", "--no-edit", "HEAD")
 
 
-STORIES = (_squashed, _rebased, _without_prefix, _deleted_branch, _reverted)
-
-
 @pytest.mark.parametrize("flags", [(), ("--depth", "1")], ids=["whole", "shallow"])
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__.strip("_"))
+@pytest.mark.parametrize("story", [_squashed, _rebased, _reverted], ids=lambda story: story.__name__.strip("_"))
 def test_a_month_is_the_same_in_every_clone_that_has_the_file(
     tmp_path: Path, story: Callable[[Harness], None], flags: tuple[str, ...], processes: None
 ) -> None:
@@ -290,20 +273,6 @@ def test_a_lost_answer_that_another_clone_found_counts_once(tmp_path: Path, proc
     spent = spent_this_month(clone.project, clone.runtime())
     assert spent is not None
     assert spent.credits - spent.credits_unsure <= harness.api.credits <= spent.credits
-
-
-def test_an_environment_that_takes_a_text_pays_nothing(tmp_path: Path) -> None:
-    """One job answers both requests, and is counted where it was ordered."""
-    extra = f"{MONTH}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
-    harness = Harness(tmp_path, FakeApi(duration=30), extra=extra)
-    _text(harness, "a")
-    staging = Room(tmp_path, "staging", harness.api, extra=extra)
-    staging.timeline = harness.timeline
-    staging.apply()
-    for one in (harness, staging):
-        spent = spent_this_month(one.project, one.runtime())
-        assert spent is not None
-        assert spent.credits == harness.api.credits == 4
 
 
 def test_an_environment_that_is_declared_no_more_still_counts(tmp_path: Path) -> None:

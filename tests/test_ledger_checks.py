@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
-from contentops.digest import digest_bytes
 from contentops.model import Action
 from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, Killed
@@ -100,18 +97,6 @@ def test_an_attempt_of_another_checkout_is_not_ordered_again(tmp_path: Path, led
     assert two.plan().empty
 
 
-def test_a_row_that_holds_other_words_than_it_says_tells_a_plan_nothing(tmp_path: Path, ledger: HarnessLedger) -> None:
-    """The apply looks at what is there, and pays for nothing."""
-    one, two = _checkouts(tmp_path, ledger)
-    one.apply()
-    _change_its_manifest(one)
-    with psycopg.connect(ledger.url) as connection:
-        connection.execute("UPDATE contentops.text SET body = %s", (digest_bytes(b"others"),))
-    assert _change(two).action is Action.FINISH
-    assert results(two.apply()) == {"a": "blocked"}
-    assert two.api.count("submit") == 2
-
-
 def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path: Path, ledger: HarnessLedger) -> None:
     """Its job is the one that is waited for, though the first one is closed by then; nothing more is paid for."""
     one, two = _checkouts(tmp_path, ledger, retries=1)
@@ -193,42 +178,3 @@ def test_a_section_is_no_text_for_who_has_none(tmp_path: Path, ledger: HarnessLe
     assert one.api.count("submit") == 1
     assert results(one.apply()) == {"a": "done"}
     assert (one.api.count("submit"), len(one.api.generations)) == (1, 2)
-
-
-def test_another_attempt_is_written_where_the_one_before_was_paid_for(tmp_path: Path, ledger: HarnessLedger) -> None:
-    """That one is in the cache of this checkout; the attempt that was brought elsewhere is in the ledger alone."""
-    one, two = _paid(tmp_path, ledger)
-    two.apply()
-    two.write("content/blog.yaml", f"defaults: {{checks: {{excludes: ['Take 2.']}}}}\n{blog('a')}")
-    assert results(two.apply(replace=("a",))) == {"a": "blocked"}
-    assert results(one.apply()) == {"a": "done"}
-    assert "Take 2." in one.read("out/a.md")
-    assert one.plan().empty
-    # Another text comes and goes: the last attempt comes back, for nothing.
-    one.write("content/blog.yaml", blog("a", year=2027))
-    one.apply()
-    one.write("content/blog.yaml", blog("a"))
-    assert results(one.apply()) == {"a": "done"}
-    assert "Take 2." in one.read("out/a.md")
-    assert one.api.count("submit") == 3
-
-
-def test_a_paid_text_is_brought_though_the_last_one_of_its_request_is_another(
-    tmp_path: Path, ledger: HarnessLedger
-) -> None:
-    """One that failed its checks here, while another environment has paid for its own, and the cache is gone."""
-    one, _ = _paid(tmp_path, ledger)
-    one.write("content/blog.yaml", f"defaults: {{checks: {{excludes: ['Take 1.']}}}}\n{blog('a', year=2027)}")
-    assert results(one.apply()) == {"a": "blocked"}
-    with psycopg.connect(ledger.url) as connection:
-        connection.execute(
-            "INSERT INTO contentops.text SELECT lineage, server, 'theirs', digest, %s, replace(value, 'Take 1.', 'Take 9.'), made_at + interval '1 minute' FROM contentops.text"
-            " WHERE request_id = %s",
-            (digest_bytes(b"theirs"), one.entry("a").request_id),
-        )
-    shutil.rmtree(one.root / ".contentops/cache")
-    one.api.contents.clear()
-    one.write("content/blog.yaml", blog("a", year=2027))
-    assert results(one.apply()) == {"a": "done"}
-    assert "Take 1." in one.read("out/a.md")
-    assert one.api.count("submit") == 2

@@ -6,12 +6,20 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
-from contentops.errors import StateError
+from contentops.errors import LockHeld, StateError
+from contentops.execution.limiter import admit
 from contentops.ledger import session as schema
 from contentops.ledger.jobs import Runner
+from contentops.ledger.limiter import SharedLimiter, account_of, limit_of, limiter_of, sign_in
+from contentops.ledger.project import spending
 from contentops.ledger.session import LedgerSession
-from contentops.model import JobState
+from contentops.model import ApiSettings, JobState
+from contentops.operations.contents import contents
+from contentops.operations.doctor import doctor
+from tests.fakes.api import FakeApi, on
+from tests.fakes.harness import Harness, blog, results
 from tests.fakes.wire import Wire
 from tests.ledger_rows import alone, entry, fill
 from tests.processes import PROJECT
@@ -19,6 +27,7 @@ from tests.processes import PROJECT
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.ledgers import Checkout, Go
     from tests.postgres import Cluster
     from tests.running import Build, Run
 
@@ -132,3 +141,157 @@ def test_a_pooler_is_refused(invoke: Run, database: str) -> None:
         assert refused.value.code == "ledger-pooler"
         ended = invoke("ledger", "status", "--ledger", wire.url(database))
         assert (ended.code, "use the address of PostgreSQL itself" in ended.stderr) == (1, True)
+
+
+API = ApiSettings(base_url="https://api.example.com/v1", account="acme")
+
+
+def test_an_account_is_of_one_server(session: LedgerSession) -> None:
+    """A second server under its name would share its limit and what was learned of it: refused by name."""
+    sign_in(session, account_of(API, "wrk_one"))
+    sign_in(session, account_of(ApiSettings(base_url="https://api.example.com/v2", account="acme"), "wrk_one"))
+    with pytest.raises(StateError, match=r"of `https://api\.example\.com:443`, not of `https://other") as told:
+        sign_in(session, account_of(ApiSettings(base_url="https://other.example.com/v1", account="acme"), "wrk_one"))
+    assert (told.value.code, "api.account" in told.value.hint) == ("account-server", True)
+    assert session.run("SELECT server FROM contentops.account") == [("https://api.example.com:443",)]
+
+
+def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSession) -> None:
+    """A branch with another limit is counted with all others, and held to the stricter one."""
+    harness = Harness(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
+    runtime = harness.runtime()
+    paying = account_of(
+        structs.replace(harness.project.api, requests_per_minute=10), runtime.environ["WRITERZROOM_API_KEY"]
+    )
+    sign_in(session, paying)
+    before = session.run("SELECT * FROM contentops.account")
+    contents(harness.project, runtime=runtime)
+    assert session.run("SELECT * FROM contentops.account") == before
+    assert _counted(session) == len(harness.api.requests)
+    for stated, kept in ((600, 10), (0, 10), (5, 5)):
+        looking = structs.replace(paying, per_minute=stated)
+        assert limit_of(session, looking) == kept
+
+
+def test_doctor_and_the_search_for_the_api_wait_for_their_turns(tmp_path: Path, session: LedgerSession) -> None:
+    """Each request is counted with all others before it leaves, on a server whose API is found at the second look."""
+    harness = Harness(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
+    counted: list[int] = []
+
+    def arrived(_name: str, _n: int) -> bool:
+        counted.append(_counted(session))
+        return False
+
+    harness.api.fault(arrived, 500)
+    harness.api.fault(on("list templates", 1), 404)
+    assert contents(harness.project, runtime=harness.runtime()) == ()
+    looked = len(harness.api.requests)
+    doctor(harness.project, harness.runtime())
+    assert len(harness.api.requests) > looked > 2
+    # Counted before it arrived, not after.
+    assert counted == [*range(1, len(harness.api.requests) + 1)]
+
+
+def test_accounts_of_one_key_have_one_limiter(session: LedgerSession) -> None:
+    """Under two names, and after one of them was given another key."""
+    unnamed, named = account_of(structs.replace(API, account=""), "wrk_one"), account_of(API, "wrk_one")
+    for account in (unnamed, named, account_of(API, "wrk_two")):
+        sign_in(session, account)
+    later = account_of(structs.replace(API, account="later"), "wrk_two")
+    sign_in(session, later)
+    names = {limiter_of(session, one) for one in (unnamed, named, account_of(API, "wrk_two"), later)}
+    assert names == {unnamed.id}
+    SharedLimiter(session, unnamed.id, 10)
+    other = account_of(structs.replace(API, account="other"), "wrk_three")
+    assert limiter_of(session, other) != unnamed.id
+
+
+def _counted(session: LedgerSession) -> int:
+    return sum(sum(log[1::2]) for (log,) in session.run("SELECT state -> 'log' FROM contentops.limiter"))
+
+
+HERE = ("https://api.example.test:443", "v1")
+IDS = tuple(f"item-{number}" for number in range(8))
+
+
+def _harness(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Harness:
+    harness = Harness(root, api, extra=f"ledger: '{database}'")
+    harness.write("content/blog.yaml", blog(*ids, year=year))
+    return harness
+
+
+def _asked(api: FakeApi, harness: Harness) -> int:
+    """How many submits of an apply asked for their id before it was sent."""
+    before = len(api.requests)
+    assert set(results(harness.apply()).values()) == {"done"}
+    made, asked = set(), 0
+    for one in api.requests[before:]:
+        made |= {one.body.get("request_id")} if one.name == "submit" else set()
+        asked += one.name == "status" and one.path.rsplit("/", 1)[1] not in made
+    return asked
+
+
+def test_an_account_that_is_new_to_the_ledger_asks_and_one_that_is_known_does_not(
+    tmp_path: Path, database: str
+) -> None:
+    """The first run asks for five ids, as without a ledger; the next one, wherever it stands, asks for none."""
+    api = FakeApi(duration=9)
+    assert _asked(api, _harness(tmp_path / "one", api, database, *IDS)) == 5
+    assert _asked(api, _harness(tmp_path / "two", api, database, *IDS, year=2027)) == 0
+
+
+def test_what_another_machine_paid_for_proves_the_server(tmp_path: Path, database: str) -> None:
+    """A checkout without a record submits all at once: the server has shown to others that it completes jobs."""
+    api = FakeApi(duration=90)
+    _harness(tmp_path / "one", api, database, "a").apply()
+    two = _harness(tmp_path / "two", api, database, "b", "c", year=2027)
+    two.apply()
+    first, second = api.generations[1:]
+    assert second.started - first.started < 1
+
+
+def test_how_submits_begin() -> None:
+    """Without a ledger the first ones ask; a server that makes ids of its own is never asked."""
+    elsewhere = ("https://other.test:443", "v1")
+    cases = {
+        ((), None): (False, True),
+        ((HERE,), None): (True, False),
+        ((elsewhere,), None): (False, False),
+        ((), False): (False, False),
+    }
+    for (paid_at, honours), expected in cases.items():
+        made = admit(7, HERE, paid_at, honours_ids=honours)
+        assert (made.proven, made.ask_first) == expected, (paid_at, honours)
+    assert admit(7, HERE, proven=True).proven
+
+
+STAGE_SECONDS = 0.05
+LIMIT = "budget: {credits_per_month: 8}"
+
+
+def _spent(go: Go, root: Path) -> int:
+    return int(go("status", "--json", cwd=root).json["spent"]["credits"])
+
+
+def test_checkouts_share_the_budget_of_a_month(checkout: Checkout, go: Go) -> None:
+    """What one has paid for, the other knows before any commit; no history of git is asked for."""
+    one, two = checkout("{} (shared)", "a", extra=LIMIT), checkout("{} (shared)", "b", "c", at="two", extra=LIMIT)
+    go("apply", "--yes", cwd=one)
+    assert (_spent(go, one), _spent(go, two)) == (4, 4)
+    refused = go("apply", "--yes", cwd=two, code=4)
+    assert "error[budget-month]" in refused.stderr
+    assert "it costs 8 credits, and 4 credits of 20" in refused.stderr
+    go("apply", "--yes", "--select", "b", cwd=two)
+    assert (_spent(go, one), _spent(go, two)) == (8, 8)
+
+
+def test_one_command_at_a_time_spends(checkout: Checkout, go: Go, database: str) -> None:
+    """Two would each see the same rest of the budget."""
+    root = checkout("{} (alone)", "a", extra=LIMIT)
+    go("apply", "--yes", cwd=root)
+    lineage = (root / "contentops.lock").read_text().partition('"lineage":"')[2][:36]
+    with LedgerSession(database) as session, spending(session, lineage):
+        ended = go("apply", "--yes", "--replace", "a", cwd=root, code=4)
+        assert "spends from the budget of the month" in ended.stderr
+        with LedgerSession(database) as another, pytest.raises(LockHeld), spending(another, lineage):
+            pass

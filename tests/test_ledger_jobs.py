@@ -14,19 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from msgspec import structs
 
 from contentops.ledger import session as schema
-from contentops.ledger.jobs import (
-    ALIVE,
-    DAMAGED,
-    STATES,
-    WORKING,
-    JobKey,
-    JobStage,
-    Runner,
-    fill,
-    key_of,
-    read,
-    stage_of,
-)
+from contentops.ledger.jobs import ALIVE, STATES, WORKING, JobKey, JobStage, Runner, fill, key_of, read, stage_of
 from contentops.ledger.project import JobWriter, release
 from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import JobState, RequestId
@@ -300,17 +288,6 @@ def test_ledger_and_checkout_get_what_the_other_one_lacks(session: LedgerSession
     ]  # fmt: skip
     known |= {key_of(job): stage_of(job) for jobs in found.jobs.values() for job in jobs}
     assert read(session, SCOPE, known).jobs == {}
-
-
-def test_a_row_with_the_line_of_another_job_cannot_be_used(session: LedgerSession) -> None:
-    """Its request is left alone, since no one can say how far it has come; who knows its job needs no row."""
-    written_before(session, [entry("a", JobState.RUNNING), entry("b", JobState.RUNNING)])
-    session.run("UPDATE contentops.job SET line = (SELECT line FROM contentops.job WHERE request_id = 'request-b')")
-    found = read(session, SCOPE, {})
-    assert [job.item for job in found.jobs[""]] == ["b"]
-    assert {id_: one.holder for id_, one in found.pending.items()} == {"request-a": DAMAGED}
-    known = entry("a", JobState.RUNNING)
-    assert read(session, SCOPE, {key_of(known): stage_of(known)}).pending == {}
 
 
 @pytest.mark.parametrize("state", [None, *JobState])

@@ -222,41 +222,6 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
         assert server.charges() == ["All about a"]
 
 
-def test_a_project_that_existed_before_its_ledger(tmp_path: Path, database: str) -> None:
-    """What is open in its lock is told to all at the first apply, and finished by whoever comes first."""
-    api = FakeApi(duration=90)
-    harness = Harness(tmp_path / "one", api)
-    harness.write("content/blog.yaml", blog("a", "b", "c"))
-    harness.apply(select=("a",))
-    _stopped_after(harness, "submit")
-    opened = {entry.item for entry in harness.state.entries.values()}
-    assert opened
-    harness.write("contentops.yaml", harness.read("contentops.yaml") + f"\nledger: '{database}'\n")
-    stop = Stop()
-    stop.request()
-    harness.apply(stop=stop)
-    assert {row[0] for row in _rows(database)} == {"a", *opened}
-    other = _harness(tmp_path / "other", api, database, "b", "c")
-    assert set(results(other.apply()).values()) == {"done"}
-    assert len(api.charges) == 3
-
-
-def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
-    """What its lock has open, and everyone else has finished, is finished here too, and opens nothing for others."""
-    api = _proven(tmp_path, database, duration=90)
-    old = _harness(tmp_path / "old", api, database, "a")
-    _stopped_after(old, "submit")
-    new = _harness(tmp_path / "new", api, database, "a")
-    assert results(new.apply()) == {"a": "done"}
-    before = _rows(database)
-    assert old.entry("a").state is JobState.RUNNING
-    assert old.actions() == {"a": "finish"}
-    assert results(old.apply()) == {"a": "done"}
-    assert old.tree() == new.tree()
-    assert new.plan().empty
-    assert (_rows(database), len(api.charges)) == (before, 2)
-
-
 def test_a_text_that_the_ledger_lost_comes_from_the_server(tmp_path: Path, database: str) -> None:
     """Its job says what was paid for; where the server does not have it any more, its item is blocked."""
     api = _proven(tmp_path, database, duration=9)

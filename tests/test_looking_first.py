@@ -114,19 +114,6 @@ def test_a_choice_decides_before_a_credit_is_spent(tmp_path: Path, choice: OnEdi
     assert (there if choice is OnEdit.KEEP else harness.read(_outcome(run).copy)) == THEIRS
 
 
-def test_a_canary_looks_at_the_items_that_take_its_place(tmp_path: Path) -> None:
-    """The first generation is blocked by an edit, the second too; the third is paid for."""
-    harness = _harness(tmp_path, "one", "two", "three")
-    _edit(harness, "one")
-    _edit(harness, "three")
-    _next_year(harness, "one", "two", "three")
-    before = _asked(harness)
-    harness.apply(canary=2)
-    assert _since(harness, before)[2] == 1
-    assert {stored.body for stored in harness.api.contents.values()} >= {THEIRS}
-    assert harness.api.charged("All about two in 2027") == 1
-
-
 def test_a_run_lists_once_however_often_it_looks(tmp_path: Path) -> None:
     """A canary finds one edited item after the other; a plan file names one edit, and others are in question."""
     ids = ("one", "two", "three", "four")

@@ -13,15 +13,17 @@ from contentops.operations.state import resolve
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, results
+from tests.fakes.kills import state_after_each_kill
 from tests.test_reference_faults import InEnvironment, with_body
 from tests.test_references import CHAIN, GUIDE, NEWS, TEASER, change_of, items, refused, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from contentops.model import Event
     from tests.running import Run
+
 
 DIAMOND = {
     "top": "Top",
@@ -255,16 +257,6 @@ def test_a_change_of_the_manifest_of_a_stale_item_is_a_change(harness: Harness, 
     assert change_of(harness.plan(), "news").action is Action.REGENERATE
 
 
-def test_what_changes_the_source_too_is_priced_in_the_same_plan(harness: Harness) -> None:
-    """The next plan costs nothing."""
-    harness.write("content/a.yaml", items(CHAIN, on_source_change="regenerate"))
-    harness.apply()
-    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook"}, on_source_change="regenerate"))
-    assert harness.plan().credits == 12
-    harness.apply()
-    assert harness.plan().empty
-
-
 # --- rows and tags -----------------------------------------------------------------------------------------------
 
 
@@ -351,7 +343,7 @@ def test_a_chain_sends_what_its_items_cost_alone(tmp_path: Path) -> None:
     counts = {}
     for name, topic in (("alone", "{n}"), ("chain", "{n} after {{{{ ref('i{before}').title }}}}")):
         made = Harness(tmp_path / name, FakeApi(duration=0))
-        topics = {f"i{n:03}": topic.format(n=n, before=f"{n - 1:03}") if n else "0" for n in range(30)}
+        topics = {f"i{n:03}": topic.format(n=n, before=f"{n - 1:03}") if n else "0" for n in range(12)}
         made.write("content/a.yaml", items(topics))
         run = made.apply()
         assert set(results(run).values()) == {"done"}
@@ -359,3 +351,157 @@ def test_a_chain_sends_what_its_items_cost_alone(tmp_path: Path) -> None:
         counts[name] = run.requests
         assert made.plan().empty
     assert counts["chain"] <= counts["alone"] + 2
+
+
+def site(ids: Sequence[str], part: str = "url", **more: Any) -> str:
+    """A guide and its translations, each with links to all of them."""
+    links = {"hreflang": {id_: f"{{{{ ref('{id_}').{part} }}}}" for id_ in ids}, **more}
+    topics = {id_: id_ + ": {{ ref('en').body }}" if id_ != "en" else "Guide" for id_ in ids}
+    made = [
+        {"id": id_, "inputs": {"topic": topic, "target_audience": "all"}, "metadata": links}
+        for id_, topic in topics.items()
+    ]
+    return json.dumps({"items": made})
+
+
+@pytest.fixture
+def guides(tmp_path: Path) -> Harness:
+    """An English guide with two translations on a site of Hugo."""
+    made = Harness(tmp_path / "project", FakeApi(duration=30))
+    made.edit("contentops.yaml", "version: 1", "version: 1\npreset: hugo\noutput: content/{{ item.id }}.md")
+    made.write("manifests/a.yaml", site(["en", "de", "fr"]))
+    made.edit("contentops.yaml", "version: 1", "version: 1\nmanifests: [manifests/*.yaml]")
+    return made
+
+
+def links_of(guides: Harness, id_: str) -> dict[str, str]:
+    """The links in the file of an item."""
+    lines = guides.read(f"content/{id_}.md").partition("\nhreflang:\n")[2].partition("\ncontentops:")[0].splitlines()
+    return dict(line.strip().split(": ", 1) for line in lines)
+
+
+def test_siblings_link_to_one_another_after_one_apply(guides: Harness) -> None:
+    """The links are a free update once the last sibling has its text; then there is nothing to do."""
+    plan = guides.plan()
+    assert waiting(plan) == {"de": ["`en` has no text yet"], "fr": ["`en` has no text yet"]}
+    run = guides.apply()
+    assert results(run) == dict.fromkeys(["en", "de", "fr"], "done")
+    assert len(guides.api.generations) == 3
+    for id_ in ("en", "de", "fr"):
+        assert links_of(guides, id_) == {"en": '"/en/"', "de": '"/de/"', "fr": '"/fr/"'}, id_
+    assert guides.plan().empty
+    assert not [note for note in guides.plan().notes if note.kind == "stale-source"]
+
+
+def test_a_new_sibling_changes_the_links_of_the_others(guides: Harness, invoke: Run) -> None:
+    """The plan shows whose front matter will change; the old links stay until then."""
+    guides.apply()
+    guides.write("manifests/a.yaml", site(["en", "de", "fr", "it"]))
+    plan = guides.plan()
+    why = "its front matter uses `it`, whose text comes first"
+    assert waiting(plan) == {"en": [why], "de": [why], "fr": [why]}
+    assert (plan.unchanged, plan.credits) == (0, 4)
+    assert guides.plan(select=("en",)).empty
+    invoke("plan", "--out", "p.json", cwd=guides.root)
+    guides.apply()
+    assert len(guides.api.generations) == 4
+    assert all(links_of(guides, id_)["it"] == '"/it/"' for id_ in ("en", "de", "fr", "it"))
+    assert guides.plan().empty
+    (guides.root / "content/it.md").unlink()
+    assert guides.plan(select=("en",)).empty
+    assert guides.apply() is not None
+    assert guides.plan().empty
+
+
+@pytest.mark.parametrize(
+    ("part", "waits"), [("url", []), ("path", []), ("title", ["de", "en"]), ("excerpt(9)", ["de", "en"])]
+)
+def test_only_those_wait_that_use_what_changes(guides: Harness, part: str, waits: list[str]) -> None:
+    """A new text does not change an address; each text is paid for once."""
+    guides.write("manifests/a.yaml", site(["en", "de", "fr"], part))
+    guides.apply()
+    assert sorted(waiting(guides.plan(replace=("fr",)))) == waits
+    guides.apply(replace=("fr",))
+    assert len(guides.api.generations) == 4
+    assert guides.plan().empty
+
+
+def test_a_failed_text_is_not_tried_again_for_its_links(guides: Harness) -> None:
+    """A later wave does nothing to an item that mentions it but update the front matter."""
+    links = {"related": {"self": "{{ ref('en').title }}", "other": "{{ ref('de').title }}"}}
+    made = [{"id": id_, "inputs": {"topic": id_, "target_audience": "all"}, "metadata": links} for id_ in ("en", "de")]
+    guides.write("manifests/a.yaml", json.dumps({"items": made}))
+    guides.api.habits.fails = lambda inputs: "no" if inputs["topic"] == "en" else ""
+    assert results(guides.apply()) == {"de": "done", "en": "failed"}
+    assert len(guides.api.generations) == 2
+    guides.api.habits.fails = lambda _: ""
+    guides.apply()
+    assert len(guides.api.generations) == 3
+    assert guides.plan().empty
+
+
+def test_a_kill_at_any_step_ends_the_same(guides: Harness, tmp_path: Path, takes_seconds: None) -> None:
+    """Each text is paid for once, and the links are complete."""
+    guides.write("manifests/b.yaml", items({"first": "What the server does with ids"}))
+    guides.apply(select=("first",))
+    kills = state_after_each_kill(guides, tmp_path / "kills", guides.apply)
+    for step, left in kills.items():
+        left.settle()
+        assert len(left.api.generations) == 4, step
+        assert left.plan().empty, step
+        assert links_of(left, "de")["fr"] == '"/fr/"', step
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("title", "{{ ref('OTHER').title }}!"),
+        ("slug", "{{ ref('OTHER').url }}"),
+        ("x", "{{ ref('OTHER').metadata.x }}!"),
+    ],
+)
+def test_a_ring_of_values_that_would_never_settle_is_refused(guides: Harness, key: str, value: str) -> None:
+    """Titles, addresses and metadata that are made from one another."""
+    made = [
+        {
+            "id": id_,
+            "inputs": {"topic": id_, "target_audience": "all"},
+            "metadata": {key: value.replace("OTHER", other)},
+        }
+        for id_, other in (("a", "b"), ("b", "a"))
+    ]
+    guides.write("manifests/a.yaml", json.dumps({"items": made}))
+    assert any("reference-ring" in line for line in refused(guides))
+
+
+def test_a_mistake_in_one_key_is_reported_while_another_waits(guides: Harness) -> None:
+    """No placeholder is ever written."""
+    guides.apply(select=("en",))
+    assert "hreflang" not in guides.read("content/en.md")
+    guides.write("manifests/a.yaml", site(["en", "de", "fr"], part="url", other="{{ ref('en').section('None') }}"))
+    assert any(line.startswith("unknown-section: item `en`") for line in refused(guides))
+    guides.write("manifests/a.yaml", site(["en", "de", "fr"], original="{{ ref('en').path }}"))
+    change = change_of(guides.plan(), "en")
+    assert (change.action, dict(change.front)) == (Action.UPDATE, {"original": "content/en.md"})
+
+
+def test_the_graph_shows_mentions_apart(guides: Harness, invoke: Run) -> None:
+    """They are no sources: a selector does not follow them."""
+    shown = invoke("graph", "--format", "json", cwd=guides.root).json["items"]
+    assert [(one["id"], one["sources"], one["mentions"]) for one in shown] == [
+        ("en", [], ["de", "fr"]),
+        ("de", ["en"], ["fr"]),
+        ("fr", ["en"], ["de"]),
+    ]
+    assert [change.id for change in guides.plan(select=("+de",)).changes] == ["de", "en"]
+    assert "MADE FROM  MENTIONS" in invoke("graph", cwd=guides.root).stdout
+    assert "n0 -.-> n1" not in invoke("graph", "--format", "mermaid", cwd=guides.root).stdout
+    assert '"de" -> "fr" [style=dashed];' in invoke("graph", "--format", "dot", cwd=guides.root).stdout
+    assert invoke("show", "de", "--json", cwd=guides.root).json["mentions"] == ["fr"]
+
+
+def test_an_address_that_will_not_be_known_is_a_mistake_before_anything_is_paid(guides: Harness) -> None:
+    """Also while the text does not exist yet."""
+    guides.edit("contentops.yaml", "preset: hugo", "preset: astro")
+    assert any("the address of `de` is not known" in line for line in refused(guides))
+    assert not guides.api.generations

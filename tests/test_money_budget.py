@@ -12,7 +12,7 @@ import pytest
 from tests.clones import commit, git
 from tests.models import MODEL_PROJECT, Model
 from tests.processes import blog, started
-from tests.test_plan_money import PRICE, metered, planned, shop
+from tests.test_money import PRICE, metered, planned, shop
 
 if TYPE_CHECKING:
     from pathlib import Path

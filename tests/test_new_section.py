@@ -52,11 +52,7 @@ none
     [
         pytest.param(TEXT.replace("ten", "new"), TEXT.replace("ten", "new"), id="whole"),
         pytest.param(TEXT.replace("ten", "new").replace("\n\n## ", "\n\n\n## "), None, id="whole, other blank lines"),
-        pytest.param(
-            TEXT.replace("ten\n\n### Monthly\n\none", "new"),
-            TEXT.replace("ten\n\n### Monthly\n\none", "new"),
-            id="less",
-        ),
+        pytest.param(TEXT.replace("ten\n\n### Monthly\n\none", "new"), TEXT.replace("ten\n\n### Monthly\n\none", "new"), id="less"),
         pytest.param("## Prices\n\nnew\n", TEXT.replace("ten", "new"), id="alone, what is under it stays"),
         pytest.param("# Prices #\nnew", TEXT.replace("\nten", "new"), id="alone, of another level"),
         pytest.param(
@@ -65,7 +61,7 @@ none
             id="alone with more",
         ),
     ],
-)
+)  # fmt: skip
 def test_a_section_is_taken(answer: str, body: str | None) -> None:
     """From a whole text or alone; everything else stays byte for byte."""
     section = take_section(TEXT, answer, "Prices", ())

@@ -351,18 +351,12 @@ def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
         pytest.param(said("a <thinking>b</thinking> c"), "a <thinking>b</thinking> c", id="tags-in-an-article"),
         pytest.param(said("a `</think>` b"), "a `</think>` b", id="closing-tag-as-code"),
         pytest.param(said("İ<think>" + "İ" * 9 + "</think>x"), "İ<think>" + "İ" * 9 + "</think>x", id="letters"),
-        pytest.param(
-            said(
-                [{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, 3]
-            ),
-            "ab",
-            id="parts",
-        ),
+        pytest.param(said([{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, 3]), "ab", id="parts"),
         pytest.param(said("a\r\nb\x00\x1b[31m\ud800"), "a\nb[31m?", id="control-characters"),
         pytest.param(said(None), "", id="null"),
         pytest.param(said("x", refusal=""), "x", id="empty-refusal"),
     ],
-)
+)  # fmt: skip
 def test_texts(answer: Raw, text: str) -> None:
     """What counts as the text, and what is left out of it."""
     assert ask(lambda _body, _number: answer)[0] == text
@@ -403,9 +397,7 @@ BAD = [
     pytest.param(Raw(body=b'{"choices": {}}'), "gave no text", id="choices-map"),
     pytest.param(Raw(body=b'{"choices": [3]}'), "gave no text", id="choice-number"),
     pytest.param(Raw(body=b'{"choices": [{"message": "x", "finish_reason": 4}]}'), "gave no text", id="message-text"),
-    pytest.param(
-        Raw(body=b'{"error": {"message": "overloaded", "code": 1}}'), "reports an error: overloaded", id="200"
-    ),
+    pytest.param(Raw(body=b'{"error": {"message": "overloaded", "code": 1}}'), "reports an error: overloaded", id="200"),
     pytest.param(Raw(body=b" " * (LARGEST + 1)), "more than 8 MiB", id="huge"),
     pytest.param(Raw(302, headers={"location": "http://elsewhere"}), "redirects (302)", id="redirect"),
     pytest.param(refused(401, f"Incorrect API key provided: {SECRET}"), "does not accept the key", id="401"),
@@ -421,10 +413,8 @@ BAD = [
         "answered 429: insufficient_quota: You have no money",
         id="no-money",
     ),
-    pytest.param(
-        Raw(body=b"no gzip at all", headers={"content-encoding": "gzip"}), "cannot be unpacked", id="not-gzip"
-    ),
-]
+    pytest.param(Raw(body=b"no gzip at all", headers={"content-encoding": "gzip"}), "cannot be unpacked", id="not-gzip"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("answer", "message"), BAD)
@@ -648,16 +638,12 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
 @pytest.mark.parametrize(
     ("text", "tidy"),
     [
-        ("## Why\n\nwords", "words"),
-        ("**Why:**\nwords", "words"),
-        ("Why\n", ""),
+        ("## Why\n\nwords", "words"), ("**Why:**\nwords", "words"), ("Why\n", ""),
         ("```markdown\nwords\n```", "words"),
         ("```\na\n```\n\n```\nb\n```", "```\na\n```\n\n```\nb\n```"),
         ("---\ntitle: x\n", "title: x"),
         ("# Big\n## Small", "### Big\n#### Small"),
-        ("Why\n---\n\nwords", "words"),
-        ("  Why\n===\nwords", "words"),
-        ("# *Why* #\nwords", "words"),
+        ("Why\n---\n\nwords", "words"), ("  Why\n===\nwords", "words"), ("# *Why* #\nwords", "words"),
         ("Why\nnot\n===\n\nwords", "### Why not\n\n\nwords"),
         ("Title\n===\n\nwords", "### Title\n\n\nwords"),
         ("open\n```python\nx", "open\n```python\nx\n```"),
@@ -672,10 +658,9 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
         ("<details>\n\na <b>b", "<details>\n\na <b>b\n\n</b>\n</details>"),
         ("`<script>` and\n\n    <!--\n\nare a <br> b", "`<script>` and\n\n    <!--\n\nare a <br> b"),
         ("a <script/> b", "a <script/> b\n\n</script>"),
-        ("<script\n# a", "&lt;script\n### a"),
-        ("<b>" * 30, "&lt;b>" * 30),
+        ("<script\n# a", "&lt;script\n### a"), ("<b>" * 30, "&lt;b>" * 30),
     ],
-)
+)  # fmt: skip
 def test_answers_fit_under_their_heading(text: str, tidy: str) -> None:
     """Whatever a model wraps around its words, only the words are kept, and the structure stays the template's."""
     assert openai.tidy(text, "Why", 2) == tidy

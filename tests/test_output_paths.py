@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
+from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
-from contentops.documents.folders import explained, reason
+from contentops.documents.files import Outputs, StatCache
+from contentops.documents.folders import denial, explained, reason
+from contentops.documents.front_matter import compose
 from contentops.documents.paths import split_path
 from contentops.errors import OutputError
+from contentops.model import Action
+from contentops.planning.plan import make_plan
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, blog, results
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Spec
 
 
 @pytest.mark.parametrize(
@@ -68,3 +84,132 @@ def test_errors_are_explained(number: int | None, why: str) -> None:
         raise OSError(number, "x") if number else OSError("x")
     assert caught.value.message == f"`out/\\x1ba.md` cannot be written: {why}"
     assert reason(OSError(errno.ENOSPC, "x"))[1]
+
+
+def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
+    """Its item is held back with the reason, the others go on; once it is writable, it follows."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply()
+    (tmp_path / "out/one.md").chmod(0o444)
+    harness.write("content/blog.yaml", blog("one", "two", year=2027))
+    change = next(change for change in harness.plan().changes if change.id == "one")
+    assert (change.action, change.blocked, change.credits) == (Action.BLOCKED, "unwritable-file", 0)
+    assert "`out/one.md` is marked read-only" in change.hint
+    assert results(harness.apply()) == {"one": "blocked", "two": "done"}
+    assert harness.api.credits == 12
+    (tmp_path / "out/one.md").chmod(0o644)
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.plan().empty
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
+def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
+    """The nearest folder that is there decides."""
+    (tmp_path / "out").mkdir(mode=0o555)
+    assert denial(tmp_path)("out/deep/er/one.md") == "no file can be written in `out`"
+    assert denial(tmp_path)("other/one.md") == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows counts otherwise")
+@pytest.mark.parametrize("path", ["out/{}.md", "{}/a.md"])
+def test_a_name_that_the_file_system_can_not_have(tmp_path: Path, path: str) -> None:
+    """Some take fewer characters than a manifest may ask for."""
+    long = path.format("x" * 260)
+    assert denial(tmp_path)(long) == f"`{long}` cannot be written: the name is too long for this file system"
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [(a_spec(topic="new"), False), (a_spec(output="out/moved.md"), False), (a_spec(), True)],
+    ids=["rewritten", "moved", "as it is"],
+)
+def test_what_would_write_is_blocked(spec: Spec, kept: bool) -> None:
+    """A rewrite, or a move; never an item that only stays."""
+    before = a_spec()
+    s = a_situation([spec], [a_record(before)], [a_file(before.output)])
+    plan = make_plan(structs.replace(s, denied=lambda path: f"`{path}` is marked read-only"))
+    held = [change.blocked for change in plan.changes if change.blocked]
+    assert held == ([] if kept else ["unwritable-file"])
+    assert not any("submit" in change.names for change in plan.changes)
+
+
+def test_protection_is_named_where_it_helps() -> None:
+    """It keeps a file as it is; an item that has none yet would be held back all the same."""
+    changed, new, before = a_spec(topic="new"), a_spec("two"), a_spec()
+    s = a_situation([changed, new], [a_record(before)], [a_file(before.output)])
+    plan = make_plan(structs.replace(s, denied=lambda path: f"no file can be written for `{path}`"))
+    hints = {change.id: change.hint for change in plan.changes}
+    assert hints[changed.id].endswith("; change that, or set `protected: true` to keep the item as it is")
+    assert hints[new.id].endswith("; change that")
+
+
+HOUR = 3_600_000_000_000
+
+
+def _write(root: Path, name: str, body: str, *, age: int = HOUR) -> None:
+    path = root / name
+    path.write_text(compose("T", {"tags": ["a"]}, {"item": name, "digest": "d"}, body), encoding="utf-8")
+    then = time.time_ns() - age
+    os.utime(path, ns=(then, then))
+
+
+class Memory(dict[str, str]):
+    """What is remembered: texts by name."""
+
+    def look(self, root: Path, *names: str, later: int = HOUR) -> list[str]:
+        """Look at files, which gives what reading them gives, and remember them; the names of the texts put."""
+        cache = StatCache(Outputs(root), self.get, self.update, now=time.time_ns() + later)
+        outputs = Outputs(root)
+        before = self.copy()
+        assert cache.observe_all(names) == {name: outputs.observe(name) for name in names}
+        return [name for name in self if self[name] != before.get(name)]
+
+
+def test_what_is_remembered_is_what_is_read(tmp_path: Path) -> None:
+    """A second look gives the same answer and has nothing new to remember."""
+    _write(tmp_path, "a.md", "One.\n")
+    memory = Memory()
+    assert memory.look(tmp_path, "a.md", "gone.md")
+    assert not memory.look(tmp_path, "a.md", "gone.md")
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    """Another body of the same length shows, even with its old modification time put back."""
+    _write(tmp_path, "a.md", "One.\n")
+    memory = Memory()
+    memory.look(tmp_path, "a.md")
+    _write(tmp_path, "a.md", "Two.\n")
+    assert memory.look(tmp_path, "a.md")
+
+
+def test_a_folder_that_is_a_link_is_seen(tmp_path: Path) -> None:
+    """Its files are the same by their stamps, but are no outputs any more."""
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    _write(tmp_path, "out/deep/a.md", "One.\n")
+    memory = Memory()
+    memory.look(tmp_path, "out/deep/a.md")
+    assert not memory.look(tmp_path, "out/deep/a.md")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    (tmp_path / "out").symlink_to("elsewhere")
+    memory.look(tmp_path, "out/deep/a.md")
+
+
+def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
+    """A stamp taken within the clock's grain of a write proves nothing."""
+    _write(tmp_path, "a.md", "One.\n", age=0)
+    memory = Memory()
+    assert not memory.look(tmp_path, "a.md", later=0)
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[2]", '{"a.md": [1]}', "[" * 5000, "\x00"])
+@pytest.mark.parametrize("names_too", [True, False])
+def test_a_damaged_memory_is_ignored(tmp_path: Path, damaged: str, names_too: bool) -> None:
+    """The memory never changes the answer."""
+    _write(tmp_path, "a.md", "One.\n")
+    memory = Memory()
+    memory.look(tmp_path, "a.md")
+    for name in memory:
+        if names_too or " " in name:
+            memory[name] = damaged
+    assert memory.look(tmp_path, "a.md")

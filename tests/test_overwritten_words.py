@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import stat
 import sys
 from typing import TYPE_CHECKING
@@ -12,19 +13,27 @@ from msgspec import structs
 
 from contentops.digest import digest_bytes
 from contentops.documents.clean import body_digest
+from contentops.documents.front_matter import split
+from contentops.errors import Refused
 from contentops.model import Action, JobState, OnEdit
+from contentops.operations.plan import spent_this_month
+from contentops.operations.restore import restore
+from contentops.operations.state import move_server
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
+from tests.clones import git
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_finished, a_record, a_situation, a_spec, an_entry, only_change, plan_of
+from tests.test_promote import Room
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Change
     from tests.running import Build, Run
+
 
 HAND = "By hand.\n"
 REPLACED = "`out/a.md` was edited by hand, and that text is replaced"
@@ -265,3 +274,139 @@ def test_regenerate_has_a_way_past_the_guards(project: Build, invoke: Run) -> No
     assert "`--approve-changes`" in ended.stderr
     ended = invoke(*section, "--approve-changes", "--approve-credits", "0", cwd=root)
     assert (ended.code, "error[approved-credits]" in ended.stderr) == (4, True), ended.stderr
+
+
+MONTH = "budget: {credits_per_month: 100}\n"
+
+
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("folder", ["", "sites/blog"], ids=["top", "below"])
+def test_no_clean_takes_replaced_words_away(tmp_path: Path, folder: str) -> None:
+    """Not even before the first commit; the path that the run names leads to them from the project's folder."""
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    harness = Harness(tmp_path / folder, FakeApi(duration=30))
+    harness.write("content/b.yaml", ONE)
+    harness.apply()
+    harness.edit("out/a.md", "Closing", "MINE")
+    mine = harness.read("out/a.md")
+    harness.edit("content/b.yaml", "topic: A", "topic: B")
+    run = harness.apply(on_edit=OnEdit.OVERWRITE)
+    assert run is not None
+    (outcome,) = run.outcomes
+    git(tmp_path, "clean", "-xfd", "--quiet")
+    harness.root.joinpath("out").mkdir(parents=True, exist_ok=True)
+    copy = harness.root / outcome.copy
+    assert copy.read_text() == mine
+    assert (tmp_path / ".git" / "contentops").resolve() in copy.resolve().parents
+
+
+@pytest.mark.usefixtures("processes")
+def test_a_restore_keeps_them_too(tmp_path: Path) -> None:
+    """`restore --on-edit overwrite` replaces words as well."""
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/b.yaml", ONE)
+    harness.apply()
+    made = harness.record("a").generated
+    harness.edit("out/a.md", "Closing", "MINE")
+    mine = harness.read("out/a.md")
+    restored = restore(harness.project, "a", made, overwrite=True, runtime=harness.runtime())
+    assert "MINE" not in harness.read("out/a.md")
+    git(tmp_path, "clean", "-xfd", "--quiet")
+    assert (tmp_path / restored.copy).read_text() == mine
+
+
+@pytest.mark.usefixtures("processes")
+def test_a_branch_that_does_not_declare_an_environment_knows_its_payments(tmp_path: Path) -> None:
+    """They are in the git directory: they count in the month, and answer requests."""
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    harness = Harness(tmp_path, FakeApi(duration=30), extra=MONTH)
+    harness.write("content/b.yaml", ONE)
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "Begin")
+    git(tmp_path, "switch", "--quiet", "--create", "feature")
+    staging = f"{MONTH}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
+    Room(tmp_path, "staging", harness.api, extra=staging).apply()
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "Results")
+    git(tmp_path, "switch", "--quiet", "main")
+    spent = spent_this_month(harness.project, harness.runtime())
+    assert spent is not None
+    assert spent.credits == harness.api.credits == 4
+    assert not harness.plan().submits
+
+
+@pytest.mark.usefixtures("processes")
+def test_jobs_of_another_project_do_not_count(tmp_path: Path) -> None:
+    """A file that was copied under the name of an environment that no one declares."""
+    ours, theirs = (Harness(tmp_path / name, FakeApi(duration=30), extra=MONTH) for name in ("ours", "theirs"))
+    for harness, first in ((ours, "A"), (theirs, "B")):
+        git(harness.root, "init", "--quiet", "--initial-branch", "main")
+        harness.write("content/b.yaml", ONE.replace("topic: A", f"topic: {first}"))
+        git(harness.root, "add", "--all")
+        git(harness.root, "commit", "--quiet", "--message", f"Begin {first}")
+        harness.apply()
+    ours.write("contentops.copied.jobs", theirs.read("contentops.jobs"))
+    spent = spent_this_month(ours.project, ours.runtime())
+    assert spent is not None
+    assert spent.credits == ours.api.credits == 4
+
+
+NONE = "items: [{id: b, inputs: {topic: B, target_audience: readers}}]\n"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Harness:
+    """A project with one text."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/b.yaml", ONE)
+    harness.apply()
+    return harness
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["replaced", "removed"])
+def test_words_that_the_lock_calls_generated_are_kept(made: Harness, *, removed: bool) -> None:
+    """A merge, a script or a hostile branch may write any digest into the lock: the jobs say what a machine made."""
+    made.edit("out/a.md", "Closing", "MINE")
+    mine = made.read("out/a.md")
+    header, line = made.read("contentops.lock").splitlines()
+    forged = json.loads(line) | {"generated": body_digest(split(mine).body)}
+    made.write("contentops.lock", f"{header}\n{json.dumps(forged, separators=(',', ':'), sort_keys=True)}\n")
+    if removed:
+        made.write("content/b.yaml", NONE)
+        made.apply(prune=True)
+        assert not (made.root / "out/a.md").exists()
+    else:
+        made.edit("content/b.yaml", "topic: A", "topic: B")
+        made.apply()
+        assert "MINE" not in made.read("out/a.md")
+    (copy,) = made.root.glob(".contentops/replaced/*/out/a.md")
+    assert copy.read_text() == mine
+
+
+def test_an_earlier_text_of_a_job_is_no_edit(made: Harness) -> None:
+    """It was put back from git: a new request replaces it without a question, and without a copy."""
+    before = made.read("out/a.md")
+    made.edit("content/b.yaml", "topic: A", "topic: B")
+    made.apply()
+    made.write("out/a.md", before)
+    made.edit("content/b.yaml", "topic: B", "topic: C")
+    (change,) = made.plan().changes
+    assert change.action == "regenerate"
+    made.apply()
+    assert not list(made.root.glob(".contentops/replaced/*/out/a.md"))
+    assert made.api.credits == 12
+
+
+def test_without_a_lock_the_jobs_know_their_server(made: Harness) -> None:
+    """A new address is refused until someone says that it is the same server; then nothing is paid again."""
+    old, new = made.project.api.server, "https://other.example:443"
+    made.root.joinpath("contentops.lock").unlink()
+    made.write("contentops.yaml", made.read("contentops.yaml").replace(made.project.api.base_url, new))
+    (refusal,) = made.plan().refusals
+    assert (refusal.guard, refusal.flag) == ("server-changed", f"contentops state mv --server {old} {new}")
+    with pytest.raises(Refused):
+        made.apply()
+    move_server(made.project, old, new)
+    assert made.plan().refusals == ()
+    assert made.plan().submits == 0

@@ -447,10 +447,3 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
         assert "Done: 1 item" in browser.follow(browser.press(action="apply", id="one")).text
     assert len(harness.api.generations) == before
     assert browser.post("/resolve", id="one", job=" ").status_code == 404
-
-
-@pytest.mark.parametrize("item", ["*", "tag:x", "?elcome", ""])
-def test_a_name_that_is_a_pattern_selects_nothing(demo: Path, item: str) -> None:
-    """A button is about one item, whatever its name would mean on a command line."""
-    Browser(demo).post("/apply", action="apply", id=item, plan="sha256:0")
-    assert not (demo / "out").exists()

@@ -375,23 +375,6 @@ def test_a_protected_text_is_not_edited(shop: Path, invoke: Run) -> None:
     assert file_of(shop).read_bytes() == before
 
 
-def test_an_approval_of_another_text_shows_what_changed(shop: Path) -> None:
-    """A text that changed after it was opened is not approved; the page shows the words that changed."""
-    put(shop, BODY)
-    browser = Browser(shop, person=PERSON)
-    text = re.search(r'name="text" value="(.*?)"', browser.get(f"/item?id={ITEM}").text)
-    assert text is not None
-    put(shop, BODY.replace("eight", "seven"))
-    answer = browser.post("/approve", id=ITEM, text=text[1])
-    assert answer.status_code == 409
-    assert "its text has changed" in answer.text
-    assert "[gone: </span>eight<" in answer.text
-    assert "It takes seven days." in answer.text
-    assert not (shop / "contentops.approvals").exists()
-    unseen = Browser(shop, person=PERSON).post("/approve", id=ITEM, text=text[1]).text
-    assert "What changed since you opened it" not in unseen
-
-
 @pytest.mark.parametrize(
     ("front", "attributes"),
     [

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tests.running import Completed, Run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the remote's hook is a POSIX script")
-SHA = "1234567890abcdef1234567890abcdef12345678"
 
 
 def forms(secret: str) -> set[str]:
@@ -74,19 +73,6 @@ def objects(repository: Path) -> str:
         ended = subprocess.run(["git", *command], cwd=repository, capture_output=True, check=True)
         said += ended.stdout.decode("utf-8", "replace")
     return said
-
-
-def test_the_look_sees_what_is_there(tmp_path: Path, processes: None) -> None:
-    """Each form, in a file, in its name, and in what git keeps packed."""
-    for form in PLANTED:
-        assert found_in(f"x{form}x")
-    assert found_in(echo(TOKEN)) != found_in(echo(KEY)) != []
-    (tmp_path / "inside").write_text(echo(KEY))
-    (tmp_path / TOKEN.replace("/", "")).write_text("")
-    assert found_below(tmp_path) == [str(tmp_path / "inside")]
-    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    subprocess.run(["git", "-C", str(tmp_path), "hash-object", "-w", "inside"], check=True, capture_output=True)
-    assert found_in(objects(tmp_path))
 
 
 class Echoing:

@@ -22,7 +22,7 @@ from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.models import MODEL_PROJECT
-from tests.test_plan_money import PRICE
+from tests.test_money import PRICE
 
 if TYPE_CHECKING:
     from contentops.operations.upgrade import Upgraded

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes.harness import know_server
-from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog, tree
+from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,18 +59,6 @@ def test_a_second_apply_is_refused_until_the_first_is_gone(project: Build, invok
     with applying(root) as third:
         third.until("step-started", "poll")
     assert len(slow.jobs("(locked)")) == 1
-
-
-def test_environments_apply_one_after_the_other(project: Build, invoke: Run, slow: Served) -> None:
-    """They share what was ordered: an apply of another environment could order a text that this one waits for."""
-    extra = "environments: {draft: {api: {base_url: local}, output: 'draft/{{ item.id }}.md'}}"
-    root = project(_files(slow, "environments", extra=extra))
-    with applying(root) as first:
-        first.until("step-done", "submit")
-        refused = invoke("apply", "--yes", "--env", "draft", cwd=root)
-        assert (refused.code, "error[lock-held]" in refused.stderr) == (4, True)
-    assert invoke("apply", "--yes", "--env", "draft", cwd=root).code == 0
-    assert sorted(tree(root, "draft")) == ["draft/one.md", "draft/two.md"]
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
@@ -194,15 +182,3 @@ def test_exit_codes(
     assert ended.code == code, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     assert code in {0, 2} or ended.stderr or "hint" in ended.stdout, "it says why"
-
-
-def test_a_plan_needs_neither_key_nor_server(project: Build, run: Run) -> None:
-    """As on a fork's pull request: no key, no one listening, and the same plan twice."""
-    with Scripted(lambda *_: None) as server:
-        root = project(
-            {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""), "content/blog.yaml": blog("one")}
-        )
-        first, second = (run("plan", "--json", cwd=root) for _ in range(2))
-    assert (first.code, first.stdout) == (0, second.stdout)
-    assert server.seen == []
-    assert not (root / "contentops.lock").exists()

@@ -120,17 +120,6 @@ def test_edits_go_along_and_nothing_is_paid(tmp_path: Path) -> None:
     assert staging.plan().empty
 
 
-def test_the_same_account_keeps_two_contents(tmp_path: Path) -> None:
-    """On one server prod's content is not the one that staging's record names."""
-    extra = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
-    staging, prod = rooms(tmp_path, "a", extra=extra)
-    prod.api = staging.api
-    prod.apply()
-    assert prod.record("a").content_id != staging.record("a").content_id
-    assert len(prod.api.contents) == 2
-    assert prod.plan().empty
-
-
 def test_a_newer_text_goes_along_too(tmp_path: Path) -> None:
     """Edited or generated again there, the item is promoted again, over its own content."""
     staging, prod = rooms(tmp_path, "a")
@@ -337,7 +326,7 @@ def test_what_cannot_be_a_source_is_refused(tmp_path: Path, environments: str, w
     assert str(caught.value.findings[0].location).startswith("contentops.yaml:")
 
 
-def test_a_stop_at_every_step_ends_the_same(tmp_path: Path) -> None:
+def test_a_stop_at_every_step_ends_the_same(tmp_path: Path, takes_seconds: None) -> None:
     """Files, records and contents, of a new text and of one that takes the place of an earlier one."""
     with quick_folder() as folder:
         staging, prod = rooms(folder / "whole", "a", "b")

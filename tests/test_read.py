@@ -79,16 +79,11 @@ def test_scalar_means_what_the_core_schema_says(text: str, value: Any, *, pure: 
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        (".inf", "JSON"),
-        ("-.INF", "JSON"),
-        (".nan", "JSON"),
-        ("1e999", "too large"),
-        ("1" * 301, "301 digits"),
-        ("1" * 5000, "5000 digits"),
-        ("0x" + "f" * 400, "402 digits"),
+        (".inf", "JSON"), ("-.INF", "JSON"), (".nan", "JSON"), ("1e999", "too large"), ("1" * 301, "301 digits"),
+        ("1" * 5000, "5000 digits"), ("0x" + "f" * 400, "402 digits"),
     ],
     ids=["inf", "minus-inf", "nan", "overflow", "long", "longer-than-python-prints", "hexadecimal"],
-)
+)  # fmt: skip
 def test_number_json_can_not_hold_is_refused(text: str, word: str, *, pure: bool) -> None:
     """A number that JSON cannot hold is an error at its position, and the rest of the file is still there."""
     document, (problem,) = read_yaml("a.yaml", f"a: {text}\nb: 2\n".encode(), pure=pure)
@@ -103,15 +98,10 @@ def test_number_json_can_not_hold_is_refused(text: str, word: str, *, pure: bool
 @pytest.mark.parametrize(
     "text",
     [
-        "a: !foo 1",
-        "a: !!python/object:os.system x",
-        "a: !!timestamp 2026-01-01",
-        "a: !<tag:x,1:y> 1",
-        "a: !foo [1]",
-        "a: !!set {b}",
-        "!foo a: 1",
+        "a: !foo 1", "a: !!python/object:os.system x", "a: !!timestamp 2026-01-01", "a: !<tag:x,1:y> 1",
+        "a: !foo [1]", "a: !!set {b}", "!foo a: 1",
     ],
-)
+)  # fmt: skip
 def test_custom_tag_is_refused(text: str, *, pure: bool) -> None:
     """A tag outside YAML's core is an error, whatever it stands on."""
     problem = only(text, pure=pure)
@@ -253,23 +243,19 @@ def test_too_deep_is_refused(text: str, *, pure: bool) -> None:
         ("a: &x 1\nb: *y\n", "unknown-alias", 2, 4),
         ("a: &abc 1\nb: *abd\n", "unknown-alias", 2, 4),
         ("a: &x [*x]\n", "recursive-alias", 1, 8),
-        ("a: &x 1\n*x : 2\n", "bad-key", 2, 1),
-        ("<<: 3\n", "bad-merge", 1, 1),
+        ("a: &x 1\n*x : 2\n", "bad-key", 2, 1), ("<<: 3\n", "bad-merge", 1, 1),
         ("a: &x {b: 1}\nc: {<<: [*x, 3]}\n", "bad-merge", 2, 5),
         ("a: &x {b: 1}\nc:\n  <<: *x\n  <<: *x\n", "duplicate-key", 4, 3),
-        ("? [a]\n: b\n", "bad-key", 1, 3),
-        ("{a: 1}: b\n", "bad-key", 1, 1),
-        ("?\n: b\n", "empty-key", 1, 2),
+        ("? [a]\n: b\n", "bad-key", 1, 3), ("{a: 1}: b\n", "bad-key", 1, 1), ("?\n: b\n", "empty-key", 1, 2),
         ("a: 1\n---\nb: 2\n", "several-documents", 2, 1),
         ("a: 1\n---\n", "several-documents", 2, 1),
         ("{{ name }}: 1\n", "bad-key", 1, 1),
         ('a: "\\Uffffffff"', "yaml-syntax", 1, 0),
         ('a: "\\U00110000"', "yaml-syntax", 1, 0),
-        ("a: !%ff x", "yaml-syntax", 1, 0),
-        ("a: !<%C0> x", "yaml-syntax", 1, 0),
+        ("a: !%ff x", "yaml-syntax", 1, 0), ("a: !<%C0> x", "yaml-syntax", 1, 0),
     ],
     ids=repr,
-)
+)  # fmt: skip
 def test_what_cannot_be_a_value_is_refused(text: str, code: str, line: int, column: int, *, pure: bool) -> None:
     """Tags, aliases, merges, keys, documents and escapes that make no sense are one finding at their position.
 
@@ -384,13 +370,7 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("no-colon", "a: 1\nword\n", (2, 1), "neither", "several lines"),
     ("no-colon-space", "a: 1\nb:2\n", (2, 1), "neither", "space after the colon"),
     ("inner-quote", "a: 'it's'\n", (1, 8), "closing quote", "double the quote"),
-    (
-        "inner-quote-2",
-        'a: "is "x""\n',
-        (1, 9),
-        "closing quote",
-        'in single quotes, or write the quote inside it as `\\"`',
-    ),
+    ("inner-quote-2", 'a: "is "x""\n', (1, 9), "closing quote", 'in single quotes, or write the quote inside it as `\\"`'),
     ("open-quote", "a: 'x\nb: 1\n", (1, 4), "never closed", "closing quote"),
     ("open-bracket", "a: [1, 2\nb: 1\n", (2, 2), "bracket opened at line 1, column 4", "close it"),
     ("extra-bracket", "a: [1]]\n", (1, 7), "does not belong in this line", "quotes"),
@@ -422,7 +402,7 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("tab-in-block-indent", "a: |\n\n  \tx\n", (3, 3), "tab", "indent with spaces"),
     ("tab-at-the-end", "a: b\n\t\n", (1, 5), "tab", "a space instead"),
     ("other", "a: ? b\n", (1, 4), "not valid YAML", ""),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -176,15 +176,6 @@ def test_what_waits_for_an_item_that_is_not_selected_is_a_pause(harness: Harness
     assert (results(run), exit_code_of(run)) == ({"more": "pending", "teaser": "blocked"}, ExitCode.PAUSED)
 
 
-def test_a_failed_source_ends_the_waves(harness: Harness) -> None:
-    """The next apply tries it again, and goes on with what waits for it."""
-    harness.api.habits.fails = lambda _: "no"
-    run = harness.apply()
-    harness.api.habits.fails = lambda _: ""
-    assert results(run) == {"guide": "failed", "news": "pending", "teaser": "pending"}
-    assert results(harness.apply()) == dict.fromkeys(CHAIN, "done")
-
-
 def test_a_plan_file_has_what_waits(harness: Harness, invoke: Run) -> None:
     """By the request without the words of its sources, which no one knows before."""
     invoke("plan", "--out", "p.json", cwd=harness.root)
@@ -205,7 +196,7 @@ def test_a_reviewed_plan_allows_its_waves_and_no_other_request(harness: Harness,
     assert results(carried_out(harness, ceiling=ceiling)) == {"news": "done", "teaser": "done"}
 
 
-def test_a_kill_at_any_step_of_any_wave_pays_once(harness: Harness, tmp_path: Path) -> None:
+def test_a_kill_at_any_step_of_any_wave_pays_once(harness: Harness, tmp_path: Path, takes_seconds: None) -> None:
     """The next apply ends like an undisturbed one: each request is paid for once, each text made from its source."""
     harness.write("content/b.yaml", items({"first": "What the server does with ids"}))
     harness.apply(select=("first",))
@@ -266,26 +257,6 @@ def test_block_holds_a_stale_item(harness: Harness) -> None:
     assert (change.action, change.blocked) == (Action.BLOCKED, "stale-source")
     assert "`guide` was edited by hand" in [reason.detail for reason in change.reasons]
     assert not [one for one in harness.plan(on_source_change=OnSourceChange.NOTE).changes if one.id == "news"]
-
-
-def test_a_change_of_the_manifest_counts_as_ever(harness: Harness) -> None:
-    """Also where a text has changed too."""
-    harness.apply()
-    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
-    harness.write("content/a.yaml", items({**CHAIN, "news": f"{NEWS}, again"}))
-    assert change_of(harness.plan(), "news").action is Action.REGENERATE
-
-
-def test_a_renamed_source_keeps_its_dependants(harness: Harness) -> None:
-    """`moved` names the text that the new id has."""
-    harness.apply()
-    manifest = json.loads(items({"handbook": GUIDE, "news": NEWS.replace("guide", "handbook"), "teaser": TEASER}))
-    manifest["moved"] = [{"from": "guide", "to": "handbook"}]
-    harness.write("content/a.yaml", json.dumps(manifest))
-    assert not any(change.submits for change in harness.plan().changes)
-    harness.apply()
-    assert len(harness.api.generations) == 3
-    assert harness.plan().empty
 
 
 # --- what a reference reads --------------------------------------------------------------------------------------

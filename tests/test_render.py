@@ -22,17 +22,12 @@ if TYPE_CHECKING:
 
 ITEM = Lazy(("id", "tags"), lambda name: {"id": "guide"}.get(name, MISSING))
 NAMES: dict[str, Any] = {
-    "company": "Acme",
-    "year": 2026,
-    "share": 1.5,
-    "open": True,
-    "nothing": None,
-    "people": ["Ada", "Bo"],
+    "company": "Acme", "year": 2026, "share": 1.5, "open": True, "nothing": None, "people": ["Ada", "Bo"],
     "place": {"city": "Oslo", "items": "two", "size": {"km": 4}},
     "each": {"city": "Bergen", "words": " 900 ", "note": "", "Long Name": "x"},
     "item": ITEM,
     "rows": [{"n": 1, "kind": "a"}, {"n": 2, "kind": "b"}, {"n": 3, "kind": "a"}],
-}
+}  # fmt: skip
 
 
 def look_up(name: str) -> Any:
@@ -55,31 +50,18 @@ def failure(source: str) -> TemplateError:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("plain", "plain"),
-        ("AI at {{ company }}", "AI at Acme"),
+        ("plain", "plain"), ("AI at {{ company }}", "AI at Acme"),
         ("{{company}}-{{ year }}!", "Acme-2026!"),
         ("{{ share }} and {{ open }}", "1.5 and true"),
-        ("{{ year }}", 2026),
-        ("{{ open }}", True),
-        ("{{ share }}", 1.5),
-        ("{{ nothing }}", None),
+        ("{{ year }}", 2026), ("{{ open }}", True), ("{{ share }}", 1.5), ("{{ nothing }}", None),
         ("{{ people }}", ["Ada", "Bo"]),
         ("{{ place }}", {"city": "Oslo", "items": "two", "size": {"km": 4}}),
-        ("{{ place.size.km }}", 4),
-        ("{{ place.items }}", "two"),
+        ("{{ place.size.km }}", 4), ("{{ place.items }}", "two"),
         ("{% for key in place.size.keys() %}{{ key }}{% endfor %}", "km"),
-        ("{{ place['city'] }}", "Oslo"),
-        ("{{ each['Long Name'] }}", "x"),
-        ("{{ each.words | int }}", 900),
-        ("{{ each.note | int(7) }}", 7),
-        ("{{ each.words | float }}", 900.0),
-        ("{{ each.note | float(0.5) }}", 0.5),
-        ("{{ share | int }}", 1),
-        ("{{ company }}\n", "Acme\n"),
-        ("{{- company -}}", "Acme"),
-        ("{# why #}{{ year }}", 2026),
-        ("{{ '}}' }}", "}}"),
-        ("{{ year }}{{ year }}", "20262026"),
+        ("{{ place['city'] }}", "Oslo"), ("{{ each['Long Name'] }}", "x"), ("{{ each.words | int }}", 900),
+        ("{{ each.note | int(7) }}", 7), ("{{ each.words | float }}", 900.0), ("{{ each.note | float(0.5) }}", 0.5),
+        ("{{ share | int }}", 1), ("{{ company }}\n", "Acme\n"), ("{{- company -}}", "Acme"),
+        ("{# why #}{{ year }}", 2026), ("{{ '}}' }}", "}}"), ("{{ year }}{{ year }}", "20262026"),
         ("{% if open %}yes{% else %}no{% endif %}", "yes"),
         ("{% for name in people %}{{ loop.index }}{{ name }}{{ '' if loop.last else ', ' }}{% endfor %}", "1Ada, 2Bo"),
         ("{% for row in rows | groupby('kind') %}{{ row.grouper }}{{ row.list | length }}{% endfor %}", "a2b1"),
@@ -94,8 +76,7 @@ def failure(source: str) -> TemplateError:
         ("{{ company.upper() | replace('C', 'k') }}", "AkME"),
         ("{{ company | replace('A', 'a', 1) }}", "acme"),
         ("{{ company.replace('A', 'a') }}", "acme"),
-        ("{{ '-'.join(people) }}", "Ada-Bo"),
-        ("{{ '%.2f' | format(share) }}", "1.50"),
+        ("{{ '-'.join(people) }}", "Ada-Bo"), ("{{ '%.2f' | format(share) }}", "1.50"),
         ("{{ '%(a)s!' | format(a=company) }}", "Acme!"),
         ("{{ '%s-%s' % (company, year) }}", "Acme-2026"),
         ("{{ '%(a-b)5s|%%9999(%(a-b)s)' % {'a-b': 'x'} }}", "    x|%9999(x)"),
@@ -108,17 +89,13 @@ def failure(source: str) -> TemplateError:
         ("{{ [1, 2, 3] | batch(2, 0) | list }}", [[1, 2], [3, 0]]),
         ("{{ year | string }}", "2026"),
         ("{{ missing_one | default('none') }}", "none"),
-        ("{{ missing_one is defined }}", False),
-        ("{{ range(3) | list }}", [0, 1, 2]),
+        ("{{ missing_one is defined }}", False), ("{{ range(3) | list }}", [0, 1, 2]),
         ("{{ company[0] ~ people[1] }}", "ABo"),
         ("{{ company[1:] ~ people[:1][0] }}", "cmeAda"),
         ("{{ 1 < year <= 2026 and 'c' in company }}", True),
         ("{{ year is divisibleby(2) and year is not odd and company is in(['Acme']) }}", True),
-        ("{{ nothing is none }}", True),
-        ("{{ 1 if 'Ada' in people else 2 }}", 1),
-        ("{{ item.id }}", "guide"),
-        ("{{ item['id'] ~ '!' }}", "guide!"),
-        ("{{ (1, 2) }}", [1, 2]),
+        ("{{ nothing is none }}", True), ("{{ 1 if 'Ada' in people else 2 }}", 1), ("{{ item.id }}", "guide"),
+        ("{{ item['id'] ~ '!' }}", "guide!"), ("{{ (1, 2) }}", [1, 2]),
         ("{{ 'x' if false else company }}", "Acme"),
         ("{% set a %}{{ company }}!{% endset %}{{ a | upper }}", "ACME!"),
         ("{% set a, b = people %}{{ b }}{{ a }}", "BoAda"),
@@ -145,7 +122,7 @@ def failure(source: str) -> TemplateError:
         ("{{ 'a\nb' | indent(width='> ', first=true) }}", "> a\n> b"),
         ("{{ people | select('in', ['Bo']) | list }}", ["Bo"]),
     ],
-)
+)  # fmt: skip
 def test_what_a_template_gives(source: str, expected: object) -> None:
     """A whole expression keeps its JSON type; anything around it makes a text."""
     given_back = render(source)
@@ -263,32 +240,21 @@ def test_what_manifests_may_not_use(source: str) -> None:
         "{% for a in range(9999) %}{% for b in range(9999) %}long text here{% endfor %}{% endfor %}",
         "{{ range(10 ** 9) | list }}",
         "{{ range(100000) | list | length + range(100000) | list | length + range(100000) | list | length }}",
-        "{{ 'x' * 10 ** 9 }}",
-        "{{ 10 ** 9 * 'x' }}",
-        "{{ [1] * 10 ** 9 }}",
-        "{{ 9 ** (9 ** 9) }}",
-        "{{ (2 ** 4000) * (2 ** 4000) }}",
-        "{{ 'x' | center(10 ** 9) }}",
-        "{{ 'x' | center(width=10 ** 9) }}",
-        "{{ 'x' | indent(10 ** 9, true) }}",
-        "{{ ('a\n' * 200000) | indent(900) }}",
-        "{{ 'x' | indent('y' * 100000, true) }}",
-        "{{ [1] | batch(10 ** 9, 0) | list }}",
-        "{{ [1] | slice(10 ** 9) | list }}",
-        "{{ '%999999999d' % 1 }}",
-        "{{ '%*d' | format(999999999, 1) }}",
+        "{{ 'x' * 10 ** 9 }}", "{{ 10 ** 9 * 'x' }}", "{{ [1] * 10 ** 9 }}", "{{ 9 ** (9 ** 9) }}",
+        "{{ (2 ** 4000) * (2 ** 4000) }}", "{{ 'x' | center(10 ** 9) }}", "{{ 'x' | center(width=10 ** 9) }}",
+        "{{ 'x' | indent(10 ** 9, true) }}", "{{ ('a\n' * 200000) | indent(900) }}",
+        "{{ 'x' | indent('y' * 100000, true) }}", "{{ [1] | batch(10 ** 9, 0) | list }}",
+        "{{ [1] | slice(10 ** 9) | list }}", "{{ '%999999999d' % 1 }}", "{{ '%*d' | format(999999999, 1) }}",
         "{{ '%(a-b)9999999999999s' % {'a-b': 'x'} }}",
         "{{ '%()-9999999999999s' % {'': 'x'} }}",
         "{{ '%%%(a b).999999999f' % {'a b': 1.0} }}",
-        "{{ '%(a\\n)*d' % {'a\\n': 1} }}",
-        "{{ '%.999999999f' | format(1.0) }}",
+        "{{ '%(a\\n)*d' % {'a\\n': 1} }}", "{{ '%.999999999f' | format(1.0) }}",
         "{{ ('%s' * 1000) | format(*['x' * 1000000] * 1000) }}",
         "{{ ('a' * 1000) | replace('a', 'b' * 100000) }}",
         "{{ ('a' * 1000).replace('a', 'b' * 100000) }}",
         "{{ ('a' * 3000) | replace('', 'b' * 3000) }}",
         "{{ ('a' * 1000000).join(['b'] * 1000) }}",
-        "{{ (['a' * 1000] * 100000) | join }}",
-        "{{ ['b', 'c'] | join('a' * 1048576) }}",
+        "{{ (['a' * 1000] * 100000) | join }}", "{{ ['b', 'c'] | join('a' * 1048576) }}",
         "{% set a = 'x' * 1000 %}" + "{% set a = a ~ a %}" * 40 + "{{ a }}",
         "{% set a = 'x' * 1000 %}" + "{% set a = a + a %}" * 40 + "{{ a }}",
         "{% set a = 'x' * 500000 %}{{ a }}{{ a }}{{ a }}",
@@ -326,10 +292,9 @@ def test_what_manifests_may_not_use(source: str) -> None:
         "{% filter upper %}{% for i in range(9999) %}" + "z" * 100000 + "{% endfor %}{% endfilter %}",
         "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
         "{{ " + "[" * 150 + "1" + "]" * 150 + " }}",
-        "{% if 1 %}" * 150 + "{% endif %}" * 150,
-        "{{ 'x' * 1000 }}" + " " * (1024 * 1024),
+        "{% if 1 %}" * 150 + "{% endif %}" * 150, "{{ 'x' * 1000 }}" + " " * (1024 * 1024),
     ],
-)
+)  # fmt: skip
 def test_bombs_are_refused_quickly(source: str) -> None:
     """What would take long or fill memory is stopped by the budget, not by patience."""
     started = time.process_time()
@@ -854,19 +819,13 @@ def test_problems_with_macros(project: Build, macros: str, item: str, expected: 
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (
-            "templates/gone.j2",
-            "error[no-macros] contentops.yaml:5:9 <templates/gone.j2> `macros` names `templates/gone.j2`",
-        ),
-        (
-            "../macros.j2",
-            "error[bad-path] contentops.yaml:5:9 <../macros.j2> the path `../macros.j2` points outside the project",
-        ),
+        ("templates/gone.j2", "error[no-macros] contentops.yaml:5:9 <templates/gone.j2> `macros` names `templates/gone.j2`"),
+        ("../macros.j2", "error[bad-path] contentops.yaml:5:9 <../macros.j2> the path `../macros.j2` points outside the project"),
         ("/etc/passwd", "error[bad-path] contentops.yaml:5:9 </etc/passwd> the path `/etc/passwd` is not relative"),
         ("linked.j2", "error[outside-project] linked.j2:1:1 <> `linked.j2` is a link that points outside the project"),
         ("content", "error[unreadable-file] content:1:1 <> `content` is not a file"),
     ],
-)
+)  # fmt: skip
 def test_where_macros_may_lie(project: Build, path: str, expected: str) -> None:
     """Inside the project, as a file of its own."""
     root = project(

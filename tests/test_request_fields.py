@@ -28,13 +28,9 @@ if TYPE_CHECKING:
 
 BASE = Request(template="blog", style="general", inputs={"topic": "T"})
 VALUES: Mapping[str, Any] = {
-    "template": "bare",
-    "style": "formal",
-    "vertical": "legal",
-    "mode": "quick",
-    "inputs": {"topic": "Other"},
+    "template": "bare", "style": "formal", "vertical": "legal", "mode": "quick", "inputs": {"topic": "Other"},
     "revision": 7,
-}
+}  # fmt: skip
 """A value of each field that is no free text."""
 FULL = {name: VALUES.get(name, f"some {name}") for name in REQUEST_FIELDS}
 FULL["template"], FULL["style"] = "blog_article_generator", "general_blog"

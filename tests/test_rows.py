@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import datetime as dt
+import io
+import json
+import sys
+import zipfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from openpyxl import Workbook
 
-from contentops.errors import Location
+from contentops.errors import Diagnostic, Location
+from contentops.manifests import workbook
+from contentops.manifests.data import read_rows
+from contentops.manifests.data_rows import MAX_FINDINGS
 from tests.desired import declared, desired, findings, lines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tests.running import Build
+    from contentops.manifests.data_rows import DataRow
+    from tests.running import Build, Run
+
 
 FILES = {"cities.csv": "city,people\nOslo,700\nRome,2800\nBern,\nkyiv,2900\nYork,1e3\nLima,10000\n"}
 
@@ -50,26 +62,14 @@ def test_an_axis_is_combined_with_the_chosen_rows(project: Build) -> None:
 
 
 REFUSED = [
-    (
-        "where: each.people",
-        "bad-where",
-        "(cities.csv:2) has a `where` that gives a text instead of true or false; 5 more",
-    ),
-    (
-        "where: each.people | int > 5",
-        "template-value",
-        "(cities.csv:4) has a problem in `where`: an empty text is not a",
-    ),
+    ("where: each.people", "bad-where", "(cities.csv:2) has a `where` that gives a text instead of true or false; 5 more"),
+    ("where: each.people | int > 5", "template-value", "(cities.csv:4) has a problem in `where`: an empty text is not a"),
     ("where: each.size > 5", "undefined-variable", "<size> item `{{ each.city | slugify }}` (cities.csv:2) has a"),
     ("where: each.city >", "template-syntax", "has a problem in `where`"),
     ("where: each.city = 'Oslo'", "template-syntax", "(hint: compare with `==`)"),
     ("where: '{{ each.city }}'", "bad-where", "has `{{` or `{%` in `where` (hint: write the expression alone"),
     ("where: 'each.city }} b'", "bad-where", "that gives a text"),
-    (
-        "where: city == 'Oslo'",
-        "bad-where",
-        "uses `city` in `where`, which knows only `each` (hint: the column is `each.city`)",
-    ),
+    ("where: city == 'Oslo'", "bad-where", "uses `city` in `where`, which knows only `each` (hint: the column is `each.city`)"),
     ("where: item.id == 'x'", "bad-where", "uses `item` in `where`"),
     ('where: ref("x").title == each.city', "bad-where", "uses `ref` in `where`"),
     ("where: company == each.city", "bad-where", "uses `company` in `where`"),
@@ -80,7 +80,7 @@ REFUSED = [
     ("limt: 1", "unknown-key", "unknown key `limt`"),
     ("sort_by: city", "unknown-key", "unknown key `sort_by`"),
     ("join: {data: prices.csv, by: city}", "unknown-key", "unknown key `join`"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("choice", "code", "words"), REFUSED)
@@ -106,3 +106,250 @@ def test_where_may_use_shared_macros(project: Build) -> None:
     assert [spec.id for spec in desired(root).specs] == ["lima"]
     project({"m.jinja": "{% macro big(row) %}{{ row.size }}{% endmacro %}\n"})
     assert "m.jinja:1" in lines(findings(root))[0]
+
+
+SHOWN = {
+    "contentops.yaml": "version: 1\nproject: acme\napi: {base_url: local}\n"
+    "defaults: {template: blog_article_generator, style: general_blog, inputs: {target_audience: owners}}\n",
+    "data/cities.csv": "city,people\nOslo,700\nBern,130\nRome,2800\n",
+    "content/cities.yaml": """
+items:
+  - id: "{{ each.city | slug }}"
+    for_each:
+      data: data/cities.csv
+      where: each.people | int > 200
+    inputs: {topic: "{{ each.city }} for {{ each.people }}"}
+""",
+}
+
+
+def test_rows_are_shown_as_templates_get_them(project: Build, invoke: Run) -> None:
+    """After `where`; by an item or by its manifest; also as JSON."""
+    root = project(SHOWN)
+    shown = invoke("show", "--rows", "content/cities.yaml", cwd=root)
+    assert shown.stdout == (
+        "Item `{{ each.city | slug }}`: 2 rows\n"
+        "ROW                city  people\n"
+        "data/cities.csv:2  Oslo  700\n"
+        "data/cities.csv:4  Rome  2800\n"
+    )
+    assert invoke("show", "--rows", "oslo", cwd=root).stdout == shown.stdout
+    answer = json.loads(invoke("show", "--rows", "oslo", "--json", cwd=root).stdout)
+    assert answer["declarations"][0]["rows"][0]["values"] == {"city": "Oslo", "people": "700"}
+
+
+def test_what_has_no_rows_is_named(project: Build, invoke: Run) -> None:
+    """A manifest without rows, one that cannot be read, a mistake in it, and an unknown item."""
+    root = project({**SHOWN, "content/plain.yaml": "items: [{id: plain, inputs: {topic: x}}]\n"})
+    for what, words in (
+        ("plain", "has no rows"),
+        ("content/plain.yaml", "has no rows"),
+        ("nope.yaml", "there is no item `nope.yaml`"),
+        ("osl", "did you mean `oslo`?"),
+    ):
+        ended = invoke("show", "--rows", what, cwd=root)
+        assert ended.code != 0
+        assert words in ended.stderr
+    project({"content/cities.yaml": SHOWN["content/cities.yaml"].replace("> 200", "> size")})
+    assert "uses `size` in `where`" in invoke("show", "--rows", "content/cities.yaml", cwd=root).stderr
+    assert (
+        "is for items"
+        in invoke("show", "--rows", "contentops.yaml.json", cwd=project({"contentops.yaml.json": ""})).stderr
+    )
+
+
+def test_a_plan_counts_the_rows_that_differ(project: Build, invoke: Run) -> None:
+    """By data file: new, gone and changed; nothing where all rows are new, and nothing where none differs."""
+
+    def noted() -> list[str]:
+        notes = json.loads(invoke("plan", "--json", cwd=root).stdout)["notes"]
+        return [note["message"] for note in notes if note["kind"] == "rows-changed"]
+
+    manifest = SHOWN["content/cities.yaml"].replace("where: each.people | int > 200", "limit: 9")
+    root = project({**SHOWN, "content/cities.yaml": manifest})
+    assert noted() == []
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert noted() == []
+    project({"data/cities.csv": "city,people\nOslo,800\nRome,2800\nKyiv,1\nLima,2\n"})
+    assert noted() == ["`data/cities.csv`: 2 rows new, 1 row gone or filtered, 1 row changed"]
+    assert "`data/cities.csv`: 2 rows new, 1 row gone or filtered, 1 row changed" in invoke("plan", cwd=root).stdout
+
+
+def test_a_row_of_several_items_is_gone_once(project: Build, invoke: Run) -> None:
+    """It counts rows, not items."""
+    manifest = SHOWN["content/cities.yaml"].replace("where: each.people | int > 200", "limit: 9")
+    manifest = manifest.replace("each.city | slug }}", "each.city | slug }}-{{ each.tone }}").replace(
+        "    inputs", "    matrix: {tone: [plain, warm]}\n    inputs"
+    )
+    manifest = manifest.replace("{{ each.people }}", "{{ each.people }}, {{ each.tone }}")
+    root = project({**SHOWN, "content/cities.yaml": manifest})
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    project({"data/cities.csv": "city,people\nOslo,700\n"})
+    assert "`data/cities.csv`: 2 rows gone or filtered" in invoke("plan", cwd=root).stdout
+    project({"data/cities.csv": SHOWN["data/cities.csv"]})
+    chosen = manifest.replace("limit: 9", "where: each.people | int > 200")
+    project({"content/cities.yaml": chosen})
+    assert "`data/cities.csv`: 1 row gone or filtered" in invoke("plan", cwd=root).stdout
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+ITEM = "items: [{{id: '{{{{ each.name | slug }}}}', for_each: {path}, inputs: {{topic: '{{{{ each.size }}}} x'}}}}]\n"
+
+
+def book(*rows: Sequence[Any], edit: Callable[[Any], object] = lambda _: None, **sheets: Sequence[Any]) -> bytes:
+    """A workbook with a sheet `Cities` of these rows, and other sheets with one row each."""
+    made = Workbook()
+    sheet = made.active
+    assert sheet is not None
+    sheet.title = "Cities"
+    for row in rows:
+        sheet.append(list(row))
+    for name, row in sheets.items():
+        made.create_sheet(name).append(list(row))
+    edit(sheet)
+    out = io.BytesIO()
+    made.save(out)
+    return out.getvalue()
+
+
+def changed(data: bytes, *, add: dict[str, bytes] | None = None, **replaced: str) -> bytes:
+    """A workbook with parts added, and texts of the sheet replaced: `old` by `new`."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as after:
+        for name in before.namelist():
+            part = before.read(name)
+            if name == SHEET and replaced:
+                assert replaced["old"].encode() in part
+                part = part.replace(replaced["old"].encode(), replaced["new"].encode())
+            after.writestr(name, part)
+        for name, part in (add or {}).items():
+            after.writestr(name, part)
+    return out.getvalue()
+
+
+def rows_of(data: bytes, sheet: str = "") -> list[DataRow]:
+    """The rows of a workbook without findings."""
+    rows, problems = read_rows("b.xlsx", data, sheet)
+    assert problems == []
+    return rows
+
+
+def refused(data: bytes, sheet: str = "") -> Diagnostic:
+    """The one finding of a workbook."""
+    rows, (problem,) = read_rows("b.xlsx", data, sheet)
+    assert isinstance(rows, list)
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("x", "x"), (" a\nb ", " a\nb "), ("007", "007"), ("1,5", "1,5"), (None, ""), (True, True), (5, 5), (1.0, 1),
+        (0.1 + 0.2, 0.3), (1234567890123456, 1234567890123456), (-2.5, -2.5),
+        (dt.datetime(2026, 3, 1), "2026-03-01"),  # noqa: DTZ001 - Excel has no time zones
+        (dt.date(2026, 3, 1), "2026-03-01"),
+        (dt.datetime(2026, 3, 1, 9, 30, 15), "2026-03-01T09:30:15"),  # noqa: DTZ001
+        (dt.time(9, 30), "09:30:00"),
+        (dt.timedelta(hours=36, minutes=5), "36:05:00"),
+        ("{{ x }}", "{{ x }}"),
+    ],
+)  # fmt: skip
+def test_values_of_cells(cell: Any, expected: object) -> None:
+    """Numbers and bools keep their type, dates are ISO text, and an empty cell is an empty text."""
+    [row] = rows_of(book(["id", "value"], ["a", cell]))
+    assert row.value == {"id": "a", "value": expected}
+    assert type(row.value["value"]) is type(expected)
+
+
+def test_rows_have_the_number_that_excel_shows() -> None:
+    """Empty rows and columns are skipped, hidden rows are read, and columns without a name must be empty."""
+
+    def edit(sheet: Any) -> None:
+        sheet.row_dimensions[5].hidden = True
+        sheet.column_dimensions["B"].hidden = True
+
+    rows = rows_of(
+        book([], ["name", None, "size", None], ["Oslo", None, 7], [None, "", None], ["Rome", None, 9], edit=edit)
+    )
+    assert [row.value for row in rows] == [{"name": "Oslo", "size": 7}, {"name": "Rome", "size": 9}]
+    assert [row.location for row in rows] == [Location("b.xlsx", 3, 1), Location("b.xlsx", 5, 1)]
+    assert rows_of(book(["name"])) == []
+
+
+def test_a_sheet_is_named_where_there_are_several() -> None:
+    """By what is behind `#`; the message lists them."""
+    data = book(["k"], ["a"], Prices=["k", "price"])
+    assert rows_of(data, "Cities")[0].value == {"k": "a"}
+    assert rows_of(data, "Prices") == []
+    assert "has 2 sheets: `Cities`, `Prices`" in refused(data).message
+    assert refused(data, "cities").hint == "did you mean `Cities`?"
+
+
+FORMULA = book(["k", "n"], ["a", "=1+1"])
+UNREADABLE: list[tuple[bytes, str, tuple[int, int], str]] = [
+    (FORMULA, "bad-cell", (2, 2), "cell B2 of the sheet `Cities` has a formula without a stored value"),
+    (book(["k"], ["#REF!"]), "bad-cell", (2, 1), "cell A2 of the sheet `Cities` has the error `#REF!`"),
+    (book(["k"], [1e300]), "bad-cell", (2, 1), "too large"),
+    (book(["k"], ["a\x7f"]), "bad-cell", (2, 1), "control character U+007F"),
+    (book(["k", "n"], ["a", 1], edit=lambda sheet: sheet.merge_cells("A2:A3")), "bad-cell", (2, 1), "A2:A3 of the sheet"),
+    (book(["k", "l"], ["a", 1, 2]), "ragged-row", (2, 3), "cell C2 has a value, but its column has no name"),
+    (book(["k", "k"], ["a", 1]), "bad-header", (1, 2), "A1 and B1 have the same column name: `k`"),
+    (book(["k "], ["a"]), "bad-header", (1, 1), "spaces around it"),
+    (
+        book(["Sales 2026"], [], ["name", "size"], *(["a", 1] for _ in range(60))),
+        "bad-header",
+        (1, 1),
+        "row 1 looks like a title: it has one cell, and row 3 has more",
+    ),
+    (book(["Sales"], ["name", "size"], edit=lambda sheet: sheet.merge_cells("A1:B1")), "bad-header", (1, 1), "row 1 looks like a title"),
+    (book(), "no-header", (1, 1), "the sheet `Cities` is empty"),
+    (b"", "bad-workbook", (1, 1), "is not a readable workbook"),
+    (b"PK\x03\x04" + b"\0" * 90, "bad-workbook", (1, 1), "is not a readable workbook"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "bad-workbook", (1, 1), "protected with a password, or is an old"),
+    (changed(book(["k"]), add={"xl/a.xml": b'<!DOCTYPE x [<!ENTITY a "b">]><x/>'}), "bad-workbook", (1, 1), "no spreadsheet"),
+    (changed(book(["k"]), add={"xl/media/a.bin": b"\0" * (workbook.MAX_UNPACKED + 1)}), "file-too-large", (1, 1), "MiB"),
+    (changed(book(["k"]), old="</sheetData>", new="</sheet"), "bad-workbook", (1, 1), "is not a readable workbook"),
+    (changed(book(["k"], [5]), old="<v>5</v>", new="<v>NaN</v>"), "bad-workbook", (1, 1), "is not a readable"),
+    (changed(book(["k"], ["a"]), old='<row r="2"', new='<row r="99999999999"'), "file-too-large", (1, 1), "cells"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "code", "at", "words"), UNREADABLE, ids=[words[:30] for *_, words in UNREADABLE])
+def test_what_cannot_be_read_is_an_error_at_its_cell(data: bytes, code: str, at: tuple[int, int], words: str) -> None:
+    """Never a guess, and never a traceback."""
+    problem = refused(data)
+    assert (problem.code, problem.location) == (code, Location("b.xlsx", *at))
+    assert words in problem.message
+    assert problem.hint
+
+
+def test_wide_and_many_problems_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells are counted with the empty ones before them, and after a hundred problems reading stops."""
+    monkeypatch.setattr(workbook, "MAX_CELLS", 1_000)
+    data = changed(book(["k"], ["a"]), old='r="A2"', new='r="XFD2"')
+    assert refused(data).code == "file-too-large"
+    assert len(read_rows("b.xlsx", book(["k"], *[["#N/A"]] * 500))[1]) == MAX_FINDINGS
+
+
+def test_items_come_from_a_sheet(project: Build) -> None:
+    """The path names the sheet, the origin its row, and the digest is that of the whole file."""
+    data = book(["name", "size"], ["Oslo", 7], Other=["k"])
+    root = declared(project, ITEM.format(path="data/b.xlsx#Cities"), {"data/b.xlsx": data})
+    [spec] = desired(root).specs
+    assert (spec.id, spec.request.inputs["topic"]) == ("oslo", "7 x")
+    assert spec.variables["each.size"].location == Location("data/b.xlsx", 2, 1)
+    assert desired(root).inputs == ("content/a.yaml", "data/b.xlsx")
+    project({"data/b.xlsx": book(["name", "size"], ["Oslo", 8], Other=["k"])})
+    assert desired(root).specs[0].request.inputs["topic"] == "8 x"
+    [line] = lines(findings(declared(project, ITEM.format(path="data/b.xlsx"))))
+    assert "error[unknown-sheet] data/b.xlsx:1:1" in line
+    assert "name one: `data/b.xlsx#Cities`" in line
+
+
+def test_a_missing_package_is_named(project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Itself, as anyone may have the name of an extra's project on an index; the finding is at the path."""
+    root = declared(project, ITEM.format(path="b.xlsx"), {"b.xlsx": book(["name", "size"], ["a", 1])})
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    [line] = lines(findings(root))
+    assert "error[no-openpyxl] content/a.yaml:1:" in line
+    assert "needs `openpyxl`: install it into the environment of contentops" in line

@@ -13,9 +13,7 @@ from writerzroom import WriterzRoomClient
 from writerzroom.exceptions import (
     APIError,
     AuthenticationError,
-    GenerationTimeoutError,
     RateLimitError,
-    WriterzRoomError,
 )
 
 from tests.serving import served
@@ -127,23 +125,3 @@ def test_a_limit_is_a_rate_limit_error(tmp_path: Path, processes: None) -> None:
             client.list_verticals()
         with pytest.raises(RateLimitError):
             client.list_verticals()
-
-
-def test_a_job_that_takes_its_time_is_a_timeout(tmp_path: Path, processes: None) -> None:
-    """It runs into the SDK's own limit."""
-    with (
-        served(tmp_path, "--stage-seconds", "60", key=KEY) as address,
-        WriterzRoomClient(api_key=KEY, user_id="ann", base_url=address) as client,
-    ):
-        request_id = client.generate(
-            template="blog_article_generator", style_profile="general_blog", dynamic_parameters=INPUTS
-        )
-        assert client.get_status(request_id)["status"] in {"pending", "running"}
-        with pytest.raises(GenerationTimeoutError):
-            client.wait_for_completion(request_id, poll_interval=0.01, timeout=0)
-
-
-def test_every_error_has_one_base() -> None:
-    """Whoever catches the SDK's base class catches each error above."""
-    errors = [APIError, AuthenticationError, GenerationTimeoutError, RateLimitError]
-    assert all(issubclass(error, WriterzRoomError) for error in errors)

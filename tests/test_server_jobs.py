@@ -258,30 +258,6 @@ def test_a_job_is_finished_once() -> None:
         assert len(contents.entries(store)) == jobs.usage(store)["generations"] == 1
 
 
-def test_a_runner_whose_job_was_given_away_writes_nothing(tmp_path: Path) -> None:
-    """Neither a stage, nor a failure, nor a second text and charge; the job is that of its next runner alone."""
-    with Store(tmp_path / "db") as store:
-        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
-        first, second = store.runner_lock(), store.runner_lock()
-        first.acquire()
-        job = jobs.claim(store, 1, first)
-        assert job is not None
-        first.release()
-        second.acquire()
-        assert jobs.claim(store, 1, second) is not None
-        before = jobs.find(store, "r")
-        with pytest.raises(jobs.JobLostError):
-            jobs.advance(store, job, "writer", 50)
-        with pytest.raises(jobs.JobLostError):
-            jobs.fail(store, job, "late", 2.0)
-        with pytest.raises(jobs.JobLostError):
-            jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 3.0)
-        jobs.release(store, 1, first.id)
-        assert jobs.find(store, "r") == before
-        assert len(contents.entries(store)) == jobs.usage(store)["generations"] == 0
-        second.release()
-
-
 @pytest.mark.parametrize("at", ["stage", "text"])
 def test_a_job_that_is_given_away_while_it_is_written_is_done_once(bundled: Bundled, at: str) -> None:
     """Whoever has it no longer says nothing of it, whether a stage begins or the text is there; the next one does it."""

@@ -6,20 +6,27 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.documents.word_diff import masked, names_in, runs_of, similar_pairs, words_in
+from contentops.errors import InputError
 from contentops.model import Level, Similar
 from contentops.operations.opening import open_project
 from contentops.operations.review import Review
+from contentops.schema_files import load_schema
 from tests.desired import declared, desired, findings
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentops.model import Note
     from tests.running import Build, Run
+
 
 PAGE = (
     "## Coworking in {city}\n\nAcme has desks and rooms in {city} for {audience}. Each desk has fast fibre, light from a "
@@ -217,3 +224,132 @@ def test_the_review_page_shows_what_check_finds(cities: Path, processes: None) -
     assert {one.code for item in review.snapshot().with_findings for one in item.findings} == {"similar"}
     (cities / "out/c0.md").write_text(MOON, encoding="utf-8")
     assert [(item.id, item.severity) for item in review.snapshot().with_findings][:1] == [("moon", "error")]
+
+
+NAMES = ("Aarhus", "Bergen", "Cork")
+
+
+def manifest(*cities: str, similar: str = "{}", brief: str = "Desks in {{ each.city }}") -> str:
+    """An item for each city, compared with the others."""
+    rows = [{"slug": city.lower(), "city": city} for city in cities]
+    inputs = {"topic": brief, "target_audience": "all"}
+    checks = f'{{"similar": {similar}}}'
+    return f'items:\n  - {{"id": "{{{{ each.slug }}}}", "for_each": {json.dumps(rows)}, "inputs": {json.dumps(inputs)}, "checks": {checks}}}\n'
+
+
+def make(root: Path, **declared: str) -> Harness:
+    """Three cities."""
+    harness = Harness(root, FakeApi(duration=30))
+    harness.write("content/a.yaml", manifest(*NAMES, **declared))
+    return harness
+
+
+def _notes(harness: Harness) -> list[Note]:
+    return [note for note in harness.plan().notes if note.kind == "one-brief"]
+
+
+def test_the_plan_names_rows_with_one_brief(tmp_path: Path, invoke: Run) -> None:
+    """In text, Markdown and JSON, with their price and line; never where nothing is compared."""
+    harness = make(tmp_path)
+    said = "`aarhus`, `bergen` and `cork` have one brief, and differ only in values of their rows (content/a.yaml:2)"
+    text = invoke("plan", "--out", "plan.json", cwd=harness.root).stdout
+    assert f"{said}: 3 generations, 12 credits" in text
+    assert "add what is different about each" in text
+    assert (
+        "have one brief, and differ only in values" in invoke("plan", "--format", "markdown", cwd=harness.root).stdout
+    )
+    document = json.loads(harness.read("plan.json"))
+    jsonschema.validate(document, load_schema("plan"))
+    (note,) = document["notes"]
+    assert (note["kind"], note["items"], note["credits"]) == ("one-brief", ["aarhus", "bergen", "cork"], 12)
+    harness.write("content/a.yaml", manifest(*NAMES, similar="null"))
+    assert not _notes(harness)
+
+
+def test_a_new_row_beside_texts_with_the_same_brief(tmp_path: Path) -> None:
+    """It alone is paid for; a plan without generations has no note."""
+    harness = make(tmp_path, similar='{"level": "warn"}')
+    harness.apply()
+    assert not _notes(harness)
+    harness.write("content/a.yaml", manifest(*NAMES, "Delft", similar='{"level": "warn"}'))
+    (note,) = _notes(harness)
+    assert note.message.startswith("`aarhus`, `bergen` and 2 more have one brief")
+    assert note.message.endswith(": 1 generation, 4 credits")
+
+
+def test_rows_that_say_what_is_different_have_a_brief_each(tmp_path: Path) -> None:
+    """A column of facts; so has a template that asks each row something else."""
+    harness = make(
+        tmp_path, brief="{{ each.city }}: " + "{% if each.city == 'Cork' %}harbour{% else %}hills{% endif %}"
+    )
+    assert [note.items for note in _notes(harness)] == [("aarhus", "bergen")]
+    fact = " ".join(f"{{{{ each.city }}}}{number}" for number in range(40))
+    harness.write("content/a.yaml", manifest(*NAMES, brief=fact))
+    assert not _notes(harness)
+
+
+def test_an_apply_writes_similar_texts(tmp_path: Path, invoke: Run) -> None:
+    """`check` finds them afterwards, and no text is paid for again because of them."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    page = "Desks, rooms and a locker, by the hour in the app, or for two days a week at the front desk of {}."
+    harness.api.__dict__["_written"] = lambda job: (job.title, page.format(job.topic.split()[-1]))
+    harness.write("content/a.yaml", manifest(*NAMES).replace('"similar": {}', '"similar": {}, "retries": 1'))
+    assert harness.plan().credits_worst == 12
+    assert results(harness.apply()) == dict.fromkeys(map(str.lower, NAMES), "done")
+    assert harness.plan().empty
+    assert "is too similar to `bergen` and 1 more text: 1.00" in invoke("check", cwd=harness.root).stdout
+
+
+def _items(*, revision: int = 0, **topics: str) -> str:
+    listed = [{"id": id_, "inputs": {"topic": topic, "target_audience": "all"}} for id_, topic in topics.items()]
+    if revision:
+        listed[-1]["revision"] = revision  # type: ignore[assignment]
+    return json.dumps({"items": listed})
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """No item yet."""
+    return Harness(tmp_path, FakeApi(duration=30))
+
+
+def test_equal_requests_are_an_error_with_a_way_out(harness: Harness, invoke: Run) -> None:
+    """Nothing is paid for; a revision of its own makes it another request."""
+    harness.write("content/a.yaml", _items(may="News", june="News", july="Other"))
+    ended = invoke("validate", cwd=harness.root)
+    assert ended.code == 1
+    assert "error[same-request]: item `june` requests exactly the same text as `may` (content/a.yaml" in ended.stderr
+    assert "hint: give one of them `revision: 2`" in ended.stderr
+    with pytest.raises(InputError):
+        harness.apply()
+    assert harness.api.credits == 0
+    harness.write("content/a.yaml", _items(july="Other", may="News", june="News", revision=2))
+    assert results(harness.apply()) == {"july": "done", "june": "done", "may": "done"}
+    assert harness.api.credits == 12
+
+
+def test_rows_of_one_place_are_counted(harness: Harness, invoke: Run) -> None:
+    """However many rows ask for the same, their place is named once."""
+    rows = [{"slug": f"s{number}", "topic": "News"} for number in range(50)]
+    item = {
+        "id": "{{ each.slug }}",
+        "for_each": rows,
+        "inputs": {"topic": "{{ each.topic }}", "target_audience": "all"},
+    }
+    harness.write("content/a.yaml", json.dumps({"items": [item]}))
+    ended = invoke("validate", cwd=harness.root)
+    assert ended.stderr.count("error[same-request]") == 1
+    assert "48 more items have the same problem" in ended.stderr
+
+
+def test_what_was_removed_and_comes_back_is_there_for_nothing(harness: Harness) -> None:
+    """Under any id: the text that was paid for answers its request."""
+    harness.write("content/a.yaml", _items(may="News"))
+    harness.apply()
+    harness.write("content/a.yaml", _items(june="Other"))
+    harness.apply(prune=True)
+    assert not (harness.root / "out/may.md").exists()
+    harness.write("content/a.yaml", _items(june="Other", august="News"))
+    assert harness.actions() == {"august": "finish"}
+    harness.apply()
+    assert (harness.api.credits, (harness.root / "out/august.md").exists(), harness.plan().empty) == (8, True, True)

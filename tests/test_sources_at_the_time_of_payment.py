@@ -34,15 +34,10 @@ def _topics(harness: Harness) -> list[str]:
 @pytest.mark.parametrize(
     "output",
     [
-        "contentops.yaml",
-        "contentops.jobs",
-        "content/a.yaml",
-        "content/more.yaml",
-        "data/rows.csv",
-        "out/b.md",
+        "contentops.yaml", "contentops.jobs", "content/a.yaml", "content/more.yaml", "data/rows.csv", "out/b.md",
         "out/B.md",
     ],
-)
+)  # fmt: skip
 def test_a_text_names_no_file_of_the_project_and_of_no_other_item(harness: Harness, output: str) -> None:
     """As the output of an item that may overwrite: it is blocked before it is paid for, and nothing else is."""
     harness.write("data/rows.csv", "name\nx\n")

@@ -12,7 +12,6 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import diskcache
 import pytest
 from msgspec import structs
 
@@ -369,13 +368,6 @@ class Bomb:
         return (Path.touch, (self.mark,))
 
 
-def test_the_bomb_goes_off_where_it_is_unpickled(tmp_path: Path) -> None:
-    """The tests below can fail: the payload is a real one."""
-    pickle.loads(pickle.dumps(Bomb(tmp_path / "mark")))
-
-    assert (tmp_path / "mark").exists()
-
-
 def pickled(mark: Path) -> bytes:
     """A pickle that leaves a mark where it is loaded."""
     return pickle.dumps(Bomb(mark))
@@ -398,19 +390,6 @@ def test_a_planted_value_is_a_miss(folder: Path, tmp_path: Path, mode: int, *, a
         cache.put_text(SERVER, ONE, TEXT)
         assert cache.get_text(SERVER, ONE, "r") == TEXT
     assert not mark.exists()
-
-
-def test_diskcache_as_it_comes_would_load_them(tmp_path: Path) -> None:
-    """The test above can fail: the same rows, read without our `Disk`, go off."""
-    for as_file in (False, True):
-        folder, mark = tmp_path / str(as_file) / "cache", tmp_path / f"mark {as_file}"
-        kept(folder)
-        (folder / "a.val").write_bytes(pickled(mark))
-        name, value = ("a.val", None) if as_file else (None, pickled(mark))
-        change(folder, "UPDATE Cache SET mode = 4, filename = ?, value = ?", name, value)
-        with closing(diskcache.Cache(str(folder))) as library:
-            library.get(f"body {body_digest(TEXT.body)}")
-        assert mark.exists()
 
 
 def test_a_planted_key_is_not_run(folder: Path, tmp_path: Path) -> None:

@@ -195,13 +195,6 @@ def test_an_older_digest_in_the_journal_is_recomputed() -> None:
     assert [noted.fact for noted in read.facts] == [OLD]
 
 
-def test_a_last_line_without_its_end_counts_as_not_written() -> None:
-    """Also where all of it is there: it was never made durable, and the next line begins in its place."""
-    whole = f"{HEADER}\n{noted_line(line_of(OLD))}\n".encode()
-    read = store.parse(whole + noted_line(line_of(NEW)).encode(), NAME)
-    assert ([noted.fact for noted in read.facts], read.good) == ([OLD], len(whole))
-
-
 def test_marks_tell_what_the_lock_holds_already() -> None:
     """Facts before the mark of this very lock are in it; other marks say nothing."""
     lines = [

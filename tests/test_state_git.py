@@ -9,21 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from msgspec import structs
 
 from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, State
 from contentops.state import jobs, lock
-from contentops.state.codec import Forget, line_of
+from contentops.state.codec import line_of
+from contentops.state.state_dir import is_tracked
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 from tests.clones import NOBODY
+from tests.processes import blog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from tests.running import Build, Run
+
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -143,66 +147,6 @@ def test_two_branches_merge(
     assert state.entries == {}
 
 
-def test_two_projects_do_not_merge(repository: Repository) -> None:
-    """A lock of another lineage is an error that names both."""
-    repository.branch("one")
-    repository.write(*named("a"))
-    repository.branch("two", "main")
-    repository.write(*named("c"), project="other")
-    repository.merge("one", "two")
-
-    with pytest.raises(StateError, match="has lines of different projects"):
-        repository.open()
-
-
-@pytest.mark.parametrize("ours", ["one", "two"])
-def test_one_item_changed_on_two_branches_follows_the_text(repository: Repository, ours: str) -> None:
-    """The union leaves both lines; the one whose text the merge kept counts, and the repair is not written by itself."""
-    repository.write(*named("a", "b", "c"))
-    sides = {"one": facts.record("b", generation=2, rev=2), "two": facts.record("b", generation=3, rev=2)}
-    for name, record in sides.items():
-        repository.branch(name, "main")
-        repository.write(facts.record("a"), record, facts.record("c"))
-    repository.merge(ours, "two" if ours == "one" else "one")
-    merged = list(repository.lines)
-
-    store = repository.open(write=True)
-    assert store.state.records[B] == sides[ours]
-    assert not store.checkpoint()
-    assert repository.lines == merged
-    assert len(merged) == 5
-
-    store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-01"))
-    store.checkpoint()
-    assert len(repository.lines) == 4
-    assert repository.open().state.records[B] == sides[ours]
-
-
-@pytest.mark.parametrize("ours", ["one", "two"])
-def test_an_item_renamed_here_and_changed_there_has_one_content(repository: Repository, ours: str) -> None:
-    """The old line comes back beside the new one; the stored content belongs to the one that was saved last."""
-    repository.write(*named("a", "b", "c"))
-    repository.branch("one")
-    repository.write(
-        facts.record("a"), facts.record("c"), structs.replace(facts.record("b"), id=ItemId("d"), output="out/d.md")
-    )
-    repository.branch("two", "main")
-    changed = structs.replace(facts.record("b"), saved_at="2026-02-01", rev=2)
-    repository.write(facts.record("a"), changed, facts.record("c"))
-    repository.merge(ours, "two" if ours == "one" else "one")
-
-    store = repository.open(write=True)
-    assert {id_: record.content_id for id_, record in store.state.records.items()} == {
-        "a": "cnt-a",
-        "b": "cnt-b",
-        "c": "cnt-c",
-        "d": "",
-    }
-    store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-02"))
-    store.checkpoint()
-    assert repository.open().state == store.state
-
-
 @pytest.mark.parametrize("way", ["merge again", "delete the marker lines"])
 def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Path, way: str) -> None:
     """Conflict markers in the lock are refused; both ways of the hint lead on."""
@@ -244,118 +188,101 @@ def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == [".gitattributes"]
 
 
-# --- a journal that was not checkpointed meets another lock -------------------------------------------------
+SETTINGS = "version: 1\nproject: blog\napi: {base_url: local}\ndefaults: {template: blog_article_generator, style: general_blog}\n"
+LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "plain": (),
+    "version 3": (("add", "-N", "-f", "new.txt"),),
+    "version 4": (("update-index", "--index-version=4"),),
+    "split": (("update-index", "--split-index"),),
+}
 
 
-PAID = {"job-a-2": JobState.SETTLED, "job-b-2": JobState.RUNNING}
+def git(folder: Path, *arguments: str) -> None:
+    """Runs git, without settings of the machine."""
+    identity = ("-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def states(store: StateStore) -> dict[str, JobState]:
-    """The state of each job of the server."""
-    return {job.job_id: job.state for job in store.state.jobs}
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository with some files, and a project in a folder of it."""
+    root = tmp_path / "clone"
+    for path in (".contentops-notes/a.md", ".contento", "other/site/.contentops/journal.jsonl", "site/a.md"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path, encoding="utf-8")
+    (root / "new.txt").write_text("new", encoding="utf-8")
+    git(root, "init", "-q", ".")
+    git(root, "add", ".contentops-notes", ".contento", "other", "site")
+    return root
 
 
-def killed_after_paying(repository: Repository) -> StateStore:
-    """An apply that wrote `a` again and had a job for `b` running when it was killed."""
-    store = repository.open(write=True)
-    store.note("submit", facts.entry("a", generation=2, state=JobState.RUNNING))
-    store.note("write", *facts.written("a", generation=2))
-    store.note("submit", facts.entry("b", generation=2))
-    store.close()
-    return store
+@pytest.mark.parametrize("steps", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("below", [".contentops/journal.jsonl", f".contentops/{'x' * 240}/{'y' * 240}/" + "z" * 200])
+def test_git_is_asked_whether_it_has_the_folder(clone: Path, below: str, steps: tuple[tuple[str, ...], ...]) -> None:
+    """Whatever form its index has, and also for a project in a folder; a folder of another project is none of ours."""
+    for step in steps:
+        git(clone, *step)
+    assert not is_tracked(str(clone), ".contentops")
+    assert not is_tracked(str(clone / "site"), ".contentops")
+    for folder in (clone, clone / "site"):
+        path = folder / below
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("planted", encoding="utf-8")
+        assert not is_tracked(str(folder), ".contentops")
+        git(folder, "add", "-f", below)
+        assert is_tracked(str(folder), ".contentops")
+        git(folder, "rm", "-r", "-q", "--cached", ".contentops")
+        assert not is_tracked(str(folder), ".contentops")
 
 
-def test_a_pull_of_other_items_keeps_what_the_journal_says(repository: Repository) -> None:
-    """The lines the journal started from are still there."""
-    repository.write(*named("a", "b"))
-    repository.branch("ci")
-    repository.write(*named("a", "b", "c"))
-    repository.git("checkout", "--quiet", "main")
-    store = killed_after_paying(repository)
-    repository.git("merge", "--quiet", "ci")
-
-    state = repository.open().state
-    assert state.records == {**store.state.records, ItemId("c"): facts.record("c")}
-    assert state.jobs == store.state.jobs
-
-
-def test_a_pull_of_the_same_item_wins_and_the_text_stays_paid(repository: Repository) -> None:
-    """The pulled line counts, and what was paid here stays on the list."""
-    repository.write(*named("a", "b"))
-    repository.branch("ci")
-    repository.write(facts.record("a", generation=3), facts.record("b"))
-    repository.git("checkout", "--quiet", "main")
-    killed_after_paying(repository)
-    repository.git("merge", "--quiet", "ci")
-
-    store = repository.open(write=True)
-    assert store.state.records[A] == facts.record("a", generation=3)
-    assert states(store) == PAID
-    store.checkpoint()
-    assert repository.open().state == store.state
-    assert not store.journal_path.read_bytes()
+def test_a_link_a_module_or_a_work_tree_is_seen_too(clone: Path, tmp_path: Path) -> None:
+    """The folder itself may be what is tracked, and `.git` may be a file."""
+    (clone / ".contentops").symlink_to("other")
+    git(clone, "add", "-f", ".contentops")
+    assert is_tracked(str(clone), ".contentops")
+    git(clone, "commit", "-q", "-m", "all")
+    git(clone, "worktree", "add", "-q", str(tmp_path / "tree"))
+    assert is_tracked(str(tmp_path / "tree"), ".contentops")
+    git(tmp_path / "tree", "rm", "-q", ".contentops")
+    assert not is_tracked(str(tmp_path / "tree"), ".contentops")
+    assert is_tracked(str(clone), ".contentops")
+    assert not is_tracked(str(tmp_path), ".contentops")
 
 
-def test_a_checkout_of_another_branch_and_back_changes_nothing(repository: Repository) -> None:
-    """While away the lock wins; back on the branch, the journal holds again. What was paid is known on both."""
-    repository.write(*named("b"))
-    repository.branch("other")
-    repository.git("checkout", "--quiet", "main")
-    repository.write(*named("a", "b"))
-    store = killed_after_paying(repository)
-
-    repository.git("checkout", "--quiet", "other")
-    away = repository.open()
-    assert away.state.records == {"b": facts.record("b")}
-    assert states(away) == PAID
-
-    repository.git("checkout", "--quiet", "main")
-    assert repository.open().state == store.state
+COMMANDS = (
+    *(
+        ("plan",),
+        ("plan", "--json"),
+        ("apply", "--yes"),
+        ("status",),
+        ("diff", "a"),
+        ("show", "a"),
+        ("report", "--runs"),
+    ),
+    *(("state", "list"), ("report",), ("commit", "--no-push"), ("check",), ("adopt", "x.md"), ("content", "list")),
+)
 
 
-def test_a_revert_under_the_journal_forgets_nothing_paid(repository: Repository) -> None:
-    """The commit that brought the item is reverted: the item is new again, and its paid text answers it."""
-    repository.write(*named("b"))
-    repository.write(*named("a", "b"))
-    killed_after_paying(repository)
-    repository.git("revert", "--no-edit", "HEAD")
-
-    store = repository.open()
-    assert store.state.records == {"b": facts.record("b")}
-    assert states(store) == PAID
-
-
-def test_a_rename_under_a_pull_keeps_both_records(repository: Repository) -> None:
-    """The forgotten id comes back with its change, and the new id stands: the content belongs to one of them."""
-    repository.write(*named("a", "b"))
-    repository.branch("ci")
-    repository.write(structs.replace(facts.record("a"), saved_at="2026-02-01", rev=2), facts.record("b"))
-    repository.git("checkout", "--quiet", "main")
-    store = repository.open(write=True)
-    store.note("rename", structs.replace(facts.record("a"), id=ItemId("c")), Forget(A))
-    store.close()
-    repository.git("merge", "--quiet", "ci")
-
-    again = repository.open().state.records
-    assert {id_: record.content_id for id_, record in again.items()} == {"a": "cnt-a", "b": "cnt-b", "c": ""}
-
-
-def test_a_checkout_with_other_line_ends_is_the_same_lock(tmp_path: Path) -> None:
-    """A clone that turns LF into CRLF folds the same journal into the same state."""
-    repository = Repository(tmp_path, union=False)
-    repository.write(*named("a", "b"))
-    store = killed_after_paying(repository)
-    repository.git("config", "core.autocrlf", "true")
-    (tmp_path / "contentops.lock").unlink()
-    repository.git("checkout", "--", "contentops.lock")
-
-    assert b"\r\n" in (tmp_path / "contentops.lock").read_bytes()
-    assert repository.open().state == store.state
-
-
-def test_git_sees_nothing_of_the_folder(tmp_path: Path) -> None:
-    """Without any `.gitignore` of the project, the journal is never offered for a commit."""
-    repository = Repository(tmp_path, union=False)
-    killed_after_paying(repository)
-
-    assert repository.git("status", "--porcelain") == ""
+def test_a_folder_from_a_branch_is_refused_by_every_command(project: Build, invoke: Run) -> None:
+    """A plan made beforehand, parsed manifests and all: nothing in it is read, and nothing is written."""
+    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": blog("a"), "x.md": "# X\n"}, at="site")
+    git(root, "init", "-q", ".")
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "all")
+    assert invoke("plan", cwd=root).code == 0
+    assert invoke("plan", cwd=root).code == 0  # said again from what is remembered
+    git(root, "add", "-f", ".contentops")
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if ".git" not in path.parts}
+    said = {command: invoke(*command, cwd=root) for command in COMMANDS}
+    refused = {command for command, ended in said.items() if "git rm -r .contentops" in ended.stdout + ended.stderr}
+    assert refused == set(COMMANDS)
+    assert {ended.code for ended in said.values()} == {1}
+    assert invoke("validate", cwd=root).code == 0  # it goes on without what is remembered
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*") if ".git" not in path.parts} == before
+    checks = {one["name"]: one for one in invoke("doctor", "--json", cwd=root).json["checks"]}
+    assert (checks["state"]["ok"], checks["cache"]["ok"]) == (False, False)
+    assert "is tracked by git" in checks["state"]["message"]
+    git(root, "rm", "-r", "-q", "--cached", ".contentops")
+    shutil.rmtree(root / ".contentops")
+    assert invoke("plan", cwd=root).code == 0

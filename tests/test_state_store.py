@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
@@ -18,11 +17,10 @@ from msgspec import structs
 
 from contentops import atomic_io
 from contentops.atomic_io import Disk
-from contentops.digest import NOTHING
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
 from contentops.model.jobs import is_further
-from contentops.state import jobs, lock, state_dir, store
+from contentops.state import jobs, lock, state_dir
 from contentops.state.codec import Drop, Fact, Forget, line_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -147,18 +145,6 @@ def test_reading_makes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_of_a_change_that_was_undone_writes_no_lock(tmp_path: Path) -> None:
-    """Only bytes count: the lock is not replaced by itself."""
-    data = written(tmp_path, facts.record())
-    store = opened(tmp_path)
-    store.note("write", facts.record("b"))
-    store.note("removed", Forget(B))
-
-    assert not store.checkpoint()
-    assert (tmp_path / "contentops.lock").read_bytes() == data
-    assert store.journal_path.read_bytes() == b""
-
-
 def test_an_order_that_was_dropped_stays_on_the_list(tmp_path: Path) -> None:
     """Nothing waits for it any more, and it may have been paid for."""
     with opened(tmp_path) as store:
@@ -188,20 +174,6 @@ def test_flushed_facts_are_there_for_the_next_run(tmp_path: Path) -> None:
     assert after.was_interrupted
     assert store.entry(facts.entry().request_id) == facts.entry(state=JobState.RUNNING)
     assert after.record(B) == store.record(B) == facts.record("b", saved_at="2026-01-09", rev=2)
-
-
-def test_leaving_the_store_makes_facts_durable(tmp_path: Path) -> None:
-    """Also where an error ends the run."""
-
-    def run() -> None:
-        with opened(tmp_path) as store:
-            store.note("submit", facts.entry())
-            raise Killed
-
-    with pytest.raises(Killed):
-        run()
-
-    assert opened(tmp_path, write=False).state.entries.keys() == {facts.entry().request_id}
 
 
 def test_the_revision_counts_checkpoints_not_steps(tmp_path: Path) -> None:
@@ -268,19 +240,6 @@ def test_torn_files_are_continued(tmp_path: Path) -> None:
     assert after.records.keys() == set("cd")
 
 
-def test_files_that_are_deleted_under_a_run_are_written_again(tmp_path: Path) -> None:
-    """`rm -rf .contentops` in the middle of an apply loses no job."""
-    store = opened(tmp_path)
-    store.note("submit", facts.entry("a"), facts.record("c"))
-    store.flush()
-    shutil.rmtree(tmp_path / ".contentops")
-    store.note("submit", facts.entry("b"), facts.record("d"))
-    store.flush()
-
-    assert opened(tmp_path, write=False).state == store.state
-    assert store.state.entries.keys() == {facts.entry(name).request_id for name in ("a", "b")}
-
-
 def test_lineage_is_kept_when_the_project_is_renamed(tmp_path: Path) -> None:
     """Request ids stay the same: from the lock, and before there is one, from the journal."""
     store = opened(tmp_path)
@@ -291,17 +250,6 @@ def test_lineage_is_kept_when_the_project_is_renamed(tmp_path: Path) -> None:
     assert renamed.lineage == facts.LINEAGE
     renamed.checkpoint()
     assert StateStore(tmp_path, environment="", lineage=str, write=False).lineage == facts.LINEAGE
-
-
-def test_environments_have_files_of_their_own(tmp_path: Path) -> None:
-    """What one environment knows, another does not."""
-    store = opened(tmp_path, environment="staging")
-    store.note("write", facts.record())
-    store.checkpoint()
-
-    assert (tmp_path / "contentops.staging.lock").exists()
-    assert (tmp_path / ".contentops/journal.staging.jsonl").exists()
-    assert opened(tmp_path, write=False).state.records == {}
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".", "-x", "a\nb", "x" * 101])
@@ -362,19 +310,6 @@ def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
 
     assert store.state.records[A] == facts.record(generation=1)
     assert set(paths) == {"out/a.md"}
-
-
-def test_a_healed_duplicate_stays_healed_after_a_kill(tmp_path: Path) -> None:
-    """A change of a settled record replaces both lines, whatever the disk says later."""
-    (tmp_path / "contentops.lock").write_bytes(
-        written(tmp_path, facts.record(generation=1, rev=9)) + written(tmp_path, facts.record(generation=2, rev=1))
-    )
-    store = opened(tmp_path)
-    store.note("save", facts.record(generation=2, saved_at="2026-01-09"))
-    store.flush()
-
-    assert opened(tmp_path, write=False).state == store.state
-    assert store.state.records[A].rev == 10
 
 
 # --- someone else writes the lock meanwhile ----------------------------------------------------------------
@@ -932,8 +867,3 @@ def test_disk_errors_have_hints() -> None:
     """The common reasons say what to do."""
     for number in (errno.ENOSPC, errno.EROFS, errno.EACCES):
         assert atomic_io.refused("write", Path("x"), OSError(number, os.strerror(number))).hint
-
-
-def test_an_unread_disk_settles_nothing() -> None:
-    """Without a look at the outputs, no body is on disk."""
-    assert store.nothing_on_disk("out/a.md") == NOTHING

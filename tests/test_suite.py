@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 
+import contentops
 from tests import split
 
 ROOT = Path(__file__).parents[1]
@@ -97,3 +102,17 @@ def test_the_closing_line_counts_both_parts(processes: None) -> None:
             if code == 0
             else "2 failed, 7 passed, 1 warning in 61.00s"
         )
+
+
+def test_no_circle_among_imports() -> None:
+    """A module can be read after those that it imports, also for types alone; CycleError names the circle."""
+    graph = grimp.build_graph("contentops", cache_dir=None)
+    TopologicalSorter({module: graph.find_modules_directly_imported_by(module) for module in graph.modules}).prepare()
+
+
+def test_a_class_name_is_defined_once() -> None:
+    """A reader who meets a name knows which class is meant."""
+    modules = Path(contentops.__file__).parent.rglob("*.py")
+    texts = (module.read_text(encoding="utf-8") for module in modules)
+    names = Counter(name for text in texts for name in re.findall(r"^ *class (\w+)\b.*:$", text, re.MULTILINE))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -394,13 +394,7 @@ class Histories(RuleBasedStateMachine):
         self.clones[0].timeline.now += days * 86400
 
     def _run(
-        self,
-        clone: Clone,
-        where: str,
-        *,
-        at: int | None = None,
-        fault: tuple[int, Any] | None = None,
-        **choice: Any,
+        self, clone: Clone, where: str, *, at: int | None = None, fault: tuple[int, Any] | None = None, **choice: Any
     ) -> None:
         """An apply: it pays for nothing that its clone knew, and loses no word."""
         clone.environment = where

@@ -307,13 +307,7 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
 @given(names=st.lists(st.sampled_from(sorted(EDITS)), min_size=1, max_size=4), ahead=st.booleans(), costs=st.booleans())
 @settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_is_the_same_with_and_without_what_was_remembered(
-    names: list[str],
-    *,
-    ahead: bool,
-    costs: bool,
-    applied: Path,
-    costly: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    names: list[str], *, ahead: bool, costs: bool, applied: Path, costly: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Whatever changes, and in whichever order: JSON, text, Markdown, findings, and what is wrong."""
     root = _copy(costly if costs else applied, tmp_path_factory.mktemp("edited") / "site")

@@ -135,19 +135,6 @@ def test_doctor_tells_of_a_lock_that_git_ignores(invoke: Run, site: Path, proces
     assert "ok      state: 0 records, 0 open\n" in invoke("doctor", cwd=site).stdout
 
 
-def test_a_plan_file_of_another_name_is_no_unknown_item(invoke: Run, site: Path) -> None:
-    """`plan --out` and `apply` take any name, so that `show` says which one it knows plan files by."""
-    assert invoke("plan", "--out", "my.plan", cwd=site).code == 0
-    ended = invoke("show", "my.plan", cwd=site)
-    assert ended.code == 1
-    assert ended.stderr == (
-        "error[no-plan-file]: `my.plan` is a file, and no item has this name\n"
-        "hint: the name of a plan file must end with `.json` to be shown\n"
-    )
-    (site / "my.plan").rename(site / "my.json")
-    assert invoke("show", "my.json", cwd=site).code == 0
-
-
 def test_a_misspelt_variable_of_the_command_line_is_told_the_nearest(invoke: Run, site: Path) -> None:
     """Else the plan would go on with the value of the manifests, and only say that this one is not used."""
     manifest = site / "content/a.yaml"

@@ -613,21 +613,13 @@ def test_the_action_is_the_commit_that_was_installed(url: str, commit: str, expe
 @pytest.mark.parametrize(
     ("note", "source"),
     [
-        (
-            {"url": "https://token@git.example/a/b.git", "vcs_info": {"vcs": "git"}},
-            "contentops[x] @ git+https://git.example/a/b.git",
-        ),
-        (
-            {"url": "ssh://git:pw@git.example/a/b", "vcs_info": {"vcs": "git"}},
-            "contentops[x] @ git+ssh://git@git.example/a/b",
-        ),
+        ({"url": "https://token@git.example/a/b.git", "vcs_info": {"vcs": "git"}}, "contentops[x] @ git+https://git.example/a/b.git"),
+        ({"url": "ssh://git:pw@git.example/a/b", "vcs_info": {"vcs": "git"}}, "contentops[x] @ git+ssh://git@git.example/a/b"),
         ({"url": "file:///tmp/a%20clone", "dir_info": {}}, "contentops[x] @ file:///tmp/a%20clone"),
         ({"url": "git@git.example:a/b.git", "vcs_info": {"vcs": "git"}}, "openpyxl"),
-        ({"url": 3}, "openpyxl"),
-        ({}, "openpyxl"),
-        ([], "openpyxl"),
+        ({"url": 3}, "openpyxl"), ({}, "openpyxl"), ([], "openpyxl"),
     ],
-)
+)  # fmt: skip
 def test_an_extra_is_installed_from_where_contentops_came_from(note: object, source: str) -> None:
     """It is on no package index: a message names its source, without a secret, or else the package itself."""
     assert with_extra("x", "openpyxl", json.dumps(note)) == source

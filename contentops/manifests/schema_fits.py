@@ -1,7 +1,7 @@
 """Whether a value fits one of our own JSON Schemas, at a tenth of what it takes to load jsonschema alone.
 
 Nearly all files fit. Where one does not, `schema` has jsonschema find everything that is wrong. Both agree on every
-value (tests/test_schema_fits.py); a schema with a keyword that is not known here is left to jsonschema.
+value (tests/test_schema.py); a schema with a keyword that is not known here is left to jsonschema.
 """
 
 from __future__ import annotations

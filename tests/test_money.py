@@ -1,4 +1,4 @@
-"""The most that a plan may cost in money: said beside the credits wherever a model writes the texts at a price."""
+"""Money and credits: what texts may cost, by settings, mode and pages, and how plans, pages and reports say it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,33 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 from jsonschema import Draft7Validator
 
+from contentops.errors import InputError
+from contentops.manifests.project import load_project
+from contentops.model import Request
 from contentops.model.jobs import bound_words
+from contentops.pricing import CREDITS, Price
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.schema_files import load_schema
+from contentops.server.jobs import GenerationRequest
+from contentops.tokens import TokenPrice
 from tests.fakes.chat import Raw, said
 from tests.models import MODEL_PROJECT, Model, writes
 from tests.pages import Browser
 from tests.processes import blog
+from tests.serving import served
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentops.model import Project
     from tests.running import Build, Run
+
 
 PRICE = "price: {input: 0.25, output: 2, currency: USD}\n"
 
@@ -280,3 +290,165 @@ def test_a_reviewed_plan_is_for_its_model(project: Build, invoke: Run, option: s
     with Model() as model:
         ended = invoke("apply", *filter(None, [option, "plan.json"]), "--yes", cwd=root, env=model.env)
     assert (ended.code, said in ended.stderr, model.prompts) == (4, True, []), ended.stderr
+
+
+USD = "price: {input: 0.25, output: 2.00, currency: USD}\n"
+
+
+def load(root: Path, text: str, environment: str = "") -> Project:
+    """The project of these settings."""
+    (root / "contentops.yaml").write_text(f"project: x\n{text}", encoding="utf-8")
+    return load_project(root, environment=environment)
+
+
+def price(number_in: int, number_out: int, currency: str = "USD") -> TokenPrice:
+    """A price in millionths."""
+    return TokenPrice(input=number_in, output=number_out, currency=currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "expected"),
+    [
+        pytest.param("", "", None, id="none"),
+        pytest.param("price:\n", "", None, id="nothing"),
+        pytest.param(USD, "", price(250_000, 2_000_000), id="plain"),
+        pytest.param("price: {input: 1, output: 100000000, currency: VND}", "", price(10**6, 10**14, "VND"), id="large"),
+        pytest.param("price: {input: 0.000001, output: 0.1, currency: EUR}", "", price(1, 100_000, "EUR"), id="small"),
+        pytest.param(f"{USD}environments: {{live: {{price: {{output: 0.3}}}}}}", "live", price(250_000, 300_000), id="merged"),
+        pytest.param(
+            f"{USD}environments: {{live: {{price: {{cached: 0.025}}}}}}",
+            "live",
+            TokenPrice(input=250_000, output=2_000_000, currency="USD", cached=25_000),
+            id="cached",
+        ),
+        pytest.param(f"{USD}environments: {{live: {{}}}}", "live", price(250_000, 2_000_000), id="of-the-project"),
+    ],
+)  # fmt: skip
+def test_the_price_of_an_environment(tmp_path: Path, text: str, environment: str, expected: TokenPrice | None) -> None:
+    """Merged with that of the project, in millionths, exactly."""
+    assert load(tmp_path, text, environment).price == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("price: {input: 0, output: 2, currency: USD}", "`input` must be more than 0"),
+        ("price: {input: -1, output: 2, currency: USD}", "`input` must be more than 0"),
+        ("price: {input: 1, output: 1e9, currency: USD}", "`output` must be at most 100000000"),
+        ("price: {input: .nan, output: 2, currency: USD}", "nan"),
+        ("price: {input: .inf, output: 2, currency: USD}", "inf"),
+        ("price: {input: cheap, output: 2, currency: USD}", "`input` must be a number"),
+        ("price: {input: '1', output: 2, currency: USD}", "`input` must be a number"),
+        (
+            "price: {input: 0.12345678, output: 2, currency: USD}",
+            "`input` has more than six decimal places: 0.12345678",
+        ),
+        ("price: {input: 0.0000001, output: 2, currency: USD}", "`input` has more than six decimal places: 1e-07"),
+        ("price: {input: 1, output: 2, currency: dollars}", "`currency`"),
+        ("price: {input: 1, output: 2, currency: usd}", "`currency`"),
+        ("price: {input: 1, output: 2}", "`price` has no `currency`"),
+        ("price: {input: 1, cached: 2, output: 2, currency: USD}", "`cached` is 2, more than `input` (1)"),
+        ("price: {input: 1, cached: 0.1234567, output: 2, currency: USD}", "`cached` has more than six decimal places"),
+        ("price: {output: 2}", "`price` has no `input` and `currency`"),
+        ("environments: {live: {price: {input: 2}}}", "`price` has no `output` and `currency`"),
+        ("price: 3", "`price` must be"),
+        ("price: {inputs: 1}", "unknown key `inputs`"),
+    ],
+)
+def test_a_price_that_cannot_be_counted_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """With a finding at its location."""
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    found = [one for one in caught.value.diagnostics() if message in one.message]
+    assert found, caught.value.diagnostics()
+    assert found[0].location is not None
+
+
+FILM = {"logline": "A keeper leaves.", "genre": "drama", "protagonist_name": "Ann", "setting_primary": "a light"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "inputs", "price"),
+    [
+        ("quick", {"page_count": 90}, Price(1)),
+        ("quick", {}, Price(1)),
+        ("standard", {"page_count": 1}, Price(4)),
+        ("standard", {"page_count": 15}, Price(4)),
+        ("standard", {"page_count": 16}, Price(8)),
+        ("standard", {"page_count": 35}, Price(12)),
+        ("standard", {"page_count": 120}, Price(12)),
+        ("premium", {"page_count": 60}, Price(20)),
+        ("premium", {"page_count": 70}, Price(25)),
+        ("premium", {"pages": "46"}, Price(20)),
+        ("premium", {"pages": 45.5}, Price(20)),
+        ("premium", {"target_pages": 10, "page_count": 20}, Price(10)),
+        ("standard", {}, Price(12, at_most=True)),
+        ("premium", {}, Price(25, at_most=True)),
+        *(("standard", {"pages": odd}, Price(12, at_most=True)) for odd in (0, -4, True, "90-100", [3], None)),
+    ],
+)
+def test_the_price_of_a_screenplay(mode: str, inputs: dict[str, Any], price: Price) -> None:
+    """ceil(pages / 15) times the mode's credits, up to the mode's pages; without pages that is an upper bound."""
+    assert Request(template="feature_screenplay", style="s", mode=mode, inputs=inputs).price() == price
+    assert GenerationRequest(template="feature_screenplay", mode=mode, inputs=inputs).credits == price.credits
+
+
+@pytest.mark.parametrize("mode", CREDITS)
+def test_all_else_costs_its_mode(mode: str) -> None:
+    """Other templates whatever their pages, and one section of a screenplay."""
+    pages = {"page_count": 60}
+    assert Request(template="tv_pilot_script", style="s", mode=mode, inputs=pages).price() == Price(CREDITS[mode])
+    film = Request(template="feature_screenplay", style="s", mode=mode, inputs=pages)
+    assert film.price("## Act one") == Price(CREDITS[mode])
+    section = GenerationRequest(kind="section", template="feature_screenplay", mode=mode, inputs=pages)
+    assert section.credits == CREDITS[mode]
+
+
+def _films(project: Build, address: str, **pages: int | None) -> Path:
+    items = [
+        {"id": name, "inputs": FILM if number is None else {**FILM, "page_count": number}}
+        for name, number in pages.items()
+    ]
+    settings = {
+        "version": 1,
+        "project": "films",
+        "api": {"base_url": f"{address}/v1", "requests_per_minute": 6000},
+        "budget": {"credits_per_apply": 5},
+        "defaults": {"template": "feature_screenplay", "style": "cinematic_dialogue", "mode": "premium"},
+    }
+    return project({"contentops.yaml": json.dumps(settings), "content/films.yaml": json.dumps({"items": items})})
+
+
+def test_plan_budget_bill_and_report_agree(tmp_path: Path, project: Build, invoke: Run, processes: None) -> None:
+    """Sixty pages of a premium screenplay cost 20 credits everywhere, and 5 are not enough for them."""
+    with served(tmp_path, key="k-1") as address:
+        env = {"WRITERZROOM_API_KEY": "k-1", "CONTENTOPS_SERVERS": address}
+        root = _films(project, address, light=60)
+        planned = invoke("plan")
+        assert "Plan: 1 to create, 0 unchanged. 20 credits." in planned.stdout
+        assert "it costs 20 credits; `budget.credits_per_apply` is 5" in planned.stdout
+        assert invoke("apply", "--yes", env=env).code == 4
+        done = invoke("apply", "--yes", "--approve-credits", "20", "--json", env=env)
+        assert (done.code, done.json["run"]["credits"]) == (0, 20)
+        assert '"credits":20' in (root / "contentops.jobs").read_text().replace(" ", "")
+        assert invoke("stats", "--json", env=env).json["credits"]["used"] == 20
+        assert "1 text, 20 credits." in invoke("report", "--runs").stdout
+
+
+def test_without_pages_the_most_is_shown(tmp_path: Path, project: Build, invoke: Run) -> None:
+    """Text, Markdown, JSON and `show` say that it is an upper bound, and so does the plan read back from its file."""
+    root = _films(project, "https://api.example.test", light=None, storm=15)
+    text = invoke("plan", "--out", "plan.json").stdout
+    assert "create      at most 25 credits" in text
+    assert "create      5 credits" in text
+    assert "2 to create, 0 unchanged. At most 30 credits." in text
+    assert "it costs at most 30 credits; `budget.credits_per_apply` is 5" in text
+    assert "| at most 25 |" in invoke("plan", "--format", "markdown").stdout
+    document = json.loads((root / "plan.json").read_text("utf-8"))
+    jsonschema.validate(document, load_schema("plan"))
+    found = [(each["credits"], each.get("credits_at_most", False)) for each in document["changes"]]
+    assert found == [(25, True), (5, False)]
+    assert document["summary"]["credits_at_most"] is True
+    assert "at most 25 credits" in invoke("show", "plan.json").stdout
+    shown = invoke("show", "light", "--json").json
+    assert (shown["credits"], shown["credits_at_most"]) == (25, True)

@@ -1,0 +1,368 @@
+"""What a run is about: canaries, shards, states, and the names that are near."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.errors import ExitCode, UsageError, nearest
+from contentops.model import ItemId
+from contentops.planning.guards import review
+from contentops.planning.select import MOST_SHARDS, STATES, Candidate, StatusWord, check_selectors, selected, shard_of
+from contentops.planning.sides import Choice
+from tests.fakes.api import FakeApi, on
+from tests.fakes.harness import Harness, blog
+from tests.plans import make_change, make_plan
+from tests.reviewing import apply_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+
+LOCAL = """\
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
+PRICED = LOCAL.replace("{base_url: local}", '{base_url: "https://api.example.test/v1"}')
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """Four new items."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("a", "b", "c", "d"))
+    return harness
+
+
+def _canary(harness: Harness, **choice: Any) -> str:
+    (note,) = [note for note in harness.plan(**choice).notes if note.kind == "canary"]
+    return note.message
+
+
+@pytest.mark.parametrize(("number", "ids"), [(1, "a"), (3, "abc"), (4, "abcd"), (9, "abcd")])
+def test_a_canary_is_the_first_of_the_plan(harness: Harness, number: int, ids: str) -> None:
+    """In plan order, with the credits of those alone; the note counts what waits."""
+    plan = harness.plan(canary=number)
+    assert "".join(change.id for change in plan.changes) == ids
+    assert plan.credits == 4 * len(ids)
+    assert _canary(harness, canary=number) == f"canary: {len(ids)} of 4 generations; {4 - len(ids)} wait"
+
+
+def test_canaries_go_on_where_the_last_one_ended(harness: Harness) -> None:
+    """Each apply takes the next, and together they are the whole."""
+    for _ in range(4):
+        harness.apply(canary=1)
+    assert harness.plan().empty
+    assert harness.api.credits == 16
+
+
+def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> None:
+    """An item that needs a waiting move is passed over, not blocked and not written over a file."""
+    harness.apply(select=("d",))
+    harness.edit("content/blog.yaml", "  - id: d\n", "  - id: d\n    output: out/elsewhere.md\n")
+    harness.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/d.md\n")
+    assert harness.actions() == {"a": "create", "b": "create", "c": "create", "d": "move"}
+    assert harness.actions(canary=1) == {"b": "create"}
+    assert _canary(harness, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
+
+
+def test_budgets_bind_the_canary_alone(tmp_path: Path) -> None:
+    """What waits costs nothing yet."""
+    harness = Harness(tmp_path, extra="budget: {credits_per_apply: 5}")
+    harness.write("content/blog.yaml", blog("a", "b"))
+    assert [refusal.guard for refusal in harness.plan().refusals] == ["budget-credits"]
+    assert harness.plan(canary=1).refusals == ()
+
+
+def test_a_plan_file_of_a_canary_is_applied_once(harness: Harness, invoke: Run) -> None:
+    """The file names its items: a new item that sorts before them changes nothing, and a second apply is refused."""
+    assert invoke("plan", "--canary", "2", "--out", "plan.json", cwd=harness.root).code == 0
+    reviewed = json.loads(harness.read("plan.json"))
+    assert reviewed["inputs"]["canary"] == 2
+    harness.write("content/early.yaml", blog("0a"))
+    run = apply_file(harness, reviewed)
+    assert run is not None
+    assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
+    ended = invoke("plan", "--check", "plan.json", cwd=harness.root)
+    assert (ended.code, "`0a`" in ended.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_a_canary_is_at_least_one(harness: Harness, invoke: Run, number: str) -> None:
+    """Anything else is a wrong command line."""
+    assert invoke("plan", "--canary", number, cwd=harness.root).code == 64
+
+
+def test_a_plan_file_takes_no_canary(harness: Harness, invoke: Run) -> None:
+    """It says by itself what is chosen."""
+    invoke("plan", "--out", "plan.json", cwd=harness.root)
+    ended = invoke("apply", "plan.json", "--canary", "1", cwd=harness.root)
+    assert (ended.code, "error[plan-file-and-flags]" in ended.stderr) == (64, True)
+
+
+def _failing(*topics: str) -> Any:
+    """A server whose jobs about these topics fail."""
+    return lambda inputs: "the model gave up" if any(each in inputs["topic"] for each in topics) else ""
+
+
+@pytest.fixture
+def failed(harness: Harness) -> Harness:
+    """The same four, of which `b` and `d` failed once."""
+    harness.api.habits.fails = _failing("about b", "about d")
+    harness.apply()
+    return harness
+
+
+@pytest.mark.parametrize("selector", ["result:failed", "state:failed"])
+def test_failed_items_can_be_selected(failed: Harness, invoke: Run, selector: str) -> None:
+    """By the last job for the request they have now; `status` selects alike."""
+    assert set(failed.actions(select=(selector,))) == {"b", "d"}
+    listed = invoke("status", "--select", selector, "--json", cwd=failed.root).json["items"]
+    assert [item["id"] for item in listed] == ["b", "d"]
+    failed.edit("content/blog.yaml", "about b in 2026", "about b in 2027")
+    assert set(failed.actions(select=(selector,))) == {"d"}
+
+
+def test_status_refuses_a_selector_there_is_none_of(harness: Harness, invoke: Run) -> None:
+    """Like `plan`: a misspelt one is no empty answer."""
+    ended = invoke("status", "--select", "reslut:failed", cwd=harness.root)
+    assert (ended.code, "did you mean `result:`?" in ended.stderr) == (64, True)
+
+
+@pytest.mark.parametrize(("limit", "refused"), [(8, False), (7, True), (0, True)])
+def test_a_review_lets_pass_what_is_within(limit: int, *, refused: bool) -> None:
+    """Its flag is the number that would let it pass."""
+    plan = make_plan(make_change("a"), make_change("b"))
+    found = review(plan, limit)
+    assert (found is not None) is refused
+    if found:
+        assert (found.guard, found.flag) == ("review-credits", "--max-credits 8")
+
+
+@pytest.fixture
+def priced(project: Build) -> Path:
+    """Two items at four credits each."""
+    return project({"contentops.yaml": PRICED, "content/blog.yaml": blog("a", "b")})
+
+
+def test_a_plan_over_the_limit_exits_with_4(priced: Path, invoke: Run) -> None:
+    """It is shown whole, with the refusal and no advice to approve an apply that nothing refuses."""
+    ended = invoke("plan", "--max-credits", "7", "--detailed-exitcode", cwd=priced)
+    assert ended.code == ExitCode.REFUSED
+    assert "Plan: 2 to create" in ended.stdout
+    assert "this review refuses: the plan costs 8 credits; `--max-credits` is 7 (" in ended.stdout
+    assert "Next: `contentops apply`" in ended.stdout
+
+
+@pytest.mark.parametrize("form", ["json", "markdown"])
+def test_every_form_says_so(priced: Path, invoke: Run, form: str) -> None:
+    """A comment or a machine sees the same refusal."""
+    ended = invoke("plan", "--max-credits", "7", "--format", form, "--out", "plan.json", cwd=priced)
+    assert ended.code == ExitCode.REFUSED
+    assert "the plan costs 8 credits" in ended.stdout.replace("\\", "")
+    document = json.loads((priced / "plan.json").read_text("utf-8"))
+    assert [one["guard"] for one in document["refusals"]] == ["review-credits"]
+    if form == "markdown":
+        assert "this review refuses" in ended.stdout
+        assert "Next, if all of it is meant" not in ended.stdout
+
+
+def test_the_limit_of_a_review_does_not_bind_apply(harness: Harness, invoke: Run) -> None:
+    """A plan file made under a limit it passed is applied; `budget` is what binds apply."""
+    invoke("plan", "--max-credits", "3", "--out", "plan.json", cwd=harness.root)
+    assert apply_file(harness, json.loads(harness.read("plan.json"))) is not None
+
+
+IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20), max_size=30, unique=True)
+
+
+def in_shard(ids: list[str], *select: str, exclude: tuple[str, ...] = ()) -> list[str]:
+    """The ids of these that are selected."""
+    items = [Candidate(id=ItemId(id_), spec=None, change=None) for id_ in ids]
+    return [str(item.id) for item in selected(Choice(select=select, exclude=exclude), items)]
+
+
+@given(IDS, st.integers(min_value=1, max_value=40))
+def test_each_item_is_in_one_shard(ids: list[str], count: int) -> None:
+    """However many there are; a shard without an item is no mistake."""
+    shards = [in_shard(ids, f"shard:{number}/{count}") for number in range(1, count + 1)]
+    assert sorted(id_ for shard in shards for id_ in shard) == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("item", "count", "expected"),
+    [("a", 4, 3), ("blog/guide", 4, 3), ("cities/røros", 4, 3), ("東京", 7, 6), ("a", 1, 1), ("a", MOST_SHARDS, 2251)],
+)
+def test_a_shard_is_the_same_on_every_machine(item: str, count: int, expected: int) -> None:
+    """These values never change, so that machines of two releases share no item."""
+    assert shard_of(ItemId(item), count) == expected
+
+
+def test_shards_have_about_the_same_size() -> None:
+    """Ids that are alike are spread, too."""
+    sizes = [0] * 8
+    for number in range(8_000):
+        sizes[shard_of(ItemId(f"cities/{number}"), 8) - 1] += 1
+    assert min(sizes) > 900
+    assert max(sizes) < 1_100
+
+
+def test_a_shard_narrows_the_other_selectors() -> None:
+    """Beside them it is no alternative; several shards are, and `--exclude` takes a shard away."""
+    ids = [f"{kind}{number}" for kind in "ab" for number in range(20)]
+    first = in_shard(ids, "shard:1/2")
+    assert in_shard(ids, "a*", "shard:1/2") == [id_ for id_ in first if id_.startswith("a")]
+    assert in_shard(ids, "shard:1/2", "shard:2/2") == ids
+    assert in_shard(ids, exclude=("shard:2/2",)) == first
+
+
+@pytest.mark.parametrize(
+    "value", ["", "0/4", "5/4", "a/b", "1", "1/", "/4", "1/4/4", "-1/4", "1/0", "1.0/4", " 1/4", "1/10001", "١/٤"]
+)
+def test_a_shard_that_cannot_be_is_refused(value: str) -> None:
+    """With the form that is right."""
+    with pytest.raises(UsageError) as refused:
+        check_selectors([f"shard:{value}"])
+    assert refused.value.message == f"`shard:{value}`: no such shard"
+    assert "`shard:K/N`, where K is from 1 to N, and N at most 10,000" in refused.value.hint
+
+
+def test_a_number_of_any_length_is_refused(eight: Harness, invoke: Run) -> None:
+    """As an error of usage."""
+    ended = invoke("plan", "--select", f"shard:1/{'9' * 5_000}", cwd=eight.root)
+    assert (ended.code, "no such shard" in ended.stderr) == (ExitCode.USAGE, True)
+
+
+@pytest.mark.parametrize("selector", ["+shard:1/2", "shard:1/2+"])
+def test_a_shard_takes_no_sources_and_no_dependants(selector: str) -> None:
+    """Two machines would make the same items."""
+    with pytest.raises(UsageError, match="takes no `\\+`"):
+        check_selectors([selector])
+
+
+@pytest.fixture
+def eight(tmp_path: Path) -> Harness:
+    """Ten new items."""
+    eight = Harness(tmp_path, FakeApi(duration=30))
+    eight.write("content/blog.yaml", blog(*"abcdefghij"))
+    return eight
+
+
+def test_the_shards_of_an_apply_are_the_whole(eight: Harness) -> None:
+    """One after the other, each item is paid for once."""
+    for number in (1, 2, 3):
+        eight.apply(select=(f"shard:{number}/3",))
+    assert eight.plan().empty
+    assert eight.api.credits == 40
+
+
+SETTINGS = """\
+project: x
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
+ITEMS = dict.fromkeys(("same", "typed", "asked", "front", "gone", "moved", "left"), "")
+LATER = {
+    **dict.fromkeys(("same", "typed", "gone", "new"), ""),
+    "asked": ", vertical: fintech",
+    "front": ", metadata: {note: other}",
+    "moved": ", output: other/moved.md",
+}
+SHOWN = {
+    "same": "as generated", "typed": "edited", "asked": "changed", "front": "changed", "gone": "missing",
+    "moved": "moved", "left": "orphan", "new": "new",
+}  # fmt: skip
+
+
+def _manifest(items: dict[str, str]) -> str:
+    inputs = "inputs: {{topic: Of {}, target_audience: readers}}"
+    return "items:\n" + "".join(f"  - {{id: {name}, {inputs.format(name)}{more}}}\n" for name, more in items.items())
+
+
+def test_each_state_that_is_shown_selects_its_items(project: Build, invoke: Run) -> None:
+    """As it is shown, and with a hyphen; no other item that is shown in this state is left out."""
+    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": _manifest(ITEMS)})
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    (root / "out/gone.md").unlink()
+    typed = root / "out/typed.md"
+    typed.write_text(typed.read_text("utf-8") + "\nMore.\n", "utf-8")
+    (root / "content/a.yaml").write_text(_manifest(LATER), "utf-8")
+    shown = _states(invoke("status", "--json", cwd=root).json)
+    assert shown == SHOWN
+    for word in set(shown.values()):
+        alike = {id_: state for id_, state in shown.items() if state == word}
+        for value in {word, word.replace(" ", "-")}:
+            selected = invoke("status", "--select", f"state:{value}", "--json", cwd=root)
+            assert alike.items() <= _states(selected.json).items(), value
+
+
+def _states(answer: dict[str, list[dict[str, str]]]) -> dict[str, str]:
+    return {item["id"]: item["state"] for item in answer["items"]}
+
+
+@pytest.mark.parametrize("state", [*StatusWord, "failed"])
+def test_every_state_is_a_selector(state: str) -> None:
+    """Also those that an item is seldom in, and the value that was one before."""
+    assert state.replace(" ", "-") in STATES
+
+
+def test_an_unknown_state_lists_those_there_are(project: Build, invoke: Run) -> None:
+    """The words of `status`, as they are typed."""
+    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": _manifest(ITEMS)})
+    ended = invoke("plan", "--select", "state:zzz", cwd=root)
+    assert (ended.code, f"known: {', '.join(STATES)}" in ended.stderr) == (64, True)
+
+
+def test_open_work_is_shown_by_the_state_of_its_job(tmp_path: Path, invoke: Run) -> None:
+    """A job that runs, a text that is in no file, and a lost answer; `state:open` selects any open job."""
+    api = FakeApi(duration=30, request_ids="ignore", auto_save=False)
+    harness = Harness(tmp_path, api)
+    harness.write("content/blog.yaml", blog("first"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("first", "answer", "runs") + _held("held"))
+    api.fault(on("submit", 2), "504")
+    harness.apply(deadline=20)
+    shown = _states(invoke("status", "--json", cwd=tmp_path).json)
+    assert shown == {"first": "as generated", "held": "running", "answer": "unknown", "runs": "running"}
+    harness.apply(select=("held",))
+    shown = _states(invoke("status", "--json", cwd=tmp_path).json)
+    assert shown == {"first": "as generated", "held": "blocked", "answer": "unknown", "runs": "running"}
+    assert _states(invoke("status", "--select", "state:paid", "--json", cwd=tmp_path).json) == {"held": "blocked"}
+    opened = _states(invoke("status", "--select", "state:open", "--json", cwd=tmp_path).json)
+    assert opened == {"held": "blocked", "answer": "unknown", "runs": "running"}
+
+
+def _held(item: str) -> str:
+    inputs = f"{{topic: 'All about {item}', target_audience: readers}}"
+    return f"  - {{id: {item}, inputs: {inputs}, checks: {{words: {{min: 100000}}}}}}\n"
+
+
+MANY = tuple(
+    f"{kind}-to-{place}-{number}" for kind in ("guide", "way") for place in ("ghent", "oslo") for number in range(800)
+)
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "expected"),
+    [
+        ("templte", ("style", "template"), "template"),
+        ("zzz", ("style", "template"), None),
+        ("guide-to-gent-417", MANY, "guide-to-ghent-417"),
+        ("gide-to-oslo-7", MANY, "guide-to-oslo-7"),
+        ("unlike", MANY, None),
+        ("x", MANY, None),
+        ("", MANY, None),
+        ("a" * 100_000, ("a" * 99_999,), None),
+    ],
+)
+def test_the_nearest_word(word: str, known: tuple[str, ...], expected: str | None) -> None:
+    """It is the most similar one, and none where nothing is close."""
+    assert nearest(word, known) == expected
