@@ -546,7 +546,7 @@ def test_what_does_not_fit_is_said() -> None:
 
 def test_a_limit_too_small_is_refused() -> None:
     """Below the least size nothing sensible can be said."""
-    with pytest.raises(ValueError, match="cannot hold a plan"):
+    with pytest.raises(ValueError, match="too few for a plan"):
         plan_markdown(make_plan(), limit=100)
 
 
