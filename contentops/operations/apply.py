@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import MayLeave
-    from contentops.documents.observed import Stamp
+    from contentops.documents.files import Stamp
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Change, Json, Observed, Plan, Project, Refusal, RequestId, Run, Spec
     from contentops.model.desired import Stage

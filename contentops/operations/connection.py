@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import AccountLimiter
     from contentops.model import ApiSettings, Project
     from contentops.operations.opening import Runtime
-    from contentops.server.engines.protocol import Engine
+    from contentops.server.engines.openai import OpenAIEngine
     from contentops.state.cache import Cache
 
 
@@ -36,7 +36,7 @@ class Credentials(NamedTuple):
 
     key: str = ""
     user: str = ""
-    engine: Engine | None = None
+    engine: OpenAIEngine | None = None
     """The engine of the bundled server that calls a model; None: none is needed."""
 
 
@@ -62,7 +62,7 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
     return Credentials(key=key, user=environ.get(api.user_env, "").strip())
 
 
-def read_model(api: ApiSettings, runtime: Runtime) -> Engine:
+def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
     """Return the engine that calls the model of the settings. Raises what `read_credentials` raises."""
     from contentops.api import trust
     from contentops.server.engines.chat import ChatClient, SettingNames, endpoint
@@ -96,7 +96,7 @@ def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None
     trust.remember(server, runtime.environ)
 
 
-async def try_model(engine: Engine, stopped: Callable[[], bool]) -> None:
+async def try_model(engine: OpenAIEngine, stopped: Callable[[], bool]) -> None:
     """Send the model one short prompt, unless a person stops. Raises ApiError where it does not answer."""
     import asyncio
 
@@ -182,15 +182,14 @@ async def connected(
 
 
 @contextlib.asynccontextmanager
-async def _embedded(project: Project, engine: Engine | None) -> AsyncIterator[Any]:
+async def _embedded(project: Project, engine: OpenAIEngine | None) -> AsyncIterator[Any]:
     from contentops.server import EmbeddedServerError
     from contentops.server.engines.outline import OutlineEngine
     from contentops.server.serve import running
 
-    engine = engine if project.api.has_model else OutlineEngine()
-
+    writer = engine if project.api.has_model else OutlineEngine()
     try:
-        async with running(Path(project.root) / FOLDER / "local.db", engine) as app:
+        async with running(Path(project.root) / FOLDER / "local.db", writer) as app:
             yield app
     except EmbeddedServerError as error:
         raise StateError(f"the bundled server cannot be used: {error}", code="embedded-server") from error

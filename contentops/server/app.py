@@ -33,10 +33,6 @@ Endpoint = Callable[[Request], Awaitable[Json]]
 WINDOW = 60.0
 """Seconds a request counts for the limit."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_AGAIN = "1"
-"""`Retry-After` in seconds, where the store cannot be used right now."""
-_CONTENTS = 1000
-"""The default number of entries in a list of contents."""
 
 
 def create_app(
@@ -58,8 +54,8 @@ def create_app(
     clock = clock or Clock()
     by_slug = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
     runner = jobs.JobRunner(store, engine, clock, by_slug, stage_seconds=stage_seconds, on_request=on_request)
-    window = RequestWindow(clock.now) if requests_per_minute else None
-    api = _Api(store, runner, clock, by_slug, key.encode(), window, requests_per_minute)
+    count = partial(RequestWindow(clock.now).take, requests_per_minute) if requests_per_minute else None
+    api = _Api(store, runner, clock, by_slug, key.encode(), count)
 
     async def close() -> None:
         await runner.close()
@@ -74,9 +70,9 @@ def create_app(
     app = Starlette(
         routes=api.routes(),
         exception_handlers={
-            HTTPException: _refused,
-            MsgspecError: _unreadable,
-            sqlite3.Error: api.unusable,
+            HTTPException: api.refused,
+            MsgspecError: api.refused,
+            sqlite3.Error: api.refused,
         },
         lifespan=lifespan,
     )
@@ -84,15 +80,6 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.close = close
     return app
-
-
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # registered for nothing else
-    return wire.refusal(error, _surface(request))
-
-
-async def _unreadable(request: Request, error: Exception) -> JSONResponse:
-    return await _refused(request, HTTPException(500, f"The store has data that this server did not write: {error}"))
 
 
 def _surface(request: Request) -> Surface:
@@ -148,9 +135,8 @@ class _Api(Struct, frozen=True):
     catalog: Mapping[str, Mapping[str, Json]]
     key: bytes
     """The key that every request needs; empty: none."""
-    window: RequestWindow | None
-    most: int
-    """Requests per minute, where there is a window."""
+    count: Callable[[], None] | None
+    """Counts a request; None: there is no limit."""
 
     def routes(self) -> list[Route]:
         """Every route, under both prefixes."""
@@ -179,8 +165,8 @@ class _Api(Struct, frozen=True):
             endpoint = methods["GET" if request.method == "HEAD" else request.method]
             self.runner.wake()
             self._admit(request)
-            accepted = endpoint in {self.submit, self.regenerate_section}
-            return JSONResponse(await endpoint(request), status_code=202 if accepted else 200)
+            accepts = endpoint in {self.submit, self.regenerate_section}
+            return JSONResponse(await endpoint(request), 202 if accepts else 200)
 
         return respond
 
@@ -190,17 +176,20 @@ class _Api(Struct, frozen=True):
         has_key = scheme.lower() == "bearer" and secrets.compare_digest(token.strip().encode(), self.key)
         if self.key and not has_key:
             raise HTTPException(401, "Invalid or missing API key", {"WWW-Authenticate": "Bearer"})
-        if self.window is not None:
-            self.window.take(self.most)
+        if self.count is not None:
+            self.count()
 
-    async def unusable(self, request: Request, error: Exception) -> JSONResponse:
-        """The reply where the store failed: 503 if that may pass (locked, disk full), 500 for a damaged file."""
+    async def refused(self, request: Request, error: Exception) -> JSONResponse:
+        """The reply to an error. Of the store: 503 if it may pass (locked, disk full), 500 for damage."""
         path = self.store.path
-        refused = HTTPException(503, f"The store cannot be used right now: {error}", {"Retry-After": _AGAIN})
         if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
             hint = "stop the server and move the file away, and a new one is made"
-            refused = HTTPException(500, f"The store `{path.name}` is damaged ({error}): {hint}")
-        return await _refused(request, refused)
+            error = HTTPException(500, f"The store `{path.name}` is damaged ({error}): {hint}")
+        elif isinstance(error, MsgspecError):
+            error = HTTPException(500, f"The store has data that this server did not write: {error}")
+        elif not isinstance(error, HTTPException):
+            error = HTTPException(503, f"The store cannot be used right now: {error}", {"Retry-After": "1"})
+        return wire.refusal(error, _surface(request))
 
     # --- generations ---------------------------------------------------------------------------------------
 
@@ -265,7 +254,7 @@ class _Api(Struct, frozen=True):
 
     async def list_content(self, request: Request) -> Json:
         """The newest contents, or the requested page of them, without texts."""
-        page = wire.read_page(request, _CONTENTS)
+        page = wire.read_page(request, limit=1000)
         rows = contents.entries(self.store, skip=page.skip, limit=page.limit)
         return wire.content_list(rows, contents.counts(self.store), page)
 

@@ -62,7 +62,9 @@ def nested(text: str, level: int) -> str:
     Headings keep their relative depth; those that would be too deep become bold lines.
     """
     lines = text.replace("\r\n", "\n").split("\n")
-    _unframed(lines)
+    # Without first lines that are blank or would start front matter.
+    start = next((at for at, line in enumerate(lines) if line.rstrip() not in {"---", ""}), len(lines))
+    lines = lines[start:] or [""]
     headings = tuple(parse_headings("\n".join(lines)))
     down = level + 1 - min((heading.level for heading in headings), default=level + 1)
     made: list[str] = []
@@ -72,16 +74,8 @@ def nested(text: str, level: int) -> str:
         made += _deeper(heading, heading.level + max(0, down), made, lines[heading.end :])
         done = heading.end
     whole = _html_closed(_closed("\n".join([*made, *lines[done:]])))
-    # The words of an escaped block of HTML may be headings.
-    return nested(_html_escaped(text), level) if whole is None else whole
-
-
-def _unframed(lines: list[str]) -> None:
-    """Remove first lines that are blank or would start front matter."""
-    while lines and lines[0].rstrip() in {"---", ""}:
-        del lines[0]
-    if not lines:
-        lines.append("")
+    # Else its tags and comments are shown as words, and those of a block of HTML may be headings.
+    return nested(_OPENER.sub("&lt;", text), level) if whole is None else whole
 
 
 def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -> list[str]:
@@ -99,10 +93,8 @@ def _closed(text: str) -> str:
     """`text` with an end for an open code block or HTML block, which would include what follows."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
-    if _ends(text):
-        return text
     ends = [f"\n{end}" for end in (*fences, *_missing_ends(text)[:1], *_HTML_ENDS) if end]
-    return next((text + end for end in ends if _ends(text + end)), text)
+    return next((text + end for end in ("", *ends) if _ends(text + end)), text)
 
 
 def _ends(text: str) -> bool:
@@ -125,11 +117,6 @@ def _html_closed(text: str) -> str | None:
         # A comment ends at the end of the next one.
         text = f"{text}\n\n<!-- -->" if _COMMENT in ends else "\n".join([f"{text}\n", *ends])
     return None
-
-
-def _html_escaped(text: str) -> str:
-    """`text` with its tags and comments shown as words."""
-    return _OPENER.sub("&lt;", text)
 
 
 def _missing_ends(text: str) -> list[str]:

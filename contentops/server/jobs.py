@@ -294,12 +294,11 @@ class JobRunner:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._paused: dict[int, str] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._closed = False
 
     def wake(self) -> None:
         """Resume unfinished jobs; cheap after the first call on this loop. Needs a running loop."""
         loop = asyncio.get_running_loop()
-        if loop is self._loop or self._closed:
+        if loop is self._loop or self._engine is None:
             return
         self._loop, self._tasks, self._slots = loop, {}, asyncio.Semaphore(AT_ONCE)
         for number in () if self._on_request else unfinished(self._store):
@@ -307,7 +306,7 @@ class JobRunner:
 
     def start(self, number: int) -> None:
         """Work on the open job of that number, unless this or another living process does."""
-        if self._closed or self._engine is None or number in self._tasks:
+        if self._engine is None or number in self._tasks:
             return
         tasks = self._tasks
         tasks[number] = asyncio.get_running_loop().create_task(self._run(number, self._engine))
@@ -319,7 +318,7 @@ class JobRunner:
 
     async def close(self) -> None:
         """Stop working; the next runner resumes unfinished jobs."""
-        self._closed = True
+        self._engine = None
         if self._loop is asyncio.get_running_loop():
             for task in self._tasks.values():
                 task.cancel()

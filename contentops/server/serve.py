@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from msgspec import Struct
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,13 +29,9 @@ if TYPE_CHECKING:
     import uvicorn
 
 _LAST_PORT = 65_535
-_GRACE = 3
-"""Seconds that open requests get at shutdown."""
 REQUEST_SECONDS = 30.0
 """Seconds in which a request has to arrive, from its first byte or from the opening of its connection."""
 KEY_VARIABLE = "CONTENTOPS_SERVE_KEY"
-_PATH = 200
-"""The most characters of a path in the log."""
 
 
 class ServeError(EmbeddedServerError):
@@ -136,9 +133,17 @@ def _server(app: ASGIApp, started: Callable[[], object], seconds: float) -> uvic
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
-    settings: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "ws": "none"}
-    settings["http"] = _timed(seconds)
-    return Server(uvicorn.Config(app, lifespan="on", timeout_graceful_shutdown=_GRACE, **settings))
+    config = uvicorn.Config(
+        app,
+        http=_timed(seconds),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    return Server(config)
 
 
 def _timed(seconds: float) -> type[asyncio.Protocol]:
@@ -164,38 +169,28 @@ def _timed(seconds: float) -> type[asyncio.Protocol]:
             super().on_response_complete()
             self._watch()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._unwatch()
-            super().connection_lost(exc)
-
         def _watch(self) -> None:
             cycle = self.cycle
-            if bool(cycle) and not cycle.more_body and not cycle.response_complete:
-                self._unwatch()
-            elif self._timer is None:
+            is_whole = bool(cycle) and not cycle.more_body and not cycle.response_complete
+            if self._timer is None and not is_whole:
                 self._timer = self.loop.call_later(seconds, self.transport.close)
-
-        def _unwatch(self) -> None:
-            if self._timer is not None:
+            elif self._timer is not None and is_whole:
                 self._timer.cancel()
                 self._timer = None
 
     return TimedProtocol
 
 
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _listening(host: str, port: int) -> socket.socket:
     advice = "choose another with `--port` or `--host`"
     if not 0 <= port <= _LAST_PORT:
         # The system would take such a number modulo 65536.
         raise ServeError(f"port {port} is not between 0 and {_LAST_PORT}; {advice}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        sock = socket.create_server(address[:2], family=family, backlog=2048)
+        return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         raise ServeError(f"port {port} on `{host}` cannot be opened: {error}; {advice}") from error
-    with sock:
-        yield sock
 
 
 def _guarded(app: ASGIApp, options: ServeOptions, *, alone: bool) -> ASGIApp:
@@ -216,8 +211,9 @@ def _guarded(app: ASGIApp, options: ServeOptions, *, alone: bool) -> ASGIApp:
                 status = str(message["status"])
             await send(message)
 
-        answer = app
-        if alone and not is_loopback(_host_named(scope)):
+        answer, host = app, Headers(scope=scope).get("host", "").lower()
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        if alone and not is_loopback(name):
             refused = HTTPException(403, "this server answers only under a loopback name, such as `localhost`")
             answer = refusal(refused, Surface.of(scope["path"]))
         try:
@@ -226,17 +222,10 @@ def _guarded(app: ASGIApp, options: ServeOptions, *, alone: bool) -> ASGIApp:
             if options.log_request is not None:
                 # A path may hold a key by mistake, and a query too: neither is shown.
                 path = scope["path"].replace(options.key, "...") if options.key else scope["path"]
-                path = quote(path[:_PATH], safe="/:@!$&'()*+,;=~")
+                path = quote(path[:200], safe="/:@!$&'()*+,;=~")
                 ms = (time.perf_counter() - began) * 1000
                 # The reader of the log may be gone; the request is answered anyway.
                 with contextlib.suppress(OSError):
                     options.log_request(f"{iso(time.time())} {scope['method'][:20]} {path} {status} {ms:.1f} ms")
 
     return respond
-
-
-def _host_named(scope: Scope) -> str:
-    named = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    if named.startswith("["):
-        return named[1:].partition("]")[0]
-    return named.partition(":")[0].lower()

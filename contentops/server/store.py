@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from filelock import FileLock, Timeout
 from msgspec import Struct
@@ -74,7 +74,7 @@ def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-class Store:
+class Store(contextlib.AbstractContextManager["Store"]):
     """An open store, of one thread at a time: close it, or use it as a context manager.
 
     `path` None keeps everything in memory; folder and file are made owner-only. Raises StoreError.
@@ -89,17 +89,14 @@ class Store:
             self._db = sqlite3.connect(
                 self.path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            try:
+                self._set_up()
+            except BaseException:
+                self._db.close()
+                raise
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"the store `{self.path}` cannot be opened: {error}; choose another path") from error
-        try:
-            self._set_up()
-        except sqlite3.Error as error:
-            self._db.close()
             advice = "check its permissions, move it away or choose another path"
             raise StoreError(f"the store `{self.path}` cannot be used: {error}; {advice}") from error
-        except StoreError:
-            self._db.close()
-            raise
 
     def _set_up(self) -> None:
         self._db.row_factory = sqlite3.Row
@@ -111,21 +108,10 @@ class Store:
                     self.run(statement)
                 self.run(f"PRAGMA application_id = {APPLICATION}")
                 self.run(f"PRAGMA user_version = {FORMAT}")
-        self._use_wal()
-        self.run("PRAGMA synchronous = NORMAL")
-
-    def _use_wal(self) -> None:
-        # SQLite does not wait here: of two processes that change the mode at once, one gets an error.
-        give_up = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
+        # SQLite does not wait here: while another process uses a new file, the older mode is good enough.
+        with contextlib.suppress(sqlite3.OperationalError):
+            self.run("PRAGMA journal_mode = WAL")
+            self.run("PRAGMA synchronous = NORMAL")
 
     def _has_tables(self) -> bool:
         """Whether the file has the tables; False for an empty file. Raises StoreError for another format."""
@@ -173,9 +159,6 @@ class Store:
         """Close the file; a second call does nothing."""
         self._db.close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -204,45 +187,41 @@ class RunnerLock:
     def __init__(self, path: Path | None) -> None:
         self.id = uuid.uuid4().hex
         self._folder = None if path is None else path.with_name(f"{path.name}.runners")
-        self._lock: FileLock | None = None
+        self._own = self._lock_of(self.id)
+
+    def _lock_of(self, runner: str) -> FileLock | None:
+        if self._folder is None:
+            return None
+        return FileLock(self._folder / runner, mode=0o600, thread_local=False, blocking=False)
 
     def acquire(self) -> None:
         """Count as alive until `release` or the end of the process; a second call does nothing."""
-        if self._folder is None or self._lock is not None:
-            return
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        lock = _lock(self._folder / self.id)
-        lock.acquire(blocking=False)
-        self._lock = lock
+        if self._own is not None and not self._own.is_locked:
+            Path(self._own.lock_file).parent.mkdir(mode=0o700, exist_ok=True)
+            self._own.acquire()
 
     def alive(self, runner: str) -> bool:
         """Whether the runner of that id is alive."""
-        if runner == self.id or self._folder is None:
+        lock = self._lock_of(runner)
+        if runner == self.id or lock is None:
             return runner == self.id
-        path = self._folder / runner
-        if not path.exists():
+        if not Path(lock.lock_file).exists():
             return False
-        lock = _lock(path)
         try:
-            lock.acquire(blocking=False)
+            lock.acquire()
         except Timeout:
             return True
-        _free(lock, path)
+        _free(lock)
         return False
 
     def release(self) -> None:
         """Count as dead; a second call does nothing."""
-        if self._lock is not None and self._folder is not None:
-            _free(self._lock, self._folder / self.id)
-            self._lock = None
+        if self._own is not None and self._own.is_locked:
+            _free(self._own)
 
 
-def _lock(path: Path) -> FileLock:
-    return FileLock(path, mode=0o600, thread_local=False)
-
-
-def _free(lock: FileLock, path: Path) -> None:
+def _free(lock: FileLock) -> None:
     lock.release()
     # Another process may have removed it, or may have it open where open files cannot be removed.
     with contextlib.suppress(OSError):
-        path.unlink()
+        Path(lock.lock_file).unlink()

@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct, to_builtins
@@ -24,13 +24,12 @@ from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.store import iso
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 BODY_BYTES = 10 * 1024 * 1024
 """The largest body accepted."""
 DEPTH = 100
 """The deepest nesting accepted, so that every JSON reader can read what is stored."""
-PREVIEW = 200
-"""Characters of a text shown as its preview."""
 
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -44,8 +43,6 @@ NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """The keys of a submit for the fields of a `TextRequest`; a field without an entry has its own name."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
-_KINDS: Mapping[type, tuple[str, str]] = {str: ("a string", "string_type"), dict: ("an object", "dict_type")}
-"""What messages call a type, and the service's code for a value that has another one."""
 _CODES = {
     400: "invalid_request",
     401: "unauthorized",
@@ -157,7 +154,7 @@ class BodyFields:
         self._body = body
         self._problems: list[Json] = []
 
-    def _value(self, names: tuple[str, ...], kind: type, *, required: bool) -> Any:
+    def _value(self, names: tuple[str, ...], kind: type[T], *, required: bool) -> T | None:
         """The value under the first of `names` that has one; values under several names must be equal."""
         given = [name for name in names if self._body.get(name) is not None]
         value = self._body[given[0]] if given else None
@@ -168,19 +165,17 @@ class BodyFields:
                 self._problem(other, f"`{given[0]}` and `{other}` differ: send one of them")
         if value is None or isinstance(value, kind):
             return value
-        expected, code = _KINDS[kind]
+        expected, code = ("a string", "string_type") if kind is str else ("an object", "dict_type")
         self._problem(names[0], f"`{names[0]}` must be {expected}", code)
         return None
 
     def text(self, *names: str, required: bool = False) -> str | None:
         """A text, or None where there is none."""
-        text: str | None = self._value(names, str, required=required)
-        return text
+        return self._value(names, str, required=required)
 
     def mapping(self, *names: str, required: bool = False) -> Json | None:
         """An object, or None where there is none."""
-        mapping: Json | None = self._value(names, dict, required=required)
-        return mapping
+        return self._value(names, dict, required=required)
 
     def mode(self) -> str:
         """The generation mode."""
@@ -287,10 +282,9 @@ def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
 
 def accepted(job: StoredJob, surface: Surface) -> Json:
     """The answer to a submit; the same for a repeated one, whatever the job's status."""
+    more = {"message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
     answer = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
-    if surface is Surface.V1:
-        return answer
-    return {**answer, "message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
+    return answer if surface is Surface.V1 else {**answer, **more}
 
 
 def status(job: StoredJob, surface: Surface) -> Json:
@@ -320,7 +314,7 @@ def _status_api(job: StoredJob) -> Json:
     done = job.status == "completed"
     metadata: Json = {}
     if done and job.finished_at is not None:
-        preview = " ".join(job.body[: PREVIEW * 2].split())[:PREVIEW]
+        preview = " ".join(job.body[:400].split())[:200]
         metadata = {"completed_at": iso(job.finished_at), "title": job.title, "subtitle": "", "preview": preview}
     return {
         "request_id": job.id,

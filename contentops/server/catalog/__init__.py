@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 
+@cache
 def load() -> dict[str, Any]:
-    """A new copy of the catalog: `templates`, `styles` and `verticals`, each a list of maps with a `slug`."""
-    loaded = {name: json.loads(_text(name)) for name in ("templates", "styles", "verticals")}
+    """The catalog: `templates`, `styles` and `verticals`, each a list of maps with a `slug`. Do not change it."""
+    folder = Path(__file__).parent
+    names = ("templates", "styles", "verticals")
+    loaded = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in names}
     for template in loaded["templates"]:
         template["inputs"].append(dict(_LANGUAGE))
     return loaded
@@ -33,11 +36,6 @@ _LANGUAGE = {
     "placeholder": "German",
 }
 """The input that every template takes."""
-
-
-@cache
-def _text(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8")
 
 
 def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:

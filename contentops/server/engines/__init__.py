@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from contentops.server.engines.protocol import CALL_SECONDS, Engine, EngineError
 
-ENGINES = ("outline", "openai")
-"""The engines `named` knows."""
 PASSES = ("one", "staged")
 """How a model writes: one call for each text, or a plan, sections and editing."""
 
@@ -35,4 +33,4 @@ def named(
 
         chat = ChatClient(endpoint(environ or {}, model), seconds=call_seconds)
         return OpenAIEngine(chat, max_tokens=max_tokens, passes=passes)
-    raise EngineError(f"unknown engine `{name}`; known: {', '.join(f'`{each}`' for each in ENGINES)}")
+    raise EngineError(f"unknown engine `{name}`; known: `outline`, `openai`")

@@ -7,6 +7,7 @@ shows the key, even if the server repeats it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import ssl
@@ -47,7 +48,6 @@ _PERHAPS_WRITTEN = {408, 502, 504, 524}
 _CACHED_OUTSIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _ABSENT = {404, 405, 410}
 """The model or its path is gone, whatever the prompt says."""
-_NO_MONEY = {402}
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
 # Together says `eos`, older versions of text-generation-inference `eos_token` and `stop_sequence`, and proxies use the
 # words of other APIs. Older servers give no reason (LocalAI 1.21): an answer that is not streamed is complete then.
@@ -56,6 +56,7 @@ _AT_LIMIT = {"length", "max_tokens", "model_length"}
 _UNUSABLE = {"content_filter", "error", "function_call", "tool_calls"}
 _OTHER = "change the brief, or use another model"
 _SECRETS = re.compile(r"(?i)\b(?:sk|pk|key|gsk|xai)[-_][\w*.-]{6,}|bearer\s+\S+")
+_SECONDS = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*")
 _THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNORECASE)
 
 
@@ -189,17 +190,13 @@ class ChatClient:
         self._use_proxy = not is_loopback(parts.hostname or "")
         # Plain http needs none of the certificates, which take longer to read than to ask a model that answers at once.
         self._verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if parts.scheme == "http" else True
+        self.model = model.model
         self._model = model
         self._sleep = sleep
         self._seconds = seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._limit_name = "max_tokens"
         self._left_out: set[str] = set()
-
-    @property
-    def model(self) -> str:
-        """The name of the model."""
-        return self._model.model
 
     async def ask(self, prompt: Prompt, count: TokenCount | None = None, *, attempts: int = ATTEMPTS) -> str:
         """The model's text without its thoughts; `count` gets the tokens of every attempt.
@@ -300,14 +297,15 @@ class ChatClient:
             )
         value = _json(body)
         complaint = self._quoted(_complaint(value))
-        if status in _NO_MONEY or "insufficient_quota" in complaint:
+        if status == 402 or "insufficient_quota" in complaint:
             raise PausedError(f"{answered}{complaint}: its account has no money left")
         if status in _PASSING:
-            raise _PassingError(f"{answered}{complaint}", _seconds(headers.get("retry-after", "")))
+            wait = _SECONDS.fullmatch(headers.get("retry-after", ""))
+            raise _PassingError(f"{answered}{complaint}", float(wait[1]) if wait else None)
         if status >= 400:
-            right = f" (is the name `{self.model}` right, and does `{self._model.names.address}` end in `/v1`?)"
-            hint = {404: right}.get(status, "")
-            hint = f" (`{self._model.names.max_tokens}` sets the limit)" if "max_tokens" in complaint else hint
+            hint = f" (`{self._model.names.max_tokens}` sets the limit)" if "max_tokens" in complaint else ""
+            if status == 404:
+                hint = f" (is the name `{self.model}` right, and does `{self._model.names.address}` end in `/v1`?)"
             raise (PausedError if status in _ABSENT else EngineError)(f"{answered}{complaint}{hint}")
         if not isinstance(value, dict):
             kind = plain(headers.get("content-type", "no content type"), 60)
@@ -375,10 +373,9 @@ def _complaint(value: Any) -> str:
 
 def _json(body: bytes) -> Any:
     """The value of a body; None where it is not JSON."""
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    return None
 
 
 def _usage(value: Any) -> Mapping[str, Any]:
@@ -444,7 +441,3 @@ def _content(content: Any) -> str:
 def _clean(text: str) -> str:
     whole = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
     return without_controls(whole).strip()
-
-
-def _seconds(value: str) -> float | None:
-    return float(value) if re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", value.strip()) else None

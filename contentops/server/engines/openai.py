@@ -63,10 +63,6 @@ _TRIES = 3
 """The most prompts for a section, where a model writes nothing, repeats itself or is cut off."""
 _SHARE = 5
 """A whole text with less than this part of the words is no text."""
-_PROBE = 16
-"""Tokens of the answer to a probe; some servers refuse fewer."""
-_PROBES = 2
-"""The most times that a probe is sent."""
 
 
 class OpenAIEngine:
@@ -83,17 +79,14 @@ class OpenAIEngine:
         self._context = context
         self._max_tokens = max_tokens
         self._at_once = passes == "one"
-
-    @property
-    def model(self) -> str:
-        """The name of the model."""
-        return self._chat.model
+        self.model = chat.model
 
     async def probe(self) -> None:
         """Send the model one short prompt, and accept any answer. Raises EngineError where there is none."""
-        short = Prompt(system="", user="Answer with the word yes.", tokens=_PROBE, temperature=0.0, seed=1)
+        # Some servers refuse fewer tokens.
+        short = Prompt(system="", user="Answer with the word yes.", tokens=16, temperature=0.0, seed=1)
         with contextlib.suppress(TruncatedError):
-            await self._chat.ask(short, attempts=_PROBES)
+            await self._chat.ask(short, attempts=2)
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """A text with the template's sections. Raises EngineError."""
@@ -517,13 +510,9 @@ def no_article(text: str, before: str, task: WritingTask) -> str:
 
 def _is_json(text: str) -> bool:
     inner = _unwrapped(text).strip()
-    if not inner.startswith(("{", "[")):
-        return False
-    try:
-        json.loads(inner)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    with contextlib.suppress(ValueError, RecursionError):
+        return isinstance(json.loads(inner), dict | list)
+    return False
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -140,9 +140,6 @@ class OutlineEngine:
     name = "outline"
     model = ""
 
-    async def probe(self) -> None:
-        """Nothing: there is no model."""
-
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """An outline with one heading per section of the template."""
         for stage in task.stages:
@@ -163,12 +160,15 @@ class OutlineEngine:
             await report(stage)
         heading = inline(section.heading, _TITLE)
         words = len(section.text.split())
-        blocks = [LABEL, f"A new take on {heading}, in a {inline(task.style.get('tone', 'plain'))} tone."]
-        if section.instructions.strip():
-            blocks.append("\n".join(["What to change:", "", *(f"- {line}" for line in points(section.instructions))]))
-        blocks.append(f"The earlier text had {words} word{'' if words == 1 else 's'}.")
+        changes = ["What to change:", "", *(f"- {line}" for line in points(section.instructions))]
         opening = inline(section.text.removeprefix(LABEL))
-        blocks.append(f"It began: {opening}" if opening else "")
+        blocks = [
+            LABEL,
+            f"A new take on {heading}, in a {inline(task.style.get('tone', 'plain'))} tone.",
+            "\n".join(changes) if section.instructions.strip() else "",
+            f"The earlier text had {words} word{'' if words == 1 else 's'}.",
+            f"It began: {opening}" if opening else "",
+        ]
         return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -208,10 +208,12 @@ _FOLLOWED = {"vertical": "The field is {}.", "brand_voice": "It follows the bran
 def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
     style = task.style
     tone = inline(values.get("article_tone") or style.get("tone") or "plain")
-    sentences = [f"Style: {escape(str(style.get('name') or style.get('slug') or 'general'))}."]
-    sentences.append(f"The tone is {tone}, the voice {inline(style.get('voice') or 'neutral')}.")
     readers = inline(values.get("target_audience") or style.get("audience") or "general readers")
-    sentences.append(f"It is written for {readers}.")
+    sentences = [
+        f"Style: {escape(str(style.get('name') or style.get('slug') or 'general'))}.",
+        f"The tone is {tone}, the voice {inline(style.get('voice') or 'neutral')}.",
+        f"It is written for {readers}.",
+    ]
     if language := inline(values.get("language") or "", _TITLE):
         sentences.append(f"The language is {language}.")
     for name, value in task.request.context.items():

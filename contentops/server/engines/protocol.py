@@ -43,7 +43,8 @@ class TokenCount:
         self.used = NO_TOKENS
         """What counts for the limit: what calls have used, and what those without an answer can use at most."""
         self._limit: Tokens | None = None
-        self._most = NO_TOKENS
+        self._before = NO_TOKENS
+        """The same before the call that began last."""
         self._sum = NO_TOKENS
         self._begun = 0
         self._known = 0
@@ -67,17 +68,12 @@ class TokenCount:
         if limit is not None and (used.input > limit.input or used.output > limit.output):
             tokens = f"{limit.input:,} tokens read and {limit.output:,} written"
             raise SpentError(f"the model needed too many tries for one text (at most {tokens}); use another model")
-        self.used, self._most = used, most
+        self.used, self._before = used, self.used
         self._begun += 1
 
     def add(self, tokens: Tokens | None, estimate: Tokens = NO_TOKENS) -> None:
         """Add what the call that began last has used; None: not known, and for the limit as estimated."""
-        before, counted = self._most, tokens or estimate
-        self.used = Tokens(
-            input=self.used.input - before.input + counted.input,
-            output=self.used.output - before.output + counted.output,
-        )
-        self._most = counted
+        self.used = self._before + (tokens or estimate)
         if tokens is not None:
             self._sum += tokens
             self._known += 1
@@ -86,9 +82,6 @@ class TokenCount:
     def tokens(self) -> Tokens | None:
         """The sum; None: not known, or no model was called."""
         return self._sum if 0 < self._begun == self._known else None
-
-
-_APART = {"template", "style", "mode", "inputs"}
 
 
 class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -107,7 +100,7 @@ class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def context(self) -> dict[str, Any]:
         """The stated fields beside template, style, mode and inputs, which every text of the request follows."""
-        names = [name for name in TextRequest.__struct_fields__ if name not in _APART]
+        names = [name for name in TextRequest.__struct_fields__ if name not in {"template", "style", "mode", "inputs"}]
         return {name: value for name in names if (value := getattr(self, name))}
 
 
@@ -151,19 +144,10 @@ class WrittenText(Struct, frozen=True, kw_only=True):
 class Engine(Protocol):
     """Writes texts. Both methods raise EngineError."""
 
-    @property
-    def name(self) -> str:
-        """Its name on the command line."""
-        ...
-
-    @property
-    def model(self) -> str:
-        """The name of its model; empty: it has none."""
-        ...
-
-    async def probe(self) -> None:
-        """Send the model one short prompt. Raises EngineError where it does not answer."""
-        ...
+    name: str
+    """Its name on the command line."""
+    model: str
+    """The name of its model; empty: it has none."""
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """A new text."""
