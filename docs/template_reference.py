@@ -40,7 +40,7 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "sum": ("the sum of numbers", "{{ rows | sum(attribute='size') }}"),
     "tojson": ("JSON on one line, keys sorted", "{{ rows | first | tojson }}"),
     "truncate_words": (
-        "the first words, with single spaces and another end",
+        "the first words, with the given end if some are left out",
         "{{ 'a long text of words' | truncate_words(3, ' ...') }}",
     ),
 }
