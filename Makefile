@@ -177,7 +177,7 @@ PINNED := $(PIP) --require-hashes --only-binary=:all: --requirement
 
 # The lowest versions of what the program itself needs, whatever the tools of the checks ask for.
 LOWEST = $(PIP) uv && $(VENV)/bin/uv pip compile --quiet --resolution lowest-direct --python $(RUN) \
-  --extra serve --extra mcp --extra postgres --extra xlsx --output-file $(VENV)/lowest.txt pyproject.toml && \
+  --extra mcp --extra postgres --extra xlsx --output-file $(VENV)/lowest.txt pyproject.toml && \
   $(PIP) --no-deps --requirement $(VENV)/lowest.txt
 
 INSTALL_pinned = $(PINNED) action-requirements.txt && $(PIP) --no-deps --editable .

@@ -191,17 +191,6 @@ def test_a_real_server_prints_one_link_and_ends_with_ctrl_c(project: Build, proc
         assert "Traceback" not in child.stderr.read()
 
 
-def test_without_what_serves_it_says_what_to_install(
-    project: Build, invoke: Run, monkeypatch: pytest.MonkeyPatch, processes: None
-) -> None:
-    """The extra is named, and the pages as files need none."""
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    root = project(FILES)
-    refused = invoke("review", "--port", "0", cwd=root)
-    assert (refused.code, 'install `"contentops[serve]' in refused.stderr) == (1, True)
-    assert invoke("review", "--out", "public", cwd=root).code == 0
-
-
 def test_a_bug_shows_nothing_of_the_project(project: Build) -> None:
     """The browser gets a bare page with the headers of all others; the terminal has the traceback."""
 

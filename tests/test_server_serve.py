@@ -299,22 +299,3 @@ def test_a_port_that_cannot_be_opened(tmp_path: Path, host: str, port: int | Non
         with pytest.raises(ServeError, match="choose another with `--port` or `--host`"):
             run(here(tmp_path / "db", print, host=host, port=wanted, key="k-1"))
     assert not (tmp_path / "db").exists()
-
-
-def test_without_uvicorn_the_message_says_what_to_install(tmp_path: Path, processes: None) -> None:
-    """An installation without the extra is told its name."""
-    script = (
-        "import sys, pathlib\n"
-        "sys.modules['uvicorn'] = None\n"
-        "from contentops.server.engines import named\n"
-        "from contentops.server.serve import ServeOptions, run\n"
-        "try:\n"
-        "    options = {'host': 'localhost', 'port': 0, 'engine': named('outline'), 'log': print}\n"
-        "    run(ServeOptions(store=pathlib.Path(sys.argv[1]), **options))\n"
-        "except ImportError as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "db")], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "serving over HTTP needs `uvicorn`: install it into the environment of contentops\n"

@@ -47,7 +47,7 @@ def installed_action() -> str:
 
 
 def with_extra(extra: str, package: str, note: str | None = None) -> str:
-    """Return what to give an installer for an extra: `contentops[serve] @ git+https://...`.
+    """Return what to give an installer for an extra: `contentops[mcp] @ git+https://...`.
 
     Where this contentops came from no address, the package of the extra: anyone may have the name on an index.
     `note`: another one than that of this installation.

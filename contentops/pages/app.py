@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import secrets
 import signal
 import socket
@@ -21,7 +20,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from contentops.errors import ContentopsError, ExitCode, UsageError
-from contentops.operations.init import with_extra
 from contentops.pages import views
 from contentops.pages.forms import FORMS, Form, confirm, has_token
 from contentops.pages.security import FILES, Guard, Keys, body_of, hosts_of, parsed, refusal, typed
@@ -123,10 +121,7 @@ class OpenPort(NamedTuple):
 
 @contextlib.contextmanager
 def open_port(host: str, port: int) -> Iterator[OpenPort]:
-    """Open a port; 0 takes a free one. Raises ContentopsError where it cannot be opened, or nothing can serve."""
-    if importlib.util.find_spec("uvicorn") is None:
-        hint = f'install `"{with_extra("serve", "uvicorn>=0.34")}"` into the environment of contentops'
-        raise ContentopsError("a page needs uvicorn", code="serve", hint=hint)
+    """Open a port; 0 takes a free one. Raises ContentopsError if it cannot be opened."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         opened = socket.create_server(address[:2], family=family)

@@ -73,7 +73,7 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
 def run(options: ServeOptions) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
-    Raises ImportError without uvicorn, ServeError, StoreError.
+    Raises ServeError and StoreError.
     """
     asyncio.run(serve(options, asyncio.Event()))
 
@@ -109,11 +109,7 @@ async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
 
 
 def _server(app: ASGIApp, started: Callable[[], object], seconds: float) -> uvicorn.Server:
-    try:
-        import uvicorn
-    except ImportError as error:
-        message = "serving over HTTP needs `uvicorn`: install it into the environment of contentops"
-        raise ImportError(message) from error
+    import uvicorn
 
     class Server(uvicorn.Server):
         """Calls `started` when it listens, and raises no signal again at its end."""

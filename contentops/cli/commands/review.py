@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 def command(session: Session, out: str, host: str, port: int, *, no_open: bool, commits: bool) -> int:
     """Read, approve, send back and edit texts in a browser.
 
-    Prints a link that opens the page once, in one browser of this machine. End it with Ctrl-C. Needs the extra `serve`.
+    Prints a link that opens the page once, in one browser of this machine. End it with Ctrl-C.
     `--out` writes the pages as files, for a CI artifact or a website.
     """
     if out:

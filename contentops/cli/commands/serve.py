@@ -136,7 +136,7 @@ def command(
             log_request=None if quiet else terminal.report_line,
         )
         run(options)
-    except (EmbeddedServerError, ImportError) as error:
+    except EmbeddedServerError as error:
         raise ContentopsError(str(error), code="serve") from error
 
 
