@@ -80,11 +80,11 @@ class ContentList(Struct, frozen=True):
         return len(self.entries) + len(self.unnamed)
 
     def after(self, call: ListContent) -> ListContent | None:
-        """The call for the page after this reply to `call`, or None."""
+        """Return the call for the page after this reply to `call`, or None."""
         return ListContent(call.page + 1, self.limit) if 0 < self.limit <= self.size else None
 
     def joined(self, page: ContentList) -> ContentList:
-        """The entries of both pages, each content once: a list may change between two pages."""
+        """Return the entries of both pages, each content once: a list may change between two pages."""
         ids = {entry.id for entry in self.entries}
         new = tuple(entry for entry in page.entries if entry.id not in ids)
         return ContentList((*self.entries, *new), tuple(dict.fromkeys((*self.unnamed, *page.unnamed))))

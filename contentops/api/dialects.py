@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def base_address(settings: ApiSettings, dialect: Dialect) -> str:
-    """The address before every path, without a slash at its end. Raises ApiError for one that cannot work."""
+    """Return the address before every path, without a slash at its end. Raises ApiError for one that cannot work."""
     if settings.base_url == "local":
         return f"http://local{dialect.prefix or '/v1'}"
     wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
@@ -52,18 +52,18 @@ def base_address(settings: ApiSettings, dialect: Dialect) -> str:
 
 
 def needs_key(settings: ApiSettings) -> bool:
-    """Whether the server needs an API key: any but the bundled one and one on this machine."""
+    """Return whether the server needs an API key: any but the bundled one and one on this machine."""
     return settings.base_url != "local" and not is_loopback(urlsplit(settings.base_url).hostname or "")
 
 
 def no_key(settings: ApiSettings) -> ApiError:
-    """The error for a server that needs a key where there is none."""
+    """Return the error for a server that needs a key where there is none."""
     hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the bundled server needs none"
     return ApiError(f"`{settings.key_env}` is not set: {settings.server} needs an API key", code="no-key", hint=hint)
 
 
 def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> dict[str, str]:
-    """The headers of every call. Raises ApiError for a key or user id that is missing or cannot be sent."""
+    """Return the headers of every call. Raises ApiError for a key or user id that is missing or cannot be sent."""
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "gzip",
@@ -122,7 +122,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whether a remote server refuses calls without `X-User-ID`."""
 
     def names_of(self, field_name: str) -> tuple[str, ...]:
-        """The names of a request's field in a submit."""
+        """Return the names of a request's field in a submit."""
         return self.names.get(field_name, _NAMES.get(field_name, (field_name,)))
 
 
@@ -174,7 +174,7 @@ that reads one name ignores the others; one that refuses an unknown name costs n
 
 
 def dialect_named(name: str) -> Dialect:
-    """The dialect called `name`. Raises ApiError for an unknown one."""
+    """Return the dialect called `name`. Raises ApiError for an unknown one."""
     dialect = DIALECTS.get(name)
     if dialect is None:
         names = ", ".join(f"`{each}`" for each in DIALECTS)
@@ -184,7 +184,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """The stated dialect, or for `auto` that of a server whose lists come in an envelope or bare."""
+    """Return the stated dialect, or for `auto` that of a server whose lists come in an envelope or bare."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
@@ -202,12 +202,12 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Whether a refusal mentions a second name that a submit has for one value."""
+    """Return whether a refusal mentions a second name that a submit has for one value."""
     return any(name in text for names in dialect.names.values() for name in names[1:])
 
 
 def candidates(base: str) -> tuple[str, ...]:
-    """The addresses to try for the API, in order: `base`, then its host and path with each known prefix."""
+    """Return the addresses to try for the API, in order: `base`, then its host and path with each known prefix."""
     stem = next((base.removesuffix(prefix) for prefix in PREFIXES if base.endswith(prefix)), base)
     return tuple(dict.fromkeys((base, *(stem + prefix for prefix in PREFIXES))))
 

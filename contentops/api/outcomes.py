@@ -57,7 +57,7 @@ class Retry(Struct, frozen=True, kw_only=True):
         return max(drawn, min(retry_after or 0.0, self.total))
 
     def goes_on(self, began: float, now: float) -> bool:
-        """Whether a call that failed first at `began` is tried again at `now`."""
+        """Return whether a call that failed first at `began` is tried again at `now`."""
         return now - began <= self.total
 
 
@@ -76,7 +76,7 @@ _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 
 
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """The seconds from 0 to `LONGEST` that the headers ask to wait, or None where none can be read.
+    """Return the seconds from 0 to `LONGEST` that the headers ask to wait, or None where none can be read.
 
     `headers` have lower-case names; `wall` is now in seconds since 1970. Read in this order: `Retry-After` (seconds
     or an HTTP date, taken against the server's own `Date` so that a wrong clock here does no harm), `Retry-After-Ms`,
@@ -93,7 +93,7 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
 
 
 def _longest(header: str, now: float) -> float | None:
-    """The longest wait in a header; one that was sent twice arrives joined by commas."""
+    """Return the longest wait in a header; one that was sent twice arrives joined by commas."""
     numbers = [_number(part) for part in header.split(",", _REPEATS)]
     if None not in numbers:
         return max(number for number in numbers if number is not None)
@@ -192,7 +192,7 @@ _QUOTED = 300
 
 
 def unanswered(call: Call, trouble: Trouble, detail: str, *, clean: Callable[[str], str] = plain) -> Failure:
-    """The failure of a call without an answer; `detail` is the reason, for the message.
+    """Return the failure of a call without an answer; `detail` is the reason, for the message.
 
     `clean` makes outside text safe for a message: one line, at most 500 characters, no secret.
     """
@@ -288,12 +288,12 @@ _KNOWN_KEY = re.compile(
 
 
 def is_absent(failure: Failure) -> bool:
-    """Whether the server has no such route, or nothing under this name."""
+    """Return whether the server has no such route, or nothing under this name."""
     return failure.kind is Kind.NOT_FOUND or failure.status in _ABSENT
 
 
 def is_about_one(failure: Failure) -> bool:
-    """Whether it concerns only the job, content or template of this call, not the next call."""
+    """Return whether it concerns only the job, content or template of this call, not the next call."""
     return failure.kind in _ABOUT_ONE
 
 
@@ -391,17 +391,17 @@ def _names(text: str, slug: str) -> bool:
 
 
 def _lost(call: Call) -> FailureKind:
-    """The kind of a call whose answer was lost, or whose server failed."""
+    """Return the kind of a call whose answer was lost, or whose server failed."""
     return Kind.UNAVAILABLE if call.repeatable else Kind.AMBIGUOUS
 
 
 def _unexpected(call: Call) -> FailureKind:
-    """The kind of a success that does not have a form of the API."""
+    """Return the kind of a success that does not have a form of the API."""
     return Kind.UNUSABLE if call.repeatable else Kind.AMBIGUOUS
 
 
 def _refused(call: Call) -> FailureKind:
-    """The kind of a failure with a success status: whether the server did something is unknown."""
+    """Return the kind of a failure with a success status: whether the server did something is unknown."""
     return Kind.REJECTED if call.repeatable else Kind.AMBIGUOUS
 
 
@@ -414,7 +414,7 @@ def _message(case: _Case) -> str:
 
 
 def _text(case: _Case) -> str:
-    """The server's error text, safe for a message; empty where it sent none, or a page."""
+    """Return the server's error text, safe for a message; empty where it sent none, or a page."""
     if case.answer.damage or not _may_be_json(case.answer):
         return ""
     try:
@@ -459,12 +459,12 @@ def _body_kind(case: _Case) -> str:
 
 
 def ends_search(failure: Failure) -> bool:
-    """Whether other addresses of the host would fail alike: no answer, or a refusal for now."""
+    """Return whether other addresses of the host would fail alike: no answer, or a refusal for now."""
     return failure.status is None or failure.kind in {Kind.THROTTLED, Kind.QUOTA}
 
 
 def no_api(tried: Sequence[tuple[str, Failure]]) -> Failure:
-    """The failure of a search for the API, from each address that was tried (at least one) and its failure."""
+    """Return the failure of a search for the API, from each address that was tried (at least one) and its failure."""
     last = tried[-1][1]
     if ends_search(last):
         return last
@@ -485,7 +485,7 @@ def _briefly(failure: Failure) -> str:
 
 
 def not_sent(failure: Failure, call: Call) -> Failure:
-    """The failure of a call that was not sent, because the search before it failed."""
+    """Return the failure of a call that was not sent, because the search before it failed."""
     passing = failure.kind in {Kind.UNAVAILABLE, Kind.NOT_SENT}
     kind = Kind.NOT_SENT if passing and not call.repeatable else failure.kind
     return structs.replace(failure, kind=kind, call=call.name)

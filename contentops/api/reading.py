@@ -108,7 +108,7 @@ _read_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_cons
 
 
 def error_text(value: Json) -> str:
-    """The text of an error reply in one of the known shapes; empty if it has none.
+    """Return the text of an error reply in one of the known shapes; empty if it has none.
 
     Known: `{"error": {"code", "message"}}`, `{"error": text}`, `{"detail": text}`, `{"detail": [{"loc", "msg"}]}`,
     `{"message": text}`, and each of them inside `data`.
@@ -157,7 +157,7 @@ CREATED = "created"
 
 
 def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
-    """The stamp of the content in a reply; empty where the reply has no time of change.
+    """Return the stamp of the content in a reply; empty where the reply has no time of change.
 
     A version alone is not a stamp: it could be the version of a format.
     """
@@ -169,12 +169,12 @@ def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
 
 
 def has_stamp(content: Content | ContentEntry, stamp: str) -> bool:
-    """Whether a content has this stamp; False for an empty stamp."""
+    """Return whether a content has this stamp; False for an empty stamp."""
     return stamp != "" and (content.stamp == stamp or (stamp == CREATED and is_as_created(content)))
 
 
 def is_as_created(content: Content | ContentEntry) -> bool:
-    """Whether a content was not changed since it was created, according to the server."""
+    """Return whether a content was not changed since it was created, according to the server."""
     at = content.created_at
     return at != "" and at == content.updated_at and content.stamp in (at, f"{at} 1")
 
@@ -194,7 +194,7 @@ _FINAL_STATES: Mapping[str, JobState] = {
 
 
 def read(call: calls.Call, value: Json) -> Reply:
-    """The reply to `call` in `value`. Raises Unreadable where there is none."""
+    """Return the reply to `call` in `value`. Raises Unreadable where there is none."""
     match call:
         case calls.Generate():
             return _accepted(value, call.request_id, _done(value))
@@ -218,7 +218,7 @@ def _object(value: Json) -> dict[str, Json]:
 
 
 def _unwrap(value: Json) -> dict[str, Json]:
-    """The object, or the `data` of its envelope `{"success", "data"}`."""
+    """Return the object, or the `data` of its envelope `{"success", "data"}`."""
     outer = _object(value)
     if "data" in outer and ("success" in outer or len(outer) == 1):
         return _object(outer["data"])
@@ -226,7 +226,7 @@ def _unwrap(value: Json) -> dict[str, Json]:
 
 
 def is_enveloped(data: bytes) -> bool:
-    """Whether a readable reply comes inside `{"success", "data"}`."""
+    """Return whether a readable reply comes inside `{"success", "data"}`."""
     return "data" in _map(decode(data))
 
 
@@ -247,7 +247,7 @@ def _first_id(value: Mapping[str, Json], *keys: str) -> str:
 
 
 def _text(value: Mapping[str, Json], *keys: str) -> str:
-    """The first text under `keys` that is not empty; other values count as absent."""
+    """Return the first text under `keys` that is not empty; other values count as absent."""
     return next((text for key in keys if isinstance(text := value.get(key), str) and text), "")
 
 
@@ -272,7 +272,7 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
 
 
 def _done(value: Json) -> JobStatus | None:
-    """The finished job in the answer to a submit; None where it has to be polled."""
+    """Return the finished job in the answer to a submit; None where it has to be polled."""
     outer = _object(value)
     for data in (_map(outer.get("data")), outer):
         if isinstance(word := data.get("status"), str):
@@ -284,7 +284,7 @@ def _done(value: Json) -> JobStatus | None:
 
 
 def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
-    """The content with its new section in the answer to the call; no source documents that."""
+    """Return the content with its new section in the answer to the call; no source documents that."""
     try:
         content = _content(value, call.content_id)
     except Unreadable:
@@ -310,7 +310,7 @@ def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
 
 
 def _status(data: Mapping[str, Json], word: str) -> JobStatus:
-    """The status of the job in `data`."""
+    """Return the status of the job in `data`."""
     state = _FINAL_STATES.get(word.strip().lower(), "running")
     title, front, body = _job_text(data)
     return JobStatus(
@@ -330,7 +330,7 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
 
 
 def _names(data: Mapping[str, Json], call: calls.GetStatus) -> bool:
-    """Whether it names the job by the server's id, or by ours, which some servers return too."""
+    """Return whether it names the job by the server's id, or by ours, which some servers return too."""
     named = {safe_id(data.get(key)).casefold() for key in _JOB_IDS} - {""}
     return not named.isdisjoint((call.job_id.casefold(), call.ours.casefold()))
 
@@ -374,7 +374,7 @@ def _job_error(data: Mapping[str, Json], word: str) -> str:
 
 
 def _progress(value: Json) -> float | None:
-    """The progress from 0.0 to 1.0; a float up to 1.0 is a share of 1, any other number one of 100."""
+    """Return the progress from 0.0 to 1.0; a float up to 1.0 is a share of 1, any other number one of 100."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     share = value if isinstance(value, float) and value <= 1 else min(value, 100) / 100
@@ -385,7 +385,7 @@ def _progress(value: Json) -> float | None:
 
 
 def _list(value: Json, *keys: str) -> Sequence[Json]:
-    """The list in a reply: bare, under one of `keys`, or either of these under `data`."""
+    """Return the list in a reply: bare, under one of `keys`, or either of these under `data`."""
     for _ in range(2):
         if isinstance(value, list):
             return value
@@ -424,13 +424,13 @@ def _content_list(value: Json) -> ContentList:
 
 
 def _page_limit(value: Json) -> int:
-    """The most entries of a page, where the answer says that it is one; 0 for a complete list."""
+    """Return the most entries of a page, where the answer says that it is one; 0 for a complete list."""
     limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
 
 def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:
-    """The times of creation and of the last change, and the stamp."""
+    """Return the times of creation and of the last change, and the stamp."""
     updated_at = _text(value, "updated_at", "updatedAt")
     return _text(value, "created_at", "createdAt"), updated_at, stamp_in(value, updated_at)
 
@@ -496,7 +496,7 @@ def _catalog(call: calls.Call, value: Json) -> CatalogReply:
 
 
 def _number(value: Json, *names: str) -> int | None:
-    """A number about the pages of a list, under any of the known keys."""
+    """Return a number about the pages of a list, under any of the known keys."""
     outer = _map(value)
     for level in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
         for name in names:
@@ -544,7 +544,7 @@ _INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
 
 
 def slug_of(entry: Mapping[str, Json]) -> str:
-    """The slug for requests and manifests; empty if there is none that is safe.
+    """Return the slug for requests and manifests; empty if there is none that is safe.
 
     The server looks templates up by `id`, which for some differs from their `slug`.
     """
@@ -558,7 +558,7 @@ def slug_of(entry: Mapping[str, Json]) -> str:
 
 
 def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> Template:
-    """A template from its entry in the list and its detailed description, if there is one."""
+    """Return a template from its entry in the list and its detailed description, if there is one."""
     described = {**entry, **(detail or {})}
     inputs = inputs_of(described)
     return Template(
@@ -573,7 +573,7 @@ def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | 
 
 
 def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
-    """A style profile, a vertical or a brand voice from its entry in the list, which has a slug."""
+    """Return a style profile, a vertical or a brand voice from its entry in the list, which has a slug."""
     return CatalogEntry(
         slug=slug_of(entry),
         name=_catalog_text(entry, "name", "title", "label"),
@@ -585,7 +585,7 @@ def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
 
 
 def manner_of(described: Mapping[str, Json]) -> str:
-    """The start of a digest over the `MANNER` of a description; empty where it has none.
+    """Return the start of a digest over the `MANNER` of a description; empty where it has none.
 
     The order of keys, spaces at the ends of texts and empty values do not count.
     """
@@ -605,7 +605,7 @@ def _trimmed(value: Json) -> Json:
 
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
-    """The inputs in a description, sorted by name; None where it has none, or none that can be read."""
+    """Return the inputs in a description, sorted by name; None where it has none, or none that can be read."""
     inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():
@@ -659,7 +659,7 @@ def _is_small(value: Json) -> bool:
 
 
 def _options(given: Json) -> tuple[Json, ...]:
-    """The distinct values to choose from; empty where one is not a plain value, so that nothing is refused."""
+    """Return the distinct values to choose from; empty where one is not a plain value, so that nothing is refused."""
     if not isinstance(given, list) or len(given) > MOST:
         return ()
     values = [each.get("value", each.get("id")) if isinstance(each, dict) else each for each in given]
@@ -674,6 +674,6 @@ def _aliases(given: Json) -> tuple[str, ...]:
 
 
 def _catalog_text(described: Mapping[str, Json], *keys: str) -> str:
-    """The first text that is not empty, as one clean line of at most 300 characters."""
+    """Return the first text that is not empty, as one clean line of at most 300 characters."""
     texts = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
     return next(filter(None, texts), "")

@@ -76,7 +76,7 @@ class BlockedByFence(Exception):
 
 
 def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
-    """A trace for httpcore that asks `may_leave` before the bytes of a request leave.
+    """Return a trace for httpcore that asks `may_leave` before the bytes of a request leave.
 
     It raises BlockedByFence where they may not leave any more, if the fence `stops` this request.
     """
@@ -145,7 +145,7 @@ class ConnectionStack(Generic[T]):
 
 
 def transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
-    """A function that makes one-connection transports with one TLS context and one proxy.
+    """Return a function that makes one-connection transports with one TLS context and one proxy.
 
     Raises ApiError for proxy or certificate settings of the environment that cannot be used.
     """
@@ -183,7 +183,7 @@ def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and its causes, the innermost last."""
+    """Yield an error and its causes, the innermost last."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -192,14 +192,14 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def cause(error: Exception) -> str:
-    """The message of the innermost error, or its kind where none has a message."""
+    """Return the message of the innermost error, or its kind where none has a message."""
     texts = [text for each in chain(error) if not isinstance(each, BaseExceptionGroup) and (text := _words(each))]
     name = type(error).__name__
     return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name
 
 
 def _words(error: BaseException) -> str:
-    """The message of the system, without its number and without the address that asyncio adds."""
+    """Return the message of the system, without its number and without the address that asyncio adds."""
     if isinstance(error, OSError) and (type(error) is OSError or isinstance(error, ConnectionError | TimeoutError)):
         return os.strerror(error.errno).lower() if error.errno else str(error)
     if isinstance(error, socket.gaierror) and error.strerror:
@@ -216,7 +216,7 @@ Send = Callable[["Call", MayLeave], Awaitable["Reply | Failure"]]
 
 
 def always() -> bool:
-    """The check of a call that always may leave."""
+    """Return the check of a call that always may leave."""
     return True
 
 
@@ -247,7 +247,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
 async def traced(
     exchange: Awaitable[Answer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
 ) -> Answer:
-    """The answer of `exchange`; answer and error are reported. `path` has no secret in it."""
+    """Return the answer of `exchange`; answer and error are reported. `path` has no secret in it."""
     clock = asyncio.get_running_loop().time
     began = clock()
 
@@ -310,11 +310,11 @@ class Patience(Struct, frozen=True, kw_only=True):
     other: float = 30.0
 
     def read(self, call: Call) -> float:
-        """The longest wait for the next bytes of an answer."""
+        """Return the longest wait for the next bytes of an answer."""
         return self.other if call.repeatable else self.submit
 
     def total(self, call: Call) -> float:
-        """The longest a whole call may take."""
+        """Return the longest a whole call may take."""
         return self.connect + 2 * self.read(call)
 
 
@@ -447,7 +447,7 @@ class Client:
         return self._api
 
     def contradiction(self, api: ApiEndpoint) -> Failure | None:
-        """The failure of a submit whose stated dialect this server does not speak; None where it may."""
+        """Return the failure of a submit whose stated dialect this server does not speak; None where it may."""
         if api.enveloped is None or not self._check:
             return None
         text = contradiction(self._stated, enveloped=api.enveloped)
@@ -476,7 +476,7 @@ class Client:
         return failure
 
     async def _ask(self, call: Call, dialect: Dialect, base: str, may_leave: MayLeave = always) -> Reply | Failure:
-        """The reply to one request, or its failure."""
+        """Return the reply to one request, or its failure."""
         try:
             wire = spell(call, dialect, send_mode=self._send_mode)
         except Unsendable as error:
@@ -542,7 +542,7 @@ class Client:
         return contextlib.nullcontext(self._shared)
 
     async def _collect(self, response: httpx.Response) -> tuple[bytes, Damage]:
-        """The body, or why there is none: an error after the status must not replace the status."""
+        """Return the body, or why there is none: an error after the status must not replace the status."""
         stream: Any = response.stream
         try:
             return await _gather(stream, response.headers.get("content-encoding", "").strip().lower())
@@ -576,13 +576,13 @@ class Client:
 
 
 def _is_final(failure: Failure) -> bool:
-    """Whether another search of this client would fail alike; a page instead of a list may be temporary."""
+    """Return whether another search of this client would fail alike; a page instead of a list may be temporary."""
     is_page = failure.not_from_api and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """The failure of a submit, with a hint where the server refused one of several names for one value."""
+    """Return the failure of a submit, with a hint where the server refused one of several names for one value."""
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure
     hint = "; if it accepts only one name, set `api.dialect` to its dialect"

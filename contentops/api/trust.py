@@ -47,7 +47,7 @@ class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def config_path(environ: Mapping[str, str]) -> Path | None:
-    """The path of a person's own settings; None where no home folder is set."""
+    """Return the path of a person's own settings; None where no home folder is set."""
     for variable, below in (("XDG_CONFIG_HOME", ""), ("APPDATA", ""), ("HOME", ".config")):
         home = Path(environ.get(variable, ""))
         if home.is_absolute():
@@ -56,7 +56,7 @@ def config_path(environ: Mapping[str, str]) -> Path | None:
 
 
 def own_config(environ: Mapping[str, str]) -> OwnConfig:
-    """A person's own settings. Raises InputError where the file cannot be used."""
+    """Return a person's own settings. Raises InputError where the file cannot be used."""
     path = config_path(environ)
     data = None if path is None else _read(path)
     return OwnConfig() if path is None or data is None else _parsed(path, data)
@@ -90,7 +90,7 @@ def _unusable(path: Path, why: str) -> InputError:
 
 
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
-    """The names of variables whose values are for the server alone."""
+    """Return the names of variables whose values are for the server alone."""
     try:
         own = own_config(environ).key_variables
     except InputError:  # commands that need the file report it
@@ -124,12 +124,12 @@ def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
 
 
 def model_server(address: str) -> str:
-    """The server of a model's address, in the form of records."""
+    """Return the server of a model's address, in the form of records."""
     return _server(address)
 
 
 def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDOR) -> bool:
-    """Whether a server may get the key.
+    """Return whether a server may get the key.
 
     True for one in `SERVERS`; without that variable for the vendor's, one on this machine, and one in a person's own
     settings.
@@ -142,12 +142,12 @@ def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDO
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
-    """Whether the environment lists the servers, so that no other list counts."""
+    """Return whether the environment lists the servers, so that no other list counts."""
     return bool(environ.get(SERVERS, "").strip())
 
 
 def unlisted(server: str, environ: Mapping[str, str], setting: str = "api.base_url") -> Refused:
-    """The refusal to send the key to a server that is not on a trusted list; `setting` names its address."""
+    """Return the refusal to send the key to a server that is not on a trusted list; `setting` names its address."""
     reason, fix = "which is not on your trusted list", f"list it in {_lists_of(SERVERS, environ)}"
     if is_stated(environ):
         reason, fix = f"which is not among the servers in `{SERVERS}`", f"add it to `{SERVERS}`"
@@ -156,12 +156,12 @@ def unlisted(server: str, environ: Mapping[str, str], setting: str = "api.base_u
 
 
 def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:
-    """Whether a person's own settings list the server of a ledger, `postgresql://HOST:PORT`."""
+    """Return whether a person's own settings list the server of a ledger, `postgresql://HOST:PORT`."""
     return server in {_ledger(listed) for listed in own_config(environ).ledgers}
 
 
 def unlisted_ledger(server: str, environ: Mapping[str, str]) -> Refused:
-    """The refusal to use a ledger whose server is not on a trusted list."""
+    """Return the refusal to use a ledger whose server is not on a trusted list."""
     path = config_path(environ)
     own = "" if path is None else f", or list its server under `ledgers` in {path}"
     hint = f"check `ledger`; if it is intended, set `{LEDGER}` to the address{own}"
@@ -212,7 +212,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _server(address: str) -> str:
-    """The server of a listed address, in the form of records."""
+    """Return the server of a listed address, in the form of records."""
     try:
         if "://" not in address:
             scheme = "http" if is_loopback(urlsplit(f"//{address}").hostname or "") else "https"

@@ -209,7 +209,7 @@ def reason_of(ended: GitResult) -> str:
 
 
 def is_shallow(root: Path | str) -> bool:
-    """Whether `root` is in a clone that lacks earlier commits."""
+    """Return whether `root` is in a clone that lacks earlier commits."""
     with contextlib.suppress(GitFailed):
         return try_git(root, "rev-parse", "--is-shallow-repository", extra=LOOK).text == "true"
     return False

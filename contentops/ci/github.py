@@ -306,7 +306,7 @@ class Posted(NamedTuple):
 
 
 def is_newest(github: GitHub, origin: PlanOrigin) -> bool:
-    """Whether a plan is that of the last commit of its pull request, as far as its commit is known."""
+    """Return whether a plan is that of the last commit of its pull request, as far as its commit is known."""
     pull = github.call("GET", f"pulls/{origin.number}")
     return not origin.commit or head_of(pull) == origin.commit
 
@@ -343,7 +343,7 @@ def myself(github: GitHub) -> str:
 
 
 def is_by(entry: Mapping[str, Any], author: str) -> bool:
-    """Whether a comment or an issue is by `author`, as `myself` returns it."""
+    """Return whether a comment or an issue is by `author`, as `myself` returns it."""
     login = as_text(as_map(entry.get("user")).get("login"))
     # No person can have a name with brackets.
     return bool(login) and (login == author if author else login.endswith(_BOT))
@@ -566,7 +566,7 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
 
 
 def _may_write(github: GitHub, login: str) -> bool:
-    """Whether a person may write to the repository: anyone may approve a pull request of a public one."""
+    """Return whether a person may write to the repository: anyone may approve a pull request of a public one."""
     try:
         answer = github.call("GET", f"collaborators/{quote(login, safe='')}/permission")
     except HostError as error:

@@ -133,7 +133,7 @@ def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def in_repository(root: str) -> bool:
-    """Whether `root` seems to be in a repository, without running git."""
+    """Return whether `root` seems to be in a repository, without running git."""
     return any((folder / ".git").exists() for folder in (Path(root), *Path(root).parents))
 
 
@@ -234,7 +234,7 @@ def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: 
 
 
 def _has_approvals(root: str) -> bool:
-    """Whether the approvals on disk can be read; a person has to repair a damaged or removed file."""
+    """Return whether the approvals on disk can be read; a person has to repair a damaged or removed file."""
     path = Path(root) / approvals.FILE
     try:
         return not path.is_symlink() and bool(approvals.parse(path.read_bytes()))
@@ -243,7 +243,7 @@ def _has_approvals(root: str) -> bool:
 
 
 def _adds_rules(clone: Clone) -> bool:
-    """Whether merge rules are the only change of `.gitattributes`."""
+    """Return whether merge rules are the only change of `.gitattributes`."""
     path, name = Path(clone.root) / RULES, f"HEAD:./{RULES}"
     if path.is_symlink() or not path.is_file():
         return False
@@ -447,7 +447,7 @@ class Target(Struct, frozen=True, kw_only=True):
         return f"{self.folder}/{self.run}-{tree[:12]}" if self.run else f"{self.folder}/{tree[:12]}"
 
     def is_own(self, name: str) -> bool:
-        """Whether `name` is a separate branch that a run made for results of this project and environment."""
+        """Return whether `name` is a separate branch that a run made for results of this project and environment."""
         parent, _, run = name.rpartition("/")
         return parent == self.folder and _RUN.fullmatch(run) is not None
 
@@ -681,7 +681,7 @@ def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
 
 
 def _is_known(clone: Clone, target: Target, tip: str, known: frozenset[RequestId]) -> bool:
-    """Whether this checkout has all results of a commit: it is a part of HEAD, or has no new request."""
+    """Return whether this checkout has all results of a commit: it is a part of HEAD, or has no new request."""
     if _is_part(clone, tip, "HEAD"):
         return True
     try:

@@ -65,7 +65,7 @@ class RecordedOutputs(Struct, frozen=True, kw_only=True):
     """Those paths, and the paths of earlier records."""
 
     def is_recorded(self, path: str, body: Digest) -> bool:
-        """Whether the records say that a job made this body for the path, or the server accepted it."""
+        """Return whether the records say that a job made this body for the path, or the server accepted it."""
         return body in self.bodies.get(nfc(path), frozenset())
 
 
@@ -90,7 +90,7 @@ def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[OpenEntry] = ()) ->
 
 
 def _is_plain(path: str) -> bool:
-    """Whether no part of a path is hidden or empty."""
+    """Return whether no part of a path is hidden or empty."""
     return bool(path) and not any(part.startswith(".") or not part for part in path.split("/"))
 
 
@@ -252,7 +252,7 @@ def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
 
 
 def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
-    """Whether an item was added or removed, or its request, path or front matter changed."""
+    """Return whether an item was added or removed, or its request, path or front matter changed."""
     if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
         return True
     front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
@@ -379,7 +379,7 @@ _FOLDERS: Final = (".github", ".gitlab", ".forgejo", ".gitea", "", "docs")
 
 
 def owners_of(root: str, path: str) -> tuple[str, ...] | None:
-    """The owners of a path below `root`; None outside a repository."""
+    """Return the owners of a path below `root`; None outside a repository."""
     try:
         said = try_git(root, "rev-parse", "--show-toplevel", "--show-prefix")
     except GitFailed:

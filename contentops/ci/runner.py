@@ -28,7 +28,7 @@ _SYSTEMS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL
 
 
 def in_ci(environ: Mapping[str, str]) -> bool:
-    """Whether this process runs in CI."""
+    """Return whether this process runs in CI."""
     return any(environ.get(name, "").lower() not in {"", "0", "false"} for name in _SYSTEMS)
 
 
@@ -42,7 +42,7 @@ def branch_of_run(environ: Mapping[str, str]) -> str:
 
 
 def for_pull_request(environ: Mapping[str, str]) -> bool:
-    """Whether this CI run is for a pull request."""
+    """Return whether this CI run is for a pull request."""
     ref = environ.get("GITHUB_REF") or environ.get("BUILD_SOURCEBRANCH") or ""
     return ref.startswith("refs/pull/") or bool(environ.get("CI_MERGE_REQUEST_IID") or environ.get("CHANGE_ID"))
 
@@ -133,7 +133,7 @@ def as_number(value: Any) -> int:
 
 
 def has_base(environ: Mapping[str, str]) -> bool:
-    """Whether the job is about a pull request, on GitHub or GitLab, which has a base to compare with."""
+    """Return whether the job is about a pull request, on GitHub or GitLab, which has a base to compare with."""
     return bool(environ.get("GITHUB_BASE_REF") or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
 
 
@@ -160,7 +160,7 @@ def token_of(environ: Mapping[str, str]) -> str:
 
 
 def is_safe(address: str) -> bool:
-    """Whether a token may be sent to an address: it is encrypted, or on this machine."""
+    """Return whether a token may be sent to an address: it is encrypted, or on this machine."""
     try:
         from urllib.parse import urlsplit  # start-up: most commands run where there is no runner
 

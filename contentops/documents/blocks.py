@@ -95,7 +95,7 @@ INFO: Final = Style("info")
 
 
 def parse_blocks(body: str) -> tuple[TextBlock, ...]:
-    """The blocks of a cleaned body in order; one that nests too deeply is read as plain lines."""
+    """Return the blocks of a cleaned body in order; one that nests too deeply is read as plain lines."""
     cut = len(body) if len(body) <= PARSED else body.rfind("\n", 0, PARSED) + 1 or PARSED
     cut = 0 if nests_too_deep(body[:cut]) else cut
     blocks = [*_BlockReader(body[:cut]).read(markdown_parser().parse(body[:cut]))]
@@ -169,7 +169,7 @@ class _BlockReader:
                 yield self._block("rule", (), token)
 
     def _further_cells(self) -> Iterator[Word]:
-        """The cells of a row that its table has no columns for: the parser drops them."""
+        """Yield the cells of a row that its table has no columns for: the parser drops them."""
         from markdown_it.rules_block.table import escapedSplit  # start-up: most commands take no text apart
 
         row = self._source[self._lines[0]].strip("\t >") if self._lines else ""
@@ -248,7 +248,7 @@ class Unusable(Struct, frozen=True):
 
 
 def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection | Unusable:
-    """The section `heading` of a server's answer: a whole text, or that section alone.
+    """Return the section `heading` of a server's answer: a whole text, or that section alone.
 
     `texts`: those that the server may have written it into. The rest of the answer has to be as in one of them. A
     section alone without deeper ones keeps those of the text.
@@ -297,7 +297,7 @@ def put_section(text: str, new: NewSection) -> str | None:
 
 
 def is_touched(base: str, edited: str, heading: str) -> bool:
-    """Whether a person wrote in a section of `edited`, which was `base`, or in a deeper one under it."""
+    """Return whether a person wrote in a section of `edited`, which was `base`, or in a deeper one under it."""
     was, now = _only(base, heading), _only(edited, heading)
     if was is None or now is None:
         return True
@@ -305,7 +305,7 @@ def is_touched(base: str, edited: str, heading: str) -> bool:
 
 
 def deeper(text: str, heading: str) -> tuple[Key, ...]:
-    """The deeper sections under a heading, in order."""
+    """Return the deeper sections under a heading, in order."""
     span = _only(text, heading)
     return tuple(section.key for section in cut(text[span.below : span.end])) if span is not None else ()
 
@@ -321,7 +321,7 @@ def _section(answer: str, span: Span, *, with_deeper: bool) -> NewSection | Unus
 
 
 def _around(text: str, span: Span) -> tuple[list[str], list[str]]:
-    """The sections before and after one, without the blank lines around them, which say nothing."""
+    """Return the sections before and after one, without the blank lines around them, which say nothing."""
     return _words_of(text[: span.start]), _words_of(text[span.end :])
 
 
@@ -330,7 +330,7 @@ def _words_of(text: str) -> list[str]:
 
 
 def _unlike(before: str, was: Span, answer: str, now: Span) -> Unusable:
-    """The sections that differ between two texts, without the given one."""
+    """Return the sections that differ between two texts, without the given one."""
     ours, theirs = (_texts(text[: span.start] + text[span.end :]) for text, span in ((before, was), (answer, now)))
     headed = {key for key in ours if key.level}
     if headed and not headed & theirs.keys():
@@ -354,7 +354,7 @@ _STATED = {"hugo": "url", "jekyll": "permalink"}
 
 
 def address_of(preset: str, output: str, front: Mapping[str, Any]) -> str | None:
-    """The address of a page below the root of its site; None where `preset` does not tell.
+    """Return the address of a page below the root of its site; None where `preset` does not tell.
 
     `front` is the front matter in the words of the preset. Jekyll derives addresses by a pattern of its settings, so
     only one that front matter states is known.

@@ -44,7 +44,7 @@ MAX_PATTERN: Final = 1_000
 
 @functools.lru_cache(maxsize=1_000)
 def compiled(pattern: str) -> regex.Pattern[str] | str:
-    """A regular expression whose search takes a `timeout`; or, as a text, why there is none."""
+    """Return a regular expression whose search takes a `timeout`; or, as a text, why there is none."""
     import regex  # start-up: few projects have patterns
 
     if len(pattern) > MAX_PATTERN:
@@ -56,7 +56,7 @@ def compiled(pattern: str) -> regex.Pattern[str] | str:
 
 
 def search(pattern: str, within: str, seconds: float) -> int | str:
-    """The offset of the first match; -1: none; or, as a text, why the search failed."""
+    """Return the offset of the first match; -1: none; or, as a text, why the search failed."""
     expression = compiled(pattern)
     if isinstance(expression, str):
         return expression
@@ -107,13 +107,13 @@ class _Meter:
 
 
 def short(words: str) -> str:
-    """The beginning of a text, on one line."""
+    """Return the beginning of a text, on one line."""
     line = " ".join(words.split())
     return line if len(line) <= _ROOM else f"{line[:_ROOM]}…"
 
 
 def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The errors of an instance by a JSON Schema, given as JSON: the path of its keys, and a message.
+    """Yield the errors of an instance by a JSON Schema, given as JSON: the path of its keys, and a message.
 
     Raises nothing: a schema that cannot be applied, or takes too many steps, is the last message, with no path.
     """
@@ -132,7 +132,7 @@ def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[t
 
 
 def schema_problem(text: str) -> str:
-    """The problem of a JSON Schema, given as JSON; empty where it can be used."""
+    """Return the problem of a JSON Schema, given as JSON; empty where it can be used."""
     schema = json.loads(text)
     if not isinstance(schema, dict | bool):
         return "is not a JSON Schema: it must be a map, true or false"
@@ -155,7 +155,7 @@ def schema_problem(text: str) -> str:
 
 
 def _maps(schema: Json) -> Iterator[Mapping[str, Json]]:
-    """Every map of a schema, at any depth."""
+    """Yield every map of a schema, at any depth."""
     waiting = [schema]
     while waiting:
         part = waiting.pop()
@@ -174,13 +174,13 @@ def _kind(schema: Json) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _validator(text: str) -> tuple[Any, _Meter]:
-    """The validator of a schema, made once, and the meter it runs by."""
+    """Return the validator of a schema, made once, and the meter it runs by."""
     schema, meter = json.loads(text), _Meter()
     return _limited(_kind(schema), schema, meter), meter
 
 
 def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> Any:
-    """A validator of a draft that fetches nothing and counts what it does."""
+    """Return a validator of a draft that fetches nothing and counts what it does."""
     import jsonschema
     import referencing
 
@@ -202,7 +202,7 @@ def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> 
 
 
 def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
-    """A keyword that spends steps for its value, the instance and its messages."""
+    """Return a keyword that spends steps for its value, the instance and its messages."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         steps = 1 + sum(len(part) for part in (value, instance) if isinstance(part, dict | list))
@@ -216,7 +216,7 @@ def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
 
 
 def _pattern_keywords(meter: _Meter) -> dict[str, Keyword]:
-    """The keywords whose own code can take longer than their size says."""
+    """Return the keywords whose own code can take longer than their size says."""
     patterns = _Patterns(meter)
     return {
         "pattern": patterns.pattern,
@@ -293,7 +293,7 @@ def _error(message: str) -> ValidationError:
 
 
 def _frozen(value: Json) -> Any:
-    """A value that equals another one just where JSON Schema says so, and can be hashed."""
+    """Return a value that equals another one just where JSON Schema says so, and can be hashed."""
     if isinstance(value, list):
         return tuple(map(_frozen, value))
     if isinstance(value, dict):
@@ -332,7 +332,7 @@ class CheckedText(Struct, frozen=True, kw_only=True):
 
 
 def checked_text(text: str, output: str) -> CheckedText:
-    """A file's text for the checks; `output` is its path relative to the project root. Never raises."""
+    """Return a file's text for the checks; `output` is its path relative to the project root. Never raises."""
     document = split(text)
     first, keys = line_numbers(text)
     return CheckedText(
@@ -368,7 +368,7 @@ def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str
 
 
 def blocks(findings: Iterable[Finding]) -> bool:
-    """Whether a text with these findings is neither written nor saved."""
+    """Return whether a text with these findings is neither written nor saved."""
     return any(finding.level is Level.BLOCK for finding in findings)
 
 
@@ -379,7 +379,7 @@ Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit]"]
 
 
 def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """The first hits as findings, and how many more there are."""
+    """Yield the first hits as findings, and how many more there are."""
     rest = iter(hits)
     for message, line, hint in itertools.islice(rest, _SHOWN):
         yield Finding(check=check, level=level, message=message, line=line, hint=hint)
@@ -388,7 +388,7 @@ def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
 
 
 def _line(text: CheckedText, offset: int) -> int:
-    """The line of the file that an offset in the body is on."""
+    """Return the line of the file that an offset in the body is on."""
     return text.first_line + text.body.count("\n", 0, offset)
 
 
@@ -411,12 +411,12 @@ _TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>|<!--|-->")
 
 
 def count_words(body: str) -> int:
-    """The number of words of a body, see `words_of`."""
+    """Return the number of words of a body, see `words_of`."""
     return len(words_of(body))
 
 
 def words_of(body: str) -> list[str]:
-    """The words of a body: runs with a letter or digit in them, and each character of scripts without spaces.
+    """Return the words of a body: runs with a letter or digit in them, and each character of scripts without spaces.
 
     Addresses of links and HTML tags are no words; headings and code are.
     """
@@ -464,7 +464,7 @@ _SIMPLER: Final = "nested repetitions are slow: write the pattern without them"
 
 
 def _patterns(values: Sequence[str], text: CheckedText, *, wanted: bool) -> Iterator[Hit]:
-    """The patterns that are `wanted` and match nothing, or are not and match something."""
+    """Yield the patterns that are `wanted` and match nothing, or are not and match something."""
     for value in values:
         offset = search(value, text.body, min(PATIENCE, LONGEST / len(values)))
         if isinstance(offset, str):
@@ -562,7 +562,7 @@ def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]
 
 
 def _until_known(schema: str, open_: frozenset[str]) -> str:
-    """A schema that does not require the keys that are not known yet."""
+    """Return a schema that does not require the keys that are not known yet."""
     if not open_:
         return schema
     document = json.loads(schema)
@@ -588,7 +588,7 @@ def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
 
 
 def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
-    """A look at what a person listed."""
+    """Return a look at what a person listed."""
     return lambda listed, text, _: look(listed.values, text)
 
 

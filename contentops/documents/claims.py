@@ -53,7 +53,7 @@ class Known:
             self._numbers.update(each.values, each.parts if each.is_dated or not each.values else ())
 
     def has(self, figure: Figure) -> bool:
-        """Whether a figure says nothing that these do not say."""
+        """Return whether a figure says nothing that these do not say."""
         if not self._numbers.isdisjoint(figure.values):
             return True
         known = [part in self._numbers for part in figure.parts]
@@ -74,7 +74,7 @@ _UNSEEN: Final = re.compile("[\u00ad\u061c\u200b-\u200f\u2060\u2066-\u2069\ufeff
 
 
 def plain_digits(text: str) -> str:
-    """A text with the digits of all scripts as 0 to 9, and without characters that cannot be seen."""
+    """Return a text with the digits of all scripts as 0 to 9, and without characters that cannot be seen."""
     if text.isascii():
         return text
     return _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), _UNSEEN.sub("", text))
@@ -114,7 +114,7 @@ _HALF: Final = 12
 
 
 def figures(text: str) -> list[Figure]:
-    """The figures of a text of `plain_digits`, in no order."""
+    """Return the figures of a text of `plain_digits`, in no order."""
     found: list[Figure] = []
     for pattern, make in ((_DATE, _date), (_TIME, _time), (_PHONE, _phone), (_RUN, _number)):
 
@@ -148,7 +148,7 @@ def _phone(match: re.Match[str]) -> Figure:
 
 
 def _number(match: re.Match[str]) -> Figure | None:
-    """The number of a match of `_RUN`; None where it is part of a word or name."""
+    """Return the number of a match of `_RUN`; None where it is part of a word or name."""
     text, start, words = match.string, match.start(), match[0]
     before = text[max(start - _LOOK, 0) : start]
     if words[0].isdigit() and before[-1:].isalpha() and _is_cased(before[-1]) and not _CODE_BEFORE.search(before):
@@ -169,7 +169,7 @@ def _number(match: re.Match[str]) -> Figure | None:
 
 
 def _shifted(value: str, zeros: int) -> str:
-    """A value times ten to the power of `zeros`."""
+    """Return a value times ten to the power of `zeros`."""
     whole, _, fraction = value.partition(".")
     if "." in fraction:
         return value  # a version
@@ -185,7 +185,7 @@ def _is_cased(char: str) -> bool:
 
 
 def _meanings(run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The values that digits with marks between them can mean, and the numbers if they are several."""
+    """Return the values that digits with marks between them can mean, and the numbers if they are several."""
     groups = _DIGITS.findall(run)
     marks = {mark for mark in re.split(r"\d+", run) if mark}
     parts = tuple(map(canonical, groups))
@@ -206,7 +206,7 @@ def _meanings(run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def canonical(whole: str, fraction: str = "") -> str:
-    """A number without zeros that mean nothing: `12.5` for 012 and 50."""
+    """Return a number without zeros that mean nothing: `12.5` for 012 and 50."""
     fraction = fraction.rstrip("0")
     whole = whole.lstrip("0") or "0"
     return f"{whole}.{fraction}" if fraction else whole
@@ -236,7 +236,7 @@ class Segment(NamedTuple):
 
 
 def segments(body: str) -> Iterator[Segment]:
-    """The passages of a body in order, without blocks of code."""
+    """Yield the passages of a body in order, without blocks of code."""
     heading = False
     for token in parse_blocks(body):
         if token.type in {"inline", "html_block"}:
@@ -253,7 +253,7 @@ class Lines:
         self._ends = [match.start() for match in re.finditer("\n", text)]
 
     def of(self, offset: int) -> int:
-        """The line that an offset is on."""
+        """Return the line that an offset is on."""
         return bisect.bisect_left(self._ends, offset)
 
 
@@ -299,7 +299,7 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
 
 
 def _without_comments(text: str) -> str:
-    """A text with spaces instead of its HTML comments, none of which goes beyond its passage."""
+    """Return a text with spaces instead of its HTML comments, none of which goes beyond its passage."""
     pieces: list[str] = []
     at = 0
     for start, end in _comments(text):
@@ -330,7 +330,7 @@ _COUNT: Final = re.compile(r"\A\s*(?:\d{1,3}(?:\.\d{1,3})+(?=\s)|(?:[^\W\d_]+\s?
 
 
 def without_marks(text: str) -> str:
-    """A text without the marks of emphasis, which may stand inside of a number."""
+    """Return a text without the marks of emphasis, which may stand inside of a number."""
     return _MARKS.sub("", text)
 
 
@@ -349,7 +349,7 @@ _MOST_PARTS: Final = 32
 
 
 def addresses(text: str) -> Iterator[Claim]:
-    """The URLs and mail addresses in a text, each with its form for comparison."""
+    """Yield the URLs and mail addresses in a text, each with its form for comparison."""
     lines = Lines(text)
     for match in _ADDRESS.finditer(text) if "." in text or "/" in text else ():
         words = match[0].rstrip(".,;:!?*_~")
@@ -357,12 +357,12 @@ def addresses(text: str) -> Iterator[Claim]:
 
 
 def hosts(text: str) -> Iterator[str]:
-    """Every word of a text that may be a host, with or without a path, in the form for comparison."""
+    """Return every word of a text that may be a host, with or without a path, in the form for comparison."""
     return (_normal(match[0].rstrip(_AT_THE_END)) for match in _DOTTED.finditer(text))
 
 
 def without_addresses(text: str) -> str:
-    """A text with spaces instead of its addresses."""
+    """Return a text with spaces instead of its addresses."""
     return _ADDRESS.sub(blank, text) if "." in text or "/" in text else text
 
 
@@ -382,12 +382,12 @@ def _normal(url: str) -> str:
 
 
 def host_of(normal: str) -> str:
-    """The host of an address in the form for comparison."""
+    """Return the host of an address in the form for comparison."""
     return re.split("[/?]", normal.rpartition("@")[2], maxsplit=1)[0]
 
 
 def parents(normal: str) -> Iterator[str]:
-    """An address and those above it."""
+    """Yield an address and those above it."""
     yield normal
     for match in list(re.finditer("[/?]", normal))[:_MOST_PARTS]:
         yield normal[: match.start()]
@@ -435,7 +435,7 @@ class _Brief:
         self.known = Known(figures(without_addresses(brief).replace("_", " ")))
 
     def has_address(self, claim: Claim) -> bool:
-        """Whether an address is known, or below an allowed one."""
+        """Return whether an address is known, or below an allowed one."""
         return claim.normal in self._addresses or not self._above.isdisjoint(parents(claim.normal))
 
 

@@ -44,7 +44,7 @@ def clean_title(text: str) -> str:
 
 
 def is_cut(title: str) -> bool:
-    """Whether cleaning cut a title: it was longer."""
+    """Return whether cleaning cut a title: it was longer."""
     return len(title) >= TITLE_LIMIT - 1 and title.endswith("…")
 
 
@@ -78,13 +78,13 @@ def clean_body(text: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def body_digest(body: str) -> Digest:
-    """The identity of a body: the digest of its cleaned text."""
+    """Return the identity of a body: the digest of its cleaned text."""
     # Each step of an item needs the digest of its text; a small cache keeps memory bounded.
     return digest_text(clean_body(body))
 
 
 def title_digest(title: str) -> Digest:
-    """The identity of a title: the digest of its cleaned text with every run of white space as one space.
+    """Return the identity of a title: the digest of its cleaned text with every run of white space as one space.
 
     A server may keep no other, and neither did records always.
     """
@@ -93,7 +93,7 @@ def title_digest(title: str) -> Digest:
 
 
 def prose(body: str) -> Iterator[tuple[int, str]]:
-    """The lines that are no fenced code, each with its number (from 1)."""
+    """Yield the lines that are no fenced code, each with its number (from 1)."""
     fence = ""
     for number, line in enumerate(body.split("\n"), start=1):
         before, fence = fence, _fence_after(fence, line)
@@ -105,14 +105,14 @@ _FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>
 
 
 def known_bodies(state: State) -> Iterator[Digest]:
-    """The bodies that are whole whatever lines they have: made by a job, or taken by the server."""
+    """Yield the bodies that are whole whatever lines they have: made by a job, or taken by the server."""
     for record in state.records.values():
         yield from record.bodies
     yield from (entry.body for entry in state.entries.values() if entry.body)
 
 
 def conflict_line(text: str) -> int:
-    """The number of the line (1-based) where the first conflict of a Markdown file starts, or 0."""
+    """Return the number of the line (1-based) where the first conflict of a Markdown file starts, or 0."""
     if OPEN not in text or CLOSE not in text:
         return 0
     passed = start = 0
@@ -135,7 +135,7 @@ _LFS_POINTER: Final = re.compile(r"version https://git-lfs\.github\.com/spec/\S+
 
 
 def is_lfs_pointer(text: str) -> bool:
-    """Whether a file is a pointer of Git LFS, whose content was not fetched."""
+    """Return whether a file is a pointer of Git LFS, whose content was not fetched."""
     return _LFS_POINTER.match(text) is not None
 
 
@@ -146,14 +146,14 @@ FRONT_END: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 
 
 def _front_lines(text: str) -> int:
-    """The number of lines of the front matter, in which fences mean nothing."""
+    """Return the number of lines of the front matter, in which fences mean nothing."""
     opened = FRONT.match(text)
     closed = opened and FRONT_END.search(text, opened.end())
     return text.count("\n", 0, closed.end()) + 1 if closed else 0
 
 
 def _fence_after(fence: str, line: str) -> str:
-    """The signs that opened the code block which goes on after a line; empty outside of one."""
+    """Return the signs that opened the code block which goes on after a line; empty outside of one."""
     match = _FENCE_LINE.match(line)
     if match is None:
         return fence

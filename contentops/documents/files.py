@@ -55,7 +55,7 @@ _LABEL: Final = re.compile(r"^[ \t]*> ?Draft outline, made offline\b", re.MULTIL
 
 
 def has_label(body: str) -> bool:
-    """Whether a text has the line that each outline, and each section of one, begins with."""
+    """Return whether a text has the line that each outline, and each section of one, begins with."""
     return "Draft outline" in body and _LABEL.search(body) is not None
 
 
@@ -70,7 +70,7 @@ stamp_of: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
 
 
 def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -> tuple[Observed, bool]:
-    """The file at `path` by its bytes, and whether that depends on the bytes alone.
+    """Return the file at `path` by its bytes, and whether that depends on the bytes alone.
 
     Bodies in `whole` are no unresolved merge, whatever lines they have.
     """
@@ -170,7 +170,7 @@ class Outputs:
         return set(self._given)
 
     def observe(self, path: str) -> Observed:
-        """The file at `path` now; never raises for a bad file.
+        """Return the file at `path` now; never raises for a bad file.
 
         `problem` says why a file cannot be used, with its path and what to do.
         """
@@ -178,7 +178,7 @@ class Outputs:
         return observation
 
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
-        """The same for several paths, each with the stamp by which that file is recognised later.
+        """Yield the same for several paths, each with the stamp by which that file is recognised later.
 
         None where no file was read, or the result depends on `whole`.
         """
@@ -203,7 +203,7 @@ class Outputs:
             return self._load(entry, path) if entry else None
 
     def stamps(self, paths: Iterable[str]) -> Iterator[Stamp | None]:
-        """A cheap mark of the file at each of the `paths` that were read before; None: there is none.
+        """Yield a cheap mark of the file at each of the `paths` that were read before; None: there is none.
 
         With an equal mark it is the same file, unless it changed within the clock's grain: trust only a mark that was
         seconds old when it was taken.
@@ -217,12 +217,12 @@ class Outputs:
                 yield stamp_of(status)
 
     def is_linked(self, folder: str) -> bool:
-        """Whether a symbolic link leads to a folder, so that `stamp` is that of a file which is never read."""
+        """Return whether a symbolic link leads to a folder, so that `stamp` is that of a file which is never read."""
         path = os.path.normpath(f"{self._tree.root}/{folder}")
         return os.path.realpath(path) != path
 
     def read(self, path: str) -> str:
-        """The text at `path` as it is on disk, line endings and byte order mark included."""
+        """Return the text at `path` as it is on disk, line endings and byte order mark included."""
         with self._tree.entries() as entry_at:
             file = self._read(path, entry_at)
         if file is None:
@@ -368,7 +368,7 @@ class Outputs:
     def _half_written(
         self, stack: contextlib.ExitStack, entry: DirEntry, data: bytes, mode: int, existing: _File | None = None
     ) -> DirEntry:
-        """A temporary file with `data` beside `entry`; it is removed when `stack` ends."""
+        """Return a temporary file with `data` beside `entry`; it is removed when `stack` ends."""
         temporary = DirEntry(entry.folder, temporary_name())
         handle = entry.folder.make_file(temporary.name, mode)
         stack.callback(temporary.discard)
@@ -500,7 +500,7 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
     hidden: bool
 
     def observed(self, path: str) -> Observed:
-        """The file at a path that has this stamp."""
+        """Return the file at a path that has this stamp."""
         return Observed(
             path=path,
             file=Digest(self.file),
@@ -541,7 +541,7 @@ class StatCache:
         self._new: dict[str, str] = {}
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
-        """The file at each path now; remembered for the next time."""
+        """Return the file at each path now; remembered for the next time."""
         files: dict[str, Observed | None] = dict.fromkeys(paths)
         for name in self._before:
             rows = _rows(name, self._get(f"{NAME} {name}"))
@@ -565,7 +565,7 @@ class StatCache:
         return {path: file for path, file in files.items() if file is not None}
 
     def _same(self, paths: Sequence[str], rows: Mapping[str, _Row]) -> list[str]:
-        """The paths where the file is the one of its row still."""
+        """Return the paths where the file is the one of its row still."""
         linked = {folder for folder in {path.rpartition("/")[0] for path in paths} if self._is_linked(folder)}
         stamps = zip(paths, self._outputs.stamps(paths), strict=True)
         same = [path for path, stamp in stamps if rows[path].stamp == stamp]
@@ -587,7 +587,7 @@ class StatCache:
 
 
 def _rows_of(file: Observed, stamp: Stamp) -> dict[str, _Row]:
-    """The row of a file by its path; none for one with half a character, which cannot be encoded."""
+    """Return the row of a file by its path; none for one with half a character, which cannot be encoded."""
     row = _Row(
         stamp=stamp,
         file=file.file,
@@ -608,12 +608,12 @@ def _rows_of(file: Observed, stamp: Stamp) -> dict[str, _Row]:
 
 
 def _names(text: str | None) -> list[str]:
-    """The names of the texts with the rows."""
+    """Return the names of the texts with the rows."""
     version, *names = (text or "").split(" ")
     return names if version == VERSION else []
 
 
 def _rows(name: str, text: str | None) -> dict[str, _Row]:
-    """The rows of one text by path; none where the text is damaged."""
+    """Return the rows of one text by path; none where the text is damaged."""
     data = (text or "").encode()
     return msgspec.json.decode(data, type=dict[str, _Row]) if digest_bytes(data) == name else {}

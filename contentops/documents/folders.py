@@ -68,11 +68,11 @@ class Folder(Struct, frozen=True):
     fd: int | None
 
     def name(self, name: str) -> str:
-        """The name or path of the file `name` for a system call that also gets `fd`."""
+        """Return the name or path of the file `name` for a system call that also gets `fd`."""
         return name if self.fd is not None else os.path.join(self.path, name)  # noqa: PTH118 - a hot path
 
     def stat(self, name: str) -> os.stat_result | None:
-        """The status of `name`, without following a link; None where there is nothing."""
+        """Return the status of `name`, without following a link; None where there is nothing."""
         try:
             return os.stat(self.name(name), dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -103,7 +103,7 @@ class Folder(Struct, frozen=True):
         os.rmdir(self.name(name), dir_fd=self.fd)
 
     def names(self) -> list[str]:
-        """The names of everything in this folder."""
+        """Return the names of everything in this folder."""
         return os.listdir(self.path if self.fd is None else self.fd)  # noqa: PTH208 - takes a handle
 
     def sync(self) -> None:
@@ -229,7 +229,7 @@ class Tree:
 
 
 def _is_link(status: os.stat_result) -> bool:
-    """Whether this is a symbolic link, or a junction, which leads elsewhere just as well."""
+    """Return whether this is a symbolic link, or a junction, which leads elsewhere just as well."""
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _MOUNT_POINT
 
 
@@ -277,7 +277,7 @@ class Spelling:
         raise OutputError(message, code="same-name", hint="spell `output` as the file is spelled, or rename the file")
 
     def _listing(self, folder: Folder) -> frozenset[str]:
-        """The names in a folder, NFC; kept until the folder changes, since it is asked for every file in it."""
+        """Return the names in a folder, NFC; kept until the folder changes, since it is asked for every file in it."""
         status = os.stat(folder.path if folder.fd is None else folder.fd)  # noqa: PTH116 - takes a handle
         key = (status.st_dev, status.st_ino)
         cached = self._listings.get(key)
@@ -291,7 +291,7 @@ class Spelling:
 
 
 def _if_any(folder: Folder, name: str) -> os.stat_result | None:
-    """The status of `name`; None also where the name is too long, as a decomposed one may be."""
+    """Return the status of `name`; None also where the name is too long, as a decomposed one may be."""
     try:
         return folder.stat(name)
     except OSError as error:
@@ -308,7 +308,7 @@ def _others(name: str) -> list[str]:
 
 
 def denial(root: Path) -> Callable[[str], str]:
-    """A function from an output's path, relative to `root`, to why it cannot be written; empty: it can.
+    """Return a function from an output's path, relative to `root`, to why it cannot be written; empty: it can.
 
     Asked before anything is paid for; the write itself notices later changes.
     """
@@ -346,7 +346,7 @@ def _is_too_long(path: Path) -> bool:
 
 
 def present(root: Path, outputs: Iterable[str]) -> Callable[[str], bool]:
-    """A function that says whether a path below `root` is one of `outputs`, or exists.
+    """Return a function that says whether a path below `root` is one of `outputs`, or exists.
 
     `outputs` is read at the first call.
     """
@@ -362,7 +362,7 @@ def present(root: Path, outputs: Iterable[str]) -> Callable[[str], bool]:
 
 
 def temporary_name() -> str:
-    """A new name for a file that is being written."""
+    """Return a new name for a file that is being written."""
     return f".contentops-{os.urandom(8).hex()}.tmp"
 
 

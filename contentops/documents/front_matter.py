@@ -72,7 +72,7 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
 def provenance(
     *, item: str, digest: str, job: str = "", generated_at: str = "", promoted_from: str = "", model: str = ""
 ) -> dict[str, Any]:
-    """The `contentops` block: item, spec, job, time, environment and model of a text, where they are known."""
+    """Return the `contentops` block: item, spec, job, time, environment and model of a text, where they are known."""
     block = {
         "item": item,
         "digest": digest,
@@ -131,7 +131,7 @@ def split_loosely(text: str) -> MarkdownFile:
 
 
 def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, Any] | None, body: str) -> str:
-    """A new file: `title`, `metadata` in its order, the `contentops` block, a blank line and the body.
+    """Return a new file: `title`, `metadata` in its order, the `contentops` block, a blank line and the body.
 
     Title and body are cleaned. The keys `title` and `contentops` of `metadata`, keys whose value is None, and an empty
     title are left out. A body that would be read as front matter always has some before it.
@@ -151,7 +151,7 @@ def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, An
 
 
 def has_dates(key: str) -> bool:
-    """Whether a text under a key that is a date is meant as one."""
+    """Return whether a text under a key that is a date is meant as one."""
     return key not in (TITLE_KEY, PROVENANCE_KEY)
 
 
@@ -169,7 +169,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 def parts(text: str) -> Parts:
-    """The offsets of the parts of a file; never raises.
+    """Return the offsets of the parts of a file; never raises.
 
     Blank lines may stand before front matter, as Hugo allows; there, what cannot be read is the text of the file.
     """
@@ -197,7 +197,7 @@ def parts(text: str) -> Parts:
 
 
 def looks_like_front_matter(body: str) -> bool:
-    """Whether a body at the start of a file would be taken for front matter."""
+    """Return whether a body at the start of a file would be taken for front matter."""
     return any(sign.match(body) for sign in (FRONT, _TOML, _JSON))
 
 
@@ -218,7 +218,7 @@ def _read(text: str, first_line: int) -> tuple[Block, str]:
 
 
 def _title_key(values: Collection[str]) -> str:
-    """The key of the title: in any letters, as Hugo reads it."""
+    """Return the key of the title: in any letters, as Hugo reads it."""
     return TITLE_KEY if TITLE_KEY in values else next((key for key in values if key.casefold() == TITLE_KEY), TITLE_KEY)
 
 
@@ -239,7 +239,7 @@ def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
 
 
 def fenced(lines: Iterable[str]) -> str:
-    """A block of front matter with these lines."""
+    """Return a block of front matter with these lines."""
     return "".join(f"{line}\n" for line in (FENCE, *lines, FENCE))
 
 
@@ -250,7 +250,7 @@ Edit = tuple[int, int, str]
 
 
 def element_edit(block: str, entry: Entry, value: Any, newline: str) -> Edit | None:
-    """The edit that makes the list of `entry` another one and leaves its elements as they are written.
+    """Return the edit that makes the list of `entry` another one and leaves its elements as they are written.
 
     None: one of the two is no list, none of its elements stay, or they cannot be told apart.
     """
@@ -263,7 +263,7 @@ def element_edit(block: str, entry: Entry, value: Any, newline: str) -> Edit | N
 
 
 def _below(block: str, entry: Entry, value: list[Any], newline: str) -> Edit | None:
-    """The edit of a list with a line for each element."""
+    """Return the edit of a list with a line for each element."""
     start = block.rfind("\n", 0, entry.value_start) + 1
     end = block.find("\n", entry.value_end)
     end = start + len(block[start : len(block) if end < 0 else end].rstrip("\r"))
@@ -297,7 +297,7 @@ def _written_below(value: Any, indent: str, newline: str) -> str:
 
 
 def _beside(block: str, entry: Entry, value: list[Any]) -> Edit | None:
-    """The edit of a list in brackets; elements that are lists or maps are not added there."""
+    """Return the edit of a list in brackets; elements that are lists or maps are not added there."""
     text = block[entry.value_start : entry.value_end]
     added = [each for each in value if canonical(each) not in {canonical(old) for old in entry.value}]
     if not (text[0] == "[" and text[-1] == "]") or "#" in text or any(isinstance(one, list | dict) for one in added):
@@ -315,7 +315,7 @@ def _beside(block: str, entry: Entry, value: list[Any]) -> Edit | None:
 
 
 def _split(text: str) -> list[str]:
-    """A list without its brackets, cut at the commas that are in no quotes and no inner brackets."""
+    """Return a list without its brackets, cut at the commas that are in no quotes and no inner brackets."""
     pieces, depth, quote = [""], 0, ""
     escaped = False
     for char in text:
@@ -334,7 +334,7 @@ def _split(text: str) -> list[str]:
 
 
 def _are(texts: list[str], values: list[Any], wrapped: Callable[[str], str]) -> bool:
-    """Whether each text is one element with its value."""
+    """Return whether each text is one element with its value."""
     if len(texts) != len(values):
         return False
     try:
@@ -345,7 +345,7 @@ def _are(texts: list[str], values: list[Any], wrapped: Callable[[str], str]) -> 
 
 
 def _chosen(before: list[Any], texts: list[str], after: list[Any], write: Callable[[Any], str]) -> list[str]:
-    """The texts of the elements of `after`: as they were written before, else written."""
+    """Return the texts of the elements of `after`: as they were written before, else written."""
     written: dict[str, list[str]] = {}
     for value, text in zip(before, texts, strict=True):
         written.setdefault(canonical(value), []).append(text)
@@ -416,7 +416,7 @@ class WrittenEntry(Struct, frozen=True):
 
 
 def written_entries(text: str, keys: Container[str]) -> tuple[WrittenEntry, ...]:
-    """The entries of a file's front matter with these keys, in their order."""
+    """Return the entries of a file's front matter with these keys, in their order."""
     parsed = parts(text)
     block = text[parsed.start : parsed.end]
     entries = [entry for entry in parsed.block.entries if entry.key in keys]
@@ -534,14 +534,14 @@ def _replacement(block: str, entry: Entry, value: Any, newline: str) -> tuple[in
 
 
 def _rank(wanted: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:
-    """The order of new keys: a title first, the provenance block last, the others as given."""
+    """Return the order of new keys: a title first, the provenance block last, the others as given."""
     given = {key: number for number, key in enumerate(wanted)}
     ends = {TITLE_KEY: 0, PROVENANCE_KEY: 2}
     return lambda key: (ends.get(key, 1), given[key])
 
 
 def _insertion(block: str, entries: tuple[Entry, ...], key: str) -> int:
-    """The offset of a new key: a title first, the provenance block last, all others before that block."""
+    """Return the offset of a new key: a title first, the provenance block last, all others before that block."""
     if key == TITLE_KEY and entries:
         return _line_start(block, entries[0].key_start)
     own = next((entry for entry in entries if entry.key == PROVENANCE_KEY), None)
@@ -568,7 +568,7 @@ def _line_end(block: str, at: int) -> int:
 
 
 def _as_wanted(before: Parts, edited: str, wanted: Mapping[str, Any], *, nulls: bool = False) -> bool:
-    """Whether an edit set the wanted keys and changed no other; `nulls`: None is a value like others."""
+    """Return whether an edit set the wanted keys and changed no other; `nulls`: None is a value like others."""
     after = parts(edited)
     unchanged = {entry.key: entry.value for entry in before.block.entries if entry.key not in wanted}
     asked = {key: value for key, value in wanted.items() if nulls or value is not None}

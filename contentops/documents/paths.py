@@ -40,7 +40,7 @@ _STATE = re.compile(r"contentops[^/]*\.(?:lock|jobs|approvals)")
 
 
 def check_output(path: str) -> str | None:
-    """The problem of an output path, as the end of a sentence that starts with the path; None if nothing."""
+    """Return the problem of an output path, as the end of a sentence that starts with the path; None if nothing."""
     return _check_whole(path) or next(filter(None, map(_check_segment, path.split("/"))), None)
 
 
@@ -61,7 +61,7 @@ def _check_whole(path: str) -> str | None:
 
 
 def _is_plain(path: str) -> bool:
-    """Whether all its characters are visible ASCII or spaces; saves the search for others."""
+    """Return whether all its characters are visible ASCII or spaces; saves the search for others."""
     return path.isascii() and path.isprintable()
 
 
@@ -102,7 +102,7 @@ def collision_key(path: str) -> str:
 
 
 def folders(path: str) -> Iterator[str]:
-    """Every folder above `path`, the nearest first: `a/b/c` gives `a/b`, then `a`."""
+    """Yield every folder above `path`, the nearest first: `a/b/c` gives `a/b`, then `a`."""
     cut = path.rfind("/")
     while cut > 0:
         path = path[:cut]
@@ -111,7 +111,7 @@ def folders(path: str) -> Iterator[str]:
 
 
 def is_own(path: str) -> bool:
-    """Whether contentops itself keeps something at `path`: the project file, the state, the catalog snapshot."""
+    """Return whether contentops itself keeps something at `path`: the project file, the state, the catalog snapshot."""
     key = collision_key(path)
     return key in {PROJECT_FILE, "catalog.lock.json"} or _STATE.fullmatch(key.rpartition("/")[2]) is not None
 
@@ -126,7 +126,7 @@ _UNFIT: Final = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def split_path(path: str) -> tuple[str, ...]:
-    """The segments of a path relative to the root.
+    """Return the segments of a path relative to the root.
 
     Raises OutputError for anything that could be outside the root, or hidden.
     """

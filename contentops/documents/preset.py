@@ -36,7 +36,7 @@ class Rule(Struct, frozen=True):
     form: Form = Form.SAME
 
     def convert(self, value: Any) -> Any:
-        """The value in its form; one that cannot take it stays as it is."""
+        """Return the value in its form; one that cannot take it stays as it is."""
         if self.form is Form.LIST and isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return [value]
         if self.form is Form.AUTHORS and isinstance(value, (str, list)):
@@ -127,7 +127,7 @@ def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, An
 
 
 def redirects_key(preset: str) -> str:
-    """The key under which a page names the addresses that lead to it; empty where `preset` has none."""
+    """Return the key under which a page names the addresses that lead to it; empty where `preset` has none."""
     rule = PRESETS.get(preset, {}).get("redirects")
     return rule.name if rule is not None else ""
 
@@ -156,12 +156,12 @@ def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[st
 
 
 def as_list(value: Any) -> list[Any]:
-    """A value as a list: a single one is a list of one, and null of none."""
+    """Return a value as a list: a single one is a list of one, and null of none."""
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
 def title_for(preset: str, title: str) -> str:
-    """The title of a text as the generator can take it.
+    """Return the title of a text as the generator can take it.
 
     Docusaurus makes JavaScript of front matter and leaves backslashes as they are: one could end the string and have
     what follows run.
@@ -170,7 +170,7 @@ def title_for(preset: str, title: str) -> str:
 
 
 def backslashed(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys of `metadata` whose texts hold a backslash where the generator cannot take one."""
+    """Return the keys of `metadata` whose texts hold a backslash where the generator cannot take one."""
     return tuple(key for key, value in metadata.items() if preset == "docusaurus" and _has_backslash([key, value]))
 
 
@@ -181,7 +181,7 @@ def _has_backslash(value: Any) -> bool:
 
 
 def no_flags(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys of `metadata` that `preset` wants as a boolean and that have another value; null is none."""
+    """Return the keys of `metadata` that `preset` wants as a boolean and that have another value; null is none."""
     rules = PRESETS.get(preset, {})
     flags = {key for key, rule in rules.items() if rule.form in _FLAGS}
     flags |= {rule.name for rule in rules.values() if rule.form in (Form.FLAG, Form.NEGATED)}

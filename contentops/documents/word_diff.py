@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
-    """The index in `side` of the elements of `base` that both have once, and of their equal neighbours."""
+    """Return the index in `side` of the elements of `base` that both have once, and of their equal neighbours."""
     once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
     both = once[0] & once[1]
     positions = {each: number for number, each in enumerate(base) if each in both}
@@ -59,7 +59,7 @@ def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
 
 
 def rising(numbers: Sequence[int]) -> list[int]:
-    """The indexes of a longest increasing subsequence, which need not be contiguous; no number comes twice."""
+    """Return the indexes of a longest increasing subsequence, which need not be contiguous; no number comes twice."""
     tails: list[int] = []
     tail_indexes: list[int] = []
     before: list[int] = []
@@ -146,12 +146,12 @@ class TextDiff(Struct, frozen=True, dict=True):
         return sum(block.edits for block in self.blocks if not block.is_same)
 
     def count(self, side: Side) -> int:
-        """How many words one side alone has."""
+        """Return how many words one side alone has."""
         return sum(part.count for block in self.blocks for part in block.parts if part.side == side)
 
 
 def word_diff(old: str, new: str) -> TextDiff:
-    """The difference of two cleaned bodies."""
+    """Return the difference of two cleaned bodies."""
     was = parse_blocks(old)
     now = was if old == new else parse_blocks(new)
     names: dict[tuple[object, ...], int] = {}
@@ -165,7 +165,7 @@ def word_diff(old: str, new: str) -> TextDiff:
 
 
 def _matches(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[int, int]]:
-    """The indexes of equal elements, rising on both sides."""
+    """Return the indexes of equal elements, rising on both sides."""
     found, gaps = {-1: -1, len(old): len(new)}, [(-1, -1, len(old), len(new))]
     for _ in range(_ROUNDS):
         again: list[tuple[int, int, int, int]] = []
@@ -184,7 +184,7 @@ def _matches(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[int, int]
 
 
 def _between(was: Sequence[TextBlock], now: Sequence[TextBlock]) -> Iterator[BlockDiff]:
-    """The blocks between two equal ones: those that are alike are paired, in the order of the texts."""
+    """Yield the blocks between two equal ones: those that are alike are paired, in the order of the texts."""
     for (i, j), (k, m) in pairwise([(-1, -1), *_pairs(was, now), (len(was), len(now))]):
         yield from _replaced(was[i + 1 : k], now[j + 1 : m])
         if k < len(was):
@@ -235,7 +235,7 @@ Run = tuple[int, int, int]
 
 
 def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
-    """The words of both sides, with changes that lie close together as one."""
+    """Yield the words of both sides, with changes that lie close together as one."""
     names: dict[Word, int] = {}
     ids = [tuple(names.setdefault(word, len(names)) for word in side) for side in (old, new)]
     equal = _matches(*ids)
@@ -249,7 +249,7 @@ def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
 
 
 def _kept_apart(old: Sequence[Word], new: Sequence[Word], equal: list[tuple[int, int]]) -> Iterator[Run]:
-    """The runs of equal words but for those that make one change of two."""
+    """Yield the runs of equal words but for those that make one change of two."""
     start = 0
     for number, (i, j) in enumerate(equal, start=1):
         if number == len(equal) or equal[number] != (i + 1, j + 1):
@@ -294,7 +294,7 @@ _LONGEST: Final = 500
 
 
 def words_in(text: str) -> list[bytes]:
-    """The words of a text in order, without case; each character of scripts without spaces is one."""
+    """Return the words of a text in order, without case; each character of scripts without spaces is one."""
     if text.isascii():  # the same, in a third of the time
         return text.lower().encode().translate(_SPACES).split()
     return list(map(str.encode, _WORDS.findall(unicodedata.normalize("NFC", text).casefold())))
@@ -323,7 +323,7 @@ def _values(row: object) -> Iterator[str]:
 
 
 def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
-    """The words with each of `names` (see `names_in`) replaced by one mark."""
+    """Return the words with each of `names` (see `names_in`) replaced by one mark."""
     # Each word has its own space on both sides, so that two names in a row are both found.
     text = before = b" %b " % b"  ".join(words)
     for name in names:
@@ -332,7 +332,7 @@ def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
 
 
 def runs_of(words: Sequence[bytes]) -> frozenset[int]:
-    """The runs of a text with these words."""
+    """Return the runs of a text with these words."""
     if len(words) < RUN:
         return frozenset([zlib.crc32(b" ".join(words))] if words else [])
     runs = zip(*(itertools.islice(words, start, None) for start in range(RUN)), strict=False)
@@ -341,7 +341,7 @@ def runs_of(words: Sequence[bytes]) -> frozenset[int]:
 
 
 def similar_pairs(texts: Mapping[str, frozenset[int]], most: float) -> Iterator[tuple[str, str, float]]:
-    """Each two texts that have a share of more than `most` of their runs in common, and that share (up to 1)."""
+    """Yield each two texts that have a share of more than `most` of their runs in common, and that share (up to 1)."""
     counts = Counter(itertools.chain.from_iterable(texts.values()))
     having: defaultdict[int, list[str]] = defaultdict(list)
     for name, runs in texts.items():
@@ -383,7 +383,7 @@ class Renewed(Struct, frozen=True, kw_only=True):
 
 
 def take_new(base: str, edited: str, new: str) -> Renewed | None:
-    """The new text with the edits that make `edited` of `base`.
+    """Return the new text with the edits that make `edited` of `base`.
 
     What a person touched, added, removed, renamed or moved stays; every other section comes from the new text, in its
     order where the person did not move things. A kept section that the new text lacks stays behind the one it followed.
@@ -408,14 +408,14 @@ def take_new(base: str, edited: str, new: str) -> Renewed | None:
 
 
 def touched(base: str, edited: str) -> tuple[Key, ...]:
-    """The sections a person touched, added or moved, in their order, then those they removed."""
+    """Return the sections a person touched, added or moved, in their order, then those they removed."""
     now = _sections(edited)
     persons, _, removed = _of_a_person(_sections(base), now)
     return (*(key for key in now if key in persons), *removed)
 
 
 def _of_a_person(was: Mapping[Key, str], now: Mapping[Key, str]) -> tuple[set[Key], set[Key], list[Key]]:
-    """The sections of an edited text that are a person's, those of them moved or added, and the removed ones."""
+    """Return the sections of an edited text that are a person's, those of them moved or added, and the removed ones."""
     before, after = _counted(was), _counted(now)
     positions = {key: number for number, key in enumerate(was)}
     common = [key for key in now if key in positions]
@@ -453,7 +453,7 @@ def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> lis
 
 
 def _sections(body: str) -> dict[Key, str]:
-    """The sections of a body, the last one with a blank line after it like the others."""
+    """Return the sections of a body, the last one with a blank line after it like the others."""
     return {section.key: section.text for section in cut(_padded(body))}
 
 

@@ -57,7 +57,7 @@ class FormResult(Struct, frozen=True, kw_only=True):
 
 
 def has_token(site: Site, form: Mapping[str, str]) -> bool:
-    """Whether a form is from a page of this server."""
+    """Return whether a form is from a page of this server."""
     return bool(site.form_token) and hmac.compare_digest(form.get("form_token", "").encode(), site.form_token.encode())
 
 
@@ -165,7 +165,7 @@ class Confirm(Struct, frozen=True, kw_only=True):
 
 
 def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
-    """The page that shows the price of an action before it is paid."""
+    """Return the page that shows the price of an action before it is paid."""
     part = _part(query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
     title = site.review.snapshot().item(part.item).title if part.item else ""

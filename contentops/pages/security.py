@@ -70,11 +70,11 @@ class Keys:
         self.used = False
 
     def has_session(self, request: Request) -> bool:
-        """Whether a request carries the cookie."""
+        """Return whether a request carries the cookie."""
         return _same(request.cookies.get(self.cookie, ""), self._session)
 
     def opens(self, token: str) -> bool:
-        """Whether a token is that of the link, used or not."""
+        """Return whether a token is that of the link, used or not."""
         return _same(token, self.token)
 
     def open(self, response: Response) -> None:
@@ -203,7 +203,7 @@ def _host_of(headers: Headers) -> str:
 
 
 def _same_site(request: Request) -> bool:
-    """Whether a request comes from a page of this server, or from a person who typed or clicked its address.
+    """Return whether a request comes from a page of this server, or from a person who typed or clicked its address.
 
     What changes something must say where it comes from.
     """

@@ -118,7 +118,7 @@ class ItemsView(Struct, frozen=True, kw_only=True):
 
 
 def items(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Every item with its state, a page at a time."""
+    """Return every item with its state, a page at a time."""
     snapshot = site.review.snapshot()
     templates = _common(item.template for item in snapshot.items)
     tags = _common(tag for item in snapshot.items for tag in item.tags)
@@ -260,7 +260,7 @@ def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *,
 
 
 def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
-    """The text that this one is compared with. Raises ContentopsError where it is not to be had."""
+    """Return the text that this one is compared with. Raises ContentopsError where it is not to be had."""
     if against == "approved" and texts.approved is not None:
         return texts.approved
     if against == "server":
@@ -303,7 +303,7 @@ class EditView(Struct, frozen=True, kw_only=True):
 
 
 def edit(site: Site, query: Mapping[str, str]) -> PageContent:
-    """The form that edits a text. Raises Refused for a protected item and for one without a text."""
+    """Return the form that edits a text. Raises Refused for a protected item and for one without a text."""
     one = site.review.snapshot().item(query.get("id", ""))
     if one.protected:
         raise protected(one.id)
@@ -326,7 +326,7 @@ def edit_of(form: Mapping[str, str]) -> TextEdit:
 
 
 def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError) -> PageContent:
-    """The form again with all that was typed: beside the file as it is now, where that changed meanwhile."""
+    """Return the form again with all that was typed: beside the file as it is now, where that changed meanwhile."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was = form.get("was_title", ""), form.get("was", "")
     view = EditView(item=one, typed=typed, was=was, problem=explained(error))
@@ -398,7 +398,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
 
 
 def not_decided(site: Site, form: Mapping[str, str], said: str, error: ContentopsError) -> PageContent:
-    """The page of the item as it is now, with the note that was typed and why nothing was recorded."""
+    """Return the page of the item as it is now, with the note that was typed and why nothing was recorded."""
     seen = site.seen.get(form.get("text", ""))
     page = item(site, {name: form.get(name, "") for name in ("id", "list", "count")})
     assert isinstance(page.model, ItemView)
@@ -606,7 +606,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
 
 def run(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """The apply that works now, or the last one."""
+    """Return the apply that works now, or the last one."""
     return _content(_last_run(site))
 
 
