@@ -109,7 +109,7 @@ def opened(path: Path | str, *, follow: bool = True) -> Iterator[BinaryIO]:
 
 
 def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> bytes:
-    """The first `limit` bytes of a regular file (-1: all); raises what `opened` raises."""
+    """Return the first `limit` bytes of a regular file (-1: all); raises what `opened` raises."""
     with opened(path, follow=follow) as file:
         return file.read(limit)
 
@@ -137,7 +137,7 @@ class Disk:
     """
 
     def read(self, path: Path) -> bytes | None:
-        """All bytes of the file, or None if there is none."""
+        """Return all bytes of the file, or None if there is none."""
         try:
             return read_file(path, follow=False)
         except FileNotFoundError:
@@ -200,7 +200,7 @@ class Disk:
 
 
 def refused(verb: str, path: Path, error: OSError) -> StateError:
-    """An OSError as a StateError with a hint; `verb` is read or write."""
+    """Return an OSError as a StateError with a hint; `verb` is read or write."""
     if isinstance(error, NotAFile):
         message = f"`{path.name}` is not a file"
         return StateError(message, code="not-a-file", hint=f"move {path} away and run again")

@@ -56,14 +56,14 @@ def canonical(value: object) -> str:
 
 
 def is_same_json(first: object, second: object) -> bool:
-    """Whether two values have the same JSON: `1`, `1.0` and `true` differ."""
+    """Return whether two values have the same JSON: `1`, `1.0` and `true` differ."""
     if type(first) is str and type(second) is str:
         return first == second
     return (first == second and _are_alike(first, second)) or canonical(first) == canonical(second)
 
 
 def _are_alike(first: object, second: object) -> bool:
-    """Whether two equal values certainly have the same JSON, many times faster than `canonical`."""
+    """Return whether two equal values certainly have the same JSON, many times faster than `canonical`."""
     try:
         return _write(first) == _write(second)
     except (TypeError, ValueError, OverflowError):
@@ -71,22 +71,22 @@ def _are_alike(first: object, second: object) -> bool:
 
 
 def digest_bytes(data: bytes | memoryview) -> Digest:
-    """The digest of raw bytes."""
+    """Return the digest of raw bytes."""
     import hashlib  # start-up: the same
 
     return Digest(f"{PREFIX}{hashlib.sha256(data).hexdigest()}")
 
 
 def short(digest: Digest) -> str:
-    """The first 12 digits of a digest, for people."""
+    """Return the first 12 digits of a digest, for people."""
     return digest.removeprefix(PREFIX)[:12]
 
 
 def digest_text(text: str) -> Digest:
-    """The digest of text, as UTF-8."""
+    """Return the digest of text, as UTF-8."""
     return digest_bytes(text.encode())
 
 
 def digest_json(value: object) -> Digest:
-    """The digest of a JSON value, independent of key order."""
+    """Return the digest of a JSON value, independent of key order."""
     return digest_text(canonical(value))

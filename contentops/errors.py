@@ -57,7 +57,7 @@ _RANK = (
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """The exit code to return where all of `codes` apply."""
+    """Return the exit code to return where all of `codes` apply."""
     applicable = set(codes)
     return next((code for code in _RANK if code in applicable), ExitCode.DONE)
 
@@ -98,17 +98,17 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
 
 
 def plural(number: int, word: str) -> str:
-    """A count and its word: `1 item`, `2 items`."""
+    """Return a count and its word: `1 item`, `2 items`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def first_of(names: Sequence[str]) -> str:
-    """The first of at least one name, and the number of the others."""
+    """Return the first of at least one name, and the number of the others."""
     return f"`{names[0]}`{f' and {len(names) - 1:,} more' if names[1:] else ''}"
 
 
 def price(least: int, most: int, retries: int = 0, *, at_most: bool = False) -> str:
-    """A price in words: `4 credits`, or with retries that pay again `4 credits, up to 12 with 2 retries`.
+    """Return a price in words: `4 credits`, or with retries that pay again `4 credits, up to 12 with 2 retries`.
 
     `at_most`: both are upper bounds, as the price of a text depends on its length: `at most 12 credits`.
     """
@@ -131,7 +131,7 @@ class ContentopsError(Exception):
         self.location = location
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """The findings to print for this failure."""
+        """Return the findings to print for this failure."""
         return (Diagnostic(code=self.code, message=self.message, hint=self.hint, location=self.location),)
 
 
@@ -148,7 +148,7 @@ class InputError(ContentopsError):
         super().__init__(f"{plural(errors, 'error')} in the project's files")
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Every finding, in order."""
+        """Return every finding, in order."""
         return self.findings
 
 
@@ -204,12 +204,12 @@ class FileChanged(OutputError):
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name most similar to `word`, or None if none is similar."""
+    """Return the name most similar to `word`, or None if none is similar."""
     return next(iter(near(word, names, 1)), None)
 
 
 def near(word: str, names: Iterable[str], count: int) -> list[str]:
-    """The names most similar to `word`, at most `count` of them, the nearest first."""
+    """Return the names most similar to `word`, at most `count` of them, the nearest first."""
     names = tuple(names)
     if len(word) > _LONGEST:
         return []
@@ -221,7 +221,7 @@ def near(word: str, names: Iterable[str], count: int) -> list[str]:
 
 
 def _likely(word: str, names: tuple[str, ...]) -> list[str]:
-    """The names that share most pairs of letters with a word, as comparing all names in full takes too long."""
+    """Return the names that share most pairs of letters with a word, as comparing all names in full takes too long."""
     import heapq
 
     pairs, by_pair = _paired(names)
@@ -238,7 +238,7 @@ def _likely(word: str, names: tuple[str, ...]) -> list[str]:
 
 @functools.lru_cache(maxsize=4)
 def _paired(names: tuple[str, ...]) -> tuple[dict[str, frozenset[str]], dict[str, list[str]]]:
-    """The pairs of letters of each name, and the names with each pair."""
+    """Return the pairs of letters of each name, and the names with each pair."""
     pairs = {name: frozenset(_pairs(name)) for name in names if len(name) <= _LONGEST}
     by_pair: dict[str, list[str]] = {}
     for name, pairs_of_name in pairs.items():
@@ -248,19 +248,19 @@ def _paired(names: tuple[str, ...]) -> tuple[dict[str, frozenset[str]], dict[str
 
 
 def _pairs(word: str) -> tuple[str, ...]:
-    """The distinct pairs of adjacent letters."""
+    """Return the distinct pairs of adjacent letters."""
     return tuple(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
 
 
 def did_you_mean(word: str, names: Iterable[str], otherwise: str = "") -> str:
-    """A hint with the name most similar to `word`, or `otherwise` if none is similar."""
+    """Return a hint with the name most similar to `word`, or `otherwise` if none is similar."""
     close = nearest(word, names)
     return f"did you mean `{close}`?" if close else otherwise
 
 
 @functools.lru_cache(maxsize=1_000)
 def suggest(name: str, valid: tuple[str, ...]) -> str:
-    """A hint with the nearest valid name, or all of them; cached, as thousands of rows may have one mistake."""
+    """Return a hint with the nearest valid name, or all of them; cached, as thousands of rows may have one mistake."""
     shown = ", ".join(f"`{entry}`" for entry in valid[:12])
     more = f" and {len(valid) - 12} more" if len(valid) > 12 else ""
     return did_you_mean(name, valid, f"there are {shown}{more}" if shown else "")

@@ -49,7 +49,7 @@ _ORDER = 700
 
 
 def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
-    """The words of each of so many sections."""
+    """Return the words of each of so many sections."""
     target = inputs.get("word_count_target")
     if isinstance(target, str) and target.strip().isdecimal() and len(target.strip()) < 8:
         target = int(target)
@@ -59,7 +59,7 @@ def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
 
 
 def calls_of(mode: str, sections: int) -> int:
-    """The calls of a text that needs no second try: the plan, each section, and its edits."""
+    """Return the calls of a text that needs no second try: the plan, each section, and its edits."""
     return 1 + sections * (1 + EDITS[mode])
 
 
@@ -69,12 +69,12 @@ def answer_tokens(mode: str, calls: int, words: int, max_tokens: int = 0) -> int
 
 
 def whole_answer(mode: str, words: int, max_tokens: int = 0) -> int:
-    """The tokens of the answer that is a whole text of so many words."""
+    """Return the tokens of the answer that is a whole text of so many words."""
     return answer_tokens(mode, 4, words, max_tokens)
 
 
 def section_answer(mode: str, words: int, max_tokens: int = 0) -> int:
-    """The tokens of one answer for a section that is written again."""
+    """Return the tokens of one answer for a section that is written again."""
     return max_tokens or min(answer_tokens(mode, 2 + EDITS[mode], words), SECTION)
 
 
@@ -87,7 +87,7 @@ def text_limit(
     passes: str = "staged",
     sections: int = SECTIONS,
 ) -> Tokens:
-    """The most tokens of a text, in all calls and second tries.
+    """Return the most tokens of a text, in all calls and second tries.
 
     `fields`: those of the request that the model gets, such as the vertical. `max_tokens`: of one answer, by the
     settings; 0: they say none. `passes`: `one` call for the whole text, or `staged`.
@@ -104,7 +104,7 @@ def text_limit(
 
 
 def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0) -> Tokens:
-    """The most tokens of one section that is written again; parameters as in `text_limit`."""
+    """Return the most tokens of one section that is written again; parameters as in `text_limit`."""
     answer, most = max_tokens or SECTION, 1 + EDITS[mode] + 2
     prompt = _prompt(fields, inputs) + _INSTRUCTIONS + 2 * CONTEXT + SECTION
     return _limit(most * prompt + 2 * EDITS[mode] * answer, most * answer)
@@ -128,12 +128,12 @@ def estimate(text: str) -> int:
 
 
 def ending(text: str, tokens: int) -> str:
-    """The end of a text, of at most so many tokens, as estimated."""
+    """Return the end of a text, of at most so many tokens, as estimated."""
     return _fitting(text[: -2 * tokens - 1 : -1], tokens)[::-1]
 
 
 def beginning(text: str, tokens: int) -> str:
-    """The beginning of a text, of at most so many tokens, as estimated."""
+    """Return the beginning of a text, of at most so many tokens, as estimated."""
     return _fitting(text[: 2 * tokens], tokens)
 
 
@@ -151,7 +151,7 @@ def _limit(read: int, wrote: int) -> Tokens:
 
 
 def _prompt(fields: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
-    """The tokens that every prompt has: the role of the model, the brief, the order, and what a server adds."""
+    """Return the tokens that every prompt has: the role of the model, the brief, the order, and what a server adds."""
     told = (*fields.values(), inputs.get("article_tone", ""))
     role = _ROLE + sum(estimate(_text(value)) for value in told)
     brief = sum(estimate(_text(value)) + _LABEL + len(name) for name, value in inputs.items())

@@ -57,7 +57,7 @@ def bounded(read: Callable[[D], T], data: D, *, deepest: int = MAX_DEPTH) -> T:
 
 
 def _is_deep(data: str | bytes, deepest: int) -> bool:
-    """Whether the lists and objects of a valid JSON text are nested more than `deepest` deep."""
+    """Return whether the lists and objects of a valid JSON text are nested more than `deepest` deep."""
     count = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
     if count <= deepest:
         return False

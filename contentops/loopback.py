@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is `localhost` or a loopback address, without a look-up in the network."""
+    """Return whether `host` is `localhost` or a loopback address, without a look-up in the network."""
     import ipaddress
 
     try:

@@ -31,7 +31,7 @@ class Price(NamedTuple):
     at_most: bool = False
 
     def as_json(self) -> dict[str, int]:
-        """The keys in JSON documents: `credits`, and `credits_at_most` for an upper bound."""
+        """Return the keys in JSON documents: `credits`, and `credits_at_most` for an upper bound."""
         return {"credits": self.credits, **({"credits_at_most": True} if self.at_most else {})}
 
 
@@ -39,7 +39,7 @@ FREE = Price(0)
 
 
 def price_of_request(template: str, mode: str, inputs: Mapping[str, object], *, is_section: bool = False) -> Price:
-    """The price of one generation, of a whole text or of one section. Raises KeyError for an unknown mode."""
+    """Return the price of one generation, of a whole text or of one section. Raises KeyError for an unknown mode."""
     each = CREDITS[mode]
     if template != SCREENPLAY or is_section:
         return Price(each)
@@ -50,7 +50,7 @@ def price_of_request(template: str, mode: str, inputs: Mapping[str, object], *, 
 
 
 def _pages(inputs: Mapping[str, object]) -> float:
-    """The highest number of pages in the inputs; 0 if there is none."""
+    """Return the highest number of pages in the inputs; 0 if there is none."""
     return max((_number(inputs.get(name)) for name in PAGE_INPUTS), default=0)
 
 

@@ -122,7 +122,7 @@ def message(text: str, secret: str = "") -> str:
 
 
 def is_printable(text: str) -> bool:
-    """Whether `text` has only visible ASCII characters, so that it can be sent in a header."""
+    """Return whether `text` has only visible ASCII characters, so that it can be sent in a header."""
     return text.isascii() and text.isprintable() and " " not in text
 
 
@@ -214,7 +214,7 @@ def clip(text: str, width: int) -> str:
 
 
 def columns(text: str) -> int:
-    """The width of `text` in terminal columns: two for wide characters, none for combining ones."""
+    """Return the width of `text` in terminal columns: two for wide characters, none for combining ones."""
     if text.isascii():
         return len(text)
     return sum(_width(character) for character in text)
@@ -260,7 +260,7 @@ def bounded(value: Json, secrets: Collection[str] = (), *, most: int, longest: i
 
 
 def short(value: Json, width: int = 60) -> str:
-    """A JSON value as one harmless line of at most `width` characters; None is `(none)`."""
+    """Return a JSON value as one harmless line of at most `width` characters; None is `(none)`."""
     if value is None:
         return "(none)"
     return clip(visible(_literal(value, width + 1)), width)

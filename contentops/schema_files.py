@@ -11,7 +11,7 @@ SCHEMA_NAMES = ("project", "manifest", "lock", "jobs", "plan", "report", "event"
 
 
 def schema_path(name: str) -> Path:
-    """The file of a schema, in the installed package or next to it in a checkout.
+    """Return the file of a schema, in the installed package or next to it in a checkout.
 
     Raises KeyError for a name that is not in SCHEMA_NAMES.
     """
@@ -25,7 +25,7 @@ def schema_path(name: str) -> Path:
 
 @functools.cache
 def load_schema(name: str) -> dict[str, Any]:
-    """A schema as parsed JSON, the same object every time: do not change it.
+    """Return a schema as parsed JSON, the same object every time: do not change it.
 
     Raises KeyError for a name that is not in SCHEMA_NAMES, OSError where the installation is incomplete.
     """

@@ -63,7 +63,7 @@ class Span(Struct, frozen=True):
 
 
 def cut(body: str) -> tuple[Section, ...]:
-    """The sections of a body in order; empty for an empty body."""
+    """Return the sections of a body in order; empty for an empty body."""
     starts, lines = [Heading(0, 0, 0, ""), *parse_headings(body)], _offsets(body)
     counts: Counter[tuple[int, str]] = Counter()
     sections = []
@@ -77,7 +77,7 @@ def cut(body: str) -> tuple[Section, ...]:
 
 
 def spans(body: str, heading: str) -> tuple[Span, ...]:
-    """Every section of a body with that heading, in order; marks, spaces and case do not matter."""
+    """Return every section of a body with that heading, in order; marks, spaces and case do not matter."""
     wanted = bare(heading)
     parsed = tuple(parse_headings(body))
     return tuple(_span(body, parsed, at) for at, each in enumerate(parsed) if wanted and bare(each.text) == wanted)
@@ -93,7 +93,7 @@ def _span(body: str, parsed: Sequence[Heading], at: int) -> Span:
 
 
 def _offsets(body: str) -> list[int]:
-    """The offset of each line of a body."""
+    """Return the offset of each line of a body."""
     lines = [0]
     while (end := body.find("\n", lines[-1])) >= 0:
         lines.append(end + 1)
@@ -101,12 +101,12 @@ def _offsets(body: str) -> list[int]:
 
 
 def headings(body: str) -> tuple[str, ...]:
-    """The texts of the headings of a body in order, without empty ones."""
+    """Return the texts of the headings of a body in order, without empty ones."""
     return tuple(each.text for each in parse_headings(body) if each.text)
 
 
 def main_heading(body: str) -> str:
-    """The text of the first heading of level 1 in a body; empty if there is none."""
+    """Return the text of the first heading of level 1 in a body; empty if there is none."""
     return next((each.text for each in parse_headings(body) if each.level == 1 and each.text), "")
 
 
@@ -114,7 +114,7 @@ _ESCAPE = re.compile(r"\\(?=[^\w\s])")
 
 
 def bare(heading: str) -> str:
-    """A heading in the form for comparison: without marks, with single spaces, case-folded."""
+    """Return a heading in the form for comparison: without marks, with single spaces, case-folded."""
     # start-up: a plan without changes compares no heading
     import html
 
@@ -124,7 +124,7 @@ def bare(heading: str) -> str:
 
 
 def _unmarked(line: str) -> str:
-    """A heading without the marks before it, and without closing marks if there are marks before it."""
+    """Return a heading without the marks before it, and without closing marks if there are marks before it."""
     inner = line.lstrip("#")
     if inner == line or not inner[:1].isspace():
         return line
@@ -134,7 +134,7 @@ def _unmarked(line: str) -> str:
 
 
 def parse_headings(body: str) -> Iterator[Heading]:
-    """The headings of a body in order."""
+    """Yield the headings of a body in order."""
     for token, inline in itertools.pairwise(parse_blocks(body)):
         if token.type == "heading_open" and token.level == 0 and token.map is not None:
             first, end = token.map
@@ -142,7 +142,7 @@ def parse_headings(body: str) -> Iterator[Heading]:
 
 
 def parse_blocks(body: str) -> list[Token]:
-    """The blocks of a body: what is in a line is not parsed, as that is slow in hostile texts."""
+    """Return the blocks of a body: what is in a line is not parsed, as that is slow in hostile texts."""
     tokens: list[Token] = []
     parser = markdown_parser()
     # The parser knows only LF as the end of a line; a space before it has no meaning.
@@ -151,7 +151,7 @@ def parse_blocks(body: str) -> list[Token]:
 
 
 def raw_html(body: str) -> str:
-    """The raw HTML of a body: HTML blocks and inline tags, without text and code."""
+    """Return the raw HTML of a body: HTML blocks and inline tags, without text and code."""
     tokens = markdown_parser().parse(body)
     pieces = (piece for token in tokens for piece in (token, *(token.children or ())))
     return "".join(piece.content for piece in pieces if piece.type in {"html_block", "html_inline"})
@@ -166,7 +166,7 @@ _MAY_NEST: Final = re.compile(
 
 
 def nests_too_deep(body: str) -> bool:
-    """Whether lists and quotations of a body are nested deeper than the parser reads."""
+    """Return whether lists and quotations of a body are nested deeper than the parser reads."""
     return _MAY_NEST.search(body) is not None and any(
         token.level >= MAX_NESTING - 2 for token in parse_blocks(body) if token.type != "inline"
     )
@@ -174,7 +174,7 @@ def nests_too_deep(body: str) -> bool:
 
 @functools.cache
 def markdown_parser() -> MarkdownIt:
-    """The parser for every text: CommonMark with the tables and strikethrough of GitHub.
+    """Return the parser for every text: CommonMark with the tables and strikethrough of GitHub.
 
     Definitions of links stay in the text as they are written: a reader sees them, and reading them is slow in hostile
     texts.

@@ -45,7 +45,7 @@ def create_app(
     stage_seconds: float = 0.0,
     on_request: bool = False,
 ) -> Starlette:
-    """The bundled server over an open store, which it closes with `await app.state.close()`.
+    """Return the bundled server over an open store, which it closes with `await app.state.close()`.
 
     With an empty `key` no request needs one; 0 `requests_per_minute` sets no limit. `stage_seconds` is the duration of
     each stage of a job; with 0 a job is done a few turns of the event loop after its submit. With `on_request`
@@ -139,7 +139,7 @@ class _Api(Struct, frozen=True):
     """Counts a request; None: there is no limit."""
 
     def routes(self) -> list[Route]:
-        """Every route, under both prefixes."""
+        """Return every route, under both prefixes."""
         table: dict[str, dict[str, Endpoint]] = {
             "/generate": {"POST": self.submit},
             "/generate/status/{id}": {"GET": self.job_status},
@@ -180,7 +180,7 @@ class _Api(Struct, frozen=True):
             self.count()
 
     async def refused(self, request: Request, error: Exception) -> JSONResponse:
-        """The reply to an error. Of the store: 503 if it may pass (locked, disk full), 500 for damage."""
+        """Return the reply to an error. Of the store: 503 if it may pass (locked, disk full), 500 for damage."""
         path = self.store.path
         if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
             hint = "stop the server and move the file away, and a new one is made"
@@ -253,7 +253,7 @@ class _Api(Struct, frozen=True):
         return content
 
     async def list_content(self, request: Request) -> Json:
-        """The newest contents, or the requested page of them, without texts."""
+        """Return the newest contents, or the requested page of them, without texts."""
         page = wire.read_page(request, limit=1000)
         rows = contents.entries(self.store, skip=page.skip, limit=page.limit)
         return wire.content_list(rows, contents.counts(self.store), page)
@@ -290,7 +290,7 @@ class _Api(Struct, frozen=True):
     # --- catalog -------------------------------------------------------------------------------------------
 
     async def list_entries(self, kind: _Kind, request: Request) -> Json:
-        """The entries of a kind; under `/api` in pages if the kind has pages there."""
+        """Return the entries of a kind; under `/api` in pages if the kind has pages there."""
         surface = _surface(request)
         entries = [kind.entry(entry, surface) for entry in self.catalog[kind.name].values()]
         if surface is Surface.V1 or not kind.paged:
@@ -310,7 +310,7 @@ class _Api(Struct, frozen=True):
     # --- numbers -------------------------------------------------------------------------------------------
 
     async def dashboard_stats(self, _: Request) -> Json:
-        """The numbers of contents and generations, and the credits of these."""
+        """Return the numbers of contents and generations, and the credits of these."""
         stats = contents.counts(self.store)
         named = {"total_content": stats["total"], "drafts": stats["drafts"], "published": stats["published"]}
         return {**named, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
@@ -320,7 +320,7 @@ class _Api(Struct, frozen=True):
         return jobs.usage(self.store)
 
     async def health(self, _: Request) -> JSONResponse:
-        """Whether the store can be read; needs no key."""
+        """Return whether the store can be read; needs no key."""
         try:
             self.store.row("SELECT 1 FROM jobs LIMIT 1")
             state = "healthy"

@@ -39,12 +39,12 @@ _NEVER_OPEN = {
 
 
 def find_section(text: str, heading: str) -> Span | None:
-    """The first section with that heading, or None. `## Why now` and `why  now` name the same one."""
+    """Return the first section with that heading, or None. `## Why now` and `why  now` name the same one."""
     return next(iter(spans(text, heading)), None)
 
 
 def body(text: str, section: Span) -> str:
-    """The text under the heading, without blank lines around it."""
+    """Return the text under the heading, without blank lines around it."""
     return text[section.text : section.end].strip("\n")
 
 
@@ -79,7 +79,7 @@ def nested(text: str, level: int) -> str:
 
 
 def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -> list[str]:
-    """The lines of a heading at another level. A bold line gets blank lines around it, to be a paragraph."""
+    """Return the lines of a heading at another level. A bold line gets blank lines around it, to be a paragraph."""
     if level <= _DEEPEST:
         underlined = [""] * (heading.end - heading.first - 1)
         return [f"{'#' * level} {heading.text}".rstrip(), *underlined[:1]]
@@ -98,7 +98,7 @@ def _closed(text: str) -> str:
 
 
 def _ends(text: str) -> bool:
-    """Whether every block of `text` has ended, so that a heading after it is a heading."""
+    """Return whether every block of `text` has ended, so that a heading after it is a heading."""
     whole = f"{text}\n\n# End"
     return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
 
@@ -120,7 +120,7 @@ def _html_closed(text: str) -> str | None:
 
 
 def _missing_ends(text: str) -> list[str]:
-    """The missing ends of HTML in a Markdown text, innermost first."""
+    """Return the missing ends of HTML in a Markdown text, innermost first."""
     html = raw_html(text) if _OPENER.search(text) else ""
     stack: list[str] = []
     open_now: Counter[str] = Counter()
@@ -197,7 +197,7 @@ class ContentRow(Struct, frozen=True, kw_only=True):
 
 
 def find(store: Store, content_id: str) -> ContentRow | None:
-    """The content of that id, or None. Raises msgspec.MsgspecError for a row that this program did not write."""
+    """Return the content of that id, or None. Raises msgspec.MsgspecError for a row that this program did not write."""
     row = store.row("SELECT * FROM contents WHERE id = ?", (content_id,))
     if row is None:
         return None
@@ -205,7 +205,7 @@ def find(store: Store, content_id: str) -> ContentRow | None:
 
 
 def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
-    """The contents without bodies, newest first: at most `limit` (-1: all) after the first `skip`."""
+    """Return the contents without bodies, newest first: at most `limit` (-1: all) after the first `skip`."""
     return store.rows(
         "SELECT id, title, status, type, version, created_at, updated_at FROM contents"
         " ORDER BY created_at DESC, number DESC LIMIT ? OFFSET ?",
@@ -214,7 +214,7 @@ def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row
 
 
 def counts(store: Store) -> dict[str, int]:
-    """The numbers of contents: `total`, `published` and `drafts`."""
+    """Return the numbers of contents: `total`, `published` and `drafts`."""
     by_status = dict(map(tuple, store.rows("SELECT status, count(*) FROM contents GROUP BY status")))
     published, drafts = by_status.get("published", 0), by_status.get("draft", 0)
     return {"total": sum(by_status.values()), "published": published, "drafts": drafts}

@@ -126,7 +126,7 @@ def find(store: Store, job_id: str | int) -> StoredJob | None:
 
 
 def unfinished(store: Store) -> list[int]:
-    """The numbers of all open jobs, oldest first."""
+    """Return the numbers of all open jobs, oldest first."""
     # Ordered by number alone, SQLite would read every job.
     rows = store.rows("SELECT number FROM jobs WHERE finished_at IS NULL ORDER BY created_at, number")
     return [row["number"] for row in rows]
@@ -217,7 +217,7 @@ def _change(store: Store, job: StoredJob, **values: Any) -> None:
 
 
 def counts(store: Store) -> dict[str, int]:
-    """The numbers of generations by result."""
+    """Return the numbers of generations by result."""
     by_status = {status: int(number) for status, number in store.rows("SELECT status, count(*) FROM jobs GROUP BY 1")}
     ended = {status: by_status.pop(status, 0) for status in ("completed", "failed")}
     under_way = sum(by_status.values())
@@ -356,7 +356,7 @@ class JobRunner:
             _change(self._store, job, body=msgspec.json.encode(now).decode())
 
         def used(**by: str) -> StoredJob:
-            """The job with the tokens of its calls, and what wrote its text."""
+            """Return the job with the tokens of its calls, and what wrote its text."""
             return replace(job, request=replace(job.request, tokens=count.tokens, **by))
 
         if job.stage:
@@ -444,7 +444,7 @@ class JobRunner:
         return span, content
 
     def _reporting(self, job: StoredJob, stages: tuple[str, ...]) -> ReportStage:
-        """A function that reports each stage once, and skips those finished before a restart."""
+        """Return a function that reports each stage once, and skips those finished before a restart."""
         # The stage in which a process was killed is repeated.
         done = stages.index(job.stage) - 1 if job.stage in stages else -1
 

@@ -70,7 +70,7 @@ class Clock(Struct, frozen=True):
 
 
 def iso(at: float) -> str:
-    """A time in the API's form: ISO 8601, UTC, with microseconds so that two saves keep their order."""
+    """Return a time in the API's form: ISO 8601, UTC, with microseconds so that two saves keep their order."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -114,7 +114,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             self.run("PRAGMA synchronous = NORMAL")
 
     def _has_tables(self) -> bool:
-        """Whether the file has the tables; False for an empty file. Raises StoreError for another format."""
+        """Return whether the file has the tables; False for an empty file. Raises StoreError for another format."""
         [(application,)], [(version,)] = self.rows("PRAGMA application_id"), self.rows("PRAGMA user_version")
         ours = bool(application == APPLICATION)
         if ours and version != FORMAT:
@@ -144,15 +144,15 @@ class Store(contextlib.AbstractContextManager["Store"]):
         return self._db.execute(statement, values).rowcount
 
     def rows(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
-        """Every row a statement gives."""
+        """Return every row a statement gives."""
         return self._db.execute(statement, values).fetchall()
 
     def row(self, statement: str, values: Values = ()) -> sqlite3.Row | None:
-        """The first row a SELECT gives, or None."""
+        """Return the first row a SELECT gives, or None."""
         return next(iter(self.rows(statement, values)), None)
 
     def runner_lock(self) -> RunnerLock:
-        """The lock of one more runner, not acquired yet, in a folder next to the file."""
+        """Return the lock of one more runner, not acquired yet, in a folder next to the file."""
         return RunnerLock(self.path)
 
     def close(self) -> None:
@@ -201,7 +201,7 @@ class RunnerLock:
             self._own.acquire()
 
     def alive(self, runner: str) -> bool:
-        """Whether the runner of that id is alive."""
+        """Return whether the runner of that id is alive."""
         lock = self._lock_of(runner)
         if runner == self.id or lock is None:
             return runner == self.id

@@ -66,7 +66,7 @@ class Surface(enum.Enum):
 
     @classmethod
     def of(cls, path: str) -> Surface:
-        """The surface of a path; `/v1` for every path outside both."""
+        """Return the surface of a path; `/v1` for every path outside both."""
         return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
 
 
@@ -99,7 +99,7 @@ class BodyRefused(HTTPException):
 
 
 def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
-    """The reply to a request that is refused.
+    """Return the reply to a request that is refused.
 
     Under `/api` problems of fields are 422 with a list, under `/v1` 400 with a sentence, or 422 where a field is
     missing; a value that is not one of the choices is 400 in both.
@@ -124,7 +124,7 @@ def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
 
 
 async def read_body(request: Request) -> BodyFields:
-    """The fields of a body that is a JSON object. Raises HTTPException: 413, 415, or 400 (422 under `/api`)."""
+    """Return the fields of a body that is a JSON object. Raises HTTPException: 413, 415, or 400 (422 under `/api`)."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(415, "Unsupported content type")
@@ -155,7 +155,7 @@ class BodyFields:
         self._problems: list[Json] = []
 
     def _value(self, names: tuple[str, ...], kind: type[T], *, required: bool) -> T | None:
-        """The value under the first of `names` that has one; values under several names must be equal."""
+        """Return the value under the first of `names` that has one; values under several names must be equal."""
         given = [name for name in names if self._body.get(name) is not None]
         value = self._body[given[0]] if given else None
         if required and not given:
@@ -170,22 +170,22 @@ class BodyFields:
         return None
 
     def text(self, *names: str, required: bool = False) -> str | None:
-        """A text, or None where there is none."""
+        """Return a text, or None where there is none."""
         return self._value(names, str, required=required)
 
     def mapping(self, *names: str, required: bool = False) -> Json | None:
-        """An object, or None where there is none."""
+        """Return an object, or None where there is none."""
         return self._value(names, dict, required=required)
 
     def mode(self) -> str:
-        """The generation mode."""
+        """Return the generation mode."""
         mode = self.text("generation_mode")
         if mode is not None and mode not in CREDITS:
             self._problem("generation_mode", f"`generation_mode` must be one of {', '.join(CREDITS)}", "enum")
         return "standard" if mode is None else mode
 
     def identifier(self, *names: str, required: bool = False) -> str | None:
-        """An id that is safe in an URL, or None where there is none."""
+        """Return an id that is safe in an URL, or None where there is none."""
         text = self.text(*names, required=required)
         if text is not None and not _ID.fullmatch(text):
             expected = "1 to 200 letters, digits and `._:-`, the first a letter or digit"
@@ -202,7 +202,7 @@ class BodyFields:
 
 
 def read_page(request: Request, limit: int = 100) -> Page:
-    """The page of a list that `page` and `limit` of the query name. Raises HTTPException."""
+    """Return the page of a list that `page` and `limit` of the query name. Raises HTTPException."""
     numbers, problems = {"page": 1, "limit": limit}, []
     for name, usual in numbers.items():
         text = request.query_params.get(name, str(usual))
@@ -242,7 +242,7 @@ def read_generation(
 
 
 def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
-    """A section to write again, and the client's request id, if any. Raises HTTPException.
+    """Return a section to write again, and the client's request id, if any. Raises HTTPException.
 
     No source documents this call; this server reads `content_id`, `section` (the text of the heading), `instructions`
     and `generation_mode`.
@@ -260,7 +260,7 @@ def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
 
 
 def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
-    """A text to store, or to update if it names an id; with `content_id`, of that text, whose type stays.
+    """Return a text to store, or to update if it names an id; with `content_id`, of that text, whose type stays.
 
     Raises HTTPException.
     """
@@ -281,14 +281,14 @@ def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
 
 
 def accepted(job: StoredJob, surface: Surface) -> Json:
-    """The answer to a submit; the same for a repeated one, whatever the job's status."""
+    """Return the answer to a submit; the same for a repeated one, whatever the job's status."""
     more = {"message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
     answer = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
     return answer if surface is Surface.V1 else {**answer, **more}
 
 
 def status(job: StoredJob, surface: Surface) -> Json:
-    """The status of a job, with the text of a completed one."""
+    """Return the status of a job, with the text of a completed one."""
     return {"success": True, "data": _status_api(job)} if surface is Surface.API else _status_v1(job)
 
 
@@ -344,7 +344,7 @@ def _written(job: StoredJob) -> Json:
 
 
 def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> Json:
-    """A page of stored contents, without their texts; `stats` are of all pages."""
+    """Return a page of stored contents, without their texts; `stats` are of all pages."""
     listed = [
         {
             **{name: row[name] for name in ("id", "title", "status", "type", "version")},
@@ -372,7 +372,7 @@ def content(row: ContentRow) -> Json:
 
 
 def stamp(row: ContentRow) -> Json:
-    """The time and the version of a content, which identify its state."""
+    """Return the time and the version of a content, which identify its state."""
     return {"updatedAt": iso(row.updated_at), "version": row.version}
 
 
@@ -389,13 +389,13 @@ def paged(items: list[Json], page: Page) -> Json:
 
 
 def template_entry(source: Mapping[str, Any], surface: Surface) -> Json:
-    """A template in a list."""
+    """Return a template in a list."""
     kind = "category" if surface is Surface.V1 else "template_type"
     return {"id": source["slug"], "name": source["name"], kind: source[kind], "description": source["description"]}
 
 
 def template(source: Mapping[str, Any], surface: Surface) -> Json:
-    """A template with its inputs."""
+    """Return a template with its inputs."""
     named = {name: source[name] for name in ("slug", "name", "description")}
     # `string` is the service's word for an input without a declared type.
     types = {spec["name"]: "string" if spec["type"] == "any" else spec["type"] for spec in source["inputs"]}
@@ -409,7 +409,7 @@ def template(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def style_entry(source: Mapping[str, Any], surface: Surface) -> Json:
-    """A style in a list."""
+    """Return a style in a list."""
     entry = {"id": source["slug"], "name": source["name"], "tone": source["tone"]}
     if surface is Surface.V1:
         return {**entry, "category": source["category"], "formality": source["formality"]}
@@ -417,7 +417,7 @@ def style_entry(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def style(source: Mapping[str, Any], surface: Surface) -> Json:
-    """A style in full."""
+    """Return a style in full."""
     tone, readers = source["tone"], source["audience"]
     entry = {"id": source["slug"], **source, "description": f"{tone.capitalize()}, for {readers}"}
     if surface is Surface.V1:
@@ -427,5 +427,5 @@ def style(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def vertical(source: Mapping[str, Any], _surface: Surface) -> Json:
-    """A vertical; lists and details show the same."""
+    """Return a vertical; lists and details show the same."""
     return {"id": source["slug"], "name": source["name"], "description": source["description"]}

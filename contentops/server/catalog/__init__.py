@@ -39,7 +39,7 @@ _LANGUAGE = {
 
 
 def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    """The value of the input `spec` in `inputs`, under its name or an alias, else its default, else None.
+    """Return the value of the input `spec` in `inputs`, under its name or an alias, else its default, else None.
 
     Empty text, lists and maps count as absent.
     """
@@ -54,12 +54,12 @@ def _is_given(value: Any) -> bool:
 
 
 def has_topic(inputs: Mapping[str, Any]) -> bool:
-    """Whether the inputs have a topic or a title."""
+    """Return whether the inputs have a topic or a title."""
     return any(_is_given(inputs.get(name)) for name in ("topic", "title"))
 
 
 def missing(template: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """The required inputs that are absent, in the template's order, by the names in the service's documentation.
+    """Return the required inputs that are absent, in the template's order, by the names in the service's documentation.
 
     An input with an alias is documented under the alias.
     """

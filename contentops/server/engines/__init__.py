@@ -19,7 +19,7 @@ def named(
     passes: str = "staged",
     call_seconds: float = CALL_SECONDS,
 ) -> Engine:
-    """The engine of that name; the other parameters are for engines that call a model.
+    """Return the engine of that name; the other parameters are for engines that call a model.
 
     Raises EngineError for an unknown name, and for settings that cannot work.
     """

@@ -91,7 +91,7 @@ class ModelEndpoint:
 
 
 def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = OPTIONS) -> ModelEndpoint:
-    """The endpoint from the variables of the address and the key; `model` overrides `OPENAI_MODEL`.
+    """Return the endpoint from the variables of the address and the key; `model` overrides `OPENAI_MODEL`.
 
     Raises EngineError for settings that cannot work.
     """
@@ -199,7 +199,7 @@ class ChatClient:
         self._left_out: set[str] = set()
 
     async def ask(self, prompt: Prompt, count: TokenCount | None = None, *, attempts: int = ATTEMPTS) -> str:
-        """The model's text without its thoughts; `count` gets the tokens of every attempt.
+        """Return the model's text without its thoughts; `count` gets the tokens of every attempt.
 
         Raises EngineError, PausedError where no prompt is answered now, and TruncatedError for a text that was cut off.
         """
@@ -239,7 +239,7 @@ class ChatClient:
                 return self._read(prompt, status, headers, answer)
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
-        """The request with the parameters that the server accepts, as far as known."""
+        """Return the request with the parameters that the server accepts, as far as known."""
         body = {
             "model": self.model,
             "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
@@ -361,7 +361,7 @@ class ChatClient:
 
 
 def _complaint(value: Any) -> str:
-    """The text of an error body, in any of the shapes servers use."""
+    """Return the text of an error body, in any of the shapes servers use."""
     if not isinstance(value, dict):
         return ""
     error = value.get("error", value)
@@ -372,7 +372,7 @@ def _complaint(value: Any) -> str:
 
 
 def _json(body: bytes) -> Any:
-    """The value of a body; None where it is not JSON."""
+    """Return the value of a body; None where it is not JSON."""
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(body)
     return None
@@ -404,7 +404,7 @@ def _tokens(status: int, body: bytes) -> Tokens | None:
 
 
 def _without_thoughts(text: str) -> str | None:
-    """A message without the thoughts before its text; None where the thoughts have no end.
+    """Return a message without the thoughts before its text; None where the thoughts have no end.
 
     Some prompt templates open them, so that the message has only the closing tag. Inside a text such tags are words.
     """
@@ -423,7 +423,7 @@ def _without_thoughts(text: str) -> str | None:
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
-    """The text of a refusal, a field or a part of the message; empty where the model does not refuse."""
+    """Return the text of a refusal, a field or a part of the message; empty where the model does not refuse."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     refusals = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]
@@ -431,7 +431,7 @@ def _refusal(message: Mapping[str, Any]) -> str:
 
 
 def _content(content: Any) -> str:
-    """The text of a message, plain or in parts."""
+    """Return the text of a message, plain or in parts."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         return "".join(part for part in parts if isinstance(part, str))

@@ -89,7 +89,7 @@ class OpenAIEngine:
             await self._chat.ask(short, attempts=2)
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
-        """A text with the template's sections. Raises EngineError."""
+        """Return a text with the template's sections. Raises EngineError."""
         mode, number_of_parts = task.request.mode, len(parts_of(task))
         length = words(task, number_of_parts)
         # A plan has priced this.
@@ -125,7 +125,7 @@ class OpenAIEngine:
         return WrittenText(title=title(task, plan), body=assembled([part.heading for part in parts], texts))
 
     async def _whole(self, task: WritingTask, length: int, report: ReportStage) -> WrittenText:
-        """A text of about `length` words in one call, with the title and the headings of the model."""
+        """Return a text of about `length` words in one call, with the title and the headings of the model."""
         room = whole_answer(task.request.mode, length, self._max_tokens)
         await report("writer")
         failure = EngineError("the model wrote nothing for the text")
@@ -179,7 +179,7 @@ class OpenAIEngine:
         heading: str,
         level: int,
     ) -> str:
-        """A complete section that does not repeat the text `before`.
+        """Return a complete section that does not repeat the text `before`.
 
         `ask` makes the prompt for a number of words, which is smaller after an answer that was cut off.
         """
@@ -258,18 +258,18 @@ class PlannedPart(NamedTuple):
 
 
 def parts_of(task: WritingTask) -> list[tuple[str, str]]:
-    """The headings of the text and their contents; one empty heading for a template without sections."""
+    """Return the headings of the text and their contents; one empty heading for a template without sections."""
     parts = [(str(section["heading"]), str(section["holds"])) for section in task.template.get("sections", ())]
     return parts or [("", "what the brief asks for")]
 
 
 def words(task: WritingTask, parts: int) -> int:
-    """The number of words of each of `parts` sections."""
+    """Return the number of words of each of `parts` sections."""
     return section_words(task.request.mode, task.request.inputs, parts)
 
 
 def system(task: WritingTask, *, is_whole: bool = False) -> str:
-    """The role of the model: the kind of text, the style's tone and voice, the readers, and the rules.
+    """Return the role of the model: the kind of text, the style's tone and voice, the readers, and the rules.
 
     `is_whole`: it writes the headings too.
     """
@@ -316,7 +316,7 @@ def one_line(value: Any) -> str:
 
 
 def planning(task: WritingTask) -> str:
-    """The prompt for the plan of a text."""
+    """Return the prompt for the plan of a text."""
     parts = [f"{number}. {heading or 'Text'}: {holds}" for number, (heading, holds) in enumerate(parts_of(task), 1)]
     order = (
         f"Plan a text with {len(parts)} sections. First write one line that starts with `Title:` and gives the title. "
@@ -328,7 +328,7 @@ def planning(task: WritingTask) -> str:
 
 
 def title(task: WritingTask, plan: str) -> str:
-    """The title from the inputs, else from the plan, else by the template's pattern."""
+    """Return the title from the inputs, else from the plan, else by the template's pattern."""
     given = task.request.inputs.get("title")
     if isinstance(given, str) and plain(given, TITLE):
         return plain(given, TITLE)
@@ -339,7 +339,7 @@ def title(task: WritingTask, plan: str) -> str:
 
 
 def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
-    """The sections with the headings and points of the plan; where it has none, with the template's headings."""
+    """Return the sections with the headings and points of the plan; where it has none, with the template's headings."""
     lines = {int(match[1]): match[2].strip(" \t*_") for match in _NUMBERED.finditer(plan)}
     parts: list[PlannedPart] = []
     usual_names = {sections.bare(heading) for heading, _ in parts_of(task)}
@@ -356,7 +356,7 @@ def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
 
 
 def composing(task: WritingTask, length: int) -> str:
-    """The prompt for a whole text of so many words, with title and headings."""
+    """Return the prompt for a whole text of so many words, with title and headings."""
     parts = parts_of(task)
     order = (
         f"Write a complete text of about {length} words on this topic: {title_of(task)}. "
@@ -371,7 +371,7 @@ def composing(task: WritingTask, length: int) -> str:
 
 
 def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before: str, length: int) -> str:
-    """The prompt for section `number` of `parts`, with its point and the text before it."""
+    """Return the prompt for section `number` of `parts`, with its point and the text before it."""
     heading, holds, point = parts[number - 1]
     about = title_of(task)
     if heading:
@@ -411,7 +411,7 @@ _WRAPPED = re.compile(
 
 
 def size(text: str) -> int:
-    """The number of words; in a script without spaces, the number that the same text has about in English."""
+    """Return the number of words; in a script without spaces, the number that the same text has about in English."""
     return max(len(text.split()), len(text) // _LETTERS)
 
 
@@ -421,7 +421,7 @@ def _unwrapped(text: str) -> str:
 
 
 def whole(text: str) -> tuple[str, str]:
-    """The title and the body of a model's answer that is a whole text; the title is empty where it has none."""
+    """Return the title and the body of a model's answer that is a whole text; the title is empty where it has none."""
     inner = _unwrapped(text)
     first = next(sections.parse_headings(inner), None)
     title, named = "", _TITLED.match(inner)
@@ -433,7 +433,7 @@ def whole(text: str) -> tuple[str, str]:
 
 
 def tidy(text: str, heading: str, level: int) -> str:
-    """A model's answer as the text under `heading`: unwrapped, without the heading, with every block closed."""
+    """Return a model's answer as the text under `heading`: unwrapped, without the heading, with every block closed."""
     inner = _unwrapped(text)
     lines = inner.split("\n")
     first = next(sections.parse_headings(inner), None)
@@ -522,12 +522,12 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _loops(text: str) -> bool:
-    """Whether most lines of a text repeat others."""
+    """Return whether most lines of a text repeat others."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
 
 
 def assembled(headings: Sequence[str], texts: Sequence[str]) -> str:
-    """The body: each section under its heading."""
+    """Return the body: each section under its heading."""
     titled = zip(headings, texts, strict=True)
     return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for heading, text in titled) + "\n"

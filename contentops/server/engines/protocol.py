@@ -150,7 +150,7 @@ class Engine(Protocol):
     """The name of its model; empty: it has none."""
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
-        """A new text."""
+        """Return a new text."""
         ...
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
