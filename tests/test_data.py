@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location
 from contentops.manifests.data import read_rows
-from contentops.manifests.data_rows import MAX_FINDINGS, DataRow
+from contentops.manifests.values import MAX_FINDINGS, DataRow
 from contentops.yaml.read import MAX_BYTES
 
 

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contentops.yaml.builder import MAX_DEPTH
 from contentops.yaml.mapping import YamlProblem, read_mapping
+from contentops.yaml.read import MAX_DEPTH
 from contentops.yaml.write import write_pair, write_scalar
 
 PLAIN_CHARACTERS = st.characters(exclude_categories=["Cs"])

@@ -9,8 +9,7 @@ import pytest
 
 from contentops.errors import Location, Severity
 from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher
-from contentops.manifests.problems import Problems
-from contentops.manifests.values import Written
+from contentops.manifests.values import Problems, Written
 from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.layout import unpainted
 from tests.desired import PROJECT, declared, desired, findings, lines

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Severity
-from contentops.yaml import builder, read
+from contentops.yaml import read
 from contentops.yaml.positions import Seq, Source, StopReading, YamlDocument, events_of, finding
 from contentops.yaml.read import masked, read_yaml
 
@@ -345,7 +345,7 @@ def test_endless_values_end() -> None:
 def test_endless_problems_end() -> None:
     """After a thousand problems the rest of a file is not read."""
     findings = findings_of("a: 1\n" * 5000)
-    assert len(findings) == builder.MAX_FINDINGS + 1
+    assert len(findings) == read.MAX_FINDINGS + 1
     assert findings[-1].code == "too-many-findings"
 
 
@@ -459,7 +459,7 @@ def test_a_long_line_of_spaces_is_explained_at_once(text: str) -> None:
 def test_a_very_long_line_is_not_shown() -> None:
     """Findings in a line of megabytes say where they are, and do not each carry the line along."""
     problems = findings_of("{" + "a: 1, " * 100_000 + "}")
-    assert len(problems) == builder.MAX_FINDINGS + 1
+    assert len(problems) == read.MAX_FINDINGS + 1
     assert {one.excerpt for one in problems} == {""}
     assert position_of(problems[1]) == (1, 14, 1)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.manifests.compiled import Compiled, Macros
-from contentops.manifests.limits import TemplateLimits
+from contentops.manifests.sandbox import TemplateLimits
 from contentops.manifests.templates import TextTemplate
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, is_template, slug_of
 from tests.desired import PROJECT, declared, desired, findings, lines

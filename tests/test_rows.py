@@ -15,14 +15,14 @@ from openpyxl import Workbook
 from contentops.errors import Diagnostic, Location
 from contentops.manifests import workbook
 from contentops.manifests.data import read_rows
-from contentops.manifests.data_rows import MAX_FINDINGS
+from contentops.manifests.values import MAX_FINDINGS
 from tests.desired import declared, desired, findings, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from contentops.manifests.data_rows import DataRow
+    from contentops.manifests.values import DataRow
     from tests.running import Build, Run
 
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from contentops.manifests import schema as schema_module
-from contentops.manifests.schema import check_schema
-from contentops.manifests.schema_fits import fits
+from contentops.manifests.schema import check_schema, fits
 from contentops.manifests.values import RESERVED
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 from contentops.yaml.positions import Source, YamlDocument

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.manifests.compiled import Compiled
-from contentops.manifests.skeleton import cut
+from contentops.manifests.compiled import Compiled, cut
 from contentops.manifests.values import MISSING, TemplateError
 from contentops.model import OnSourceChange
 from tests.fakes.api import FakeApi

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from contentops.errors import Diagnostic
-    from contentops.manifests.problems import Report
+    from contentops.manifests.values import Report
     from contentops.model import Catalog, Json, TemplateInput
 
 

@@ -7,13 +7,12 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from msgspec import structs
+from msgspec import Struct, field, structs
 
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
 from contentops.errors import Diagnostic, Severity, did_you_mean, nearest
 from contentops.manifests.discover import glob_matcher
-from contentops.manifests.file_result import FileResult
-from contentops.manifests.problems import counted
+from contentops.manifests.values import counted
 from contentops.model import ItemId
 from contentops.model.desired import Stage, stage_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.errors import Location
+    from contentops.manifests.render import Referring
     from contentops.model import Moved, Project, Spec
 
     Sources = Callable[[str], Source]
@@ -437,3 +437,24 @@ def _check_groups(results: Sequence[FileResult], sources: Sources) -> Iterator[D
             hint = did_you_mean(tag, tagged, "give the tag to the items that it is compared with")
             problem = _at(sources, "empty-group", message, spec.location, hint)
             yield structs.replace(problem, severity=Severity.WARNING)
+
+
+class FileResult(Struct, frozen=True, kw_only=True):
+    """Everything that one manifest file declares, rendered and checked."""
+
+    path: str
+    specs: tuple[Spec, ...] = ()
+    claims: tuple[tuple[str, Location], ...] = ()
+    """Ids and locations of items with errors."""
+    moved: tuple[Moved, ...] = ()
+    findings: tuple[Diagnostic, ...] = ()
+    used: frozenset[str] = frozenset()
+    """The variables its items use."""
+    data: frozenset[str] = frozenset()
+    """The data files it uses."""
+    complete: bool = True
+    """Whether every declared id is known."""
+    items: int = 0
+    """The number of its declarations."""
+    referring: Mapping[ItemId, Referring] = field(default_factory=dict)
+    """Its items that use texts of others or rows."""

@@ -8,27 +8,45 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
 
 from contentops.errors import Location, Severity
-from contentops.manifests.data_rows import Each
-from contentops.manifests.item_fields import OWN_KEYS, find, merged, opened
-from contentops.manifests.problems import misspelt
-from contentops.manifests.rows import EachRow, RowChoice, located, raw_rows
-from contentops.manifests.templates import templates_in
-from contentops.manifests.values import Branch, Tree, Written, overlay, top, tree
+from contentops.manifests.templates import root_of, templates_in
+from contentops.manifests.values import (
+    FUNCTIONS,
+    MISSING,
+    OWN_KEYS,
+    Branch,
+    Each,
+    TemplateError,
+    Tree,
+    Written,
+    find,
+    is_template,
+    kind_of,
+    merged,
+    misspelt,
+    opened,
+    overlay,
+    paths,
+    top,
+    tree,
+)
+from contentops.model import Origin
 from contentops.yaml.positions import Source, YamlDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from contentops.manifests.data_rows import DataRow
-    from contentops.manifests.problems import Problems
-    from contentops.manifests.templates import Templates
+    from contentops.manifests.templates import Scope, Templates, Uses
+    from contentops.manifests.values import DataRow, Problems
     from contentops.model import Json, Project
     from contentops.yaml.positions import Pointer
+
 
 MAX_INSTANCES: Final = 200_000
 """Most items of one file."""
@@ -45,7 +63,7 @@ class Layers(Struct, frozen=True):
     fields: tuple[Written, ...]
     """The maps of default fields, the highest first."""
     defaults: Mapping[str, Any]
-    """The same merged (see `item_fields.merged`)."""
+    """The same merged (see `values.merged`)."""
     variables: Mapping[str, Tree]
     local: tuple[Written, ...] = ()
     """The variables that the manifest itself declares; unused ones are reported."""
@@ -63,7 +81,7 @@ class Declared(Struct, frozen=True, gc=False):
     """The entry itself."""
     below: Layers
     values: Mapping[str, Any]
-    """Its fields (see `item_fields.merged`)."""
+    """Its fields (see `values.merged`)."""
     open: Mapping[str, Any]
     """Those that contain templates."""
     variables: Mapping[str, Tree]
@@ -74,7 +92,7 @@ class Declared(Struct, frozen=True, gc=False):
     """Fields that a misspelt key was probably meant to set; problems that follow from that are not reported."""
 
     def find(self, path: Iterable[str]) -> tuple[Written, bool]:
-        """The written value of a field (see `item_fields.find`)."""
+        """The written value of a field (see `values.find`)."""
         return find((self.written, *self.below.fields), path)
 
 
@@ -318,3 +336,160 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
         hint = "use the variable in the item's fields instead"
         problems.about(label, written, "template-in-data", core, hint=hint)
     return source is not None
+
+
+# --- the rows of a `for_each` ------------------------------------------------------------------------------
+
+
+_OPEN: Final = "{{ "
+_ASSIGNED: Final = re.compile(r"(?<![=!<>])=(?!=)")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+class EachRow(Struct, frozen=True, gc=False):
+    """One row of `for_each` or one value of an axis, with its location and its name in messages."""
+
+    value: Json
+    location: Location | None
+    label: str
+
+    @property
+    def columns(self) -> Mapping[str, Json]:
+        """The entries of `each`: a map itself, anything else as `each.value`."""
+        return self.value if isinstance(self.value, dict) else {"value": self.value}
+
+
+def raw_rows(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[Any] | None:
+    """The rows of a `for_each` or the values of an axis; None where it is no list and names no file."""
+    return source.value if isinstance(source.value, list) else data.get(source.pointer)
+
+
+def located(source: Written, rows: Sequence[Any]) -> list[EachRow]:
+    """The rows or values with their locations."""
+    if not isinstance(source.value, list):
+        return [EachRow(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows]
+    locations = [source.below(index).location for index in range(len(rows))]
+    return [EachRow(value, at, str(at)) for value, at in zip(rows, locations, strict=True)]
+
+
+class RowChoice:
+    """One `for_each` that is a map; `label` is its item in messages."""
+
+    def __init__(self, query: Written, label: str, templates: Templates, problems: Problems) -> None:
+        self._query = query
+        self._label = label
+        self._templates = templates
+        self._problems = problems
+
+    def choose(self, rows: list[EachRow]) -> list[EachRow] | None:
+        """The chosen rows; None after a problem."""
+        query = self._query.value
+        chosen: list[EachRow] | None = rows
+        if rows and isinstance(query.get("where"), str):
+            chosen = self._where(self._query.below("where"), rows)
+        limit = query.get("limit")
+        return chosen[:limit] if chosen and isinstance(limit, int) and limit > 0 else chosen
+
+    def _report(self, at: Written, core: str, hint: str) -> None:
+        self._problems.about(self._label, at, "bad-where", core, hint=hint)
+
+    def _where(self, written: Written, rows: list[EachRow]) -> list[EachRow] | None:
+        """The rows for which the expression is true."""
+        text = str(written.value)
+        if is_template(text):
+            hint = "write the expression alone: `where: each.population | int > 1000`"
+            self._report(written, "has `{{` or `{%` in `where`", hint)
+            return None
+        template = self._templates.get(f"{_OPEN}{text} }}}}")
+        if template.problem is not None:
+            hint = "compare with `==`" if _ASSIGNED.search(_QUOTED.sub("''", text)) else ""
+            self._failed(self._label, written, template.problem, hint)
+            return None
+        file = self._templates.macros
+        known = FUNCTIONS | (file.macros.names if file and file.macros else frozenset())
+        other = next((name for name in template.names if root_of(name) != "each" and name not in known), None)
+        if other is not None:
+            core = f"uses `{root_of(other)}` in `where`, which knows only `each`"
+            column = any(root_of(other) in row.columns for row in rows)
+            self._report(written, core, f"the column is `each.{root_of(other)}`" if column else "")
+            return None
+        failed = False
+        chosen: list[EachRow] = []
+        for row in rows:
+            subject = f"{self._label} ({row.label})"
+            try:
+                value = template.render(functools.partial(_look_up, row.columns))
+            except TemplateError as error:
+                self._failed(subject, written, error)
+                failed = True
+                if error.code == "template-limit":
+                    break  # it would take as long for each row
+                continue
+            if not isinstance(value, bool):
+                core = f"has a `where` that gives {kind_of(value)} instead of true or false"
+                self._problems.about(subject, written, "bad-where", core, hint='compare it: `each.open == "yes"`')
+                failed = True
+            elif value:
+                chosen.append(row)
+        return None if failed else chosen
+
+    def _failed(self, subject: str, written: Written, error: TemplateError, hint: str = "") -> None:
+        file, offset = self._templates.macros, max(0, error.offset - len(_OPEN))
+        if error.in_macros and file:
+            written, offset = file.written(), error.offset
+        core = f"has a problem in `where`: {error.message}"
+        self._problems.about(subject, written, error.code, core, hint=hint or error.hint, offset=offset)
+
+
+def _look_up(columns: Mapping[str, Json], name: str) -> Any:
+    return columns if name == "each" else MISSING
+
+
+# --- origins -----------------------------------------------------------------------------------------------
+
+
+class Origins(Mapping[str, Origin]):
+    """The origins by name that `compute` returns for its `parts`."""
+
+    __slots__ = ("_compute", "_origins", "_parts")
+
+    def __init__(self, compute: Callable[..., dict[str, Origin]], *parts: object) -> None:
+        self._compute, self._parts = compute, parts
+        self._origins: dict[str, Origin] | None = None
+
+    def _computed(self) -> dict[str, Origin]:
+        if self._origins is None:
+            self._origins = self._compute(*self._parts)
+        return self._origins
+
+    def __getitem__(self, name: str) -> Origin:
+        return self._computed()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._computed())
+
+    def __len__(self) -> int:
+        return len(self._computed())
+
+    def __repr__(self) -> str:
+        return repr(self._computed())
+
+
+def of_fields(written: Written, below: Layers, uses: Uses) -> dict[str, Origin]:
+    """The origins of the fields of an item, by name with dots."""
+    layers = written, *below.fields
+    found = ((".".join(path), find(layers, path)[0]) for path in paths(merged(written, below.defaults)))
+    return {
+        name: Origin(layer=each.layer, location=each.location, variables=uses.variables.get(name, ()))
+        for name, each in found
+    }
+
+
+def of_variables(uses: Uses, scope: Scope, each: Each | None) -> dict[str, Origin]:
+    """The origins of the variables that an item uses."""
+    return {
+        name: Origin(layer="data", location=each.location_of(name.partition(".")[2]))
+        if each is not None and name.partition(".")[0] == "each"
+        else scope.origin(name)
+        for name in uses.known(each)
+    }

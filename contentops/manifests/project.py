@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from contentops.documents.preset import NEUTRAL, PRESETS
 from contentops.errors import Diagnostic, InputError, Location, UsageError, did_you_mean, nearest
-from contentops.manifests.api_settings import check_api, read_api
-from contentops.manifests.disclosure import check_disclosure, read_disclosure
+from contentops.loopback import is_loopback
 from contentops.manifests.discover import FileError, ProjectFiles
-from contentops.manifests.price import check_budget, check_price, read_budget, read_price
 from contentops.manifests.schema import check_schema
-from contentops.model import BASE, PROJECT_FILE, Guards, Project
+from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Disclosure, Guards, Project
 from contentops.schema_files import load_schema
+from contentops.tokens import MILLION, TokenPrice
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import is_secret, masked, read_yaml
 from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
@@ -328,3 +328,211 @@ def _glob_problem(pattern: str) -> str:
     if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
         return "contains a range in the wrong order"
     return "" if pattern.strip() else "is empty"
+
+
+# --- server and model --------------------------------------------------------------------------------------
+
+LOCAL = "local"
+"""The `base_url` of the bundled server."""
+
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)([hms])")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_HOST = re.compile(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]")
+_ODD = re.compile(r"[\s{}<>\"'\\^`|]")
+_TIMES = ("job_timeout", "call_timeout")
+_WITH_MODEL = {"max_in_flight": 4, "job_timeout": 7200.0}
+"""The defaults with a model: as many jobs as prompts at a time, and the time that a small machine needs for them."""
+
+
+def read_api(given: dict[str, Any]) -> ApiSettings:
+    """The settings of the keys that are stated."""
+    if "base_url" in given:
+        given["base_url"] = given["base_url"].rstrip("/")
+    for key in _TIMES:
+        if key in given:
+            given[key] = parse_duration(given[key])
+    if given.get("base_url") == LOCAL:
+        given["requests_per_minute"] = 0
+        if given.get("engine") == "openai":
+            given = {**_WITH_MODEL, **given}
+    return msgspec.convert(given, ApiSettings, strict=False)  # `30.0` is a whole number too
+
+
+def parse_duration(value: float | str) -> float:
+    """A time in seconds: `15m`, `1h30m`, `90s`, or a number of seconds. Raises ValueError for another text."""
+    if not isinstance(value, str):
+        return float(value)
+    parts = _TIME.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        message = f"`{value[:40]}` is not a duration such as `15m`"
+        raise ValueError(message)
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def check_api(
+    document: YamlDocument, pointer: tuple[str, ...], api: Mapping[str, Any], merged: Mapping[str, Any]
+) -> Iterator[Diagnostic]:
+    """Checks that a schema cannot express. `merged`: `api` of an environment over that of the project."""
+    if isinstance(api.get("base_url"), str) and (refused := url_problem(api["base_url"])):
+        code, message, hint = refused
+        yield finding(document, code, message, (*pointer, "base_url"), hint=hint)
+    for key in _TIMES:
+        if isinstance(api.get(key), str) and _TIME.match(api[key]):
+            yield from _check_timeout(document, (*pointer, key), api[key])
+    has_engine, is_local = merged.get("engine") == "openai", merged.get("base_url") == LOCAL
+    if "engine" in api and has_engine and not is_local:
+        message = "`engine: openai` is for the bundled server, and `base_url` is another one"
+        hint = "set `base_url: local` beside it; `OPENAI_BASE_URL` has the address of the model"
+        yield finding(document, "wrong-value", message, (*pointer, "engine"), hint=hint)
+    elif api.keys() & {"engine", "base_url", "model"} and has_engine and is_local and not merged.get("model"):
+        message = "`engine: openai` needs the name of a model"
+        hint = "add `model: NAME`, with the name that its server has for it, such as `llama3.2`"
+        yield finding(document, "missing-key", message, pointer, hint=hint)
+    if "model" in api and not has_engine:
+        message = "`model` has no effect without `engine: openai`"
+        yield finding(document, "wrong-value", message, (*pointer, "model"), hint="add `engine: openai` beside it")
+
+
+def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        return  # the schema says so
+    if not 0 < seconds < 10 * 86400:
+        message = f"`{pointer[-1]}` must be more than 0 and less than ten days"
+        yield finding(document, "wrong-value", message, pointer)
+
+
+def url_problem(url: str) -> tuple[str, str, str] | None:
+    """Code, message and hint for a `base_url` that cannot be used, else None.
+
+    The message never repeats the address, as it may contain a password.
+    """
+    from urllib.parse import urlsplit  # start-up: a project without `api` needs none
+
+    if url == LOCAL:
+        return None
+    example = "write it like `https://api.writerzroom.com/v1`, or `local`"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "bad-url", "`base_url` is not a URL", example
+    if "@" in parts.netloc:
+        return "bad-url", "`base_url` contains a user name or password", "keys come from the environment: set `key_env`"
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        return "bad-url", "`base_url` contains a query or a fragment", example
+    if _ODD.search(url) or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
+        return "bad-url", "`base_url` is not a URL", example
+    if parts.scheme == "http" and not is_loopback(host):
+        return "insecure-url", "`base_url` would send the API key unencrypted", "use `https://`"
+    if parts.scheme not in {"http", "https"}:
+        return "bad-url", "`base_url` must start with `http://` or `https://`", example
+    return None
+
+
+# --- price and budget --------------------------------------------------------------------------------------
+
+
+_KEYS = ("input", "output", "currency")
+_MONEY = ("money_per_apply", "money_per_month")
+
+
+def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
+    """The price in the settings of an environment, merged with those of the project; None where none is stated."""
+    if not stated:
+        return None
+    cached = stated.get("cached")
+    return TokenPrice(
+        input=_millionths(stated["input"]),
+        output=_millionths(stated["output"]),
+        currency=stated["currency"],
+        cached=None if cached is None else _millionths(cached),
+    )
+
+
+def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
+    """The budget of an environment, its money in the currency of the price."""
+    currency = price.currency if price is not None and any(stated.get(key) is not None for key in _MONEY) else ""
+    return msgspec.convert({**stated, "currency": currency}, Budget, strict=False)
+
+
+def check_budget(
+    document: YamlDocument,
+    pointer: tuple[str, ...],
+    own: Mapping[str, Any],
+    merged: Mapping[str, Any],
+    price: Mapping[str, Any],
+) -> Iterator[Diagnostic]:
+    """Limits in money without a price; the arguments are as for `check_price`."""
+    key = next((key for key in _MONEY if merged.get(key) is not None), "")
+    if key and not price:
+        message = f"`budget.{key}` needs a price of tokens, which says the currency"
+        hint = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for a million tokens"
+        yield finding(document, "missing-key", message, (*pointer, *([key] if key in own else [])), hint=hint)
+
+
+def _millionths(number: float) -> int:
+    return round(number * MILLION)
+
+
+def check_price(
+    document: YamlDocument, pointer: tuple[str, ...], own: Mapping[str, Any], merged: Mapping[str, Any]
+) -> Iterator[Diagnostic]:
+    """Keys that the price at a pointer lacks, and numbers with more places than are counted.
+
+    `own`: what is stated there; `merged`: with the price of the project under it. A price of nothing is none.
+    """
+    if missing := [key for key in _KEYS if key not in merged] if merged else []:
+        words = " and ".join(f"`{key}`" for key in missing)
+        hint = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for a million tokens"
+        yield finding(document, "missing-key", f"`price` has no {words}", pointer, hint=hint)
+    cached, read = merged.get("cached"), merged.get("input")
+    if isinstance(cached, int | float) and isinstance(read, int | float) and cached > read:
+        message = f"`cached` is {cached}, more than `input` ({read}), so that a plan would show too little"
+        yield finding(document, "wrong-value", message, (*pointer, *(["cached"] if "cached" in own else [])))
+    for key in ("input", "output", "cached"):
+        number = own.get(key)
+        if isinstance(number, int | float) and 0 < number < MILLION**2 and _millionths(number) / MILLION != number:
+            message = f"`{key}` has more than six decimal places: {number}"
+            yield finding(document, "wrong-value", message, (*pointer, key), hint="round it up")
+
+
+# --- disclosure --------------------------------------------------------------------------------------------
+
+
+def read_disclosure(value: Any) -> Disclosure | None:
+    """The front matter keys for how a text was made; None: outputs do not say it."""
+    if not isinstance(value, dict):
+        return Disclosure() if value is True else None
+    source_type = {"source_type": ""} if value.get("source_type") is False else {}
+    return Disclosure(**{key: name for key, name in value.items() if isinstance(name, str)}, **source_type)
+
+
+def check_disclosure(document: YamlDocument, at: tuple[str, ...], value: Any, preset: Any) -> Iterator[Diagnostic]:
+    """The keys of a `disclosure` at a pointer that outputs of the preset have for something else."""
+    if not {"key", "source_type"}.issuperset(value if isinstance(value, dict) else ()):
+        return  # the schema says so
+    if (disclosure := read_disclosure(value)) is None:
+        return
+    for key, why in _taken(preset if isinstance(preset, str) else "", disclosure).items():
+        stated = isinstance(value, dict) and key in value
+        message = f"`disclosure` uses the key `{getattr(disclosure, key)}`, {why}"
+        hint = f"name another one: `disclosure: {{{key}: NAME}}`"
+        yield finding(document, "reserved-key", message, (*at, key) if stated else at, hint=hint)
+
+
+def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
+    """By the field of `disclosure`, why its name cannot be used."""
+    problems: dict[str, str] = {}
+    of_preset = {rule.name for rule in PRESETS.get(preset, {}).values()}
+    for field, name in (("key", disclosure.key), ("source_type", disclosure.source_type)):
+        if name in {"title", "contentops"}:
+            problems[field] = "which outputs use for something else"
+        elif name in of_preset:
+            problems[field] = f"which the preset `{preset}` writes"
+        elif name in NEUTRAL:
+            problems[field] = "which is one of the neutral keys of `metadata`"
+    if disclosure.key == disclosure.source_type:
+        problems.setdefault("source_type", "which is its `key` already")
+    return problems

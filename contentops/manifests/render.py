@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct, field, to_builtins
+from msgspec import Struct, field, structs, to_builtins
 
 from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
-from contentops.manifests.item_fields import Unrendered
-from contentops.manifests.item_fields import templates as templates_of
-from contentops.manifests.origins import Origins, of_fields, of_variables
+from contentops.manifests.expand import Origins, of_fields, of_variables
 from contentops.manifests.references import LONGEST, Frame, parts_of
 from contentops.manifests.templates import INPUTS, Scope, Uses, leaves, root_of, templates_in
 from contentops.manifests.values import (
@@ -27,22 +25,28 @@ from contentops.manifests.values import (
     TEXTS,
     Branch,
     Lazy,
+    Problems,
     TemplateError,
+    Unrendered,
     Written,
     is_template,
     top,
 )
+from contentops.manifests.values import templates as templates_of
 from contentops.model import REQUEST_FIELDS, ItemId, Reference, WaitReason
 from contentops.model.desired import READERS, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from contentops.manifests.data_rows import Each
+    from contentops.errors import Diagnostic
     from contentops.manifests.expand import Declared
-    from contentops.manifests.problems import Problems
     from contentops.manifests.references import DeclaredTexts
-    from contentops.model import Json, Origin
+    from contentops.manifests.values import Each
+    from contentops.model import Json, Origin, Spec
+
+    Instance = tuple[Declared, Each | None, Scope, Uses]
+    """An item to render: a declaration, or one combination of its `for_each` and `matrix`."""
 
 
 ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata", "publish_on")
@@ -153,6 +157,36 @@ def render_item(
         *item.references(),
         frame=None if failed else item.frame(values),
     )
+
+
+class Referring(Struct, frozen=True):
+    """An item that uses texts of others or rows: it is rendered when these are known."""
+
+    instance: Instance
+    check: Callable[[Rendered, Problems], Spec | None]
+    data: set[str]
+    """The data files that its manifest has used so far."""
+
+    def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
+        """The item with these texts, and warnings; `bare`: what is known without any, or was rendered before.
+
+        `problems` gets what is wrong whatever the texts are. What is wrong because of them is the item's `trouble`.
+        """
+        trouble, before = Problems(), problems.errors
+        rendered = render_item(*self.instance, problems, trouble, texts, bare.readings)
+        is_whole = problems.errors == before and not trouble.errors
+        spec = self.check(rendered, trouble) if is_whole else None
+        found = trouble.done()
+        if spec is None:
+            waits = tuple(rendered.references)
+            spec = structs.replace(bare, references=waits, mentions=rendered.mentions, readings=rendered.readings)
+            spec = structs.replace(spec, trouble=tuple(one for one in found if one.severity is Severity.ERROR))
+        frame = rendered.frame
+        spec = structs.replace(spec, frame=texts.frame(frame), earlier_frame=texts.earlier_frame(frame))
+        spec = structs.replace(spec, earlier_ids=texts.earlier_ids(one.id for one in spec.references))
+        if not spec.output:
+            spec = structs.replace(spec, output=texts.path_of(spec.id))
+        return spec, tuple(one for one in found if one.severity is not Severity.ERROR)
 
 
 _FAILED: Final = object()

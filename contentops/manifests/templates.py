@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.manifests.compiled import Compiled, Macros
     from contentops.manifests.data import DataFile
-    from contentops.manifests.data_rows import Each
-    from contentops.manifests.values import Lookup
+    from contentops.manifests.values import Each, Lookup
     from contentops.model import Json, Project
     from contentops.yaml.positions import Source
 
@@ -108,8 +107,7 @@ class TextTemplate:
         Raises TemplateError where it cannot be compiled, and what `skeleton.cut` raises.
         """
         if texts not in self._skeletons:
-            from contentops.manifests.compiled import Compiled
-            from contentops.manifests.skeleton import cut
+            from contentops.manifests.compiled import Compiled, cut
 
             macros = self._macros.macros if self._macros else None
             self._skeletons[texts] = Compiled(self.source, macros, change=functools.partial(cut, texts=texts))

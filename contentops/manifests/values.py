@@ -1,7 +1,8 @@
 """Values of templates (which are allowed, and their form inside a text), and values in layers.
 
 The layers are the defaults of the project, of the manifest, of the environment, and the item itself; a higher one wins.
-Maps merge key by key, lists replace as a whole, and a null removes what lower layers set.
+Maps merge key by key, lists replace as a whole, and a null removes what lower layers set. Below them: the collected
+problems of a file.
 """
 
 from __future__ import annotations
@@ -9,24 +10,23 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from unicodedata import ucd_3_2_0
 
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
-from contentops.yaml.positions import YamlDocument, locate
+from contentops.errors import Diagnostic, Location, Severity, nearest
+from contentops.yaml.positions import YamlDocument, finding, locate
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.errors import Location
     from contentops.model import Json
     from contentops.yaml.positions import Pointer
 
     Lookup = Callable[[str], Any]
     """Gives the value of a name, or MISSING."""
-
 
 MAX_TEXT: Final = 1024 * 1024
 """Longest text a template may hold or give, in characters."""
@@ -267,3 +267,231 @@ def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, T
 def top(node: Tree) -> Written:
     """The written value of a tree: itself, or the highest of its maps."""
     return node.top if isinstance(node, Branch) else node
+
+
+# --- fields of items ---------------------------------------------------------------------------------------
+
+OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
+"""The keys of an item that are not fields."""
+
+
+class Unrendered(Struct, frozen=True, gc=False):
+    """A map of fields that contains templates."""
+
+    values: dict[str, Any]
+    """All entries, in order."""
+    open: dict[str, Any]
+    """The entries with templates: texts and lists as Written, maps as Unrendered."""
+
+
+def merged(layer: Written, below: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a layer over those below it: plain values, but those with templates are as in `Unrendered.open`.
+
+    A null removes the key. The maps in MERGED merge; any other value replaces the one below.
+    """
+    entries = layer.value if isinstance(layer.value, dict) else {}
+    if not OWN_KEYS.isdisjoint(entries):
+        entries = {key: value for key, value in entries.items() if key not in OWN_KEYS}
+    if entries.get(APPROVAL) is not None:
+        entries = {**entries, APPROVAL: _rule(entries[APPROVAL])}
+    return _over(layer, layer.pointer, entries, below, MERGED)
+
+
+def _rule(value: Json) -> Json:
+    """An `approval` as a map, so that all its forms merge: a word is its `required`, which a map has by itself."""
+    return {"required": True, **value} if isinstance(value, dict) else {"required": value}
+
+
+def _over(
+    layer: Written, at: Pointer, entries: Mapping[str, Any], below: Mapping[str, Any], maps: frozenset[str] | None
+) -> dict[str, Any]:
+    """The entries of a map over those below it; `maps` are the keys whose maps merge, None: all."""
+    values = dict(below)
+    for key, value in entries.items():
+        if type(value) is str and "{" not in value:
+            values[key] = value
+        elif value is None:
+            values.pop(key, None)
+        elif isinstance(value, dict) and (maps is None or key in maps):
+            under = values.get(key)
+            under = under.values if type(under) is Unrendered else under if type(under) is dict else {}
+            inner = _over(layer, (*at, key), value, under, None)
+            values[key] = Unrendered(inner, open_) if (open_ := opened(inner)) else inner
+        else:
+            values[key] = Written(value, layer.layer, layer.document, (*at, key)) if _has_template(value) else value
+    return values
+
+
+def find(layers: Sequence[Written], path: Iterable[str]) -> tuple[Written, bool]:
+    """The written value at a path and True, or what it would be in and False; of a merged map the highest.
+
+    `layers` are the maps that were merged, the highest first.
+    """
+    for step in path:
+        inside: list[Written] = []
+        for below in [each.below(step) for each in layers if isinstance(each.value, dict) and step in each.value]:
+            is_map = below.value is not None and (isinstance(below.value, dict) or step == APPROVAL)
+            inside += [below] if is_map or (below.value is not None and not inside) else []
+            if not is_map:
+                break
+        if not inside:
+            return layers[0], False
+        layers = inside
+    return layers[0], True
+
+
+_OPEN: Final = frozenset({Written, Unrendered})
+
+
+def opened(values: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a map that are still to be rendered."""
+    return {key: value for key, value in values.items() if type(value) in _OPEN}
+
+
+def templates(open_: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Written]]:
+    """Every value that contains templates, with its name with dots."""
+    for key, node in open_.items():
+        if type(node) is Unrendered:
+            yield from templates(node.open, f"{prefix}{key}.")
+        else:
+            yield prefix + key, node
+
+
+def paths(values: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every value; that of a map is the paths of its entries, if its entries merge and it has any."""
+    for key, node in values.items():
+        inner = node.values if type(node) is Unrendered else node
+        if type(inner) is dict and inner and (at or key in MERGED):
+            yield from paths(inner, (*at, key))
+        else:
+            yield (*at, key)
+
+
+def _has_template(value: Json) -> bool:
+    """Whether a value contains Jinja, at any depth."""
+    if isinstance(value, str):
+        return is_template(value)
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_has_template(entry) for entry in entries if type(entry) is not str or "{" in entry)
+
+
+# --- rows of data files ---------------------------------------------------------------------------------
+
+MAX_FINDINGS: Final = 100
+"""After so many problems reading stops."""
+
+
+class DataRow(Struct, frozen=True):
+    """One row: a map or a scalar, and the location of its start."""
+
+    value: Any
+    location: Location
+
+
+class Each(Struct, frozen=True, gc=False):
+    """One combination of `for_each` and `matrix`: the values of `each`, and their locations."""
+
+    values: Mapping[str, Json]
+    label: str
+    """Names it in messages: `data/cities.csv:2`, the values of a matrix, or both."""
+    location: Location | None = None
+    locations: Mapping[str, Location | None] = field(default_factory=dict)
+    """By key, where they differ from `location`."""
+
+    def location_of(self, key: str) -> Location | None:
+        """The location of the value of `each.<key>`."""
+        return self.locations.get(key, self.location)
+
+
+# --- problems ----------------------------------------------------------------------------------------------
+
+
+def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
+    """The known keys that a map does not set, although one of its unknown keys is close to them."""
+    if not isinstance(value, dict):
+        return frozenset()
+    allowed = frozenset(allowed)
+    close = (nearest(key, allowed) for key in value if key not in allowed)
+    return frozenset(name for name in close if name is not None and name not in value)
+
+
+class Problems:
+    """Findings collected so far; `done` returns them in order."""
+
+    def __init__(self) -> None:
+        self._first: dict[object, Diagnostic] = {}
+        self._count: dict[object, int] = {}
+        self.errors = 0
+        """The number of errors that were added; equal ones count each time."""
+
+    def add(self, problem: Diagnostic) -> None:
+        """Add a finding that names no item."""
+        self._add(problem, (problem.code, problem.location, problem.message))
+
+    def about(
+        self,
+        subject: str,
+        written: Written,
+        code: str,
+        core: str,
+        *,
+        key: bool = False,
+        hint: str = "",
+        offset: int = 0,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """Add a finding about one item: its message is `subject`, a space and `core`.
+
+        Findings with the same location, code and core are counted as one, whatever their subjects.
+        """
+        group = (code, id(written.document), written.pointer, key, offset, core)
+        problem = self._first.get(group)
+        if problem is None:
+            message = f"{subject} {core}".strip()
+            if written.document is None:
+                problem = Diagnostic(code=code, message=message, severity=severity, hint=hint)
+            else:
+                at = written.pointer
+                problem = finding(
+                    written.document, code, message, at, key=key, hint=hint, severity=severity, offset=offset
+                )
+        self._add(problem, group)
+
+    def _add(self, problem: Diagnostic, group: object) -> None:
+        self.errors += problem.severity is Severity.ERROR
+        self._first.setdefault(group, problem)
+        self._count[group] = self._count.get(group, 0) + 1
+
+    def done(self) -> list[Diagnostic]:
+        """Every finding once, in order of location."""
+        return in_order(counted(problem, self._count[group] - 1, "item") for group, problem in self._first.items())
+
+
+def counted(problem: Diagnostic, others: int, noun: str) -> Diagnostic:
+    """A finding that says how many other items or files have it too."""
+    if not others:
+        return problem
+    more = f"; {others} more {noun}{'s have' if others > 1 else ' has'} the same problem"
+    return structs.replace(problem, message=problem.message + more)
+
+
+def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Findings sorted by location, then code and message; those without a location come first."""
+    nowhere = Location("", 0, 0)
+    return sorted(findings, key=lambda problem: (problem.location or nowhere, problem.code, problem.message))
+
+
+class Report(Protocol):
+    """Reports a problem of an item, at the field with this path."""
+
+    def __call__(
+        self,
+        path: tuple[str, ...],
+        code: str,
+        core: str,
+        *,
+        key: bool = False,
+        hint: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """`core` follows the name of the item in the message."""

@@ -15,7 +15,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import Diagnostic, Location, did_you_mean
-from contentops.manifests.data_rows import MAX_FINDINGS, DataRow
+from contentops.manifests.values import MAX_FINDINGS, DataRow
 from contentops.yaml.positions import Source, finding_at
 from contentops.yaml.read import MAX_BYTES
 from contentops.yaml.syntax import UNWANTED

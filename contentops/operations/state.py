@@ -16,8 +16,7 @@ from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.digest import NOTHING
 from contentops.errors import ContentopsError, InputError, Refused, UsageError, did_you_mean, plural
 from contentops.execution.run_context import ServerCapabilities
-from contentops.manifests.api_settings import url_problem
-from contentops.manifests.project import load_project
+from contentops.manifests.project import load_project, url_problem
 from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.contents import converse, recorded_owners

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from contentops.yaml.builder import Builder
 from contentops.yaml.positions import Source, StopReading, events_of, finding_at, mark_of
-from contentops.yaml.read import BREAKS, hide_secrets, unreadable
+from contentops.yaml.read import BREAKS, Builder, hide_secrets, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,20 +7,41 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
 from contentops.conflict_markers import MIDDLE, SIDE
-from contentops.yaml.builder import Builder
-from contentops.yaml.positions import MAX_EXCERPT, Source, StopReading, YamlDocument, events_of, finding_at
+from contentops.errors import nearest
+from contentops.yaml.positions import (
+    MAX_EXCERPT,
+    MERGE,
+    Seq,
+    Source,
+    StopReading,
+    YamlDocument,
+    events_of,
+    finding_at,
+    mark_of,
+    parser_of,
+)
+from contentops.yaml.syntax import (
+    CODE,
+    conflict,
+    doubtful,
+    explain,
+    may_be_doubtful,
+    number_hint,
+    plain_scalar,
+    unwanted,
+)
 from contentops.yaml.syntax import CODE as SYNTAX
-from contentops.yaml.syntax import conflict, doubtful, may_be_doubtful
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from contentops.errors import Diagnostic
+    from contentops.yaml.positions import Mark
 
 
 _NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api|access|secret|private)[_ -]?key
@@ -157,3 +178,359 @@ def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
     if match.group() in BREAKS:
         hint = f'remove it, or write it as `"\\u{ord(match.group()):04x}"` inside double quotes'
     return finding_at(source, "control-character", message, source.mark(match.start()), hint=hint)
+
+
+# --- from events to values ---------------------------------------------------------------------------------
+
+MAX_DEPTH: Final = 100
+"""Deepest nesting, aliases expanded."""
+MAX_ALIASED: Final = 1_000_000
+"""Most values that aliases of one file may repeat."""
+LISTED: Final = 2
+"""The depth of the lists whose entries keep their positions: a list of rows, or one like `items`."""
+MAX_FINDINGS: Final = 1_000
+"""After so many problems reading stops."""
+
+_TAG: Final = "tag:yaml.org,2002:"
+_SCALAR_TAGS: Final[dict[str, type | tuple[type, ...]]] = {
+    f"{_TAG}int": int,
+    f"{_TAG}float": (int, float),
+    f"{_TAG}bool": bool,
+    f"{_TAG}null": type(None),
+}
+_TEXT_TAGS: Final = frozenset({None, "!", f"{_TAG}str"})
+_MAP_TAGS: Final = frozenset({None, "!", f"{_TAG}map"})
+_SEQ_TAGS: Final = frozenset({None, "!", f"{_TAG}seq"})
+_NOT_READ: Final = object()
+
+
+class _Anchor:
+    """A value that aliases may repeat, with its number of values (0 while it is being read) and its depth."""
+
+    __slots__ = ("height", "nodes", "value")
+
+    def __init__(self, value: Any = None, nodes: int = 0) -> None:
+        self.value = value
+        self.nodes = nodes
+        self.height = 0
+
+
+def unparsable(source: Source, *, pure: bool) -> StopReading | None:
+    """The syntax error of a text, which is parsed again to know the event before the error; None: there is none."""
+    from yaml import YAMLError
+
+    parser, event = parser_of(source, pure=pure), None
+    try:
+        while (event := parser.get_event()) is not None:
+            pass
+    except YAMLError as error:
+        problem, unquoted_jinja = explain(source, error, event)
+        return StopReading(problem, unquoted_jinja=unquoted_jinja)
+    except (OverflowError, ValueError):  # the Python parser's, for an escape like `\UFFFFFFFF`
+        message = "an escape sequence in double quotes is not a character"
+        return StopReading(finding_at(source, CODE, message, mark_of(parser.get_mark())))
+    return None
+
+
+class Builder:
+    """Turns events into dicts, Seqs and scalars within limits; `findings` are the problems after which reading goes on.
+
+    With `lenient`, for text of other programs, numbers that JSON cannot hold stay text, control characters may be
+    written as escapes, and `<<` is a key like any other.
+    """
+
+    def __init__(self, source: Source, *, lenient: bool = False, max_aliased: int = MAX_ALIASED) -> None:
+        from yaml import events
+
+        self.findings: list[Diagnostic] = []
+        self._source = source
+        self._lenient = lenient
+        self._max_aliased = max_aliased
+        self._kinds: Any = events
+        self._events: Iterator[Any] = iter(())
+        self._anchors: dict[str, _Anchor] = {}
+        self._scalars: dict[str, Any] = {}
+        """The values of unquoted scalars so far."""
+        self._keys: dict[str, str] = {}
+        """The unquoted keys so far: equal ones are one text."""
+        self._aliased = 0
+        self._nodes = 0
+        """Values read so far; those that aliases repeat count each time."""
+        self._deepest = 0
+        """The depth of the collection that is being read, counted from the root."""
+
+    def read(self, *, pure: bool = False) -> Any:
+        """The value of the one document. Raises StopReading."""
+        from yaml import YAMLError
+
+        self._events = events_of(self._source, pure=pure)
+        try:
+            return self._document()
+        except (YAMLError, OverflowError, ValueError):
+            stop = unparsable(self._source, pure=pure)
+            if stop is None:
+                raise
+            # An error behind an unquoted expression is the same mistake.
+            if stop.unquoted_jinja and self.findings and self.findings[-1].code == "unquoted-jinja":
+                self.findings.pop()
+            raise stop from None
+
+    def _document(self) -> Any:
+        root, documents = None, 0
+        for event in self._events:
+            if type(event) is self._kinds.DocumentStartEvent:
+                documents += 1
+                if documents > 1:
+                    message = "a second YAML document starts here"
+                    hint = "a file has one document: move the part after `---` to another file"
+                    raise self._stop(event, "several-documents", message, width=3, hint=hint)
+            elif isinstance(event, self._kinds.NodeEvent):
+                root = self._value(event, 0)
+        return root
+
+    def _report(self, code: str, message: str, at: Mark, *, width: int = 1, hint: str = "") -> None:
+        """Add a problem after which reading goes on."""
+        if len(self.findings) >= MAX_FINDINGS:
+            message = f"the file has more than {MAX_FINDINGS:,} such problems"
+            raise StopReading(finding_at(self._source, "too-many-findings", message, at))
+        self.findings.append(finding_at(self._source, code, message, at, width=width, hint=hint))
+
+    def _stop(self, event: Any, code: str, message: str, *, width: int = 1, hint: str = "") -> StopReading:
+        """The exception for a problem at an event after which reading cannot go on."""
+        return StopReading(finding_at(self._source, code, message, _at(event), width=width, hint=hint))
+
+    # --- lists and maps ------------------------------------------------------------------------------------
+
+    def _value(self, event: Any, depth: int) -> Any:
+        """The value that starts with an event, `depth` lists and maps below the root.
+
+        The value of an unquoted `{{ expression }}` is its text.
+        """
+        kind, kinds = type(event), self._kinds
+        if kind is kinds.ScalarEvent:
+            return self._scalar(event)
+        if kind is kinds.AliasEvent:
+            return self._alias(event, depth)
+        is_map = kind is kinds.MappingStartEvent
+        if event.tag not in (_MAP_TAGS if is_map else _SEQ_TAGS):
+            self._refuse_tag(event)
+        if depth >= MAX_DEPTH:
+            raise self._too_deep(event)
+        read, nodes, deepest = self._map if is_map else self._seq, self._nodes, self._deepest
+        if not event.anchor:
+            self._deepest = max(deepest, depth + 1)
+            return read(depth + 1)
+        anchor = self._anchors[event.anchor] = _Anchor()
+        self._deepest = depth + 1
+        value = read(depth + 1)
+        anchor.value, anchor.nodes, anchor.height = value, self._nodes - nodes + 1, self._deepest - depth
+        self._deepest = max(deepest, self._deepest)
+        return value
+
+    def _too_deep(self, event: Any, width: int = 1) -> StopReading:
+        return self._stop(event, "too-deep", f"lists and maps are nested more than {MAX_DEPTH} deep", width=width)
+
+    # Most of the time of reading goes into these two loops, so that they take the usual scalar without a call.
+
+    def _seq(self, depth: int) -> list[Any]:
+        node = Seq() if depth <= LISTED else []
+        append, scalars, positions = node.append, self._scalars, getattr(node, "positions", None)
+        scalar, end = self._kinds.ScalarEvent, self._kinds.SequenceEndEvent
+        for event in self._events:
+            kind = type(event)
+            if kind is end:
+                break
+            if positions is not None:
+                positions.append((event.start_mark.line + 1, event.start_mark.column + 1))
+            if kind is scalar:
+                text = event.value
+                is_usual = text in scalars and event.implicit[0] and event.tag is None and not event.anchor
+                append(scalars[text] if is_usual else self._scalar(event))
+            else:
+                append(self._value(event, depth))
+        self._nodes += len(node)
+        return node
+
+    def _map(self, depth: int) -> dict[str, Any] | str:
+        node: dict[str, Any] = {}
+        events, keys, scalars = self._events, self._keys, self._scalars
+        scalar, end = self._kinds.ScalarEvent, self._kinds.MappingEndEvent
+        merged: tuple[Any, Any] | None = None
+        expression: int | None = None
+        for event in events:
+            kind = type(event)
+            if kind is scalar:
+                key = keys.get(event.value, "")
+                if not key or key in node or not event.implicit[0] or event.tag is not None or event.anchor:
+                    key = self._key(event)
+                    if expression is None and (key in node or not key or (key is MERGE and merged)):
+                        self._check_key(event, is_again=key in node or key is MERGE)
+            elif kind is end:
+                break
+            else:
+                key, expression = "", self._start_of_expression(event, node)
+                self._value(event, depth)
+            written = next(events)
+            if type(written) is scalar:
+                text = written.value
+                is_usual = text in scalars and written.implicit[0] and written.tag is None and not written.anchor
+                value = scalars[text] if is_usual else self._scalar(written)
+            else:
+                value = self._value(written, depth)
+            if key is MERGE:
+                merged = merged or (event, value)
+            elif key not in node:
+                node[key] = value
+        if merged:
+            self._merge(node, *merged)
+        self._nodes += len(node)
+        return node if expression is None else self._expression(expression, event.end_mark.index)
+
+    def _merge(self, node: dict[str, Any], event: Any, value: Any) -> None:
+        """Fill a map from its `<<` key: its own keys win, then the earlier of several sources."""
+        for source in value if isinstance(value, list) else (value,):
+            if not isinstance(source, dict):
+                hint = "write `<<: *name`, where `&name` marks a map"
+                self._report("bad-merge", "`<<` takes a map or a list of maps", _at(event), width=2, hint=hint)
+                return
+            self._repeat(len(source), event)
+            for key, entry in source.items():
+                node.setdefault(key, entry)
+
+    def _start_of_expression(self, event: Any, node: dict[str, Any]) -> int:
+        """The index where an unquoted `{{ expression }}` starts, which YAML reads as a map for a key.
+
+        Raises StopReading for any other key that is not a scalar.
+        """
+        if type(event) is self._kinds.AliasEvent:
+            self._anchor(event)
+            raise self._stop(event, "bad-key", "an alias cannot be a key", width=len(event.anchor) + 1)
+        text, index = self._source.text, event.start_mark.index
+        if index and not node and text.startswith("{{", index - 1):
+            return int(index - 1)
+        jinja = text.startswith("{{", index)
+        hint = 'quote Jinja: `"{{ name }}": value`' if jinja else "keys are plain words or quoted texts"
+        raise self._stop(event, "bad-key", "a list or a map cannot be a key", hint=hint)
+
+    def _expression(self, start: int, end: int) -> str:
+        """Report an unquoted `{{ expression }}`; returns its text."""
+        text = self._source.text[start:end]
+        hint = f'quote Jinja: `"{text}"`' if len(text) <= 80 and '"' not in text else "put the text in quotes"
+        message = "unquoted `{{` is read as a map by YAML"
+        self._report("unquoted-jinja", message, self._source.mark(start), width=len(text), hint=hint)
+        return text
+
+    # --- keys and scalars ----------------------------------------------------------------------------------
+
+    def _key(self, event: Any) -> str:
+        text: str = event.value
+        is_plain = event.implicit[0] and event.tag is None
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchor(text, 1)
+        if not is_plain:
+            if event.tag not in _TEXT_TAGS:
+                self._refuse_tag(event)
+            self._check_text(event)
+        if text == "<<":
+            return MERGE if is_plain and not self._lenient else text
+        return self._keys.setdefault(text, text)
+
+    def _check_key(self, event: Any, *, is_again: bool) -> None:
+        """Report an empty key, or one that its map has already."""
+        text, at = event.value, _at(event)
+        if not text and event.implicit[0] and event.tag is None and not self._lenient:
+            self._report("empty-key", "a key is missing before the `:`", at, hint="write `key: value`")
+        if is_again:
+            line, column = self._source.places.first.get(at, at)
+            message = f"the key `{text[:80]}` appears twice in the same map: first at line {line}, column {column}"
+            hint = "write `- id` if a new item starts here" if text == "id" else "remove one, or rename it"
+            self._report("duplicate-key", message, at, width=len(text), hint=hint)
+
+    def _scalar(self, event: Any) -> Any:
+        text = event.value
+        if event.implicit[0] and event.tag is None:
+            value = self._scalars.get(text, _NOT_READ)
+            if value is _NOT_READ:
+                value = self._plain(event)
+        else:
+            value = self._tagged(event)
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchor(value, 1)
+        return value
+
+    def _plain(self, event: Any) -> Any:
+        """The value of an unquoted scalar."""
+        text: str = event.value
+        try:
+            value = self._scalars[text] = plain_scalar(text)
+        except ValueError as error:
+            if not self._lenient:
+                hint = "put it in quotes if it is meant as text"
+                self._report("bad-number", str(error), _at(event), width=len(text), hint=hint)
+            return text
+        return value
+
+    def _tagged(self, event: Any) -> Any:
+        """The value of a scalar that is quoted, a block, or carries a tag."""
+        self._check_text(event)
+        text: str = event.value
+        tag: str | None = event.tag
+        if tag in _TEXT_TAGS:
+            return text
+        wanted = _SCALAR_TAGS.get(tag or "")
+        if wanted is None:
+            self._refuse_tag(event)
+            return text
+        value = self._plain(event)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            message = f"`{text[:80]}` does not fit its tag `!!{(tag or '')[len(_TAG) :]}`"
+            self._report("bad-tag", message, _at(event), hint=number_hint(text))
+        return value
+
+    def _check_text(self, event: Any) -> None:
+        """Report characters that only an escape can write."""
+        if event.style == '"' and not self._lenient and (problem := unwanted(event.value)):
+            self._report("control-character", problem[0], _at(event), hint=problem[1])
+
+    def _refuse_tag(self, event: Any) -> None:
+        """Report a tag that YAML's core schema does not have, or not for this kind of value."""
+        tag = event.tag or ""
+        written = f"!!{tag[len(_TAG) :]}" if tag.startswith(_TAG) else tag
+        message, hint = f"the tag `{written[:80]}` is not supported here", "remove it, or put the text in quotes"
+        self._report("bad-tag", message, _at(event), width=len(written), hint=hint)
+
+    # --- aliases -------------------------------------------------------------------------------------------
+
+    def _alias(self, event: Any, depth: int) -> Any:
+        """The value of the anchor that an alias names."""
+        anchor, width = self._anchor(event), len(event.anchor) + 1
+        self._repeat(anchor.nodes, event, width)
+        if depth + anchor.height > MAX_DEPTH:
+            raise self._too_deep(event, width)
+        self._deepest = max(self._deepest, depth + anchor.height)
+        self._nodes += anchor.nodes - 1
+        return anchor.value
+
+    def _anchor(self, event: Any) -> _Anchor:
+        """The anchor that an alias names. Raises StopReading where there is none."""
+        name, width = event.anchor, len(event.anchor) + 1
+        anchor = self._anchors.get(name)
+        if anchor is None:
+            close = nearest(name, self._anchors)
+            hint = f"did you mean `*{close}`?" if close else f'put it in quotes if it is meant as text: `"*{name}"`'
+            message = f"the alias `*{name}` has no anchor above it"
+            raise self._stop(event, "unknown-alias", message, width=width, hint=hint)
+        if not anchor.nodes:
+            raise self._stop(event, "recursive-alias", f"the alias `*{name}` is inside its own anchor", width=width)
+        return anchor
+
+    def _repeat(self, nodes: int, event: Any, width: int = 1) -> None:
+        """Count values that aliases repeat. Raises StopReading where there are too many."""
+        self._aliased += nodes
+        if self._aliased > self._max_aliased:
+            message = f"the aliases in this file repeat more than {self._max_aliased:,} values"
+            raise self._stop(event, "too-many-aliases", message, width=width, hint="use `defaults` or `vars` instead")
+
+
+def _at(event: Any) -> Mark:
+    return mark_of(event.start_mark)
