@@ -9,7 +9,7 @@ from contentops.digest import NOTHING, Digest
 from contentops.ledger.jobs import LedgerScope, Runner, live_runners
 from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.model import ItemId, JobState, OpenEntry, RequestId
+from contentops.model import ItemId, Job, JobState, RequestId
 from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ SERVER = "https://api.example.com/v1"
 SCOPE = LedgerScope(lineage="L", environment="", server=SERVER)
 
 
-def entry(item: str, state: JobState, *, credits_: int = 4) -> OpenEntry:
-    """An open entry."""
-    return OpenEntry(
+def a_job(item: str, state: JobState, *, credits_: int = 4) -> Job:
+    """An open job."""
+    return Job(
         request_id=RequestId(f"request-{item}"),
         item=ItemId(item),
         digest=Digest(f"sha256:{item}"),
@@ -36,21 +36,21 @@ def entry(item: str, state: JobState, *, credits_: int = 4) -> OpenEntry:
 
 
 def text(item: str) -> StoredText:
-    """The paid text of an entry."""
+    """The paid text of a job."""
     return StoredText(item=ItemId(item), request_id=RequestId(f"request-{item}"), title=item, body=f"About {item}.\n")
 
 
-def write(writer: JobWriter, *jobs: OpenEntry) -> None:
+def write(writer: JobWriter, *jobs: Job) -> None:
     """Makes jobs durable."""
     writer.note(jobs, "acme")
     writer.flush()
 
 
-def fill(session: LedgerSession, entries: Iterable[OpenEntry], scope: LedgerScope = SCOPE) -> None:
-    """Writes entries, and a text for each that is paid, as a run does that has ended since."""
+def fill(session: LedgerSession, open_jobs: Iterable[Job], scope: LedgerScope = SCOPE) -> None:
+    """Writes jobs, and a text for each that is paid, as a run does that has ended since."""
     with LedgerSession(session.url) as other:
         writer = JobWriter(Runner(other, who="someone@here"), scope)
-        known = list(entries)
+        known = list(open_jobs)
         for one in known:
             if one.state is JobState.PAID:
                 writer.keep_text(one.server, one.digest, text(one.item))

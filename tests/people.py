@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterable
 
-    from contentops.model import OpenEntry, Record
+    from contentops.model import Job, Record
     from tests.fakes.clock import Timeline
 
     Entry = dict[str, Any]
@@ -80,7 +80,7 @@ class Person:
         project = opening.open_project(str(self.root), environment, ())
         return {str(id_): record for id_, record in opening.read_state(project).records.items()}
 
-    def jobs(self) -> list[OpenEntry]:
+    def jobs(self) -> list[Job]:
         """What was ordered in its environments, by all that is known here."""
         projects = (opening.open_project(str(self.root), each, ()) for each in self.environments)
         return [job for project in projects for job in opening.read_state(project).jobs]

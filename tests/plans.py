@@ -12,11 +12,11 @@ from contentops.model import (
     Collect,
     Event,
     ItemId,
+    Job,
     JobState,
     LookUp,
     Move,
     Observed,
-    OpenEntry,
     Outcome,
     Plan,
     Poll,
@@ -71,7 +71,7 @@ def make_record(name: str = "guide", **fields: Any) -> Record:
     return Record(**stated | fields)
 
 
-def make_entry(**fields: Any) -> OpenEntry:
+def make_job(**fields: Any) -> Job:
     """A running job."""
     stated: dict[str, Any] = {
         "request_id": RequestId("request-1"),
@@ -83,36 +83,36 @@ def make_entry(**fields: Any) -> OpenEntry:
         "dialect": "v1",
         "credits": 4,
     }
-    return OpenEntry(**stated | fields)
+    return Job(**stated | fields)
 
 
 def make_change(name: str = "guide", action: Action = Action.CREATE, **fields: Any) -> Change:
     """A change; a create of four credits unless stated.
 
-    `steps` are names, and `drains` and `entry` open entries: the steps are made of them and of `target`, `source`,
+    `steps` are names, and `drains` and `job` open jobs: the steps are made of them and of `target`, `source`,
     `file` (the digest of the file at `source`), `credits`, `attempt`, `front` and `title`.
     """
-    taken = ("target", "source", "file", "credits", "attempt", "front", "title", "entry", "drains", "steps")
+    taken = ("target", "source", "file", "credits", "attempt", "front", "title", "job", "drains", "steps")
     given = {key: fields.pop(key) for key in taken if key in fields}
     spec = make_spec(name, output=given.get("target", f"out/{name}.md"))
     source, digest = given.get("source", ""), given.get("file", NOTHING)
     file = Observed(path=source, file=digest or a_digest("f") if source else NOTHING)
     names = given.get("steps", GENERATE if action is Action.CREATE or "credits" in given else ())
-    drains = tuple(Collect(entry=entry) for entry in given.get("drains", ()))
+    drains = tuple(Collect(job=job) for job in given.get("drains", ()))
     steps = tuple(_step(each, spec, file, given) for each in names if each != "drain")
-    stated: dict[str, Any] = {"id": ItemId(name), "action": action, "spec": spec, "blocked_entry": given.get("entry")}
+    stated: dict[str, Any] = {"id": ItemId(name), "action": action, "spec": spec, "blocked_job": given.get("job")}
     if action is Action.CREATE:
         stated["reasons"] = NEW
     return Change(**{"file": file, "steps": (*drains, *steps), **stated, **fields})
 
 
 def _step(name: str, spec: Spec, file: Observed, given: dict[str, Any]) -> Step:
-    entry, front, title = given.get("entry"), given.get("front", {}), given.get("title")
+    job, front, title = given.get("job"), given.get("front", {}), given.get("title")
     attempt, price = given.get("attempt", 1), given.get("credits", 4)
     made: dict[str, Step] = {
         "submit": Submit(request=spec.request, digest=spec.digest, attempt=attempt, credits=price),
-        "look up": LookUp(entry=entry or make_entry()),
-        "poll": Poll(entry=entry),
+        "look up": LookUp(job=job or make_job()),
+        "poll": Poll(job=job),
         "move": Move(source=file.path, target=spec.output, expects=file.file),
         "write": Write(target=spec.output, expects=file.file, front=front, title=title),
         "update": Update(target=spec.output, expects=file.file, front=front, title=title),

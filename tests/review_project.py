@@ -26,7 +26,7 @@ from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import compose, provenance
 from contentops.manifests.catalog_lock import FILE, encode
-from contentops.model import Approval, ItemId, JobState, OpenEntry, Record, RequestId, State, Verdict, text_digest
+from contentops.model import Approval, ItemId, Job, JobState, Record, RequestId, State, Verdict, text_digest
 from contentops.model.run import KeptReport, KeptRun
 from contentops.operations import opening, runs, workspace
 from contentops.operations.workspace import snapshot_of
@@ -109,7 +109,7 @@ def build(folder: Path, items: int = 150, *, declared: int = 0, now: datetime | 
     assert catalog is not None
     (folder / FILE).write_text(encode({SERVER: catalog}), encoding="utf-8")
     records: dict[ItemId, Record] = {}
-    jobs_of_all: list[OpenEntry] = []
+    jobs_of_all: list[Job] = []
     lines: list[Approval] = []
     for at, spec in enumerate(workspace.validate(project).specs[:items]):
         made = now - timedelta(days=(at * 37 % 170) ** 1.5 / 13 + 3, minutes=at)
@@ -134,7 +134,7 @@ def _is_approved(spec: Spec) -> bool:
     return not spec.id.startswith("blog/") and spec.id not in _UNREAD
 
 
-def _write(folder: Path, spec: Spec, at: int, made: datetime) -> tuple[Record, OpenEntry]:
+def _write(folder: Path, spec: Spec, at: int, made: datetime) -> tuple[Record, Job]:
     topic = str(spec.request.inputs.get("topic") or spec.id.rpartition("/")[2].replace("-", " ").capitalize())
     title = str(spec.metadata.get("title") or topic)
     front = {**spec.metadata, **({} if _is_approved(spec) else {"draft": True})}
@@ -163,8 +163,8 @@ def _write(folder: Path, spec: Spec, at: int, made: datetime) -> tuple[Record, O
     return record, _job(record, 1 if spec.request.mode == "quick" else 4, when)
 
 
-def _job(record: Record, price: int, when: str) -> OpenEntry:
-    return OpenEntry(
+def _job(record: Record, price: int, when: str) -> Job:
+    return Job(
         request_id=record.request_id,
         item=record.id,
         digest=record.digest,
@@ -183,7 +183,7 @@ def _job(record: Record, price: int, when: str) -> OpenEntry:
     )
 
 
-def _write_jobs(folder: Path, lineage: str, lines: Iterable[OpenEntry]) -> None:
+def _write_jobs(folder: Path, lineage: str, lines: Iterable[Job]) -> None:
     (folder / "contentops.jobs").write_bytes(jobs.join(lineage, sorted(map(line_of, lines))))
 
 
@@ -239,7 +239,7 @@ def disturb(project: Project, *, now: datetime | None = None) -> None:
         for city in ("Turin", "Utrecht", "Valencia", "Vancouver", "Vienna", "Warsaw"):
             rows.write(f"{city.lower()},{city},small teams,800,desks by the day\n")
     guide = records[ItemId("docs/troubleshooting")]
-    lost = OpenEntry(
+    lost = Job(
         request_id=RequestId("4f3c9a52-4b6e-5a3f-9f3d-2f6c1f0e8a11"),
         item=guide.id,
         digest=guide.digest,

@@ -1,4 +1,4 @@
-"""Records, entries and strategies that the tests of the state share."""
+"""Records, jobs and strategies that the tests of the state share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.digest import NOTHING, digest_text
-from contentops.model import ItemId, JobState, OpenEntry, Record, Request, RequestId, Saved, request_id
+from contentops.model import ItemId, Job, JobState, Record, Request, RequestId, Saved, request_id
 from contentops.state import lock
 from contentops.state.codec import Drop, Forget
 
@@ -50,10 +50,10 @@ def _record(name: str, generation: int) -> Record:
     )
 
 
-def entry(name: str = "a", generation: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> OpenEntry:
-    """The open entry that `record(name, generation)` closes."""
+def job(name: str = "a", generation: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> Job:
+    """The open job that `record(name, generation)` closes."""
     made = record(name, generation)
-    opened = OpenEntry(
+    opened = Job(
         request_id=made.request_id,
         item=made.id,
         digest=made.digest,
@@ -70,9 +70,9 @@ def entry(name: str = "a", generation: int = 1, state: JobState = JobState.RUNNI
     return structs.replace(opened, **changes)
 
 
-def written(name: str = "a", generation: int = 1, **changes: Any) -> tuple[OpenEntry, Record]:
+def written(name: str = "a", generation: int = 1, **changes: Any) -> tuple[Job, Record]:
     """The facts of a text that a job has brought and that was written into its file."""
-    return entry(name, generation, JobState.PAID), record(name, generation, **changes)
+    return job(name, generation, JobState.PAID), record(name, generation, **changes)
 
 
 words = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -117,8 +117,8 @@ records = st.builds(
     sources=st.dictionaries(words, digests, max_size=2),
     rev=st.integers(0, 99),
 )
-entries = st.builds(
-    OpenEntry,
+jobs = st.builds(
+    Job,
     request_id=words.filter(bool).map(RequestId),
     item=words.map(ItemId),
     digest=digests,
@@ -151,7 +151,7 @@ changes = st.one_of(
 """Facts about the records of three items."""
 facts = st.one_of(
     changes,
-    st.builds(entry, names, generations, st.sampled_from(JobState)),
+    st.builds(job, names, generations, st.sampled_from(JobState)),
     st.builds(lambda name, generation: Drop(record(name, generation).request_id), names, generations),
 )
 """Facts about three items, as notes meet them in any order."""

@@ -431,7 +431,7 @@ def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:
     harness = Harness(tmp_path, FakeApi(duration=10_000), extra="")
     harness.write("content/a.yaml", blog("tea"))
     harness.apply()
-    assert harness.entry("tea").job_id
+    assert harness.open_job("tea").job_id
     harness.write("out/tea.md", "A person's.\n")
     found = adopt(harness.project, ["out"], Options(), confirm=lambda _: True, runtime=harness.runtime())
     assert ["has a job under way" in one.message for one in found.findings] == [True]

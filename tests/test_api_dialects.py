@@ -449,7 +449,7 @@ def test_a_wrong_dialect_is_refused_before_anything_is_paid(tmp_path: Path) -> N
         assert "set `api.dialect: auto`" in refused.value.message
     assert [seen.name for seen in api.requests] == ["list templates"]
     assert not harness.state.records
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     harness.edit("contentops.yaml", "dialect: v1", "dialect: auto")
     harness.apply()
     assert charges(api) == WANTED

@@ -130,7 +130,7 @@ def test_what_comes_while_a_text_is_paid_for_stays(root: Path, what: str) -> Non
     assert results(run)["one"] in ("blocked", "failed")
     assert results(run)["two"] == "done"
     assert "`out/one.md`" in _errors(run)
-    assert harness.entry("one").state is JobState.PAID
+    assert harness.open_job("one").state is JobState.PAID
     (change,) = harness.plan().changes
     assert (change.action, change.credits) == ("blocked", 0)
     assert words in change.hint
@@ -302,7 +302,7 @@ def test_a_paid_text_that_finds_no_room_is_asked_for_again(root: Path) -> None:
 
     with pytest.raises(ContentopsError, match="the paid text of item `one` cannot be written to the cache"):
         harness.apply(emit=emit)
-    assert (harness.entry("one").state, harness.tree()) == (JobState.RUNNING, {})
+    assert (harness.open_job("one").state, harness.tree()) == (JobState.RUNNING, {})
     (root / ".contentops/cache").unlink()
     assert results(harness.apply()) == {"one": "done", "two": "done"}
     assert harness.api.credits == 8

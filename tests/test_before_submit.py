@@ -41,7 +41,7 @@ def _refused(harness: Harness, **choice: Any) -> tuple[str, ...]:
     with pytest.raises(InputError) as caught:
         harness.apply(**choice)
     assert harness.api.count("submit") == 0
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     return tuple(f"{found.code}: {found.message} ({found.hint})" for found in caught.value.findings)
 
 
@@ -193,7 +193,7 @@ def test_a_server_that_saves_nothing_without_a_user_id_is_refused(tmp_path: Path
     assert refused.value.message.startswith("`WRITERZROOM_USER_ID` is not set, and the server needs it to save texts:")
     assert refused.value.hint == "export WRITERZROOM_USER_ID=..., with the account's user id; nothing was submitted"
     assert [seen.name for seen in harness.api.requests] == ["list templates", "list content"]
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     check = next(one for one in doctor.doctor(harness.project, harness.runtime()) if one.name == "server")
     assert (check.ok, check.message) == (False, refused.value.message)
 

@@ -91,8 +91,8 @@ def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
     assert [(each.check, each.level, each.line) for each in outcome.findings] == [("excludes", "block", 1)]
     assert set(harness.tree()) == {"out/two.md"}
     assert len(harness.api.contents) == 1
-    entry = harness.entry("one")
-    assert (entry.state, bool(entry.body)) == (JobState.PAID, True)
+    job = harness.open_job("one")
+    assert (job.state, bool(job.body)) == (JobState.PAID, True)
     for _ in range(2):
         change = _one(harness)
         assert (change.action, change.blocked, change.steps) == (Action.BLOCKED, "checks-failed", ())
@@ -144,7 +144,7 @@ def test_another_text_is_asked_for_by_name(root: Path) -> None:
     _from_take(harness, 1)
     assert results(harness.apply(replace=("one",))) == {"one": "done"}
     assert "Take 4." in harness.read("out/one.md")
-    assert harness.state.entries == {}
+    assert harness.state.open_jobs == {}
 
 
 @pytest.mark.parametrize("loosened", [False, True])
@@ -154,7 +154,7 @@ def test_a_take_that_was_given_up_does_not_come_back(root: Path, *, loosened: bo
     harness.apply()
     _from_take(harness, 99)
     assert results(harness.apply(replace=("one",))) == {"one": "blocked"}
-    resolve(harness.project, "one", request=harness.entry("one").short, forget=True)
+    resolve(harness.project, "one", request=harness.open_job("one").short, forget=True)
     _from_take(harness, 1)
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
     harness.apply()
@@ -172,7 +172,7 @@ def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: P
     """The server would answer its own id with the same text; a person may still bring it by hand."""
     harness = _harness(root, NO_DRAFTS, "one")
     assert results(harness.apply()) == {"one": "blocked"}
-    first = harness.entry("one")
+    first = harness.open_job("one")
     resolve(harness.project, "one", request=first.short, forget=True)
     change = _one(harness)
     assert (change.action, change.credits, change.attempt) == (Action.CREATE, 4, 2)
@@ -192,11 +192,11 @@ def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
     assert (_one(harness, **asked).credits, _one(harness, **asked).credits_worst) == (4, 8)
     assert results(harness.apply(**asked)) == {"one": "blocked"}
     assert (harness.api.credits, harness.api.count("section"), harness.read("out/one.md")) == (12, 2, before)
-    assert (_one(harness).blocked, harness.entry("one").section) == ("checks-failed", "Closing")
+    assert (_one(harness).blocked, harness.open_job("one").section) == ("checks-failed", "Closing")
     assert _one(harness, refresh=True).blocked == "checks-failed"
     assert results(harness.apply(refresh=True)) == {"one": "blocked"}
     assert harness.read("out/one.md") == before
-    resolve(harness.project, "one", request=harness.entry("one").short, forget=True)
+    resolve(harness.project, "one", request=harness.open_job("one").short, forget=True)
     assert harness.actions(refresh=True) == {"one": "save"}
     assert results(harness.apply(refresh=True)) == {"one": "done"}
     (stored,) = harness.api.contents.values()
@@ -249,7 +249,7 @@ def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path, process
     made = history(harness.project, "one").generations
     assert [(one.credits, one.outcome) for one in made] == [(4, "generated"), (4, "unwritten"), (4, "unwritten")]
     assert harness.plan().empty
-    assert harness.state.entries == {}
+    assert harness.state.open_jobs == {}
 
 
 def test_a_retry_whose_answer_is_lost_is_found_among_the_stored_contents(root: Path) -> None:
@@ -281,7 +281,7 @@ def test_no_more_is_paid_than_stated(root: Path) -> None:
     harness = _harness(root, RETRIES, "one")
     assert results(harness.apply()) == {"one": "blocked"}
     assert harness.api.credits == 12
-    assert harness.entry("one").retry == 2
+    assert harness.open_job("one").retry == 2
     assert (_one(harness).blocked, _one(harness).credits_worst) == ("checks-failed", 0)
     assert results(harness.apply()) == {"one": "blocked"}
     _loosen(harness, RETRIES.replace("2", "3"), RETRIES)
@@ -334,7 +334,7 @@ def test_a_stop_anywhere_in_a_retry_pays_no_more(root: Path, good: int, *, clean
         assert left == expected, where
         assert stop.api.credits == 16, where
         assert set(stop.tree()) == set(harness.tree()), where
-        assert {entry.retry for entry in stop.state.entries.values()} == ({2} if good == 99 else set()), where
+        assert {job.retry for job in stop.state.open_jobs.values()} == ({2} if good == 99 else set()), where
 
 
 def test_a_retry_whose_job_fails_is_tried_once_more(root: Path) -> None:

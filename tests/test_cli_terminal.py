@@ -21,7 +21,7 @@ from contentops.errors import OutputError
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted
 from contentops.reporting.run import Progress
-from tests.plans import make_entry, make_event, make_record
+from tests.plans import make_event, make_job, make_record
 from tests.terminals import on_a_terminal
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def test_a_column_that_says_nothing_when_cut_stays_whole() -> None:
 
 def test_open_jobs_are_listed_after_the_records() -> None:
     """What is still on its way is a table of its own."""
-    record, entry = make_record(), make_entry(job_id="job-1", submitted_at="2026-03-01T10:00:00Z")
-    state = State(lineage="l", records={record.id: record}, entries={entry.request_id: entry})
+    record, job = make_record(), make_job(job_id="job-1", submitted_at="2026-03-01T10:00:00Z")
+    state = State(lineage="l", records={record.id: record}, open_jobs={job.request_id: job})
     assert listing(state) == (
         "ITEM   OUTPUT        REQUEST  SERVER\n"
         "guide  out/guide.md           local\n\n"

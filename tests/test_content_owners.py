@@ -108,8 +108,8 @@ def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:
     prod.write("content/blog.yaml", blog("one"))
     assert results(prod.apply()) == {"one": "blocked"}
     assert results(staging.apply()) == {"one": "done"}
-    (entry,) = prod.state.entries.values()
-    assert entry.content_id not in ("", staging.record("one").content_id)
+    (job,) = prod.state.open_jobs.values()
+    assert job.content_id not in ("", staging.record("one").content_id)
     assert len(prod.api.generations) == 1
 
 
@@ -122,7 +122,7 @@ def test_a_content_of_another_item_is_no_answer_for_a_lost_submit(tmp_path: Path
     with pytest.raises(UsageError, match="is that of `one`") as refused:
         resolve(harness.project, "two", content=harness.record("one").content_id)
     assert refused.value.code == "content-taken"
-    assert harness.entry("two").content_id == ""
+    assert harness.open_job("two").content_id == ""
 
 
 def test_environments_that_share_a_content_already_part(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, title_digest
 from contentops.model import OnEdit, Request, Saved
 from contentops.planning.plan import make_plan
-from tests.fakes.sides import TEXT, a_file, a_record, a_remote, a_situation, a_spec, an_entry
+from tests.fakes.sides import TEXT, a_file, a_job, a_record, a_remote, a_situation, a_spec
 
 if TYPE_CHECKING:
     from contentops.model import Observed, Plan, Record, Remote, Spec
@@ -43,7 +43,7 @@ class Case(Struct, frozen=True, kw_only=True):
     choice: dict[str, Any] = field(default_factory=dict)
     on: str = ""
     """The choice for edits."""
-    entries: tuple[Any, ...] = ()
+    open_jobs: tuple[Any, ...] = ()
     action: str = ""
     """Of the one change; empty: there is none."""
     steps: str = ""
@@ -131,7 +131,7 @@ CASES: dict[str, Case] = {
     "request changed, deleted on the server": Case(spec=CHANGED, remote=GONE, action="regenerate", steps=GENERATE, why="changed deleted-there", credits=4),
     "request changed, unreadable on the server": Case(spec=CHANGED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"),
     "replaced, edited on the server": Case(remote=THERE, choice={"replace": ("a",)}, action="regenerate", steps=GENERATE, why="edited-on-server", credits=4),
-    "job running, edited on the server": Case(spec=CHANGED, remote=THERE, entries=(an_entry(CHANGED),), blocked="edited-on-server", steps="drain"),
+    "job running, edited on the server": Case(spec=CHANGED, remote=THERE, open_jobs=(a_job(CHANGED),), blocked="edited-on-server", steps="drain"),
     "request changed, the server has an earlier recorded text": Case(spec=CHANGED, remote=a_remote(body=OLD, recorded=True), action="regenerate", steps=GENERATE, why="changed recorded-before", credits=4),
     # --- front matter ------------------------------------------------------------------------------------------
     "front matter changed in the file": Case(spec=TAGGED, record=RETAGGED, file=GREEN, notes="front-matter-drift"),
@@ -156,7 +156,7 @@ def _plan(case: Case) -> Plan:
     remote = None if case.remote is None else {"a": case.remote}
     choice = case.choice | ({"on_edit": OnEdit(case.on)} if case.on else {})
     specs, files = [] if case.spec is None else [case.spec], [] if case.file is None else [case.file]
-    found = a_situation(specs, [case.record], files, remote=remote, entries=case.entries, **choice)
+    found = a_situation(specs, [case.record], files, remote=remote, open_jobs=case.open_jobs, **choice)
     texts = {body_digest(text): text for text in (TEXT, MINE, THEIRS, OLD)}
     return make_plan(structs.replace(found, text=texts.get, read=lambda path: texts.get(found.observe(path).body, "")))
 

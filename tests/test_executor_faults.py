@@ -212,8 +212,8 @@ class Faults(RuleBasedStateMachine):
             assert change.submits == 0 or change.action == "resolve", left
             assert change.blocked or change.action in ("resolve", "finish", "drain", "save"), left
         state, _ = shared_state(self.harness.project, self.harness.runtime())
-        entries = state.entries.values()
-        open_ = {entry.item for entry in entries if entry.state is not JobState.FAILED}
+        jobs = state.open_jobs.values()
+        open_ = {job.item for job in jobs if job.state is not JobState.FAILED}
         open_ |= {change.id for change in left.changes if change.blocked == "checks-failed"}
         for item, year in self.years.items():
             if item in self.edited or item in open_:

@@ -58,7 +58,7 @@ def test_a_file_edited_between_plan_and_write(root: Path) -> None:
     assert results(run) == {"one": "blocked"}
     assert exit_code_of(run) == 3
     assert "My words" in harness.read("out/one.md")
-    assert harness.entry("one").state is JobState.PAID
+    assert harness.open_job("one").state is JobState.PAID
     assert harness.actions() == {"one": "blocked"}
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert "2027" in harness.read("out/one.md")
@@ -103,7 +103,7 @@ def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path) -> None:
             harness.apply()
         last, harness.death = harness.death.last, None
         assert last, "the write was never reached"
-    assert harness.entry("one").state is JobState.RUNNING
+    assert harness.open_job("one").state is JobState.RUNNING
     shutil.rmtree(harness.root / ".contentops")
     harness.edit("out/one.md", "Closing", "My words")
     assert results(harness.apply()) == {"one": "blocked"}
@@ -185,7 +185,7 @@ def test_a_path_that_can_not_be_written_stops_no_one(root: Path, obstacle: str) 
     assert ends.pop("two") in {"failed", "blocked"}
     assert ends == {"one": "done", "three": "done"}
     assert exit_code_of(run) == 3
-    assert harness.entry("two").state is JobState.PAID
+    assert harness.open_job("two").state is JobState.PAID
     assert not list(outside.iterdir())
     target.rmdir() if obstacle == "a folder" else folder.unlink()
     assert results(harness.apply()) == {"two": "done"}

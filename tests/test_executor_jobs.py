@@ -64,7 +64,7 @@ def test_a_poll_that_is_turned_down_leaves_the_job_open(root: Path, fault: Any) 
     run = harness.ran()
     assert results(run)["one"] in {"late", "pending"}
     assert exit_code_of(run) in {3, 5}
-    assert harness.entry("one").state is JobState.RUNNING
+    assert harness.open_job("one").state is JobState.RUNNING
     harness.api.heal()
     assert results(harness.apply()) == {"one": "done"}
     assert harness.api.credits == 4
@@ -84,7 +84,7 @@ def test_a_job_that_takes_too_long_is_late_and_polled_by_the_next_apply(root: Pa
     run = harness.ran()
     assert results(run) == {"a": "done", "b": "late"}
     assert exit_code_of(run) == 3
-    assert harness.entry("b").state is JobState.RUNNING
+    assert harness.open_job("b").state is JobState.RUNNING
     assert harness.actions() == {"b": "finish"}
     assert results(harness.apply()) == {"b": "late"}
     harness.timeline.now += 5000
@@ -149,7 +149,7 @@ def test_a_server_that_dies_while_jobs_are_polled(root: Path, what: Any, words: 
     assert words in run.message
     assert "api.base_url" in run.hint
     assert "running jobs are kept" in run.hint
-    assert {entry.state for entry in harness.state.entries.values()} == {JobState.RUNNING}
+    assert {job.state for job in harness.state.open_jobs.values()} == {JobState.RUNNING}
     assert 1 < len(times) < 60
     assert 60 < harness.timeline.now - times[0] < 120
     notes = [event for event in harness.events if event.kind == "note"]
@@ -249,7 +249,7 @@ def test_a_job_that_completes_without_a_text_is_not_paid_for_again(root: Path, r
         assert "without a text" in run.outcomes[0].error
         assert "`revision`" in run.outcomes[0].hint
     assert not harness.tree()
-    assert harness.entry("one").state is JobState.RUNNING
+    assert harness.open_job("one").state is JobState.RUNNING
     assert len(harness.api.generations) == 1
     harness.api.heal()
     assert results(harness.apply()) == {"one": "done", "two": "done"}
@@ -369,7 +369,7 @@ def _left_running(root: Path, *, proven: bool = False, **habits: Any) -> Harness
         harness.write("content/zero.yaml", blog("zero"))
         harness.apply(select=("zero",))
     harness.apply(deadline=20)
-    assert harness.entry("one").state is JobState.RUNNING
+    assert harness.open_job("one").state is JobState.RUNNING
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
     return harness
 
@@ -454,7 +454,7 @@ def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
     run = harness.ran()
     assert results(run) == {"one": "late"}
     words = (
-        f"the server accepted job `{harness.entry('one').job_id}` but no longer knows it, as after a restart; after "
+        f"the server accepted job `{harness.open_job('one').job_id}` but no longer knows it, as after a restart; after "
     )
     assert run.outcomes[0].error.startswith(words)
     assert "state resolve one --forget" in run.outcomes[0].hint
@@ -469,7 +469,7 @@ def test_a_paid_text_in_the_cache_needs_no_server_that_knows_it(root: Path) -> N
     harness.edit("out/one.md", "Closing", "My own words")
     harness.apply(deadline=20, on_edit=OnEdit.OVERWRITE)
     assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.entry("one").state is JobState.PAID
+    assert harness.open_job("one").state is JobState.PAID
     harness.api.restart()
     harness.api.contents.clear()
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
@@ -485,10 +485,10 @@ def test_a_submit_whose_answer_was_lost_is_collected_too(root: Path) -> None:
     harness.api.fault(on("submit", 2), "kill")
     with pytest.raises(BaseException):  # noqa: B017 - the process dies
         harness.apply()
-    assert harness.entry("one").state is JobState.SUBMITTING
+    assert harness.open_job("one").state is JobState.SUBMITTING
     harness.edit("content/blog.yaml", "All about one in 2026", "All about one in 2027")
     assert results(harness.apply()) == {"one": "done"}
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     assert harness.api.credits == 8
     assert harness.plan().empty
 
@@ -669,10 +669,10 @@ def test_the_counter_of_a_server_is_no_proof(tmp_path: Path) -> None:
     harness.api.habits.duration = 5000
     harness.write("content/blog.yaml", blog("one"))
     harness.apply()
-    (entry,) = harness.state.entries.values()
+    (job,) = harness.state.open_jobs.values()
     harness.api.restart()
     at = harness.timeline.now
-    harness.api._create("Stranger", "The text of a stranger.", {"request_id": entry.job_id}, at=at + 10)
+    harness.api._create("Stranger", "The text of a stranger.", {"request_id": job.job_id}, at=at + 10)
     harness.timeline.now += 200
     assert results(harness.apply()) == {"one": "late"}
     assert "out/one.md" not in harness.tree()

@@ -160,7 +160,7 @@ def _with_a_lost_text(root: Path, strangers: int) -> tuple[Harness, str]:
     harness.write("content/blog.yaml", blog("zero", "one"))
     harness.api.fault(on("submit", 2), "reset")
     assert results(harness.apply()) == {"one": "unknown"}
-    lost = harness.entry("one")
+    lost = harness.open_job("one")
     harness.timeline.now += 300
     harness.api._settle(harness.timeline.now)
     (text,) = [each for each in harness.api.contents.values() if "All about one" in each.body]
@@ -215,7 +215,7 @@ def test_the_hint_says_how_a_person_names_the_content(root: Path) -> None:
     assert "`theirs-" in outcome.error
     assert "and 21 more" in outcome.error
     assert "the next apply checks more of them" in outcome.error
-    assert f"`contentops state resolve one --request {harness.entry('one').short} --content ID`" in outcome.hint
+    assert f"`contentops state resolve one --request {harness.open_job('one').short} --content ID`" in outcome.hint
 
 
 # --- titles -------------------------------------------------------------------------------------------------------

@@ -93,8 +93,8 @@ def test_an_interrupt_brings_the_answer_of_a_submit_home(root: Path) -> None:
             stop.request()
 
     harness.apply(stop=stop, emit=emit)
-    assert [entry.state for entry in harness.state.entries.values()] == [JobState.RUNNING]
-    assert harness.state.entries[next(iter(harness.state.entries))].job_id
+    assert [job.state for job in harness.state.open_jobs.values()] == [JobState.RUNNING]
+    assert harness.state.open_jobs[next(iter(harness.state.open_jobs))].job_id
 
 
 def test_a_deadline_pauses(root: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_deadline_pauses(root: Path) -> None:
     assert 110 <= harness.timeline.now < 120
     assert results(run) == {"one": "done", "three": "pending", "two": "pending"} or run.count(Result.DONE) == 1
     assert "contentops apply" in run.hint
-    running = {entry.item for entry in harness.state.entries.values() if entry.state is JobState.RUNNING}
+    running = {job.item for job in harness.state.open_jobs.values() if job.state is JobState.RUNNING}
     assert running == {one.id for one in run.outcomes if one.hint.startswith("its job is still running")} != set()
     assert set(results(harness.apply()).values()) == {"done"}
     assert harness.api.credits == 12

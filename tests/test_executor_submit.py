@@ -62,7 +62,7 @@ def test_a_refused_submit_fails_its_item_alone(root: Path, fault: Any, words: st
     assert words in run.outcomes[0].error
     assert exit_code_of(run) == 3
     assert run.credits == 4
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     assert harness.api.charged("All about bad in 2026") == 0
     assert results(harness.apply()) == {"bad": "done"}
 
@@ -108,7 +108,7 @@ def test_a_lost_answer_is_never_sent_again_where_our_id_means_nothing(root: Path
         assert results(run) == {"one": "unknown"}
         assert run.credits_unknown == 0, "an earlier run spent it, if anyone did"
     assert len(harness.api.generations) == before
-    assert harness.entry("one").state is JobState.UNKNOWN
+    assert harness.open_job("one").state is JobState.UNKNOWN
 
 
 @pytest.mark.parametrize("fault", [AMBIGUOUS["500"], "reset", AMBIGUOUS["an answer that is no job"]])
@@ -169,7 +169,7 @@ def test_a_server_whose_clock_is_off_loses_no_text(root: Path, off: float) -> No
     harness.api._settle(harness.timeline.now)
     (stored,) = [each for each in harness.api.contents.values() if "All about one" in each.body]
     stored.created += off
-    stored.metadata["request_id"] = harness.entry("one").request_id
+    stored.metadata["request_id"] = harness.open_job("one").request_id
     assert results(harness.apply()) == {"one": "done"}
     assert harness.api.charged("All about one in 2026") == 1
 
@@ -236,7 +236,7 @@ def test_a_person_may_pay_again(root: Path, request_ids: str) -> None:
     jobs = [job for job in harness.state.jobs if job.item == "one"]
     assert {job.attempt: job.state for job in jobs} == {1: JobState.GIVEN_UP, 2: JobState.SETTLED}
     assert sum(job.cost for job in jobs) == 8
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     assert harness.plan().empty
 
 
@@ -276,7 +276,7 @@ def test_an_unknown_submit_of_an_earlier_spec_holds_no_one(root: Path) -> None:
     harness.apply()
     harness.edit("content/blog.yaml", "All about one in 2026", "All about one today")
     assert results(harness.apply()) == {"one": "done"}
-    assert harness.entry("one").state is JobState.UNKNOWN
+    assert harness.open_job("one").state is JobState.UNKNOWN
     assert [note.kind for note in harness.plan().notes] == ["unknown-outcome"]
 
 
@@ -298,7 +298,7 @@ def test_a_server_that_is_down_fails_the_item_without_an_open_submit(root: Path)
     before = harness.timeline.now
     assert results(harness.apply()) == {"one": "failed"}
     assert 60 <= harness.timeline.now - before <= 130
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
 
 
 # --- when the run stops -------------------------------------------------------------------------------------
@@ -401,7 +401,7 @@ def test_a_key_that_is_revoked_leaves_the_jobs_open(root: Path) -> None:
     harness.api.habits.duration = 300
     run = harness.ran()
     assert run.stopped == "unauthorized"
-    assert {entry.state for entry in harness.state.entries.values()} == {JobState.RUNNING}
+    assert {job.state for job in harness.state.open_jobs.values()} == {JobState.RUNNING}
     harness.api.heal()
     assert set(results(harness.apply()).values()) == {"done"}
     assert harness.api.credits == 12
@@ -466,7 +466,7 @@ def test_a_failed_job_is_tried_once_more_then_blocked(root: Path) -> None:
     assert first is not None
     assert results(first) == {"bad": "failed", "good": "done"}
     assert exit_code_of(first) == 3
-    assert harness.entry("bad").state is JobState.FAILED
+    assert harness.open_job("bad").state is JobState.FAILED
     assert results(harness.apply()) == {"bad": "failed"}
     before = len(harness.api.generations)
     blocked = harness.apply()
@@ -503,7 +503,7 @@ def test_a_blocked_item_is_freed(root: Path, way: str) -> None:
         "out/zero.md"
     )
     # Of the earlier request it stays known that it fails: going back to it is blocked as it was.
-    assert len(harness.state.entries) == (0 if way == "replace" else 2)
+    assert len(harness.state.open_jobs) == (0 if way == "replace" else 2)
     if way != "replace":
         harness.write("content/blog.yaml", failing)
         assert harness.actions() == {"zero": "blocked"}

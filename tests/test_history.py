@@ -254,7 +254,7 @@ def test_a_collected_job_without_a_text_is_counted_once(tmp_path: Path, invoke: 
     assert results(run) == {"gone": "failed", "changed": "failed"}
     assert {outcome.error for outcome in run.outcomes} == {"the job completed without a text"}
     assert harness.plan().empty
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     _agrees(harness, invoke, 3)
 
 

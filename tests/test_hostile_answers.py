@@ -146,7 +146,7 @@ def test_nothing_is_submitted_to_a_stranger(root: Path, bad: Callable[[], httpx.
     if "(404)" not in words:
         assert api.count("submit") == 0
     assert api.generations == []
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     assert (run.stopped, exit_code_of(run)) == ("refused-submits", 3)
     assert set(results(run).values()) == {"failed", "pending"}
     assert len(api.requests) <= 12
@@ -272,7 +272,7 @@ def test_a_poll_that_is_answered_badly(root: Path, bad: Callable[[], httpx.Respo
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in words if word not in text] == []
     assert len(api.requests) <= 12 * len(ITEMS)
-    assert all(entry.job_id for entry in harness.state.entries.values())
+    assert all(job.job_id for job in harness.state.open_jobs.values())
     finished(harness, api)
 
 

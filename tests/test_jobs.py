@@ -16,7 +16,7 @@ from msgspec import structs
 from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError
-from contentops.model import ItemId, JobState, OpenEntry, Record, State
+from contentops.model import ItemId, Job, JobState, Record, State
 from contentops.model.jobs import OrderEnd, fold_jobs, fold_orders, open_jobs
 from contentops.operations import state as mending
 from contentops.schema_files import load_schema
@@ -43,17 +43,17 @@ HEADER = line_of(jobs.JobsHeader(lineage=facts.LINEAGE))
 FIRST, SECOND = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
 
 
-def job(state: JobState, job_id: str = "", at: str = FIRST, **changes: Any) -> OpenEntry:
+def job(state: JobState, job_id: str = "", at: str = FIRST, **changes: Any) -> Job:
     """A line about the first order of item `a`."""
-    return facts.entry(state=state, job_id=job_id, submitted_at=at, **changes)
+    return facts.job(state=state, job_id=job_id, submitted_at=at, **changes)
 
 
-def known(*lines: OpenEntry) -> KnownJobs:
+def known(*lines: Job) -> KnownJobs:
     """What a checkout knows that has read these lines."""
     return KnownJobs({line_of(line): line for line in lines})
 
 
-def read(lines: Sequence[str]) -> list[OpenEntry]:
+def read(lines: Sequence[str]) -> list[Job]:
     """The jobs in lines of a file."""
     return [*jobs.read("".join(f"{line}\n" for line in (HEADER, *lines)).encode(), NAME).lines.values()]
 
@@ -81,7 +81,7 @@ many = st.lists(lines, max_size=6)
 
 
 @given(many, st.randoms())
-def test_order_and_repetition_of_lines_mean_nothing(some: list[OpenEntry], random: Random) -> None:
+def test_order_and_repetition_of_lines_mean_nothing(some: list[Job], random: Random) -> None:
     """As a union merge leaves them."""
     shuffled = [*some, *random.sample(some, len(some) // 2)]
     random.shuffle(shuffled)
@@ -91,7 +91,7 @@ def test_order_and_repetition_of_lines_mean_nothing(some: list[OpenEntry], rando
 
 
 @given(many, many)
-def test_what_was_folded_is_folded_with_more(before: list[OpenEntry], more: list[OpenEntry]) -> None:
+def test_what_was_folded_is_folded_with_more(before: list[Job], more: list[Job]) -> None:
     """A file that an apply wrote between two merges gives the same as one merge of everything."""
     assert fold_orders([*fold_orders(before), *more]) == fold_orders([*before, *more])
     assert fold_jobs([*fold_orders(before), *more]) == fold_jobs([*before, *more])
@@ -100,20 +100,18 @@ def test_what_was_folded_is_folded_with_more(before: list[OpenEntry], more: list
 moments = st.lists(
     facts.facts
     | st.builds(
-        lambda name, state: OrderEnd(facts.entry(name).request_id, state),
+        lambda name, state: OrderEnd(facts.job(name).request_id, state),
         facts.names,
         st.sampled_from([JobState.NEVER, JobState.GIVEN_UP]),
     )
-    | st.builds(facts.entry, facts.names, facts.generations, st.sampled_from(JobState), job_id=st.just("other"))
+    | st.builds(facts.job, facts.names, facts.generations, st.sampled_from(JobState), job_id=st.just("other"))
     | st.sampled_from([("https://api.example.com:443", "https://b"), ("https://b", "https://api.example.com:443")]),
     max_size=12,
 )
 
 
 @given(many, moments)
-def test_memory_is_what_the_file_folds_to(
-    start: list[OpenEntry], moments: list[Fact | OrderEnd | tuple[str, str]]
-) -> None:
+def test_memory_is_what_the_file_folds_to(start: list[Job], moments: list[Fact | OrderEnd | tuple[str, str]]) -> None:
     """After any facts, the next process knows exactly what this one knows."""
     memory = known(*start)
     for moment in moments:
@@ -126,24 +124,24 @@ def test_memory_is_what_the_file_folds_to(
     assert read(memory.texts()) == sorted(fold_orders(after), key=_named)
     again = known(*after)
     assert again.jobs == memory.jobs
-    assert again.entries == memory.entries
+    assert again.open_jobs == memory.open_jobs
 
 
-def _named(line: OpenEntry) -> tuple[str, ...]:
+def _named(line: Job) -> tuple[str, ...]:
     return line.request_id, line.submitted_at, line.server, line.job_id
 
 
 @pytest.mark.parametrize("one", [job(JobState.UNKNOWN), job(JobState.FAILED, "1"), job(JobState.GIVEN_UP)])
 @pytest.mark.parametrize("other", [job(JobState.PAID, "2", SECOND), job(JobState.RUNNING, "2", SECOND)])
 @pytest.mark.parametrize("earlier", [True, False])
-def test_two_orders_of_one_id_stay_two(one: OpenEntry, other: OpenEntry, *, earlier: bool) -> None:
+def test_two_orders_of_one_id_stay_two(one: Job, other: Job, *, earlier: bool) -> None:
     """Whichever came first: an order whose answer was lost is not closed by another, and the running one is polled."""
     if not earlier:
         one, other = structs.replace(one, submitted_at=SECOND), structs.replace(other, submitted_at=FIRST)
     found = known(one, other)
 
     assert sorted(found.jobs, key=_named) == sorted([one, other], key=_named)
-    assert found.entries == {other.request_id: other}
+    assert found.open_jobs == {other.request_id: other}
     assert sum(each.cost for each in found.jobs) == one.cost + other.cost
 
 
@@ -152,7 +150,7 @@ def test_several_jobs_under_one_id_are_several_charges() -> None:
     found = known(job(JobState.UNKNOWN), job(JobState.PAID, "1"), job(JobState.RUNNING, "2"))
 
     assert {line.job_id: line.state for line in found.jobs} == {"1": JobState.PAID, "2": JobState.RUNNING}
-    found.note([facts.entry(state=JobState.PAID, job_id="2", submitted_at=FIRST)])
+    found.note([facts.job(state=JobState.PAID, job_id="2", submitted_at=FIRST)])
     assert {line.job_id: line.state for line in found.jobs} == {"1": JobState.PAID, "2": JobState.PAID}
 
 
@@ -164,7 +162,7 @@ def test_one_job_of_the_server_counts_once() -> None:
 
 def test_an_id_of_a_job_that_a_server_gives_again_is_another_job() -> None:
     """Short ones may be numbers, which start again with a new database; long ones are made once."""
-    one, other = facts.entry("a", job_id="7"), facts.entry("b", job_id="7")
+    one, other = facts.job("a", job_id="7"), facts.job("b", job_id="7")
     assert fold_jobs([one, other]) == sorted([one, other], key=lambda line: line.request_id)
     again = structs.replace(one, request_id=other.request_id, job_id="a-long-name-of-a-job")
     assert len(fold_jobs([structs.replace(one, job_id="a-long-name-of-a-job"), again])) == 1
@@ -181,7 +179,7 @@ def test_a_request_that_is_sent_again_in_the_same_second_is_an_order_of_its_own(
 
     assert [line.state for line in known(*read(memory.waiting)).jobs] == [*[JobState.NEVER] * 3, JobState.SUBMITTING]
     memory.note([job(JobState.RUNNING, "1")])
-    assert {line.state for line in known(*read(memory.waiting)).entries.values()} == {JobState.RUNNING}
+    assert {line.state for line in known(*read(memory.waiting)).open_jobs.values()} == {JobState.RUNNING}
 
 
 @pytest.mark.parametrize("at", ["", "nonsense", "9999-12-31T23:59:59Z", "2026-01-01T00:00:00", "2026-W01"])
@@ -210,7 +208,7 @@ def test_a_job_that_a_person_named_by_mistake_costs_nothing() -> None:
         "right": (JobState.RUNNING, 4),
         "wrong": (JobState.FAILED, 0),
     }
-    assert {line.job_id for line in found.entries.values()} == {"right"}
+    assert {line.job_id for line in found.open_jobs.values()} == {"right"}
 
 
 def test_an_order_of_another_checkout_is_not_closed_by_a_text_of_before() -> None:
@@ -229,8 +227,8 @@ def test_an_order_of_another_checkout_is_not_closed_by_a_text_of_before() -> Non
 # --- the file ----------------------------------------------------------------------------------------------
 
 
-@given(st.lists(facts.entries, max_size=4))
-def test_jobs_round_trip(some: list[OpenEntry]) -> None:
+@given(st.lists(facts.jobs, max_size=4))
+def test_jobs_round_trip(some: list[Job]) -> None:
     """Whatever a job has comes back from its line."""
     texts = [line_of(each) for each in some]
     found = jobs.read(jobs.join(facts.LINEAGE, texts), NAME)
@@ -242,7 +240,7 @@ def test_lines_follow_the_schema_and_every_field_has_its_key() -> None:
     schema = load_schema("jobs")
     jsonschema.Draft7Validator.check_schema(schema)
     check = jsonschema.Draft7Validator(schema)
-    full = facts.entry(
+    full = facts.job(
         lost=True,
         former_servers=("local",),
         rev=2,
@@ -253,23 +251,23 @@ def test_lines_follow_the_schema_and_every_field_has_its_key() -> None:
         frame=Digest("sha256:" + "1" * 64),
         sources={ItemId("b"): Digest("sha256:" + "2" * 64)},
     )
-    for line in (HEADER, line_of(full), *(line_of(facts.entry(state=state)) for state in JobState)):
+    for line in (HEADER, line_of(full), *(line_of(facts.job(state=state)) for state in JobState)):
         check.validate(json.loads(line))
     assert not check.is_valid({"what": "ever"})
-    keys = {one.encode_name for one in structs.fields(OpenEntry)}
+    keys = {one.encode_name for one in structs.fields(Job)}
     assert schema["definitions"]["job"]["properties"].keys() == keys
 
 
 def test_what_editors_and_merges_do_to_a_file_is_tolerated() -> None:
     """A byte order mark, line ends of Windows, blank lines, order and repetition carry no meaning."""
-    one, other = line_of(facts.entry("a")), line_of(facts.entry("b"))
+    one, other = line_of(facts.job("a")), line_of(facts.job("b"))
     text = f"\ufeff{one}\n{HEADER}\n\n  \n{other}\n{HEADER}\n{one}".replace("\n", "\r\n")
     assert set(jobs.read(text.encode(), NAME).lines) == {one, other}
 
 
 def line(**changes: object) -> str:
     """A line with keys replaced (or removed, by None)."""
-    keys = json.loads(line_of(facts.entry())) | changes
+    keys = json.loads(line_of(facts.job())) | changes
     return json.dumps({key: value for key, value in keys.items() if value is not None})
 
 
@@ -376,16 +374,16 @@ def test_damage_in_the_file_of_the_checkout_is_named_and_can_be_taken_out(tmp_pa
 
 def test_a_file_that_is_damaged_while_an_apply_runs_is_left_as_it_is(tmp_path: Path) -> None:
     """A pull left conflict markers: neither this checkpoint nor a later one writes over the lines of the others."""
-    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.entry("a"))]))
+    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.job("a"))]))
     store = _opened(tmp_path)
-    store.note("submit", facts.entry("b"))
-    data = jobs.join(facts.LINEAGE, ["<<<<<<< HEAD", line_of(facts.entry("c"))])
+    store.note("submit", facts.job("b"))
+    data = jobs.join(facts.LINEAGE, ["<<<<<<< HEAD", line_of(facts.job("c"))])
     (tmp_path / NAME).write_bytes(data)
     for _ in range(2):
         with pytest.raises(StateError, match="git conflict marker"):
             store.checkpoint()
         assert (tmp_path / NAME).read_bytes() == data
-    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.entry("c"))]))
+    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.job("c"))]))
     store.checkpoint()
     assert {each.item for each in read((tmp_path / NAME).read_text().splitlines()[1:])} == set("abc")
 
@@ -401,7 +399,7 @@ def _state(root: Path) -> State:
 def test_a_file_of_the_checkout_that_someone_deletes_is_written_again(tmp_path: Path) -> None:
     """Between two runs, and in the middle of one."""
     with _opened(tmp_path) as store:
-        store.note("submit", facts.entry("a"))
+        store.note("submit", facts.job("a"))
         store.checkpoint()
     kept = tmp_path / ".contentops/jobs.jsonl"
     kept.unlink()
@@ -409,7 +407,7 @@ def test_a_file_of_the_checkout_that_someone_deletes_is_written_again(tmp_path: 
         store.checkpoint()
         assert "job-a-1" in kept.read_text()
         kept.unlink()
-        store.note("submit", facts.entry("b"))
+        store.note("submit", facts.job("b"))
         store.flush()
         assert kept.read_text().count('"job":') == 2
         kept.unlink()
@@ -426,13 +424,13 @@ def test_the_file_of_the_checkout_does_not_grow_without_end(tmp_path: Path) -> N
             store.note("submit", job(JobState.RUNNING, "1", error=str(number)))
         store.checkpoint()
     assert len((tmp_path / ".contentops/jobs.jsonl").read_text().splitlines()) == 2
-    assert [each.error for each in _state(tmp_path).entries.values()] == ["1099"]
+    assert [each.error for each in _state(tmp_path).open_jobs.values()] == ["1099"]
 
 
 def test_a_server_that_moves_and_comes_back_counts_nothing_twice(tmp_path: Path) -> None:
     """The old lines lie in the file of the checkout, and come back with merges."""
     with _opened(tmp_path) as store:
-        store.note("submit", facts.entry("a"), facts.entry("b", state=JobState.UNKNOWN))
+        store.note("submit", facts.job("a"), facts.job("b", state=JobState.UNKNOWN))
         store.checkpoint()
     before = (tmp_path / NAME).read_bytes()
     for old, new in ((facts.SERVER, "https://b"), ("https://b", "https://c"), ("https://c", facts.SERVER)):
@@ -444,15 +442,15 @@ def test_a_server_that_moves_and_comes_back_counts_nothing_twice(tmp_path: Path)
             (tmp_path / NAME).write_bytes(merged)
             state = _state(tmp_path)
             assert {each.server for each in state.jobs} == {new}
-            assert sorted(each.item for each in state.jobs) == sorted(each.item for each in state.entries.values())
+            assert sorted(each.item for each in state.jobs) == sorted(each.item for each in state.open_jobs.values())
             assert sum(each.cost for each in state.jobs) == 8
         (tmp_path / NAME).write_bytes(data)
 
 
 def test_what_another_checkout_learns_under_the_old_address_counts(tmp_path: Path) -> None:
     """It polled the job while this one moved the server."""
-    polled = structs.replace(facts.entry(), state=JobState.PAID, body=facts.text("x"))
-    memory = known(facts.entry())
+    polled = structs.replace(facts.job(), state=JobState.PAID, body=facts.text("x"))
+    memory = known(facts.job())
     memory.move(facts.SERVER, "https://b")
     for some in ((*read(memory.texts()), polled), (polled, *read(memory.texts()))):
         (line,) = fold_orders(some)
@@ -477,7 +475,7 @@ def _committed(root: Path, branch: str, act: Callable[[StateStore], None]) -> No
     git(root, "commit", "--quiet", "--message", branch)
 
 
-def _repository(root: Path, *before: OpenEntry) -> None:
+def _repository(root: Path, *before: Job) -> None:
     git(root, "init", "--quiet", "--initial-branch=start")
     (root / "readme").write_text("")
     with _opened(root) as store:
@@ -498,20 +496,20 @@ def _merged(root: Path, ours: str, theirs: str) -> State:
 
 def test_what_was_forgotten_stays_forgotten_after_a_union_merge(tmp_path: Path, processes: None) -> None:
     """`state resolve --forget` on one branch; the other still has the line as it was, and changed a neighbour."""
-    _repository(tmp_path, facts.entry("a", state=JobState.UNKNOWN), facts.entry("b"))
-    _committed(tmp_path, "one", lambda store: store.note("resolve", Drop(facts.entry("a").request_id)))
-    _committed(tmp_path, "two", lambda store: store.note("paid", facts.entry("b", state=JobState.PAID)))
+    _repository(tmp_path, facts.job("a", state=JobState.UNKNOWN), facts.job("b"))
+    _committed(tmp_path, "one", lambda store: store.note("resolve", Drop(facts.job("a").request_id)))
+    _committed(tmp_path, "two", lambda store: store.note("paid", facts.job("b", state=JobState.PAID)))
     for ours, theirs in (("one", "two"), ("two", "one")):
         state = _merged(tmp_path, ours, theirs)
         assert {each.item: each.state for each in state.jobs} == {"a": JobState.GIVEN_UP, "b": JobState.PAID}
-        assert {each.item for each in state.entries.values()} == {"b"}
+        assert {each.item for each in state.open_jobs.values()} == {"b"}
 
 
 def test_another_branch_forgets_nothing_that_an_apply_has_read(tmp_path: Path, processes: None) -> None:
     """CI's orders came with a pull; a checkout of an older branch takes them from the tree, not from the list."""
     _repository(tmp_path)
     git(tmp_path, "branch", "older")
-    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.entry("ci"))]))
+    (tmp_path / NAME).write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.job("ci"))]))
     git(tmp_path, "add", "--all")
     git(tmp_path, "commit", "--quiet", "--message=From CI")
     with _opened(tmp_path) as store:
@@ -653,19 +651,19 @@ def test_forgetting_by_a_person_is_durable_and_counted(tmp_path: Path) -> None:
 
 def test_open_jobs_wait_for_an_earlier_attempt_no_more() -> None:
     """A failed one, and a text that nothing wrote, once a later attempt has brought a text; a record settles its own."""
-    failed, paid_ = facts.entry(state=JobState.FAILED), facts.entry("b", state=JobState.PAID)
+    failed, paid_ = facts.job(state=JobState.FAILED), facts.job("b", state=JobState.PAID)
     later = [
         structs.replace(each, state=JobState.PAID, body=facts.text("x"), attempt=2, request_id=each.request_id[::-1])
         for each in (failed, paid_)
     ]
     memory = known(failed, paid_)
     memory.learn(later)
-    assert set(memory.entries) == {each.request_id for each in later} == set(open_jobs([failed, paid_, *later]))
+    assert set(memory.open_jobs) == {each.request_id for each in later} == set(open_jobs([failed, paid_, *later]))
     record = facts.record("b", request_id=later[1].request_id, generated=later[1].body)
     assert isinstance(record, Record)
     memory.note([record])
-    assert set(memory.entries) == {later[0].request_id}
-    assert memory.entries[later[0].request_id].item == ItemId("a")
+    assert set(memory.open_jobs) == {later[0].request_id}
+    assert memory.open_jobs[later[0].request_id].item == ItemId("a")
 
 
 def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> None:
@@ -675,7 +673,7 @@ def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> Non
     harness.write("content/blog.yaml", blog("one", "two"))
     harness.apply()
     with StateStore(tmp_path, environment="", lineage=str, write=True) as store:
-        store.note("submit", facts.entry("three", state=JobState.UNKNOWN))
+        store.note("submit", facts.job("three", state=JobState.UNKNOWN))
         store.checkpoint()
     told = invoke("state", "list", "--jobs", cwd=tmp_path)
     assert told.stdout.splitlines()[0].split() == ["ORDERED", "ITEM", "ATTEMPT", "STATE", "CREDITS", "JOB", "SERVER"]

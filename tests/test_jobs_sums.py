@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from contentops.digest import digest_text
 from contentops.execution.primitives import iso
-from contentops.model import Desired, ItemId, JobState, OpenEntry, RequestId
+from contentops.model import Desired, ItemId, Job, JobState, RequestId
 from contentops.model.jobs import fold_jobs
 from contentops.operations.opening import assigned
 from contentops.operations.plan import count_month, spent_this_month
@@ -26,7 +26,7 @@ from tests.clones import NOBODY, WHO, git
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
 from tests.fakes.harness import Harness, blog, results
-from tests.plans import make_entry
+from tests.plans import make_job
 from tests.repositories import cloned
 from tests.test_promote import Room
 
@@ -48,7 +48,7 @@ _PAID = (JobState.RUNNING, JobState.PAID, JobState.SETTLED)
 class Order(Struct, frozen=True):
     """An order: the lines that clones have of it, the furthest last, and what the server charged, and when."""
 
-    lines: tuple[tuple[str, OpenEntry], ...]
+    lines: tuple[tuple[str, Job], ...]
     """Each with the environment whose file has it."""
     charged: int
     accepted: float
@@ -78,7 +78,7 @@ def orders(draw: st.DrawFn) -> list[Order]:
             # It answers a second order of the id with the job of the first one.
             at, is_charged = first.accepted, False
             state, lost = (first.lines[-1][1].state, first.lines[-1][1].lost)
-        line = OpenEntry(
+        line = Job(
             request_id=RequestId(name),
             item=ItemId("a"),
             digest=digest_text(name),
@@ -103,7 +103,7 @@ def orders(draw: st.DrawFn) -> list[Order]:
     return found
 
 
-def files(found: list[Order], draw: st.DataObject) -> dict[str, list[OpenEntry]]:
+def files(found: list[Order], draw: st.DataObject) -> dict[str, list[Job]]:
     """The lines of each environment, in any order, some of them twice: as git's union merge leaves them."""
     lines = draw.draw(st.permutations([line for order in found for line in order.lines]))
     return {name: [line for owner, line in lines for _ in range(2) if owner == name] for name in ENVIRONMENTS}
@@ -312,9 +312,9 @@ _MOST = PaidTokens(input=1_000_000, output=500_000, price=_USD)
 _USED = PaidTokens(input=300_000, output=100_000, price=_USD)
 
 
-def _local(at: str, state: JobState, **fields: Any) -> OpenEntry:
+def _local(at: str, state: JobState, **fields: Any) -> Job:
     stated = {"request_id": RequestId("one"), "job_id": "one", "model": "small", "credits": 0, "submitted_at": at}
-    return make_entry(**stated | {"state": state} | fields)
+    return make_job(**stated | {"state": state} | fields)
 
 
 @pytest.mark.parametrize("price", [_USD, None], ids=["a price", "no engine and no price any more"])

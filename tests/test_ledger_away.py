@@ -157,7 +157,7 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
     assert set(results(run).values()) == {"pending"}
     assert "cannot be reached" in run.message
     assert len(list((tmp_path / ".contentops/runs").glob("*.json"))) == 2
-    jobs = {entry.job_id for entry in harness.state.entries.values() if entry.state is JobState.RUNNING}
+    jobs = {job.job_id for job in harness.state.open_jobs.values() if job.state is JobState.RUNNING}
     assert jobs == {each.job_id for each in api.charges[1:]} != set()
     _start(cluster)
     with psycopg.connect(cluster.url(), autocommit=True) as connection:
@@ -188,7 +188,7 @@ def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
     run = harness.apply(emit=_on("step-done", "submit", 1, take))
     assert run is not None
     assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
-    assert {entry.state for entry in harness.state.entries.values()} == {JobState.RUNNING}
+    assert {job.state for job in harness.state.open_jobs.values()} == {JobState.RUNNING}
 
 
 def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, cluster: Cluster) -> None:

@@ -105,7 +105,7 @@ def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path:
         one.apply()
     one.api.heal()
     change = _change(two)
-    assert (change.action, change.submits, change.entry and change.entry.attempt) == (Action.FINISH, 0, 2)
+    assert (change.action, change.submits, change.job and change.job.attempt) == (Action.FINISH, 0, 2)
     assert results(two.apply()) == {"a": "done"}
     assert (two.api.charged("All about a in 2026"), two.api.count("submit")) == (2, 2)
     assert two.plan().empty
@@ -156,7 +156,7 @@ def test_an_attempt_that_was_given_up_comes_back_in_no_checkout(
     one.write("content/blog.yaml", f"defaults: {{checks: {{excludes: ['Take 2.']}}}}\n{blog('a')}")
     assert results(one.apply(replace=("a",))) == {"a": "blocked"}
     monkeypatch.setenv("CONTENTOPS_LEDGER", database)
-    resolve(one.project, "a", forget=True, request=one.entry("a").short)
+    resolve(one.project, "a", forget=True, request=one.open_job("a").short)
     three = Harness(tmp_path / "three", one.api, ledger=ledger)
     three.write("content/blog.yaml", blog("a", year=2027))
     three.apply()

@@ -21,7 +21,7 @@ from contentops.operations.doctor import doctor
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.wire import Wire
-from tests.ledger_rows import alone, entry, fill
+from tests.ledger_rows import a_job, alone, fill
 from tests.processes import PROJECT
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def test_status_shows_what_is_open_and_who_applies(
 ) -> None:
     """As text, as JSON and in `doctor`, harmless whatever the rows say."""
     assert "No one applies now." in invoke("ledger", "status", env=_env(database)).stdout
-    fill(session, [entry(state.value, state) for state in JobState])
+    fill(session, [a_job(state.value, state) for state in JobState])
     with LedgerSession(database, patience=0) as other:
         Runner(other, who="ann@\x1b[2Jbuild-7", page="https://ci.example.com/7")
         shown = invoke("ledger", "status", env=_env(database)).stdout

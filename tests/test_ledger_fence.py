@@ -31,7 +31,7 @@ from contentops.ledger.project import FENCE, JobWriter
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, JobState
 from tests.fakes.clock import run as run_virtually
-from tests.ledger_rows import SCOPE, entry, write
+from tests.ledger_rows import SCOPE, a_job, write
 from tests.postgres import until
 from tests.test_api_client import a_client
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Reply
     from contentops.api.session import MayLeave
-    from contentops.model import OpenEntry
+    from contentops.model import Job
 
 PAYS = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": {"topic": "tea"}}, "r-1")
 CREATES = SaveContent("A title", "A text.")
@@ -170,13 +170,13 @@ class Rows:
         self._writer = writer
         self.flush, self.fence = writer.flush, writer.fence
 
-    def note(self, _: str, *jobs: OpenEntry) -> None:
+    def note(self, _: str, *jobs: Job) -> None:
         self._writer.note(jobs)
 
-    def entry(self, _: str) -> None:
+    def open_job(self, _: str) -> None:
         return None
 
-    record = entry
+    record = open_job
 
 
 def _run(rows: Any, limiter: Limiter, send: Any, *programs: Callable[[DurableRun], Coroutine[Any, Any, None]]) -> None:
@@ -213,9 +213,9 @@ def test_who_froze_sends_nothing_of_what_was_recorded_before(database: str) -> N
                     answer = await run.send(
                         Generate({}, name),
                         Priority.SUBMIT,
-                        lambda: run.record("submit", entry(name, JobState.SUBMITTING)),
+                        lambda: run.record("submit", a_job(name, JobState.SUBMITTING)),
                     )
-                run.record("accepted", entry(name, JobState.RUNNING))
+                run.record("accepted", a_job(name, JobState.RUNNING))
 
             return submits
 
@@ -233,7 +233,7 @@ def test_a_fence_knows_when_its_flush_began(database: str) -> None:
     now = [0.0]
     with LedgerSession(database) as session:
         writer = JobWriter(Runner(session, clock=lambda: now[0]), SCOPE)
-        write(writer, entry("a", JobState.SUBMITTING))
+        write(writer, a_job("a", JobState.SUBMITTING))
         first = writer.fence()
         now[0] = FENCE
         assert first()

@@ -13,7 +13,7 @@ from msgspec import structs
 from contentops.ledger.jobs import LedgerScope, Runner
 from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, ItemId, JobState, OpenEntry, PendingSubmit, RequestId, request_id
+from contentops.model import Action, ItemId, Job, JobState, PendingSubmit, RequestId, request_id
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice
@@ -24,7 +24,7 @@ from contentops.schema_files import load_schema
 from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
+from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.ledger_rows import write
 from tests.plans import plan_document
 
@@ -56,8 +56,8 @@ def _submit_id(spec: Spec) -> str:
 def test_an_entry_that_a_live_process_holds_makes_its_item_pending(state: JobState) -> None:
     """No step, no credit, whatever the entry came to; the other item goes on."""
     spec, other = a_spec(), a_spec("b", topic="y")
-    entry = an_entry(spec, state)
-    plan = _plan([spec, other], _held(entry.request_id, state=state.value), entries=[entry])
+    job = a_job(spec, state)
+    plan = _plan([spec, other], _held(job.request_id, state=state.value), open_jobs=[job])
     pending, created = plan.changes
     assert (pending.action, pending.holder, pending.steps) == (Action.PENDING, "apply on build-3", ())
     assert (created.action, plan.credits, plan.submits) == (Action.CREATE, created.credits, 1)
@@ -66,11 +66,11 @@ def test_an_entry_that_a_live_process_holds_makes_its_item_pending(state: JobSta
 def test_the_job_of_an_earlier_request_is_left_to_its_holder() -> None:
     """Its drain goes, the rest is carried out; where nothing is left, the item is pending."""
     old, new = a_spec(topic="old"), a_spec(topic="new")
-    entry = an_entry(old)
-    held = _held(entry.request_id)
-    (change,) = _plan([new], held, entries=[entry]).changes
+    job = a_job(old)
+    held = _held(job.request_id)
+    (change,) = _plan([new], held, open_jobs=[job]).changes
     assert (change.action, change.names) == (Action.CREATE, ("submit", "poll", "write", "save"))
-    (left,) = _plan([new], held, entries=[entry], records=[a_record(new)], files=[a_file(new.output)]).changes
+    (left,) = _plan([new], held, open_jobs=[job], records=[a_record(new)], files=[a_file(new.output)]).changes
     assert (left.action, left.names) == (Action.PENDING, ())
 
 
@@ -108,13 +108,13 @@ def _harness(root: Path, api: FakeApi, database: str, *ids: str) -> Harness:
     return harness
 
 
-def job_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> OpenEntry:
+def job_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> Job:
     """The job that another process has for what an item asks for."""
     plan = harness.plan()
     step = next(change for change in plan.changes if change.id == item).submit
     assert step is not None
     name = request_id(plan.lineage, step.digest, step.attempt)
-    return OpenEntry(
+    return Job(
         request_id=RequestId(name),
         item=ItemId(item),
         digest=step.digest,
@@ -129,7 +129,7 @@ def job_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> O
     )
 
 
-def work_on(runner: Runner, harness: Harness, job: OpenEntry) -> None:
+def work_on(runner: Runner, harness: Harness, job: Job) -> None:
     """Another process claims a job and records it."""
     state = harness.state
     scope = LedgerScope(lineage=state.lineage, environment="", server=job.server)

@@ -18,7 +18,7 @@ from contentops.ledger.jobs import ALIVE, STATES, WORKING, JobKey, JobStage, Run
 from contentops.ledger.project import JobWriter, release
 from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import JobState, RequestId
-from tests.ledger_rows import SCOPE, SERVER, entry, text, write
+from tests.ledger_rows import SCOPE, SERVER, a_job, text, write
 from tests.ledger_rows import fill as written_before
 from tests.postgres import Cluster, until
 from tests.running import examples
@@ -102,7 +102,7 @@ class Interleaving(RuleBasedStateMachine):
         """A runner records how far a job has come: what it has to order or poll is claimed by it."""
         process = self.processes[which]
         may = self._may_write(process, item, state.value)
-        process.writer.note([entry(item, state)])
+        process.writer.note([a_job(item, state)])
         if not may:
             with pytest.raises(WorkTaken):
                 process.writer.flush()
@@ -129,7 +129,7 @@ class Interleaving(RuleBasedStateMachine):
     @rule(which=RUNNERS, item=SOME, state=st.sampled_from(JobState))
     def fill(self, which: int, item: str, state: JobState) -> None:
         """A checkout knows from git how far a job has come."""
-        process, job = self.processes[which], entry(item, state)
+        process, job = self.processes[which], a_job(item, state)
         fill(process.session, SCOPE, {}, {"": [job]})
         if _further(state.value, self.rows.get(item)):
             self.rows[item] = state.value
@@ -200,7 +200,7 @@ def test_who_woke_up_sends_nothing_that_another_one_went_on_with(database: str, 
     """It was frozen, another one took its claim, went on and is gone: neither its order nor a new one is recorded."""
     with LedgerSession(database) as first, LedgerSession(database) as second:
         schema.prepare(first)
-        order = entry("a", JobState.SUBMITTING)
+        order = a_job("a", JobState.SUBMITTING)
         frozen = JobWriter(Runner(first), SCOPE)
         write(frozen, order)
         second.run("UPDATE contentops.claim SET runner = NULL")
@@ -221,11 +221,11 @@ def test_an_order_of_an_id_that_another_one_ordered_is_not_recorded(database: st
     with LedgerSession(database) as first, LedgerSession(database) as second:
         schema.prepare(first)
         quick, slow = JobWriter(Runner(first), SCOPE), JobWriter(Runner(second), SCOPE)
-        write(quick, entry("a", JobState.SUBMITTING))
-        slow.note([structs.replace(entry("a", JobState.SUBMITTING), submitted_at="2026-02-25T07:00:00Z")])
+        write(quick, a_job("a", JobState.SUBMITTING))
+        slow.note([structs.replace(a_job("a", JobState.SUBMITTING), submitted_at="2026-02-25T07:00:00Z")])
         with pytest.raises(WorkTaken):
             slow.flush()
-        write(quick, entry("a", JobState.PAID))
+        write(quick, a_job("a", JobState.PAID))
         with LedgerSession(database) as third:
             assert JobWriter(Runner(third), SCOPE).claim([_request("a")]) == {"request-a"}
         assert _states(first) == [("a", "paid")]
@@ -236,10 +236,10 @@ def test_the_order_of_one_that_is_gone_is_not_taken_for_ones_own(database: str) 
     with LedgerSession(database) as first, LedgerSession(database) as second:
         schema.prepare(first)
         runner = Runner(first)
-        write(JobWriter(runner, SCOPE), entry("a", JobState.SUBMITTING))
+        write(JobWriter(runner, SCOPE), a_job("a", JobState.SUBMITTING))
         release(runner)
         slow = JobWriter(Runner(second), SCOPE)
-        slow.note([entry("a", JobState.SUBMITTING)])
+        slow.note([a_job("a", JobState.SUBMITTING)])
         with pytest.raises(WorkTaken):
             slow.flush()
 
@@ -248,10 +248,10 @@ def test_what_never_arrived_may_be_ordered_again(database: str) -> None:
     """Under its own id, by whoever knows that: both orders have a row."""
     with LedgerSession(database) as session:
         schema.prepare(session)
-        never = entry("a", JobState.NEVER)
+        never = a_job("a", JobState.NEVER)
         written_before(session, [never])
         writer = JobWriter(Runner(session), SCOPE, {key_of(never): stage_of(never)})
-        write(writer, structs.replace(entry("a", JobState.SUBMITTING), submitted_at="2026-02-25T09:00:00Z"))
+        write(writer, structs.replace(a_job("a", JobState.SUBMITTING), submitted_at="2026-02-25T09:00:00Z"))
         assert _states(session) == [("a", "never"), ("a", "submitting")]
 
 
@@ -259,10 +259,10 @@ def test_all_or_nothing_is_written(database: str) -> None:
     """One job that is another's keeps all that was noted with it out, the text too."""
     with LedgerSession(database) as session, LedgerSession(database) as second:
         schema.prepare(session)
-        write(JobWriter(Runner(session), SCOPE), entry("a", JobState.RUNNING))
+        write(JobWriter(Runner(session), SCOPE), a_job("a", JobState.RUNNING))
         writer = JobWriter(Runner(second), SCOPE)
-        writer.note([entry("b", JobState.PAID), entry("a", JobState.RUNNING)])
-        writer.keep_text(SERVER, entry("b", JobState.PAID).digest, text("b"))
+        writer.note([a_job("b", JobState.PAID), a_job("a", JobState.RUNNING)])
+        writer.keep_text(SERVER, a_job("b", JobState.PAID).digest, text("b"))
         with pytest.raises(WorkTaken):
             writer.flush()
         assert _states(session) == [("a", "running")]
@@ -272,9 +272,9 @@ def test_all_or_nothing_is_written(database: str) -> None:
 def test_ledger_and_checkout_get_what_the_other_one_lacks(session: LedgerSession) -> None:
     """Only what is missing or further, of all environments; a second look has nothing new."""
     staging = structs.replace(SCOPE, environment="staging")
-    written_before(session, [entry("a", JobState.RUNNING), entry("b", JobState.PAID)])
-    written_before(session, [entry("c", JobState.SETTLED)], staging)
-    here = {"": [entry("a", JobState.PAID), entry("b", JobState.RUNNING)], "prod": [entry("d", JobState.FAILED)]}
+    written_before(session, [a_job("a", JobState.RUNNING), a_job("b", JobState.PAID)])
+    written_before(session, [a_job("c", JobState.SETTLED)], staging)
+    here = {"": [a_job("a", JobState.PAID), a_job("b", JobState.RUNNING)], "prod": [a_job("d", JobState.FAILED)]}
     known = {key_of(job): stage_of(job) for jobs in here.values() for job in jobs}
     found = read(session, SCOPE, known)
     assert {name: [(job.item, job.state.value) for job in jobs] for name, jobs in found.jobs.items()} == {
@@ -300,7 +300,7 @@ def test_what_a_live_runner_has_claimed_is_left_to_it_until_it_is_done(
         writer = JobWriter(runner, SCOPE)
         assert writer.claim([_request("a")]) == frozenset()
         if state is not None:
-            write(writer, entry("a", state))
+            write(writer, a_job("a", state))
         pending = read(session, SCOPE, {}).pending
         is_open = state is None or state in WORKING or state in {JobState.NEVER, JobState.GIVEN_UP}
         assert {id_: one.holder for id_, one in pending.items()} == (
@@ -331,9 +331,9 @@ def test_after_the_database_was_away_each_comes_back_for_its_own(processes: None
     with Cluster() as cluster, LedgerSession(cluster.url()) as session, LedgerSession(cluster.url()) as second:
         schema.prepare(session)
         writer, other = JobWriter(Runner(session), SCOPE), JobWriter(Runner(second), SCOPE)
-        write(writer, entry("a", JobState.RUNNING))
+        write(writer, a_job("a", JobState.RUNNING))
         cluster.kill()
         cluster.start()
         assert other.claim([_request("a")]) == {"request-a"}
-        write(writer, entry("a", JobState.PAID))
+        write(writer, a_job("a", JobState.PAID))
         assert _states(second) == [("a", "paid")]

@@ -80,7 +80,7 @@ def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: s
     assert here.actions() == {"a": "finish"}
     assert here.plan().credits == 0
     shown, _ = plan_operation.show(here.project, "a", here.runtime())
-    assert [entry["state"] for entry in shown["open"]] == [state]
+    assert [job["state"] for job in shown["open"]] == [state]
     outcome = {"running": "running", "paid": "unwritten"}[state]
     assert [one.outcome for one in history(here.project, "a").generations] == [outcome]
     assert results(here.apply()) == {"a": "done"}
@@ -113,7 +113,7 @@ def test_a_failed_attempt_counts_everywhere(tmp_path: Path, database: str) -> No
     assert one.actions() == {"a": "finish"}
     assert results(one.apply()) == {"a": "done"}
     assert one.plan().empty
-    assert not one.state.entries
+    assert not one.state.open_jobs
     assert len(api.charges) == 2
     assert [state for item, state in _rows(database) if item == "a"].count("settled") == 1
 
@@ -125,12 +125,12 @@ def test_an_unknown_outcome_is_known_to_all_and_settled_by_one_word(tmp_path: Pa
     api.fault(on("submit", 2), "drop")
     assert results(one.apply()) == {"a": "unknown"}
     assert one.actions() == two.actions() == {"a": "resolve"}
-    assert [submit.entry.item for submit in records.open_submits(two.project)] == ["a"]
+    assert [submit.job.item for submit in records.open_submits(two.project)] == ["a"]
     records.resolve(two.project, "a", forget=True)
     assert one.actions() == two.actions() == {"a": "create"}
-    assert one.state.entries
+    assert one.state.open_jobs
     assert results(one.apply()) == {"a": "done"}
-    assert not one.state.entries
+    assert not one.state.open_jobs
     assert api.charged("All about a in 2026") == 1
 
 
@@ -146,8 +146,8 @@ def test_what_a_person_chose_to_pay_again_is_paid_by_no_other_checkout(tmp_path:
         one.apply()
     api.heal()
     (change,) = two.plan().changes
-    assert (change.action, change.submits, change.entry and change.entry.attempt) == ("finish", 0, 2)
-    assert [submit.entry.attempt for submit in records.open_submits(two.project, "a")] == [2]
+    assert (change.action, change.submits, change.job and change.job.attempt) == ("finish", 0, 2)
+    assert [submit.job.attempt for submit in records.open_submits(two.project, "a")] == [2]
     assert results(two.apply()) == {"a": "done"}
     assert api.count("submit") == 3
     assert two.plan().empty
@@ -162,16 +162,16 @@ def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database
     """Refused by name, and nothing was changed; reading commands show it."""
     api = _proven(tmp_path, database, duration=90)
     harness = _harness(tmp_path / "one", api, database, "a")
-    entry = job_of(harness, "a", JobState.UNKNOWN)
+    job = job_of(harness, "a", JobState.UNKNOWN)
     with LedgerSession(database) as session:
-        work_on(Runner(session, who="ops@build-3"), harness, entry)
+        work_on(Runner(session, who="ops@build-3"), harness, job)
         state, findings = shared_state(harness.project)
-        assert (list(state.entries), findings) == ([entry.request_id], ())
+        assert (list(state.open_jobs), findings) == ([job.request_id], ())
         with pytest.raises(Refused, match="another process works on `a`"):
             records.resolve(harness.project, "a", forget=True)
         with pytest.raises(Refused):
             records.move_record(harness.project, "a", "b")
-        assert [one.state for one in read_state(harness.project).entries.values()] == [JobState.UNKNOWN]
+        assert [one.state for one in read_state(harness.project).open_jobs.values()] == [JobState.UNKNOWN]
         assert ("a", "unknown") in _rows(database)
     records.resolve(harness.project, "a", job="job-7")
     assert ("a", "running") in _rows(database)

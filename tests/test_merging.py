@@ -15,7 +15,7 @@ from contentops.reporting.run import run_json, run_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
-from tests.fakes.sides import a_file, a_finished, a_record, a_situation, a_spec, an_entry
+from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +31,8 @@ def change_of(*, generated: str = WAS, texts_here: tuple[str, ...] = (WAS,), **g
     """The change of an edited item whose topic became another one, with the texts that are at hand."""
     spec = a_spec(topic="y", on_edit=OnEdit.MERGE, merge=given.pop("merge", MergeRule.LENIENT))
     record = a_record(a_spec(topic="x"), body=generated)
-    if "entry" in given:
-        given["entries"] = [an_entry(spec, **given.pop("entry"))]
+    if "job" in given:
+        given["open_jobs"] = [a_job(spec, **given.pop("job"))]
     if given.pop("stored", False):
         given["jobs"] = [a_finished(spec, NEW)]
     situation = a_situation([spec], [record], [a_file(spec.output, body=MINE)], **given)
@@ -59,7 +59,7 @@ def test_an_edited_file_whose_request_changed_is_merged() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"entry": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}, {"entry": {}}],
+    [{"job": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}, {"job": {}}],
     ids=["paid", "in the cache", "running"],
 )
 def test_a_text_that_is_paid_for_is_merged_for_nothing(given: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
     assert "adopted" in change_of(generated="").hint
 
 
-@pytest.mark.parametrize("given", [{"entry": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}])
+@pytest.mark.parametrize("given", [{"job": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}])
 def test_strict_holds_back_what_overrules_a_new_text(given: dict[str, Any]) -> None:
     """Until a person asks for the merge by hand, having looked."""
     change = change_of(**given, texts_here=(WAS, NEW), merge=MergeRule.STRICT)
@@ -175,7 +175,7 @@ def test_strict_pays_once_and_waits_for_a_person(tmp_path: Path) -> None:
     before = harness.read("out/one.md")
     assert results(harness.apply()) == {"one": "blocked"}
     assert harness.read("out/one.md") == before
-    assert harness.entry("one").state is JobState.PAID
+    assert harness.open_job("one").state is JobState.PAID
     (change,) = harness.plan().changes
     assert change.blocked == "kept-sections"
     assert results(harness.apply()) == {"one": "blocked"}

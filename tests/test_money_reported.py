@@ -99,7 +99,7 @@ def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run, processe
     site.fail("a", price=USD)
     found = report(invoke, site)
     assert (found["texts"], found["credits"], found["failed"], found["money"]) == (0, 0, 1, {"USD": "0.00012"})
-    commit(site.root, "With an open entry")
+    commit(site.root, "With an open job")
     site.make("a", price=USD)
     assert report(invoke, site)["money"] == {"USD": "0.00024"}
     site.fail("a", year=2027, price=USD)

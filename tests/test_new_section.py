@@ -180,13 +180,13 @@ def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: s
     outcome = _again(harness)
     assert (outcome.result, outcome.error) == ("blocked", said)
     assert "it is kept and not written" in outcome.hint
-    assert harness.entry("one").state is JobState.PAID
+    assert harness.open_job("one").state is JobState.PAID
     for refresh in (False, True):
         (change,) = harness.plan(refresh=refresh).changes
         assert (change.blocked, said in change.hint) == ("unusable-section", True)
     assert results(harness.apply(refresh=True)) == {"one": "blocked"}
     assert (harness.bytes()["out/one.md"], harness.api.credits) == (before, 8)
-    resolve(harness.project, "one", request=harness.entry("one").short, forget=True)
+    resolve(harness.project, "one", request=harness.open_job("one").short, forget=True)
     assert results(harness.apply(refresh=True)) == {"one": "done"}
     assert (_there(harness), harness.plan(refresh=True).empty) == (split(before[0].decode()).body, True)
 
@@ -341,7 +341,7 @@ def test_an_edit_there_beside_the_section_waits(tmp_path: Path) -> None:
     harness.api.edit(harness.record("one").content_id, "## Closing\n\nTHEIRS.\n")
     (change,) = harness.plan(refresh=True).changes
     assert change.blocked == "edited-on-server"
-    assert harness.entry("one").state is JobState.PAID
+    assert harness.open_job("one").state is JobState.PAID
 
 
 def test_a_section_whose_file_is_gone_waits(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_a_section_whose_file_is_gone_waits(tmp_path: Path) -> None:
     (harness.root / "out/one.md").unlink()
     (change,) = harness.plan().changes
     assert (change.blocked, "restore the file, or `contentops state resolve" in change.hint) == ("missing", True)
-    assert harness.entry("one").state is JobState.PAID
+    assert harness.open_job("one").state is JobState.PAID
 
 
 def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.clones import git
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import state_after_each_kill
-from tests.fakes.sides import a_file, a_finished, a_record, a_situation, a_spec, an_entry, only_change, plan_of
+from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec, only_change, plan_of
 from tests.test_promote import Room
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def test_an_overwrite_says_what_goes(state: JobState | None) -> None:
     """Whether it is submitted, finished or looked up."""
     spec = a_spec(topic="new")
     record, file = a_record(a_spec()), a_file(spec.output, body=HAND)
-    entries = [an_entry(spec, state)] if state is not None else []
-    change = only_change([spec], [record], [file], entries=entries, on_edit=OnEdit.OVERWRITE)
+    jobs = [a_job(spec, state)] if state is not None else []
+    change = only_change([spec], [record], [file], open_jobs=jobs, on_edit=OnEdit.OVERWRITE)
     assert "write" in change.names
     assert _told(change) == [REPLACED]
 
@@ -90,11 +90,11 @@ def test_nothing_is_said_where_nothing_goes(file: object) -> None:
 def test_a_replacement_of_an_edited_file_is_finished_by_the_same_command(state: JobState) -> None:
     """It was asked for whatever the file holds; without the flag it waits for a person's word."""
     spec = a_spec()
-    record, file, entry = a_record(spec), a_file(spec.output, body=HAND), an_entry(spec, state, attempt=2)
-    again = only_change([spec], [record], [file], entries=[entry], replace=("a",))
+    record, file, job = a_record(spec), a_file(spec.output, body=HAND), a_job(spec, state, attempt=2)
+    again = only_change([spec], [record], [file], open_jobs=[job], replace=("a",))
     assert again.action in (Action.FINISH, Action.RESOLVE)
     assert (again.attempt, _told(again)) == (2, [REPLACED])
-    held = only_change([spec], [record], [file], entries=[entry])
+    held = only_change([spec], [record], [file], open_jobs=[job])
     assert (held.action, held.blocked) == (Action.BLOCKED, "edited")
     assert "`--replace a` replaces it by the text being generated, `--on-edit keep` keeps the file" in held.hint
 
@@ -103,24 +103,24 @@ def test_a_section_under_way_is_finished_over_a_saved_edit() -> None:
     """The rest of the file is what the server has, so nothing of it goes."""
     spec = a_spec()
     made, edited = "## One\n\na\n\n## Two\n\nb\n", "## One\n\nMINE\n\n## Two\n\nb\n"
-    file, entry = a_file(spec.output, body=edited), an_entry(spec, attempt=2, section="Two")
-    sides = a_situation([spec], [a_record(spec, body=made, saved=edited)], [file], entries=[entry])
+    file, job = a_file(spec.output, body=edited), a_job(spec, attempt=2, section="Two")
+    sides = a_situation([spec], [a_record(spec, body=made, saved=edited)], [file], open_jobs=[job])
     texts = {body_digest(text): text for text in (made, edited)}
     sides = structs.replace(sides, text=texts.get, read=lambda _: edited)
     (change,) = make_plan(sides).changes
     assert (change.action, change.section, change.attempt) == (Action.FINISH, "Two", 2)
     assert _told(change) == []
-    other = structs.replace(entry, section="One")
-    held = make_plan(structs.replace(sides, state=structs.replace(sides.state, entries={other.request_id: other})))
+    other = structs.replace(job, section="One")
+    held = make_plan(structs.replace(sides, state=structs.replace(sides.state, open_jobs={other.request_id: other})))
     assert [change.blocked for change in held.changes] == ["edited"]
 
 
 def test_a_section_under_way_waits_where_no_one_knows_what_was_generated() -> None:
     """All of an edited file may be a person's then."""
     spec = a_spec()
-    entry = an_entry(spec, attempt=2, section="Two")
+    job = a_job(spec, attempt=2, section="Two")
     file = a_file(spec.output, body=HAND)
-    change = only_change([spec], [a_record(spec)], [file], entries=[entry], sections={"a": "Two"})
+    change = only_change([spec], [a_record(spec)], [file], open_jobs=[job], sections={"a": "Two"})
     assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
     assert "`--on-edit overwrite` writes the paid section instead" in change.hint
 

@@ -442,7 +442,7 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
         said = browser.follow(browser.press(action="apply", id="one")).text
         assert "Not done: " in said
     else:
-        job = next(job for job in harness.api.jobs if job not in {entry.job_id for entry in harness.state.jobs})
+        job = next(job for job in harness.api.jobs if job not in {order.job_id for order in harness.state.jobs})
         assert "Recorded: " in browser.follow(browser.post("/resolve", id="one", job=job)).text
         assert "Done: 1 item" in browser.follow(browser.press(action="apply", id="one")).text
     assert len(harness.api.generations) == before

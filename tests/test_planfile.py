@@ -323,7 +323,7 @@ def _stop(harness: Harness, reviewed: dict[str, Any], *, after: str) -> None:
         with contextlib.suppress(Killed):
             apply_file(harness, reviewed)
         harness.death = None
-        if any(str(entry.state) == after for entry in harness.state.entries.values()):
+        if any(str(job.state) == after for job in harness.state.open_jobs.values()):
             return
     raise AssertionError(after)
 

@@ -36,11 +36,11 @@ from tests.fakes.sides import (
     TEXT,
     a_file,
     a_finished,
+    a_job,
     a_record,
     a_remote,
     a_situation,
     a_spec,
-    an_entry,
     only_change,
     plan_of,
     stated,
@@ -57,7 +57,7 @@ GENERATE = ("submit", "poll", "write", "save")
 
 X, Y = a_spec(topic="x"), a_spec(topic="y")
 OLD, MADE, HAND = a_record(X), a_file("out/a.md"), a_file("out/a.md", body="By hand.\n")
-PAID, LOST = an_entry(Y, JobState.PAID, body=body_digest("New.\n")), an_entry(Y, JobState.UNKNOWN)
+PAID, LOST = a_job(Y, JobState.PAID, body=body_digest("New.\n")), a_job(Y, JobState.UNKNOWN)
 OURS = a_file("out/a.md", owner="a", provenance={"item": "a", "digest": X.digest})
 LOCAL = structs.replace(PROJECT, api=ApiSettings(base_url="local"))
 NO_SAVES = structs.replace(PROJECT, api=structs.replace(PROJECT.api, save="off"))
@@ -66,7 +66,7 @@ MOVED = a_spec(topic="x", output="out/new.md")
 OTHER = a_spec("b")
 TEXT_OF_X = {"jobs": [a_finished(X)]}
 TEXT_OF_Y = {"jobs": [a_finished(Y, "Earlier.\n")]}
-FAILED_TWICE = [an_entry(X, JobState.FAILED, attempt=attempt) for attempt in (1, 2)]
+FAILED_TWICE = [a_job(X, JobState.FAILED, attempt=attempt) for attempt in (1, 2)]
 SAVED_BY_HAND = a_record(X, saved="By hand.\n")
 NOWHERE = structs.replace(a_record(X, saved=None), request_id="")
 PROTECTED = stated(a_spec(topic="x", protected=True), "protected")
@@ -86,9 +86,9 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
         case("new, at a file of no one", [X], [], [MADE], "foreign-file", (), 0),
         case("new, at a file of no one: overwrite", *([X], [], [MADE], "overwrite", GENERATE), on_edit=OnEdit.OVERWRITE),
         case("new, at a file written for this request", [X], [], [OURS], "keep", ("record", "save"), 0),
-        case("new, and failed once", [X], [], [], "create", GENERATE, 4, 2, entries=FAILED_TWICE[:1]),
-        case("new, and failed twice", [X], [], [], "failed-twice", (), 0, entries=FAILED_TWICE),
-        case("asked for after two failures", [X], [], [], "create", GENERATE, 4, 3, entries=FAILED_TWICE, replace=("a",)),
+        case("new, and failed once", [X], [], [], "create", GENERATE, 4, 2, open_jobs=FAILED_TWICE[:1]),
+        case("new, and failed twice", [X], [], [], "failed-twice", (), 0, open_jobs=FAILED_TWICE),
+        case("asked for after two failures", [X], [], [], "create", GENERATE, 4, 3, open_jobs=FAILED_TWICE, replace=("a",)),
         case("changed, missing, saved", [Y], [OLD], [], "regenerate", GENERATE),
         case("changed, missing, not saved", [Y], [a_record(X, saved=None)], [], "missing", ()),
         case("changed, missing, never generated", [Y], [a_record(X, body="", saved=None)], [], "missing", ()),
@@ -97,19 +97,19 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
         case("changed and edited: overwrite", [Y], [OLD], [HAND], "overwrite", GENERATE, on_edit=OnEdit.OVERWRITE),
         case("its manifest keeps", [a_spec(topic="y", on_edit=OnEdit.KEEP)], [OLD], [HAND], "keep", ("record", "save")),
         case("replaced", [X], [OLD], [MADE], "regenerate", GENERATE, 4, 2, replace=("a",), **TEXT_OF_X),
-        case("replaced already", *([X], [OLD], [MADE], "finish", ("poll", "write", "save"), 0, 2), entries=[an_entry(X, attempt=2)], replace=("a",)),
-        case("running", [Y], [], [], "finish", ("poll", "write", "save"), 0, entries=[an_entry(Y)]),
-        case("paid", [Y], [], [], "finish", ("fetch", "write", "save"), 0, entries=[PAID]),
-        case("paid and edited", [Y], [OLD], [HAND], "edited", ("drain",), 0, entries=[an_entry(Y)]),
-        case("paid and in the file", *([Y], [], [a_file("out/a.md", body="New.\n")], "finish", ("fetch", "write", "save"), 0), entries=[PAID]),
-        case("paid for what was asked before", [X], [], [], "create", GENERATE, 4, entries=[PAID]),
-        case("being submitted", *([Y], [], [], "resolve", ("look up", *GENERATE), 4, 1), entries=[an_entry(Y, JobState.SUBMITTING)]),
-        case("lost", [Y], [], [], "resolve", ("look up", *GENERATE), 4, 1, entries=[LOST]),
+        case("replaced already", *([X], [OLD], [MADE], "finish", ("poll", "write", "save"), 0, 2), open_jobs=[a_job(X, attempt=2)], replace=("a",)),
+        case("running", [Y], [], [], "finish", ("poll", "write", "save"), 0, open_jobs=[a_job(Y)]),
+        case("paid", [Y], [], [], "finish", ("fetch", "write", "save"), 0, open_jobs=[PAID]),
+        case("paid and edited", [Y], [OLD], [HAND], "edited", ("drain",), 0, open_jobs=[a_job(Y)]),
+        case("paid and in the file", *([Y], [], [a_file("out/a.md", body="New.\n")], "finish", ("fetch", "write", "save"), 0), open_jobs=[PAID]),
+        case("paid for what was asked before", [X], [], [], "create", GENERATE, 4, open_jobs=[PAID]),
+        case("being submitted", *([Y], [], [], "resolve", ("look up", *GENERATE), 4, 1), open_jobs=[a_job(Y, JobState.SUBMITTING)]),
+        case("lost", [Y], [], [], "resolve", ("look up", *GENERATE), 4, 1, open_jobs=[LOST]),
         case(
             "lost, on a server with its own ids",
             *([Y, OTHER], [a_record(OTHER)], [a_file(OTHER.output)]),
             *("resolve", ("look up", "poll", "write", "save"), 0),
-            entries=[LOST],
+            open_jobs=[LOST],
             jobs=[a_finished(OTHER)],
         ),
         case("in the cache", [Y], [OLD], [MADE], "finish", ("fetch", "write", "save"), 0, **TEXT_OF_Y),
@@ -122,7 +122,7 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
         case("missing, saved under another title", *([X], [structs.replace(OLD, title="Another")], [], "restore", ("fetch", "write", "save"))),
         case("missing, and its text is nowhere", [X], [NOWHERE], [], "text-lost", ()),
         case("gone: prune", [], [OLD], [MADE], "remove", ("remove",), prune=True),
-        case("gone with an open job", [], [], [], "drain", ("drain",), entries=[an_entry(X)]),
+        case("gone with an open job", [], [], [], "drain", ("drain",), open_jobs=[a_job(X)]),
         case("protected now", [PROTECTED], [OLD], [MADE], "update", ("record",)),
         case("unreadable", [X], [OLD], [BROKEN], "unreadable-file", ()),
         case("of another environment", [X], [], [], "owned-elsewhere", (), claimed_paths=STAGING),
@@ -160,7 +160,7 @@ def test_nothing_to_do(spec: Spec, record: Record, file: Observed, project: Proj
         ({"specs": [X], "claimed_paths": STAGING}, "contentops.staging.lock"),
         ({"specs": [X], "records": [OLD], "files": [BROKEN]}, BROKEN.problem),
         ({"specs": [X], "records": [NOWHERE]}, "--replace a"),
-        ({"specs": [X], "entries": FAILED_TWICE}, "--replace a"),
+        ({"specs": [X], "open_jobs": FAILED_TWICE}, "--replace a"),
     ],
     ids=["another environment", "unreadable", "text lost", "failed twice"],
 )
@@ -172,7 +172,7 @@ def test_hints_name_the_way_out(sides: dict[str, Any], hint: str) -> None:
 @pytest.mark.parametrize(
     ("sides", "actions", "notes"),
     [
-        ({"specs": [X], "entries": [LOST]}, ["create"], ["unknown-outcome"]),
+        ({"specs": [X], "open_jobs": [LOST]}, ["create"], ["unknown-outcome"]),
         ({"specs": [], "records": [OLD], "files": [MADE]}, [], ["orphan"]),
         ({"specs": [PROTECTED], "records": [a_record(Y, protected=True)], "files": [MADE], "replace": ("a",)}, [], ["protected"]),
     ],
@@ -189,10 +189,10 @@ def test_a_paid_text_that_no_record_has_yet_is_no_edit() -> None:
     recorded, paid, wanted = a_spec(topic="x"), a_spec(topic="y"), a_spec(topic="z")
     words = "Paid for.\n"
     sides = [a_record(recorded)], [a_file(recorded.output, body=words)]
-    entries = [an_entry(paid, JobState.PAID, body=body_digest(words))]
-    assert only_change([wanted], *sides, entries=entries).action is Action.REGENERATE
-    assert only_change([wanted], *sides, entries=[an_entry(paid)]).blocked == "edited"
-    (removed,) = [change for change in plan_of([], *sides, entries=entries, prune=True).changes if change.id == "a"]
+    jobs = [a_job(paid, JobState.PAID, body=body_digest(words))]
+    assert only_change([wanted], *sides, open_jobs=jobs).action is Action.REGENERATE
+    assert only_change([wanted], *sides, open_jobs=[a_job(paid)]).blocked == "edited"
+    (removed,) = [change for change in plan_of([], *sides, open_jobs=jobs, prune=True).changes if change.id == "a"]
     assert (removed.action, removed.blocked) == (Action.REMOVE, "")
 
 
@@ -201,19 +201,19 @@ def test_a_file_that_cannot_be_read_is_no_text_left_behind() -> None:
     before, now = a_spec(topic="x", output="out/one.md"), a_spec(topic="y", output="new/one.md")
     broken = Observed(path="out/one.md", file=digest_text("---"), problem="broken front matter")
     words = a_file("out/one.md", body="Paid for.\n")
-    running = an_entry(before, output="out/one.md")
-    paid = an_entry(before, JobState.PAID, output="out/one.md", body=body_digest("Paid for.\n"))
-    assert plan_of([now], files=[broken], entries=[running]).notes == ()
-    assert [note.kind for note in plan_of([now], files=[words], entries=[paid]).notes] == ["left-behind"]
+    running = a_job(before, output="out/one.md")
+    paid = a_job(before, JobState.PAID, output="out/one.md", body=body_digest("Paid for.\n"))
+    assert plan_of([now], files=[broken], open_jobs=[running]).notes == ()
+    assert [note.kind for note in plan_of([now], files=[words], open_jobs=[paid]).notes] == ["left-behind"]
 
 
 def test_which_file_left_behind_is_an_items_does_not_hang_on_the_order_of_entries() -> None:
     """A journal and a ledger tell of them in the order in which they came."""
     spec, words = a_spec("new"), body_digest("Paid for.\n")
     gone = [structs.replace(spec, id=ItemId(name), output=f"out/{name}.md") for name in ("one", "two")]
-    entries = [an_entry(each, JobState.PAID, output=each.output, body=words) for each in gone]
+    jobs = [a_job(each, JobState.PAID, output=each.output, body=words) for each in gone]
     files = [a_file(each.output, body="Paid for.\n") for each in gone]
-    one, other = (plan_of([spec], files=files, entries=each) for each in (entries, entries[::-1]))
+    one, other = (plan_of([spec], files=files, open_jobs=each) for each in (jobs, jobs[::-1]))
     assert one.changes == other.changes
     assert one.changes[0].source == "out/one.md"
 
@@ -461,23 +461,23 @@ def test_what_answers_the_request_of_its_id_stays() -> None:
 def test_what_is_open_of_a_gone_item_answers_a_new_id(state: JobState) -> None:
     """The same request under a new id: the job, or the lost submit, is that id's, and nothing is paid beside it."""
     old, new = a_spec("a"), a_spec("b")
-    change = only_change([new], entries=[an_entry(old, state)])
+    change = only_change([new], open_jobs=[a_job(old, state)])
     unclear = state in (JobState.SUBMITTING, JobState.UNKNOWN)
     assert (change.id, change.action) == ("b", Action.RESOLVE if unclear else Action.FINISH)
-    assert change.entry is not None
-    assert change.entry.request_id == an_entry(old, state).request_id
+    assert change.job is not None
+    assert change.job.request_id == a_job(old, state).request_id
     assert (change.attempt, change.has(LookUp)) == (1, unclear)  # a submit after a look-up has that very id
 
 
 def test_a_job_that_no_item_wants_is_collected() -> None:
     """Its item is gone, and who declares its request has a text for it, or is protected."""
     old, one = a_spec("a"), a_spec("b")
-    answered = plan_of([one], [a_record(one)], [a_file(one.output)], entries=[an_entry(old)])
+    answered = plan_of([one], [a_record(one)], [a_file(one.output)], open_jobs=[a_job(old)])
     assert [(change.id, change.action) for change in answered.changes] == [("b", Action.DRAIN)]
     kept = a_record(a_spec("b", topic="earlier"), protected=True)
-    held = plan_of([one], [kept], [a_file(one.output)], entries=[an_entry(old)])
+    held = plan_of([one], [kept], [a_file(one.output)], open_jobs=[a_job(old)])
     assert [(change.id, change.action) for change in held.changes] == [("b", Action.DRAIN)]
-    gone = plan_of([], entries=[an_entry(old)])
+    gone = plan_of([], open_jobs=[a_job(old)])
     assert [(change.id, change.action) for change in gone.changes] == [("a", Action.DRAIN)]
 
 
@@ -491,21 +491,21 @@ def test_what_is_open_of_a_gone_item_answers_a_text_that_is_to_change(record: st
         "draft of the old": a_record(old, server="local", outline=True),
     }[record]
     files = [a_file(aside.output), a_file(known.output)]
-    change = only_change([aside, new], [a_record(aside), known], files, entries=[an_entry(old)])
+    change = only_change([aside, new], [a_record(aside), known], files, open_jobs=[a_job(old)])
     assert (change.id, change.action, change.submits) == ("b", Action.FINISH, 0)
 
 
 def test_a_rename_comes_before_a_job_under_way() -> None:
     """The text of a removed item moves to the new id, with any words of a person in it."""
     old, new = a_spec("a"), a_spec("b")
-    plan = plan_of([new], [a_record(old)], [a_file(old.output)], entries=[an_entry(new)])
+    plan = plan_of([new], [a_record(old)], [a_file(old.output)], open_jobs=[a_job(new)])
     assert [(change.id, change.action, change.names[0]) for change in plan.changes] == [("b", Action.RENAME, "drain")]
 
 
 def test_a_replacement_under_way_of_a_renamed_item_is_no_first_text() -> None:
     """A gone item's text moves to the new id; what was to replace it is drained, not written as another item's."""
     old, new = a_spec("a"), a_spec("b")
-    plan = plan_of([new], [a_record(old)], [a_file(old.output)], entries=[an_entry(old, attempt=2)])
+    plan = plan_of([new], [a_record(old)], [a_file(old.output)], open_jobs=[a_job(old, attempt=2)])
     assert [(change.id, change.action) for change in plan.changes] == [("b", Action.RENAME)]
 
 
@@ -688,7 +688,7 @@ THERE = (
 @st.composite
 def situations(draw: st.DrawFn) -> object:
     """Any mix of declared, recorded, present, edited, open and gone items."""
-    specs, records, files, entries = [], [], [], []
+    specs, records, files, jobs = [], [], [], []
     remote: dict[str, Remote] = {}
     for id_ in draw(st.lists(st.sampled_from("abcd"), unique=True)):
         wanted = a_spec(id_, topic=draw(topics), on_edit=draw(st.sampled_from(OnEdit)))
@@ -700,13 +700,13 @@ def situations(draw: st.DrawFn) -> object:
         if draw(st.booleans()):
             files.append(a_file(draw(st.sampled_from([made.output, wanted.output])), body=draw(bodies)))
         if draw(st.booleans()):
-            entries.append(
-                an_entry(draw(st.sampled_from([wanted, made])), draw(st.sampled_from(sorted(OPEN | {JobState.FAILED}))))
+            jobs.append(
+                a_job(draw(st.sampled_from([wanted, made])), draw(st.sampled_from(sorted(OPEN | {JobState.FAILED}))))
             )
         if draw(st.booleans()):
             remote[id_] = draw(st.sampled_from(THERE))
     flags: dict[str, Any] = {"prune": draw(st.booleans())}
-    return a_situation(specs, records, files, entries=entries, remote=draw(st.sampled_from([None, remote])), **flags)
+    return a_situation(specs, records, files, open_jobs=jobs, remote=draw(st.sampled_from([None, remote])), **flags)
 
 
 @given(situations())
@@ -730,8 +730,8 @@ def test_edited_files_are_overwritten_only_by_choice(s: object) -> None:
         file = s.observe(change.source)  # type: ignore[attr-defined]
         generated = change.record.generated if change.record else NOTHING
         if file.body != generated and change.spec.on_edit is not OnEdit.OVERWRITE:
-            assert change.entry is not None
-            assert change.entry.body == file.body
+            assert change.job is not None
+            assert change.job.body == file.body
 
 
 @given(situations())

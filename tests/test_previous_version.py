@@ -109,7 +109,7 @@ def test_every_fact_is_kept(old: Path) -> None:
     assert saved is not None
     assert saved.sent == digest_text("Sent.\n")
     assert harness.record("white").metadata == {"order": 2, "tags": ["tea"]}
-    assert {entry.item: entry.state for entry in state.entries.values()} == OPEN
+    assert {order.item: order.state for order in state.open_jobs.values()} == OPEN
     assert {job.item: job.state for job in state.jobs} == dict.fromkeys(DONE, JobState.SETTLED) | OPEN
     changed = {name for name, data in files_of(old).items() if before.get(name) != data}
     assert changed == {".gitattributes", LOCK, JOBS, ".contentops/jobs.jsonl"}
@@ -231,7 +231,7 @@ def test_a_journal_that_was_left_beside_an_upgraded_lock(old: Path, tmp_path: Pa
         shutil.copy(other / name, old / name)
     assert upgraded(old) == [("", 4, 8)]
     harness = harness_of(old)
-    assert {entry.item: entry.state for entry in harness.state.entries.values()} == OPEN
+    assert {job.item: job.state for job in harness.state.open_jobs.values()} == OPEN
 
 
 def test_lines_of_both_formats_after_a_merge(old: Path) -> None:

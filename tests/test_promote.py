@@ -21,7 +21,7 @@ from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, quick_folder, results
 from tests.fakes.kills import state_after_each_kill
-from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
+from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.repositories import in_git
 from tests.reviewing import apply_file, review
 
@@ -283,14 +283,14 @@ def test_an_open_job_of_prod_is_brought_home(tmp_path: Path) -> None:
     prod.edit("contentops.yaml", "promote_from: staging, ", "")
     prod.apply(deadline=1)
     prod.write("contentops.yaml", with_source)
-    open_ = {entry.item for entry in prod.state.entries.values()}
+    open_ = {job.item for job in prod.state.open_jobs.values()}
     assert open_
     assert {str(one.action) for one in prod.plan(select=tuple(open_)).changes} == {"finish"}
     staging.apply()
     paid = prod.submits
     prod.apply()
     assert prod.submits == paid
-    assert {entry.state for entry in prod.state.entries.values()} <= {JobState.PAID}
+    assert {job.state for job in prod.state.open_jobs.values()} <= {JobState.PAID}
     assert body(prod, "live/a.md") == body(prod, "staging/a.md")
     assert prod.plan().empty
 
@@ -504,6 +504,6 @@ def test_a_text_that_comes_after_the_promoted_one_does_not_take_its_place() -> N
     record = a_record(spec, promoted=a_file("x").body)
     theirs = structs.replace(record, output="staging/a.md", promoted=NOTHING)
     source = SourceEnvironment(environment="staging", state=State(lineage="", records={theirs.id: theirs}))
-    files, paid = (a_file("out/a.md"), a_file("staging/a.md")), an_entry(spec, JobState.PAID, body=body_digest("B.\n"))
-    sides = a_situation([spec], [record], files, entries=[paid])
+    files, paid = (a_file("out/a.md"), a_file("staging/a.md")), a_job(spec, JobState.PAID, body=body_digest("B.\n"))
+    sides = a_situation([spec], [record], files, open_jobs=[paid])
     assert make_plan(structs.replace(sides, source=source)).empty

@@ -14,7 +14,7 @@ from contentops.sections import headings
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
-from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of, stated
+from tests.fakes.sides import a_file, a_job, a_record, a_spec, only_change, plan_of, stated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +57,8 @@ def test_a_section_is_a_submit_of_its_own() -> None:
 def test_a_section_under_way_is_finished() -> None:
     """Asking twice pays once."""
     spec = a_spec()
-    entry = an_entry(spec, JobState.RUNNING, attempt=2, section=HEADING)
-    change = only_change([spec], [a_record(spec)], [a_file(spec.output)], entries=[entry], sections={"a": HEADING})
+    entry = a_job(spec, JobState.RUNNING, attempt=2, section=HEADING)
+    change = only_change([spec], [a_record(spec)], [a_file(spec.output)], open_jobs=[entry], sections={"a": HEADING})
     assert (change.action, change.submits, change.section) == (Action.FINISH, 0, HEADING)
 
 
@@ -140,7 +140,7 @@ def test_a_section_whose_id_is_taken_is_looked_for(tmp_path: Path) -> None:
     run = harness.apply(select=("one",), sections={"one": "Closing"})
     assert results(run) == {"one": "done"}
     assert harness.api.count("section") == 2
-    assert (harness.api.credits, harness.state.entries) == (8, {})
+    assert (harness.api.credits, harness.state.open_jobs) == (8, {})
 
 
 def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_server_may_answer_at_once(tmp_path: Path, named: str, envelope: bool)
     assert results(run) == {"one": "done"}
     assert "Section 2." in harness.read("out/one.md")
     # Each submit asked first whether its id is known; none was polled.
-    assert (harness.api.count("status"), harness.api.credits, harness.state.entries) == (2, 8, {})
+    assert (harness.api.count("status"), harness.api.credits, harness.state.open_jobs) == (2, 8, {})
     assert harness.plan().empty
 
 
@@ -193,4 +193,4 @@ def test_a_failure_may_be_answered_at_once(tmp_path: Path) -> None:
     run = harness.apply()
     assert run is not None
     assert [(outcome.result, outcome.error) for outcome in run.outcomes] == [("failed", "no topic of ours")]
-    assert harness.entry("one").state is JobState.FAILED
+    assert harness.open_job("one").state is JobState.FAILED

@@ -29,7 +29,7 @@ from tests.plans import (
     GENERATE,
     a_digest,
     make_change,
-    make_entry,
+    make_job,
     make_plan,
     make_record,
     make_spec,
@@ -58,7 +58,7 @@ def _text(plan: Plan, *, verbose: bool = False) -> str:
 def test_nothing_is_said_twice() -> None:
     """A hint leaves out what its reason says, and a reason that names the open job stands for it."""
     job = Reason(kind="open-job", detail="job `j` is running")
-    change = make_change("a", Action.FINISH, steps=("poll",), entry=make_entry(job_id="j"), reasons=(job,))
+    change = make_change("a", Action.FINISH, steps=("poll",), job=make_job(job_id="j"), reasons=(job,))
     assert _text(make_plan(change)).count("`j`") == 1
     reason = Reason(kind="edited", detail="`out/a.md` was edited by hand")
     edited = make_change(
@@ -91,7 +91,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
             "lost",
             Action.RESOLVE,
             steps=("look up",),
-            entry=make_entry(state=JobState.UNKNOWN, submitted_at="2026-03-01T10:00:00Z", error="reset"),
+            job=make_job(state=JobState.UNKNOWN, submitted_at="2026-03-01T10:00:00Z", error="reset"),
         ),
         make_change(
             "moved", Action.MOVE, steps=("move",), source="out/old.md", target="out/new.md", renamed_from=ItemId("old")
@@ -100,7 +100,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
             "tags",
             Action.UPDATE,
             steps=("update",),
-            drains=(make_entry(job_id="job-9"),),
+            drains=(make_job(job_id="job-9"),),
             reasons=(
                 Reason(kind="front-matter", field="metadata.tags", before=["a"], after=["a", "b"]),
                 Reason(kind="occupied", field="output", detail="a detail"),
@@ -217,7 +217,7 @@ def test_no_plan_can_command_the_terminal(name: str, words: str, value: object) 
     """Whatever manifests, files and servers say, the text has no control character but line feeds."""
     reason = Reason(kind=words, field=words, before=value, after=words, cause=words, detail=words)
     change = make_change(
-        name, hint=words, blocked=words, reasons=(reason,), entry=make_entry(error=words, job_id=words), source=words
+        name, hint=words, blocked=words, reasons=(reason,), job=make_job(error=words, job_id=words), source=words
     )
     other = make_change(f"{name}2", reasons=(reason,))
     plan = make_plan(
@@ -262,8 +262,8 @@ FULL = make_plan(
         Action.UPDATE,
         steps=("look up", "update"),
         record=make_record("old", saved=Saved(title=a_digest("a"))),
-        entry=make_entry(),
-        drains=(make_entry(job_id="j"),),
+        job=make_job(),
+        drains=(make_job(job_id="j"),),
         reasons=(
             Reason(kind="changed", field="inputs.a", before=MappingProxyType({"x": (1,)}), after=None, cause="c"),
             Reason(kind="changed", field="inputs.b", before=1, after=2, cause="c"),

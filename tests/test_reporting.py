@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.errors import Diagnostic, ExitCode, Location, Severity
-from contentops.model import Action, JobState, OpenEntry, Record, Result, Run, State
+from contentops.model import Action, Job, JobState, Record, Result, Run, State
 from contentops.model.jobs import open_jobs
 from contentops.reporting import spend
 from contentops.reporting.commit_message import commit_message, summarize
@@ -32,7 +32,7 @@ from contentops.reporting.run import (
 )
 from contentops.sanitize import columns, json_text
 from contentops.schema_files import load_schema
-from tests.plans import make_change, make_entry, make_event, make_outcome, make_plan, make_record, make_run
+from tests.plans import make_change, make_event, make_job, make_outcome, make_plan, make_record, make_run
 from tests.test_report_plan import strict
 
 if TYPE_CHECKING:
@@ -365,8 +365,8 @@ def test_times_in_words(at: str, day: str, moment: str, age: str) -> None:
     assert (spend.on_day(at, NOW), spend.day_and_time(at, NOW), spend.age(at, NOW)) == (day, moment, age)
 
 
-def _state(records: dict[Any, Record], *jobs: OpenEntry) -> State:
-    return State(lineage="l", records=records, entries=open_jobs(jobs), jobs=jobs)
+def _state(records: dict[Any, Record], *jobs: Job) -> State:
+    return State(lineage="l", records=records, open_jobs=open_jobs(jobs), jobs=jobs)
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_what_was_made(
 
 def test_credits_count_once() -> None:
     """A job that was committed while it ran is not paid again when its text comes."""
-    entry = make_entry(credits=4)
+    entry = make_job(credits=4)
     running = _state({}, entry)
     settled = structs.replace(entry, state=JobState.SETTLED)
     done = _state({"guide": make_record(request_id=entry.request_id)}, settled)
@@ -408,7 +408,7 @@ def test_credits_count_once() -> None:
 def test_a_long_message_is_cut() -> None:
     """Fifty ids, then how many more; a hostile id stays on its line and starts or stops no workflow."""
     names = ("a\n[skip ci] @all", *(f"item-{number:03}" for number in range(60)))
-    jobs = [make_entry(request_id=f"r{number}", credits=number * 244) for number in range(2)]
+    jobs = [make_job(request_id=f"r{number}", credits=number * 244) for number in range(2)]
     after = _state(dict.fromkeys(names, make_record()), *jobs)
     text = commit_message(_state({}), after, environment="", run="", skip=False)
     assert text.startswith("content: 61 created, 2 open (244 credits)\n\n+ a\\n(skip ci] @all\n")

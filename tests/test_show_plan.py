@@ -17,7 +17,7 @@ from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import json_text
-from tests.plans import make_change, make_entry, make_plan, plan_document, plan_inputs, sealed
+from tests.plans import make_change, make_job, make_plan, plan_document, plan_inputs, sealed
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def everything() -> Plan:
     long = "x" * 200
     return make_plan(
         make_change("a", reasons=(Reason(kind="changed", field="inputs.topic", before=long, after=f"{long}y"),)),
-        make_change("b", Action.FINISH, steps=("poll",), entry=make_entry(job_id="job-1", error="slow")),
-        make_change("c", Action.DRAIN, steps=("drain",), drains=(make_entry(state=JobState.UNKNOWN),)),
+        make_change("b", Action.FINISH, steps=("poll",), job=make_job(job_id="job-1", error="slow")),
+        make_change("c", Action.DRAIN, steps=("drain",), drains=(make_job(state=JobState.UNKNOWN),)),
         make_change("d", Action.MOVE, source="out/old.md", steps=("move",), renamed_from="old"),
         make_change("e", Action.BLOCKED, blocked="edited-by-hand", hint="use `--on-edit`"),
         *(make_change(f"n{number:02}") for number in range(12)),

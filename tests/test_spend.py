@@ -18,24 +18,24 @@ from contentops.reporting.spend import GROUPS, count_spend, spend_json, spend_te
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-from tests.plans import make_entry, make_spec
+from tests.plans import make_job, make_spec
 from tests.test_promote import Room
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.model import OpenEntry
+    from contentops.model import Job
     from contentops.reporting.spend import Spend
     from tests.running import Run
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def job(name: str = "guide", **fields: Any) -> OpenEntry:
+def job(name: str = "guide", **fields: Any) -> Job:
     """The job of a text that cost four credits in March and is in a file."""
     stated = {"request_id": RequestId(f"r-{name}"), "item": ItemId(name), "state": JobState.SETTLED, "template": "blog"}
     stated |= {"style": "plain", "submitted_at": "2026-03-05T10:00:00Z", "output": f"out/{name}.md"}
-    return make_entry(**stated | fields)
+    return make_job(**stated | fields)
 
 
 def rows(spend: Spend, group: str) -> list[tuple[str, int, int]]:
@@ -98,7 +98,7 @@ def test_the_month_is_that_in_which_the_server_accepted() -> None:
 def test_open_jobs_stand_apart() -> None:
     """They may add to it; failed ones and those that never arrived cost nothing, those of before do not count."""
     jobs = [
-        make_entry(request_id=RequestId(f"{each}-{at}"), state=each, submitted_at=when)
+        make_job(request_id=RequestId(f"{each}-{at}"), state=each, submitted_at=when)
         for each in JobState
         if each not in {JobState.PAID, JobState.SETTLED}
         for at, when in enumerate(("2026-03-02T00:00:00Z", "2026-02-02T00:00:00Z"))

@@ -13,7 +13,7 @@ import pytest
 from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError
-from contentops.model import ItemId, JobState, OpenEntry, Record, State
+from contentops.model import ItemId, Job, JobState, Record, State
 from contentops.state import jobs, lock
 from contentops.state.codec import line_of
 from contentops.state.state_dir import is_tracked
@@ -58,12 +58,12 @@ class Repository:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "-m", message)
 
-    def write(self, *values: Record | OpenEntry, project: str = "acme") -> None:
+    def write(self, *values: Record | Job, project: str = "acme") -> None:
         """Commit a lock of these records, these jobs if there are any, and the bodies the records name."""
         lineage = lock.lineage_of(project)
         state = State(lineage=lineage, records={value.id: value for value in values if isinstance(value, Record)})
         (self.root / "contentops.lock").write_bytes(lock.render(state))
-        if lines := sorted(line_of(value) for value in values if isinstance(value, OpenEntry)):
+        if lines := sorted(line_of(value) for value in values if isinstance(value, Job)):
             (self.root / "contentops.jobs").write_bytes(jobs.join(lineage, lines))
         for record in state.records.values():
             (self.root / record.output).parent.mkdir(exist_ok=True)
@@ -107,7 +107,7 @@ def named(*names: str) -> list[Record]:
 
 
 A2, B2 = facts.record("a", generation=2), facts.record("b", generation=2)
-MERGES: dict[str, tuple[Sequence[Record | OpenEntry], ...]] = {
+MERGES: dict[str, tuple[Sequence[Record | Job], ...]] = {
     "additions": (named("b"), named("a", "b"), named("b", "c", "d"), named(*"abcd")),
     "two first locks": ([], named("a", "b"), named("c"), named(*"abc")),
     "neighbours": (named("a", "b"), [A2, *named("b")], [*named("a"), B2], [A2, B2]),
@@ -118,9 +118,9 @@ MERGES: dict[str, tuple[Sequence[Record | OpenEntry], ...]] = {
         [*named("a"), B2, *named("c")],
     ),
     "an open job and its record": (
-        [*named("a"), facts.entry("b")],
-        [A2, facts.entry("b")],
-        [*named("a", "b"), facts.entry("b", state=JobState.SETTLED)],
+        [*named("a"), facts.job("b")],
+        [A2, facts.job("b")],
+        [*named("a", "b"), facts.job("b", state=JobState.SETTLED)],
         [A2, *named("b")],
     ),
 }
@@ -130,9 +130,9 @@ MERGES: dict[str, tuple[Sequence[Record | OpenEntry], ...]] = {
 @pytest.mark.parametrize(("before", "one", "two", "merged"), MERGES.values(), ids=MERGES)
 def test_two_branches_merge(
     repository: Repository,
-    before: Sequence[Record | OpenEntry],
-    one: Sequence[Record | OpenEntry],
-    two: Sequence[Record | OpenEntry],
+    before: Sequence[Record | Job],
+    one: Sequence[Record | Job],
+    two: Sequence[Record | Job],
     merged: Sequence[Record],
 ) -> None:
     """Additions and changes of both sides are kept, a deletion hides no change, and nothing that ended is open."""
@@ -144,7 +144,7 @@ def test_two_branches_merge(
     repository.merge("one", "two")
     state = repository.open().state
     assert state.records == {record.id: record for record in merged}
-    assert state.entries == {}
+    assert state.open_jobs == {}
 
 
 @pytest.mark.parametrize("way", ["merge again", "delete the marker lines"])

@@ -15,19 +15,19 @@ from contentops.reporting.run import run_text
 from contentops.state.store import StateStore
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
-from tests.state_facts import LINEAGE, entry, record
+from tests.state_facts import LINEAGE, job, record
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from contentops.model import OpenEntry
+    from contentops.model import Job
     from tests.fakes.api import Fault
     from tests.running import Build, Run
 
 
-def _submits(harness: Harness) -> list[OpenEntry]:
-    return sorted(harness.state.entries.values(), key=lambda entry: entry.submitted_at)
+def _submits(harness: Harness) -> list[Job]:
+    return sorted(harness.state.open_jobs.values(), key=lambda job: job.submitted_at)
 
 
 def _with_a_forgotten_job(root: Path) -> Harness:
@@ -55,7 +55,7 @@ def _with_two_lost_submits(root: Path) -> Harness:
     harness.timeline.now += 60
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
     assert results(harness.apply()) == {"one": "unknown"}
-    assert [entry.attempt for entry in _submits(harness)] == [1, 1]
+    assert [job.attempt for job in _submits(harness)] == [1, 1]
     return harness
 
 
@@ -67,7 +67,7 @@ def test_a_forgotten_job_is_given_up_by_its_request(tmp_path: Path) -> None:
         resolve(harness.project, "one", forget=True)
     said = resolve(harness.project, "one", request=first.request_id[:8], forget=True)
     assert said == "forgot 1 open submit of `one` (1 more is kept); the next apply may submit it again"
-    assert [entry.request_id for entry in harness.state.entries.values()] == [second.request_id]
+    assert [job.request_id for job in harness.state.open_jobs.values()] == [second.request_id]
     assert first.digest != second.digest
     assert results(harness.apply()) == {"one": "done"}
     assert harness.api.credits == 12
@@ -79,28 +79,28 @@ def test_a_content_is_given_to_the_request_that_is_named(tmp_path: Path) -> None
     harness = _with_a_forgotten_job(tmp_path)
     first, second = _submits(harness)
     resolve(harness.project, "one", request=second.request_id, content="cnt_x")
-    open_entries = harness.state.entries
-    assert (open_entries[second.request_id].state, open_entries[second.request_id].content_id) == (
+    open_ones = harness.state.open_jobs
+    assert (open_ones[second.request_id].state, open_ones[second.request_id].content_id) == (
         JobState.PAID,
         "cnt_x",
     )
-    assert open_entries[first.request_id] == first
+    assert open_ones[first.request_id] == first
 
 
 @pytest.mark.parametrize("word", [{"job": "job_000003"}, {"content": "cnt_x"}, {"forget": True}], ids=str)
 def test_a_word_that_may_mean_either_of_two_submits_is_refused(tmp_path: Path, word: dict[str, str | bool]) -> None:
     """Nothing changes; what is said names both, and the one that is named is then the only one it is about."""
     harness = _with_two_lost_submits(tmp_path)
-    before = harness.state.entries
+    before = harness.state.open_jobs
     first, second = _submits(harness)
     with pytest.raises(UsageError, match="`one` has 2 open submits") as refused:
         resolve(harness.project, "one", **word)  # type: ignore[arg-type] # one of three
     assert first.request_id[:8] in refused.value.hint
     assert second.request_id[:8] in refused.value.hint
-    assert harness.state.entries == before
+    assert harness.state.open_jobs == before
     resolve(harness.project, "one", request=second.request_id[:8], **word)  # type: ignore[arg-type] # as above
-    assert harness.state.entries[first.request_id] == first
-    assert harness.state.entries.get(second.request_id) != second
+    assert harness.state.open_jobs[first.request_id] == first
+    assert harness.state.open_jobs.get(second.request_id) != second
 
 
 def test_the_text_of_the_second_submit_is_not_taken_for_the_first(tmp_path: Path) -> None:
@@ -163,12 +163,12 @@ def test_a_job_of_another_submit_is_no_answer(tmp_path: Path) -> None:
     harness.edit("content/blog.yaml", "All about two", "More about two")
     harness.api.fault(on("submit", 3), "reset")
     assert results(harness.apply()) == {"two": "unknown"}
-    before = harness.entry("two")
+    before = harness.open_job("two")
     for item in ("one", "two"):
         with pytest.raises(UsageError, match=f"is that of another text of `{item}`|is that of `{item}`") as refused:
             resolve(harness.project, "two", job=harness.made_by(item).job_id)
         assert refused.value.code == "job-taken"
-    assert harness.entry("two") == before
+    assert harness.open_job("two") == before
 
 
 def test_a_job_that_the_server_does_not_know_is_refused(tmp_path: Path) -> None:
@@ -198,8 +198,8 @@ def test_a_job_that_cannot_be_checked_is_recorded(tmp_path: Path, fault: Fault) 
     said = resolve(harness.project, "one", request=second.short, job=job, runtime=harness.runtime())
     assert "became job" in said
     assert "was not checked: " in said
-    entry = harness.state.entries[second.request_id]
-    assert (entry.state, entry.job_id) == (JobState.RUNNING, job)
+    order = harness.state.open_jobs[second.request_id]
+    assert (order.state, order.job_id) == (JobState.RUNNING, job)
 
 
 def test_a_content_that_says_whose_it_is_answers_no_other_item(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, in
     assert f"open {second.request_id}:" in invoke("state", "show", "one").stdout
     forgotten = invoke(*shlex.split(next(words for words in offered if "--forget" in words)))
     assert forgotten.code == 0
-    assert list(harness.state.entries) == [second.request_id]
+    assert list(harness.state.open_jobs) == [second.request_id]
 
 
 def test_nothing_is_unknown(tmp_path: Path, invoke: Run) -> None:
@@ -334,7 +334,7 @@ def test_an_id_like_any_other_is_taken(invoke: Run, site: Path) -> None:
     assert invoke("state", "show", "blog/über-uns", cwd=site).code == 0
 
 
-@pytest.mark.parametrize("fact", [record(id=ItemId("")), entry(request_id="")], ids=["record", "entry"])
+@pytest.mark.parametrize("fact", [record(id=ItemId("")), job(request_id="")], ids=["record", "entry"])
 def test_a_line_that_could_not_be_read_again_is_never_noted(tmp_path: Path, fact: Any) -> None:
     """Whoever asks for it: the lock would be lost with that line."""
     with StateStore(tmp_path, environment="", lineage=lambda: LINEAGE, write=True) as store:

@@ -18,7 +18,7 @@ from msgspec import structs
 from contentops import atomic_io
 from contentops.atomic_io import Disk
 from contentops.errors import StateError
-from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
+from contentops.model import ItemId, Job, JobState, Record, RequestId, State
 from contentops.model.jobs import is_further
 from contentops.state import jobs, lock, state_dir
 from contentops.state.codec import Drop, Fact, Forget, line_of
@@ -40,12 +40,12 @@ def opened(root: Path, *, write: bool = True, environment: str = "", disk: Disk 
     return StateStore(root, environment=environment, lineage=lambda: facts.LINEAGE, write=write, disk=disk)
 
 
-def written(root: Path, *values: Record | OpenEntry) -> bytes:
+def written(root: Path, *values: Record | Job) -> bytes:
     """A lock with these records, and jobs if there are any, on disk as a pull would leave them; returns the lock."""
     state = State(lineage=facts.LINEAGE, records={value.id: value for value in values if isinstance(value, Record)})
     data = lock.render(state)
     (root / "contentops.lock").write_bytes(data)
-    if lines := sorted(line_of(value) for value in values if isinstance(value, OpenEntry)):
+    if lines := sorted(line_of(value) for value in values if isinstance(value, Job)):
         (root / "contentops.jobs").write_bytes(jobs.join(facts.LINEAGE, lines))
     return data
 
@@ -64,7 +64,7 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
     store = opened(tmp_path)
     assert (store.was_interrupted, store.lineage) == (False, facts.LINEAGE)
 
-    store.note("submit", facts.entry(state=JobState.SUBMITTING))
+    store.note("submit", facts.job(state=JobState.SUBMITTING))
     store.flush()
     store.note("write", *facts.written(rev=0))
     assert store.checkpoint()
@@ -86,9 +86,9 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
     assert (tmp_path / ".contentops/journal.jsonl").read_bytes() == b""
     assert opened(tmp_path, write=False).state == store.state
     assert store.state.records == {"a": facts.record(rev=1)}
-    assert store.state.entries == {}
+    assert store.state.open_jobs == {}
     assert [(job.state, job.body, job.job_id) for job in store.state.jobs] == [
-        (JobState.SETTLED, facts.record().generated, facts.entry().job_id)
+        (JobState.SETTLED, facts.record().generated, facts.job().job_id)
     ]
 
 
@@ -96,7 +96,7 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
 def test_only_the_owner_can_read_what_is_not_committed(tmp_path: Path) -> None:
     """The folder and the journal are private; the lock has the mode of any file of the project."""
     store = opened(tmp_path)
-    store.note("write", facts.entry(), facts.record())
+    store.note("write", facts.job(), facts.record())
     store.checkpoint()
 
     (tmp_path / "plain").write_text("")
@@ -148,12 +148,12 @@ def test_reading_makes_nothing(tmp_path: Path) -> None:
 def test_an_order_that_was_dropped_stays_on_the_list(tmp_path: Path) -> None:
     """Nothing waits for it any more, and it may have been paid for."""
     with opened(tmp_path) as store:
-        store.note("submit", facts.entry("a", state=JobState.UNKNOWN), facts.entry("b"))
-        store.note("drop", Drop(facts.entry("a").request_id), Drop(facts.entry("b").request_id, lost=True))
+        store.note("submit", facts.job("a", state=JobState.UNKNOWN), facts.job("b"))
+        store.note("drop", Drop(facts.job("a").request_id), Drop(facts.job("b").request_id, lost=True))
         store.checkpoint()
 
     state = opened(tmp_path, write=False).state
-    assert state.entries == {}
+    assert state.open_jobs == {}
     assert {job.item: (job.state, job.cost) for job in state.jobs} == {
         "a": (JobState.GIVEN_UP, 4),
         "b": (JobState.FAILED, 4),
@@ -164,15 +164,15 @@ def test_flushed_facts_are_there_for_the_next_run(tmp_path: Path) -> None:
     """What was flushed survives without a checkpoint; what was only noted does not."""
     written(tmp_path, facts.record("b"))
     store = opened(tmp_path)
-    store.note("submit", facts.entry(state=JobState.SUBMITTING))
+    store.note("submit", facts.job(state=JobState.SUBMITTING))
     store.note("save", facts.record("b", saved_at="2026-01-09"))
     store.flush()
-    store.note("poll", facts.entry(state=JobState.RUNNING))
+    store.note("poll", facts.job(state=JobState.RUNNING))
 
     after = opened(tmp_path, write=False)
-    assert after.state.entries == {facts.entry().request_id: facts.entry(state=JobState.SUBMITTING)}
+    assert after.state.open_jobs == {facts.job().request_id: facts.job(state=JobState.SUBMITTING)}
     assert after.was_interrupted
-    assert store.entry(facts.entry().request_id) == facts.entry(state=JobState.RUNNING)
+    assert store.open_job(facts.job().request_id) == facts.job(state=JobState.RUNNING)
     assert after.record(B) == store.record(B) == facts.record("b", saved_at="2026-01-09", rev=2)
 
 
@@ -225,25 +225,25 @@ def test_a_rename_is_never_half_done(tmp_path: Path) -> None:
 def test_torn_files_are_continued(tmp_path: Path) -> None:
     """What a kill left of a line is overwritten by the next one."""
     store = opened(tmp_path)
-    store.note("submit", facts.entry("a"), facts.record("c"))
+    store.note("submit", facts.job("a"), facts.record("c"))
     store.flush()
     for name, torn in (("journal", b'{"base":"","id":"\xc3'), ("jobs", b'{"at":"20\xc3')):
         path = tmp_path / f".contentops/{name}.jsonl"
         path.write_bytes(path.read_bytes() + torn)
 
     again = opened(tmp_path)
-    again.note("submit", facts.entry("b"), facts.record("d"))
+    again.note("submit", facts.job("b"), facts.record("d"))
     again.flush()
 
     after = opened(tmp_path, write=False).state
-    assert after.entries.keys() == {facts.entry(name).request_id for name in ("a", "b")}
+    assert after.open_jobs.keys() == {facts.job(name).request_id for name in ("a", "b")}
     assert after.records.keys() == set("cd")
 
 
 def test_lineage_is_kept_when_the_project_is_renamed(tmp_path: Path) -> None:
     """Request ids stay the same: from the lock, and before there is one, from the journal."""
     store = opened(tmp_path)
-    store.note("submit", facts.entry())
+    store.note("submit", facts.job())
     store.flush()
 
     renamed = StateStore(tmp_path, environment="", lineage=str, write=True)
@@ -267,7 +267,7 @@ def test_a_fact_that_can_not_be_written_is_refused_before_it_is_taken_in(tmp_pat
         facts.record(title="\ud800"),
         facts.record(metadata={"a": float("nan")}),
         facts.record(metadata={"a": {1, 2}}),
-        facts.entry(error="\ud800"),
+        facts.job(error="\ud800"),
         Forget(ItemId("\ud800")),
     ):
         with pytest.raises(StateError, match="cannot be written down"):
@@ -351,7 +351,7 @@ def pulled_under(root: Path, *theirs: Record) -> State:
     """What the next run finds where a pull put another lock under one that changed `a` and added `c`."""
     written(root, facts.record("a"), facts.record("b"))
     store = opened(root)
-    store.note("submit", facts.entry("a", generation=2))
+    store.note("submit", facts.job("a", generation=2))
     store.note("write", *facts.written("a", generation=2))
     store.note("write", facts.record("c"))
     written(root, *theirs)
@@ -373,7 +373,7 @@ def test_the_next_run_joins_both(tmp_path: Path) -> None:
         record.id: record.request_id
         for record in (facts.record("a", generation=2), theirs, facts.record("c"), facts.record("d"))
     }
-    assert state.entries == {}
+    assert state.open_jobs == {}
 
 
 def test_a_pull_of_the_same_item_wins_and_our_text_stays_on_the_list(tmp_path: Path) -> None:
@@ -388,13 +388,13 @@ def test_a_pull_of_the_same_item_wins_and_our_text_stays_on_the_list(tmp_path: P
 
 def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> None:
     """`git checkout` of lock and jobs in the middle of a run takes neither texts nor running jobs away."""
-    written(tmp_path, facts.record("a"), facts.entry("d"))
+    written(tmp_path, facts.record("a"), facts.job("d"))
     store = opened(tmp_path)
-    store.note("submit", facts.entry("a", generation=2), facts.entry("b"), facts.entry("d"))
+    store.note("submit", facts.job("a", generation=2), facts.job("b"), facts.job("d"))
     store.note("write", *facts.written("a", generation=2))
     store.checkpoint()
-    written(tmp_path, facts.record("a"), facts.entry("d"))
-    store.note("submit", facts.entry("c"))
+    written(tmp_path, facts.record("a"), facts.job("d"))
+    store.note("submit", facts.job("c"))
     with pytest.raises(StateError, match="was changed"):
         store.checkpoint()
     store.close()
@@ -429,7 +429,7 @@ def with_more(line: bytes) -> bytes:
 
 def test_a_line_keeps_its_bytes_until_its_item_changes(tmp_path: Path) -> None:
     """Keys of other versions included, of records and of jobs, through any number of checkpoints."""
-    values = (facts.record("a"), facts.record("b"), facts.entry("c"), facts.entry("e"))
+    values = (facts.record("a"), facts.record("b"), facts.job("c"), facts.job("e"))
     header, a, b, _ = written(tmp_path, *values).split(b"\n")
     path, list_ = tmp_path / "contentops.lock", tmp_path / "contentops.jobs"
     path.write_bytes(b"\n".join([header, with_more(a), with_more(b), b""]))
@@ -445,10 +445,10 @@ def test_a_line_keeps_its_bytes_until_its_item_changes(tmp_path: Path) -> None:
     assert b"definitions" not in lines[2]
     assert list_.read_bytes().count(b"definitions") == 2
     with opened(tmp_path) as again:
-        again.note("drop", Drop(facts.entry("c").request_id))
+        again.note("drop", Drop(facts.job("c").request_id))
         again.checkpoint()
     changed, kept = sorted(list_.read_bytes().split(b"\n")[1:3], key=len)
-    assert kept == with_more(line_of(facts.entry("e")).encode())
+    assert kept == with_more(line_of(facts.job("e")).encode())
     assert b"definitions" not in changed
     assert path.read_bytes().split(b"\n") == lines
 
@@ -473,9 +473,9 @@ def test_a_lock_of_an_older_digest_is_written_with_the_new_ones(tmp_path: Path) 
 def test_a_checkpoint_handles_only_what_changed(tmp_path: Path, count: int) -> None:
     """However long lock and jobs: no function of ours is called once for each line, so that a long run is not quadratic."""
     names = [f"item-{number}" for number in range(count)]
-    written(tmp_path, *map(facts.record, names), *map(facts.entry, names))
+    written(tmp_path, *map(facts.record, names), *map(facts.job, names))
     store = opened(tmp_path)
-    store.note("write", facts.record("x"), facts.entry("x"))
+    store.note("write", facts.record("x"), facts.job("x"))
     store.checkpoint()
     calls = 0
 
@@ -485,8 +485,8 @@ def test_a_checkpoint_handles_only_what_changed(tmp_path: Path, count: int) -> N
 
     sys.setprofile(count_calls)
     try:
-        store.note("submit", facts.entry("y", state=JobState.SUBMITTING))
-        store.note("accepted", facts.entry("y"))
+        store.note("submit", facts.job("y", state=JobState.SUBMITTING))
+        store.note("accepted", facts.job("y"))
         store.note("write", facts.record("y"))
         assert store.checkpoint()
     finally:
@@ -549,7 +549,7 @@ acts = st.lists(
 )
 
 
-def has(state: State, jobs: Sequence[OpenEntry]) -> bool:
+def has(state: State, jobs: Sequence[Job]) -> bool:
     """Whether a state knows these jobs, as they were or further."""
     known = {(job.request_id, job.submitted_at): job for job in state.jobs}
     return all(
@@ -628,12 +628,12 @@ def test_every_kill_of_one_apply_ends_alike(root: Path) -> None:
     def run(disk: Ram) -> tuple[bytes, bytes]:
         store = opened(root, disk=disk)
         if not store.state.records:
-            if not store.state.entries:
-                store.note("submit", facts.entry(state=JobState.SUBMITTING))
+            if not store.state.open_jobs:
+                store.note("submit", facts.job(state=JobState.SUBMITTING))
                 store.flush()
-            store.note("accepted", facts.entry(state=JobState.RUNNING))
+            store.note("accepted", facts.job(state=JobState.RUNNING))
             store.flush()
-            store.note("paid", facts.entry(state=JobState.PAID))
+            store.note("paid", facts.job(state=JobState.PAID))
             store.flush()
             store.note("write", facts.record(rev=0))
             store.flush()
@@ -658,9 +658,9 @@ def test_a_kill_between_lock_and_journal_and_then_a_pull_loses_nothing(tmp_path:
     """The journal that was not emptied meets a lock that is not the one it was for."""
     written(tmp_path, facts.record("a"))
     store = opened(tmp_path)
-    store.note("submit", facts.entry("a", generation=2))
+    store.note("submit", facts.job("a", generation=2))
     store.note("write", *facts.written("a", generation=2))
-    store.note("submit", facts.entry("b"))
+    store.note("submit", facts.job("b"))
     store.flush()
     journal = store.journal_path.read_bytes()
     store.checkpoint()
@@ -691,7 +691,7 @@ class Full(Disk):
         super().append(path, data, at)
 
 
-@pytest.mark.parametrize("noted", [facts.entry, facts.record])
+@pytest.mark.parametrize("noted", [facts.job, facts.record])
 def test_a_full_disk_keeps_what_was_noted(tmp_path: Path, noted: Callable[[str], Fact]) -> None:
     """A refused flush says so, and the next one writes everything, in place of the torn half."""
     disk = Full()
@@ -706,7 +706,7 @@ def test_a_full_disk_keeps_what_was_noted(tmp_path: Path, noted: Callable[[str],
     store.flush()
 
     assert opened(tmp_path, write=False).state == store.state
-    assert len(store.state.entries) + len(store.state.records) == 3
+    assert len(store.state.open_jobs) + len(store.state.records) == 3
 
 
 LOCK, JOURNAL, FOLDER = "contentops.lock", ".contentops/journal.jsonl", ".contentops"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.digest import NOTHING
-from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
+from contentops.model import ItemId, Job, JobState, Record, RequestId
 from contentops.server.app import create_app
 from contentops.server.engines.chat import ChatClient, ModelEndpoint, Prompt
 from contentops.server.engines.openai import OpenAIEngine
@@ -279,7 +279,7 @@ def test_a_failed_job_keeps_its_tokens(tmp_path: Path) -> None:
     """It costs no credits, but its model was paid."""
     harness = site(tmp_path, fails=lambda _inputs: "the model refuses")
     harness.apply()
-    [entry] = harness.state.entries.values()
+    [entry] = harness.state.open_jobs.values()
     assert (entry.state, entry.tokens) == (JobState.FAILED, USED)
 
 
@@ -301,7 +301,7 @@ def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None
     harness = site(tmp_path)
     harness.write("content/blog.yaml", f"defaults: {{checks: {{excludes: [Introduction]}}}}\n{blog('a')}")
     harness.apply()
-    [entry] = harness.state.entries.values()
+    [entry] = harness.state.open_jobs.values()
     assert (entry.state, entry.tokens) == (JobState.PAID, USED)
     shutil.rmtree(tmp_path / ".contentops" / "cache")
     harness.api.habits.tokens = None
@@ -314,12 +314,10 @@ def test_lines_and_rows_with_tokens_are_read_back(tmp_path: Path) -> None:
     """In the lock, in the journal and in the cache; one without has no such key."""
     paid = PaidTokens(input=7, output=3, price=PRICE)
     fields: dict[str, Any] = {"digest": "", "server": "local", "dialect": "", "credits": 4}
-    entry = OpenEntry(
-        request_id=RequestId("r"), item=ItemId("a"), attempt=1, state=JobState.PAID, tokens=paid, **fields
-    )
+    entry = Job(request_id=RequestId("r"), item=ItemId("a"), attempt=1, state=JobState.PAID, tokens=paid, **fields)
     text = line_of(entry)
     assert '"tokens":{"input":7,"output":3,"price":{"currency":"USD","input":250000,"output":2000000}}' in text
-    assert line_of(parse_as(text, OpenEntry)) == text
+    assert line_of(parse_as(text, Job)) == text
     stored = StoredText(title="t", body="b", credits=4, tokens=paid)
     with Cache(tmp_path) as cache:
         cache.put_text("local", NOTHING, stored)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from contentops.model import OpenEntry, Project, Record
+    from contentops.model import Job, Project, Record
     from tests.fakes.api import Generation, Stored
     from tests.fakes.clock import Timeline
 
@@ -122,14 +122,14 @@ class Clone(Harness):
         manifest = {"items": items} | ({"moved": moved} if moved else {})
         self.write("content/a.yaml", json.dumps(manifest))
 
-    def lines(self) -> list[OpenEntry]:
+    def lines(self) -> list[Job]:
         """Every line of jobs that this clone has, of all environments."""
-        lines: list[OpenEntry] = []
+        lines: list[Job] = []
         for path in (*self.root.glob("contentops*.jobs"), *self.root.glob(".contentops/**/jobs*.jsonl")):
             lines += files.read(path.read_bytes(), path.name, torn=path.suffix == ".jsonl").lines.values()
         return lines
 
-    def known(self) -> list[OpenEntry]:
+    def known(self) -> list[Job]:
         """Every order that this clone knows."""
         return fold_jobs(self.lines())
 
@@ -175,7 +175,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.stack = contextlib.ExitStack()
         self.clones: list[Clone] = []
-        self.gone: list[OpenEntry] = []
+        self.gone: list[Job] = []
         """Lines of clones that were deleted."""
         self.spoken = 0
         self.stated: Counter[str] = Counter()
@@ -376,16 +376,16 @@ class Histories(RuleBasedStateMachine):
         """Answer every question of a clone; returns whether there were any."""
         submits = state.open_submits(clone.project)
         for submit in submits:
-            entry = submit.entry
-            made = [each for each in self.api.generations if each.request_id == entry.request_id]
+            job = submit.job
+            made = [each for each in self.api.generations if each.request_id == job.request_id]
             named = {line.job_id for line in clone.lines()}
             if made and made[0].job_id not in named and rng.random() < 0.5:
                 how: dict[str, Any] = {"job": made[0].job_id}
             else:
                 how = {"forget": True}
-                self.stated[entry.digest] += 1
+                self.stated[job.digest] += 1
             with contextlib.suppress(ContentopsError):
-                state.resolve(clone.project, entry.item, request=entry.request_id, **how)
+                state.resolve(clone.project, job.item, request=job.request_id, **how)
         return bool(submits)
 
     @rule(days=st.sampled_from([0.1, 20]))
@@ -422,11 +422,11 @@ class Histories(RuleBasedStateMachine):
         }
 
     def _check_orders(
-        self, clone: Clone, before: Iterable[OpenEntry], made: Iterable[Generation], replaced: tuple[str, ...]
+        self, clone: Clone, before: Iterable[Job], made: Iterable[Generation], replaced: tuple[str, ...]
     ) -> None:
         """Nothing is ordered that a line of this clone said is running, has a text, or has lost its answer."""
         now = clone.known()
-        lines: defaultdict[str, list[OpenEntry]] = defaultdict(list)
+        lines: defaultdict[str, list[Job]] = defaultdict(list)
         for line in now:
             lines[line.request_id].append(line)
         undecided = {line.order for line in before if line.state in UNDECIDED}
@@ -492,7 +492,7 @@ class Histories(RuleBasedStateMachine):
             shared = fold_jobs(line for each in self.clones for line in each.lines())
             assert {*map(_name, clone.known())} == {*map(_name, shared)}, f"{clone.root.name} does not know every order"
 
-    def _check_lines(self, jobs: Sequence[OpenEntry]) -> None:
+    def _check_lines(self, jobs: Sequence[Job]) -> None:
         """Every charge is on exactly one line: that of its job, or an order whose job no one can name."""
         named = [job.job_id for job in jobs if job.job_id]
         assert len(named) == len(set(named)), "one charge is on two lines"
@@ -503,7 +503,7 @@ class Histories(RuleBasedStateMachine):
                 assert line is not None, f"the charge for {charge.topic} is on no line"
                 loose.remove(line)
 
-    def _check_bill(self, lines: Iterable[OpenEntry]) -> None:
+    def _check_bill(self, lines: Iterable[Job]) -> None:
         """Every charge is on exactly one line, and each month is within what the jobs say."""
         jobs = fold_jobs(lines)
         self._check_lines(jobs)
@@ -520,7 +520,7 @@ class Histories(RuleBasedStateMachine):
             assert sure <= bill <= most, f"{now:%Y-%m}: {sure} to {most} by the jobs, {bill} by the bill"
 
 
-def _name(job: OpenEntry) -> tuple[str, ...]:
+def _name(job: Job) -> tuple[str, ...]:
     return job.request_id, job.submitted_at, job.job_id
 
 

@@ -25,7 +25,7 @@ from tests.test_merged_branches import git
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.model import OpenEntry, Project
+    from contentops.model import Job, Project
 
 SHARED = "environments: {staging: {output: 'staging/{{ item.id }}.md'}, prod: {output: 'prod/{{ item.id }}.md'}}"
 PROMOTED = SHARED.replace("{output: 'prod", "{promote_from: staging, output: 'prod")
@@ -63,7 +63,7 @@ def _topics(**topics: str) -> str:
     return "items:\n" + "".join(lines)
 
 
-def _lines(root: Path) -> list[OpenEntry]:
+def _lines(root: Path) -> list[Job]:
     """Every line of jobs on disk, of all environments."""
     paths = [*root.glob("contentops*.jobs"), *root.glob(".contentops/**/jobs*.jsonl")]
     return [line for path in paths for line in files.read(path.read_bytes(), path.name, torn=True).lines.values()]
@@ -131,7 +131,7 @@ def test_a_job_of_another_environment_is_waited_for(root: Path) -> None:
     """What staging has ordered and prod asks for too is polled there, and not ordered beside it."""
     harness = _two(root, "one", duration=600)
     harness.apply(deadline=60)
-    assert harness.entry("one").state is JobState.RUNNING
+    assert harness.open_job("one").state is JobState.RUNNING
     assert results(harness.within("prod").apply()) == {"one": "done"}
     harness.within("staging").apply()
     assert harness.api.credits == 4
@@ -195,7 +195,7 @@ def _replaced(root: Path, **habits: Any) -> dict[str, Harness]:
 def test_a_replacement_that_was_killed_and_is_requested_again_is_paid_for_once(root: Path, request_ids: str) -> None:
     """Wherever it died after its request left and before its text was in the file."""
     for where, harness in _replaced(root, request_ids=request_ids, auto_save=False).items():
-        under_way = any(job.attempt == 2 for job in harness.state.entries.values())
+        under_way = any(job.attempt == 2 for job in harness.state.open_jobs.values())
         paid = harness.api.credits
         harness.apply(replace=("one",))
         if under_way:
@@ -311,7 +311,7 @@ def test_two_items_with_one_request_are_refused(root: Path) -> None:
 # --- lines that merge ------------------------------------------------------------------------------------------------
 
 
-def _with_lines(harness: Harness, *lines: OpenEntry) -> None:
+def _with_lines(harness: Harness, *lines: Job) -> None:
     """Lines that a merge has brought into the committed file."""
     path = harness.root / "contentops.jobs"
     path.write_bytes(path.read_bytes() + b"".join(f"{line_of(line)}\n".encode() for line in lines))
@@ -321,15 +321,15 @@ def test_the_running_order_of_two_is_polled(root: Path) -> None:
     """Two clones sent one id: one job failed, the other one runs; both stay, and the text of the latter comes."""
     harness = _one(root, "one", "two", duration=600, request_ids="ignore")
     harness.apply(deadline=60)
-    entry = harness.entry("one")
-    failed = structs.replace(entry, state=JobState.FAILED, job_id="job_of_another", submitted_at="2026-02-25T06:00:00Z")
+    order = harness.open_job("one")
+    failed = structs.replace(order, state=JobState.FAILED, job_id="job_of_another", submitted_at="2026-02-25T06:00:00Z")
     _with_lines(harness, failed)
     paid = harness.api.credits
     assert results(harness.apply())["one"] == "done"
     assert harness.api.charged("All about one in 2026") == 1
     assert harness.api.credits == paid + 4
     states = {job.job_id: job.state for job in harness.state.jobs if job.item == "one"}
-    assert states == {"job_of_another": JobState.FAILED, entry.job_id: JobState.SETTLED}
+    assert states == {"job_of_another": JobState.FAILED, order.job_id: JobState.SETTLED}
 
 
 def test_a_lost_order_is_not_closed_by_that_of_another_clone(root: Path) -> None:
@@ -357,12 +357,12 @@ def test_what_a_person_gave_up_stays_given_up_after_a_merge(root: Path) -> None:
     harness.api.fault(on("list content"), 503)
     harness.apply()
     harness.api.heal()
-    assert harness.entry("one").state is JobState.UNKNOWN
+    assert harness.open_job("one").state is JobState.UNKNOWN
     before = (root / "contentops.jobs").read_bytes()
     state.resolve(harness.project, "one", forget=True)
     path = root / "contentops.jobs"
     path.write_bytes(path.read_bytes() + before)
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     assert [job.state for job in harness.state.jobs if job.item == "one"] == [JobState.GIVEN_UP]
 
 

@@ -30,7 +30,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
 from contentops.manifests.discover import glob_matcher
-from contentops.model import NO_APPROVALS, Approvals, JobState, Note, OpenEntry, Record, State, text_digest
+from contentops.model import NO_APPROVALS, Approvals, Job, JobState, Note, Record, State, text_digest
 from contentops.model.jobs import fold_jobs, open_jobs
 from contentops.planning.select import dependants_of, reached
 from contentops.state import approvals
@@ -69,16 +69,16 @@ class RecordedOutputs(Struct, frozen=True, kw_only=True):
         return body in self.bodies.get(nfc(path), frozenset())
 
 
-def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[OpenEntry] = ()) -> RecordedOutputs:
+def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[Job] = ()) -> RecordedOutputs:
     """Return the outputs that may be committed if the lock is `now` and was `before`; `jobs`: those that are known.
 
     Hidden paths are left out, as anyone may edit a lock.
     """
     paid: dict[str, set[Digest]] = {}
-    for entry in jobs:
-        if entry.state is JobState.PAID:
+    for job in jobs:
+        if job.state is JobState.PAID:
             # Its file may have been written just before a stop.
-            paid.setdefault(entry.item, set()).add(entry.body)
+            paid.setdefault(job.item, set()).add(job.body)
     bodies: dict[str, set[Digest]] = {}
     for record in (one.value for records in now.records.values() for one in records):
         bodies.setdefault(nfc(record.output), set()).update(record.bodies, paid.get(record.id, ()))
@@ -186,11 +186,11 @@ def read_lock(data: bytes, name: str) -> Lock:
         raise StateError(f"`{name}` cannot be read: {error}") from error
 
 
-def state_of(lock: Lock, jobs: Iterable[OpenEntry] = ()) -> State:
+def state_of(lock: Lock, jobs: Iterable[Job] = ()) -> State:
     """Return the state of a lock and of jobs without looking at files."""
     folded = fold_jobs(jobs)
     lineage = lock.header.lineage if lock.header else ""
-    return State(lineage=lineage, records=fold(lock), entries=open_jobs(folded), jobs=folded)
+    return State(lineage=lineage, records=fold(lock), open_jobs=open_jobs(folded), jobs=folded)
 
 
 def state_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> State:
@@ -267,7 +267,7 @@ def orders_at(project: Project, ref: str) -> frozenset[Order]:
     return frozenset(job.order for job in jobs_at(project.root, resolve(project.root, ref), project.environment))
 
 
-def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> tuple[OpenEntry, ...]:
+def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> tuple[Job, ...]:
     """Return the lines of the jobs of an environment at a commit, below the folder of the project.
 
     `extra` is added to git's environment. Raises StateError, GitFailed.

@@ -108,7 +108,7 @@ def known_bodies(state: State) -> Iterator[Digest]:
     """Yield the bodies that are whole whatever lines they have: made by a job, or taken by the server."""
     for record in state.records.values():
         yield from record.bodies
-    yield from (entry.body for entry in state.entries.values() if entry.body)
+    yield from (job.body for job in state.open_jobs.values() if job.body)
 
 
 def conflict_line(text: str) -> int:

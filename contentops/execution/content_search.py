@@ -128,8 +128,8 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
 
 def _since(ctx: Context, item_state: ItemState) -> float | None:
     """When the text can first have been stored: at its submit, else after the recorded save. None: unknown."""
-    record, entry = item_state.record, item_state.text.entry if item_state.text is not None else None
-    times = [entry.submitted_at] if entry is not None else []
+    record, job = item_state.record, item_state.text.job if item_state.text is not None else None
+    times = [job.submitted_at] if job is not None else []
     times += [record.saved_at] if record is not None else []
     made_by = ctx.made_by(record) if record is not None else None
     times += [made_by.generated_at] if made_by is not None else []

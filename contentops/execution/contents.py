@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Content, ContentEntry, ContentList
     from contentops.digest import Digest
     from contentops.execution.primitives import Draft, Item, ItemState
-    from contentops.model import Json, OpenEntry, Plan
+    from contentops.model import Job, Json, Plan
 
 
 # ---- The metadata of stored contents: read from a content, and saved with a text to recognise it later.
@@ -165,9 +165,9 @@ class ContentOwners:
         self._owners[content_id] = Owner(item=item)
         self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
 
-    def give_entry(self, content_id: str, entry: OpenEntry) -> None:
+    def give_job(self, content_id: str, job: Job) -> None:
         """Make an open submit the owner of the content with its text, unless it has one."""
-        self._owners.setdefault(content_id, Owner(item=entry.item, request=entry.request_id))
+        self._owners.setdefault(content_id, Owner(item=job.item, request=job.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
         """Whether an item may have its text in a content: it is the item's own, or no one's."""
@@ -177,8 +177,8 @@ class ContentOwners:
         if owner.is_of_others or owner.superseded:
             return False
         if owner.request:
-            entry = item_state.text.entry if item_state.text is not None else None
-            return entry is not None and entry.request_id == owner.request
+            job = item_state.text.job if item_state.text is not None else None
+            return job is not None and job.request_id == owner.request
         return owner.item in {item.id, item.change.renamed_from}
 
     def take_content(self, item: Item, item_state: ItemState) -> ItemState:

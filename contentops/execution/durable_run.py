@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, Durations, R, Watch
-    from contentops.model import ItemId, OpenEntry, RequestId
+    from contentops.model import ItemId, Job, RequestId
     from contentops.model.jobs import OrderEnd
     from contentops.state.codec import Fact
     from contentops.state.store import StateStore
@@ -110,13 +110,13 @@ class DurableRun:
         self._state.note(step, *facts)
         self.wake()
 
-    def entry(self, request_id: RequestId) -> OpenEntry | None:
+    def open_job(self, request_id: RequestId) -> Job | None:
         """An open job as it was recorded last."""
-        return self._state.entry(request_id)
+        return self._state.open_job(request_id)
 
-    def jobs_of(self, server: str, digest: Digest) -> list[OpenEntry]:
+    def jobs_of(self, server: str, digest: Digest) -> list[Job]:
         """The open jobs of a request, and failed attempts at it."""
-        known = (self._state.entry(job.request_id) for job in self._state.jobs_of(server, digest))
+        known = (self._state.open_job(job.request_id) for job in self._state.jobs_of(server, digest))
         return list({job.request_id: job for job in known if job is not None}.values())
 
     def is_recorded(self, item: ItemId) -> bool:

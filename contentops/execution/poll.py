@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.execution.contents import StoredContent
-from contentops.execution.primitives import Ended, Job, Priority, Text, Watch, seconds_of
+from contentops.execution.primitives import Ended, Priority, SentJob, Text, Watch, seconds_of
 from contentops.execution.records import arrived, failed, keep_text, naming, textless
 from contentops.execution.run_context import Attempts
 from contentops.execution.submit import by_content, collect_lost
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import JobSlot
     from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
-    from contentops.model import Collect, Fetch, OpenEntry, Record
+    from contentops.model import Collect, Fetch, Job, Record
 
 AGAIN = "run `contentops apply` again; it polls the same job"
 _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
@@ -37,118 +37,118 @@ _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.U
 # --- poll ------------------------------------------------------------------------------------------------------
 
 
-async def poll(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
+async def poll(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> Text:
     """Wait for the job and keep its text. Raises Ended if it failed or takes too long."""
     slot.take()
     slot.begin()
-    status = job.done or await _until_done(ctx, item, slot, job)
+    status = sent_job.done or await _until_done(ctx, item, slot, sent_job)
     if isinstance(status, Text):
         return status
-    job = _with_tokens(ctx, item, job, status)
+    sent_job = _with_tokens(ctx, item, sent_job, status)
     if status.state == "failed":
         slot.leave()
-        raise failed(ctx, item, job, status.error or "the job failed without a reason")
+        raise failed(ctx, item, sent_job, status.error or "the job failed without a reason")
     found, fetched = Content(status.content_id, status.title, status.body or "", front=status.front), False
     if not clean_body(found.body) and status.content_id:
         content = await ctx.ask(GetContent(status.content_id))
         if not isinstance(content, Failure):
             found, fetched = structs.replace(content, title=status.title or content.title), True
-        elif content.kind is not FailureKind.NOT_FOUND or item.wants(job.entry):
+        elif content.kind is not FailureKind.NOT_FOUND or item.wants(sent_job.job):
             # The text exists and is paid for: a job whose text cannot be fetched now has not failed.
             slot.leave()
-            raise _late(item, job.entry, f"its text cannot be fetched: {content.full_message}", content)
+            raise _late(item, sent_job.job, f"its text cannot be fetched: {content.full_message}", content)
     if not clean_body(found.body):
-        text, candidates = await by_content(ctx, item, job)
+        text, candidates = await by_content(ctx, item, sent_job)
         slot.leave()
         if text is None:
-            raise textless(ctx, item, job.entry, candidates)
+            raise textless(ctx, item, sent_job.job, candidates)
         return text
     slot.leave()
-    return keep_text(ctx, job, found, engine=status.engine, model=status.model, verbatim=fetched)
+    return keep_text(ctx, sent_job, found, engine=status.engine, model=status.model, verbatim=fetched)
 
 
-def _with_tokens(ctx: Context, item: Item, job: Job, status: JobStatus) -> Job:
+def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus) -> SentJob:
     """The job with the tokens of its final status, at the price of today; those it has already stay at their price."""
-    if job.entry.tokens is not None or not (status.tokens or status.model):
-        return job
+    if sent_job.job.tokens is not None or not (status.tokens or status.model):
+        return sent_job
     tokens, price = PaidTokens.at(ctx.project.price, status.tokens), ctx.project.price
     if tokens is not None or price is not None:
         ctx.used.setdefault(item.id, []).append(tokens)
-    bound = job.entry.bound if tokens is None else None
-    return structs.replace(job, entry=structs.replace(job.entry, tokens=tokens, bound=bound))
+    bound = sent_job.job.bound if tokens is None else None
+    return structs.replace(sent_job, job=structs.replace(sent_job.job, tokens=tokens, bound=bound))
 
 
-async def _until_done(ctx: Context, item: Item, slot: JobSlot, job: Job) -> JobStatus | Text:
+async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> JobStatus | Text:
     """The final status of the job, or its stored text where the server forgot the job. Raises Ended."""
-    entry, timeout = job.entry, ctx.project.api.job_timeout
-    started = _started(ctx, job)
+    job, timeout = sent_job.job, ctx.project.api.job_timeout
+    started = _started(ctx, sent_job)
     polls, unfinished, attempts = 0, 0.0, Attempts(ctx)
     while True:
-        watch = Watch(entry.job_id, item.kind, started, polls, started + timeout + 1, entry.request_id)
+        watch = Watch(job.job_id, item.kind, started, polls, started + timeout + 1, job.request_id)
         answer = await ctx.run.poll(watch)
         while isinstance(answer, Failure) and answer.server_failed and await attempts.again(answer):
-            answer = await ctx.run.send(GetStatus(entry.job_id, ours=entry.request_id), Priority.POLL)
+            answer = await ctx.run.send(GetStatus(job.job_id, ours=job.request_id), Priority.POLL)
         elapsed = ctx.run.now() - started
         if isinstance(answer, Failure):
             # A refused poll says nothing about the job, so the next one need not be later.
             polls += answer.kind is not FailureKind.THROTTLED
-            _check_failure(ctx, slot, job, answer)
+            _check_failure(ctx, slot, sent_job, answer)
             said = answer.full_message
         else:
             polls, attempts = polls + 1, Attempts(ctx)
-            if job.sent is not None:
+            if sent_job.sent is not None:
                 ctx.capabilities.saw_job(elapsed)
             if answer.state != "running":
-                if answer.state == "completed" and job.sent is not None:
+                if answer.state == "completed" and sent_job.sent is not None:
                     ctx.durations.learn(item.kind, after=unfinished, by=elapsed)
                 return answer
             unfinished, said = elapsed, "the job is not done"
-            ctx.event("progress", entry.item, "poll", stage=answer.stage, progress=answer.progress)
+            ctx.event("progress", job.item, "poll", stage=answer.stage, progress=answer.progress)
         if elapsed > timeout:
             slot.leave()
             failure = answer if isinstance(answer, Failure) else None
             if failure is not None and failure.kind is FailureKind.NOT_FOUND:
-                text, candidates = await by_content(ctx, item, job, forgotten=True)
+                text, candidates = await by_content(ctx, item, sent_job, forgotten=True)
                 if text is not None:
                     return text
                 said += candidates
-            raise _late(item, entry, f"after {timeout:.0f} s: {said}", failure)
+            raise _late(item, job, f"after {timeout:.0f} s: {said}", failure)
 
 
-def _late(item: Item, entry: OpenEntry, error: str, failure: Failure | None) -> Ended:
+def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
     """The end of an item whose job stays open; a job that the server does not know may stay open for ever."""
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
     # The job was accepted, and some servers keep their jobs in memory alone.
-    error = f"the server accepted job `{entry.job_id}` but no longer knows it, as after a restart; {error}"
-    lost = "the next apply pays for it again" if item.wants(entry) else "its text is lost then"
-    forget = f"`contentops state resolve {item.id} --forget --request {entry.short}`"
-    hint = f"{AGAIN}; to give it up: {forget}, but {lost}; {naming(entry)}"
+    error = f"the server accepted job `{job.job_id}` but no longer knows it, as after a restart; {error}"
+    lost = "the next apply pays for it again" if item.wants(job) else "its text is lost then"
+    forget = f"`contentops state resolve {item.id} --forget --request {job.short}`"
+    hint = f"{AGAIN}; to give it up: {forget}, but {lost}; {naming(job)}"
     return Ended(Result.LATE, error, hint, gone=True)
 
 
-def _started(ctx: Context, job: Job) -> float:
+def _started(ctx: Context, sent_job: SentJob) -> float:
     """The loop time at which the job began, as far as that is known."""
-    if job.sent is not None:
-        return job.sent
-    submitted = seconds_of(job.entry.submitted_at)
+    if sent_job.sent is not None:
+        return sent_job.sent
+    submitted = seconds_of(sent_job.job.submitted_at)
     return ctx.run.now() - (max(0.0, ctx.wall() - submitted) if submitted is not None else 0.0)
 
 
-def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> None:
+def _check_failure(ctx: Context, slot: JobSlot, sent_job: SentJob, failure: Failure) -> None:
     """Raise Ended if further polls are useless; a failed poll alone is no failed job."""
-    entry, capabilities = job.entry, ctx.capabilities
+    job, capabilities = sent_job.job, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
     if failure.kind is FailureKind.UNAUTHORIZED:
         ctx.stop_unauthorized(failure, at_once=True)
         raise Ended(Result.LATE, failure.full_message, ctx.key_hint())
     if missing and ctx.server == "local":
         slot.leave()
-        ctx.run.record("lost", Drop(entry.request_id))
+        ctx.run.record("lost", Drop(job.request_id))
         why = "the bundled server no longer knows the job"
         price = "the model writes it again, at its price" if ctx.project.api.has_model else "it is free"
         raise Ended(Result.FAILED, why, f"run `contentops apply` again; {price}")
-    if missing and entry.job_id == entry.request_id and not capabilities.hides_jobs:
+    if missing and job.job_id == job.request_id and not capabilities.hides_jobs:
         capabilities.hides_jobs = True
         # A kill must not make the next run believe a 404 that this one has learned to doubt.
         capabilities.keep(ctx.cache, ctx.server)
@@ -170,57 +170,57 @@ def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> N
 
 async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Record | None) -> Text:
     """Fetch a text that exists: from the cache, else from its job, else from the stored content."""
-    if step.entry is not None:
-        return await _fetch_paid(ctx, item, slot, step.entry)
+    if step.job is not None:
+        return await _fetch_paid(ctx, item, slot, step.job)
     assert record is not None
     return await _fetch_recorded(ctx, item, record)
 
 
-async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Text:
+async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
     """Return the text of a paid job: from the cache, else from the stored content, else from its job."""
-    if (stored := _stored(ctx, entry)) is not None:
-        return Text.of(stored, entry)
+    if (stored := _stored(ctx, job)) is not None:
+        return Text.of(stored, job)
     why = "its paid text is not in the cache of this machine"
-    if entry.content_id:
-        content = await ctx.ask(GetContent(entry.content_id))
+    if job.content_id:
+        content = await ctx.ask(GetContent(job.content_id))
         if isinstance(content, Failure):
             why = content.full_message
-        elif clean_body(content.body) and (owner := _other_item(item, entry, content)):
+        elif clean_body(content.body) and (owner := _other_item(item, job, content)):
             why = f"content `{content.id}` is the text of `{owner}`"
-        elif entry.state is JobState.SETTLED and body_digest(clean_body(content.body)) != entry.body:
+        elif job.state is JobState.SETTLED and body_digest(clean_body(content.body)) != job.body:
             why = f"content `{content.id}` has another text by now"
         elif clean_body(content.body):
-            return keep_text(ctx, Job(entry=entry), content, verbatim=True)
+            return keep_text(ctx, SentJob(job=job), content, verbatim=True)
         else:
-            why = f"content `{entry.content_id}` has no text"
-    if not entry.job_id:
+            why = f"content `{job.content_id}` has no text"
+    if not job.job_id:
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
         raise Ended(Result.UNKNOWN, f"its paid text cannot be found: {why}", hint)
-    return await poll(ctx, item, slot, Job(entry=entry))
+    return await poll(ctx, item, slot, SentJob(job=job))
 
 
-def _other_item(item: Item, entry: OpenEntry, content: Content) -> str:
+def _other_item(item: Item, job: Job, content: Content) -> str:
     """The other item that a content's metadata names; empty: none, or this one."""
     owner = StoredContent.of(content).item
-    return owner if owner not in {"", entry.item, item.id} else ""
+    return owner if owner not in {"", job.item, item.id} else ""
 
 
-def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
+def _stored(ctx: Context, job: Job) -> StoredText | None:
     """The cached text of this submit; another attempt of the same request has another text."""
-    stored = ctx.cache.get_text(ctx.server, entry.digest, entry.request_id)
-    body = ctx.text(entry.body) if stored is None and entry.body else None
+    stored = ctx.cache.get_text(ctx.server, job.digest, job.request_id)
+    body = ctx.text(job.body) if stored is None and job.body else None
     if body is None:
         return stored
     return StoredText(
-        title=entry.title,
+        title=job.title,
         body=body,
-        content_id=entry.content_id,
-        job_id=entry.job_id,
-        request_id=entry.request_id,
-        item=entry.item,
-        generated_at=entry.generated_at,
-        outline=entry.outline,
-        model=entry.model,
+        content_id=job.content_id,
+        job_id=job.job_id,
+        request_id=job.request_id,
+        item=job.item,
+        generated_at=job.generated_at,
+        outline=job.outline,
+        model=job.model,
     )
 
 
@@ -285,18 +285,18 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 
 async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Collect) -> ItemState:
     """Store the text of a job that no change waits for in the cache; writes nothing. Raises Ended."""
-    entry, text = step.entry, None
-    if entry.state is JobState.PAID:
+    job, text = step.job, None
+    if job.state is JobState.PAID:
         try:
-            text = await _fetch_paid(ctx, item, slot, entry)
+            text = await _fetch_paid(ctx, item, slot, job)
         except Ended as end:
             if end.gone:
-                # The text is lost, and no item waits for it: an open entry would only repeat this.
-                ctx.run.record("lost", Drop(entry.request_id, lost=True))
+                # The text is lost, and no item waits for it: an open job would only repeat this.
+                ctx.run.record("lost", Drop(job.request_id, lost=True))
             raise
     else:
-        job: Job | Text = Job(entry=entry)
-        if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
-            job = await collect_lost(ctx, item, slot, entry)
-        text = await poll(ctx, item, slot, job) if isinstance(job, Job) else job
+        sent_job: SentJob | Text = SentJob(job=job)
+        if job.state in (JobState.SUBMITTING, JobState.UNKNOWN):
+            sent_job = await collect_lost(ctx, item, slot, job)
+        text = await poll(ctx, item, slot, sent_job) if isinstance(sent_job, SentJob) else sent_job
     return arrived(ctx, item, item_state, text)

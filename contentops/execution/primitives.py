@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import JobStatus, Reply
     from contentops.digest import Digest
     from contentops.documents.front_matter import WrittenEntry
-    from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
+    from contentops.model import Change, Finding, ItemId, Job, Json, KeptWords, Record, Result, Spec
     from contentops.state.cache import StoredText
 
 
@@ -233,7 +233,7 @@ class Item(Struct, frozen=True, kw_only=True):
     """One change of the plan, and the open jobs of its request."""
 
     change: Change
-    jobs: tuple[OpenEntry, ...] = ()
+    jobs: tuple[Job, ...] = ()
     """Those of its request that are open, and failed attempts at it: they are closed once there is a text."""
 
     @property
@@ -253,21 +253,21 @@ class Item(Struct, frozen=True, kw_only=True):
         return kind_of(self.change.spec)
 
     @property
-    def failed(self) -> list[OpenEntry]:
+    def failed(self) -> list[Job]:
         """The failed attempts at its request."""
         return [job for job in self.jobs if job.state is JobState.FAILED]
 
-    def wants(self, entry: OpenEntry) -> bool:
-        """Whether a text of this entry would answer the spec, at least with the words that its sources had then."""
+    def wants(self, job: Job) -> bool:
+        """Whether the text of this job would answer the spec, at least with the words that its sources had then."""
         spec = self.change.spec
         frames = (spec.frame, spec.earlier_frame) if spec is not None else ()
-        return spec is not None and (entry.digest == spec.digest or (bool(entry.frame) and entry.frame in frames))
+        return spec is not None and (job.digest == spec.digest or (bool(job.frame) and job.frame in frames))
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class SentJob(Struct, frozen=True, kw_only=True):
     """A job on the server, on record. `sent`: loop time at which this run submitted it; None: an earlier run did."""
 
-    entry: OpenEntry
+    job: Job
     sent: float | None = None
     done: JobStatus | None = None
     """Its final status, where the answer to its submit had it."""
@@ -276,7 +276,7 @@ class Job(Struct, frozen=True, kw_only=True):
 class Lost(Struct, frozen=True, kw_only=True):
     """A submit of which no one knows whether it arrived. Times are loop times."""
 
-    entry: OpenEntry
+    job: Job
     why: str
     sent: float
     """When it was sent, at the latest."""
@@ -294,7 +294,7 @@ class Text(Struct, frozen=True, kw_only=True):
     content_id: str = ""
     """The server has stored it under that id already."""
     generated_at: str = ""
-    entry: OpenEntry | None = None
+    job: Job | None = None
     """The open job that is closed once the text is written."""
     job_id: str = ""
     request_id: RequestId = RequestId("")
@@ -314,20 +314,20 @@ class Text(Struct, frozen=True, kw_only=True):
     """The model that made it, by the server's name; empty: not known."""
 
     @staticmethod
-    def of(stored: StoredText, entry: OpenEntry | None = None) -> Text:
+    def of(stored: StoredText, job: Job | None = None) -> Text:
         """A text from the cache."""
         return Text(
             title=stored.title,
             body=stored.body,
             content_id=stored.content_id,
             generated_at=stored.generated_at,
-            entry=entry,
-            job_id=entry.job_id if entry else stored.job_id,
-            request_id=entry.request_id if entry else RequestId(stored.request_id),
+            job=job,
+            job_id=job.job_id if job else stored.job_id,
+            request_id=job.request_id if job else RequestId(stored.request_id),
             front=stored.front,
-            from_earlier_run=entry is None or entry.state is JobState.SETTLED,
-            outline=stored.outline or (entry is not None and entry.outline),
-            model=stored.model or (entry.model if entry is not None else ""),
+            from_earlier_run=job is None or job.state is JobState.SETTLED,
+            outline=stored.outline or (job is not None and job.outline),
+            model=stored.model or (job.model if job is not None else ""),
         )
 
 
@@ -354,7 +354,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
     record: Record | None
     path: str
     """The path of its file; empty: it has none."""
-    job: Job | None = None
+    job: SentJob | None = None
     """The job that was submitted or found in this run."""
     text: Text | None = None
     """The text that was brought or written in this run."""
@@ -369,9 +369,9 @@ class ItemState(Struct, frozen=True, kw_only=True):
     checked: CheckedBody | None = None
     """The body that was checked last; None: none."""
 
-    def after(self, brought: Job | Text) -> ItemState:
+    def after(self, brought: SentJob | Text) -> ItemState:
         """The state with a job or a text."""
-        if isinstance(brought, Job):
+        if isinstance(brought, SentJob):
             return structs.replace(self, job=brought)
         return structs.replace(self, text=brought, merged=None)
 

@@ -10,8 +10,8 @@ from msgspec import structs
 from contentops.documents.checks import blocks, check_text, checked_text
 from contentops.errors import OutputError, StateError, plural
 from contentops.execution.poll import collect, fetch, poll
-from contentops.execution.primitives import CheckedBody, Ended, Item, ItemState, Job, Stopped, Text
-from contentops.execution.records import arrived, new_entry
+from contentops.execution.primitives import CheckedBody, Ended, Item, ItemState, SentJob, Stopped, Text
+from contentops.execution.records import arrived, new_job
 from contentops.execution.save import publish, save
 from contentops.execution.submit import collect_lost, look_up, submit
 from contentops.execution.write import (
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from contentops.documents.checks import CheckedText
     from contentops.execution.limiter import JobSlot
     from contentops.execution.run_context import Context
-    from contentops.model import Finding, ItemId, Json, Listed, OpenEntry, State, Step
+    from contentops.model import Finding, ItemId, Job, Json, Listed, State, Step
 
 
 # ---- Checks a paid text before it is written, and generates it again where that is allowed.
@@ -85,9 +85,9 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
     said: tuple[Finding, ...] = ()
     if checks.commands is not None and not blocks(findings):
         said = await _commands(ctx, checks.commands, step, composed(ctx, item, item_state, step, seen))
-    if text.entry is not None and blocks(said):
+    if text.job is not None and blocks(said):
         # A plan runs no command: it shows what was found here.
-        ctx.run.record("checked", structs.replace(text.entry, error=_words(said, named=True)))
+        ctx.run.record("checked", structs.replace(text.job, error=_words(said, named=True)))
     return structs.replace(item_state, checked=CheckedBody(body, (*findings, *said)))
 
 
@@ -115,8 +115,8 @@ def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
     if not blocks(findings):
         return
     text = item_state.text
-    entry = text.entry if text is not None else None
-    hint = failed_hint(item.spec, entry, is_same=is_same(item.change.record, item.spec.digest, ctx.server))
+    job = text.job if text is not None else None
+    hint = failed_hint(item.spec, job, is_same=is_same(item.change.record, item.spec.digest, ctx.server))
     if (promotion := item.change.promotion) is not None:
         hint = failed_promotion_hint(promotion.path, ctx.plan.environment)
     raise Ended(Result.BLOCKED, f"its text failed its checks: {_words(findings, named=True)}", hint, findings=findings)
@@ -125,29 +125,29 @@ def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
 async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_state: ItemState) -> ItemState:
     """Generate again as long as the text fails its checks. Raises Ended if that gives no text.
 
-    The text before stays paid; its entry is closed once the next job is recorded.
+    The text before stays paid; its job is closed once the next job is recorded.
     """
     write = next(each for each in item.change.steps if isinstance(each, Write))
     for number in range(1, step.times + 1):
         item_state = await checked(ctx, item, item_state, write)
-        entry = item_state.text.entry if item_state.text is not None else None
-        if entry is None or not blocks(item_state.findings) or _is_a_persons_fault(ctx, item, item_state, write):
+        job = item_state.text.job if item_state.text is not None else None
+        if job is None or not blocks(item_state.findings) or _is_a_persons_fault(ctx, item, item_state, write):
             break
         why = _words(item_state.findings, named=True)
         ctx.event("note", item.id, message=f"`{item.id}`: {why}; generated again, {number} of {step.times}")
         again = Submit(
             request=step.request,
             digest=step.digest,
-            attempt=entry.attempt + 1,
+            attempt=job.attempt + 1,
             credits=step.credits,
             at_most=step.at_most,
             section=step.section,
-            retry=entry.retry + 1,
+            retry=job.retry + 1,
         )
         submitted = await submit(ctx, item, slot, item_state, again)
-        ctx.run.record("retry", Drop(entry.request_id))
+        ctx.run.record("retry", Drop(job.request_id))
         item_state = item_state.after(submitted)
-        if isinstance(submitted, Job):
+        if isinstance(submitted, SentJob):
             item_state = arrived(ctx, item, item_state.after(await poll(ctx, item, slot, submitted)))
     return item_state
 
@@ -175,10 +175,10 @@ ItemAtState = tuple[Item, ItemState]
 
 def begin(ctx: Context, state: State) -> list[ItemAtState]:
     """Every change of the plan as an item with its state before the first step."""
-    jobs: dict[Digest, tuple[OpenEntry, ...]] = {}
-    for entry in state.entries.values():
-        if entry.server == ctx.server:
-            jobs[entry.digest] = (*jobs.get(entry.digest, ()), entry)
+    jobs: dict[Digest, tuple[Job, ...]] = {}
+    for job in state.open_jobs.values():
+        if job.server == ctx.server:
+            jobs[job.digest] = (*jobs.get(job.digest, ()), job)
     return [
         (
             Item(change=change, jobs=jobs.get(change.spec.digest, ()) if change.spec is not None else ()),
@@ -214,7 +214,7 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
     """Carry out all steps of one item and return its outcome, however it ends."""
     change = item.change
     done: list[str] = []
-    failures: list[tuple[OpenEntry, Ended]] = []
+    failures: list[tuple[Job, Ended]] = []
     if ctx.run.halted:
         return _ended(ctx, item, item_state, _stopped(ctx, item), done)
     try:
@@ -293,21 +293,21 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
 
 async def _bring(
     ctx: Context, item: Item, slot: JobSlot, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
-) -> Job | Text:
+) -> SentJob | Text:
     """Carry out a step towards a text; returns the job or the text it brought; a text that is there already stays."""
     if item_state.text is not None:
         return item_state.text
     match step:
         case LookUp():
             if item.change.submit is None:
-                return await collect_lost(ctx, item, slot, step.entry)
-            return await look_up(ctx, item, slot, item_state, step.entry)
+                return await collect_lost(ctx, item, slot, step.job)
+            return await look_up(ctx, item, slot, item_state, step.job)
         case Submit():
             return item_state.job or await submit(ctx, item, slot, item_state, step)
         case Poll():
-            job = item_state.job if step.entry is None else Job(entry=step.entry)
-            assert job is not None
-            return await poll(ctx, item, slot, job)
+            sent_job = item_state.job if step.job is None else SentJob(job=step.job)
+            assert sent_job is not None
+            return await poll(ctx, item, slot, sent_job)
         case Fetch():
             return await fetch(ctx, item, slot, step, item_state.record)
         case Promote():
@@ -317,32 +317,32 @@ async def _bring(
 
 
 async def _collected(
-    ctx: Context, item: Item, item_state: ItemState, step: Collect, failures: list[tuple[OpenEntry, Ended]]
+    ctx: Context, item: Item, item_state: ItemState, step: Collect, failures: list[tuple[Job, Ended]]
 ) -> ItemState:
-    """Collect the text of a job no one waits for; `failures` gets the entry, and why, where it brought none."""
-    entry = step.entry
+    """Collect the text of a job no one waits for; `failures` gets the job, and why, where it brought none."""
+    job = step.job
     try:
         with ctx.run.slot() as slot:
             return await collect(ctx, item, slot, item_state, step)
     except Ended as end:
         if end.result is Result.PENDING or ctx.run.stopped:
             raise
-        if end.charged or ctx.run.entry(entry.request_id) is not None:
-            failures.append((entry, end))
+        if end.charged or ctx.run.open_job(job.request_id) is not None:
+            failures.append((job, end))
     return item_state
 
 
-def _end(ctx: Context, item: Item, failures: list[tuple[OpenEntry, Ended]]) -> Ended:
+def _end(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
     """The end of an item whose steps are all carried out."""
     change = item.change
     if change.holder:
         return Ended(Result.PENDING, "", f"{change.holder} is working on it; the next apply finishes it")
     if change.blocked:
         return Ended(Result.BLOCKED, change.hint or change.blocked)
-    for entry, end in failures:
+    for job, end in failures:
         if all(isinstance(step, Collect) for step in change.steps):
             return end
-        current = ctx.run.entry(entry.request_id)
+        current = ctx.run.open_job(job.request_id)
         if current is not None and current.state in (JobState.RUNNING, JobState.PAID):
             # The next plan lists it again.
             return Ended(end.result, f"the job of an earlier request: {end.error}", end.hint)
@@ -351,31 +351,31 @@ def _end(ctx: Context, item: Item, failures: list[tuple[OpenEntry, Ended]]) -> E
 
 def _stopped(ctx: Context, item: Item) -> Ended:
     """The end of an item that waited when the run stopped."""
-    planned, step = item.change.entry, item.change.submit
+    planned, step = item.change.job, item.change.submit
     candidates = [*_retries(ctx, item)]
-    candidates += [new_entry(ctx, item, step)] if step is not None else []
+    candidates += [new_job(ctx, item, step)] if step is not None else []
     candidates += [planned] if planned is not None else []
-    recorded = (ctx.run.entry(entry.request_id) for entry in candidates)
-    entry = next((entry for entry in recorded if entry is not None), None)
-    if entry is None:
+    recorded = (ctx.run.open_job(job.request_id) for job in candidates)
+    job = next((job for job in recorded if job is not None), None)
+    if job is None:
         return Ended(Result.PENDING)
-    lost = entry.state is JobState.SUBMITTING and entry != planned
-    if entry.state is JobState.UNKNOWN or lost:
+    lost = job.state is JobState.SUBMITTING and job != planned
+    if job.state is JobState.UNKNOWN or lost:
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
-        return Ended(Result.UNKNOWN, entry.error, hint)
-    if entry.state is JobState.RUNNING:
+        return Ended(Result.UNKNOWN, job.error, hint)
+    if job.state is JobState.RUNNING:
         return Ended(Result.PENDING, "", "its job is still running; the next apply polls it")
     return Ended(Result.PENDING)
 
 
-def _retries(ctx: Context, item: Item) -> Iterator[OpenEntry]:
-    """The entries that retries after failed checks may have made, the last one first."""
+def _retries(ctx: Context, item: Item) -> Iterator[Job]:
+    """The jobs that retries after failed checks may have made, the last one first."""
     for step in item.change.steps:
         if isinstance(step, RetryText):
             first = item.change.attempt
             for attempt in range(first + step.times, first, -1):
                 again = Submit(request=step.request, digest=step.digest, attempt=attempt, credits=step.credits)
-                yield new_entry(ctx, item, again)
+                yield new_job(ctx, item, again)
 
 
 def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:

@@ -10,8 +10,8 @@ from contentops.api.calls import FailureKind
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.files import ENGINE
-from contentops.execution.primitives import Ended, Job, Text, iso, seconds_of
-from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, Result, request_id
+from contentops.execution.primitives import Ended, SentJob, Text, iso, seconds_of
+from contentops.model import ItemId, Job, JobState, Record, RequestId, Result, request_id
 from contentops.planning.sides import TRIES, is_edited_on_server, is_protected
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
@@ -32,9 +32,9 @@ FIRST_FAILED = "the canary job on this server failed"
 # --- submits ---------------------------------------------------------------------------------------------------
 
 
-def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
-    """The entry of the submit that this step pays for; not recorded yet."""
-    return OpenEntry(
+def new_job(ctx: Context, item: Item, step: Submit) -> Job:
+    """The job of the submit that this step pays for; not recorded yet."""
+    return Job(
         request_id=request_id(ctx.plan.lineage, step.digest, step.attempt, step.section),
         item=item.id,
         digest=step.digest,
@@ -55,66 +55,66 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
     )
 
 
-def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
+def intended(ctx: Context, job: Job) -> Job:
     """Record that a submit is about to leave."""
-    entry = structs.replace(entry, state=JobState.SUBMITTING, submitted_at=ctx.iso(), error="")
-    ctx.unsettled[entry.item] = entry.credits
-    ctx.run.record("submit", entry)
-    return entry
+    job = structs.replace(job, state=JobState.SUBMITTING, submitted_at=ctx.iso(), error="")
+    ctx.unsettled[job.item] = job.credits
+    ctx.run.record("submit", job)
+    return job
 
 
-def accepted(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry, job_id: str, *, sent: float | None) -> Job:
+def accepted(ctx: Context, item: Item, slot: JobSlot, job: Job, job_id: str, *, sent: float | None) -> SentJob:
     """Record the job before anything asks for it; a submit of this very run counts as spent.
 
     A job without an id cannot be polled: until its text is kept, it is a submit with an unknown outcome.
     """
-    entry = structs.replace(entry, state=JobState.RUNNING if job_id else entry.state, job_id=job_id, error="")
-    if not entry.submitted_at:
-        entry = structs.replace(entry, submitted_at=ctx.iso())
+    job = structs.replace(job, state=JobState.RUNNING if job_id else job.state, job_id=job_id, error="")
+    if not job.submitted_at:
+        job = structs.replace(job, submitted_at=ctx.iso())
     slot.begin()
     ctx.admission.refused = 0
     if sent is not None:
-        ctx.spent[item.id] += entry.credits
+        ctx.spent[item.id] += job.credits
         del ctx.unsettled[item.id]
         # The first submit may have gone out before anyone knew how the server is spoken to.
-        entry = structs.replace(entry, dialect=ctx.dialect())
-    ctx.run.record("accepted", entry)
+        job = structs.replace(job, dialect=ctx.dialect())
+    ctx.run.record("accepted", job)
     ctx.event("step-done", item.id, "submit", job=job_id)
-    return Job(entry=entry, sent=sent)
+    return SentJob(job=job, sent=sent)
 
 
-def dated(entry: OpenEntry, at: str, timeout: float) -> OpenEntry:
-    """The entry with the time at which its server accepted it, if `at` can be that time; `timeout`: of its job."""
-    ours, theirs = seconds_of(entry.submitted_at), seconds_of(at)
+def dated(job: Job, at: str, timeout: float) -> Job:
+    """The job with the time at which its server accepted it, if `at` can be that time; `timeout`: of the job."""
+    ours, theirs = seconds_of(job.submitted_at), seconds_of(at)
     if ours is None or theirs is None or not ours - CLOCKS <= theirs <= ours + timeout:
-        return entry
-    return structs.replace(entry, accepted=iso(theirs))
+        return job
+    return structs.replace(job, accepted=iso(theirs))
 
 
 def unknown(ctx: Context, lost: Lost) -> Lost:
     """Record that the outcome of the submit is unknown."""
-    entry = structs.replace(lost.entry, state=JobState.UNKNOWN, error=lost.why)
-    if entry != lost.entry:
-        ctx.run.record("unknown", entry)
-    return structs.replace(lost, entry=entry)
+    job = structs.replace(lost.job, state=JobState.UNKNOWN, error=lost.why)
+    if job != lost.job:
+        ctx.run.record("unknown", job)
+    return structs.replace(lost, job=job)
 
 
-def naming(entry: OpenEntry) -> str:
+def naming(job: Job) -> str:
     """The hint for a person who recognises the text of a submit among the stored contents."""
-    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of them is its text"
+    return f"`contentops state resolve {job.item} --request {job.short} --content ID` if one of them is its text"
 
 
-def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
+def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
     """Record a failed job; returns the end of its item, to be raised."""
-    if job.sent is not None:
+    if sent_job.sent is not None:
         # Failed generations are not meant to cost (the vendor's page on reliability).
-        ctx.spent[item.id] -= job.entry.credits
-    entry = structs.replace(job.entry, state=JobState.FAILED, error=error, body=NOTHING, title="")
-    ctx.run.record("failed", entry)
+        ctx.spent[item.id] -= sent_job.job.credits
+    job = structs.replace(sent_job.job, state=JobState.FAILED, error=error, body=NOTHING, title="")
+    ctx.run.record("failed", job)
     ctx.stop_after_first(f"{FIRST_FAILED}: {error}", "fix the item, then run `contentops apply` again")
     if len(item.failed) + 1 < TRIES:
         return Ended(Result.FAILED, error, "the next apply tries it again")
-    return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {job.entry.item}`")
+    return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {sent_job.job.item}`")
 
 
 def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
@@ -133,47 +133,47 @@ def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
     return Ended(Result.FAILED, failure.full_message)
 
 
-def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> Ended:
+def textless(ctx: Context, item: Item, job: Job, candidates: str) -> Ended:
     """The end, to be raised, of an item whose job completed without a text: charged, so not paid for twice unasked."""
     # Under the same request the next submit would have the same id, and be answered with the same job.
     hint = "run `contentops apply` again; it polls the same job; to pay for a new text, bump its `revision`"
-    if not item.wants(entry):
+    if not item.wants(job):
         # Nothing is paid for in its place. It is closed as a paid one, so that its credits are counted.
-        paid = structs.replace(entry, state=JobState.PAID, body=NOTHING, title="", error="")
-        ctx.run.record("textless", paid, Drop(entry.request_id, lost=True))
+        paid = structs.replace(job, state=JobState.PAID, body=NOTHING, title="", error="")
+        ctx.run.record("textless", paid, Drop(job.request_id, lost=True))
         return Ended(Result.FAILED, TEXTLESS, charged=True)
-    running = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
-    if running != entry:
+    running = structs.replace(job, state=JobState.RUNNING, body=NOTHING, title="")
+    if running != job:
         ctx.run.record("textless", running)
     ctx.stop_after_first(f"{FIRST_FAILED}: {TEXTLESS}", hint)
     return Ended(Result.FAILED, TEXTLESS + candidates, hint)
 
 
 def keep_text(
-    ctx: Context, job: Job, content: Content, *, engine: str = "", model: str = "", verbatim: bool = False
+    ctx: Context, sent_job: SentJob, content: Content, *, engine: str = "", model: str = "", verbatim: bool = False
 ) -> Text:
     """Keep a paid text in the cache and record it, before anything else happens to it; it may be stored nowhere yet."""
-    entry, now = job.entry, ctx.iso()
+    job, now = sent_job.job, ctx.iso()
     stated = content.metadata.get("model")
     ctx.admission.proven = True
     if content.id:
-        ctx.index.owners.give_entry(content.id, entry)
+        ctx.index.owners.give_job(content.id, job)
         ctx.capabilities.stores_jobs = True
     stored = StoredText(
         title=clean_title(content.title),
         body=clean_body(content.body),
         front=dict(content.front),
         content_id=content.id,
-        job_id=entry.job_id,
-        request_id=entry.request_id,
-        item=entry.item,
-        generated_at=entry.generated_at or now,
-        outline=entry.outline or ENGINE in (engine, content.metadata.get("engine")),
-        model=clean_title(model or (stated if isinstance(stated, str) else "") or entry.model),
+        job_id=job.job_id,
+        request_id=job.request_id,
+        item=job.item,
+        generated_at=job.generated_at or now,
+        outline=job.outline or ENGINE in (engine, content.metadata.get("engine")),
+        model=clean_title(model or (stated if isinstance(stated, str) else "") or job.model),
     )
-    ctx.cache.put_text(ctx.server, entry.digest, stored)
+    ctx.cache.put_text(ctx.server, job.digest, stored)
     paid = structs.replace(
-        entry,
+        job,
         state=JobState.PAID,
         title=stored.title,
         body=body_digest(stored.body),
@@ -184,7 +184,7 @@ def keep_text(
         error="",
     )
     ctx.run.record("paid", paid)
-    return structs.replace(Text.of(stored, paid), paid_now=job.sent is not None, verbatim=verbatim)
+    return structs.replace(Text.of(stored, paid), paid_now=sent_job.sent is not None, verbatim=verbatim)
 
 
 def arrived(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
@@ -193,12 +193,12 @@ def arrived(ctx: Context, item: Item, item_state: ItemState, brought: Text | Non
     `brought`: the text; None: that of `item_state`. Until the file's text is saved, the server counts as without it.
     """
     record, text = item_state.record, brought or item_state.text
-    entry = text.entry if text is not None else None
-    if record is None or record.saved is None or record.server != ctx.server or entry is None:
+    job = text.job if text is not None else None
+    if record is None or record.saved is None or record.server != ctx.server or job is None:
         return item_state
-    if not entry.section or entry.item != item.id or record.saved.body == entry.body:
+    if not job.section or job.item != item.id or record.saved.body == job.body:
         return item_state
-    saved = structs.replace(record.saved, body=entry.body, server_body=record.saved.body)
+    saved = structs.replace(record.saved, body=job.body, server_body=record.saved.body)
     return structs.replace(item_state, record=note(ctx, item, "section", structs.replace(record, saved=saved)))
 
 

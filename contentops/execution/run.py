@@ -406,7 +406,7 @@ def _write_renamed_ids(ctx: Context, state: State, store: StateStore, renamed: M
 
 def _write_targets(ctx: Context, store: StateStore) -> None:
     """Write the target paths of running jobs, so that a file is known before a record has it."""
-    under_way = [change.entry for change in ctx.plan.changes if change.has(Write)]
-    ours = [entry for entry in under_way if entry is not None and entry.output]
-    store.note("target", *(entry for entry in ours if store.entry(entry.request_id) not in (None, entry)))
+    under_way = [change.job for change in ctx.plan.changes if change.has(Write)]
+    ours = [job for job in under_way if job is not None and job.output]
+    store.note("target", *(job for job in ours if store.open_job(job.request_id) not in (None, job)))
     store.flush()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contentops.execution.contents import ContentIndex
     from contentops.execution.limiter import AccountLimiter, Admission
     from contentops.execution.primitives import Asks, Durations, R
-    from contentops.model import Change, Finding, ItemId, Json, Listed, OpenEntry, Plan, Project, Record, State
+    from contentops.model import Change, Finding, ItemId, Job, Json, Listed, Plan, Project, Record, State
     from contentops.model.desired import Stage
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -169,7 +169,7 @@ class Context:
     dialect: Callable[[], str]
     text: Callable[[Digest], str | None]
     """A text that a record or an open job names, by its body digest, where this machine has it."""
-    made_by: Callable[[Record], OpenEntry | None]
+    made_by: Callable[[Record], Job | None]
     """The job that made the text of a record, of any environment; None: not known."""
     exists: Callable[[str], bool]
     """Whether a path of the project exists, or will: what links in texts may lead to."""

@@ -21,8 +21,8 @@ from contentops.api.outcomes import RETRY
 from contentops.documents.clean import clean_body
 from contentops.execution.content_search import SLACK
 from contentops.execution.contents import StoredContent
-from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld, seconds_of
-from contentops.execution.records import accepted, dated, intended, keep_text, naming, new_entry, turned_down, unknown
+from contentops.execution.primitives import Ended, Lost, Priority, SentJob, Text, Withheld, seconds_of
+from contentops.execution.records import accepted, dated, intended, keep_text, naming, new_job, turned_down, unknown
 from contentops.execution.run_context import Attempts
 from contentops.model import JobState, Result
 from contentops.model.jobs import OrderEnd
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import JobSlot
     from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
-    from contentops.model import OpenEntry, Submit
+    from contentops.model import Job, Submit
 
 CANDIDATES = 10
 """Stored contents looked at in one run for texts of ours."""
@@ -57,7 +57,7 @@ GRAIN = 0.01
 class NeverArrived(Struct, frozen=True):
     """The server has proved that it never got the submit: it may be sent again under the same id."""
 
-    entry: OpenEntry
+    job: Job
 
 
 class Unclear(Struct, frozen=True):
@@ -67,10 +67,10 @@ class Unclear(Struct, frozen=True):
     candidates: str = ""
 
 
-def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
+def lost_earlier(ctx: Context, job: Job) -> Lost:
     """A submit of an earlier process whose answer was lost."""
-    why = entry.error or "the answer to its submit was lost"
-    now, submitted = ctx.run.now(), seconds_of(entry.submitted_at)
+    why = job.error or "the answer to its submit was lost"
+    now, submitted = ctx.run.now(), seconds_of(job.submitted_at)
     if submitted is None:
         sent = now - UNSEEN
     elif (age := ctx.wall() - submitted) >= 0:
@@ -80,18 +80,18 @@ def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
         # The clock was set back since: the intent looks like the future, which must not make us wait for it.
         sent = now
     # The answer was lost at the latest when the process gave up, or now.
-    return Lost(entry=entry, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
+    return Lost(job=job, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
 
 
-async def collect_lost(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Job | Text:
+async def collect_lost(ctx: Context, item: Item, slot: JobSlot, job: Job) -> SentJob | Text:
     """The job of a lost submit that is not sent again. Raises Ended where there is none, or that is unknown."""
-    outcome = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
+    outcome = await resolve(ctx, item, slot, lost_earlier(ctx, job), resend=True)
     match outcome:
-        case Job() | Text():
+        case SentJob() | Text():
             return outcome
         case NeverArrived():
             slot.leave()
-            ctx.run.record("never arrived", OrderEnd(entry.request_id, JobState.NEVER))
+            ctx.run.record("never arrived", OrderEnd(job.request_id, JobState.NEVER))
             raise Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
         case Unclear():
             raise undecided(ctx, item, outcome)
@@ -99,7 +99,7 @@ async def collect_lost(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry
 
 async def resolve(
     ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, resend: bool
-) -> Job | Text | NeverArrived | Unclear:
+) -> SentJob | Text | NeverArrived | Unclear:
     """Find out what became of a submit: now, and once more when everything else is done.
 
     `resend`: proof that it never arrived is enough, as it may be sent again.
@@ -134,7 +134,7 @@ def undecided(ctx: Context, item: Item, unclear: Unclear) -> Ended:
     hint = f"`contentops state resolve {item.id}`"
     words = unclear.candidates
     if words:
-        hint = f"{naming(lost.entry)}; otherwise {hint}"
+        hint = f"{naming(lost.job)}; otherwise {hint}"
     elif ctx.index.candidates >= CANDIDATES:
         words = "; the next apply continues to search the stored contents"
     return Ended(Result.UNKNOWN, lost.why + words, hint)
@@ -142,7 +142,7 @@ def undecided(ctx: Context, item: Item, unclear: Unclear) -> Ended:
 
 async def _look(
     ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool
-) -> Job | Text | NeverArrived | Unclear:
+) -> SentJob | Text | NeverArrived | Unclear:
     """Ask for our id, and where that proves nothing, for a stored content that carries it.
 
     Only the `last` look waits longer than a few seconds for the server's silence to count.
@@ -155,19 +155,19 @@ async def _look(
         if isinstance(outcome, NeverArrived) and 0 < wait <= patience:
             await ctx.run.sleep(wait + GRAIN)
             outcome = await _by_id(ctx, item, slot, lost)
-        if isinstance(outcome, Job) or (outcome is not None and not _still_open(ctx, lost)):
+        if isinstance(outcome, SentJob) or (outcome is not None and not _still_open(ctx, lost)):
             return outcome
-    text, candidates = await by_content(ctx, item, Job(entry=lost.entry, sent=lost.sent if lost.ours else None))
+    text, candidates = await by_content(ctx, item, SentJob(job=lost.job, sent=lost.sent if lost.ours else None))
     return text or Unclear(lost, candidates)
 
 
-async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> Job | NeverArrived | None:
-    entry = lost.entry
-    answer = await ctx.ask(GetStatus(entry.request_id, accepted=False))
+async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | NeverArrived | None:
+    job = lost.job
+    answer = await ctx.ask(GetStatus(job.request_id, accepted=False))
     if isinstance(answer, JobStatus):
-        return accepted(ctx, item, slot, entry, entry.request_id, sent=lost.sent if lost.ours else None)
+        return accepted(ctx, item, slot, job, job.request_id, sent=lost.sent if lost.ours else None)
     proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
-    return NeverArrived(entry) if proven else None
+    return NeverArrived(job) if proven else None
 
 
 def _still_open(ctx: Context, lost: Lost) -> float:
@@ -178,29 +178,31 @@ def _still_open(ctx: Context, lost: Lost) -> float:
     return max(0.0, lost.sent + (UNSEEN if shows is None else shows) - now, lost.lost + ARRIVAL - now)
 
 
-async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = False) -> tuple[Text | None, str]:
+async def by_content(
+    ctx: Context, item: Item, sent_job: SentJob, *, forgotten: bool = False
+) -> tuple[Text | None, str]:
     """Search the stored contents for one that carries our id, or its job's, likeliest first by their time.
 
     Also returns words on contents that may be it. `forgotten`: the server does not know the job any more.
     """
-    entry = job.entry
-    sent = seconds_of(entry.submitted_at)
+    job = sent_job.job
+    sent = seconds_of(job.submitted_at)
     if sent is None or ctx.index.candidates >= CANDIDATES:
         return None, ""
-    lost = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
+    lost = job.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     listed = await ctx.list_content(sent - SLACK, needed=lost)
     if isinstance(listed, Failure):
         return None, ""
-    ours = {entry.request_id, entry.job_id} - {""}
-    if forgotten and len(entry.job_id) < _UNIQUE:
+    ours = {job.request_id, job.job_id} - {""}
+    if forgotten and len(job.job_id) < _UNIQUE:
         # A server that has forgotten the job may have given its id to another one.
-        ours = {entry.request_id}
+        ours = {job.request_id}
     near, looked = _near(ctx, item, listed.entries, sent), ctx.index.looked
     content = await _first_of(ctx, near, ours)
     known = {each.id: looked[each.id] for each in listed.entries if each.id in looked}
     ctx.cache.remember(f"looked {ctx.server}", known)
     if content is not None:
-        return _taken(ctx, item, job, content, lost=lost), ""
+        return _taken(ctx, item, sent_job, content, lost=lost), ""
     return None, _candidates(ctx, near)
 
 
@@ -238,17 +240,17 @@ def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
     return f"; stored at about that time, without an item: {', '.join(unnamed[:_SHOWN])}{more}{later}"
 
 
-def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) -> Text:
+def _taken(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, lost: bool) -> Text:
     """Keep a stored text of our request."""
-    entry = structs.replace(job.entry, state=JobState.RUNNING)
+    job = structs.replace(sent_job.job, state=JobState.RUNNING)
     if lost:
-        if job.sent is not None:
-            ctx.spent[item.id] += entry.credits
+        if sent_job.sent is not None:
+            ctx.spent[item.id] += job.credits
             del ctx.unsettled[item.id]
         # The job's own id stays unknown: its content proves nothing about how this server names jobs.
-        entry = structs.replace(entry, job_id="")
+        job = structs.replace(job, job_id="")
     ctx.admission.refused = 0
-    return keep_text(ctx, structs.replace(job, entry=entry), content)
+    return keep_text(ctx, structs.replace(sent_job, job=job), content)
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
@@ -270,27 +272,27 @@ _TAKEN = 409
 """The status of a submit whose id the server has seen before."""
 
 
-async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> Job | Text:
+async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Text:
     """Find out what became of a submit of an earlier run, and send again what never arrived. Raises Ended."""
     step = item.change.submit
     assert step is not None
-    outcome = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
+    outcome = await resolve(ctx, item, slot, lost_earlier(ctx, job), resend=True)
     match outcome:
-        case NeverArrived(entry):
-            ctx.run.record("never arrived", OrderEnd(entry.request_id, JobState.NEVER))
+        case NeverArrived(job):
+            ctx.run.record("never arrived", OrderEnd(job.request_id, JobState.NEVER))
             if ctx.run.stopped or not await slot.enter(asks=False):
-                raise undecided(ctx, item, Unclear(lost_earlier(ctx, entry)))
-            is_same = entry.digest == step.digest
-            return await _start(ctx, item, slot, item_state, entry if is_same else new_entry(ctx, item, step))
+                raise undecided(ctx, item, Unclear(lost_earlier(ctx, job)))
+            is_same = job.digest == step.digest
+            return await _start(ctx, item, slot, item_state, job if is_same else new_job(ctx, item, step))
         case Unclear():
             raise undecided(ctx, item, outcome)
         case _:
             return outcome
 
 
-async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Submit) -> Job | Text:
+async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Submit) -> SentJob | Text:
     """Start the generation this step pays for. Raises Ended if there is no job afterwards."""
-    admission, entry = ctx.admission, new_entry(ctx, item, step)
+    admission, job = ctx.admission, new_job(ctx, item, step)
     if not admission.proven or not admission.open():
         ctx.event("waiting", item.id, "submit", on="turn" if admission.proven else "first-job")
     if not await slot.enter(asks=True):
@@ -299,14 +301,14 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
         changed = "not submitted: the texts that it is made from have changed since the plan"
         raise Ended(Result.BLOCKED, changed, "run `contentops apply` to see the new plan")
     ctx.event("progress", item.id, "submit", stage="", progress=None)
-    if admission.ask_first and await _is_known(ctx, entry):
-        return accepted(ctx, item, slot, entry, entry.request_id, sent=None)
-    return await _start(ctx, item, slot, item_state, entry)
+    if admission.ask_first and await _is_known(ctx, job):
+        return accepted(ctx, item, slot, job, job.request_id, sent=None)
+    return await _start(ctx, item, slot, item_state, job)
 
 
-async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
+async def _is_known(ctx: Context, job: Job) -> bool:
     """Whether another machine has started a job under this id. Raises Ended where that is unknown."""
-    answer = await ctx.ask(GetStatus(entry.request_id, accepted=False))
+    answer = await ctx.ask(GetStatus(job.request_id, accepted=False))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
         return True
@@ -321,16 +323,16 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
     return False
 
 
-async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> Job | Text:
+async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Text:
     """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
     for resends in range(RESENDS + 1):
-        sent = await _send(ctx, item, slot, item_state, entry)
-        if isinstance(sent, Job):
+        sent = await _send(ctx, item, slot, item_state, job)
+        if isinstance(sent, SentJob):
             return sent
         outcome = await resolve(ctx, item, slot, sent, resend=resends < RESENDS)
         match outcome:
-            case NeverArrived(entry):
-                ctx.run.record("never arrived", OrderEnd(entry.request_id, JobState.NEVER))
+            case NeverArrived(job):
+                ctx.run.record("never arrived", OrderEnd(job.request_id, JobState.NEVER))
                 del ctx.unsettled[item.id]
                 if ctx.run.stopped or not await slot.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
@@ -338,22 +340,22 @@ async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
                 raise undecided(ctx, item, outcome)
             case _:
                 return outcome
-    raise AssertionError(entry.request_id)  # `resolve` proves nothing after the last resend
+    raise AssertionError(job.request_id)  # `resolve` proves nothing after the last resend
 
 
-async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> Job | Lost:
+async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Lost:
     """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused."""
     attempts, sent = Attempts(ctx), ctx.run.now()
 
     def intend() -> None:
-        nonlocal entry, sent
-        entry, sent = intended(ctx, structs.replace(entry, plan_id=ctx.plan.id)), ctx.run.now()
+        nonlocal job, sent
+        job, sent = intended(ctx, structs.replace(job, plan_id=ctx.plan.id)), ctx.run.now()
 
     while True:
         try:
-            answer = await ctx.run.send(_call(item, item_state, entry), Priority.SUBMIT, intend)
+            answer = await ctx.run.send(_call(item, item_state, job), Priority.SUBMIT, intend)
         except Withheld:
-            ctx.run.record("withheld", OrderEnd(entry.request_id, JobState.NEVER))
+            ctx.run.record("withheld", OrderEnd(job.request_id, JobState.NEVER))
             del ctx.unsettled[item.id]
             raise
         if isinstance(answer, Accepted):
@@ -361,14 +363,14 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
             job_id = "" if answer.done is not None and answer.echoed else answer.job_id
             if job_id:
                 ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
-            job = accepted(ctx, item, slot, dated(entry, answer.at, ctx.project.api.job_timeout), job_id, sent=sent)
-            return structs.replace(job, done=answer.done)
+            sent_job = accepted(ctx, item, slot, dated(job, answer.at, ctx.project.api.job_timeout), job_id, sent=sent)
+            return structs.replace(sent_job, done=answer.done)
         if answer.status == _TAKEN or answer.kind is FailureKind.AMBIGUOUS:
             why, now = answer.full_message, ctx.run.now()
             if answer.retry_after:
                 await ctx.run.sleep(min(answer.retry_after, RETRY.total))
-            return Lost(entry=entry, why=why, sent=sent, lost=now, ours=True)
-        ctx.run.record("refused", OrderEnd(entry.request_id, JobState.NEVER))
+            return Lost(job=job, why=why, sent=sent, lost=now, ours=True)
+        ctx.run.record("refused", OrderEnd(job.request_id, JobState.NEVER))
         del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
             raise turned_down(ctx, slot, answer)
@@ -376,9 +378,9 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
             raise turned_down(ctx, slot, answer)
 
 
-def _call(item: Item, item_state: ItemState, entry: OpenEntry) -> Generate | RegenerateSection:
+def _call(item: Item, item_state: ItemState, job: Job) -> Generate | RegenerateSection:
     """The call that pays: for the whole text, or for one section of the stored one."""
     request = item.spec.request
-    if entry.section and item_state.record is not None:
-        return RegenerateSection(item_state.record.content_id, entry.section, request.mode, entry.request_id)
-    return Generate(request.as_json(), entry.request_id)
+    if job.section and item_state.record is not None:
+        return RegenerateSection(item_state.record.content_id, job.section, request.mode, job.request_id)
+    return Generate(request.as_json(), job.request_id)

@@ -94,7 +94,7 @@ def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, 
     bases = known_texts(record, body_digest(text.body), ctx.text)
     placed = take_section(edited, text.body, item.change.section, bases)
     if isinstance(placed, Unusable):
-        hint = unusable_hint(item.id, text.entry, placed) if text.entry is not None else ""
+        hint = unusable_hint(item.id, text.job, placed) if text.job is not None else ""
         raise Ended(Result.BLOCKED, unusable_words(item.change.section, placed), hint)
     body, new = placed
     # A job made only the section; the rest of the file keeps its owner.
@@ -205,9 +205,9 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
         return structs.replace(item_state, record=note(ctx, item, "write", record))
-    # The open entries that this text closes: its own, and failed attempts at the same digest.
-    own = [text.entry] if text.entry is not None else []
-    drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
+    # The open jobs that this text closes: its own, and failed attempts at the same digest.
+    own = [text.job] if text.job is not None else []
+    drops = [Drop(job.request_id) for job in (*own, *item.failed)]
     record = _generated(ctx, item, item_state, record, text)
     is_own = ctx.index.owners.is_free(text.content_id, item, item_state)
     saves_merge = item_state.merged is not None and item.change.has(Save) and not item.change.section
@@ -237,12 +237,12 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
 def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
     """Whether a lost run had written this text already and a person worked on it since.
 
-    The plan cannot know that where neither cache nor entry has the text: it believes the provenance block.
+    The plan cannot know that where neither cache nor job has the text: it believes the provenance block.
     """
-    entry = item.change.entry
+    job = item.change.job
     if item.change.section and item_state.text is not None and item_state.text.job_id and not _is_over_edit(step):
         return seen.body != digest and seen.provenance.get("job") == item_state.text.job_id
-    if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
+    if job is None or job.body or not item.change.has(Poll) or seen.body == digest:
         return False
     if _is_over_edit(step) or isinstance(step.mode, MergeEdit):
         return False
@@ -319,7 +319,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
         declined=NOTHING,
         # Around one new section the rest stays what it was.
         outline=text.outline or (bool(item.change.section) and record.outline),
-        dialect=text.entry.dialect if text.entry else record.dialect,
+        dialect=text.job.dialect if text.job else record.dialect,
         request_id=text.request_id,
     )
 
@@ -329,12 +329,12 @@ def _asked(item: Item, text: Text) -> dict[str, Any]:
 
     A section is for the request of the rest. A text that was made before its sources changed is for their words then.
     """
-    spec, entry = item.spec, text.entry
+    spec, job = item.spec, text.job
     if item.change.section:
         return {}
-    if entry is None or not entry.frame or entry.digest == spec.digest:
+    if job is None or not job.frame or job.digest == spec.digest:
         return spec.asked
-    return {**spec.asked, "digest": entry.digest, "frame": spec.frame, "sources": entry.sources}
+    return {**spec.asked, "digest": job.digest, "frame": spec.frame, "sources": job.sources}
 
 
 def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> dict[str, Json] | None:
@@ -412,7 +412,7 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
     drops: list[Drop] = []
     if before is None or (isinstance(step, Acknowledge) and step.accepts):
         # The file answers the request, so a text that was paid for it is not written.
-        jobs = (ctx.run.entry(job.request_id) for job in item.jobs)
+        jobs = (ctx.run.open_job(job.request_id) for job in item.jobs)
         drops = [Drop(job.request_id) for job in jobs if job is not None and job.state is JobState.PAID]
     return structs.replace(item_state, record=note(ctx, item, "record", record, *drops))
 
@@ -426,7 +426,7 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
             ctx.outputs.remove(step.target, expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
-    ctx.run.record("remove", Forget(item.id), *(Drop(entry.request_id) for entry in item.failed))
+    ctx.run.record("remove", Forget(item.id), *(Drop(job.request_id) for job in item.failed))
 
 
 def _front_after(step: Write | Update | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:

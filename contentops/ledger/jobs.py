@@ -12,7 +12,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import session as schema
 from contentops.ledger.session import read_json, utc
-from contentops.model import JobState, OpenEntry, PendingSubmit, RequestId
+from contentops.model import Job, JobState, PendingSubmit, RequestId
 from contentops.model.jobs import stage
 from contentops.state.cache import StoredText
 from contentops.state.codec import line_of, parse_as
@@ -146,7 +146,7 @@ class JobRow(Struct, frozen=True, kw_only=True):
     line: str
 
     @staticmethod
-    def of(job: OpenEntry, environment: str) -> JobRow:
+    def of(job: Job, environment: str) -> JobRow:
         """Return the row of a job."""
         return JobRow(
             server=job.server,
@@ -166,18 +166,18 @@ class Read(Struct, frozen=True, kw_only=True):
 
     stages: Mapping[JobKey, JobStage]
     """How far every job is."""
-    jobs: MutableMapping[str, list[OpenEntry]]
+    jobs: MutableMapping[str, list[Job]]
     """By environment, the jobs that the checkout lacks, or of which it knows an earlier state."""
     pending: Mapping[RequestId, PendingSubmit]
     """What others work on."""
 
 
-def key_of(job: OpenEntry) -> JobKey:
+def key_of(job: Job) -> JobKey:
     """Return what names an order."""
     return JobKey(job.server, job.request_id, job.submitted_at, job.job_id)
 
 
-def stage_of(job: OpenEntry) -> JobStage:
+def stage_of(job: Job) -> JobStage:
     """Return how far a job is."""
     rank, lost = stage(job)
     return JobStage(2 * rank + lost, job.rev)
@@ -217,9 +217,9 @@ def is_further(key: JobKey, stages: Mapping[JobKey, JobStage], known: Mapping[Jo
 
 def _read_lines(
     session: LedgerSession, scope: LedgerScope, wanted: list[JobKey]
-) -> tuple[dict[str, list[OpenEntry]], dict[RequestId, PendingSubmit]]:
+) -> tuple[dict[str, list[Job]], dict[RequestId, PendingSubmit]]:
     """Return the jobs of these rows by environment, and what cannot be used: no one knows what was sent of it."""
-    jobs: dict[str, list[OpenEntry]] = {}
+    jobs: dict[str, list[Job]] = {}
     damaged: dict[RequestId, PendingSubmit] = {}
     if not wanted:
         return jobs, damaged
@@ -251,10 +251,10 @@ def _under_way(
     return pending
 
 
-def job_in(line: str) -> OpenEntry | None:
+def job_in(line: str) -> Job | None:
     """Return the job in a line of the ledger; None for a line that cannot be used."""
     try:
-        return parse_as(line, OpenEntry)
+        return parse_as(line, Job)
     except ValueError:
         return None
 
@@ -263,7 +263,7 @@ def fill(
     session: LedgerSession,
     scope: LedgerScope,
     stages: Mapping[JobKey, JobStage],
-    known: Mapping[str, Sequence[OpenEntry]],
+    known: Mapping[str, Sequence[Job]],
 ) -> None:
     """Store the jobs of all environments of which a ledger lacks the row or has an earlier one. Raises StateError."""
     rows = [
@@ -279,7 +279,7 @@ def fill(
         session.transaction(lambda cursor: _put(cursor, scope, rows))
 
 
-def write(cursor: psycopg.Cursor[Row], scope: LedgerScope, jobs: Iterable[OpenEntry]) -> set[JobKey]:
+def write(cursor: psycopg.Cursor[Row], scope: LedgerScope, jobs: Iterable[Job]) -> set[JobKey]:
     """Write jobs whose requests this runner has claimed, or that are done; return those that were not further there."""
     return _put(cursor, scope, [JobRow.of(job, scope.environment) for job in jobs])
 
@@ -333,12 +333,12 @@ def overview(session: LedgerSession) -> Overview:
     ((postgresql, read_only),) = session.run(_SERVER)
     if version == 0:
         return Overview(postgresql=postgresql, read_only=read_only, version=0)
-    ((entries, texts, size),) = session.run(_COUNTS)
+    ((jobs, texts, size),) = session.run(_COUNTS)
     return Overview(
         postgresql=postgresql,
         read_only=read_only,
         version=version,
-        entries=entries,
+        entries=jobs,
         texts=texts,
         bytes=size,
         runners=live_runners(session),

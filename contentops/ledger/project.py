@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from contentops.ledger.jobs import Runner
     from contentops.ledger.limiter import Account
     from contentops.ledger.session import LedgerSession, Row
-    from contentops.model import ApiSettings, Json, OpenEntry, PendingSubmit
+    from contentops.model import ApiSettings, Job, Json, PendingSubmit
     from contentops.state.cache import StoredText
 
 
@@ -166,7 +166,7 @@ class JobWriter:
         """`known`: how far this checkout knows jobs; it is kept up to date here."""
         self._runner, self._scope = runner, scope
         self._known = {} if known is None else known
-        self._jobs: dict[JobKey, OpenEntry] = {}
+        self._jobs: dict[JobKey, Job] = {}
         self._texts: dict[str, TextRow] = {}
         self._ours: set[ClaimKey] = set()
         """What this run has claimed."""
@@ -184,7 +184,7 @@ class JobWriter:
         self._ours |= wanted - lost
         return frozenset(one.request_id for one in lost)
 
-    def note(self, jobs: Iterable[OpenEntry], account: str = "") -> None:
+    def note(self, jobs: Iterable[Job], account: str = "") -> None:
         """Collect jobs that this run changed; `account`: whose they are, if it is known."""
         for job in jobs:
             self._jobs[key_of(job)] = job
@@ -276,7 +276,7 @@ class ReadLedger:
     """The ledger of a project's environment for a command that only reads."""
 
     def __init__(
-        self, session: LedgerSession, scope: LedgerScope, known: Iterable[OpenEntry] = (), *, runner: int = 0
+        self, session: LedgerSession, scope: LedgerScope, known: Iterable[Job] = (), *, runner: int = 0
     ) -> None:
         """`known`: the jobs of all environments in this checkout; `runner`: one's own number. Raises StateError."""
         self._session, self._scope, self._number = session, scope, runner
@@ -284,9 +284,9 @@ class ReadLedger:
         self._known: dict[JobKey, JobStage] = {key_of(job): stage_of(job) for job in known}
         found = read(session, scope, self._known, but=runner)
         self._rows = found.stages
-        self.lacking: Sequence[OpenEntry] = found.jobs.pop(scope.environment, [])
+        self.lacking: Sequence[Job] = found.jobs.pop(scope.environment, [])
         """The jobs of this environment that this checkout lacks, or of which it knows an earlier state."""
-        self.elsewhere: Sequence[OpenEntry] = [job for jobs in found.jobs.values() for job in jobs]
+        self.elsewhere: Sequence[Job] = [job for jobs in found.jobs.values() for job in jobs]
         """Those of other environments."""
         self.pending: Mapping[RequestId, PendingSubmit] = found.pending
         """What others work on."""
@@ -306,7 +306,7 @@ class ReadLedger:
         """Return the servers and dialects in which a text of the account was paid for."""
         return proven_endpoints(self._session, self._account)
 
-    def jobs(self) -> list[OpenEntry]:
+    def jobs(self) -> list[Job]:
         """Return the jobs of all environments that the checkout lacked when it was opened, as they are now."""
         found = read(self._session, self._scope, self._known, but=self._number)
         return [job for jobs in found.jobs.values() for job in jobs]
@@ -337,7 +337,7 @@ class ReadLedger:
 class ProjectLedger(ReadLedger):
     """The ledger of a command that works on a project's environment, as one runner."""
 
-    def __init__(self, runner: Runner, scope: LedgerScope, known: Iterable[OpenEntry] = ()) -> None:
+    def __init__(self, runner: Runner, scope: LedgerScope, known: Iterable[Job] = ()) -> None:
         super().__init__(runner.session, scope, known, runner=runner.number)
         self._runner = runner
         self._seen = self._known | {key_of(job): stage_of(job) for job in (*self.lacking, *self.elsewhere)}
@@ -347,7 +347,7 @@ class ProjectLedger(ReadLedger):
         sign_in(self._session, account)
         return account.per_minute
 
-    def fill(self, known: Mapping[str, Sequence[OpenEntry]]) -> None:
+    def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
         """Store what the checkout knows by environment and the ledger lacks. Raises StateError."""
         fill(self._session, self._scope, self._rows, known)
 
@@ -368,7 +368,7 @@ class ProjectLedger(ReadLedger):
 
     # --- for the state of a checkout, and for its cache ----------------------------------------------------
 
-    def note(self, jobs: Sequence[OpenEntry]) -> None:
+    def note(self, jobs: Sequence[Job]) -> None:
         """Collect jobs for the next flush."""
         self._writer.note(jobs, self._account)
 

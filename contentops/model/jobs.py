@@ -13,7 +13,7 @@ from msgspec.json import encode
 from contentops.digest import Digest
 from contentops.errors import plural, price
 from contentops.model.approval import Approval, ApprovalState
-from contentops.model.records import OPEN, ItemId, JobState, Json, OpenEntry, RequestId
+from contentops.model.records import OPEN, ItemId, Job, JobState, Json, RequestId
 from contentops.tokens import TokenSum, add_money
 
 if TYPE_CHECKING:
@@ -40,32 +40,32 @@ class OrderEnd(Struct, frozen=True):
     state: JobState
 
 
-def is_further(job: OpenEntry, other: OpenEntry) -> bool:
+def is_further(job: Job, other: Job) -> bool:
     """Whether the state of a job is further than that of another line of it."""
     return stage(job) > stage(other)
 
 
-def stage(job: OpenEntry) -> tuple[int, bool]:
+def stage(job: Job) -> tuple[int, bool]:
     """How far a job is: its state, and whether its text was given up."""
     # A text that a person named and no one has seen yet may turn out to be another one's.
     state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
     return _RANK[state], job.lost
 
 
-def fold_orders(lines: Iterable[OpenEntry]) -> list[OpenEntry]:
+def fold_orders(lines: Iterable[Job]) -> list[Job]:
     """Return what a file of jobs has to say: a line for each order and job of the server, the earliest first.
 
     Lines of one id and time of intent are one order, of which the furthest state counts: an order whose answer was lost
     is not closed by an order of another time. A server that has found several jobs under one id has a line for each.
     Any lines may be folded first and the others later, in any order: the result is the same.
     """
-    orders: defaultdict[tuple[RequestId, str], list[OpenEntry]] = defaultdict(list)
+    orders: defaultdict[tuple[RequestId, str], list[Job]] = defaultdict(list)
     for line in lines:
         orders[line.request_id, line.submitted_at].append(line)
-    folded: list[OpenEntry] = []
+    folded: list[Job] = []
     for group in orders.values():
         for same in _by_server(group) if len(group) > 1 else (group,):
-            named: defaultdict[str, list[OpenEntry]] = defaultdict(list)
+            named: defaultdict[str, list[Job]] = defaultdict(list)
             for line in same:
                 named[line.job_id].append(line)
             if len(named) > 1:
@@ -74,9 +74,9 @@ def fold_orders(lines: Iterable[OpenEntry]) -> list[OpenEntry]:
     return sorted(folded, key=BY_TIME)
 
 
-def _by_server(lines: Iterable[OpenEntry]) -> Iterator[list[OpenEntry]]:
+def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
     """Yield the lines of one order for each server: under all addresses that it had, with its address of today."""
-    groups: list[tuple[set[str], list[OpenEntry]]] = []
+    groups: list[tuple[set[str], list[Job]]] = []
     for line in lines:
         names, same = {line.server, *line.former_servers}, [line]
         for other in [each for each in groups if each[0] & names]:
@@ -93,14 +93,14 @@ def _by_server(lines: Iterable[OpenEntry]) -> Iterator[list[OpenEntry]]:
         ]
 
 
-def fold_jobs(lines: Iterable[OpenEntry]) -> list[OpenEntry]:
+def fold_jobs(lines: Iterable[Job]) -> list[Job]:
     """Return the jobs of these lines, each once, the earliest first: what a sum counts.
 
     Lines that name one job of the server for one request are one job, whatever order they are of. The bundled server of
     each clone has jobs of its own, under the same ids.
     """
-    named: defaultdict[tuple[str, ...], list[OpenEntry]] = defaultdict(list)
-    folded: list[OpenEntry] = []
+    named: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
+    folded: list[Job] = []
     for line in fold_orders(lines):
         if line.job_id:
             by = "" if len(line.job_id) >= _UNIQUE else line.request_id
@@ -112,7 +112,7 @@ def fold_jobs(lines: Iterable[OpenEntry]) -> list[OpenEntry]:
     return sorted(folded, key=BY_TIME)
 
 
-def _dated(lines: list[OpenEntry]) -> OpenEntry:
+def _dated(lines: list[Job]) -> Job:
     """Return the furthest line of a job, with the time at which the first order of it was accepted."""
     furthest, first = _furthest(lines), min(lines, key=BY_TIME)
     if furthest is first or furthest.submitted_at == first.submitted_at:
@@ -120,7 +120,7 @@ def _dated(lines: list[OpenEntry]) -> OpenEntry:
     return structs.replace(furthest, accepted=first.since)
 
 
-def _furthest(lines: list[OpenEntry]) -> OpenEntry:
+def _furthest(lines: list[Job]) -> Job:
     """Return the line with the furthest state, of equals the one that was written last, else the earliest order."""
     if len(lines) == 1:
         return lines[0]
@@ -128,23 +128,23 @@ def _furthest(lines: list[OpenEntry]) -> OpenEntry:
     return min((line for line in lines if (stage(line), line.rev) == top), key=_tie)
 
 
-def _tie(line: OpenEntry) -> tuple[str, bytes]:
+def _tie(line: Job) -> tuple[str, bytes]:
     return line.submitted_at, encode(line)
 
 
 def made_texts(state: State) -> frozenset[Digest]:
     """Return the body digests of all whole texts that known jobs made, of every environment."""
-    jobs = (*state.jobs, *state.entries.values())
+    jobs = (*state.jobs, *state.open_jobs.values())
     return frozenset(job.body for job in jobs if job.body and not job.section)
 
 
-def open_jobs(jobs: Iterable[OpenEntry]) -> dict[RequestId, OpenEntry]:
+def open_jobs(jobs: Iterable[Job]) -> dict[RequestId, Job]:
     """Return the jobs that wait for something, by request id; `jobs` has the earliest first.
 
     Of several orders of one id, one with a text or a running job comes first, else the last one. A failed job, and a
     text that was paid for, wait until a later attempt at their request has brought a text.
     """
-    last: dict[RequestId, OpenEntry] = {}
+    last: dict[RequestId, Job] = {}
     brought: dict[tuple[str, Digest, str], int] = {}
     for job in jobs:
         other = last.get(job.request_id)

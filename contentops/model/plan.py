@@ -15,7 +15,7 @@ from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic
 from contentops.model.approval import ApprovalState
 from contentops.model.desired import BASE, NO_ENVIRONMENT, Reference, Request, Spec
-from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, Remote
+from contentops.model.records import ItemId, Job, JobState, Json, Observed, Record, Remote
 from contentops.model.settings import Budget, MonthSpend
 from contentops.tokens import PaidTokens, add_money
 
@@ -25,7 +25,7 @@ from contentops.tokens import PaidTokens, add_money
 class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
     """Collect the text of an open job that no change waits for into the cache; writes nothing."""
 
-    entry: OpenEntry
+    job: Job
     tokens: PaidTokens | None = None
     """The most that a model of the settings may use to go on with it, at their price; None: no such model writes it."""
 
@@ -37,7 +37,7 @@ class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
     a person chose to pay again.
     """
 
-    entry: OpenEntry
+    job: Job
 
 
 class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
@@ -76,20 +76,20 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
 
 
 class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
-    """Wait for a job and keep its text: of `entry`, or of the submit or look-up before it."""
+    """Wait for a job and keep its text: of `job`, or of the submit or look-up before it."""
 
-    entry: OpenEntry | None = None
+    job: Job | None = None
 
 
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Fetch a text that exists already.
 
-    With `entry`: the text of a job. With `recorded`: a text of the record (`restorable`), from the cache, a file, git
+    With `job`: the text of a job. With `recorded`: a text of the record (`restorable`), from the cache, a file, git
     or the server.
     """
 
     digest: Digest
-    entry: OpenEntry | None = None
+    job: Job | None = None
     recorded: bool = False
 
 
@@ -293,7 +293,7 @@ class Change(Struct, frozen=True, kw_only=True):
     renamed_from: ItemId | None = None
     addresses: tuple[str, ...] = ()
     """The new `Record.addresses`."""
-    blocked_entry: OpenEntry | None = None
+    blocked_job: Job | None = None
     """The open job that answers the spec of an item that is blocked."""
     blocked: str = ""
     """The kebab-case reason the item is blocked, or empty."""
@@ -379,11 +379,11 @@ class Change(Struct, frozen=True, kw_only=True):
         return add_money((self.money, *retries))
 
     @property
-    def entry(self) -> OpenEntry | None:
+    def job(self) -> Job | None:
         """The open job that answers the spec."""
-        entries = (step.entry for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
-        open_ = (entry for entry in entries if entry is not None and entry.state is not JobState.SETTLED)
-        return next(open_, self.blocked_entry)
+        jobs = (step.job for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
+        open_ = (job for job in jobs if job is not None and job.state is not JobState.SETTLED)
+        return next(open_, self.blocked_job)
 
     @property
     def promotion(self) -> Promote | None:
@@ -397,18 +397,18 @@ class Change(Struct, frozen=True, kw_only=True):
         return (step.environment or BASE) if step is not None else ""
 
     @property
-    def collected_entries(self) -> tuple[OpenEntry, ...]:
+    def collected_jobs(self) -> tuple[Job, ...]:
         """The open jobs whose texts are only collected."""
-        return tuple(step.entry for step in self.steps if isinstance(step, Collect))
+        return tuple(step.job for step in self.steps if isinstance(step, Collect))
 
     @property
     def attempt(self) -> int:
-        """The attempt number of the submit, or of the entry that is finished; 0: no job made it here."""
+        """The attempt number of the submit, or of the job that is finished; 0: no job made it here."""
         if self.submit is not None:
             return self.submit.attempt
         if self.promotion is not None:
             return 0
-        return self.entry.attempt if self.entry is not None and not self.blocked else 1
+        return self.job.attempt if self.job is not None and not self.blocked else 1
 
     @property
     def target(self) -> str:
@@ -433,8 +433,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def section(self) -> str:
         """The heading of the one section that is generated again, or empty: the whole text."""
-        if self.entry is not None:
-            return self.entry.section
+        if self.job is not None:
+            return self.job.section
         return self.submit.section if self.submit is not None else ""
 
     def has(self, *kinds: type[Step]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, field, to_builtins
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
@@ -79,7 +79,7 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     """Body digest of what a refresh found on the server; empty where it did not look."""
     front: Mapping[str, Json]
     title: str | None
-    entry: ReviewedJob | None
+    job: ReviewedJob | None = field(name="entry")
     drains: tuple[ReviewedJob, ...]
     promotes: ReviewedText | None
     blocked: str

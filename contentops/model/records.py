@@ -158,7 +158,7 @@ class JobState(enum.StrEnum):
     """Its text was written into a file, or dropped on purpose."""
 
 
-class OpenEntry(Struct, frozen=True, kw_only=True):
+class Job(Struct, frozen=True, kw_only=True):
     """One order: a line of `contentops.jobs`, whose keys are these fields. No line names an owner.
 
     An order is named by its request id and the time of its intent: one id may be sent again where the server has proved
@@ -307,22 +307,22 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     lineage: str
     records: Mapping[ItemId, Record] = field(default_factory=dict)
-    entries: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
+    open_jobs: Mapping[RequestId, Job] = field(default_factory=dict)
     """The open jobs of this environment."""
-    jobs: Sequence[OpenEntry] = ()
+    jobs: Sequence[Job] = ()
     """Every order of all environments, the earliest first."""
 
     @functools.cached_property
-    def _by_order(self) -> Mapping[tuple[str, str], list[OpenEntry]]:
+    def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
         """The jobs by their request id, and those with a text by the digests of request and text."""
-        found: dict[tuple[str, str], list[OpenEntry]] = {}
-        for job in (*self.jobs, *self.entries.values()):
+        found: dict[tuple[str, str], list[Job]] = {}
+        for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)
             if job.body:
                 found.setdefault((job.digest, job.body), []).append(job)
         return found
 
-    def made_by(self, record: Record) -> OpenEntry | None:
+    def made_by(self, record: Record) -> Job | None:
         """The job that made the text of a record; None: none that is known, as for an adopted text.
 
         A promoted text was made in another environment.
@@ -331,7 +331,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
         return made_by(record, self._by_order.get((record.server, record.request_id), promoted))
 
 
-def made_by(record: Record, jobs: Iterable[OpenEntry]) -> OpenEntry | None:
+def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
     """Of the jobs of one order, the one whose text a record has, else the last one with a text."""
     return max(jobs, key=lambda job: (job.body == record.generated, job.has_text, job.submitted_at), default=None)
 

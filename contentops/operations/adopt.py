@@ -428,10 +428,10 @@ def _markdown(paths: Iterable[str]) -> list[str]:
 
 def _busy(state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
     """Yield the items whose text is still to come, each with a phrase that says so and a hint."""
-    for entry in pending(state.entries.values()):
-        give_up = f"`contentops state resolve {entry.item} --forget --request {entry.short}`"
+    for job in pending(state.open_jobs.values()):
+        give_up = f"`contentops state resolve {job.item} --forget --request {job.short}`"
         hint = f"move the file away and apply; or give up the paid text with {give_up}"
-        yield entry.item, ("which has a job under way", hint)
+        yield job.item, ("which has a job under way", hint)
 
 
 class _Owners:

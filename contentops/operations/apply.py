@@ -83,8 +83,8 @@ _WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 def claim(shared: ProjectLedger, plan: Plan) -> Plan:
     """Claim what a plan orders and polls; in the plan returned, what other processes have claimed is left to them."""
     wanted = {(plan.server, name) for change in plan.changes if (name := submit_of(plan, change)) is not None}
-    entries = (entry for change in plan.changes for entry in (change.entry, *change.collected_entries))
-    wanted |= {(one.server, one.request_id) for one in entries if one is not None and one.state in _WORKING}
+    jobs = (job for change in plan.changes for job in (change.job, *change.collected_jobs))
+    wanted |= {(one.server, one.request_id) for one in jobs if one is not None and one.state in _WORKING}
     return _left_to_others(plan, shared.claim(wanted))
 
 
@@ -94,14 +94,12 @@ def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
         return plan
     changes: list[Change] = []
     for change in plan.changes:
-        own = {submit_of(plan, change), change.entry.request_id if change.entry is not None else None}
-        steps = tuple(
-            step for step in change.steps if not (isinstance(step, Collect) and step.entry.request_id in lost)
-        )
+        own = {submit_of(plan, change), change.job.request_id if change.job is not None else None}
+        steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.job.request_id in lost))
         if not own.isdisjoint(lost) or (change.steps and not steps):
             holder = change.holder or "another process"
             changed = structs.replace(change, action=Action.PENDING, steps=(), holder=holder, hint="")
-            changes.append(structs.replace(changed, blocked_entry=change.entry))
+            changes.append(structs.replace(changed, blocked_job=change.job))
         else:
             changes.append(structs.replace(change, steps=steps))
     return structs.replace(plan, changes=tuple(changes))
@@ -201,11 +199,11 @@ class Following:
         digests = {spec.digest, record.digest if record is not None else NOTHING} - {NOTHING}
         known = {job.order: job for digest in digests for job in planned.jobs_of(digest)}
         known |= {job.order: job for digest in digests for job in store.jobs_of(planned.server, digest)}
-        entries = {
-            job.request_id: entry for job in known.values() if (entry := store.entry(job.request_id)) is not None
+        open_jobs = {
+            job.request_id: order for job in known.values() if (order := store.open_job(job.request_id)) is not None
         }
         records = {spec.id: record} if record is not None else self._gone
-        state = structs.replace(planned.state, records=records, entries=entries, jobs=tuple(known.values()))
+        state = structs.replace(planned.state, records=records, open_jobs=open_jobs, jobs=tuple(known.values()))
         desired = structs.replace(planned.desired, specs=(spec,))
         source = planned.source
         looked_at = {*paths(desired, state), *(source.paths(desired) if source is not None else ())}
@@ -607,8 +605,8 @@ def state_of(plan: Plan) -> Digest:
 
     The id alone stays where the answer to a submit is lost again.
     """
-    entries = [change.entry for change in plan.changes if change.entry is not None]
-    return digest_json([plan.id, [[entry.request_id, entry.plan_id, entry.submitted_at] for entry in entries]])
+    jobs = [change.job for change in plan.changes if change.job is not None]
+    return digest_json([plan.id, [[job.request_id, job.plan_id, job.submitted_at] for job in jobs]])
 
 
 def apply_part(

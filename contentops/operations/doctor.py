@@ -56,7 +56,7 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
         state, _ = shared_state(project, runtime)
         refuse_lock_in_lfs(project.root, project.environment)
         yield Check(
-            name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.entries):,} open"
+            name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.open_jobs):,} open"
         )
         if state.records:
             yield from _lineage_check(project, state.lineage)

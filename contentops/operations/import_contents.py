@@ -190,9 +190,9 @@ class _Names:
         }
         self._paths = {collision_key(record.output) for state in states for record in state.records.values()}
         self._open = {
-            name: entry.item
-            for entry in workspace.state.entries.values()
-            for name in (entry.request_id, entry.job_id, entry.content_id)
+            name: job.item
+            for job in workspace.state.open_jobs.values()
+            for name in (job.request_id, job.job_id, job.content_id)
         }
 
     def text_of(self, content: Content, findings: list[Diagnostic]) -> _Text | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from contentops.ledger.jobs import Overview
-    from contentops.model import OpenEntry, Project
+    from contentops.model import Job, Project
     from contentops.operations.opening import Runtime
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -153,7 +153,7 @@ def _scope(project: Project, store: StateStore) -> LedgerScope:
     return LedgerScope(lineage=store.lineage, environment=project.environment, server=project.api.server)
 
 
-def _all(known: Mapping[str, list[OpenEntry]]) -> Iterator[OpenEntry]:
+def _all(known: Mapping[str, list[Job]]) -> Iterator[Job]:
     return itertools.chain.from_iterable(known.values())
 
 

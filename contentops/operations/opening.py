@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.errors import Diagnostic
     from contentops.ledger.project import ReadLedger
-    from contentops.model import ItemId, OpenEntry, Project, Record, State
+    from contentops.model import ItemId, Job, Project, Record, State
 
 
 # ---- Open a project, its state and its cache; and the runtime: clock, environment, disk and network.
@@ -277,7 +277,7 @@ def locked_environments(project: Project) -> dict[str, str]:
 # ---- What was ordered in a project: the jobs of all its environments, each in the one that ordered it first.
 
 
-def jobs_by_environment(project: Project, state: State) -> dict[str, list[OpenEntry]]:
+def jobs_by_environment(project: Project, state: State) -> dict[str, list[Job]]:
     """Return the jobs of each environment, the earliest first; `state` is that of the project's own.
 
     A job that several environments know, since it answers a request of each, belongs to the first one by name. Raises
@@ -288,16 +288,16 @@ def jobs_by_environment(project: Project, state: State) -> dict[str, list[OpenEn
     return assigned(known)
 
 
-def assigned(known: Mapping[str, Sequence[OpenEntry]]) -> dict[str, list[OpenEntry]]:
+def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
     """Return the jobs of each environment, each job once: in the first environment by name that knows its order."""
     owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
-    jobs: dict[str, list[OpenEntry]] = {name: [] for name in sorted(known)}
+    jobs: dict[str, list[Job]] = {name: [] for name in sorted(known)}
     for job in fold_jobs(job for each in known.values() for job in each):
         jobs[owners[job.request_id, job.submitted_at]].append(job)
     return jobs
 
 
-def jobs_of_items(jobs: Iterable[OpenEntry], records: Iterable[Record]) -> dict[ItemId, list[OpenEntry]]:
+def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId, list[Job]]:
     """Return each job under one item: the one whose record has its request or its text, else as it was called then.
 
     An item that was renamed has the jobs of its old id too, unless another item has that id.
@@ -308,7 +308,7 @@ def jobs_of_items(jobs: Iterable[OpenEntry], records: Iterable[Record]) -> dict[
         names |= dict.fromkeys(record.bodies, record.id) | {record.digest: record.id}
     by_id = {job.item: id_ for job in jobs if (id_ := names.get(job.digest)) is not None}
     by_id |= {record.id: record.id for record in records}
-    by_item: dict[ItemId, list[OpenEntry]] = {}
+    by_item: dict[ItemId, list[Job]] = {}
     for job in jobs:
         id_ = names.get(job.digest) or names.get(job.body) or by_id.get(job.item, job.item)
         by_item.setdefault(id_, []).append(job)

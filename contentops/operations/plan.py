@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from decimal import Decimal
 
-    from contentops.model import Change, Checks, Json, OpenEntry, Plan, Project, Record, State
+    from contentops.model import Change, Checks, Job, Json, Plan, Project, Record, State
     from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -222,7 +222,7 @@ def candidate(
     change, record, spec = changes.get(id_), inputs.state.records.get(id_), inputs.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
     file = inputs.observe(record.output) if record else None
-    entries = inputs.entries.get(id_, ())
+    jobs = inputs.open_jobs.get(id_, ())
     approval = ApprovalState.NONE
     if spec is not None:
         seen = change.file if change is not None else file or inputs.observe(output)
@@ -231,7 +231,7 @@ def candidate(
         id=id_,
         spec=spec,
         change=change,
-        entries=entries,
+        open_jobs=jobs,
         path=output,
         record=record,
         made_by=inputs.state.made_by(record) if record is not None else None,
@@ -307,8 +307,8 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
         }
     if record is not None:
         values["record"] = plain(record)
-    if entries := [plain(entry) for entry in state.entries.values() if entry.item == item]:
-        values["open"] = entries
+    if jobs := [plain(job) for job in state.open_jobs.values() if job.item == item]:
+        values["open"] = jobs
     return values, away
 
 
@@ -392,7 +392,7 @@ def month_spend(workspace: Workspace) -> MonthSpend:
 
 
 def count_month(
-    jobs: Iterable[OpenEntry], now: datetime, timeout: float, price: TokenPrice | None, gaps: tuple[str, ...] = ()
+    jobs: Iterable[Job], now: datetime, timeout: float, price: TokenPrice | None, gaps: tuple[str, ...] = ()
 ) -> MonthSpend:
     """Sum the jobs of the month of `now`.
 
@@ -417,12 +417,12 @@ def count_month(
     )
 
 
-def _sum(jobs: Iterable[OpenEntry], price: TokenPrice | None) -> dict[str, Decimal]:
+def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, Decimal]:
     amounts = add_money(_money(job, price) for job in jobs)
     return {currency: in_units(amount) for currency, amount in amounts.items()}
 
 
-def _is_of_month(job: OpenEntry, start: float, end: float, timeout: float) -> bool:
+def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
     """Return whether a job was or may have been accepted in a month. A time that is unreadable or later counts."""
     if job.state is JobState.NEVER:
         return False
@@ -432,12 +432,12 @@ def _is_of_month(job: OpenEntry, start: float, end: float, timeout: float) -> bo
     return when + timeout >= start and when - CLOCKS < end if job.may_be_paid else when >= start
 
 
-def _is_exact(job: OpenEntry) -> bool:
+def _is_exact(job: Job) -> bool:
     """Return whether a report counts the same money for a job."""
     return not job.may_be_paid and job.tokens is not None and job.tokens.price is not None
 
 
-def _money(job: OpenEntry, price: TokenPrice | None) -> dict[str, int]:
+def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
     """Return what the tokens of a job cost, or the most that they may have cost; at `price` where it names none."""
     tokens = job.tokens or job.bound
     price = (tokens.price if tokens is not None else None) or price

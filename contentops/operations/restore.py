@@ -34,7 +34,7 @@ from contentops.sections import bare, cut
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from contentops.model import Change, Json, Observed, OpenEntry, Project, Record, State
+    from contentops.model import Change, Job, Json, Observed, Project, Record, State
     from contentops.model.run import PaidText
     from contentops.operations.contents import Caller
     from contentops.operations.texts import ItemTexts, TextVersion
@@ -72,15 +72,15 @@ def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -
 
 
 def _text(inputs: PlanInputs, change: Change) -> PlannedText | None:
-    entry, digest, text = change.entry, NOTHING, PlannedText("", "")
-    if entry is not None:
-        digest, text = entry.body, PlannedText(entry.title, "")
+    job, digest, text = change.job, NOTHING, PlannedText("", "")
+    if job is not None:
+        digest, text = job.body, PlannedText(job.title, "")
     for step in change.steps:
         if isinstance(step, Promote):
             document = split(Outputs(inputs.project.root).read(step.path))
             return PlannedText(document.title, document.body)
-        if isinstance(step, Fetch) and step.entry is not None:
-            digest, text = step.entry.body, PlannedText(step.entry.title, "")
+        if isinstance(step, Fetch) and step.job is not None:
+            digest, text = step.job.body, PlannedText(step.job.title, "")
         elif isinstance(step, Fetch) and change.record is not None and step.recorded:
             digest, text = next(iter(change.record.restorable), NOTHING), PlannedText(change.record.title, "")
     body = inputs.text(digest) if digest else None
@@ -129,9 +129,9 @@ def from_generated(project: Project, item: str) -> Difference:
         if not made:
             message, hint = f"`{item}` was adopted; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)
-    entries = [entry for entry in state.entries.values() if entry.item == item]
+    jobs = [job for job in state.open_jobs.values() if job.item == item]
     front = {
-        one.key: (one.before, one.after) for one in drifted(project, record, observed, state.made_by(record), entries)
+        one.key: (one.before, one.after) for one in drifted(project, record, observed, state.made_by(record), jobs)
     }
     note = f"its text was promoted from `{record.promoted_from}`" if record.promoted_from else ""
     return Difference(old=side, new="file", before=text, after=file, front=front, note=note)
@@ -376,7 +376,7 @@ def from_previous(project: Project, item: str) -> Difference:
     )
 
 
-def _previous(record: Record, made_by: OpenEntry | None, texts: ItemTexts) -> TextVersion | None:
+def _previous(record: Record, made_by: Job | None, texts: ItemTexts) -> TextVersion | None:
     """Return the newest text that is older than the one the last apply brought; of git or of the cache."""
     latest = record.promoted if record.is_promoted else record.generated or record.promoted or record.adopted
     until = _time(made_by.generated_at) if made_by is not None else 0.0

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable, Iterator, Mapping
 
-    from contentops.model import Approval, Approvals, Change, OpenEntry, Plan, Project, Record, Spec
+    from contentops.model import Approval, Approvals, Change, Job, Plan, Project, Record, Spec
     from contentops.model.run import KeptRun
     from contentops.operations.opening import Runtime
     from contentops.operations.workspace import Workspace
@@ -418,7 +418,7 @@ _OF_APPROVAL: Final = {
 }
 
 
-def _since(project: Project, file: Observed, made_by: OpenEntry | None) -> str:
+def _since(project: Project, file: Observed, made_by: Job | None) -> str:
     """Return when the file got its text: when that was generated, else when the file was last changed."""
     if made_by is not None and made_by.generated_at and file.body == made_by.body:
         return made_by.generated_at

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from contentops.ci.history import PathHistory
     from contentops.digest import Digest
     from contentops.errors import Diagnostic
-    from contentops.model import Approval, Approvals, Json, Observed, OpenEntry, Project, Record, State
+    from contentops.model import Approval, Approvals, Job, Json, Observed, Project, Record, State
     from contentops.operations.opening import Runtime
     from contentops.planning.select import Candidate
     from contentops.planning.sides import PlanInputs
@@ -65,7 +65,7 @@ class PaidEnvironments:
         """The jobs by environment."""
         names = {lock: name for name, lock in locked_environments(project).items()}
         self._states = {names[lock]: other for lock, other in other_states(project)} | {project.environment: state}
-        self._by_item: dict[str, dict[ItemId, list[OpenEntry]]] = {}
+        self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
 
     def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
         """Return the number and the credits of an item's texts that were made until a time; empty: all."""
@@ -75,13 +75,13 @@ class PaidEnvironments:
         tokens = sum_tokens(job.tokens for job in (*paid, *failed) if job.is_by_model)
         return PaidAttempts(len(paid), sum(job.cost for job in paid), tokens)
 
-    def _of(self, environment: str, record: Record) -> list[OpenEntry]:
+    def _of(self, environment: str, record: Record) -> list[Job]:
         state = self._states.get(environment)
         if environment not in self._by_item and state is not None:
             self._by_item[environment] = jobs_of_items(self.jobs.get(environment, ()), state.records.values())
         return self._by_item.get(environment, {}).get(record.id, [])
 
-    def origin(self, environment: str, record: Record, body: Digest) -> tuple[OpenEntry | None, PaidAttempts]:
+    def origin(self, environment: str, record: Record, body: Digest) -> tuple[Job | None, PaidAttempts]:
         """Return the job whose text an item's file has, or was edited from, and all attempts until that one.
 
         A promoted text is looked for in the environment that it was taken from.
@@ -278,7 +278,7 @@ class KnownHistory(Struct, frozen=True, kw_only=True):
     """What the history of every item is made from: read once, it serves the pages of many items."""
 
     state: State
-    jobs: Sequence[OpenEntry]
+    jobs: Sequence[Job]
     """Those of this environment, as `jobs_by_environment` returns them."""
     runs: tuple[KeptReport, ...]
     approvals: Approvals
@@ -336,7 +336,7 @@ def _texts(
     project: Project,
     state: State,
     item: str,
-    jobs: Iterable[OpenEntry],
+    jobs: Iterable[Job],
     in_git: Collection[Digest] | None = None,
 ) -> tuple[PaidText, ...]:
     """Return the texts of an item from its jobs. `item`: its id of today; `in_git`: see `history`."""
@@ -364,7 +364,7 @@ def _texts(
     return tuple(reversed(by_digest.values()))
 
 
-def _paid_text(job: OpenEntry) -> PaidText:
+def _paid_text(job: Job) -> PaidText:
     return PaidText(
         item=job.item,
         body=job.body,
@@ -378,7 +378,7 @@ def _paid_text(job: OpenEntry) -> PaidText:
     )
 
 
-def _of_item(item: str, jobs: Sequence[OpenEntry], state: State) -> Sequence[OpenEntry]:
+def _of_item(item: str, jobs: Sequence[Job], state: State) -> Sequence[Job]:
     """Return the jobs of an item; of an id that no item has now, those that were ordered under it."""
     found = jobs_of_items(jobs, state.records.values()).get(ItemId(item))
     return found or [job for job in jobs if job.item == item]
@@ -401,13 +401,13 @@ def _check_item(project: Project, item: str, ids: set[str]) -> None:
             raise no_item(item, ids)
 
 
-def _outcome(job: OpenEntry) -> str:
+def _outcome(job: Job) -> str:
     if job.has_text:
         return "generated" if job.is_written else "unwritten"
     return "lost" if job.is_spent else job.state.value
 
 
-def _generation(job: OpenEntry) -> Generation:
+def _generation(job: Job) -> Generation:
     return Generation(
         item=job.item,
         at=job.generated_at or job.submitted_at,

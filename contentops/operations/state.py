@@ -18,7 +18,7 @@ from contentops.errors import ContentopsError, InputError, Refused, UsageError, 
 from contentops.execution.run_context import ServerCapabilities
 from contentops.manifests.project import load_project, url_problem
 from contentops.manifests.validate import id_hint, id_problem
-from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
+from contentops.model import ApiSettings, ItemId, Job, JobState
 from contentops.operations.contents import converse, recorded_owners
 from contentops.operations.opening import HERE, Runtime, locked_environments, open_cache, other_states, read_state
 from contentops.operations.plan import no_item
@@ -48,14 +48,14 @@ def move_record(project: Project, old: str, new: str) -> str:
     with _editing(project) as edited:
         state = edited.state
         record = state.records.get(ItemId(old))
-        entries = [entry for entry in state.entries.values() if entry.item == old]
-        if record is None and not entries:
+        jobs = [job for job in state.open_jobs.values() if job.item == old]
+        if record is None and not jobs:
             raise no_item(old, state.records)
         if ItemId(new) in state.records:
             raise UsageError(
                 f"`{new}` has a record already", code="taken-id", hint=f"`contentops state rm {new}` forgets it"
             )
-        facts: list[Fact] = [structs.replace(entry, item=ItemId(new)) for entry in entries]
+        facts: list[Fact] = [structs.replace(job, item=ItemId(new)) for job in jobs]
         if record is not None:
             facts += [structs.replace(record, id=ItemId(new)), Forget(ItemId(old))]
         edited.note("state mv", *facts)
@@ -96,7 +96,7 @@ def move_server(project: Project, old: str, new: str) -> str:
 class OpenSubmit(Struct, frozen=True, kw_only=True):
     """A submit whose outcome a person may have to state."""
 
-    entry: OpenEntry
+    job: Job
     wanted: bool | None
     """Whether the manifests still ask for its request; None: they cannot be read."""
 
@@ -106,22 +106,22 @@ def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
 
     Raises UsageError where the item has none.
     """
-    entries = shared_state(project)[0].entries.values()
+    jobs = shared_state(project)[0].open_jobs.values()
     if item:
-        open_entries = _meant(project, entries, item)
+        open_ones = _meant(project, jobs, item)
     else:
-        open_entries = [entry for entry in entries if _is_undecided(entry) and entry.state is not JobState.RUNNING]
+        open_ones = [job for job in jobs if _is_undecided(job) and job.state is not JobState.RUNNING]
     specs = None
-    if open_entries:
+    if open_ones:
         with contextlib.suppress(InputError):
             specs = specs_by_id(validate(project))
 
-    def is_wanted(entry: OpenEntry) -> bool | None:
-        spec = specs.get(entry.item) if specs is not None else None
-        return None if specs is None else spec is not None and spec.digest == entry.digest
+    def is_wanted(job: Job) -> bool | None:
+        spec = specs.get(job.item) if specs is not None else None
+        return None if specs is None else spec is not None and spec.digest == job.digest
 
-    open_entries.sort(key=lambda entry: (entry.item, entry.submitted_at, entry.request_id))
-    return tuple(OpenSubmit(entry=entry, wanted=is_wanted(entry)) for entry in open_entries)
+    open_ones.sort(key=lambda job: (job.item, job.submitted_at, job.request_id))
+    return tuple(OpenSubmit(job=job, wanted=is_wanted(job)) for job in open_ones)
 
 
 def resolve(
@@ -140,15 +140,15 @@ def resolve(
     item, and for a job of another submit or one that the server does not know.
     """
     with _editing(project, runtime) as edited:
-        entries = edited.state.entries.values()
-        meant = _meant(project, entries, item, request, forget=forget)
+        jobs = edited.state.open_jobs.values()
+        meant = _meant(project, jobs, item, request, forget=forget)
         if len(meant) > 1 and _is_undecided(meant[0]):
-            each = ", ".join(f"`--request {entry.short}`" for entry in meant)
+            each = ", ".join(f"`--request {order.short}`" for order in meant)
             hint = f"state one of {each}; `contentops state resolve {item}` shows which is which"
             raise UsageError(f"`{item}` has {plural(len(meant), 'open submit')}", code="several-submits", hint=hint)
         if forget:
-            edited.note("state resolve", *(Drop(entry.request_id, lost=True) for entry in meant))
-            rest = sum(entry.item == item for entry in entries) - len(meant)
+            edited.note("state resolve", *(Drop(order.request_id, lost=True) for order in meant))
+            rest = sum(order.item == item for order in jobs) - len(meant)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
             return f"forgot {plural(len(meant), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
         _refuse_taken(project, edited.state, meant[0], content)
@@ -163,35 +163,35 @@ def resolve(
         return f"the submit of `{item}` became {result}; the next apply finishes it{unsure}"
 
 
-def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str) -> None:
+def _refuse_taken(project: Project, state: State, job: Job, content: str) -> None:
     """Raise UsageError where a content belongs to another item than a submit does."""
     owner = recorded_owners(project, state).get(content)
-    if owner is None or (not owner.lock and owner.item == entry.item):
+    if owner is None or (not owner.lock and owner.item == job.item):
         return
     whose = f"of `{owner.item}`" + (f" in `{owner.lock}`" if owner.lock else "")
     hint = "`contentops content list` shows the item of each content"
-    raise UsageError(f"content `{content}` is that {whose}, not of `{entry.item}`", code="content-taken", hint=hint)
+    raise UsageError(f"content `{content}` is that {whose}, not of `{job.item}`", code="content-taken", hint=hint)
 
 
-def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str) -> None:
+def _refuse_other_job(project: Project, state: State, order: Job, job: str) -> None:
     """Raise UsageError where a job belongs to another submit."""
     for lock, other_state in (("", state), *other_states(project)) if job else ():
         for one in other_state.jobs:
-            if one.lost or (one.server, one.job_id) != (entry.server, job) or one.request_id == entry.request_id:
+            if one.lost or (one.server, one.job_id) != (order.server, job) or one.request_id == order.request_id:
                 continue
-            whose = "another text of " if not lock and one.item == entry.item else ""
+            whose = "another text of " if not lock and one.item == order.item else ""
             message = f"job `{job}` is that of {whose}`{one.item}`{f' in `{lock}`' if lock else ''}, not of this submit"
             raise UsageError(message, code="job-taken", hint="`contentops state list` shows the item of each job")
 
 
-def _refuse_unknown_job(workspace: Workspace, entry: OpenEntry, job: str) -> str:
+def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
     """Raise UsageError where the server does not know a job; return why it could not be asked, or an empty text."""
     project, cache = workspace.project, workspace.cache
-    if entry.server != project.api.server:
-        return f"it is one of `{entry.server}`"
-    if ServerCapabilities.load(cache, workspace.state, entry.server).hides_jobs:
+    if order.server != project.api.server:
+        return f"it is one of `{order.server}`"
+    if ServerCapabilities.load(cache, workspace.state, order.server).hides_jobs:
         return "the server has denied a job before that it had accepted"
-    call = GetStatus(job, ours=entry.request_id)
+    call = GetStatus(job, ours=order.request_id)
     try:
         answer = converse(project, workspace.runtime, lambda caller: caller.ask_once(call), cache, workspace.limiter)
     except ContentopsError as error:
@@ -201,12 +201,10 @@ def _refuse_unknown_job(workspace: Workspace, entry: OpenEntry, job: str) -> str
     if answer.kind is not FailureKind.NOT_FOUND:
         return answer.full_message
     hint = "look at the account: if only its text is stored, use `--content ID`; if there is nothing, `--forget`"
-    raise UsageError(f"`{entry.server}` does not know job `{job}`; nothing was recorded", code="unknown-job", hint=hint)
+    raise UsageError(f"`{order.server}` does not know job `{job}`; nothing was recorded", code="unknown-job", hint=hint)
 
 
-def _meant(
-    project: Project, entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False
-) -> list[OpenEntry]:
+def _meant(project: Project, jobs: Collection[Job], item: str, request: str = "", *, forget: bool = False) -> list[Job]:
     """Return the submits of an item that a person may mean: under its id then, or for the request that it declares now.
 
     Raises UsageError where there is none.
@@ -215,27 +213,27 @@ def _meant(
     with contextlib.suppress(InputError):
         spec = specs_by_id(validate(project)).get(ItemId(item))
         wanted = spec.digest if spec is not None else NOTHING
-    asked = [entry for entry in entries if entry.item == item or entry.digest == wanted]
-    named = [entry for entry in asked if entry.request_id.startswith(request)]
-    matches = [entry for entry in named if _is_undecided(entry)]
+    asked = [job for job in jobs if job.item == item or job.digest == wanted]
+    named = [job for job in asked if job.request_id.startswith(request)]
+    matches = [job for job in named if _is_undecided(job)]
     if forget and not matches:
         # All failed submits may go at once: nothing was paid for them.
-        matches = [entry for entry in named if entry.state is JobState.FAILED]
+        matches = [job for job in named if job.state is JobState.FAILED]
         # A text that was paid for is given up only by its request id.
-        matches = matches or [entry for entry in named if request and entry.state is JobState.PAID]
+        matches = matches or [job for job in named if request and job.state is JobState.PAID]
     if matches:
         return matches
     whose = f"whose request begins with `{clip(request, 60)}`" if request else "whose outcome is unknown"
-    unknown = sorted({f"`{entry.item}`" for entry in entries if entry.state is JobState.UNKNOWN})
+    unknown = sorted({f"`{job.item}`" for job in jobs if job.state is JobState.UNKNOWN})
     hint = "unknown at the moment: " + (", ".join(unknown) or "none")
     raise UsageError(f"`{item}` has no submit {whose}", code="nothing-to-resolve", hint=hint)
 
 
-def _is_undecided(entry: OpenEntry) -> bool:
+def _is_undecided(job: Job) -> bool:
     """Return whether a person may resolve it: its job may be lost, or no job has its paid text any more."""
-    if entry.state is JobState.PAID:
-        return not entry.job_id
-    return entry.state is not JobState.FAILED
+    if job.state is JobState.PAID:
+        return not job.job_id
+    return job.state is not JobState.FAILED
 
 
 class _Edited:
@@ -261,12 +259,12 @@ class _Edited:
 
     def note(self, step: str, *facts: Fact) -> None:
         """Record facts. Raises Refused, and records none, where another process works on their submits."""
-        meant = {fact.request_id for fact in facts if isinstance(fact, OpenEntry | Drop)}
-        entries = [entry for id_, entry in self.state.entries.items() if id_ in meant]
-        named = {(entry.server, entry.request_id) for entry in entries}
+        meant = {fact.request_id for fact in facts if isinstance(fact, Job | Drop)}
+        jobs = [job for id_, job in self.state.open_jobs.items() if id_ in meant]
+        named = {(job.server, job.request_id) for job in jobs}
         if self._ledger is not None and (lost := self._ledger.claim(named)):
             raise Refused(
-                f"another process works on `{self.state.entries[min(lost)].item}`; nothing was changed",
+                f"another process works on `{self.state.open_jobs[min(lost)].item}`; nothing was changed",
                 code="ledger-changed",
                 hint="`contentops status` shows which; wait for it or stop it, then run this again",
             )
@@ -334,9 +332,9 @@ def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Nee
             if record.saved is not None:
                 bodies.add(record.saved.sent)
             requests.add((record.server, record.digest))
-        for entry in state.entries.values():
-            bodies.add(entry.body)
-            requests.add((entry.server, entry.digest))
+        for job in state.open_jobs.values():
+            bodies.add(job.body)
+            requests.add((job.server, job.digest))
     return Needed(bodies=frozenset(bodies), requests=frozenset(requests))
 
 

@@ -204,7 +204,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
         and workspace.ledger is None
         and not workspace.unread
         and bool(inputs.desired.manifests)
-        and not inputs.state.entries
+        and not inputs.state.open_jobs
         and not store.was_interrupted
         and not store.looked_at_files
         and not any(file.problem for file in inputs.observed.values())

@@ -22,7 +22,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, Diagnostic, InputError, Location, StateError
 from contentops.json_reader import decode_json, load_json
 from contentops.manifests.project import load_project
-from contentops.model import Count, ItemId, JobState, OpenEntry, Record, RequestId
+from contentops.model import Count, ItemId, Job, JobState, Record, RequestId
 from contentops.model.jobs import is_further
 from contentops.operations.opening import Runtime, open_cache
 from contentops.operations.workspace import hold_lock, validate
@@ -74,7 +74,7 @@ class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
     older_ids: tuple[str, ...] = ()
 
 
-_Value = _OldRecord | OpenEntry | Forget | Header
+_Value = _OldRecord | Job | Forget | Header
 
 
 class Upgraded(Struct, frozen=True, kw_only=True):
@@ -91,9 +91,9 @@ class _Old(Struct, frozen=True, kw_only=True):
     environment: str
     lineage: str
     records: Mapping[ItemId, Record]
-    entries: Mapping[RequestId, OpenEntry]
+    open_jobs: Mapping[RequestId, Job]
     """Those that are open."""
-    closed: Mapping[RequestId, OpenEntry]
+    closed: Mapping[RequestId, Job]
     """Those that the journal dropped."""
 
 
@@ -109,7 +109,7 @@ class _Told(NamedTuple):
     """A job as one source tells it."""
 
     environment: str
-    job: OpenEntry
+    job: Job
     names: tuple[str, ...]
     """The ids that its item had."""
     is_own: bool
@@ -183,15 +183,15 @@ def _read(project: Project, disk: Disk) -> _Old:
         if isinstance(line.value, _OldRecord):
             records[line.value.id] = (*records[line.value.id], LockLine(line.value, line.text))
     known: list[JournalFact] = []
-    entries = {line.value.request_id: line.value for line in lines if isinstance(line.value, OpenEntry)}
+    jobs = {line.value.request_id: line.value for line in lines if isinstance(line.value, Job)}
     dropped: set[RequestId] = set()
     for line in facts:
         match line.value:
             case Record() | Forget():
                 base = tuple(map(Digest, str(line.keys.get("base", "")).split()))
                 known.append(JournalFact(fact=line.value, base=base))
-            case OpenEntry():
-                entries[line.value.request_id] = line.value
+            case Job():
+                jobs[line.value.request_id] = line.value
                 dropped.discard(line.value.request_id)
             case _:
                 dropped.add(RequestId(str(line.keys.get("drop", ""))))
@@ -200,8 +200,8 @@ def _read(project: Project, disk: Disk) -> _Old:
         environment=project.environment,
         lineage=next(iter(lineages)),
         records=journals.fold(Lock(records=records), known, body_on_disk=lambda path: outputs.observe(path).body),
-        entries={id_: entry for id_, entry in entries.items() if id_ not in dropped},
-        closed={id_: entry for id_, entry in entries.items() if id_ in dropped},
+        open_jobs={id_: job for id_, job in jobs.items() if id_ not in dropped},
+        closed={id_: job for id_, job in jobs.items() if id_ in dropped},
     )
 
 
@@ -241,7 +241,7 @@ def _value(line: str, keys: Mapping[str, Any]) -> _Value | None:
     with contextlib.suppress(ValueError, msgspec.MsgspecError):
         if "open" in keys:
             renamed = {_ENTRY.get(key, key): value for key, value in keys.items()}
-            return msgspec.convert({"dialect": "", "credits": 0} | renamed, OpenEntry)
+            return msgspec.convert({"dialect": "", "credits": 0} | renamed, Job)
         for key, kind in kinds.items():
             if key in keys:
                 return decode_json(line, kind)
@@ -251,7 +251,7 @@ def _value(line: str, keys: Mapping[str, Any]) -> _Value | None:
 # --- jobs --------------------------------------------------------------------------------------------------
 
 
-def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: frozenset[RequestId]) -> dict[str, list[OpenEntry]]:
+def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: frozenset[RequestId]) -> dict[str, list[Job]]:
     """Return the jobs of each environment: each once, in the environment that ordered it.
 
     Of what several sources say about a job, the furthest counts; of equals, the last one.
@@ -265,7 +265,7 @@ def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: frozenset[RequestId
         for one in _cached(project, old.environment):
             if one.job.request_id not in ordered and (one.job.server, one.job.request_id) not in told:
                 told[one.job.server, one.job.request_id] = [one]
-    jobs: dict[str, list[OpenEntry]] = {old.environment: [] for _, old in found}
+    jobs: dict[str, list[Job]] = {old.environment: [] for _, old in found}
     for (_, request_id), lines in told.items():
         if not request_id:
             # No job made this text: it was adopted or promoted.
@@ -286,25 +286,25 @@ def _past(project: Project, old: _Old) -> Iterator[_Told]:
         value = _value(line, _keys(line))
         if isinstance(value, _OldRecord):
             yield _of_record(environment, value)
-        elif isinstance(value, OpenEntry) and value.request_id not in old.entries:
+        elif isinstance(value, Job) and value.request_id not in old.open_jobs:
             yield _Told(environment, _order(value, closed=True), (value.item,), is_own=True)
     for key, record in _reported(project):
         one = _of_record(environment, record)
         if key == "generations":
             yield one
-        elif record.request_id not in old.entries:
+        elif record.request_id not in old.open_jobs:
             yield one._replace(job=structs.replace(one.job, state=JobState.FAILED, lost=True, credits=0))
 
 
 def _present(old: _Old) -> Iterator[_Told]:
     """Yield what lock and journal say about the jobs of an environment."""
-    for closed, entries in ((True, old.closed), (False, old.entries)):
-        for entry in entries.values():
-            yield _Told(old.environment, _order(entry, closed=closed), (entry.item,), is_own=True)
+    for closed, jobs in ((True, old.closed), (False, old.open_jobs)):
+        for job in jobs.values():
+            yield _Told(old.environment, _order(job, closed=closed), (job.item,), is_own=True)
     yield from (_of_record(old.environment, one) for one in old.records.values() if isinstance(one, _OldRecord))
 
 
-def _bounded(project: Project, jobs: Sequence[OpenEntry]) -> Iterator[OpenEntry]:
+def _bounded(project: Project, jobs: Sequence[Job]) -> Iterator[Job]:
     """Yield the jobs, with the most that a model can have used where that is not known: for a month's budget."""
     most: dict[Digest, PaidTokens] = {}
     if project.price is not None and any(_is_unmeasured(job) for job in jobs):
@@ -316,7 +316,7 @@ def _bounded(project: Project, jobs: Sequence[OpenEntry]) -> Iterator[OpenEntry]
         yield structs.replace(job, bound=most.get(job.digest, highest)) if _is_unmeasured(job) else job
 
 
-def _is_unmeasured(job: OpenEntry) -> bool:
+def _is_unmeasured(job: Job) -> bool:
     is_made = job.state is JobState.SETTLED
     return job.tokens is None and not job.is_failure and (bool(job.model) or (job.server == "local" and not is_made))
 
@@ -342,7 +342,7 @@ def _order_of(lines: Sequence[_Told], lineages: Mapping[str, str]) -> tuple[str,
 def _of_record(environment: str, record: _OldRecord) -> _Told:
     """Return the job whose text a record has."""
     template, style = (record.request.get(name) for name in ("template", "style"))
-    job = OpenEntry(
+    job = Job(
         request_id=record.request_id,
         item=record.id,
         digest=record.digest,
@@ -375,13 +375,13 @@ _CLOSED = {
 }
 
 
-def _order(entry: OpenEntry, *, closed: bool) -> OpenEntry:
-    """Return the job of an entry; a closed one keeps its cost, unless the server itself ended it as failed."""
+def _order(job: Job, *, closed: bool) -> Job:
+    """Return an old open entry as a job; a closed one keeps its cost, unless the server itself ended it as failed."""
     if not closed:
-        return entry
-    state = _CLOSED.get(entry.state, entry.state)
-    credits_ = 0 if entry.state is JobState.FAILED else entry.credits
-    return structs.replace(entry, state=state, lost=state is JobState.FAILED, credits=credits_, output="")
+        return job
+    state = _CLOSED.get(job.state, job.state)
+    credits_ = 0 if job.state is JobState.FAILED else job.credits
+    return structs.replace(job, state=state, lost=state is JobState.FAILED, credits=credits_, output="")
 
 
 def _reported(project: Project) -> Iterator[tuple[str, _OldRecord]]:
@@ -399,7 +399,7 @@ def _cached(project: Project, environment: str) -> Iterator[_Told]:
     with open_cache(project, write=False) as cache:
         for text in cache.paid_texts():
             about = text.about
-            job = OpenEntry(
+            job = Job(
                 request_id=RequestId(about.request_id),
                 item=ItemId(about.item),
                 digest=text.digest,
@@ -425,7 +425,7 @@ def _cached(project: Project, environment: str) -> Iterator[_Told]:
 # --- writing -----------------------------------------------------------------------------------------------
 
 
-def _write(project: Project, old: _Old, jobs: Iterable[OpenEntry], disk: Disk) -> Upgraded:
+def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgraded:
     """Write jobs, then the lock, then delete the journal; after a kill, another upgrade goes on."""
     root, (path, journal) = Path(project.root), _files(project, project.environment)
     store = JobsStore(root, old.environment, old.lineage, disk)

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Catalog, ItemId, OpenEntry, Project, Record, Spec
+    from contentops.model import Catalog, ItemId, Job, Project, Record, Spec
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -86,9 +86,9 @@ def snapshot_of(project: Project) -> CatalogSnapshot | None:
 
     catalog_data = catalog.load()
     return CatalogSnapshot(
-        templates={entry["slug"]: template(entry["slug"], entry, None) for entry in catalog_data["templates"]},
-        styles={entry["slug"]: catalog_entry(entry) for entry in catalog_data["styles"]},
-        verticals={entry["slug"]: catalog_entry(entry) for entry in catalog_data["verticals"]},
+        templates={job["slug"]: template(job["slug"], job, None) for job in catalog_data["templates"]},
+        styles={job["slug"]: catalog_entry(job) for job in catalog_data["styles"]},
+        verticals={job["slug"]: catalog_entry(job) for job in catalog_data["verticals"]},
     )
 
 
@@ -184,7 +184,7 @@ def open_workspace(
 def shared(
     project: Project, store: StateStore, cache: Cache, runtime: Runtime, *, write: bool, shard: str = ""
 ) -> Iterator[OpenedLedger]:
-    """Open the project's ledger, if it has one, and add its entries and texts to state and cache.
+    """Open the project's ledger, if it has one, and add its jobs and texts to state and cache.
 
     Without `write`, a ledger that cannot be reached is left out, with a warning. Raises StateError, and with `write`
     Refused for an address that is not on the trusted list.
@@ -257,13 +257,13 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     )
 
 
-def _cached(cache: Cache, job: OpenEntry) -> Digest:
+def _cached(cache: Cache, job: Job) -> Digest:
     """Return the body digest of a job's text in the cache: a kill may have left it there alone."""
     text = cache.get_text(job.server, job.digest, job.request_id)
     return NOTHING if text is None else body_digest(text.body)
 
 
-def with_jobs(state: State, others: Iterable[State], shared: Sequence[OpenEntry] = ()) -> State:
+def with_jobs(state: State, others: Iterable[State], shared: Sequence[Job] = ()) -> State:
     """Return the state with the jobs of all environments, as any of them answers a request.
 
     `shared`: those of other environments that only a ledger knows.
@@ -460,7 +460,7 @@ class PastTexts:
     def _files(self, digest: Digest) -> Iterator[str]:
         """Yield the files that may have, or have had, the text, each at its path of today."""
         yield from (one.output for one in self._state.records.values() if digest in (*one.bodies, one.adopted))
-        for job in (*self._state.jobs, *self._state.entries.values()):
+        for job in (*self._state.jobs, *self._state.open_jobs.values()):
             if job.body == digest:
                 now = self._state.records.get(job.item)
                 asking = (spec.output for spec in self._declared.values() if spec.digest == job.digest)

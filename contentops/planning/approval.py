@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Change, ItemId, Json, Observed, OpenEntry, Project, Record, Spec
+    from contentops.model import Change, ItemId, Job, Json, Observed, Project, Record, Spec
     from contentops.planning.edits import BodyAnswer
     from contentops.planning.select import Candidate
     from contentops.planning.sides import ItemSides, PlanInputs, SourceText
@@ -192,10 +192,10 @@ def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Itera
         yield title or (item.file.title if is_retitled else made), stored.body
 
 
-def _stored(body: BodyAnswer) -> OpenEntry | None:
+def _stored(body: BodyAnswer) -> Job | None:
     """The text that a job made earlier for the declared request, if that one comes into the file as it is."""
-    fetched = (step.entry for step in body.steps if isinstance(step, Fetch))
-    job = next((job for job in fetched if job is not None and job is not body.entry), None)
+    fetched = (step.job for step in body.steps if isinstance(step, Fetch))
+    job = next((job for job in fetched if job is not None and job is not body.job), None)
     return job if isinstance(body.mode, Replace) else None
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, OpenEntry, Record, Remote, State, Step
+    from contentops.model import ItemId, Job, Record, Remote, State, Step
     from contentops.planning.sides import ItemSides, PlanInputs
     from contentops.sections import Key
 
@@ -37,7 +37,7 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     """Those that fetch a text, which is then written; or only a record step."""
     reasons: tuple[Reason, ...] = ()
-    entry: OpenEntry | None = None
+    job: Job | None = None
     """The open job that answers the spec."""
     blocked: str = ""
     hint: str = ""
@@ -57,14 +57,14 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
         return any(not isinstance(step, Acknowledge) for step in self.steps)
 
 
-def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
+def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer | None:
     """The answer of `on_edit` to an edited file; None: go on and overwrite."""
     record, path = item.own, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
     if record is None and is_ours(item.inputs, item.spec, item.file):
         reason = Reason(kind="own-output", detail=f"`{path}` was already written for this request")
-        # Its job, if it is still open, is collected: the entry is not this change's own.
+        # Its job, if it is still open, is collected: it is not this change's own.
         return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
     choice = on_edit(item)
     reasons = (*why, *edit(item))
@@ -73,18 +73,18 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
     if choice is OnEdit.KEEP and item.file.exists and record is not None:
         return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     if record is None:
-        return block("foreign-file", occupied_hint(item, path), reasons=reasons, entry=entry)
+        return block("foreign-file", occupied_hint(item, path), reasons=reasons, job=job)
     if not item.file.exists:
         hint = f"`{path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
-        return block("missing", hint, reasons=reasons, entry=entry)
+        return block("missing", hint, reasons=reasons, job=job)
     if choice is OnEdit.MERGE:
-        return merging(item, (*why, *edit(item)), entry)
+        return merging(item, (*why, *edit(item)), job)
     hint = f"`{path}` was edited by hand; `--on-edit keep`, `merge` or `overwrite`, or `on_edit` in the manifest"
-    if entry is not None and item.is_same:
-        option = "--on-edit overwrite" if entry.section else f"--replace {item.spec.id}"
+    if job is not None and item.is_same:
+        option = "--on-edit overwrite" if job.section else f"--replace {item.spec.id}"
         hint = f"`{path}` was edited by hand; `{option}` replaces it by the text being generated, `--on-edit keep`"
         hint += " keeps the file"
-    return block("edited", hint, reasons=reasons, entry=entry)
+    return block("edited", hint, reasons=reasons, job=job)
 
 
 def is_emptied(item: ItemSides) -> bool:
@@ -95,22 +95,22 @@ def is_emptied(item: ItemSides) -> bool:
     return bool({own.generated, own.saved.body if own.saved is not None else NOTHING} - {NOTHING, NO_TEXT})
 
 
-def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
+def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer:
     """The answer that blocks an item whose file lost its text; `then`: what to do."""
-    return block("emptied", f"`{item.file.path}` is empty now: {then}", reasons=reasons, entry=entry)
+    return block("emptied", f"`{item.file.path}` is empty now: {then}", reasons=reasons, job=job)
 
 
-def merging(item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None) -> BodyAnswer:
+def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> BodyAnswer:
     """The new text merged with the edits; blocked where the generated text before them is missing."""
     record = item.own
     assert record is not None
     if is_emptied(item):
         then = "`--on-edit overwrite` writes the new text; a merge would leave the file empty"
-        return emptied(item, then, reasons, entry)
+        return emptied(item, then, reasons, job)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
         text_name = f"what was generated for `{item.file.path}`"
-        return no_base(item, text_name, reasons, entry, existed=bool(record.generated))
+        return no_base(item, text_name, reasons, job, existed=bool(record.generated))
     edited = item.inputs.read(item.file.path)
     keys = touched(base, edited)
     names = [heading_of(key) for key in keys]
@@ -123,14 +123,14 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | Non
 
 
 def no_base(
-    item: ItemSides, text_name: str, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, existed: bool
+    item: ItemSides, text_name: str, reasons: tuple[Reason, ...], job: Job | None, *, existed: bool
 ) -> BodyAnswer:
     """The answer that blocks an item whose text before the edits is missing; `existed`: there was one."""
     lost = item.inputs.why_no_text() if existed else "it was adopted, so there is no generated text"
     hint = f"{text_name} is missing, so the edits cannot be determined"
     hint += f"; {lost}" if lost else ""
     hint += "; otherwise use `--on-edit keep` or `overwrite`"
-    return block("no-merge-base", hint, reasons=reasons, entry=entry)
+    return block("no-merge-base", hint, reasons=reasons, job=job)
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
@@ -210,9 +210,9 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
     return draft + explain(item.spec, record)
 
 
-def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), entry: OpenEntry | None = None) -> BodyAnswer:
+def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> BodyAnswer:
     """The answer that blocks an item; `kind` is kebab-case and part of the plan's format."""
-    return BodyAnswer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, entry=entry)
+    return BodyAnswer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, job=job)
 
 
 # ---- Edits made in WriterzRoom, as a refresh found them: noted, already in the file, or blocking.
@@ -242,12 +242,12 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | N
     return block(EDITED, _way(item), reasons=reasons)
 
 
-def protect_edits(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
+def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer | None:
     """The answer of `on_edit` to edits in the file or on the server; None: go on and overwrite."""
     answer = edited_on_server(item, why)
     if answer is None:
-        return edit_choice(item, why, entry)
-    return structs.replace(answer, entry=entry) if answer.blocked else answer
+        return edit_choice(item, why, job)
+    return structs.replace(answer, job=job) if answer.blocked else answer
 
 
 def replaced(item: ItemSides) -> tuple[Reason, ...]:
@@ -406,13 +406,13 @@ def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
     return take_new(item.inputs.text(mode.base) or "", item.inputs.read(item.file.path), new)
 
 
-def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEntry | None = None) -> BodyAnswer | None:
+def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, job: Job | None = None) -> BodyAnswer | None:
     """The answer that blocks a merge with an existing text; None: it may be written, or is not known."""
     mode = words.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(new)) is None:
         return None
     trouble = why_not_merged(item.spec.id, renewed(item, mode, text), strict=mode.strict)
-    return None if trouble is None else block(*trouble, reasons=words.reasons, entry=entry)
+    return None if trouble is None else block(*trouble, reasons=words.reasons, job=job)
 
 
 def saved_records(inputs: PlanInputs) -> Iterator[Record]:
@@ -468,9 +468,9 @@ def owners_of(server: str, locks: Mapping[str, State], own_lock: str) -> dict[st
         for record in _records(state, server):
             owners.setdefault(record.content_id, Owner(item=record.id, lock=lock))
     for lock, state in states:
-        for entry in state.entries.values():
-            if entry.server == server:
-                owners.setdefault(entry.content_id, Owner(item=entry.item, lock=lock, request=entry.request_id))
+        for job in state.open_jobs.values():
+            if job.server == server:
+                owners.setdefault(job.content_id, Owner(item=job.item, lock=lock, request=job.request_id))
     for lock, state in states:
         for record in _records(state, server):
             for content_id in record.superseded:

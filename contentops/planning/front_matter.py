@@ -17,7 +17,7 @@ from contentops.planning.edits import BodyAnswer, on_edit
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Json, Observed, OpenEntry, Project, Record, Spec, Step
+    from contentops.model import Job, Json, Observed, Project, Record, Spec, Step
     from contentops.planning.approval import ComputedFront
     from contentops.planning.sides import ItemSides, PlanInputs
 
@@ -69,14 +69,14 @@ class DriftedKey(Struct, frozen=True, kw_only=True):
 
 
 def drifted(
-    project: Project, record: Record, file: Observed, made_by: OpenEntry | None, entries: Iterable[OpenEntry] = ()
+    project: Project, record: Record, file: Observed, made_by: Job | None, jobs: Iterable[Job] = ()
 ) -> tuple[DriftedKey, ...]:
     """The keys that a person changed or removed since they were last written, in the order of the record.
 
-    Added keys do not count. `made_by`: the job of its text; `entries`: the open ones of the item, whose text may be in
+    Added keys do not count. `made_by`: the job of its text; `jobs`: the open ones of the item, whose text may be in
     the file already.
     """
-    if entries and (job := file.provenance.get("job")) is not None and any(job == entry.job_id for entry in entries):
+    if jobs and (job := file.provenance.get("job")) is not None and any(job == order.job_id for order in jobs):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
     front, written = dict(file.front.items()), dict(record.metadata.items())
     drift = [
@@ -92,14 +92,14 @@ def drifted(
     return tuple(drift)
 
 
-def _is_other_block(record: Record, made_by: OpenEntry | None, file: Observed) -> bool:
+def _is_other_block(record: Record, made_by: Job | None, file: Observed) -> bool:
     """Whether the job, its time or the item differ; what is not known of the job does not."""
     block, ours = dict(file.provenance.items()), provenance_of(record, made_by)
     other = any(key in ours and block.get(key) != ours[key] for key in ("job", "generated_at"))
     return other or (file.owner not in ("", record.id) and not is_block_of(record, made_by, file))
 
 
-def is_block_of(record: Record, made_by: OpenEntry | None, file: Observed) -> bool:
+def is_block_of(record: Record, made_by: Job | None, file: Observed) -> bool:
     """Whether a block is that of a record's text, also where a rename that was cut short left the old item in it."""
     block, ours = file.provenance, provenance_of(record, made_by)
     told = [key for key in ("job", "generated_at") if key in ours]
@@ -107,7 +107,7 @@ def is_block_of(record: Record, made_by: OpenEntry | None, file: Observed) -> bo
     return same and (bool(told) or block.get("digest") == record.digest or file.body in record.bodies)
 
 
-def provenance_of(record: Record, made_by: OpenEntry | None) -> dict[str, Json]:
+def provenance_of(record: Record, made_by: Job | None) -> dict[str, Json]:
     """The `contentops` block of a record's text, which that job made; None: it is not known."""
     made = {"generated_at": made_by.generated_at, "model": made_by.model} if made_by is not None else {}
     # A promoted text has no job of this environment.
@@ -247,7 +247,7 @@ def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
     """The drifted keys to note; a saved title that no manifest states counts as text, like the body."""
-    keys = drifted(item.inputs.project, record, item.file, item.inputs.state.made_by(record), item.entries)
+    keys = drifted(item.inputs.project, record, item.file, item.inputs.state.made_by(record), item.open_jobs)
     if not keys:
         return []
     is_text = title is None and bool(item.file.title) and item.inputs.saves(item.spec)

@@ -16,7 +16,7 @@ from contentops.tokens import PaidTokens, add_money
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from contentops.model import Change, MonthSpend, OpenEntry, Plan, Project, Record, Spec
+    from contentops.model import Change, Job, MonthSpend, Plan, Project, Record, Spec
     from contentops.planning.sides import PlanInputs
 
 
@@ -89,11 +89,11 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
         yield Refusal(guard="budget-items", message=message, flag=_approval(most))
 
 
-def _priced_again(change: Change) -> Iterator[OpenEntry]:
+def _priced_again(change: Change) -> Iterator[Job]:
     """The open jobs whose cost is in the price of a change."""
     for step in change.steps:
         if (isinstance(step, LookUp) and change.submit is not None) or (isinstance(step, Collect) and step.tokens):
-            yield step.entry
+            yield step.job
 
 
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
@@ -219,11 +219,11 @@ def beyond_context(spec: Spec, project: Project) -> str:
     )
 
 
-def collecting(project: Project, entries: Iterable[OpenEntry]) -> tuple[Collect, ...]:
+def collecting(project: Project, jobs: Iterable[Job]) -> tuple[Collect, ...]:
     """The steps that collect jobs, each with the most that its model may still cost."""
     if not project.api.has_model:
-        return tuple(Collect(entry=entry) for entry in entries)
-    return tuple(Collect(entry=entry, tokens=PaidTokens.at(project.price, entry.bound)) for entry in entries)
+        return tuple(Collect(job=job) for job in jobs)
+    return tuple(Collect(job=job, tokens=PaidTokens.at(project.price, job.bound)) for job in jobs)
 
 
 def usual_cost(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:

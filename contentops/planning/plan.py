@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, Json, OpenEntry, Record, Reference, RequestId, Spec
+    from contentops.model import ItemId, Job, Json, Record, Reference, RequestId, Spec
     from contentops.model.desired import Stage
     from contentops.planning.sides import PlanInputs
 
@@ -74,10 +74,10 @@ def with_claims(inputs: PlanInputs, change: Change) -> Change:
     claimed = inputs.claimed
     if not claimed:
         return change
-    steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.entry.request_id in claimed))
+    steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.job.request_id in claimed))
     own = next((claimed[id_] for id_ in _requests(inputs, change) if id_ in claimed), None)
     if own is None and not steps and change.steps:
-        own = claimed[change.collected_entries[0].request_id]
+        own = claimed[change.collected_jobs[0].request_id]
     if own is None or change.blocked:
         return structs.replace(change, steps=steps)
     detail = f"{own.holder} is working on it ({own.state}), since {own.since}"
@@ -87,15 +87,15 @@ def with_claims(inputs: PlanInputs, change: Change) -> Change:
         steps=(),
         reasons=(*change.reasons, Reason(kind=CLAIMED, detail=detail)),
         holder=own.holder,
-        blocked_entry=change.entry,
+        blocked_job=change.job,
         hint="",
     )
 
 
 def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
     """Yield the request ids of a change: of its open job, and of its submit."""
-    if change.entry is not None:
-        yield change.entry.request_id
+    if change.job is not None:
+        yield change.job.request_id
     if (step := change.submit) is not None:
         yield request_id(inputs.state.lineage, step.digest, step.attempt, step.section)
 
@@ -103,21 +103,21 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
 # ---- Items that no manifest declares any more: their jobs are collected, and with `--prune` they are removed.
 
 
-def collected_of(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+def collected_of(jobs: Iterable[Job]) -> list[Job]:
     """The jobs of a removed item whose texts may still arrive."""
-    return [entry for entry in pending(entries) if entry.state is not JobState.PAID]
+    return [job for job in pending(jobs) if job.state is not JobState.PAID]
 
 
 def decide_gone(
-    inputs: PlanInputs, record: Record | None, entries: Sequence[OpenEntry], *, shared: bool
+    inputs: PlanInputs, record: Record | None, jobs: Sequence[Job], *, shared: bool
 ) -> tuple[Change | None, Note | None]:
     """The change and the note of an item that no manifest declares any more: collect its jobs, and remove it if asked.
 
     `shared`: a declared item has the path now, so only the record may be removed.
     """
-    collected = collected_of(entries)
-    id_ = record.id if record else entries[0].item
-    unknown = any(entry.state is JobState.UNKNOWN for entry in collected)
+    collected = collected_of(jobs)
+    id_ = record.id if record else jobs[0].item
+    unknown = any(job.state is JobState.UNKNOWN for job in collected)
     change = Change(
         id=id_,
         action=Action.RESOLVE if unknown else Action.DRAIN,
@@ -193,7 +193,7 @@ def takes_text(inputs: PlanInputs, change: Change) -> bool:
     """Whether a change pays for a whole text, or takes the one that another declared item paid for."""
     if change.submit is not None:
         return not change.submit.section
-    jobs = (change.entry, *(step.entry for step in change.steps if isinstance(step, Fetch)))
+    jobs = (change.job, *(step.job for step in change.steps if isinstance(step, Fetch)))
     others = (job for job in jobs if job is not None and not job.section and job.item != change.id)
     return any(job.item in inputs.specs for job in others)
 
@@ -481,7 +481,7 @@ def declared_sides(inputs: PlanInputs, orphans: Mapping[ItemId, Record] | None =
             spec=spec,
             record=record,
             orphan=orphan,
-            entries=inputs.entries.get(spec.id, ()),
+            open_jobs=inputs.open_jobs.get(spec.id, ()),
             file=file,
             open=frozenset(spec.open_metadata),
         )
@@ -489,18 +489,18 @@ def declared_sides(inputs: PlanInputs, orphans: Mapping[ItemId, Record] | None =
 
 def _gone(inputs: PlanInputs, notes: list[Note], taken_over: set[ItemId]) -> Iterator[Candidate]:
     """Every item that no manifest declares any more, without those whose records others take over."""
-    records, specs, entries = inputs.state.records, inputs.specs, inputs.entries
-    gone = (records.keys() | entries.keys()) - specs.keys() - taken_over
+    records, specs, jobs = inputs.state.records, inputs.specs, inputs.open_jobs
+    gone = (records.keys() | jobs.keys()) - specs.keys() - taken_over
     if not gone:
         return
     shared = {collision_key(spec.output) for spec in inputs.desired.specs}
     shared |= {collision_key(record.output) for id_, record in records.items() if id_ in specs}
     for id_ in sorted(gone):
-        record, own_entries = records.get(id_), entries.get(id_, ())
-        if record is None and not collected_of(own_entries):
+        record, own_jobs = records.get(id_), jobs.get(id_, ())
+        if record is None and not collected_of(own_jobs):
             continue
         is_shared = record is not None and collision_key(record.output) in shared
-        change, note = decide_gone(inputs, record, own_entries, shared=is_shared)
+        change, note = decide_gone(inputs, record, own_jobs, shared=is_shared)
         change = change and with_claims(inputs, change)
         notes += [note] if note else []
         path = record.output if record is not None else ""
@@ -509,7 +509,7 @@ def _gone(inputs: PlanInputs, notes: list[Note], taken_over: set[ItemId]) -> Ite
             id=id_,
             spec=None,
             change=change,
-            entries=own_entries,
+            open_jobs=own_jobs,
             path=path,
             record=record,
             file=gone_file,
@@ -547,7 +547,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
         id=spec.id,
         spec=spec,
         change=change,
-        entries=item.entries,
+        open_jobs=item.open_jobs,
         record=item.own,
         file=item.file,
         approval=approval,
@@ -562,17 +562,17 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
     """Notes about files that an interrupted run wrote for a request that no item declares any more."""
-    for digest, entries in inputs.written.items():
-        for entry in entries:
-            file = inputs.observe(entry.output)
-            ours = file.provenance.get("digest") == digest or file.body in {inputs.body_of(entry)} - {NOTHING}
-            if ours and collision_key(entry.output) not in item_paths:
-                spec = inputs.specs.get(entry.item)
+    for digest, jobs in inputs.written.items():
+        for job in jobs:
+            file = inputs.observe(job.output)
+            ours = file.provenance.get("digest") == digest or file.body in {inputs.body_of(job)} - {NOTHING}
+            if ours and collision_key(job.output) not in item_paths:
+                spec = inputs.specs.get(job.item)
                 keep = f"copy what you need to `{spec.output}`, then remove it" if spec else "remove it, or keep it"
                 message = (
-                    f"`{entry.output}` was written for an earlier request of `{entry.item}`; it belongs to no item now"
+                    f"`{job.output}` was written for an earlier request of `{job.item}`; it belongs to no item now"
                 )
-                yield Note(kind="left-behind", id=entry.item, message=message, hint=keep)
+                yield Note(kind="left-behind", id=job.item, message=message, hint=keep)
 
 
 # --- moves -------------------------------------------------------------------------------------------------
@@ -660,11 +660,11 @@ def _other_servers(inputs: PlanInputs) -> list[Note]:
     return [
         Note(
             kind="other-server",
-            id=entry.item,
-            message=f"`{entry.item}` has an open job on `{entry.server}`, which this plan does not use",
+            id=job.item,
+            message=f"`{job.item}` has an open job on `{job.server}`, which this plan does not use",
         )
-        for entry in inputs.state.entries.values()
-        if entry.server != inputs.server and entry.state is not JobState.FAILED
+        for job in inputs.state.open_jobs.values()
+        if job.server != inputs.server and job.state is not JobState.FAILED
     ]
 
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.documents.blocks import NewSection
     from contentops.documents.checks import CheckedText
-    from contentops.model import Change, Finding, ItemId, Json, Observed, OpenEntry, Record, Spec
+    from contentops.model import Change, Finding, ItemId, Job, Json, Observed, Record, Spec
     from contentops.planning.sides import ItemSides, SourceText
 
 
@@ -65,7 +65,7 @@ def section_reason(item: ItemSides, heading: str) -> Reason:
     return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
 
 
-def section_edits(item: ItemSides, heading: str, entry: OpenEntry | None = None) -> BodyAnswer | None:
+def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> BodyAnswer | None:
     """The answer of `on_edit` to edits in that section of the file; None: there are none.
 
     If the generated text is missing, an edit anywhere counts. The answer of an overwrite has a reason alone.
@@ -80,43 +80,39 @@ def section_edits(item: ItemSides, heading: str, entry: OpenEntry | None = None)
         return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),), mode=Replace(over_edit=True))
     reasons = edit(item)
     hint = f"{where} was edited by hand; `--on-edit overwrite` generates it again anyway"
-    if entry is not None:
-        give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` keeps the file"
+    if job is not None:
+        give_up = f"`contentops state resolve {item.spec.id} --forget --request {job.short}` keeps the file"
         hint = f"{where} was edited by hand; `--on-edit overwrite` writes the paid section instead, {give_up}"
-    return block("edited", hint, reasons=reasons, entry=entry)
+    return block("edited", hint, reasons=reasons, job=job)
 
 
-def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
+def section_answer(item: ItemSides, job: Job) -> BodyAnswer:
     """The answer that blocks a paid section, or the one that writes it with the edits it replaces."""
     path, there = item.file.path, item.is_edited_on_server
-    give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` gives the section up"
+    give_up = f"`contentops state resolve {item.spec.id} --forget --request {job.short}` gives the section up"
     if not item.file.exists:
-        hint = f"`{path}` is gone, and only its section `{entry.section}` is on its way: restore the file, or {give_up}"
-        return block("missing", hint, entry=entry)
+        hint = f"`{path}` is gone, and only its section `{job.section}` is on its way: restore the file, or {give_up}"
+        return block("missing", hint, job=job)
     if there:
-        hint = f"the text was edited in WriterzRoom while `{entry.section}` was generated again; {give_up}"
-        return block("edited-on-server", hint, entry=entry)
-    new_text = taken_section(item, entry)
+        hint = f"the text was edited in WriterzRoom while `{job.section}` was generated again; {give_up}"
+        return block("edited-on-server", hint, job=job)
+    new_text = taken_section(item, job)
     if isinstance(new_text, Unusable):
-        return block(UNUSABLE, unusable_hint(item.spec.id, entry, new_text), entry=entry)
+        return block(UNUSABLE, unusable_hint(item.spec.id, job, new_text), job=job)
     # Written already, and only its record was lost: the text is the same, or the file names the job.
-    if (
-        body_digest(new_text[0]) == item.file.body
-        if new_text
-        else entry.job_id == item.file.provenance.get("job") != ""
-    ):
+    if body_digest(new_text[0]) == item.file.body if new_text else job.job_id == item.file.provenance.get("job") != "":
         return BodyAnswer()
-    return section_edits(item, entry.section, entry) or BodyAnswer()
+    return section_edits(item, job.section, job) or BodyAnswer()
 
 
-def taken_section(item: ItemSides, entry: OpenEntry) -> tuple[str, NewSection] | Unusable | None:
-    """The file's text with the section of a paid entry in it; None: the section is not on this machine."""
-    body = entry.body
+def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusable | None:
+    """The file's text with the section of a paid job in it; None: the section is not on this machine."""
+    body = job.body
     answer = item.inputs.text(body) if body else None
     if answer is None or not item.file.exists:
         return None
     earlier_texts = known_texts(item.own, body, item.inputs.text)
-    return take_section(item.inputs.read(item.file.path), answer, entry.section, earlier_texts)
+    return take_section(item.inputs.read(item.file.path), answer, job.section, earlier_texts)
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
@@ -144,10 +140,10 @@ def unusable_words(heading: str, why: Unusable) -> str:
             return f"the new text of `{heading}` would swallow the text after it: a code block or comment is not closed"
 
 
-def unusable_hint(id_: ItemId, entry: OpenEntry, why: Unusable) -> str:
+def unusable_hint(id_: ItemId, job: Job, why: Unusable) -> str:
     """What to do about a section that is not taken."""
-    given = f"`contentops state resolve {id_} --forget --request {entry.short}` gives it up"
-    return f"{unusable_words(entry.section, why)}; it is kept and not written; {given}"
+    given = f"`contentops state resolve {id_} --forget --request {job.short}` gives it up"
+    return f"{unusable_words(job.section, why)}; it is kept and not written; {given}"
 
 
 # ---- What `checks` find in a text before it is written: the same for a plan and for an apply.
@@ -196,26 +192,26 @@ def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, 
 _AS_IT_IS = BodyAnswer()
 
 
-def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
+def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
     """The failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
 
-    It is the text of `entry`, otherwise the one that answers the request. `words`: how it comes into the file, so that
+    It is the text of `job`, otherwise the one that answers the request. `words`: how it comes into the file, so that
     a merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.
     """
     if item.spec.checks == NO_CHECKS:
         return ()
-    entry = entry if entry is not None and entry.body else finished_job(item) or entry
-    body = item.inputs.text(entry.body) if entry is not None and entry.body else None
-    if entry is None or body is None:
+    job = job if job is not None and job.body else finished_job(item) or job
+    body = item.inputs.text(job.body) if job is not None and job.body else None
+    if job is None or body is None:
         return ()
-    if entry.section:
-        new_text = taken_section(item, entry)
+    if job.section:
+        new_text = taken_section(item, job)
         body = new_text[0] if isinstance(new_text, tuple) else body
     elif isinstance(words.mode, MergeEdit):
         merged = renewed(item, words.mode, body)
         body = merged.body if merged is not None else body
     answer = BodyAnswer(steps=(Fetch(digest=item.spec.digest),))
-    return reasons_of(_findings(item, answer, Brought(entry.title, body, bool(entry.section))))
+    return reasons_of(_findings(item, answer, Brought(job.title, body, bool(job.section))))
 
 
 def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tuple[Reason, ...]:
@@ -244,12 +240,12 @@ def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
     )
 
 
-def failed_hint(spec: Spec, entry: OpenEntry | None, *, is_same: bool) -> str:
+def failed_hint(spec: Spec, job: Job | None, *, is_same: bool) -> str:
     """What to do about a text that fails its checks; `is_same`: the file holds another text of the same request."""
     id_ = spec.id
     hint = f"the text is kept and not paid for again: loosen `checks`, or pay for another text with `--replace {id_}`"
-    if entry is not None and is_same:
-        give_up = f"`contentops state resolve {id_} --forget --request {entry.short}`"
+    if job is not None and is_same:
+        give_up = f"`contentops state resolve {id_} --forget --request {job.short}`"
         hint += f", or {give_up} gives up this text and leaves the file unchanged"
     return hint
 
@@ -262,12 +258,12 @@ def failed_promotion_hint(path: str, environment: str) -> str:
 def fails_checks(item: ItemSides) -> bool:
     """Whether a paid text of the declared request fails its checks, with no retry left."""
     under_way = item.under_way
-    entry = under_way[-1] if under_way else None
-    if entry is not None and entry.state is not JobState.PAID:
+    job = under_way[-1] if under_way else None
+    if job is not None and job.state is not JobState.PAID:
         return False
-    if entry is not None and retry_of(item, entry.retry):
+    if job is not None and retry_of(item, job.retry):
         return False
-    return bool(failed_checks(item, entry)) or (entry is not None and bool(entry.error))
+    return bool(failed_checks(item, job)) or (job is not None and bool(job.error))
 
 
 # ---- When the text of another environment is promoted, and what blocks it.

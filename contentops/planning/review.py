@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import Change, Guards, ItemId, Json, Observed, OpenEntry, Plan, Record, Spec
+    from contentops.model import Change, Guards, ItemId, Job, Json, Observed, Plan, Record, Spec
     from contentops.model.plan import Writer
     from contentops.model.plan_file import PlanFile, ReviewedChange
     from contentops.planning.sides import PlanInputs
@@ -192,7 +192,7 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
     """Today's change; None: there is nothing to do."""
     spec: Spec | None
     record: Record | None
-    made_by: OpenEntry | None
+    made_by: Job | None
     """The job that made its text, if that is known."""
     is_recorded: bool
     """This plan wrote the record."""
@@ -200,10 +200,10 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
     """The record has a text of the reviewed request; of a `--replace`, not an earlier one."""
     failed: int
     """The number of failed jobs of the reviewed request."""
-    waiting: Sequence[OpenEntry]
+    waiting: Sequence[Job]
     """Open jobs of the plan's submits, and the one it was to finish."""
     texts: frozenset[Digest]
-    """Body digests of their texts, which are in the cache before the entry is durable."""
+    """Body digests of their texts, which are in the cache before the job is durable."""
 
 
 def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
@@ -232,9 +232,9 @@ def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], li
 def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> ReviewedItem:
     # A record that is renamed still has its old id.
     record = change.record if change is not None else inputs.state.records.get(reviewed.id)
-    entries = inputs.entries.get(reviewed.id, ())
-    reviewed_request = reviewed.entry.request_id if reviewed.entry is not None else None
-    waiting = [one for one in pending(entries) if one.plan_id == file.id or one.request_id == reviewed_request]
+    jobs = inputs.open_jobs.get(reviewed.id, ())
+    reviewed_request = reviewed.job.request_id if reviewed.job is not None else None
+    waiting = [one for one in pending(jobs) if one.plan_id == file.id or one.request_id == reviewed_request]
     # What is still to be replaced here has an earlier attempt than the reviewed one.
     is_earlier = reviewed.id in inputs.choice.replace
     return ReviewedItem(
@@ -245,7 +245,7 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
         made_by=inputs.state.made_by(record) if record is not None else None,
         is_recorded=record is not None and record.plan_id == file.id,
         has_text=record is not None and record.digest == reviewed.digest and not is_earlier,
-        failed=len(failed_attempts(entries, reviewed.digest)),
+        failed=len(failed_attempts(jobs, reviewed.digest)),
         waiting=waiting,
         texts=frozenset({inputs.body_of(one) for one in waiting} - {NOTHING}),
     )
@@ -330,7 +330,7 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
     if item.is_recorded or item.waiting or written:
         bodies |= {reviewed.body}  # with the front matter that the plan has written
     # A merge of the text of the plan's job and a person's edits.
-    jobs = {entry.job_id for entry in item.waiting}
+    jobs = {job.job_id for job in item.waiting}
     jobs |= {item.made_by.job_id} if item.made_by is not None and item.is_recorded else set()
     merged = reviewed.action is Action.MERGE and file.provenance.get("job") in jobs - {""}
     return file.body in bodies or merged

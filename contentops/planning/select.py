@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.errors import Location
-    from contentops.model import Change, Observed, OpenEntry, Record, Reference, Spec
+    from contentops.model import Change, Job, Observed, Record, Reference, Spec
     from contentops.planning.sides import Choice
 
 
@@ -138,11 +138,11 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     id: ItemId
     spec: Spec | None
     change: Change | None
-    entries: tuple[OpenEntry, ...] = ()
+    open_jobs: tuple[Job, ...] = ()
     path: str = ""
     """Its output, where neither spec nor change has it."""
     record: Record | None = None
-    made_by: OpenEntry | None = None
+    made_by: Job | None = None
     """The job that made its text; None: none, or not known."""
     file: Observed | None = None
     """Its file, if it has a record."""
@@ -161,7 +161,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def failed(self) -> bool:
         """Whether its last jobs for this very request failed, by the lock."""
-        return self.spec is not None and bool(failed_attempts(self.entries, self.spec.digest))
+        return self.spec is not None and bool(failed_attempts(self.open_jobs, self.spec.digest))
 
     @property
     def word(self) -> StatusWord:
@@ -203,7 +203,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         facts = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited, "stale": self.stale}
         if change is not None:
             kinds = {reason.kind for reason in change.reasons}
-            jobs = {job.state for job in (change.entry, *change.collected_entries) if job is not None}
+            jobs = {job.state for job in (change.job, *change.collected_jobs) if job is not None}
             facts |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
@@ -455,7 +455,7 @@ def row_notes(chosen: Sequence[Candidate]) -> Iterator[Note]:
         if item.record is not None:
             for at in _changed(item.spec, item.record):
                 files[at.file].changed.add(at)
-        elif not item.entries and (home := _row_of(item.spec)):
+        elif not item.open_jobs and (home := _row_of(item.spec)):
             files[home.file].new.add(home)
     for name in _files_of_gone(chosen):
         files[name].gone += 1

@@ -21,13 +21,13 @@ from contentops.model import (
     Approvals,
     Desired,
     ItemId,
+    Job,
     JobState,
     MonthSpend,
     Note,
     Observed,
     OnEdit,
     OnSourceChange,
-    OpenEntry,
     Project,
     Promote,
     Reason,
@@ -92,7 +92,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     state: State
     observed: Mapping[str, Observed]
     """The files, at every path that `paths` names."""
-    cached: Callable[[OpenEntry], Digest] = lambda _job: NOTHING
+    cached: Callable[[Job], Digest] = lambda _job: NOTHING
     """The body digest of a job's text, where only the cache knows it; empty: it has none."""
     text: Callable[[Digest], str | None] = lambda _digest: None
     """The text with a body digest, if this machine has it, in the cache or in git; slow, so ask only when needed."""
@@ -137,7 +137,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return specs_by_id(self.desired)
 
     @functools.cached_property
-    def entries(self) -> Mapping[ItemId, tuple[OpenEntry, ...]]:
+    def open_jobs(self) -> Mapping[ItemId, tuple[Job, ...]]:
         """The open jobs of this server by item, in order of attempt.
 
         A job belongs to the item that declares its request, whatever that was called then; a section, and what no item
@@ -147,16 +147,16 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         gone = (pair for pair in self.desired.moved if pair.old not in self.specs)
         moved = {pair.old: pair.new for pair in gone if pair.old not in self.state.records}
         wanted = {spec.digest: spec.id for spec in reversed(self.desired.specs) if spec.request.template}
-        by_item: dict[ItemId, tuple[OpenEntry, ...]] = {}
-        for entry in sorted(self.state.entries.values(), key=lambda entry: (entry.attempt, entry.request_id)):
-            if entry.server == self.server:
-                spec = self.specs.get(entry.item)
-                is_asked = spec is not None and spec.digest == entry.digest
-                if entry.section and is_asked and self._digest_of(entry.item) != entry.digest:
+        by_item: dict[ItemId, tuple[Job, ...]] = {}
+        for job in sorted(self.state.open_jobs.values(), key=lambda job: (job.attempt, job.request_id)):
+            if job.server == self.server:
+                spec = self.specs.get(job.item)
+                is_asked = spec is not None and spec.digest == job.digest
+                if job.section and is_asked and self._digest_of(job.item) != job.digest:
                     continue
-                is_own = entry.section or is_asked
-                id_ = entry.item if is_own else wanted.get(entry.digest, moved.get(entry.item, entry.item))
-                by_item[id_] = (*by_item.get(id_, ()), entry)
+                is_own = job.section or is_asked
+                id_ = job.item if is_own else wanted.get(job.digest, moved.get(job.item, job.item))
+                by_item[id_] = (*by_item.get(id_, ()), job)
         return by_item
 
     def _digest_of(self, item: ItemId) -> Digest | None:
@@ -169,14 +169,14 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return made_texts(self.state)
 
     @functools.cached_property
-    def _jobs(self) -> Mapping[Digest, list[OpenEntry]]:
-        by_request: dict[Digest, list[OpenEntry]] = {}
-        for job in (*self.state.jobs, *self.state.entries.values()):
+    def _jobs(self) -> Mapping[Digest, list[Job]]:
+        by_request: dict[Digest, list[Job]] = {}
+        for job in (*self.state.jobs, *self.state.open_jobs.values()):
             if job.server == self.server:
                 by_request.setdefault(job.digest, []).append(job)
         return by_request
 
-    def jobs_of(self, digest: Digest) -> Sequence[OpenEntry]:
+    def jobs_of(self, digest: Digest) -> Sequence[Job]:
         """Every order of a request on this server, in any environment."""
         return self._jobs.get(digest, ())
 
@@ -186,20 +186,20 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return {collision_key(record.output): record.id for record in reversed(list(self.state.records.values()))}
 
     @functools.cached_property
-    def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
+    def written(self) -> Mapping[Digest, tuple[Job, ...]]:
         """By request digest, the open jobs of this server whose text may be in a file that no record has."""
-        written: dict[Digest, tuple[OpenEntry, ...]] = {}
-        for entry in itertools.chain.from_iterable(self.entries.values()):
-            key = collision_key(entry.output)
-            if entry.output and key not in self.owners and key not in self.claimed_paths:
-                written[entry.digest] = (*written.get(entry.digest, ()), entry)
+        written: dict[Digest, tuple[Job, ...]] = {}
+        for job in itertools.chain.from_iterable(self.open_jobs.values()):
+            key = collision_key(job.output)
+            if job.output and key not in self.owners and key not in self.claimed_paths:
+                written[job.digest] = (*written.get(job.digest, ()), job)
         return written
 
     def observe(self, path: str) -> Observed:
         """The file at `path`; one that was not read counts as absent."""
         return self.observed.get(path) or Observed(path=path)
 
-    def body_of(self, job: OpenEntry) -> Digest:
+    def body_of(self, job: Job) -> Digest:
         """The body digest of a job's text; empty: it is not known."""
         return job.body or self.cached(job)
 
@@ -220,7 +220,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     record: Record | None
     file: Observed
     """Its file where it is now."""
-    entries: tuple[OpenEntry, ...] = ()
+    open_jobs: tuple[Job, ...] = ()
     """Its open jobs on this server, in order of attempt."""
     orphan: Record | None = None
     """The record of a removed item with the same request, to take over."""
@@ -276,7 +276,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         if self.waits:
             return rule if rule is OnSourceChange.REGENERATE else OnSourceChange.NOTE
         is_promoted = self.source_text is not None and record.digest != spec.digest
-        is_ordered = any(job.digest == spec.digest for job in pending(self.entries))
+        is_ordered = any(job.digest == spec.digest for job in pending(self.open_jobs))
         return None if record.digest == spec.digest or is_promoted or is_ordered else rule
 
     @property
@@ -303,7 +303,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         """Whether a person has edited that content in WriterzRoom since it was saved; a new section is no edit."""
         if self.remote is None or self.own is None:
             return False
-        section_bodies = {entry.body for entry in pending(self.entries) if entry.section}
+        section_bodies = {job.body for job in pending(self.open_jobs) if job.section}
         return section_bodies.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.own)
 
     @property
@@ -313,19 +313,19 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return made_by.attempt if made_by is not None else 0
 
     @property
-    def under_way(self) -> list[OpenEntry]:
+    def under_way(self) -> list[Job]:
         """The open jobs of the declared request that may still lead to another text than the record's."""
         own = self.own
         newest = self.attempt if self.is_exact else 0
         return [
             job
-            for job in pending(self.entries)
+            for job in pending(self.open_jobs)
             if (job.section and own is not None and job.digest == own.digest and self.is_same)
             or (job.digest == self.spec.digest and job.attempt > newest)
             or self._is_from_earlier_words(job)
         ]
 
-    def _is_from_earlier_words(self, job: OpenEntry) -> bool:
+    def _is_from_earlier_words(self, job: Job) -> bool:
         """Whether a job makes or has made the declared text from words that its sources had when it was ordered."""
         is_other = job.digest != self.spec.digest and not job.section
         is_failed = job.state is JobState.PAID and bool(job.error)
@@ -398,19 +398,19 @@ def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
     return {spec.id: spec for spec in desired.specs}
 
 
-def failed_attempts(entries: Iterable[OpenEntry], digest: Digest) -> list[OpenEntry]:
+def failed_attempts(jobs: Iterable[Job], digest: Digest) -> list[Job]:
     """The failed attempts at this request."""
-    return [entry for entry in entries if entry.state is JobState.FAILED and entry.digest == digest]
+    return [job for job in jobs if job.state is JobState.FAILED and job.digest == digest]
 
 
-def pending(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+def pending(jobs: Iterable[Job]) -> list[Job]:
     """The jobs that may still lead to a text, or have brought one that is in no file."""
-    return [entry for entry in entries if entry.state is not JobState.FAILED]
+    return [job for job in jobs if job.state is not JobState.FAILED]
 
 
-def uncollected(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+def uncollected(jobs: Iterable[Job]) -> list[Job]:
     """The jobs whose text the server may still have, so that no person has to decide."""
-    return [entry for entry in entries if entry.state in {JobState.SUBMITTING, JobState.RUNNING}]
+    return [job for job in jobs if job.state in {JobState.SUBMITTING, JobState.RUNNING}]
 
 
 def honours_ids(state: State, server: str) -> bool | None:
@@ -420,7 +420,7 @@ def honours_ids(state: State, server: str) -> bool | None:
     """
     if server == "local":
         return True
-    jobs = (job for job in (*state.jobs, *state.entries.values()) if job.server == server and not job.lost)
+    jobs = (job for job in (*state.jobs, *state.open_jobs.values()) if job.server == server and not job.lost)
     proofs = {job.job_id == job.request_id for job in jobs if job.job_id}
     return proofs == {True} if proofs else None
 
@@ -437,9 +437,9 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
     """Every path whose file a plan reads."""
     for record in state.records.values():
         yield record.output
-    for entry in state.entries.values():
-        if entry.output:
-            yield entry.output
+    for job in state.open_jobs.values():
+        if job.output:
+            yield job.output
     for spec in desired.specs:
         own = state.records.get(spec.id)
         if own is None or own.output != spec.output:
@@ -526,7 +526,7 @@ class SourceText(Struct, frozen=True, kw_only=True):
     """Empty: the settings without an environment."""
     record: Record
     file: Observed
-    made_by: OpenEntry | None
+    made_by: Job | None
     """The job that made it; None: not known."""
 
     @property
@@ -695,7 +695,7 @@ def _pair_key(template: Json, digest: Digest, output: str) -> str:
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
     """Warnings for `moved` pairs with unknown ids that are close to the id of a removed item."""
     state = inputs.state
-    known_ids = state.records.keys() | {entry.item for entry in state.entries.values()}
+    known_ids = state.records.keys() | {job.item for job in state.open_jobs.values()}
     pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
     if not pairs:
         return

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import OpenEntry, Spec, Step
+    from contentops.model import Job, Spec, Step
     from contentops.planning.select import Candidate
     from contentops.planning.sides import ItemSides, PlanInputs
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 # ---- Which text answers a request: one look-up among all jobs of its server.
 
 
-def finished_job(item: ItemSides) -> OpenEntry | None:
+def finished_job(item: ItemSides) -> Job | None:
     """The job whose text answers the declared request, of any environment: that of the highest attempt.
 
     Where a model writes, an outline is no such text.
@@ -57,7 +57,7 @@ def finished_job(item: ItemSides) -> OpenEntry | None:
     return job_for(item.inputs, item.spec.digest)
 
 
-def job_for(inputs: PlanInputs, digest: Digest) -> OpenEntry | None:
+def job_for(inputs: PlanInputs, digest: Digest) -> Job | None:
     """The job whose text answers a request, as `finished_job` has it."""
     texts = [job for job in inputs.jobs_of(digest) if job.has_text and not (job.section or job.lost)]
     if inputs.project.api.has_model:
@@ -65,9 +65,9 @@ def job_for(inputs: PlanInputs, digest: Digest) -> OpenEntry | None:
     return max(texts, key=lambda job: job.attempt, default=None)
 
 
-def ordered_elsewhere(item: ItemSides) -> OpenEntry | None:
+def ordered_elsewhere(item: ItemSides) -> Job | None:
     """The open job of another environment for the declared request: its text will answer both."""
-    own = item.inputs.state.entries
+    own = item.inputs.state.open_jobs
     jobs = [
         job
         for job in item.inputs.jobs_of(item.spec.digest)

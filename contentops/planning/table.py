@@ -96,7 +96,7 @@ from contentops.planning.sources import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from contentops.model import ItemId, OpenEntry, Record, Spec, Step
+    from contentops.model import ItemId, Job, Record, Spec, Step
     from contentops.planning.front_matter import FrontAnswer
     from contentops.planning.sides import ItemSides, PlanInputs
 
@@ -167,7 +167,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     reason = Reason(kind="replace", detail="requested with `--replace`")
     if fails_checks(item):
         return _again(item, own, overwriting(item, (*why_changed(item), reason)))
-    if own is None or any(entry.attempt > item.attempt for entry in item.under_way):
+    if own is None or any(job.attempt > item.attempt for job in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.is_same and unsaved:
@@ -193,93 +193,91 @@ def _protected(item: ItemSides) -> BodyAnswer | None:
 
 def _open(item: ItemSides) -> BodyAnswer | None:
     """Finish an open job of the same request instead of submitting again."""
-    if not item.entries or not (under_way := item.under_way):
+    if not item.open_jobs or not (under_way := item.under_way):
         return None
-    entry = under_way[-1]
-    unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
+    job = under_way[-1]
+    unclear = job.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     if item.is_same and item.source_text is not None:
         return None  # the text of another environment was taken instead
-    words = _check_edits(item, entry)
+    words = _check_edits(item, job)
     if words.is_final:
         return words
-    if blocked := merge_trouble(item, words, entry.body, entry):
+    if blocked := merge_trouble(item, words, job.body, job):
         return blocked
-    return structs.replace(_brought(item, entry, words, unclear=unclear), mode=words.mode)
+    return structs.replace(_brought(item, job, words, unclear=unclear), mode=words.mode)
 
 
-def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
+def _brought(item: ItemSides, job: Job, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
     """The answer that fetches the text of an open job, or says why a paid text is not written."""
     why = words.reasons
-    lost = item.inputs.server == "local" and not (entry.body and item.inputs.text(entry.body) is not None)
+    lost = item.inputs.server == "local" and not (job.body and item.inputs.text(job.body) is not None)
     if unclear or lost:
-        return _look_up(item, entry, why, has_job=not unclear)
-    paid = entry.state is JobState.PAID
-    bring = Fetch(digest=entry.digest, entry=entry) if paid else Poll(entry=entry)
-    retry = retry_of(item, entry.retry, entry.section)
-    failed = failed_checks(item, entry, words) if paid else ()
+        return _look_up(item, job, why, has_job=not unclear)
+    paid = job.state is JobState.PAID
+    bring = Fetch(digest=job.digest, job=job) if paid else Poll(job=job)
+    retry = retry_of(item, job.retry, job.section)
+    failed = failed_checks(item, job, words) if paid else ()
     # Where only what a person wrote fails, no other text would help.
-    certain = bool(retry and failed and (not isinstance(words.mode, MergeEdit) or failed_checks(item, entry)))
+    certain = bool(retry and failed and (not isinstance(words.mode, MergeEdit) or failed_checks(item, job)))
     if failed and not certain:
-        return block(FAILED, failed_hint(item.spec, entry, is_same=item.is_same), reasons=(*why, *failed), entry=entry)
+        return block(FAILED, failed_hint(item.spec, job, is_same=item.is_same), reasons=(*why, *failed), job=job)
     # A person may have named the content of a submit whose job no one knows.
-    source = f"job `{entry.job_id}`" if entry.job_id or not entry.content_id else f"content `{entry.content_id}`"
+    source = f"job `{job.job_id}`" if job.job_id or not job.content_id else f"content `{job.content_id}`"
     reason = Reason(kind="open-job", detail=f"{source} is {'paid for' if paid else 'running'}")
     # What the last apply found: a plan compares no texts, and runs no command.
-    found = (Reason(kind=FAILED, detail=entry.error),) if paid and entry.error and not failed else ()
-    hint = (
-        f"apply checks it again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if found and not retry else ""
-    )
+    found = (Reason(kind=FAILED, detail=job.error),) if paid and job.error and not failed else ()
+    hint = f"apply checks it again; {failed_hint(item.spec, job, is_same=item.is_same)}" if found and not retry else ""
     if certain:
         retry = tuple(structs.replace(step, certain=True) for step in retry)
     steps, reasons = (bring, *retry), (*why, reason, *failed, *found)
-    return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
+    return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, job=job, hint=hint)
 
 
-def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
+def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
     """The answer that blocks the text of an open job over edits, or says why it is written and what it replaces."""
     why = why_changed(item)
-    if entry.section and item.own is not None:
-        answer = section_answer(item, entry)
+    if job.section and item.own is not None:
+        answer = section_answer(item, job)
         return structs.replace(answer, reasons=(*why, *answer.reasons))
-    if not item.is_edited_on_server and (not item.file.exists or _is_text_of(item, entry)):
+    if not item.is_edited_on_server and (not item.file.exists or _is_text_of(item, job)):
         return BodyAnswer(reasons=why)
-    if not _is_asked_for(item, entry) and (words := protect_edits(item, why, entry)) is not None:
+    if not _is_asked_for(item, job) and (words := protect_edits(item, why, job)) is not None:
         return words
     return overwriting(item, why)
 
 
-def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
-    """Whether the entry is what `--replace` asks for in this command, even over an edited file."""
-    return item.own is not None and entry.attempt > item.attempt and item.spec.id in item.inputs.choice.replace
+def _is_asked_for(item: ItemSides, job: Job) -> bool:
+    """Whether the job is what `--replace` asks for in this command, even over an edited file."""
+    return item.own is not None and job.attempt > item.attempt and item.spec.id in item.inputs.choice.replace
 
 
-def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
-    """Whether the file already has the text of the entry, as after a write whose record was lost.
+def _is_text_of(item: ItemSides, job: Job) -> bool:
+    """Whether the file already has the text of the job, as after a write whose record was lost.
 
     The provenance block decides only where that text is not known any more, since a person may have edited the body.
     """
-    body = item.inputs.body_of(entry)
+    body = item.inputs.body_of(job)
     if body:
         return item.file.body == body
-    is_of_job = entry.job_id == item.file.provenance.get("job") if entry.job_id else item.own is None
+    is_of_job = job.job_id == item.file.provenance.get("job") if job.job_id else item.own is None
     return is_of_job and is_ours(item.inputs, item.spec, item.file)
 
 
-def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, has_job: bool) -> BodyAnswer:
-    detail = f"job `{entry.job_id}` is open" if has_job else entry.error or "the answer to its submit was lost"
+def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: bool) -> BodyAnswer:
+    detail = f"job `{job.job_id}` is open" if has_job else job.error or "the answer to its submit was lost"
     reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
-    is_asked = bool(entry.section) or entry.digest == item.spec.digest
-    attempt = entry.attempt if is_asked else next_attempt(item)
-    steps = _generation(item, attempt, entry.section, entry.retry)
+    is_asked = bool(job.section) or job.digest == item.spec.digest
+    attempt = job.attempt if is_asked else next_attempt(item)
+    steps = _generation(item, attempt, job.section, job.retry)
     hint = "submitted again only if the server proves that it never arrived"
     if item.inputs.honours_ids is False:
-        steps = (Poll(), *retry_of(item, entry.retry, entry.section))
+        steps = (Poll(), *retry_of(item, job.retry, job.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}`"
     return BodyAnswer(
         action=Action.FINISH if has_job else Action.RESOLVE,
-        steps=(LookUp(entry=entry), *steps),
+        steps=(LookUp(job=job), *steps),
         reasons=(*why, reason),
-        entry=entry,
+        job=job,
         hint="" if has_job else hint,
     )
 
@@ -371,11 +369,11 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     if blocked := merge_trouble(item, words, job.body):
         return blocked
     if failed := failed_checks(item, job, words):
-        if any(entry.retry for entry in failed_attempts(item.entries, item.spec.digest)):
+        if any(order.retry for order in failed_attempts(item.open_jobs, item.spec.digest)):
             return None  # it is paid for again already, and that job failed
         return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*words.reasons, *failed))
     reason = Reason(kind="stored", detail="a finished text for this request is paid for already")
-    fetch = Fetch(digest=item.spec.digest, entry=job)
+    fetch = Fetch(digest=item.spec.digest, job=job)
     return structs.replace(words, action=Action.FINISH, steps=(fetch,), reasons=(*words.reasons, reason))
 
 
@@ -392,7 +390,7 @@ def _elsewhere(item: ItemSides) -> BodyAnswer | None:
 
 
 def _failed(item: ItemSides) -> BodyAnswer | None:
-    failed = failed_attempts(item.entries, item.spec.digest)
+    failed = failed_attempts(item.open_jobs, item.spec.digest)
     if len(failed) < TRIES or item.spec.id in item.inputs.choice.replace:
         return None
     error = failed[-1].error
@@ -426,9 +424,9 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
         return blocked
     if too_long := beyond_context(item.spec, item.inputs.project):
         return block("context", too_long, reasons=words.reasons)
-    failed = failed_attempts(item.entries, item.spec.digest)
-    reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
-    retry = max((entry.retry for entry in failed), default=0)
+    failed = failed_attempts(item.open_jobs, item.spec.digest)
+    reasons = words.reasons + tuple(Reason(kind="failed-before", detail=job.error) for job in failed)
+    retry = max((job.retry for job in failed), default=0)
     steps = _generation(item, next_attempt(item), retry=retry)
     return structs.replace(words, action=action, steps=steps, reasons=reasons)
 
@@ -493,7 +491,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
 def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     """The change and notes of a declared item, as the four questions answer them."""
     body = which_body(item)
-    collected = [entry for entry in uncollected(item.entries) if entry is not body.entry]
+    collected = [job for job in uncollected(item.open_jobs) if job is not body.job]
     notes = (
         *_unknown_notes(item, body),
         *_protection_notes(item),
@@ -517,7 +515,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         over = save_over(item, body)
         if isinstance(over, BodyAnswer):
             others = tuple(note for note in (*notes, *front.notes) if note.kind != over.blocked)
-            return _blocked(item, structs.replace(over, entry=body.entry), collected), others
+            return _blocked(item, structs.replace(over, job=body.job), collected), others
         save, saved = over[0], (*saved, *over[1])
     publish = which_status(item, front.approval, is_saved=save is not None)
     steps = _union(item, body, move, front, save, publish)
@@ -553,10 +551,10 @@ _NOT_OURS = ("owned-elsewhere", "unwritable-file")
 """Blocks of an item whose file is not to be written at all."""
 
 
-def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) -> Change:
+def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[Job]) -> Change:
     """The blocked change of an item: it collects open jobs, so that paid texts are kept, and marks its text."""
-    running = body.entry is not None and body.entry.state is JobState.RUNNING
-    own = (body.entry,) if body.entry is not None and running else ()
+    running = body.job is not None and body.job.state is JobState.RUNNING
+    own = (body.job,) if body.job is not None and running else ()
     mark = marked(item) if body.blocked not in _NOT_OURS else BodyAnswer()
     return Change(
         id=item.spec.id,
@@ -572,7 +570,7 @@ def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) 
         remote=item.remote,
         renamed_from=_renamed_from(item),
         addresses=item.own.addresses if item.own is not None else (),
-        blocked_entry=body.entry,
+        blocked_job=body.job,
         blocked=body.blocked,
         hint=body.hint,
     )
@@ -585,7 +583,7 @@ def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
         action=Action.BLOCKED,
         reasons=(*change.reasons, *why),
         steps=tuple(step for step in change.steps if isinstance(step, Collect)),
-        blocked_entry=change.entry,
+        blocked_job=change.job,
         blocked=kind,
         hint=hint,
     )
@@ -628,10 +626,10 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
 
 def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
     """The file that an interrupted run wrote for this request under another path, if there is one."""
-    for entry in inputs.written.get(spec.digest, ()):
-        file = inputs.observe(entry.output)
-        ours = file.problem or file.body in {inputs.body_of(entry)} - {NOTHING} or is_ours(inputs, spec, file)
-        if file.exists and ours and (entry.item == spec.id or entry.item not in inputs.specs):
+    for job in inputs.written.get(spec.digest, ()):
+        file = inputs.observe(job.output)
+        ours = file.problem or file.body in {inputs.body_of(job)} - {NOTHING} or is_ours(inputs, spec, file)
+        if file.exists and ours and (job.item == spec.id or job.item not in inputs.specs):
             return file
     return None
 
@@ -679,7 +677,7 @@ def _union(
             title=front.title,
             mode=body.mode,
         )
-        # Without a record, the open entry says where the file is.
+        # Without a record, the open job says where the file is.
         fetches = [_with_output(step, target) for step in body.steps] if item.own is None else body.steps
         steps += [*fetches, write]
     elif front.reasons and differs(item.file, front):
@@ -699,8 +697,8 @@ def _union(
 
 def _with_output(step: Step, target: str) -> Step:
     """The step with `target` as the output of its open job."""
-    if isinstance(step, LookUp | Poll | Fetch) and step.entry is not None:
-        return structs.replace(step, entry=structs.replace(step.entry, output=target))
+    if isinstance(step, LookUp | Poll | Fetch) and step.job is not None:
+        return structs.replace(step, job=structs.replace(step.job, output=target))
     return step
 
 
@@ -738,10 +736,10 @@ def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
             kind="unknown-outcome",
             id=item.spec.id,
             message=f"`{item.spec.id}`: the outcome of an earlier submit is unknown",
-            hint=f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` drops it",
+            hint=f"`contentops state resolve {item.spec.id} --forget --request {job.short}` drops it",
         )
-        for entry in item.entries
-        if entry.state is JobState.UNKNOWN and entry is not body.entry
+        for job in item.open_jobs
+        if job.state is JobState.UNKNOWN and job is not body.job
     )
 
 

@@ -51,7 +51,7 @@ def summarize(before: State, after: State) -> CommitSummary:
     known = {job.order for job in before.jobs if job.is_sure}
     paid = sum(job.cost for job in after.jobs if job.is_sure and job.order not in known)
     items = {kind: tuple(ids) for kind, ids in ids_by_kind.items() if ids}
-    return CommitSummary(items=items, open=len(after.entries), credits=paid)
+    return CommitSummary(items=items, open=len(after.open_jobs), credits=paid)
 
 
 def new_texts(before: State, after: State) -> tuple[str, ...]:

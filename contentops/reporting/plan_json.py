@@ -16,11 +16,11 @@ from contentops.model import (
     Change,
     Collect,
     Fetch,
+    Job,
     LookUp,
     Move,
     Note,
     Observed,
-    OpenEntry,
     Plan,
     Poll,
     Promote,
@@ -187,9 +187,9 @@ def _change_json(change: Change) -> dict[str, Json]:
         "remote": change.remote.body if change.remote is not None else NOTHING,
         "front": plain(change.front),
         "title": change.title,
-        "entry": None if change.entry is None else _entry_json(change.entry),
+        "entry": None if change.job is None else _job_json(change.job),
         "promotes": plain(change.promotion),
-        "drains": [_entry_json(entry) for entry in change.collected_entries],
+        "drains": [_job_json(job) for job in change.collected_jobs],
         "blocked": change.blocked,
         "holder": change.holder,
         "hint": change.hint,
@@ -206,8 +206,8 @@ def _waits_json(change: Change) -> dict[str, Json]:
     return {"waits": waits, "frame": change.spec.frame}
 
 
-def _entry_json(entry: OpenEntry) -> dict[str, Json]:
-    return {name: plain(getattr(entry, name)) for name in ReviewedJob.__struct_fields__}
+def _job_json(job: Job) -> dict[str, Json]:
+    return {name: plain(getattr(job, name)) for name in ReviewedJob.__struct_fields__}
 
 
 def plain(value: Json) -> Json:
@@ -250,8 +250,8 @@ def plan_of(document: Mapping[str, Json]) -> Plan:
     )
 
 
-def _open_entry(job: ReviewedJob, change: ReviewedChange, file: PlanFile) -> OpenEntry:
-    return OpenEntry(
+def _open_job(job: ReviewedJob, change: ReviewedChange, file: PlanFile) -> Job:
+    return Job(
         request_id=job.request_id,
         item=change.id,
         digest=job.digest,
@@ -295,7 +295,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     # A plan file has the digest of a request, not the request.
     request = Request(template="", style="", inputs={})
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
-    open_entry = _open_entry(change.entry, change, file) if change.entry is not None else None
+    open_job = _open_job(change.job, change, file) if change.job is not None else None
     retry, submit = _paying(change, request)
     later: tuple[Submit | RetryText, ...] = ()
     if change.waits and (submit.credits or change.money_at_most):
@@ -303,9 +303,9 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     steps: tuple[Step, ...] = (
         retry,
         submit,
-        LookUp(entry=open_entry) if open_entry is not None else Poll(),
-        Poll(entry=open_entry),
-        Fetch(digest=change.digest, entry=open_entry),
+        LookUp(job=open_job) if open_job is not None else Poll(),
+        Poll(job=open_job),
+        Fetch(digest=change.digest, job=open_job),
         *([Promote(**structs.asdict(change.promotes))] if change.promotes is not None else []),
         Move(source=change.source, target=change.target, expects=change.file),
         Write(target=change.target, front=change.front, title=change.title),
@@ -322,12 +322,12 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         file=Observed(path=change.source or ("" if spec else change.target), file=change.file, body=change.body),
         reasons=change.reasons,
         steps=(
-            *(Collect(entry=_open_entry(one, change, file)) for one in change.drains),
+            *(Collect(job=_open_job(one, change, file)) for one in change.drains),
             *(by_name[name] for name in change.steps if name in by_name),
         ),
         spec=spec,
         renamed_from=change.renamed_from,
-        blocked_entry=open_entry,
+        blocked_job=open_job,
         blocked=change.blocked,
         holder=change.holder,
         approval=change.approval,

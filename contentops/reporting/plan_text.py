@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from contentops.model import Change, Json, Note, OpenEntry, Plan, Reason
+    from contentops.model import Change, Job, Json, Note, Plan, Reason
 
 
 # ---- A plan as text for a terminal.
@@ -176,10 +176,10 @@ def _details(change: Change, *, verbose: bool) -> Iterator[str]:
     for reason in change.reasons:
         if verbose or not _is_said(change.action, reason):
             yield from _reason(reason, verbose=verbose)
-    if change.entry is not None and all(reason.kind != "open-job" for reason in change.reasons):
-        yield f"open: {_entry(change.entry)}"
-    for entry in change.collected_entries:
-        yield f"collect: {_entry(entry)}"
+    if change.job is not None and all(reason.kind != "open-job" for reason in change.reasons):
+        yield f"open: {_open_job(change.job)}"
+    for job in change.collected_jobs:
+        yield f"collect: {_open_job(job)}"
 
 
 def _is_said(action: Action, reason: Reason) -> bool:
@@ -201,11 +201,11 @@ def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:
         yield f"  because of {visible(reason.cause)}"
 
 
-def _entry(entry: OpenEntry) -> str:
-    job = f"job `{visible(entry.job_id)}`" if entry.job_id else f"request `{visible(entry.request_id)}`"
-    since = f" since {visible(entry.submitted_at)}" if entry.submitted_at else ""
-    words = f": {clip(visible(entry.error), 200)}" if entry.error else ""
-    return f"{job}, {entry.state.value}{since}{words}"
+def _open_job(one: Job) -> str:
+    job = f"job `{visible(one.job_id)}`" if one.job_id else f"request `{visible(one.request_id)}`"
+    since = f" since {visible(one.submitted_at)}" if one.submitted_at else ""
+    words = f": {clip(visible(one.error), 200)}" if one.error else ""
+    return f"{job}, {one.state.value}{since}{words}"
 
 
 # --- the rest ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from contentops.tokens import TokenSum, add_sums, exact, sum_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Approval, Desired, Json, OpenEntry
+    from contentops.model import Approval, Desired, Job, Json
     from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance
     from contentops.model.records import Order
     from contentops.model.run import Generation, History, KeptReport, PaidText
@@ -127,7 +127,7 @@ class Spend(Struct, frozen=True, kw_only=True):
 
 
 def count_spend(
-    jobs: Iterable[OpenEntry],
+    jobs: Iterable[Job],
     desired: Desired | None,
     *,
     since: datetime | None = None,
@@ -146,7 +146,7 @@ def count_spend(
     gone = GONE if desired else UNKNOWN
     manifests = {spec.id: spec.location.file if spec.location else UNKNOWN for spec in specs}
     tags = {spec.id: dict.fromkeys(spec.tags) or (UNTAGGED,) for spec in specs}
-    names: dict[str, Callable[[OpenEntry], Iterable[str]]] = {
+    names: dict[str, Callable[[Job], Iterable[str]]] = {
         "month": lambda one: (_month(one.since),),
         "template": lambda one: (one.template or UNKNOWN,),
         "style": lambda one: (one.style or UNKNOWN,),
@@ -217,7 +217,7 @@ def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
     return months
 
 
-def _open(jobs: Iterable[OpenEntry], since: datetime | None) -> tuple[Row, ...]:
+def _open(jobs: Iterable[Job], since: datetime | None) -> tuple[Row, ...]:
     rows = _rows((_OPEN[job.state], _Cost.of(job)) for job in jobs if job.state in _OPEN and _is_since(job, since))
     return tuple(sorted(rows, key=_by_credits))
 
@@ -231,7 +231,7 @@ class _Cost(Struct, frozen=True):
     """None: not known; empty: no model wrote it."""
 
     @staticmethod
-    def of(job: OpenEntry, texts: int = 1) -> _Cost:
+    def of(job: Job, texts: int = 1) -> _Cost:
         """What a job counts for."""
         tokens = (None,) if job.bound is not None else (job.tokens,) if job.is_by_model else ()
         return _Cost(texts, job.cost, tokens)
@@ -270,7 +270,7 @@ def _month(text: str) -> str:
         return UNKNOWN
 
 
-def _is_since(job: OpenEntry, since: datetime | None) -> bool:
+def _is_since(job: Job, since: datetime | None) -> bool:
     when = _time(job.since)
     return since is None or (when is not None and when >= since)
 

@@ -94,7 +94,7 @@ class SharedTexts(Protocol):
         """The text with a body digest, if `text` was asked for its request before."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Store a text for every checkout, durable no later than the entry that names it."""
+        """Store a text for every checkout, durable no later than the job that names it."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
         """The shared fact of a name; empty at first."""

@@ -17,7 +17,7 @@ from msgspec import Struct, field, structs
 from contentops.digest import DIGEST_VERSION, canonical
 from contentops.errors import StateError
 from contentops.json_reader import DeepJson, bounded, decode_json
-from contentops.model import Count, ItemId, OpenEntry, Record, RequestId
+from contentops.model import Count, ItemId, Job, Record, RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ class Drop(Struct, frozen=True):
 Line = Header | Record
 """What a line of the lock says."""
 
-Fact = Record | OpenEntry | Forget | Drop
+Fact = Record | Job | Forget | Drop
 """What may happen to the state."""
 
 KINDS: Final[Mapping[str, type[Line]]] = {"id": Record, "contentops_lock": Header}
@@ -82,13 +82,13 @@ def line_of(value: Struct) -> str:
     return canonical(_filled(value))
 
 
-def checked_line(value: Record | OpenEntry | Forget) -> str:
+def checked_line(value: Record | Job | Forget) -> str:
     """A fact as text that can be read again. Raises StateError."""
     try:
         text = line_of(value)
         parse_as(text.encode(), type(value))  # a line that cannot be read again would make the whole file unreadable
     except (ValueError, TypeError) as error:
-        name = value.item if isinstance(value, OpenEntry) else value.id
+        name = value.item if isinstance(value, Job) else value.id
         message = f"what is known of item {name!a} cannot be written down: {error}"
         raise StateError(message, code="unwritable-fact") from error
     return text

@@ -27,7 +27,7 @@ from contentops.conflict_markers import MARKERS
 from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import Diagnostic, Location, StateError
 from contentops.json_reader import DeepJson, bounded
-from contentops.model import Count, JobState, OpenEntry, Record
+from contentops.model import Count, Job, JobState, Record
 from contentops.model.jobs import BY_TIME, OrderEnd, fold_jobs, fold_orders, is_further, open_jobs, stage
 from contentops.model.records import UNDECIDED, made_by
 from contentops.state import state_dir
@@ -54,7 +54,7 @@ OUT_OF_LFS: Final = f"{RULE} -filter"
 VERSION: Final = 1
 """The format that this version writes, and the highest it reads."""
 _HEADER_KEY: Final = "contentops_jobs"
-_decode = msgspec.json.Decoder(OpenEntry).decode
+_decode = msgspec.json.Decoder(Job).decode
 
 
 class JobsHeader(Struct, frozen=True, kw_only=True):
@@ -73,13 +73,11 @@ class JobsFile(Struct, frozen=True, kw_only=True):
     """The lines of a file; `lineage` is empty where it has no header, which only a file of this machine may lack."""
 
     lineage: str = ""
-    lines: Mapping[str, OpenEntry] = field(default_factory=dict)
+    lines: Mapping[str, Job] = field(default_factory=dict)
     """Each job by the text of its line."""
 
 
-def read(
-    data: bytes, path: str, *, torn: bool = False, known: Mapping[str, OpenEntry] = MappingProxyType({})
-) -> JobsFile:
+def read(data: bytes, path: str, *, torn: bool = False, known: Mapping[str, Job] = MappingProxyType({})) -> JobsFile:
     """Return the lines in the bytes of a file; `path` names it in messages.
 
     `torn`: it is only appended to, so that a last line without its end is ignored, and it may lack a header. `known`:
@@ -97,7 +95,7 @@ def read(
     if is_lfs_pointer(text):
         hint = f"run `git lfs pull`, and add `{OUT_OF_LFS}` at the end of `.gitattributes`"
         raise StateError(f"`{path}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(path))
-    lines: dict[str, OpenEntry] = {}
+    lines: dict[str, Job] = {}
     findings: list[Diagnostic] = []
     headers: set[tuple[int, str]] = set()
     for number, line in numbered(text):
@@ -106,7 +104,7 @@ def read(
         except ValueError as error:
             findings.append(_damaged(line, number, path, str(error), restore))
             continue
-        if isinstance(value, OpenEntry):
+        if isinstance(value, Job):
             lines.pop(line, None)
             lines[line] = value  # the last one counts, in a file that is only appended to
         else:
@@ -124,7 +122,7 @@ def join(lineage: str, lines: Iterable[str]) -> bytes:
     return "\n".join((line_of(JobsHeader(lineage=lineage)), *lines, "")).encode()
 
 
-def _parse(line: str) -> OpenEntry | JobsHeader:
+def _parse(line: str) -> Job | JobsHeader:
     """Return the value of a line. Raises ValueError with a message for people."""
     try:
         return bounded(_decode, line)
@@ -133,7 +131,7 @@ def _parse(line: str) -> OpenEntry | JobsHeader:
     # A line with `id` is a job, whatever other keys it has: to take it for a header would drop it.
     if _HEADER_KEY in line and "id" not in parse_as(line, dict[str, Raw]):
         return parse_as(line, JobsHeader)
-    return parse_as(line, OpenEntry)
+    return parse_as(line, Job)
 
 
 def _one_lineage(lineages: set[str], path: str, restore: str, *, torn: bool) -> str:
@@ -167,38 +165,38 @@ _DROPPED: Final = {JobState.RUNNING: JobState.FAILED, JobState.PAID: JobState.SE
 class KnownJobs:
     """What this checkout knows of the jobs of one environment, and what of it is not durable yet."""
 
-    def __init__(self, lines: Mapping[str, OpenEntry]) -> None:
+    def __init__(self, lines: Mapping[str, Job]) -> None:
         """`lines`: jobs by the text of their line."""
-        self.entries: dict[RequestId, OpenEntry] = {}
+        self.open_jobs: dict[RequestId, Job] = {}
         """The open jobs by request id."""
         self.waiting: list[str] = []
         """Lines that are not durable yet."""
         self.settled: list[str] = []
         """Those of jobs whose text is in a file, which become durable after its record."""
-        self._changed: list[OpenEntry] = []
+        self._changed: list[Job] = []
         """The lines that the last facts changed."""
-        self._lines: dict[_Key, OpenEntry] = {}
+        self._lines: dict[_Key, Job] = {}
         self._texts: dict[_Key, str] = {}
         """Lines as they are in a file, or were rendered."""
-        self._orders: dict[RequestId, dict[_Key, OpenEntry]] = {}
+        self._orders: dict[RequestId, dict[_Key, Job]] = {}
         """The lines of each request id, the earliest order first."""
-        self._jobs: dict[RequestId, list[OpenEntry]] = {}
+        self._jobs: dict[RequestId, list[Job]] = {}
         """The jobs of each request id."""
         self._attempts: dict[tuple[str, Digest, str], dict[RequestId, None]] = {}
         """The request ids of each request, by server."""
         self.see(lines)
 
     @property
-    def jobs(self) -> tuple[OpenEntry, ...]:
+    def jobs(self) -> tuple[Job, ...]:
         """Every job, the earliest first."""
         return tuple(sorted(itertools.chain.from_iterable(self._jobs.values()), key=BY_TIME))
 
-    def jobs_of(self, server: str, digest: Digest) -> list[OpenEntry]:
+    def jobs_of(self, server: str, digest: Digest) -> list[Job]:
         """Every order of a request for a whole text on a server."""
         ids = self._attempts.get((server, digest, ""), ())
         return [job for request_id in ids for job in self._jobs[request_id]]
 
-    def see(self, lines: Mapping[str, OpenEntry]) -> None:
+    def see(self, lines: Mapping[str, Job]) -> None:
         """Add lines that are in a file already; a line that needs no change keeps its bytes."""
         texts = {id(line): text for text, line in lines.items()}
         texts |= {id(self._lines[key]): text for key, text in self._texts.items()}
@@ -211,9 +209,9 @@ class KnownJobs:
             self._attempts.setdefault(_request(line), {})[line.request_id] = None
         for request_id, orders in self._orders.items():
             self._jobs[request_id] = [*orders.values()] if len(orders) == 1 else fold_jobs(orders.values())
-        self.entries = open_jobs(self.jobs)
+        self.open_jobs = open_jobs(self.jobs)
 
-    def made_by(self, record: Record) -> OpenEntry | None:
+    def made_by(self, record: Record) -> Job | None:
         """Return the job that made the text of a record."""
         return made_by(record, (job for job in self._jobs.get(record.request_id, ()) if job.server == record.server))
 
@@ -223,31 +221,31 @@ class KnownJobs:
             self._texts[key] = line_of(self._lines[key])
         return [self._texts[key] for key in sorted(self._lines)]
 
-    def note(self, facts: Sequence[Fact | OrderEnd]) -> list[OpenEntry]:
+    def note(self, facts: Sequence[Fact | OrderEnd]) -> list[Job]:
         """Follow the facts of a step; return the lines that changed."""
         self._changed = []
         for fact in facts:
             match fact:
-                case OpenEntry(state=JobState.SUBMITTING):
+                case Job(state=JobState.SUBMITTING):
                     self._intend(fact)
-                case OpenEntry():
+                case Job():
                     self._advance(fact)
                 case Record():
                     self._settle(fact)
                 case Drop(request_id, lost):
                     self._drop(request_id, lost=lost)
                 case OrderEnd(request_id, state):
-                    self._end(self.entries.get(request_id), state)
+                    self._end(self.open_jobs.get(request_id), state)
                 case _:
                     pass
         return self._changed
 
-    def learn(self, jobs: Iterable[OpenEntry]) -> None:
+    def learn(self, jobs: Iterable[Job]) -> None:
         """Add jobs that are in no file of jobs yet."""
         for job in jobs:
             self._put(job)
 
-    def move(self, old: str, new: str) -> list[OpenEntry]:
+    def move(self, old: str, new: str) -> list[Job]:
         """Name a server by its new address in every job; return the lines that changed."""
         moved = [
             structs.replace(job, server=new, former_servers=(*job.former_servers, old))
@@ -259,7 +257,7 @@ class KnownJobs:
         self.see(lines)
         return moved
 
-    def _put(self, job: OpenEntry) -> None:
+    def _put(self, job: Job) -> None:
         """Write a line, unless nothing changes, or the line that is there is further."""
         orders = self._orders.get(job.request_id, {})
         for line in orders.values():
@@ -277,7 +275,7 @@ class KnownJobs:
             self._forget((*_key(job)[:3], ""))
         self._store(job)
 
-    def _store(self, job: OpenEntry) -> None:
+    def _store(self, job: Job) -> None:
         key, request_id = _key(job), job.request_id
         self._lines[key] = job
         self._texts[key] = text = line_of(job)
@@ -290,9 +288,9 @@ class KnownJobs:
         opened = open_jobs(itertools.chain.from_iterable(self._jobs[each] for each in attempts))
         for each in attempts:
             if each in opened:
-                self.entries[each] = opened[each]
+                self.open_jobs[each] = opened[each]
             else:
-                self.entries.pop(each, None)
+                self.open_jobs.pop(each, None)
 
     def _forget(self, key: _Key) -> None:
         """Leave a line out; one that takes its place follows."""
@@ -300,41 +298,41 @@ class KnownJobs:
             self._orders[key[0]].pop(key)
             self._texts.pop(key, None)
 
-    def _line_for(self, request_id: RequestId, server: str, job_id: str) -> OpenEntry | None:
+    def _line_for(self, request_id: RequestId, server: str, job_id: str) -> Job | None:
         """Return the line that a fact is about: of its job, else the open one, else that of the last order."""
         lines = [line for line in self._orders.get(request_id, {}).values() if line.server == server]
         # At a bundled server each order has a job under the same id.
         named = [line for line in lines if job_id and line.job_id == job_id and server != "local"]
-        opened = self.entries.get(request_id)
+        opened = self.open_jobs.get(request_id)
         if not named and opened is not None and opened.server == server:
             return opened
         return max(named or lines, key=lambda line: line.submitted_at, default=None)
 
-    def _intend(self, entry: OpenEntry) -> None:
+    def _intend(self, job: Job) -> None:
         """A request is about to leave: a new order, unless this one is known already."""
-        lines = [line for line in self._orders.get(entry.request_id, {}).values() if line.server == entry.server]
+        lines = [line for line in self._orders.get(job.request_id, {}).values() if line.server == job.server]
         before = max(lines, key=lambda line: line.submitted_at, default=None)
         if before is not None:
             at = before.submitted_at
-            if before.state is not JobState.SUBMITTING or entry.submitted_at > at:
+            if before.state is not JobState.SUBMITTING or job.submitted_at > at:
                 for line in lines:
                     self._end(line, JobState.GIVEN_UP)
                     if line.server == "local" and line.state is JobState.RUNNING:
                         # The bundled server of this clone does not know it, so it is ordered again.
                         self._put(structs.replace(_without_words(line), state=JobState.FAILED, lost=True))
-                at = _after(at, entry.submitted_at)
-            entry = structs.replace(entry, submitted_at=at, former_servers=before.former_servers)
-        self._put(structs.replace(entry, job_id=""))
+                at = _after(at, job.submitted_at)
+            job = structs.replace(job, submitted_at=at, former_servers=before.former_servers)
+        self._put(structs.replace(job, job_id=""))
 
-    def _advance(self, entry: OpenEntry) -> None:
-        before = self._line_for(entry.request_id, entry.server, entry.job_id)
+    def _advance(self, job: Job) -> None:
+        before = self._line_for(job.request_id, job.server, job.job_id)
         if before is not None:
             at, former = before.submitted_at, before.former_servers
-            entry = structs.replace(entry, submitted_at=at, former_servers=former, job_id=entry.job_id or before.job_id)
-            if before.job_id and before.job_id != entry.job_id:
+            job = structs.replace(job, submitted_at=at, former_servers=former, job_id=job.job_id or before.job_id)
+            if before.job_id and before.job_id != job.job_id:
                 # A person has named the wrong job before: that one is not of this order.
                 self._put(structs.replace(_without_words(before), state=JobState.FAILED, lost=True, credits=0))
-        self._put(entry)
+        self._put(job)
 
     def _settle(self, record: Record) -> None:
         """The text of a paid job is in a file."""
@@ -345,7 +343,7 @@ class KnownJobs:
 
     def _drop(self, request_id: RequestId, *, lost: bool) -> None:
         """A job is closed without a record of its text."""
-        job = self.entries.get(request_id)
+        job = self.open_jobs.get(request_id)
         self._end(job, JobState.GIVEN_UP)
         if job is not None and (state := _DROPPED.get(job.state)) is not None:
             is_lost = lost or state is JobState.FAILED
@@ -353,25 +351,25 @@ class KnownJobs:
             credits_ = 0 if job.state is JobState.FAILED else job.credits
             self._put(structs.replace(_without_words(job), state=state, lost=is_lost, credits=credits_))
 
-    def _end(self, job: OpenEntry | None, state: JobState) -> None:
+    def _end(self, job: Job | None, state: JobState) -> None:
         """An order whose answer is not known came to an end."""
         if job is not None and job.state in UNDECIDED:
             self._put(structs.replace(_without_words(job), state=state))
 
 
-def _key(job: OpenEntry) -> _Key:
+def _key(job: Job) -> _Key:
     return job.request_id, job.submitted_at, job.server, job.job_id
 
 
-def _order(job: OpenEntry) -> tuple[str, str]:
+def _order(job: Job) -> tuple[str, str]:
     return job.submitted_at, job.server
 
 
-def _request(job: OpenEntry) -> tuple[str, Digest, str]:
+def _request(job: Job) -> tuple[str, Digest, str]:
     return job.server, job.digest, job.section
 
 
-def _without_words(job: OpenEntry) -> OpenEntry:
+def _without_words(job: Job) -> Job:
     """The job without what is needed only while it is open."""
     return structs.replace(job, output="", error="")
 
@@ -423,8 +421,8 @@ class JobsStore:
         """The jobs in memory."""
 
     def _lines(
-        self, data: bytes, path: str, *, torn: bool = False, known: Mapping[str, OpenEntry] = MappingProxyType({})
-    ) -> Mapping[str, OpenEntry]:
+        self, data: bytes, path: str, *, torn: bool = False, known: Mapping[str, Job] = MappingProxyType({})
+    ) -> Mapping[str, Job]:
         found = read(data, path, torn=torn, known=known)
         if found.lineage not in ("", self._lineage):
             message = f"`{path}` belongs to another project (lineage `{found.lineage}`)"
@@ -432,10 +430,10 @@ class JobsStore:
             raise StateError(message, code="mixed-lineages", hint=hint, location=Location(path))
         return found.lines
 
-    def _committed(self, data: bytes | None) -> Mapping[str, OpenEntry]:
+    def _committed(self, data: bytes | None) -> Mapping[str, Job]:
         return {} if data is None else self._lines(data, self.path.name)
 
-    def see(self, lines: Iterable[OpenEntry]) -> None:
+    def see(self, lines: Iterable[Job]) -> None:
         """Add jobs of another file; those that no file here has become durable with the next flush."""
         self.known.see({line_of(line): line for line in lines})
         self._is_complete = False

@@ -29,7 +29,7 @@ from msgspec import Struct, field, structs
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_bytes, digest_text
 from contentops.errors import Diagnostic, Location, NotShared, StateError
-from contentops.model import ItemId, OpenEntry, Record, State
+from contentops.model import ItemId, Job, Record, State
 from contentops.state import jobs, state_dir
 from contentops.state import lock as locks
 from contentops.state.codec import KINDS, Fact, Forget, Header, checked_line, kind_of, line_of, parse_as
@@ -315,7 +315,7 @@ class SharedJobs(Protocol):
     Records are not shared: they say which body is in one checkout.
     """
 
-    def note(self, jobs: Sequence[OpenEntry]) -> None:
+    def note(self, jobs: Sequence[Job]) -> None:
         """Collect jobs that changed."""
 
     def flush(self) -> None:
@@ -389,7 +389,7 @@ class StateStore:
             self._snapshot = State(
                 lineage=self.lineage,
                 records=dict(self._working.records),
-                entries=dict(self._jobs.known.entries),
+                open_jobs=dict(self._jobs.known.open_jobs),
                 jobs=self._jobs.known.jobs,
             )
         return self._snapshot
@@ -398,19 +398,19 @@ class StateStore:
         """The current record of one item."""
         return self._working.records.get(item)
 
-    def entry(self, request_id: RequestId) -> OpenEntry | None:
+    def open_job(self, request_id: RequestId) -> Job | None:
         """The open job of a request."""
-        return self._jobs.known.entries.get(request_id)
+        return self._jobs.known.open_jobs.get(request_id)
 
-    def made_by(self, record: Record) -> OpenEntry | None:
+    def made_by(self, record: Record) -> Job | None:
         """The job of this environment that made the text of a record."""
         return self._jobs.known.made_by(record)
 
-    def jobs_of(self, server: str, digest: Digest) -> list[OpenEntry]:
+    def jobs_of(self, server: str, digest: Digest) -> list[Job]:
         """Every order of a request for a whole text on a server, in this environment."""
         return self._jobs.known.jobs_of(server, digest)
 
-    def see_jobs(self, lines: Iterable[OpenEntry]) -> None:
+    def see_jobs(self, lines: Iterable[Job]) -> None:
         """Add jobs of another file or a ledger; the next checkpoint writes those that the committed file lacks.
 
         A job whose text a record has becomes `settled`.
@@ -429,7 +429,7 @@ class StateStore:
         self._must_write()
         self._changed(self._jobs.known.move(old, new))
 
-    def _changed(self, jobs: Sequence[OpenEntry]) -> None:
+    def _changed(self, jobs: Sequence[Job]) -> None:
         self._snapshot = None
         if self._shared is not None:
             self._shared.note(jobs)
@@ -446,7 +446,7 @@ class StateStore:
         """
         self._must_write()
         for fact in facts:
-            if isinstance(fact, OpenEntry):
+            if isinstance(fact, Job):
                 checked_line(fact)
         self._working.note(step, [fact for fact in facts if isinstance(fact, Record | Forget)])
         self._has_noted = True

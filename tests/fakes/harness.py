@@ -35,7 +35,7 @@ from tests.fakes.clock import run as run_virtually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentops.model import Event, OpenEntry, Plan, Project, Record, Run, State
+    from contentops.model import Event, Job, Plan, Project, Record, Run, State
     from contentops.operations.pull import PulledItem
     from tests.fakes.kills import Death
     from tests.fakes.ledger import HarnessLedger, Rows
@@ -69,7 +69,7 @@ def assert_whole(harness: Harness, *items: str) -> None:
     assert sorted(each.topic for each in harness.api.generations) == sorted(topics)
     assert sorted(each.title for each in harness.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
     assert sorted(harness.tree()) == sorted(f"out/{item}.md" for item in items)
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     assert harness.plan().empty
 
 
@@ -250,19 +250,19 @@ class Harness:
 
     @property
     def state(self) -> State:
-        """Records and open entries as they stand."""
+        """Records and open jobs as they stand."""
         return opening.read_state(self.project)
 
-    def entry(self, item: str) -> OpenEntry:
-        """The one open entry of an item."""
-        (open_entry,) = [entry for entry in self.state.entries.values() if entry.item == item]
+    def open_job(self, item: str) -> Job:
+        """The one open job of an item."""
+        (open_entry,) = [job for job in self.state.open_jobs.values() if job.item == item]
         return open_entry
 
     def record(self, item: str) -> Record:
         """The record of an item."""
         return self.state.records[ItemId(item)]
 
-    def made_by(self, item: str) -> OpenEntry:
+    def made_by(self, item: str) -> Job:
         """The job that made the text of an item's record."""
         job = self.state.made_by(self.record(item))
         assert job is not None

@@ -12,10 +12,10 @@ from contentops.model import (
     ApiSettings,
     Desired,
     ItemId,
+    Job,
     JobState,
     Moved,
     Observed,
-    OpenEntry,
     Origin,
     Project,
     Record,
@@ -71,8 +71,8 @@ def a_record(spec: Spec, *, body: str = TEXT, title: str = "T", saved: str | Non
     return Record(**{**given, **fields})
 
 
-def an_entry(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> OpenEntry:
-    """An open entry for a spec."""
+def a_job(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> Job:
+    """An open job for a spec."""
     given: dict[str, Any] = {
         "request_id": RequestId(f"req-{spec.id}-{fields.get('attempt', 1)}-{spec.digest[-6:]}"),
         "item": spec.id,
@@ -84,17 +84,17 @@ def an_entry(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> O
         "credits": 4,
         "job_id": "" if state in (JobState.SUBMITTING, JobState.UNKNOWN) else "job_9",
     }
-    return OpenEntry(**{**given, **fields})
+    return Job(**{**given, **fields})
 
 
-def a_finished(spec: Spec, body: str = TEXT, **fields: Any) -> OpenEntry:
+def a_finished(spec: Spec, body: str = TEXT, **fields: Any) -> Job:
     """The job that made a text for a spec, which was in a file once."""
-    return an_entry(spec, JobState.SETTLED, body=body_digest(body), **fields)
+    return a_job(spec, JobState.SETTLED, body=body_digest(body), **fields)
 
 
-def a_maker(record: Record) -> OpenEntry:
+def a_maker(record: Record) -> Job:
     """The job that made the text of a record."""
-    return OpenEntry(
+    return Job(
         request_id=record.request_id,
         item=record.id,
         digest=record.digest,
@@ -130,8 +130,8 @@ def a_situation(
     records: Iterable[Record] = (),
     files: Iterable[Observed] = (),
     *,
-    entries: Iterable[OpenEntry] = (),
-    jobs: Iterable[OpenEntry] = (),
+    open_jobs: Iterable[Job] = (),
+    jobs: Iterable[Job] = (),
     project: Project = PROJECT,
     moved: Mapping[str, str] | None = None,
     claimed_paths: Mapping[str, str] | None = None,
@@ -146,7 +146,7 @@ def a_situation(
     state = State(
         lineage="8a4f2c3e-6b1d-5e7f-9a0b-1c2d3e4f5a6b",
         records=known,
-        entries={entry.request_id: entry for entry in entries},
+        open_jobs={job.request_id: job for job in open_jobs},
         jobs=(*made, *jobs),
     )
     state, rekeyed = apply_renames(desired, state)

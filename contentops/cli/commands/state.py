@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from contentops.cli.session import Session
     from contentops.ledger.jobs import Overview
-    from contentops.model import OpenEntry, Record, State
+    from contentops.model import Job, Record, State
 
 
 # ---- `contentops state ...`.
@@ -48,8 +48,8 @@ def list_records(session: Session, *, jobs: bool) -> None:
     if jobs:
         session.answer({"lineage": state.lineage, "jobs": plain(tuple(state.jobs)), **warnings}, job_list(state.jobs))
         return
-    listed, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
-    session.answer({"lineage": state.lineage, "records": listed, "open": entries, **warnings}, listing(state))
+    listed, open_jobs = plain(tuple(state.records.values())), plain(tuple(state.open_jobs.values()))
+    session.answer({"lineage": state.lineage, "records": listed, "open": open_jobs, **warnings}, listing(state))
 
 
 def _state(session: Session) -> tuple[State, dict[str, Any]]:
@@ -66,14 +66,14 @@ def listing(state: State) -> str:
     if state.records:
         rows = [(one.id, one.output, one.request_id[:8], one.server) for one in state.records.values()]
         blocks.append(table(("ITEM", "OUTPUT", "REQUEST", "SERVER"), rows))
-    if state.entries:
-        opened = [(one.item, one.state.value, one.job_id, one.submitted_at) for one in state.entries.values()]
+    if state.open_jobs:
+        opened = [(one.item, one.state.value, one.job_id, one.submitted_at) for one in state.open_jobs.values()]
         blocks.append(table(("OPEN", "STATE", "JOB", "SUBMITTED"), opened))
-    count = f"{plural(len(state.records), 'record')}, {len(state.entries):,} open."
+    count = f"{plural(len(state.records), 'record')}, {len(state.open_jobs):,} open."
     return "\n\n".join([*blocks, count])
 
 
-def job_list(jobs: Sequence[OpenEntry]) -> str:
+def job_list(jobs: Sequence[Job]) -> str:
     """Return a table of jobs, their number, and what they cost."""
     counted = fold_jobs(jobs)
     sure, most = sum(job.cost for job in counted if job.is_sure), sum(job.cost for job in counted)
@@ -81,7 +81,7 @@ def job_list(jobs: Sequence[OpenEntry]) -> str:
     return "\n\n".join([*([_job_table(jobs)] if jobs else []), f"{plural(len(counted), 'job')}, {cost}."])
 
 
-def _job_table(jobs: Sequence[OpenEntry]) -> str:
+def _job_table(jobs: Sequence[Job]) -> str:
     rows = [
         (
             job.submitted_at,
@@ -104,33 +104,33 @@ def _job_table(jobs: Sequence[OpenEntry]) -> str:
 def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM, its open jobs, and every job that was ordered for it."""
     state, unread = _state(session)
-    record, entries, jobs = _of_item(state, item)
+    record, open_jobs, jobs = _of_item(state, item)
     document = {
         "record": plain(record),
-        "open": [plain(entry) for entry in entries],
+        "open": [plain(order) for order in open_jobs],
         "jobs": [plain(job) for job in jobs],
         **unread,
     }
     named: dict[str, Any] = {"record": document["record"]} if record is not None else {}
-    named |= {f"open {entry['request_id']}": entry for entry in document["open"]}
+    named |= {f"open {order['request_id']}": order for order in document["open"]}
     blocks = ["\n".join(outline(named)), _job_table(jobs) if jobs else ""]
     session.answer(document, "\n\n".join(filter(None, blocks)))
 
 
-def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry], list[OpenEntry]]:
+def _of_item(state: State, item: str) -> tuple[Record | None, list[Job], list[Job]]:
     """Return the record of an item, its open jobs, and all its jobs: those under its name and that of its text."""
     record = state.records.get(ItemId(item))
     made = record.request_id if record is not None else ""
-    entries = [entry for entry in state.entries.values() if entry.item == item]
+    open_jobs = [order for order in state.open_jobs.values() if order.item == item]
     jobs = [job for job in state.jobs if job.item == item or (made and job.request_id == made)]
-    if record is None and not entries and not jobs:
+    if record is None and not open_jobs and not jobs:
         hint = did_you_mean(
             item,
             [*state.records, *(job.item for job in state.jobs)],
             "`contentops state list` lists what there is",
         )
         raise UsageError(f"there is no record of `{item}`", code="unknown-item", hint=hint)
-    return record, entries, jobs
+    return record, open_jobs, jobs
 
 
 @command.command("mv", short_help="Rename a record, or change the server of all records.")
@@ -188,7 +188,7 @@ def resolve(
         _report(session, done)
         return ExitCode.DONE
     submits = state.open_submits(project, item)
-    shown = [{**plain(one.entry), "wanted": one.wanted} for one in submits]
+    shown = [{**plain(one.job), "wanted": one.wanted} for one in submits]
     session.answer({"submits": shown}, _unresolved(submits, session.option()))
     return ExitCode.INCOMPLETE if submits else ExitCode.DONE
 
@@ -202,9 +202,9 @@ def _unresolved(submits: tuple[state.OpenSubmit, ...], environment: str) -> str:
         return "No submit has an unknown outcome."
     rows = [
         (one.item, one.short, one.state.value, _FOR[wanted], one.submitted_at, one.job_id)
-        for one, wanted in ((each.entry, each.wanted) for each in submits)
+        for one, wanted in ((each.job, each.wanted) for each in submits)
     ]
-    first = submits[0].entry
+    first = submits[0].job
     flags = (shlex.quote(visible(first.item)), f"--request {visible(first.short)}")
     named = command_line("state resolve", environment, flags)
     say = [("a job", f"{named} --job ID"), ("a content", f"{named} --content ID"), ("nothing", f"{named} --forget")]
