@@ -424,7 +424,7 @@ def claims_without_source(check: Grounded, title: str, body: str) -> list[Unsour
 
 
 class _Brief:
-    """What a brief and the list of what is allowed hold."""
+    """The numbers and addresses of a brief and of its `allow` list."""
 
     def __init__(self, check: Grounded) -> None:
         allowed = "\n".join(check.allow)

@@ -67,7 +67,7 @@ class Stages:
         return [self._ends[each] for each in dict.fromkeys(readings) if each in self._ends]
 
     def coming(self, spec: Spec) -> dict[ItemId, Stage]:
-        """By each item that `spec` reads, the first stage that it has not reached."""
+        """Return the first stage that each item which `spec` reads has not reached."""
         ids = {one.id for one in (*spec.references, *spec.mentions)}
         ahead = ((id_, stage) for id_ in ids for stage in reversed(Stage) if (id_, stage) in self._ends)
         return {id_: stage for id_, stage in ahead if not self._is_reached(id_, stage)}

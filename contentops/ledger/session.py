@@ -127,7 +127,7 @@ def no_address(url: str) -> StateError:
     """Return the error for text that is no address, or is misread as another one."""
     base, _, _ = url.rpartition("?")
     if base and shown(base) != _UNREADABLE:
-        hint = "a name after `?` is none that PostgreSQL's connection strings know, such as `sslmode`, or has no value"
+        hint = "after `?`, a name is not a parameter of PostgreSQL such as `sslmode`, or it has no value"
     else:
         hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
     return StateError(f"`{shown(url)}` is not an address of a ledger", code="ledger-address", hint=hint)

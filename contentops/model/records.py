@@ -241,7 +241,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def is_spent(self) -> bool:
-        """Whether it was paid for, for a text or for nothing."""
+        """Whether it was paid for, also if the server lost its text."""
         return self.has_text or (self.state is JobState.FAILED and self.lost and bool(self.credits))
 
     @property

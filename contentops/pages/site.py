@@ -156,7 +156,7 @@ class PageContent(Struct, frozen=True, kw_only=True):
 
 
 def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
-    """Return what a page says of an error; those who read it need not know what a process is."""
+    """Return what a page says about an error, without the words of a terminal."""
     if isinstance(error, LockHeld):
         message = "an apply or another command is running in this project"
         return (Diagnostic(code=error.code, message=message, hint="wait until it is done, then try again"),)

@@ -326,7 +326,7 @@ def edit_of(form: Mapping[str, str]) -> TextEdit:
 
 
 def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError) -> PageContent:
-    """Return the form again with all that was typed: beside the file as it is now, where that changed meanwhile."""
+    """Return the form again with what was typed, beside the current file if that changed meanwhile."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was = form.get("was_title", ""), form.get("was", "")
     view = EditView(item=one, typed=typed, was=was, problem=explained(error))

@@ -66,7 +66,7 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
     how many. What needs a person comes first.
     """
     if limit < SMALLEST:
-        message = f"a comment of {limit} bytes are too few for a plan; the least is {SMALLEST}"
+        message = f"{limit} bytes are too few for a plan in a comment; it needs at least {SMALLEST}"
         raise ValueError(message)
     page = _Page(limit - _TAIL)
     page.take(_head(plan))
@@ -289,7 +289,7 @@ def code(text: str, width: int = _WORDS) -> str:
 
 
 def cell(text: str, width: int) -> str:
-    """A code span for a table, where a bar would end the cell even inside code."""
+    """Return a code span for a table; a bar is escaped, because it would end the cell."""
     safe = visible(text)
     bar = "\\x7c" if "\\" in safe else "\\|"
     return code(clip(safe, width).replace("|", bar), 2 * width)
