@@ -113,7 +113,7 @@ def shown(url: str) -> str:
 
 
 def misread(url: str) -> bool:
-    """Whether an unescaped `@` or `/` in a password makes a part of it count as something else."""
+    """Return whether an unescaped `@` or `/` in a password makes a part of it count as something else."""
     try:
         parts = _parts(url)
     except psycopg.ProgrammingError:

@@ -49,7 +49,7 @@ class ApprovalsHeader(Struct, frozen=True, kw_only=True):
 
 
 def read(text: str) -> Approvals:
-    """All verdicts in the text of the file. Raises StateError (DamagedState with every damaged line)."""
+    """Return all verdicts in the text of the file. Raises StateError (DamagedState with every damaged line)."""
     if is_lfs_pointer(text):
         hint = f"run `git lfs pull`, and add `{RULE} -filter` at the end of `.gitattributes`"
         raise StateError(f"`{FILE}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(FILE))
@@ -79,13 +79,13 @@ def read(text: str) -> Approvals:
 
 
 def load(root: Path, disk: Disk) -> Approvals:
-    """The approvals of the project at `root`; none where there is no file. Raises StateError."""
+    """Return the approvals of the project at `root`; none where there is no file. Raises StateError."""
     data = disk.read(root / FILE)
     return NO_APPROVALS if data is None else parse(data)
 
 
 def parse(data: bytes) -> Approvals:
-    """All verdicts in the bytes of the file. Raises StateError."""
+    """Return all verdicts in the bytes of the file. Raises StateError."""
     try:
         return read(data.decode())
     except UnicodeDecodeError as error:
@@ -94,7 +94,7 @@ def parse(data: bytes) -> Approvals:
 
 
 def render(approvals: Approvals) -> bytes:
-    """The bytes of the file: header, and the last word of each person on each text of each item, sorted."""
+    """Return the bytes of the file: header, and the last word of each person on each text of each item, sorted."""
     last: dict[tuple[str, str, str], Approval] = {}
     for line in sorted(approvals.lines, key=lambda line: line.order):
         last[line.item, line.text, line.person] = line
@@ -149,7 +149,7 @@ _RESTORE: Final = f"restore it with `git checkout -- {FILE}`"
 
 
 def _parse(line: str) -> Approval | ApprovalsHeader:
-    """The value of a line. Raises ValueError with a message for people."""
+    """Return the value of a line. Raises ValueError with a message for people."""
     # A line with `item` is a verdict, whatever other keys it has: to take it for a header would drop it.
     if _HEADER_KEY in line and _HEADER_KEY in (keys := parse_as(line, dict[str, Raw])) and "item" not in keys:
         return parse_as(line, ApprovalsHeader)

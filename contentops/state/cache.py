@@ -88,16 +88,16 @@ class SharedTexts(Protocol):
     """The paid texts in a ledger, and facts about a server."""
 
     def text(self, server: str, digest: Digest, request_id: str) -> StoredText | None:
-        """The paid text of a submit, by its request digest and id; None: there is none."""
+        """Return the paid text of a submit, by its request digest and id; None: there is none."""
 
     def body(self, digest: Digest) -> str | None:
-        """The text with a body digest, if `text` was asked for its request before."""
+        """Return the text with a body digest, if `text` was asked for its request before."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Store a text for every checkout, durable no later than the job that names it."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
-        """The shared fact of a name; empty at first."""
+        """Return the shared fact of a name; empty at first."""
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
         """Share a fact under a name."""

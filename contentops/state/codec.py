@@ -68,7 +68,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a text has the form of a UUID."""
+    """Return whether a text has the form of a UUID."""
     return _UUID.fullmatch(text) is not None
 
 
@@ -78,12 +78,12 @@ _decode_record = msgspec.json.Decoder(Record).decode
 
 
 def line_of(value: Struct) -> str:
-    """A header or a fact as text. Raises ValueError or TypeError for what is not JSON."""
+    """Return a header or a fact as text. Raises ValueError or TypeError for what is not JSON."""
     return canonical(_filled(value))
 
 
 def checked_line(value: Record | Job | Forget) -> str:
-    """A fact as text that can be read again. Raises StateError."""
+    """Return a fact as text that can be read again. Raises StateError."""
     try:
         text = line_of(value)
         parse_as(text.encode(), type(value))  # a line that cannot be read again would make the whole file unreadable
@@ -95,7 +95,7 @@ def checked_line(value: Record | Job | Forget) -> str:
 
 
 def _filled(value: Struct) -> dict[str, Any]:
-    """A value as the keys of its line: the required ones, and the optional ones that are not empty."""
+    """Return a value as the keys of its line: the required ones, and the optional ones that are not empty."""
     keys: dict[str, Any] = {}
     for name, key, required in _keys(type(value)):
         part = getattr(value, name)
@@ -111,7 +111,7 @@ def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
 
 
 def parse_line(text: str) -> Line:
-    """The value in one line of a lock, without its newline. Raises ValueError with a message for people."""
+    """Return the value in one line of a lock, without its newline. Raises ValueError with a message for people."""
     try:
         return bounded(_decode_record, text)
     except (msgspec.MsgspecError, DeepJson):
@@ -129,7 +129,7 @@ def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
 
 
 def parse_as(text: str | bytes, kind: type[_T]) -> _T:
-    """A line decoded as a `kind`. Raises ValueError, naming the key that is missing or does not fit."""
+    """Return a line decoded as a `kind`. Raises ValueError, naming the key that is missing or does not fit."""
     try:
         return decode_json(text, kind)
     except msgspec.ValidationError as error:

@@ -192,7 +192,7 @@ class KnownJobs:
         return tuple(sorted(itertools.chain.from_iterable(self._jobs.values()), key=BY_TIME))
 
     def jobs_of(self, server: str, digest: Digest) -> list[Job]:
-        """Every order of a request for a whole text on a server."""
+        """Return every order of a request for a whole text on a server."""
         ids = self._attempts.get((server, digest, ""), ())
         return [job for request_id in ids for job in self._jobs[request_id]]
 
@@ -370,7 +370,7 @@ def _request(job: Job) -> tuple[str, Digest, str]:
 
 
 def _without_words(job: Job) -> Job:
-    """The job without what is needed only while it is open."""
+    """Return the job without what is needed only while it is open."""
     return structs.replace(job, output="", error="")
 
 

@@ -42,7 +42,7 @@ class DamagedState(StateError):
         super().__init__(first.message + tail, code=first.code, hint=first.hint, location=first.location)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Every damaged line."""
+        """Return every damaged line."""
         return self.findings
 
 
@@ -69,13 +69,13 @@ class Lock(Struct, frozen=True, kw_only=True):
 
 
 def lineage_of(project: str, first_commit: str = "", folder: str = "") -> str:
-    """The lineage of a project without a lock, from its name, the first commit, and its folder in git."""
+    """Return the lineage of a project without a lock, from its name, the first commit, and its folder in git."""
     parts = (project, first_commit, folder) if folder else (project, first_commit)
     return str(uuid.uuid5(_NAMESPACE, "\n".join(parts) if any(parts[1:]) else project))
 
 
 def lineage_in(path: Path) -> str:
-    """The lineage in the first line of a lock; empty where there is none."""
+    """Return the lineage in the first line of a lock; empty where there is none."""
     try:
         with path.open("rb") as file:
             header = parse_line(file.readline().decode().strip("\ufeff \t\r\n"))
@@ -85,7 +85,7 @@ def lineage_in(path: Path) -> str:
 
 
 def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
-    """The lock in `text`; `path` names it in messages.
+    """Return the lock in `text`; `path` names it in messages.
 
     For an older digest version, the digests of records are recomputed from their requests.
     Raises StateError (DamagedState with every damaged line) if anything in it cannot be used.
@@ -146,17 +146,17 @@ def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Di
 
 
 def render(state: State) -> bytes:
-    """The bytes of the lock for `state`: header, then records by id."""
+    """Return the bytes of the lock for `state`: header, then records by id."""
     return join(state.lineage, (line_of(state.records[id_]) for id_ in sorted(state.records)))
 
 
 def join(lineage: str, records: Iterable[str]) -> bytes:
-    """The bytes of a lock from its lines, which are sorted already."""
+    """Return the bytes of a lock from its lines, which are sorted already."""
     return "\n".join((line_of(Header(lineage=lineage)), *records, "")).encode()
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their 1-based numbers; tolerates a BOM and CRLF."""
+    """Yield the lines that are not blank, with their 1-based numbers; tolerates a BOM and CRLF."""
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         stripped = line.strip(" \t\r")
         if stripped:
@@ -249,7 +249,7 @@ def add_rule(root: Path, disk: Disk, pattern: str = PATTERN, rule: str = LINE) -
 
 
 def with_one_owner(records: Mapping[ItemId, Record]) -> dict[ItemId, Record]:
-    """The records that have to change so that each stored content has one owner.
+    """Return the records that have to change so that each stored content has one owner.
 
     The record that was saved last keeps the content, since the server has its text; else the one with the higher `rev`,
     else the first by id. The others count as never saved. A content that one owns is not a superseded one of another.

@@ -79,7 +79,7 @@ _FOLDED: Final = sys.platform in ("darwin", "win32")
 
 
 def is_tracked(root: str, folder: str) -> bool:
-    """Whether git's index has `folder` in `root`, or anything below it; False outside a repository."""
+    """Return whether git's index has `folder` in `root`, or anything below it; False outside a repository."""
     top, below = os.path.realpath(root), ""
     while True:
         try:
@@ -144,13 +144,13 @@ def _is_below(name: bytes, wanted: bytes) -> bool:
 
 
 def _length(data: bytes, at: int, flag: int = 0) -> int:
-    """The length of a path, from the flags of an entry; -1 where these lack `flag`."""
+    """Return the length of a path, from the flags of an entry; -1 where these lack `flag`."""
     flags = int.from_bytes(data[at : at + 2])
     return flags & _LENGTH if flags & flag == flag else -1
 
 
 def _unpacked(data: bytes, size: int) -> list[bytes]:
-    """The paths of an index of version 4, each stored as a change of the one before it; none if unreadable."""
+    """Return the paths of an index of version 4, each stored as a change of the one before it; none if unreadable."""
     at, name, names = 12, b"", []
     for _ in range(int.from_bytes(data[8:12])):
         at += _FIXED + size
@@ -180,7 +180,7 @@ _ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
 
 
 def inspect(root: Path) -> Path | None:
-    """The folder, or None if there is none yet.
+    """Return the folder, or None if there is none yet.
 
     Raises StateError if it is a link out of `root`, is not a folder, is tracked by git, or belongs to another user, who
     could forge the state.
@@ -219,7 +219,7 @@ def _info(root: Path) -> os.stat_result | None:
 
 
 def is_plain(root: str) -> bool:
-    """Whether the folder exists and `inspect` would accept it; False for a link."""
+    """Return whether the folder exists and `inspect` would accept it; False for a link."""
     try:
         info = os.lstat(f"{root}/{FOLDER}")
     except OSError:
@@ -232,7 +232,7 @@ def _is_ours(info: os.stat_result) -> bool:
 
 
 def make(root: Path) -> Path:
-    """The folder, made if needed: owner-only, with a `.gitignore` that ignores it.
+    """Return the folder, made if needed: owner-only, with a `.gitignore` that ignores it.
 
     Raises StateError as `inspect` does, or if it cannot be made.
     """
@@ -267,7 +267,7 @@ def sweep(root: Path, *, before: float) -> None:
 
 
 def named(stem: str, environment: str, suffix: str) -> str:
-    """The file name of one environment: `stem.suffix`, or `stem.environment.suffix`.
+    """Return the file name of one environment: `stem.suffix`, or `stem.environment.suffix`.
 
     Raises StateError for an environment that cannot be part of a file name.
     """
@@ -336,7 +336,7 @@ def _make_in_git(folder: Path) -> None:
 
 
 def user_at_host() -> str:
-    """The user and the host of this process, for people."""
+    """Return the user and the host of this process, for people."""
     import getpass
     import socket
 
@@ -428,7 +428,7 @@ def _running(root: Path, environment: str) -> str:
 
 
 def is_applied(root: str, environment: str) -> bool:
-    """Whether an apply of this environment runs or was killed: its note exists."""
+    """Return whether an apply of this environment runs or was killed: its note exists."""
     return os.path.lexists(f"{root}/{FOLDER}/{named('apply', environment, 'json')}")
 
 
@@ -466,7 +466,7 @@ _PATIENCE, _MOMENT = 10.0, 0.1
 
 
 def _acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
-    """The acquired lock; None if another process has it for `timeout` seconds."""
+    """Return the acquired lock; None if another process has it for `timeout` seconds."""
     import filelock
 
     # A lock that is only a file would outlive its process.
@@ -484,7 +484,7 @@ def _acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
 
 
 def _holder(path: Path) -> str:
-    """The holder of the lock, where and since when, as far as its note can be read."""
+    """Return the holder of the lock, where and since when, as far as its note can be read."""
     shown = {key: _clean(value) for key, value in _read_note(path).items() if isinstance(value, str | int)}
     words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
     return "".join(text.format(shown[key]) for key, text in words if shown.get(key))

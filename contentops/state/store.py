@@ -83,7 +83,7 @@ class Journal(Struct, frozen=True, kw_only=True):
     good: int = 0
 
     def since(self, lock: Digest) -> tuple[JournalFact, ...]:
-        """The facts that, by the marks, are not in the lock of this digest yet."""
+        """Return the facts that, by the marks, are not in the lock of this digest yet."""
         done = max((count for count, written in self.marks if written == lock), default=0)
         return self.facts[done:]
 
@@ -96,12 +96,12 @@ class _Extra(Struct, frozen=True):
 
 
 def text_digest(text: str) -> Digest:
-    """The digest of a lock for a mark; line ends and a BOM do not count, since a checkout may change them."""
+    """Return the digest of a lock for a mark; line ends and a BOM do not count, since a checkout may change them."""
     return digest_text(text.removeprefix("\ufeff").replace("\r\n", "\n"))
 
 
 def journal_line(text: str, *, step: str, base: Base, more: bool = False) -> str:
-    """A line of the journal from the lock line (or `forget` object) `text`."""
+    """Return a line of the journal from the lock line (or `forget` object) `text`."""
     extra: dict[str, Json] = {"base": " ".join(base), "step": step}
     if more:
         extra["more"] = True
@@ -109,7 +109,7 @@ def journal_line(text: str, *, step: str, base: Base, more: bool = False) -> str
 
 
 def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Journal:
-    """The journal in `data`; `path` names it in messages.
+    """Return the journal in `data`; `path` names it in messages.
 
     A torn last line, and a group of lines that lacks its end, is ignored: it never became durable.
     Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
@@ -151,7 +151,7 @@ def nothing_on_disk(path: str) -> Digest:
 def fold(
     lock: Lock, facts: Sequence[JournalFact] = (), *, body_on_disk: Callable[[str], Digest] = nothing_on_disk
 ) -> dict[ItemId, Record]:
-    """The records of lock and journal that count, by id.
+    """Return the records of lock and journal that count, by id.
 
     A fact of the journal counts only if the lock still has the line it started from, or still has none; otherwise the
     lock wins. Of several lines of one id, `resolve_conflict` chooses.
@@ -170,14 +170,14 @@ def fold(
 
 
 def _is_unchanged(lines: tuple[LockLine, ...] | None, base: Base) -> bool:
-    """Whether the lock still has the line the fact started from, or still has none."""
+    """Return whether the lock still has the line the fact started from, or still has none."""
     if lines is None:
         return not base
     return any(line.digest in base for line in lines)
 
 
 def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The lines that are not blank: 1-based number, offset of their end, bytes."""
+    """Yield the lines that are not blank: 1-based number, offset of their end, bytes."""
     end = 0
     for number, line in enumerate(data.split(b"\n"), start=1):
         end += len(line) + 1
@@ -186,7 +186,7 @@ def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _read(line: bytes) -> tuple[Header | Mark | JournalFact, bool]:
-    """The value in a line, and whether the next line belongs to the same fact."""
+    """Return the value in a line, and whether the next line belongs to the same fact."""
     text = line.decode()
     value = parse_as(text, kind_of(text, _KINDS))
     if isinstance(value, Header | Mark):
@@ -255,7 +255,7 @@ class WorkingState:
             self.waiting.append(journal_line(text, step=step, base=base, more=index < len(new)))
 
     def lock_bytes(self) -> bytes:
-        """The bytes of the lock. The line of an unchanged record stays the same, byte by byte."""
+        """Return the bytes of the lock. The line of an unchanged record stays the same, byte by byte."""
         for id_ in self.records.keys() - self._texts.keys():
             self._texts[id_] = self._text_of(id_)
         return locks.join(self.lineage, map(self._texts.__getitem__, sorted(self.records)))
@@ -289,7 +289,7 @@ class WorkingState:
         return text, tuple(line.digest for line in self._locked.get(fact.id, ()))
 
     def _with_rev(self, record: Record) -> Record:
-        """The record with its `rev`: one above every line of the lock, however often it is noted."""
+        """Return the record with its `rev`: one above every line of the lock, however often it is noted."""
         before, current = self._locked.get(record.id, ()), self.records.get(record.id)
         top = max((line.value.rev for line in before), default=0)
         rev = (top if before or current is not None else record.rev) + 1
@@ -302,7 +302,7 @@ class WorkingState:
 
 
 def _line_at(rev: int, record: Record, text: str) -> str:
-    """The line of a record with another `rev`; `text` is its line now."""
+    """Return the line of a record with another `rev`; `text` is its line now."""
     return text if record.rev == rev else line_of(structs.replace(record, rev=rev))
 
 
@@ -395,19 +395,19 @@ class StateStore:
         return self._snapshot
 
     def record(self, item: ItemId) -> Record | None:
-        """The current record of one item."""
+        """Return the current record of one item."""
         return self._working.records.get(item)
 
     def open_job(self, request_id: RequestId) -> Job | None:
-        """The open job of a request."""
+        """Return the open job of a request."""
         return self._jobs.known.open_jobs.get(request_id)
 
     def made_by(self, record: Record) -> Job | None:
-        """The job of this environment that made the text of a record."""
+        """Return the job of this environment that made the text of a record."""
         return self._jobs.known.made_by(record)
 
     def jobs_of(self, server: str, digest: Digest) -> list[Job]:
-        """Every order of a request for a whole text on a server, in this environment."""
+        """Return every order of a request for a whole text on a server, in this environment."""
         return self._jobs.known.jobs_of(server, digest)
 
     def see_jobs(self, lines: Iterable[Job]) -> None:

@@ -105,7 +105,7 @@ def _problem(source: Source, problem: Diagnostic) -> YamlProblem:
 
 
 def _entries(events: Iterator[Any], values: Mapping[str, Any], text: str) -> Iterator[Entry]:
-    """The entries of a mapping from the events after its start; its keys are scalars."""
+    """Yield the entries of a mapping from the events after its start; its keys are scalars."""
     raws: dict[str, str | None] = {}
     for key in events:
         if not hasattr(key, "anchor"):
@@ -126,7 +126,7 @@ def _entries(events: Iterator[Any], values: Mapping[str, Any], text: str) -> Ite
 
 
 def _end(event: Any, rest: Iterator[Any], text: str, raws: dict[str, str | None]) -> int:
-    """The offset where the value that starts with an event ends; adds the texts of anchored scalars to `raws`.
+    """Return the offset where the value that starts with an event ends; adds the texts of anchored scalars to `raws`.
 
     A block collection ends with its last value; the parser's end mark comes later.
     """

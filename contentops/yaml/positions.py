@@ -42,7 +42,7 @@ _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
 
 def mark_of(mark: Any) -> Mark:
-    """The mark of a mark of PyYAML."""
+    """Return the mark of a mark of PyYAML."""
     return mark.line + 1, mark.column + 1
 
 
@@ -70,11 +70,11 @@ class Source(Struct, frozen=True, dict=True):
         return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
     def line(self, number: int) -> str:
-        """The line with this 1-based number, without its newline; empty where there is none."""
+        """Return the line with this 1-based number, without its newline; empty where there is none."""
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
     def mark(self, index: int) -> Mark:
-        """The position of the character with this 0-based index."""
+        """Return the position of the character with this 0-based index."""
         line = bisect_right(self._starts, index)
         return line, index - self._starts[line - 1] + 1
 
@@ -143,7 +143,7 @@ class Place:
         """The maps that its `<<` merges."""
 
     def find(self, key: str) -> tuple[Mark, Place] | None:
-        """The mark of a key and the place of its value; None without the key."""
+        """Return the mark of a key and the place of its value; None without the key."""
         return self.keys.get(key) or next(filter(None, (one.find(key) for one in self.merged)), None)
 
 
@@ -198,7 +198,7 @@ def finding_at(
     hint: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """A finding at a known position of a file; `width` is kept within the line."""
+    """Return a finding at a known position of a file; `width` is kept within the line."""
     line, column = at
     written = source.line(line)
     excerpt = sanitize(written, Policy.EXCERPT) if len(written) <= MAX_EXCERPT else ""
@@ -214,7 +214,7 @@ def finding_at(
 
 
 def locate(document: YamlDocument, pointer: Sequence[str | int]) -> Location:
-    """The location of the value at `pointer`, or of the deepest value on the way that exists."""
+    """Return the location of the value at `pointer`, or of the deepest value on the way that exists."""
     (line, column), _, _ = _follow(document, pointer, key=False)
     return Location(document.source.path, line, column)
 
@@ -258,7 +258,7 @@ def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) 
 
 
 def _width(line: str, start: int, node: Any, *, key: bool) -> int:
-    """How many characters of `line` from `start` the scalar `node` takes; 1 for lists and maps."""
+    """Return how many characters of `line` from `start` the scalar `node` takes; 1 for lists and maps."""
     begin = _PROPERTIES.match(line, start)
     skipped = begin.end() - start if begin else 0
     start += skipped
@@ -277,7 +277,7 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
 
 
 def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
-    """The position of character `offset` of a text written at `at`, and how many characters to underline.
+    """Return the position of character `offset` of a text written at `at`, and how many characters to underline.
 
     Escapes, folding and indentation make the written form differ from the value. So the n-th occurrence of the word
     in the value is its n-th occurrence in the file from `at` on.

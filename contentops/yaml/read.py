@@ -59,12 +59,12 @@ _PIECE: Final = 4
 
 
 def is_secret(key: str) -> bool:
-    """Whether the value of a key may be an API key or a password."""
+    """Return whether the value of a key may be an API key or a password."""
     return re.fullmatch(f"(?ix){_NAME}", key) is not None
 
 
 def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
-    """A finding with stars for each of some secrets in its source line, so that columns stay."""
+    """Return a finding with stars for each of some secrets in its source line, so that columns stay."""
     excerpt = finding.excerpt
     for secret in secrets:
         if len(secret) >= _PIECE:
@@ -102,7 +102,7 @@ def _spans(line: str) -> tuple[tuple[int, int], ...]:
 
 
 def _continues_secret(source: Source, number: int, line: str) -> bool:
-    """Whether a line belongs to the value of a secret that begins above it."""
+    """Return whether a line belongs to the value of a secret that begins above it."""
     indent = _indent(line.expandtabs())
     for above in map(source.line, range(number - 1, max(0, number - _LONGEST), -1)):
         if above.strip() and _indent(above.expandtabs()) < indent:
@@ -129,7 +129,7 @@ BREAKS: Final = "\x85\u2028\u2029"
 
 
 def decode(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
-    """The text of a file without a byte order mark, empty if it cannot be read, and findings."""
+    """Return the text of a file without a byte order mark, empty if it cannot be read, and findings."""
     empty = Source(path, "")
     if len(data) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES // (1024 * 1024)} MiB"
@@ -146,7 +146,7 @@ def decode(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
 
 
 def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocument, list[Diagnostic]]:
-    """The one document in `data` and every finding; an empty file is a document without a root.
+    """Return the one document in `data` and every finding; an empty file is a document without a root.
 
     `path` is relative to the project root. After a finding about one value (a duplicate key, a refused number) the
     rest can still be checked; after one about the structure (a syntax error, several documents, too many aliases)
@@ -169,7 +169,7 @@ def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocume
 
 
 def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
-    """A finding for the first character that is not allowed in a YAML file, except those in `but`."""
+    """Return a finding for the first character that is not allowed in a YAML file, except those in `but`."""
     match = next((match for match in _UNREADABLE.finditer(source.text) if match.group() not in but), None)
     if not match:
         return None
@@ -260,7 +260,7 @@ class Builder:
         """The depth of the collection that is being read, counted from the root."""
 
     def read(self, *, pure: bool = False) -> Any:
-        """The value of the one document. Raises StopReading."""
+        """Return the value of the one document. Raises StopReading."""
         from yaml import YAMLError
 
         self._events = events_of(self._source, pure=pure)
@@ -296,13 +296,13 @@ class Builder:
         self.findings.append(finding_at(self._source, code, message, at, width=width, hint=hint))
 
     def _stop(self, event: Any, code: str, message: str, *, width: int = 1, hint: str = "") -> StopReading:
-        """The exception for a problem at an event after which reading cannot go on."""
+        """Return the exception for a problem at an event after which reading cannot go on."""
         return StopReading(finding_at(self._source, code, message, _at(event), width=width, hint=hint))
 
     # --- lists and maps ------------------------------------------------------------------------------------
 
     def _value(self, event: Any, depth: int) -> Any:
-        """The value that starts with an event, `depth` lists and maps below the root.
+        """Return the value that starts with an event, `depth` lists and maps below the root.
 
         The value of an unquoted `{{ expression }}` is its text.
         """
@@ -398,7 +398,7 @@ class Builder:
                 node.setdefault(key, entry)
 
     def _start_of_expression(self, event: Any, node: dict[str, Any]) -> int:
-        """The index where an unquoted `{{ expression }}` starts, which YAML reads as a map for a key.
+        """Return the index where an unquoted `{{ expression }}` starts, which YAML reads as a map for a key.
 
         Raises StopReading for any other key that is not a scalar.
         """
@@ -459,7 +459,7 @@ class Builder:
         return value
 
     def _plain(self, event: Any) -> Any:
-        """The value of an unquoted scalar."""
+        """Return the value of an unquoted scalar."""
         text: str = event.value
         try:
             value = self._scalars[text] = plain_scalar(text)
@@ -471,7 +471,7 @@ class Builder:
         return value
 
     def _tagged(self, event: Any) -> Any:
-        """The value of a scalar that is quoted, a block, or carries a tag."""
+        """Return the value of a scalar that is quoted, a block, or carries a tag."""
         self._check_text(event)
         text: str = event.value
         tag: str | None = event.tag
@@ -502,7 +502,7 @@ class Builder:
     # --- aliases -------------------------------------------------------------------------------------------
 
     def _alias(self, event: Any, depth: int) -> Any:
-        """The value of the anchor that an alias names."""
+        """Return the value of the anchor that an alias names."""
         anchor, width = self._anchor(event), len(event.anchor) + 1
         self._repeat(anchor.nodes, event, width)
         if depth + anchor.height > MAX_DEPTH:
@@ -512,7 +512,7 @@ class Builder:
         return anchor.value
 
     def _anchor(self, event: Any) -> _Anchor:
-        """The anchor that an alias names. Raises StopReading where there is none."""
+        """Return the anchor that an alias names. Raises StopReading where there is none."""
         name, width = event.anchor, len(event.anchor) + 1
         anchor = self._anchors.get(name)
         if anchor is None:

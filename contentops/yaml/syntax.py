@@ -49,7 +49,7 @@ _NOT_JSON: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def plain_scalar(text: str) -> Any:
-    """The value of an unquoted scalar: None, a bool, an int, a float or the text itself.
+    """Return the value of an unquoted scalar: None, a bool, an int, a float or the text itself.
 
     Raises ValueError with a sentence for numbers JSON cannot hold.
     """
@@ -90,12 +90,12 @@ _FIRST_TAB: Final = re.compile(r"(?:\n *)+\t")
 
 
 def may_be_doubtful(text: str) -> bool:
-    """Whether a text may contain what `doubtful` looks for; a quick test."""
+    """Return whether a text may contain what `doubtful` looks for; a quick test."""
     return any(sign in text for sign in "\t?&") and _DOUBTFUL.search(text) is not None
 
 
 def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
-    """The first syntax that YAML parsers read in different ways, or None.
+    """Return the first syntax that YAML parsers read in different ways, or None.
 
     It is a tab outside quotes, blocks and comments; a `?` in braces or brackets without a space after it; or an
     anchor whose name has other characters than letters, digits, `_` and `-`.
@@ -129,7 +129,7 @@ def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
 
 
 def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
-    """A finding for the first conflict marker of a kind, or None."""
+    """Return a finding for the first conflict marker of a kind, or None."""
     if kind is not MIDDLE and not any(marker in source.text for marker in MARKERS if marker != SPLIT):
         return None
     match = kind.search(source.text)
@@ -137,7 +137,7 @@ def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
 
 
 def conflict_at(source: Source, line: int) -> Diagnostic | None:
-    """The finding for a line (1-based) that is a conflict marker, or None for any other line."""
+    """Return the finding for a line (1-based) that is a conflict marker, or None for any other line."""
     text = source.line(line)
     return _conflict_marker(source, line) if text[:1] in "<|=>" and LINE.fullmatch(text) else None
 
@@ -165,7 +165,7 @@ _Answer = tuple[str, Mark, str]
 
 
 def explain(source: Source, error: Any, previous: Any) -> tuple[Diagnostic, bool]:
-    """A PyYAML error as a finding at the text to change, and whether unquoted Jinja is the cause.
+    """Return a PyYAML error as a finding at the text to change, and whether unquoted Jinja is the cause.
 
     `previous` is the event before the error, if any.
     """
@@ -179,7 +179,7 @@ def explain(source: Source, error: Any, previous: Any) -> tuple[Diagnostic, bool
 
 
 def _mark(source: Source, mark: Any) -> Mark | None:
-    """A parser's mark, moved back from beyond the end of the file to the last line with something on it."""
+    """Return a parser's mark, moved back from beyond the end of the file to the last line with something on it."""
     if mark is None:
         return None
     line, column = mark.line + 1, mark.column + 1
@@ -192,7 +192,7 @@ def _mark(source: Source, mark: Any) -> Mark | None:
 
 
 def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer | None:
-    """A quote that was closed by accident by one of a later line."""
+    """Return a quote that was closed by accident by one of a later line."""
     style = getattr(previous, "style", None)
     if style not in {"'", '"'} or previous.start_mark.line == previous.end_mark.line:
         return None
@@ -221,7 +221,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
 
 
 def _started(text: str) -> str:
-    """How the rest of a line starts, without a comment."""
+    """Return how the rest of a line starts, without a comment."""
     return _cut(re.sub(r"\s+#.*$", "", text[:_SEARCHED]).rstrip())
 
 
@@ -230,13 +230,13 @@ def _cut(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """The text in YAML quotes: single quotes if it has a double quote or a backslash, else double quotes."""
+    """Return the text in YAML quotes: single quotes if it has a double quote or a backslash, else double quotes."""
     doubled = text.replace("'", "''")
     return f"`'{doubled}'`" if {'"', "\\"} & set(text) else f'`"{text}"`'
 
 
 def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
-    """The answer for the first pattern that matches the parser's problem, else the problem itself."""
+    """Return the answer for the first pattern that matches the parser's problem, else the problem itself."""
     for pattern, mark, message, hint in _SAYINGS:
         if re.search(pattern, problem):
             return message.format(line=begun[0], column=begun[1]), begun if mark == "begun" else at, hint
@@ -282,7 +282,7 @@ def _indentation(at: Mark, line: str = "") -> _Answer:
 
 
 def _mixed(source: Source, at: Mark, begun: Mark) -> _Answer:
-    """A key where the next entry of a list should start."""
+    """Return a key where the next entry of a list should start."""
     if re.match(r"\s*id\s*:", source.line(at[0])):
         return (
             "`- ` is missing before `id`, which starts an item",
@@ -301,7 +301,7 @@ def _no_value(source: Source, at: Mark, _begun: Mark) -> _Answer:
 
 
 def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
-    """An escape that YAML does not have, or half of a character."""
+    """Return an escape that YAML does not have, or half of a character."""
     line = source.line(at[0])
     start = line.rfind("\\", 0, at[1])
     if match := re.match(_HALVES, line[max(start, 0) :]):

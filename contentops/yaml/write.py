@@ -57,7 +57,7 @@ def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
 
 
 def write_scalar(value: Any, *, dates: bool = False) -> str:
-    """A text, number, bool or None on one line. A lone surrogate is written as U+FFFD.
+    """Return a text, number, bool or None on one line. A lone surrogate is written as U+FFFD.
 
     Raises TypeError for anything else, ValueError for NaN and infinities.
     """
@@ -79,7 +79,7 @@ def write_scalar(value: Any, *, dates: bool = False) -> str:
 
 
 def _is_date(text: str) -> bool:
-    """Whether a text is a valid date, or a date with a time, in the form of ISO 8601."""
+    """Return whether a text is a valid date, or a date with a time, in the form of ISO 8601."""
     match = _DATE.fullmatch(text)
     if match is None:
         return False
@@ -91,7 +91,7 @@ def _is_date(text: str) -> bool:
 
 
 def _lines(value: Any, *, dates: bool) -> list[str]:
-    """A value as lines at column 0."""
+    """Return a value as lines at column 0."""
     if isinstance(value, Mapping):
         pairs = (write_pair(_key(key), inner, dates=dates) for key, inner in value.items())
         return [line for lines in pairs for line in lines] or ["{}"]
