@@ -5,7 +5,6 @@ A template can also be cut down to the part that tells which texts of other item
 
 from __future__ import annotations
 
-import functools
 from itertools import groupby
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +24,6 @@ from contentops.manifests.sandbox import (
     Generator,
     MissingError,
     Sandbox,
-    Spans,
     explain_failure,
     explain_syntax,
     sandbox,
@@ -101,7 +99,6 @@ class _Code:
     ) -> None:
         self.text = text
         self.filename = filename
-        self._change = change
         box = sandbox()
         outer, box.allowance = box.allowance, Allowance(LIMITS)  # Jinja evaluates constants now
         try:
@@ -118,15 +115,10 @@ class _Code:
         self.names = _parts_read(generator.names, tree)
         self.template = Template.from_code(box, code, box.globals)
 
-    @functools.cached_property
-    def _spans(self) -> Spans:
-        """Compiled again when a template fails, since few do."""
-        return Spans(self._change(_parse(self.text)), self.filename)
-
     def offset(self, trace: TracebackType) -> int:
-        """The character of the text that a frame of the code was at, or its line without that."""
-        offset = self._spans.offset(trace)
-        return self.template.get_corresponding_lineno(trace.tb_lineno) - 1 if offset is None else offset
+        """The character of the text that a frame of the code was at: of a word, else of the tag around it."""
+        at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
+        return at if self.text[at : at + 1].isalnum() else tag_offset(self.text, at)
 
 
 class Compiled:

@@ -37,7 +37,6 @@ from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
     from jinja2.compiler import Frame
     from jinja2.runtime import Context
@@ -416,6 +415,7 @@ _KINDS = {type(value).__name__: kind_of(value) for value in _VALUES}
 _CALL = re.compile(r"^[\w.<>]+\(\) (?=got|missing|takes)")
 _OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
+_TAG = re.compile(r"\{[{%#][-+]?\s*")
 _CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _CLOSING_TOKENS = {"'end of print statement'": "`}}`", "'end of statement block'": "`%}`"}
 
@@ -485,70 +485,20 @@ def _sentence(message: str) -> str:
     return first[:1].lower() + first[1:]
 
 
-def tag_offset(source: str) -> int:
-    """The offset of the content of the first tag of a text."""
-    match = re.compile(r"\{[{%#][-+]?\s*").search(source)
-    return 0 if match is None else match.end() if match.end() < len(source) else match.start()
+def tag_offset(source: str, at: int = 0) -> int:
+    """The offset of the content of the tag around a character, else of the first tag."""
+    tags = [match for match in _TAG.finditer(source) if match.start() <= at] or [*_TAG.finditer(source)][:1]
+    if not tags:
+        return 0
+    return tags[-1].end() if tags[-1].end() < len(source) else tags[-1].start()
 
 
 def word_offset(source: str, at: int, word: str) -> int | None:
     """The offset of a name in the tag around a character, else in the text from its first tag on; None without it."""
     name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
-    tags = [match.start() for match in JINJA.finditer(source)] or [0]
-    start = max((tag for tag in tags if tag <= at), default=tags[0])
-    end = min((tag for tag in tags if tag > at), default=len(source))
-    match = name.search(source, start, end) or name.search(source, tags[0])
+    end = next((tag.start() for tag in JINJA.finditer(source) if tag.start() > at), len(source))
+    match = name.search(source, tag_offset(source, at), end) or name.search(source, tag_offset(source))
     return match.start() if match else None
-
-
-class Spans(Generator):
-    """Compiled code of a template, with the part of it that each expression became."""
-
-    def __init__(self, tree: nodes.Template, filename: str) -> None:
-        super().__init__(sandbox(), filename)
-        self._expressions: list[tuple[int, int, nodes.Expr]] = []
-        self.visit(tree)
-        self._lines = self.code.getvalue().split("\n")
-
-    def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """Note where an expression begins and ends."""
-        start = self.code.tell()
-        code = super().visit(node, *args, **kwargs)
-        if isinstance(node, nodes.Expr):
-            self._expressions.append((start, self.code.tell(), node))
-        return code
-
-    def offset(self, trace: TracebackType) -> int | None:
-        """The character of the template that a frame of its code was at, or None where Python does not know it."""
-        first, last, start, end = list(trace.tb_frame.f_code.co_positions())[trace.tb_lasti // 2]
-        if first is None or last is None or start is None or end is None:
-            return None
-        begin, finish = self._index(first, start), self._index(last, end)
-        around = [one for one in self._expressions if one[0] <= begin and finish <= one[1]]
-        inside = [one for one in self._expressions if begin <= one[0] and one[1] <= finish]
-        if around:
-            return _start(min(around, key=lambda one: one[1] - one[0])[2])
-        return _start(max(inside, key=lambda one: one[1] - one[0])[2]) if inside else None
-
-    def _index(self, line: int, column: int) -> int:
-        """The index of a position that Python counts in lines and bytes."""
-        before = sum(len(text) + 1 for text in self._lines[: line - 1])
-        return before + len(self._lines[line - 1].encode()[:column].decode(errors="ignore"))
-
-
-_NAMED = (nodes.Filter, nodes.Test, nodes.Getattr, nodes.Getitem)
-_LED = (*_NAMED, nodes.Call, nodes.BinExpr, nodes.Compare, nodes.Concat)
-"""Expressions that begin with another one; Jinja's positions of them differ."""
-
-
-def _start(node: nodes.Node) -> int:
-    """The offset of an expression: of the name of a filter, test, part or method, else of its beginning."""
-    if isinstance(node, nodes.Call):
-        node = node.node
-    if not isinstance(node, _NAMED):
-        while isinstance(node, _LED):
-            node = next(node.iter_child_nodes())
-    return node.lineno - (0 if isinstance(node, nodes.Getattr) else 1)
 
 
 # --- limits ------------------------------------------------------------------------------------------------
