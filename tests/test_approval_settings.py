@@ -51,14 +51,11 @@ def test_a_word_or_a_map_is_a_rule(project: Build, written: str, rule: ApprovalR
 
 
 @pytest.mark.parametrize(("layers", "item", "rule"), [
-    ({"project": "required"}, "", REQUIRED),
-    ({"project": "required"}, "off", NO_APPROVAL),
-    ({"project": "required"}, "null", NO_APPROVAL),
-    ({"project": "{publish: true}"}, "required", PUBLISHED),
+    ({"project": "required"}, "", REQUIRED), ({"project": "required"}, "off", NO_APPROVAL),
+    ({"project": "required"}, "null", NO_APPROVAL), ({"project": "{publish: true}"}, "required", PUBLISHED),
     ({"project": "required"}, "{publish: true}", PUBLISHED),
     ({"project": "{publish: true}"}, "{publish: false}", REQUIRED),
-    ({"project": "{publish: true}"}, "{publish: null}", REQUIRED),
-    ({"project": "off"}, "{publish: true}", PUBLISHED),
+    ({"project": "{publish: true}"}, "{publish: null}", REQUIRED), ({"project": "off"}, "{publish: true}", PUBLISHED),
     ({"project": "{publish: true}", "manifest": "off"}, "", NO_APPROVAL),
     ({"project": "{publish: true}", "manifest": "off"}, "required", PUBLISHED),
     ({"project": "{publish: true}", "manifest": "null"}, "required", REQUIRED),
@@ -85,17 +82,6 @@ def test_templates_give_rules(project: Build, written: str, each: Any, rule: App
     root = declared(project, manifest, {"rows.json": json.dumps([{"n": 1, "x": each}])})
     (spec,) = desired(root).specs
     assert spec.approval == rule
-
-
-def test_show_says_the_rule_and_where_it_was_written(project: Build, invoke: Run) -> None:
-    """And nothing of a rule for an item without one."""
-    manifest = 'defaults: {inputs: {topic: "{{ item.id }}"}, approval: required}\nitems: [{id: a, approval: {publish: true}}, {id: b, approval: off}]\n'
-    root = declared(project, manifest)
-    shown = invoke("show", "a", "--json", cwd=root).json
-    assert shown["approval"] == {"required": True, "publish": True}
-    assert shown["origins"]["approval.required"]["layer"] == "item"
-    assert shown["origins"]["approval.publish"]["place"] == "content/a.yaml:2:37"
-    assert "approval" not in invoke("show", "b", "--json", cwd=root).json
 
 
 @pytest.mark.parametrize(("preset", "rule", "key", "refused"), [

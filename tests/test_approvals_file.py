@@ -88,8 +88,7 @@ def test_a_union_of_two_descendants_says_what_both_say(
     merged = read("\n".join(union))
 
     whole = Approvals(lines=(*before.lines, *ours.lines, *theirs.lines))
-    assert fold(merged) == fold(whole)
-    assert render(merged) == render(whole)
+    assert (fold(merged), render(merged)) == (fold(whole), render(whole))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from msgspec import structs
 from contentops.atomic_io import Disk
 from contentops.ci.github import HostError, MergedPull, merged_pulls
 from contentops.digest import NO_TEXT
-from contentops.errors import ContentopsError
 from contentops.model import Approval, Verdict, text_digest
 from contentops.operations.approving import record_merged
 from contentops.operations.opening import HERE, open_project
@@ -124,17 +123,6 @@ def test_pages_without_an_end(merged: FakeGitHub) -> None:
         ask(merged)
 
 
-@pytest.mark.parametrize("failure", [once(502), once(503, "away"), once(429, retry_after="1")])
-def test_an_outage_is_waited_for_and_given_up(merged: FakeGitHub, failure: Callable[[], Reply]) -> None:
-    """A short one is none; a longer one is an error."""
-    merged.review(7, "maria")
-    merged.faults += [("reviews", failure)] * 2
-    assert who(merged) == ["maria (github.example)"]
-    merged.faults += [("reviews", failure)] * 5
-    with pytest.raises(ContentopsError, match="was answered with"):
-        ask(merged)
-
-
 @pytest.fixture
 def desk(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, hub: FakeGitHub) -> Desk:
     """A repository with three texts that wait for approval."""
@@ -204,8 +192,7 @@ def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
     desk.merge(8)
     after = desk.runner("after")
     found = desk.record(after, "--json").json
-    assert (found["items"], found["notes"]) == ([], [])
-    assert after.git("status", "--porcelain") == ""
+    assert (found["items"], found["notes"], after.git("status", "--porcelain")) == ([], [], "")
 
 
 @pytest.mark.parametrize("before", ["", "0" * 40, None])
@@ -234,8 +221,7 @@ def test_a_shallow_clone_looks_at_the_last_merge(desk: Desk, depth: int, recorde
     desk.merge(7)
     runner = desk.runner("runner", f"--depth={depth}")
     notes = desk.record(runner, "--json", before="e" * 40).json["notes"]
-    assert lines(runner) == recorded
-    assert ["fetch-depth: 0" in note for note in notes] == [True] * (depth == 1)
+    assert (lines(runner), ["fetch-depth: 0" in note for note in notes]) == (recorded, [True] * (depth == 1))
 
 
 def add_key(machine: Machine) -> None:

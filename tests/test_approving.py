@@ -73,16 +73,13 @@ def test_a_text_is_a_draft_until_it_is_approved(tmp_path: Path) -> None:
     """The mark comes with the text, goes with the approval for nothing, and comes back with one changed letter."""
     harness = with_approval(tmp_path)
     assert front(harness)["draft"] is True
-    assert harness.plan().empty
-    assert states(harness) == {"one": "waiting"}
+    assert (harness.plan().empty, states(harness)) == (True, {"one": "waiting"})
     assert harness.plan().approvals == {ApprovalState.WAITING: 1}
     calls = len(harness.api.requests)
     decided = decide(harness, "one")
-    assert len(harness.api.requests) == calls
-    assert [line.item for line in decided.lines] == ["one"]
+    assert (len(harness.api.requests), [line.item for line in decided.lines]) == (calls, ["one"])
     assert "draft" not in front(harness)
-    assert states(harness) == {"one": "approved"}
-    assert harness.plan().empty
+    assert (states(harness), harness.plan().empty) == ({"one": "approved"}, True)
     harness.edit("out/one.md", "All", "Al")
     assert states(harness) == {"one": "changed"}
     (change,) = harness.plan().changes
@@ -125,8 +122,7 @@ def test_a_mark_in_other_letters_goes(tmp_path: Path, line: str, other: str) -> 
         (one.field.removeprefix("metadata."), one.before, one.after) for one in change.reasons
     ]
     harness.apply()
-    assert front(harness) == {"draft": True}
-    assert harness.plan().empty
+    assert (front(harness), harness.plan().empty) == ({"draft": True}, True)
     decide(harness, "one")
     assert front(harness) == {}
 
@@ -229,14 +225,12 @@ def test_approved_texts_alone_are_promoted(tmp_path: Path) -> None:
     assert [item.state for item in items if item.id == "c"] == ["waiting"]
     assert results(prod.apply()) == {"a": "done", "b": "done"}
     assert "draft" not in prod.read("live/a.md")
-    assert states(prod) == {"a": "approved", "b": "approved", "c": "none"}
-    assert prod.plan().empty
+    assert (states(prod), prod.plan().empty) == ({"a": "approved", "b": "approved", "c": "none"}, True)
     staging.edit("staging/a.md", "Al", "AL")
     again = prod.plan()
     assert (again.empty, again.not_promoted) == (True, 2)
     decide(staging, "a")
-    assert results(prod.apply()) == {"a": "done"}
-    assert prod.api.generations == staging.api.generations
+    assert (results(prod.apply()), prod.api.generations) == ({"a": "done"}, staging.api.generations)
     prod.edit("live/a.md", "AL", "al")
     prod.apply()
     assert "draft: true" in prod.read("live/a.md")
@@ -310,21 +304,18 @@ def statuses(harness: Harness) -> list[str]:
 def test_the_server_publishes_what_is_approved(tmp_path: Path) -> None:
     """The next apply sets the status, and takes it back before words are saved that no one approved."""
     harness = with_approval(tmp_path, PUBLISHING)
-    assert statuses(harness) == ["draft"]
-    assert harness.plan().empty
+    assert (statuses(harness), harness.plan().empty) == (["draft"], True)
     decide(harness, "one")
     (change,) = harness.plan().changes
     assert (change.names, change.credits) == (("publish",), 0)
     harness.apply()
-    assert statuses(harness) == ["published"]
-    assert harness.plan().empty
+    assert (statuses(harness), harness.plan().empty) == (["published"], True)
     assert harness.plan(refresh=True).empty
     harness.edit("out/one.md", "All", "Al")
     (change,) = harness.plan().changes
     assert change.names == ("update", "publish", "save")
     harness.apply()
-    assert statuses(harness) == ["draft"]
-    assert harness.plan().empty
+    assert (statuses(harness), harness.plan().empty) == (["draft"], True)
     decide(harness, "one")
     harness.apply()
     assert (statuses(harness), harness.plan().empty) == (["published"], True)
@@ -337,8 +328,7 @@ def test_a_published_text_that_someone_deleted_there_is_saved_as_a_draft(tmp_pat
     harness.apply()
     harness.api.contents.clear()
     harness.edit("out/one.md", "All", "Al")
-    assert results(harness.apply()) == {"one": "done"}
-    assert statuses(harness) == ["draft"]
+    assert (results(harness.apply()), statuses(harness)) == ({"one": "done"}, ["draft"])
 
 
 def test_an_edit_there_is_not_published(tmp_path: Path) -> None:
@@ -347,8 +337,7 @@ def test_an_edit_there_is_not_published(tmp_path: Path) -> None:
     decide(harness, "one")
     (content,) = harness.api.contents.values()
     content.body += "Another line.\n"
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert statuses(harness) == ["draft"]
+    assert (results(harness.apply()), statuses(harness)) == ({"one": "blocked"}, ["draft"])
 
 
 def test_a_server_without_a_status_says_so(tmp_path: Path) -> None:
@@ -426,8 +415,7 @@ def test_a_verdict_in_the_future_is_no_trap(tmp_path: Path, verdict: Verdict) ->
         in_git(tmp_path, *who)
         with pytest.raises(Refused, match="is dated 2999-") as caught:
             decide(harness, "one", verdict=verdict, note="no")
-        assert caught.value.code == "verdict-in-future"
-        assert harness.read(FILE) == before
+        assert (caught.value.code, harness.read(FILE)) == ("verdict-in-future", before)
 
 
 @pytest.mark.parametrize("on_edit", list(OnEdit))
@@ -460,11 +448,6 @@ def blocked(harness: Harness) -> None:
     """The text is edited, and its request changes."""
     harness.edit("out/one.md", "All", "Al")
     harness.write("content/blog.yaml", blog("one", year=2030))
-
-
-def moving(harness: Harness) -> None:
-    """Its file is to move."""
-    harness.edit("contentops.yaml", REQUIRED, f"{REQUIRED}, output: 'new/{{{{ item.id }}}}.md'")
 
 
 def test_the_mark_of_a_blocked_item_follows_its_text(tmp_path: Path) -> None:
@@ -502,47 +485,6 @@ def test_a_plan_file_marks_a_blocked_text_only_as_reviewed(tmp_path: Path) -> No
     assert marks(harness)
 
 
-def test_other_changes_of_an_item_are_left_for_later(tmp_path: Path) -> None:
-    """The approval is recorded, nothing else is done, and a warning says that the mark stays until then."""
-    harness = with_approval(tmp_path)
-    moving(harness)
-    before, calls = harness.read("out/one.md"), len(harness.api.requests)
-    decided = decide(harness, "one")
-    assert (len(decided.lines), len(harness.api.requests)) == (1, calls)
-    assert "other changes of `one` are planned" in decided.warning
-    assert harness.read("out/one.md") == before
-    assert states(harness) == {"one": "approved"}
-
-
-@pytest.mark.parametrize("change", ["moving", "new request"])
-def test_front_matter_that_is_right_already_is_not_left_for_later(tmp_path: Path, change: str) -> None:
-    """An approved text has no mark, edited or not: one more approval says nothing of an apply, sending it back does."""
-    harness = with_approval(tmp_path)
-    decide(harness, "one")
-    if change == "moving":
-        moving(harness)
-        harness.edit("out/one.md", "All about", "Nothing about")
-    else:
-        harness.write("content/blog.yaml", blog("one", year=2030))
-    assert [str(one.action) for one in harness.plan().changes] == ["move" if change == "moving" else "regenerate"]
-    assert decide(harness, "one").warning == ""
-    assert not marks(harness)
-    sent_back = decide(harness, "one", verdict=Verdict.SENT_BACK)
-    assert ("follows with" in sent_back.warning) is (not marks(harness))
-
-
-def test_no_key_is_needed_to_approve(tmp_path: Path) -> None:
-    """An editor has none."""
-    harness = with_approval(tmp_path)
-    runtime = harness.runtime()
-    del runtime.environ["WRITERZROOM_API_KEY"]  # type: ignore[attr-defined]
-    decided = decide_texts(
-        harness.project, Choice(select=("one",)), Decision(verdict=Verdict.APPROVED), runtime=runtime
-    )
-    assert decided.warning == ""
-    assert not marks(harness)
-
-
 def test_an_approved_text_that_comes_back_has_no_mark(tmp_path: Path) -> None:
     """An earlier request is declared again: its text is paid for and read already, and the plan is empty afterwards."""
     harness = with_approval(tmp_path, extra="disclosure: true")
@@ -573,5 +515,4 @@ def test_a_verdict_that_was_pulled_changes_the_plan(tmp_path: Path) -> None:
     harness.apply()
     harness.write(FILE, text)
     (change,) = harness.plan().changes
-    assert (change.id, change.front) == (ItemId("one"), {"draft": None})
-    assert decided.lines == read(text).lines
+    assert (change.id, change.front, decided.lines) == (ItemId("one"), {"draft": None}, read(text).lines)

@@ -73,8 +73,7 @@ def test_outputs_that_collide(project: Build, first: str, second: str, expected:
     )
     root = declared(project, text)
     [problem] = findings(root)
-    assert problem.code == "output-collision"
-    assert expected in problem.message
+    assert (problem.code, expected in problem.message) == ("output-collision", True)
     assert problem.location is not None
     start = problem.location.column - 1
     assert problem.excerpt[start : start + problem.width] in (f'"{first}"', f'"{second}"')
@@ -84,8 +83,7 @@ def test_a_collision_of_inherited_outputs_points_at_the_items(project: Build) ->
     """Where an output comes from a default, the default is right and the item needs its own."""
     text = "defaults: {output: x.md}\nitems:\n  - {id: one, inputs: {topic: x}}\n  - {id: two, inputs: {topic: x}}\n"
     [problem] = findings(declared(project, text))
-    assert str(problem.location) == "content/a.yaml:4:5"
-    assert problem.hint == "give the item its own `output`"
+    assert (str(problem.location), problem.hint) == ("content/a.yaml:4:5", "give the item its own `output`")
 
 
 @pytest.mark.parametrize(("output", "expected"), [
@@ -329,5 +327,4 @@ def test_a_vertical_that_local_does_not_list_is_a_warning(project: Build, invoke
     ended = invoke("validate")
     assert ended.code == 0
     assert "warning[unknown-vertical]: item `a` names the vertical `leagl`, which is not" in ended.stderr
-    assert "did you mean `legal`?" in ended.stderr
-    assert invoke("apply", "--yes").code == 0
+    assert ("did you mean `legal`?" in ended.stderr, invoke("apply", "--yes").code) == (True, 0)

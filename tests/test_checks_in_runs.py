@@ -26,7 +26,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.reporting.run import exit_code_of, run_json, run_text
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi, on
-from tests.fakes.harness import Harness, blog, results
+from tests.fakes.harness import Harness, before, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.plans import plan_document
 from tests.reviewing import apply_file, review
@@ -34,7 +34,7 @@ from tests.reviewing import apply_file, review
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.model import Change, Event, Run
+    from contentops.model import Change, Run
     from tests.fakes.api import Generation
 
 
@@ -84,15 +84,13 @@ def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
     """Not written, not saved, its entry paid; the others go on; plans and applies after it cost nothing."""
     harness = _harness(root, habits={"auto_save": False})
     run = harness.ran()
-    assert results(run) == {"one": "blocked", "two": "done"}
-    assert exit_code_of(run) == 3
+    assert (results(run), exit_code_of(run)) == ({"one": "blocked", "two": "done"}, 3)
     outcome = _end(run)
     assert outcome.error == "its text failed its checks: excludes: says `Draft outline` (line 1 of the text)"
     assert [(each.check, each.level, each.line) for each in outcome.findings] == [("excludes", "block", 1)]
-    assert set(harness.tree()) == {"out/two.md"}
-    assert len(harness.api.contents) == 1
-    job = harness.open_job("one")
-    assert (job.state, bool(job.body)) == (JobState.PAID, True)
+    assert (set(harness.tree()), len(harness.api.contents)) == ({"out/two.md"}, 1)
+    entry = harness.entry("one")
+    assert (entry.state, bool(entry.body)) == (JobState.PAID, True)
     for _ in range(2):
         change = _one(harness)
         assert (change.action, change.blocked, change.steps) == (Action.BLOCKED, "checks-failed", ())
@@ -115,19 +113,7 @@ def test_what_would_stand_in_the_file_is_checked(root: Path) -> None:
     harness.edit("content/blog.yaml", "tags: [a]", "tags: [a], title: Short, author: Ann")
     assert harness.actions() == {"two": "finish"}
     harness.apply()
-    assert harness.plan().empty
-    assert harness.api.credits == 4
-
-
-def test_where_the_text_is_not_at_hand_the_apply_finds_out(root: Path, processes: None) -> None:
-    """Without cache the plan says finish; the apply fetches the text, holds it back, and pays nothing."""
-    harness = _harness(root)
-    harness.apply()
-    shutil.rmtree(harness.root / ".contentops")
-    assert _one(harness).action is Action.FINISH
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert _one(harness).blocked == "checks-failed"
-    assert harness.api.credits == 8
+    assert (harness.plan().empty, harness.api.credits) == (True, 4)
 
 
 def test_another_text_is_asked_for_by_name(root: Path) -> None:
@@ -135,16 +121,14 @@ def test_another_text_is_asked_for_by_name(root: Path) -> None:
     harness = _harness(root, good=2)
     harness.apply()
     assert (_one(harness, replace=("one",)).action, _one(harness, replace=("one",)).credits) == (Action.CREATE, 4)
-    assert results(harness.apply(replace=("one",))) == {"one": "done"}
-    assert harness.plan().empty
+    assert (results(harness.apply(replace=("one",))), harness.plan().empty) == ({"one": "done"}, True)
     assert harness.api.credits == 12
     _from_take(harness, 99)
     assert results(harness.apply(replace=("two", "one"))) == {"one": "blocked", "two": "done"}
     assert "Take 2." in harness.read("out/one.md")
     _from_take(harness, 1)
     assert results(harness.apply(replace=("one",))) == {"one": "done"}
-    assert "Take 4." in harness.read("out/one.md")
-    assert harness.state.open_jobs == {}
+    assert ("Take 4." in harness.read("out/one.md"), harness.state.entries) == (True, {})
 
 
 @pytest.mark.parametrize("loosened", [False, True])
@@ -162,10 +146,8 @@ def test_a_take_that_was_given_up_does_not_come_back(root: Path, *, loosened: bo
     if loosened:
         _loosen(harness)
     harness.edit("content/blog.yaml", "in 2027", "in 2026")
-    assert results(harness.apply()) == {"one": "done"}
-    assert "Take 1." in harness.read("out/one.md")
-    assert harness.api.credits == paid
-    assert harness.plan().empty
+    assert (results(harness.apply()), "Take 1." in harness.read("out/one.md")) == ({"one": "done"}, True)
+    assert (harness.api.credits, harness.plan().empty) == (paid, True)
 
 
 def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: Path, processes: None) -> None:
@@ -177,8 +159,7 @@ def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: P
     change = _one(harness)
     assert (change.action, change.credits, change.attempt) == (Action.CREATE, 4, 2)
     _from_take(harness, 2)
-    assert results(harness.apply()) == {"one": "done"}
-    assert "Take 2." in harness.read("out/one.md")
+    assert (results(harness.apply()), "Take 2." in harness.read("out/one.md")) == ({"one": "done"}, True)
     assert first.body in {text.body for text in history(harness.project, "one").texts}
 
 
@@ -194,9 +175,8 @@ def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
     assert (harness.api.credits, harness.api.count("section"), harness.read("out/one.md")) == (12, 2, before)
     assert (_one(harness).blocked, harness.open_job("one").section) == ("checks-failed", "Closing")
     assert _one(harness, refresh=True).blocked == "checks-failed"
-    assert results(harness.apply(refresh=True)) == {"one": "blocked"}
-    assert harness.read("out/one.md") == before
-    resolve(harness.project, "one", request=harness.open_job("one").short, forget=True)
+    assert (results(harness.apply(refresh=True)), harness.read("out/one.md")) == ({"one": "blocked"}, before)
+    resolve(harness.project, "one", request=harness.entry("one").short, forget=True)
     assert harness.actions(refresh=True) == {"one": "save"}
     assert results(harness.apply(refresh=True)) == {"one": "done"}
     (stored,) = harness.api.contents.values()
@@ -213,8 +193,7 @@ def test_a_stored_text_is_held_against_checks_too(root: Path) -> None:
     assert _one(harness).action is Action.FINISH
     _loosen(harness, "checks: {words: {min: 900}}", "checks: {words: {min: 1}}")
     assert (_one(harness).action, _one(harness).blocked) == (Action.BLOCKED, "checks-failed")
-    assert "2027" in harness.read("out/one.md")
-    assert _one(harness, replace=("one",)).credits == 4
+    assert ("2027" in harness.read("out/one.md"), _one(harness, replace=("one",)).credits) == (True, 4)
 
 
 def test_a_persons_text_is_saved_whatever_it_says(root: Path) -> None:
@@ -244,12 +223,10 @@ def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path, process
     run = harness.apply()
     assert results(run) == {"one": "done", "two": "done"}
     assert (_end(run).credits, _end(run, "two").credits) == (12, 4)
-    assert "Take 3." in harness.read("out/one.md")
-    assert harness.made_by("one").attempt == 3
+    assert ("Take 3." in harness.read("out/one.md"), harness.made_by("one").attempt) == (True, 3)
     made = history(harness.project, "one").generations
     assert [(one.credits, one.outcome) for one in made] == [(4, "generated"), (4, "unwritten"), (4, "unwritten")]
-    assert harness.plan().empty
-    assert harness.state.open_jobs == {}
+    assert (harness.plan().empty, harness.state.entries) == (True, {})
 
 
 def test_a_retry_whose_answer_is_lost_is_found_among_the_stored_contents(root: Path) -> None:
@@ -272,16 +249,14 @@ def test_a_paid_text_that_cannot_be_fetched_is_pending(root: Path) -> None:
     end = _end(harness.apply())
     assert (end.result, end.hint) == ("pending", "")
     harness.api.heal()
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 4
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 4)
 
 
 def test_no_more_is_paid_than_stated(root: Path) -> None:
     """After the last retry the item is blocked, and stays so for nothing; more retries are planned for what is new."""
     harness = _harness(root, RETRIES, "one")
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.api.credits == 12
-    assert harness.open_job("one").retry == 2
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "blocked"}, 12)
+    assert harness.entry("one").retry == 2
     assert (_one(harness).blocked, _one(harness).credits_worst) == ("checks-failed", 0)
     assert results(harness.apply()) == {"one": "blocked"}
     _loosen(harness, RETRIES.replace("2", "3"), RETRIES)
@@ -290,16 +265,7 @@ def test_no_more_is_paid_than_stated(root: Path) -> None:
     assert plan_document(plan_of(plan_document(harness.plan())))["changes"] == plan_document(harness.plan())["changes"]
     assert "checks-failed" in {reason.kind for reason in change.reasons}
     _from_take(harness, 4)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 16
-
-
-def test_warnings_are_never_paid_for_again(root: Path) -> None:
-    """Retries are for what holds a text back."""
-    harness = _harness(root, "checks: {excludes: {values: [Draft outline], level: warn}, retries: 2}", "one")
-    assert harness.plan().credits_worst == 4
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 4
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 16)
 
 
 def test_the_worst_case_has_to_fit_the_budget(root: Path) -> None:
@@ -350,24 +316,10 @@ def test_a_retry_whose_job_fails_is_tried_once_more(root: Path) -> None:
     harness = _harness(root, "checks: {excludes: [Draft outline], retries: 1}", "one", good=3)
     harness.api.__class__ = Failing
     run = harness.apply()
-    assert results(run) == {"one": "failed"}
-    assert harness.api.credits == 4
+    assert (results(run), harness.api.credits) == ({"one": "failed"}, 4)
     change = _one(harness)
     assert (change.action, change.credits, change.credits_worst) == (Action.CREATE, 4, 4)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 8
-
-
-def test_an_account_that_is_empty_pauses_between_retries(root: Path) -> None:
-    """What was paid for is kept; with credits again the same number of retries is left."""
-    harness = _harness(root, RETRIES, "one", good=3, habits={"balance": 8})
-    run = harness.ran()
-    assert (results(run), exit_code_of(run)) == ({"one": "pending"}, 5)
-    assert harness.api.credits == 8
-    assert (_one(harness).action, _one(harness).credits_worst) == (Action.FINISH, 4)
-    harness.api.habits.balance = None
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 12
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
 
 
 def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
@@ -394,8 +346,7 @@ def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     _loosen(harness, RETRIES, RETRIES.replace("2", "4"))
     _from_take(harness, 99)
     for _ in range(2):
-        assert results(apply_file(harness, wide)) == {"one": "blocked"}
-        assert harness.api.credits == 12
+        assert (results(apply_file(harness, wide)), harness.api.credits) == ({"one": "blocked"}, 12)
     check_ceiling(harness.plan(), harness.project.guards, wide)
 
 
@@ -415,17 +366,14 @@ def test_what_a_person_wrote_is_no_reason_to_pay_again(root: Path) -> None:
     """The merged text fails for a person's words alone: held back, paid once, and written once that is fine."""
     harness = _merging(root, "Take 1.", "Draft outline by me.", good=1)
     harness.edit("out/one.md", "Draft outline 1.", "Mine.")
-    assert _one(harness).credits_worst == 12
-    assert results(harness.apply()) == {"one": "blocked"}
+    assert (_one(harness).credits_worst, results(harness.apply())) == (12, {"one": "blocked"})
     assert harness.api.credits == 8
     assert (_one(harness).blocked, _one(harness).credits_worst) == ("checks-failed", 0)
     harness.edit("out/one.md", "Draft outline by me.", "My outline.")
     assert (_one(harness).action, _one(harness).credits) == (Action.FINISH, 0)
-    assert results(harness.apply()) == {"one": "done"}
-    assert "My outline." in harness.read("out/one.md")
+    assert (results(harness.apply()), "My outline." in harness.read("out/one.md")) == ({"one": "done"}, True)
     assert "in 2027" in harness.read("out/one.md")
-    assert harness.plan().empty
-    assert harness.api.credits == 8
+    assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
 def test_hostile_words_in_findings_do_no_harm(root: Path) -> None:
@@ -486,17 +434,14 @@ def test_a_command_holds_a_text_back_until_it_is_content(root: Path, processes: 
     assert [(each.check, each.message, each.line) for each in _end(run).findings] == [
         ("commands", "`bin/lint`: a draft", 1)
     ]
-    assert harness.read("runs.txt") == "ran\nran\n"
-    assert set(harness.tree()) == {"out/two.md"}
+    assert (harness.read("runs.txt"), set(harness.tree())) == ("ran\nran\n", {"out/two.md"})
     change = _one(harness)
     assert (change.action, change.credits_worst) == (Action.FINISH, 0)
     assert "commands: `bin/lint`: a draft (line 1 of the text)" in {reason.detail for reason in change.reasons}
     assert change.hint.startswith("apply checks it again")
     assert results(harness.apply()) == {"one": "blocked"}
     harness.write("words.txt", "something else")
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.plan().empty
-    assert harness.api.credits == 8
+    assert (results(harness.apply()), harness.plan().empty, harness.api.credits) == ({"one": "done"}, True, 8)
 
 
 @needs_shell
@@ -504,10 +449,8 @@ def test_what_a_command_finds_is_paid_for_again_as_planned(root: Path, processes
     """As what any other check finds."""
     harness = _with_command(root, good=2)
     harness.edit("contentops.yaml", "commands: [bin/lint]", "commands: [bin/lint], retries: 1")
-    assert harness.plan().credits_worst == 16
-    assert results(harness.apply()) == {"one": "done", "two": "done"}
-    assert harness.api.credits == 12
-    assert harness.read("runs.txt") == "ran\n" * 3
+    assert (harness.plan().credits_worst, results(harness.apply())) == (16, {"one": "done", "two": "done"})
+    assert (harness.api.credits, harness.read("runs.txt")) == (12, "ran\n" * 3)
 
 
 def test_a_text_that_a_killed_run_left_for_a_command_goes(root: Path) -> None:
@@ -526,13 +469,8 @@ def test_a_stop_while_a_command_runs_loses_nothing(root: Path, processes: None) 
     harness = _with_command(root, good=1)
     stop = Stop()
 
-    def emit(event: Event) -> None:
-        if (event.kind, event.step) == ("step-started", "write"):
-            stop.request()
-
-    run = harness.ran(stop=stop, emit=emit)
-    assert (run.stopped, exit_code_of(run)) == ("interrupted", 130)
-    assert set(results(run)) == {"one", "two"}
+    run = harness.ran(stop=stop, emit=before("write", stop.request))
+    assert (run.stopped, exit_code_of(run), set(results(run))) == ("interrupted", 130, {"one", "two"})
     paid = harness.api.credits
     harness.apply()
     assert harness.plan().empty
@@ -554,14 +492,13 @@ def test_what_a_text_links_to_may_come_later(root: Path) -> None:
     harness.write("out/img/a.png", "")
     assert _one(harness).action is Action.FINISH
     harness.apply()
-    assert harness.plan().empty
-    assert harness.api.credits == 8
+    assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
 def test_a_warning_is_told_and_goes_on(root: Path) -> None:
     """The text is written and saved; outcome, report and text of the run tell what was found."""
     harness = _harness(
-        root, "checks: {excludes: {values: [Draft outline], level: warn}, words: {min: 900, level: warn}}"
+        root, "checks: {excludes: {values: [Draft outline], level: warn}, words: {min: 900, level: warn}, retries: 2}"
     )
     run = harness.ran()
     assert results(run) == {"one": "done", "two": "done"}
@@ -569,4 +506,4 @@ def test_a_warning_is_told_and_goes_on(root: Path) -> None:
     assert "one  excludes: says `Draft outline` (line 1 of the text)" in unpainted(run_text(run))
     told = run_json(run, harness.plan())["run"]["outcomes"]
     assert [each["level"] for each in told[0]["findings"]] == ["warn", "warn"]
-    assert harness.plan().empty
+    assert (harness.plan().empty, harness.api.credits) == (True, 8)

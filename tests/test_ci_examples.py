@@ -83,12 +83,10 @@ def test_results_come_back(system: str, world: World, tools: dict[str, str]) -> 
     late = checkout(system, world, "late")
     ended = start(system, "apply", checkout(system, world, "runner"), tools)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "Pushed to `main`." in ended.stdout
-    assert world.clone("fresh").changes() == []
+    assert ("Pushed to `main`." in ended.stdout, world.clone("fresh").changes()) == (True, [])
     ended = start(system, "apply", late, tools)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "Nothing to commit" in ended.stdout
-    assert world.subjects()[0] == "content: 3 created"
+    assert ("Nothing to commit" in ended.stdout, world.subjects()[0]) == (True, "content: 3 created")
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

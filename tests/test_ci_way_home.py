@@ -40,8 +40,7 @@ def test_without_a_branch_nothing_is_generated(world: World) -> None:
     """What could not be pushed is not made; the message says how to name the branch."""
     runner = detached(world)
     ended = apply(runner)
-    assert (ended.code, made(runner)) == (64, [])
-    assert "error[no-branch]" in ended.stderr
+    assert (ended.code, made(runner), "error[no-branch]" in ended.stderr) == (64, [], True)
     assert "`BRANCH_NAME`" in ended.stderr
 
 

@@ -33,20 +33,11 @@ def test_init_writes_a_project(invoke: Run, tmp_path: Path) -> None:
     assert (root / ".gitattributes").read_text() == RULES
 
 
-def test_init_here_names_no_folder(invoke: Run) -> None:
-    """In the current folder the next command is the short one."""
+def test_the_next_command_can_be_typed_wherever_the_project_is(invoke: Run, tmp_path: Path) -> None:
+    """Here it is the short one, and a name with spaces stays one word; `--json` lists the files."""
     assert invoke("init", "--name", "x").stdout.endswith("Next: `contentops plan`, then `contentops apply`\n")
-
-
-def test_the_next_command_can_be_typed_whatever_the_folder_is_called(invoke: Run) -> None:
-    """A name with spaces stays one word."""
     assert "Next: `contentops -C 'my blog' plan`, then" in invoke("init", "my blog").stdout
-
-
-def test_init_as_json(invoke: Run, tmp_path: Path) -> None:
-    """`--json` lists the files, and `-C` says where."""
-    ended = invoke("-C", "sub", "init", "--json", "--name", "x")
-    assert ended.json["files"] == FILES
+    assert invoke("-C", "sub", "init", "--json", "--name", "x").json["files"] == FILES
     assert (tmp_path / "sub" / "contentops.yaml").is_file()
 
 

@@ -82,8 +82,7 @@ def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
     (one,) = invoke("content", "list", "--json").json["contents"]
     before = [(local / name).read_bytes() for name in ("contentops.lock", "out/tea.md")]
     refused = invoke("content", "delete", one["id"])
-    assert refused.code == 4
-    assert "not-confirmed" in refused.stderr
+    assert (refused.code, "not-confirmed" in refused.stderr) == (4, True)
     assert f"warning: content `{one['id']}` is the saved text of item `tea`; its next save" in refused.stderr
     assert len(invoke("content", "list", "--json").json["contents"]) == 1
     deleted = invoke("content", "delete", one["id"], one["id"], "--yes")
@@ -150,8 +149,7 @@ def test_stats(local: Path, invoke: Run) -> None:
     assert "\ncredits:\n  used: 4\n" in text
     assert "of the whole account" in invoke("stats").stderr
     document = invoke("stats", "--json").json
-    assert document["dashboard"]["total_content"] == 1
-    assert document["credits"]["used"] == 4
+    assert (document["dashboard"]["total_content"], document["credits"]["used"]) == (1, 4)
 
 
 def test_the_built_in_catalog(project: Build, invoke: Run) -> None:
@@ -204,9 +202,7 @@ def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, inv
         assert invoke("content", "list", env=env).stdout == "No contents.\n"
         assert "dialect `" in invoke("doctor", env=env).stdout
         wrong = invoke("stats", env={"WRITERZROOM_API_KEY": "wrong-key-1"})
-        assert wrong.code == 1
-        assert f"`GET {address}" in wrong.stderr
-        assert "(401)" in wrong.stderr
+        assert (wrong.code, f"`GET {address}" in wrong.stderr, "(401)" in wrong.stderr) == (1, True, True)
         assert "wrong-key-1" not in wrong.stderr
 
 
@@ -343,19 +339,13 @@ def http(status: str, body: bytes | str, *headers: str, media: str = "applicatio
 PAGE = "<!doctype html><title>Sign in to Airport WiFi</title>"
 SERVERS: dict[str, tuple[bytes, list[str]]] = {
     "wrong key": (http("401 X", '{"error": {"message": "Invalid API key"}}'), ["(401)", "Invalid API key", "KEY"]),
-    "expired key": (http("401 X", '{"detail": "Key expired"}'), ["(401)", "Key expired", "expired"]),
     "no api access": (http("403 X", '{"detail": "Plan has no API"}'), ["(403)", "Plan has no API", "account's plan"]),
     "no credits": (http("402 X", '{"detail": "Pay"}'), ["(402)", "no credits"]),
     "no user": (http("422 X", '{"detail": [{"loc": ["header", "x-user-id"], "msg": "Field required"}]}'), ["USER_ID"]),
-    "wrong path": (http("404 X", '{"detail": "Not Found"}'), ["(404)", "Not Found"]),
     "page": (http("200 OK", PAGE, media="text/html"), ["(200)", "HTML page", "api.base_url"]),
-    "page as json": (http("200 OK", PAGE), ["(200)", "HTML page", "api.base_url"]),
     "portal": (http("511 X", PAGE, media="text/html"), ["(511)", "login"]),
     "redirect": (http("302 X", "", "Location: https://portal.example/?t=s3cret"), ["(302)", "portal.example"]),
-    "not json": (http("200 OK", "hello", media="image/png"), ["(200)", "image/png"]),
-    "number": (http("200 OK", "7"), ["(200)", "api.dialect"]),
     "large": (http("200 OK", b" " * 50_000_000), ["(200)", "larger than 20 MiB"]),
-    "two types": (http("200 OK", "{}", "Content-Type: text/html"), ["(200)", "HTML page"]),
 }
 COMMANDS = [("catalog", "pull"), ("content", "list"), ("content", "get", "cnt_1")]
 

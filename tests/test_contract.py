@@ -149,8 +149,7 @@ def test_the_life_of_a_text_is_within_the_contract(contract: Any, server: str, p
         },
     }
     taken = ask(contract, server, "POST", f"{prefix}/generate", wanted)
-    assert taken.status_code == 202
-    assert done(taken.json()["request_id"])["status"] == "completed"
+    assert (taken.status_code, done(taken.json()["request_id"])["status"]) == (202, "completed")
     lacking = ask(contract, server, "POST", f"{prefix}/generate", {**wanted, "inputs": {}}).json()["request_id"]
     assert done(lacking)["status"] == "failed"
     text = {"title": "T", "content": "## One\n\nwords\n\n## Two\n\nmore\n"}

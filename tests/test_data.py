@@ -87,8 +87,7 @@ def test_csv_is_read_as_excel_saves_it(text: str, line: int, encoding: str) -> N
 def test_wrong_data_is_an_error_at_its_line(path: str, text: str | bytes, code: str, line: int, word: str) -> None:
     """Each mistake is one finding that names the line; where the fix is clear, the hint says it."""
     (problem,) = findings_of(path, text)
-    assert (problem.code, line_of(problem)) == (code, line)
-    assert word in problem.message
+    assert (problem.code, line_of(problem), word in problem.message) == (code, line, True)
     assert problem.hint or code in {"bad-row", "bad-data"}
 
 
@@ -96,8 +95,7 @@ def test_every_problem_of_a_csv_file_is_reported() -> None:
     """Ragged rows and header problems come all at once, and good rows are still there."""
     rows, findings = read_rows("a.csv", b"a,b\n1\n2,3\n4,5,6\n")
     assert [row.value for row in rows] == [{"a": "2", "b": "3"}]
-    assert [line_of(problem) for problem in findings] == [2, 4]
-    assert len(findings_of("a.csv", "a,a,,\n")) == 3
+    assert ([line_of(problem) for problem in findings], len(findings_of("a.csv", "a,a,,\n"))) == ([2, 4], 3)
 
 
 def test_endless_problems_end() -> None:
@@ -159,9 +157,7 @@ def test_json_keeps_types_and_places() -> None:
 def test_wrong_json_is_an_error_at_its_place(text: str, code: str, at: tuple[int, int], word: str) -> None:
     """Broken JSON, and JSON that cannot be carried on, is a finding with line and column."""
     (problem,) = findings_of("a.json", text)
-    assert problem.code == code
-    assert problem.location == Location("a.json", *at)
-    assert word in problem.message
+    assert (problem.code, problem.location, word in problem.message) == (code, Location("a.json", *at), True)
 
 
 @pytest.mark.parametrize(("text", "hint"), [

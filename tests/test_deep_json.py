@@ -96,7 +96,7 @@ FILES = {
 ITEM = "{id: one, template: blog_article_generator, style: general_blog, inputs: {topic: T, target_audience: r}"
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("depth", DEPTHS[::3])
 @pytest.mark.parametrize(("path", "text"), FILES.values(), ids=FILES)
 def test_files(project: Build, invoke: Run, path: str, text: Any, depth: int) -> None:
     """`plan` and `apply` end with the name of the file; nothing is written, and no text is made."""
@@ -123,7 +123,7 @@ def test_files(project: Build, invoke: Run, path: str, text: Any, depth: int) ->
     assert (root / path).read_text() == text(_maps(depth))
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("depth", DEPTHS[::3])
 def test_a_plan_file(project: Build, invoke: Run, depth: int) -> None:
     """It is refused as any file that is no plan, by whatever reads it."""
     root = project(

@@ -72,10 +72,8 @@ def test_compose_then_split(title: str, metadata: dict[str, Any], body: str) -> 
     block = provenance(item="i", digest="sha256:00", job="1:30", generated_at="2026-01-01T00:00:00Z")
     text = compose(title, metadata, block, body)
     parsed = split(text)
-    assert parsed.problem == ""
-    assert (parsed.title, parsed.body) == (clean_title(title), clean_body(body))
-    assert canonical(parsed.front) == canonical(metadata)
-    assert list(parsed.front) == list(metadata)
+    assert (parsed.problem, parsed.title, parsed.body) == ("", clean_title(title), clean_body(body))
+    assert (canonical(parsed.front), list(parsed.front)) == (canonical(metadata), list(metadata))
     assert (parsed.provenance, parsed.owner) == (block, "i")
     front = yaml.safe_load(text.split("---\n")[1])
     assert canonical(front) == canonical(
@@ -119,8 +117,7 @@ def test_compose_bytes() -> None:
 ])  # fmt: skip
 def test_split(text: str, expected: MarkdownFile) -> None:
     """Files of every shape are taken apart."""
-    assert split(text) == expected
-    assert split(text).owner == ""
+    assert (split(text), split(text).owner) == (expected, "")
 
 
 @pytest.mark.parametrize(("text", "words"), [
@@ -188,8 +185,7 @@ def test_update_without_difference_changes_no_byte() -> None:
     }
     assert update(HAND_MADE, same) is HAND_MADE
     assert update("---\ntitle: 1984\n---\n", {"title": "1984"}) == "---\ntitle: 1984\n---\n"
-    assert update("---\nn: true\n---\n", {"n": 1}) == "---\nn: 1\n---\n"
-    assert update("x", {"a": None}) == "x"
+    assert (update("---\nn: true\n---\n", {"n": 1}), update("x", {"a": None})) == ("---\nn: 1\n---\n", "x")
 
 
 @pytest.mark.parametrize(("text", "changes", "expected"), [
@@ -290,8 +286,7 @@ def test_replace_body(old: str, new: str, head: str) -> None:
         return
     replaced = replace_body(text, new)
     before, after = split(text), split(replaced)
-    assert after.problem == ""
-    assert after.body == clean_body(new)
+    assert (after.problem, after.body) == ("", clean_body(new))
     assert (after.front, after.title) == (before.front, before.title)
     assert replaced.startswith(head.rstrip("\r\n"))
 
@@ -349,8 +344,7 @@ def test_elements_that_stay_in_a_list_keep_their_bytes(
     """However the list is written, with the comments of its elements."""
     text, wanted = (f"---\na: 'b'\n{entry}\nz: 0x1F\n---\n\nText\n".replace("\n", newline) for entry in (before, after))
     edited = update(text, {"k": value})
-    assert split(edited).front["k"] == value
-    assert edited == wanted
+    assert (split(edited).front["k"], edited) == (value, wanted)
 
 
 def test_entries_of_another_file_are_carried_as_they_are_written() -> None:

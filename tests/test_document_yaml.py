@@ -163,8 +163,7 @@ def test_a_date_is_written_plain(text: str) -> None:
     """Site generators take it for a date then, and we for the text that it is."""
     wanted = {"date": text, "all": [text], "seo": {"on": text}}
     block = "\n".join([line for key, value in wanted.items() for line in write_pair(key, value, dates=True)])
-    assert block == f'date: {text}\nall:\n  - {text}\nseo:\n  "on": {text}'
-    assert read(f"{block}\n") == wanted
+    assert (block, read(f"{block}\n")) == (f'date: {text}\nall:\n  - {text}\nseo:\n  "on": {text}', wanted)
     assert write_pair("date", text) == [f'date: "{text}"']
     assert write_pair(text, 1, dates=True) == [f'"{text}": 1']
 

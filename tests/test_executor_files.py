@@ -17,13 +17,11 @@ from contentops.operations.opening import Runtime
 from contentops.planning.sides import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed
-from tests.fakes.harness import Harness, blog, results
+from tests.fakes.harness import Harness, before, blog, results
 from tests.fakes.kills import Death
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from contentops.model import Event
 
 
 def _harness(root: Path, *items: str, extra: str = "", **habits: Any) -> Harness:
@@ -36,17 +34,6 @@ def _done(root: Path, *items: str, **kwargs: Any) -> Harness:
     return harness
 
 
-def _before(step: str, act: Any, item: str = "") -> Any:
-    """Do something just before a step of an item begins, once."""
-    waiting = [act]
-
-    def emit(event: Event) -> None:
-        if event.kind == "step-started" and event.step == step and item in ("", event.item) and waiting:
-            waiting.pop()()
-
-    return emit
-
-
 # --- preconditions -------------------------------------------------------------------------------------------
 
 
@@ -54,27 +41,23 @@ def test_a_file_edited_between_plan_and_write(root: Path) -> None:
     """The edit stays, the item is blocked with its text kept as paid, and the next apply decides by `on_edit`."""
     harness = _done(root)
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    run = harness.ran(emit=_before("write", lambda: harness.edit("out/one.md", "Closing", "My words")))
-    assert results(run) == {"one": "blocked"}
-    assert exit_code_of(run) == 3
+    run = harness.ran(emit=before("write", lambda: harness.edit("out/one.md", "Closing", "My words")))
+    assert (results(run), exit_code_of(run)) == ({"one": "blocked"}, 3)
     assert "My words" in harness.read("out/one.md")
     assert harness.open_job("one").state is JobState.PAID
     assert harness.actions() == {"one": "blocked"}
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert "2027" in harness.read("out/one.md")
-    assert harness.api.credits == 8
-    assert harness.plan().empty
+    assert (harness.api.credits, harness.plan().empty) == (8, True)
 
 
 def test_a_file_that_appears_between_plan_and_write(root: Path) -> None:
     """Someone's new file at the target is not overwritten; once it is gone the kept text is written for free."""
     harness = _harness(root)
-    run = harness.apply(emit=_before("write", lambda: harness.write("out/one.md", "Mine\n")))
-    assert results(run) == {"one": "blocked"}
-    assert harness.read("out/one.md") == "Mine\n"
+    run = harness.apply(emit=before("write", lambda: harness.write("out/one.md", "Mine\n")))
+    assert (results(run), harness.read("out/one.md")) == ({"one": "blocked"}, "Mine\n")
     (harness.root / "out/one.md").unlink()
-    assert harness.actions() == {"one": "finish"}
-    assert results(harness.apply()) == {"one": "done"}
+    assert (harness.actions(), results(harness.apply())) == ({"one": "finish"}, {"one": "done"})
     assert harness.api.credits == 4
 
 
@@ -86,13 +69,12 @@ def test_a_file_that_holds_the_text_already_is_only_recorded(root: Path) -> None
     harness.apply()
     new = harness.read("out/one.md")
     harness.edit("content/blog.yaml", "in 2027", "in 2026")
-    assert results(harness.apply(emit=_before("write", lambda: harness.write("out/one.md", text)))) == {"one": "done"}
+    assert results(harness.apply(emit=before("write", lambda: harness.write("out/one.md", text)))) == {"one": "done"}
     assert new != harness.read("out/one.md")
-    assert harness.plan().empty
-    assert harness.api.credits == 8
+    assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
-def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path) -> None:
+def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path, takes_seconds: None) -> None:
     """Killed right after the write, without cache, and edited: the words stay, the item is blocked, nothing is paid."""
     harness, last, at = _harness(root / "at-0", duration=100), "", 0
     while last != "after link":
@@ -109,28 +91,25 @@ def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path) -> None:
     assert results(harness.apply()) == {"one": "blocked"}
     for _ in range(2):
         harness.apply()
-    assert "My words" in harness.read("out/one.md")
-    assert harness.api.credits == 4
+    assert ("My words" in harness.read("out/one.md"), harness.api.credits) == (True, 4)
 
 
 def test_an_edit_before_an_update_of_the_front_matter(root: Path) -> None:
     """Front matter is not written into a file that was changed in the meantime; the next apply does it."""
     harness = _done(root)
     harness.edit("content/blog.yaml", "    inputs", "    metadata: {tags: [x]}\n    inputs")
-    run = harness.apply(emit=_before("update", lambda: harness.edit("out/one.md", "Closing", "My words")))
+    run = harness.apply(emit=before("update", lambda: harness.edit("out/one.md", "Closing", "My words")))
     assert results(run) == {"one": "blocked"}
     assert "tags" not in harness.read("out/one.md")
-    assert results(harness.apply()) == {"one": "done"}
-    assert "tags" in harness.read("out/one.md")
-    assert "My words" in harness.read("out/one.md")
-    assert harness.api.credits == 4
+    assert (results(harness.apply()), "tags" in harness.read("out/one.md")) == ({"one": "done"}, True)
+    assert ("My words" in harness.read("out/one.md"), harness.api.credits) == (True, 4)
 
 
 def test_a_value_that_only_looks_alike_is_not_taken_for_written(root: Path) -> None:
     """`1` that a person wrote meanwhile is not the `true` that was to be written, so nothing is recorded of it."""
     harness = _done(root)
     harness.edit("content/blog.yaml", "    inputs", "    metadata: {draft: true}\n    inputs")
-    run = harness.apply(emit=_before("update", lambda: harness.edit("out/one.md", "title:", "draft: 1\ntitle:")))
+    run = harness.apply(emit=before("update", lambda: harness.edit("out/one.md", "title:", "draft: 1\ntitle:")))
     assert results(run) == {"one": "blocked"}
     assert "draft" not in harness.state.records[ItemId("one")].metadata
 
@@ -142,10 +121,9 @@ def test_an_edit_before_a_removal(root: Path) -> None:
     run = harness.apply(
         prune=True,
         overrides=Overrides(changes=True),
-        emit=_before("remove", lambda: harness.edit("out/one.md", "Closing", "My words")),
+        emit=before("remove", lambda: harness.edit("out/one.md", "Closing", "My words")),
     )
-    assert results(run) == {"one": "blocked"}
-    assert "My words" in harness.read("out/one.md")
+    assert (results(run), "My words" in harness.read("out/one.md")) == ({"one": "blocked"}, True)
     assert "one" in harness.state.records
 
 
@@ -156,8 +134,7 @@ def test_prune_removes_file_and_record_but_nothing_remote(root: Path) -> None:
     assert results(harness.apply(prune=True, overrides=Overrides(changes=True))) == {"one": "done"}
     assert set(harness.tree()) == {"out/two.md"}
     assert "one" not in harness.state.records
-    assert len(harness.api.contents) == 2
-    assert harness.plan().empty
+    assert (len(harness.api.contents), harness.plan().empty) == (2, True)
 
 
 # --- isolated failures -----------------------------------------------------------------------------------------
@@ -180,16 +157,14 @@ def test_a_path_that_can_not_be_written_stops_no_one(root: Path, obstacle: str) 
         else:
             folder.symlink_to(outside)
 
-    run = harness.ran(emit=_before("write", obstruct, "two"))
+    run = harness.ran(emit=before("write", obstruct, "two"))
     ends = results(run)
     assert ends.pop("two") in {"failed", "blocked"}
-    assert ends == {"one": "done", "three": "done"}
-    assert exit_code_of(run) == 3
-    assert harness.open_job("two").state is JobState.PAID
+    assert (ends, exit_code_of(run)) == ({"one": "done", "three": "done"}, 3)
+    assert harness.entry("two").state is JobState.PAID
     assert not list(outside.iterdir())
     target.rmdir() if obstacle == "a folder" else folder.unlink()
-    assert results(harness.apply()) == {"two": "done"}
-    assert harness.api.credits == 12
+    assert (results(harness.apply()), harness.api.credits) == ({"two": "done"}, 12)
 
 
 # --- moves -------------------------------------------------------------------------------------------------------
@@ -228,24 +203,11 @@ def _wanted(outputs: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("outputs", MOVES.values(), ids=MOVES)
-def test_moves_bring_every_text_to_its_place(root: Path, outputs: dict[str, str]) -> None:
-    """Chains, case-only renames and paths below the old one end with each text where its manifest says, for free."""
-    harness = _placed(root, a="out/a.md", b="out/b.md", c="out/c.md")
-    harness.edit("out/a.md", "Closing", "Edited closing")
-    harness.apply()
-    _place(harness, **outputs)
-    assert harness.plan().submits == 0
-    assert set(results(harness.apply(overrides=Overrides(changes=True))).values()) == {"done"}
-    assert _bodies(harness) == _wanted(outputs)
-    assert "Edited closing" in harness.read(outputs["a"])
-    assert harness.plan().empty
-    assert harness.api.credits == 12
-
-
-@pytest.mark.parametrize("outputs", MOVES.values(), ids=MOVES)
-def test_moves_killed_anywhere_end_in_the_same_tree(root: Path, outputs: dict[str, str]) -> None:
+def test_moves_killed_anywhere_end_in_the_same_tree(root: Path, outputs: dict[str, str], takes_seconds: None) -> None:
     """Killed at every single step of the moves and run again: the same tree, no text lost, nothing paid."""
     harness = _placed(root / "first", a="out/a.md", b="out/b.md", c="out/c.md")
+    harness.edit("out/a.md", "Closing", "Edited closing")
+    harness.apply()
     for at in itertools.count(1):
         copy = _copy(harness, root / f"at-{at}")
         _place(copy, **outputs)
@@ -260,6 +222,8 @@ def test_moves_killed_anywhere_end_in_the_same_tree(root: Path, outputs: dict[st
             shutil.rmtree(copy.root)
         else:
             assert at > 5
+            assert (_bodies(copy), copy.plan().empty) == (_wanted(outputs), True)
+            assert "Edited closing" in copy.read(outputs["a"])
             break
     assert harness.api.credits == 12
 
@@ -271,30 +235,13 @@ def _copy(harness: Harness, root: Path) -> Harness:
     return copy
 
 
-def test_a_move_and_another_text_at_once(root: Path) -> None:
-    """The file moves first, then the new text is written into it where it is now."""
-    harness = _placed(root, a="out/a.md", b="out/b.md")
-    harness.write("content/blog.yaml", blog("a", "b", year=2027).replace("id: a\n", "id: a\n    output: new/a.md\n"))
-    changes = {str(change.id): change for change in harness.plan().changes}
-    assert changes["a"].names[:2] == ("move", "submit")
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert "2027" in harness.read("new/a.md")
-    assert not (harness.root / "out/a.md").exists()
-    assert harness.plan().empty
-
-
 def test_a_move_onto_a_file_that_appeared(root: Path) -> None:
     """A move never covers a file that no one planned for; the item is blocked, both files stay."""
     harness = _placed(root, a="out/a.md", b="out/b.md")
     _place(harness, a="new/a.md", b="out/b2.md")
 
-    def emit(event: Event) -> None:
-        if event.kind == "run-started":
-            harness.write("new/a.md", "Mine\n")
-
-    run = harness.apply(emit=emit)
-    assert results(run) == {"a": "blocked", "b": "done"}
-    assert harness.read("new/a.md") == "Mine\n"
+    run = harness.apply(emit=before("", lambda: harness.write("new/a.md", "Mine\n")))
+    assert (results(run), harness.read("new/a.md")) == ({"a": "blocked", "b": "done"}, "Mine\n")
     assert "All about a" in harness.read("out/a.md")
 
 
@@ -303,16 +250,12 @@ def test_an_edit_between_plan_and_move(root: Path) -> None:
     harness = _placed(root, a="out/a.md", b="out/b.md")
     _place(harness, a="new/a.md", b="out/b.md")
 
-    def emit(event: Event) -> None:
-        if event.kind == "run-started":
-            harness.edit("out/a.md", "Closing", "My words")
-
-    assert results(harness.apply(emit=emit)) == {"a": "blocked"}
-    assert results(harness.apply()) == {"a": "done"}
+    run = harness.apply(emit=before("", lambda: harness.edit("out/a.md", "Closing", "My words")))
+    assert (results(run), results(harness.apply())) == ({"a": "blocked"}, {"a": "done"})
     assert "My words" in harness.read("new/a.md")
 
 
-def test_a_new_id_for_an_equal_request_is_a_rename(root: Path) -> None:
+def test_a_new_id_for_an_equal_request_is_a_rename(root: Path, takes_seconds: None) -> None:
     """An item that only got another id takes its text along, killed anywhere or not."""
     harness = _done(root / "first", "a", "b")
     for at in (*range(1, 30, 2), 10**9):
@@ -337,16 +280,7 @@ def test_a_no_op_apply_changes_no_byte(root: Path) -> None:
     harness = _done(root, "one", "two")
     before, requests = harness.bytes(), len(harness.api.requests)
     assert harness.apply() is None
-    assert harness.bytes() == before
-    assert len(harness.api.requests) == requests
-
-
-def test_a_plan_on_another_machine_is_the_same(root: Path) -> None:
-    """Nothing of the folder's name or place is in a plan's id."""
-    harness = _done(root / "here", "one")
-    harness.edit("content/blog.yaml", "in 2026", "in 2027")
-    copy = _copy(harness, root / "there")
-    assert copy.plan().id == harness.plan().id
+    assert (harness.bytes(), len(harness.api.requests)) == (before, requests)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
@@ -369,8 +303,7 @@ def test_a_name_that_only_another_spelling_makes_too_long_is_fine(root: Path, na
     harness = _done(root, name)
     assert harness.plan().empty
     harness.edit(f"out/{name}.md", "Closing", "MINE")
-    assert results(harness.apply()) == {name: "done"}
-    assert harness.plan().empty
+    assert (results(harness.apply()), harness.plan().empty) == ({name: "done"}, True)
 
 
 def test_moves_need_no_key(root: Path) -> None:

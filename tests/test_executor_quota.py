@@ -110,16 +110,6 @@ def test_others_that_come_and_go(root: Path, every: float, since: float, until: 
     assert harness.timeline.now <= 60 * minutes
 
 
-@pytest.mark.parametrize("rpm", [60, 120])
-def test_a_higher_limit_is_kept_in_any_second_too(root: Path, rpm: int) -> None:
-    """The whole run, polls and saves included, keeps to `requests_per_minute`."""
-    api = FakeApi(duration=100, auto_save=False)
-    assert all_done(harness_of(root, api, *ITEMS[:12], rpm=rpm).apply())
-    assert most_in_a_minute(api) <= rpm
-    times = [seen.time for seen in api.requests]
-    assert rpm == 60 or max(sum(first <= each <= first + 1 for each in times) for first in times) <= 2
-
-
 # --- what a 429 may ask for --------------------------------------------------------------------------------
 
 
@@ -144,14 +134,9 @@ def refused(*asked: Said, date: Said = "") -> Callable[[], httpx.Response]:
 
 
 SHORT: dict[str, tuple[Callable[[], httpx.Response], float]] = {
-    "absent": (refused(), 6), "garbage": (refused("soon"), 6), "a number no header may hold": (refused("1e9"), 6),
-    "empty": (refused(""), 6), "zero": (refused("0"), 6), "negative": (refused("-5"), 6),
-    "very negative": (refused("-" + "9" * 300), 6), "a float": (refused("22.5"), 22.5),
-    "a date that is over": (refused(at(-3600)), 6), "a date to come": (refused(at(40)), 39),
+    "absent": (refused(), 6), "a float": (refused("22.5"), 22.5), "a date to come": (refused(at(40)), 39),
     "a date by a clock that is late": (refused(at(40, clock=-18_000), date=at(0, clock=-18_000)), 39),
-    "a date by a clock that is early": (refused(at(40, clock=18_000), date=at(0, clock=18_000)), 39),
-    "twice the same": (refused("20", "20"), 20), "twice, not the same": (refused("20", "35"), 35),
-    "twice a date": (refused(at(20), at(40)), 39),
+    "twice, not the same": (refused("20", "35"), 35),
 }  # fmt: skip
 
 
@@ -185,9 +170,10 @@ def test_waits_that_a_run_can_bear(root: Path, form: str, name: str) -> None:
 
 
 LONG: dict[str, tuple[Said, str]] = {
-    "huge": ("1000000000", "31 days"), "absurd": ("9" * 400, "31 days"), "a year away": (at(365 * 86400), "31 days"),
-    "a day": ("86400", "24 hours"), "longer than a job may take": ("901", "15 minutes"),
-}  # fmt: skip
+    "huge": ("1000000000", "31 days"),
+    "a day": ("86400", "24 hours"),
+    "longer than a job may take": ("901", "15 minutes"),
+}
 
 
 @pytest.mark.parametrize(
@@ -202,8 +188,7 @@ def test_waits_that_a_run_can_not_bear(root: Path, name: str, form: str) -> None
     run = harness.ran()
     (refusal,) = [seen for seen in api.requests if seen.status == 429]
     assert harness.timeline.now <= refusal.time + 10
-    assert (run.stopped, exit_code_of(run)) == ("throttled", 5)
-    assert "slow down" in run.message
+    assert (run.stopped, exit_code_of(run), "slow down" in run.message) == ("throttled", 5, True)
     assert f"it asks to wait {words}" in run.message
     assert "again later" in run.hint
     harness.timeline.now += 3600
@@ -226,21 +211,6 @@ def test_a_long_wait_is_shown(root: Path) -> None:
     assert max(waits) > 550
     assert len(waits) >= 30
     assert waits[:30] == sorted(waits[:30], reverse=True)
-
-
-@pytest.mark.parametrize(("name", "asked"), [("submit", "soon"), ("status", "250"), ("save", "1000000000")])
-def test_no_wait_outlasts_the_deadline(root: Path, name: str, asked: str) -> None:
-    """`--deadline` ends a run that waits as it ends any other, and what was paid for is there for the next one."""
-    api = FakeApi(per_minute=10, **HABITS)
-    api.fault(lambda called, n: called == name and n > 1, refused(asked))
-    harness = harness_of(root, api, *ITEMS[:4])
-    run = harness.ran(deadline=300)
-    assert run.stopped in ("deadline", "throttled")
-    assert harness.timeline.now <= 310
-    api.heal()
-    harness.timeline.now += 3600
-    assert all_done(harness.apply())
-    assert_whole(harness, *ITEMS[:4])
 
 
 ALL_CALLS = ("submit", "status", "save")

@@ -11,14 +11,12 @@ import pytest
 from contentops.api.reading import CREATED
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, Stored, on
-from tests.fakes.harness import Harness, blog, results
+from tests.fakes.harness import Harness, before, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from contentops.model import Event
 
 
 def _done(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Harness:
@@ -52,17 +50,6 @@ def test_what_the_server_stored_itself_is_not_saved_again(root: Path) -> None:
     assert harness.record("one").content_id == next(iter(harness.api.contents))
 
 
-def test_a_job_that_was_stored_long_before_anybody_looked(root: Path) -> None:
-    """The server stored the text when the job ended; a day later it is found, not stored again."""
-    harness = _done(root, auto_save=True)
-    harness.api.habits.names_content = False
-    harness.write("content/blog.yaml", blog("one", "two"))
-    harness.apply(deadline=10)
-    harness.timeline.now += 86400
-    assert results(harness.apply()) == {"two": "done"}
-    assert len(harness.api.contents) == 2
-
-
 # --- over what was edited or deleted there --------------------------------------------------------------------
 
 
@@ -73,8 +60,7 @@ def test_a_file_that_was_emptied_empties_nothing_on_the_server(root: Path, left:
     text = harness.read("out/one.md")
     harness.write("out/one.md", left)
     (change,) = harness.plan().changes
-    assert (change.blocked, change.steps) == ("emptied", ())
-    assert results(harness.apply()) == {"one": "blocked"}
+    assert (change.blocked, change.steps, results(harness.apply())) == ("emptied", (), {"one": "blocked"})
     assert harness.api.count("save") == 1
     (root / "out/one.md").unlink()
     assert results(harness.apply()) == {"one": "done"}
@@ -86,14 +72,11 @@ def test_an_edit_there_blocks_the_save_of_a_new_text_but_not_its_file(root: Path
     harness = _done(root)
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
 
-    def edit(event: Event) -> None:
-        if event.kind == "run-started":
-            harness.api.edit(harness.record("one").content_id, "Edited in the web app.\n")
-
-    assert results(harness.apply(emit=edit)) == {"one": "blocked"}
+    content = harness.record("one").content_id
+    run = harness.apply(emit=before("", lambda: harness.api.edit(content, "Edited in the web app.\n")))
+    assert results(run) == {"one": "blocked"}
     assert "2027" in harness.read("out/one.md")
-    assert harness.plan().submits == 0
-    assert results(harness.apply()) == {"one": "blocked"}
+    assert (harness.plan().submits, results(harness.apply())) == (0, {"one": "blocked"})
     assert harness.api.credits == 8
 
 
@@ -103,8 +86,7 @@ def test_the_same_edit_on_both_sides_is_no_conflict(root: Path) -> None:
     _by_hand(harness)
     body = harness.read("out/one.md").split("---\n", 2)[2]
     harness.api.edit(harness.record("one").content_id, body)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.plan().empty
+    assert (results(harness.apply()), harness.plan().empty) == ({"one": "done"}, True)
 
 
 def test_a_content_deleted_there_is_saved_as_new(root: Path) -> None:
@@ -125,11 +107,9 @@ def test_no_answer_about_a_content_means_not_deleted(root: Path, status: int) ->
     harness = _done(root)
     _by_hand(harness)
     harness.api.fault(on("get content"), status)
-    assert results(harness.apply()) == {"one": "failed"}
-    assert len(harness.api.contents) == 1
+    assert (results(harness.apply()), len(harness.api.contents)) == ({"one": "failed"}, 1)
     harness.api.heal()
-    assert results(harness.apply()) == {"one": "done"}
-    assert len(harness.api.contents) == 1
+    assert (results(harness.apply()), len(harness.api.contents)) == ({"one": "done"}, 1)
 
 
 # --- servers that only create -----------------------------------------------------------------------------------
@@ -149,11 +129,9 @@ def test_a_server_that_only_creates_is_put_to(root: Path) -> None:
     assert saved is not None
     assert saved.stamp == CREATED
     _by_hand_again(harness)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.record("one").content_id == second
+    assert (results(harness.apply()), harness.record("one").content_id) == ({"one": "done"}, second)
     assert "Again" in harness.api.contents[second].body
-    assert len(harness.api.contents) == 2
-    assert harness.api.count("put content") == 1
+    assert (len(harness.api.contents), harness.api.count("put content")) == (2, 1)
 
 
 def _by_hand_again(harness: Harness) -> None:
@@ -188,8 +166,7 @@ def test_a_creating_save_with_a_lost_answer_stores_once(root: Path, fault: Any, 
     for _ in range(2):
         harness.apply()
     assert set(harness.api.contents) == {record.content_id for record in harness.state.records.values()}
-    assert len(harness.api.contents) == 1 + len(known)
-    assert harness.plan().empty
+    assert (len(harness.api.contents), harness.plan().empty) == (1 + len(known), True)
 
 
 @pytest.mark.parametrize(
@@ -275,12 +252,9 @@ def test_a_refused_save_fails_the_item_and_keeps_its_file(root: Path, status: in
     harness = Harness(root, FakeApi(duration=30, auto_save=False)).declared("one", "two")
     harness.api.fault(on("save", 1), status)
     run = harness.ran()
-    assert sorted(results(run).values()) == ["done", "failed"]
-    assert exit_code_of(run) == 3
-    assert set(harness.tree()) == {"out/one.md", "out/two.md"}
-    assert set(harness.actions().values()) == {"save"}
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert harness.api.credits == 8
+    assert (sorted(results(run).values()), exit_code_of(run)) == (["done", "failed"], 3)
+    assert (set(harness.tree()), set(harness.actions().values())) == ({"out/one.md", "out/two.md"}, {"save"})
+    assert (set(results(harness.apply()).values()), harness.api.credits) == ({"done"}, 8)
 
 
 @pytest.mark.parametrize(("status", "stopped", "code"), [(401, "unauthorized", 3), (402, "credits", 5)], ids=str)
@@ -289,9 +263,7 @@ def test_a_save_can_stop_the_run(root: Path, status: int, stopped: str, code: in
     harness = Harness(root, FakeApi(duration=30, auto_save=False)).declared("one")
     harness.api.fault(on("save"), status)
     run = harness.ran()
-    assert run.stopped == stopped
-    assert exit_code_of(run) == code
-    assert "out/one.md" in harness.tree()
+    assert (run.stopped, exit_code_of(run), "out/one.md" in harness.tree()) == (stopped, code, True)
     harness.api.heal()
     assert results(harness.apply()) == {"one": "done"}
 
@@ -304,8 +276,7 @@ def test_save_off(root: Path, where: str) -> None:
         harness.edit("contentops.yaml", "requests_per_minute: 0", 'requests_per_minute: 0, save: "off"')
     else:
         harness.edit("content/blog.yaml", "  - id: one\n", "  - id: one\n    save: false\n")
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.count("save") == 0
+    assert (results(harness.apply()), harness.api.count("save")) == ({"one": "done"}, 0)
     assert harness.plan().empty
 
 
@@ -314,13 +285,8 @@ def test_a_file_that_went_away_before_its_save(root: Path) -> None:
     harness = _done(root)
     _by_hand(harness)
 
-    def vanish(event: Any) -> None:
-        if event.kind == "step-started" and event.step == "save":
-            (harness.root / "out/one.md").unlink(missing_ok=True)
-
-    run = harness.apply(emit=vanish)
-    assert results(run) == {"one": "blocked"}
-    assert harness.api.count("save") == 1
+    run = harness.apply(emit=before("save", (harness.root / "out/one.md").unlink))
+    assert (results(run), harness.api.count("save")) == ({"one": "blocked"}, 1)
 
 
 def test_a_missing_file_is_restored_from_its_job(root: Path, processes: None) -> None:
@@ -330,8 +296,7 @@ def test_a_missing_file_is_restored_from_its_job(root: Path, processes: None) ->
     (harness.root / "out/one.md").unlink()
     shutil.rmtree(harness.root / ".contentops")
     harness.api.contents.clear()
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.read("out/one.md") == before
+    assert (results(harness.apply()), harness.read("out/one.md")) == ({"one": "done"}, before)
     assert harness.api.credits == 4
 
 
@@ -399,10 +364,8 @@ def test_a_text_that_was_stored_and_then_edited_is_no_second_content(root: Path,
     _by_hand(harness)
     assert results(harness.apply()) == {"one": "done"}
     assert "By hand" in harness.api.contents[harness.record("one").content_id].body
-    assert _listed(harness) == set(harness.api.contents)
-    assert len(harness.api.contents) == (3 if habits else 2)
-    assert harness.plan().empty
-    assert harness.api.credits == 8
+    assert (_listed(harness), len(harness.api.contents)) == (set(harness.api.contents), (3 if habits else 2))
+    assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
 @pytest.mark.parametrize("put", [True, False], ids=["put", "no put"])
@@ -417,18 +380,8 @@ def test_two_edits_around_a_save_that_was_cut_off(root: Path, put: bool) -> None
     _by_hand_again(harness)
     assert results(harness.apply()) == {"one": "done"}
     assert "Again" in harness.api.contents[harness.record("one").content_id].body
-    assert _listed(harness) == set(harness.api.contents)
-    assert len(harness.api.contents) == (2 if put else 3)
+    assert (_listed(harness), len(harness.api.contents)) == (set(harness.api.contents), (2 if put else 3))
     assert harness.plan().empty
-
-
-def test_what_the_server_stored_itself_is_no_second_content_after_an_edit(root: Path) -> None:
-    """The copy that the server made of a job names our request: the edited file goes over it."""
-    harness = _killed_before_search(root)
-    _by_hand(harness)
-    assert results(harness.apply()) == {"one": "done"}
-    assert len(harness.api.contents) == 2
-    assert "By hand" in harness.api.contents[harness.record("one").content_id].body
 
 
 def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
@@ -439,10 +392,8 @@ def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     _by_hand(harness)
     for _ in range(2):
         run = harness.ran()
-        assert results(run) == {"one": "blocked"}
-        assert copy.id in run.outcomes[0].error
-    assert copy.body == "Edited there.\n"
-    assert len(harness.api.contents) == 2
+        assert (results(run), copy.id in run.outcomes[0].error) == ({"one": "blocked"}, True)
+    assert (copy.body, len(harness.api.contents)) == ("Edited there.\n", 2)
 
 
 def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
@@ -451,24 +402,8 @@ def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     copy = _copy(harness)
     harness.api.edit(copy.id, copy.body, title="A title of theirs")
     run = harness.ran()
-    assert results(run) == {"one": "blocked"}
-    assert copy.id in run.outcomes[0].error
+    assert (results(run), copy.id in run.outcomes[0].error) == ({"one": "blocked"}, True)
     assert [(note.kind, note.id) for note in harness.plan().notes] == [("edited-on-server", "one")]
-    assert [one.refused for one in harness.pull()] == [""]
-    assert "title: A title of theirs" in harness.read("out/one.md")
-    assert copy.title == "A title of theirs"
-
-
-def test_a_title_edited_after_a_save_that_was_lost_comes_into_the_file(root: Path) -> None:
-    """The save is known by what it sent, and the title that stands there since is an edit."""
-    harness = _killed_when_stored(root)
-    copy = _copy(harness)
-    harness.api.edit(copy.id, copy.body, title="A title of theirs")
-    assert results(harness.apply()) == {"one": "done"}
-    before = harness.read("out/one.md")
-    _by_hand(harness)
-    assert results(harness.apply()) == {"one": "blocked"}
-    harness.write("out/one.md", before)
     assert [one.refused for one in harness.pull()] == [""]
     assert "title: A title of theirs" in harness.read("out/one.md")
     assert copy.title == "A title of theirs"
@@ -486,8 +421,7 @@ def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path,
     title = stored.title
     assert title.startswith("A title of theirs")
     run = second.ran()
-    assert results(run) == {"one": "blocked"}
-    assert stored.id in run.outcomes[0].error
+    assert (results(run), stored.id in run.outcomes[0].error) == ({"one": "blocked"}, True)
     assert ([one.title for one in first.api.contents.values()], first.api.credits) == ([title], 4)
 
 
@@ -500,23 +434,11 @@ def test_an_edited_content_is_known_again_under_a_new_id_of_its_item(root: Path)
     harness.write("content/blog.yaml", blog("zero"))
     harness.apply(prune=True)
     harness.write("content/blog.yaml", manifest.replace("- id: one", "- id: again"))
-    assert results(harness.apply()) == {"again": "done"}
-    assert harness.record("again").content_id == content
+    assert (results(harness.apply()), harness.record("again").content_id) == ({"again": "done"}, content)
     assert harness.plan().empty
     plan = harness.plan(refresh=True)
     assert (plan.empty, [(note.kind, note.id) for note in plan.notes]) == (True, [("edited-on-server", "again")])
     assert harness.api.contents[content].body == "Their words.\n"
-
-
-def test_the_content_of_another_request_is_not_ours(root: Path) -> None:
-    """Another project, or another environment, may have an item of the same name in the same account."""
-    harness = _killed_when_stored(root)
-    copy = _copy(harness)
-    copy.metadata["request_id"] = "of-another-project"
-    _by_hand(harness)
-    assert results(harness.apply()) == {"one": "done"}
-    assert "By hand" not in copy.body
-    assert len(harness.api.contents) == 3
 
 
 class OddIds(FakeApi):
@@ -549,5 +471,4 @@ def test_an_id_that_can_not_be_used_is_refused_and_nothing_stored_again(root: Pa
     api.mend()
     assert results(harness.apply()) == {"one": "done"}
     assert harness.record("one").content_id in api.contents
-    assert api.count("save") == 1
-    assert harness.plan().empty
+    assert (api.count("save"), harness.plan().empty) == (1, True)

@@ -183,11 +183,7 @@ def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
 
 AXIS = list(range(100))
 ITEMS = [
-    (
-        "fixed-id",
-        "{id: x, for_each: [1, 2], inputs: {topic: x}}",
-        "error[id-without-each] content/a.yaml:1:14 <x> item `x` makes several items, so its `id` must use `each`",
-    ),
+    ("fixed-id", "{id: x, for_each: [1, 2], inputs: {topic: x}}", "error[id-without-each] content/a.yaml:1:14 <x> item `x` makes several items, so its `id` must use `each`"),
     (
         "fixed-id-matrix",
         "{id: '{{ item.mode }}', matrix: {a: [1]}, inputs: {topic: x}}",
@@ -213,11 +209,7 @@ ITEMS = [
         "{id: '{{ each.value }}', for_each: [], inputs: {topic: x}}",
         "warning[empty-for-each] content/a.yaml:1:44 <[> item `{{ each.value }}` makes no items: its `for_each` is empty",
     ),
-    (
-        "empty-file",
-        "{id: '{{ each.k }}', for_each: empty.csv, inputs: {topic: x}}",
-        "warning[empty-for-each] content/a.yaml:1:40 <empty.csv> item `{{ each.k }}` makes no items",
-    ),
+    ("empty-file", "{id: '{{ each.k }}', for_each: empty.csv, inputs: {topic: x}}", "warning[empty-for-each] content/a.yaml:1:40 <empty.csv> item `{{ each.k }}` makes no items"),
     (
         "jinja-in-data",
         "{id: '{{ each.value }}', for_each: ['{{ x }}'], inputs: {topic: x}}",

@@ -134,8 +134,6 @@ class Habits:
     per_minute: int = 0
     """At most this many requests in 60 s, else 429; 0 means no limit."""
     retry_after: Literal["seconds", "date", "none", "garbage"] = "seconds"
-    count_polls: bool = True
-    """Polls use up `per_minute`."""
     max_active: int = 0
     """At most this many unfinished jobs, else 429; 0 means no limit."""
     early_404: float = 0.0
@@ -332,7 +330,7 @@ class FakeApi(httpx.AsyncBaseTransport):
     def _refuse(self, seen: Seen) -> tuple[int, Any, dict[str, str]] | None:
         if self.habits.key and seen.headers.get("authorization") != f"Bearer {self.habits.key}":
             return 401, {"error": {"code": "unauthorized", "message": "Invalid API key"}}, {}
-        if wait := self._throttle(seen.name):
+        if wait := self._throttle():
             return 429, {"error": f"Rate limit exceeded: {self.habits.per_minute} per 1 minute"}, self._hint(wait)
         if self.habits.needs_user and "/content" in seen.path and "x-user-id" not in seen.headers:
             return 422, {"detail": [{"type": "missing", "loc": ["header", "x-user-id"], "msg": "Field required"}]}, {}
@@ -354,10 +352,10 @@ class FakeApi(httpx.AsyncBaseTransport):
             lists["list verticals"] = {"verticals": [{"id": slug} for slug in self.habits.verticals]}
         return (200, lists[name], {}) if name in lists else (404, {"detail": "Not Found"}, {})
 
-    def _throttle(self, name: str) -> float:
+    def _throttle(self) -> float:
         """Seconds until the next request fits into the window, or 0 if this one does."""
         limit, now = self.habits.per_minute, _now()
-        if not limit or (name == "status" and not self.habits.count_polls):
+        if not limit:
             return 0.0
         self._window = [each for each in self._window if each > now - 60]
         if len(self._window) >= limit:

@@ -81,6 +81,18 @@ def blog(*ids: str, year: int = 2026) -> str:
     return f"items:\n{items}"
 
 
+def before(step: str, act: Callable[[], object], item: str = "") -> Callable[[Event], None]:
+    """Do something once: just before a step of an item begins, or when the run does, for `""`."""
+    waiting = [act]
+
+    def emit(event: Event) -> None:
+        kind = "step-started" if step else "run-started"
+        if (event.kind, event.step) == (kind, step) and item in ("", event.item) and waiting:
+            waiting.pop()()
+
+    return emit
+
+
 def know_server(root: Path, base_url: str, *, enveloped: bool = False) -> None:
     """Let a project know where its API is and how its lists come, as after an earlier run."""
     with Cache(root / ".contentops" / "cache") as cache:
