@@ -89,7 +89,7 @@ def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
     assert outcome.error == "its text failed its checks: excludes: says `Draft outline` (line 1 of the text)"
     assert [(each.check, each.level, each.line) for each in outcome.findings] == [("excludes", "block", 1)]
     assert (set(harness.tree()), len(harness.api.contents)) == ({"out/two.md"}, 1)
-    entry = harness.entry("one")
+    entry = harness.open_job("one")
     assert (entry.state, bool(entry.body)) == (JobState.PAID, True)
     for _ in range(2):
         change = _one(harness)
@@ -128,7 +128,7 @@ def test_another_text_is_asked_for_by_name(root: Path) -> None:
     assert "Take 2." in harness.read("out/one.md")
     _from_take(harness, 1)
     assert results(harness.apply(replace=("one",))) == {"one": "done"}
-    assert ("Take 4." in harness.read("out/one.md"), harness.state.entries) == (True, {})
+    assert ("Take 4." in harness.read("out/one.md"), harness.state.open_jobs) == (True, {})
 
 
 @pytest.mark.parametrize("loosened", [False, True])
@@ -176,7 +176,7 @@ def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
     assert (_one(harness).blocked, harness.open_job("one").section) == ("checks-failed", "Closing")
     assert _one(harness, refresh=True).blocked == "checks-failed"
     assert (results(harness.apply(refresh=True)), harness.read("out/one.md")) == ({"one": "blocked"}, before)
-    resolve(harness.project, "one", request=harness.entry("one").short, forget=True)
+    resolve(harness.project, "one", request=harness.open_job("one").short, forget=True)
     assert harness.actions(refresh=True) == {"one": "save"}
     assert results(harness.apply(refresh=True)) == {"one": "done"}
     (stored,) = harness.api.contents.values()
@@ -226,7 +226,7 @@ def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path, process
     assert ("Take 3." in harness.read("out/one.md"), harness.made_by("one").attempt) == (True, 3)
     made = history(harness.project, "one").generations
     assert [(one.credits, one.outcome) for one in made] == [(4, "generated"), (4, "unwritten"), (4, "unwritten")]
-    assert (harness.plan().empty, harness.state.entries) == (True, {})
+    assert (harness.plan().empty, harness.state.open_jobs) == (True, {})
 
 
 def test_a_retry_whose_answer_is_lost_is_found_among_the_stored_contents(root: Path) -> None:
@@ -256,7 +256,7 @@ def test_no_more_is_paid_than_stated(root: Path) -> None:
     """After the last retry the item is blocked, and stays so for nothing; more retries are planned for what is new."""
     harness = _harness(root, RETRIES, "one")
     assert (results(harness.apply()), harness.api.credits) == ({"one": "blocked"}, 12)
-    assert harness.entry("one").retry == 2
+    assert harness.open_job("one").retry == 2
     assert (_one(harness).blocked, _one(harness).credits_worst) == ("checks-failed", 0)
     assert results(harness.apply()) == {"one": "blocked"}
     _loosen(harness, RETRIES.replace("2", "3"), RETRIES)

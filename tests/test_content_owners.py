@@ -103,7 +103,7 @@ def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:
     staging.timeline = prod.timeline
     prod.write("content/blog.yaml", blog("one"))
     assert (results(prod.apply()), results(staging.apply())) == ({"one": "blocked"}, {"one": "done"})
-    (entry,) = prod.state.entries.values()
+    (entry,) = prod.state.open_jobs.values()
     assert entry.content_id not in ("", staging.record("one").content_id)
     assert len(prod.api.generations) == 1
 
@@ -116,7 +116,7 @@ def test_a_content_of_another_item_is_no_answer_for_a_lost_submit(tmp_path: Path
     assert results(harness.apply()) == {"two": "unknown"}
     with pytest.raises(UsageError, match="is that of `one`") as refused:
         resolve(harness.project, "two", content=harness.record("one").content_id)
-    assert (refused.value.code, harness.entry("two").content_id) == ("content-taken", "")
+    assert (refused.value.code, harness.open_job("two").content_id) == ("content-taken", "")
 
 
 def test_environments_that_share_a_content_already_part(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_path_that_can_not_be_written_stops_no_one(root: Path, obstacle: str) 
     ends = results(run)
     assert ends.pop("two") in {"failed", "blocked"}
     assert (ends, exit_code_of(run)) == ({"one": "done", "three": "done"}, 3)
-    assert harness.entry("two").state is JobState.PAID
+    assert harness.open_job("two").state is JobState.PAID
     assert not list(outside.iterdir())
     target.rmdir() if obstacle == "a folder" else folder.unlink()
     assert (results(harness.apply()), harness.api.credits) == ({"two": "done"}, 12)

@@ -80,7 +80,7 @@ def test_a_job_that_takes_too_long_is_late_and_polled_by_the_next_apply(root: Pa
     harness = _harness(root, "a", "b", duration=lambda number: 5000 if number == 2 else 60)
     run = harness.ran()
     assert (results(run), exit_code_of(run)) == ({"a": "done", "b": "late"}, 3)
-    assert harness.entry("b").state is JobState.RUNNING
+    assert harness.open_job("b").state is JobState.RUNNING
     assert (harness.actions(), results(harness.apply())) == ({"b": "finish"}, {"b": "late"})
     harness.timeline.now += 5000
     assert (results(harness.apply()), harness.api.credits) == ({"b": "done"}, 8)
@@ -404,7 +404,7 @@ def test_a_submit_whose_answer_was_lost_is_collected_too(root: Path) -> None:
     assert harness.open_job("one").state is JobState.SUBMITTING
     harness.edit("content/blog.yaml", "All about one in 2026", "All about one in 2027")
     assert results(harness.apply()) == {"one": "done"}
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     assert (harness.api.credits, harness.plan().empty) == (8, True)
 
 

@@ -56,7 +56,7 @@ def test_a_refused_submit_fails_its_item_alone(root: Path, fault: Any, words: st
     run = harness.ran()
     assert (results(run), words in run.outcomes[0].error) == ({"bad": "failed", "good": "done"}, True)
     assert (exit_code_of(run), run.credits) == (3, 4)
-    assert not harness.state.entries
+    assert not harness.state.open_jobs
     assert (harness.api.charged("All about bad in 2026"), results(harness.apply())) == (0, {"bad": "done"})
 
 
@@ -151,7 +151,7 @@ def test_a_server_whose_clock_is_off_loses_no_text(root: Path, off: float) -> No
     harness.api._settle(harness.timeline.now)
     (stored,) = [each for each in harness.api.contents.values() if "All about one" in each.body]
     stored.created += off
-    stored.metadata["request_id"] = harness.entry("one").request_id
+    stored.metadata["request_id"] = harness.open_job("one").request_id
     assert (results(harness.apply()), harness.api.charged("All about one in 2026")) == ({"one": "done"}, 1)
 
 
@@ -419,7 +419,7 @@ def test_a_failed_job_is_tried_once_more_then_blocked(root: Path) -> None:
     first = harness.apply()
     assert first is not None
     assert (results(first), exit_code_of(first)) == ({"bad": "failed", "good": "done"}, 3)
-    assert harness.entry("bad").state is JobState.FAILED
+    assert harness.open_job("bad").state is JobState.FAILED
     assert results(harness.apply()) == {"bad": "failed"}
     before = len(harness.api.generations)
     blocked = harness.apply()
