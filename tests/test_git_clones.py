@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.clones import Machine
-from tests.processes import KEY, PROJECT, Served, applying, tree
+from tests.processes import KEY, PROJECT, Served, applying
 
 if TYPE_CHECKING:
     from tests.running import Build, Run
@@ -151,52 +151,7 @@ def test_a_pull_under_an_open_journal(first: Clone, served: Served, request: pyt
     assert len(served.charges(f"one, again ({request.node.name})")) == 1
 
 
-def test_a_revert_under_an_open_journal(first: Clone, served: Served, request: pytest.FixtureRequest) -> None:
-    """The job of a take that was reverted is drained, not written; wanted again later, it is not paid again."""
-    name = request.node.name
-    first.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
-    first.apply()
-    first.save("One again")
-    first.edit("content/blog.yaml", "topic: one, again ", "topic: one, a third time ")
-    with applying(first.root) as apply:
-        apply.until("step-done", "submit")
-        apply.kill()
-    first.git("checkout", "--", "content")
-    first.git("revert", "--no-edit", "HEAD")
-    before = tree(first.root)
-    assert first.plan()["summary"]["credits"] == 0
-    first.apply()
-    assert tree(first.root) == before
-    assert first.plan()["changes"] == []
-    first.edit("content/blog.yaml", "topic: one ", "topic: one, a third time ")
-    assert first.actions() == {"one": "finish"}
-    first.apply()
-    assert "a third time" in (first.root / "out" / "one.md").read_text()
-    assert len(served.charges(f"one, a third time ({name})")) == 1
-    assert len(served.charges(f"one, again ({name})")) == 1
-
-
 # --- merges ------------------------------------------------------------------------------------------------
-
-
-def test_two_clones_that_applied_different_items(first: Clone, served: Served) -> None:
-    """Git merges lock and outputs by itself, and the merged tree has nothing left to do."""
-    second = first.clone("second")
-    first.write("content/more.yaml", manifest("different", "alpha"))
-    first.apply()
-    first.save("Alpha")
-    second.write("content/other.yaml", manifest("different", "beta"))
-    second.edit("content/blog.yaml", "topic: three ", "topic: three, again ")
-    second.apply()
-    second.save("Beta, and three again")
-    paid = served.charges()
-    first.pull(second)
-    assert sorted(first.records()) == ["alpha", "beta", "one", "three", "two"]
-    assert first.plan()["changes"] == []
-    assert first.plan() == first.clone("third").plan()
-    first.apply()
-    assert first.git("status", "--porcelain") == ""
-    assert served.charges() == paid
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -13,20 +11,15 @@ import pytest
 from contentops.model import OnEdit
 from contentops.operations.contents import without_copy
 from contentops.operations.opening import open_cache
-from contentops.server import contents
-from contentops.server.store import Store
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, know_server, results
 from tests.repositories import in_git
 from tests.reviewing import apply_file, review
-from tests.test_refresh import LOCAL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Outcome, Run
-    from tests.running import Build
-    from tests.running import Run as Invoke
 
 THEIRS = "## Introduction\n\nTheir words.\n"
 
@@ -279,24 +272,6 @@ def test_a_superseded_copy_with_words_of_its_own_stays(tmp_path: Path, processes
     assert without_copy(harness.project, [one, two], runtime=harness.runtime()) == {one, two}
     harness.write("out/one.md", THEIRS)
     assert without_copy(harness.project, [one, two], runtime=harness.runtime()) == {two}
-
-
-def test_delete_superseded_names_what_stays(project: Build, invoke: Invoke, processes: None) -> None:
-    """The others are deleted; the one that stays goes by its id."""
-    root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one")})
-    assert invoke("apply", "--yes", cwd=root).code == 0
-    with contextlib.closing(Store(root / ".contentops/local.db")) as store, store.write():
-        made = [
-            contents.save(store, contents.ContentChange(title=body, body=body), at=1.0)
-            for body in ("", "Their words.\n")
-        ]
-    lines = [json.loads(line) for line in (root / "contentops.lock").read_text("utf-8").splitlines()]
-    lines[1]["superseded"] = made
-    (root / "contentops.lock").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    ended = invoke("content", "delete", "--superseded", "--yes", cwd=root)
-    assert (ended.code, ended.stdout) == (0, "Deleted 1 content.\n")
-    assert f"warning: content `{made[1]}` stays" in ended.stderr
-    assert invoke("content", "delete", made[1], "--yes", cwd=root).stdout == "Deleted 1 content.\n"
 
 
 @pytest.mark.parametrize("way", ["refresh", "save"])

@@ -328,16 +328,6 @@ def test_dependants_are_promoted_where_words_and_frame_agree(harness: Harness) -
     assert last.plan().empty
 
 
-def test_one_tree_gives_one_plan(harness: Harness, invoke: Run) -> None:
-    """With and without what is remembered."""
-    harness.apply()
-    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
-    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook"}, on_source_change="regenerate"))
-    first = invoke("plan", "--json", cwd=harness.root).stdout
-    assert invoke("plan", "--json", cwd=harness.root).stdout == first
-    assert invoke("plan", "--json", "--no-cache", cwd=harness.root).stdout == first
-
-
 def test_a_chain_sends_what_its_items_cost_alone(tmp_path: Path) -> None:
     """On a server that answers at once: as many requests, one plan, and one run."""
     counts = {}

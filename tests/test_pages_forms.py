@@ -207,25 +207,6 @@ def test_with_commit_each_action_is_committed_alone(in_git: Path) -> None:
     assert git(in_git, "status", "--porcelain").split("\n") == ["A  notes.txt", " M out/getting-started.md"]
 
 
-def test_an_edit_and_its_restoring_are_committed_alone(in_git: Path) -> None:
-    """The text that was typed is in git under the person's name, and so is the one that is put back."""
-    browser = Browser(in_git, commits=True)
-    one = browser.site.review.snapshot().by_id[ItemId(ITEM)]
-    assert one.record is not None
-    digest = one.record.generated
-    saved = browser.post("/edit", id=ITEM, title=one.title, body="My words.\n", file=one.file.file)
-    assert "Committed as" in browser.follow(saved).text
-    restored = browser.post("/restore", id=ITEM, to=digest, overwrite="yes")
-    assert "Committed as" in browser.follow(restored).text
-    log = git(in_git, "log", "--format=%an %s", "--name-only", "-2").split("\n")
-    assert [line for line in log if "`" in line] == [
-        f"Ann Editor Restore an earlier text of `{ITEM}`",
-        f"Ann Editor Edit the text of `{ITEM}`",
-    ]
-    assert {line for line in log if line.endswith(".md")} == {f"out/{ITEM}.md"}
-    assert git(in_git, "status", "--porcelain") == ""
-
-
 def test_a_new_text_is_committed_with_its_lock(in_git: Path) -> None:
     """What the apply wrote is in git, and nothing that a person changed besides."""
     (in_git / "notes.txt").write_text("mine", "utf-8")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.documents.clean import body_digest
-from contentops.errors import ApiError, UsageError
-from tests.fakes.api import FakeApi, on
+from contentops.errors import UsageError
+from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 
@@ -168,20 +168,6 @@ def test_a_file_that_has_their_words_is_recorded(tmp_path: Path) -> None:
     assert _pulled(harness) == {"one": True}
     assert harness.read("out/one.md") == before
     assert _is_done(harness)
-
-
-@pytest.mark.parametrize("fault", [401, 503, "refuse"], ids=str)
-def test_nothing_is_written_where_the_server_does_not_answer(tmp_path: Path, fault: Any) -> None:
-    """An error, and the next pull does what this one was to do."""
-    harness = _harness(tmp_path)
-    _edit(harness)
-    before = harness.bytes()
-    harness.api.fault(on("list content"), fault)
-    with pytest.raises(ApiError):
-        harness.pull()
-    assert harness.bytes() == before
-    harness.api.heal()
-    assert _pulled(harness) == {"one": True}
 
 
 @pytest.mark.parametrize("words", ["generated", "a person's"])
