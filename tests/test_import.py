@@ -121,21 +121,6 @@ def test_an_edit_made_there_before_a_person_said_yes_is_seen(harness: Harness) -
     assert (plan.empty, [note.kind for note in plan.notes]) == (True, ["edited-on-server"])
 
 
-def test_an_edit_of_an_imported_text_is_saved_over_its_content(harness: Harness) -> None:
-    """It is an item like any other; an edit that someone made there meanwhile is not overwritten."""
-    _store(harness, "cnt_a", "A", "Words.\n")
-    _store(harness, "cnt_b", "B", "Words.\n")
-    _import(harness)
-    for id_ in "ab":
-        path = harness.root / f"out/{id_}.md"
-        path.write_text(path.read_text() + "Mine.\n")
-    harness.api.edit("cnt_b", "Theirs.\n")
-    harness.apply()
-    assert harness.api.contents["cnt_a"].body == "Words.\nMine.\n"
-    assert harness.api.contents["cnt_b"].body == "Theirs.\n"
-    assert len(harness.api.contents) == 2
-
-
 def test_what_is_written_there_comes_into_an_imported_file(harness: Harness) -> None:
     """With `pull`, into a file that no one edited; one that was edited is left alone."""
     for id_ in "ab":

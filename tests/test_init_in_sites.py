@@ -146,18 +146,6 @@ def test_a_folder_of_others_is_not_used_in_a_plain_project_either(invoke: Run, p
     assert "No changes. 1 item is up to date." in invoke("plan", cwd=root).stdout
 
 
-def test_a_site_is_no_reason_to_ask(invoke: Run, project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under CI it is the same."""
-    monkeypatch.setenv("CI", "true")
-    assert invoke("init", "--json", cwd=project({"hugo.toml": ""})).json["site"] == {
-        "generator": "hugo",
-        "settings": "hugo.toml",
-        "output": f"content/posts/{ITEM}",
-        "manifests": "manifests",
-        "preset": "hugo",
-    }
-
-
 @pytest.mark.parametrize("bare", [(), ("--bare",)])
 def test_texts_of_a_new_project_in_a_site_are_drafts(invoke: Run, project: Build, bare: tuple[str, ...]) -> None:
     """Outlines are not published by surprise: of the examples, and of what a person adds beside them."""

@@ -209,7 +209,7 @@ def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path
         assert any("MINE" in text for text in texts), where
 
 
-def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path) -> None:
+def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path, takes_seconds: None) -> None:
     """Title and keys that a person changed after a stop are in the file, or in its copy, at any step of the stop."""
     whole = Harness(tmp_path / "whole", FakeApi(duration=30))
     whole.write("content/b.yaml", ONE.replace("id: a,", "id: a, metadata: {author: Ann},"))

@@ -55,14 +55,6 @@ def test_an_item_without_a_text_is_no_unknown_one(invoke: Run, site: Path, comma
     assert (ended.code, "did you mean `welcome`?" in ended.stderr) == (64, True)
 
 
-def test_a_start_that_is_nothing_is_told_so(invoke: Run, site: Path) -> None:
-    """Before anything about git, which may not be what was meant."""
-    ended = invoke("report", "--since", "yesterday", cwd=site)
-    assert ended.code == 64
-    assert ended.stderr.startswith("error[no-repository]: `--since yesterday` is not a date, a time ago or a commit: ")
-    assert ended.stderr.endswith("hint: write a date such as `2026-01-01`, or `30d`\n")
-
-
 @pytest.mark.skipif(os.name == "nt", reason="names of POSIX")
 def test_a_folder_that_can_not_be_written_is_no_reason_to_remove_anything(tmp_path: Path) -> None:
     """Nothing was written, so nothing is to be removed."""
@@ -168,17 +160,3 @@ def test_a_wrong_word_is_answered_with_the_nearest(invoke: Run, typed: str) -> N
     assert (ended.code, hint) == (64, f"hint: {MISTAKES[typed]}")
     said = "no such option `-" if any(word.startswith("-") for word in typed.split()) else "there is no command `"
     assert what.startswith(f"error[usage]: {said}")
-
-
-def test_data_that_is_no_file_is_told_where_it_is_named(invoke: Run, site: Path) -> None:
-    """The place to mend is the manifest: of a folder there is no line to show."""
-    item = '  - {id: "a-{{ each.x }}", for_each: content, inputs: {topic: T, target_audience: readers}}\n'
-    (site / "content/a.yaml").write_text(
-        f"defaults: {{template: blog_article_generator, style: general_blog}}\nitems:\n{item}"
-    )
-    ended = invoke("plan", cwd=site)
-    assert ended.code == 1
-    assert ended.stderr.splitlines()[:2] == [
-        "error[unreadable-file]: `content` is not a file",
-        "  --> content/a.yaml:3:38",
-    ]
