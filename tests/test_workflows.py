@@ -45,26 +45,6 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", [*SHIPPED, SHARDS, SCANNING, *USED], ids=_name)
-def test_workflows_have_no_rights_by_default(path: Path) -> None:
-    """Rights are given to jobs, one by one."""
-    assert read(path)["permissions"] == {}
-
-
-@pytest.mark.parametrize("path", [*SHIPPED, SHARDS, SCANNING, *USED, ACTION], ids=_name)
-def test_actions_are_pinned(path: Path) -> None:
-    """By a commit in full, with the version for people."""
-    for line in path.read_text("utf-8").splitlines():
-        if found := re.match(r"\s*(?:- )?uses: (.*)", line):
-            assert re.fullmatch(r"\S+@[0-9a-f]{40} # \S.*", found[1]), line
-
-
-@pytest.mark.parametrize("path", [*SHIPPED, SHARDS, SCANNING, *USED, ACTION], ids=_name)
-def test_no_expression_reaches_a_shell(path: Path) -> None:
-    """Whatever a name or an input holds, it arrives as a variable."""
-    assert [step["run"] for step in steps_of(read(path)) if "${{" in step.get("run", "")] == []
-
-
 def test_what_a_fork_can_start_has_no_secret_and_no_right_to_write() -> None:
     """The plan reads; the job that may write checks out nothing, and does not run for a fork."""
     assert "secrets." not in PLAN.read_text("utf-8")
