@@ -41,10 +41,6 @@ DRIFT = ROOT / "examples/ci/drift.yml"
 MERGED = "fedcba0987654321fedcba0987654321fedcba09"
 
 
-def _name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
 def test_what_a_fork_can_start_has_no_secret_and_no_right_to_write() -> None:
     """The plan reads; the job that may write checks out nothing, and does not run for a fork."""
     assert "secrets." not in PLAN.read_text("utf-8")
