@@ -194,6 +194,13 @@ def test_the_architecture_names_what_exists() -> None:
         assert [name for name in names if not re.search(rf"\b(def|class) {name}\b", code)] == [], row
 
 
+def test_the_recipes_name_files_that_exist() -> None:
+    """Each file that CONTRIBUTING.md names, but a placeholder."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"`((?:contentops|tests|schemas|docs)/[\w/.-]+\.\w+)`", text)
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
+
+
 def _anchors(text: str) -> set[str]:
     """The fragments GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ +(.+?) *#*$", text, flags=re.MULTILINE)
