@@ -22,7 +22,7 @@ from contentops.operations import plan as plan_operation
 from contentops.operations.check import check_files
 from contentops.operations.texts import TextEdit, edit_text
 from contentops.planning.sides import Choice
-from contentops.reporting.layout import prose
+from contentops.reporting.prose import prose
 from contentops.sections import MAX_NESTING, nests_too_deep
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser

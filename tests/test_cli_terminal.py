@@ -15,8 +15,9 @@ import pytest
 
 from contentops.cli import terminal
 from contentops.cli.commands.state import listing
-from contentops.cli.options import duration, write_whole
-from contentops.cli.terminal import Moving, Plain, Recorded, watching
+from contentops.cli.display import Moving, Plain, Recorded, watching
+from contentops.cli.named_files import write_whole
+from contentops.cli.options import duration
 from contentops.errors import OutputError
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.operations.plan_files import MARKER
+from contentops.operations.exported_folder import MARKER
 from contentops.pages.export import file_name
 from tests.clones import git
 from tests.fakes.harness import blog

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from contentops.documents.blocks import parse_blocks
 from contentops.documents.clean import clean_body
 from contentops.documents.word_diff import Side, TextDiff, word_diff
-from contentops.reporting.layout import prose
+from contentops.reporting.prose import prose
 
 if TYPE_CHECKING:
     from contentops.documents.blocks import TextBlock

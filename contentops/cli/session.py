@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
-
-from contentops.errors import UsageError
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
 
-
-# ---- The session that every command gets: the folder, the environment, and the form of its output.
 
 COMPLETE = "_CONTENTOPS_COMPLETE"
 """The variable by which a shell asks what may come next."""
@@ -94,28 +90,3 @@ class Session(Struct, frozen=True, kw_only=True):
             terminal.say_json({"format_version": FORMAT_VERSION, **values})
         else:
             (terminal.show if fit else terminal.say)(text if isinstance(text, str) else "\n".join(text))
-
-
-# ---- Plan files on the command line: how they are named, and which project one was made for.
-
-PLAN_ENDING = ".json"
-"""An existing file with this ending is a plan file, and no item."""
-
-
-def pinned(value: str) -> tuple[str, str]:
-    """Return the path and the checksum of `FILE@sha256:HEX`; the checksum is empty where only a file is named."""
-    name, at, digest = value.partition("@sha256:")
-    return name, at.removeprefix("@") + digest
-
-
-def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[str, Any]) -> Project:
-    """Return the project that the plan was made for. Raises UsageError where flags would make another plan."""
-    if session.variables or any(chosen.values()):
-        raise UsageError(
-            "a plan file already states what is selected, replaced and set",
-            code="plan-file-and-flags",
-            hint="leave those options out, or make another plan with them",
-        )
-    environment = session.environment or str(document["environment"])
-    variables = tuple(document["inputs"]["variables"])
-    return structs.replace(session, environment=environment, variables=variables).project()

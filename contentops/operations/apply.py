@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import functools
 import math
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +13,10 @@ from msgspec import Struct, field, structs
 
 from contentops.api.session import always
 from contentops.ci.runner import for_pull_request, in_ci
-from contentops.digest import NOTHING, Digest, digest_json
+from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import OutputError, Refused, StateError, UsageError, plural
+from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop, iso
 from contentops.model import (
     NO_APPROVALS,
@@ -30,21 +28,18 @@ from contentops.model import (
     ItemId,
     JobState,
     LookUp,
-    OnEdit,
     Poll,
     Publish,
     Reason,
-    Result,
     RetryText,
     Save,
     Submit,
     request_id,
 )
-from contentops.model.jobs import spent_words
 from contentops.operations.connection import connected, read_credentials, try_model
 from contentops.operations.contents import content_owners
 from contentops.operations.opening import HERE, Runtime, kept_copies
-from contentops.operations.plan import gathered, plan, section
+from contentops.operations.plan import gathered
 from contentops.operations.refresh import plan_after_looks
 from contentops.operations.runs import keeping_events
 from contentops.operations.unchanged import AskedInputs, forget_plan
@@ -56,7 +51,6 @@ from contentops.planning.select import shard_in
 from contentops.planning.sides import Choice, paths
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
-from contentops.reporting.summary import command
 from contentops.sanitize import json_text
 from contentops.state import approvals, state_dir
 
@@ -506,134 +500,3 @@ def _write_report(
         why = error.strerror or error if isinstance(error, OSError) else error.message
         words = f"the report of this run is not kept: `{state_dir.FOLDER}/runs/{name}`: {why}"
         emit(Event(kind="note", at=run.ended_at, data={"message": words}))
-
-
-# ---- Plan and apply the part of a plan that one button of a page asks for: shown first, then exactly that.
-
-FIRST = 2
-"""How many texts are made first, to be read before the others are."""
-
-
-class PartAction(enum.StrEnum):
-    """What is asked for; the values are those of forms."""
-
-    KEEP = "keep"
-    """Keep an edited text though its request changed."""
-    MERGE = "merge"
-    """Merge an edited text with a new one, by section."""
-    TAKE = "take"
-    """Replace an edited text by a new one."""
-    REPLACE = "replace"
-    """Generate a text again."""
-    SECTION = "section"
-    """Generate one section of a text again."""
-    APPLY = "apply"
-    """Do what is planned for an item: also looks up an unknown outcome."""
-    FIRST = "first"
-    """Make the first texts of a project."""
-
-
-class PlanPart(Struct, frozen=True, kw_only=True):
-    """A part of a plan: an action, its item, and for `section` the heading."""
-
-    action: PartAction
-    item: str = ""
-    heading: str = ""
-
-    def choice(self) -> Choice:
-        """Return the options that plan this part alone."""
-        if self.action is PartAction.FIRST:
-            return Choice(canary=FIRST)
-        return Choice(
-            select=(self.item,),
-            only=frozenset({ItemId(self.item)}),  # whatever the name of the item means as a pattern
-            on_edit=_ON_EDIT.get(self.action),
-            replace=(self.item,) if self.action is PartAction.REPLACE else (),
-            sections={self.item: self.heading} if self.action is PartAction.SECTION else {},
-        )
-
-    def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
-        """Return the command that does the same; `option`: as in `Plan.option`, `flags`: the variables."""
-        item = shlex.quote(self.item)
-        if self.action is PartAction.SECTION:
-            return command("regenerate", option, (item, f"--section {shlex.quote(self.heading)}", *flags))
-        if self.action is PartAction.FIRST:
-            return command("apply", option, (f"--canary {FIRST}", *flags))
-        more = {PartAction.REPLACE: f"--replace {item}"}
-        more |= {action: f"--on-edit {choice.value}" for action, choice in _ON_EDIT.items()}
-        return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
-
-    def said(self, run: Run, title: str) -> str:
-        """Return what a run of this part did to the text with this `title`, and what it cost."""
-        failed = next((one for one in run.outcomes if one.result is not Result.DONE), None)
-        if failed is not None:
-            return f"Not done: {failed.error or failed.hint or failed.result.value}"
-        if self.action not in _DONE:
-            return f"Done: {plural(len(run.outcomes), 'item')}, {spent_words(run.credits, run.tokens)}."
-        done, now = _DONE[self.action]
-        paid = run.credits or run.tokens.is_known
-        cost = f"it cost {spent_words(run.credits, run.tokens)}" if paid else "nothing was paid"
-        return f"{done}: {title}. {now}; {cost}."
-
-
-_DONE = {
-    PartAction.KEEP: ("Kept", "The edited text answers the new brief now"),
-    PartAction.MERGE: ("Merged", "What was edited stayed as it was"),
-    PartAction.TAKE: ("Replaced", "A new text took the place of the edited one"),
-    PartAction.REPLACE: ("Generated again", "The earlier text is in its history"),
-    PartAction.SECTION: ("Generated again", "One section is new, and the others stayed"),
-}
-"""What an action did to its text, and what is the case now."""
-_ON_EDIT = {PartAction.KEEP: OnEdit.KEEP, PartAction.MERGE: OnEdit.MERGE, PartAction.TAKE: OnEdit.OVERWRITE}
-
-
-def part_of(action: str, item: str, heading: str = "") -> PlanPart:
-    """Return the part that a form names. Raises UsageError for an unknown action."""
-    try:
-        return PlanPart(action=PartAction(action), item=item, heading=heading)
-    except ValueError:
-        raise UsageError(f"there is no action `{action}`", code="bad-form", hint="go back, and try again") from None
-
-
-def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> Plan:
-    """Plan a part, for its price. Raises what `plan` does, and UsageError for a section that is not there."""
-    return plan(project, _with_heading(project, part).choice(), runtime=runtime)
-
-
-def state_of(plan: Plan) -> Digest:
-    """Return the digest of a plan and of the submits that it finishes: another one after each run.
-
-    The id alone stays where the answer to a submit is lost again.
-    """
-    jobs = [change.job for change in plan.changes if change.job is not None]
-    return digest_json([plan.id, [[job.request_id, job.plan_id, job.submitted_at] for job in jobs]])
-
-
-def apply_part(
-    project: Project, part: PlanPart, shown: str, *, stop: Stop, runtime: Runtime = HERE
-) -> tuple[Plan, Run | None]:
-    """Apply a part whose plan has the `state_of` that was `shown`, so that a form that is sent twice pays once.
-
-    Raises Refused (`plan-changed`) where it has another one by now, and what `apply` and `plan_part` raise.
-    """
-
-    def confirm(planned: Plan) -> bool:
-        if state_of(planned) != shown:
-            message = "nothing was done: this was done already, or the project changed"
-            raise Refused(message, code="plan-changed", hint="look at the price again")
-        return True
-
-    def ignore(_: Event) -> None:
-        """Drop an event: the page reads those that every apply keeps."""
-
-    part = _with_heading(project, part)
-    options = ApplyOptions(stop=stop, inputs={"variables": [], "page": part.action.value, "item": part.item})
-    emit: Callable[[Event], None] = ignore
-    return apply(project, part.choice(), options, confirm=confirm, emit=emit, runtime=runtime)
-
-
-def _with_heading(project: Project, part: PlanPart) -> PlanPart:
-    """Return the part with its heading as the text has it."""
-    if part.action is not PartAction.SECTION:
-        return part
-    return PlanPart(action=part.action, item=part.item, heading=section(project, part.item, part.heading))

@@ -34,8 +34,8 @@ from contentops.planning.plan import make_plan, plan_with_items
 from contentops.planning.select import Candidate, check_selectors, dependants_of, in_order, selected
 from contentops.planning.sides import Choice, price_of, specs_by_id
 from contentops.planning.sources import source_words
+from contentops.reporting.next_change import brief_of
 from contentops.reporting.plan_json import plain
-from contentops.reporting.plan_text import brief_of
 from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
 from contentops.tokens import add_money

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from contentops.errors import OutputError
 from contentops.model import Plan, Project
+from contentops.operations.exported_folder import claim, mark, write
 from contentops.operations.opening import Runtime
-from contentops.operations.plan_files import claim, mark, write
 from contentops.operations.spend import Spending
 from contentops.pages.app import ROUTES
 from contentops.pages.site import FOLDER, Links, NoLinks, Site, render

@@ -28,7 +28,7 @@ from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, Refused, UsageError
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Verdict
-from contentops.operations.apply import PlanPart, apply_part, part_of, plan_part, state_of
+from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.approving import Decision, decide_texts
 from contentops.operations.commit import commit_files
 from contentops.operations.restore import restore as restore_text

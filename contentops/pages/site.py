@@ -27,7 +27,8 @@ from contentops.operations.review import Review
 from contentops.operations.runs import BackgroundRunner, LiveRun, RunReader
 from contentops.pages.badges import badges
 from contentops.reporting import spend, summary
-from contentops.reporting.plan_text import next_change, note_line, value_diff
+from contentops.reporting.next_change import next_change, value_diff
+from contentops.reporting.plan_text import note_line
 from contentops.reporting.spend import approved_text, last_months, sure_text
 from contentops.reporting.summary import cause_groups, command
 from contentops.sanitize import one_line, visible

@@ -22,7 +22,7 @@ from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.word_diff import TextDiff, word_diff
 from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, plural
 from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, Note, Plan, Project
-from contentops.operations.apply import PartAction, PlanPart
+from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.plan import spent_this_month
 from contentops.operations.restore import from_remote
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
@@ -42,8 +42,8 @@ from contentops.pages.badges import BADGES, FAILS, WARNS, Badge, badges
 from contentops.pages.site import PageContent, Site, explained, macro, render
 from contentops.planning.approval import draft_mark
 from contentops.planning.guards import generation_words
-from contentops.reporting.layout import Notes, ProsePart, changed_words, prose
-from contentops.reporting.plan_text import Brief, NextChange, brief_of, next_change, value_words
+from contentops.reporting.next_change import Brief, NextChange, brief_of, next_change, value_words
+from contentops.reporting.prose import Notes, ProsePart, changed_words, prose
 from contentops.reporting.spend import on_day
 from contentops.sections import headings
 

@@ -24,8 +24,8 @@ from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
 from contentops.reporting.plan_json import at_most_json, plain, summary_json
 from contentops.reporting.plan_markdown import code, fence
-from contentops.reporting.spend import sum_json
 from contentops.reporting.summary import begin, command, in_environment
+from contentops.reporting.tokens import sum_json
 from contentops.sanitize import ELLIPSIS, clip, short, visible
 
 if TYPE_CHECKING:

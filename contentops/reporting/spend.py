@@ -19,6 +19,7 @@ from contentops.model.approval import NOTE_LIMIT
 from contentops.model.jobs import money_words, spent_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
+from contentops.reporting.tokens import sum_json, sum_text, tokens_json
 from contentops.sanitize import clip, columns, json_text, one_line, visible
 from contentops.tokens import TokenSum, add_sums, exact, sum_tokens
 
@@ -30,44 +31,6 @@ if TYPE_CHECKING:
     from contentops.model.records import Order
     from contentops.model.run import Generation, History, KeptReport, PaidText
     from contentops.tokens import PaidTokens
-
-
-# ---- Tokens and the money they cost, as text and JSON. Both are left out where no tokens are known.
-
-
-def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
-    """The keys of one text: `tokens` and `money`."""
-    return {} if tokens is None else sum_json(sum_tokens([tokens]))
-
-
-def sum_json(total: TokenSum) -> dict[str, Json]:
-    """The keys of several texts: `tokens`, `money` by currency as exact decimals, and the texts that lack either."""
-    return {
-        **({"tokens": {"input": total.input, "output": total.output}} if total.is_known else {}),
-        **({"money": {name: exact(amount) for name, amount in sorted(total.money.items())}} if total.money else {}),
-        **({"tokens_unknown": total.unknown} if total.unknown else {}),
-        **({"unpriced": total.unpriced} if total.money and total.unpriced else {}),
-    }
-
-
-def tokens_words(total: TokenSum) -> str:
-    """The tokens in words: `1,200 tokens read and 800 written`."""
-    return f"{total.input:,} tokens read and {total.output:,} written"
-
-
-def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
-    """Sentences about the sum: tokens, money, the `failed` jobs in it, and the texts that are not."""
-    if not total.is_known:
-        if total.unknown:
-            yield f"Models: the tokens of {plural(total.unknown, 'text')} are not known, so their cost is in no sum."
-        return
-    spent = f", {money_words(total.money)}" if total.money else ""
-    jobs = f", {plural(failed, 'failed job')} among them" if failed else ""
-    yield f"Models: {tokens_words(total)}{spent}{jobs}."
-    if total.unknown:
-        yield f"Not in this sum: {plural(total.unknown, 'text')} without token counts."
-    if total.money and total.unpriced:
-        yield f"Not in the money: {plural(total.unpriced, 'text')} made without a `price` in the settings."
 
 
 # ---- What was spent on texts, by month, template, style, manifest, tag and server, as text and JSON.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from msgspec import structs
 
-from contentops.cli.confirmation import AdoptionQuestion, Manner, carry_out
+from contentops.cli.carry_out import carry_out
+from contentops.cli.confirmation import AdoptionQuestion, Manner
 from contentops.cli.options import (
     choice_of,
     drafts_option,

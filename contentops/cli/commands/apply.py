@@ -98,7 +98,7 @@ def command(
     if plain and (plan := last.recall()) is not None and not plan.refusals:
         manner = Manner(yes=yes, as_json=session.as_json)
         return finish(plan, None, Confirmation(manner, lambda: None), lambda _: "", as_json=session.as_json)
-    from contentops.cli.confirmation import carry_out
+    from contentops.cli.carry_out import carry_out
     from contentops.operations.apply import ApplyOptions, Overrides
 
     overrides = Overrides(credits=approve_credits, changes=approve_changes, empty=approve_empty)
@@ -120,8 +120,8 @@ def command(
 def _carry_out_file(
     session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, runtime: Runtime, manner: Manner
 ) -> int:
-    from contentops.cli.confirmation import carry_out
-    from contentops.cli.session import project_of
+    from contentops.cli.carry_out import carry_out
+    from contentops.cli.plan_files import project_of
     from contentops.operations.plan_files import choice_in, read_plan
 
     line = command_line("apply", "", [shlex.quote(name)])
@@ -143,7 +143,7 @@ def _carry_out_file(
 
 def _ceiling(session: Session, reviewed: str) -> Mapping[str, Json]:
     """Read the plan that `--reviewed` names; empty where there is none, which allows nothing."""
-    from contentops.cli.session import pinned
+    from contentops.cli.plan_files import pinned
 
     name, checksum = pinned(reviewed)
     path = session.path(name)
@@ -200,7 +200,7 @@ def regenerate(
     whole generation. WriterzRoom does not document this endpoint: contentops sends what `contentops serve` accepts, and
     the service may refuse it.
     """
-    from contentops.cli.confirmation import carry_out
+    from contentops.cli.carry_out import carry_out
     from contentops.operations.apply import ApplyOptions, Overrides
     from contentops.operations.plan import section
 

@@ -8,15 +8,8 @@ import click
 from msgspec import structs
 
 from contentops.cli import github_job, terminal
-from contentops.cli.options import (
-    check_findings_place,
-    choice_of,
-    environment_options,
-    file_option,
-    project_options,
-    selection_options,
-    write_whole,
-)
+from contentops.cli.named_files import check_findings_place, write_whole
+from contentops.cli.options import choice_of, environment_options, file_option, project_options, selection_options
 from contentops.errors import ExitCode, Severity, plural
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import workspace

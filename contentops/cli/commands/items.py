@@ -20,7 +20,7 @@ from contentops.cli.options import (
     refresh_option,
     selection_options,
 )
-from contentops.cli.session import PLAN_ENDING
+from contentops.cli.plan_files import PLAN_ENDING
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file
 from contentops.operations import plan

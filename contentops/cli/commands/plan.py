@@ -90,7 +90,7 @@ def command(
         plan = structs.replace(plan, refusals=(*plan.refusals, refusal))
     inputs = {"variables": session.variables, **chosen}
     if out:
-        from contentops.cli.options import write_whole
+        from contentops.cli.named_files import write_whole
 
         write_whole(session.path(out), "".join((*_pieces(plan, inputs), "\n")))
         terminal.report(f"plan file written: `{visible(out)}`")
@@ -110,7 +110,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
     """Return the plan of what was `chosen`, after deleting an older one at `out`."""
     last = session.last_plan()
     if out:
-        from contentops.cli.options import clear_plan_place
+        from contentops.cli.named_files import clear_plan_place
 
         clear_plan_place(session.path(out))
     # The plan of a pull request also shows what it changes of the settings.
@@ -128,7 +128,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
 
 def _remaining(session: Session, reviewed: str, chosen: Mapping[str, Any]) -> Plan:
     """Return what is left of the plan in the file `reviewed`."""
-    from contentops.cli.session import pinned, project_of
+    from contentops.cli.plan_files import pinned, project_of
     from contentops.operations import plan as operation
     from contentops.operations.plan_files import choice_in, read_plan
 

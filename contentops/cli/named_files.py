@@ -1,0 +1,140 @@
+"""Check and write files that a command line names."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from contentops.atomic_io import read_file, replace
+from contentops.errors import OutputError
+from contentops.json_reader import load_json
+from contentops.operations.plan_files import LARGEST
+from contentops.sanitize import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.api.session import Exchange
+
+
+OURS = ("contentops.yaml", "contentops*.lock", "contentops*.jobs", "catalog.lock.json")
+"""Names of project files, which no option may overwrite."""
+
+
+def clear_plan_place(path: Path) -> None:
+    """Delete an older plan at `path`, so that none is left there if planning fails.
+
+    Raises OutputError where the file is no plan.
+    """
+    _check_out(path, "plan file", _is_plan)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _in_the_way(path, "--out", f"cannot be replaced: {error.strerror or error}") from error
+
+
+def check_findings_place(path: Path) -> None:
+    """Raise OutputError where writing findings to `path` would overwrite another file."""
+    _check_out(path, "file of findings", _is_findings)
+
+
+def check_events_place(path: Path) -> None:
+    """Raise OutputError where writing events to `path` would overwrite another file; pipes are fine."""
+    _check_place(path, "--events", "file of events", _begins_with("format_version", "kind", "at"))
+
+
+def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
+    """Return a function that adds each request to the log `name`; `at_end` gets the function that closes it.
+
+    Raises OutputError where that would overwrite another file or the disk refuses. A later failure ends the log alone.
+    """
+    path = Path(name)
+    _check_place(path, "CONTENTOPS_DEBUG", "log of requests", _begins_with("at", "method", "path", "ms"))
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = os.fdopen(handle, "a", encoding="utf-8", newline="\n")
+    except OSError as error:
+        message = f"`{path}` cannot be written: {error.strerror or error}"
+        raise OutputError(message, hint="choose another file for `CONTENTOPS_DEBUG`") from error
+
+    def close() -> None:
+        with contextlib.suppress(OSError):
+            file.close()
+
+    def write(exchange: Exchange) -> None:
+        at = datetime.fromtimestamp(exchange.at, UTC).isoformat(timespec="milliseconds")
+        with contextlib.suppress(OSError, ValueError):
+            file.write(json_text({**structs.asdict(exchange), "at": at}, indent=None) + "\n")
+            file.flush()
+
+    at_end(close)
+    return write
+
+
+def _check_out(path: Path, kind: str, fits: Callable[[Path], bool]) -> None:
+    _check_place(path, "--out", kind, fits)
+    if path.exists() and not path.is_file():
+        raise _in_the_way(path, "--out", "is not a regular file")
+
+
+def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:
+    names = {path.name.casefold(), Path(os.path.realpath(path)).name.casefold()}
+    if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in OURS):
+        raise _in_the_way(path, option, "is a file of the project")
+    try:
+        if path.is_file() and path.stat().st_size and not fits(path):
+            raise _in_the_way(path, option, f"exists and is not a {kind}")
+    except OSError as error:
+        raise _in_the_way(path, option, f"cannot be looked at: {error.strerror or error}") from error
+
+
+def _is_plan(path: Path) -> bool:
+    document = _json(read_file(path, LARGEST))
+    return isinstance(document, dict) and {"format_version", "changes", "checksum"} <= document.keys()
+
+
+def _is_findings(path: Path) -> bool:
+    document = _json(read_file(path, LARGEST))
+    return isinstance(document, dict) and ("diagnostics" in document or document.get("version") == "2.1.0")
+
+
+def _begins_with(*keys: str) -> Callable[[Path], bool]:
+    """Return a test whether the first line of a file is an object with these keys."""
+
+    def fits(path: Path) -> bool:
+        first = _json(read_file(path, 1 << 20).partition(b"\n")[0])
+        return isinstance(first, dict) and first.keys() >= {*keys}
+
+    return fits
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return load_json(data)
+    except ValueError:
+        return None
+
+
+def _in_the_way(path: Path, option: str, why: str) -> OutputError:
+    return OutputError(
+        f"`{path}` {why}, so it is not overwritten",
+        code="in-the-way",
+        hint=f"choose another file for `{option}`",
+    )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all. Raises OutputError where the disk refuses."""
+    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        replace(path, text.encode(), temporary=beside)
+    except OSError as error:
+        message = f"`{path}` cannot be written: {error.strerror or error}"
+        raise OutputError(message, hint="choose another file or make its folder writable") from error

@@ -1,0 +1,38 @@
+"""Plan files on the command line: how they are named, and which project one was made for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from contentops.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.cli.session import Session
+    from contentops.model import Project
+
+
+PLAN_ENDING = ".json"
+"""An existing file with this ending is a plan file, and no item."""
+
+
+def pinned(value: str) -> tuple[str, str]:
+    """Return the path and the checksum of `FILE@sha256:HEX`; the checksum is empty where only a file is named."""
+    name, at, digest = value.partition("@sha256:")
+    return name, at.removeprefix("@") + digest
+
+
+def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[str, Any]) -> Project:
+    """Return the project that the plan was made for. Raises UsageError where flags would make another plan."""
+    if session.variables or any(chosen.values()):
+        raise UsageError(
+            "a plan file already states what is selected, replaced and set",
+            code="plan-file-and-flags",
+            hint="leave those options out, or make another plan with them",
+        )
+    environment = session.environment or str(document["environment"])
+    variables = tuple(document["inputs"]["variables"])
+    return structs.replace(session, environment=environment, variables=variables).project()

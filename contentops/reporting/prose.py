@@ -1,0 +1,278 @@
+"""Texts as HTML: read from Markdown, never from HTML, with what is gone and new marked."""
+
+from __future__ import annotations
+
+from itertools import accumulate, groupby, pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+from markupsafe import Markup, escape
+
+from contentops.documents.blocks import EDGE, INFO, PARSED, Word, split_words
+from contentops.documents.word_diff import Side, phrases
+from contentops.errors import plural
+from contentops.sanitize import clip, visible
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from contentops.documents.blocks import Container, Style, TextBlock
+    from contentops.documents.word_diff import BlockDiff, Phrase, TextDiff
+
+
+if TYPE_CHECKING:
+    Run = tuple[Side, bool, tuple[Word, ...]]
+    """Words of one side, and whether they are marked."""
+
+Notes: TypeAlias = "Callable[[TextBlock], Iterable[Markup]]"
+"""What stands under a block."""
+_SCHEMES: Final = frozenset({"http", "https", "mailto"})
+_TOP: Final = 3
+"""The level of a text's highest headings: the page has those above."""
+_SIDES: Final = {
+    Side.GONE: (Markup('<del><span class="hidden">[gone: </span>'), Markup('<span class="hidden">]</span></del>')),
+    Side.NEW: (Markup('<ins><span class="hidden">[new: </span>'), Markup('<span class="hidden">]</span></ins>')),
+    Side.BOTH: (Markup(), Markup()),
+}
+_BOX: Final = 5_000
+"""Words, and the white space between them, in one box of code or plain lines."""
+_TABLE: Final = Markup('<div class="scroll" role="region" aria-label="Table" tabindex="0">')
+_REST: Final = Markup(
+    '<p class="mute">This text is longer than {:,} characters, or nested too deeply. From here, it is shown as it is '
+    "written: without headings, lists and links.</p>"
+).format(PARSED)
+
+
+class ProsePart(NamedTuple):
+    """Some blocks of a text as HTML. `fold`: what is said of them where they are as before; empty: they are shown."""
+
+    html: Markup
+    fold: str = ""
+
+
+def prose(
+    diff: TextDiff, *, notes: Notes = lambda _: (), marks: Sequence[re.Pattern[str]] = (), fold: bool = True
+) -> list[ProsePart]:
+    """A text with what changed in it; one that is compared with itself, as it is.
+
+    `notes`: what stands under a block, which is then not folded. `marks`: what is marked in the text. `fold`: whether
+    blocks that are as before are folded, where any block is not.
+    """
+    top = min((int(one.block.kind[1]) for one in diff.blocks if one.block.kind[1:].isdigit()), default=1)
+    folds = fold and any(not one.is_same for one in diff.blocks)
+    pieces = [
+        _Piece(one, path, Markup().join(notes(one.new) if one.new is not None else ()))
+        for one, path in zip(diff.blocks, _paths(diff), strict=True)
+    ]
+    # Blocks of one list, quotation or table stay together.
+    groups = groupby(enumerate(pieces), key=lambda pair: pair[1].path[0].number if pair[1].path else -1 - pair[0])
+    together = [[piece for _, piece in group] for _, group in groups]
+    is_quiet = [folds and all(one.diff.is_same and not one.notes for one in group) for group in together]
+    made: list[ProsePart] = []
+    for quiet, run in groupby(zip(is_quiet, together, strict=True), key=lambda pair: pair[0]):
+        shown = [piece for _, group in run for piece in group]
+        writer = _Writer(top, marks)
+        for piece in shown:
+            writer.write(piece)
+        made.append(ProsePart(writer.html(), _as_before([piece.diff.block for piece in shown]) if quiet else ""))
+    return made
+
+
+def changed_words(old: str, new: str) -> Markup:
+    """One line that became another one, such as a title."""
+    words = (tuple(map(Word, split_words(text))) for text in (old, new))
+    return _inline((part.side, False, part.words) for part in phrases(*words))
+
+
+class _Piece(NamedTuple):
+    """A block, what it stands in, and what stands under it."""
+
+    diff: BlockDiff
+    path: tuple[Container, ...]
+    notes: Markup
+
+
+def _as_before(blocks: Sequence[TextBlock]) -> str:
+    heading = next((block.text for block in blocks if block.kind[1:].isdigit() and block.text.strip()), "")
+    named = f", with \u201c{visible(clip(' '.join(heading.split()), 60))}\u201d" if heading else ""
+    return f"{plural(len(blocks), 'paragraph')} as before{named}"
+
+
+def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
+    """What each block stands in, in one text of both: what is gone stands in the lists that are still there."""
+    now = {
+        before: after
+        for one in diff.blocks
+        if one.old is not None and one.new is not None
+        for before, after in zip(one.old.path, one.new.path, strict=True)
+    }
+    for one in diff.blocks:
+        gone = (now.get(each, each._replace(number=-each.number)) for each in one.block.path)
+        yield one.block.path if one.new is not None else tuple(gone)
+
+
+class _Writer:
+    """Writes blocks one after the other, and opens and closes what they stand in."""
+
+    def __init__(self, top: int, marks: Sequence[re.Pattern[str]]) -> None:
+        self._top, self._marks = top, marks
+        self._parts: list[Markup] = []
+        self._open: list[Container] = []
+        self._notes = Markup()
+        self._is_rest = False
+
+    def write(self, piece: _Piece) -> None:
+        path, opened = piece.path, self._open
+        pairs = enumerate(zip(path, opened, strict=False))
+        same = next((at for at, (one, other) in pairs if one.number != other.number), min(len(path), len(opened)))
+        self._close(same)
+        for one in path[same:]:
+            start = Markup(' start="{}"').format(one.start) if one.kind == "ol" and one.start != 1 else ""
+            around = _TABLE if one.kind == "table" else Markup()
+            self._parts.append(around + Markup("<{}{}>").format(one.kind, start))
+            opened.append(one)
+        if piece.diff.block.kind == "plain" and not self._is_rest:
+            self._is_rest = True
+            self._parts.append(_REST)
+        self._parts.append(self._block(piece.diff.block, self._runs(piece.diff.parts)))
+        self._notes += piece.notes
+        if not any(one.kind == "table" for one in path):
+            self._put_notes()
+
+    def html(self) -> Markup:
+        self._close(0)
+        return Markup().join(self._parts)
+
+    def _close(self, depth: int) -> None:
+        while len(self._open) > depth:
+            kind = self._open.pop().kind
+            self._parts.append(Markup("</{}>").format(kind))
+            if kind == "table":
+                self._parts.append(Markup("</div>"))
+                self._put_notes()
+
+    def _put_notes(self) -> None:
+        self._parts.append(self._notes)
+        self._notes = Markup()
+
+    def _runs(self, parts: Iterable[Phrase]) -> Iterator[Run]:
+        for part in parts:
+            text = "".join(word.text for word in part.words) if self._marks and part.side is not Side.GONE else ""
+            is_marked = bytearray(len(text))
+            for start, end in (match.span() for pattern in self._marks for match in pattern.finditer(text)):
+                is_marked[start:end] = b"\x01" * (end - start)
+            if not any(is_marked):
+                yield part.side, False, part.words
+                continue
+            ends = pairwise(accumulate((len(word.text) for word in part.words), initial=0))
+            flags = [any(is_marked[start:end]) for start, end in ends]
+            for flag, run in groupby(zip(flags, part.words, strict=True), key=lambda pair: pair[0]):
+                yield part.side, flag, tuple(word for _, word in run)
+
+    def _block(self, block: TextBlock, runs: Iterable[Run]) -> Markup:
+        if block.kind == "row":
+            cell = Markup('<td dir="auto">{}</td>')
+            if block.path[-1].kind == "thead":
+                cell = Markup('<th scope="col" dir="auto">{}</th>')
+            return Markup("<tr>{}</tr>\n").format(Markup().join(cell.format(_inline(each)) for each in _cells(runs)))
+        if block.kind == "rule":
+            start, end = _SIDES[next((side for side, _, _ in runs), Side.BOTH)]
+            return start + Markup("<hr>") + end
+        if block.kind in ("code", "plain", "html"):
+            box = Markup('<pre dir="auto"><code>{}</code></pre>\n')
+            return Markup().join(box.format(_inline(each)) for each in _boxes(runs))
+        level = block.kind[1:]
+        tag = f"h{min(int(level) - self._top + _TOP, 6)}" if level else "p"
+        return Markup('<{0} dir="auto">{1}</{0}>\n').format(tag, _inline(runs))
+
+
+def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs of a bounded number of words: browsers take long to lay out a megabyte without a break."""
+    boxes: list[list[Run]] = [[]]
+    room = _BOX
+    for side, is_marked, words in runs:
+        for start in range(0, len(words), _BOX):
+            some = words[start : start + _BOX]
+            if len(some) > room:
+                boxes.append([])
+                room = _BOX
+            boxes[-1].append((side, is_marked, some))
+            room -= len(some)
+    return boxes
+
+
+def _cells(runs: Iterable[Run]) -> list[list[Run]]:
+    cells: list[list[Run]] = [[]]
+    for side, is_marked, words in runs:
+        for is_edge, run in groupby(words, key=EDGE.__eq__):
+            if is_edge:
+                cells += [[] for _ in run]
+            else:
+                cells[-1].append((side, is_marked, tuple(run)))
+    return cells
+
+
+def _inline(runs: Iterable[Run]) -> Markup:
+    parts: list[Markup] = []
+    for side, each in groupby(runs, key=lambda run: run[0]):
+        start, end = _SIDES[side]
+        parts.append(start)
+        for _, is_marked, words in each:
+            text = _styled(words, is_changed=side is not Side.BOTH)
+            parts.append(Markup("<mark>{}</mark>").format(text) if is_marked else text)
+        parts.append(end)
+    return Markup().join(parts)
+
+
+def _styled(words: Sequence[Word], depth: int = 0, *, is_changed: bool) -> Markup:
+    """The words with their styles from `depth` on."""
+    parts: list[Markup] = []
+    for style, run in groupby(words, key=lambda word: word.styles[depth] if len(word.styles) > depth else None):
+        if style is None:
+            parts.append(_plain("".join(word.text for word in run)))
+        elif style.kind == "break":
+            parts += (Markup("<br>") for _ in run)
+        elif style.kind == "image":
+            # A page loads nothing from elsewhere.
+            image = Markup('<span class="mute">[image: {} <code>{}</code>{}]</span>')
+            parts += (image.format(_plain(word.text), visible(style.address), _title(style)) for word in run)
+        else:
+            parts.append(_set(style, _styled(tuple(run), depth + 1, is_changed=is_changed), is_changed=is_changed))
+    return Markup().join(parts)
+
+
+def _set(style: Style, inner: Markup, *, is_changed: bool) -> Markup:
+    if style == INFO:
+        return Markup('<span class="mute">{}</span>').format(inner)
+    if style.kind != "link":
+        return Markup("<{0}>{1}</{0}>").format("code" if style.kind == "html" else style.kind, inner)
+    address = visible(style.address)
+    inner += _title(style)
+    if not inner:
+        inner = Markup('<span class="mute">[link without words: <code>{}</code>]</span>').format(address)
+    elif is_changed:
+        inner += Markup(" <code>({})</code>").format(address)
+    if _is_web(style.address):
+        return Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(style.address, inner)
+    # An address of the site itself leads nowhere from here.
+    return Markup('<span class="link" title="{}">{}</span>').format(address, inner)
+
+
+def _title(style: Style) -> Markup:
+    """The title of a link or an image, which a site shows to who points at it."""
+    return Markup(' <span class="mute">\u201c{}\u201d</span>').format(visible(style.title)) if style.title else Markup()
+
+
+def _is_web(address: str) -> bool:
+    try:
+        return urlsplit(address).scheme in _SCHEMES
+    except ValueError:
+        return False
+
+
+def _plain(text: str) -> Markup:
+    """Words as HTML, with what no one would see made visible."""
+    if text.isascii() and text.isprintable():
+        return escape(text)
+    return escape("\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n")))
