@@ -152,3 +152,8 @@ def exact(amount: int) -> str:
     """An amount of money as a decimal number, without rounding: `0.0003085`."""
     whole, rest = divmod(amount, MILLION * MILLION)
     return f"{whole}.{rest:012d}".rstrip("0").rstrip(".")
+
+
+def exact_money(money: Mapping[str, int]) -> dict[str, str]:
+    """Amounts by currency as decimal numbers."""
+    return {currency: exact(amount) for currency, amount in money.items()}

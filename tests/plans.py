@@ -33,13 +33,14 @@ from contentops.model import (
     Update,
     Write,
 )
-from contentops.model.plan_file import CHECKSUM, checksum
+from contentops.model.plan_file import CHECKSUM, checksum, plan_file
 from contentops.reporting.plan_json import plan_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Json
+    from contentops.model import AnyPlan, Json
+    from contentops.model.plan import PlanFile
 
 GENERATE = ("submit", "poll", "write", "save")
 NEW = (Reason(kind="new"),)
@@ -133,7 +134,7 @@ def make_plan(*changes: Change, **fields: Any) -> Plan:
     return Plan(changes=changes, **stated | fields)
 
 
-def plan_document(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Any]:
+def plan_document(plan: AnyPlan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Any]:
     """A plan as a program reads it, without its checksum."""
     found: dict[str, Any] = json.loads("".join(plan_pieces(plan, inputs=inputs)))
     del found[CHECKSUM]
@@ -145,6 +146,11 @@ def plan_inputs(**given: Any) -> dict[str, Any]:
     lists: dict[str, Any] = {name: list(given.get(name, ())) for name in ("variables", "select", "exclude", "replace")}
     flags = dict.fromkeys(("prune", "refresh", "drafts"), False)
     return {"on_edit": None, "on_source_change": None, **flags, **given, **lists}
+
+
+def read_back(document: Mapping[str, Any]) -> PlanFile:
+    """The plan in a document, whatever inputs it was made with."""
+    return plan_file({CHECKSUM: "", **document, "inputs": {**plan_inputs(), **document["inputs"]}})
 
 
 def sealed(document: Mapping[str, Json]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from contentops.model.plan_file import check_seal
+from contentops.model.plan_file import check_seal, plan_file
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Overrides
@@ -30,13 +30,15 @@ def review(harness: Harness, **choice: Any) -> dict[str, Any]:
 def check_file(harness: Harness, reviewed: Mapping[str, Any]) -> Plan:
     """What is left of a plan file. Raises Refused."""
     check_seal(reviewed, "plan.json")
-    return plan_operation.check(harness.project, choice_in(reviewed), reviewed)
+    file = plan_file(reviewed)
+    return plan_operation.check(harness.project, choice_in(file), file)
 
 
 def what_is_left(harness: Harness, reviewed: Mapping[str, Any]) -> Plan:
     """What an apply of a plan file would do. Raises Refused."""
+    file = plan_file(reviewed)
     with open_workspace(harness.project) as workspace:
-        return compare_file(workspace.plan_inputs(choice_in(reviewed)), reviewed)
+        return compare_file(workspace.plan_inputs(choice_in(file)), file)
 
 
 def apply_within(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) -> Run | None:
@@ -44,7 +46,7 @@ def apply_within(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) ->
     _, run = apply_operation.apply(
         harness.project,
         Choice(**choice),
-        ApplyOptions(ceiling=ceiling),
+        ApplyOptions(is_bound=True, ceiling=plan_file(ceiling) if ceiling else None),
         confirm=lambda _: True,
         emit=harness.events.append,
         runtime=harness.runtime(),
@@ -55,10 +57,11 @@ def apply_within(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) ->
 def apply_file(harness: Harness, reviewed: Mapping[str, Any], overrides: Overrides | None = None) -> Run | None:
     """Applies a plan file. Raises Refused."""
     check_seal(reviewed, "plan.json")
+    file = plan_file(reviewed)
     _, run = apply_operation.apply(
         harness.project,
-        choice_in(reviewed),
-        ApplyOptions(overrides=overrides or Overrides(), reviewed=reviewed),
+        choice_in(file),
+        ApplyOptions(overrides=overrides or Overrides(), reviewed=file),
         confirm=lambda _: True,
         emit=harness.events.append,
         runtime=harness.runtime(),

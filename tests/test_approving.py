@@ -477,7 +477,7 @@ def test_a_plan_file_marks_a_blocked_text_only_as_reviewed(tmp_path: Path) -> No
     shown = review(harness)
     harness.edit("out/one.md", "Al about", "Nothing about")
     before = harness.read("out/one.md")
-    with pytest.raises(Refused, match="not in the plan"):
+    with pytest.raises(Refused, match="front matter has changed: `draft`"):
         apply_file(harness, shown)
     assert harness.read("out/one.md") == before
     again = review(harness)

@@ -13,6 +13,7 @@ from jsonschema import Draft7Validator
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.model import Action, JobState
+from contentops.model.plan_file import plan_file
 from contentops.operations.apply import Overrides
 from contentops.operations.spend import history
 from contentops.operations.state import resolve
@@ -20,7 +21,6 @@ from contentops.operations.workspace import open_workspace
 from contentops.planning.review import check_ceiling, compare_file
 from contentops.planning.sides import Choice
 from contentops.reporting.layout import unpainted
-from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.run import exit_code_of, run_json, run_text
@@ -28,13 +28,14 @@ from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, before, blog, results
 from tests.fakes.kills import state_after_each_kill
-from tests.plans import plan_document
+from tests.plans import plan_document, read_back
 from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.model import Change, Run
+    from contentops.model import Change, Plan, Run
+    from contentops.model.plan import PlanFile
     from tests.fakes.api import Generation
 
 
@@ -219,7 +220,7 @@ def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path, process
     document = plan_document(plan)
     assert document["summary"]["credits_worst"] == 24
     assert [(each["credits_worst"], each["retries"]) for each in document["changes"]] == [(12, 2), (12, 2)]
-    assert plan_document(plan_of(document)) | {"id": plan.id} == document | {"inputs": {}}
+    assert plan_document(read_back(document)) | {"id": plan.id} == document | {"inputs": {}}
     run = harness.apply()
     assert results(run) == {"one": "done", "two": "done"}
     assert (_end(run).credits, _end(run, "two").credits) == (12, 4)
@@ -262,7 +263,9 @@ def test_no_more_is_paid_than_stated(root: Path) -> None:
     _loosen(harness, RETRIES.replace("2", "3"), RETRIES)
     change = _one(harness)
     assert (change.action, change.credits, change.credits_worst, change.submits) == (Action.FINISH, 4, 4, 1)
-    assert plan_document(plan_of(plan_document(harness.plan())))["changes"] == plan_document(harness.plan())["changes"]
+    assert (
+        plan_document(read_back(plan_document(harness.plan())))["changes"] == plan_document(harness.plan())["changes"]
+    )
     assert "checks-failed" in {reason.kind for reason in change.reasons}
     _from_take(harness, 4)
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 16)
@@ -325,13 +328,14 @@ def test_a_retry_whose_job_fails_is_tried_once_more(root: Path) -> None:
 def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     """Retries that were not reviewed are refused; a run of the file that is blocked may be run again."""
     harness = _harness(root, NO_DRAFTS, "one", good=3)
-    narrow = review(harness)
+    narrow = plan_file(review(harness))
     _loosen(harness, RETRIES)
-    wide = review(harness)
+    document = review(harness)
+    wide = plan_file(document)
 
-    def compared(document: Any) -> Any:
+    def compared(file: PlanFile) -> Plan:
         with open_workspace(harness.project) as workspace:
-            return compare_file(workspace.plan_inputs(Choice()), document)
+            return compare_file(workspace.plan_inputs(Choice()), file)
 
     with pytest.raises(Refused, match="it would retry, which is not in the plan"):
         compared(narrow)
@@ -346,7 +350,7 @@ def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     _loosen(harness, RETRIES, RETRIES.replace("2", "4"))
     _from_take(harness, 99)
     for _ in range(2):
-        assert (results(apply_file(harness, wide)), harness.api.credits) == ({"one": "blocked"}, 12)
+        assert (results(apply_file(harness, document)), harness.api.credits) == ({"one": "blocked"}, 12)
     check_ceiling(harness.plan(), harness.project.guards, wide)
 
 

@@ -10,9 +10,8 @@ from markdown_it import MarkdownIt
 
 from contentops.errors import InputError
 from contentops.model import Note, Reason, Refusal
-from contentops.operations.plan_files import check_shape
 from contentops.reporting.plan_markdown import SMALLEST, plan_markdown, prose
-from tests.plans import make_change, make_plan, plan_document
+from tests.plans import make_change, make_plan, plan_document, read_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,11 +59,10 @@ def test_kinds_are_words(put: Callable[[Any, str], None], word: str) -> None:
         refusals=(Refusal(guard="budget-credits", message="m", flag=""),),
     )
     document = plan_document(plan, inputs={})
-    document["checksum"] = ""
-    check_shape(document, "plan.json")
+    read_back(document)
     put(document, word)
     with pytest.raises(InputError) as refused:
-        check_shape(document, "plan.json")
+        read_back(document)
     assert [one.code for one in refused.value.diagnostics()] == ["no-plan-file"]
 
 

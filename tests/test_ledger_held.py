@@ -17,7 +17,6 @@ from contentops.model import Action, ItemId, Job, JobState, PendingSubmit, Reque
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice
-from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.schema_files import load_schema
@@ -26,7 +25,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.ledger_rows import write
-from tests.plans import plan_document
+from tests.plans import plan_document, read_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +82,7 @@ def test_a_pending_item_is_told_in_every_form() -> None:
     assert "pending (`apply on build-3`)" in plan_markdown(plan)
     document = plan_document(plan)
     jsonschema.validate(document | {"checksum": ""}, load_schema("plan"))
-    assert plan_of(json.loads(json.dumps(document))).changes[0].holder == "apply on build-3"
+    assert read_back(json.loads(json.dumps(document))).changes[0].holder == "apply on build-3"
 
 
 def test_a_holder_cannot_break_out_of_a_page() -> None:

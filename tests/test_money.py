@@ -17,7 +17,6 @@ from contentops.model import Request
 from contentops.model.jobs import bound_words
 from contentops.pricing import CREDITS, Price
 from contentops.reporting.layout import unpainted
-from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.schema_files import load_schema
 from contentops.server.jobs import GenerationRequest
@@ -25,6 +24,7 @@ from contentops.tokens import TokenPrice
 from tests.fakes.chat import Raw, said
 from tests.models import MODEL_PROJECT, Model, writes
 from tests.pages import Browser
+from tests.plans import read_back
 from tests.processes import blog
 from tests.serving import served
 
@@ -81,7 +81,7 @@ def test_a_model_without_a_price_is_not_free(project: Build, invoke: Run, proces
     document = planned(invoke, root)
     assert {*document["changes"][0]["tokens_at_most"]} == {"input", "output"}
     assert "money" not in json.dumps(document)
-    read = plan_of(json.loads((root / "plan.json").read_text("utf-8")))
+    read = read_back(json.loads((root / "plan.json").read_text("utf-8")))
     assert "| no price set |" in plan_markdown(read)
     assert "free" not in text + plan_markdown(read)
     page = Browser(root).get("/plan").text
@@ -233,7 +233,7 @@ def test_an_item_that_waits_for_a_text_has_its_bound(project: Build, invoke: Run
     assert Decimal(teaser["money_at_most"]["USD"]) > Decimal(guide["money_at_most"]["USD"])
     assert Decimal(teaser["money_worst"]["USD"]) == 2 * Decimal(teaser["money_at_most"]["USD"])
     assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
-    read = plan_of(json.loads((root / "plan.json").read_text("utf-8")))
+    read = read_back(json.loads((root / "plan.json").read_text("utf-8")))
     assert {name: int(Decimal(value) * 10**12) for name, value in document["summary"]["money_worst"].items()} == (
         read.money_worst
     )

@@ -10,6 +10,7 @@ import pytest
 
 from contentops.errors import ExitCode, InputError, Refused
 from contentops.model import Action, OnSourceChange
+from contentops.model.plan_file import plan_file
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import ApplyOptions
 from contentops.planning.sides import Choice
@@ -179,7 +180,7 @@ def test_what_waits_for_an_item_that_is_not_selected_is_a_pause(harness: Harness
 def test_a_plan_file_has_what_waits(harness: Harness, invoke: Run) -> None:
     """By the request without the words of its sources, which no one knows before."""
     invoke("plan", "--out", "p.json", cwd=harness.root)
-    run = carried_out(harness, reviewed=json.loads(harness.read("p.json")))
+    run = carried_out(harness, reviewed=plan_file(json.loads(harness.read("p.json"))))
     assert results(run) == dict.fromkeys(CHAIN, "done")
     assert harness.plan().empty
 
@@ -187,13 +188,13 @@ def test_a_plan_file_has_what_waits(harness: Harness, invoke: Run) -> None:
 def test_a_reviewed_plan_allows_its_waves_and_no_other_request(harness: Harness, invoke: Run) -> None:
     """`--reviewed` knows a waiting item by its request without the texts."""
     invoke("plan", "--out", "p.json", cwd=harness.root)
-    ceiling = json.loads(harness.read("p.json"))
+    ceiling = plan_file(json.loads(harness.read("p.json")))
     harness.apply(select=("guide",))
     harness.write("content/a.yaml", items({**CHAIN, "news": f"Other {NEWS}"}))
     with pytest.raises(Refused, match="its request has changed"):
-        carried_out(harness, ceiling=ceiling)
+        carried_out(harness, is_bound=True, ceiling=ceiling)
     harness.write("content/a.yaml", items(CHAIN))
-    assert results(carried_out(harness, ceiling=ceiling)) == {"news": "done", "teaser": "done"}
+    assert results(carried_out(harness, is_bound=True, ceiling=ceiling)) == {"news": "done", "teaser": "done"}
 
 
 def test_a_kill_at_any_step_of_any_wave_pays_once(harness: Harness, tmp_path: Path, takes_seconds: None) -> None:

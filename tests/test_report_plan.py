@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, Change, ItemId, JobState, Note, Plan, Reason, Refusal, Saved
-from contentops.model.plan_file import record_digest
+from contentops.model.plan import record_digest
 from contentops.operations import plan as operation
 from contentops.operations.opening import open_project
 from contentops.planning.sides import Choice

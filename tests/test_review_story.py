@@ -14,12 +14,11 @@ from contentops.errors import Severity
 from contentops.model import Approval, ApprovalState, ItemId, TextInReview, Verdict, text_digest
 from contentops.operations.opening import HERE, open_project
 from contentops.operations.review import Review, ReviewState
-from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.state import approvals
 from tests.merges import Desk, make_drafts
 from tests.pages import Browser
-from tests.plans import make_plan, plan_document, sealed
+from tests.plans import make_plan, plan_document, read_back, sealed
 from tests.running import Run
 from tests.test_approving import decide, stages
 
@@ -279,8 +278,8 @@ def test_the_plan_file_keeps_them() -> None:
     """Read back, the comment says the same; a plan of no pull request has no such key."""
     made = make_plan(approvals={ApprovalState.WAITING: 2}, approves=in_review(2))
     document = sealed(plan_document(made))
-    assert plan_of(document).approves == made.approves
-    assert plan_markdown(plan_of(document)) == plan_markdown(made)
+    assert read_back(document).approves == made.approves
+    assert plan_markdown(read_back(document)) == plan_markdown(made)
     assert "approves" not in plan_document(make_plan())
 
 

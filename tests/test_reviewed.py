@@ -67,7 +67,12 @@ def test_items_that_another_merge_brings(
     [
         ("", blog("a"), blog("a", year=2027), "its request has changed"),
         ("", blog("a"), blog("a").replace("inputs:", "mode: premium\n    inputs:"), "it costs 5 credits now, not 4"),
-        (blog("a"), blog("a") + META, blog("a", year=2027) + META, "it would submit, which is not in it"),
+        (
+            blog("a"),
+            blog("a") + META,
+            blog("a", year=2027) + META,
+            "it would save, submit, write, which is not in the plan",
+        ),
         (blog("a", "z"), blog("a", "z"), blog("z"), "remove, which is not in it"),
     ],
     ids=["another request", "dearer", "free before", "removed"],

@@ -15,12 +15,11 @@ from contentops.operations.opening import open_project
 from contentops.operations.plan import plan
 from contentops.planning.sides import Choice
 from contentops.reporting.layout import unpainted
-from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import SETTINGS
 from tests.clones import commit, copy_once, git
-from tests.plans import make_change, make_plan, plan_document
+from tests.plans import make_change, make_plan, plan_document, read_back
 from tests.running import (
     Build,
     Run,  # noqa: TC001 - pytest reads annotations of fixtures
@@ -346,7 +345,7 @@ def test_a_plan_file_carries_it_to_the_comment(invoke: Run, pull: Any) -> None:
     invoke("plan", "--out", "plan.json", cwd=root, env=GITHUB)
     document = json.loads((root / "plan.json").read_text("utf-8"))
     assert document["budget"] == {"credits_per_apply": None, "items_per_apply": None}
-    assert plan_markdown(plan_of(document)).count("**settings:**") == len(CHANGED)
+    assert plan_markdown(read_back(document)).count("**settings:**") == len(CHANGED)
 
 
 UNREAD = "`contentops.yaml` was not compared with the base: "
@@ -409,7 +408,7 @@ def test_every_plan_names_server_environment_and_budget(budget: Budget, words: s
         f"Project `acme-blog`, environment `prod`, server `local`{words}\n"
     )
     assert f"`acme-blog`, environment `prod`\n\nServer `local`{words}.\n\n" in plan_markdown(plan)
-    assert plan_of(plan_document(plan, inputs={})).budget == budget
+    assert read_back(plan_document(plan, inputs={})).budget == budget
 
 
 def test_a_value_can_not_leave_its_quotes(invoke: Run, pull: Any) -> None:

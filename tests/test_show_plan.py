@@ -14,10 +14,9 @@ import pytest
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, JobState, Note, Reason, Refusal
 from contentops.reporting.layout import unpainted
-from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import json_text
-from tests.plans import make_change, make_job, make_plan, plan_document, plan_inputs, sealed
+from tests.plans import make_change, make_job, make_plan, plan_document, plan_inputs, read_back, sealed
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def everything() -> Plan:
 def test_nothing_of_a_plan_is_lost_in_the_file(verbose: bool) -> None:
     """Read back, it says the same: reasons, open jobs, moves, notes, refusals and warnings."""
     plan = everything()
-    again = plan_of(document_of(plan))
+    again = read_back(document_of(plan))
     assert unpainted(plan_text(again, verbose=verbose)) == unpainted(plan_text(plan, verbose=verbose))
     assert again.findings == plan.findings
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from contentops.cli.session import Session
     from contentops.model import Project
+    from contentops.model.plan import PlanFile
 
 
 PLAN_ENDING = ".json"
@@ -25,7 +26,7 @@ def pinned(value: str) -> tuple[str, str]:
     return name, at.removeprefix("@") + digest
 
 
-def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[str, Any]) -> Project:
+def project_of(session: Session, plan: PlanFile, chosen: Mapping[str, Any]) -> Project:
     """Return the project that the plan was made for. Raises UsageError where flags would make another plan."""
     if session.variables or any(chosen.values()):
         raise UsageError(
@@ -33,6 +34,6 @@ def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[st
             code="plan-file-and-flags",
             hint="leave those options out, or make another plan with them",
         )
-    environment = session.environment or str(document["environment"])
-    variables = tuple(document["inputs"]["variables"])
+    environment = session.environment or plan.environment
+    variables = plan.inputs.variables
     return structs.replace(session, environment=environment, variables=variables).project()

@@ -40,6 +40,8 @@ from contentops.model.desired import (
 from contentops.model.plan import (
     Acknowledge,
     Action,
+    AnyChange,
+    AnyPlan,
     Change,
     Collect,
     Fetch,
@@ -113,6 +115,8 @@ __all__ = [
     "AcceptedTexts",
     "Acknowledge",
     "Action",
+    "AnyChange",
+    "AnyPlan",
     "ApiSettings",
     "Approval",
     "ApprovalRule",

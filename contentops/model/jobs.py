@@ -19,7 +19,7 @@ from contentops.tokens import TokenSum, add_money
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from contentops.model.plan import Change
+    from contentops.model.plan import AnyChange
     from contentops.model.records import State
 
 
@@ -174,7 +174,7 @@ _UNIT = 10**12
 """One unit of a currency, in money as `tokens` counts it."""
 
 
-def cost_words(changes: Iterable[Change]) -> str:
+def cost_words(changes: Iterable[AnyChange]) -> str:
     """What some changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`.
 
     Where a model writes the texts: `at most 0.04 USD`, or `no price set`.

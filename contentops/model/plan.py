@@ -1,23 +1,41 @@
-"""A plan: what is to be done, and why.
+"""A plan: what is to be done, and why; and the same as a plan file has it.
 
-The same list is explained, priced, sealed in plan files and executed. The names of the steps (`name_of`) are part of
-the plan's format.
+The same list of steps is explained, priced and executed; their names (`name_of`) are part of the plan's format. A
+`Change` and a `ReviewedChange` have the same attributes, and so have a `Plan` and a `PlanFile`: what shows one, or
+compares it, works with both.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, convert, field, to_builtins
 
-from contentops.digest import NOTHING, Digest
+from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic
 from contentops.model.approval import ApprovalState
-from contentops.model.desired import BASE, NO_ENVIRONMENT, Reference, Request, Spec
-from contentops.model.records import ItemId, Job, JobState, Json, Observed, Record, Remote
-from contentops.model.settings import Budget, MonthSpend
-from contentops.tokens import PaidTokens, add_money
+from contentops.model.desired import (
+    BASE,
+    NO_ENVIRONMENT,
+    OnEdit,
+    OnSourceChange,
+    Reference,
+    Request,
+    Spec,
+    WaitReason,
+)
+from contentops.model.records import Count, ItemId, Job, JobState, Json, Observed, Record, Remote, RequestId
+from contentops.model.settings import Budget, MonthSpend, as_counted
+from contentops.tokens import PaidTokens, add_money, exact_money
+
+Word = Annotated[str, Meta(pattern="^[a-z0-9-]+$")]
+"""A word in kebab case."""
+_StepName = Annotated[str, Meta(pattern="^[a-z ]+$")]
+_FileDigest = Annotated[Digest, Meta(pattern="^(sha256:[0-9a-f]{64})?$")]
+_Amount = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?$", max_length=40)]
 
 # ---- The steps of a change, each with all that it takes to carry it out.
 
@@ -263,7 +281,7 @@ class Action(enum.StrEnum):
 class Reason(Struct, frozen=True, kw_only=True):
     """Why an item changes: a kebab-case kind, the field, its values before and after, and the cause."""
 
-    kind: str
+    kind: Word
     field: str = ""
     before: Json = None
     after: Json = None
@@ -437,6 +455,51 @@ class Change(Struct, frozen=True, kw_only=True):
             return self.job.section
         return self.submit.section if self.submit is not None else ""
 
+    @property
+    def digest(self) -> Digest:
+        """The digest of its request; empty for an orphan."""
+        return NOTHING if self.spec is None else self.spec.digest
+
+    @property
+    def frame(self) -> Digest:
+        """Of an item that waits: the digest of its request without the texts; empty for others."""
+        return self.spec.frame if self.spec is not None and self.waits else NOTHING
+
+    @property
+    def publish_on(self) -> str:
+        """The day the item is due; empty: none."""
+        return "" if self.spec is None else self.spec.publish_on
+
+    @property
+    def record_digest(self) -> Digest:
+        """The digest of the record that it starts from; empty: it is new."""
+        return record_digest(self.record)
+
+    @property
+    def file_digest(self) -> Digest:
+        """The digest of the file that the plan saw."""
+        return self.file.file
+
+    @property
+    def body(self) -> Digest:
+        """The digest of that file without its front matter."""
+        return self.file.body
+
+    @property
+    def remote_body(self) -> Digest:
+        """The body digest of what a refresh found on the server; empty where it did not look."""
+        return NOTHING if self.remote is None else self.remote.body
+
+    @property
+    def exact_money(self) -> dict[str, str]:
+        """Its money as decimals."""
+        return exact_money(self.money)
+
+    @property
+    def exact_money_worst(self) -> dict[str, str]:
+        """Its money with every retry, as decimals."""
+        return exact_money(self.money_worst)
+
     def has(self, *kinds: type[Step]) -> bool:
         """Whether any step is of one of these kinds."""
         return any(isinstance(step, kinds) for step in self.steps)
@@ -457,23 +520,128 @@ class Change(Struct, frozen=True, kw_only=True):
         return (step for step in reversed(self.steps) if isinstance(step, Write | Update | Acknowledge))
 
 
+class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job, as far as a plan file has it."""
+
+    request_id: RequestId
+    job_id: str
+    state: JobState
+    digest: _FileDigest
+    error: str
+    submitted_at: str = ""
+
+
+class ReviewedText(Struct, frozen=True, kw_only=True):
+    """A `Promote` step, as far as a plan file has it."""
+
+    environment: str
+    path: str
+    expects: _FileDigest
+    body: _FileDigest
+    generated: _FileDigest
+    generated_at: str
+    carries: tuple[str, ...] = ()
+
+
+class AwaitedText(Struct, frozen=True, kw_only=True):
+    """The text of another item that an item waits for."""
+
+    id: ItemId
+    wait: WaitReason
+
+
+class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change as a plan file has it: each attribute is that of `Change` with the same name.
+
+    What has a default here is left out of the file where it is empty.
+    """
+
+    id: ItemId
+    action: Action
+    names: tuple[_StepName, ...] = field(name="steps")
+    credits: Count
+    credits_worst: Count
+    credits_at_most: bool = False
+    exact_money: Mapping[str, _Amount] = field(name="money_at_most", default_factory=dict)
+    exact_money_worst: Mapping[str, _Amount] = field(name="money_worst", default_factory=dict)
+    tokens: PaidTokens | None = field(name="tokens_at_most", default=None)
+    submits: Count
+    retries: Count
+    attempt: Count
+    reasons: tuple[Reason, ...]
+    target: str
+    source: str
+    renamed_from: ItemId | None
+    digest: _FileDigest
+    publish_on: str = ""
+    record_digest: _FileDigest = field(name="record")
+    file_digest: _FileDigest = field(name="file")
+    body: _FileDigest
+    remote_body: _FileDigest = field(name="remote")
+    front: Mapping[str, Json]
+    title: str | None
+    job: ReviewedJob | None = field(name="entry")
+    promotion: ReviewedText | None = field(name="promotes")
+    collected_jobs: tuple[ReviewedJob, ...] = field(name="drains")
+    blocked: str
+    holder: str
+    hint: str
+    approval: ApprovalState = ApprovalState.NONE
+    waits: tuple[AwaitedText, ...] = ()
+    frame: _FileDigest = NOTHING
+
+    @property
+    def money(self) -> dict[str, int]:
+        """As `Change.money`."""
+        return {currency: as_counted(Decimal(amount)) for currency, amount in self.exact_money.items()}
+
+    @property
+    def money_worst(self) -> dict[str, int]:
+        """As `Change.money_worst`."""
+        return {currency: as_counted(Decimal(amount)) for currency, amount in self.exact_money_worst.items()}
+
+    @property
+    def has_no_price(self) -> bool:
+        """As `Change.has_no_price`."""
+        return self.tokens is not None and self.tokens.price is None
+
+    @property
+    def submits_worst(self) -> int:
+        """As `Change.submits_worst`."""
+        return self.submits + self.retries
+
+
+AnyChange = Change | ReviewedChange
+
+
+def change_json(change: AnyChange) -> dict[str, Json]:
+    """A change as a plan file has it."""
+    found: dict[str, Json] = to_builtins(convert(change, ReviewedChange, from_attributes=True), enc_hook=dict)
+    return found
+
+
+def record_digest(record: Record | None) -> Digest:
+    """The digest of a record; empty where there is none."""
+    return NOTHING if record is None else digest_json(to_builtins(record, enc_hook=dict))
+
+
 class Note(Struct, frozen=True, kw_only=True):
     """A note of a plan that is no change, such as an orphan."""
 
-    kind: str
+    kind: Word
     message: str
     id: ItemId | None = None
     hint: str = ""
     items: tuple[ItemId, ...] = ()
     """The first items, if it is about several."""
-    credits: int = 0
+    credits: Count = 0
     """The price of these."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
     """A guard that refuses this plan: its numbers, and the flag that overrides it."""
 
-    guard: str
+    guard: Word
     message: str
     flag: str = ""
 
@@ -494,8 +662,8 @@ class Writer(Struct, frozen=True, kw_only=True):
     """The most tokens of one answer; 0: by the mode and the length of the text."""
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """The changes to do, in order. The same inputs give the same plan and the same bytes."""
+class PlanFacts(Struct, frozen=True, kw_only=True):
+    """What a plan and a plan file both have, and the sums of their changes."""
 
     project: str
     environment: str
@@ -507,25 +675,15 @@ class Plan(Struct, frozen=True, kw_only=True):
     spent: MonthSpend | None = None
     """What was spent this month; None where no budget asks for it, or the plan costs nothing."""
     lineage: str
-    changes: tuple[Change, ...] = ()
+    changes: tuple[AnyChange, ...] = ()
     """Sorted by id, without items that need nothing."""
     notes: tuple[Note, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    unchanged: int = 0
-    findings: tuple[Diagnostic, ...] = ()
+    findings: tuple[Diagnostic, ...] = field(name="diagnostics", default=())
     id: str = ""
     """Digest of the changes: names the plan in records."""
-    approvals: Mapping[ApprovalState, int] = {}
-    """How many of its items' texts are in each state of approval; those in none are left out."""
     approves: tuple[TextInReview, ...] = ()
     """The texts that whoever approves the pull request of the plan approves with it; none elsewhere."""
-    beside_default: bool = False
-    """It is made without an environment although the settings name a default one."""
-
-    @property
-    def option(self) -> str:
-        """What `--env` says in a command that is about the same environment; empty: nothing."""
-        return NO_ENVIRONMENT if self.beside_default else self.environment
 
     @property
     def credits(self) -> int:
@@ -576,3 +734,69 @@ class Plan(Struct, frozen=True, kw_only=True):
     def empty(self) -> bool:
         """Whether there is nothing to do and nothing blocked."""
         return not self.changes
+
+
+class Plan(PlanFacts, frozen=True, kw_only=True):
+    """The changes to do, in order. The same inputs give the same plan and the same bytes."""
+
+    changes: tuple[Change, ...] = ()
+    unchanged: int = 0
+    approvals: Mapping[ApprovalState, int] = {}
+    """How many of its items' texts are in each state of approval; those in none are left out."""
+    beside_default: bool = False
+    """It is made without an environment although the settings name a default one."""
+
+    @property
+    def option(self) -> str:
+        """What `--env` says in a command that is about the same environment; empty: nothing."""
+        return NO_ENVIRONMENT if self.beside_default else self.environment
+
+
+class PlanOptions(Struct, frozen=True, kw_only=True):
+    """The options of the command line that a plan was made with."""
+
+    variables: tuple[str, ...]
+    select: tuple[str, ...]
+    exclude: tuple[str, ...]
+    replace: tuple[ItemId, ...]
+    on_edit: OnEdit | None
+    on_source_change: OnSourceChange | None
+    prune: bool
+    refresh: bool
+    drafts: bool
+    changed_from: str = ""
+    canary: int | None = None
+
+
+class PlanCounts(Struct, frozen=True, kw_only=True):
+    """The counts of a plan file that do not follow from its changes."""
+
+    unchanged: Count
+    approvals: Mapping[ApprovalState, Count] = {}
+
+
+class PlanFile(PlanFacts, frozen=True, kw_only=True):
+    """A plan as it was reviewed; the keys of its file are in `schemas/plan.schema.json`."""
+
+    changes: tuple[ReviewedChange, ...]
+    inputs: PlanOptions
+    summary: PlanCounts
+    checksum: Digest
+
+    @property
+    def option(self) -> str:
+        """As `Plan.option`."""
+        return self.environment
+
+    @property
+    def unchanged(self) -> int:
+        """As `Plan.unchanged`."""
+        return self.summary.unchanged
+
+    @property
+    def approvals(self) -> Mapping[ApprovalState, int]:
+        """As `Plan.approvals`."""
+        return self.summary.approvals
+
+
+AnyPlan = Plan | PlanFile

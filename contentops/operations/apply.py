@@ -13,7 +13,7 @@ from msgspec import Struct, field, structs
 
 from contentops.api.session import always
 from contentops.ci.runner import for_pull_request, in_ci
-from contentops.digest import NOTHING, Digest
+from contentops.digest import NOTHING
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import OutputError, Refused, StateError
@@ -45,8 +45,8 @@ from contentops.operations.runs import keeping_events
 from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.workspace import hold_lock, open_workspace, spending
 from contentops.planning.guards import approved
-from contentops.planning.plan import block_same, change_alone, takes_text
-from contentops.planning.review import check_ceiling, dearer
+from contentops.planning.plan import block_same, change_alone, declared_requests
+from contentops.planning.review import beyond, check_ceiling
 from contentops.planning.select import shard_in
 from contentops.planning.sides import Choice, paths
 from contentops.reporting.plan_json import plain
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Change, Json, Observed, Plan, Project, Refusal, RequestId, Run, Spec
     from contentops.model.desired import Stage
+    from contentops.model.plan import PlanFile
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -122,9 +123,8 @@ class Following:
         taken = {change.renamed_from for change in plan.changes}
         self._gone = {id_: record for id_, record in records.items() if id_ not in specs and id_ not in taken}
         """The records of removed items, which a new one may take over."""
-        wanted = (spec for spec in inputs.desired.specs if spec.request.template and spec.digest)
-        self._requests: dict[Digest, ItemId] = {spec.digest: spec.id for spec in wanted}
-        """The item that declares each request."""
+        self._declared = declared_requests(inputs.desired.specs)
+        """The items that declare each request."""
         self._seen: dict[str, tuple[Observed, Stamp | None]] = {}
         """The files of sources, by path, as they were last read."""
 
@@ -141,13 +141,13 @@ class Following:
             return None
         if change.renamed_from is not None:
             self._gone.pop(change.renamed_from, None)
-        if other := self._same(spec, change):
-            return block_same(change, (other, spec.id))
-        if change.submits_worst and not planned.later:
-            return None  # its front matter alone follows
+        ids = self._declared.setdefault(spec.digest, [])
+        ids += [] if spec.id in ids else [spec.id]
+        if (same := block_same(self._inputs, change, self._declared)) is not change:
+            return same
         if not planned.later and not _is_free(change):
-            return None
-        if problem := dearer(change, planned):
+            return None  # its front matter alone follows
+        if planned.later and (problem := beyond(change, planned)):
             return _held(planned, problem, "run `contentops apply` to see and confirm the new price")
         shared = workspace.working_ledger
         if shared is not None:
@@ -204,13 +204,6 @@ class Following:
         observed = {path: self._outputs.observe(path) for path in looked_at}
         return structs.replace(planned, desired=desired, state=state, observed=observed)
 
-    def _same(self, spec: Spec, change: Change) -> ItemId | None:
-        """The other item that declares the request that a change would pay for."""
-        if not spec.request.template or not takes_text(self._inputs, change):
-            return None
-        other = self._requests.setdefault(spec.digest, spec.id)
-        return other if other != spec.id else None
-
 
 def _is_free(change: Change) -> bool:
     """Whether a change is about front matter, its place and the server's copy alone."""
@@ -242,10 +235,12 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     """What was approved or reviewed before an apply, and when it ends early."""
 
     overrides: Overrides = Overrides()
-    reviewed: Mapping[str, Json] | None = None
-    """The document of a plan file: exactly that is carried out."""
-    ceiling: Mapping[str, Json] | None = None
-    """The document of a reviewed plan (empty: nothing was reviewed): an apply that would do more is refused."""
+    reviewed: PlanFile | None = None
+    """A plan file: exactly that is carried out."""
+    is_bound: bool = False
+    """An apply that would do more than `ceiling` is refused."""
+    ceiling: PlanFile | None = None
+    """The plan that was reviewed; None: none was."""
     inputs: Mapping[str, Json] = field(default_factory=dict)
     """The options of the command line, kept in the report of the run."""
     stop: Stop = field(default_factory=Stop)
@@ -326,7 +321,7 @@ def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
     if open_refusals(plan, options.overrides):
         return True
     try:
-        if options.ceiling is not None:
+        if options.is_bound:
             check_ceiling(plan, project.guards, options.ceiling)
     except Refused:
         return True
@@ -335,7 +330,7 @@ def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
 
 def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: Runtime) -> None:
     """Raise Refused for a guard, a review that allows less, or a lock in Git LFS, and what `check_waiting` raises."""
-    if options.ceiling is not None:
+    if options.is_bound:
         check_ceiling(plan, project.guards, options.ceiling)
     if plan.refusals:
         message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from contentops.model import Change, Checks, Job, Json, Plan, Project, Record, State
+    from contentops.model.plan import PlanFile
     from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -91,11 +92,11 @@ def plan(
 def check(
     project: Project,
     choice: Choice,
-    reviewed: Mapping[str, Json],
+    reviewed: PlanFile,
     *,
     runtime: Runtime = HERE,
 ) -> Plan:
-    """Plan what an apply would do today. Raises Refused if that is more than the reviewed plan document says."""
+    """Plan what an apply would do today. Raises Refused if that is more than the reviewed plan says."""
     from contentops.planning.review import check_file
 
     with open_workspace(project, runtime) as workspace:

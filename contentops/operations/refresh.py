@@ -24,7 +24,6 @@ from contentops.documents.clean import body_digest, clean_body, clean_title, tit
 from contentops.errors import ApiError
 from contentops.execution.contents import StoredContent
 from contentops.model import ItemId, Remote, Restore, Submit, Write
-from contentops.model.plan_file import plan_file
 from contentops.operations.contents import content_owners, converse
 from contentops.operations.unchanged import forget_plan
 from contentops.planning.edits import saved_records
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
     from contentops.api.calls import ContentEntry, Reply
     from contentops.digest import Digest
     from contentops.execution.contents import ContentOwners
-    from contentops.model import Change, Json, Plan, Record
+    from contentops.model import Change, Plan, Record
+    from contentops.model.plan import PlanFile
     from contentops.operations.contents import Caller
     from contentops.operations.workspace import Workspace
     from contentops.planning.sides import PlanInputs
@@ -231,12 +231,12 @@ def _remembered(workspace: Workspace, record: Record, seen: Mapping[str, Remote]
 def plan_after_looks(
     workspace: Workspace,
     inputs: PlanInputs,
-    reviewed: Mapping[str, Json] | None,
+    reviewed: PlanFile | None,
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
     """Plan what an apply does, with what the server has of the texts that it would pay for or replace.
 
-    `reviewed`: the document of a plan file. The server is asked only where there are such texts and the plan is not
+    `reviewed`: a plan file. The server is asked only where there are such texts and the plan is not
     `refused`. Items that cannot be looked at are blocked.
 
     Raises what planning raises, ApiError where the key is missing, and Refused where it may not go to the server.
@@ -258,14 +258,14 @@ def plan_after_looks(
 
 
 def _plan_of_file(
-    look: _Look, inputs: PlanInputs, reviewed: Mapping[str, Json], refused: Callable[[Plan], object]
+    look: _Look, inputs: PlanInputs, reviewed: PlanFile, refused: Callable[[Plan], object]
 ) -> tuple[PlanInputs, Plan]:
     """Plan a plan file. An edit on the server that no one reviewed blocks its item alone."""
     from contentops.planning.review import compare_file  # start-up: a plan compares none
 
     if inputs.choice.refresh:
         return inputs, compare_file(inputs, reviewed)
-    reviewed_edits = {change.id for change in plan_file(reviewed).changes if change.remote}
+    reviewed_edits = {change.id for change in reviewed.changes if change.remote_body}
     ids = {record.id for record in saved_records(inputs) if record.id in reviewed_edits} if reviewed_edits else set()
     inputs = structs.replace(inputs, remote=look.at(inputs, ids) if ids else None)
     if look.trouble:

@@ -174,33 +174,33 @@ _NAMED = 3
 """The most items that its sentence names."""
 
 
-def block_same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> list[Change]:
-    """The changes; those are blocked that would pay for one request of several items.
+def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
+    """The items that declare each request."""
+    items: dict[Digest, list[ItemId]] = {}
+    for spec in specs:
+        if spec.digest and spec.request.template:
+            items.setdefault(spec.digest, []).append(spec.id)
+    return items
+
+
+def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Sequence[ItemId]]) -> Change:
+    """The change, blocked if it would pay for one request of several items.
 
     Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
     """
-    asking = {change.id: change.spec.digest for change in changes if change.spec and takes_text(inputs, change)}
-    wanted = {*asking.values()}
-    items: defaultdict[Digest, list[ItemId]] = defaultdict(list)
-    for spec in inputs.desired.specs:
-        if spec.digest in wanted and spec.request.template:
-            items[spec.digest].append(spec.id)
-    same = {id_: ids for ids in items.values() if len(ids) > 1 for id_ in ids if id_ in asking}
-    return [block_same(change, same[change.id]) if change.id in same else change for change in changes]
+    ids = declared.get(change.digest, ())
+    if len(ids) < 2 or not _takes_text(inputs, change):
+        return change
+    return block_change(change, KIND, f"{_names(ids)} request exactly the same text: {_HINT}")
 
 
-def takes_text(inputs: PlanInputs, change: Change) -> bool:
+def _takes_text(inputs: PlanInputs, change: Change) -> bool:
     """Whether a change pays for a whole text, or takes the one that another declared item paid for."""
     if change.submit is not None:
         return not change.submit.section
     jobs = (change.job, *(step.job for step in change.steps if isinstance(step, Fetch)))
     others = (job for job in jobs if job is not None and not job.section and job.item != change.id)
     return any(job.item in inputs.specs for job in others)
-
-
-def block_same(change: Change, ids: Sequence[ItemId]) -> Change:
-    """A change that is blocked, as these items request one text."""
-    return block_change(change, KIND, f"{_names(ids)} request exactly the same text: {_HINT}")
 
 
 def _ordered(groups: Iterable[tuple[list[ItemId], list[Change]]]) -> list[tuple[list[ItemId], list[Change]]]:
@@ -336,8 +336,8 @@ def plan_with_items(inputs: PlanInputs) -> tuple[Plan, Mapping[ItemId, Candidate
     if not (choice.only_promoted or choice.only_front):
         changes = settle_waits(chosen, changes)
     notes += [*stale_notes(inputs, chosen), *row_notes(chosen)]
-    changes = block_same_requests(inputs, changes)
-    changes.sort(key=lambda change: change.id)
+    declared = declared_requests(inputs.desired.specs)
+    changes = sorted((block_same(inputs, change, declared) for change in changes), key=lambda change: change.id)
     waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}
     changing = waiting | {change.id for change in changes}
     unchanged = sum(item.spec is not None and item.change is None and item.id not in changing for item in chosen)

@@ -1,126 +1,83 @@
-"""Checks a reviewed plan against today's, which must have the same change for each item that the file names.
+"""Checks a plan of today against a reviewed one, or a change against what was confirmed of its item.
 
-Changes that this plan has begun (its id is in records and open jobs) may have made progress. Items that are up to
-date count as done, and texts that are paid for meanwhile are fetched instead of submitted. Anything else makes the file
-stale.
+A person confirms a plan by a plan file, by a reviewed pull request, by a button, or by a yes in the terminal. `beyond`
+alone says what goes further than that.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title, title_digest
-from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY
+from contentops.documents.front_matter import TITLE_KEY
 from contentops.errors import Refused, plural
 from contentops.model import Action, Update, Write
 from contentops.model.jobs import cost_words, money_words
-from contentops.model.plan_file import plan_file, record_digest
-from contentops.model.settings import as_counted
 from contentops.planning.guards import refusals
 from contentops.planning.plan import free_targets, ignoring_existing, make_plan
-from contentops.planning.sides import TRIES, failed_attempts, is_protected, pending
+from contentops.planning.sides import TRIES, failed_attempts, pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import Change, Guards, ItemId, Job, Json, Observed, Plan, Record, Spec
-    from contentops.model.plan import Writer
-    from contentops.model.plan_file import PlanFile, ReviewedChange
+    from contentops.model import AnyChange, Change, Guards, ItemId, Job, Json, Observed, Plan, Record, Spec
+    from contentops.model.plan import PlanFile, ReviewedChange, Writer
     from contentops.planning.sides import PlanInputs
 
 _SHOWN = 20
 """The most items that one message names."""
 _FETCHING = frozenset({"drain", "look up", "poll", "fetch"})
 """Names of the steps that fetch what was paid for: they need no review."""
-_PAYING = frozenset({"submit", "retry"})
-_NEW_TEXT = frozenset({"submit", "write"})
-"""Names of steps after which the record has the reviewed request."""
 _ANOTHER_REQUEST = "its request has changed"
-_ANOTHER_FILE = "it would write a file that is not in the plan"
 
 
-def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
-    """Today's plan with the changes that a reviewed plan names, to carry out.
+# --- what goes beyond a confirmation ---------------------------------------------------------------------------
 
-    `inputs` have the options of the reviewed plan without its selection. Raises Refused, naming every change that is
-    not as reviewed, or if nothing is left; InputError for a document that is no plan.
+
+def beyond(change: Change, confirmed: AnyChange | None) -> str:
+    """How a change does more or other things than were confirmed of its item; empty: it does not.
+
+    `confirmed`: None where nothing was. A change that does less, or fetches for nothing what was paid for, is within.
     """
-    file = plan_file(document)
-    today, changes, others = _compare(inputs, file)
-    if not changes and any(one.action is not Action.PENDING for one in file.changes):
-        raise Refused("the plan is already applied", code="already-applied")
-    notes = (*today.notes, *ignoring_existing(len(others), "the plan file does not name them"))
-    return structs.replace(today, id=file.id, changes=tuple(changes), notes=notes, refusals=refusals(inputs, changes))
-
-
-def check_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
-    """Today's plan of the whole tree, checked against a reviewed plan.
-
-    `inputs` are as for `compare_file`. Raises Refused, naming every change that is not as reviewed or, unless the
-    project allows that, was not reviewed; InputError for a document that is no plan.
-    """
-    today, named_changes, others = _compare(inputs, plan_file(document))
-    _refuse_unreviewed(inputs.project.guards, others, {})
-    changes = sorted((*named_changes, *others), key=lambda change: change.id)
-    return structs.replace(today, changes=tuple(changes), refusals=refusals(inputs, changes))
-
-
-def check_ceiling(plan: Plan, guards: Guards, document: Mapping[str, Json]) -> None:
-    """Check that a plan pays for no more than a reviewed one names; an empty document names nothing.
-
-    Raises Refused, naming every change that goes beyond it, unless the project allows that; InputError for a document
-    that is no plan.
-    """
-    named: dict[ItemId, ReviewedChange] = {}
-    if document:
-        file = plan_file(document)
-        _check_project(plan, file)
-        named = {reviewed.id: reviewed for reviewed in file.changes}
-    _refuse_unreviewed(guards, plan.changes, named)
-
-
-def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping[ItemId, ReviewedChange]) -> None:
-    beyond = {change.id: words for change in changes if (words := _beyond(change, named.get(change.id)))}
-    if not beyond or guards.unreviewed == "allow":
-        return
-    verb = "are" if len(beyond) > 1 else "is"
-    cost = cost_words(change for change in changes if change.id in beyond)
-    raise Refused(
-        f"{plural(len(beyond), 'change')} {verb} not in the reviewed plan, for {cost}: {_listed(beyond)}",
-        code="unreviewed",
-        hint="review a new plan, or allow such changes with `guards: {unreviewed: allow}`",
-    )
-
-
-def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
-    """How a change does more than was reviewed; empty: it does not."""
     is_free = not (change.submits_worst or change.money_worst)
     if not (change.steps or change.later) or (is_free and not _FETCHING.isdisjoint(change.names)):
         return ""
-    if reviewed is not None and reviewed.waits:
-        is_same = change.spec is not None and change.spec.frame == reviewed.frame != NOTHING
-        return _dearer(change, reviewed) or ("" if is_same or not change.submits_worst else _ANOTHER_REQUEST)
-    if reviewed is None:
+    if confirmed is None:
         if _is_approved(change):
             return ""
         cost = f" for {cost_words([change])}" if change.credits_worst or change.money_worst else ""
         return f"{change.action}{cost}, which is not in it"
-    if more := {"submit", "retry", "remove"} & set(change.names) - set(reviewed.steps):
-        return f"it would {', '.join(sorted(more))}, which is not in it"
-    another = change.submits_worst and change.spec is not None and change.spec.digest != reviewed.digest
+    if confirmed.waits:
+        frame = change.spec.frame if change.spec is not None else NOTHING
+        is_same = frame == confirmed.frame if confirmed.frame else change.digest == confirmed.digest
+        return _dearer(change, confirmed) or ("" if is_same or not change.submits_worst else _ANOTHER_REQUEST)
+    if other := _other_front(change, confirmed):
+        return other
+    if more := _new_steps(change, confirmed):
+        return f"it would {', '.join(sorted(more))}, which is not in the plan"
+    if change.target != confirmed.target:
+        return "it would write a file that is not in the plan"
+    again = "" if is_free else _again(change, confirmed)
+    another = _ANOTHER_REQUEST if change.submits_worst and change.digest != confirmed.digest else ""
+    return again or _dearer(change, confirmed) or another
+
+
+def _new_steps(change: Change, confirmed: AnyChange) -> set[str]:
+    """The steps that were not confirmed, by name, without those that fetch what was paid for."""
+    before = set(confirmed.names)
+    # If the file is written already, only the record is updated.
+    written = before & {"update", "write"}
+    return set(change.names) - _FETCHING - before - ({"record"} if written else set())
+
+
+def _again(change: Change, confirmed: AnyChange) -> str:
+    """How a change submits a request once more than was confirmed, failed jobs apart; empty: it does not."""
     failed = sum(reason.kind == "failed-before" for reason in change.reasons)
-    again = "" if is_free else _again(change, reviewed, failed)
-    return _dearer(change, reviewed) or (_ANOTHER_REQUEST if another else again)
-
-
-def _again(change: Change, reviewed: ReviewedChange, failed: int) -> str:
-    """How a change submits a request once more than was reviewed, `failed` jobs apart; empty: it does not."""
-    tries = reviewed.attempt + reviewed.retries + min(failed, TRIES - 1)
+    tries = confirmed.attempt + confirmed.retries + min(failed, TRIES - 1)
     is_again = change.submits and change.attempt > tries
     return f"it would be submitted again; see `contentops state show {change.id}`" if is_again else ""
 
@@ -131,25 +88,86 @@ def _is_approved(change: Change) -> bool:
     return change.action is Action.PROMOTE and is_required and not change.submits_worst
 
 
-def dearer(change: Change, planned: Change) -> str:
-    """How a change costs more than the one that was confirmed; empty: it does not."""
-    return _beyond_price(change, planned.credits_worst, planned.money_worst, planned.retries)
-
-
-def _dearer(change: Change, reviewed: ReviewedChange) -> str:
-    known = {currency: as_counted(Decimal(amount)) for currency, amount in reviewed.money_worst.items()}
-    return _beyond_price(change, reviewed.credits_worst, known, reviewed.retries)
-
-
-def _beyond_price(change: Change, most: int, known: Mapping[str, int], retries: int) -> str:
-    if change.credits_worst > most:
-        return f"it costs {cost_words([change])} now, not {most}"
+def _dearer(change: Change, confirmed: AnyChange) -> str:
+    """How a change costs more than was confirmed; empty: it does not."""
+    known = confirmed.money_worst
+    if change.credits_worst > confirmed.credits_worst:
+        return f"it costs {cost_words([change])} now, not {confirmed.credits_worst}"
     if known and any(amount > known.get(currency, 0) for currency, amount in change.money_worst.items()):
         return f"it costs {cost_words([change])} now, not {money_words(known, is_bound=True)}"
     # Without credits and a price, only the number of texts says what they cost.
-    if change.retries > retries:
-        return f"it may be generated again {plural(change.retries, 'time')} now, not {retries}"
+    if change.retries > confirmed.retries:
+        return f"it may be generated again {plural(change.retries, 'time')} now, not {confirmed.retries}"
     return ""
+
+
+def _other_front(change: Change, confirmed: AnyChange) -> str:
+    """Which keys of the front matter are written otherwise than was confirmed, in words; empty: none.
+
+    An update writes what is still to be written; a new text comes with all of it.
+    """
+    stated, today = _front(confirmed), _front(change)
+    keys = sorted(today.keys() | (stated.keys() if "write" in change.names else set()))
+    other = [key for key in keys if not (key in stated and key in today and is_same_json(stated[key], today[key]))]
+    return f"its front matter has changed: {', '.join(f'`{key}`' for key in other)}" if other else ""
+
+
+def _front(change: AnyChange) -> dict[str, Json]:
+    return {**change.front, **({} if change.title is None else {TITLE_KEY: clean_title(change.title)})}
+
+
+# --- whole plans -------------------------------------------------------------------------------------------------
+
+
+def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None:
+    """Check that a plan does no more than a reviewed one names; None: nothing was reviewed.
+
+    Raises Refused, naming every change that goes beyond it, unless the project allows that.
+    """
+    if reviewed is not None:
+        _check_project(plan, reviewed)
+    _refuse_unreviewed(guards, plan.changes, reviewed.changes if reviewed is not None else ())
+
+
+def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
+    """Today's plan with the changes that a reviewed plan names, to carry out.
+
+    `inputs` have the options of the reviewed plan without its selection. Raises Refused, naming every change that is
+    not as reviewed, or if nothing is left.
+    """
+    today, changes, others = _compare(inputs, reviewed)
+    if not changes and any(one.action is not Action.PENDING for one in reviewed.changes):
+        raise Refused("nothing of the plan is left to do: it is already applied", code="already-applied")
+    notes = (*today.notes, *ignoring_existing(len(others), "the plan file does not name them"))
+    return structs.replace(
+        today, id=reviewed.id, changes=tuple(changes), notes=notes, refusals=refusals(inputs, changes)
+    )
+
+
+def check_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
+    """Today's plan of the whole tree, checked against a reviewed plan.
+
+    `inputs` are as for `compare_file`. Raises Refused, naming every change that is not as reviewed or, unless the
+    project allows that, was not reviewed.
+    """
+    today, named_changes, others = _compare(inputs, reviewed)
+    _refuse_unreviewed(inputs.project.guards, others, ())
+    changes = sorted((*named_changes, *others), key=lambda change: change.id)
+    return structs.replace(today, changes=tuple(changes), refusals=refusals(inputs, changes))
+
+
+def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], reviewed: Sequence[ReviewedChange]) -> None:
+    named = {one.id: one for one in reviewed}
+    unreviewed = {change.id: words for change in changes if (words := beyond(change, named.get(change.id)))}
+    if not unreviewed or guards.unreviewed == "allow":
+        return
+    verb = "are" if len(unreviewed) > 1 else "is"
+    cost = cost_words(change for change in changes if change.id in unreviewed)
+    raise Refused(
+        f"{plural(len(unreviewed), 'change')} {verb} not in the reviewed plan, for {cost}: {_listed(unreviewed)}",
+        code="unreviewed",
+        hint="review a new plan, or allow such changes with `guards: {unreviewed: allow}`",
+    )
 
 
 def _check_project(today: Plan, file: PlanFile) -> None:
@@ -181,11 +199,14 @@ def _listed(wrong: Mapping[ItemId, str]) -> str:
     return "; ".join([*shown[:_SHOWN], *rest])
 
 
-# --- item by item ------------------------------------------------------------------------------------------
+# --- a plan file that is applied -------------------------------------------------------------------------------
 
 
 class ReviewedItem(Struct, frozen=True, kw_only=True):
-    """An item of a plan file, as it was reviewed and as it is today."""
+    """An item of a plan file, as it was reviewed and as it is today.
+
+    This plan may have made progress with it: its id is in the records and open jobs that it wrote.
+    """
 
     reviewed: ReviewedChange
     change: Change | None
@@ -196,36 +217,34 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
     """The job that made its text, if that is known."""
     is_recorded: bool
     """This plan wrote the record."""
-    has_text: bool
-    """The record has a text of the reviewed request; of a `--replace`, not an earlier one."""
-    failed: int
-    """The number of failed jobs of the reviewed request."""
+    has_failed: bool
+    """A job of the reviewed request has failed."""
     waiting: Sequence[Job]
     """Open jobs of the plan's submits, and the one it was to finish."""
     texts: frozenset[Digest]
     """Body digests of their texts, which are in the cache before the job is durable."""
 
 
-def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
+def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
     """Today's plan, its changes of items that the file names, and its other changes. Raises Refused."""
     # A change that another process had claimed was not to be done.
-    named = {one.id: one for one in file.changes if one.action is not Action.PENDING}
-    own = [record for record in inputs.state.records.values() if record.plan_id == file.id and record.id in named]
+    named = {one.id: one for one in reviewed.changes if one.action is not Action.PENDING}
+    own = [record for record in inputs.state.records.values() if record.plan_id == reviewed.id and record.id in named]
     made = {record.id: inputs.state.made_by(record) for record in own}
     fetched = {id_ for id_, job in made.items() if job is not None and job.attempt >= named[id_].attempt}
     # Removed items are named as stale below, and texts that the plan has made are not replaced again.
     replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs and id_ not in fetched)
     inputs = structs.replace(inputs, choice=structs.replace(inputs.choice, replace=replace))
     today = make_plan(inputs)
-    _check_project(today, file)
-    changes = {change.id: change for change in today.changes if change.id in named}
+    _check_project(today, reviewed)
     # A target stays occupied if only an item that is not named would free it.
-    changes = {change.id: change for change in free_targets(inputs, [*changes.values()])}
-    items = [_item(inputs, file, reviewed, changes.get(id_)) for id_, reviewed in named.items()]
+    named_changes = free_targets(inputs, [change for change in today.changes if change.id in named])
+    changes = {change.id: change for change in named_changes}
+    items = [_item(inputs, reviewed, one, changes.get(id_)) for id_, one in named.items()]
     if wrong := {item.reviewed.id: problem for item in items if (problem := _difference(item))}:
         hint = "make and review a new plan with `contentops plan --out FILE`"
         raise Refused(f"the plan is stale: {_listed(wrong)}", code="stale-plan", hint=hint)
-    named_changes = sorted(changes.values(), key=lambda change: change.id)
+    named_changes.sort(key=lambda change: change.id)
     return today, named_changes, [change for change in today.changes if change.id not in named]
 
 
@@ -235,8 +254,6 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
     jobs = inputs.open_jobs.get(reviewed.id, ())
     reviewed_request = reviewed.job.request_id if reviewed.job is not None else None
     waiting = [one for one in pending(jobs) if one.plan_id == file.id or one.request_id == reviewed_request]
-    # What is still to be replaced here has an earlier attempt than the reviewed one.
-    is_earlier = reviewed.id in inputs.choice.replace
     return ReviewedItem(
         reviewed=reviewed,
         change=change,
@@ -244,89 +261,63 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
         record=record,
         made_by=inputs.state.made_by(record) if record is not None else None,
         is_recorded=record is not None and record.plan_id == file.id,
-        has_text=record is not None and record.digest == reviewed.digest and not is_earlier,
-        failed=len(failed_attempts(jobs, reviewed.digest)),
+        has_failed=bool(failed_attempts(jobs, reviewed.digest)),
         waiting=waiting,
         texts=frozenset({inputs.body_of(one) for one in waiting} - {NOTHING}),
     )
 
 
 def _difference(item: ReviewedItem) -> str:
-    """How an item differs from the review; empty: it does not."""
+    """How an item differs from the review; empty: it does not, or less is left to do."""
     change, reviewed = item.change, item.reviewed
-    if reviewed.action is Action.WAIT:
-        return "" if change is None else _beyond(change, reviewed)
-    if reviewed.blocked:  # nothing was to be done but to mark its text
-        if change is None or change.blocked:
-            return "" if change is None else _other_mark(reviewed, change)
-        return _other_steps(item, change)
-    if (item.spec.digest if item.spec else NOTHING) != reviewed.digest:
-        gone = "not declared in any manifest any more"
-        return gone if item.spec is None else _ANOTHER_REQUEST if reviewed.digest else "declared in a manifest again"
-    if change is None:
-        return _not_done(item)
-    if change.action is Action.PENDING:
-        return ""  # another process does it
-    if (problem := _other_sides(item, change)) or change.blocked:
+    if not (reviewed.blocked or reviewed.waits) and (problem := _other_request(item)):
         return problem
-    stated, today = _front(reviewed), _front(change)
-    if item.is_recorded:  # the rest is written already
-        stated = {key: value for key, value in stated.items() if key in today}
-    return _other_source(item) or _other_front(stated, today) or _other_steps(item, change)
+    if change is None or change.action is Action.PENDING:
+        return ""  # it is done, or another process does it
+    if not (reviewed.blocked or reviewed.waits) and ((problem := _other_sides(item, change)) or change.blocked):
+        return problem
+    return beyond(change, reviewed)
 
 
-def _not_done(item: ReviewedItem) -> str:
-    """How an item that has nothing to do today differs from the review; empty: it does not."""
-    record, reviewed, stated = item.record, item.reviewed, _front(item.reviewed)
-    if record is None or (item.spec is None and "remove" not in reviewed.steps):
+def _other_request(item: ReviewedItem) -> str:
+    """How the item is declared otherwise; empty: it is not."""
+    if (item.spec.digest if item.spec is not None else NOTHING) == item.reviewed.digest:
         return ""
-    brings_text = reviewed.action is not Action.RESTORE and not _NEW_TEXT.isdisjoint(reviewed.steps)
-    if item.spec is None or not (item.has_text or (item.is_recorded and not brings_text)):
-        return "it is protected now" if record.protected else "it would not change"
-    if record.output != reviewed.target:
-        return _ANOTHER_FILE
-    title = stated.get(TITLE_KEY)
-    # The title of a text that was taken from the server is not recorded as ours.
-    title = title if record.saved is not None and title_digest(str(title)) in record.saved.titles else record.title
-    written = {**record.metadata, TITLE_KEY: title, PROVENANCE_KEY: stated.get(PROVENANCE_KEY)}
-    return _other_source(item) or _other_front(stated, {key: written.get(key) for key in stated})
-
-
-def _other_source(item: ReviewedItem) -> str:
-    text, now = item.reviewed.promotes, item.change.promotion if item.change is not None else None
-    is_promoted = item.record is not None and text is not None and item.record.promoted == text.body
-    if text is None or (now.expects == text.expects if now is not None else is_promoted):
-        return ""
-    return f"`{text.path}`, whose text it uses, has changed since"
+    if item.spec is None:
+        return "not declared in any manifest any more"
+    return _ANOTHER_REQUEST if item.reviewed.digest else "declared in a manifest again"
 
 
 def _other_sides(item: ReviewedItem, change: Change) -> str:
-    """Which side of the item (record, file or stored content) changed since, but not by this plan; empty: none."""
-    if not item.is_recorded and record_digest(item.record) != item.reviewed.record:
+    """Which side of the item changed since, but not by this plan: record, file, stored content, source; empty: none."""
+    reviewed, remote, promotion = item.reviewed, change.remote, change.promotion
+    if not item.is_recorded and change.record_digest != reviewed.record_digest:
         return "its record has changed since"
     if not _is_known(item, change):
         return f"`{change.source or change.target}` has changed since"
-    remote = change.remote
-    if remote is not None and remote.body not in (item.reviewed.remote, NOTHING) and not item.is_recorded:
+    if remote is not None and remote.body not in (reviewed.remote_body, NOTHING) and not item.is_recorded:
         return f"content `{remote.content_id}` has changed since"
-    if change.blocked and not item.waiting and not item.failed:
+    if change.blocked and not item.waiting and not item.has_failed:
         return f"it is blocked now: {change.hint or change.blocked}"
+    text = reviewed.promotion
+    if text is not None and promotion is not None and promotion.expects != text.expects:
+        return f"`{text.path}`, whose text it uses, has changed since"
     return ""
 
 
 def _is_known(item: ReviewedItem, change: Change) -> bool:
     """Whether the file is the reviewed one, or what the plan made of that."""
     file, reviewed, record = change.file, item.reviewed, item.record
-    if file.file == reviewed.file:
+    if file.file == reviewed.file_digest:
         return True
     if not file.body:
-        return "remove" in reviewed.steps and not file.exists
+        return "remove" in reviewed.names and not file.exists
     if item.is_recorded and _is_retitled(item, file):
         return False
-    bodies = item.texts | ({reviewed.promotes.body} if reviewed.promotes is not None else set())
+    bodies = item.texts | ({reviewed.promotion.body} if reviewed.promotion is not None else set())
     if record is not None and (item.is_recorded or reviewed.action is Action.RESTORE):
         bodies |= {*record.bodies}
-    written = "update" in reviewed.steps and not change.has(Update, Write)
+    written = "update" in reviewed.names and not change.has(Update, Write)
     if item.is_recorded or item.waiting or written:
         bodies |= {reviewed.body}  # with the front matter that the plan has written
     # A merge of the text of the plan's job and a person's edits.
@@ -343,40 +334,3 @@ def _is_retitled(item: ReviewedItem, file: Observed) -> bool:
         return False
     known = {title_digest(record.title), title_digest(item.reviewed.title or ""), *record.saved.titles}
     return title_digest(file.title) not in known
-
-
-def _front(change: Change | ReviewedChange) -> dict[str, Json]:
-    return {**change.front, **({} if change.title is None else {TITLE_KEY: clean_title(change.title)})}
-
-
-def _other_front(stated: Mapping[str, Json], today: Mapping[str, Json]) -> str:
-    same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
-    other = ", ".join(f"`{key}`" for key in sorted((stated.keys() | today.keys()) - same))
-    return f"its front matter has changed: {other}" if other else ""
-
-
-def _other_mark(reviewed: ReviewedChange, change: Change) -> str:
-    """How the mark of a blocked text would change in another way than reviewed; empty: it would not."""
-    if more := {"update", "publish"} & ({*change.names} - {*reviewed.steps}):
-        return f"it would {', '.join(sorted(more))}, which is not in the plan"
-    return _other_front(_front(reviewed), _front(change)) if "update" in change.names else ""
-
-
-def _other_steps(item: ReviewedItem, change: Change) -> str:
-    """How the steps differ from the reviewed ones, or cost more, without those that fetch what was paid for."""
-    reviewed, today = {*item.reviewed.steps} - _FETCHING, {*change.names} - _FETCHING
-    # If the file is written already, only the record is updated.
-    if writes := [name for name in ("update", "write") if name in reviewed]:
-        reviewed, today = ({writes[0] if name == "record" else name for name in names} for names in (reviewed, today))
-    missing = reviewed - today - _PAYING
-    if item.is_recorded:  # the plan has done some of it
-        missing &= set() if item.has_text else {"write"}
-    if missing and item.spec is not None and is_protected(item.spec, item.record):
-        return "it is protected now"
-    if more := today - reviewed:
-        return f"it would {', '.join(sorted(more))}, which is not in the plan"
-    if missing:
-        return f"it would no longer {', '.join(sorted(missing))}"
-    if change.target != item.reviewed.target:
-        return _ANOTHER_FILE
-    return _again(change, item.reviewed, item.failed) or _dearer(change, item.reviewed)

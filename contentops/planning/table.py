@@ -178,7 +178,13 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
 
 def _again(item: ItemSides, own: Record | None, words: BodyAnswer, section: str = "") -> BodyAnswer:
     action = Action.REGENERATE if own else Action.CREATE
-    return structs.replace(words, action=action, steps=_generation(item, next_attempt(item), section))
+    steps, reasons = _generation(item, next_attempt(item), section), (*words.reasons, *_failed_before(item))
+    return structs.replace(words, action=action, steps=steps, reasons=reasons)
+
+
+def _failed_before(item: ItemSides) -> tuple[Reason, ...]:
+    failed = failed_attempts(item.open_jobs, item.spec.digest)
+    return tuple(Reason(kind="failed-before", detail=job.error) for job in failed)
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
@@ -425,7 +431,7 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
     if too_long := beyond_context(item.spec, item.inputs.project):
         return block("context", too_long, reasons=words.reasons)
     failed = failed_attempts(item.open_jobs, item.spec.digest)
-    reasons = words.reasons + tuple(Reason(kind="failed-before", detail=job.error) for job in failed)
+    reasons = (*words.reasons, *_failed_before(item))
     retry = max((job.retry for job in failed), default=0)
     steps = _generation(item, next_attempt(item), retry=retry)
     return structs.replace(words, action=action, steps=steps, reasons=reasons)

@@ -39,7 +39,7 @@ from contentops.sanitize import clip, short_pair, visible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from contentops.model import Change, Plan, Reason
+    from contentops.model import AnyChange, AnyPlan, Reason
 
 
 LIMIT = 65_000
@@ -59,7 +59,7 @@ _ZERO_WIDTH = "\u200b"
 _ATTENTION = (Action.BLOCKED, Action.RESOLVE)
 
 
-def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
+def plan_markdown(plan: AnyPlan, *, limit: int = LIMIT) -> str:
     """Summary, refusals, shared causes, a table of the changes, and their reasons folded away.
 
     At most `limit` bytes of UTF-8 (at least 4,000, else ValueError): whole items are left off, and the last line says
@@ -71,7 +71,7 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
     page = _Page(limit - _TAIL)
     page.take(_head(plan))
     optional = page.fill(_important(plan))
-    changes = sorted(plan.changes, key=lambda change: change.action not in _ATTENTION)
+    changes: list[AnyChange] = sorted(plan.changes, key=lambda change: change.action not in _ATTENTION)
     listed = page.fill_block(
         f"\n| | Item | Action | {'Cost' if plan.money_worst else 'Credits'} | Output |\n|---|---|---|---:|---|",
         (_row(change) for change in changes),
@@ -146,7 +146,7 @@ def _size(line: str) -> int:
 # --- sections ----------------------------------------------------------------------------------------------
 
 
-def marker(plan: Plan) -> str:
+def marker(plan: AnyPlan) -> str:
     """The hidden first line by which the comment of this project and environment is found again."""
     return marker_of(plan.project, plan.environment)
 
@@ -174,7 +174,7 @@ def no_plan_markdown(mark: str, commit: str) -> str:
     return f"{mark}\n### contentops plan: none\n\n**There is no plan for {about}, so its cost is unknown.**\n"
 
 
-def _head(plan: Plan) -> Iterator[str]:
+def _head(plan: AnyPlan) -> Iterator[str]:
     yield marker(plan)
     environment = f", environment {code(plan.environment, _NAME)}" if plan.environment else ""
     yield f"### contentops plan: {code(plan.project, _NAME)}{environment}"
@@ -187,7 +187,7 @@ def _head(plan: Plan) -> Iterator[str]:
         yield sentence
 
 
-def _important(plan: Plan) -> Iterator[str]:
+def _important(plan: AnyPlan) -> Iterator[str]:
     if plan.approves:
         yield f"\n**Approving this pull request approves {plural(len(plan.approves), 'text')}:**\n"
         yield from (f"- {code(one.id, _NAME)} in {code(one.output, _PATH)}" for one in plan.approves[:_TEXTS])
@@ -215,7 +215,7 @@ def _important(plan: Plan) -> Iterator[str]:
         yield f"- {len(notes) - 20:,} more notes"
 
 
-def _row(change: Change) -> str:
+def _row(change: AnyChange) -> str:
     sign, _ = SIGNS[change.action]
     path = cell(change.target or change.source, _PATH)
     if change.source and change.target and change.source != change.target:
@@ -227,18 +227,18 @@ def _row(change: Change) -> str:
     return f"| {code(sign)} | {cell(change.id, _PATH)} | {_action(change)} | {cost} | {path} |"
 
 
-def _action(change: Change) -> str:
+def _action(change: AnyChange) -> str:
     word = words_of(change.action)
     return f"{word} ({cell(change.holder, _NAME)})" if change.holder else word
 
 
-def _tells(change: Change) -> bool:
+def _tells(change: AnyChange) -> bool:
     return bool(change.reasons or change.hint or change.blocked)
 
 
-def _explain(change: Change, environment: str) -> str:
+def _explain(change: AnyChange, environment: str) -> str:
     lines = [f"@@ {clip(visible(change.id), _PATH)}: {clip(action_words(change), _NAME)} @@"]
-    if change.steps:
+    if change.names:
         lines.append(f"  steps: {', '.join(map(words_of, change.names))}")
     if change.blocked:
         lines.append(f"! blocked: {visible(words_of(change.blocked))}")

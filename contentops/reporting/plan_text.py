@@ -35,7 +35,8 @@ from contentops.sanitize import ELLIPSIS, clip, columns, short_pair, visible
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-    from contentops.model import Change, Job, Note, Plan, Reason
+    from contentops.model import AnyChange, AnyPlan, Job, Note, Reason
+    from contentops.model.plan import ReviewedJob
 
 
 FOLD_FROM = 10
@@ -70,7 +71,7 @@ _IMPLIED: Mapping[Action, frozenset[tuple[str, ...]]] = {
 _VALUE = 60
 
 
-def plan_text(plan: Plan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
+def plan_text(plan: AnyPlan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
     """The plan with its reasons, costs and notes; the last lines are the counts and the price.
 
     `verbose` lists every change with its steps, and every value in full length. `advice` adds what `apply` would refuse
@@ -86,7 +87,7 @@ def plan_text(plan: Plan, *, verbose: bool, advice: bool = True, flags: Sequence
     return "\n\n".join(section for section in sections if section)
 
 
-def _header(plan: Plan) -> str:
+def _header(plan: AnyPlan) -> str:
     environment = f", environment `{visible(plan.environment)}`" if plan.environment else ""
     text = f"Project `{visible(plan.project)}`{environment}, server `{visible(plan.server)}`{budget_words(plan)}"
     changed = (f"  {paint('!', 'warning')} {_setting(note)}" for note in plan.notes if note.kind == SETTINGS)
@@ -100,23 +101,24 @@ def _setting(note: Note) -> str:
 # --- changes -----------------------------------------------------------------------------------------------
 
 
-def _likeness(change: Change) -> Hashable:
+def _likeness(change: AnyChange) -> Hashable:
     """The key by which similar changes are folded into one line."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
     return (change.action, change.names, change.blocked, change.holder, change.credits_at_most, reasons)
 
 
-def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
-    likeness = [_likeness(change) for change in plan.changes]
+def _changes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
+    changes: Sequence[AnyChange] = plan.changes
+    likeness = [_likeness(change) for change in changes]
     sizes = Counter(likeness)
-    alike: dict[Hashable, list[Change]] = {}
-    for kind, change in zip(likeness, plan.changes, strict=True):
+    alike: dict[Hashable, list[AnyChange]] = {}
+    for kind, change in zip(likeness, changes, strict=True):
         alike.setdefault(kind, []).append(change)
     seen: Counter[Hashable] = Counter()
-    room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
-    priced = (change for change in plan.changes if _is_priced(change))
+    room = min(max((columns(visible(change.id)) for change in changes), default=0), _ID_ROOM)
+    priced = (change for change in changes if _is_priced(change))
     price_room = max((len(change_cost(change)) for change in priced), default=0)
-    for kind, change in zip(likeness, plan.changes, strict=True):
+    for kind, change in zip(likeness, changes, strict=True):
         folded = not verbose and sizes[kind] > FOLD_FROM
         seen[kind] += 1
         if not folded or seen[kind] <= FOLD_TO:
@@ -128,11 +130,11 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
             yield _fold(alike[kind][FOLD_TO:])
 
 
-def _is_priced(change: Change) -> bool:
+def _is_priced(change: AnyChange) -> bool:
     return bool(change.credits_worst or change.money_worst or change.has_no_price)
 
 
-def _fold(changes: Sequence[Change]) -> str:
+def _fold(changes: Sequence[AnyChange]) -> str:
     action, number = changes[0].action, len(changes)
     sign, style = SIGNS[action]
     cost = f", {cost_words(changes)}" if any(map(_is_priced, changes)) else ""
@@ -140,27 +142,27 @@ def _fold(changes: Sequence[Change]) -> str:
     return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 
 
-def _change(change: Change, room: int, price_room: int, *, verbose: bool) -> Iterator[str]:
+def _change(change: AnyChange, room: int, price_room: int, *, verbose: bool) -> Iterator[str]:
     sign, style = SIGNS[change.action]
     name = visible(change.id)
     padded = paint(name, "strong") + " " * (room - columns(name))
     cost = f"{change_cost(change):<{price_room}}"
     parts = [f"{padded}  {paint(f'{action_words(change):<10}', style)}", cost, _paths(change)]
-    parts += [f"due {change.spec.publish_on}"] if change.spec is not None and change.spec.publish_on else []
+    parts += [f"due {change.publish_on}"] if change.publish_on else []
     yield f"  {paint(sign, style)} {'  '.join(part for part in parts if part)}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
 
 
-def _paths(change: Change) -> str:
+def _paths(change: AnyChange) -> str:
     if change.source and change.target and change.source != change.target:
         return f"{visible(change.source)} -> {visible(change.target)}"
     return visible(change.target or change.source)
 
 
-def _details(change: Change, *, verbose: bool) -> Iterator[str]:
+def _details(change: AnyChange, *, verbose: bool) -> Iterator[str]:
     again = f" (attempt {change.attempt})" if change.attempt > 1 and change.submits else ""
-    if change.steps and (verbose or again or change.names not in _IMPLIED.get(change.action, ())):
+    if change.names and (verbose or again or change.names not in _IMPLIED.get(change.action, ())):
         yield f"steps: {', '.join(map(words_of, change.names))}{again}"
     if change.renamed_from is not None:
         yield f"renamed from `{visible(change.renamed_from)}`"
@@ -194,7 +196,7 @@ def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:
         yield f"  because of {visible(reason.cause)}"
 
 
-def _open_job(one: Job) -> str:
+def _open_job(one: Job | ReviewedJob) -> str:
     job = f"job `{visible(one.job_id)}`" if one.job_id else f"request `{visible(one.request_id)}`"
     since = f" since {visible(one.submitted_at)}" if one.submitted_at else ""
     words = f": {clip(visible(one.error), 200)}" if one.error else ""
@@ -204,7 +206,7 @@ def _open_job(one: Job) -> str:
 # --- the rest ----------------------------------------------------------------------------------------------
 
 
-def _causes(plan: Plan, *, verbose: bool) -> Iterator[str]:
+def _causes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
     causes = shared_causes(plan)
     if not causes:
         return
@@ -216,7 +218,7 @@ def _causes(plan: Plan, *, verbose: bool) -> Iterator[str]:
         yield f"  {ELLIPSIS} {len(causes) - len(shown):,} more (`--verbose` lists them)"
 
 
-def _notes(plan: Plan, *, verbose: bool) -> Iterator[str]:
+def _notes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
     notes = [note for note in plan.notes if note.kind != SETTINGS]
     if notes:
         yield paint("Notes", "strong")
@@ -242,7 +244,7 @@ def note_line(note: Note) -> str:
     return f"`{visible(note.id)}`: {message}"
 
 
-def _ending(plan: Plan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
+def _ending(plan: AnyPlan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
     if plan.empty:
         yield paint(empty_sentence(plan), "strong")
     else:
@@ -256,7 +258,7 @@ def _ending(plan: Plan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
         yield f"{paint(who_refuses(refusal), 'warning')}: {text}"
     if plan.empty:
         return
-    if not any(change.steps for change in plan.changes):
+    if not any(change.names for change in plan.changes):
         if any(change.blocked for change in plan.changes):
             yield "Nothing can be done before the blocked items are resolved; see the hints above."
         else:

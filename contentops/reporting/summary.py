@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from contentops.errors import plural, price
-from contentops.model import NO_ENVIRONMENT, Action, ApprovalState
+from contentops.model import NO_ENVIRONMENT, Action, ApprovalState, Change
 from contentops.model.jobs import NO_PRICE, bound_words, cost_words, money_words
 from contentops.model.settings import as_counted
 from contentops.sanitize import ELLIPSIS, visible
@@ -21,7 +21,7 @@ from contentops.tokens import add_money
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from contentops.model import Budget, Change, MonthSpend, Plan, Reason, Refusal
+    from contentops.model import AnyChange, AnyPlan, Budget, MonthSpend, Reason, Refusal
 
 
 # ---- What text, Markdown and JSON share: signs, counts, causes and the next command.
@@ -76,7 +76,7 @@ def words_of(code: str) -> str:
     return _WORDS.get(code, code.replace("-", " "))
 
 
-def budget_words(plan: Plan) -> str:
+def budget_words(plan: AnyPlan) -> str:
     """What applies may spend, as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
     budget = plan.budget
     numbers = (
@@ -128,18 +128,18 @@ def _sure(spent: MonthSpend, budget: Budget) -> str:
     return f" Sure: {' and '.join(parts)}; the rest is for lost answers, and for jobs without token counts or a price."
 
 
-def plan_counts(plan: Plan) -> dict[Action, int]:
+def plan_counts(plan: AnyPlan) -> dict[Action, int]:
     """How many changes of each action, in the order of `Action`; actions that do not occur are left out."""
     counted = Counter(change.action for change in plan.changes)
     return {action: counted[action] for action in Action if counted[action]}
 
 
-def plan_sentence(plan: Plan) -> str:
+def plan_sentence(plan: AnyPlan) -> str:
     """The counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
     return f"{count_words(plan)}. {begin(cost_words(plan.changes))}."
 
 
-def count_words(plan: Plan) -> str:
+def count_words(plan: AnyPlan) -> str:
     """How many changes of each action: `2 to create, 1 blocked, 7 unchanged`."""
     parts = [
         f"{number:,} {words_of(action) if action in STATES else f'to {words_of(action)}'}"
@@ -150,7 +150,7 @@ def count_words(plan: Plan) -> str:
     return ", ".join(parts)
 
 
-def change_cost(change: Change) -> str:
+def change_cost(change: AnyChange) -> str:
     """The price of a change; empty: it has none."""
     if change.money_worst:
         return bound_words(change.money, change.money_worst, change.retries)
@@ -161,7 +161,7 @@ def change_cost(change: Change) -> str:
     return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)
 
 
-def unsaid_hint(change: Change) -> str:
+def unsaid_hint(change: AnyChange) -> str:
     """The hint without a reason that is shown beside it already."""
     hint = change.hint
     for reason in change.reasons:
@@ -169,7 +169,7 @@ def unsaid_hint(change: Change) -> str:
     return hint
 
 
-def approval_sentence(plan: Plan) -> str:
+def approval_sentence(plan: AnyPlan) -> str:
     """How many of the texts are in each state of approval; empty where each is approved or in none."""
     if not plan.approvals.keys() - {ApprovalState.APPROVED}:
         return ""
@@ -181,13 +181,13 @@ def begin(sentence: str) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
-def action_words(change: Change) -> str:
+def action_words(change: AnyChange) -> str:
     """The action, with the process that has claimed the item: `pending (apply on HOST)`."""
     word = words_of(change.action)
     return f"{word} ({visible(change.holder)})" if change.holder else word
 
 
-def empty_sentence(plan: Plan) -> str:
+def empty_sentence(plan: AnyPlan) -> str:
     """The sentence of a plan without changes."""
     waiting = plan.not_promoted
     if waiting:
@@ -233,7 +233,7 @@ def _option(environment: str) -> str:
     return f"--env {environment if environment == NO_ENVIRONMENT else shlex.quote(visible(environment))}"
 
 
-def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
+def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
     """The apply command of this plan, with `flags` and those that its guards need; empty: no flag gets past them.
 
     Only `plan` has `--changed-from`: the apply of such a plan needs a plan file.
@@ -275,7 +275,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
     """The changes of one cause; a change with several causes is in several groups."""
 
     title: str
-    changes: tuple[Change, ...]
+    changes: tuple[AnyChange, ...]
     is_cause: bool
     """The title is a `cause` of reasons: a variable or a default, with its location."""
 
@@ -313,7 +313,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
         first, *others = (self.reasons_of(change) for change in self.changes)
         return first if others and all(each == first for each in others) else ()
 
-    def reasons_of(self, change: Change) -> tuple[Reason, ...]:
+    def reasons_of(self, change: AnyChange) -> tuple[Reason, ...]:
         """The reasons of a change that belong to this cause, but for the plain one that the item is new."""
         reasons = (one for one in change.reasons if not self.is_cause or one.cause == self.title)
         return tuple(one for one in reasons if one.kind != "new" or one.field or one.detail)
@@ -338,9 +338,9 @@ class SharedCause(Struct, frozen=True):
         return NO_PRICE if self.has_no_price else plural(self.credits, "credit")
 
 
-def cause_groups(plan: Plan) -> tuple[CauseGroup, ...]:
+def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
     """All changes by cause, the most items first; those that no variable or default caused by what happened to them."""
-    groups: dict[tuple[str, bool], list[Change]] = {}
+    groups: dict[tuple[str, bool], list[AnyChange]] = {}
     for change in plan.changes:
         causes = dict.fromkeys(reason.cause for reason in change.reasons if reason.cause)
         alone = [_TITLES[reason.kind] for reason in change.reasons if reason.kind in _ALONE]
@@ -351,7 +351,7 @@ def cause_groups(plan: Plan) -> tuple[CauseGroup, ...]:
     return tuple(sorted(made, key=lambda one: (-len(one.changes), -one.credits, one.title)))
 
 
-def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
+def shared_causes(plan: AnyPlan) -> tuple[SharedCause, ...]:
     """The causes of at least two changes, the most items first."""
     alone = {_TITLES[kind] for kind in _ALONE}
     groups = (one for one in cause_groups(plan) if (one.is_cause or one.title in alone) and len(one.changes) > 1)
@@ -360,18 +360,19 @@ def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
     )
 
 
-def _title(change: Change) -> str:
+def _title(change: AnyChange) -> str:
     kind = change.reasons[0].kind if change.reasons else change.blocked or change.action.value
     if kind == "new":
         return _origin(change)
-    if kind in _BY_ITEM and change.spec is not None and change.spec.location is not None:
-        return f"changed in `{change.spec.location.file}`"
+    location = change.spec.location if isinstance(change, Change) and change.spec is not None else None
+    if kind in _BY_ITEM and location is not None:
+        return f"changed in `{location.file}`"
     return _TITLES.get(kind, words_of(kind))
 
 
-def _origin(change: Change) -> str:
+def _origin(change: AnyChange) -> str:
     """Where a new item comes from: a file with its data, else a manifest."""
-    spec = change.spec
+    spec = change.spec if isinstance(change, Change) else None
     files = () if spec is None else (one.location for one in spec.variables.values() if one.layer == "data")
     for location in filter(None, files):
         return f"new rows in `{location.file}`"

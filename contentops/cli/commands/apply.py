@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from contentops.cli.confirmation import NextCommand
     from contentops.cli.session import Session
-    from contentops.model import Json, Run
+    from contentops.model import Run
+    from contentops.model.plan import PlanFile
     from contentops.operations.apply import ApplyOptions
     from contentops.operations.opening import Runtime
 
@@ -110,7 +111,8 @@ def command(
         typed = {**chosen, "reviewed": reviewed}
         again = going_on(session.option(), session.variables, typed)
         ceiling = _ceiling(session, reviewed) if reviewed else None
-        options = structs.replace(options, inputs={"variables": session.variables, **chosen}, ceiling=ceiling)
+        options = structs.replace(options, inputs={"variables": session.variables, **chosen})
+        options = structs.replace(options, is_bound=bool(reviewed), ceiling=ceiling)
         return carry_out(session.project(), choice_of(**chosen), options, runtime, manner, again)
     if reviewed:
         raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
@@ -128,28 +130,28 @@ def _carry_out_file(
     if not os.path.lexists(session.path(name)):
         hint = "make one with `contentops plan --out FILE`, or choose items with `--select ID`"
         raise no_plan_file(f"there is no plan file `{visible(name)}`", hint)
-    document = read_plan(session.path(name))
-    project = project_of(session, document, chosen)
-    options = structs.replace(options, inputs=document["inputs"], reviewed=document)
+    file = read_plan(session.path(name))
+    project, inputs = project_of(session, file, chosen), structs.asdict(file.inputs)
+    options = structs.replace(options, inputs=inputs, reviewed=file)
 
     def again(run: Run) -> str:
         if any(one.result is not Result.BLOCKED and one.result is not Result.DONE for one in run.outcomes):
             return line
         # What is decided about a blocked item makes another plan.
-        return command_line("plan", project.option, [f"--out {shlex.quote(name)}", *flags_of(document["inputs"])])
+        return command_line("plan", project.option, [f"--out {shlex.quote(name)}", *flags_of(inputs)])
 
-    return carry_out(project, choice_in(document), options, runtime, manner, again)
+    return carry_out(project, choice_in(file), options, runtime, manner, again)
 
 
-def _ceiling(session: Session, reviewed: str) -> Mapping[str, Json]:
-    """Read the plan that `--reviewed` names; empty where there is none, which allows nothing."""
+def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
+    """Read the plan that `--reviewed` names; None where there is none, which allows nothing."""
     from contentops.cli.plan_files import pinned
 
     name, checksum = pinned(reviewed)
     path = session.path(name)
     if not os.path.lexists(path):
         terminal.report(f"no plan was reviewed: `{visible(str(path))}` does not exist")
-        return {}
+        return None
     from contentops.operations.plan_files import read_plan
 
     return read_plan(path, checksum)

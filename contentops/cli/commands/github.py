@@ -15,10 +15,9 @@ from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_eve
 from contentops.cli import github_job, terminal
 from contentops.cli.options import environment_options, file_option, json_option
 from contentops.errors import ContentopsError, first_of, plural
-from contentops.model.plan_file import CHECKSUM
 from contentops.operations import commit as operation
 from contentops.operations.plan_files import read_plan
-from contentops.reporting.plan_json import plain, plan_of
+from contentops.reporting.plan_json import plain
 from contentops.reporting.plan_markdown import (
     LIMIT,
     MARKED,
@@ -37,7 +36,8 @@ if TYPE_CHECKING:
 
     from contentops.ci.github import Posted
     from contentops.cli.session import Session
-    from contentops.model import Plan
+    from contentops.model import AnyPlan
+    from contentops.model.plan import PlanFile
     from contentops.operations.commit import CommitReport
 
 
@@ -85,18 +85,18 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
     session.answer({"pull_request": pull, "comment": address, "new": new}, text)
 
 
-def _plan_at(path: Path) -> tuple[Plan | None, str, ContentopsError | None]:
+def _plan_at(path: Path) -> tuple[PlanFile | None, str, ContentopsError | None]:
     """Read the plan in a file; return it with its checksum, or None with the error of a file that cannot be read."""
     if not os.path.lexists(path):
         return None, "", None
     try:
-        document = read_plan(path)
-        return plan_of(document), str(document[CHECKSUM]), None
+        plan = read_plan(path)
+        return plan, plan.checksum, None
     except ContentopsError as error:
         return None, "", error
 
 
-def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo: str) -> tuple[int, Posted | None]:
+def _post(plan: PlanFile | None, checksum: str, mark: str, number: int | None, repo: str) -> tuple[int, Posted | None]:
     """Comment on the pull request; return its number and the comment, or 0 and None where it has moved on.
 
     `mark`: the first line of the comment to update where there is no plan; empty: all our comments.
@@ -126,7 +126,7 @@ def _with_shown(body: str, shown: Shown) -> str:
     return f"{first}\n{shown.line}\n{rest}" if shown.line else body
 
 
-def page(plan: Plan, origin: PlanOrigin, checksum: str = "") -> str:
+def page(plan: AnyPlan, origin: PlanOrigin, checksum: str = "") -> str:
     """Return the comment: the plan, its commit and run, and a hidden line that identifies it."""
     shown = Shown(origin.run_number, origin.commit, checksum)
     return _with_shown(_footed(plan_markdown(plan, limit=LIMIT - _FOOT), origin), shown)

@@ -22,19 +22,19 @@ from contentops.cli.options import (
 )
 from contentops.cli.plan_files import PLAN_ENDING
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
-from contentops.model.plan_file import no_plan_file
+from contentops.model.plan_file import no_plan_file, plan_file
 from contentops.operations import plan
 from contentops.operations import plan as month_spend
 from contentops.operations import plan as operation
 from contentops.operations import restore as texts
 from contentops.operations.plan import chosen_rows
-from contentops.operations.plan_files import read_plan
+from contentops.operations.plan_files import read_document
 from contentops.operations.restore import from_previous
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
 from contentops.reporting.graph import graph_dot, graph_json, graph_mermaid, graph_text
 from contentops.reporting.layout import fitted, moment, outline, paint, table
-from contentops.reporting.plan_json import month_json, plan_of
+from contentops.reporting.plan_json import month_json
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.spend import text_json, texts_text
 from contentops.reporting.summary import begin, month_sentence
@@ -165,13 +165,13 @@ def show(session: Session, what: str, *, rows: bool, detailed_exitcode: bool, ve
 
 def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
     """Show a plan file as `plan` does, with the file in the next command; return whether it is empty."""
-    document = read_plan(session.path(path))
-    made = plan_of(document)
+    document = read_document(session.path(path))
+    made = plan_file(document, str(session.path(path)))
     if session.as_json:
         terminal.say_json(document)
     else:
         terminal.report_findings(made.findings, gap=True)
-        flags = flags_of(document["inputs"])
+        flags = flags_of(structs.asdict(made.inputs))
         with_flags = f", made with `{visible(' '.join(flags))}`" if flags else ""
         text = plan_text(made, verbose=verbose, flags=[shlex.quote(path)])
         terminal.show(f"Plan file `{visible(path)}`{with_flags}\n\n{text}")

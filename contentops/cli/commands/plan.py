@@ -133,9 +133,9 @@ def _remaining(session: Session, reviewed: str, chosen: Mapping[str, Any]) -> Pl
     from contentops.operations.plan_files import choice_in, read_plan
 
     name, checksum = pinned(reviewed)
-    document = read_plan(session.path(name), checksum)
-    project, choice = project_of(session, document, chosen), choice_in(document)
-    return operation.check(project, choice, document, runtime=session.runtime())
+    file = read_plan(session.path(name), checksum)
+    project, choice = project_of(session, file, chosen), choice_in(file)
+    return operation.check(project, choice, file, runtime=session.runtime())
 
 
 def _review(plan: Plan, limit: int | None) -> Refusal | None:
