@@ -125,8 +125,9 @@ def render_item(
         item.look(trouble, readings)
     except _FailedError:
         failed.add("inputs")
+    refused = {root_of(each) for each in uses.referring} - REFERRING
     for name in declared.open:
-        is_wrong = name not in REFERRING and any(root_of(each) == name for each in uses.referring)  # that is reported
+        is_wrong = name in refused  # that is reported
         try:
             values[name] = None if is_wrong or name in item.open else item.field(name)
         except _FailedError:
@@ -154,8 +155,8 @@ def render_item(
         item.open,
         None if texts is None else uses.referring,
         item.readings,
-        *item.references(),
-        frame=None if failed else item.frame(values),
+        *(item.references() if item.readings else ((), ())),
+        frame=item.frame(values) if uses.referring and not failed else None,
     )
 
 
@@ -424,7 +425,7 @@ class _Item:
 
     def frame(self, values: Mapping[str, Json]) -> Frame | None:
         """What the request is made from but for texts and rows; None where it uses none."""
-        fields = templates_of(self._declared.open) if self._uses.referring else ()
+        fields = templates_of(self._declared.open)
         templates = [(name, own) for name, own in fields if name in self._uses.referring and root_of(name) == INPUTS]
         if not templates or self._texts is None:
             return None

@@ -73,9 +73,7 @@ class TextTemplate:
         """
         if self._names is None:
             if self._pieces is not None:
-                paths = self._pieces[1]
-                names = {".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}
-                self._names = tuple(sorted(names))
+                self._names = _names_in(self._pieces[1])
             else:
                 compiled = self._compile()
                 self._names = () if isinstance(compiled, TemplateError) else compiled.names
@@ -162,13 +160,26 @@ def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
     It is also None with a `{` directly before `{{` or a carriage return, which Jinja reads in a way of its own.
     """
     parts = _PIECE.split(source)
-    literals, paths = parts[0::2], tuple(tuple(path.split(".")) for path in parts[1::2])
-    if "\r" in source or len(source) > MAX_TEXT or any(path[0] in _KEYWORDS for path in paths):
+    literals, paths = parts[0::2], tuple(map(_path_of, parts[1::2]))
+    if "\r" in source or len(source) > MAX_TEXT or () in paths:
         return None
     between = "\0".join(literals)
     if "{" in between and (JINJA.search(between) or "{\0" in between):
         return None
     return tuple(literals), paths
+
+
+@functools.lru_cache(1_000)
+def _path_of(name: str) -> tuple[str, ...]:
+    """The steps of a look-up; none where Jinja reads its first word as something else than a variable."""
+    path = tuple(name.split("."))
+    return () if path[0] in _KEYWORDS else path
+
+
+@functools.lru_cache(1_000)
+def _names_in(paths: Paths) -> tuple[str, ...]:
+    """The names of some look-ups, sorted; most templates have the same few."""
+    return tuple(sorted({".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}))
 
 
 def _assemble(literals: tuple[str, ...], paths: Paths, lookup: Lookup) -> Json:

@@ -167,8 +167,10 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
 
 def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: ApprovalRule, preset: str) -> Spec:
     fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
-    waits = any(name.startswith("inputs.") for name in rendered.open)
-    metadata = with_day(preset, values.get("metadata", {}), values.get("publish_on", ""))
+    waits = bool(rendered.open) and any(name.startswith("inputs.") for name in rendered.open)
+    metadata = values.get("metadata", {})
+    if "publish_on" in values:
+        metadata = with_day(preset, metadata, values["publish_on"])
     if "title" in metadata:
         metadata = {**metadata, "title": clean_title(metadata["title"])}
     request = Request(**{"template": "", "style": "", "inputs": {}, **fields})
@@ -192,12 +194,16 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         references=rendered.references,
         mentions=rendered.mentions,
         readings=rendered.readings,
-        open_metadata=tuple(sorted(name.split(".")[1] for name in rendered.open if name.startswith("metadata."))),
+        open_metadata=_open_metadata(rendered.open) if rendered.open else (),
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,
         used=rendered.used,
     )
+
+
+def _open_metadata(open_: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(name.split(".")[1] for name in open_ if name.startswith("metadata.")))
 
 
 # --- fields ----------------------------------------------------------------------------------------------

@@ -308,7 +308,8 @@ def _over(
     """The entries of a map over those below it; `maps` are the keys whose maps merge, None: all."""
     values = dict(below)
     for key, value in entries.items():
-        if type(value) is str and "{" not in value:
+        kind = type(value)
+        if kind in _PLAIN or (kind is str and "{" not in value):
             values[key] = value
         elif value is None:
             values.pop(key, None)
@@ -341,10 +342,13 @@ def find(layers: Sequence[Written], path: Iterable[str]) -> tuple[Written, bool]
 
 
 _OPEN: Final = frozenset({Written, Unrendered})
+_PLAIN: Final = frozenset({int, float, bool})
 
 
 def opened(values: dict[str, Any]) -> dict[str, Any]:
     """The entries of a map that are still to be rendered."""
+    if _OPEN.isdisjoint(map(type, values.values())):
+        return {}
     return {key: value for key, value in values.items() if type(value) in _OPEN}
 
 
@@ -371,8 +375,10 @@ def _has_template(value: Json) -> bool:
     """Whether a value contains Jinja, at any depth."""
     if isinstance(value, str):
         return is_template(value)
-    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(_has_template(entry) for entry in entries if type(entry) is not str or "{" in entry)
+    for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if (type(entry) is not str or "{" in entry) and _has_template(entry):
+            return True
+    return False
 
 
 # --- rows of data files ---------------------------------------------------------------------------------
