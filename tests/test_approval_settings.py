@@ -150,7 +150,7 @@ def site(project: Build) -> Path:
     manifest = ONE.replace("}}]", "}, approval: required}]")
     root = project({"contentops.yaml": SETTINGS, "content/a.yaml": manifest})
     git(root, "init", "--quiet")
-    (root / ".gitattributes").write_text(approvals.RULE + "\n")
+    (root / ".gitattributes").write_text(approvals.FORMAT.rule + "\n")
     (root / "CODEOWNERS").write_text("*.approvals @acme/editors\n")
     keep(root, line())
     return root
@@ -186,7 +186,7 @@ def test_doctor_finds_a_missing_merge_rule(site: Path, invoke: Run, processes: N
     (site / ".gitattributes").unlink()
     message, hint = (
         "git does not merge `contentops.approvals` line by line",
-        f"add `{approvals.RULE}` to `.gitattributes`",
+        f"add `{approvals.FORMAT.rule}` to `.gitattributes`",
     )
     assert said(site, invoke) == [(None, message, hint)]
 

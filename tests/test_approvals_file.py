@@ -17,7 +17,7 @@ from contentops.errors import StateError, UsageError
 from contentops.model import Approval, Approvals, ItemId, Verdict
 from contentops.model.approval import NOTE_LIMIT
 from contentops.state import approvals
-from contentops.state.approvals import FILE, RULE, load, read, record, render
+from contentops.state.approvals import FILE, FORMAT, load, parse, record, render
 from contentops.state.codec import line_of
 from tests.clones import commit, git
 
@@ -70,9 +70,9 @@ def test_what_is_rendered_says_the_same(verdicts: Approvals, random: Random) -> 
     shuffled = list(verdicts.lines)
     random.shuffle(shuffled)
 
-    assert fold(read(data.decode())) == fold(verdicts)
+    assert fold(parse(data.decode())) == fold(verdicts)
     assert fold(Approvals(lines=tuple(shuffled))) == fold(verdicts)
-    assert render(Approvals(lines=tuple(shuffled))) == render(read(data.decode())) == data
+    assert render(Approvals(lines=tuple(shuffled))) == render(parse(data.decode())) == data
     assert data.decode().split("\n")[0] == HEADER
 
 
@@ -81,11 +81,11 @@ def test_a_union_of_two_descendants_says_what_both_say(
     before: Approvals, ours: Approvals, theirs: Approvals, random: Random
 ) -> None:
     """In any order of lines, with both headers: as if all verdicts had been recorded in one place."""
-    sides = [read(render(Approvals(lines=(*before.lines, *side.lines))).decode()) for side in (ours, theirs)]
+    sides = [parse(render(Approvals(lines=(*before.lines, *side.lines))).decode()) for side in (ours, theirs)]
     union = [line for side in sides for line in render(side).decode().split("\n")]
     random.shuffle(union)
 
-    merged = read("\n".join(union))
+    merged = parse("\n".join(union))
 
     whole = Approvals(lines=(*before.lines, *ours.lines, *theirs.lines))
     assert (fold(merged), render(merged)) == (fold(whole), render(whole))
@@ -168,7 +168,7 @@ def test_what_would_lose_a_verdict_is_refused(tmp_path: Path, text: str, code: s
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     """With the place of the first one."""
     (tmp_path / FILE).write_bytes(f"{HEADER}\n".encode() + b"\xff\xfe")
-    with pytest.raises(StateError, match="is not UTF-8 at byte 27"):
+    with pytest.raises(StateError, match=r"is not UTF-8 \(byte 28\)"):
         load(tmp_path, Disk())
 
 
@@ -193,26 +193,26 @@ FINE = {
 @pytest.mark.parametrize("text", FINE.values(), ids=FINE)
 def test_what_editors_and_merges_do_is_tolerated(text: str) -> None:
     """Line ends, blank lines, order and repetition carry no meaning."""
-    assert render(read(text)).decode() == f"{HEADER}\n{line_of(said())}\n"
+    assert render(parse(text)).decode() == f"{HEADER}\n{line_of(said())}\n"
 
 
 def test_every_damaged_line_is_reported() -> None:
     """At once, so that one restore or edit is enough."""
     with pytest.raises(StateError, match="and 1 more line") as caught:
-        read(f"{HEADER}\n{{}}\n{line_of(said())}\nnonsense\n")
+        parse(f"{HEADER}\n{{}}\n{line_of(said())}\nnonsense\n")
     assert [one.location and one.location.line for one in caught.value.diagnostics()] == [2, 4]
 
 
 def test_an_item_named_like_the_header_is_an_item() -> None:
     """The key tells a header, and no value does."""
     verdicts = Approvals(lines=(said(item="contentops_approvals", note="contentops_approvals"),))
-    assert read(render(verdicts).decode()) == verdicts
+    assert parse(render(verdicts).decode()) == verdicts
 
 
 def test_a_line_of_a_megabyte_is_read_and_none_is_recorded(tmp_path: Path) -> None:
     """What someone wrote into the file by hand is no reason to stop; a command refuses the note."""
     long = said(note="x" * (1 << 20))
-    assert read(render(Approvals(lines=(long,))).decode()).lines == (long,)
+    assert parse(render(Approvals(lines=(long,))).decode()).lines == (long,)
     with pytest.raises(UsageError, match="1,048,576 characters, and 2,000 are kept"):
         record(tmp_path, Disk(), [long])
     assert not (tmp_path / FILE).exists()
@@ -265,7 +265,7 @@ def test_two_branches_merge(
 ) -> None:
     """By the line in `.gitattributes`, whichever side merges: all verdicts are there, and the later one counts."""
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
-    (tmp_path / ".gitattributes").write_text(f"{RULE}\n")
+    (tmp_path / ".gitattributes").write_text(f"{FORMAT.rule}\n")
     record(tmp_path, Disk(), [TIMES[each] for each in before])
     commit(tmp_path)
     for name, verdicts in (("one", one), ("two", two)):
@@ -318,7 +318,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, at: int, befo
     assert said() not in left.lines or (tmp_path / ".gitattributes").exists()
     record(tmp_path, Disk(), [said()])
     assert (tmp_path / FILE).read_bytes() == render(Approvals(lines=(*before, said())))
-    assert (tmp_path / ".gitattributes").read_text() == f"{RULE}\n"
+    assert (tmp_path / ".gitattributes").read_text() == f"{FORMAT.rule}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".gitattributes", FILE]
 
 
@@ -345,4 +345,4 @@ def test_the_format_is_golden() -> None:
             "verdict": "approved",
         },
     ]
-    assert approvals.VERSION == 1
+    assert approvals.ApprovalsHeader.newest == 1

@@ -15,7 +15,7 @@ from contentops.operations import plan as plan_operation
 from contentops.operations.approving import Decided, Decision, decide_texts
 from contentops.planning.sides import Choice
 from contentops.reporting.summary import empty_sentence, plan_sentence
-from contentops.state.approvals import FILE, read
+from contentops.state.approvals import FILE, parse
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.reviewing import apply_file, review
@@ -515,4 +515,4 @@ def test_a_verdict_that_was_pulled_changes_the_plan(tmp_path: Path) -> None:
     harness.apply()
     harness.write(FILE, text)
     (change,) = harness.plan().changes
-    assert (change.id, change.front, decided.lines) == (ItemId("one"), {"draft": None}, read(text).lines)
+    assert (change.id, change.front, decided.lines) == (ItemId("one"), {"draft": None}, parse(text).lines)

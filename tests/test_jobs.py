@@ -21,7 +21,7 @@ from contentops.model.jobs import OrderEnd, fold_jobs, fold_orders, open_jobs
 from contentops.operations import state as mending
 from contentops.schema_files import load_schema
 from contentops.state import jobs, lock
-from contentops.state.codec import Drop, line_of
+from contentops.state.codec import Drop, add_rule, line_of
 from contentops.state.jobs import KnownJobs, kept_file
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -481,7 +481,7 @@ def _repository(root: Path, *before: Job) -> None:
     with _opened(root) as store:
         store.note("submit", *before)
         store.checkpoint()
-    lock.add_rule(root, Disk(), jobs.PATTERN, jobs.RULE)
+    add_rule(root, Disk(), jobs.FORMAT)
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message=start")
 

@@ -75,7 +75,7 @@ def test_whoever_looks_meanwhile_is_told(project: Build, invoke: Run, verb: str)
     assert (told.code, told.stdout, quiet.stderr) == (0, quiet.stdout, "")
     words = f"note[lock-held]: another `contentops` command is running here by ann@build-1, process {os.getpid()}"
     assert told.stderr.startswith(words)
-    assert "wait for its end to apply" in told.stderr
+    assert "Wait until it ends before you apply" in told.stderr
     assert invoke(verb, cwd=root).stderr == ""
 
 

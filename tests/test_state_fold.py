@@ -185,16 +185,6 @@ def test_a_newer_journal_is_refused(header: Header) -> None:
         store.parse(line_of(header).encode() + b"\n", NAME)
 
 
-def test_an_older_digest_in_the_journal_is_recomputed() -> None:
-    """A journal left by an older digest version follows the lock."""
-    old = structs.replace(OLD, digest=facts.text("old way"))
-    lines = [HEADER, noted_line(line_of(old))]
-
-    read = store.parse("".join(f"{line}\n" for line in lines).encode(), NAME, digest_version=2)
-
-    assert [noted.fact for noted in read.facts] == [OLD]
-
-
 def test_marks_tell_what_the_lock_holds_already() -> None:
     """Facts before the mark of this very lock are in it; other marks say nothing."""
     lines = [

@@ -15,7 +15,7 @@ from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, Job, JobState, Record, State
 from contentops.state import jobs, lock
-from contentops.state.codec import line_of
+from contentops.state.codec import add_rule, line_of
 from contentops.state.state_dir import is_tracked
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -41,8 +41,8 @@ class Repository:
         self.root = root
         self.git("init", "--quiet", "--initial-branch=main")
         if union:
-            lock.add_rule(root, Disk())
-            lock.add_rule(root, Disk(), jobs.PATTERN, jobs.RULE)
+            add_rule(root, Disk(), lock.FORMAT)
+            add_rule(root, Disk(), jobs.FORMAT)
             (root / ".gitignore").write_text(".contentops/\n")
         (root / "readme").write_text("")
         self.commit("start")
@@ -162,7 +162,7 @@ def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Pat
     assert "git merge --abort" in caught.value.hint
     if way == "merge again":
         repository.git("merge", "--abort")
-        lock.add_rule(tmp_path, Disk())
+        add_rule(tmp_path, Disk(), lock.FORMAT)
         repository.commit()
         repository.merge("two", "one")
     else:
@@ -177,14 +177,14 @@ def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_pat
 
     def apply(_: int) -> bytes:
         together.wait()
-        lock.add_rule(tmp_path, Disk())
+        add_rule(tmp_path, Disk(), lock.FORMAT)
         return attributes.read_bytes()
 
     together = threading.Barrier(4)
     with ThreadPoolExecutor(4) as environments:
         for _ in range(10):
             attributes.write_bytes(b"*.png binary\n")
-            assert set(environments.map(apply, range(4))) == {f"*.png binary\n{lock.LINE}\n".encode()}
+            assert set(environments.map(apply, range(4))) == {f"*.png binary\n{lock.FORMAT.rule}\n".encode()}
     assert [path.name for path in tmp_path.iterdir()] == [".gitattributes"]
 
 

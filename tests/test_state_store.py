@@ -21,7 +21,7 @@ from contentops.errors import StateError
 from contentops.model import ItemId, Job, JobState, Record, RequestId, State
 from contentops.model.jobs import is_further
 from contentops.state import jobs, lock, state_dir
-from contentops.state.codec import Drop, Fact, Forget, line_of
+from contentops.state.codec import Drop, Fact, Forget, add_rule, line_of, with_rule
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 
@@ -453,22 +453,6 @@ def test_a_line_keeps_its_bytes_until_its_item_changes(tmp_path: Path) -> None:
     assert path.read_bytes().split(b"\n") == lines
 
 
-def test_a_lock_of_an_older_digest_is_written_with_the_new_ones(tmp_path: Path) -> None:
-    """Its lines no longer say what is known, so none of them stands."""
-    data = written(tmp_path, facts.record("a"), facts.record("b"))
-    path = tmp_path / "contentops.lock"
-    path.write_bytes(
-        data.replace(b'"digest":1', b'"digest":0', 1).replace(
-            facts.record("a").digest.encode(), facts.text("x").encode()
-        )
-    )
-    with opened(tmp_path) as store:
-        store.note("save", facts.record("b", saved_at="2026-01-09"))
-        store.checkpoint()
-
-    assert path.read_bytes().split(b"\n")[:2] == data.split(b"\n")[:2]
-
-
 @pytest.mark.parametrize("count", [50, 400])
 def test_a_checkpoint_handles_only_what_changed(tmp_path: Path, count: int) -> None:
     """However long lock and jobs: no function of ours is called once for each line, so that a long run is not quadratic."""
@@ -809,8 +793,8 @@ def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
 )
 def test_the_attributes_get_one_line(before: bytes, after: bytes) -> None:
     """What is there stays, and adding twice adds once."""
-    assert lock.with_line(before) == after
-    assert lock.with_line(after) == after
+    assert with_rule(before, lock.FORMAT) == after
+    assert with_rule(after, lock.FORMAT) == after
 
 
 @posix
@@ -818,7 +802,7 @@ def test_linked_attributes_are_left_alone(tmp_path: Path) -> None:
     """Git does not follow such a link, and what it points to may be anywhere."""
     (tmp_path / "other").write_text("")
     (tmp_path / ".gitattributes").symlink_to(tmp_path / "other")
-    lock.add_rule(tmp_path, Disk())
+    add_rule(tmp_path, Disk(), lock.FORMAT)
 
     assert (tmp_path / "other").read_text() == ""
 

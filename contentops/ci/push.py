@@ -45,7 +45,7 @@ from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, LockHeld, Refused, StateError, UsageError, first_of
 from contentops.state import approvals, jobs
-from contentops.state.lock import LINE, OUT_OF_LFS, PATTERN
+from contentops.state import lock as locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 # ---- A clone: what forbids a commit of results in it, which of its files are results, and their trees.
 
 RULES = ".gitattributes"
-MERGE_RULES: Mapping[str, str] = {LINE: PATTERN, jobs.RULE: jobs.PATTERN, approvals.RULE: approvals.FILE}
+MERGE_RULES: Mapping[str, str] = {form.rule: form.pattern for form in (locks.FORMAT, jobs.FORMAT, approvals.FORMAT)}
 """The lines that we add to it, with the files that each is for."""
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
@@ -195,11 +195,11 @@ def refuse_lock_in_lfs(root: str, environment: str) -> None:
     """Raise Refused where git would store a pointer of Git LFS for lock or jobs; does nothing outside a repository."""
     if not in_repository(root):
         return
-    for name, rule in ((lock_name(environment), OUT_OF_LFS), (jobs_name(environment), jobs.OUT_OF_LFS)):
+    for name, form in ((lock_name(environment), locks.FORMAT), (jobs_name(environment), jobs.FORMAT)):
         with contextlib.suppress(GitFailed):
             said = try_git(root, "check-attr", "-z", "filter", "--", name).text.split("\0")
             if "lfs" in said[2:3]:
-                hint = f"put `{rule}` at the end of `.gitattributes`: git merges the file line by line, not pointers"
+                hint = f"put `{form.out_of_lfs}` at the end of `.gitattributes`: git merges lines, not pointers"
                 raise Refused(f"`.gitattributes` gives `{name}` to Git LFS", code="lock-in-lfs", hint=hint)
 
 

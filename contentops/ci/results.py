@@ -154,7 +154,7 @@ def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
     if data is None:
         return locks.Lock()
     try:
-        return read_lock(data, name)
+        return locks.read(data, name)
     except StateError as error:
         raise _unreadable(error, name, commit) from error
 
@@ -178,19 +178,10 @@ def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> App
     return NO_APPROVALS if data is None else approvals.parse(data)
 
 
-def read_lock(data: bytes, name: str) -> Lock:
-    """Return the lock in a file; `name` is for messages. Raises StateError."""
-    try:
-        return locks.read(data.decode(), name)
-    except UnicodeDecodeError as error:
-        raise StateError(f"`{name}` cannot be read: {error}") from error
-
-
 def state_of(lock: Lock, jobs: Iterable[Job] = ()) -> State:
     """Return the state of a lock and of jobs without looking at files."""
     folded = fold_jobs(jobs)
-    lineage = lock.header.lineage if lock.header else ""
-    return State(lineage=lineage, records=fold(lock), open_jobs=open_jobs(folded), jobs=folded)
+    return State(lineage=lock.lineage, records=fold(lock), open_jobs=open_jobs(folded), jobs=folded)
 
 
 def state_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> State:

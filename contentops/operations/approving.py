@@ -285,7 +285,9 @@ def _file_checks(project: Project, known: Approvals, soon: str) -> Iterator[Chec
     if not _merges(project.root):
         fine = False
         message = f"git does not merge `{approvals.FILE}` line by line"
-        yield Check(name="approvals", ok=None, message=message, hint=f"add `{approvals.RULE}` to `.gitattributes`")
+        yield Check(
+            name="approvals", ok=None, message=message, hint=f"add `{approvals.FORMAT.rule}` to `.gitattributes`"
+        )
     if fine:
         texts, readers = ({getattr(line, name) for line in known.lines} for name in ("text", "person"))
         message = f"of {plural(len(texts), 'text')} by {plural(len(readers), 'reader')}"

@@ -39,7 +39,6 @@ from contentops.ci.results import (
     jobs_at,
     lock_at,
     lock_name,
-    read_lock,
     recorded_outputs,
     requests_of,
     state_of,
@@ -232,7 +231,7 @@ def _target(project: Project, branch: str, environ: Mapping[str, str]) -> Target
 def _lock_on_disk(project: Project) -> Lock:
     name = lock_name(project.environment)
     data = Disk().read(Path(project.root) / name)
-    return Lock() if data is None else read_lock(data, name)
+    return Lock() if data is None else locks.read(data, name)
 
 
 # ---- Commit the files that one action of a person changed, in their name, and leave everything else as it is.
@@ -289,7 +288,7 @@ def _lock_with(project: Project, files: frozenset[str]) -> bytes | None:
     data = Disk().read(Path(project.root, name))
     if data is None:
         return None
-    now = read_lock(data, name)
+    now = locks.read(data, name)
     before = lock_at(project.root, "HEAD", project.environment)
     own = {id_: lines for id_, lines in now.records.items() if any(one.value.output in files for one in lines)}
     other = {
@@ -299,9 +298,9 @@ def _lock_with(project: Project, files: frozenset[str]) -> bytes | None:
     }
     lines = [line_of(one.value) for _, each in sorted({**other, **own}.items()) for one in each]
     was = [line_of(one.value) for _, each in sorted(before.records.items()) for one in each]
-    if lines == was or now.header is None:
+    if lines == was or not now.lineage:
         return None
-    return locks.join(now.header.lineage, lines)
+    return locks.join(now.lineage, lines)
 
 
 def _names(root: str, *arguments: str, extra: Mapping[str, str]) -> list[str]:

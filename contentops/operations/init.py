@@ -201,7 +201,7 @@ SCHEMAS = ("project", "manifest")
 """The schemas that the first lines of settings and manifest name."""
 GIT_LINES: Mapping[str, tuple[str, ...]] = {
     ".gitignore": (".contentops/", ".env"),
-    ".gitattributes": (lock.LINE, jobs.RULE),
+    ".gitattributes": (lock.FORMAT.rule, jobs.FORMAT.rule),
 }
 """Lines that are added where they are missing."""
 _PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -31,9 +31,9 @@ from contentops.state import jobs as files
 from contentops.state import lock as locks
 from contentops.state import state_dir
 from contentops.state import store as journals
-from contentops.state.codec import Forget, Header, line_of
+from contentops.state.codec import DamagedState, Forget, Header, add_rule, damaged_line, line_of, numbered
 from contentops.state.jobs import JobsStore
-from contentops.state.lock import DamagedState, Lock, LockLine
+from contentops.state.lock import Lock, LockLine
 from contentops.state.store import JournalFact
 from contentops.tokens import PaidTokens
 
@@ -208,18 +208,17 @@ def _read(project: Project, disk: Disk) -> _Old:
 def _parsed(path: Path, disk: Disk, *, is_journal: bool = False) -> list[_Line]:
     """Return the lines of a file; the end of a journal may be incomplete. Raises DamagedState with every bad line."""
     data = disk.read(path) or b""
-    code, restore = "damaged-lock", f"restore it with `git checkout -- {path.name}`"
+    form, restore = locks.FORMAT, f"restore it with `git checkout -- {path.name}`"
     if is_journal:
         data = data[: data.rfind(b"\n") + 1]
-        code, restore = "damaged-journal", "delete the line: only its content is lost"
+        form, restore = journals.FORMAT, "delete the line: only its content is lost"
     found: list[_Line] = []
     damaged: list[Diagnostic] = []
-    for number, text in locks.numbered(data.decode("utf-8", "replace")):
+    for number, text in numbered(data.decode("utf-8", "replace")):
         keys = _keys(text)
         found.append(_Line(text, keys, _value(text, keys)))
         if found[-1].value is None and not {"drop", "checkpoint"} & keys.keys():
-            message = f"line {number} of `{path.name}` cannot be read"
-            damaged.append(locks.damaged(text, number, path.name, message, restore, code))
+            damaged.append(damaged_line(text, number, path.name, "cannot be read", form, restore))
     if damaged:
         raise DamagedState(damaged)
     while is_journal and found and found[-1].keys.get("more"):
@@ -436,7 +435,7 @@ def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgr
             at = job.submitted_at if before is None else before.submitted_at
             store.known.learn([structs.replace(job, submitted_at=at)])
     store.checkpoint()
-    locks.add_rule(root, disk)
+    add_rule(root, disk, locks.FORMAT)
     lines = (line_of(_of_today(record)) for _, record in sorted(old.records.items()))
     disk.replace(path, locks.join(old.lineage, lines), PUBLIC)
     with contextlib.suppress(FileNotFoundError):

@@ -1,8 +1,7 @@
 """Reads and writes `contentops.approvals`, the committed record of who read which text, and said what of it.
 
-JSON Lines like the lock: a constant header, then a line for each item, text and person, sorted. Reading accepts what
-git's union merge makes (lines in any order, one person twice) and refuses what would lose a verdict: a damaged line,
-conflict markers, an unknown verdict, a newer format.
+JSON Lines like the lock: a constant header, then a line for each item, text and person, sorted. Git's union merge may
+leave lines in any order, and one person twice. An unknown verdict is refused.
 """
 
 from __future__ import annotations
@@ -12,18 +11,15 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Raw, Struct, field, structs
+from msgspec import Raw, field, structs
 
 from contentops.atomic_io import PUBLIC
-from contentops.conflict_markers import MARKERS
 from contentops.digest import PREFIX
-from contentops.documents.clean import is_lfs_pointer
-from contentops.errors import Diagnostic, Location, StateError, UsageError
+from contentops.errors import StateError, UsageError
 from contentops.model import NO_APPROVALS, Approval, Approvals, Count
 from contentops.model.approval import NOTE_LIMIT
 from contentops.sanitize import Policy, sanitize
-from contentops.state.codec import line_of, parse_as
-from contentops.state.lock import DamagedState, add_rule, numbered
+from contentops.state.codec import FileHeader, Format, add_rule, line_of, parse_as, read_lines
 from contentops.state.state_dir import wait_for
 
 if TYPE_CHECKING:
@@ -33,64 +29,28 @@ if TYPE_CHECKING:
     from contentops.atomic_io import Disk
 
 FILE: Final = "contentops.approvals"
-RULE: Final = f"{FILE} text eol=lf merge=union"
-"""The line of `.gitattributes` for the file."""
-VERSION: Final = 1
-"""The format that this version writes, and the highest it reads."""
+FORMAT: Final = Format(pattern=FILE, code="damaged-approvals")
 _DIGEST: Final = re.compile(rf"{PREFIX}[0-9a-f]{{64}}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _HEADER_KEY: Final = "contentops_approvals"
 
 
-class ApprovalsHeader(Struct, frozen=True, kw_only=True):
-    """The first line of the file: the version of its format."""
+class ApprovalsHeader(FileHeader, frozen=True, kw_only=True):
+    """The first line of the file."""
 
-    version: Count = field(default=VERSION, name=_HEADER_KEY)
+    version: Count = field(default=1, name=_HEADER_KEY)
 
 
-def read(text: str) -> Approvals:
-    """Return all verdicts in the text of the file. Raises StateError (DamagedState with every damaged line)."""
-    if is_lfs_pointer(text):
-        hint = f"run `git lfs pull`, and add `{RULE} -filter` at the end of `.gitattributes`"
-        raise StateError(f"`{FILE}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(FILE))
-    lines: list[Approval] = []
-    findings: list[Diagnostic] = []
-    versions: set[int] = set()
-    for number, line in numbered(text):
-        try:
-            value = _parse(line)
-        except ValueError as error:
-            findings.append(_damaged(line, number, str(error)))
-            continue
-        if isinstance(value, Approval):
-            lines.append(value)
-        else:
-            versions.add(value.version)
-    if any(version > VERSION for version in versions):
-        message = f"`{FILE}` was written by a newer version of contentops"
-        raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(FILE))
-    if not versions and not findings:
-        # An empty file is refused too: verdicts may have been cut off with the header.
-        message = f"`{FILE}` has no header line, so it is empty or cut off"
-        raise StateError(message, code="damaged-approvals", hint=_RESTORE, location=Location(FILE))
-    if findings:
-        raise DamagedState(findings)
-    return Approvals(lines=tuple(lines))
+def parse(data: bytes | str) -> Approvals:
+    """Return all verdicts in the file. Raises StateError (DamagedState with every damaged line)."""
+    _, lines = read_lines(data, FILE, FORMAT, _parse)
+    return Approvals(lines=tuple(line for _, line in lines))
 
 
 def load(root: Path, disk: Disk) -> Approvals:
     """Return the approvals of the project at `root`; none where there is no file. Raises StateError."""
     data = disk.read(root / FILE)
     return NO_APPROVALS if data is None else parse(data)
-
-
-def parse(data: bytes) -> Approvals:
-    """Return all verdicts in the bytes of the file. Raises StateError."""
-    try:
-        return read(data.decode())
-    except UnicodeDecodeError as error:
-        message = f"`{FILE}` is not UTF-8 at byte {error.start}"
-        raise StateError(message, code="damaged-approvals", hint=_RESTORE, location=Location(FILE)) from error
 
 
 def render(approvals: Approvals) -> bytes:
@@ -120,7 +80,7 @@ def record(root: Path, disk: Disk, new: Iterable[Approval]) -> Approvals:
     kept = (line for line in before.lines if not _is_replaced(line, added.get((line.item, line.text, line.person))))
     after = Approvals(lines=(*kept, *added.values()))
     if added and (target := render(after)) != disk.read(root / FILE):
-        add_rule(root, disk, FILE, RULE)
+        add_rule(root, disk, FORMAT)
         disk.replace(root / FILE, target, PUBLIC)
     return after
 
@@ -143,9 +103,6 @@ def _checked(line: Approval) -> Approval:
         hint = "set one with `git config user.name` and `git config user.email`"
         raise UsageError("your name has no visible character", code="no-identity", hint=hint)
     return checked
-
-
-_RESTORE: Final = f"restore it with `git checkout -- {FILE}`"
 
 
 def _parse(line: str) -> Approval | ApprovalsHeader:
@@ -171,11 +128,3 @@ def _is_time(text: str) -> bool:
         return _TIME.fullmatch(text) is not None and bool(datetime.fromisoformat(text))
     except ValueError:
         return False
-
-
-def _damaged(line: str, number: int, problem: str) -> Diagnostic:
-    code, hint, message = "damaged-approvals", _RESTORE, f"line {number} of `{FILE}` {problem}"
-    if line.startswith(MARKERS):
-        code, message = "conflict-markers", f"line {number} of `{FILE}` is a git conflict marker"
-        hint = f"delete only the marker lines and keep the lines of both sides; `{RULE}` in `.gitattributes` avoids it"
-    return Diagnostic(code=code, message=message, hint=hint, location=Location(FILE, number))

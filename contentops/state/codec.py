@@ -1,42 +1,76 @@
-"""Writes and reads one line of the lock or the journal.
+"""Writes and reads the files of lines: lock, jobs, approvals and journal.
 
 A line is one canonical JSON object: sorted keys, no spaces, characters as themselves. Empty optional keys are left out,
 so that the line of an unchanged record stays the same bytes. The keys are the fields of the types here and in
-`model.records`; one of them names the type (`KINDS`). Unknown keys are ignored; `lock.read` refuses an unknown format.
+`model`; one of them names the type. Unknown keys are ignored.
+
+Reading accepts what git's union merge makes (lines in any order, one line twice, the header twice) and refuses what
+would lose a fact: a damaged line, an empty file, conflict markers, two lineages, a newer format.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
+from contentops.atomic_io import PUBLIC
+from contentops.conflict_markers import MARKERS
 from contentops.digest import DIGEST_VERSION, canonical
-from contentops.errors import StateError
+from contentops.documents.clean import is_lfs_pointer
+from contentops.errors import Diagnostic, Location, StateError, plural
 from contentops.json_reader import DeepJson, bounded, decode_json
 from contentops.model import Count, ItemId, Job, Record, RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
-LOCK_VERSION: Final = 2
-"""The format of lock and journal that this version writes, and the highest it reads."""
+    from contentops.atomic_io import Disk
+
+# ---- The values of lines.
 
 
-class Header(Struct, frozen=True, kw_only=True):
-    """The first line of a lock: the version of its format, the version of its digests, and its project."""
+class FileHeader(Struct, frozen=True, kw_only=True):
+    """The first line of a file: the version of its format, and its project."""
 
-    lineage: str
-    version: Count = field(default=LOCK_VERSION, name="contentops_lock")
-    digest: Count = DIGEST_VERSION
+    newest: ClassVar[int] = 1
+    """The format that this version writes, and the highest it reads."""
+    oldest: ClassVar[int] = 1
+    """The lowest that it reads; `state upgrade` reads older ones."""
+    version: Count = 1
+    lineage: str = ""
 
     def __post_init__(self) -> None:
-        if self.version <= LOCK_VERSION and not is_uuid(self.lineage):
+        if self.version <= self.newest and self.lineage and not _UUID.fullmatch(self.lineage):
             message = "`lineage` is not a UUID"
             raise ValueError(message)
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer version of contentops wrote the file."""
+        return self.version > self.newest
+
+
+Lineage = Annotated[str, Meta(min_length=1)]
+
+
+class Header(FileHeader, frozen=True, kw_only=True):
+    """The first line of a lock or a journal, with the version of its digests."""
+
+    newest: ClassVar[int] = 2
+    oldest: ClassVar[int] = 2
+    lineage: Lineage
+    version: Count = field(default=2, name="contentops_lock")
+    digest: Count = DIGEST_VERSION
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer version wrote the file, or made its digests."""
+        return self.version > self.newest or self.digest > DIGEST_VERSION
 
 
 class Forget(Struct, frozen=True):
@@ -66,11 +100,7 @@ KINDS: Final[Mapping[str, type[Line]]] = {"id": Record, "contentops_lock": Heade
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
-
-def is_uuid(text: str) -> bool:
-    """Return whether a text has the form of a UUID."""
-    return _UUID.fullmatch(text) is not None
-
+# ---- One line.
 
 _L = TypeVar("_L", bound=Struct)
 _T = TypeVar("_T")
@@ -138,3 +168,146 @@ def parse_as(text: str | bytes, kind: type[_T]) -> _T:
     except msgspec.DecodeError as error:
         message = f"is incomplete or invalid JSON ({str(error).removeprefix('JSON is malformed: ')})"
     raise ValueError(message)
+
+
+# ---- A file of lines.
+
+
+class Format(Struct, frozen=True, kw_only=True):
+    """A kind of files: how git merges them, and what is said of a line that cannot be used."""
+
+    pattern: str
+    """The names of the files, in `.gitattributes`."""
+    code: str
+    """The error code of a damaged file."""
+
+    @property
+    def rule(self) -> str:
+        """The line of `.gitattributes` for the files."""
+        return f"{self.pattern} text eol=lf merge=union"
+
+    @property
+    def out_of_lfs(self) -> str:
+        """The line for a project where another line puts the files into Git LFS, which would keep only a pointer."""
+        return f"{self.rule} -filter"
+
+
+class DamagedState(StateError):
+    """A state file that cannot be read, with a finding for each damaged line."""
+
+    def __init__(self, findings: Iterable[Diagnostic]) -> None:
+        self.findings = tuple(findings)
+        first = self.findings[0]
+        more = len(self.findings) - 1
+        tail = "" if not more else f" (and {plural(more, 'more line')})"
+        super().__init__(first.message + tail, code=first.code, hint=first.hint, location=first.location)
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Every damaged line."""
+        return self.findings
+
+
+def read_lines(
+    data: bytes | str, path: str, form: Format, parse: Callable[[str], _T | FileHeader], *, torn: bool = False
+) -> tuple[str, list[tuple[str, _T]]]:
+    """Return the lineage of a file, and each of its lines with its value; `path` names it in messages.
+
+    `parse` gives the value of a line. `torn`: the file is only appended to, so that a last line without its end is
+    ignored, and the header may be missing. Raises StateError (DamagedState with every damaged line).
+    """
+    restore = f"delete the line from `{path}`" if torn else f"restore it with `git checkout -- {path}`"
+    headers: list[FileHeader] = []
+    found: list[tuple[str, _T]] = []
+    damaged: list[Diagnostic] = []
+    for number, line in numbered(_text(data, path, form, restore, torn=torn)):
+        try:
+            value = parse(line)
+        except ValueError as error:
+            damaged.append(damaged_line(line, number, path, f"{error}", form, restore))
+            continue
+        if isinstance(value, FileHeader):
+            headers.append(value)
+        else:
+            found.append((line, value))
+    refuse_others(headers, path)
+    if damaged:
+        raise DamagedState(damaged)
+    if not headers and not torn:
+        # An empty file is refused too: lines may have been cut off with the header.
+        message = f"`{path}` has no header line, so it is empty or cut off"
+        raise StateError(message, code=form.code, hint=restore, location=Location(path))
+    lineages = sorted({header.lineage for header in headers})
+    if len(lineages) > 1:
+        names = " and ".join(f"`{lineage}`" for lineage in lineages)
+        message = f"`{path}` has lines of different projects, lineages {names}"
+        raise StateError(message, code="mixed-lineages", hint=ONE_PROJECT, location=Location(path))
+    return next(iter(lineages), ""), found
+
+
+ONE_PROJECT: Final = "keep the header and the lines of one project; never change the `project` name of a project"
+
+
+def _text(data: bytes | str, path: str, form: Format, restore: str, *, torn: bool) -> str:
+    if isinstance(data, bytes):
+        try:
+            data = (data[: data.rfind(b"\n") + 1] if torn else data).decode()
+        except UnicodeDecodeError as error:
+            message = f"`{path}` is not UTF-8 (byte {error.start + 1})"
+            raise StateError(message, code=form.code, hint=restore, location=Location(path)) from None
+    if is_lfs_pointer(data):
+        hint = f"run `git lfs pull`, and add `{form.out_of_lfs}` at the end of `.gitattributes`"
+        raise StateError(f"`{path}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(path))
+    return data
+
+
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Return the lines that are not blank, with their 1-based numbers; tolerates a BOM and CRLF."""
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        if stripped := line.strip(" \t\r"):
+            yield number, stripped
+
+
+def damaged_line(line: str, number: int, path: str, problem: str, form: Format, restore: str) -> Diagnostic:
+    """Return the finding about a damaged line; `restore` says what to do, unless a conflict left the line."""
+    code, hint = form.code, restore
+    if line.startswith(MARKERS):
+        code, problem = "conflict-markers", "is a git conflict marker"
+        hint = f"add `{form.rule}` to `.gitattributes`, undo the merge with `git merge --abort` and merge again; "
+        hint += "or delete only the marker lines and keep the lines of both sides"
+    message = f"line {number} of `{path}` {problem}"
+    return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
+
+
+def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
+    """Raise StateError where a newer version wrote the file named `path`, or one from before `contentops.jobs`."""
+    for header in headers:
+        if header.version < header.oldest:
+            message = f"`{path}` was written before there was `contentops.jobs`"
+            raise StateError(message, code="old-state", hint="run `contentops state upgrade`", location=Location(path))
+        if header.is_newer:
+            message = f"`{path}` was written by a newer version of contentops"
+            raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
+
+
+def with_rule(data: bytes, form: Format) -> bytes:
+    """Return the bytes of `.gitattributes` with the rule of a format, unless someone has chosen one for its files."""
+    if any(line.split(maxsplit=1)[:1] == [form.pattern.encode()] for line in data.splitlines()):
+        return data
+    newline = b"\r\n" if b"\r\n" in data else b"\n"
+    gap = newline if data and not data.endswith(b"\n") else b""
+    return data + gap + form.rule.encode() + newline
+
+
+def add_rule(root: Path, disk: Disk, form: Format) -> None:
+    """Add the rule of a format to `.gitattributes` below `root`.
+
+    A symbolic link stays unchanged, as git does not follow it. Raises StateError if the file cannot be read or written.
+    """
+    path = root / ".gitattributes"
+    if path.is_symlink():
+        return
+    data = disk.read(path) or b""
+    wanted = with_rule(data, form)
+    if wanted != data:
+        # Applies of several environments may add the line at the same time.
+        disk.replace(path, wanted, PUBLIC, shared=True)

@@ -1,8 +1,7 @@
 """Reads and writes `contentops.jobs`, the committed list of everything that was ordered and paid for.
 
-JSON Lines: a constant header with the lineage, then one line a job, sorted by id. Reading accepts what git's union
-merge makes (lines in any order, one order twice, the header twice) and refuses what would lose a payment: a damaged
-line, conflict markers, another lineage, a newer format.
+JSON Lines: a constant header with the lineage, then one line a job, sorted by id. Git's union merge may leave lines in
+any order, and one order twice.
 
 The second file lies in the git folder, where `git clean -xfd` does not reach, so that another branch, a revert or a
 reset forgets no payment. It gets each line before the request leaves; the committed file gets them with the lock.
@@ -23,16 +22,23 @@ import msgspec
 from msgspec import Raw, Struct, field, structs
 
 from contentops.atomic_io import PRIVATE, PUBLIC
-from contentops.conflict_markers import MARKERS
-from contentops.documents.clean import is_lfs_pointer
-from contentops.errors import Diagnostic, Location, StateError
+from contentops.errors import Location, StateError
 from contentops.json_reader import DeepJson, bounded
 from contentops.model import Count, Job, JobState, Record
 from contentops.model.jobs import BY_TIME, OrderEnd, fold_jobs, fold_orders, is_further, open_jobs, stage
 from contentops.model.records import UNDECIDED, made_by
 from contentops.state import state_dir
-from contentops.state.codec import Drop, is_uuid, line_of, parse_as
-from contentops.state.lock import DamagedState, add_rule, numbered
+from contentops.state.codec import (
+    ONE_PROJECT,
+    Drop,
+    FileHeader,
+    Format,
+    Lineage,
+    add_rule,
+    line_of,
+    parse_as,
+    read_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,27 +52,16 @@ if TYPE_CHECKING:
 
 # ---- Reads and writes `contentops.jobs`, the committed list of everything that was ordered and paid for.
 
-PATTERN: Final = "contentops*.jobs"
-RULE: Final = f"{PATTERN} text eol=lf merge=union"
-"""The line of `.gitattributes` for the files."""
-OUT_OF_LFS: Final = f"{RULE} -filter"
-"""The line for a project where another line puts jobs into Git LFS, which would keep only a pointer in git."""
-VERSION: Final = 1
-"""The format that this version writes, and the highest it reads."""
+FORMAT: Final = Format(pattern="contentops*.jobs", code="damaged-jobs")
 _HEADER_KEY: Final = "contentops_jobs"
 _decode = msgspec.json.Decoder(Job).decode
 
 
-class JobsHeader(Struct, frozen=True, kw_only=True):
-    """The first line of the file: the version of its format, and its project."""
+class JobsHeader(FileHeader, frozen=True, kw_only=True):
+    """The first line of the file."""
 
-    lineage: str
-    version: Count = field(default=VERSION, name=_HEADER_KEY)
-
-    def __post_init__(self) -> None:
-        if self.version <= VERSION and not is_uuid(self.lineage):
-            message = "`lineage` is not a UUID"
-            raise ValueError(message)
+    lineage: Lineage
+    version: Count = field(default=1, name=_HEADER_KEY)
 
 
 class JobsFile(Struct, frozen=True, kw_only=True):
@@ -84,37 +79,12 @@ def read(data: bytes, path: str, *, torn: bool = False, known: Mapping[str, Job]
     lines that were read before, from another file.
     Raises StateError (DamagedState with every damaged line) for what cannot be used.
     """
-    if torn:
-        data = data[: data.rfind(b"\n") + 1]
-    restore = f"delete the line from `{path}`" if torn else f"restore it with `git checkout -- {path}`"
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        message = f"`{path}` is not UTF-8 (byte {error.start + 1})"
-        raise StateError(message, code="damaged-jobs", hint=restore, location=Location(path)) from None
-    if is_lfs_pointer(text):
-        hint = f"run `git lfs pull`, and add `{OUT_OF_LFS}` at the end of `.gitattributes`"
-        raise StateError(f"`{path}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(path))
+    lineage, found = read_lines(data, path, FORMAT, lambda line: known.get(line) or _parse(line), torn=torn)
     lines: dict[str, Job] = {}
-    findings: list[Diagnostic] = []
-    headers: set[tuple[int, str]] = set()
-    for number, line in numbered(text):
-        try:
-            value = known.get(line) or _parse(line)
-        except ValueError as error:
-            findings.append(_damaged(line, number, path, str(error), restore))
-            continue
-        if isinstance(value, Job):
-            lines.pop(line, None)
-            lines[line] = value  # the last one counts, in a file that is only appended to
-        else:
-            headers.add((value.version, value.lineage))
-    if any(version > VERSION for version, _ in headers):
-        message = f"`{path}` was written by a newer version of contentops"
-        raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
-    if findings:
-        raise DamagedState(findings)
-    return JobsFile(lineage=_one_lineage({lineage for _, lineage in headers}, path, restore, torn=torn), lines=lines)
+    for line, job in found:
+        lines.pop(line, None)
+        lines[line] = job  # the last one counts, in a file that is only appended to
+    return JobsFile(lineage=lineage, lines=lines)
 
 
 def join(lineage: str, lines: Iterable[str]) -> bytes:
@@ -132,26 +102,6 @@ def _parse(line: str) -> Job | JobsHeader:
     if _HEADER_KEY in line and "id" not in parse_as(line, dict[str, Raw]):
         return parse_as(line, JobsHeader)
     return parse_as(line, Job)
-
-
-def _one_lineage(lineages: set[str], path: str, restore: str, *, torn: bool) -> str:
-    if len(lineages) > 1:
-        names = " and ".join(f"`{lineage}`" for lineage in sorted(lineages))
-        message = f"`{path}` has lines of different projects, lineages {names}"
-        hint = "keep the header and the lines of one project; never change the `project` name of a project"
-        raise StateError(message, code="mixed-lineages", hint=hint, location=Location(path))
-    if not lineages and not torn:
-        message = f"`{path}` has no header line, so it is empty or cut off"
-        raise StateError(message, code="damaged-jobs", hint=restore, location=Location(path))
-    return next(iter(lineages), "")
-
-
-def _damaged(line: str, number: int, path: str, problem: str, restore: str) -> Diagnostic:
-    code, hint, message = "damaged-jobs", restore, f"line {number} of `{path}` {problem}"
-    if line.startswith(MARKERS):
-        code, message = "conflict-markers", f"line {number} of `{path}` is a git conflict marker"
-        hint = f"delete only the marker lines and keep the lines of both sides; `{RULE}` in `.gitattributes` avoids it"
-    return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
 
 
 # ---- The jobs of one environment in memory: pure; `jobs_store` reads and writes them.
@@ -426,8 +376,7 @@ class JobsStore:
         found = read(data, path, torn=torn, known=known)
         if found.lineage not in ("", self._lineage):
             message = f"`{path}` belongs to another project (lineage `{found.lineage}`)"
-            hint = "keep the file of this project; never change the `project` name of a project"
-            raise StateError(message, code="mixed-lineages", hint=hint, location=Location(path))
+            raise StateError(message, code="mixed-lineages", hint=ONE_PROJECT, location=Location(path))
         return found.lines
 
     def _committed(self, data: bytes | None) -> Mapping[str, Job]:
@@ -476,7 +425,7 @@ class JobsStore:
         target = join(self._lineage, lines)
         if target == data:
             return False
-        add_rule(self._root, self._disk, PATTERN, RULE)
+        add_rule(self._root, self._disk, FORMAT)
         self._disk.replace(self.path, target, PUBLIC)
         self._data = target
         return True

@@ -1,49 +1,29 @@
 """Reads, writes and merges `contentops.lock`, the committed checkpoint of the state.
 
-Reading accepts what git's union merge makes (lines in any order, one id twice, the header twice) and refuses what would
-lose a fact: a damaged line, an empty file, conflict markers, two lineages. Rendering is byte-stable.
+Git's union merge may leave lines in any order, and one id twice. Rendering is byte-stable.
 """
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field, structs
 
-from contentops.atomic_io import PUBLIC
-from contentops.conflict_markers import MARKERS
-from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json, digest_text
-from contentops.documents.clean import is_lfs_pointer
-from contentops.errors import Diagnostic, Location, StateError, plural
-from contentops.state.codec import LOCK_VERSION, Header, line_of, parse_line
+from contentops.digest import NOTHING, Digest, digest_text
+from contentops.state.codec import Format, Header, line_of, parse_line, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from contentops.atomic_io import Disk
     from contentops.model import ItemId, Record, State
 
 
 # ---- Reads, writes and merges `contentops.lock`, the committed checkpoint of the state.
 
+FORMAT: Final = Format(pattern="contentops*.lock", code="damaged-lock")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage")
-
-
-class DamagedState(StateError):
-    """A state file that cannot be read, with a finding for each damaged line."""
-
-    def __init__(self, findings: Iterable[Diagnostic]) -> None:
-        self.findings = tuple(findings)
-        first = self.findings[0]
-        more = len(self.findings) - 1
-        tail = "" if not more else f" (and {plural(more, 'more line')})"
-        super().__init__(first.message + tail, code=first.code, hint=first.hint, location=first.location)
-
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Return every damaged line."""
-        return self.findings
 
 
 class LockLine(Struct, frozen=True, gc=False):
@@ -61,10 +41,10 @@ class LockLine(Struct, frozen=True, gc=False):
 class Lock(Struct, frozen=True, kw_only=True):
     """The lock file. A key that a union merge left more than once has more than one line.
 
-    `header` is None only where there is no lock.
+    `lineage` is empty only where there is no lock.
     """
 
-    header: Header | None = None
+    lineage: str = ""
     records: Mapping[ItemId, tuple[LockLine, ...]] = field(default_factory=dict)
 
 
@@ -84,43 +64,15 @@ def lineage_in(path: Path) -> str:
     return header.lineage if isinstance(header, Header) else ""
 
 
-def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
-    """Return the lock in `text`; `path` names it in messages.
-
-    For an older digest version, the digests of records are recomputed from their requests.
-    Raises StateError (DamagedState with every damaged line) if anything in it cannot be used.
-    """
-    if is_lfs_pointer(text):
-        hint = f"run `git lfs pull`, and add `{OUT_OF_LFS}` at the end of `.gitattributes`"
-        raise StateError(f"`{path}` is a Git LFS pointer", code="lock-in-lfs", hint=hint, location=Location(path))
-    restore = f"restore it with `git checkout -- {path}`"
-    headers: dict[str, Header] = {}
+def read(data: bytes | str, path: str) -> Lock:
+    """Return the lock in `data`, which `path` names. Raises StateError (DamagedState with every damaged line)."""
     records: dict[ItemId, tuple[LockLine, ...]] = {}
-    findings = []
-    for number, line in numbered(text):
-        try:
-            value = parse_line(line)
-        except ValueError as error:
-            findings.append(damaged(line, number, path, f"line {number} of `{path}` {error}", restore))
-            continue
-        if isinstance(value, Header):
-            headers.setdefault(f"{value.version} {value.digest} {value.lineage}", value)
-        else:
-            records[value.id] = _add(records.get(value.id), LockLine(value, line))
-    refuse_others(headers.values(), path, digest_version)
-    if findings:
-        raise DamagedState(findings)
-    header = _one_header(list(headers.values()), path, restore)
-    if header.digest < digest_version:
-        records = {
-            id_: tuple(LockLine(with_digest(line.value), line.text) for line in lines) for id_, lines in records.items()
-        }
-    return Lock(header=header, records=records)
-
-
-def with_digest(record: Record) -> Record:
-    """`record` with the digest of its request as this version computes it."""
-    return structs.replace(record, digest=digest_json(record.request))
+    lineage, lines = read_lines(data, path, FORMAT, parse_line)
+    for text, record in lines:
+        others = records.get(record.id, ())
+        if all(other.text != text for other in others):
+            records[record.id] = (*others, LockLine(record, text))
+    return Lock(lineage=lineage, records=records)
 
 
 def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
@@ -153,96 +105,6 @@ def render(state: State) -> bytes:
 def join(lineage: str, records: Iterable[str]) -> bytes:
     """Return the bytes of a lock from its lines, which are sorted already."""
     return "\n".join((line_of(Header(lineage=lineage)), *records, "")).encode()
-
-
-def numbered(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not blank, with their 1-based numbers; tolerates a BOM and CRLF."""
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
-        stripped = line.strip(" \t\r")
-        if stripped:
-            yield number, stripped
-
-
-def damaged(line: str, number: int, path: str, message: str, restore: str, code: str = "damaged-lock") -> Diagnostic:
-    """The finding about a line that cannot be used; `restore` says what to do, unless a conflict left the line."""
-    hint = restore
-    if line.startswith(MARKERS):
-        code = "conflict-markers"
-        message = f"line {number} of `{path}` is a git conflict marker"
-        hint = (
-            f"add `{LINE}` to `.gitattributes`, undo the merge with "
-            "`git merge --abort` and merge again; or delete only the marker lines and keep the lines of both sides"
-        )
-    return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
-
-
-def _add(lines: tuple[LockLine, ...] | None, line: LockLine) -> tuple[LockLine, ...]:
-    if lines is None:
-        return (line,)
-    return lines if any(other.text == line.text for other in lines) else (*lines, line)
-
-
-def refuse_others(headers: Iterable[Header], path: str, digest_version: int) -> None:
-    """Raises StateError where a newer version wrote the file named `path`, or one from before `contentops.jobs`."""
-    if any(header.version < LOCK_VERSION for header in headers):
-        message = f"`{path}` was written before there was `contentops.jobs`"
-        raise StateError(message, code="old-state", hint="run `contentops state upgrade`", location=Location(path))
-    if any(header.version > LOCK_VERSION or header.digest > digest_version for header in headers):
-        message = f"`{path}` was written by a newer version of contentops"
-        raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
-
-
-def _one_header(headers: list[Header], path: str, restore: str) -> Header:
-    lineages = sorted({header.lineage for header in headers})
-    if not lineages:
-        message = f"`{path}` has no header line, so it is empty or cut off"
-        raise StateError(
-            message,
-            code="damaged-lock",
-            hint=f"{restore}; if you delete it, every item is generated and paid for again",
-            location=Location(path),
-        )
-    if len(lineages) > 1:
-        names = " and ".join(f"`{lineage}`" for lineage in lineages)
-        message = f"`{path}` has lines of different projects, lineages {names}"
-        raise StateError(
-            message,
-            code="mixed-lineages",
-            hint="keep the header and the lines of one project; never change the `project` name of a project",
-            location=Location(path),
-        )
-    return min(headers, key=lambda header: header.digest)
-
-
-PATTERN = "contentops*.lock"
-LINE = f"{PATTERN} text eol=lf merge=union"
-OUT_OF_LFS = f"{LINE} -filter"
-"""The line for a project where another line puts locks into Git LFS, which would keep only a pointer in git."""
-
-
-def with_line(data: bytes, pattern: str = PATTERN, rule: str = LINE) -> bytes:
-    """`data` with the merge rule at its end, unless a line for this pattern is there, which someone chose."""
-    if any(line.split(maxsplit=1)[:1] == [pattern.encode()] for line in data.splitlines()):
-        return data
-    newline = b"\r\n" if b"\r\n" in data else b"\n"
-    gap = newline if data and not data.endswith(b"\n") else b""
-    return data + gap + rule.encode() + newline
-
-
-def add_rule(root: Path, disk: Disk, pattern: str = PATTERN, rule: str = LINE) -> None:
-    """Add a merge rule, by default that of locks, to `.gitattributes` below `root`.
-
-    A symbolic link stays unchanged, as git does not follow it.
-    Raises StateError if the file cannot be read or written.
-    """
-    path = root / ".gitattributes"
-    if path.is_symlink():
-        return
-    data = disk.read(path) or b""
-    wanted = with_line(data, pattern, rule)
-    if wanted != data:
-        # Applies of several environments may add the line at the same time.
-        disk.replace(path, wanted, PUBLIC, shared=True)
 
 
 # ---- Repairs records after a merge in git: one stored content belongs to one record.

@@ -27,21 +27,27 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 from msgspec import Struct, field, structs
 
 from contentops.atomic_io import PUBLIC, Disk
-from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_bytes, digest_text
+from contentops.digest import NOTHING, Digest, canonical, digest_bytes, digest_text
 from contentops.errors import Diagnostic, Location, NotShared, StateError
 from contentops.model import ItemId, Job, Record, State
 from contentops.state import jobs, state_dir
 from contentops.state import lock as locks
-from contentops.state.codec import KINDS, Fact, Forget, Header, checked_line, kind_of, line_of, parse_as
-from contentops.state.lock import (
+from contentops.state.codec import (
+    KINDS,
     DamagedState,
-    Lock,
-    LockLine,
+    Fact,
+    Forget,
+    Format,
+    Header,
+    add_rule,
+    checked_line,
+    damaged_line,
+    kind_of,
+    line_of,
+    parse_as,
     refuse_others,
-    resolve_conflict,
-    with_digest,
-    with_one_owner,
 )
+from contentops.state.lock import Lock, LockLine, resolve_conflict, with_one_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
 
 # ---- The journal: what happened since the checkpoint, and how lock and journal become the records that count.
 
+FORMAT: Final = Format(pattern="", code="damaged-journal")
 Base = tuple[Digest, ...]
 """The digests of the lock lines of one key, usually one; empty where the lock had none."""
 
@@ -108,14 +115,14 @@ def journal_line(text: str, *, step: str, base: Base, more: bool = False) -> str
     return f"{canonical(extra)[:-1]},{text[1:]}"
 
 
-def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Journal:
-    """Return the journal in `data`; `path` names it in messages.
+def parse(data: bytes, path: str) -> Journal:
+    """The journal in `data`; `path` names it in messages.
 
     A torn last line, and a group of lines that lacks its end, is ignored: it never became durable.
     Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
     """
     good, whole = data.rfind(b"\n") + 1, 0
-    lineage, version = "", digest_version
+    lineage = ""
     facts: list[JournalFact] = []
     ends: list[int] = []
     marks: list[tuple[int, Digest]] = []
@@ -124,17 +131,19 @@ def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Jo
         try:
             value, more = _read(line)
         except ValueError as error:
-            findings.append(_damaged(number, path, error))
+            problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"{error}"
+            delete = f"delete line {number} of it: each line is independent, so only its content is lost"
+            findings.append(damaged_line("", number, path, problem, FORMAT, delete))
             continue
         whole = whole if more else end
         match value:
             case Mark(lock):
                 marks.append((len(facts), lock))
             case Header():
-                refuse_others((value,), path, digest_version)
-                lineage, version = value.lineage, value.digest
+                refuse_others((value,), path)
+                lineage = value.lineage
             case JournalFact():
-                facts.append(_recompute(value) if version < digest_version else value)
+                facts.append(value)
                 ends.append(end)
     if findings:
         raise DamagedState(findings)
@@ -203,21 +212,6 @@ _KINDS: Final[Mapping[str, type[Line | Mark | Forget]]] = {
 """The type of a line of the journal, by the first of these keys that it has."""
 
 
-def _damaged(number: int, path: str, error: ValueError) -> Diagnostic:
-    problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
-    return Diagnostic(
-        code="damaged-journal",
-        message=f"line {number} of `{path}` {problem}",
-        hint=f"delete line {number} of it: each line is independent, so only its content is lost",
-        location=Location(path, number),
-    )
-
-
-def _recompute(line: JournalFact) -> JournalFact:
-    fact = line.fact
-    return structs.replace(line, fact=with_digest(fact)) if isinstance(fact, Record) else line
-
-
 # ---- The records in memory during one run: pure; `store` writes them to disk.
 
 
@@ -242,7 +236,6 @@ class WorkingState:
         """The lines of the lock on disk."""
         self._texts: dict[ItemId, str] = {}
         """Lines of records that were rendered."""
-        self._keeps_lines = lock.header is None or lock.header.digest == DIGEST_VERSION
         self._changed: set[ItemId] | None = None
         """The items whose lines the lock on disk does not have yet; None: unknown."""
 
@@ -269,7 +262,7 @@ class WorkingState:
                 self._locked.pop(id_, None)
             else:
                 self._locked[id_] = (LockLine(record, self._texts[id_]),)
-        self._changed, self._keeps_lines = set(), True
+        self._changed = set()
 
     def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
         """Apply one fact, whose line is `text`, and return it with its base; None where it changes nothing."""
@@ -297,8 +290,7 @@ class WorkingState:
 
     def _text_of(self, item: ItemId) -> str:
         record = self.records[item]
-        lines = self._locked.get(item, ()) if self._keeps_lines else ()
-        return next((line.text for line in lines if line.value is record), "") or line_of(record)
+        return next((line.text for line in self._locked.get(item, ()) if line.value is record), "") or line_of(record)
 
 
 def _line_at(rev: int, record: Record, text: str) -> str:
@@ -358,20 +350,18 @@ class StateStore:
             return body_on_disk(path)
 
         state_dir.inspect(root)
-        name = self.lock_path.name
         data = disk.read(self.lock_path)
         self._seen = _fingerprint(data) if write else NOTHING
         """The digest of the lock as this process last read or wrote it."""
-        text = None if data is None else _text(data, name)
-        lock = locks.Lock() if text is None else locks.read(text, name)
+        lock = Lock() if data is None else locks.read(data, self.lock_path.name)
         image = disk.read(self.journal_path) or b""
         journal = parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
         self._image = bytearray(image[: journal.good])
-        """The bytes of the journal on disk."""
+        """Return the bytes of the journal on disk."""
         facts = journal.facts
-        if journal.marks and text is not None:
-            facts = journal.since(text_digest(text))
-        recorded = lock.header.lineage if lock.header else journal.lineage or jobs.lineage_in(root, environment, disk)
+        if journal.marks and data is not None:
+            facts = journal.since(text_digest(data.decode()))
+        recorded = lock.lineage or journal.lineage or jobs.lineage_in(root, environment, disk)
         self.is_first = not recorded
         """Whether the lock and the journal have no lineage yet."""
         self.lineage = recorded or lineage()
@@ -494,7 +484,7 @@ class StateStore:
             return wrote
         target = self._working.lock_bytes()
         if target != data:
-            locks.add_rule(self._root, self._disk)
+            add_rule(self._root, self._disk, locks.FORMAT)
             fingerprint = digest_bytes(target)
             self._append(f"{line_of(Mark(fingerprint))}\n".encode())
             self._disk.replace(self.lock_path, target, PUBLIC)
@@ -509,7 +499,7 @@ class StateStore:
         self._must_write()
         if not self.is_first:
             return
-        locks.add_rule(self._root, self._disk)
+        add_rule(self._root, self._disk, locks.FORMAT)
         target = self._working.lock_bytes()
         self._disk.replace(self.lock_path, target, PUBLIC)
         self._seen, self.is_first = digest_bytes(target), False
@@ -525,7 +515,7 @@ class StateStore:
             self.try_room(submits)
             self._disk.append(self.journal_path, b"", len(self._image))
             self._jobs.rehearse(min(_ROOM * submits, _MOST))
-            locks.add_rule(self._root, self._disk)
+            add_rule(self._root, self._disk, locks.FORMAT)
             data = self._disk.read(self.lock_path)
             if data is not None and _fingerprint(data) == self._seen:
                 # Only a try shows that a file that is mounted or open elsewhere cannot be replaced.
@@ -584,13 +574,3 @@ _ROOM, _MOST = 16 << 10, 16 << 20
 
 def _fingerprint(data: bytes | None) -> Digest:
     return NOTHING if data is None else digest_bytes(data)
-
-
-def _text(data: bytes, name: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        message = f"`{name}` is not UTF-8 (byte {error.start + 1})"
-        raise StateError(
-            message, code="damaged-lock", hint=f"restore it with `git checkout -- {name}`", location=Location(name)
-        ) from None
