@@ -1,0 +1,64 @@
+"""Opens diskcache, the library of the cache, so that it never loads a pickle. Imported late, as it is slow to load.
+
+diskcache unpickles where a row's `mode` and `raw` say so, whichever `Disk` wrote it (CVE-2025-69872), and it reads and
+deletes the files that rows name.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+import diskcache
+from diskcache.core import DEFAULT_SETTINGS, MODE_RAW
+
+from contentops.errors import StateError
+from contentops.state import state_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DAMAGED = (ValueError, TypeError, AttributeError, LookupError, AssertionError)
+ERRORS = (sqlite3.Error, sqlite3.Warning, OSError, StateError, diskcache.Timeout, *_DAMAGED)
+"""What the library may raise: the last ones for damaged or planted settings, which it uses as they are."""
+_IN_ROWS = 1 << 62
+"""No value is so large that it gets a file: a row is durable with its transaction, a file is not."""
+_SETTINGS = {"eviction_policy": "none", "disk_min_file_size": _IN_ROWS, "sqlite_mmap_size": 0}
+
+
+class _PlainText:
+    """Gives nothing but text in rows: anything else was planted, and counts as absent."""
+
+    def get(self, key: object, raw: object) -> str:
+        """Return the key of a row; empty for one that is not text."""
+        return key if raw and isinstance(key, str) else ""
+
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
+        """Return the value of a row. Raises OSError for anything but text, which the library takes for a miss."""
+        if read or mode != MODE_RAW or filename is not None or not isinstance(value, str):
+            raise OSError
+        return value
+
+    def remove(self, file_path: object) -> None:
+        """Do nothing: no row of ours has a file."""
+
+
+TextDisk = type("TextDisk", (_PlainText, diskcache.Disk), {})
+
+
+def open_library(folder: Path, *, make: bool) -> diskcache.Cache | None:
+    """Open the cache in `folder`; with `make`, make it first; None: there is none. Raises one of ERRORS."""
+    (state_dir.make_folder if make else state_dir.inspect_folder)(folder)
+    database = folder / "cache.db"
+    if not make and not database.is_file():
+        return None
+    if os.path.expandvars(folder) != str(folder):
+        message = f"the folder {folder} contains a `$`, which would be read as a variable"
+        raise StateError(message)
+    # Made here to be owner-only; SQLite gives its side files the same mode.
+    os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
+    library = diskcache.Cache(str(folder), timeout=30, disk=TextDisk, **{**DEFAULT_SETTINGS, **_SETTINGS})
+    # Only now, as the library stores its settings one by one: from here on, a commit is on the disk.
+    library.reset("sqlite_synchronous", 2, update=False)
+    return library
