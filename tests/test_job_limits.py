@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contentops.job_limits import OVERHEAD, SECTIONS, estimate, section_limit, text_limit
 from contentops.model import Request
 from contentops.server import catalog
 from contentops.server.engines.chat import ChatClient, ModelEndpoint
@@ -23,7 +22,7 @@ from contentops.server.engines.protocol import (
     TokenCount,
     WritingTask,
 )
-from contentops.tokens import NO_TOKENS, Tokens
+from contentops.tokens import NO_TOKENS, OVERHEAD, SECTIONS, Tokens, estimate, section_limit, text_limit
 from tests.fakes.asgi import Ticks
 from tests.fakes.chat import Raw, chatting, refused, said, unreported
 from tests.running import examples

@@ -6,12 +6,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from contentops.errors import plural, price
-from contentops.job_limits import largest_call, section_limit, text_limit
 from contentops.model import Action, Collect, LookUp, Note, Refusal, Submit
 from contentops.model.jobs import NO_PRICE, bound_words, cost_words, money_words
 from contentops.model.settings import as_counted
 from contentops.planning.sides import price_of
-from contentops.tokens import PaidTokens, add_money
+from contentops.tokens import PaidTokens, add_money, largest_call, section_limit, text_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,7 @@
 """The bundled server: the WriterzRoom API as an ASGI app over a SQLite file.
 
-It runs in process (no port, no key) or over HTTP (`serve`). It imports only `job_limits`, `json_reader`, `loopback`,
-`pricing`, `sections` and `tokens` from the rest of contentops, and none of the client.
+It runs in process (no port, no key) or over HTTP (`serve`). It imports only `json_reader`, `loopback`, `pricing`,
+`sections` and `tokens` from the rest of contentops, and none of the client.
 
     app      routes, the key, the limit       store     the SQLite file; and the clock
     wire     reads requests, writes answers   jobs      generations, and the runner that works on them

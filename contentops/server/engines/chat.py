@@ -13,19 +13,15 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct, structs
 
-from contentops.job_limits import OVERHEAD, estimate
 from contentops.loopback import is_loopback
 from contentops.server.engines.outline import plain, without_controls
 from contentops.server.engines.protocol import CALL_SECONDS, EngineError, PausedError, TokenCount
-from contentops.tokens import NO_TOKENS, Tokens, tokens_of
-
-if TYPE_CHECKING:
-    pass
+from contentops.tokens import NO_TOKENS, OVERHEAD, Tokens, estimate, tokens_of
 
 OPENAI = "https://api.openai.com/v1"
 """The default of `OPENAI_BASE_URL`; the only server that certainly needs a key."""

@@ -14,7 +14,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from contentops import sections
-from contentops.job_limits import (
+from contentops.server import contents
+from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
+from contentops.server.engines.outline import escape, inputs_of, plain, title_of, without_controls
+from contentops.server.engines.protocol import (
+    EngineError,
+    ReportStage,
+    SectionTask,
+    SpentError,
+    WritingTask,
+    WrittenText,
+)
+from contentops.tokens import (
     CONTEXT,
     EDITS,
     SECTION,
@@ -31,17 +42,6 @@ from contentops.job_limits import (
     section_words,
     text_limit,
     whole_answer,
-)
-from contentops.server import contents
-from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
-from contentops.server.engines.outline import escape, inputs_of, plain, title_of, without_controls
-from contentops.server.engines.protocol import (
-    EngineError,
-    ReportStage,
-    SectionTask,
-    SpentError,
-    WritingTask,
-    WrittenText,
 )
 
 TITLE = 200
