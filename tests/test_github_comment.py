@@ -240,13 +240,12 @@ def test_a_comment_that_vanishes_is_made_anew(hub: FakeGitHub) -> None:
     assert post_comment(client(hub), 7, MARK, f"{MARK}\nmine").new
 
 
-DATE, NOON = "Mon, 02 Mar 2026 09:00:00 GMT", 1772442000
 USED_UP = "API rate limit exceeded for installation"
 
 
-def used_up(reset: object, status: int = 403, **headers: str) -> Callable[[], Reply]:
-    """No request is left in a window that ends then."""
-    return once(status, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(reset), date=DATE, **headers)
+def used_up(**headers: str) -> Callable[[], Reply]:
+    """No request is left for the next minutes."""
+    return once(403, USED_UP, x_ratelimit_remaining="0", **headers)
 
 
 @pytest.mark.parametrize(
@@ -255,21 +254,16 @@ def used_up(reset: object, status: int = 403, **headers: str) -> Callable[[], Re
         ([once(502), once(503)], [1, 2]),
         ([once(429, retry_after="7")], [7]),
         ([once(403, "secondary rate limit", retry_after="5")], [5]),
-        ([used_up(NOON + 30)], [30]),
-        ([used_up(NOON + 20, 429)], [20]),
-        ([used_up(NOON - 5)], [1]),
-        ([used_up("soon")], [60]),
         ([once(403, "You have exceeded a secondary rate limit. Please wait")], [60]),
         ([once(429, "Too many requests")], [1]),
-        ([used_up(NOON + 30, retry_after="9")], [9]),
+        ([used_up(retry_after="9")], [9]),
     ],
     ids=[
-        *("down", "too many", "secondary limit", "used up", "used up, 429", "a new window", "no time", "secondary"),
-        *("no words", "its own wait first"),
+        *("down", "too many", "secondary limit", "secondary", "no words", "its own wait first"),
     ],
 )
 def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]], pauses: list[float]) -> None:
-    """For as long as the server asks for, until the window ends by its clock, or for the minute that GitHub asks for."""
+    """For as long as the server asks for, or for the minute that GitHub asks for."""
     waited: list[float] = []
     hub.faults += [("pulls/7", fault) for fault in faults]
     assert is_newest(client(hub, waited), PlanOrigin(number=7, commit=SHA))
@@ -281,12 +275,14 @@ def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]
     [
         (once(403, "Resource not accessible by integration"), "Resource not accessible"),
         (once(403, "Resource not accessible", x_ratelimit_remaining="4999"), "the token lacks a permission"),
-        (used_up(NOON + 3000), f"{USED_UP} GitHub takes no more requests of this token for about 3,000 seconds"),
+        (used_up(), f"{USED_UP} GitHub takes no more requests of this token for now"),
         (once(429, "later", retry_after="3600"), "429: later"),
         (lambda: (200, b"<html>", {}), "did not answer with JSON"),
         (lambda: (500, b"[" * 100_000, {}), "answered with 500"),
-        (once(302, location="http://127.0.0.1:1/steal"), "points to another server"),
-        (once(302, location="http://[bad"), "points to another server"),
+        (
+            once(301, "Moved Permanently", location="http://127.0.0.1:1/steal"),
+            "may have been renamed: use its new name",
+        ),
         (once(401, f"bad token {TOKEN}"), "bad token ***"),
     ],
     ids=[
@@ -296,8 +292,7 @@ def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]
         "too long to wait",
         "no JSON",
         "deep",
-        "elsewhere",
-        "no address",
+        "moved",
         "the token",
     ],
 )
@@ -310,15 +305,6 @@ def test_a_refusal_is_told(hub: FakeGitHub, fault: Callable[[], Reply], words: s
     assert TOKEN not in failed.value.message
 
 
-def test_a_renamed_repository_is_followed_on_the_same_server(hub: FakeGitHub) -> None:
-    """A redirect within the server keeps method and body; a circle ends."""
-    hub.faults.append(("pulls/7", once(301, location="/repos/acme/blog/pulls/7")))
-    assert is_newest(client(hub), PlanOrigin(number=7, commit=SHA))
-    hub.faults += [("pulls/7", once(307, location="/repos/acme/blog/pulls/7"))] * 3
-    with pytest.raises(ContentopsError, match="redirects in a loop"):
-        is_newest(client(hub), PlanOrigin(number=7))
-
-
 def test_a_server_that_is_not_there() -> None:
     """Tried again a few times, then told."""
     waited: list[float] = []
@@ -329,12 +315,19 @@ def test_a_server_that_is_not_there() -> None:
     assert len(waited) == 3
 
 
-def test_lists_may_hold_anything(hub: FakeGitHub) -> None:
-    """Entries that are none are passed over, and so is a list that is none."""
-    hub.faults.append(("GET .*comments", lambda: (200, [1, None, {"user": 3, "body": None}, {"id": "x"}], {})))
-    assert post_comment(client(hub), 7, "<!-- m -->", "<!-- m -->").new
-    hub.faults.append(("GET .*pulls", lambda: (200, {"message": "hello"}, {})))
-    assert list(client(hub).listed("pulls")) == []
+@pytest.mark.parametrize("answer", [[1, None, {"user": 3, "body": None}], {"message": "hello"}, None])
+def test_a_list_that_is_none(hub: FakeGitHub, answer: Any) -> None:
+    """Nothing is posted: one of the entries may be our comment."""
+    hub.faults.append(("GET .*comments", lambda: (200, answer, {})))
+    with pytest.raises(ContentopsError, match="comments` did not answer with a list"):
+        post_comment(client(hub), 7, MARK, f"{MARK}\nnew")
+    assert hub.comments == []
+
+
+def test_comments_may_hold_anything(hub: FakeGitHub) -> None:
+    """Such ones are passed over."""
+    hub.faults.append(("GET .*comments", lambda: (200, [{"user": 3, "body": None}, {"id": "x"}], {})))
+    assert post_comment(client(hub), 7, MARK, f"{MARK}\nnew").new
 
 
 def test_a_pull_request_is_opened_once(hub: FakeGitHub) -> None:

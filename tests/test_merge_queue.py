@@ -140,7 +140,7 @@ def test_a_push_names_the_pull_request_whose_merge_it_is(hub: FakeGitHub, invoke
     assert about(merged) == (7, 55)
     assert about(merged, "refs/heads/next") == (None, None)
     assert about(SHA) == (None, None)
-    hub.faults.append(("commits/", lambda: (200, [None, {"merged_at": 1, "merge_commit_sha": merged}], {})))
+    hub.faults.append(("commits/", lambda: (200, [{"merged_at": 1, "merge_commit_sha": merged}], {})))
     assert about(merged) == (None, None)
 
 

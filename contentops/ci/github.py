@@ -1,14 +1,14 @@
-"""The calls of GitHub's REST API that we need: comments, pull requests, and which run keeps a plan.
+"""The calls of GitHub's API that we need: comments, pull requests, who approved, and which run keeps a plan.
 
-The token is sent to its own server alone: a redirect to another one is an error. Answers are not trusted.
+Redirects are not followed, so the token goes to its own server alone. Answers are not trusted.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote, urlsplit
 
 from msgspec import Struct, structs
 
@@ -26,15 +26,12 @@ if TYPE_CHECKING:
     from contentops.ci.runner import PlanOrigin
 
 
-# ---- Calls the REST API of GitHub.
+# ---- Calls the API of GitHub.
 
-LARGEST = 16 << 20
-"""Bytes of the largest answer that is read."""
+API = "https://api.github.com"
 TRIES = 4
 _TIMEOUT = 30.0
-_REDIRECTS = 3
 _LONGEST_WAIT = 60.0
-_MOVED = frozenset({301, 302, 307, 308})
 _ROOM = 300
 _SECONDARY_WAIT = 60.0
 """Seconds that GitHub asks for where an answer names none."""
@@ -42,6 +39,7 @@ PAGE = 100
 """Entries of one page of a list."""
 _PAGES = 50
 """Pages of a list that are read: 5,000 entries."""
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 
 
 class HostError(ContentopsError):
@@ -49,80 +47,45 @@ class HostError(ContentopsError):
 
     code = "github"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        code: str = "",
-        status: int = 0,
-        hint: str = "",
-        again: float | None = None,
-        gone: bool = False,
-    ) -> None:
-        super().__init__(message, code=code, hint=hint)
+    def __init__(self, message: str, *, status: int = 0, hint: str = "", again: float | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.status = status
         self.again = again
         """Seconds after which the same call may succeed; None: it will not."""
-        self.gone = gone
-        """Whether what it was to change does not exist any more."""
-
-
-class _Reply(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class GitHub(Struct, frozen=True, kw_only=True):
     """One repository of GitHub, and the token to reach it with. Make one with `github.connect`."""
 
-    api: str
     repository: str
+    graphql: str
+    """The address of the other version of the API."""
     token: str
     http: httpx.Client
+    """Its addresses begin at the repository."""
     pause: Callable[[float], None]
 
-    @property
-    def below(self) -> str:
-        """The path of the repository below `api`, with a slash at both ends."""
-        return f"/repos/{self.repository}/"
-
-    def ask(self, query: str) -> Any:
-        """Return the `data` of GraphQL's answer to `query`, which may be anything. Raises HostError."""
-        # On a server of one's own, both versions of the API lie below `/api`.
-        address = f"{self.api.removesuffix('/v3')}/graphql"
-        return as_map(self.call_once("POST", address, {"query": query})).get("data")
-
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON that answers `method` on `path` (below the repository, or below the API with a leading `/`).
+        """Return the JSON that answers `method` on `path`, below the repository or a whole address.
 
         Reads are tried again; a change only where it certainly did nothing (429, and 403 for too many requests).
         Raises HostError.
         """
-        address = f"{self.api}{path}" if path.startswith("/") else f"{self.api}{self.below}{path}"
         for attempt in range(1, TRIES + 1):
             try:
-                return self.call_once(method, address, body)
+                return self._call_once(method, path, body)
             except HostError as error:
-                harmless = method == "GET" or error.status in {403, 429}
+                harmless = method == "GET" or path == self.graphql or error.status in {403, 429}
                 if error.again is None or not harmless or attempt == TRIES:
                     raise
                 self.pause(max(error.again, 2.0 ** (attempt - 1)))
         raise AssertionError("the last try raises")
 
-    def listed(self, path: str) -> Iterator[Mapping[str, Any]]:
-        """Yield every entry of a list, page by page; a page that is no list ends it. Raises HostError."""
-        for page in range(1, _PAGES + 1):
-            entries = self._page(path, page)
-            yield from as_maps(entries)
-            if not isinstance(entries, list) or len(entries) < PAGE:
-                return
-
-    def whole(self, path: str) -> list[Mapping[str, Any]]:
+    def listed(self, path: str) -> list[Mapping[str, Any]]:
         """Return a list that is known to be whole. Raises HostError for other answers, and for one without an end."""
         found: list[Mapping[str, Any]] = []
         for page in range(1, _PAGES + 1):
-            entries = self._page(path, page)
+            entries = self.call("GET", f"{path}{'&' if '?' in path else '?'}per_page={PAGE}&page={page}")
             if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
                 raise self.nonsense(path, "did not answer with a list")
             found += entries
@@ -132,149 +95,45 @@ class GitHub(Struct, frozen=True, kw_only=True):
 
     def nonsense(self, path: str, problem: str) -> HostError:
         """Return the error for an answer that cannot be used."""
-        return self._error(f"{_shown(f'{self.api}{self.below}{path}')} {problem}")
+        return HostError(f"{_shown(self.http.build_request('GET', path))} {problem}")
 
-    def _page(self, path: str, page: int) -> Any:
-        return self.call("GET", f"{path}{'&' if '?' in path else '?'}per_page={PAGE}&page={page}")
-
-    def call_once(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
-        """Return the JSON of one call of a whole address; follows redirects on the same server. Raises HostError."""
-        where = address
-        for _ in range(_REDIRECTS):
-            reply = self._send(method, where, body)
-            if reply.status not in _MOVED:
-                return self._read(method, address, reply)
-            target = _joined(where, reply.headers.get("location", ""))
-            if _origin(target) != _origin(self.api):
-                raise self._error(f"{_shown(address)} points to another server; the token is not sent there")
-            where = target
-        raise self._error(f"{_shown(address)} redirects in a loop")
-
-    def _send(self, method: str, address: str, body: Mapping[str, Any] | None) -> _Reply:
+    def _call_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         import httpx
 
-        data = bytearray()
+        request = self.http.build_request(method, path, json=body)
         try:
-            with self.http.stream(method, address, json=body) as reply:
-                for part in reply.iter_bytes():
-                    data += part
-                    if len(data) > LARGEST:
-                        raise self._error(f"the answer of {_shown(address)} is too large")
-                return _Reply(reply.status_code, dict(reply.headers.multi_items()), bytes(data))
-        except httpx.InvalidURL:
-            raise self._error(f"{_shown(address)} is not a URL") from None
+            reply = self.http.send(request)
         except httpx.HTTPError as error:
             reason = redact(str(error), self.token, "***") or type(error).__name__
-            raise self._error(f"{_shown(address)} cannot be reached: {reason}", again=1.0) from error
-
-    def _read(self, method: str, address: str, reply: _Reply) -> Any:
+            raise HostError(f"{_shown(request)} cannot be reached: {reason}", again=1.0) from error
         try:
-            document = load_json(reply.body) if reply.body else None
+            document = load_json(reply.content) if reply.content else None
         except ValueError:
             document = None
-            if reply.status < 400:
-                raise self._error(f"{_shown(address)} did not answer with JSON", status=reply.status) from None
-        if reply.status < 400:
+            if reply.is_success:
+                raise HostError(f"{_shown(request)} did not answer with JSON", status=reply.status_code) from None
+        if reply.is_success:
             return document
         message = str(as_map(document).get("message", ""))
         reason = f": {redact(message, self.token, '***')[:_ROOM].rstrip('.')}" if message else ""
         limit = _limit(reply, message)
-        wait = 1.0 if limit is None and reply.status >= 500 else limit
-        raise self._error(
-            f"{method} {_shown(address)} was answered with {reply.status}{reason}",
-            status=reply.status,
-            hint=self._hint(reply.status, limit),
+        wait = 1.0 if limit is None and reply.is_server_error else limit
+        raise HostError(
+            f"{method} {_shown(request)} was answered with {reply.status_code}{reason}",
+            status=reply.status_code,
+            hint=_hint(reply.status_code, limit),
             again=wait if wait is not None and wait <= _LONGEST_WAIT else None,
-            gone=method == "PATCH" and reply.status == 404,
         )
-
-    def _error(self, message: str, **about: Any) -> HostError:
-        return HostError(message, **about)
-
-    def _hint(self, status: int, limit: float | None) -> str:
-        if limit is not None:
-            seconds = max(1, round(limit))
-            return f"GitHub takes no more requests of this token for about {seconds:,} seconds: run it again then"
-        if status in {401, 403}:
-            return "the token lacks a permission: see `permissions` of the job"
-        return "check the name of the repository and that the token can read it" if status == 404 else ""
-
-
-def client(headers: Mapping[str, str]) -> httpx.Client:
-    """Return the connection to the API. Raises HostError where the settings of the machine do not allow one."""
-    import httpx
-
-    headers = {"User-Agent": f"contentops/{__version__}", **headers}
-    try:
-        return httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
-    except (OSError, ValueError) as error:
-        message = f"{error}; check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
-        raise HostError(f"no connection to GitHub: {message}") from error
-
-
-def as_maps(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the maps in a JSON value that should be a list of them."""
-    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())
-
-
-def _limit(reply: _Reply, message: str) -> float | None:
-    """Return the seconds until a rate limit allows the same call; None where no limit was reached."""
-    if reply.status not in {403, 429}:
-        return None
-    wait = reply.headers.get("retry-after", "")
-    if wait.isascii() and wait.isdecimal():
-        return float(wait)
-    if reply.headers.get("x-ratelimit-remaining") == "0":
-        return _until(reply.headers)
-    if "rate limit" in message.lower():
-        return _SECONDARY_WAIT
-    return 1.0 if reply.status == 429 else None
-
-
-def _until(headers: Mapping[str, str]) -> float:
-    """Return the seconds from the answer to the next window, both by the server's clock."""
-    try:
-        start = parsedate_to_datetime(headers.get("date", "")).timestamp()
-        return max(1.0, float(headers.get("x-ratelimit-reset", "")) - start)
-    except (ValueError, TypeError, OverflowError):
-        return _SECONDARY_WAIT
-
-
-def _origin(address: str) -> tuple[str, str, int | None]:
-    try:
-        parts = urlsplit(address)
-        return parts.scheme, parts.hostname or "", parts.port
-    except ValueError:
-        return "", "", None
-
-
-def _joined(address: str, location: str) -> str:
-    """Return the target of a redirect; empty where that is not a URL."""
-    try:
-        return urljoin(address, location)
-    except ValueError:
-        return ""
-
-
-def _shown(address: str) -> str:
-    parts = urlsplit(address)
-    return f"`{parts.hostname}{parts.path}`"
-
-
-# ---- The calls of GitHub's REST API that we need: comments, pull requests, and which run keeps a plan.
-
-T = TypeVar("T")
-
-API = "https://api.github.com"
-_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
-_UNSURE = 3
-_BOT = "[bot]"
-"""How the names of apps end."""
-_MAY_NOT_ASK = frozenset({401, 403, 404})
 
 
 def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
-    """Return the API for a job on a runner. Raises UsageError where token, repository or address are missing."""
+    """Return the API for a job on a runner.
+
+    Raises UsageError where token, repository or address are missing, HostError where the settings of the machine allow
+    no connection.
+    """
+    import httpx
+
     token = token_of(environ)
     if not token or not (token.isascii() and token.isprintable()) or " " in token:
         hint = "in a workflow: `env: {GITHUB_TOKEN: ${{ github.token }}}`"
@@ -283,19 +142,60 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
     if not _REPOSITORY.fullmatch(name) or name.endswith(("/.", "/..")):
         message = f"`{name}` is not a GitHub repository" if name else "the name of this repository is unknown"
         raise UsageError(message, code="no-github-repository", hint="set `GITHUB_REPOSITORY` to `OWNER/NAME`")
-    headers = {
-        "Accept": "application/vnd.github+json",
-        "Authorization": f"Bearer {token}",
-        "X-GitHub-Api-Version": "2022-11-28",
-    }
-    api = environ.get("GITHUB_API_URL") or API
+    api = (environ.get("GITHUB_API_URL") or API).rstrip("/")
     if not is_safe(api):
         message = "`GITHUB_API_URL` would send the token unencrypted"
         raise UsageError(message, code="insecure-url", hint="use `https://`")
-    return GitHub(api=api.rstrip("/"), repository=name, token=token, http=client(headers), pause=pause)
+    headers = {
+        "Accept": "application/vnd.github+json",
+        "Authorization": f"Bearer {token}",
+        "User-Agent": f"contentops/{__version__}",
+        "X-GitHub-Api-Version": "2022-11-28",
+    }
+    try:
+        http = httpx.Client(base_url=f"{api}/repos/{name}/", headers=headers, timeout=_TIMEOUT)
+    except (OSError, ValueError, httpx.InvalidURL) as error:
+        message = f"{error}; check `GITHUB_API_URL`, `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
+        raise HostError(f"no connection to GitHub: {message}") from error
+    # On a server of one's own, both versions of the API lie below `/api`.
+    graphql = f"{api.removesuffix('/v3')}/graphql"
+    return GitHub(repository=name, graphql=graphql, token=token, http=http, pause=pause)
 
 
-# --- comments and pull requests ----------------------------------------------------------------------------
+def _limit(reply: httpx.Response, message: str) -> float | None:
+    """Return the seconds until a rate limit allows the same call; None where no limit was reached."""
+    if reply.status_code not in {403, 429}:
+        return None
+    wait = reply.headers.get("retry-after", "")
+    if wait.isascii() and wait.isdecimal():
+        return float(wait)
+    if reply.headers.get("x-ratelimit-remaining") == "0":
+        # It may take up to an hour.
+        return math.inf
+    if "rate limit" in message.lower():
+        return _SECONDARY_WAIT
+    return 1.0 if reply.status_code == 429 else None
+
+
+def _hint(status: int, limit: float | None) -> str:
+    if limit is not None:
+        return "GitHub takes no more requests of this token for now: run it again later"
+    if 300 <= status < 400:
+        return "the repository may have been renamed: use its new name"
+    if status in {401, 403}:
+        return "the token lacks a permission: see `permissions` of the job"
+    return "check the name of the repository and that the token can read it" if status == 404 else ""
+
+
+def _shown(request: httpx.Request) -> str:
+    return f"`{request.url.host}{request.url.path}`"
+
+
+# ---- Comments and pull requests.
+
+_UNSURE = 3
+_BOT = "[bot]"
+"""How the names of apps end."""
 
 
 class Posted(NamedTuple):
@@ -316,42 +216,14 @@ def head_of(pull: Any) -> str:
     return as_text(as_map(as_map(pull).get("head")).get("sha"))
 
 
-def until_sure(github: GitHub, put: Callable[[], T]) -> T:
-    """Return what `put` returns, which reads and then changes; run again after a lost answer or others' deletion."""
-    for attempt in range(1, _UNSURE + 1):
-        try:
-            return put()
-        except HostError as error:
-            if attempt == _UNSURE or not (error.again is not None or error.gone):
-                raise
-            github.pause(2.0 ** (attempt - 1))
-    raise AssertionError("the last try raises")
-
-
 def myself(github: GitHub) -> str:
     """Return the login under which we comment; empty: a bot that GitHub does not name."""
-    try:
-        return as_text(as_map(github.call("GET", "/user")).get("login"))
-    except HostError as error:
-        if error.status not in _MAY_NOT_ASK or error.again is not None:
-            raise
     # Only GraphQL names the owner of the tokens of workflows and apps.
     try:
-        return as_text(as_map(as_map(github.ask("query { viewer { login } }")).get("viewer")).get("login"))
+        answer = as_map(github.call("POST", github.graphql, {"query": "query { viewer { login } }"}))
     except HostError:
         return ""
-
-
-def is_by(entry: Mapping[str, Any], author: str) -> bool:
-    """Return whether a comment or an issue is by `author`, as `myself` returns it."""
-    login = as_text(as_map(entry.get("user")).get("login"))
-    # No person can have a name with brackets.
-    return bool(login) and (login == author if author else login.endswith(_BOT))
-
-
-def first_line(entry: Mapping[str, Any]) -> str:
-    """Return the first line of a comment or an issue."""
-    return [*as_text(entry.get("body")).splitlines(), ""][0].strip()
+    return as_text(as_map(as_map(answer.get("data")).get("viewer")).get("login"))
 
 
 def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, body: str) -> Posted:
@@ -374,16 +246,20 @@ def page_of(document: Any) -> str:
     return as_text(as_map(document).get("html_url"))
 
 
+def merges_of(github: GitHub, branch: str, commit: str) -> list[Mapping[str, Any]]:
+    """Return the pull requests whose merge into a branch made a commit: a merge commit, a squash or a rebase."""
+    return [
+        pull
+        for pull in github.listed(f"commits/{commit}/pulls")
+        if pull.get("merged_at")
+        and pull.get("merge_commit_sha") == commit
+        and as_map(pull.get("base")).get("ref") == branch
+    ]
+
+
 def merged_pull(github: GitHub, branch: str, commit: str) -> int:
     """Return the pull request whose merge into a branch made a commit; 0 where none did. Raises HostError."""
-    pulls = as_maps(github.call("GET", f"commits/{commit}/pulls?per_page={PAGE}"))
-    return next((as_number(pull.get("number")) for pull in pulls if is_merge(pull, branch, commit)), 0)
-
-
-def is_merge(pull: Mapping[str, Any], branch: str, commit: str) -> bool:
-    """Whether the merge of a pull request into a branch made a commit: with a merge commit, a squash or a rebase."""
-    into = as_text(as_map(pull.get("base")).get("ref"))
-    return bool(pull.get("merged_at")) and pull.get("merge_commit_sha") == commit and into == branch
+    return next((as_number(pull.get("number")) for pull in merges_of(github, branch, commit)), 0)
 
 
 # ---- Our comments on a pull request, one for each marker, and which plan of which run each shows.
@@ -422,22 +298,26 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
     the plan of a newer run, stay as they are. After a lost answer the list is read again. Raises HostError.
     """
     author = myself(github)
-    run = shown_in(body).run
-
-    def put() -> Posted:
-        ours = dict(_ours(github, number, author))
-        mine = ours.get(marker) or ours.get(instead)
-        if mine is None:
-            return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
-        if mine.get("body") == body or _run_of(mine) > run > 0:
-            return Posted(page_of(mine), new=False)
-        return Posted(page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
-
-    return until_sure(github, put)
+    for attempt in range(1, _UNSURE + 1):
+        try:
+            return _put_comment(github, number, author, (marker, instead), body)
+        except HostError as error:
+            # Our comment may be there after a lost answer, and gone since we looked (404).
+            if attempt == _UNSURE or not (error.again is not None or error.status == 404):
+                raise
+            github.pause(2.0 ** (attempt - 1))
+    raise AssertionError("the last try raises")
 
 
-def _run_of(comment: Mapping[str, Any]) -> int:
-    return shown_in(as_text(comment.get("body"))).run
+def _put_comment(github: GitHub, number: int, author: str, markers: tuple[str, str], body: str) -> Posted:
+    ours = dict(_ours(github, number, author))
+    mine = next((ours[marker] for marker in markers if marker in ours), None)
+    if mine is None:
+        return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
+    before = as_text(mine.get("body"))
+    if before == body or shown_in(before).run > shown_in(body).run > 0:
+        return Posted(page_of(mine), new=False)
+    return Posted(page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
 
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
@@ -446,10 +326,13 @@ def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
 
 
 def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield our comments on a pull request, newest first, each with its first line."""
-    for comment in reversed(list(github.listed(f"issues/{number}/comments?sort=created"))):
-        first = first_line(comment)
-        if is_by(comment, author) and first and as_number(comment.get("id")):
+    """Yield our comments on a pull request, newest first, each with its first line; `author` as `myself` returns it."""
+    for comment in reversed(github.listed(f"issues/{number}/comments?sort=created")):
+        login = as_text(as_map(comment.get("user")).get("login"))
+        first = as_text(comment.get("body")).partition("\n")[0].strip()
+        # No person can have a name with brackets.
+        ours = bool(login) and (login == author if author else login.endswith(_BOT))
+        if ours and first and as_number(comment.get("id")):
             yield first, comment
 
 
@@ -476,17 +359,23 @@ def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tupl
 def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
     """Return the runs on a commit of a pull request that keep an artifact of this name which has not expired."""
     query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={PAGE}"
-    runs = as_maps(as_map(github.call("GET", f"actions/runs?{query}")).get("workflow_runs"))
+    runs = _entries(github.call("GET", f"actions/runs?{query}"), "workflow_runs")
     # Whatever the answer holds, it is about this commit and this event.
     ours = (run for run in runs if run.get("head_sha") == commit and run.get("event") == "pull_request")
     name = quote(artifact, safe="")
     keeping = []
     for run in {as_number(run.get("id")) for run in ours} - {0}:
         path = f"actions/runs/{run}/artifacts?name={name}&per_page={PAGE}"
-        kept = as_maps(as_map(github.call("GET", path)).get("artifacts"))
+        kept = _entries(github.call("GET", path), "artifacts")
         if any(one.get("name") == artifact and one.get("expired") is False for one in kept):
             keeping.append(run)
     return keeping
+
+
+def _entries(answer: Any, key: str) -> list[Mapping[str, Any]]:
+    """Return the maps in the list that an answer has under a key."""
+    entries = as_map(answer).get(key)
+    return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
 
 
 # ---- Who approved merged pull requests at their head commits, as GitHub knows it. Answers are not trusted.
@@ -523,9 +412,9 @@ def merged_pulls(github: GitHub, server: str, branch: str, commits: Sequence[str
     """
     found: dict[int, MergedPull] = {}
     for commit in commits:
-        for pull in github.whole(f"commits/{commit}/pulls"):
+        for pull in merges_of(github, branch, commit):
             number = as_number(pull.get("number"))
-            if is_merge(pull, branch, commit) and number not in found:
+            if number not in found:
                 address = f"{server}/{github.repository}/pull/{number}"
                 one = MergedPull(number=number, address=address, head=head_of(pull), commit=commit)
                 found[number] = _reviewed(github, one)
@@ -547,7 +436,7 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
     approvals: dict[str, str] = {}
     notes: list[str] = []
     # GitHub lists them by time: the last one of a person that is more than a comment is their word.
-    said = [entry for entry in github.whole(path) if entry.get("state") not in {"COMMENTED", "PENDING"}]
+    said = [entry for entry in github.listed(path) if entry.get("state") not in {"COMMENTED", "PENDING"}]
     last = {as_text(as_map(entry.get("user")).get("login")).casefold(): entry for entry in said}
     for entry in (last[login] for login in sorted(last) if last[login].get("state") == "APPROVED"):
         login = as_text(as_map(entry.get("user")).get("login"))
@@ -577,6 +466,6 @@ def _may_write(github: GitHub, login: str) -> bool:
 
 
 def _files(github: GitHub, number: int) -> dict[str, tuple[str, str]]:
-    listed = github.whole(f"pulls/{number}/files")
+    listed = github.listed(f"pulls/{number}/files")
     names = ((as_text(one.get("filename")), as_text(one.get("sha")), one.get("previous_filename")) for one in listed)
     return {name: (oid, as_text(before) or name) for name, oid, before in names}

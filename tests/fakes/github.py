@@ -133,8 +133,9 @@ class FakeGitHub:
                 if failure is not None:
                     return failure
                 break
-        if parts.path == "/user":
-            return (200, {"login": self.login}, {}) if self.login else (403, {"message": "Resource not accessible"}, {})
+        if parts.path == "/graphql":
+            viewer = {"data": {"viewer": {"login": self.login}}}
+            return (200, viewer, {}) if self.login else (403, {"message": "Resource not accessible"}, {})
         path = parts.path.removeprefix("/repos/acme/blog/")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         if about := re.fullmatch(r"pulls/(\d+)/(reviews|files)|collaborators/(.+)/permission", path):
