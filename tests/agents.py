@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import anyio
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
 
 
 class Told(Struct, frozen=True):

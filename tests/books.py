@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from contentops.model import Record
 from contentops.model.jobs import fold_jobs
-from tests.people import WORD, Origin, key_in, words
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Iterator
-
-    from contentops.model import Record
-    from tests.fakes.kills import Death
-    from tests.fakes.room import Charge, Room
-    from tests.people import Person
-    from tests.running import Completed
+from tests.fakes.kills import Death
+from tests.fakes.room import Charge, Room
+from tests.people import WORD, Origin, Person, key_in, words
+from tests.running import Completed
 
 SETTINGS = """\
 version: 1

@@ -6,18 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, check_waiting
 from contentops.operations.opening import open_project
-from tests.running import Completed, Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from tests.running import Completed, Run
 
 PROJECT = """\
 version: 1

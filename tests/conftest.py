@@ -9,23 +9,19 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import certifi
 import hypothesis
 import pytest
 
+from contentops.server.store import Store
 from tests import postgres as clusters
+from tests.fakes.asgi import Bundled, InProcess
 from tests.offline import sitecustomize as offline
-from tests.running import Completed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from contentops.server.store import Store
-    from tests.fakes.asgi import Bundled, InProcess
-    from tests.running import Build, Run
+from tests.running import Build, Completed, Run
 
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ("tests.clones", "tests.hubs", "tests.ledgers", "tests.split")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
-from contentops.errors import InputError
+from contentops.errors import Diagnostic, InputError
 from contentops.manifests.load import load
 from contentops.manifests.project import load_project
-from contentops.model import Catalog, Template, TemplateInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from contentops.errors import Diagnostic
-    from contentops.model import Desired
-    from tests.running import Build
+from contentops.model import Catalog, Desired, Template, TemplateInput
+from tests.running import Build
 
 CATALOG = Catalog(
     templates={

@@ -13,15 +13,13 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from contentops.documents.claims import claims_without_source
 from contentops.documents.front_matter import split
 from contentops.model import Grounded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 FOLDER: Final = Path(__file__).parent / "grounded_texts"
 KINDS: Final = {"n": "number", "u": "address"}

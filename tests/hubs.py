@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from contentops.ci.github import GitHub
 from tests.fakes.github import FakeGitHub, Reply
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from contentops.ci.github import GitHub
 
 SHA = "1234567890abcdef1234567890abcdef12345678"
 

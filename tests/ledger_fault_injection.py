@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import psycopg
 
@@ -27,9 +28,6 @@ from tests.fakes.rough import Rough
 from tests.postgres import Cluster, until
 from tests.processes import KEY, PATIENCE, Served, blog
 from tests.running import unmeasured
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 PROJECT = """\
 version: 1

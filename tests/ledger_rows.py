@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from contentops.digest import NOTHING, Digest
 from contentops.ledger.jobs import LedgerScope, Runner, live_runners
@@ -11,9 +11,6 @@ from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
 from contentops.model import ItemId, Job, JobState, RequestId
 from contentops.state.cache import StoredText
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SERVER = "https://api.example.com/v1"
 SCOPE = LedgerScope(lineage="L", environment="", server=SERVER)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from contentops.ledger.session import LedgerSession
+from tests.fakes.ledger import HarnessLedger
 from tests.postgres import Cluster
 from tests.processes import KEY, PROJECT, Served, blog
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from contentops.ledger.session import LedgerSession
-    from tests.fakes.ledger import HarnessLedger
-    from tests.running import Build, Completed, Run
+from tests.running import Build, Completed, Run
 
 
 class Checkout(Protocol):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pytest
+
+from contentops.model import Json
 from tests.clones import Machine, World, make_first
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    import pytest
-
-    from contentops.model import Json
-    from tests.fakes.github import FakeGitHub
-    from tests.running import Completed, Run
+from tests.fakes.github import FakeGitHub
+from tests.running import Completed, Run
 
 APPROVALS = "contentops.approvals"
 MERGES = ("merge", "squash", "rebase")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from tests.fakes.chat import Raw, said
 from tests.processes import Answer, Scripted, blog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.running import Build
+from tests.running import Build
 
 MODEL_PROJECT = """\
 version: 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from html import unescape
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -13,9 +14,6 @@ from contentops.operations.opening import HERE, open_project
 from contentops.pages.app import create_app
 from contentops.pages.security import Keys
 from contentops.pages.site import Links, Site
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ADDRESS = "http://127.0.0.1:8767"
 FILES = {

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from contentops.model import Job, Record
 from contentops.operations import opening
 from tests.clones import NOBODY
+from tests.fakes.clock import Timeline
 from tests.fakes.desk import Desk
 
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Iterable
-
-    from contentops.model import Job, Record
-    from tests.fakes.clock import Timeline
-
-    Entry = dict[str, Any]
-    """A manifest of one item."""
+Entry = dict[str, Any]
+"""A manifest of one item."""
 
 WORD = re.compile(r"zq\d{4}q")
 KEY = re.compile(r"\bK\d+\b")

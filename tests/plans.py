@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from contentops.digest import NOTHING, Digest
 from contentops.model import (
     Action,
+    AnyPlan,
     Change,
     Collect,
     Event,
     ItemId,
     Job,
     JobState,
+    Json,
     LookUp,
     Move,
     Observed,
@@ -33,14 +36,9 @@ from contentops.model import (
     Update,
     Write,
 )
+from contentops.model.plan import PlanFile
 from contentops.model.plan_file import CHECKSUM, checksum, plan_file
 from contentops.reporting.plan_json import plan_pieces
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.model import AnyPlan, Json
-    from contentops.model.plan import PlanFile
 
 GENERATE = ("submit", "poll", "write", "save")
 NEW = (Reason(kind="new"),)

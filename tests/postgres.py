@@ -19,13 +19,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 _ELSEWHERE = os.environ.get("CONTENTOPS_TEST_POSTGRES", "")
 PATIENCE = 30.0

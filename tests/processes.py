@@ -12,14 +12,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import IO, TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import IO, Any, Self
 
 from tests.running import Completed, unmeasured
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 KEY = "wrk_live_9f3A+b/7Q=planted~Secret"
 """A key that looks different once it is URL-encoded, JSON-escaped or in base64."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.fakes.harness import Harness
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def in_git(harness: Harness, message: str) -> None:

@@ -14,9 +14,10 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import structs
 from msgspec.json import encode as encode_json
@@ -26,21 +27,28 @@ from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import compose, provenance
 from contentops.manifests.catalog_lock import FILE, encode
-from contentops.model import Approval, ItemId, Job, JobState, Record, RequestId, State, Verdict, text_digest
+from contentops.model import (
+    Approval,
+    ItemId,
+    Job,
+    JobState,
+    Project,
+    Record,
+    RequestId,
+    Spec,
+    State,
+    Verdict,
+    text_digest,
+)
 from contentops.model.run import KeptReport, KeptRun
 from contentops.operations import opening, runs, workspace
+from contentops.operations.opening import Runtime
 from contentops.operations.workspace import snapshot_of
 from contentops.pages.app import create_app, open_port
 from contentops.pages.security import Keys
 from contentops.pages.site import Links, Site
 from contentops.state import approvals, jobs, lock
 from contentops.state.codec import line_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from contentops.model import Project, Spec
-    from contentops.operations.opening import Runtime
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "quickstart"
 BROWSER: Final = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)

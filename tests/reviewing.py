@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from contentops.model import Plan, Run
 from contentops.model.plan_file import check_seal, plan_file
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
@@ -12,13 +14,8 @@ from contentops.operations.plan_files import choice_in
 from contentops.operations.workspace import open_workspace
 from contentops.planning.review import compare_file
 from contentops.planning.sides import Choice
+from tests.fakes.harness import Harness
 from tests.plans import plan_document, plan_inputs, sealed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.model import Plan, Run
-    from tests.fakes.harness import Harness
 
 
 def review(harness: Harness, **choice: Any) -> dict[str, Any]:

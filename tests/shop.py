@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import httpx
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Override = httpx.Response | Exception
 

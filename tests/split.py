@@ -11,15 +11,13 @@ import gc
 import importlib
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.running import Clock
+from tests.running import Clock
 
 LONG_FILES = frozenset(
     {

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import NOTHING, digest_text
+from contentops.digest import NOTHING, Digest, digest_text
 from contentops.model import ItemId, Job, JobState, Record, Request, RequestId, Saved, request_id
 from contentops.state import lock
 from contentops.state.codec import Drop, Forget
-
-if TYPE_CHECKING:
-    from contentops.digest import Digest
 
 SERVER = "https://api.example.com:443"
 LINEAGE = lock.lineage_of("acme")

@@ -6,10 +6,7 @@ import os
 import pty
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 def on_a_terminal(script: str, typed: bytes, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:

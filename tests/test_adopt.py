@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,12 +17,8 @@ from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.fakes.kills import state_after_each_kill
+from tests.running import Build, Run
 from tests.test_approving import in_git
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
 
 SETTINGS = "version: 1\nproject: acme\napi: {base_url: local}\n"
 HELLO = "---\ntitle: Hello\ndate: 2024-01-01\ntags: [a, b]\n---\n\n# Hello\n"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contentops.digest import digest_bytes
-from contentops.documents.blocks import Unusable, parse_blocks, take_section
+from contentops.documents.blocks import Style, TextBlock, Unusable, parse_blocks, take_section
 from contentops.documents.checks import CheckedText, check_text
 from contentops.documents.clean import clean_body, hides_characters
 from contentops.documents.front_matter import split, update
@@ -27,12 +28,6 @@ from contentops.sections import MAX_NESTING, nests_too_deep
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser
 from tests.test_approving import commit, decide, front, states, with_approval
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from contentops.documents.blocks import Style, TextBlock
 
 PIECES = (
     "W", "W W", "# W", "W\n===", "> W", "> > W", "- W", "  - W", "    - W", "1. W", "- [ ] W", "- [x] W", "    W", "**W** *W* ~~W~~ `W`",

@@ -11,7 +11,8 @@ import ssl
 import subprocess
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,9 +36,6 @@ from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from tests.fakes.clock import run
 from tests.test_api_reading import CALLS, json_values
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KEY = "wr-secret-0123456789"
 SUBMIT = Generate({"template": "blog", "style": "s", "mode": "standard", "inputs": {"topic": "Café"}}, "ours")

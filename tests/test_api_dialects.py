@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from contentops.api.calls import (
     Accepted,
+    Call,
     DashboardStats,
     Failure,
     FailureKind,
@@ -39,12 +42,6 @@ from contentops.operations import doctor
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.backend import PublicBackend
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.api.calls import Call
 
 REQUEST: dict[str, Any] = {
     "template": "blog_article_generator", "style": "general_blog", "mode": "premium", "inputs": {"topic": "Café"},

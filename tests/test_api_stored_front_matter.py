@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,6 @@ from contentops.api.reading import read
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Generation
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FRONT = '---\ntitle: "AI: adoption"\ndescription: d\n---\n\n## Intro\n\nText.\n'
 RULES = "---\n# Only a heading\n---\nText.\n"

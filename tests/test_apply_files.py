@@ -5,20 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from contentops.errors import StateError
+from contentops.model import Event
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.running import Build, Run
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Event
-    from tests.running import Build, Run
 
 
 @pytest.fixture

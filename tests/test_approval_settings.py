@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +19,7 @@ from contentops.model import NO_APPROVAL, Approval, ApprovalRule, Approvals, Dis
 from contentops.state import approvals
 from tests.clones import git
 from tests.desired import PROJECT, declared, desired, findings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 REQUIRED = ApprovalRule(required=True)
 PUBLISHED = ApprovalRule(required=True, publish=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -20,10 +21,6 @@ from contentops.state import approvals
 from contentops.state.approvals import FILE, FORMAT, load, parse, record, render
 from contentops.state.codec import line_of
 from tests.clones import commit, git
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from random import Random
 
 HEADER = '{"contentops_approvals":1}'
 ANN, BEN = "Ann <ann@example.com>", "Ben <ben@example.com>"

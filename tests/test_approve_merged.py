@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -18,11 +20,7 @@ from tests.clones import Machine, World, copy_once
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
 from tests.hubs import client, once
 from tests.merges import APPROVALS, MERGES, Desk, make_drafts
-from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from tests.running import Run
 
 MERGE = "fedcba0987654321fedcba0987654321fedcba09"
 EARLIER = "0" * 39 + "1"

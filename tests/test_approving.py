@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +22,6 @@ from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.reviewing import apply_file, review
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 REQUIRED = "approval: required"
 

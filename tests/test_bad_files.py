@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -13,21 +15,14 @@ from msgspec import structs
 from contentops.atomic_io import Disk, refused
 from contentops.documents.files import System
 from contentops.errors import ContentopsError
-from contentops.model import JobState, OnEdit
+from contentops.model import Event, JobState, OnEdit, Run
 from contentops.operations import plan as looking
+from contentops.operations.opening import Runtime
 from contentops.reporting.run import exit_code_of
-from tests.fakes.api import FakeApi
+from tests.fakes.api import FakeApi, Generation
 from tests.fakes.harness import Harness, before, blog, results
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from contentops.model import Event, Run
-    from contentops.operations.opening import Runtime
-    from tests.fakes.api import Generation
-    from tests.running import Clock
-    from tests.running import Run as Invoke
+from tests.running import Clock
+from tests.running import Run as Invoke
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="making a symbolic link needs a privilege there")
 

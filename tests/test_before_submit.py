@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,10 +17,6 @@ from contentops.operations.before_submit import FRESH
 from tests.fakes.api import FakeApi, on
 from tests.fakes.backend import PublicBackend
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 LISTS = ("list templates", "list styles", "list verticals")
 BASE = "https://api.example.test"

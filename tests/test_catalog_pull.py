@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import jsonschema
@@ -19,15 +20,11 @@ from contentops.operations import doctor as doctor_operation
 from contentops.operations import opening, workspace
 from contentops.operations import plan as plan_operation
 from contentops.operations import workspace as project_catalog
+from contentops.operations.catalog import Pulled
 from contentops.planning import sides as planning_inputs
 from contentops.schema_files import load_schema
 from tests.fakes.harness import Harness, blog
 from tests.shop import Shop
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.operations.catalog import Pulled
 
 SERVER = "https://api.example.test:443"
 DOWN = httpx.Response(503, json={"detail": "maintenance"})

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,11 +9,7 @@ from hypothesis import strategies as st
 from contentops.documents.paths import check_output
 from contentops.errors import Severity
 from tests.desired import PROJECT, declared, desired, findings, lines
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 
 def single(project: Build, keys: str, *, name: str = "one") -> Path:

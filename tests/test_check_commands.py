@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import filelock
 import pytest
 
 from contentops.execution.commands import run_commands, run_on_text
 from contentops.model import Finding, Level, Listed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def command(code: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -20,11 +21,7 @@ from contentops.reporting.diagnostics import sarif
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 from contentops.state import approvals
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 SETTINGS = """
 version: 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,11 +23,7 @@ from contentops.documents.checks import (
 )
 from contentops.model import NO_CHECKS, Checks, Finding, FrontMatterSchema, Grounded, Level, Listed, WordLimits
 from tests.desired import PROJECT, desired, findings, lines
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.running import Build, Clock
+from tests.running import Build, Clock
 
 SCHEMA = '{"properties":{"tags":{"maxItems":2,"type":"array"},"title":{"pattern":"^[A-Z]"}},"required":["tags"]}'
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
 
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
-from contentops.model import Action, JobState
+from contentops.model import Action, Change, JobState, Plan, Run
+from contentops.model.plan import PlanFile
 from contentops.model.plan_file import plan_file
 from contentops.operations.apply import Overrides
 from contentops.operations.spend import history
@@ -25,18 +27,11 @@ from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.run import exit_code_of, run_json, run_text
 from contentops.schema_files import load_schema
-from tests.fakes.api import FakeApi, on
+from tests.fakes.api import FakeApi, Generation, on
 from tests.fakes.harness import Harness, before, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.plans import plan_document, read_back
 from tests.reviewing import apply_file, review
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Change, Plan, Run
-    from contentops.model.plan import PlanFile
-    from tests.fakes.api import Generation
 
 
 class Writing(FakeApi):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from contentops.ci.runner import branch_of_run
 from tests.clones import PROJECT, PROTECTED, WHO, Machine, World, manifest, posix
 from tests.models import MODEL_PROJECT
-from tests.running import Completed, Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.running import Completed, Run
 
 pytestmark = posix
 CI = {"CI": "true"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -14,13 +15,9 @@ from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.plans import make_outcome, make_run
+from tests.running import Run
 from tests.terminals import on_a_terminal
 from tests.test_report_plan import strict
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Run
 
 IDS = ["city-berlin", "city-lisbon", "getting-started", "welcome"]
 PLAN_HEAD = (

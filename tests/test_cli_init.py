@@ -9,7 +9,7 @@ import pytest
 from contentops.errors import OutputError, Refused
 from contentops.operations.init import project_files
 from contentops.schema_files import load_schema
-from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.running import Run
 
 FILES = [
     "contentops.yaml", "content/articles.yaml", "data/cities.csv", "schemas/project.schema.json",

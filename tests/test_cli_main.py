@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import jsonschema
@@ -18,9 +18,7 @@ import pytest
 from contentops.__main__ import main
 from contentops.cli.entry import COMMANDS, CommandGroup, cli
 from contentops.schema_files import SCHEMA_NAMES, load_schema
-
-if TYPE_CHECKING:
-    from tests.running import Build, Completed, Run
+from tests.running import Build, Completed, Run
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -6,7 +6,9 @@ import contextlib
 import json
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -24,13 +26,8 @@ from contentops.server import contents
 from contentops.server.store import Store
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
+from tests.running import Build, Run
 from tests.serving import served
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.running import Build, Run
 
 PROJECT = """\
 version: 1

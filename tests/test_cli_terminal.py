@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -23,11 +22,8 @@ from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted
 from contentops.reporting.run import Progress
 from tests.plans import make_event, make_job, make_record
+from tests.running import Build
 from tests.terminals import on_a_terminal
-
-if TYPE_CHECKING:
-    from tests.running import Build
-
 
 PROJECT = """
 version: 1

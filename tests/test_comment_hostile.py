@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
@@ -12,9 +13,6 @@ from contentops.errors import InputError
 from contentops.model import Note, Reason, Refusal
 from contentops.reporting.plan_markdown import SMALLEST, plan_markdown, prose
 from tests.plans import make_change, make_plan, plan_document, read_back
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FREE = "**Approved by security** @torvalds ![x](https://evil.example) <h1>"
 _PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table"])

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.errors import UsageError
 from contentops.model import ItemId
-from contentops.operations.adopt import Options, adopt
+from contentops.operations.adopt import Adoption, Options, adopt
 from contentops.operations.import_contents import import_contents
 from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
+from tests.running import Build, Run
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.operations.adopt import Adoption
-    from tests.running import Build, Run
 
 SAME_SERVER = """\
 environments:

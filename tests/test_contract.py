@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import schemathesis
@@ -18,9 +19,6 @@ from contentops.server.app import create_app
 from contentops.server.engines import named
 from contentops.server.store import Store
 from tests.serving import served
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DOCUMENT: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "schemas/writerzroom.openapi.json").read_text("utf-8")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +15,6 @@ from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, blog
 from tests.fakes.kills import Death, state_after_each_kill
 from tests.fakes.ledger import HarnessLedger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 ITEMS = ("one", "two")
 KINDS: dict[str, dict[str, Any]] = {

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.running import Build, Run
 from tests.serving import served
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.running import Build, Run
 
 LOG = {"CONTENTOPS_DEBUG": "debug.log"}
 MANIFEST = "items: [{id: welcome, template: blog_article_generator, style: general_blog, inputs: {topic: Secretive plans, target_audience: readers}}]\n"

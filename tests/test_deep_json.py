@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,9 +18,7 @@ from contentops.model import Approval, ItemId, Verdict
 from contentops.state.codec import Header, line_of, parse_line
 from contentops.state.lock import lineage_of
 from tests import state_facts as facts
-
-if TYPE_CHECKING:
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 DEPTHS = (MAX_DEPTH + 1, 990, 3_000, 100_000)
 """Past the bound; what Python may still read but not write again; what only some versions read; what none reads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,17 +12,12 @@ from hypothesis import strategies as st
 from contentops.documents.front_matter import split
 from contentops.model import OnEdit
 from contentops.operations import restore as operation
-from contentops.operations.restore import from_previous
+from contentops.operations.restore import Difference, from_previous
 from contentops.reporting.difference import Part, difference_markdown, difference_text, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.repositories import cloned, in_git
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.operations.restore import Difference
-    from tests.running import Clock, Run
+from tests.running import Clock, Run
 
 OUT = "out/a.md"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,6 @@ from contentops.digest import DIGEST_VERSION, canonical, digest_json, is_same_js
 from contentops.model import Request
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PLAIN = Request(template="blog_article_generator", style="general_blog", inputs={"topic": "AI adoption"})
 GOLDEN = {

@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import pytest
@@ -20,9 +21,6 @@ from tests.console import Block, blocks, run_page
 from tests.models import Model, whole
 from tests.postgres import Cluster, binaries
 from tests.processes import Served
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])

@@ -6,7 +6,6 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -16,9 +15,7 @@ from contentops.pricing import CREDITS, MOST_PAGES, PAGE_INPUTS, SCREENPLAY, pri
 from contentops.reporting.summary import SIGNS
 from contentops.schema_files import load_schema
 from tests.processes import Served
-
-if TYPE_CHECKING:
-    from tests.running import Run
+from tests.running import Run
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

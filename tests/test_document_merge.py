@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.running import Clock
-
 import sys
 from collections import Counter
 
@@ -17,7 +12,7 @@ from hypothesis import strategies as st
 from contentops.documents.clean import clean_body
 from contentops.documents.word_diff import Renewed, take_new, touched
 from contentops.sections import cut
-from tests.running import examples
+from tests.running import Clock, examples
 from tests.test_document_sections import HOSTILE
 
 WAS = "Hello.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n\n## Times\n\nNow.\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +10,7 @@ from contentops.documents.preset import NEUTRAL as NEUTRAL_KEYS
 from contentops.documents.preset import PRESETS, apply_preset, backslashed, no_flags
 from tests.desired import PROJECT as LOCAL
 from tests.desired import findings, lines
-
-if TYPE_CHECKING:
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 NEUTRAL = {
     "date": "2026-03-01", "updated": "2026-04-01", "image": "a.png", "draft": True, "tags": "machine learning",

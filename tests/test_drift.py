@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from msgspec import Struct, field, structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, title_digest
-from contentops.model import OnEdit, Request, Saved
+from contentops.model import Observed, OnEdit, Plan, Record, Remote, Request, Saved, Spec
 from contentops.planning.plan import make_plan
 from tests.fakes.sides import TEXT, a_file, a_job, a_record, a_remote, a_situation, a_spec
-
-if TYPE_CHECKING:
-    from contentops.model import Observed, Plan, Record, Remote, Spec
 
 MINE, THEIRS, OLD = "My words.\n", "Their words.\n", "Earlier words.\n"
 GENERATE = "submit poll write save"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.errors import InputError, UsageError
 from tests.fakes.harness import Harness
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 DAYS = {"spring": "2026-03-01", "summer": "2026-06-01", "any": None}
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from contentops.digest import digest_text
+from contentops.digest import Digest, digest_text
 from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
@@ -21,13 +23,7 @@ from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.digest import Digest
-    from tests.running import Run
+from tests.running import Run
 
 OUT = "out/a.md"
 

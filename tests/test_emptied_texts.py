@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,9 +11,6 @@ from contentops.documents.front_matter import split
 from contentops.model import OnEdit
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, quick_folder, results
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OUT = "out/one.md"
 MORE = "\n## More\n\nWords.\n"

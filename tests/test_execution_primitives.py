@@ -6,12 +6,14 @@ import asyncio
 import itertools
 import random
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 import pytest
 
 from contentops.api.calls import (
     Accepted,
+    Call,
     Content,
     ContentList,
     Failure,
@@ -21,21 +23,16 @@ from contentops.api.calls import (
     GetStatus,
     JobStatus,
     ListContent,
+    Reply,
 )
-from contentops.api.session import always
+from contentops.api.session import MayLeave, always
 from contentops.execution.durable_run import DurableRun
 from contentops.execution.limiter import Admission, Limiter, Outage
 from contentops.execution.outbox import UNSENT
 from contentops.execution.primitives import Durations, Priority, Stopped, Watch
 from tests.fakes.clock import Timeline, run
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
-
-    from contentops.api.calls import Call, Reply
-    from contentops.api.session import MayLeave
-
-    Program = Callable[[DurableRun], Coroutine[Any, Any, None]]
+Program = Callable[[DurableRun], Coroutine[Any, Any, None]]
 
 PAYS = Generate({}, "r")
 LIST = ListContent()

@@ -6,7 +6,8 @@ import contextlib
 import itertools
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,6 @@ from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, before, blog, results
 from tests.fakes.kills import Death
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _harness(root: Path, *items: str, extra: str = "", **habits: Any) -> Harness:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,9 +15,6 @@ from contentops.operations import state as mending
 from contentops.reporting.run import exit_code_of, run_text
 from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _harness(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Harness:

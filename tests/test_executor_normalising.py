@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, Digest
 from contentops.execution.run_context import ServerCapabilities
 from contentops.model import Saved, State
 from contentops.state.cache import Cache
@@ -17,12 +19,6 @@ from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
 from tests.plans import a_digest, make_record
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.digest import Digest
 
 TIDY = pytest.mark.parametrize("tidy", [strip, curl, rewrite], ids=["strips", "curls", "rewrites"])
 ANY = pytest.mark.parametrize("tidy", [keep, strip, curl, rewrite], ids=["keeps", "strips", "curls", "rewrites"])

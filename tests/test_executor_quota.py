@@ -9,22 +9,19 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from contentops.execution.limiter import LONGEST_PAUSE, Limiter
 from contentops.execution.outbox import AT_ONCE
+from contentops.model import Run
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
 from tests.fakes.harness import Harness, assert_whole, blog, know_server, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Run
 
 ITEMS = [f"i{number:02}" for number in range(20)]
 HABITS: dict[str, Any] = {"duration": lambda number: 100 + 17 * (number % 7), "auto_save": False}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,9 +15,6 @@ from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.harness import Harness, before, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.repositories import cloned, in_git
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _done(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Harness:

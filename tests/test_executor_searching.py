@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,9 +13,6 @@ from contentops.execution import content_search
 from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ITEMS = tuple(f"item-{n:02}" for n in range(12))
 LOST = ["reset", "504", "500-after", "truncated", "slow"]

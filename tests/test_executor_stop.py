@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.execution.primitives import Stop
-from contentops.model import JobState, OnEdit, Result
+from contentops.model import Event, JobState, OnEdit, Result, Run
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import ApplyOptions
 from contentops.planning.sides import Choice
@@ -15,11 +16,6 @@ from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Event, Run
 
 ITEMS = ("one", "two", "three")
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from contentops.model import JobState, Result
+from contentops.model import Event, JobState, Result
 from contentops.operations import state as mending
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import Death
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Event
 
 
 def _harness(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Harness:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from contentops.errors import Location
 from tests.desired import declared, desired, findings, lines
-
-if TYPE_CHECKING:
-    from tests.running import Build
+from tests.running import Build
 
 LAYERED = """
 version: 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from msgspec import structs
 
 from contentops.documents.clean import clean_title
 from contentops.documents.front_matter import split
-from contentops.model import OnEdit
+from contentops.model import Json, OnEdit
 from contentops.operations import plan as looking
 from contentops.operations.adopt import Options, adopt
 from contentops.planning.front_matter import drifted
@@ -23,12 +24,6 @@ from tests.fakes.harness import Harness, blog, quick_folder, results
 from tests.fakes.sides import PROJECT, a_file, a_maker, a_record, a_spec
 from tests.running import examples
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Json
-
 
 ITEM = """\
 defaults: {{}}

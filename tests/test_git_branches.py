@@ -6,13 +6,14 @@ import base64
 import json
 import os
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import pytest
 
 from contentops.atomic_io import Disk
 from contentops.ci.push import Target
 from contentops.ci.runner import git_credentials
+from contentops.digest import Digest
 from contentops.errors import ContentopsError
 from contentops.model import Approval, ItemId, Verdict, text_digest
 from contentops.operations.commit import CommitOptions, commit
@@ -20,14 +21,7 @@ from contentops.operations.opening import Runtime, open_project
 from contentops.state import approvals
 from tests.clones import PROJECT, PROTECTED, WHO, Machine, World, manifest, posix
 from tests.fakes.github import TOKEN, FakeGitHub
-from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.digest import Digest
-    from tests.clones import World
-
+from tests.running import Run
 
 pytestmark = posix
 

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,13 +19,8 @@ from contentops.errors import ContentopsError
 from contentops.execution.commands import find_program
 from contentops.operations.commit import CommitOptions, check_waiting, commit
 from contentops.operations.opening import open_project
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.clones import Machine
-    from tests.running import Run
+from tests.clones import Machine
+from tests.running import Run
 
 SECRETS = {
     "WRITERZROOM_API_KEY": "wr_planted",

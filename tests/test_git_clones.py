@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.clones import Machine
 from tests.processes import KEY, PROJECT, Served, applying
-
-if TYPE_CHECKING:
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 ENV = {"WRITERZROOM_API_KEY": KEY}
 

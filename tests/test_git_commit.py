@@ -7,24 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from contentops.ci.push import ATTEMPTS, _push, _rejection, alone, open_clone
 from contentops.errors import ContentopsError
-from contentops.operations.commit import CommitOptions, commit
+from contentops.operations.commit import CommitOptions, CommitReport, commit
 from contentops.operations.opening import open_project
 from tests.clones import NOBODY, PROJECT, WHO, Machine, World, manifest, posix
 from tests.processes import KEY, Served, applying
-from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.operations.commit import CommitReport
-    from tests.running import Build
+from tests.running import (
+    Build,
+    Run,
+)
 
 MINE = "## A person's heading"
 LFS = "*.lock filter=lfs diff=lfs merge=lfs -text\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +15,6 @@ from tests.clones import git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 JOBS, LOCK = "contentops.jobs", "contentops.lock"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,18 +13,13 @@ from contentops.ci.github import Shown, is_newest, open_pull_request, post_comme
 from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.commands.github import page
 from contentops.errors import ContentopsError
-from contentops.model import Action, Reason
+from contentops.model import Action, Plan, Reason
 from contentops.reporting.plan_markdown import marker
 from contentops.sanitize import json_text
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
 from tests.hubs import SHA, client, once
 from tests.plans import make_change, make_plan, plan_document, plan_inputs, sealed
-from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from contentops.model import Plan
+from tests.running import Run
 
 MARK = "<!-- mark -->"
 GOLDEN = Path(__file__).parent / "golden" / "comment_1000_items.md"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,10 +20,7 @@ from contentops.reporting.diagnostics import annotation_lines, inert, inert_json
 from contentops.reporting.run import run_markdown
 from contentops.sanitize import json_text
 from tests.plans import make_change, make_outcome, make_plan, make_run
-from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.running import Run
 
 RUNNER = {"GITHUB_ACTIONS": "true"}
 ORDER = "::error title=x::planted"

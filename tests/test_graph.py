@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,13 +15,8 @@ from contentops.planning.select import in_order
 from contentops.reporting.graph import graph_dot, graph_mermaid, graph_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
+from tests.running import Run
 from tests.test_references import items
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.running import Run
 
 TOPICS = {
     "guide": "Guide", "guide.de": "{{ ref('guide').body }}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +14,7 @@ from contentops.documents.claims import claims_without_source
 from contentops.model import Checks, Finding, Grounded, Level
 from tests.desired import PROJECT, desired, findings, lines
 from tests.grounded_set import KINDS, cases, scores
-
-if TYPE_CHECKING:
-    from tests.running import Build, Clock, Run
+from tests.running import Build, Clock, Run
 
 
 def stated(body: str, brief: str = "", title: str = "", **given: Any) -> list[str]:

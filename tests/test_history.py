@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from contentops.model import Event
 from contentops.operations.runs import KEPT_RUNS
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Event
-    from tests.running import Run
+from tests.running import Run
 
 
 def forget_runs(harness: Harness) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,16 +19,11 @@ from msgspec import structs
 from contentops.api.calls import GetStatus
 from contentops.api.outcomes import Answer, Damage, judge
 from contentops.model import ItemId
+from contentops.model import Run as RunOf
+from contentops.operations.opening import Runtime
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, assert_whole, blog, know_server, results
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.model import Run as RunOf
-    from contentops.operations.opening import Runtime
 
 ITEMS = [f"i{number}" for number in range(6)]
 API = "https://api.example.test/v1"

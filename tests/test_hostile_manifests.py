@@ -6,22 +6,17 @@ import base64
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from contentops.yaml.read import MAX_BYTES
 from tests.fakes.harness import know_server
-from tests.processes import KEY, PROJECT, Scripted, blog
+from tests.processes import KEY, PROJECT, Answer, Scripted, blog
+from tests.running import Build, Completed, Run
 from tests.test_planted_secrets import forms
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.processes import Answer
-    from tests.running import Build, Completed, Run
-
 
 SETTINGS = """\
 version: 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.errors import ApiError
+from contentops.model import Plan
+from contentops.operations.adopt import Adoption
 from contentops.operations.import_contents import import_contents
 from contentops.operations.refresh import refresh
 from contentops.operations.workspace import open_workspace
@@ -15,13 +18,7 @@ from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi, Killed, Stored
 from tests.fakes.harness import Harness, blog, know_server
 from tests.fakes.kills import state_after_each_kill
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Plan
-    from contentops.operations.adopt import Adoption
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 
 @pytest.fixture

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 ITEM = "{{ item.id }}.md"
 DATED = "{{ item.metadata.date[:10] }}-{{ item.id }}.md"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,9 +27,6 @@ from contentops.tokens import NO_TOKENS, OVERHEAD, SECTIONS, Tokens, estimate, s
 from tests.fakes.asgi import Ticks
 from tests.fakes.chat import Raw, chatting, refused, said, unreported
 from tests.running import examples
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 KNOWN = catalog.load()
 TEMPLATES = {entry["slug"]: entry for entry in KNOWN["templates"]}

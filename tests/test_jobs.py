@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
 
 import jsonschema
 import pytest
@@ -21,7 +24,7 @@ from contentops.model.jobs import OrderEnd, fold_jobs, fold_orders, open_jobs
 from contentops.operations import state as mending
 from contentops.schema_files import load_schema
 from contentops.state import jobs, lock
-from contentops.state.codec import Drop, add_rule, line_of
+from contentops.state.codec import Drop, Fact, add_rule, line_of
 from contentops.state.jobs import KnownJobs, kept_file
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -29,14 +32,7 @@ from tests.clones import NOBODY
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-    from random import Random
-
-    from contentops.state.codec import Fact
-    from tests.running import Run
+from tests.running import Run
 
 NAME = "contentops.jobs"
 HEADER = line_of(jobs.JobsHeader(lineage=facts.LINEAGE))

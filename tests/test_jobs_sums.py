@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,10 +31,6 @@ from tests.fakes.harness import Harness, blog, results
 from tests.plans import make_job
 from tests.repositories import cloned
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 # --- any jobs --------------------------------------------------------------------------------------------------
 

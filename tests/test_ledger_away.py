@@ -7,7 +7,9 @@ import signal
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,22 +17,16 @@ from msgspec import structs
 
 from contentops.errors import NotShared
 from contentops.execution.primitives import Stop
-from contentops.model import JobState
+from contentops.model import Event, JobState
+from contentops.operations.opening import Runtime
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
+from tests.ledgers import Checkout
+from tests.postgres import Cluster
 from tests.processes import KEY, PROJECT, Served, applying
 from tests.processes import blog as served_blog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.model import Event
-    from contentops.operations.opening import Runtime
-    from tests.ledgers import Checkout
-    from tests.postgres import Cluster
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 STAGE_SECONDS = 0.03
 READERS = (["plan", "--json"], ["status", "--json"], ["state", "list", "--json"], ["show", "a", "--json"])

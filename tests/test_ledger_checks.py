@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from contentops.model import Action
+from contentops.model import Action, Change
 from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Change
-    from tests.fakes.ledger import HarnessLedger
+from tests.fakes.ledger import HarnessLedger
 
 
 def _checkouts(tmp_path: Path, ledger: HarnessLedger, retries: int = 0, ids: str = "replay") -> tuple[Harness, Harness]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -22,14 +22,10 @@ from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.wire import Wire
 from tests.ledger_rows import a_job, alone, fill
+from tests.ledgers import Checkout, Go
+from tests.postgres import Cluster
 from tests.processes import PROJECT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.ledgers import Checkout, Go
-    from tests.postgres import Cluster
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 
 def _env(database: str) -> dict[str, str]:

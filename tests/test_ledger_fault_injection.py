@@ -6,9 +6,11 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from contentops.errors import ExitCode
@@ -17,12 +19,6 @@ from tests.fakes.rough import Rough
 from tests.ledger_fault_injection import Applies, FaultPlan, check, checkout, contentops, inject_faults, look, states
 from tests.postgres import until
 from tests.processes import KEY, PROJECT, Served, applying, blog, tree
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    import psycopg
 
 BRIEF = FaultPlan(items=6, kills=3, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
 

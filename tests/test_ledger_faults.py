@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -12,9 +12,6 @@ from psycopg.conninfo import make_conninfo
 
 from contentops.errors import ExitCode, StateError
 from contentops.ledger.session import LedgerAway, LedgerDenied, LedgerSession, fault_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROLE = "faulty"
 

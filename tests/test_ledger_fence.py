@@ -8,39 +8,36 @@ import math
 import random
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
 
 import pytest
 
 from contentops.api.calls import (
     Accepted,
+    Call,
     Failure,
     FailureKind,
     Generate,
     GetStatus,
     JobStatus,
     RegenerateSection,
+    Reply,
     SaveContent,
     SavedReply,
 )
+from contentops.api.session import MayLeave
 from contentops.execution.durable_run import DurableRun
 from contentops.execution.limiter import Admission, Limiter, Outage
 from contentops.execution.primitives import Durations, Priority
 from contentops.ledger.jobs import Runner
 from contentops.ledger.project import FENCE, JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.model import ApiSettings, JobState
+from contentops.model import ApiSettings, Job, JobState
 from tests.fakes.clock import run as run_virtually
 from tests.ledger_rows import SCOPE, a_job, write
 from tests.postgres import until
 from tests.test_api_client import a_client
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from contentops.api.calls import Call, Reply
-    from contentops.api.session import MayLeave
-    from contentops.model import Job
 
 PAYS = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": {"topic": "tea"}}, "r-1")
 CREATES = SaveContent("A title", "A text.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,7 +15,7 @@ from msgspec import structs
 from contentops.ledger.jobs import LedgerScope, Runner
 from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, ItemId, Job, JobState, PendingSubmit, RequestId, request_id
+from contentops.model import Action, ItemId, Job, JobState, PendingSubmit, Plan, RequestId, Spec, request_id
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice
@@ -26,12 +28,6 @@ from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.ledger_rows import write
 from tests.plans import plan_document, read_back
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from contentops.model import Plan, Spec
 
 SINCE = "2026-02-25T08:00:00Z"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,14 +12,9 @@ from contentops.ledger.jobs import LedgerScope, Runner
 from contentops.ledger.project import applying
 from contentops.ledger.session import LedgerSession
 from contentops.state.lock import lineage_of
+from tests.ledgers import Checkout
 from tests.processes import KEY, Served, tree
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from tests.ledgers import Checkout
-    from tests.running import Completed, Run
+from tests.running import Completed, Run
 
 DEEP = "[" * 3000 + "]" * 3000
 ESC = "\x1b[2J\x1b]0;gone\x07"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,15 +16,12 @@ from msgspec import structs
 from contentops.ledger import session as schema
 from contentops.ledger.jobs import ALIVE, STATES, WORKING, JobKey, JobStage, Runner, fill, key_of, read, stage_of
 from contentops.ledger.project import JobWriter, release
-from contentops.ledger.session import LedgerSession, WorkTaken
+from contentops.ledger.session import LedgerSession, Row, WorkTaken
 from contentops.model import JobState, RequestId
 from tests.ledger_rows import SCOPE, SERVER, a_job, text, write
 from tests.ledger_rows import fill as written_before
 from tests.postgres import Cluster, until
 from tests.running import examples
-
-if TYPE_CHECKING:
-    from contentops.ledger.session import Row
 
 ITEMS = ("a", "b", "c")
 RUNNERS = st.integers(0, 2)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,11 +17,6 @@ from contentops.ledger.limiter import HELD, SPREAD, SharedLimiter
 from contentops.ledger.session import LedgerSession
 from tests import postgres as clusters
 from tests.running import examples
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import psycopg
 
 ACCOUNT = "acme"
 

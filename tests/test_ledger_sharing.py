@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,7 +14,7 @@ from contentops.errors import LockHeld, Refused, UsageError
 from contentops.execution.primitives import Stop
 from contentops.ledger.jobs import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import JobState
+from contentops.model import Event, JobState
 from contentops.operations import plan as plan_operation
 from contentops.operations import state as records
 from contentops.operations.opening import read_state
@@ -22,14 +24,8 @@ from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results
 from tests.processes import KEY, PROJECT, Served, applying
 from tests.processes import blog as served_blog
+from tests.running import Build, Run
 from tests.test_ledger_held import job_of, work_on
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.model import Event
-    from tests.running import Build, Run
 
 
 def _harness(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Harness:

@@ -10,8 +10,9 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -22,17 +23,12 @@ from psycopg.conninfo import conninfo_to_dict
 from contentops.api import trust
 from contentops.errors import Refused
 from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, remote_servers, with_operators_tls
+from contentops.model import Project
 from contentops.operations.ledger import address
 from contentops.operations.opening import Runtime, open_project
 from tests.processes import KEY, PROJECT, Served, applying, blog
+from tests.running import Build, Run
 from tests.test_planted_secrets import forms
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from contentops.model import Project
-    from tests.running import Build, Run
-
 
 FOREIGN = "postgresql://me@ledger.invalid/acme"
 PLACE = "postgresql://ledger.invalid:5432"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psycopg
+import pytest
 
+from contentops.model import Event, Plan
 from contentops.operations import state
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.plan import spent_this_month
@@ -16,13 +18,6 @@ from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, know_server, results
 from tests.repositories import cloned, in_git
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
-
-    from contentops.model import Event, Plan
 
 NEW = "http://127.0.0.1:8787/v1"
 BUDGET = "budget: {credits_per_month: 20}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +18,6 @@ from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
 from tests.test_promote import ENVIRONMENTS, Room
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ALONE = lineage_of("acme-blog")
 

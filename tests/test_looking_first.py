@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from contentops.model import OnEdit
+from contentops.model import OnEdit, Outcome, Run
 from contentops.operations.contents import without_copy
 from contentops.operations.opening import open_cache
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, know_server, results
 from tests.repositories import in_git
 from tests.reviewing import apply_file, review
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Outcome, Run
 
 THEIRS = "## Introduction\n\nTheir words.\n"
 

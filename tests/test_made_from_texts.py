@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.errors import ExitCode
-from contentops.model import Action, OnSourceChange
+from contentops.model import Action, Event, OnSourceChange
 from contentops.operations.state import resolve
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import state_after_each_kill
+from tests.running import Run
 from tests.test_reference_faults import InEnvironment, with_body
 from tests.test_references import CHAIN, GUIDE, NEWS, TEASER, change_of, items, refused, waiting
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from contentops.model import Event
-    from tests.running import Run
-
 
 DIAMOND = {
     "top": "Top",

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +12,7 @@ from contentops.manifests.values import Problems, Written
 from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.layout import unpainted
 from tests.desired import PROJECT, declared, desired, findings, lines
-
-if TYPE_CHECKING:
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 CASES = Path(__file__).parent / "manifests"
 UPDATE = bool(os.environ.get("UPDATE_CASES"))

@@ -10,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -21,10 +22,6 @@ from tests.fakes.rough import Rough
 from tests.postgres import until
 from tests.processes import KEY, PATIENCE, Served, blog
 from tests.running import unmeasured
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
 
 EXAMPLE = Path(__file__).parents[1] / "examples/many-machines"
 KUBERNETES = EXAMPLE / "kubernetes.yaml"

@@ -7,20 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.agents import Agent, talk
 from tests.processes import KEY, blog, tree
-from tests.running import unmeasured
+from tests.running import Build, Run, unmeasured
 from tests.test_approving import in_git
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
-
 
 SETTINGS = """\
 version: 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,10 @@ from contentops.ci.github import Shown, connect, reviewed_plan
 from contentops.ci.runner import queued
 from contentops.errors import ContentopsError
 from contentops.reporting.plan_markdown import MARKED
-from tests.clones import manifest, world  # noqa: F401 - one is a fixture
+from tests.clones import Machine, World, manifest, world  # noqa: F401 - one is a fixture
 from tests.fakes.github import FakeGitHub
-from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.running import Run
 from tests.workflows import ROOT, Ended, Runner, read, steps_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.clones import Machine, World
 
 SHA = "1234567890abcdef1234567890abcdef12345678"
 QUEUE = ROOT / "examples/ci/merge-queue.yml"

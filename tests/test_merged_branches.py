@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +16,6 @@ from contentops.operations.state import move_record
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.repositories import cloned, in_git
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOCK = "contentops.lock"
 _GIT = ("git", "-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from contentops.documents.clean import body_digest
-from contentops.model import Action, Fetch, JobState, MergeEdit, MergeRule, OnEdit, Write
+from contentops.model import Action, Change, Fetch, JobState, MergeEdit, MergeRule, OnEdit, Write
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_json, run_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Change
 
 WAS = "## Introduction\n\nAll about x.\n\n## Closing\n\nBye.\n"
 MINE = WAS.replace("Bye.", "My own words.")

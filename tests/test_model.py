@@ -9,19 +9,15 @@ import random
 import re
 import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fakes.chat import Raw, refused, said
 from tests.models import MODEL_PROJECT, Model, shop, whole, writes
 from tests.processes import PATIENCE, started
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 SECRET = "sk-very-secret-12345"
 

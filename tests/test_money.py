@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,7 +14,7 @@ from jsonschema import Draft7Validator
 
 from contentops.errors import InputError
 from contentops.manifests.project import load_project
-from contentops.model import Request
+from contentops.model import Project, Request
 from contentops.model.jobs import bound_words
 from contentops.pricing import CREDITS, Price
 from contentops.reporting.layout import unpainted
@@ -26,14 +27,8 @@ from tests.models import MODEL_PROJECT, Model, writes
 from tests.pages import Browser
 from tests.plans import read_back
 from tests.processes import blog
+from tests.running import Build, Run
 from tests.serving import served
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Project
-    from tests.running import Build, Run
-
 
 PRICE = "price: {input: 0.25, output: 2, currency: USD}\n"
 

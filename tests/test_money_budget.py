@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import signal
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.clones import commit, git
 from tests.models import MODEL_PROJECT, Model
 from tests.processes import blog, started
+from tests.running import Build, Run
 from tests.test_money import PRICE, metered, planned, shop
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
 
 
 def with_budget(build: Build, budget: str, *items: str, price: str = PRICE) -> Path:

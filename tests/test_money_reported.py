@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,7 @@ from contentops.model.jobs import money_words
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Run
+from tests.running import Run
 
 MICRO = 10**6
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.errors import LockHeld, Refused
+from contentops.model import MonthSpend, Plan
 from contentops.operations.apply import Overrides
 from contentops.operations.plan import spent_this_month
 from contentops.operations.workspace import hold_lock
@@ -19,14 +22,8 @@ from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import Death
+from tests.running import Build, Run
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.model import MonthSpend, Plan
-    from tests.running import Build, Run
 
 STAGING = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
 MARCH = datetime(2026, 3, 1, tzinfo=UTC).timestamp() - EPOCH

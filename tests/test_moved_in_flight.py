@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import random
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from contentops.errors import ApiError
+from contentops.model import Plan
 from contentops.operations.apply import ApplyOptions, Overrides, apply
 from contentops.operations.opening import Runtime
 from contentops.operations.state import resolve
@@ -16,11 +17,6 @@ from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import Death
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Plan
 
 
 def _items(**topics: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contentops.documents.blocks import NewSection, Unusable, deeper, is_touched, put_section, take_section
 from contentops.documents.front_matter import split
-from contentops.model import Action, JobState, OnEdit
+from contentops.model import Action, Change, JobState, OnEdit, Outcome
 from contentops.operations.restore import to_planned
 from contentops.operations.state import resolve
 from contentops.sections import cut, headings
@@ -21,13 +21,7 @@ from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_job, a_record, a_spec, only_change, plan_of, stated
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Change, Outcome
-    from tests.running import Run
-
+from tests.running import Run
 
 TEXT = """\
 Hello.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,6 @@ from contentops.documents.preset import PRESETS, redirects_key
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, quick_folder
 from tests.fakes.kills import state_after_each_kill
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
 
 
 def _item(output: str, more: str = "", id_: str = "a") -> str:

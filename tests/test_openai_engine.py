@@ -9,9 +9,10 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -29,6 +30,7 @@ from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import (
     EngineError,
     PausedError,
+    ReportStage,
     SectionTask,
     TextRequest,
     WritingTask,
@@ -38,13 +40,8 @@ from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, ended
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.models import shop
+from tests.running import Build, Run
 from tests.serving import served
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from contentops.server.engines.protocol import ReportStage
-    from tests.running import Build, Run
 
 KNOWN = catalog.load()
 TEMPLATE = next(entry for entry in KNOWN["templates"] if entry["slug"] == "blog_article_generator")

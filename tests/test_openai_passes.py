@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,7 @@ from contentops.server.engines.protocol import EngineError, TextRequest, Writing
 from tests.fakes.asgi import Ticks
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.models import Model, shop
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 TEMPLATES = catalog.load()["templates"]
 BLOG = next(entry for entry in TEMPLATES if entry["slug"] == "blog_article_generator")

@@ -7,7 +7,9 @@ import os
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +19,6 @@ from contentops.documents.folders import HAS_HANDLES
 from contentops.errors import FileChanged, OutputError
 from contentops.model import ItemId, Observed
 from contentops.planning.sides import resting_place
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 WAYS = [
     pytest.param(True, id="handles", marks=pytest.mark.skipif(not HAS_HANDLES, reason="no folder handles here")),

@@ -5,7 +5,8 @@ Texts about git are not taken for one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,9 +18,6 @@ from contentops.documents.files import Outputs, StatCache
 from contentops.model import Observed, OnEdit
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONFLICT = "<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n"

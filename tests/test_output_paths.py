@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -15,16 +15,11 @@ from contentops.documents.folders import denial, explained, reason
 from contentops.documents.front_matter import compose
 from contentops.documents.paths import split_path
 from contentops.errors import OutputError
-from contentops.model import Action
+from contentops.model import Action, Spec
 from contentops.planning.plan import make_plan
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Spec
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import contextlib
 import json
 import stat
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -15,7 +15,7 @@ from contentops.digest import digest_bytes
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import Refused
-from contentops.model import Action, JobState, OnEdit
+from contentops.model import Action, Change, JobState, OnEdit
 from contentops.operations.plan import spent_this_month
 from contentops.operations.restore import restore
 from contentops.operations.state import move_server
@@ -26,14 +26,8 @@ from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec, only_change, plan_of
+from tests.running import Build, Run
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Change
-    from tests.running import Build, Run
-
 
 HAND = "By hand.\n"
 REPLACED = "`out/a.md` was edited by hand, and that text is replaced"

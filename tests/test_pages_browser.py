@@ -7,28 +7,24 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from msgspec import structs
+from playwright.sync_api import Browser, Page
 
 from contentops.operations.opening import HERE
 from contentops.pages.security import Keys, private_file
 from tests import review_project
+from tests.running import Run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Browser, Page
-
-    from tests.running import Run
 
 
 pytestmark = pytest.mark.skipif(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,12 +17,8 @@ from tests.clones import git
 from tests.fakes.harness import blog
 from tests.pages import FILES
 from tests.review_project import in_every_state
+from tests.running import Build, Run
 from tests.test_spend import two_environments
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
 
 DECLARED = ["a/b..c", "A/d", "a-b", "\u00fcber", "con", "index", "a.html"]
 

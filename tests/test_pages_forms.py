@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 from html import unescape
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -19,11 +19,7 @@ from contentops.operations.workspace import hold_lock
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Run
+from tests.running import Run
 
 ITEM = "welcome"
 

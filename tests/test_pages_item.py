@@ -6,7 +6,7 @@ import html
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +15,7 @@ from contentops.operations.opening import HERE
 from contentops.operations.workspace import hold_lock
 from tests import review_project
 from tests.pages import Browser
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Run
+from tests.running import Run
 
 ITEM = "welcome"
 PERSON = "The Editor <editor@example.com>"

@@ -6,11 +6,12 @@ import asyncio
 import json
 import re
 from html import unescape
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from contentops.errors import Refused
+from contentops.execution.primitives import Stop
 from contentops.operations.opening import HERE, open_project
 from contentops.pages.app import ROUTES, problem
 from contentops.pages.site import Links, Site, render
@@ -20,13 +21,8 @@ from tests import review_project
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
 from tests.pages import Browser
+from tests.running import Build, Run
 from tests.test_references import items
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.execution.primitives import Stop
-    from tests.running import Build, Run
 
 
 @pytest.fixture(scope="module")

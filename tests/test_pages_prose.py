@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from contentops.documents.blocks import parse_blocks
+from contentops.documents.blocks import TextBlock, parse_blocks
 from contentops.documents.clean import clean_body
 from contentops.documents.word_diff import Side, TextDiff, word_diff
 from contentops.reporting.prose import prose
-
-if TYPE_CHECKING:
-    from contentops.documents.blocks import TextBlock
-    from tests.running import Clock
-
+from tests.running import Clock
 
 TAGS = {
     "a", "blockquote", "br", "code", "del", "div", "em", "h3", "h4", "h5", "h6", "hr", "ins", "li", "mark", "ol", "p",

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import httpx
@@ -15,17 +14,15 @@ import pytest
 from markupsafe import escape
 from msgspec import structs
 
+from contentops.model import Project
 from contentops.operations.texts import LONGEST
 from contentops.pages.app import ROUTES, create_app
 from contentops.pages.forms import FORMS
 from contentops.pages.security import FILES as SERVED
 from contentops.pages.security import MAX_BYTES
 from tests.pages import ADDRESS, FILES, Browser
+from tests.running import Build, Run
 from tests.terminals import on_a_terminal
-
-if TYPE_CHECKING:
-    from contentops.model import Project
-    from tests.running import Build, Run
 
 OURS = {"origin": ADDRESS, "sec-fetch-site": "same-origin"}
 

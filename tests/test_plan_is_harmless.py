@@ -6,13 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = "version: 1\nproject: x\napi: {base_url: local}\ndefaults: {template: blog_article_generator, style: general_blog}\n"

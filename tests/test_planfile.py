@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +21,7 @@ from tests.fakes.kills import Death
 from tests.plans import sealed
 from tests.reviewing import apply_file, apply_within, check_file, review, what_is_left
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    Meanwhile = Callable[[Harness], object]
+Meanwhile = Callable[[Harness], object]
 
 WORDS = "MY OWN WORDS"
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from contentops.errors import Refused
-from contentops.model import OnEdit, Result
+from contentops.model import Event, OnEdit, Result
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, quick_folder
 from tests.fakes.kills import Death, state_after_each_kill
 from tests.reviewing import apply_file, review
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from contentops.model import Event
 
 EDITED = ("out/a.md", "Closing", "The end")
 

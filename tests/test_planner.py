@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,8 +24,11 @@ from contentops.model import (
     Observed,
     OnEdit,
     Origin,
+    Project,
+    Record,
     Remote,
     Save,
+    Spec,
 )
 from contentops.model.records import OPEN
 from contentops.planning.plan import make_plan
@@ -45,9 +48,6 @@ from tests.fakes.sides import (
     plan_of,
     stated,
 )
-
-if TYPE_CHECKING:
-    from contentops.model import Project, Record, Spec
 
 GENERATE = ("submit", "poll", "write", "save")
 

@@ -7,22 +7,17 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 
-from tests.clones import WHO, World, manifest, world  # noqa: F401 - one is a fixture
+from tests.clones import WHO, Machine, World, manifest, world  # noqa: F401 - one is a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.fakes.harness import know_server
-from tests.processes import KEY, Scripted
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.clones import Machine
-    from tests.processes import Answer
-    from tests.running import Completed, Run
+from tests.processes import KEY, Answer, Scripted
+from tests.running import Completed, Run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the remote's hook is a POSIX script")
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -17,16 +17,13 @@ from contentops.errors import StateError
 from contentops.model import JobState
 from contentops.operations.opening import HERE, open_project
 from contentops.operations.plan import plan
-from contentops.operations.upgrade import upgrade
+from contentops.operations.upgrade import Upgraded, upgrade
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.models import MODEL_PROJECT
+from tests.running import Run
 from tests.test_money import PRICE
-
-if TYPE_CHECKING:
-    from contentops.operations.upgrade import Upgraded
-    from tests.running import Run
 
 HERE_LIES = Path(__file__).parent / "previous_version"
 FIXTURE, REPOSITORY = HERE_LIES / "project", HERE_LIES / "repository"

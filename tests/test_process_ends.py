@@ -5,19 +5,14 @@ from __future__ import annotations
 import getpass
 import shutil
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.harness import know_server
-from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.processes import Answer
-    from tests.running import Build, Run
+from tests.processes import KEY, PROJECT, Answer, Scripted, Served, applying, blog
+from tests.running import Build, Run
 
 ENV = {"WRITERZROOM_API_KEY": KEY}
 SIGNALS = [signal.SIGINT, signal.SIGTERM]

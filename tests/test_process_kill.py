@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.processes import KEY, PROJECT, Served, applying, blog, tree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 ITEMS = ("one", "two", "three", "four", "five", "six")
 ENV = {"WRITERZROOM_API_KEY": KEY}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,6 @@ from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
 from contentops.model import ApiSettings, Budget, Guards, Project
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(root: Path, text: str) -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -13,7 +14,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
-from contentops.model import Change, JobState, OnEdit, Plan, State
+from contentops.model import Change, JobState, OnEdit, Plan, Project, State
 from contentops.operations import opening, restore
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import SourceEnvironment
@@ -24,12 +25,7 @@ from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.repositories import in_git
 from tests.reviewing import apply_file, review
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Project
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 ENVIRONMENTS = """\
 environments:

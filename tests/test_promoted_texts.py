@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from contentops.documents.files import ENGINE, has_label
 from contentops.documents.front_matter import split
-from contentops.model import OnEdit
+from contentops.model import Event, OnEdit, Project
 from contentops.operations import plan as plan_operation
 from contentops.operations import restore
 from contentops.planning.front_matter import provenance_of
@@ -21,12 +23,6 @@ from tests.fakes.harness import blog, quick_folder, results
 from tests.fakes.kills import state_after_each_kill
 from tests.repositories import in_git
 from tests.test_promote import ENVIRONMENTS, Room, body, only, rooms
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from contentops.model import Event, Project
 
 BY_HAND = (
     ENVIRONMENTS.replace("promote_from: staging, ", "")

@@ -6,7 +6,8 @@ import csv
 import io
 import re
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,8 @@ from contentops.state import approvals
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
+from tests.running import Run
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Run
 
 ANN, BEN = "Ann <ann@example.com>", "Ben <ben@example.com>"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,6 @@ from contentops.errors import UsageError
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 THEIRS = "## Introduction\n\nTheir words.\n"
 

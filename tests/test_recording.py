@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -15,13 +16,9 @@ from msgspec import structs
 from contentops.atomic_io import Disk, refused
 from contentops.errors import StateError
 from contentops.operations.doctor import doctor
+from contentops.operations.opening import Runtime
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.operations.opening import Runtime
 
 
 class Refusing(Disk):

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from contentops.model import JobState, OnSourceChange
+from contentops.model import Event, JobState, OnSourceChange, Plan, Project
 from contentops.operations import opening
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.repositories import in_git
+from tests.running import Run
 from tests.test_references import CHAIN, GUIDE, NEWS, TEASER, change_of, items, refused, waiting
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Event, Plan, Project
-    from tests.running import Run
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import contextlib
 import json
 import random
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -23,9 +24,6 @@ from tests.fakes.kills import Death
 from tests.repositories import cloned, in_git
 from tests.running import examples
 from tests.test_merged_branches import commit, git
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FAULTS = ("refuse", "drop", "reset", "504", "500-after", "html", "truncated", "slow", 429, 500, 503)
 CALLS = st.tuples(

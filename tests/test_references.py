@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from contentops.errors import ExitCode, InputError, Refused
-from contentops.model import Action, OnSourceChange
+from contentops.model import Action, Change, Event, OnSourceChange, Plan
+from contentops.model import Run as Run_
 from contentops.model.plan_file import plan_file
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import ApplyOptions
@@ -19,14 +22,7 @@ from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import state_after_each_kill
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from contentops.model import Change, Event, Plan
-    from contentops.model import Run as Run_
-    from tests.running import Run
+from tests.running import Run
 
 GUIDE, NEWS, TEASER = "Guide", "News of {{ ref('guide').title }}", "{{ ref('news').excerpt(40) }}"
 

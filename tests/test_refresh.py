@@ -7,27 +7,22 @@ import contextlib
 import json
 import re
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.api.calls import DeleteContent, Failure, PutContent
 from contentops.documents.clean import body_digest
 from contentops.errors import ApiError, Refused
-from contentops.model import ItemId, OnEdit
+from contentops.model import Event, ItemId, OnEdit, Outcome, Project, Run
 from contentops.operations import connection, opening
-from tests.fakes.api import FakeApi, on
+from tests.fakes.api import FakeApi, Fault, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.reviewing import apply_file, review
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Event, Outcome, Project, Run
-    from tests.fakes.api import Fault
-    from tests.running import Build
-    from tests.running import Run as Invoke
+from tests.running import Build
+from tests.running import Run as Invoke
 
 LOCAL = """\
 version: 1

@@ -6,7 +6,8 @@ import importlib.util
 import re
 import tomllib
 import zipfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -14,9 +15,6 @@ from packaging.utils import canonicalize_name
 
 from contentops import __version__
 from tests.workflows import ROOT, read, steps_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _load() -> Any:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import re
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,11 +15,7 @@ from contentops.manifests.sandbox import TemplateLimits
 from contentops.manifests.templates import TextTemplate
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, is_template, slug_of
 from tests.desired import PROJECT, declared, desired, findings, lines
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build
+from tests.running import Build
 
 ITEM = Lazy(("id", "tags"), lambda name: {"id": "guide"}.get(name, MISSING))
 NAMES: dict[str, Any] = {

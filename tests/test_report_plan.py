@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import pytest
@@ -36,10 +36,7 @@ from tests.plans import (
     plan_document,
     sealed,
 )
-
-if TYPE_CHECKING:
-    from tests.running import Build, Run
-
+from tests.running import Build, Run
 
 CAUSE = "var `year` in contentops.yaml:12:9"
 

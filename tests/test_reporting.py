@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.errors import Diagnostic, ExitCode, Location, Severity
-from contentops.model import Action, Job, JobState, Record, Result, Run, State
+from contentops.model import Action, Change, Job, JobState, Record, Result, Run, State
 from contentops.model.jobs import open_jobs
 from contentops.reporting import spend
 from contentops.reporting.commit_message import commit_message, summarize
@@ -34,10 +34,6 @@ from contentops.sanitize import columns, json_text
 from contentops.schema_files import load_schema
 from tests.plans import make_change, make_event, make_job, make_outcome, make_plan, make_record, make_run
 from tests.test_report_plan import strict
-
-if TYPE_CHECKING:
-    from contentops.model import Change
-
 
 DONE = make_outcome("done", credits=4)
 

@@ -6,7 +6,9 @@ What is new in the struct is tested here without a further line, with a text as 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -19,12 +21,7 @@ from contentops.schema_files import load_schema
 from contentops.server.engines.protocol import TextRequest
 from tests.desired import desired
 from tests.fakes.harness import Harness, know_server
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 BASE = Request(template="blog", style="general", inputs={"topic": "T"})
 VALUES: Mapping[str, Any] = {

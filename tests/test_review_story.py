@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -13,24 +15,16 @@ from contentops.atomic_io import TRUSTED_AFTER, Disk
 from contentops.errors import Severity
 from contentops.model import Approval, ApprovalState, ItemId, TextInReview, Verdict, text_digest
 from contentops.operations.opening import HERE, open_project
-from contentops.operations.review import Review, ReviewState
+from contentops.operations.review import Review, ReviewState, Snapshot
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.state import approvals
+from tests.clones import Machine
+from tests.fakes.github import FakeGitHub
 from tests.merges import Desk, make_drafts
 from tests.pages import Browser
 from tests.plans import make_plan, plan_document, read_back, sealed
-from tests.running import Run
+from tests.running import Build, Run
 from tests.test_approving import decide, stages
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from contentops.operations.review import Snapshot
-    from tests.clones import Machine
-    from tests.fakes.github import FakeGitHub
-    from tests.running import Build, Run
-
 
 SETTINGS = """\
 version: 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +13,7 @@ from contentops.errors import Refused
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.reviewing import apply_within, check_file, review
-from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+from tests.running import Build, Run
 
 MANY = tuple(f"item-{number:02}" for number in range(25))
 META = "    metadata: {tag: new}\n"

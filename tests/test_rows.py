@@ -7,7 +7,9 @@ import io
 import json
 import sys
 import zipfile
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from openpyxl import Workbook
@@ -15,16 +17,9 @@ from openpyxl import Workbook
 from contentops.errors import Diagnostic, Location
 from contentops.manifests import workbook
 from contentops.manifests.data import read_rows
-from contentops.manifests.values import MAX_FINDINGS
+from contentops.manifests.values import MAX_FINDINGS, DataRow
 from tests.desired import declared, desired, findings, lines
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from contentops.manifests.values import DataRow
-    from tests.running import Build, Run
-
+from tests.running import Build, Run
 
 FILES = {"cities.csv": "city,people\nOslo,700\nRome,2800\nBern,\nkyiv,2900\nYork,1e3\nLima,10000\n"}
 

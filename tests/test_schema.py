@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import jsonschema
@@ -12,18 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
+from contentops.errors import Diagnostic
 from contentops.manifests import schema as schema_module
 from contentops.manifests.schema import check_schema, fits
 from contentops.manifests.values import RESERVED
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 from contentops.yaml.positions import Source, YamlDocument
 from contentops.yaml.read import read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from contentops.errors import Diagnostic
-
 
 MANIFEST, PROJECT = "manifest", "project"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from importlib.metadata import metadata
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 from writerzroom import WriterzRoomClient
@@ -17,10 +18,6 @@ from writerzroom.exceptions import (
 )
 
 from tests.serving import served
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 KEY = "k-1"
 INPUTS = {"topic": "Tides", "target_audience": "sailors"}

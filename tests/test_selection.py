@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,12 +19,7 @@ from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog
 from tests.plans import make_change, make_plan
 from tests.reviewing import apply_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
-
+from tests.running import Build, Run
 
 LOCAL = """\
 version: 1

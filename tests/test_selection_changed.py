@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,14 +23,8 @@ from tests.clones import commit, copy_once, git
 from tests.plans import make_change, make_plan, plan_document, read_back
 from tests.running import (
     Build,
-    Run,  # noqa: TC001 - pytest reads annotations of fixtures
+    Run,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build
-
 
 PROJECT = """\
 version: 1

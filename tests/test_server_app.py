@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.server.store import Store
-from tests.fakes.asgi import InProcess, Reply, call, holding
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.fakes.asgi import Bundled
+from tests.fakes.asgi import Bundled, InProcess, Reply, call, holding
 
 BODY = {
     "template_id": "blog_article_generator",

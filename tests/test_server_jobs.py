@@ -6,22 +6,17 @@ import asyncio
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.server import contents, jobs
 from contentops.server.contents import ContentChange
-from contentops.server.engines.protocol import STAGES, EngineError, WrittenText
+from contentops.server.engines.protocol import STAGES, EngineError, ReportStage, SectionTask, WritingTask, WrittenText
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.store import Clock, Store
-from tests.fakes.asgi import Ticks, call
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
-    from tests.fakes.asgi import Bundled
+from tests.fakes.asgi import Bundled, Ticks, call
 
 BODY = {
     "template_id": "blog_article_generator",

@@ -11,16 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.server.engines import named
 from contentops.server.serve import ServeError, ServeOptions, run, serve
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
 BODY = {
     "template_id": "blog_article_generator",

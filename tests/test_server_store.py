@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,11 +19,8 @@ from contentops.server import EmbeddedServerError, contents, jobs
 from contentops.server.app import WINDOW, RequestWindow
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.store import Clock, Store, StoreError
-from tests.running import unmeasured
-
-if TYPE_CHECKING:
-    from tests.fakes.asgi import Bundled
-    from tests.running import Build, Run
+from tests.fakes.asgi import Bundled
+from tests.running import Build, Run, unmeasured
 
 
 def _mode(path: Path) -> int:

@@ -7,22 +7,18 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.model import Action, JobState, Note, Reason, Refusal
+from contentops.model import Action, JobState, Note, Plan, Reason, Refusal
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import json_text
 from tests.plans import make_change, make_job, make_plan, plan_document, plan_inputs, read_back, sealed
-from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Plan
+from tests.running import Build, Run
 
 SETTINGS = "version: 1\nproject: site\napi: {base_url: local}\nvars: {year: 2026}\n"
 MANIFEST = """\

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,20 +14,14 @@ from hypothesis import strategies as st
 
 from contentops.documents.word_diff import masked, names_in, runs_of, similar_pairs, words_in
 from contentops.errors import InputError
-from contentops.model import Level, Similar
+from contentops.model import Level, Note, Similar
 from contentops.operations.opening import open_project
 from contentops.operations.review import Review
 from contentops.schema_files import load_schema
 from tests.desired import declared, desired, findings
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Note
-    from tests.running import Build, Run
-
+from tests.running import Build, Run
 
 PAGE = (
     "## Coworking in {city}\n\nAcme has desks and rooms in {city} for {audience}. Each desk has fast fibre, light from a "

@@ -14,20 +14,15 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from docs import build_site as site
 from docs.generate import site_pages
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.running import Build, Run
-
+from tests.running import Build, Run
 
 FOLDER = os.environ.get("CONTENTOPS_TEST_SITES")
 MODULES = Path(FOLDER or "/nowhere") / "node_modules"

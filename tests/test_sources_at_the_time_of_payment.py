@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,6 @@ from tests.fakes.api import Killed, on
 from tests.fakes.harness import Harness, results
 from tests.test_made_from_texts import manifest
 from tests.test_references import GUIDE, NEWS, change_of, items
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PLACED = "{{% if ref('guide').title %}}{}{{% endif %}}"
 

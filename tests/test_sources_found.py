@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,6 @@ from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
 from tests.test_made_from_texts import manifest
 from tests.test_references import refused
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
 
 READERS = frozenset({"ref", "texts"})
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 import hypothesis.strategies as st
@@ -12,21 +13,15 @@ from hypothesis import given
 
 from contentops.cli.commands.report import parse_moment
 from contentops.errors import Location
-from contentops.model import Desired, ItemId, JobState, OnEdit, RequestId
+from contentops.model import Desired, ItemId, Job, JobState, OnEdit, RequestId
 from contentops.reporting.layout import unpainted
-from contentops.reporting.spend import GROUPS, count_spend, spend_json, spend_text
+from contentops.reporting.spend import GROUPS, Spend, count_spend, spend_json, spend_text
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.plans import make_job, make_spec
+from tests.running import Run
 from tests.test_promote import Room
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Job
-    from contentops.reporting.spend import Spend
-    from tests.running import Run
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +16,7 @@ from contentops.errors import ExitCode, LockHeld, StateError
 from contentops.state.state_dir import ApplyLock, who_runs
 from tests.clones import NOBODY
 from tests.pages import FILES
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
+from tests.running import Build, Run
 
 NOW = "2026-03-01T09:00:00Z"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +12,8 @@ from contentops.errors import StateError
 from contentops.model import ItemId, Record
 from contentops.state import lock, store
 from contentops.state.codec import Forget, Header, line_of, parse_line
-from contentops.state.store import JournalFact, WorkingState
+from contentops.state.store import Base, JournalFact, WorkingState
 from tests import state_facts as facts
-
-if TYPE_CHECKING:
-    from contentops.state.store import Base
 
 NAME = ".contentops/journal.jsonl"
 HEADER = line_of(Header(lineage=facts.LINEAGE))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -21,13 +22,7 @@ from contentops.state.store import StateStore
 from tests import state_facts as facts
 from tests.clones import NOBODY
 from tests.processes import blog
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from tests.running import Build, Run
-
+from tests.running import Build, Run
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
 
 import jsonschema
 import pytest
@@ -19,12 +21,6 @@ from contentops.state import lock
 from contentops.state.codec import Header, line_of, parse_line
 from contentops.state.lock import with_one_owner
 from tests import state_facts as facts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-    from random import Random
-
 
 HEADER = line_of(Header(lineage=facts.LINEAGE))
 NAME = "contentops.lock"

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contentops.errors import StateError, UsageError
-from contentops.model import ItemId, JobState
+from contentops.model import ItemId, Job, JobState
 from contentops.operations.state import forget_record, resolve
 from contentops.reporting.run import run_text
 from contentops.state.store import StateStore
-from tests.fakes.api import FakeApi, on
+from tests.fakes.api import FakeApi, Fault, on
 from tests.fakes.harness import Harness, blog, results
+from tests.running import Build, Run
 from tests.state_facts import LINEAGE, job, record
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
-
-    from contentops.model import Job
-    from tests.fakes.api import Fault
-    from tests.running import Build, Run
 
 
 def _submits(harness: Harness) -> list[Job]:

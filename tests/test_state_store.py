@@ -7,8 +7,9 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from msgspec import structs
 
 from contentops import atomic_io
 from contentops.atomic_io import Disk
+from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, Job, JobState, Record, RequestId, State
 from contentops.model.jobs import is_further
@@ -24,12 +26,6 @@ from contentops.state import jobs, lock, state_dir
 from contentops.state.codec import Drop, Fact, Forget, add_rule, line_of, with_rule
 from contentops.state.store import StateStore
 from tests import state_facts as facts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import FrameType
-
-    from contentops.digest import Digest
 
 A, B = ItemId("a"), ItemId("b")
 posix = pytest.mark.skipif(os.name == "nt", reason="owners, modes and links of POSIX")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -10,9 +10,7 @@ from contentops.manifests.compiled import Compiled
 from contentops.manifests.values import MISSING, TemplateError
 from contentops.manifests.words import _DAYS, _MONTHS
 from tests.desired import declared, desired, findings, lines
-
-if TYPE_CHECKING:
-    from tests.running import Build
+from tests.running import Build
 
 
 def rendered(template: str, **values: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +10,6 @@ from contentops.model import Event
 from contentops.reporting.run import Progress
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_limited_run_says_how_long_the_rest_takes(tmp_path: Path) -> None:

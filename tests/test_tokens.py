@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,13 +25,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.asgi import Ticks, call, ended
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said
 from tests.fakes.harness import Harness, blog, results
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.running import Run
-
+from tests.running import Run
 
 QUESTION = Prompt(system="s", user="u", tokens=50, temperature=0.5, seed=1)
 WORDS = "A sentence about tides that is long enough to stay, number"

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 
 from contentops.api import trust
 from contentops.errors import InputError, Refused
-from contentops.model import ApiSettings
+from contentops.model import ApiSettings, Project
 from contentops.operations import catalog, contents, doctor
 from contentops.operations.connection import read_credentials
 from contentops.operations.opening import Runtime, open_project
-from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.running import Build, Run
 from tests.terminals import on_a_terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from contentops.model import Project
 
 KEY = "wr_planted"
 ELSEWHERE = "https://elsewhere.example:8443"

@@ -13,8 +13,10 @@ import random
 import re
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -22,25 +24,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from contentops.errors import ContentopsError, InputError
-from contentops.model import ItemId, JobState, OnEdit
+from contentops.model import ItemId, Job, JobState, OnEdit, Project, Record
 from contentops.model.jobs import fold_jobs
 from contentops.model.records import UNDECIDED
 from contentops.operations import opening, state
 from contentops.operations.plan import count_month
 from contentops.state import jobs as files
-from tests.fakes.api import FakeApi, Killed
-from tests.fakes.clock import EPOCH
+from tests.fakes.api import FakeApi, Generation, Killed, Stored
+from tests.fakes.clock import EPOCH, Timeline
 from tests.fakes.harness import Harness, quick_folder
 from tests.fakes.kills import Death
 from tests.running import examples
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    from contentops.model import Job, Project, Record
-    from tests.fakes.api import Generation, Stored
-    from tests.fakes.clock import Timeline
 
 HISTORIES = int(os.environ.get("CONTENTOPS_TEST_HISTORIES", "0")) or examples(100)
 STEPS = int(os.environ.get("CONTENTOPS_TEST_HISTORY_STEPS", "12"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import random
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from contentops.errors import InputError
-from contentops.model import JobState
+from contentops.model import Job, JobState, Project
 from contentops.model.jobs import fold_jobs
 from contentops.operations import opening, state
 from contentops.operations.adopt import Options, adopt
@@ -21,11 +22,6 @@ from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import Death, state_after_each_kill
 from tests.test_merged_branches import git
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Job, Project
 
 SHARED = "environments: {staging: {output: 'staging/{{ item.id }}.md'}, prod: {output: 'prod/{{ item.id }}.md'}}"
 PROMOTED = SHARED.replace("{output: 'prod", "{promote_from: staging, output: 'prod")

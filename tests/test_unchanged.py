@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,9 +20,9 @@ from contentops.__main__ import main
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.cli.session import Session
 from contentops.digest import digest_text
-from contentops.documents.files import Outputs, StatCache
+from contentops.documents.files import Outputs, Stamp, StatCache
 from contentops.errors import ContentopsError
-from contentops.model import Plan
+from contentops.model import Observed, Plan
 from contentops.operations import plan as operation
 from contentops.operations.opening import Runtime, open_cache, open_project
 from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, last_plan
@@ -31,15 +32,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.state.codec import Header, line_of
 from contentops.state.lock import lineage_of
 from tests.plans import plan_document
-from tests.running import examples
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from contentops.documents.files import Stamp
-    from contentops.model import Observed
-    from tests.running import Run
+from tests.running import Run, examples
 
 LATER = 10_000_000_000
 """So much later a command starts, in nanoseconds, that all that is there can be trusted."""

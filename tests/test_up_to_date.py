@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ from contentops.model import (
     Desired,
     Disclosure,
     ItemId,
+    Json,
     Observed,
     State,
     Verdict,
@@ -26,11 +27,6 @@ from contentops.planning.approval import computed_front
 from contentops.planning.sides import ItemSides, PlanInputs
 from contentops.planning.table import answers
 from tests.fakes.sides import PROJECT, TEXT, a_record, a_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.model import Json
 
 VERDICTS = st.lists(
     st.builds(

@@ -6,18 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from contentops.errors import OutputError
 from contentops.operations.init import project_files
+from tests.running import Build, Run
 from tests.serving import served
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Build, Run
 
 SITE = {
     "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",

@@ -9,22 +9,18 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from contentops.operations.init import WORKFLOWS, action_from, installed_action, with_extra, workflows
-from tests.clones import World, manifest, posix
-from tests.fakes.github import TOKEN
+from tests.clones import Machine, World, manifest, posix
+from tests.fakes.github import TOKEN, FakeGitHub
 from tests.hubs import SHA
 from tests.merges import Desk, make_drafts
-from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.running import Run
 from tests.workflows import FIRST, ROOT, Runner, read, steps_of, value_of
-
-if TYPE_CHECKING:
-    from tests.clones import Machine
-    from tests.fakes.github import FakeGitHub
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
 SHARDS = ROOT / "examples/many-machines/github.yml"

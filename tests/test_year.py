@@ -9,23 +9,17 @@ import functools
 import os
 import random
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.books import Fell
+from tests.fakes.clock import Timeline
 from tests.fakes.harness import quick_folder
 from tests.fakes.room import FakeRoom, ServedRoom
-from tests.year import Year, draw
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    import httpx
-
-    from tests.fakes.clock import Timeline
-    from tests.year import Step
+from tests.year import Step, Year, draw
 
 _STORIES = int(os.environ.get("CONTENTOPS_TEST_YEARS", "2"))
 _LENGTH = 45

@@ -6,16 +6,14 @@ import os
 import re
 import subprocess
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from tests import warm
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
 
 ROOT = Path(__file__).parents[1]
 FIRST = 4

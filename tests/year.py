@@ -15,20 +15,16 @@ from __future__ import annotations
 import random
 import re
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
 
+from contentops.model import Record
 from tests.books import SETTINGS, Books
 from tests.fakes.clock import Timeline
 from tests.fakes.kills import Death
-from tests.people import Person, edited, entry, inputs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from pathlib import Path
-
-    from contentops.model import Record
-    from tests.fakes.room import Room
-    from tests.people import Entry
+from tests.fakes.room import Room
+from tests.people import Entry, Person, edited, entry, inputs
 
 _PROJECTS = {"acme": ("first", "second", "third"), "other": ("fourth",)}
 _ATTRIBUTES = (

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from contentops.server.app import create_app
 from contentops.server.engines import named
-from contentops.server.store import Clock
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
-
-    from contentops.server.store import Store
+from contentops.server.store import Clock, Store
 
 T = TypeVar("T")
 

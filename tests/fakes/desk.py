@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import random
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,15 +18,10 @@ from contentops.cli.session import Session
 from contentops.errors import ContentopsError
 from contentops.operations.opening import Runtime
 from tests.fakes.api import Killed
+from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
+from tests.fakes.kills import Death
 from tests.running import Completed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.fakes.clock import Timeline
-    from tests.fakes.kills import Death
 
 SERVER = "https://api.example.test"
 ENVIRON = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": SERVER}

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TOKEN = "ghs_9f3A+b/7Q=planted~Token"
 Reply = tuple[int, Any, dict[str, str]]

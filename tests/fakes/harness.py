@@ -16,29 +16,25 @@ import random
 import shutil
 import tempfile
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from contentops.execution.primitives import Stop
-from contentops.model import ItemId
+from contentops.model import Event, ItemId, Job, Plan, Project, Record, Run, State
 from contentops.operations import apply as apply_operation
 from contentops.operations import opening
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.opening import Runtime
+from contentops.operations.pull import PulledItem
 from contentops.planning.sides import Choice
 from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from contentops.model import Event, Job, Plan, Project, Record, Run, State
-    from contentops.operations.pull import PulledItem
-    from tests.fakes.kills import Death
-    from tests.fakes.ledger import HarnessLedger, Rows
+from tests.fakes.kills import Death
+from tests.fakes.ledger import HarnessLedger, Rows
 
 PROJECT = """\
 version: 1

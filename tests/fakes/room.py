@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import httpx
 
@@ -14,9 +14,7 @@ from contentops.server.app import create_app
 from contentops.server.engines import named
 from contentops.server.store import Clock, Store
 from tests.fakes.api import FakeApi, Generation
-
-if TYPE_CHECKING:
-    from tests.fakes.clock import Timeline
+from tests.fakes.clock import Timeline
 
 _PRICE = {"quick": 1, "standard": 4, "premium": 5}
 

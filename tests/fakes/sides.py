@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from msgspec import structs
 
@@ -10,6 +11,7 @@ from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest, title_digest
 from contentops.model import (
     ApiSettings,
+    Change,
     Desired,
     ItemId,
     Job,
@@ -17,6 +19,7 @@ from contentops.model import (
     Moved,
     Observed,
     Origin,
+    Plan,
     Project,
     Record,
     Remote,
@@ -28,11 +31,6 @@ from contentops.model import (
 )
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice, PlanInputs, apply_renames, honours_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from contentops.model import Change, Plan
 
 SERVER = "https://api.example.test:443"
 PROJECT = Project(name="acme", root="/p", api=ApiSettings(base_url="https://api.example.test/v1"))

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from tests.fakes.api import FakeApi, Generation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.fakes.api import Stored
+from tests.fakes.api import FakeApi, Generation, Stored
 
 
 def keep(text: str) -> str:
