@@ -49,7 +49,7 @@ from contentops.model import (
     name_of,
 )
 from contentops.planning.promote import failed_hint, failed_promotion_hint, to_check
-from contentops.planning.sides import is_same, order_moves
+from contentops.planning.sides import has_text_for, order_moves
 from contentops.state.codec import Drop
 from contentops.tokens import sum_tokens
 
@@ -116,7 +116,7 @@ def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
         return
     text = item_state.text
     job = text.job if text is not None else None
-    hint = failed_hint(item.spec, job, is_same=is_same(item.change.record, item.spec.digest, ctx.server))
+    hint = failed_hint(item.spec, job, keeps_text=has_text_for(item.change.record, item.spec.digest, ctx.server))
     if (promotion := item.change.promotion) is not None:
         hint = failed_promotion_hint(promotion.path, ctx.plan.environment)
     raise Ended(Result.BLOCKED, f"its text failed its checks: {_words(findings, named=True)}", hint, findings=findings)

@@ -16,7 +16,7 @@ from contentops.operations.opening import HERE, Runtime, kept_copies
 from contentops.operations.plan import no_item
 from contentops.operations.refresh import refresh
 from contentops.operations.workspace import hold_lock, open_workspace
-from contentops.planning.edits import as_saved, has_server_text, is_saved, keeps_text
+from contentops.planning.edits import as_saved, has_server_text, is_saved, protects_text
 from contentops.planning.plan import declared_sides
 from contentops.planning.sides import Choice
 
@@ -98,7 +98,7 @@ def _refusal(item: ItemSides, remote: Remote, body: str | None) -> str:
         return f"`{path}` is gone: `contentops apply` restores it first"
     if item.file.problem:
         return item.file.problem
-    if keeps_text(item):
+    if protects_text(item):
         return "it is protected; apply `protected: false` first"
     if not is_saved(item) and not has_server_text(item, remote):
         shown = f"`contentops diff {item.spec.id} --remote` shows both"

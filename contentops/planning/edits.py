@@ -80,7 +80,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
     if choice is OnEdit.MERGE:
         return merging(item, (*why, *edit(item)), job)
     hint = f"`{path}` was edited by hand; `--on-edit keep`, `merge` or `overwrite`, or `on_edit` in the manifest"
-    if job is not None and item.is_same:
+    if job is not None and item.keeps_text:
         option = "--on-edit overwrite" if job.section else f"--replace {item.spec.id}"
         hint = f"`{path}` was edited by hand; `{option}` replaces it by the text being generated, `--on-edit keep`"
         hint += " keeps the file"
@@ -118,7 +118,9 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Bo
     if not {section.key for section in cut(edited) if section.text.strip()} - {*keys}:
         detail = f"every section {detail}; the new text adds only sections with other headings, if it has any"
     reason = Reason(kind="kept-sections", after=names, detail=detail)
-    mode = MergeEdit(base=record.generated, strict=is_strict(item))
+    # `--on-edit merge` on the command line drops new words where it must.
+    is_strict = item.spec.merge is MergeRule.STRICT and item.inputs.choice.on_edit is None
+    mode = MergeEdit(base=record.generated, strict=is_strict)
     return BodyAnswer(reasons=(*reasons, reason), mode=mode)
 
 
@@ -148,11 +150,6 @@ def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tupl
         f"`merge: strict`, and the new text changes sections that you edited: {names}; {shown}; "
         "`--on-edit merge` keeps your sections; `keep` or `overwrite` chooses one text"
     )
-
-
-def is_strict(item: ItemSides) -> bool:
-    """Whether the manifest blocks merges that drop new words; `--on-edit merge` on the command line does not."""
-    return item.spec.merge is MergeRule.STRICT and item.inputs.choice.on_edit is None
 
 
 def heading_of(key: Key) -> str:
@@ -195,11 +192,6 @@ def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, .
     return (Reason(kind="edited", detail=f"`{item.file.path}` {detail}"),) if item.is_edited else ()
 
 
-def replaced_edit(item: ItemSides) -> tuple[Reason, ...]:
-    """The reason that the new text replaces a person's edit, if there is one."""
-    return edit(item, "was edited by hand, and that text is replaced")
-
-
 def why_changed(item: ItemSides) -> tuple[Reason, ...]:
     """Why another text is wanted: the item is new, a draft of the bundled server, or its request changed."""
     record = item.own
@@ -229,12 +221,12 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | N
     if not item.is_edited_on_server:
         return None
     remote, choice = _remote(item), on_edit(item)
-    if has_server_text(item, remote) and (item.is_same or choice is OnEdit.KEEP):
+    if has_server_text(item, remote) and (item.keeps_text or choice is OnEdit.KEEP):
         detail = f"`{item.file.path}` has the same text as WriterzRoom"
         alike = Reason(kind="edited-alike", detail=detail)
-        step = Acknowledge(accepts=not item.is_same, remote=remote)
+        step = Acknowledge(accepts=not item.keeps_text, remote=remote)
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
-    if item.is_same or choice is OnEdit.OVERWRITE:
+    if item.keeps_text or choice is OnEdit.OVERWRITE:
         return None
     reasons = (*why, *edit(item), _server_edit(item))
     if choice is OnEdit.KEEP:
@@ -250,18 +242,14 @@ def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = No
     return structs.replace(answer, job=job) if answer.blocked else answer
 
 
-def replaced(item: ItemSides) -> tuple[Reason, ...]:
-    """The reasons that the new text replaces edits in the file or on the server."""
-    return (*replaced_edit(item), *_replaced_on_server(item))
-
-
 def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
     return (_server_edit(item, ", and that text is replaced"),) if item.is_edited_on_server else ()
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer:
     """The answer that overwrites the file, with the edits that it replaces as reasons."""
-    return BodyAnswer(reasons=(*why, *replaced(item)), mode=Replace(over_edit=item.is_edited))
+    in_file = edit(item, "was edited by hand, and that text is replaced")
+    return BodyAnswer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
 
 
 def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
@@ -317,7 +305,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
 
 def is_kept(item: ItemSides, body: BodyAnswer) -> bool:
     """Whether `keep` answers a changed request, so that file and stored content stay as they are."""
-    chosen = not item.is_same and on_edit(item) is OnEdit.KEEP and not is_emptied(item)
+    chosen = not item.keeps_text and on_edit(item) is OnEdit.KEEP and not is_emptied(item)
     return chosen and item.is_edited_on_server and _acknowledged(body) is None
 
 
@@ -375,15 +363,15 @@ def _way(item: ItemSides) -> str:
     way = f"`contentops pull {id_}` writes it into the file"
     if item.file.exists and not is_saved(item):
         edited, way = f"`{item.file.path}` was changed, and {edited}", "put what you need into the file"
-    elif keeps_text(item):
+    elif protects_text(item):
         way = f"apply `protected: false`, then {way}"
     choice = "`--on-edit overwrite` saves the file over it"
-    if not item.is_same and not item.is_protected:
+    if not item.keeps_text and not item.is_protected:
         choice = "`--on-edit keep` leaves both as they are and generates nothing, `overwrite` generates over it"
     return f"{edited}; `contentops diff {id_} --remote` shows it; {way}; {choice}"
 
 
-def keeps_text(item: ItemSides) -> bool:
+def protects_text(item: ItemSides) -> bool:
     """Whether protection keeps the text; without a template, an item is protected from generations alone."""
     return item.is_protected and bool(item.spec.request.template)
 

@@ -15,7 +15,7 @@ from contentops.planning.approval import coming_front, draft_mark, which_status
 from contentops.planning.edits import BodyAnswer, on_edit
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Job, Json, Observed, Project, Record, Spec, Step
     from contentops.planning.approval import ComputedFront
@@ -130,52 +130,70 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     new_title, title_reasons = _which_title(item, title, body, asserts=asserts)
     computed = coming_front(item, body, new_title)
     wanted |= computed.keys
-    written, in_file = dict(record.metadata.items()), dict(file.front.items())
-    others, drift = _without_open(item, _other_keys(wanted, written)), _drift(item, record, stated)
-    others += [
-        key for key, value in computed.keys.items() if not (key in others or is_same_json(in_file.get(key), value))
-    ]
-    notes += _still_a_draft(item, computed, {*others, *wanted})
-    if title is None and not (others or drift) and file.owner in ("", id_):
-        return FrontAnswer(notes=tuple(notes), addresses=addresses, approval=computed.state)
-    front: dict[str, Json] = {}
-    reasons: list[Reason] = []
-    kept_keys: list[str] = []
     ours = {_merged_key(item, record, addresses), *computed.keys}
-    for key in others:
-        before, after, current = written.get(key), wanted.get(key), in_file.get(key)
-        is_ours = asserts or key in ours
-        if is_ours or is_same_json(current, before) or is_same_json(current, after):
-            front[key] = after
-            why = computed.why(key, item.inputs.project.preset)
-            was = before if is_same_json(current, after) or key not in computed.keys else current
-            reasons.append(_rewritten(f"metadata.{key}", was, after, why))
-        else:
-            kept_keys.append(key)
-    made_by = item.inputs.state.made_by(record)
-    old_ids = (record.id, item.inputs.rekeyed.get(id_))
-    if file.owner not in ("", id_) and (file.owner in old_ids or is_block_of(record, made_by, file)):
+    front, reasons, kept = _changed_keys(item, wanted, computed, is_ours=lambda key: asserts or key in ours)
+    notes += _still_a_draft(item, computed, {*front, *kept, *wanted})
+    drift = _drift(item, record, stated)
+    if _has_earlier_id(item, record):
         block = next((one.before for one in drift if asserts and one.key == PROVENANCE_KEY), file.provenance)
         front[PROVENANCE_KEY] = {**block, "item": id_}
         reasons.append(_rewritten("contentops.item", file.owner, id_))
-    drift = [one for one in drift if one.key not in front and one.key not in kept_keys]
-    again = [one for one in drift if asserts and one.key != TITLE_KEY]
+    again = [one for one in drift if asserts and one.key not in {TITLE_KEY, *front, *kept}]
     front |= {one.key: one.before for one in again}
-    reasons += [_asserted(_field(one.key), one.after, one.before) for one in again]
-    drift = [one for one in drift if one not in again]
-    reasons += title_reasons
+    reasons += [*(_asserted(_field(one.key), one.after, one.before) for one in again), *title_reasons]
     if new_title is None and title not in (None, record.title, file.title):
-        kept_keys.append(TITLE_KEY)
-    if new_title is not None or TITLE_KEY in kept_keys:
-        drift = [one for one in drift if one.key != TITLE_KEY]
+        kept.append(TITLE_KEY)
     notes += [
         Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and is kept")
-        for key in kept_keys
+        for key in kept
     ]
+    answered = {*front, *kept, *([TITLE_KEY] if new_title is not None else [])}
+    drift = [one for one in drift if one.key not in answered]
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
-    answer = FrontAnswer(front=front, title=new_title, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
-    return structs.replace(answer, approval=computed.state)
+    return FrontAnswer(
+        front=front,
+        title=new_title,
+        reasons=tuple(reasons),
+        notes=tuple(notes),
+        addresses=addresses,
+        approval=computed.state,
+    )
+
+
+def _changed_keys(
+    item: ItemSides, wanted: Mapping[str, Json], computed: ComputedFront, *, is_ours: Callable[[str], bool]
+) -> tuple[dict[str, Json], list[Reason], list[str]]:
+    """The keys whose wanted value is not the last written one: those to write, why, and those that a person changed.
+
+    `is_ours`: whether a key is written over a person's value.
+    """
+    written = dict(item.own.metadata.items()) if item.own is not None else {}
+    in_file, preset = dict(item.file.front.items()), item.inputs.project.preset
+    keys = _without_open(item, _other_keys(wanted, written))
+    keys += [key for key, value in computed.keys.items() if not (key in keys or is_same_json(in_file.get(key), value))]
+    front: dict[str, Json] = {}
+    reasons: list[Reason] = []
+    kept: list[str] = []
+    for key in keys:
+        before, after, current = written.get(key), wanted.get(key), in_file.get(key)
+        is_written = is_same_json(current, after)
+        if is_written or is_ours(key) or is_same_json(current, before):
+            front[key] = after
+            was = before if is_written or key not in computed.keys else current
+            reasons.append(_rewritten(f"metadata.{key}", was, after, computed.why(key, preset)))
+        else:
+            kept.append(key)
+    return front, reasons, kept
+
+
+def _has_earlier_id(item: ItemSides, record: Record) -> bool:
+    """Whether the block in the file names its item as it was called before."""
+    owner, id_ = item.file.owner, item.spec.id
+    if owner in ("", id_):
+        return False
+    is_known = owner in (record.id, item.inputs.rekeyed.get(id_))
+    return is_known or is_block_of(record, item.inputs.state.made_by(record), item.file)
 
 
 def _of_new_file(item: ItemSides, body: BodyAnswer, wanted: Mapping[str, Json], title: str | None) -> FrontAnswer:

@@ -166,8 +166,6 @@ def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
 
 KIND = "same-request"
 ONE_BRIEF = "one-brief"
-_GROUPS = 20
-"""The most requests that have a note of their own."""
 _ITEMS = 20
 """The most items that a note lists."""
 _NAMED = 3
@@ -261,15 +259,11 @@ def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]
         for ids in ([spec.id for spec in specs] for specs in alike)
         if (payments := [paying[id_] for id_ in ids if id_ in paying])
     )
-    for ids, group in groups[:_GROUPS]:
+    for ids, group in groups:
         place = places[ids[0]]
         at = f" ({place.file}:{place.line})" if place is not None else ""
         message = f"{_names(ids)} have one brief, and differ only in values of their rows{at}: {_payments(group)}"
         yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, items=tuple(ids[:_ITEMS]), credits=_credits(group))
-    if rest := groups[_GROUPS:]:
-        others = [change for _, group in rest for change in group]
-        message = f"{plural(len(rest), 'more brief')} of several rows each: {_payments(others)}"
-        yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, credits=_credits(others))
 
 
 _ADD = "add what is different about each, such as a column of facts that `inputs` use"
@@ -420,7 +414,7 @@ def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage])
     (item,) = declared_sides(inputs)
     item = structs.replace(item, open=open_keys(spec, coming))
     waits = waits_of(spec, coming)
-    change = _candidate(waiting_for(item, waits) if waits else item)[0].change
+    change = _candidate(waiting_for(item, waits))[0].change
     return None if change is None else free_targets(inputs, [change])[0]
 
 
@@ -437,7 +431,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     while asked:
         for item in asked:
             waits = waits_of(item.spec, coming) if item.spec.references else ()
-            made[item.spec.id] = _candidate(waiting_for(item, waits) if waits else item)
+            made[item.spec.id] = _candidate(waiting_for(item, waits))
             if (stage := stage_coming(made[item.spec.id][0].change)) is not None:
                 coming[item.spec.id] = min(stage, coming.get(item.spec.id, stage))
         # Titles and front matter that follow a text come later than this plan; so do texts that are made from them.
@@ -449,7 +443,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
         if any(one.id in coming for one in item.spec.mentions):
             waits = made[item.spec.id][0].waits
             opened = structs.replace(item, open=open_keys(item.spec, coming))
-            made[item.spec.id] = _candidate(waiting_for(opened, waits) if waits else opened)
+            made[item.spec.id] = _candidate(waiting_for(opened, waits))
     for spec in inputs.desired.specs:
         candidate, more = made[spec.id]
         notes += more
@@ -527,8 +521,10 @@ def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
 
 
 def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
-    """An item that waits for texts; if its path is made from one, it stays where it is."""
+    """The item, which waits for these texts; if its path is made from one, it stays where it is."""
     spec, record = item.spec, item.record
+    if not waits:
+        return item
     if record is not None and "output" in spec.readings:
         spec = structs.replace(spec, output=record.output)
     return structs.replace(item, spec=spec, waits=waits)

@@ -240,11 +240,11 @@ def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
     )
 
 
-def failed_hint(spec: Spec, job: Job | None, *, is_same: bool) -> str:
-    """What to do about a text that fails its checks; `is_same`: the file holds another text of the same request."""
+def failed_hint(spec: Spec, job: Job | None, *, keeps_text: bool) -> str:
+    """What to do about a text that fails its checks; `keeps_text`: the file holds another text of the same request."""
     id_ = spec.id
     hint = f"the text is kept and not paid for again: loosen `checks`, or pay for another text with `--replace {id_}`"
-    if job is not None and is_same:
+    if job is not None and keeps_text:
         give_up = f"`contentops state resolve {id_} --forget --request {job.short}`"
         hint += f", or {give_up} gives up this text and leaves the file unchanged"
     return hint
@@ -280,11 +280,11 @@ _EDITED = ("", "edited", "no-merge-base")
 def promoted(item: ItemSides) -> BodyAnswer | None:
     """The promotion of another environment's text; None: there is no new one."""
     theirs = item.source_text
-    if theirs is None or item.is_protected or (item.is_same and not _is_new(item, theirs)):
+    if theirs is None or item.is_protected or (item.keeps_text and not _is_new(item, theirs)):
         return None
     if not is_promotable(item, theirs):
         return BodyAnswer(waits=True)
-    why = () if item.is_same else why_changed(item)
+    why = () if item.keeps_text else why_changed(item)
     detail = f"from `{theirs.file.path}` of `{theirs.name}`"
     if theirs.file.body != theirs.record.generated:
         detail += ", edited by hand there"
@@ -360,8 +360,8 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
         return file.exists and file.body != theirs.file.body
     ours = (own.promoted, theirs.file.body)
     if file.exists:
-        return file.body not in ours and is_edited(file, own, item.inputs.made)
-    return not item.is_same and item.inputs.saved_body(own) not in (NOTHING, own.generated, *ours)
+        return is_edited(file, own, item.inputs.made, *ours)
+    return not item.keeps_text and item.inputs.saved_body(own) not in (NOTHING, own.generated, *ours)
 
 
 def replacement_refused(item: ItemSides) -> BodyAnswer | None:

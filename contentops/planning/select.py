@@ -20,7 +20,7 @@ from contentops.model.records import OPEN
 from contentops.planning.sides import failed_attempts, is_edited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.errors import Location
@@ -222,9 +222,13 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def _is_edited(self) -> bool:
-        return (
-            self.record is not None and self.file is not None and is_changed_by_hand(self.file, self.record, self.made)
-        )
+        """Whether a person changed the body since it was generated, promoted or adopted."""
+        record, file = self.record, self.file
+        if record is None or file is None:
+            return False
+        known = (record.adopted, record.promoted if record.is_promoted else NOTHING)
+        is_known = any((record.generated, *known))
+        return is_known and is_edited(file, record, self.made, *filter(None, known))
 
     def matches(self, selector: str) -> bool:
         """Whether a selector without `+` that `check_selectors` let through names it."""
@@ -262,15 +266,6 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 def shard_of(item: ItemId, count: int) -> int:
     """The one of `count` shards, from 1, that has an item: the same for every process, machine and release."""
     return int.from_bytes(hashlib.sha256(item.encode()).digest()[:8], "big") % count + 1
-
-
-def is_changed_by_hand(file: Observed, record: Record, made: Container[Digest]) -> bool:
-    """Whether a person changed the body since it was generated, promoted or adopted.
-
-    `is_edited` counts adopted texts as edited, and promoted ones that were.
-    """
-    ours = {record.generated, record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
-    return bool(ours) and file.body not in ours and is_edited(file, record, made)
 
 
 class Selector(Struct, frozen=True):

@@ -44,7 +44,7 @@ from contentops.model.jobs import made_texts
 from contentops.pricing import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Json, Move, PendingSubmit, RequestId
     from contentops.pricing import Price
@@ -152,16 +152,13 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
             if job.server == self.server:
                 spec = self.specs.get(job.item)
                 is_asked = spec is not None and spec.digest == job.digest
-                if job.section and is_asked and self._digest_of(job.item) != job.digest:
+                record = self.state.records.get(job.item)
+                if job.section and is_asked and (record is None or record.digest != job.digest):
                     continue
                 is_own = job.section or is_asked
                 id_ = job.item if is_own else wanted.get(job.digest, moved.get(job.item, job.item))
                 by_item[id_] = (*by_item.get(id_, ()), job)
         return by_item
-
-    def _digest_of(self, item: ItemId) -> Digest | None:
-        record = self.state.records.get(item)
-        return record.digest if record is not None else None
 
     @functools.cached_property
     def made(self) -> frozenset[Digest]:
@@ -246,23 +243,23 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return self.file.title or (self.own.title if self.own is not None else "")
 
     @property
-    def is_exact(self) -> bool:
+    def is_up_to_date(self) -> bool:
         """Whether the record has a text for the declared request, made from the words that its sources have now."""
-        return is_same(self.own, self.spec.digest, self.inputs.server)
+        return has_text_for(self.own, self.spec.digest, self.inputs.server)
 
     @property
-    def is_same(self) -> bool:
+    def keeps_text(self) -> bool:
         """Whether the record's text is kept: it answers the declared request, or only its sources have changed."""
         rule = self.stale_rule
         if rule is not None:
             return rule is OnSourceChange.NOTE
         is_adopted = self.record is not None and not self.record.digest and self.record.frame in self.frames
-        return self.is_exact or (is_adopted and bool(self.waits))
+        return self.is_up_to_date or (is_adopted and bool(self.waits))
 
     @property
     def frames(self) -> frozenset[Digest]:
         """The frames of the declared request, with the ids that its sources have and had."""
-        return frozenset({self.spec.frame, self.spec.earlier_frame} - {NOTHING})
+        return _frames(self.spec)
 
     @property
     def stale_rule(self) -> OnSourceChange | None:
@@ -316,11 +313,11 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     def under_way(self) -> list[Job]:
         """The open jobs of the declared request that may still lead to another text than the record's."""
         own = self.own
-        newest = self.attempt if self.is_exact else 0
+        newest = self.attempt if self.is_up_to_date else 0
         return [
             job
             for job in pending(self.open_jobs)
-            if (job.section and own is not None and job.digest == own.digest and self.is_same)
+            if (job.section and own is not None and job.digest == own.digest and self.keeps_text)
             or (job.digest == self.spec.digest and job.attempt > newest)
             or self._is_from_earlier_words(job)
         ]
@@ -330,7 +327,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         is_other = job.digest != self.spec.digest and not job.section
         is_failed = job.state is JobState.PAID and bool(job.error)
         # An order that may never have arrived is sent again, which is for an item that asks for a new text alone.
-        is_lost = job.state in (JobState.SUBMITTING, JobState.UNKNOWN) and self.is_same
+        is_lost = job.state in (JobState.SUBMITTING, JobState.UNKNOWN) and self.keeps_text
         return is_other and not is_failed and not is_lost and job.frame in self.frames
 
 
@@ -351,7 +348,7 @@ def is_draft(record: Record, server: str) -> bool:
     return record.server == "local" != server and bool(record.generated) and record.outline
 
 
-def is_same(record: Record | None, digest: Digest, server: str) -> bool:
+def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
     """Whether a record has a text for this request on a server; a draft of the bundled server does not count."""
     return record is not None and record.digest == digest and not is_draft(record, server)
 
@@ -363,9 +360,13 @@ def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
 
 
-def is_edited(file: Observed, record: Record, made: Container[Digest]) -> bool:
-    """Whether the body on disk is neither the last generated text of this item nor a text that a known job `made`."""
-    return file.exists and file.body != record.generated and file.body not in made
+def is_edited(file: Observed, record: Record, made: Container[Digest], *known: Digest) -> bool:
+    """Whether a person changed the body on disk.
+
+    It is neither the last generated text of this item, nor one that a known job `made`, nor one of those that are
+    `known` otherwise.
+    """
+    return file.exists and file.body not in (record.generated, *known) and file.body not in made
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
@@ -375,14 +376,9 @@ def is_edited_on_server(remote: Remote, record: Record) -> bool:
     """
     if record.saved is None or remote.is_lost or remote.problem or remote.recorded:
         return False
-    return remote.body not in record.saved.bodies or is_retitled_on_server(remote, record)
-
-
-def is_retitled_on_server(remote: Remote, record: Record) -> bool:
-    """Whether a person changed the title of a stored content."""
-    if record.saved is None or not remote.title:
-        return False
-    return title_digest(remote.title) not in {*record.saved.titles, title_digest(record.title)}
+    titles = {*record.saved.titles, title_digest(record.title)}
+    is_retitled = bool(remote.title) and title_digest(remote.title) not in titles
+    return is_retitled or remote.body not in record.saved.bodies
 
 
 def recorded_request(record: Record) -> Request | None:
@@ -723,24 +719,17 @@ def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
 
     No item is in two rings, and the items outside of rings have an order.
     """
-    blockers = _blockers(moves)
-    done: set[ItemId] = set()
-    position: dict[ItemId, int] = {}
-    for start in moves:
-        way = [] if start in done else [start]
-        position[start] = 0
-        while way:
-            ahead = blockers[way[-1]].pop() if blockers[way[-1]] else None
-            if ahead is None:
-                done.add(way.pop())
-            elif ahead not in position:
-                position[ahead] = len(way)
-                way.append(ahead)
-            elif ahead not in done:
-                ring = way[position[ahead] :]
-                del way[position[ahead] :]
-                done.update(ring)
-                yield ring
+    from graphlib import CycleError, TopologicalSorter
+
+    blockers: Mapping[ItemId, Collection[ItemId]] = _blockers(moves) if moves else {}
+    while blockers:
+        try:
+            TopologicalSorter(blockers).prepare()
+            return
+        except CycleError as error:
+            ring = error.args[1][:0:-1]
+        yield ring
+        blockers = {item: {*others}.difference(ring) for item, others in blockers.items() if item not in ring}
 
 
 def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:

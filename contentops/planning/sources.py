@@ -231,7 +231,7 @@ def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
     """Why a stale item is generated again or blocked."""
     if item.stale_rule is None or item.record is None:
         return ()
-    return (Reason(kind="stale-source", detail=_why(item.inputs, item.spec, changed_sources(item.spec, item.record))),)
+    return (Reason(kind="stale-source", detail=_why(item.inputs, changed_sources(item.spec, item.record))),)
 
 
 def refers_differently(item: ItemSides) -> bool:
@@ -242,7 +242,7 @@ def refers_differently(item: ItemSides) -> bool:
     record, spec = item.record, item.spec
     if record is None or item.waits:
         return False
-    is_same = item.is_exact and record.frame not in (spec.frame, spec.earlier_frame)
+    is_same = item.is_up_to_date and record.frame not in (spec.frame, spec.earlier_frame)
     return is_same or (record.frame == spec.earlier_frame != spec.frame)
 
 
@@ -378,7 +378,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
                 continue
             sources = tuple(one.id for one in told) or changed_sources(item.spec, item.record)
             why = " and ".join(f"`{one.id}` {words(one)}" for one in told[:NAMED])
-            key = bool(told), sources, why or _why(inputs, item.spec, sources)
+            key = bool(told), sources, why or _why(inputs, sources)
             by_cause.setdefault(key, []).append(item)
     for (waits, _, why), items in sorted(by_cause.items()):
         ids, specs = [item.id for item in items], [item.spec for item in items if item.spec is not None]
@@ -413,12 +413,11 @@ def source_words(inputs: PlanInputs, item: Candidate) -> str:
         return ""
     if item.waits:
         return " and ".join(f"`{one.id}` {words(one)}" for one in item.waits[:NAMED])
-    return _why(inputs, item.spec, changed_sources(item.spec, item.record))
+    return _why(inputs, changed_sources(item.spec, item.record))
 
 
-def _why(inputs: PlanInputs, spec: Spec, sources: Collection[ItemId]) -> str:
+def _why(inputs: PlanInputs, sources: Collection[ItemId]) -> str:
     """What has happened to the texts that an item uses, in words."""
-    del spec
     if not sources:
         return "the rows that it uses, or the front matter or address of a text, have changed"
     return " and ".join(_what_happened(inputs, id_) for id_ in list(sources)[:NAMED])

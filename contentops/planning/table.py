@@ -144,7 +144,7 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     if heading is None or item.under_way:
         return None  # one under way is finished, not paid for again
     record = item.record
-    if record is None or not record.digest or not item.is_same or not item.file.exists:
+    if record is None or not record.digest or not item.keeps_text or not item.file.exists:
         hint = "a section can be generated again only if the item is up to date; apply first"
         return block("no-text", hint)
     if item.is_protected:
@@ -170,7 +170,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     if own is None or any(job.attempt > item.attempt for job in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
-    if inputs.interrupted and item.is_same and unsaved:
+    if inputs.interrupted and item.keeps_text and unsaved:
         # Its text came just before the stop: the same command again finishes it and does not pay for another one.
         return BodyAnswer(hint=f"the text that arrived before the stop; `--replace {item.spec.id}` makes another one")
     return _again(item, own, overwriting(item, (reason,)))
@@ -189,7 +189,7 @@ def _failed_before(item: ItemSides) -> tuple[Reason, ...]:
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
     """A protected item keeps its text, whatever its spec is now."""
-    if not item.is_protected or item.is_same:
+    if not item.is_protected or item.keeps_text:
         return None
     return BodyAnswer() if item.file.exists else _missing(item)
 
@@ -203,7 +203,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
         return None
     job = under_way[-1]
     unclear = job.state in (JobState.SUBMITTING, JobState.UNKNOWN)
-    if item.is_same and item.source_text is not None:
+    if item.keeps_text and item.source_text is not None:
         return None  # the text of another environment was taken instead
     words = _check_edits(item, job)
     if words.is_final:
@@ -226,13 +226,17 @@ def _brought(item: ItemSides, job: Job, words: BodyAnswer, *, unclear: bool) -> 
     # Where only what a person wrote fails, no other text would help.
     certain = bool(retry and failed and (not isinstance(words.mode, MergeEdit) or failed_checks(item, job)))
     if failed and not certain:
-        return block(FAILED, failed_hint(item.spec, job, is_same=item.is_same), reasons=(*why, *failed), job=job)
+        return block(FAILED, failed_hint(item.spec, job, keeps_text=item.keeps_text), reasons=(*why, *failed), job=job)
     # A person may have named the content of a submit whose job no one knows.
     source = f"job `{job.job_id}`" if job.job_id or not job.content_id else f"content `{job.content_id}`"
     reason = Reason(kind="open-job", detail=f"{source} is {'paid for' if paid else 'running'}")
     # What the last apply found: a plan compares no texts, and runs no command.
     found = (Reason(kind=FAILED, detail=job.error),) if paid and job.error and not failed else ()
-    hint = f"apply checks it again; {failed_hint(item.spec, job, is_same=item.is_same)}" if found and not retry else ""
+    hint = (
+        f"apply checks it again; {failed_hint(item.spec, job, keeps_text=item.keeps_text)}"
+        if found and not retry
+        else ""
+    )
     if certain:
         retry = tuple(structs.replace(step, certain=True) for step in retry)
     steps, reasons = (bring, *retry), (*why, reason, *failed, *found)
@@ -293,11 +297,11 @@ def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: boo
 
 def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
     """The answer to an edit in WriterzRoom where the request is unchanged."""
-    return edited_on_server(item, _new_id(item)) if item.is_same else None
+    return edited_on_server(item, _new_id(item)) if item.keeps_text else None
 
 
 def _recorded(item: ItemSides) -> BodyAnswer | None:
-    if not item.is_same or item.record is None:
+    if not item.keeps_text or item.record is None:
         return None
     return BodyAnswer() if item.file.exists else _missing(item)
 
@@ -315,7 +319,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
         return any(inputs.text(digest) is not None for digest in wanted)
 
     generated_only = wanted == (record.generated,) and not record.is_promoted
-    if inputs.server == "local" and generated_only and record.outline and item.is_same and not is_here():
+    if inputs.server == "local" and generated_only and record.outline and item.keeps_text and not is_here():
         # Each clone has its own bundled server; an outline that it does not have is generated again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
@@ -341,7 +345,7 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
     """Takes over the record of a removed item with the same request: the file moves, nothing is generated."""
-    if item.orphan is None or not item.is_same:
+    if item.orphan is None or not item.keeps_text:
         return None
     if item.file.exists:
         return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=_new_id(item))
@@ -377,7 +381,7 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     if failed := failed_checks(item, job, words):
         if any(order.retry for order in failed_attempts(item.open_jobs, item.spec.digest)):
             return None  # it is paid for again already, and that job failed
-        return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*words.reasons, *failed))
+        return block(FAILED, failed_hint(item.spec, None, keeps_text=False), reasons=(*words.reasons, *failed))
     reason = Reason(kind="stored", detail="a finished text for this request is paid for already")
     fetch = Fetch(digest=item.spec.digest, job=job)
     return structs.replace(words, action=Action.FINISH, steps=(fetch,), reasons=(*words.reasons, reason))
@@ -489,7 +493,7 @@ _TABLE = (
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     """The change of a declared item (None: there is nothing to do), and its notes."""
     is_refused = item.spec.id in item.inputs.choice.replace
-    if item.waits and not (item.is_same or item.is_protected or item.under_way or is_refused):
+    if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
     return answers(item)
 
@@ -689,7 +693,7 @@ def _union(
     elif front.reasons and differs(item.file, front):
         steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
-        accepts = item.is_exact and refers_differently(item)
+        accepts = item.is_up_to_date and refers_differently(item)
         record_step = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge(accepts=accepts))
         steps.append(structs.replace(record_step, front=front.front, title=front.title))
     if publish is not None and not publish.published:
@@ -755,7 +759,7 @@ def _waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
 
 
 def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
-    if item.own is None or not item.is_protected or item.is_same:
+    if item.own is None or not item.is_protected or item.keeps_text:
         return ()
     fields = ", ".join(f"`{reason.field}`" for reason in explain(item.spec, item.own)) or "its server"
     return (
