@@ -1,7 +1,5 @@
 """An agent for tests: the SDK's own client, speaking to `contentops mcp` in a process of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """What was written and paid for in a year of work, and what must be true of both after each command."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Clones of one remote, each on a machine of its own, for the tests of `contentops commit`."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

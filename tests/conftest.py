@@ -1,7 +1,5 @@
 """What every test stands on: no network, a clean environment, deterministic examples in CI; and the shared fixtures."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -241,9 +239,6 @@ def empty_database(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def bundled() -> Iterator[Bundled]:
     """Starts bundled servers in this process, over stores in memory."""
-    from contentops.server.store import Store
-    from tests.fakes.asgi import InProcess
-
     with contextlib.ExitStack() as running:
 
         def start(store: Store | None = None, **options: Any) -> InProcess:

@@ -12,8 +12,6 @@ A page says what is run by how its fenced blocks are tagged:
 The scratch folder holds a copy of `examples/`; `contentops` and `python` are those under test.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

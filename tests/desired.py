@@ -1,7 +1,5 @@
 """Loads the manifests of a test's project, and shows findings as one line each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any

@@ -8,8 +8,6 @@ check was written.
     python -m tests.grounded_set tuned      also what is wrong in the tuned texts
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections import Counter

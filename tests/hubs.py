@@ -1,7 +1,5 @@
 """GitHub on loopback for tests: one with a pull request, clients of it, and answers given instead of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import pytest

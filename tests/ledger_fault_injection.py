@@ -4,8 +4,6 @@ The workflow `examples` injects harder ones every week, as `python -m tests.ledg
 hand.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Rows of a ledger for tests."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """What tests of a ledger share: a served API, checkouts of projects beside it, and sessions with the database."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

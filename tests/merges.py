@@ -1,7 +1,5 @@
 """Pull requests of a real repository: proposed from a clone, reviewed on the fake GitHub, merged in each way."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A fake model on a loopback port for whole commands: what it answers, and what it was asked."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A browser for the pages of `contentops review`, without a server."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from html import unescape

@@ -1,7 +1,5 @@
 """Builders for plans, changes and runs: every field has a plain default, a test states what it is about."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

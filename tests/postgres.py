@@ -4,8 +4,6 @@
 that a test kills are always its own.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import functools

@@ -1,7 +1,5 @@
 """Real processes for tests: the embedded server on a port, and applies that can be watched, signalled and killed."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

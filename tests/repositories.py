@@ -1,7 +1,5 @@
 """A harness in a repository of git, and clones of it on other machines."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

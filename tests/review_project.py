@@ -6,8 +6,6 @@ The texts are declared from `examples/quickstart` and more rows of its data file
 the likeness of what an apply leaves, so that ten thousand items cost seconds.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Plan files in a harness: made as `plan --out` makes them, and applied as `apply FILE` does."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

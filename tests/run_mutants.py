@@ -8,8 +8,6 @@ The script changes the file, runs that test, and restores the file. If the test 
 of its file run, then all quick tests, then all long ones. Commit first: a SIGKILL leaves the changed file.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import json

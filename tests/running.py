@@ -1,7 +1,5 @@
 """What the fixtures `project`, `run` and `invoke` hand out, for annotations."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Mapping

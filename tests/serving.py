@@ -1,7 +1,5 @@
 """`contentops serve` as a process of its own on a free loopback port, for tests that speak HTTP to it."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A catalog behind HTTP: lists, pages and descriptions as one of the known servers gives them, on virtual time."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

@@ -4,8 +4,6 @@ A long test asks for one of `LONG_FIXTURES`, itself or through another fixture (
 in a file of `LONG_FILES`. All others are quick, and fail if they start a process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib

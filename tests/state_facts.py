@@ -1,7 +1,5 @@
 """Records, jobs and strategies that the tests of the state share."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

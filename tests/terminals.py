@@ -1,7 +1,5 @@
 """Scripts on a real terminal."""
 
-from __future__ import annotations
-
 import os
 import pty
 import subprocess

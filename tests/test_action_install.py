@@ -1,7 +1,5 @@
 """What the action installs: itself, as it is pinned, and everything else by its hash."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import re
 import shutil

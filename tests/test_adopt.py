@@ -1,7 +1,5 @@
 """Files that are there before contentops become items: no byte of theirs changes, and the plan is empty afterwards."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path

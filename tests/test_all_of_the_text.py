@@ -1,7 +1,5 @@
 """What a reader approves, merges or regenerates is all of the text."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Iterator

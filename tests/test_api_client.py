@@ -1,7 +1,5 @@
 """The client against real sockets on this machine that misbehave in every way, and against in-memory servers."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gzip

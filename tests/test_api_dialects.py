@@ -1,7 +1,5 @@
 """Dialects: what goes over the wire in each, and how the one that a server speaks is found with free requests."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What each answer means: the table that decides whether money may be spent again."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Every known shape of a reply, and what is made of the rest."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts out of the content store may begin with front matter, like those of jobs; and what a job's text is titled."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Words from outside in our messages, and waits that servers ask for."""
 
-from __future__ import annotations
-
 import base64
 from email.utils import formatdate
 from typing import Any

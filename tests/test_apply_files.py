@@ -1,7 +1,5 @@
 """Files beside the outputs: locks, leftovers of a killed apply, and the files that a command is told to write."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

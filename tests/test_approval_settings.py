@@ -1,7 +1,5 @@
 """What `approval` and `disclosure` of manifests and settings mean, and what is said of those that mean nothing."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """`contentops.approvals` as a file: what merges make of it is read, what would lose a verdict is refused."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Who approved what was merged, as GitHub knows it, and what `approve --merged` records of that."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

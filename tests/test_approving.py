@@ -1,7 +1,5 @@
 """Approvals end to end: draft marks, disclosure, promotion of approved texts, and what binds an approval to a text."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Files that are not as they should be, full disks, texts of odd shape: nothing lost, a clear error, the others go on."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What free requests say before anything is paid for: slugs that the server does not list, and texts it would not save."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

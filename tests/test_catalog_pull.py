@@ -1,7 +1,5 @@
 """`catalog pull`: what it asks, what it keeps, what it writes, and how it fails."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

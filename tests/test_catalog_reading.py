@@ -1,7 +1,5 @@
 """The catalog: from a server's words to an offer, to `catalog.lock.json` and back, and what changed between two."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

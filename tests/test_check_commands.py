@@ -1,7 +1,5 @@
 """Programs as checks: how they are run, what they get to see, and what their words become."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys

@@ -1,7 +1,5 @@
 """`contentops check`: which files it looks at, and its findings as text, JSON and SARIF."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

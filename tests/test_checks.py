@@ -1,7 +1,5 @@
 """What a text must be like: each check both ways, hostile texts, and how manifests and settings state checks."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Checks between a text and its file: what fails is kept, never written or saved, and paid for again only as planned."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

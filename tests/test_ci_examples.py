@@ -1,7 +1,5 @@
 """The files for GitLab, Jenkins and cron: they are what those read, and their commands bring results back."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Before a run in CI pays: that its results can come back, and that no run before has paid for them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

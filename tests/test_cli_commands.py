@@ -1,7 +1,5 @@
 """The commands on a small project of their own, end to end against the embedded server."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`contentops init`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

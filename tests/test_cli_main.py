@@ -1,7 +1,5 @@
 """The command line as a whole: help, version, mistakes, errors as text and JSON, exit codes."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import io

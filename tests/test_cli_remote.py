@@ -1,7 +1,5 @@
 """`catalog`, `content` and `stats` on the command line: what they print, and what they say of a server gone wrong."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket

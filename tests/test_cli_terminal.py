@@ -1,7 +1,5 @@
 """Streams, colours, questions, signals, displays."""
 
-from __future__ import annotations
-
 import io
 import json
 import signal

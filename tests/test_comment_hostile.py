@@ -1,7 +1,5 @@
 """Plans of strangers: whatever they hold, a comment shows it and obeys none of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

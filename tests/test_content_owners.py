@@ -1,7 +1,5 @@
 """One stored content belongs to one record: what another item, environment or open submit owns is never taken over."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`schemas/writerzroom.openapi.json` is what the embedded server does: same routes, and no answer outside of it."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The process stops at every single thing it does; run again, nothing is paid twice and nothing is lost."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Rows for `for_each`: CSV, JSON, JSON Lines and YAML, with the line of each row."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

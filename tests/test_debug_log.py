@@ -1,7 +1,5 @@
 """`CONTENTOPS_DEBUG`: what went out and came back, without a word that must not be written down."""
 
-from __future__ import annotations
-
 import json
 import stat
 import sys

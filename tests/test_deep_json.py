@@ -1,7 +1,5 @@
 """JSON of others that is nested without end is refused by name wherever it is read, and nothing is paid."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`diff`: by words, harmless in a terminal and in Markdown, quick for long texts; and the sides that it compares."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

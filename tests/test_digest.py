@@ -1,7 +1,5 @@
 """The fingerprint that decides whether money is spent: pinned, and blind to everything that is not meaning."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Any

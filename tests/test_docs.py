@@ -1,7 +1,5 @@
 """The documentation is true: its sessions run, its generated pages are fresh, and nothing a user meets is left out."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Statements of the documentation that repeat what the program decides."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import tomllib

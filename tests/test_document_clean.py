@@ -1,7 +1,5 @@
 """Titles and bodies are cleaned once, and compared by what is left."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st

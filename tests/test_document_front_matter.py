@@ -1,7 +1,5 @@
 """Files with front matter: taken apart, composed, and edited without touching anything else."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A new text and a hand edit, merged: no words of a person are lost."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """Presets say the neutral words of metadata in those of a site generator."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

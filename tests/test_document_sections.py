@@ -1,7 +1,5 @@
 """A body cut at its headings, and the heading that gives a text its title."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """Front matter YAML: written so that every reader reads the same, read with positions and without surprises."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

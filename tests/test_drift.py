@@ -1,7 +1,5 @@
 """Every class of drift: what is desired, recorded, in the file and on the server, and what a plan makes of it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts that are due on a day: the day is stated, never read from a clock."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Texts that were paid for once are there again for nothing: by a manifest that is put back, and by hand."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A text that one side lost never takes the place of the words that the other side has."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 

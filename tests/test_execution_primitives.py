@@ -1,7 +1,5 @@
 """The durable primitives: what is durable before what, whose turn it is, the last look, and the end."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import random

@@ -1,7 +1,5 @@
 """Random sequences of faults, kills, edits and repeated applies in any order; nothing is paid twice, no word is lost."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import itertools

@@ -1,7 +1,5 @@
 """Files: what the plan saw is what is written over, moves in any constellation, and runs that change nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os

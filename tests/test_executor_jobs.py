@@ -1,7 +1,5 @@
 """Jobs: what every answer to a poll means, how seldom one asks, what is late, lost or drained."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Servers that change what they store: every later save goes on, and no one's edit is taken for the server's doing."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

@@ -3,8 +3,6 @@
 Whole means: every item done, each paid for once and stored once, nothing open, few requests, and an end in time.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Callable

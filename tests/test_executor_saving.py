@@ -1,7 +1,5 @@
 """Saves: what the server has is what the file says, stored once, and no one's edit there is overwritten."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

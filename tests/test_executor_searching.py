@@ -1,7 +1,5 @@
 """A text that may be stored already is searched for: each content is fetched once, and nothing is stored twice."""
 
-from __future__ import annotations
-
 import collections
 from pathlib import Path
 from typing import Any

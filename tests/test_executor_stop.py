@@ -1,7 +1,5 @@
 """Stops: an interrupt at any moment, a deadline, checkpoints; what was not reached is pending and goes on later."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

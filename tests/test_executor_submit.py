@@ -1,7 +1,5 @@
 """Submits: what every answer means, when a run stops, and what becomes of a lost answer."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Front matter that is not as last written: noted, kept, or set right, as a person chooses."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

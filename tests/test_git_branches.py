@@ -1,7 +1,5 @@
 """Results that a branch does not take: a branch of their own, a pull request, and the next apply that has to wait."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -1,7 +1,5 @@
 """The git that is run: found on the path alone, without the key in its environment, and with remotes that fail."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shlex

@@ -1,7 +1,5 @@
 """`contentops commit`: real git, a real remote, several machines and the people at them."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """`contentops.jobs` in git: reverts, deletions and merges of both files forget no payment."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

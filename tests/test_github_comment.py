@@ -1,7 +1,5 @@
 """`contentops comment` against a GitHub on loopback, and the client beneath it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a runner of CI reads out of our log: annotations of ours, and no order of anyone else."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

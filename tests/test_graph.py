@@ -1,7 +1,5 @@
 """The graph of items that are made from others: as text, JSON, Mermaid and dot, in `show`, and in selectors."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

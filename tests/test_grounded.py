@@ -1,7 +1,5 @@
 """`checks.grounded`: what a text states and its brief does not, in the ways that people write numbers and addresses."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What was made, and by which runs: from the jobs, and what runs of this machine left."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -4,8 +4,6 @@ Each bad answer is given to every kind of call, with the request carried out bef
 server is well again, and the next apply ends whole.
 """
 
-from __future__ import annotations
-
 import gzip
 import shutil
 from collections.abc import Callable

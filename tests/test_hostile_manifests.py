@@ -1,7 +1,5 @@
 """Hostile and broken projects and servers through the whole command line: clear words, and nothing outside touched."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -1,7 +1,5 @@
 """Texts that are stored on a server become items and files, as they are: nothing is generated, nothing is saved."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

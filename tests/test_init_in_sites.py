@@ -1,7 +1,5 @@
 """`contentops init` in the folder of a site, without example items, and with texts that are there."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The limit of a text's tokens: no sequence of answers goes beyond it, and no honest model meets it."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`contentops.jobs`: what was ordered is counted once, and forgotten by nothing that people do with files and git."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

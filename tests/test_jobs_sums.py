@@ -1,7 +1,5 @@
 """What was spent is a sum over jobs: each order once, never less than is sure, never more than at most, in any clone."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

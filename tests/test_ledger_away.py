@@ -1,7 +1,5 @@
 """A ledger that is away: who reads goes on and says so, who pays does not begin, and a run ends well."""
 
-from __future__ import annotations
-
 import json
 import signal
 import socket

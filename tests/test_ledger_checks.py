@@ -1,7 +1,5 @@
 """Checks and extra attempts over a ledger: what a checkout knows of a text that it never had, and whose it is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

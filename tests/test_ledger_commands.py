@@ -1,7 +1,5 @@
 """`ledger migrate`, `ledger status` and what `doctor` says of a ledger."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

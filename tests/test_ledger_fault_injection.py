@@ -1,7 +1,5 @@
 """Applies that are killed and frozen, with a database that dies, on a rough road: nothing is paid twice or lost."""
 
-from __future__ import annotations
-
 import random
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """What PostgreSQL refuses: what passes is waited for, and all else is said at once."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The fence: what was recorded too long ago does not leave, not one byte of it, and counts as not sent."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import math

@@ -1,7 +1,5 @@
 """What others work on: such an item is pending, costs nothing and is not touched; all else goes on."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator

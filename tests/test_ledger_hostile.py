@@ -1,7 +1,5 @@
 """Hostile rows: a row is input like any other. Nothing fails, nothing is sent elsewhere, and others go on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Jobs of a ledger: no runner orders what another one has claimed, claims exclude each other, no state is lost."""
 
-from __future__ import annotations
-
 import functools
 import threading
 from dataclasses import dataclass, field

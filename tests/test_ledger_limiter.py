@@ -1,7 +1,5 @@
 """One limiter for all processes of an account: the rules of a limiter, exact over all who share its row."""
 
-from __future__ import annotations
-
 import math
 import threading
 from collections.abc import Iterator

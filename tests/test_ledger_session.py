@@ -1,7 +1,5 @@
 """One session with PostgreSQL: locks that die with it, coming back after a break, and what its errors say."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal

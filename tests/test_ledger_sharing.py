@@ -1,7 +1,5 @@
 """Several checkouts, one ledger: what one paid for the other finishes, one apply at a time, and what a ledger remembers."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Callable
 from pathlib import Path

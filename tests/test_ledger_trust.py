@@ -1,7 +1,5 @@
 """Which ledger may be used: one that a list outside the repository names; and how a server may ask for a password."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """A ledger and the jobs in git: each gets what the other one lacks, so that no checkout pays for what either knows."""
 
-from __future__ import annotations
-
 import shutil
 import threading
 from pathlib import Path

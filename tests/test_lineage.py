@@ -1,7 +1,5 @@
 """A project is named by its `project` and the first commit of its repository: alike in clones, different elsewhere."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path

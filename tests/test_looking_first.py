@@ -1,7 +1,5 @@
 """Words that were written in WriterzRoom: looked at before anything is paid for in their place, and remembered."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path

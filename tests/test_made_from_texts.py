@@ -1,7 +1,5 @@
 """Items made from items, row by row: what is final, what waits, what is stale, and what nothing is made from."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The examples for several machines: what each engine reads is valid, and its command applies one part of a project."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os

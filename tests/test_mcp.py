@@ -1,7 +1,5 @@
 """`contentops mcp`: an agent reads, writes manifests and plans; it can neither apply nor approve."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """The merge queue: which plan was reviewed, and whether it is still what would happen."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Renames and generations of two branches that git merges: nothing is paid for twice, and no content has two records."""
 
-from __future__ import annotations
-
 import random
 import shutil
 import subprocess

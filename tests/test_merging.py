@@ -1,7 +1,5 @@
 """`on_edit: merge`: a person's sections stay, the rest comes from the new text, and it is paid once."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A model in the settings: the bundled server calls it in the process of the command."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import json

@@ -1,7 +1,5 @@
 """Money and credits: what texts may cost, by settings, mode and pages, and how plans, pages and reports say it."""
 
-from __future__ import annotations
-
 import json
 import re
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Budgets in money: the most that a plan may cost and what this month's models cost, in the currency of the price."""
 
-from __future__ import annotations
-
 import json
 import signal
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """What `report`, `report --provenance` and `history` say of tokens and money: per currency, and nothing guessed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

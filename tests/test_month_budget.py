@@ -1,7 +1,5 @@
 """A budget for a month: what all environments have spent is counted once, and an apply that goes beyond it is held."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`moved` pairs reach jobs that still run, once, however often an apply is stopped; nothing is paid again."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A section made again: taken out of whatever a server answers, and no one's other words changed by it."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import sqlite3

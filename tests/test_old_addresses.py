@@ -1,7 +1,5 @@
 """A page that moves keeps its old address, where the preset has a key for that and the address leaves no doubt."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The engine `openai` against a chat endpoint on loopback: stages, prompts, torn texts, hostile answers, secrets."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

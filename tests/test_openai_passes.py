@@ -1,7 +1,5 @@
 """How the engine `openai` writes: one call or stages, headings and language of the brief, and answers that are no text."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Callable

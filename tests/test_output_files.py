@@ -1,7 +1,5 @@
 """Outputs on disk: whole or not at all, only what the plan saw, never outside the root."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

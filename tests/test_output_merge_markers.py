@@ -3,8 +3,6 @@
 Texts about git are not taken for one.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

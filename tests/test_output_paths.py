@@ -1,7 +1,5 @@
 """Paths that could leave the project, or hide in it, are refused before the disk is touched."""
 
-from __future__ import annotations
-
 import errno
 import os
 import time

@@ -1,7 +1,5 @@
 """What a person wrote goes only where it was said to go, the plan says so, and a stop on the way changes nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import stat

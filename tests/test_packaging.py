@@ -1,7 +1,5 @@
 """What people install is whole: the wheel holds what it needs and works where no checkout is. And: excuses are counted."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The review page in a real browser: nothing is wrong on any page for anyone, whatever texts say, and nothing runs."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

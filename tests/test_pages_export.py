@@ -1,7 +1,5 @@
 """The static export: the same pages as files, whatever the ids, in a folder that is ours."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """What the forms of `contentops review` do: each what its command does, and nothing twice."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

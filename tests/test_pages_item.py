@@ -1,7 +1,5 @@
 """The page of one item: what it shows of its text, its brief, its history and its plan, and what it offers."""
 
-from __future__ import annotations
-
 import html
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The overview, the list of items and the plan as pages: what they say, and what they make of a query."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

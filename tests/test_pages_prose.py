@@ -1,7 +1,5 @@
 """Texts as HTML, with what changed in them."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 from itertools import groupby, pairwise

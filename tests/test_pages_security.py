@@ -1,7 +1,5 @@
 """Who gets a page of `contentops review`: the browser that opened the link, and no other site."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Whoever opens a pull request writes what is planned: planning starts nothing, calls no one and looks nowhere else."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Plan files: what holds is applied as reviewed, all else is stale by name, and nothing is sent for it."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping

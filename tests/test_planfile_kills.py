@@ -1,7 +1,5 @@
 """A run of a plan file that stops anywhere: the same file, applied again, ends as a run that was never stopped."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Every row of the table, the other three questions, and what must hold for all situations."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A key and a token are planted, and every server says them back: then everything written or printed is looked through."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

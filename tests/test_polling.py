@@ -1,7 +1,5 @@
 """When a job is polled: with doubling gaps at first, then by how long the jobs before it took."""
 
-from __future__ import annotations
-
 import json
 import math
 import random

@@ -1,7 +1,5 @@
 """Projects of the format before `contentops.jobs`: refused by name, and upgraded without paying for anything again."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

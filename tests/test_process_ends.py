@@ -1,7 +1,5 @@
 """How real processes end: locks, signals, deadlines, and every exit code."""
 
-from __future__ import annotations
-
 import getpass
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Real kills of real processes, apply and server alike: the same files and charges as if nothing had happened."""
 
-from __future__ import annotations
-
 import random
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`contentops.yaml`: finding the root, merging an environment, refusing what is unsafe."""
 
-from __future__ import annotations
-
 import textwrap
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts go from one environment to another for nothing, edits included, from what is in git."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path

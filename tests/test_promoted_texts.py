@@ -1,7 +1,5 @@
 """What becomes of a promoted text afterwards: gone from disk, under the checks of its environment, told from others."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

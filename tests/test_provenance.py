@@ -1,7 +1,5 @@
 """`report --provenance`: where each text comes from; and what approved texts have cost."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """`contentops pull`: words that were edited in WriterzRoom become an edit of the file, on request alone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """YAML with positions: what scalars mean, where things were written, and what hostile files get."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """What is paid for has to be recorded: all that an apply must write is tried before its first submit."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What goes wrong around texts that others use: bad files, foreign locks, renames, guards, and errors between waves."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Random histories of texts that are made from one another: each is made from the text that its record names, once."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import random

@@ -1,7 +1,5 @@
 """Items made from the texts of others: what waits, in which order it is made, and what a changed text makes stale."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

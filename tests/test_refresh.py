@@ -1,7 +1,5 @@
 """`--refresh`: what was edited or deleted in WriterzRoom is found by one list, and shown."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

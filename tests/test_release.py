@@ -1,7 +1,5 @@
 """What a release is made of: built once and attested, published without a secret; and what is installed on the way."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import tomllib

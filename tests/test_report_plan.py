@@ -1,7 +1,5 @@
 """A plan as text, JSON and Markdown: what it says, and that nothing in it breaks out of its place."""
 
-from __future__ import annotations
-
 import re
 from types import MappingProxyType
 from typing import Any

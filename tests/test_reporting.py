@@ -1,7 +1,5 @@
 """Runs, findings, commits and times in words, and as JSON."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import UTC, datetime

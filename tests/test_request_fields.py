@@ -3,8 +3,6 @@
 What is new in the struct is tested here without a further line, with a text as its value; `VALUES` has other values.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

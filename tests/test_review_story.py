@@ -1,7 +1,5 @@
 """From a generated text to a published one, as an editor and an author live it, by command line and page."""
 
-from __future__ import annotations
-
 import subprocess
 from collections import Counter
 from collections.abc import Iterator

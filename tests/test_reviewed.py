@@ -1,7 +1,5 @@
 """What is paid is what was reviewed: `plan --check` asks about the whole tree, `apply --reviewed` has a ceiling."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

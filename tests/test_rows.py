@@ -1,7 +1,5 @@
 """A `for_each` that is a map: `where` and `limit`."""
 
-from __future__ import annotations
-
 import datetime as dt
 import io
 import json

@@ -1,7 +1,5 @@
 """Text that no one vouches for, made harmless."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """What a file's JSON Schema allows, and how we say that something does not fit."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator
 from typing import Any

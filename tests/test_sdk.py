@@ -1,7 +1,5 @@
 """The vendor's own SDK, as it is on the package index, works against `contentops serve`."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What a run is about: canaries, shards, states, and the names that are near."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

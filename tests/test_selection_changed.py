@@ -1,7 +1,5 @@
 """`--changed-from`: what differs from a commit, whatever file it was written in."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The embedded server's endpoints: shapes, replays, hostile bodies, keys."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """Jobs of the embedded server: restarts, several processes, failing engines, time."""
 
-from __future__ import annotations
-
 import asyncio
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The catalog and the outline engine: every template, hostile inputs, same bytes every time."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The embedded server on a real loopback port, up to signals and the vendor's way of calling it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The embedded server's store."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sqlite3

@@ -1,7 +1,5 @@
 """`contentops show plan.json`: the file alone, as it was made, or a refusal that says why."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

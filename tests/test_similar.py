@@ -1,7 +1,5 @@
 """`checks.similar`: how similar texts are once names are masked, how it is declared, and what `check` finds."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from pathlib import Path

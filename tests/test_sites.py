@@ -5,8 +5,6 @@ and Docusaurus come from npm: they run where CONTENTOPS_TEST_SITES names a folde
 generator that is missing is a failure.
 """
 
-from __future__ import annotations
-
 import html
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """Items made from the texts of others, where something changes between the plan and the payment."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which texts a template reads is found before they exist, whatever its branches, scopes and rows are."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

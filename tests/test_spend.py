@@ -1,7 +1,5 @@
 """What was spent: a sum over jobs, by everything a budget is made for."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """One apply at a time: the lock dies with its owner, and its holder is named."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """The cache: it may be lost, must not lie, cannot run what someone planted, and never loses a paid text silently."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import shutil

@@ -1,7 +1,5 @@
 """Lock and journal as one state: what holds, and what is set aside."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The lock in git: what real merges, pulls, checkouts and reverts make of it is read, and nothing paid is lost."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import threading

@@ -1,7 +1,5 @@
 """The lock as text: what merges make of it is read, what would lose a fact is refused, and its bytes are stable."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A person's word on one submit touches no other of the item."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The state on disk: durable when it says so, untouched when nothing happened, and whole after a kill anywhere."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

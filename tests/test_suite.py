@@ -1,7 +1,5 @@
 """The rules of the suite: no network, a clean environment, and quick tests that start no process."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

@@ -1,7 +1,5 @@
 """Dates, plurals and plain texts in templates."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What a person is told of the time a run still takes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

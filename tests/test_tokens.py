@@ -1,7 +1,5 @@
 """Tokens: counted by the engine over all calls of a job, and never guessed where an endpoint does not say them."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import shutil

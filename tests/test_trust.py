@@ -1,7 +1,5 @@
 """Where the key goes: to servers, and from variables, that a list outside the repository names."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from pathlib import Path

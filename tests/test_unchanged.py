@@ -1,7 +1,5 @@
 """A plan without changes is said again while nothing changed, and is the planner's own answer, whatever changes."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """An item whose record and file have what its manifest states needs no change."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from hypothesis import given

@@ -1,7 +1,5 @@
 """What a person is told to do next is what helps them, and never what would lose them something."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The workflows and the action that are shipped: their shell steps run here, and nothing in them is an open door."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

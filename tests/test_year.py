@@ -3,8 +3,6 @@
 `CONTENTOPS_TEST_YEARS` says how many stories are played (default: a few); one that fails is cut short and told.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import random

@@ -4,8 +4,6 @@ All else is as if it were started anew: arguments, folder, environment, streams,
 Only a signal to the command does not reach it, so `serve`, which is ended by one, is really started.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import functools

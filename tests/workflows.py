@@ -1,7 +1,5 @@
 """Runs the shell steps of workflows and of our action as a runner does, so that what is shipped is what is tested."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

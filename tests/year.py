@@ -10,8 +10,6 @@ A story is a list of steps; each step draws its details from a seed of its own, 
 `Fell` says which promise was broken, and `year.log` what people did.
 """
 
-from __future__ import annotations
-
 import random
 import re
 import subprocess

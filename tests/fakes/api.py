@@ -9,8 +9,6 @@ It is an httpx transport whose time is the running loop's, so that with `tests.f
     assert api.charged("AI adoption") == 1
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

@@ -1,7 +1,5 @@
 """The bundled server in this process: plain scope, receive and send; no HTTP library, no lifespan, no socket."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The vendor's public backend, as its code of December 2025 behaves: `/api` alone, envelopes, and one name for inputs."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

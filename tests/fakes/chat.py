@@ -1,7 +1,5 @@
 """A chat endpoint on a loopback port: answers from a script and keeps what it was asked."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The real command line in this process, on virtual time, with the server and the disk that a test chooses."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import random

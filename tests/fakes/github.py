@@ -1,7 +1,5 @@
 """A small GitHub on loopback: comments, pull requests and runs of one repository, and what it was asked."""
 
-from __future__ import annotations
-
 import json
 import re
 import threading

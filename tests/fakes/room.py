@@ -1,7 +1,5 @@
 """One account that many clones work with: the server that comes with contentops, or `FakeApi`, asked in one way."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ with Rough(port, seed=1) as road:
     road.seen  # when each request arrived, and what it asked for
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import random

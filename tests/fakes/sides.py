@@ -1,7 +1,5 @@
 """The four sides of a comparison, built by hand: what a planner test needs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

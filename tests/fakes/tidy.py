@@ -1,7 +1,5 @@
 """Servers that change what they are given to store, and people who change what is stored."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

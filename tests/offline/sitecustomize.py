@@ -4,8 +4,6 @@ The interpreter imports this module at its own start wherever this folder is on 
 connection whichever library makes it, needs nothing patched, and cannot be taken off again.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import sys
 
