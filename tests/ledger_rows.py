@@ -37,7 +37,7 @@ def text(item: str) -> StoredText:
 
 def write(writer: JobWriter, *jobs: Job) -> None:
     """Makes jobs durable."""
-    writer.note(jobs, "acme")
+    writer.note(jobs)
     writer.flush()
 
 
@@ -48,7 +48,7 @@ def fill(session: LedgerSession, open_jobs: Iterable[Job], scope: LedgerScope = 
         known = list(open_jobs)
         for one in known:
             if one.state is JobState.PAID:
-                writer.keep_text(one.server, one.digest, text(one.item))
+                writer.put_text(one.server, one.digest, text(one.item))
         write(writer, *known)
     alone(session)
 

@@ -10,7 +10,7 @@ from contentops.errors import LockHeld, StateError
 from contentops.execution.limiter import admit
 from contentops.ledger import session as schema
 from contentops.ledger.jobs import Runner
-from contentops.ledger.limiter import SharedLimiter, account_of, limit_of, limiter_of, sign_in
+from contentops.ledger.limiter import account_of, limit_of, sign_in
 from contentops.ledger.project import spending
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, JobState
@@ -140,16 +140,6 @@ def test_a_pooler_is_refused(invoke: Run, database: str) -> None:
 API = ApiSettings(base_url="https://api.example.com/v1", account="acme")
 
 
-def test_an_account_is_of_one_server(session: LedgerSession) -> None:
-    """A second server under its name would share its limit and what was learned of it: refused by name."""
-    sign_in(session, account_of(API, "wrk_one"))
-    sign_in(session, account_of(ApiSettings(base_url="https://api.example.com/v2", account="acme"), "wrk_one"))
-    with pytest.raises(StateError, match=r"of `https://api\.example\.com:443`, not of `https://other") as told:
-        sign_in(session, account_of(ApiSettings(base_url="https://other.example.com/v1", account="acme"), "wrk_one"))
-    assert (told.value.code, "api.account" in told.value.hint) == ("account-server", True)
-    assert session.run("SELECT server FROM contentops.account") == [("https://api.example.com:443",)]
-
-
 def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSession) -> None:
     """A branch with another limit is counted with all others, and held to the stricter one."""
     harness = Harness(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
@@ -186,18 +176,16 @@ def test_doctor_and_the_search_for_the_api_wait_for_their_turns(tmp_path: Path, 
     assert counted == [*range(1, len(harness.api.requests) + 1)]
 
 
-def test_accounts_of_one_key_have_one_limiter(session: LedgerSession) -> None:
-    """Under two names, and after one of them was given another key."""
-    unnamed, named = account_of(structs.replace(API, account=""), "wrk_one"), account_of(API, "wrk_one")
-    for account in (unnamed, named, account_of(API, "wrk_two")):
+def test_an_account_is_of_one_server(session: LedgerSession) -> None:
+    """Keys under one name share a limit; the same name at a second server is another account."""
+    one, two = account_of(API, "wrk_one"), account_of(API, "wrk_two")
+    assert one.id == two.id
+    other = account_of(ApiSettings(base_url="https://other.example.com/v1", account="acme"), "wrk_one")
+    unnamed = account_of(structs.replace(API, account=""), "wrk_one")
+    assert len({one.id, other.id, unnamed.id}) == 3
+    for account in (one, two, other):
         sign_in(session, account)
-    later = account_of(structs.replace(API, account="later"), "wrk_two")
-    sign_in(session, later)
-    names = {limiter_of(session, one) for one in (unnamed, named, account_of(API, "wrk_two"), later)}
-    assert names == {unnamed.id}
-    SharedLimiter(session, unnamed.id, 10)
-    other = account_of(structs.replace(API, account="other"), "wrk_three")
-    assert limiter_of(session, other) != unnamed.id
+    assert session.run("SELECT count(*) FROM contentops.account") == [(2,)]
 
 
 def _counted(session: LedgerSession) -> int:

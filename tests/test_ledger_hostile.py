@@ -57,9 +57,7 @@ FACT = "INSERT INTO contentops.fact SELECT id,"
 ANEW = "FROM contentops.account ON CONFLICT (account, name) DO UPDATE SET value = excluded.value"
 SHARED: dict[str, tuple[str, ...]] = {
     "a negative limit": ("UPDATE contentops.account SET per_minute = -1",),
-    "facts of no shape": (
-        f"{FACT} unnest(ARRAY['durations', 'facts ' || server, 'proven', 'proven x y z']), '[7]' {ANEW}",
-    ),
+    "facts of no shape": (f"{FACT} unnest(ARRAY['durations', 'facts ' || server]), '[7]' {ANEW}",),
     "facts that are deep": (
         f"{FACT} unnest(ARRAY['durations', 'facts ' || server]), %s::jsonb {ANEW}",
         f'{{"shows_after": {DEEP}}}',
@@ -111,26 +109,6 @@ def test_rows_that_all_share(
     _write(database, *SHARED[name])
     _commands(invoke, root, env)
     assert served.charges(f"({name})") == [f"a ({name})", f"b ({name})"]
-    assert list(tree(root)) == ["out/a.md", "out/b.md"]
-
-
-def test_an_account_whose_row_names_another_server(
-    checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str]
-) -> None:
-    """Nothing is sent there, and nothing of the account is done: an apply says so, and what to do helps."""
-    root = checkout("{} (elsewhere)", "a", "b")
-    assert invoke("apply", "--yes", "--select", "a", cwd=root, env=env).code == 0
-    _write(database, "UPDATE contentops.account SET server = 'https://evil.example:443'")
-    _harmless(invoke("plan", cwd=root, env=env))
-    ended = _harmless(invoke("apply", "--yes", cwd=root, env=env))
-    assert "of `https://evil.example:443`" in ended.stderr
-    assert "set another `api.account`" in ended.stderr
-    assert served.jobs("(elsewhere)") == ["a (elsewhere)"]
-    named = (root / "contentops.yaml").read_text().replace("api: {", "api: {account: ours, ")
-    (root / "contentops.yaml").write_text(named)
-    for _ in range(2):
-        _harmless(invoke("apply", "--yes", cwd=root, env=env))
-    assert served.charges("(elsewhere)") == ["a (elsewhere)", "b (elsewhere)"]
     assert list(tree(root)) == ["out/a.md", "out/b.md"]
 
 

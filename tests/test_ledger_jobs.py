@@ -257,7 +257,7 @@ def test_all_or_nothing_is_written(database: str) -> None:
         write(JobWriter(Runner(session), SCOPE), a_job("a", JobState.RUNNING))
         writer = JobWriter(Runner(second), SCOPE)
         writer.note([a_job("b", JobState.PAID), a_job("a", JobState.RUNNING)])
-        writer.keep_text(SERVER, a_job("b", JobState.PAID).digest, text("b"))
+        writer.put_text(SERVER, a_job("b", JobState.PAID).digest, text("b"))
         with pytest.raises(WorkTaken):
             writer.flush()
         assert _states(session) == [("a", "running")]

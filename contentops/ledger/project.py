@@ -31,9 +31,6 @@ from contentops.ledger.limiter import (
     SharedLimiter,
     account_of,
     limit_of,
-    limiter_of,
-    proven_endpoints,
-    proven_fact,
     read_fact,
     sign_in,
     write_fact,
@@ -165,13 +162,11 @@ class JobWriter:
     def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, JobStage] | None = None) -> None:
         """`known`: how far this checkout knows jobs; it is kept up to date here."""
         self._runner, self._scope = runner, scope
-        self._known = {} if known is None else known
+        self._seen = {} if known is None else known
         self._jobs: dict[JobKey, Job] = {}
         self._texts: dict[str, TextRow] = {}
         self._ours: set[ClaimKey] = set()
         """What this run has claimed."""
-        self._proven: dict[tuple[str, str], bool] = {}
-        """Accounts and the names of their facts that texts were paid for, each with whether the ledger knows it."""
         self.flushed = runner.clock()
         """When the last flush began."""
 
@@ -184,14 +179,11 @@ class JobWriter:
         self._ours |= wanted - lost
         return frozenset(one.request_id for one in lost)
 
-    def note(self, jobs: Iterable[Job], account: str = "") -> None:
-        """Collect jobs that this run changed; `account`: whose they are, if it is known."""
-        for job in jobs:
-            self._jobs[key_of(job)] = job
-            if job.state is JobState.PAID and account:
-                self._proven.setdefault((account, proven_fact(job.server, job.dialect)), False)
+    def note(self, jobs: Iterable[Job]) -> None:
+        """Collect jobs that this run changed."""
+        self._jobs.update((key_of(job), job) for job in jobs)
 
-    def keep_text(self, server: str, digest: Digest, text: StoredText) -> None:
+    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Collect a paid text; one that names no submit has no row."""
         if text.request_id:
             self._texts[text.request_id] = TextRow.of(server, digest, text)
@@ -209,10 +201,9 @@ class JobWriter:
             return
         self._ours |= self._runner.session.transaction(self._write)
         stages = {key: stage_of(job) for key, job in self._jobs.items()}
-        self._known.update((key, stages[key]) for key in stages if is_further(key, stages, self._known))
+        self._seen.update((key, stages[key]) for key in stages if is_further(key, stages, self._seen))
         self._jobs, self._texts = {}, {}
         self.flushed = began
-        self._proven = dict.fromkeys(self._proven, True)
 
     def fence(self) -> Callable[[], bool]:
         """Return a check to call directly before bytes are sent: whether what was flushed last may still be sent."""
@@ -235,11 +226,6 @@ class JobWriter:
             written = write(cursor, self._scope, self._jobs.values())
             if any(job.state is JobState.SUBMITTING and key not in written for key, job in self._jobs.items()):
                 raise taken()
-        for fact in [fact for fact, known in self._proven.items() if not known]:
-            cursor.execute(
-                "INSERT INTO contentops.fact (account, name, value) VALUES (%s, %s, 'true') ON CONFLICT DO NOTHING",
-                fact,
-            )
         return fresh
 
     def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[ClaimKey]) -> set[ClaimKey]:
@@ -250,7 +236,7 @@ class JobWriter:
         claimed = {ClaimKey(*row) for row in cursor.fetchall()}
         cursor.execute(_STATES, self._values(claimed))
         stages = {JobKey(*key): JobStage(number, rev) for *key, number, rev in cursor.fetchall()}
-        went_on = {ClaimKey(key.server, key.request_id) for key in stages if is_further(key, stages, self._known)}
+        went_on = {ClaimKey(key.server, key.request_id) for key in stages if is_further(key, stages, self._seen)}
         if went_on:
             cursor.execute(_RELEASE, self._values(went_on))
         return fresh - claimed | went_on
@@ -281,9 +267,13 @@ class ReadLedger:
         """`known`: the jobs of all environments in this checkout; `runner`: one's own number. Raises StateError."""
         self._session, self._scope, self._number = session, scope, runner
         self._account = ""
+        known = list(known)
         self._known: dict[JobKey, JobStage] = {key_of(job): stage_of(job) for job in known}
         found = read(session, scope, self._known, but=runner)
         self._rows = found.stages
+        texts = [job for jobs in (known, *found.jobs.values()) for job in jobs if job.has_text]
+        self.paid_at = frozenset((job.server, job.dialect) for job in texts if key_of(job) in self._rows)
+        """The servers and dialects in which the ledger knows paid texts of the project."""
         self.lacking: Sequence[Job] = found.jobs.pop(scope.environment, [])
         """The jobs of this environment that this checkout lacks, or of which it knows an earlier state."""
         self.elsewhere: Sequence[Job] = [job for jobs in found.jobs.values() for job in jobs]
@@ -294,17 +284,12 @@ class ReadLedger:
     def sign_in(self, api: ApiSettings, key: str) -> SharedLimiter:
         """Use the account of a key from now on; return its limiter."""
         account = account_of(api, key)
-        limit = self._enter(account)
         self._account = account.id
-        return SharedLimiter(self._session, limiter_of(self._session, account), limit)
+        return SharedLimiter(self._session, account.id, self._enter(account))
 
     def _enter(self, account: Account) -> int:
         """Return the requests a minute of the account, without storing it."""
         return limit_of(self._session, account)
-
-    def proven_endpoints(self) -> frozenset[tuple[str, str]]:
-        """Return the servers and dialects in which a text of the account was paid for."""
-        return proven_endpoints(self._session, self._account)
 
     def jobs(self) -> list[Job]:
         """Return the jobs of all environments that the checkout lacked when it was opened, as they are now."""
@@ -334,14 +319,13 @@ class ReadLedger:
         return read_fact(self._session, self._account, name)
 
 
-class ProjectLedger(ReadLedger):
+class ProjectLedger(JobWriter, ReadLedger):
     """The ledger of a command that works on a project's environment, as one runner."""
 
     def __init__(self, runner: Runner, scope: LedgerScope, known: Iterable[Job] = ()) -> None:
-        super().__init__(runner.session, scope, known, runner=runner.number)
-        self._runner = runner
-        self._seen = self._known | {key_of(job): stage_of(job) for job in (*self.lacking, *self.elsewhere)}
-        self._writer = JobWriter(runner, scope, self._seen)
+        ReadLedger.__init__(self, runner.session, scope, known, runner=runner.number)
+        lacked = {key_of(job): stage_of(job) for job in (*self.lacking, *self.elsewhere)}
+        JobWriter.__init__(self, runner, scope, self._known | lacked)
 
     def _enter(self, account: Account) -> int:
         sign_in(self._session, account)
@@ -350,10 +334,6 @@ class ProjectLedger(ReadLedger):
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
         """Store what the checkout knows by environment and the ledger lacks. Raises StateError."""
         fill(self._session, self._scope, self._rows, known)
-
-    def claim(self, requests: Iterable[tuple[str, RequestId]]) -> frozenset[RequestId]:
-        """Claim what this run works on; return what it could not claim."""
-        return self._writer.claim(requests)
 
     def move_texts(self, old: str, new: str) -> None:
         """Store the paid texts under the new address of their server."""
@@ -365,24 +345,6 @@ class ProjectLedger(ReadLedger):
     def close(self) -> None:
         """Release what this run has claimed."""
         release(self._runner)
-
-    # --- for the state of a checkout, and for its cache ----------------------------------------------------
-
-    def note(self, jobs: Sequence[Job]) -> None:
-        """Collect jobs for the next flush."""
-        self._writer.note(jobs, self._account)
-
-    def flush(self) -> None:
-        """Make the collected jobs durable for every checkout. Raises WorkTaken, LedgerAway, StateError."""
-        self._writer.flush()
-
-    def fence(self) -> Callable[[], bool]:
-        """Return a check to call directly before bytes are sent: whether they may still be sent."""
-        return self._writer.fence()
-
-    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Store a paid text for every checkout, with the next flush."""
-        self._writer.keep_text(server, digest, text)
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
         """Store a fact for all processes; it is dropped while the ledger is away, as it can be learned again."""

@@ -42,20 +42,16 @@ _UNREADABLE = "postgresql://..."
 
 
 def _parts(url: str) -> dict[str, Any]:
-    """Return the settings of an address. Raises psycopg.ProgrammingError if it is none."""
+    """Return the settings of an address; none for text that is no address."""
     try:
         return conninfo_to_dict(url)
-    except UnicodeError as error:
-        message = "half a character"
-        raise psycopg.ProgrammingError(message) from error
+    except (UnicodeError, psycopg.ProgrammingError):
+        return {}
 
 
 def beyond_plain(url: str) -> tuple[str, ...]:
     """Return the settings of an address that a file of a repository may not state."""
-    try:
-        stated = _parts(url).keys()
-    except psycopg.ProgrammingError:
-        return ()
+    stated = _parts(url).keys()
     # A service has an `sslmode` of its own, which cannot be known here and would be overridden.
     return tuple(sorted(stated - _PLAIN | (stated & {"sslmode"} if "service" in stated else set())))
 
@@ -65,10 +61,7 @@ def with_operators_tls(url: str) -> str:
 
     This machine's is `PGSSLMODE`, else that of the service in `PGSERVICE`, else libpq's own default.
     """
-    try:
-        stated = str(_parts(url).get("sslmode") or "")
-    except psycopg.ProgrammingError:
-        return url
+    stated = str(_parts(url).get("sslmode") or "")
     options = psycopg.pq.Conninfo.get_defaults()
     own = next((option.val.decode() for option in options if option.keyword == b"sslmode" and option.val), "")
     if {stated, own} <= {*_SSL_MODES} and _SSL_MODES.index(stated) < _SSL_MODES.index(own):
@@ -78,10 +71,7 @@ def with_operators_tls(url: str) -> str:
 
 def remote_servers(url: str) -> tuple[str, ...]:
     """Return the servers of an address beyond this machine, as `postgresql://HOST:PORT`; none if it names no host."""
-    try:
-        parts = _parts(url)
-    except psycopg.ProgrammingError:
-        return ()
+    parts = _parts(url)
     named = [*str(parts.get("host") or "").split(","), *str(parts.get("hostaddr") or "").split(",")]
     ports = str(parts.get("port") or PORT).split(",")
     hosts = [host for host in named if host and not host.startswith(("/", "@")) and not is_loopback(host)]
@@ -101,11 +91,8 @@ def with_safe_password(url: str) -> str:
 
 def shown(url: str) -> str:
     """Return an address without its password, as it may be printed."""
-    try:
-        parts = _parts(url)
-    except psycopg.ProgrammingError:
-        return _UNREADABLE
-    if misread(url):
+    parts = _parts(url)
+    if not parts or misread(url):
         return _UNREADABLE
     host, port = parts.get("host", ""), parts.get("port", "")
     user = f"{parts['user']}@" if parts.get("user") else ""
@@ -114,10 +101,7 @@ def shown(url: str) -> str:
 
 def misread(url: str) -> bool:
     """Return whether an unescaped `@` or `/` in a password makes a part of it count as something else."""
-    try:
-        parts = _parts(url)
-    except psycopg.ProgrammingError:
-        return False
+    parts = _parts(url)
     port = str(parts.get("port") or "")
     names = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
     return any("@" in str(name) for name in names) or bool(port.strip(",0123456789"))
@@ -412,7 +396,7 @@ class LedgerSession:
                 tcp_user_timeout=1000 * UNHEARD,
                 application_name=self._name,
             )
-        except psycopg.ProgrammingError:
+        except (psycopg.ProgrammingError, UnicodeError):
             raise no_address(self.url) from None
         with _closed_unless_well(connection), self._asking(connection):
             if (version := connection.info.server_version // 10_000) < OLDEST:

@@ -461,7 +461,7 @@ def _carry_out(
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
                 fence=(lambda: always) if shared is None else shared.fence,
-                paid_at=() if shared is None else shared.proven_endpoints(),
+                paid_at=() if shared is None else shared.paid_at,
             )
             return await execute(
                 project,

@@ -13,7 +13,7 @@ from contentops.ci.runner import run_page
 from contentops.errors import Check, Diagnostic, NotShared, Refused, Severity, StateError, UsageError
 from contentops.ledger import session as schema
 from contentops.ledger.jobs import LedgerScope, Runner, overview
-from contentops.ledger.limiter import SharedLimiter, account_of, limit_of, limiter_of
+from contentops.ledger.limiter import SharedLimiter, account_of, limit_of
 from contentops.ledger.project import ProjectLedger, ReadLedger, applying
 from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, remote_servers, shown, with_operators_tls
 from contentops.operations.opening import OpenedLedger, jobs_by_environment
@@ -133,7 +133,7 @@ def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLim
             url = address(project, structs.replace(runtime, ask=None))
             session = closing.enter_context(LedgerSession(url, patience=0, stopped=runtime.stopped))
             account = account_of(project.api, key)
-            limiter = SharedLimiter(session, limiter_of(session, account), limit_of(session, account))
+            limiter = SharedLimiter(session, account.id, limit_of(session, account))
         yield limiter
 
 
