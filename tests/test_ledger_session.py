@@ -184,9 +184,9 @@ SECRET = "s3cr3t"
         (f"host=127.0.0.1 password={SECRET} and more", "ledger-address"),
         (f"mysql://u:{SECRET}@127.0.0.1:1/db", "ledger-address"),
         (SECRET, "ledger-address"),
-        (f"postgresql://me:{SECRET}@127.0.0.1/db?nosuch={SECRET}", "a name after `?`"),
-        (f"postgresql://127.0.0.1/db?{SECRET}", "a name after `?`"),
-        (f"postgresql://me:{SECRET}?x@127.0.0.1/db?nosuch=1", "a name after `?`"),
+        (f"postgresql://me:{SECRET}@127.0.0.1/db?nosuch={SECRET}", "after `?`, a name is not a parameter"),
+        (f"postgresql://127.0.0.1/db?{SECRET}", "after `?`, a name is not a parameter"),
+        (f"postgresql://me:{SECRET}?x@127.0.0.1/db?nosuch=1", "after `?`, a name is not a parameter"),
         (f"postgresql://me:p@{SECRET}@127.0.0.1/db?sslmode=require", "`@` is written `%40`"),
     ],
 )
