@@ -228,13 +228,6 @@ def first_commit(root: Path | str) -> str:
     return ""
 
 
-class TreeEntry(NamedTuple):
-    """An entry of a tree: git's mode and object id; both empty where the path has none."""
-
-    mode: str = ""
-    oid: str = ""
-
-
 class Clone(Struct, frozen=True, kw_only=True):
     """A clone, its remote, and the variables that its git commands get in addition to those of the process."""
 
@@ -280,16 +273,3 @@ class Clone(Struct, frozen=True, kw_only=True):
     def head(self) -> str:
         """Return the commit that is checked out, or empty before the first."""
         return self.attempt("rev-parse", "--verify", "--quiet", "HEAD").text
-
-    def changes(self, before: str, after: str) -> dict[str, tuple[TreeEntry, TreeEntry]]:
-        """Return what differs between two commits or trees, by path in the repository. Raises GitFailed."""
-        parts = iter(self.read("diff-tree", "-r", "-z", "--no-renames", before, after).split("\0"))
-        changes = {}
-        for about in filter(None, parts):
-            old_mode, new_mode, old, new, _ = about[1:].split(" ")
-            changes[next(parts)] = (_entry(old_mode, old), _entry(new_mode, new))
-        return changes
-
-
-def _entry(mode: str, oid: str) -> TreeEntry:
-    return TreeEntry(mode, oid) if oid.strip("0") else TreeEntry()

@@ -155,7 +155,7 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
     try:
         http = httpx.Client(base_url=f"{api}/repos/{name}/", headers=headers, timeout=_TIMEOUT)
     except (OSError, ValueError, httpx.InvalidURL) as error:
-        message = f"{error}; check `GITHUB_API_URL`, `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
+        message = f"{error}; check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
         raise HostError(f"no connection to GitHub: {message}") from error
     # On a server of one's own, both versions of the API lie below `/api`.
     graphql = f"{api.removesuffix('/v3')}/graphql"

@@ -19,7 +19,6 @@ from msgspec import Struct
 from contentops.ci.git import (
     Clone,
     GitFailed,
-    TreeEntry,
     failure,
     masked,
     read_blobs,
@@ -119,17 +118,14 @@ def alone(clone: Clone) -> Iterator[None]:
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return git's variables for the bot of GitHub, where its runner has no identity; otherwise none."""
-    variables: dict[str, str] = {}
-    if environ.get("GITHUB_ACTIONS") != "true":
-        return variables
-    for who in ("AUTHOR", "COMMITTER"):
-        stated = {name: value for name, value in environ.items() if name.startswith(f"GIT_{who}_")}
-        # A name that git makes up from the machine's does not count.
-        if try_git(root, "-c", "user.useConfigOnly=true", "var", f"GIT_{who}_IDENT", extra=stated).code:
-            for what, value in (("NAME", _BOT), ("EMAIL", _BOT_MAIL)):
-                name = f"GIT_{who}_{what}"
-                variables[name] = environ.get(name) or value
-    return variables
+    # A name that git makes up from the machine's does not count.
+    asked = ("-c", "user.useConfigOnly=true", "var")
+    if environ.get("GITHUB_ACTIONS") != "true" or not try_git(root, *asked, "GIT_COMMITTER_IDENT").code:
+        return {}
+    names = [(f"GIT_{who}_NAME", f"GIT_{who}_EMAIL") for who in ("AUTHOR", "COMMITTER")]
+    return {
+        each: environ.get(each) or value for pair in names for each, value in zip(pair, (_BOT, _BOT_MAIL), strict=True)
+    }
 
 
 def in_repository(root: str) -> bool:
@@ -173,34 +169,22 @@ def refuse_unfinished(clone: Clone) -> None:
         raise Refused(f"you have staged changes: {first_of(staged)}", code="staged-changes", hint=hint)
 
 
-def refuse_unfit_lock(clone: Clone, environment: str) -> None:
-    """Raise Refused where git ignores the lock or the jobs, or would store a pointer instead."""
-    refuse_ignored_lock(clone.root, environment)
-    refuse_lock_in_lfs(clone.root, environment)
+def refuse_unfit_lock(root: str, environment: str, *, ignored: bool = True) -> None:
+    """Raise Refused where git would store a pointer of Git LFS for lock or jobs, or (`ignored`) ignores one of them.
 
-
-def refuse_ignored_lock(root: str, environment: str) -> None:
-    """Raise Refused where git ignores the lock or the jobs; does nothing outside a repository."""
-    if not in_repository(root):
-        return
-    for name in (lock_name(environment), jobs_name(environment)):
-        with contextlib.suppress(GitFailed):
-            # A file that git tracks is not ignored, whatever the rules say.
-            if not try_git(root, "check-ignore", "--quiet", "--", name).code:
-                hint = f"add `!{name}` to `.gitignore`: without the file, the next clone pays for everything again"
-                raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
-
-
-def refuse_lock_in_lfs(root: str, environment: str) -> None:
-    """Raise Refused where git would store a pointer of Git LFS for lock or jobs; does nothing outside a repository."""
+    Does nothing outside a repository, and where git cannot say.
+    """
     if not in_repository(root):
         return
     for name, form in ((lock_name(environment), locks.FORMAT), (jobs_name(environment), jobs.FORMAT)):
         with contextlib.suppress(GitFailed):
-            said = try_git(root, "check-attr", "-z", "filter", "--", name).text.split("\0")
-            if "lfs" in said[2:3]:
+            if "lfs" in try_git(root, "check-attr", "-z", "filter", "--", name).text.split("\0")[2:3]:
                 hint = f"put `{form.out_of_lfs}` at the end of `.gitattributes`: git merges lines, not pointers"
                 raise Refused(f"`.gitattributes` gives `{name}` to Git LFS", code="lock-in-lfs", hint=hint)
+            # A file that git tracks is not ignored, whatever the rules say.
+            if ignored and not try_git(root, "check-ignore", "--quiet", "--", name).code:
+                hint = f"add `!{name}` to `.gitignore`: without the file, the next clone pays for everything again"
+                raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
 
 
 # --- what is changed ---------------------------------------------------------------------------------------
@@ -281,9 +265,11 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
     head: str
     """Empty before the first commit."""
+    base: str
+    """The tree of `head`."""
     tree: str
-    changes: Mapping[str, tuple[TreeEntry, TreeEntry]]
-    """What the results change, by path in the repository: before and after."""
+    changes: tuple[str, ...]
+    """The files that the results change, as paths in the repository."""
     folder: str
     """Of the project in the repository: empty, or with a slash at its end."""
     environment: str
@@ -310,8 +296,9 @@ def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> Resul
     name = jobs_name(environment)
     return ResultTree(
         head=head,
+        base=base,
         tree=tree,
-        changes=clone.changes(base, tree),
+        changes=tuple(clone.names("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, tree)),
         folder=clone.read("rev-parse", "--show-prefix").rstrip("\n"),
         environment=environment,
         jobs=_tree(clone, base, {name, RULES} & set(paths)) if name in paths else "",
@@ -341,14 +328,6 @@ def _index(clone: Clone, base: str) -> Iterator[dict[str, str]]:
         yield index
 
 
-def _index_info(entries: Mapping[str, TreeEntry], oid: str) -> bytes:
-    """Return the entries in the form that `update-index` reads; `oid` is any object id, for the length of ids."""
-    # Removals first: a file may become a folder.
-    ordered = sorted(entries.items(), key=lambda entry: bool(entry[1].mode))
-    lines = (f"{entry.mode or '0'} {entry.oid or '0' * len(oid)}\t{path}\0" for path, entry in ordered)
-    return "".join(lines).encode("utf-8", "surrogateescape")
-
-
 def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
     """Make a commit of a tree on no branch, signed where the clone's own are. Raises GitFailed."""
     signs = clone.attempt("config", "--type=bool", "--get", "commit.gpgsign").text == "true"
@@ -375,9 +354,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 
     False where someone's changes are in the way; then the clone is unchanged.
     """
-    staged = _index_info({path: after for path, (_, after) in results.changes.items()}, commit)
-    unstaged = _index_info({path: before for path, (before, _) in results.changes.items()}, commit)
-    if clone.attempt("update-index", "-z", "--index-info", stdin=staged).code:
+    if clone.attempt("read-tree", "-m", "-i", results.base, results.tree).code:
         return False
     clone.attempt("update-index", "-q", "--refresh")
     # As in a checkout: all of it, or nothing where someone's changes are in the way.
@@ -386,7 +363,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
         return True
     if moved:
         clone.attempt("read-tree", "-m", "-u", commit, results.tree)
-    clone.attempt("update-index", "-z", "--index-info", stdin=unstaged)
+    clone.attempt("read-tree", "-m", "-i", results.tree, results.base)
     return False
 
 
@@ -642,7 +619,7 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
     """
     with alone(clone):
         refuse_unfinished(clone)
-        refuse_unfit_lock(clone, target.environment)
+        refuse_unfit_lock(clone.root, target.environment)
         if waiting := _waiting(clone, target, known):
             hint = "merge its pull request and delete the branch; otherwise its texts are generated and paid for again"
             names = ", ".join(f"`{name}`" for name in waiting)

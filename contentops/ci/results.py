@@ -5,6 +5,7 @@ Any other text in such a file is a person's, and theirs to commit.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from pathlib import Path
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from contentops.model import Desired, Project, RequestId, Spec
     from contentops.model.records import Order
     from contentops.planning.sides import Choice
-    from contentops.state.codec import Line
     from contentops.state.lock import Lock
 
 
@@ -289,24 +289,6 @@ _ADDED = ("+{", "++{", "+++{")
 _CONTENT = re.compile(r'"content_id":"([^"]+)"')
 
 
-def _history(project: Project, commit: str) -> tuple[str, tuple[str, ...]]:
-    """Return git's log of the lock up to a commit, with patches, and why it is incomplete, if it is."""
-    name = lock_name(project.environment)
-    try:
-        require_repository(project.root)
-        if try_git(project.root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", extra=LOOK).code:
-            return "", ()
-        ended = try_git(project.root, "log", *_LOG, commit, "--", name, extra=LOOK, timeout=PATIENCE)
-    except UsageError:
-        return "", ("the project is not in a git repository, so there are no earlier locks",)
-    except GitFailed as error:
-        return "", (f"earlier locks cannot be read: {error.message}",)
-    if ended.code:
-        return "", (f"earlier locks cannot be read: {reason_of(ended)}",)
-    cut = "this clone is shallow, so earlier locks are missing; `git fetch --unshallow` fetches them"
-    return ended.stdout.decode("utf-8", "replace"), (cut,) if is_shallow(project.root) else ()
-
-
 def locks_in_history(project: Project, environment: str) -> list[str]:
     """Return the lines of an environment's locks in all commits that this clone knows, the oldest first.
 
@@ -336,55 +318,48 @@ class RecordedTexts(Struct, frozen=True, kw_only=True):
 
 def recorded_texts(project: Project, content_ids: Iterable[str]) -> dict[str, RecordedTexts]:
     """Return the texts of these contents in the history of the lock; none outside a repository."""
-    log, _ = _history(project, "HEAD")
-    wanted = frozenset(content_ids)
-    titles: dict[str, set[Digest]] = {}
-    bodies: dict[str, set[Digest]] = {}
-    for line in log.split("\n"):
-        content = _CONTENT.search(line)
-        record = _added(line) if content is not None and content[1] in wanted else None
-        if isinstance(record, Record) and record.saved is not None:
-            titles.setdefault(record.content_id, set()).update(record.saved.titles, {title_digest(record.title)})
-            bodies.setdefault(record.content_id, set()).update(record.saved.bodies, record.bodies)
-    return {
-        content_id: RecordedTexts(titles=frozenset(titles[content_id]), bodies=frozenset(digests))
-        for content_id, digests in bodies.items()
-    }
-
-
-def _added(line: str) -> Line | str | None:
-    """Return the lock line that a line of a patch adds; empty: it adds none; None: it cannot be read."""
-    if not line.startswith(_ADDED):
-        return ""
+    command = ("log", *_LOG, "HEAD", "--", lock_name(project.environment))
     try:
-        return parse_line(line.lstrip("+"))
-    except ValueError:
-        return None
+        require_repository(project.root)
+        log = try_git(project.root, *command, extra=LOOK, timeout=PATIENCE).stdout.decode("utf-8", "replace")
+    except (UsageError, GitFailed):
+        return {}
+    wanted = frozenset(content_ids)
+    found: dict[str, RecordedTexts] = {}
+    for line in log.split("\n"):
+        content = _CONTENT.search(line) if line.startswith(_ADDED) else None
+        if content is None or content[1] not in wanted:
+            continue
+        with contextlib.suppress(ValueError):
+            record = parse_line(line.lstrip("+"))
+            if isinstance(record, Record) and record.saved is not None:
+                known = found.get(record.content_id, RecordedTexts())
+                found[record.content_id] = RecordedTexts(
+                    titles=known.titles | record.saved.titles | {title_digest(record.title)},
+                    bodies=known.bodies.union(record.saved.bodies, record.bodies),
+                )
+    return found
 
 
-# ---- Whom the `CODEOWNERS` of a repository names for a file, as GitHub, GitLab and Forgejo read it.
+# ---- Whether the `CODEOWNERS` of a repository names someone for a file.
 
 _GITHUB_FOLDERS: Final = (".github", "", "docs")
 _COMPLETE: Final = "# Who may say which texts are approved: replace @OWNER by people or a team, and take the # away."
 _FOLDERS: Final = (".github", ".gitlab", ".forgejo", ".gitea", "", "docs")
 
 
-def owners_of(root: str, path: str) -> tuple[str, ...] | None:
-    """Return the owners of a path below `root`; None outside a repository."""
+def names_no_owner(root: str, path: str) -> bool:
+    """Return whether no `CODEOWNERS` names owners of a path below `root`; False outside a repository."""
     try:
         said = try_git(root, "rev-parse", "--show-toplevel", "--show-prefix")
     except GitFailed:
-        return None
+        return False
     top, _, prefix = said.text.partition("\n")
     if said.code or not top:
-        return None
-    for folder in _FOLDERS:
-        try:
-            text = Path(top, folder, "CODEOWNERS").read_text("utf-8", errors="replace")
-        except OSError:
-            continue
-        return owners_in(text, prefix.strip() + path)
-    return ()
+        return False
+    files = (Path(top, folder, "CODEOWNERS") for folder in _FOLDERS)
+    file = next(filter(Path.is_file, files), None)
+    return file is None or not has_owner(file.read_text("utf-8", errors="replace"), prefix.strip() + path)
 
 
 def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
@@ -392,30 +367,19 @@ def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
 
     No lines where it has one for `path` (in the repository at `top`), also one that is commented out.
     """
-    files = (f"{folder}/CODEOWNERS".removeprefix("/") for folder in _GITHUB_FOLDERS)
-    file = next((file for file in files if (top / file).is_file()), f"{_GITHUB_FOLDERS[0]}/CODEOWNERS")
-    try:
-        text = (top / file).read_text("utf-8", errors="replace")
-    except OSError:
-        text = ""
+    files = [f"{folder}/CODEOWNERS".removeprefix("/") for folder in _GITHUB_FOLDERS]
+    file = next((file for file in files if (top / file).is_file()), files[0])
+    text = (top / file).read_text("utf-8", errors="replace") if (top / file).is_file() else ""
     pattern = "/" + path.replace(" ", r"\ ")
-    if owners_in(text, path) or pattern in text:
+    if has_owner(text, path) or pattern in text:
         return file, ()
     return file, (_COMPLETE, f"# {pattern} @OWNER")
 
 
-def owners_in(text: str, path: str) -> tuple[str, ...]:
-    """The owners that the text of a `CODEOWNERS` names for a path in the repository; of several lines the last one."""
-    owners: tuple[str, ...] = ()
-    of_section: tuple[str, ...] = ()
-    for line in text.splitlines():
-        pattern, *names = line.partition("#")[0].split() or [""]
-        if pattern.startswith(("[", "^[")):
-            # GitLab: a section, whose owners are those of its lines without any.
-            of_section = tuple(line.rpartition("]")[2].split())
-        elif pattern and _matches(pattern, path):
-            owners = tuple(names) or of_section
-    return owners
+def has_owner(text: str, path: str) -> bool:
+    """Return whether a line in the text of a `CODEOWNERS` names owners of a path in the repository."""
+    lines = (line.partition("#")[0].split() for line in text.splitlines())
+    return any(len(words) > 1 and _matches(words[0], path) for words in lines)
 
 
 def _matches(pattern: str, path: str) -> bool:

@@ -340,10 +340,10 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
         hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if is_open else ""
         raise Refused(message, code=plan.refusals[0].guard, hint=hint)
     if plan.submits_worst:
-        from contentops.ci.push import refuse_lock_in_lfs
+        from contentops.ci.push import refuse_unfit_lock
 
         # Only lock and jobs keep in git what was paid for.
-        refuse_lock_in_lfs(project.root, project.environment)
+        refuse_unfit_lock(project.root, project.environment, ignored=False)
         _look_ahead(project, plan, runtime)
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from contentops.ci.git import PATIENCE, GitFailed, try_git
 from contentops.ci.github import connect, merge_base, merged_pulls
 from contentops.ci.push import open_clone
-from contentops.ci.results import nfc, owners_of, words_in
+from contentops.ci.results import names_no_owner, nfc, words_in
 from contentops.ci.runner import branch_of_run, commit_before, in_ci, read_event
 from contentops.digest import NO_TEXT, NOTHING, Digest
 from contentops.documents.files import Outputs
@@ -267,7 +267,7 @@ def approval_checks(project: Project, desired: Desired | None, runtime: Runtime)
     if known.lines:
         yield from _file_checks(project, known, iso(runtime.wall() + _APART))
     needed = sum(spec.approval.required for spec in desired.specs) if desired is not None else 0
-    if needed and owners_of(project.root, approvals.FILE) == ():
+    if needed and names_no_owner(project.root, approvals.FILE):
         message = f"{plural(needed, 'item')} {'needs' if needed == 1 else 'need'} an approval"
         message += f", and no `CODEOWNERS` line names the owners of `{approvals.FILE}`"
         hint = f"`/{approvals.FILE} @acme/editors` in it, with a branch that asks its owners, says who may approve"

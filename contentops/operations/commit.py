@@ -137,7 +137,7 @@ def commit(
                 store.see_jobs(jobs_at(project.root, clone.head(), project.environment, clone.extra))
                 # A killed apply left facts in the journal alone, and only lock and jobs are committed.
                 store.checkpoint()
-            refuse_unfit_lock(clone, project.environment)
+            refuse_unfit_lock(project.root, project.environment)
             return _commit(project, clone, options, target, write, pause)
 
 

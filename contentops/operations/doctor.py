@@ -51,16 +51,16 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
     try:
-        from contentops.ci.push import refuse_ignored_lock, refuse_lock_in_lfs
+        from contentops.ci.push import refuse_unfit_lock
 
         state, _ = shared_state(project, runtime)
-        refuse_lock_in_lfs(project.root, project.environment)
+        refuse_unfit_lock(project.root, project.environment, ignored=False)
         yield Check(
             name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.open_jobs):,} open"
         )
         if state.records:
             yield from _lineage_check(project, state.lineage)
-        refuse_ignored_lock(project.root, project.environment)
+        refuse_unfit_lock(project.root, project.environment)
     except Refused as error:
         # A folder for trying things out may be ignored as a whole.
         is_note = error.code == "ignored-lock"
