@@ -52,7 +52,7 @@ def test_an_entry_that_a_live_process_holds_makes_its_item_pending(state: JobSta
     job = a_job(spec, state)
     plan = _plan([spec, other], _held(job.request_id, state=state.value), open_jobs=[job])
     pending, created = plan.changes
-    assert (pending.action, pending.holder, pending.steps) == (Action.PENDING, "apply on build-3", ())
+    assert (pending.action, pending.claimed_by, pending.steps) == (Action.PENDING, "apply on build-3", ())
     assert (created.action, plan.credits, plan.submits) == (Action.CREATE, created.credits, 1)
 
 
@@ -76,7 +76,7 @@ def test_a_pending_item_is_told_in_every_form() -> None:
     assert "pending (`apply on build-3`)" in plan_markdown(plan)
     document = plan_document(plan)
     jsonschema.validate(document | {"checksum": ""}, load_schema("plan"))
-    assert read_back(json.loads(json.dumps(document))).changes[0].holder == "apply on build-3"
+    assert read_back(json.loads(json.dumps(document))).changes[0].claimed_by == "apply on build-3"
 
 
 def test_a_holder_cannot_break_out_of_a_page() -> None:

@@ -106,7 +106,9 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
     seen = ctx.outputs.observe(step.target)
     text = item_state.text
     front = {**({entry.key: entry.value for entry in text.entries} if text is not None else {}), **step.front}
-    return to_check(coming_title(ctx, item, item_state, step, seen), body, seen, front, step.target, item.change.open)
+    return to_check(
+        coming_title(ctx, item, item_state, step, seen), body, seen, front, step.target, item.change.open_metadata
+    )
 
 
 def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
@@ -335,8 +337,8 @@ async def _collected(
 def _end(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
     """The end of an item whose steps are all carried out."""
     change = item.change
-    if change.holder:
-        return Ended(Result.PENDING, "", f"{change.holder} is working on it; the next apply finishes it")
+    if change.claimed_by:
+        return Ended(Result.PENDING, "", f"{change.claimed_by} is working on it; the next apply finishes it")
     if change.blocked:
         return Ended(Result.BLOCKED, change.hint or change.blocked)
     for job, end in failures:

@@ -85,7 +85,7 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
     else:
         outcome = await carry_out(ctx, item, item_state)
     is_fine = outcome is None or outcome.result is Result.DONE
-    names: Iterable[str] = change.follows if is_fine else ()
+    names: Iterable[str] = change.updates_later if is_fine else ()
     if is_fine and change.waits and spec is not None:
         names = [name for name in spec.readings if name.startswith(_METADATA)]
     for stage in (Stage.TEXT, Stage.HEAD, Stage.FRONT):
@@ -105,7 +105,7 @@ async def _text(ctx: Context, change: Change, stages: Stages, flush: Callable[[]
     assert spec is not None
     names = [name for name in spec.readings if not name.startswith(_METADATA)]
     try:
-        if not change.later or not all(await ctx.run.others(stages.of(_read(spec, names)))):
+        if not change.pays_later or not all(await ctx.run.others(stages.of(_read(spec, names)))):
             return _waiting(change)
     except Stopped:
         return structs.replace(_waiting(change), error="", hint="")
@@ -131,7 +131,7 @@ async def _front(
         await ctx.run.others(ends)
     except Stopped:
         return done if before is not None else structs.replace(_waiting(change), error="", hint="")
-    planned = structs.replace(change, later=(), waits=())
+    planned = structs.replace(change, pays_later=(), waits=())
     assert change.spec is not None
     now = ctx.again(planned, stages.coming(change.spec))
     if now is None or now.action is Action.WAIT:

@@ -315,17 +315,17 @@ class Change(Struct, frozen=True, kw_only=True):
     """The open job that answers the spec of an item that is blocked."""
     blocked: str = ""
     """The kebab-case reason the item is blocked, or empty."""
-    holder: str = ""
+    claimed_by: str = ""
     """The process that has claimed the item: `apply on HOST`; empty: none."""
     approval: ApprovalState = ApprovalState.NONE
     """Of the text that the file has now."""
     waits: tuple[Reference, ...] = ()
     """The texts of other items that its own text waits for."""
-    open: frozenset[str] = frozenset()
+    open_metadata: frozenset[str] = frozenset()
     """The keys of metadata that stay as they are recorded, as the texts that they mention are not final."""
-    follows: tuple[str, ...] = ()
+    updates_later: tuple[str, ...] = ()
     """The values of front matter, such as `metadata.title`, that follow once the texts that they mention are there."""
-    later: tuple[Submit | RetryText, ...] = ()
+    pays_later: tuple[Submit | RetryText, ...] = ()
     """What it pays for once these are there, as an upper bound; `steps` has none of it."""
     hint: str = ""
 
@@ -353,12 +353,12 @@ class Change(Struct, frozen=True, kw_only=True):
     def credits_at_most(self) -> bool:
         """Whether its credits are an upper bound, as a price depends on how long the text becomes."""
         steps = (step for step in self.steps if isinstance(step, Submit | RetryText))
-        return any(step.credits for step in self.later) or any(step.at_most for step in steps)
+        return any(step.credits for step in self.pays_later) or any(step.at_most for step in steps)
 
     @property
     def retries(self) -> int:
         """How many more generations it may pay for, if the text fails its checks each time."""
-        return sum(step.times - step.certain for step in (*self.steps, *self.later) if isinstance(step, RetryText))
+        return sum(step.times - step.certain for step in (*self.steps, *self.pays_later) if isinstance(step, RetryText))
 
     @property
     def submits_worst(self) -> int:
@@ -368,13 +368,13 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_worst(self) -> int:
         """Its price with every retry."""
-        steps = (step for step in (*self.steps, *self.later) if isinstance(step, RetryText))
+        steps = (step for step in (*self.steps, *self.pays_later) if isinstance(step, RetryText))
         return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
 
     @property
     def tokens(self) -> PaidTokens | None:
         """The most tokens of each of its generations, at the price of the settings; None: not known."""
-        steps = [*self.steps, *self.later]
+        steps = [*self.steps, *self.pays_later]
         own = [step.tokens for step in steps if isinstance(step, Submit | RetryText)]
         return next(iter(own or filter(None, (step.tokens for step in steps if isinstance(step, Collect)))), None)
 
@@ -392,7 +392,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def money_worst(self) -> dict[str, int]:
         """The same with every retry."""
-        steps = [step for step in (*self.steps, *self.later) if isinstance(step, RetryText)]
+        steps = [step for step in (*self.steps, *self.pays_later) if isinstance(step, RetryText)]
         retries = (step.tokens.money for step in steps if step.tokens for _ in range(step.times - step.certain))
         return add_money((self.money, *retries))
 
@@ -512,7 +512,7 @@ class Change(Struct, frozen=True, kw_only=True):
     def _paying(self) -> list[Submit | RetryText]:
         return [
             step
-            for step in (*self.steps, *self.later)
+            for step in (*self.steps, *self.pays_later)
             if isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain)
         ]
 
@@ -584,7 +584,7 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     promotion: ReviewedText | None = field(name="promotes")
     collected_jobs: tuple[ReviewedJob, ...] = field(name="drains")
     blocked: str
-    holder: str
+    claimed_by: str = field(name="holder")
     hint: str
     approval: ApprovalState = ApprovalState.NONE
     waits: tuple[AwaitedText, ...] = ()

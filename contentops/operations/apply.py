@@ -92,8 +92,8 @@ def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
         own = {submit_of(plan, change), change.job.request_id if change.job is not None else None}
         steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.job.request_id in lost))
         if not own.isdisjoint(lost) or (change.steps and not steps):
-            holder = change.holder or "another process"
-            changed = structs.replace(change, action=Action.PENDING, steps=(), holder=holder, hint="")
+            holder = change.claimed_by or "another process"
+            changed = structs.replace(change, action=Action.PENDING, steps=(), claimed_by=holder, hint="")
             changes.append(structs.replace(changed, blocked_job=change.job))
         else:
             changes.append(structs.replace(change, steps=steps))
@@ -145,9 +145,9 @@ class Following:
         ids += [] if spec.id in ids else [spec.id]
         if (same := block_same(self._inputs, change, self._declared)) is not change:
             return same
-        if not planned.later and not _is_free(change):
+        if not planned.pays_later and not _is_free(change):
             return None  # its front matter alone follows
-        if planned.later and (problem := beyond(change, planned)):
+        if planned.pays_later and (problem := beyond(change, planned)):
             return _held(planned, problem, "run `contentops apply` to see and confirm the new price")
         shared = workspace.working_ledger
         if shared is not None:
@@ -212,7 +212,7 @@ def _is_free(change: Change) -> bool:
 
 def _held(planned: Change, why: str, hint: str) -> Change:
     reasons = (Reason(kind="waits", detail=why),)
-    return structs.replace(planned, action=Action.WAIT, reasons=reasons, steps=(), later=(), hint=hint)
+    return structs.replace(planned, action=Action.WAIT, reasons=reasons, steps=(), pays_later=(), hint=hint)
 
 
 # ---- `apply`: plan, show the plan, ask, and carry it out.
@@ -304,9 +304,9 @@ def apply(
 
 def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials | None:
     """Return what the server of a plan gets; None where no step may need it."""
-    if not any(change.later or change.has(*NETWORK) for change in plan.changes):
+    if not any(change.pays_later or change.has(*NETWORK) for change in plan.changes):
         return None
-    writes = any(change.later or change.has(*GENERATING) for change in plan.changes)
+    writes = any(change.pays_later or change.has(*GENERATING) for change in plan.changes)
     return read_credentials(project.api, runtime, writes=writes)
 
 

@@ -254,7 +254,7 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
         output=item.path,
         credits=made_by.credits if made_by is not None and not promoted_from else 0,
         generated_at=made_by.generated_at if made_by is not None else "",
-        holder=change.holder if change else "",
+        holder=change.claimed_by if change else "",
         promoted_from=promoted_from,
         approval=item.approval,
         publish_on=item.spec.publish_on if item.spec is not None else "",

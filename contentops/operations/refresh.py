@@ -321,7 +321,7 @@ def _in_question(inputs: PlanInputs, plan: Plan) -> AbstractSet[ItemId]:
 
 def _touches(change: Change) -> bool:
     restores = any(isinstance(step, Write) and isinstance(step.mode, Restore) for step in change.steps)
-    return change.remote is not None or bool(change.later) or (change.has(Submit, Write) and not restores)
+    return change.remote is not None or bool(change.pays_later) or (change.has(Submit, Write) and not restores)
 
 
 def _record_id(change: Change) -> ItemId:

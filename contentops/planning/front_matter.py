@@ -117,7 +117,7 @@ def provenance_of(record: Record, made_by: Job | None) -> dict[str, Json]:
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     """Which keys and title are written, and why: those that differ from the record, without a person's edits."""
-    wanted, stated = wanted_front(item.inputs, item.spec, item.open)
+    wanted, stated = wanted_front(item.inputs, item.spec, item.open_metadata)
     record, file, id_ = item.own, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
     if record is None:
@@ -211,7 +211,7 @@ def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list
 
 def _without_open(item: ItemSides, keys: Iterable[str]) -> list[str]:
     """The keys without those that stay as they are recorded."""
-    stays = {*item.open, *apply_preset(item.inputs.project.preset, dict.fromkeys(item.open, ""))}
+    stays = {*item.open_metadata, *apply_preset(item.inputs.project.preset, dict.fromkeys(item.open_metadata, ""))}
     return [key for key in keys if key not in stays]
 
 

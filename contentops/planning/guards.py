@@ -169,7 +169,7 @@ def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     guards = inputs.project.guards
     recorded = sum(map(_counts, inputs.state.records.values()))
     swept = sum(
-        (change.action in SWEEPING or bool(change.later)) and change.record is not None and _counts(change.record)
+        (change.action in SWEEPING or bool(change.pays_later)) and change.record is not None and _counts(change.record)
         for change in changes
     )
     if recorded >= guards.from_items and swept > guards.max_changed_ratio * recorded:
@@ -231,7 +231,7 @@ def usual_cost(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
     By the jobs of the same model and template, at the price of today; of sections, by those of sections.
     """
     api, price_ = inputs.project.api, inputs.project.price
-    steps = [step for each in changes for step in (*each.steps, *each.later) if isinstance(step, Submit)]
+    steps = [step for each in changes for step in (*each.steps, *each.pays_later) if isinstance(step, Submit)]
     if not api.has_model or price_ is None or not steps:
         return
     known: dict[tuple[str, bool], list[int]] = {}

@@ -86,7 +86,7 @@ def with_claims(inputs: PlanInputs, change: Change) -> Change:
         action=Action.PENDING,
         steps=(),
         reasons=(*change.reasons, Reason(kind=CLAIMED, detail=detail)),
-        holder=own.holder,
+        claimed_by=own.holder,
         blocked_job=change.job,
         hint="",
     )
@@ -412,7 +412,7 @@ def _essence(change: Change) -> list[object]:
 def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage]) -> Change | None:
     """Return the change of the only item of `inputs`; `coming`: the stages that other changes still reach."""
     (item,) = declared_sides(inputs)
-    item = structs.replace(item, open=open_keys(spec, coming))
+    item = structs.replace(item, open_metadata=open_keys(spec, coming))
     waits = waits_of(spec, coming)
     change = _candidate(waiting_for(item, waits))[0].change
     return None if change is None else free_targets(inputs, [change])[0]
@@ -442,7 +442,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
         # What metadata mentions may be in a ring, so that it is looked at when all changes are known.
         if any(one.id in coming for one in item.spec.mentions):
             waits = made[item.spec.id][0].waits
-            opened = structs.replace(item, open=open_keys(item.spec, coming))
+            opened = structs.replace(item, open_metadata=open_keys(item.spec, coming))
             made[item.spec.id] = _candidate(waiting_for(opened, waits))
     for spec in inputs.desired.specs:
         candidate, more = made[spec.id]
@@ -477,7 +477,7 @@ def declared_sides(inputs: PlanInputs, orphans: Mapping[ItemId, Record] | None =
             orphan=orphan,
             open_jobs=inputs.open_jobs.get(spec.id, ()),
             file=file,
-            open=frozenset(spec.open_metadata),
+            open_metadata=frozenset(spec.open_metadata),
         )
 
 
@@ -631,7 +631,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
     """The first `number` submitting changes that can go without the rest, and a note of what waits."""
-    submits = [change for change in changes if change.submits_worst and not change.later]
+    submits = [change for change in changes if change.submits_worst and not change.pays_later]
     while True:
         first = submits[:number]
         # A target stays occupied while the change that would free it waits.

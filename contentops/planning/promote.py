@@ -229,7 +229,7 @@ def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Findi
     spec, preset = item.spec, item.inputs.project.preset
     front = which_front_matter(item, answer)
     title = written_title(front.title, item.file, item.own, text, item=spec.id, preset=preset)
-    about = to_check(title, text.body, item.file, {**text.front, **front.front}, spec.output, item.open)
+    about = to_check(title, text.body, item.file, {**text.front, **front.front}, spec.output, item.open_metadata)
     return check_text(spec.checks, about, item.inputs.exists)
 
 

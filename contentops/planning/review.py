@@ -44,7 +44,7 @@ def beyond(change: Change, confirmed: AnyChange | None) -> str:
     `confirmed`: None where nothing was. A change that does less, or fetches for nothing what was paid for, is within.
     """
     is_free = not (change.submits_worst or change.money_worst)
-    if not (change.steps or change.later) or (is_free and not _FETCHING.isdisjoint(change.names)):
+    if not (change.steps or change.pays_later) or (is_free and not _FETCHING.isdisjoint(change.names)):
         return ""
     if confirmed is None:
         if _is_approved(change):

@@ -223,7 +223,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     """The record of a removed item with the same request, to take over."""
     waits: tuple[Reference, ...] = ()
     """The texts of other items that its own waits for: its request is not known before them."""
-    open: frozenset[str] = frozenset()
+    open_metadata: frozenset[str] = frozenset()
     """The keys of metadata that stay as they are recorded until the texts that they mention are final."""
 
     @property

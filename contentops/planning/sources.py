@@ -110,11 +110,11 @@ def stage_coming(change: Change | None) -> Stage | None:
     """
     if change is None:
         return None
-    unsure = change.blocked or change.holder or change.action is Action.RESOLVE or change.waits
-    if unsure or change.later or change.has(Submit, LookUp, Poll, Fetch, Promote, RetryText, Write):
+    unsure = change.blocked or change.claimed_by or change.action is Action.RESOLVE or change.waits
+    if unsure or change.pays_later or change.has(Submit, LookUp, Poll, Fetch, Promote, RetryText, Write):
         return Stage.TEXT
     updates = [step for step in change.steps if isinstance(step, Update)]
-    stages = [stage_of(name) for name in change.follows]
+    stages = [stage_of(name) for name in change.updates_later]
     if any(step.title is not None or not _ADDRESS.isdisjoint(step.front) for step in updates):
         stages.append(Stage.HEAD)
     stages += [Stage.FRONT for step in updates if step.front]
@@ -181,7 +181,7 @@ def waiting_change(item: ItemSides) -> Change:
         spec=item.spec,
         record=item.own,
         waits=item.waits,
-        later=_later(inputs, item.spec),
+        pays_later=_later(inputs, item.spec),
         hint=" ".join(filter(None, dict.fromkeys(way(inputs, one) for one in item.waits))),
     )
 
@@ -279,7 +279,7 @@ def _settled(change: Change, bringing: Coming) -> Change:
     if change.action is not Action.WAIT or not change.waits:
         return change
     comes = all(one.id in bringing for one in change.waits)
-    return structs.replace(change, hint="") if comes else structs.replace(change, later=())
+    return structs.replace(change, hint="") if comes else structs.replace(change, pays_later=())
 
 
 def _follow(chosen: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: dict[ItemId, Stage]) -> None:
@@ -300,7 +300,7 @@ def _follow(chosen: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: 
 
 def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
     """Note the first stage that a change reaches in this plan."""
-    if change is None or change.blocked or change.holder or (change.waits and not change.later):
+    if change is None or change.blocked or change.claimed_by or (change.waits and not change.pays_later):
         return
     if (stage := stage_coming(change)) is not None:
         bringing[change.id] = min(stage, bringing.get(change.id, stage))
@@ -315,7 +315,7 @@ def _following(item: Candidate, change: Change | None, bringing: Coming, until: 
     if not names:
         return change
     if change is not None:
-        return structs.replace(change, follows=tuple(sorted(names)))
+        return structs.replace(change, updates_later=tuple(sorted(names)))
     sources = list(dict.fromkeys(id_ for found in names.values() for id_ in found))
     comes = "text comes" if len(sources) == 1 else "texts come"
     detail = f"its front matter uses {named(sorted(sources))}, whose {comes} first"
@@ -328,7 +328,7 @@ def _following(item: Candidate, change: Change | None, bringing: Coming, until: 
         reasons=(Reason(kind="waits", detail=detail),),
         spec=spec,
         record=item.record,
-        follows=tuple(sorted(names)),
+        updates_later=tuple(sorted(names)),
     )
 
 

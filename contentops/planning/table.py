@@ -551,7 +551,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         remote=item.remote,
         renamed_from=_renamed_from(item),
         addresses=front.addresses,
-        open=item.open,
+        open_metadata=item.open_metadata,
         hint=body.hint,
     )
     return change, notes + front.notes

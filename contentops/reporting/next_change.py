@@ -163,7 +163,7 @@ def next_change(change: Change, option: str) -> NextChange:
     kind = _KINDS.get(change.action, ChangeKind.PAID if change.submits_worst else ChangeKind.FREE)
     lead = f"The next apply {_DOES[change.action]}" if change.action in _DOES else _UNKNOWN
     if change.action is Action.WAIT:
-        lead = _AFTER_OTHERS if change.later else _WAITS
+        lead = _AFTER_OTHERS if change.pays_later else _WAITS
     fields = [reason for reason in change.reasons if reason.field]
     if kind in (ChangeKind.HELD, ChangeKind.UNKNOWN):
         # Its front matter is updated for free, whatever is chosen.

@@ -229,7 +229,7 @@ def _row(change: AnyChange) -> str:
 
 def _action(change: AnyChange) -> str:
     word = words_of(change.action)
-    return f"{word} ({cell(change.holder, _NAME)})" if change.holder else word
+    return f"{word} ({cell(change.claimed_by, _NAME)})" if change.claimed_by else word
 
 
 def _tells(change: AnyChange) -> bool:

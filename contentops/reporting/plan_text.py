@@ -104,7 +104,7 @@ def _setting(note: Note) -> str:
 def _likeness(change: AnyChange) -> Hashable:
     """The key by which similar changes are folded into one line."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
-    return (change.action, change.names, change.blocked, change.holder, change.credits_at_most, reasons)
+    return (change.action, change.names, change.blocked, change.claimed_by, change.credits_at_most, reasons)
 
 
 def _changes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:

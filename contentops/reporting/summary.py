@@ -184,7 +184,7 @@ def begin(sentence: str) -> str:
 def action_words(change: AnyChange) -> str:
     """The action, with the process that has claimed the item: `pending (apply on HOST)`."""
     word = words_of(change.action)
-    return f"{word} ({visible(change.holder)})" if change.holder else word
+    return f"{word} ({visible(change.claimed_by)})" if change.claimed_by else word
 
 
 def empty_sentence(plan: AnyPlan) -> str:
