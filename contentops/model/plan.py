@@ -342,23 +342,22 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def submits(self) -> int:
         """How many generations this change pays for."""
-        return len(self._paying)
+        return len(self._paid)
 
     @property
     def credits(self) -> int:
         """Its price."""
-        return self._credits
+        return sum(step.credits for step in self._paid)
 
     @property
     def credits_at_most(self) -> bool:
         """Whether its credits are an upper bound, as a price depends on how long the text becomes."""
-        steps = (step for step in self.steps if isinstance(step, Submit | RetryText))
-        return any(step.credits for step in self.pays_later) or any(step.at_most for step in steps)
+        return any(step.credits for step in self.pays_later) or any(step.at_most for step in self._orders)
 
     @property
     def retries(self) -> int:
         """How many more generations it may pay for, if the text fails its checks each time."""
-        return sum(step.times - step.certain for step in (*self.steps, *self.pays_later) if isinstance(step, RetryText))
+        return len(self._retries)
 
     @property
     def submits_worst(self) -> int:
@@ -368,15 +367,13 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_worst(self) -> int:
         """Its price with every retry."""
-        steps = (step for step in (*self.steps, *self.pays_later) if isinstance(step, RetryText))
-        return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
+        return self.credits + sum(step.credits for step in self._retries)
 
     @property
     def tokens(self) -> PaidTokens | None:
         """The most tokens of each of its generations, at the price of the settings; None: not known."""
-        steps = [*self.steps, *self.pays_later]
-        own = [step.tokens for step in steps if isinstance(step, Submit | RetryText)]
-        return next(iter(own or filter(None, (step.tokens for step in steps if isinstance(step, Collect)))), None)
+        own = [step.tokens for step in self._orders]
+        return next(iter(own or filter(None, (step.tokens for step in self._collects))), None)
 
     @property
     def has_no_price(self) -> bool:
@@ -386,15 +383,12 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def money(self) -> dict[str, int]:
         """The most that its models may cost, by currency; empty: not known, or without a price."""
-        steps = (*self._paying, *(step for step in self.steps if isinstance(step, Collect)))
-        return add_money(step.tokens.money for step in steps if step.tokens is not None)
+        return add_money(step.tokens.money for step in (*self._paid, *self._collects) if step.tokens is not None)
 
     @property
     def money_worst(self) -> dict[str, int]:
         """The same with every retry."""
-        steps = [step for step in (*self.steps, *self.pays_later) if isinstance(step, RetryText)]
-        retries = (step.tokens.money for step in steps if step.tokens for _ in range(step.times - step.certain))
-        return add_money((self.money, *retries))
+        return add_money((self.money, *(step.tokens.money for step in self._retries if step.tokens is not None)))
 
     @property
     def job(self) -> Job | None:
@@ -417,7 +411,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def collected_jobs(self) -> tuple[Job, ...]:
         """The open jobs whose texts are only collected."""
-        return tuple(step.job for step in self.steps if isinstance(step, Collect))
+        return tuple(step.job for step in self._collects)
 
     @property
     def attempt(self) -> int:
@@ -505,16 +499,24 @@ class Change(Struct, frozen=True, kw_only=True):
         return any(isinstance(step, kinds) for step in self.steps)
 
     @property
-    def _credits(self) -> int:
-        return sum(step.credits for step in self._paying)
+    def _orders(self) -> list[Submit | RetryText]:
+        """The steps that may pay, with those that do so later."""
+        return [step for step in (*self.steps, *self.pays_later) if isinstance(step, Submit | RetryText)]
 
     @property
-    def _paying(self) -> list[Submit | RetryText]:
-        return [
-            step
-            for step in (*self.steps, *self.pays_later)
-            if isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain)
-        ]
+    def _paid(self) -> list[Submit | RetryText]:
+        """Those that pay in any case."""
+        return [step for step in self._orders if isinstance(step, Submit) or step.certain]
+
+    @property
+    def _retries(self) -> list[RetryText]:
+        """Those that pay if a text fails its checks, each as often as it may."""
+        retries = (step for step in self._orders if isinstance(step, RetryText))
+        return [step for step in retries for _ in range(step.times - step.certain)]
+
+    @property
+    def _collects(self) -> list[Collect]:
+        return [step for step in self.steps if isinstance(step, Collect)]
 
     def _heads(self) -> Iterator[Write | Update | Acknowledge]:
         return (step for step in reversed(self.steps) if isinstance(step, Write | Update | Acknowledge))

@@ -28,13 +28,13 @@ from contentops.model import (
     ItemId,
     JobState,
     LookUp,
+    PendingSubmit,
     Poll,
     Publish,
     Reason,
     RetryText,
     Save,
     Submit,
-    request_id,
 )
 from contentops.operations.connection import connected, read_credentials, try_model
 from contentops.operations.contents import content_owners
@@ -45,7 +45,7 @@ from contentops.operations.runs import keeping_events
 from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.workspace import hold_lock, open_workspace, spending
 from contentops.planning.guards import approved
-from contentops.planning.plan import block_same, change_alone, declared_requests
+from contentops.planning.plan import block_same, change_alone, declared_requests, submit_id, with_claims
 from contentops.planning.review import beyond, check_ceiling
 from contentops.planning.select import shard_in
 from contentops.planning.sides import Choice, paths
@@ -55,13 +55,13 @@ from contentops.sanitize import json_text
 from contentops.state import approvals, state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import MayLeave
     from contentops.documents.files import Stamp
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Change, Json, Observed, Plan, Project, Refusal, RequestId, Run, Spec
+    from contentops.model import Change, Json, Observed, Plan, Project, Refusal, Run, Spec
     from contentops.model.desired import Stage
     from contentops.model.plan import PlanFile
     from contentops.operations.connection import Credentials
@@ -73,39 +73,16 @@ if TYPE_CHECKING:
 # ---- Claims the submits of a plan in the ledger, so that no other process pays for them.
 
 _WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
+_ANOTHER = PendingSubmit(state="claimed", since="", holder="another process")
 
 
 def claim(shared: ProjectLedger, plan: Plan) -> Plan:
     """Claim what a plan orders and polls; in the plan returned, what other processes have claimed is left to them."""
-    wanted = {(plan.server, name) for change in plan.changes if (name := submit_of(plan, change)) is not None}
+    wanted = {(plan.server, name) for change in plan.changes if (name := submit_id(plan.lineage, change)) is not None}
     jobs = (job for change in plan.changes for job in (change.job, *change.collected_jobs))
     wanted |= {(one.server, one.request_id) for one in jobs if one is not None and one.state in _WORKING}
-    return _left_to_others(plan, shared.claim(wanted))
-
-
-def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
-    """Return the plan in which changes that need these submits are pending: another process works on them."""
-    if not lost:
-        return plan
-    changes: list[Change] = []
-    for change in plan.changes:
-        own = {submit_of(plan, change), change.job.request_id if change.job is not None else None}
-        steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.job.request_id in lost))
-        if not own.isdisjoint(lost) or (change.steps and not steps):
-            holder = change.claimed_by or "another process"
-            changed = structs.replace(change, action=Action.PENDING, steps=(), claimed_by=holder, hint="")
-            changes.append(structs.replace(changed, blocked_job=change.job))
-        else:
-            changes.append(structs.replace(change, steps=steps))
-    return structs.replace(plan, changes=tuple(changes))
-
-
-def submit_of(plan: Plan, change: Change) -> RequestId | None:
-    """Return the request id of the submit that a change pays for; None: it pays for none."""
-    step = change.submit
-    if step is None:
-        return None
-    return request_id(plan.lineage, step.digest, step.attempt, step.section)
+    claimed = dict.fromkeys(shared.claim(wanted), _ANOTHER)
+    return structs.replace(plan, changes=tuple(with_claims(claimed, plan.lineage, change) for change in plan.changes))
 
 
 # ---- Plans an item again in its run.

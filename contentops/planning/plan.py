@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, Job, Json, Record, Reference, RequestId, Spec
+    from contentops.model import ItemId, Job, Json, PendingSubmit, Record, Reference, RequestId, Spec
     from contentops.model.desired import Stage
     from contentops.planning.sides import PlanInputs
 
@@ -65,22 +65,22 @@ CLAIMED = "held"
 """The kind of the reason that another process has claimed an item."""
 
 
-def with_claims(inputs: PlanInputs, change: Change) -> Change:
+def with_claims(claimed: Mapping[RequestId, PendingSubmit], lineage: str, change: Change) -> Change:
     """Return the change without the steps that other processes have claimed.
 
     If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
     earlier job, only that collect step is.
     """
-    claimed = inputs.claimed
-    if not claimed:
+    if not claimed or change.claimed_by:
         return change
     steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.job.request_id in claimed))
-    own = next((claimed[id_] for id_ in _requests(inputs, change) if id_ in claimed), None)
+    requests = (change.job.request_id if change.job is not None else None, submit_id(lineage, change))
+    own = next((claimed[id_] for id_ in requests if id_ is not None and id_ in claimed), None)
     if own is None and not steps and change.steps:
         own = claimed[change.collected_jobs[0].request_id]
     if own is None or change.blocked:
         return structs.replace(change, steps=steps)
-    detail = f"{own.holder} is working on it ({own.state}), since {own.since}"
+    detail = f"{own.holder} is working on it ({own.state})" + (f", since {own.since}" if own.since else "")
     return structs.replace(
         change,
         action=Action.PENDING,
@@ -92,12 +92,10 @@ def with_claims(inputs: PlanInputs, change: Change) -> Change:
     )
 
 
-def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
-    """Yield the request ids of a change: of its open job, and of its submit."""
-    if change.job is not None:
-        yield change.job.request_id
-    if (step := change.submit) is not None:
-        yield request_id(inputs.state.lineage, step.digest, step.attempt, step.section)
+def submit_id(lineage: str, change: Change) -> RequestId | None:
+    """Return the request id of the submit that a change pays for; None: it pays for none."""
+    step = change.submit
+    return None if step is None else request_id(lineage, step.digest, step.attempt, step.section)
 
 
 # ---- Items that no manifest declares any more: their jobs are collected, and with `--prune` they are removed.
@@ -495,7 +493,7 @@ def _gone(inputs: PlanInputs, notes: list[Note], taken_over: set[ItemId]) -> Ite
             continue
         is_shared = record is not None and collision_key(record.output) in shared
         change, note = decide_gone(inputs, record, own_jobs, shared=is_shared)
-        change = change and with_claims(inputs, change)
+        change = change and with_claims(inputs.claimed, inputs.state.lineage, change)
         notes += [note] if note else []
         path = record.output if record is not None else ""
         gone_file = inputs.observe(path) if path else None
@@ -534,7 +532,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
     """A declared item with its change, and its notes."""
     inputs, spec = item.inputs, item.spec
     change, notes = decide(item)
-    change = change and with_claims(inputs, change)
+    change = change and with_claims(inputs.claimed, inputs.state.lineage, change)
     approval = approval_state(inputs, spec, item.own, item.file)
     if change is not None and approval is not ApprovalState.NONE:
         change = structs.replace(change, approval=approval)
