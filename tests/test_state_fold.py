@@ -152,7 +152,6 @@ def test_a_torn_last_line_never_happened() -> None:
             b'{"forget":1}', "cannot be used: `forget` is not valid: expected `str`, got `int`", id="forget-number"
         ),
         pytest.param(b'{"forget":"x","base":7}', "cannot be used: `base` is not valid", id="base-number"),
-        pytest.param(b'{"checkpoint":{}}', "cannot be used: `checkpoint` is not valid", id="mark-map"),
     ],
 )
 def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -> None:
@@ -176,28 +175,6 @@ def test_a_newer_journal_is_refused(header: Header) -> None:
     """An older contentops never guesses at what a newer one noted."""
     with pytest.raises(StateError, match="written by a newer version of contentops"):
         store.parse(line_of(header).encode() + b"\n", NAME)
-
-
-def test_marks_tell_what_the_lock_holds_already() -> None:
-    """Facts before the mark of this very lock are in it; other marks say nothing."""
-    lines = [
-        HEADER,
-        noted_line(line_of(OLD)),
-        line_of(store.Mark(facts.text("lock"))),
-        noted_line(line_of(NEW)),
-        line_of(store.Mark(facts.text("never written"))),
-    ]
-    read = store.parse("".join(f"{line}\n" for line in lines).encode(), NAME)
-
-    assert [noted.fact for noted in read.since(facts.text("lock"))] == [NEW]
-    assert read.since(facts.text("never written")) == ()
-    assert read.since(facts.text("other")) == read.facts
-    assert read.lineage == facts.LINEAGE
-
-
-def test_the_digest_of_a_lock_survives_a_checkout() -> None:
-    """Line ends and a byte order mark are no change of a lock."""
-    assert store.text_digest("\ufeffa\r\nb\r\n") == store.text_digest("a\nb\n")
 
 
 notes = st.lists(st.lists(facts.changes, min_size=1, max_size=3), max_size=8)

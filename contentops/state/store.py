@@ -1,8 +1,8 @@
 """The state on disk: read once, noted step by step, checkpointed into the lock.
 
-The order of a checkpoint makes a kill harmless: the journal becomes durable, a mark with the digest of the new lock is
-added to it, the lock is replaced in one step, and the journal is emptied. A kill before the replacement leaves the old
-lock and a journal that folds into it; a kill after it leaves a lock that the journal's mark names.
+The order of a checkpoint makes a kill harmless: the journal becomes durable, the lock is replaced in one step, and the
+journal is emptied. A kill before the replacement leaves the old lock and a journal that folds into it; a kill after it
+leaves a lock without the lines that the facts of the journal started from, so that none of them counts.
 
 The caller holds `state_dir.ApplyLock` while a store is open for writing, and calls it from one thread.
 
@@ -12,8 +12,7 @@ A journal line is a line of the lock with more keys:
     base   the digests of the lock lines of that key when it was made, with spaces between; empty: there was none
     more   true where the next line belongs to the same fact: both count or none
 
-`{"forget": id}` removes a record; `{"checkpoint": digest}` says that the lock of that digest has every line before it.
-Lines are only appended; a torn last line is ignored.
+`{"forget": id}` removes a record. Lines are only appended; a torn last line is ignored.
 
 Invariant: after any sequence of notes, they equal what `journal.fold` makes of the lock and the noted facts. The cost
 of a note depends on its facts, that of a checkpoint on its bytes, never on the number of records.
@@ -24,10 +23,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, structs
 
 from contentops.atomic_io import PUBLIC, Disk
-from contentops.digest import NOTHING, Digest, canonical, digest_bytes, digest_text
+from contentops.digest import NOTHING, Digest, canonical, digest_bytes
 from contentops.errors import Diagnostic, Location, NotShared, StateError
 from contentops.model import ItemId, Job, Record, State
 from contentops.state import jobs, state_dir
@@ -64,12 +63,6 @@ Base = tuple[Digest, ...]
 """The digests of the lock lines of one key, usually one; empty where the lock had none."""
 
 
-class Mark(Struct, frozen=True):
-    """The line of a checkpoint: everything so far is in the lock of this digest."""
-
-    lock: Digest = field(name="checkpoint")
-
-
 class JournalFact(Struct, frozen=True, kw_only=True):
     """One fact of the journal, with the lock lines it started from."""
 
@@ -78,21 +71,11 @@ class JournalFact(Struct, frozen=True, kw_only=True):
 
 
 class Journal(Struct, frozen=True, kw_only=True):
-    """The journal file.
-
-    `lineage` is empty where no header was written. `good` is the length of the whole lines in bytes. `marks` are the
-    checkpoints that began: how many facts came before each, and the digest of the lock it was to write.
-    """
+    """The journal file. `lineage` is empty without a header; `good` is the length of its whole lines in bytes."""
 
     lineage: str = ""
     facts: tuple[JournalFact, ...] = ()
-    marks: tuple[tuple[int, Digest], ...] = ()
     good: int = 0
-
-    def since(self, lock: Digest) -> tuple[JournalFact, ...]:
-        """Return the facts that, by the marks, are not in the lock of this digest yet."""
-        done = max((count for count, written in self.marks if written == lock), default=0)
-        return self.facts[done:]
 
 
 class _Extra(Struct, frozen=True):
@@ -100,11 +83,6 @@ class _Extra(Struct, frozen=True):
 
     base: str = ""
     more: bool = False
-
-
-def text_digest(text: str) -> Digest:
-    """Return the digest of a lock for a mark; line ends and a BOM do not count, since a checkout may change them."""
-    return digest_text(text.removeprefix("\ufeff").replace("\r\n", "\n"))
 
 
 def journal_line(text: str, *, step: str, base: Base, more: bool = False) -> str:
@@ -125,7 +103,6 @@ def parse(data: bytes, path: str) -> Journal:
     lineage = ""
     facts: list[JournalFact] = []
     ends: list[int] = []
-    marks: list[tuple[int, Digest]] = []
     findings: list[Diagnostic] = []
     for number, end, line in _numbered(data[:good]):
         try:
@@ -137,8 +114,6 @@ def parse(data: bytes, path: str) -> Journal:
             continue
         whole = whole if more else end
         match value:
-            case Mark(lock):
-                marks.append((len(facts), lock))
             case Header():
                 refuse_others((value,), path)
                 lineage = value.lineage
@@ -148,7 +123,7 @@ def parse(data: bytes, path: str) -> Journal:
     if findings:
         raise DamagedState(findings)
     kept = tuple(fact for fact, end in zip(facts, ends, strict=True) if end <= whole)
-    return Journal(lineage=lineage, facts=kept, marks=tuple(marks), good=whole)
+    return Journal(lineage=lineage, facts=kept, good=whole)
 
 
 def nothing_on_disk(path: str) -> Digest:
@@ -194,21 +169,17 @@ def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             yield number, end, line
 
 
-def _read(line: bytes) -> tuple[Header | Mark | JournalFact, bool]:
+def _read(line: bytes) -> tuple[Header | JournalFact, bool]:
     """Return the value in a line, and whether the next line belongs to the same fact."""
     text = line.decode()
     value = parse_as(text, kind_of(text, _KINDS))
-    if isinstance(value, Header | Mark):
+    if isinstance(value, Header):
         return value, False
     extra = parse_as(text, _Extra)
     return JournalFact(fact=value, base=tuple(map(Digest, extra.base.split()))), extra.more
 
 
-_KINDS: Final[Mapping[str, type[Line | Mark | Forget]]] = {
-    "checkpoint": Mark,
-    "forget": Forget,
-    **KINDS,
-}
+_KINDS: Final[Mapping[str, type[Line | Forget]]] = {"forget": Forget, **KINDS}
 """The type of a line of the journal, by the first of these keys that it has."""
 
 
@@ -236,8 +207,8 @@ class WorkingState:
         """The lines of the lock on disk."""
         self._texts: dict[ItemId, str] = {}
         """Lines of records that were rendered."""
-        self._changed: set[ItemId] | None = None
-        """The items whose lines the lock on disk does not have yet; None: unknown."""
+        self._changed = {*self.records, *self._locked}
+        """The items whose lines the lock on disk may not have yet."""
 
     def note(self, step: str, facts: Sequence[Record | Forget]) -> None:
         """Apply facts that belong together. Raises StateError, and applies none, if one cannot be written."""
@@ -255,8 +226,7 @@ class WorkingState:
 
     def locked(self) -> None:
         """Take `lock_bytes` as what is in the lock on disk from now on."""
-        changed = self.records.keys() | self._locked.keys() if self._changed is None else self._changed
-        for id_ in changed:
+        for id_ in self._changed:
             record = self.records.get(id_)
             if record is None:
                 self._locked.pop(id_, None)
@@ -277,8 +247,7 @@ class WorkingState:
                 return None
             self.records[fact.id] = fact
             self._texts[fact.id] = text
-        if self._changed is not None:
-            self._changed.add(fact.id)
+        self._changed.add(fact.id)
         return text, tuple(line.digest for line in self._locked.get(fact.id, ()))
 
     def _with_rev(self, record: Record) -> Record:
@@ -358,9 +327,7 @@ class StateStore:
         journal = parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
         self._image = bytearray(image[: journal.good])
         """Return the bytes of the journal on disk."""
-        facts = journal.facts
-        if journal.marks and data is not None:
-            facts = journal.since(text_digest(data.decode()))
+        facts = [each for each in journal.facts if _is_unchanged(lock.records.get(each.fact.id), each.base)]
         recorded = lock.lineage or journal.lineage or jobs.lineage_in(root, environment, disk)
         self.is_first = not recorded
         """Whether the lock and the journal have no lineage yet."""
@@ -485,10 +452,8 @@ class StateStore:
         target = self._working.lock_bytes()
         if target != data:
             add_rule(self._root, self._disk, locks.FORMAT)
-            fingerprint = digest_bytes(target)
-            self._append(f"{line_of(Mark(fingerprint))}\n".encode())
             self._disk.replace(self.lock_path, target, PUBLIC)
-            self._seen = fingerprint
+            self._seen = digest_bytes(target)
         self._working.locked()
         self._disk.append(self.journal_path, b"", 0)
         self._image.clear()
