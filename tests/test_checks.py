@@ -215,6 +215,7 @@ HOSTILE_SCHEMAS = {
     "nested without a reference": NESTED,
     "the front matter itself": '{"$defs":{"a":{"additionalProperties":{"allOf":[{"$ref":"#/$defs/a"},'
     '{"$ref":"#/$defs/a"}]}}},"$ref":"#/$defs/a"}',
+    "lists without equal parts": '{"properties":{"list":{"uniqueItems":true}}}',
     "a long list": '{"properties":{"list":{"items":{"enum":[' + ",".join(f"[{n}]" for n in range(4_000)) + "]}}}}",
 }
 DEEP: Any = json.loads('{"a":' * 30 + "{}" + "}" * 30)
@@ -233,10 +234,7 @@ def test_a_schema_is_given_up_after_some_steps(schema: str, processor_time: Cloc
 
 
 @pytest.mark.parametrize("schema", [
-    '{"patternProperties":{"(a+)+$":{}}}',
-    '{"patternProperties":{"(a+)+$":{}},"additionalProperties":false}',
-    '{"additionalProperties":false,"patternProperties":{"(a|a)+$":{}}}',
-    '{"propertyNames":{"pattern":"(a+)+$"}}',
+    '{"propertyNames":{"pattern":"(a+)+$"}}', '{"propertyNames":{"pattern":"(a|a)+$"},"additionalProperties":false}',
 ])  # fmt: skip
 def test_a_pattern_for_keys_is_given_up_too(schema: str, processor_time: Clock) -> None:
     """The keys come from the same stranger as the pattern."""
@@ -245,29 +243,28 @@ def test_a_pattern_for_keys_is_given_up_too(schema: str, processor_time: Clock) 
     findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
     assert processor_time() - before < 5
     assert findings
-    assert all("takes more than 0.01 s" in each.message for each in findings)
+    assert any("takes more than 0.01 s" in each.message for each in findings)
 
 
 def test_a_schema_may_refer_to_its_parts_often() -> None:
-    """What people write is far from the limit: sixty keys of twenty kinds, lists and patterns for other keys."""
+    """What people write is far from the limit: sixty keys of twenty kinds, and lists."""
     kinds = {f"k{n}": {"type": "array", "items": {"pattern": "^[a-z]+$"}, "uniqueItems": True} for n in range(20)}
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "definitions": kinds,
         "properties": {f"key{n}": {"$ref": f"#/definitions/k{n % 20}"} for n in range(60)},
-        "patternProperties": {f"^{letter}_": {"type": "string"} for letter in "abcde"},
         "additionalProperties": False,
     }
     text = json.dumps(schema)
-    front: dict[str, Any] = {f"key{n}": ["one", "two", "three", "one"] for n in range(60)} | {"a_b": 1, "x": True}
+    front: dict[str, Any] = {f"key{n}": ["one", "two", "three", "one"] for n in range(60)} | {"x": True}
     assert schema_problem(text) == ""
     errors = list(schema_errors(text, front))
-    assert len(errors) == 62
+    assert len(errors) == 61
     assert errors[-1] == ((), "Additional properties are not allowed ('x' was unexpected)")
 
 
 @pytest.mark.parametrize(("schema", "problem"), [
-    ('{"patternProperties":{},"allOf":[{"unevaluatedProperties":false}]}', "has both `patternProperties`"),
+    ('{"allOf":[{"patternProperties":{"(a+)+$":{}}}]}', "has `patternProperties`"),
     ('{"enum":[' + "[0]," * 600_000 + "1]}", "is too large"),
     ('{"$schema":"http://json-schema.org/draft-04/schema#","enum":[1,true,{"a":1},{"a":1}]}', "is not a JSON Schema"),
 ])  # fmt: skip

@@ -321,13 +321,6 @@ def test_front_matter_in_json_is_named(text: str) -> None:
 
 
 @pytest.mark.parametrize(("before", "value", "after"), [
-    ("k: [2024-10-20, 'x']", ["2024-10-20", "x", "w"], "k: [2024-10-20, 'x', w]"),
-    ("k: [ a,  b ]  # c", ["b"], "k: [ b ]  # c"),
-    ("k: [a,b]", ["a", "c", "b"], "k: [a,c,b]"),
-    ('k: [{a: 1}, "x, y", [z]]', [{"a": 1}, "x, y", ["z"], "w"], 'k: [{a: 1}, "x, y", [z], w]'),
-    ("k: [\n    2024-10-20,\n    b,\n  ]", ["2024-10-20", "c", "b"], "k: [\n    2024-10-20,\n    c,\n    b,\n  ]"),
-    ("k: [a]", ["a", "b"], "k: [a, b]"),
-    ("k: [a, b]", ["c"], "k:\n  - c"),
     ("k:\n- 2024-10-20\n- 'x' # c", ["x", "2024-10-20", "w"], "k:\n- 'x' # c\n- 2024-10-20\n- w"),
     ("k:\n    # first\n    - a\n\n    # second\n    - b", ["b"], "k:\n    # first\n\n    # second\n    - b"),
     ("k:\n  - a:  1\n    b: {c: d}\n  - x", [{"a": 1, "b": {"c": "d"}}], "k:\n  - a:  1\n    b: {c: d}"),
@@ -339,10 +332,24 @@ def test_front_matter_in_json_is_named(text: str) -> None:
 def test_elements_that_stay_in_a_list_keep_their_bytes(
     before: str, value: list[object], after: str, newline: str
 ) -> None:
-    """However the list is written, with the comments of its elements."""
+    """With the comments of its elements."""
     text, wanted = (f"---\na: 'b'\n{entry}\nz: 0x1F\n---\n\nText\n".replace("\n", newline) for entry in (before, after))
     edited = update(text, {"k": value})
     assert (split(edited).front["k"], edited) == (value, wanted)
+
+
+@pytest.mark.parametrize(("before", "value", "after"), [
+    ("k: [2024-10-20, 'x']", ["2024-10-20", "x", "w"], "k: [2024-10-20, x, w]"),
+    ("k: [ a,  b ]  # c", ["b"], "k: [b]  # c"),
+    ("k: [a]", ["a", "b, c"], "k:\n  - a\n  - b, c"),
+    ("k: [{a: 1}, x]", [{"a": 1}, "w"], "k:\n  - a: 1\n  - w"),
+    ("k: [\n    2024-10-20,\n    b,\n  ]", ["2024-10-20", "c"], "k: [2024-10-20, c]"),
+    ("k: [a, b]", ["c"], "k:\n  - c"),
+])  # fmt: skip
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_list_in_brackets_is_written_again(before: str, value: list[object], after: str, newline: str) -> None:
+    """In brackets where all is on one line, else a line for each element."""
+    test_elements_that_stay_in_a_list_keep_their_bytes(before, value, after, newline)
 
 
 def test_entries_of_another_file_are_carried_as_they_are_written() -> None:

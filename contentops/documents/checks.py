@@ -3,8 +3,8 @@
 Texts are hostile: nothing here raises, and the time of each check grows with the length of the text alone. Regular
 expressions and schemas that a person wrote are given up after some time or number of steps, and that is a finding.
 
-References can double the work at each level, and `patternProperties` searches with Python's `re`, which nothing can
-stop. So every keyword is counted, and every pattern goes through `patterns.search`.
+References can double the work at each level, so every keyword is counted. Python's `re` cannot be stopped, so every
+pattern goes through `search`, and schemas with `patternProperties` are refused.
 """
 
 from __future__ import annotations
@@ -81,7 +81,6 @@ _SEARCH: Final = 0.01
 _SEARCH_STEPS: Final = 500
 _WHOLE: Final = frozenset({"const", "dependencies", "dependentRequired", "enum", "required"})
 """Keywords whose whole value is compared."""
-_TOGETHER: Final = frozenset({"patternProperties", "unevaluatedProperties"})
 _ROOM: Final = 200
 """Characters of a message of jsonschema that are shown."""
 
@@ -140,8 +139,8 @@ def schema_problem(text: str) -> str:
     references = (part[key] for part in parts for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str))
     if any(not reference.startswith("#") for reference in references):
         return "refers to another file; copy that file under `$defs` and refer to `#/$defs/...`"
-    if {key for part in parts for key in part} >= _TOGETHER:
-        return "has both `patternProperties` and `unevaluatedProperties`; write `additionalProperties` for the latter"
+    if any("patternProperties" in part for part in parts):
+        return "has `patternProperties`; write `propertyNames` with a `pattern`, and `additionalProperties`"
     kind = _kind(schema)
     try:
         for error in _limited(kind, kind.META_SCHEMA, _Meter(), formats=kind.FORMAT_CHECKER).iter_errors(schema):
@@ -185,8 +184,8 @@ def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> 
     import referencing
 
     weight = max(len(json.dumps(schema)) >> 6, 1)  # a reference can look through the whole schema
-    own = _pattern_keywords(meter)
-    keywords = {name: _counted(name, look, meter, weight) for name, look in ({**kind.VALIDATORS, **own}).items()}
+    own = {**kind.VALIDATORS, "pattern": functools.partial(_pattern, meter)}
+    keywords = {name: _counted(name, look, meter, weight) for name, look in own.items()}
     extend: Any = jsonschema.validators.extend
     made = extend(kind, keywords)
     registry = referencing.Registry()
@@ -207,6 +206,9 @@ def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         steps = 1 + sum(len(part) for part in (value, instance) if isinstance(part, dict | list))
         steps += len(repr(value)) >> 3 if name in _WHOLE else weight if name.endswith(("Ref", "$ref")) else 0
+        if name == "uniqueItems" and isinstance(instance, list) and not all(isinstance(one, str) for one in instance):
+            # Each may be compared with each.
+            steps += len(instance) ** 2 // 10
         meter.spend(steps)
         for error in look(validator, value, instance, schema) or ():
             meter.spend(len(error.message) >> 3)
@@ -215,90 +217,18 @@ def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
     return check
 
 
-def _pattern_keywords(meter: _Meter) -> dict[str, Keyword]:
-    """Return the keywords whose own code can take longer than their size says."""
-    patterns = _Patterns(meter)
-    return {
-        "pattern": patterns.pattern,
-        "patternProperties": patterns.pattern_properties,
-        "additionalProperties": patterns.additional_properties,
-        "uniqueItems": _unique_items,
-    }
-
-
-class _PatternError(Exception):
-    """A pattern that cannot be searched for."""
-
-
-class _Patterns:
-    """Keywords that search with patterns, each search within its time."""
-
-    def __init__(self, meter: _Meter) -> None:
-        self._meter = meter
-
-    def _found(self, pattern: str, within: str, where: str = "") -> bool:
-        self._meter.spend(_SEARCH_STEPS)
-        at = search(pattern, within, _SEARCH)
-        if isinstance(at, str):
-            raise _PatternError(f"the pattern `{short(pattern)}` {at}{where}")
-        return at >= 0
-
-    def _fits(self, key: str, patterns: Iterable[str]) -> bool:
-        return any(self._found(pattern, key, f" (the key `{short(key)}`)") for pattern in patterns)
-
-    def pattern(self, _validator: Any, wanted: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-        try:
-            if isinstance(instance, str) and not self._found(wanted, instance):
-                yield _error(f"{instance!r} does not match `{wanted}`")
-        except _PatternError as problem:
-            yield _error(str(problem))
-
-    def pattern_properties(
-        self, validator: Any, patterns: Any, instance: Any, _schema: Any
-    ) -> Iterator[ValidationError]:
-        keys = instance if isinstance(instance, dict) else ()
-        try:
-            matches = [(key, pattern) for pattern in patterns for key in keys if self._fits(key, (pattern,))]
-        except _PatternError as problem:
-            yield _error(str(problem))
-            return
-        for key, pattern in matches:
-            yield from validator.descend(instance[key], patterns[pattern], path=key, schema_path=pattern)
-
-    def additional_properties(self, validator: Any, part: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        named, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-        keys = [key for key in instance if key not in named] if isinstance(instance, dict) else []
-        try:
-            more = [key for key in keys if not self._fits(key, patterns)]
-        except _PatternError as problem:
-            yield _error(str(problem))
-            return
-        if part is False and more:
-            verb = "was" if len(more) == 1 else "were"
-            yield _error(f"Additional properties are not allowed ({', '.join(map(repr, more))} {verb} unexpected)")
-            return
-        for key in more:
-            yield from validator.descend(instance[key], part, path=key)
-
-
-def _unique_items(_validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    if wanted and isinstance(instance, list) and len({_frozen(part) for part in instance}) < len(instance):
-        yield _error(f"{instance!r} has non-unique elements")
-
-
-def _error(message: str) -> ValidationError:
+def _pattern(meter: _Meter, _validator: Any, wanted: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    """Yield what `pattern` finds, within the time of one search: nothing can stop Python's `re`."""
     import jsonschema
 
-    return jsonschema.ValidationError(message)
-
-
-def _frozen(value: Json) -> Any:
-    """Return a value that equals another one just where JSON Schema says so, and can be hashed."""
-    if isinstance(value, list):
-        return tuple(map(_frozen, value))
-    if isinstance(value, dict):
-        return frozenset((key, _frozen(part)) for key, part in value.items())
-    return (bool, value) if isinstance(value, bool) else value
+    if not isinstance(instance, str):
+        return
+    meter.spend(_SEARCH_STEPS)
+    at = search(wanted, instance, _SEARCH)
+    if isinstance(at, str):
+        yield jsonschema.ValidationError(f"the pattern `{short(wanted)}` {at}")
+    elif at < 0:
+        yield jsonschema.ValidationError(f"{instance!r} does not match `{wanted}`")
 
 
 # ---- The checks of a text before it is written and saved: all of `Checks` but commands.
@@ -309,7 +239,6 @@ LONGEST: Final = 10.0
 """Seconds that all expressions of one list may take on one text."""
 _SHOWN: Final = 20
 """Findings of one check in one text; more are counted."""
-"""Characters of a text that a finding shows."""
 
 Exists = Callable[[str], bool]
 """Whether a path relative to the project root, with forward slashes, exists or will."""

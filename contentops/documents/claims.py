@@ -274,6 +274,7 @@ _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|\w{1,31});")
 _LABEL: Final = re.compile(r"\[(?:[^\W\d_]+\s?)?\d{1,3}(?=\]\()")
 """The text of a link that names a part by its number."""
 _TARGET: Final = re.compile(r"\]\([^()\s\0]*|\]\[[^\[\]\0]*\]|\[\^?\d{1,3}\](?!\()")
+_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>\0]*>|<!--|-->")
 _MARKS: Final = re.compile(r"[*~]+|(?<!\w)_+|_+(?!\w)|\d\ufe0f?\u20e3")
 
@@ -290,7 +291,8 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
         numbers += range(segment.line, segment.line + segment.text.count("\n") + 1)
         numbers.append(segment.line)
     text = _BETWEEN.join(texts)
-    text = _ESCAPE.sub("", _without_comments(_CODE.sub(blank, text)))
+    text = "\0".join(map(_without_comments, _CODE.sub(blank, text).split("\0")))
+    text = _ESCAPE.sub("", text)
     if "&" in text:
         text = _ENTITY.sub(lambda match: html.unescape(match[0]).replace("\n", " "), text)
     found = tuple(addresses(text))
@@ -298,31 +300,11 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
     return Prose(plain_digits(text), tuple(numbers), found)
 
 
-def _without_comments(text: str) -> str:
-    """Return a text with spaces instead of its HTML comments, none of which goes beyond its passage."""
-    pieces: list[str] = []
-    at = 0
-    for start, end in _comments(text):
-        pieces += (text[at:start], _SEEN.sub(" ", text[start:end]))
-        at = end
-    return "".join((*pieces, text[at:])) if pieces else text
-
-
-def _comments(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each comment; what is never closed is none."""
-    start, end, edge = text.find("<!--"), 0, 0
-    while start >= 0:
-        if end < start:
-            end = text.find("-->", start + len("<!--"))
-            if end < 0:
-                return
-        if edge < start:
-            edge = text.find("\0", start)
-        is_whole = edge < 0 or end < edge
-        if is_whole:
-            yield start, end + len("-->")
-        start = text.find("<!--", end if is_whole else start + 1)
-        edge = len(text) if edge < 0 else edge
+def _without_comments(passage: str) -> str:
+    """Return a passage with spaces instead of its HTML comments; what is never closed is none."""
+    # Each search for an end finds one in this part, so that none is in vain.
+    end = passage.rfind("-->") + len("-->")
+    return _COMMENT.sub(blank, passage[:end]) + passage[end:]
 
 
 _COUNT: Final = re.compile(r"\A\s*(?:\d{1,3}(?:\.\d{1,3})+(?=\s)|(?:[^\W\d_]+\s?)?\d{1,2}(?![\w.,]|\s?[%€$£¥]))")

@@ -18,7 +18,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
@@ -478,7 +478,7 @@ def _mode(path: str, existing: _File | None) -> int:
 
 # ---- Remembers files, so that unchanged ones are not read again, as git's index does for `git status`.
 
-VERSION: Final = "8"
+VERSION: Final = "9"
 NAME: Final = "observed"
 """The name of the text that names all others: each is known by its digest."""
 TOGETHER: Final = 1000
@@ -489,30 +489,7 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
     """A file as it was seen, and its stamp."""
 
     stamp: tuple[int, ...]
-    file: str
-    title: str
-    body: str
-    front: dict[str, Any]
-    owner: str
-    provenance: dict[str, Any]
-    problem: str
-    labelled: bool
-    hidden: bool
-
-    def observed(self, path: str) -> Observed:
-        """Return the file at a path that has this stamp."""
-        return Observed(
-            path=path,
-            file=Digest(self.file),
-            title=self.title,
-            body=Digest(self.body),
-            front=self.front,
-            owner=self.owner,
-            provenance=self.provenance,
-            problem=self.problem,
-            labelled=self.labelled,
-            hidden=self.hidden,
-        )
+    file: Observed
 
 
 class StatCache:
@@ -547,7 +524,7 @@ class StatCache:
             rows = _rows(name, self._get(f"{NAME} {name}"))
             self._undamaged.update([name] if rows else [])
             seen = self._same([path for path in rows if path in files], rows)
-            files.update((path, rows[path].observed(path)) for path in seen)
+            files.update((path, rows[path].file) for path in seen)
             if len(seen) == len(rows) > TOGETHER // 2:
                 self._names.append(name)
             else:
@@ -556,7 +533,7 @@ class StatCache:
             files[file.path] = file
             # The stamp was taken before the file was read: a write after that leaves a later one.
             if stamp is not None and not file.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER:
-                self._keep(_rows_of(file, stamp))
+                self._keep(_encodable(_Row(stamp, file)))
         self._put_rows()
         if self._names != self._before:
             self._new[NAME] = " ".join((VERSION, *self._names))
@@ -579,32 +556,20 @@ class StatCache:
     def _put_rows(self) -> None:
         if not self._fresh:
             return
-        text = msgspec.json.encode(self._fresh).decode()
+        text = msgspec.json.encode(list(self._fresh.values())).decode()
         self._fresh.clear()
         self._names.append(digest_text(text))
         if self._names[-1] not in self._undamaged:
             self._new[f"{NAME} {self._names[-1]}"] = text
 
 
-def _rows_of(file: Observed, stamp: Stamp) -> dict[str, _Row]:
-    """Return the row of a file by its path; none for one with half a character, which cannot be encoded."""
-    row = _Row(
-        stamp=stamp,
-        file=file.file,
-        title=file.title,
-        body=file.body,
-        front=dict(file.front),
-        owner=file.owner,
-        provenance=dict(file.provenance),
-        problem=file.problem,
-        labelled=file.labelled,
-        hidden=file.hidden,
-    )
+def _encodable(row: _Row) -> dict[str, _Row]:
+    """Return a row by its path; none with half a character, which cannot be encoded."""
     try:
         msgspec.json.encode(row)
     except UnicodeEncodeError:
         return {}
-    return {file.path: row}
+    return {row.file.path: row}
 
 
 def _names(text: str | None) -> list[str]:
@@ -616,4 +581,5 @@ def _names(text: str | None) -> list[str]:
 def _rows(name: str, text: str | None) -> dict[str, _Row]:
     """Return the rows of one text by path; none where the text is damaged."""
     data = (text or "").encode()
-    return msgspec.json.decode(data, type=dict[str, _Row]) if digest_bytes(data) == name else {}
+    rows = msgspec.json.decode(data, type=list[_Row]) if digest_bytes(data) == name else []
+    return {row.file.path: row for row in rows}

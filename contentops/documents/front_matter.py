@@ -243,14 +243,14 @@ def fenced(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in (FENCE, *lines, FENCE))
 
 
-# ---- Edits a list in front matter; the elements that stay keep their bytes.
+# ---- Edits a list in front matter; on lines of their own, the elements that stay keep their bytes.
 
 Edit = tuple[int, int, str]
 """Start and end of the replaced part of a block, and its new text."""
 
 
 def element_edit(block: str, entry: Entry, value: Any, newline: str) -> Edit | None:
-    """Return the edit that makes the list of `entry` another one and leaves its elements as they are written.
+    """Return the edit that makes the list of `entry` another one, and leaves elements on lines of their own.
 
     None: one of the two is no list, none of its elements stay, or they cannot be told apart.
     """
@@ -297,40 +297,11 @@ def _written_below(value: Any, indent: str, newline: str) -> str:
 
 
 def _beside(block: str, entry: Entry, value: list[Any]) -> Edit | None:
-    """Return the edit of a list in brackets; elements that are lists or maps are not added there."""
+    """Return the edit of a list in brackets: all of it is written again, on one line."""
     text = block[entry.value_start : entry.value_end]
-    added = [each for each in value if canonical(each) not in {canonical(old) for old in entry.value}]
-    if not (text[0] == "[" and text[-1] == "]") or "#" in text or any(isinstance(one, list | dict) for one in added):
+    if not text.startswith("[") or "#" in text or any(isinstance(one, list | dict) for one in value):
         return None
-    pieces = _split(text[1:-1])
-    end = pieces.pop() if len(pieces) > 1 and not pieces[-1].strip() else None
-    texts = [piece.strip() for piece in pieces]
-    if not _are(texts, entry.value, lambda each: f"k: [{each}]"):
-        return None
-    first = pieces[0][: len(pieces[0]) - len(pieces[0].lstrip())]
-    other = pieces[1][: len(pieces[1]) - len(pieces[1].lstrip())] if len(pieces) > 1 else first or " "
-    last = pieces[-1][len(pieces[-1].rstrip()) :] if end is None else f",{end}"
-    chosen = _chosen(entry.value, texts, value, lambda one: write_scalar(one, dates=True))
-    return entry.value_start, entry.value_end, f"[{first}{f',{other}'.join(chosen)}{last}]"
-
-
-def _split(text: str) -> list[str]:
-    """Return a list without its brackets, cut at the commas that are in no quotes and no inner brackets."""
-    pieces, depth, quote = [""], 0, ""
-    escaped = False
-    for char in text:
-        if quote:
-            escaped, was = char == "\\" and quote == '"' and not escaped, escaped
-            quote = "" if char == quote and not was else quote
-        elif char in "\"'" and not pieces[-1].strip():
-            quote = char
-        else:
-            depth += (char in "[{") - (char in "]}")
-        if char == "," and not depth and not quote:
-            pieces.append("")
-        else:
-            pieces[-1] += char
-    return pieces
+    return entry.value_start, entry.value_end, f"[{', '.join(write_scalar(one, dates=True) for one in value)}]"
 
 
 def _are(texts: list[str], values: list[Any], wrapped: Callable[[str], str]) -> bool:

@@ -157,14 +157,14 @@ def word_diff(old: str, new: str) -> TextDiff:
     names: dict[tuple[object, ...], int] = {}
     ids = [tuple(names.setdefault((*block.shape, block.words), len(names)) for block in side) for side in (was, now)]
     diffs: list[BlockDiff] = []
-    for (i, j), (k, m) in pairwise([(-1, -1), *_matches(*ids), (len(was), len(now))]):
+    for (i, j), (k, m) in pairwise([(-1, -1), *equal_pairs(*ids), (len(was), len(now))]):
         diffs += _between(was[i + 1 : k], now[j + 1 : m])
         if k < len(was):
             diffs.append(BlockDiff(was[k], now[m], (Phrase(Side.BOTH, now[m].words),)))
     return TextDiff(tuple(diffs), is_same=old == new)
 
 
-def _matches(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[int, int]]:
+def equal_pairs(old: tuple[T, ...], new: tuple[T, ...]) -> list[tuple[int, int]]:
     """Return the indexes of equal elements, rising on both sides."""
     found, gaps = {-1: -1, len(old): len(new)}, [(-1, -1, len(old), len(new))]
     for _ in range(_ROUNDS):
@@ -238,7 +238,7 @@ def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
     """Yield the words of both sides, with changes that lie close together as one."""
     names: dict[Word, int] = {}
     ids = [tuple(names.setdefault(word, len(names)) for word in side) for side in (old, new)]
-    equal = _matches(*ids)
+    equal = equal_pairs(*ids)
     i = j = 0  # where what is neither equal nor written yet begins
     ends = [*_kept_apart(old, new, equal), (len(old), len(new), len(new))]
     for k, m, after in ends:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 # ---- Findings as text, as JSON, and as annotations for GitHub; and text that a CI runner takes for no command.
 
 _ROOM = 100
-"""Columns of a source line that are shown."""
+"""Characters of a source line that are shown."""
 _TAB = 4
 _LIMIT = 100
 _ALIKE, _FIRST, _NAMED = 5, 2, 20
@@ -151,57 +150,20 @@ def _place(finding: Diagnostic) -> list[str]:
     return lines
 
 
-def window(line: str, column: int, width: int, room: int = _ROOM) -> tuple[str, int, int]:
-    """The part of a source line around `column` (1-based) that fits in about `room` columns of a terminal.
+def window(line: str, column: int, width: int) -> tuple[str, int, int]:
+    """The part of a source line around `column` (1-based), of at most `_ROOM` characters.
 
-    Returns the text, the columns before the marked part, and the columns of the mark.
+    Returns the text as it is printed, the columns before the marked part, and the columns of the mark.
     """
     start = min(max(column - 1, 0), len(line))
-    end = min(start + max(width, 1), len(line))
-    # Cut by characters first, so that a line of megabytes costs nothing.
-    first = max(0, start - room) if len(line) > 2 * room else 0
-    before, marked, after = (
-        _cells(line[first:start], 0),
-        _cells(line[start : min(end, start + room)], start - first),
-        _cells(line[end : end + room], 0),
-    )
-    total = sum(columns(cell) for cell in (*before, *marked, *after))
-    if first == 0 and end + room >= len(line) and total <= room:
-        left, right = "".join(before), "".join(after)
-    else:
-        left = _tail(before, room // 2, cut=first > 0)
-        used = columns(left) + sum(columns(cell) for cell in marked)
-        right = _head(after, max(room - used, room // 5), cut=end + room < len(line))
-    middle = _head(marked, room - room // 4, cut=end > start + room)
-    return left + middle + right, columns(left), max(columns(middle), 1)
-
-
-def _cells(text: str, position: int) -> list[str]:
-    """Each character as it is printed; a tab becomes the spaces to the next stop."""
-    cells: list[str] = []
-    at = position
-    for character in text:
-        cell = " " * (_TAB - at % _TAB) if character == "\t" else visible(character)
-        cells.append(cell)
-        at += columns(cell)
-    return cells
-
-
-def _head(cells: Sequence[str], room: int, *, cut: bool) -> str:
-    """The first cells that fit, with an ellipsis where some do not."""
-    number = _fitting(cells, room)
-    return "".join(cells[:number]) + (ELLIPSIS if cut or number < len(cells) else "")
-
-
-def _tail(cells: Sequence[str], room: int, *, cut: bool) -> str:
-    """The last cells that fit, with an ellipsis where some do not."""
-    number = _fitting(cells[::-1], room)
-    return (ELLIPSIS if cut or number < len(cells) else "") + "".join(cells[len(cells) - number :])
-
-
-def _fitting(cells: Sequence[str], room: int) -> int:
-    """How many of the first cells fit."""
-    return sum(used <= room for used in itertools.accumulate(columns(cell) for cell in cells))
+    first = max(0, start - _ROOM // 2) if len(line) > _ROOM else 0
+    last = min(first + _ROOM, len(line))
+    end = min(start + max(width, 1), last)
+    spans = ((first, start), (start, end), (end, last))
+    before, marked, after = (visible(line[begin:stop].expandtabs(_TAB)) for begin, stop in spans)
+    left = ELLIPSIS + before if first else before
+    right = after + ELLIPSIS if last < len(line) else after
+    return left + marked + right, columns(left), max(columns(marked), 1)
 
 
 SHOWN = 10

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from contentops.documents.word_diff import rising
+from contentops.documents.word_diff import equal_pairs
 from contentops.reporting.layout import paint
 from contentops.reporting.plan_markdown import code, fence
 from contentops.sanitize import ELLIPSIS, json_text, visible
@@ -25,8 +24,6 @@ _ALIKE = 0.4
 """The least share of words in common at which two passages are shown as one that was changed."""
 _ROOM = 80
 """Unchanged characters shown on either side of a change."""
-_MOST = 1 << 20
-"""Pairs of lines compared at most between two anchors; a larger gap is shown as replaced."""
 _SIGNS = {"same": " ", "removed": "-", "added": "+", "changed": "!"}
 _STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "move"}
 
@@ -102,8 +99,7 @@ class _Comparison(difflib.SequenceMatcher[str]):
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         super().__init__()
-        ends = difflib.Match(len(before), len(after), 0)
-        self._matches = [*map(difflib.Match._make, shared(before, after)), ends]
+        self._matches = shared(before, after)
 
     def get_matching_blocks(self) -> list[difflib.Match]:
         return self._matches
@@ -137,8 +133,7 @@ def passages_of(old: Sequence[str], new: Sequence[str]) -> list[Passage]:
     """The words of two texts as passages, in order; no two of one kind follow each other."""
     passages: list[Passage] = []
     start = other_start = 0
-    for run in [*shared(old, new), (len(old), len(new), 0)]:
-        one, other, size = run
+    for one, other, size in shared(old, new):
         gone, come = "".join(old[start:one]), "".join(new[other_start:other])
         same = "".join(old[one : one + size])
         passages += [Passage(kind, text) for kind, text in (("removed", gone), ("added", come), ("same", same)) if text]
@@ -212,68 +207,16 @@ def _in_colour(passage: Passage) -> str:
     return paint(text, "remove" if kind == "removed" else "add")
 
 
-# --- the lines that both texts have, in linear time -------------------------------------------------------------
+# --- what both texts have ----------------------------------------------------------------------------------
 
 
-class Shared(NamedTuple):
-    """`size` equal lines from line `before` of the first text and line `after` of the second (from 0)."""
-
-    before: int
-    after: int
-    size: int
-
-
-def shared(before: Sequence[str], after: Sequence[str]) -> list[Shared]:
-    """The runs of lines that both texts have, in order; adjacent runs are one."""
-    runs: list[Shared] = []
-    for run in _pieces(before, after):
-        last = runs[-1] if runs else None
-        if last is not None and (last.before + last.size, last.after + last.size) == run[:2]:
-            runs[-1] = last._replace(size=last.size + run.size)
+def shared(before: Sequence[str], after: Sequence[str]) -> list[difflib.Match]:
+    """Return the runs of elements that both sides have, in order, and an empty one at the end."""
+    pairs = equal_pairs(tuple(before), tuple(after))
+    runs: list[difflib.Match] = []
+    for one, other in pairs:
+        if runs and (runs[-1].a + runs[-1].size, runs[-1].b + runs[-1].size) == (one, other):
+            runs[-1] = runs[-1]._replace(size=runs[-1].size + 1)
         else:
-            runs.append(run)
-    return runs
-
-
-def _pieces(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
-    """Each anchor, and the equal lines between two of them."""
-    start = other_start = 0
-    for one, other in [*_anchors(before, after), (len(before), len(after))]:
-        for run in _alike(before[start:one], after[other_start:other]):
-            yield Shared(start + run.before, other_start + run.after, run.size)
-        if one < len(before):
-            yield Shared(one, other, 1)
-        start, other_start = one + 1, other + 1
-
-
-def _alike(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
-    if not before or not after:
-        return
-    if len(before) * len(after) > _MOST:
-        yield from _ends(before, after)
-        return
-    for match in difflib.SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
-        if match.size:
-            yield Shared(*match)
-
-
-def _ends(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
-    """The equal lines at both ends of two long passages, and those between, if that is not too long."""
-    most = min(len(before), len(after))
-    start = next((at for at in range(most) if before[at] != after[at]), most)
-    end = next((at for at in range(most - start) if before[-1 - at] != after[-1 - at]), most - start)
-    if start:
-        yield Shared(0, 0, start)
-    one, other = before[start : len(before) - end], after[start : len(after) - end]
-    if len(one) * len(other) <= _MOST:
-        yield from (Shared(start + run.before, start + run.after, run.size) for run in _alike(one, other))
-    if end:
-        yield Shared(len(before) - end, len(after) - end, end)
-
-
-def _anchors(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int]]:
-    """The anchors: lines that each text has once, as the longest chain in the same order in both."""
-    counts, others = Counter(before), Counter(after)
-    numbers = {line: number for number, line in enumerate(after) if others[line] == counts[line] == 1}
-    pairs = [(number, numbers[line]) for number, line in enumerate(before) if line in numbers]
-    return [pairs[at] for at in rising([other for _, other in pairs])]
+            runs.append(difflib.Match(one, other, 1))
+    return [*runs, difflib.Match(len(before), len(after), 0)]

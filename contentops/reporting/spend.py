@@ -117,19 +117,17 @@ def count_spend(
         "tag": lambda one: tags.get(one.item, (gone,)),
         "server": lambda one: (one.server,),
     }
-    costs = [*((one, _Cost.of(one)) for one in counted), *((one, _Cost.of(one, texts=0)) for one in failed)]
-    groups = {}
-    for group in GROUPS:
-        rows = _rows((name, cost) for one, cost in costs for name in names[group](one))
-        groups[group] = tuple(sorted(rows, key=_by_name if group == "month" else _by_credits))
+    costs = [*((one, _cost(one)) for one in counted), *((one, _cost(one, texts=0)) for one in failed)]
+    groups = {group: _added((name, cost) for one, cost in costs for name in names[group](one)) for group in GROUPS}
+    groups["month"] = tuple(sorted(groups["month"], key=_by_name))
     return Spend(
         texts=len(counted),
         credits=sum(one.cost for one in counted),
         groups=groups,
-        open=_open(new, since),
+        open=_added((_OPEN[job.state], _cost(job)) for job in new if job.state in _OPEN and _is_since(job, since)),
         unwritten=sum(not one.is_written for one in counted),
         undated=undated,
-        tokens=sum_tokens(tokens for _, cost in costs for tokens in cost.tokens),
+        tokens=add_sums(cost.tokens for _, cost in costs),
         failed=len(failed),
     )
 
@@ -140,13 +138,13 @@ def add_spends(spends: Mapping[str, Spend]) -> Spend:
         return next(iter(spends.values()))
     each = tuple(spends.values())
     by_environment = [Row(name, one.texts, one.credits, one.tokens) for name, one in spends.items()]
-    groups = {group: _added(row for one in each for row in one.groups[group]) for group in GROUPS}
+    groups = {group: _added((row.name, row) for one in each for row in one.groups[group]) for group in GROUPS}
     groups["month"] = tuple(sorted(groups["month"], key=_by_name))
     return Spend(
         texts=sum(one.texts for one in each),
         credits=sum(one.credits for one in each),
         groups={"environment": tuple(sorted(by_environment, key=_by_credits)), **groups},
-        open=_added(row for one in each for row in one.open),
+        open=_added((row.name, row) for one in each for row in one.open),
         unwritten=sum(one.unwritten for one in each),
         undated=sum(one.undated for one in each),
         tokens=add_sums(one.tokens for one in each),
@@ -154,17 +152,24 @@ def add_spends(spends: Mapping[str, Spend]) -> Spend:
     )
 
 
-def _added(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """The rows of each name as one."""
+def _added(named: Iterable[tuple[str, Row]]) -> tuple[Row, ...]:
+    """Return one row for each name, those that cost most first."""
     by_name: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_name[row.name].append(row)
+    for name, row in named:
+        by_name[name].append(row)
+    rows = (
+        Row(
+            name, sum(one.texts for one in each), sum(one.credits for one in each), add_sums(one.tokens for one in each)
+        )
+        for name, each in by_name.items()
+    )
+    return tuple(sorted(rows, key=_by_credits))
 
-    def added(name: str, each: Sequence[Row]) -> Row:
-        texts, spent = sum(one.texts for one in each), sum(one.credits for one in each)
-        return Row(name, texts, spent, add_sums(one.tokens for one in each))
 
-    return tuple(sorted((added(name, each) for name, each in by_name.items()), key=_by_credits))
+def _cost(job: Job, texts: int = 1) -> Row:
+    """Return what one job counts for, without a name."""
+    tokens = (None,) if job.bound is not None else (job.tokens,) if job.is_by_model else ()
+    return Row("", texts, job.cost, sum_tokens(tokens))
 
 
 def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
@@ -178,35 +183,6 @@ def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
         row = by_name.get(f"{first:%Y-%m}", Row("", 0, 0))
         months.append(Row(f"{first:%b}", row.texts, row.credits, row.tokens))
     return months
-
-
-def _open(jobs: Iterable[Job], since: datetime | None) -> tuple[Row, ...]:
-    rows = _rows((_OPEN[job.state], _Cost.of(job)) for job in jobs if job.state in _OPEN and _is_since(job, since))
-    return tuple(sorted(rows, key=_by_credits))
-
-
-class _Cost(Struct, frozen=True):
-    """What one submit counts for: it is a text or not, its credits, and its tokens."""
-
-    texts: int
-    credits: int
-    tokens: tuple[PaidTokens | None, ...] = ()
-    """None: not known; empty: no model wrote it."""
-
-    @staticmethod
-    def of(job: Job, texts: int = 1) -> _Cost:
-        """What a job counts for."""
-        tokens = (None,) if job.bound is not None else (job.tokens,) if job.is_by_model else ()
-        return _Cost(texts, job.cost, tokens)
-
-
-def _rows(priced: Iterable[tuple[str, _Cost]]) -> Iterator[Row]:
-    costs: dict[str, list[_Cost]] = defaultdict(list)
-    for name, cost in priced:
-        costs[name].append(cost)
-    for name, each in costs.items():
-        tokens = sum_tokens(tokens for cost in each for tokens in cost.tokens)
-        yield Row(name, sum(cost.texts for cost in each), sum(cost.credits for cost in each), tokens)
 
 
 def _by_name(row: Row) -> tuple[object, ...]:
@@ -420,28 +396,37 @@ def provenance_csv(provenances: Provenances) -> str:
     return file.getvalue()
 
 
-def _row(text: TextProvenance) -> Iterator[str]:
+def _row(text: TextProvenance) -> tuple[str, ...]:
+    """Return the cells of a text, in the order of `COLUMNS`."""
     approvals = [line for line in text.verdicts if line.verdict is Verdict.APPROVED]
-    yield from (text.item, text.output, text.server, text.job_id, text.request, text.text, text.generated_at)
-    yield from (str(text.attempts.number), str(text.attempts.credits))
-    yield "" if text.changed is None else str(text.changed)
-    yield text.approval.value
-    yield _joined(line.by for line in approvals)
-    yield _joined(line.at for line in approvals)
-    yield _joined(line.source for line in approvals)
-    yield _joined(line.by for line in text.verdicts if line.verdict is Verdict.SENT_BACK)
-    yield text.promoted_from
-    yield _joined(
-        f"{key}={value if isinstance(value, str) else json_text(value)}" for key, value in text.disclosure.items()
-    )
-    yield text.commit
-    yield text.model
+    disclosed = ((key, value if isinstance(value, str) else json_text(value)) for key, value in text.disclosure.items())
     tokens = text.attempts.tokens
-    known = tokens.is_known
-    yield str(tokens.input) if known else ""
-    yield str(tokens.output) if known else ""
-    yield _joined(f"{exact(amount)} {name}" for name, amount in sorted(tokens.money.items()))
-    yield str(tokens.unknown) if known else ""
+    counts = (tokens.input, tokens.output, tokens.unknown) if tokens.is_known else ("", "", "")
+    return (
+        text.item,
+        text.output,
+        text.server,
+        text.job_id,
+        text.request,
+        text.text,
+        text.generated_at,
+        str(text.attempts.number),
+        str(text.attempts.credits),
+        "" if text.changed is None else str(text.changed),
+        text.approval.value,
+        _joined(line.by for line in approvals),
+        _joined(line.at for line in approvals),
+        _joined(line.source for line in approvals),
+        _joined(line.by for line in text.verdicts if line.verdict is Verdict.SENT_BACK),
+        text.promoted_from,
+        _joined(f"{key}={value}" for key, value in disclosed),
+        text.commit,
+        text.model,
+        str(counts[0]),
+        str(counts[1]),
+        _joined(f"{exact(amount)} {name}" for name, amount in sorted(tokens.money.items())),
+        str(counts[2]),
+    )
 
 
 def _joined(values: Iterable[str]) -> str:
