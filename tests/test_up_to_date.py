@@ -23,7 +23,7 @@ from contentops.model import (
 )
 from contentops.planning.approval import computed_front
 from contentops.planning.sides import ItemSides, PlanInputs
-from contentops.planning.table import answers
+from contentops.planning.table import decide
 from tests.fakes.sides import PROJECT, TEXT, a_record, a_spec
 
 VERDICTS = st.lists(
@@ -79,10 +79,10 @@ def test_a_text_with_the_front_matter_of_its_approval_is_up_to_date(
 ) -> None:
     """Until another verdict asks for other keys: then exactly those are written."""
     keys = _computed(_item(approval, before, disclosed=disclosed))
-    assert answers(_item(approval, before, disclosed=disclosed, written=keys)) == (None, ())
+    assert decide(_item(approval, before, disclosed=disclosed, written=keys)) == (None, ())
     item = _item(approval, after, disclosed=disclosed, written=keys)
     wanted = _computed(item)
-    change, notes = answers(item)
+    change, notes = decide(item)
     assert notes == ()
     assert ({} if change is None else change.front) == {
         key: wanted.get(key) for key in keys.keys() | wanted.keys() if keys.get(key) != wanted.get(key)

@@ -495,11 +495,6 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     is_refused = item.spec.id in item.inputs.choice.replace
     if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
-    return answers(item)
-
-
-def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
-    """The change and notes of a declared item, as the four questions answer them."""
     body = which_body(item)
     collected = [job for job in uncollected(item.open_jobs) if job is not body.job]
     notes = (
@@ -513,36 +508,27 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         return _blocked(item, body, collected), notes
     move, moved = which_path(item)
     front = which_front_matter(item, body)
-    saved = which_save(item, body, front.title)
-    save: Save | None = None
-    if saved is None:
-        notes += edit_notes(item, body)
-    else:
-        if hint := not_saved_elsewhere(item, body):
-            return _blocked(
-                item, structs.replace(body, blocked=DRAFT_OUTLINE, hint=hint), collected
-            ), notes + front.notes
-        over = save_over(item, body)
-        if isinstance(over, BodyAnswer):
-            others = tuple(note for note in (*notes, *front.notes) if note.kind != over.blocked)
-            return _blocked(item, structs.replace(over, job=body.job), collected), others
-        save, saved = over[0], (*saved, *over[1])
+    notes += front.notes
+    saving = which_save(item, body, front.title)
+    if isinstance(saving, BodyAnswer):
+        others = tuple(note for note in notes if note.kind != saving.blocked)
+        return _blocked(item, structs.replace(saving, job=body.job), collected), others
+    save, saved = saving
+    notes += edit_notes(item, body) if save is None else ()
     publish = which_status(item, front.approval, is_saved=save is not None)
     steps = _union(item, body, move, front, save, publish)
     if not steps and not collected:
-        return None, notes + front.notes
+        return None, notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
         # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
         hint = f"{why}; change that" + ", or set `protected: true` to keep the item as it is" * item.file.exists
-        return _blocked(
-            item, structs.replace(body, blocked="unwritable-file", hint=hint), collected
-        ), notes + front.notes
+        return _blocked(item, structs.replace(body, blocked="unwritable-file", hint=hint), collected), notes
     change = Change(
         id=item.spec.id,
         action=body.action if body.action is not Action.NONE else _action(steps),
         file=item.file,
         reasons=(
-            *(*body.reasons, *moved, *front.reasons, *(saved or ())),
+            *(*body.reasons, *moved, *front.reasons, *saved),
             *(*status_reason(publish), *_id_reason(item), *reference_reason(item, steps)),
         ),
         steps=(*collecting(item.inputs.project, collected), *steps),
@@ -554,7 +540,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         open_metadata=item.open_metadata,
         hint=body.hint,
     )
-    return change, notes + front.notes
+    return change, notes
 
 
 _NOT_OURS = ("owned-elsewhere", "unwritable-file")
@@ -647,7 +633,20 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 # --- 4: which save -----------------------------------------------------------------------------------------
 
 
-def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
+def which_save(
+    item: ItemSides, body: BodyAnswer, title: str | None
+) -> tuple[Save | None, tuple[Reason, ...]] | BodyAnswer:
+    """The save of the file to the server (None: nothing is saved) and why, or the answer that blocks it."""
+    why = _why_saved(item, body, title)
+    if why is None:
+        return None, ()
+    if hint := not_saved_elsewhere(item, body):
+        return block(DRAFT_OUTLINE, hint, reasons=body.reasons)
+    over = save_over(item, body)
+    return over if isinstance(over, BodyAnswer) else (over[0], (*why, *over[1]))
+
+
+def _why_saved(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
     """The reasons to save title and body of the file to the server; None: nothing is saved."""
     record, file, remote = item.own, item.file, item.remote
     if not item.inputs.saves(item.spec):

@@ -39,7 +39,7 @@ from contentops.sanitize import clip, short_pair, visible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from contentops.model import AnyChange, AnyPlan, Reason
+    from contentops.model import AnyChange, AnyPlan, Note, Reason
 
 
 LIMIT = 65_000
@@ -193,9 +193,8 @@ def _important(plan: AnyPlan) -> Iterator[str]:
         yield from (f"- {code(one.id, _NAME)} in {code(one.output, _PATH)}" for one in plan.approves[:_TEXTS])
         if len(plan.approves) > _TEXTS:
             yield f"- and {len(plan.approves) - _TEXTS:,} more"
-    for at, note in enumerate(note for note in plan.notes if note.kind == SETTINGS):
-        hint = f" ({prose(note.hint)})" if note.hint else ""
-        yield f"{'' if at else chr(10)}- :warning: **settings:** {prose(note.message)}{hint}"
+    settings = (note for note in plan.notes if note.kind == SETTINGS)
+    yield from _listed(f":warning: **settings:** {prose(note.message)}{_hint(note)}" for note in settings)
     for refusal in plan.refusals:
         way = in_environment(way_on(refusal), plan.option)
         yield f"\n:warning: **{who_refuses(refusal)}:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
@@ -203,16 +202,20 @@ def _important(plan: AnyPlan) -> Iterator[str]:
     if plan.changes and refused and (line := next_apply(plan)):
         yield f"\nNext, if all of it is meant: {code(line)}"
     causes = shared_causes(plan)[:10]
-    for at, one in enumerate(causes):
-        lead = "\n" if at == 0 else ""
-        yield f"{lead}- {prose(one.cause)}: {plural(one.items, 'item')}, {one.cost}"
+    yield from _listed(f"{prose(one.cause)}: {plural(one.items, 'item')}, {one.cost}" for one in causes)
     notes = [note for note in plan.notes if note.kind != SETTINGS]
-    for at, note in enumerate(notes[:20]):
-        lead = "\n" if at == 0 else ""
-        hint = f" ({prose(in_environment(note.hint, plan.option))})" if note.hint else ""
-        yield f"{lead}- note: {prose(note_line(note))}{hint}"
+    yield from _listed(f"note: {prose(note_line(note))}{_hint(note, plan.option)}" for note in notes[:20])
     if len(notes) > 20:
         yield f"- {len(notes) - 20:,} more notes"
+
+
+def _listed(entries: Iterable[str]) -> Iterator[str]:
+    """A list, after an empty line."""
+    yield from (f"- {entry}" if number else f"\n- {entry}" for number, entry in enumerate(entries))
+
+
+def _hint(note: Note, environment: str = "") -> str:
+    return f" ({prose(in_environment(note.hint, environment))})" if note.hint else ""
 
 
 def _row(change: AnyChange) -> str:
