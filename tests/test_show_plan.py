@@ -197,6 +197,7 @@ def _sealed(**fields: Any) -> Change:
     return _document(lambda found: sealed(found | fields))
 
 
+SPENT = {"month": "2026-12", "credits": 0, "money": {"EUR": "1E+999999999"}, "ahead": 0, "gaps": []}
 REFUSED: dict[str, tuple[Change, str, int]] = {
     "edited": (_document(lambda found: found | {"project": "other"}), "edited-plan", 4),
     "no checksum": (_document(lambda found: found | {"checksum": ""}), "edited-plan", 4),
@@ -216,6 +217,7 @@ REFUSED: dict[str, tuple[Change, str, int]] = {
     "a price in words": (_first(credits="4"), "no-plan-file", 1),
     "a price with a point": (_first(credits=4.0), "no-plan-file", 1),
     "a negative price": (_first(credits=-4), "no-plan-file", 1),
+    "money without end": (_sealed(spent=SPENT), "no-plan-file", 1),
     "no inputs": (_sealed(inputs={}), "no-plan-file", 1),
     "inputs of another kind": (_sealed(inputs=INPUTS | {"select": 3}), "no-plan-file", 1),
 }

@@ -35,6 +35,7 @@ Word = Annotated[str, Meta(pattern="^[a-z0-9-]+$")]
 """A word in kebab case."""
 _StepName = Annotated[str, Meta(pattern="^[a-z ]+$")]
 _FileDigest = Annotated[Digest, Meta(pattern="^(sha256:[0-9a-f]{64})?$")]
+_MOST_MONEY = Decimal(10) ** 15
 _Amount = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?$", max_length=40)]
 
 # ---- The steps of a change, each with all that it takes to carry it out.
@@ -784,6 +785,15 @@ class PlanFile(PlanFacts, frozen=True, kw_only=True):
     inputs: PlanOptions
     summary: PlanCounts
     checksum: Digest
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an amount of money that is none: its exponent may be larger than memory."""
+        spent = self.spent or MonthSpend()
+        amounts = (self.budget.money_per_apply, self.budget.money_per_month)
+        known = (*filter(None, amounts), *spent.money.values(), *spent.money_unsure.values())
+        if not all(amount.is_finite() and 0 <= amount < _MOST_MONEY for amount in known):
+            message = "an amount of money is too large"
+            raise ValueError(message)
 
     @property
     def option(self) -> str:

@@ -42,6 +42,7 @@ from contentops.planning.sides import ItemSides, find_rings, is_edited, missed, 
 from contentops.planning.sources import (
     draft_notes,
     followers,
+    named,
     open_keys,
     settle_waits,
     stage_coming,
@@ -166,8 +167,6 @@ KIND = "same-request"
 ONE_BRIEF = "one-brief"
 _ITEMS = 20
 """The most items that a note lists."""
-_NAMED = 3
-"""The most items that its sentence names."""
 
 
 def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
@@ -187,7 +186,7 @@ def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Seq
     ids = declared.get(change.digest, ())
     if len(ids) < 2 or not _takes_text(inputs, change):
         return change
-    return block_change(change, KIND, f"{_names(ids)} request exactly the same text: {_HINT}")
+    return block_change(change, KIND, f"{named(ids)} request exactly the same text: {_HINT}")
 
 
 def _takes_text(inputs: PlanInputs, change: Change) -> bool:
@@ -205,13 +204,6 @@ def _ordered(groups: Iterable[tuple[list[ItemId], list[Change]]]) -> list[tuple[
 
 
 _HINT = "give one of them `revision: 2`, change their `inputs`, or declare one item"
-
-
-def _names(ids: Sequence[ItemId]) -> str:
-    shown = [f"`{id_}`" for id_ in ids[:_NAMED]]
-    if len(ids) > _NAMED:
-        shown[-1:] = [f"{len(ids) - _NAMED + 1:,} more"]
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _costs(changes: Sequence[Change]) -> bool:
@@ -260,7 +252,7 @@ def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]
     for ids, group in groups:
         place = places[ids[0]]
         at = f" ({place.file}:{place.line})" if place is not None else ""
-        message = f"{_names(ids)} have one brief, and differ only in values of their rows{at}: {_payments(group)}"
+        message = f"{named(ids)} have one brief, and differ only in values of their rows{at}: {_payments(group)}"
         yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, items=tuple(ids[:_ITEMS]), credits=_credits(group))
 
 
