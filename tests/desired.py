@@ -47,11 +47,7 @@ def declared(
 
 
 def desired(
-    root: Path,
-    *,
-    environment: str = "",
-    variables: Mapping[str, Any] | None = None,
-    catalog: Catalog | None = CATALOG,
+    root: Path, *, environment: str = "", variables: Mapping[str, Any] | None = None, catalog: Catalog | None = CATALOG
 ) -> Desired:
     """What the manifests below `root` declare."""
     return load(load_project(root, environment=environment, variables=variables), catalog)

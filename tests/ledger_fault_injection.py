@@ -273,9 +273,7 @@ def _inject_all(
         time.sleep(0.02)
 
 
-def _thawed(
-    thaw: list[tuple[float, subprocess.Popen[bytes]]],
-) -> list[tuple[float, subprocess.Popen[bytes]]]:
+def _thawed(thaw: list[tuple[float, subprocess.Popen[bytes]]]) -> list[tuple[float, subprocess.Popen[bytes]]]:
     now = time.monotonic()
     for at, child in thaw:
         if at <= now and child.poll() is None:

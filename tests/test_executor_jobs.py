@@ -43,11 +43,7 @@ def test_a_failed_poll_is_no_failed_job(root: Path, fault: Any) -> None:
     assert (results(run), harness.api.credits, harness.plan().empty) == ({"one": "done"}, 4, True)
 
 
-LASTING: dict[str, Any] = {
-    "403": 403,
-    "a page": "html",
-    "redirect": _answer(302, None, headers={"location": "/login"}),
-}
+LASTING: dict[str, Any] = {"403": 403, "a page": "html", "redirect": _answer(302, None, headers={"location": "/login"})}
 
 
 @pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING)

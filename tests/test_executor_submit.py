@@ -109,10 +109,7 @@ def test_an_unknown_outcome_at_first_contact_holds_the_run(root: Path, fault: An
 def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
     """A run has one job of its own under way until one has completed; the next run may add one, and no more."""
     harness = _harness(root, "i1", "i2", "i3", duration=50_000)
-    ends = [
-        {"i1": "late", "i2": "pending", "i3": "pending"},
-        {"i1": "late", "i2": "late", "i3": "pending"},
-    ]
+    ends = [{"i1": "late", "i2": "pending", "i3": "pending"}, {"i1": "late", "i2": "late", "i3": "pending"}]
     for number, end in enumerate(ends, start=1):
         run = harness.ran()
         assert (results(run), run.stopped, run.credits) == (end, "first-contact", 4)

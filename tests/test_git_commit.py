@@ -16,10 +16,7 @@ from contentops.operations.commit import CommitOptions, CommitReport, commit
 from contentops.operations.opening import open_project
 from tests.clones import NOBODY, PROJECT, WHO, Machine, World, manifest, posix
 from tests.processes import KEY, Served, applying
-from tests.running import (
-    Build,
-    Run,
-)
+from tests.running import Build, Run
 
 MINE = "## A person's heading"
 LFS = "*.lock filter=lfs diff=lfs merge=lfs -text\n"

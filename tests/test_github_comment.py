@@ -252,9 +252,7 @@ def used_up(**headers: str) -> Callable[[], Reply]:
         ([once(429, "Too many requests")], [1]),
         ([used_up(retry_after="9")], [9]),
     ],
-    ids=[
-        *("down", "too many", "secondary limit", "secondary", "no words", "its own wait first"),
-    ],
+    ids=[*("down", "too many", "secondary limit", "secondary", "no words", "its own wait first")],
 )
 def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]], pauses: list[float]) -> None:
     """For as long as the server asks for, or for the minute that GitHub asks for."""

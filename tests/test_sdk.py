@@ -9,11 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from writerzroom import WriterzRoomClient
-from writerzroom.exceptions import (
-    APIError,
-    AuthenticationError,
-    RateLimitError,
-)
+from writerzroom.exceptions import APIError, AuthenticationError, RateLimitError
 
 from tests.serving import served
 

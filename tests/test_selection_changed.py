@@ -19,10 +19,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import SETTINGS
 from tests.clones import commit, copy_once, git
 from tests.plans import make_change, make_plan, plan_document, read_back
-from tests.running import (
-    Build,
-    Run,
-)
+from tests.running import Build, Run
 
 PROJECT = """\
 version: 1

@@ -59,10 +59,7 @@ def test_rendered_states_round_trip(records: list[Record], random: Random) -> No
 
     read = lock.read("\n".join(lines), NAME)
 
-    again = State(
-        lineage=read.lineage,
-        records={id_: lines[0].value for id_, lines in read.records.items()},
-    )
+    again = State(lineage=read.lineage, records={id_: lines[0].value for id_, lines in read.records.items()})
     assert again == state
     assert lock.render(again) == data
 

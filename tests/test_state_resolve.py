@@ -72,10 +72,7 @@ def test_a_content_is_given_to_the_request_that_is_named(tmp_path: Path) -> None
     first, second = _submits(harness)
     resolve(harness.project, "one", request=second.request_id, content="cnt_x")
     open_ones = harness.state.open_jobs
-    assert (open_ones[second.request_id].state, open_ones[second.request_id].content_id) == (
-        JobState.PAID,
-        "cnt_x",
-    )
+    assert (open_ones[second.request_id].state, open_ones[second.request_id].content_id) == (JobState.PAID, "cnt_x")
     assert open_ones[first.request_id] == first
 
 
