@@ -82,8 +82,7 @@ def test_what_a_person_changed_is_noted_and_set_right_by_choice(tmp_path: Path, 
     assert note.message == f"`one`: {status.note}"
     (change,) = harness.plan(on_edit=OnEdit.OVERWRITE).changes
     assert (change.action, change.names, change.credits) == ("update", ("update",), 0)
-    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert harness.plan().empty
+    assert (results(harness.apply(on_edit=OnEdit.OVERWRITE)), harness.plan().empty) == ({"one": "done"}, True)
     assert harness.plan().notes == ()
     assert sorted(harness.read("out/one.md").split("\n")) == sorted(before.split("\n"))
 
@@ -212,8 +211,7 @@ def adopted(tmp_path: Path, text: str) -> Harness:
     harness = Harness(tmp_path, FakeApi(duration=30))
     harness.write(PATH, text)
     adopt(harness.project, [PATH], Options(save=True), confirm=lambda _: True, runtime=harness.runtime())
-    assert results(harness.apply()) == {UNTITLED: "done"}
-    assert harness.plan().empty
+    assert (results(harness.apply()), harness.plan().empty) == ({UNTITLED: "done"}, True)
     return harness
 
 
@@ -224,8 +222,7 @@ def test_an_edit_made_there_brings_no_title(tmp_path: Path, text: str) -> None:
     harness.api.edit(harness.record(UNTITLED).content_id, "# Heading\n\nTheir words.\n")
     assert [one.refused for one in harness.pull()] == [""]
     assert harness.read(PATH) == text.replace("Words of a person.", "Their words.")
-    assert harness.plan(refresh=True).empty
-    assert harness.plan().empty
+    assert (harness.plan(refresh=True).empty, harness.plan().empty) == (True, True)
 
 
 @pytest.mark.parametrize("text", [PLAIN, FRONT], ids=["no front matter", "front matter"])
@@ -233,10 +230,8 @@ def test_a_file_that_is_gone_comes_back_without_one(tmp_path: Path, text: str) -
     """As it was, but for what no manifest says of it."""
     harness = adopted(tmp_path, text)
     (harness.root / PATH).unlink()
-    assert results(harness.apply()) == {UNTITLED: "done"}
-    assert split(harness.read(PATH)).title == ""
-    assert split(harness.read(PATH)).body == split(text).body
-    assert harness.plan(refresh=True).empty
+    assert (results(harness.apply()), split(harness.read(PATH)).title) == ({UNTITLED: "done"}, "")
+    assert (split(harness.read(PATH)).body, harness.plan(refresh=True).empty) == (split(text).body, True)
     assert harness.api.contents[harness.record(UNTITLED).content_id].title == ""
 
 
@@ -282,19 +277,15 @@ def test_a_promoted_text_brings_the_title_it_has(tmp_path: Path) -> None:
     staging.edit("staging/a.md", f"title: {title}\n", "")
     assert results(prod.apply()) == {"a": "done"}
     assert "title:" not in prod.read("live/a.md")
-    assert prod.plan().empty
-    assert [one.title for one in prod.api.contents.values()] == [""]
+    assert (prod.plan().empty, [one.title for one in prod.api.contents.values()]) == (True, [""])
 
 
 TITLES = {
-    "double space": ("Tea  for two", "Tea for two"),
-    "trailing space": ("Tea ", "Tea"),
-    "newline": ("Tea\nfor two\n", "Tea for two"),
-    "French": ("Qui\u202f? Moi\u00a0!", "Qui\u202f? Moi\u00a0!"),
-    "Japanese": ("お茶\u3000の時間", "お茶\u3000の時間"),
-    "around": ("\u3000お茶\u00a0", "お茶"),
+    "double space": ("Tea  for two", "Tea for two"), "trailing space": ("Tea ", "Tea"),
+    "newline": ("Tea\nfor two\n", "Tea for two"), "French": ("Qui\u202f? Moi\u00a0!", "Qui\u202f? Moi\u00a0!"),
+    "Japanese": ("お茶\u3000の時間", "お茶\u3000の時間"), "around": ("\u3000お茶\u00a0", "お茶"),
     "too long": ("Tea " * 100, "Tea " * 74 + "Tea…"),
-}
+}  # fmt: skip
 
 
 def _manifest(*titles: str) -> str:
@@ -312,8 +303,7 @@ def test_a_title_is_cleaned_as_it_is_loaded(tmp_path: Path, title: str, clean: s
     harness.write("content/a.yaml", _manifest("Coffee"))
     harness.apply()
     harness.write("content/a.yaml", _manifest(title))
-    assert results(harness.apply()) == {"i0": "done"}
-    assert harness.record("i0").title == clean
+    assert (results(harness.apply()), harness.record("i0").title) == ({"i0": "done"}, clean)
     before = harness.bytes()
     assert harness.plan().empty
     assert harness.apply() is None

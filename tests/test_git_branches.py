@@ -39,8 +39,7 @@ def test_a_protected_branch(world: World, first: Machine) -> None:
     assert re.fullmatch("contentops-results/acme-blog/77-1-[0-9a-f]{12}", name)
     assert "Not on `main`: `main` rejects pushes: pre-receive hook declined." in ended.stdout
     assert f"`gh pr create --base main --head {name} --fill`" in ended.stdout
-    assert world.tip() == tip
-    assert first.git("rev-parse", "HEAD").strip() == tip
+    assert (world.tip(), first.git("rev-parse", "HEAD").strip()) == (tip, tip)
     first.git("fetch", "--quiet", "origin", name)
     message = first.git("log", "-1", "--format=%B", "FETCH_HEAD")
     assert "[skip ci]" not in message
@@ -63,8 +62,7 @@ def test_a_branch_of_results_that_was_merged(world: World, first: Machine) -> No
     second.git("pull", "--quiet", "--no-rebase", "--no-edit", "origin", own_branches(world)[0])
     second.git("push", "--quiet")
     assert "`main` has these results already" in first.commit().stdout
-    assert first.git("status", "--porcelain") == ""
-    assert first.git("rev-parse", "HEAD").strip() == world.tip()
+    assert (first.git("status", "--porcelain"), first.git("rev-parse", "HEAD").strip()) == ("", world.tip())
 
 
 def test_results_that_wait_stop_the_next_apply(world: World, first: Machine, invoke: Run) -> None:
@@ -96,16 +94,13 @@ def test_a_remote_that_takes_nothing(world: World, first: Machine) -> None:
     assert (first.git("rev-parse", "HEAD"), world.branches()) == (head, ["main"])
 
 
-@pytest.mark.parametrize(
-    ("project", "environment", "expected"),
-    [
-        ("acme-blog", "", r"contentops-results/acme-blog/1-1-0123456789ab"),
-        ("acme-blog", "eu.west", r"contentops-results/acme-blog/eu-west-[0-9a-f]{8}/1-1-0123456789ab"),
-        ("a & b", "", r"contentops-results/a-b-[0-9a-f]{8}/1-1-0123456789ab"),
-        ("日本", "", r"contentops-results/[0-9a-f]{8}/1-1-0123456789ab"),
-        ("x" * 100, "", r"contentops-results/x{60}-[0-9a-f]{8}/1-1-0123456789ab"),
-    ],
-)
+@pytest.mark.parametrize(("project", "environment", "expected"), [
+    ("acme-blog", "", r"contentops-results/acme-blog/1-1-0123456789ab"),
+    ("acme-blog", "eu.west", r"contentops-results/acme-blog/eu-west-[0-9a-f]{8}/1-1-0123456789ab"),
+    ("a & b", "", r"contentops-results/a-b-[0-9a-f]{8}/1-1-0123456789ab"),
+    ("日本", "", r"contentops-results/[0-9a-f]{8}/1-1-0123456789ab"),
+    ("x" * 100, "", r"contentops-results/x{60}-[0-9a-f]{8}/1-1-0123456789ab"),
+])  # fmt: skip
 def test_names_of_branches(project: str, environment: str, expected: str) -> None:
     """Project and environment are parts that git takes, and no two share one."""
     target = Target(branch="main", project=project, environment=environment, run="1-1")
@@ -164,18 +159,14 @@ def test_a_runner_with_an_identity_keeps_it(first: Machine) -> None:
     assert first.git("log", "-1", "--format=%an").strip() == WHO["GIT_AUTHOR_NAME"]
 
 
-@pytest.mark.parametrize(
-    ("address", "server", "given"),
-    [
-        ("https://github.com/acme/blog", "https://github.com", True),
-        ("https://github.com.evil.example/acme/blog", "https://github.com", False),
-        ("https://elsewhere.example/acme/blog", "https://github.com", False),
-        ("git@github.com:acme/blog", "https://github.com", False),
-        ("http://github.com/acme/blog", "http://github.com", False),
-        ("http://127.0.0.1:1/acme/blog", "http://127.0.0.1:1", True),
-    ],
-    ids=["ours", "looks like ours", "elsewhere", "ssh", "unencrypted", "loopback"],
-)
+@pytest.mark.parametrize(("address", "server", "given"), [
+    ("https://github.com/acme/blog", "https://github.com", True),
+    ("https://github.com.evil.example/acme/blog", "https://github.com", False),
+    ("https://elsewhere.example/acme/blog", "https://github.com", False),
+    ("git@github.com:acme/blog", "https://github.com", False),
+    ("http://github.com/acme/blog", "http://github.com", False),
+    ("http://127.0.0.1:1/acme/blog", "http://127.0.0.1:1", True),
+], ids=["ours", "looks like ours", "elsewhere", "ssh", "unencrypted", "loopback"])  # fmt: skip
 def test_the_token_goes_to_its_server_alone(address: str, server: str, *, given: bool) -> None:
     """As settings of the child process, for one address; redirects are not followed."""
     found = git_credentials(address, {"GITHUB_TOKEN": "t0ken", "GITHUB_SERVER_URL": server, "GIT_CONFIG_COUNT": "1"})
@@ -349,8 +340,7 @@ def test_verdicts_of_two_machines_meet(world: World, done: Machine) -> None:
         found = approvals.parse(text.encode())
         assert set(said(text)) == {("one", "Jo"), ("one", "Maria"), ("two", "Maria")}
         assert found.of_text(line("two").text)[0].verdict is Verdict.SENT_BACK
-    assert world.content(".gitattributes") == RULES
-    assert world.branches() == ["main"]
+    assert (world.content(".gitattributes"), world.branches()) == (RULES, ["main"])
 
 
 @pytest.mark.parametrize("how", ["damaged", "removed", "link"])
@@ -387,8 +377,7 @@ def test_verdicts_that_wait_on_a_branch_hold_up_no_apply(world: World, done: Mac
     say(done, line("one"))
     done.commit()
     (branch,) = (name for name in world.branches() if name != "main")
-    assert said(world.content(FILE, branch)) == [("one", "Maria")]
-    assert world.clone("second").waits() == ""
+    assert (said(world.content(FILE, branch)), world.clone("second").waits()) == ([("one", "Maria")], "")
 
 
 def test_a_branch_that_has_a_damaged_file(world: World, done: Machine) -> None:

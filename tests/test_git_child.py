@@ -21,34 +21,23 @@ from tests.clones import Machine
 from tests.running import Run
 
 SECRETS = {
-    "WRITERZROOM_API_KEY": "wr_planted",
-    "WRITERZROOM_USER_ID": "user-planted",
-    "CONTENTOPS_KEY_VARIABLES": "ACME_KEY",
-    "ACME_KEY": "acme_planted",
-    "CONTENTOPS_LEDGER": "postgresql://me:planted@127.0.0.1/d",
-    "PGPASSWORD": "pg_planted",
-    "AWS_SECRET_ACCESS_KEY": "aws_planted",
-    "ACTIONS_RUNTIME_TOKEN": "runtime_planted",
-}
+    "WRITERZROOM_API_KEY": "wr_planted", "WRITERZROOM_USER_ID": "user-planted", "CONTENTOPS_KEY_VARIABLES": "ACME_KEY",
+    "ACME_KEY": "acme_planted", "CONTENTOPS_LEDGER": "postgresql://me:planted@127.0.0.1/d", "PGPASSWORD": "pg_planted",
+    "AWS_SECRET_ACCESS_KEY": "aws_planted", "ACTIONS_RUNTIME_TOKEN": "runtime_planted",
+}  # fmt: skip
 LOGIN = {
     "GIT_ASKPASS": "/bin/ask", "GIT_SSH_COMMAND": "ssh -i deploy", "SSH_AUTH_SOCK": "/run/agent",
     "https_proxy": "http://proxy:1", "GH_TOKEN": "ghs_for_git", "GIT_CONFIG_COUNT": "0", "EMAIL": "me@example.org",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("path", "windows", "found"),
-    [
-        (r"C:\Windows;C:\Program Files\Git\cmd", True, r"C:\Program Files\Git\cmd\git.exe"),
-        (r'"C:\Program Files\Git\cmd"', True, r"C:\Program Files\Git\cmd\git.exe"),
-        (r";.;tools;C:here;\here;C:\Program Files\Git\cmd", True, r"C:\Program Files\Git\cmd\git.exe"),
-        (r".;tools", True, ""),
-        ("", True, ""),
-        ("/opt/empty:/usr/bin", False, "/usr/bin/git"),
-        (":.:tools:/usr/bin", False, "/usr/bin/git"),
-        (":.:tools", False, ""),
-    ],
-)
+@pytest.mark.parametrize(("path", "windows", "found"), [
+    (r"C:\Windows;C:\Program Files\Git\cmd", True, r"C:\Program Files\Git\cmd\git.exe"),
+    (r'"C:\Program Files\Git\cmd"', True, r"C:\Program Files\Git\cmd\git.exe"),
+    (r";.;tools;C:here;\here;C:\Program Files\Git\cmd", True, r"C:\Program Files\Git\cmd\git.exe"),
+    (r".;tools", True, ""), ("", True, ""), ("/opt/empty:/usr/bin", False, "/usr/bin/git"),
+    (":.:tools:/usr/bin", False, "/usr/bin/git"), (":.:tools", False, ""),
+])  # fmt: skip
 def test_a_program_is_looked_for_in_whole_folders_of_the_path_alone(path: str, windows: bool, found: str) -> None:
     """Never in the folder one stands in, which may hold anything: not on Windows, and not through `.` in the path."""
     there = {r"C:\Program Files\Git\cmd\git.exe", "/usr/bin/git", "git", "git.exe", r".\git.exe", r"tools\git.exe"}
@@ -142,8 +131,7 @@ def test_a_silent_remote_is_given_up(author: Machine) -> None:
     assert failed.value.code == "not-published"
     assert "no answer within 0.5 seconds" in failed.value.message
     assert "run `contentops commit` again" in failed.value.hint
-    assert pauses == []
-    assert author.git("log", "-1", "--format=%s") == "Three articles\n"
+    assert (pauses, author.git("log", "-1", "--format=%s")) == ([], "Three articles\n")
 
 
 def test_a_silent_child_is_ended(author: Machine) -> None:
@@ -153,15 +141,12 @@ def test_a_silent_child_is_ended(author: Machine) -> None:
     assert ended.code
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        (f"for 'https://{SECRET}@host/x'", "for 'https://***@host/x'"),
-        (f"for 'https://user:{SECRET}@host/x%0a'", "for 'https://***@host/x%0a'"),
-        (f"https://a@b:{SECRET}@host/x and ssh://git@host/y", "https://***@host/x and ssh://***@host/y"),
-        ("https://host/a@b and me@host", "https://host/a@b and me@host"),
-    ],
-)
+@pytest.mark.parametrize(("text", "shown"), [
+    (f"for 'https://{SECRET}@host/x'", "for 'https://***@host/x'"),
+    (f"for 'https://user:{SECRET}@host/x%0a'", "for 'https://***@host/x%0a'"),
+    (f"https://a@b:{SECRET}@host/x and ssh://git@host/y", "https://***@host/x and ssh://***@host/y"),
+    ("https://host/a@b and me@host", "https://host/a@b and me@host"),
+])  # fmt: skip
 def test_addresses_are_told_without_their_secrets(text: str, shown: str) -> None:
     """Names, passwords and tokens go; host and path stay."""
     assert masked(text) == shown

@@ -166,13 +166,10 @@ def test_the_same_item_changed_in_both(first: Clone, served: Served, side: str) 
     first.save("Merge")
     assert first.records().count("one") == 2
     paid = served.charges()
-    assert first.plan()["changes"] == []
-    assert first.plan() == first.clone("third").plan()
+    assert (first.plan()["changes"], first.plan()) == ([], first.clone("third").plan())
     first.edit("content/blog.yaml", "author: The team", "author: Someone else")
     first.apply()
-    assert first.records() == ["one", "three", "two"]
-    assert first.plan()["changes"] == []
-    assert served.charges() == paid
+    assert (first.records(), first.plan()["changes"], served.charges()) == (["one", "three", "two"], [], paid)
 
 
 def test_renamed_here_and_edited_there(first: Clone, served: Served) -> None:
@@ -209,12 +206,10 @@ def test_deleted_here_and_another_applied_there(first: Clone, added: str, merged
     second.apply()
     second.save("Another")
     first.pull(second)
-    assert first.records() == merged
-    assert first.plan()["changes"] == []
+    assert (first.records(), first.plan()["changes"]) == (merged, [])
     assert not (first.root / "out" / "one.md").exists()
     first.apply("--prune")
-    assert first.records() == sorted({"two", "three", added})
-    assert first.plan()["changes"] == []
+    assert (first.records(), first.plan()["changes"]) == (sorted({"two", "three", added}), [])
 
 
 def test_deleted_here_and_generated_anew_there(first: Clone, served: Served) -> None:

@@ -97,8 +97,7 @@ def test_without_a_push_it_commits_here(world: World, first: Machine) -> None:
     first.write("notes.md", "mine")
     assert "1 other changed file" in first.commit("--no-push").stderr
     assert first.git("log", "--format=%s").splitlines() == ["content: 3 created", JOBS, "Three articles"]
-    assert first.git("status", "--porcelain") == "?? notes.md\n"
-    assert world.subjects() == ["Three articles"]
+    assert (first.git("status", "--porcelain"), world.subjects()) == ("?? notes.md\n", ["Three articles"])
     first.git("push", "--quiet")
     assert world.clone("second").changes() == []
 
@@ -153,8 +152,7 @@ def test_one_commit_at_a_time_in_a_clone(world: World, first: Machine) -> None:
     clone = open_clone(str(first.root), {}, remote="origin", push=True, patience=60)
     with alone(clone), pytest.raises(ContentopsError) as failed:
         publish(first, [], patience=0.1)
-    assert failed.value.code == "lock-held"
-    assert (standing(first), world.subjects()) == (before, ["Three articles"])
+    assert (failed.value.code, standing(first), world.subjects()) == ("lock-held", before, ["Three articles"])
     first.commit()
 
 
@@ -287,27 +285,23 @@ def work(machine: Machine) -> None:
     machine.git("commit", "--quiet", "--allow-empty", "--message=Work in progress")
 
 
-@pytest.mark.parametrize(
-    ("begin", "arguments", "expected"),
-    [
-        (merging, (), (4, "unmerged", "`git merge --abort`")),
-        (unmerged, (), (4, "unmerged", "merged `content/blog.yaml`")),
-        (stage, (), (4, "staged-changes", "`notes.md` and 1 more")),
-        (work, (), (4, "unpushed-commits", "`git push origin HEAD:main`")),
-        (lambda machine: machine.git("checkout", "-qb", "topic"), (), (1, "not-published", "`git push origin HEAD:t")),
-        (lambda machine: machine.git("checkout", "-q", "--detach"), (), (64, "no-branch", "`BRANCH_NAME`")),
-        (lambda machine: machine.write(".gitignore", "*.lock\n"), (), (4, "ignored-lock", "`!contentops.lock`")),
-        (lambda machine: machine.write(".gitattributes", LFS), (), (4, "lock-in-lfs", f"put `{OUT_OF_LFS}`")),
-        (lambda _: None, ("--remote=nowhere",), (64, "no-remote", "known: `origin`")),
-        (lambda _: None, ("--remote=ext::sh -c touch% pwned",), (64, "no-remote", "known: `origin`")),
-        (lambda _: None, ("--branch=--upload-pack=touch pwned",), (64, "no-branch", "cannot be the name of a branch")),
-        (lambda _: None, ("--branch=+main",), (1, "not-published", "`+main` does not exist at `origin`")),
-    ],
-    ids=[
-        *("merge", "unmerged", "staged", "unpushed", "a branch of no one", "no branch", "ignored lock", "lock in LFS"),
-        *("no remote", "a command", "an option", "a forced branch"),
-    ],
-)
+@pytest.mark.parametrize(("begin", "arguments", "expected"), [
+    (merging, (), (4, "unmerged", "`git merge --abort`")),
+    (unmerged, (), (4, "unmerged", "merged `content/blog.yaml`")),
+    (stage, (), (4, "staged-changes", "`notes.md` and 1 more")),
+    (work, (), (4, "unpushed-commits", "`git push origin HEAD:main`")),
+    (lambda machine: machine.git("checkout", "-qb", "topic"), (), (1, "not-published", "`git push origin HEAD:t")),
+    (lambda machine: machine.git("checkout", "-q", "--detach"), (), (64, "no-branch", "`BRANCH_NAME`")),
+    (lambda machine: machine.write(".gitignore", "*.lock\n"), (), (4, "ignored-lock", "`!contentops.lock`")),
+    (lambda machine: machine.write(".gitattributes", LFS), (), (4, "lock-in-lfs", f"put `{OUT_OF_LFS}`")),
+    (lambda _: None, ("--remote=nowhere",), (64, "no-remote", "known: `origin`")),
+    (lambda _: None, ("--remote=ext::sh -c touch% pwned",), (64, "no-remote", "known: `origin`")),
+    (lambda _: None, ("--branch=--upload-pack=touch pwned",), (64, "no-branch", "cannot be the name of a branch")),
+    (lambda _: None, ("--branch=+main",), (1, "not-published", "`+main` does not exist at `origin`")),
+], ids=[
+    *("merge", "unmerged", "staged", "unpushed", "a branch of no one", "no branch", "ignored lock", "lock in LFS"),
+    *("no remote", "a command", "an option", "a forced branch"),
+])  # fmt: skip
 def test_what_is_refused_and_touches_nothing(
     world: World,
     first: Machine,
@@ -433,8 +427,7 @@ def test_a_clone_that_cannot_follow_yet(world: World, first: Machine, path: str)
     assert standing(first) == before
     assert "`main` has these results already" in first.commit().stdout
     assert (first.root / "README.md").read_text() == "hello"
-    assert first.git("rev-parse", "HEAD").strip() == world.tip()
-    assert first.git("status", "--porcelain") == ""
+    assert (first.git("rev-parse", "HEAD").strip(), first.git("status", "--porcelain")) == (world.tip(), "")
 
 
 def rewrite_one(machine: Machine) -> None:
@@ -456,15 +449,11 @@ def damage_lock(machine: Machine) -> None:
     machine.git("add", "contentops.lock")
 
 
-@pytest.mark.parametrize(
-    ("theirs", "words"),
-    [
-        (rewrite_one, "others changed the same files: `out/one.md`"),
-        (file_for_folder, "others changed the same files: `out"),
-        (damage_lock, "the merge cannot be used: `contentops.lock` in commit"),
-    ],
-    ids=["the same item", "a file for a folder", "a damaged lock"],
-)
+@pytest.mark.parametrize(("theirs", "words"), [
+    (rewrite_one, "others changed the same files: `out/one.md`"),
+    (file_for_folder, "others changed the same files: `out"),
+    (damage_lock, "the merge cannot be used: `contentops.lock` in commit"),
+], ids=["the same item", "a file for a folder", "a damaged lock"])  # fmt: skip
 def test_what_can_not_stand_beside_what_others_pushed_waits(
     world: World, done: Machine, theirs: Callable[[Machine], object], words: str
 ) -> None:
@@ -508,8 +497,7 @@ def test_a_push_says_where_the_branch_is(world: World, first: Machine) -> None:
     tip = first.git("rev-parse", "origin/main").strip()
     child = first.git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", "ours").strip()
     second.git("push", "--quiet", "--force", "origin", f"{innocent}:main")
-    assert _rejection(_push(clone, child, "main", tip)) == "stale info"
-    assert world.tip() == innocent
+    assert (_rejection(_push(clone, child, "main", tip)), world.tip()) == ("stale info", innocent)
 
 
 def test_what_was_taken_off_a_branch_stays_off(world: World) -> None:
@@ -555,8 +543,7 @@ def test_a_push_that_is_interrupted(world: World, first: Machine, how: signal.Si
         os.killpg(child.pid, how)
         child.communicate(timeout=60)
     path.unlink()
-    assert standing(first) == before
-    assert first.commit("--json").json["branch"] == "main"
+    assert (standing(first), first.commit("--json").json["branch"]) == (before, "main")
     assert {*ORDERED, *MADE, "README.md"} <= set(world.paths())
 
 

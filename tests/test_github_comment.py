@@ -75,15 +75,11 @@ def test_a_plan_that_was_overtaken_is_not_posted(hub: FakeGitHub, invoke: Run, t
     assert ended.stdout.startswith("Nothing posted")
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        (lambda document: document | {"project": "other"}, "edited-plan"),
-        (lambda document: sealed(document | {"changes": [{"id": "x"}]}), "no-plan-file"),
-        (lambda document: sealed(document | {"summary": []}), "no-plan-file"),
-    ],
-    ids=["edited", "another shape", "no summary"],
-)
+@pytest.mark.parametrize(("change", "code"), [
+    (lambda document: document | {"project": "other"}, "edited-plan"),
+    (lambda document: sealed(document | {"changes": [{"id": "x"}]}), "no-plan-file"),
+    (lambda document: sealed(document | {"summary": []}), "no-plan-file"),
+], ids=["edited", "another shape", "no summary"])  # fmt: skip
 def test_a_plan_file_that_is_none(
     hub: FakeGitHub, invoke: Run, tmp_path: Path, change: Callable[[Any], Any], code: str
 ) -> None:
@@ -119,18 +115,13 @@ def test_a_plan_that_failed_takes_the_place_of_the_older_ones(hub: FakeGitHub, i
     assert len(hub.comments) == 3
 
 
-@pytest.mark.parametrize(
-    ("env", "code"),
-    [
-        ({"GITHUB_TOKEN": ""}, "no-token"),
-        ({"GITHUB_TOKEN": "two words"}, "no-token"),
-        ({"GITHUB_REPOSITORY": ""}, "no-github-repository"),
-        ({"GITHUB_REPOSITORY": "acme/blog/../../user"}, "no-github-repository"),
-        ({"GITHUB_REPOSITORY": "acme/.."}, "no-github-repository"),
-        ({"GITHUB_API_URL": "http://api.example"}, "insecure-url"),
-        ({"GITHUB_API_URL": "file:///etc"}, "insecure-url"),
-    ],
-)
+@pytest.mark.parametrize(("env", "code"), [
+    ({"GITHUB_TOKEN": ""}, "no-token"), ({"GITHUB_TOKEN": "two words"}, "no-token"),
+    ({"GITHUB_REPOSITORY": ""}, "no-github-repository"),
+    ({"GITHUB_REPOSITORY": "acme/blog/../../user"}, "no-github-repository"),
+    ({"GITHUB_REPOSITORY": "acme/.."}, "no-github-repository"),
+    ({"GITHUB_API_URL": "http://api.example"}, "insecure-url"), ({"GITHUB_API_URL": "file:///etc"}, "insecure-url"),
+])  # fmt: skip
 def test_what_is_missing_is_said(hub: FakeGitHub, invoke: Run, tmp_path: Path, env: dict[str, str], code: str) -> None:
     """Token, repository and address are checked before anything is sent."""
     path = plan_file(tmp_path, make_plan(make_change()))
@@ -139,16 +130,10 @@ def test_what_is_missing_is_said(hub: FakeGitHub, invoke: Run, tmp_path: Path, e
     assert f"error[{code}]" in ended.stderr
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        {},
-        {"push": 1},
-        {"pull_request": {"number": True}},
-        {"pull_request": {"number": "7"}},
-        {"workflow_run": {"event": "pull_request"}},
-    ],
-)
+@pytest.mark.parametrize("event", [
+    {}, {"push": 1}, {"pull_request": {"number": True}}, {"pull_request": {"number": "7"}},
+    {"workflow_run": {"event": "pull_request"}},
+])  # fmt: skip
 def test_an_event_without_a_pull_request(tmp_path: Path, event: dict[str, Any]) -> None:
     """A person is told to name one."""
     with pytest.raises(ContentopsError) as failed:
@@ -242,18 +227,12 @@ def used_up(**headers: str) -> Callable[[], Reply]:
     return once(403, USED_UP, x_ratelimit_remaining="0", **headers)
 
 
-@pytest.mark.parametrize(
-    ("faults", "pauses"),
-    [
-        ([once(502), once(503)], [1, 2]),
-        ([once(429, retry_after="7")], [7]),
-        ([once(403, "secondary rate limit", retry_after="5")], [5]),
-        ([once(403, "You have exceeded a secondary rate limit. Please wait")], [60]),
-        ([once(429, "Too many requests")], [1]),
-        ([used_up(retry_after="9")], [9]),
-    ],
-    ids=[*("down", "too many", "secondary limit", "secondary", "no words", "its own wait first")],
-)
+@pytest.mark.parametrize(("faults", "pauses"), [
+    ([once(502), once(503)], [1, 2]), ([once(429, retry_after="7")], [7]),
+    ([once(403, "secondary rate limit", retry_after="5")], [5]),
+    ([once(403, "You have exceeded a secondary rate limit. Please wait")], [60]),
+    ([once(429, "Too many requests")], [1]), ([used_up(retry_after="9")], [9]),
+], ids=[*("down", "too many", "secondary limit", "secondary", "no words", "its own wait first")])  # fmt: skip
 def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]], pauses: list[float]) -> None:
     """For as long as the server asks for, or for the minute that GitHub asks for."""
     waited: list[float] = []
@@ -262,32 +241,18 @@ def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]
     assert waited == pauses
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        (once(403, "Resource not accessible by integration"), "Resource not accessible"),
-        (once(403, "Resource not accessible", x_ratelimit_remaining="4999"), "the token lacks a permission"),
-        (used_up(), f"{USED_UP} GitHub takes no more requests of this token for now"),
-        (once(429, "later", retry_after="3600"), "429: later"),
-        (lambda: (200, b"<html>", {}), "did not answer with JSON"),
-        (lambda: (500, b"[" * 100_000, {}), "answered with 500"),
-        (
-            once(301, "Moved Permanently", location="http://127.0.0.1:1/steal"),
-            "may have been renamed: use its new name",
-        ),
-        (once(401, f"bad token {TOKEN}"), "bad token ***"),
-    ],
-    ids=[
-        "no right",
-        "no right, said so",
-        "a limit that lasts",
-        "too long to wait",
-        "no JSON",
-        "deep",
-        "moved",
-        "the token",
-    ],
-)
+@pytest.mark.parametrize(("fault", "words"), [
+    (once(403, "Resource not accessible by integration"), "Resource not accessible"),
+    (once(403, "Resource not accessible", x_ratelimit_remaining="4999"), "the token lacks a permission"),
+    (used_up(), f"{USED_UP} GitHub takes no more requests of this token for now"),
+    (once(429, "later", retry_after="3600"), "429: later"),
+    (lambda: (200, b"<html>", {}), "did not answer with JSON"),
+    (lambda: (500, b"[" * 100_000, {}), "answered with 500"),
+    (once(301, "Moved Permanently", location="http://127.0.0.1:1/steal"), "may have been renamed: use its new name"),
+    (once(401, f"bad token {TOKEN}"), "bad token ***"),
+], ids=[
+    "no right", "no right, said so", "a limit that lasts", "too long to wait", "no JSON", "deep", "moved", "the token",
+])  # fmt: skip
 def test_a_refusal_is_told(hub: FakeGitHub, fault: Callable[[], Reply], words: str) -> None:
     """With the server's words and without the token, which no other server gets."""
     hub.faults += [("pulls/7", fault)] * 4

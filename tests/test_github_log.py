@@ -32,16 +32,13 @@ def obeyed(text: str) -> list[str]:
     return new + [line for line in lines if marks.search(line)]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        ORDER, f"fine\n{ORDER}", f"fine\r{ORDER}", f"fine\r\n \t\u00a0\u3000{ORDER}", f"{ORDER}\n{ORDER}\n\n{ORDER}",
-        "anywhere ##[add-mask]in a line", "###[error]x", "::stop-commands::token", "\x1c::error::x",
-        "##vso[task.setvariable variable=a]b", "text ##VSO[task.complete result=Succeeded;]done",
-        "##teamcity[buildStop comment='x']", "section_start:1:a[collapsed=true]\r\x1b[0Khidden",
-        "a\nsection_end:1:a\r\x1b[0K",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("text", [
+    ORDER, f"fine\n{ORDER}", f"fine\r{ORDER}", f"fine\r\n \t\u00a0\u3000{ORDER}", f"{ORDER}\n{ORDER}\n\n{ORDER}",
+    "anywhere ##[add-mask]in a line", "###[error]x", "::stop-commands::token", "\x1c::error::x",
+    "##vso[task.setvariable variable=a]b", "text ##VSO[task.complete result=Succeeded;]done",
+    "##teamcity[buildStop comment='x']", "section_start:1:a[collapsed=true]\r\x1b[0Khidden",
+    "a\nsection_end:1:a\r\x1b[0K",
+])  # fmt: skip
 def test_an_order_is_printed_and_not_obeyed(text: str) -> None:
     """Whatever line break or space stands before it."""
     assert obeyed(text)
@@ -67,8 +64,7 @@ def test_other_texts_are_left_as_they_are(text: str) -> None:
 def test_json_says_the_same(value: dict[str, str]) -> None:
     """The escape is JSON's own, so that programs read what was meant."""
     text = inert_json(json_text(value))
-    assert json.loads(text) == value
-    assert obeyed(text) == []
+    assert (json.loads(text), obeyed(text)) == (value, [])
 
 
 def test_what_we_print_goes_through_it(capfd: pytest.CaptureFixture[str], invoke: Run) -> None:
@@ -77,8 +73,7 @@ def test_what_we_print_goes_through_it(capfd: pytest.CaptureFixture[str], invoke
     assert terminal.for_log(ORDER, RUNNER) == r"\x3a:error title=x::planted"
     del capfd
     ended = invoke(f"{ORDER}\n{ORDER}", env=RUNNER)
-    assert ended.code == 64
-    assert obeyed(ended.stdout) == []
+    assert (ended.code, obeyed(ended.stdout)) == (64, [])
     assert [line for line in obeyed(ended.stderr) if not line.startswith("::error title=usage::")] == []
 
 
@@ -159,8 +154,7 @@ def test_ten_of_a_kind_those_on_changed_lines_first() -> None:
     assert [line.partition(",line=")[2].partition(",")[0] for line in lines[:3]] == ["20", "30", "1"]
     assert lines[9] == "::error::21 more errors in the log"
     assert lines[10].startswith("::notice ")
-    assert len(lines) == 11
-    assert len(annotation_lines(findings[:10])) == 10
+    assert (len(lines), len(annotation_lines(findings[:10]))) == (11, 10)
 
 
 @given(st.text(), st.text(), st.text())

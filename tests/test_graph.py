@@ -56,18 +56,11 @@ def test_selectors_with_sources_and_dependants(
     assert [change.id for change in plan.changes] == found
 
 
-@pytest.mark.parametrize(
-    ("selector", "hint"),
-    [
-        ("+giude", "did you mean `+guide`"),
-        ("giude+", "did you mean `guide+`"),
-        ("+tag:al+", "did you mean `+tag:all+`?"),
-        ("all+", "did you mean `tag:all+`?"),
-        ("state:nwe+", "did you mean `state:new+`?"),
-        ("a,b+", "write `--select a+ --select b+`"),
-        ("+", "`contentops status` lists the items"),
-    ],
-)
+@pytest.mark.parametrize(("selector", "hint"), [
+    ("+giude", "did you mean `+guide`"), ("giude+", "did you mean `guide+`"), ("+tag:al+", "did you mean `+tag:all+`?"),
+    ("all+", "did you mean `tag:all+`?"), ("state:nwe+", "did you mean `state:new+`?"),
+    ("a,b+", "write `--select a+ --select b+`"), ("+", "`contentops status` lists the items"),
+])  # fmt: skip
 def test_hints_keep_the_plus(harness: Harness, selector: str, hint: str) -> None:
     """A hint can be copied as it is."""
     with pytest.raises(UsageError) as caught:
@@ -126,23 +119,20 @@ def _graph(sources: dict[str, list[str]]) -> ItemGraph:
     )
 
 
-@pytest.mark.parametrize(
-    ("render", "lines"),
-    [
-        (
-            graph_mermaid,
-            [
-                "flowchart LR",
-                '  n0["a#46;b#64;c#43;d/日本_é<br>as generated"]',
-                '  n1["#34;#93;#60;b#62;#92;<br>as generated"]',
-                '  n2["gone"]',
-                "  n0 --> n1",
-                "  n2 --> n1",
-            ],
-        ),
-        (graph_dot, ['  "a.b@c+d/日本_é" [label="a.b@c+d/日本_é\\nas generated"];', '  "\\"]<b>\\\\" [label="\\"]<b>\\\\\\nas generated"];']),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("render", "lines"), [
+    (
+        graph_mermaid,
+        [
+            "flowchart LR",
+            '  n0["a#46;b#64;c#43;d/日本_é<br>as generated"]',
+            '  n1["#34;#93;#60;b#62;#92;<br>as generated"]',
+            '  n2["gone"]',
+            "  n0 --> n1",
+            "  n2 --> n1",
+        ],
+    ),
+    (graph_dot, ['  "a.b@c+d/日本_é" [label="a.b@c+d/日本_é\\nas generated"];', '  "\\"]<b>\\\\" [label="\\"]<b>\\\\\\nas generated"];']),
+])  # fmt: skip
 def test_ids_are_data_in_mermaid_and_dot(render: Callable[[ItemGraph], str], lines: list[str]) -> None:
     """Nothing in an id is syntax."""
     made = render(_graph({"a.b@c+d/日本_é": [], '"]<b>\\': ["a.b@c+d/日本_é", "gone"]})).splitlines()

@@ -46,64 +46,50 @@ def test_what_is_invented_is_found_in_labelled_texts(part: str) -> None:
         assert found[kind].recall >= recall, (kind, found[kind])
 
 
-@pytest.mark.parametrize(
-    ("brief", "text"),
-    [
-        ("1000", "1,000 desks, 1.000 Tische, 1 000 tables, 1\u202f000 or 1'000"),
-        ("1,000", "1000 desks"), ("12 %", "12% and 12 percent"), ("0.12", "12 % of them"), ("12,50 EUR", "€12.5"),
-        ("1.2 million, 5k", "1,200,000 people, 1,2 Mio. of them, 1.2 millones, 5,000 or 5 thousand"),
-        ("1.234.567,89", "1,234,567.89"), ("12345678", "1,23,45,678 in India"), ("1234", "１２３４ and ١٢٣٤"),
-        ("2026-11-29", "29 November 2026, November 29th, 2026, 29.11.2026, 11/29/2026, am 29. November, 2026年11月29日"),
-        ("29 November 2026", "2026-11-29, 29.11.2026, in November 2026, in 2026, on the 29th"),
-        ("day: 29\nmonth: November\nyear: 2026", "29 November 2026"),
-        ("17 Uhr", "17:00, 5 pm, 5 p.m., 17 h, 17.00 Uhr"),
-        ("18:30", "6:30 p.m., 18:30 Uhr or 18 h 30"),
-        ("v3.11.2", "Python 3.11.2"),
-        ("Python 3.11, USD 4.10", "It needs Python 3.11. Pay $4.10. Go."),
-        ("12.07.2026", "Am 12.07. um zwölf."), ("10 to 20", "10\u201320 people"),
-        ("USD 5", "$5, US$5, 5 dollars, USD5"), ("+49 30 1234567", "+49 (30) 1234-567"), ("price_2025", "in 2025"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("brief", "text"), [
+    ("1000", "1,000 desks, 1.000 Tische, 1 000 tables, 1\u202f000 or 1'000"), ("1,000", "1000 desks"),
+    ("12 %", "12% and 12 percent"), ("0.12", "12 % of them"), ("12,50 EUR", "€12.5"),
+    ("1.2 million, 5k", "1,200,000 people, 1,2 Mio. of them, 1.2 millones, 5,000 or 5 thousand"),
+    ("1.234.567,89", "1,234,567.89"), ("12345678", "1,23,45,678 in India"), ("1234", "１２３４ and ١٢٣٤"),
+    ("2026-11-29", "29 November 2026, November 29th, 2026, 29.11.2026, 11/29/2026, am 29. November, 2026年11月29日"),
+    ("29 November 2026", "2026-11-29, 29.11.2026, in November 2026, in 2026, on the 29th"),
+    ("day: 29\nmonth: November\nyear: 2026", "29 November 2026"), ("17 Uhr", "17:00, 5 pm, 5 p.m., 17 h, 17.00 Uhr"),
+    ("18:30", "6:30 p.m., 18:30 Uhr or 18 h 30"), ("v3.11.2", "Python 3.11.2"),
+    ("Python 3.11, USD 4.10", "It needs Python 3.11. Pay $4.10. Go."), ("12.07.2026", "Am 12.07. um zwölf."),
+    ("10 to 20", "10\u201320 people"), ("USD 5", "$5, US$5, 5 dollars, USD5"), ("+49 30 1234567", "+49 (30) 1234-567"),
+    ("price_2025", "in 2025"),
+])  # fmt: skip
 def test_a_number_is_the_same_however_it_is_written(brief: str, text: str) -> None:
     """Signs for thousands, words, dates, times, currencies and the digits of all scripts."""
     assert stated(text, brief) == []
 
 
-@pytest.mark.parametrize(
-    ("brief", "text", "expected"),
-    [
-        ("29 November 2026", "On 28 November 2026.", ["28"]),
-        ("29 November 2026", "On 2027-11-29 or 28.11.2026.", ["2027-11-29", "28.11.2026"]),
-        ("November 2026", "On 29 November 2026.", ["29"]),
-        ("5", "5 million users", ["5 million"]),
-        ("3,500", "3 or 500 people", ["3", "500"]),
-        ("3.11", "Python 3.11.2", ["3.11.2"]),
-        ("17:00", "at 5:30 or 18:00", ["5:30", "18:00"]),
-        ("", "**1,200** desks and **1,200** chairs", ["1,200"]),
-        ("", "Call +49 30 5550 1234 now.", ["+49 30 5550 1234"]),
-    ],
-)
+@pytest.mark.parametrize(("brief", "text", "expected"), [
+    ("29 November 2026", "On 28 November 2026.", ["28"]),
+    ("29 November 2026", "On 2027-11-29 or 28.11.2026.", ["2027-11-29", "28.11.2026"]),
+    ("November 2026", "On 29 November 2026.", ["29"]), ("5", "5 million users", ["5 million"]),
+    ("3,500", "3 or 500 people", ["3", "500"]), ("3.11", "Python 3.11.2", ["3.11.2"]),
+    ("17:00", "at 5:30 or 18:00", ["5:30", "18:00"]), ("", "**1,200** desks and **1,200** chairs", ["1,200"]),
+    ("", "Call +49 30 5550 1234 now.", ["+49 30 5550 1234"]),
+])  # fmt: skip
 def test_another_number_is_found(brief: str, text: str, expected: list[str]) -> None:
     """A number is not the same for being nearly so, and a part of it is no number of the brief."""
     assert stated(text, brief) == expected
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1. First\n2. Second\n\n3) Third",
-        "## 2. Install\n\n## 2.1 More\n\n## Step 3: Run\n\n## 手順4\n\n# 7 ways to save time\n\n# The 7 ways\n\n# Question 12",
-        "See [step 2](#more) and [3](#end).",
-        "One of the best, nine years, a hundred thanks",
-        "COVID-19, UTF-8, H2O, B2B and mp3",
-        "`limit=50` and\n\n```python\nx = 17\n```\n\n    y = 18\n\n```console\n$ acme --all https://a.example\n```",
-        "[next](part-2.md), ![](img-300.png), [^1], [2]",
-        "in the 21st century, on the 3rd day, since the 1990s",
-        '<img src="a.png" width="600"> &#8211; &nbsp;',
-        "1\ufe0f\u20e3 Keycaps",
-        "Word <!-- 12 --> word.\n\n<!-- 13\nat https://a.example\n\n14 -->\n\nsnake_15, Model2-16B",
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "1. First\n2. Second\n\n3) Third",
+    "## 2. Install\n\n## 2.1 More\n\n## Step 3: Run\n\n## 手順4\n\n# 7 ways to save time\n\n# The 7 ways\n\n# Question 12",
+    "See [step 2](#more) and [3](#end).",
+    "One of the best, nine years, a hundred thanks",
+    "COVID-19, UTF-8, H2O, B2B and mp3",
+    "`limit=50` and\n\n```python\nx = 17\n```\n\n    y = 18\n\n```console\n$ acme --all https://a.example\n```",
+    "[next](part-2.md), ![](img-300.png), [^1], [2]",
+    "in the 21st century, on the 3rd day, since the 1990s",
+    '<img src="a.png" width="600"> &#8211; &nbsp;',
+    "1\ufe0f\u20e3 Keycaps",
+    "Word <!-- 12 --> word.\n\n<!-- 13\nat https://a.example\n\n14 -->\n\nsnake_15, Model2-16B",
+])  # fmt: skip
 def test_what_counts_parts_of_a_text_is_no_claim(text: str) -> None:
     """Numbers of lists, headings and steps; digits in names, code, links and tags."""
     assert stated(text) == []
@@ -112,20 +98,17 @@ def test_what_counts_parts_of_a_text_is_no_claim(text: str) -> None:
 PAGE = "https://www.Acme.example/Docs/?utm_source=x#top, mail info@acme.example"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("[docs](http://acme.example/Docs), acme.example, <https://acme.example/>", []),
-        ("https://acme.example/docs", ["https://acme.example/docs"]),
-        ("https://acme.example/Docs/more.", ["https://acme.example/Docs/more"]),
-        ("[a]: https://other.example/x\n", ["https://other.example/x"]),
-        ("Info@Acme.example or sales@acme.example", ["sales@acme.example"]),
-        ("[a](b.md#c), [d](/e), [f](#g), mailto:info@acme.example", []),
-        ("visit www.acme-tools.com/x), see README.md, e.g. Node.js", ["www.acme-tools.com/x"]),
-        ("詳しくはhttps://acme.example/jaをご覧", ["https://acme.example/ja"]),
-        ("http://\u0430cme.example", ["http://\u0430cme.example"]),
-    ],
-)
+@pytest.mark.parametrize(("text", "expected"), [
+    ("[docs](http://acme.example/Docs), acme.example, <https://acme.example/>", []),
+    ("https://acme.example/docs", ["https://acme.example/docs"]),
+    ("https://acme.example/Docs/more.", ["https://acme.example/Docs/more"]),
+    ("[a]: https://other.example/x\n", ["https://other.example/x"]),
+    ("Info@Acme.example or sales@acme.example", ["sales@acme.example"]),
+    ("[a](b.md#c), [d](/e), [f](#g), mailto:info@acme.example", []),
+    ("visit www.acme-tools.com/x), see README.md, e.g. Node.js", ["www.acme-tools.com/x"]),
+    ("詳しくはhttps://acme.example/jaをご覧", ["https://acme.example/ja"]),
+    ("http://\u0430cme.example", ["http://\u0430cme.example"]),
+])  # fmt: skip
 def test_addresses_are_compared_by_host_and_path(text: str, expected: list[str]) -> None:
     """Without scheme, `www.`, fragment and the last slash; links inside the project are none."""
     assert stated(text, PAGE) == expected
@@ -143,8 +126,7 @@ def test_a_list_allows_more() -> None:
 def test_each_kind_can_be_left_out() -> None:
     """A kind that is off finds nothing."""
     text = "We met 12 people of Acme Corp at https://a.example."
-    assert stated(text, urls=False) == ["12"]
-    assert stated(text, numbers=False) == ["https://a.example"]
+    assert (stated(text, urls=False), stated(text, numbers=False)) == (["12"], ["https://a.example"])
     assert stated(text, numbers=False, urls=False) == []
 
 
@@ -204,18 +186,12 @@ def test_it_carries_inputs_metadata_and_row(project: Build) -> None:
     assert check == Grounded(urls=False, level=Level.WARN, allow=("2026", "24/7"), brief=brief)
 
 
-@pytest.mark.parametrize(
-    ("checks", "code"),
-    [
-        ("{grounded: true}", "wrong-value"),
-        ("{grounded: {number: true}}", "unknown-key"),
-        ("{grounded: {names: true}}", "unknown-key"),
-        ("{grounded: {numbers: '{{ 1 }}'}}", "wrong-type"),
-        ("{grounded: {allow: 5}}", "wrong-type"),
-        ("{grounded: {allow: ['{{ \"\" }}']}}", "wrong-type"),
-        ("{grounded: {level: high}}", "wrong-value"),
-    ],
-)
+@pytest.mark.parametrize(("checks", "code"), [
+    ("{grounded: true}", "wrong-value"), ("{grounded: {number: true}}", "unknown-key"),
+    ("{grounded: {names: true}}", "unknown-key"), ("{grounded: {numbers: '{{ 1 }}'}}", "wrong-type"),
+    ("{grounded: {allow: 5}}", "wrong-type"), ("{grounded: {allow: ['{{ \"\" }}']}}", "wrong-type"),
+    ("{grounded: {level: high}}", "wrong-value"),
+])  # fmt: skip
 def test_what_cannot_be_used_is_refused(project: Build, checks: str, code: str) -> None:
     """Each once."""
     manifest = f"items: [{{id: one, inputs: {{topic: x}}, checks: {checks}}}]\n"

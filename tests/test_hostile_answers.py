@@ -38,17 +38,14 @@ def answer(status: int, content: str | bytes = b"", *headers: tuple[str, str]) -
 
 FOREIGN: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
     "page": (answer(200, PAGE, ("Content-Type", "text/html")), ["(200)", "HTML page", "`api.base_url`"]),
-    "page on a wrong path": (
-        answer(404, PAGE, ("Content-Type", "text/html")),
-        ["(404)", "HTML page", "`api.base_url`"],
-    ),
+    "page on a wrong path": (answer(404, PAGE, ("Content-Type", "text/html")), ["(404)", "HTML page", "`api.base_url`"]),
     "portal's redirect": (
         answer(302, b"", ("Location", "https://login.example.test:8443/?token=s3cret")),
         ["(302)", "`https://login.example.test:8443`", "not followed", "`api.base_url`"],
     ),
     "portal's login": (answer(511, PAGE, ("Content-Type", "text/html")), ["(511)", "login", "`HTTPS_PROXY`"]),
     "21 MiB": (answer(200, b" " * MEGABYTES), ["(200)", "larger than 20 MiB", "`api.base_url`"]),
-}
+}  # fmt: skip
 """What is surely not the API; `test_api_client` and `test_api_outcomes` have all others that mean the same."""
 
 TORN: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
@@ -174,8 +171,7 @@ def test_a_question_whose_answer_is_torn_is_no_permission(
     run = harness.apply()
     text = said(run)
     assert run is not None
-    assert api.count("submit") == 0
-    assert run.stopped == "refused-submits"
+    assert (api.count("submit"), run.stopped) == (0, "refused-submits")
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in words if word not in text] == []
     assert harness.timeline.now <= 20 * 60
@@ -224,8 +220,7 @@ def test_a_submit_that_is_answered_badly(
     assert sorted(topics) == sorted(set(topics))
     if set(results(run).values()) != {"done"}:
         assert f"`POST {API}/generate`" in text
-        assert [word for word in words if word not in text] == []
-        assert exit_code_of(run) == 3
+        assert ([word for word in words if word not in text], exit_code_of(run)) == ([], 3)
     finished(harness, api)
 
 
@@ -244,8 +239,7 @@ def test_a_submit_on_a_server_that_ignores_our_ids(
     assert results(run)["one"] == "done"
     assert results(run)["two"] in ("unknown", "failed")
     assert f"`POST {API}/generate`" in text
-    assert [word for word in words if word not in text] == []
-    assert api.count("submit") == 2
+    assert ([word for word in words if word not in text], api.count("submit")) == ([], 2)
     paid = len(api.generations)
     api.well = True
     again = harness.apply()
@@ -336,32 +330,21 @@ def test_a_lost_submit_by_a_wrong_clock_is_never_paid_twice(root: Path, hours: f
     harness.hours = hours
     harness.write("content/blog.yaml", blog("one", "two"))
     run = harness.apply()
-    assert results(run) == {"one": "done", "two": "unknown"}
-    assert api.count("submit") == 2
-    assert set(results(harness.apply()).values()) == {"unknown"}
-    assert api.count("submit") == 2
+    assert (results(run), api.count("submit")) == ({"one": "done", "two": "unknown"}, 2)
+    assert (set(results(harness.apply()).values()), api.count("submit")) == ({"unknown"}, 2)
     harness.hours = 0
 
 
-@pytest.mark.parametrize(
-    ("found", "not_from_api"),
-    [
-        (Answer(200, {"content-type": "text/html"}, b"<html>"), True),
-        (Answer(200, {"content-type": "text/csv"}, b"a"), True),
-        (Answer(200, {}, b"", Damage.LARGE), True),
-        (Answer(302, {}, b""), True),
-        (Answer(407, {}, b""), True),
-        (Answer(511, {}, b""), True),
-        (Answer(200, {}, b"{"), False),
-        (Answer(200, {}, b'{"success": true, "data": null}'), False),
-        (Answer(200, {}, b"", Damage.CUT), False),
-        (Answer(404, {"content-type": "text/html"}, b"<html>"), False),
-        (Answer(404, {}, b'{"detail": "Not Found"}'), False),
-        (Answer(401, {"content-type": "text/html"}, b"<html>"), False),
-        (Answer(500, {}, b"{}"), False),
-        (Answer(503, {"content-type": "text/html"}, b"<html>"), False),
-    ],
-)
+@pytest.mark.parametrize(("found", "not_from_api"), [
+    (Answer(200, {"content-type": "text/html"}, b"<html>"), True),
+    (Answer(200, {"content-type": "text/csv"}, b"a"), True), (Answer(200, {}, b"", Damage.LARGE), True),
+    (Answer(302, {}, b""), True), (Answer(407, {}, b""), True), (Answer(511, {}, b""), True),
+    (Answer(200, {}, b"{"), False), (Answer(200, {}, b'{"success": true, "data": null}'), False),
+    (Answer(200, {}, b"", Damage.CUT), False), (Answer(404, {"content-type": "text/html"}, b"<html>"), False),
+    (Answer(404, {}, b'{"detail": "Not Found"}'), False),
+    (Answer(401, {"content-type": "text/html"}, b"<html>"), False), (Answer(500, {}, b"{}"), False),
+    (Answer(503, {"content-type": "text/html"}, b"<html>"), False),
+])  # fmt: skip
 def test_only_what_is_surely_not_the_api_is_foreign(found: Answer, not_from_api: bool) -> None:
     """A server may answer an unknown id with a page and 404, or with an empty success: that forbids nothing."""
     failure: Any = judge(GetStatus("r1"), found, wall=0.0)
@@ -376,12 +359,10 @@ def test_no_one_listens(root: Path) -> None:
     run = harness.apply()
     text = said(run)
     assert run is not None
-    assert (run.stopped, exit_code_of(run)) == ("no-connection", 3)
-    assert api.requests == []
+    assert (run.stopped, exit_code_of(run), api.requests) == ("no-connection", 3, [])
     assert "nothing was reached" in text
     assert "no connection to `api.example.test`" in text
     assert f"`GET {API}/generate/status/" in text
     assert harness.timeline.now <= 400
     api.heal()
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert harness.record("i0").id == ItemId("i0")
+    assert (set(results(harness.apply()).values()), harness.record("i0").id) == ({"done"}, ItemId("i0"))

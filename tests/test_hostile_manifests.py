@@ -133,17 +133,12 @@ def test_hostile_templates(project: Build, invoke: Run, template: str) -> None:
 ROWS = "items:\n  - id: 'row-{{ each.slug }}'\n    for_each: FILE\n    inputs: {topic: '{{ each.city }}', target_audience: x}\n"
 
 DATA: dict[str, tuple[str, str | bytes]] = {
-    "outside": ("../outside.txt", ""),
-    "absolute": ("/etc/passwd", ""),
-    "empty": ("data/rows.csv", b""),
-    "NUL": ("data/rows.csv", b"slug,city\na,\0\n"),
-    "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
+    "outside": ("../outside.txt", ""), "absolute": ("/etc/passwd", ""), "empty": ("data/rows.csv", b""),
+    "NUL": ("data/rows.csv", b"slug,city\na,\0\n"), "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
     "UTF-16 cut": ("data/rows.csv", "slug,city\na,A\n".encode("utf-16")[:-1]),
-    "workbook cut": ("data/rows.xlsx", b"PK\x03\x04\x1b[2J"),
-    "same id": ("data/rows.csv", "slug,city\na,A\na,B\n"),
-    "JSON deep": ("data/rows.json", "[" * 50_000),
-    "traversal in a cell": ("data/rows.csv", "slug,city\n../../x,A\n"),
-}
+    "workbook cut": ("data/rows.xlsx", b"PK\x03\x04\x1b[2J"), "same id": ("data/rows.csv", "slug,city\na,A\na,B\n"),
+    "JSON deep": ("data/rows.json", "[" * 50_000), "traversal in a cell": ("data/rows.csv", "slug,city\n../../x,A\n"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "content"), DATA.values(), ids=DATA)
@@ -156,21 +151,12 @@ def test_hostile_data(project: Build, invoke: Run, name: str, content: str | byt
     assert name in ended.stderr or "content/blog.yaml:" in ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("find", "put", "codes"),
-    [
-        ("out/one.md", "../outside.txt", {1, 3}),
-        ("out/one.md", "/tmp/outside.txt", {1, 3}),
-        ("out/one.md", ".git/config", {1, 3}),
-        ('"one"', '"o\\u001b[2Jne"', {0, 1}),
-        ('"contentops_lock":2', '"contentops_lock":99', {1}),
-        ("sha256:", "md5:", {0, 1, 3}),
-        ('"rev":1', '"rev":1e400', {1}),
-        ("\n", "\n<<<<<<< HEAD\n", {1}),
-        ("\n", "\n{\n", {1}),
-    ],
-    ids=["outside", "absolute", "git", "escape", "newer", "digest", "number", "conflict marker", "cut line"],
-)
+@pytest.mark.parametrize(("find", "put", "codes"), [
+    ("out/one.md", "../outside.txt", {1, 3}), ("out/one.md", "/tmp/outside.txt", {1, 3}),
+    ("out/one.md", ".git/config", {1, 3}), ('"one"', '"o\\u001b[2Jne"', {0, 1}),
+    ('"contentops_lock":2', '"contentops_lock":99', {1}), ("sha256:", "md5:", {0, 1, 3}),
+    ('"rev":1', '"rev":1e400', {1}), ("\n", "\n<<<<<<< HEAD\n", {1}), ("\n", "\n{\n", {1}),
+], ids=["outside", "absolute", "git", "escape", "newer", "digest", "number", "conflict marker", "cut line"])  # fmt: skip
 def test_a_lock_that_someone_tampered_with(project: Build, invoke: Run, find: str, put: str, codes: set[int]) -> None:
     """A lock is no more trusted than a manifest: no file outside is moved, read into the plan or removed."""
     root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item()}, at="outer/project")
@@ -267,22 +253,15 @@ def _holds_no_key(root: Path, said: str) -> None:
 
 
 TITLES = {
-    "line break": "T\n---\ncontentops: {item: evil}\n---\n",
-    "terminal": "\x1b]0;evil\x07\x1b[2J\x1b[31mT",
-    "surrogate": "T\ud800",
-    "YAML": "{a: [b, *c]} # &x !!python/object",
-    "long": "T" * 5000,
-    "template": "{{ 7 * 7 }}",
-}
+    "line break": "T\n---\ncontentops: {item: evil}\n---\n", "terminal": "\x1b]0;evil\x07\x1b[2J\x1b[31mT",
+    "surrogate": "T\ud800", "YAML": "{a: [b, *c]} # &x !!python/object", "long": "T" * 5000, "template": "{{ 7 * 7 }}",
+}  # fmt: skip
 BODIES = {
-    "fence first": "---\ncontentops: {item: evil}\n---\nText.\n",
-    "TOML fence": "+++\ndraft = true\n+++\nText.\n",
-    "CRLF": "One.\r\nTwo.\r\n",
-    "two megabytes": "A line of text.\n" * 131_072,
-    "terminal": "\x1b[2J\x1b]8;;http://evil.test\x07Text.\x9b31m\n",
-    "surrogates": "Half \ud83d, whole \U0001f600.\n",
+    "fence first": "---\ncontentops: {item: evil}\n---\nText.\n", "TOML fence": "+++\ndraft = true\n+++\nText.\n",
+    "CRLF": "One.\r\nTwo.\r\n", "two megabytes": "A line of text.\n" * 131_072,
+    "terminal": "\x1b[2J\x1b]8;;http://evil.test\x07Text.\x9b31m\n", "surrogates": "Half \ud83d, whole \U0001f600.\n",
     "separators": "One.\u2028Two.\u0085Three.\x0bFour.\n",
-}
+}  # fmt: skip
 
 
 def _hostile_text(build: Build, invoke: Run, script: Hostile) -> tuple[Path, str]:

@@ -52,17 +52,13 @@ def _names(found: Adoption) -> dict[str, str]:
 
 
 TEXTS = {
-    "cnt_a": ("A First Text", "# A First Text\n\nWords.\n"),
-    "cnt_b": ("Second / 2", "Words\r\n\r\nmore"),
-    "cnt_c": ("", "# Heading\n\nWords.\n"),
-    "cnt_d": ("", "No title at all.\n"),
+    "cnt_a": ("A First Text", "# A First Text\n\nWords.\n"), "cnt_b": ("Second / 2", "Words\r\n\r\nmore"),
+    "cnt_c": ("", "# Heading\n\nWords.\n"), "cnt_d": ("", "No title at all.\n"),
     "cnt_e": ("Own front", "---\ntitle: Inside\ntags: [x, '{{ y }}']\ndate: 2024-01-01\ndraft: no\n---\n\nWords.\n"),
-    "cnt_f": ("A rule", "---\n\nWords\n\n---\n"),
-    "cnt_g": ("{{ jinja }}", "{{ body }}\n"),
-    "cnt_h": ("A First Text", "Another with the same title.\n"),
-    "cnt_i": ("Übersicht \x1b[31m", "Wörter.\n"),
+    "cnt_f": ("A rule", "---\n\nWords\n\n---\n"), "cnt_g": ("{{ jinja }}", "{{ body }}\n"),
+    "cnt_h": ("A First Text", "Another with the same title.\n"), "cnt_i": ("Übersicht \x1b[31m", "Wörter.\n"),
     "cnt_j": ("Markers", "<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n"),
-}
+}  # fmt: skip
 
 
 def test_everything_stored_becomes_items_and_the_plan_is_empty(harness: Harness) -> None:
@@ -85,8 +81,7 @@ def test_everything_stored_becomes_items_and_the_plan_is_empty(harness: Harness)
     }
     names = [seen.name for seen in harness.api.requests]
     assert (names.count("list content"), names.count("get content"), len(set(names))) == (1, len(TEXTS), 2)
-    assert harness.plan().empty
-    assert _refreshed(harness).empty
+    assert (harness.plan().empty, _refreshed(harness).empty) == (True, True)
     text = harness.tree()["out/own-front.md"]
     assert text.startswith(
         '---\ntitle: Own front\ntags:\n  - x\n  - "{{ y }}"\ndate: 2024-01-01\ndraft: "no"\ncontentops:\n'
@@ -97,8 +92,7 @@ def test_everything_stored_becomes_items_and_the_plan_is_empty(harness: Harness)
     again = _import(harness)
     assert (again.taken, len(again.known)) == ((), len(TEXTS))
     harness.apply()
-    assert harness.bytes() == before
-    assert harness.api.charges == []
+    assert (harness.bytes(), harness.api.charges) == (before, [])
 
 
 def test_an_edit_made_there_before_a_person_said_yes_is_seen(harness: Harness) -> None:
@@ -172,8 +166,7 @@ def test_only_what_is_named_is_asked_for_and_owned_ones_are_left_alone(harness: 
     harness.api.requests.clear()
     found = _import(harness, owned, "cnt_new", "cnt_new")
     assert (_names(found), [one.id for one in found.known]) == ({"cnt_new": "new"}, ["tea"])
-    assert [seen.name for seen in harness.api.requests] == ["get content"]
-    assert harness.plan().empty
+    assert ([seen.name for seen in harness.api.requests], harness.plan().empty) == (["get content"], True)
 
 
 def test_a_text_that_contentops_stored_is_known_again(harness: Harness) -> None:
@@ -196,8 +189,7 @@ def test_a_text_that_contentops_stored_is_known_again(harness: Harness) -> None:
     assert edited.content_id not in by_content
     (finding,) = found.findings
     assert "requests exactly the same text as `milk`" in finding.message
-    assert harness.plan().empty
-    assert len(harness.api.charges) == 2
+    assert (harness.plan().empty, len(harness.api.charges)) == (True, 2)
 
 
 def test_the_text_of_an_open_job_is_left_to_its_item(tmp_path: Path) -> None:
@@ -283,8 +275,7 @@ def test_the_command_says_what_it_did(project: Build, invoke: Run) -> None:
     (root / "contentops.lock").unlink()
     (root / "content/a.yaml").unlink()
     (root / "out/tea.md").unlink()
-    assert invoke("import", cwd=root).code == 64
-    assert invoke("import", "--all", cwd=root).code == 4
+    assert (invoke("import", cwd=root).code, invoke("import", "--all", cwd=root).code) == (64, 4)
     shown = invoke("import", "--all", "--check", cwd=root)
     assert shown.stdout.startswith("# Items whose texts were stored on the server before: imported.\nitems:\n  - id: ")
     ended = invoke("import", "--all", "--yes", "--json", cwd=root)

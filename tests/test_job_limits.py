@@ -139,15 +139,12 @@ PROSE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("mode", "passes", "reports", "script"),
-    [
-        ("quick", "staged", True, "latin"),
-        ("standard", "staged", False, "chinese"),
-        ("premium", "staged", True, "chinese"),
-        ("premium", "one", False, "latin"),
-    ],
-)
+@pytest.mark.parametrize(("mode", "passes", "reports", "script"), [
+    ("quick", "staged", True, "latin"),
+    ("standard", "staged", False, "chinese"),
+    ("premium", "staged", True, "chinese"),
+    ("premium", "one", False, "latin"),
+])  # fmt: skip
 def test_an_honest_model_is_never_stopped(mode: str, passes: str, reports: bool, script: str) -> None:
     """It writes as much as it may in every call, and one call in four has to be repeated."""
     by_sections = {len(template["sections"]): slug for slug, template in TEMPLATES.items()}

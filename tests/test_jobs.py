@@ -80,8 +80,7 @@ def test_order_and_repetition_of_lines_mean_nothing(some: list[Job], random: Ran
     shuffled = [*some, *random.sample(some, len(some) // 2)]
     random.shuffle(shuffled)
 
-    assert fold_orders(shuffled) == fold_orders(some)
-    assert fold_jobs(shuffled) == fold_jobs(some)
+    assert (fold_orders(shuffled), fold_jobs(shuffled)) == (fold_orders(some), fold_jobs(some))
 
 
 @given(many, many)
@@ -117,8 +116,7 @@ def test_memory_is_what_the_file_folds_to(start: list[Job], moments: list[Fact |
 
     assert read(memory.texts()) == sorted(fold_orders(after), key=_named)
     again = known(*after)
-    assert again.jobs == memory.jobs
-    assert again.open_jobs == memory.open_jobs
+    assert (again.jobs, again.open_jobs) == (memory.jobs, memory.open_jobs)
 
 
 def _named(line: Job) -> tuple[str, ...]:
@@ -323,17 +321,9 @@ def _copied(paid: Path, root: Path) -> Harness:
 WHOLE = {
     "empty": (b"", "damaged-jobs", "has no header line"),
     "not text": (b"\xff\xfe", "damaged-jobs", "is not UTF-8"),
-    "pointer": (
-        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n".encode(),
-        "lock-in-lfs",
-        "is a Git LFS pointer",
-    ),
-    "of another project": (
-        f"{line_of(jobs.JobsHeader(lineage=OTHER))}\n".encode(),
-        "mixed-lineages",
-        f"belongs to another project (lineage `{OTHER}`)",
-    ),
-}
+    "pointer": (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n".encode(), "lock-in-lfs", "is a Git LFS pointer"),
+    "of another project": (f"{line_of(jobs.JobsHeader(lineage=OTHER))}\n".encode(), "mixed-lineages", f"belongs to another project (lineage `{OTHER}`)"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("data", "code", "words"), WHOLE.values(), ids=WHOLE)
@@ -347,8 +337,7 @@ def test_a_file_that_is_no_list_of_jobs_stops_an_apply(
     with pytest.raises(StateError) as caught:
         harness.apply()
     assert (caught.value.code, words in str(caught.value)) == (code, True), str(caught.value)
-    assert harness.api.generations == []
-    assert (harness.root / NAME).read_bytes() == data
+    assert (harness.api.generations, (harness.root / NAME).read_bytes()) == ([], data)
 
 
 def test_damage_in_the_file_of_the_checkout_is_named_and_can_be_taken_out(tmp_path: Path, paid: Path) -> None:
@@ -537,11 +526,9 @@ def test_a_clean_before_the_first_commit_of_results_forgets_no_payment(
     assert not (harness.root / NAME).exists()
     harness.write("contentops.yaml", settings)
     harness.write("content/blog.yaml", manifest)
-    assert results(harness.apply()) == {"one": "done", "two": "done"}
-    assert len(harness.api.generations) == 2
+    assert (results(harness.apply()), len(harness.api.generations)) == ({"one": "done", "two": "done"}, 2)
     git(harness.root, "clean", "-xfdq", "out", "contentops.lock", NAME, ".contentops")
-    assert results(harness.apply()) == {"one": "done", "two": "done"}
-    assert len(harness.api.generations) == 2
+    assert (results(harness.apply()), len(harness.api.generations)) == ({"one": "done", "two": "done"}, 2)
 
 
 def test_work_trees_share_what_was_ordered(tmp_path: Path, processes: None) -> None:

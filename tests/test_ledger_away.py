@@ -135,9 +135,7 @@ def test_it_goes_away_and_comes_back(tmp_path: Path, cluster: Cluster) -> None:
 
     run = harness.apply(emit=_on("step-done", "submit", 1, away))
     back.join()
-    assert set(results(run).values()) == {"done"}
-    assert len(api.charges) == 4
-    assert harness.plan().empty
+    assert (set(results(run).values()), len(api.charges), harness.plan().empty) == ({"done"}, 4, True)
 
 
 def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
@@ -147,8 +145,7 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
     harness.apply(select=("first",))
     run = harness.apply(emit=_on("step-done", "submit", 1, cluster.kill))
     assert run is not None
-    assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
-    assert set(results(run).values()) == {"pending"}
+    assert (run.stopped, int(exit_code_of(run)), set(results(run).values())) == ("ledger", 3, {"pending"})
     assert "cannot be reached" in run.message
     assert len(list((tmp_path / ".contentops/runs").glob("*.json"))) == 2
     jobs = {job.job_id for job in harness.state.open_jobs.values() if job.state is JobState.RUNNING}
@@ -165,8 +162,7 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
     assert set(results(again).values()) == {"done"}, again
     assert len(api.charges) == 4
     other = _harness(tmp_path / "other", api, cluster.url(), "first", "a", "b", "c")
-    assert set(results(other.apply()).values()) == {"done"}
-    assert len(api.charges) == 4
+    assert (set(results(other.apply()).values()), len(api.charges)) == ({"done"}, 4)
 
 
 def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
@@ -223,6 +219,5 @@ def test_postgres_dies_and_comes_back(checkout: Checkout, invoke: Run, served: S
             cluster.start()
         ended = apply.end()
     assert ended.code == 0, ended.stdout + ended.stderr
-    assert served.charges("(comes back)") == expected
-    assert served.contents("(comes back)") == expected
+    assert (served.charges("(comes back)"), served.contents("(comes back)")) == (expected, expected)
     assert invoke("plan", "--detailed-exitcode", cwd=root, env=env).code == 0

@@ -71,8 +71,7 @@ def test_another_text_in_place_of_one_that_only_the_ledger_has_is_a_further_atte
     assert results(two.apply(replace=("a",))) == {"a": "done"}
     assert "Take 2." in two.read("out/a.md")
     assert [each.take for each in two.api.charges if "in 2026" in each.topic] == [1, 2]
-    assert len({each.request_id for each in two.api.charges}) == 3
-    assert two.plan().empty
+    assert (len({each.request_id for each in two.api.charges}), two.plan().empty) == (3, True)
 
 
 def test_an_attempt_of_another_checkout_is_not_ordered_again(tmp_path: Path, ledger: HarnessLedger) -> None:
@@ -84,11 +83,9 @@ def test_an_attempt_of_another_checkout_is_not_ordered_again(tmp_path: Path, led
     assert results(one.apply(replace=("a",))) == {"a": "blocked"}
     _change_its_manifest(one)
     paid = two.api.count("submit")
-    assert _change(two).blocked == "checks-failed"
-    assert results(two.apply(replace=("a",))) == {"a": "done"}
+    assert (_change(two).blocked, results(two.apply(replace=("a",)))) == ("checks-failed", {"a": "done"})
     assert "Take 3." in two.read("out/a.md")
-    assert two.api.count("submit") == paid + 1
-    assert two.plan().empty
+    assert (two.api.count("submit"), two.plan().empty) == (paid + 1, True)
 
 
 def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path: Path, ledger: HarnessLedger) -> None:
@@ -101,8 +98,7 @@ def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path:
     change = _change(two)
     assert (change.action, change.submits, change.job and change.job.attempt) == (Action.FINISH, 0, 2)
     assert results(two.apply()) == {"a": "done"}
-    assert (two.api.charged("All about a in 2026"), two.api.count("submit")) == (2, 2)
-    assert two.plan().empty
+    assert (two.api.charged("All about a in 2026"), two.api.count("submit"), two.plan().empty) == (2, 2, True)
 
 
 def _paid(tmp_path: Path, ledger: HarnessLedger) -> tuple[Harness, Harness]:
@@ -134,10 +130,8 @@ def test_who_declares_something_else_by_now_gets_no_extra_attempt(
     # The job that no item here asks for is polled, and its text written nowhere.
     others = {} if declared == "a" else {"a": "drain"}
     assert two.actions() == {**others, declared: "regenerate" if declared == "a" else "create"}
-    assert set(results(two.apply()).values()) == {"done"}
-    assert two.api.count("submit") == 3
-    assert one.actions() == {"a": "finish"}
-    assert results(one.apply()) == {"a": "done"}
+    assert (set(results(two.apply()).values()), two.api.count("submit")) == ({"done"}, 3)
+    assert (one.actions(), results(one.apply())) == ({"a": "finish"}, {"a": "done"})
     assert "Take 2." in one.read("out/a.md")
     assert one.api.charged("All about a in 2026") == 2
 
@@ -166,9 +160,7 @@ def test_a_section_is_no_text_for_who_has_none(tmp_path: Path, ledger: HarnessLe
     one, two = _paid(tmp_path, ledger)
     _killed(one, when, select=("a",), sections={"a": "Closing"})
     (change,) = two.plan().changes
-    assert (change.action, change.submits) == (Action.FINISH, 0)
-    assert results(two.apply()) == {"a": "done"}
+    assert (change.action, change.submits, results(two.apply())) == (Action.FINISH, 0, {"a": "done"})
     assert "All about a in 2026." in two.read("out/a.md")
-    assert one.api.count("submit") == 1
-    assert results(one.apply()) == {"a": "done"}
+    assert (one.api.count("submit"), results(one.apply())) == (1, {"a": "done"})
     assert (one.api.count("submit"), len(one.api.generations)) == (1, 2)

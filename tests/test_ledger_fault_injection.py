@@ -109,8 +109,7 @@ def _checkouts_that_never_push(folder: Path, database: str) -> None:
         assert killed > 1, killed
         assert tree(roots[0]) == tree(roots[1])
         expected = sorted(topic.format(item) for item in ITEMS)
-        assert len(tree(roots[0])) == len(ITEMS)
-        assert served.charges("All about") == expected
+        assert (len(tree(roots[0])), served.charges("All about")) == (len(ITEMS), expected)
         assert served.contents("All about") == expected
 
 

@@ -26,14 +26,11 @@ def admin(database: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
             connection.execute(f"DROP ROLE {ROLE}")
 
 
-@pytest.mark.parametrize(
-    ("state", "passes"),
-    [
-        *((state, True) for state in ("08006", "25006", "40P01", "40001", "53100", "53200", "53300", "55P03")),
-        *((state, True) for state in ("57014", "57P01", "57P03", "58030", "25P03")),
-        *((state, False) for state in ("28P01", "28000", "3D000", "57P04", "42501", "42P01", "22021", "XX001")),
-    ],
-)
+@pytest.mark.parametrize(("state", "passes"), [
+    *((state, True) for state in ("08006", "25006", "40P01", "40001", "53100", "53200", "53300", "55P03")),
+    *((state, True) for state in ("57014", "57P01", "57P03", "58030", "25P03")),
+    *((state, False) for state in ("28P01", "28000", "3D000", "57P04", "42501", "42P01", "22021", "XX001")),
+])  # fmt: skip
 def test_what_passes_by_its_sqlstate(state: str, *, passes: bool) -> None:
     """Classes of states that a moment may change, against those that only a person does."""
     assert fault_of(psycopg.errors.lookup(state)("words")).passes is passes

@@ -58,20 +58,11 @@ ANEW = "FROM contentops.account ON CONFLICT (account, name) DO UPDATE SET value 
 SHARED: dict[str, tuple[str, ...]] = {
     "a negative limit": ("UPDATE contentops.account SET per_minute = -1",),
     "facts of no shape": (f"{FACT} unnest(ARRAY['durations', 'facts ' || server]), '[7]' {ANEW}",),
-    "facts that are deep": (
-        f"{FACT} unnest(ARRAY['durations', 'facts ' || server]), %s::jsonb {ANEW}",
-        f'{{"shows_after": {DEEP}}}',
-    ),
-    "facts of other types": (
-        f"{FACT} 'facts ' || server, %s::jsonb {ANEW}",
-        '{"shows_after": -1e300, "stores_jobs": "no", "hides_jobs": 7, "creates_only": []}',
-    ),
-    "durations of other types": (
-        f"{FACT} 'durations', jsonb_build_object(server, %s::jsonb) {ANEW}",
-        '{"kind": ["x", -1, 1e300], "other": 7}',
-    ),
+    "facts that are deep": (f"{FACT} unnest(ARRAY['durations', 'facts ' || server]), %s::jsonb {ANEW}", f'{{"shows_after": {DEEP}}}'),
+    "facts of other types": (f"{FACT} 'facts ' || server, %s::jsonb {ANEW}", '{"shows_after": -1e300, "stores_jobs": "no", "hides_jobs": 7, "creates_only": []}'),
+    "durations of other types": (f"{FACT} 'durations', jsonb_build_object(server, %s::jsonb) {ANEW}", '{"kind": ["x", -1, 1e300], "other": 7}'),
     "a runner of strange words": ("INSERT INTO contentops.runner (number, who, page) VALUES (-1, %s, %s)", *(ESC,) * 2),
-}
+}  # fmt: skip
 """What is written into the rows that all items share, with its values."""
 
 
@@ -94,8 +85,7 @@ def test_rows_of_submits(checkout: Checkout, invoke: Run, served: Served, databa
     assert "out/well.md" in tree(two)
     _write(database, f"DELETE FROM contentops.job WHERE {ITEM} IS DISTINCT FROM 'well'")
     _harmless(invoke("apply", "--yes", cwd=two, env=env))
-    assert served.charges("(submits)") == topics
-    assert served.jobs("evil") == []
+    assert (served.charges("(submits)"), served.jobs("evil")) == (topics, [])
     assert list(tree(two)) == sorted(f"out/{item}.md" for item in ("well", *names))
 
 

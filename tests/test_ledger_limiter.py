@@ -138,8 +138,7 @@ def test_one_user_sees_no_difference(row: Row, per_minute: int, steps: list[tupl
 def test_what_is_more_urgent_goes_first_whoever_sends_it(row: Row) -> None:
     """A save before a submit before a poll, over all processes: what was not given a turn is left the next one."""
     first, other, third = row.limiters(4)
-    assert first.take(4, 0.0, [0, 2, 2, 3]) == 4
-    assert first.take(3, 0.0, [3, 3, 3]) == 0
+    assert (first.take(4, 0.0, [0, 2, 2, 3]), first.take(3, 0.0, [3, 3, 3])) == (4, 0)
     assert other.take(2, 0.0, [0, 2]) == 0
     row.pass_to(1e9 + 61)
     assert first.take(3, 61.0, [3, 3, 3]) == 0, "the turns are left to the save"
@@ -153,8 +152,7 @@ def test_what_is_more_urgent_goes_first_whoever_sends_it(row: Row) -> None:
 def test_who_does_not_ask_again_stops_no_one(row: Row) -> None:
     """One who waited with a save is gone: its turn is another's soon after."""
     first, gone, _ = row.limiters(1)
-    assert first.take(1, 0.0, [0]) == 1
-    assert gone.take(1, 0.0, [0]) == 0
+    assert (first.take(1, 0.0, [0]), gone.take(1, 0.0, [0])) == (1, 0)
     for now, free in ((60.6, 0), (62.1, 1)):
         row.pass_to(1e9 + now)
         assert first.take(1, now, [3]) == free, now
@@ -184,21 +182,16 @@ def test_a_crash_of_the_database_forgets_nothing(processes: None) -> None:
 
 
 HOSTILE = {
-    "no object": "7",
-    "empty": "null",
-    "texts": '{"log": ["now"]}',
-    "other types": '{"log": {"a": 1}, "open_at": "never"}',
-    "deep": '{"log": ' + "[" * 3000 + "]" * 3000 + "}",
-    "deep elsewhere": '{"other": ' + "[" * 3000 + "]" * 3000 + "}",
-    "out of range": '{"open_at": 1e999}',
+    "no object": "7", "empty": "null", "texts": '{"log": ["now"]}',
+    "other types": '{"log": {"a": 1}, "open_at": "never"}', "deep": '{"log": ' + "[" * 3000 + "]" * 3000 + "}",
+    "deep elsewhere": '{"other": ' + "[" * 3000 + "]" * 3000 + "}", "out of range": '{"open_at": 1e999}',
     "negative": '{"log": [-1000000, 5, -5, -1], "allowed": -4, "open_at": -1e18, "shrunk_at": -1e300, "pause": -1e18}',
-    "unsorted": '{"log": [999999990000, 1, -30000, 1, -5000, 1, 7]}',
-    "ranks": '{"waiting": {"-5": 1e18, "x": 1}}',
+    "unsorted": '{"log": [999999990000, 1, -30000, 1, -5000, 1, 7]}', "ranks": '{"waiting": {"-5": 1e18, "x": 1}}',
     "a rank to come": '{"waiting": {"-5": 1e18}}',
     "to come": '{"log": [1000000000000000, 1], "open_at": 1e18, "shrunk_at": 1e18, "pause": 1e18, "allowed": 1e18}',
     "many": '{"log": [999999999000, 1' + ",0,1" * 200_000 + "]}",
     "many at once": '{"log": [999999999000, 1000000000000]}',
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -132,9 +132,7 @@ def test_a_commit_whose_answer_is_lost_is_done_once(database: str) -> None:
                 wire.lose_answer()
 
         session.transaction(work)
-        assert tries == 2
-        assert wire.connections == 2
-        assert session.run("SELECT id FROM told") == [(1,)]
+        assert (tries, wire.connections, session.run("SELECT id FROM told")) == (2, 2, [(1,)])
 
 
 def test_transactions_that_stand_in_each_others_way(database: str) -> None:
@@ -168,28 +166,25 @@ def test_transactions_that_stand_in_each_others_way(database: str) -> None:
 SECRET = "s3cr3t"
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        (f"postgresql://u:{SECRET}@127.0.0.1:1/db", "ledger-away"),
-        (f"host=127.0.0.1 port=1 user=u password={SECRET} dbname=db", "ledger-away"),
-        (f"postgresql://u:a@{SECRET}@127.0.0.1:1/db", "ledger-address"),
-        (f"postgresql://u:a@{SECRET}/b@127.0.0.1:1/db", "ledger-address"),
-        (f"postgresql://u:{SECRET}/a@127.0.0.1:1/db", "ledger-address"),
-        (f"postgresql://u:1/{SECRET}@127.0.0.1:1/db", "ledger-address"),
-        (f"postgresql://u:%zz{SECRET}@127.0.0.1:1/db", "ledger-address"),
-        (f"postgresql://u:{SECRET}\udcff@127.0.0.1:1/db", "ledger-address"),
-        (f"postgresql://u@127.0.0.1:1/db?sslpassword={SECRET}", "ledger-away"),
-        (f"postgresql://u@127.0.0.1:1/db?pasword={SECRET}", "ledger-address"),
-        (f"host=127.0.0.1 password={SECRET} and more", "ledger-address"),
-        (f"mysql://u:{SECRET}@127.0.0.1:1/db", "ledger-address"),
-        (SECRET, "ledger-address"),
-        (f"postgresql://me:{SECRET}@127.0.0.1/db?nosuch={SECRET}", "after `?`, a name is not a parameter"),
-        (f"postgresql://127.0.0.1/db?{SECRET}", "after `?`, a name is not a parameter"),
-        (f"postgresql://me:{SECRET}?x@127.0.0.1/db?nosuch=1", "after `?`, a name is not a parameter"),
-        (f"postgresql://me:p@{SECRET}@127.0.0.1/db?sslmode=require", "`@` is written `%40`"),
-    ],
-)
+@pytest.mark.parametrize(("url", "words"), [
+    (f"postgresql://u:{SECRET}@127.0.0.1:1/db", "ledger-away"),
+    (f"host=127.0.0.1 port=1 user=u password={SECRET} dbname=db", "ledger-away"),
+    (f"postgresql://u:a@{SECRET}@127.0.0.1:1/db", "ledger-address"),
+    (f"postgresql://u:a@{SECRET}/b@127.0.0.1:1/db", "ledger-address"),
+    (f"postgresql://u:{SECRET}/a@127.0.0.1:1/db", "ledger-address"),
+    (f"postgresql://u:1/{SECRET}@127.0.0.1:1/db", "ledger-address"),
+    (f"postgresql://u:%zz{SECRET}@127.0.0.1:1/db", "ledger-address"),
+    (f"postgresql://u:{SECRET}\udcff@127.0.0.1:1/db", "ledger-address"),
+    (f"postgresql://u@127.0.0.1:1/db?sslpassword={SECRET}", "ledger-away"),
+    (f"postgresql://u@127.0.0.1:1/db?pasword={SECRET}", "ledger-address"),
+    (f"host=127.0.0.1 password={SECRET} and more", "ledger-address"),
+    (f"mysql://u:{SECRET}@127.0.0.1:1/db", "ledger-address"),
+    (SECRET, "ledger-address"),
+    (f"postgresql://me:{SECRET}@127.0.0.1/db?nosuch={SECRET}", "after `?`, a name is not a parameter"),
+    (f"postgresql://127.0.0.1/db?{SECRET}", "after `?`, a name is not a parameter"),
+    (f"postgresql://me:{SECRET}?x@127.0.0.1/db?nosuch=1", "after `?`, a name is not a parameter"),
+    (f"postgresql://me:p@{SECRET}@127.0.0.1/db?sslmode=require", "`@` is written `%40`"),
+])  # fmt: skip
 def test_no_error_shows_a_password(url: str, words: str) -> None:
     """Whether no one answers, or the address is wrong or misread: the code or the hint says which, and no more."""
     with pytest.raises(StateError) as told:

@@ -71,8 +71,7 @@ def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: s
         gone.apply(emit=lambda event: _write_at(event, gone))
     assert ("a", state) in _rows(database)
     here = _harness(tmp_path / "here", api, database, "a")
-    assert here.actions() == {"a": "finish"}
-    assert here.plan().credits == 0
+    assert (here.actions(), here.plan().credits) == ({"a": "finish"}, 0)
     shown, _ = plan_operation.show(here.project, "a", here.runtime())
     assert [job["state"] for job in shown["open"]] == [state]
     outcome = {"running": "running", "paid": "unwritten"}[state]
@@ -90,8 +89,7 @@ def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, dat
     with LedgerSession(database) as session:
         work_on(Runner(session, who="anna@gone"), gone, job_of(gone, "a", JobState.SUBMITTING))
         assert gone.actions() == {"a": "pending"}
-    assert gone.actions() == {"a": "resolve"}
-    assert results(gone.apply()) == {"a": "done"}
+    assert (gone.actions(), results(gone.apply())) == ({"a": "resolve"}, {"a": "done"})
     assert api.charged("All about a in 2026") == 1
 
 
@@ -99,14 +97,11 @@ def test_a_failed_attempt_counts_everywhere(tmp_path: Path, database: str) -> No
     """Two checkouts that each try once have tried twice; once it is requested again, the attempts leave everywhere."""
     api = _proven(tmp_path, database, duration=9, fails=lambda inputs: "no" if "about a" in inputs["topic"] else "")
     one, two = (_harness(tmp_path / name, api, database, "a") for name in ("one", "two"))
-    assert results(one.apply()) == {"a": "failed"}
-    assert results(two.apply()) == {"a": "failed"}
+    assert (results(one.apply()), results(two.apply())) == ({"a": "failed"}, {"a": "failed"})
     assert one.actions() == two.actions() == {"a": "blocked"}
     api.habits.fails = lambda _: ""
-    assert results(two.apply(replace=("a",))) == {"a": "done"}
-    assert one.actions() == {"a": "finish"}
-    assert results(one.apply()) == {"a": "done"}
-    assert one.plan().empty
+    assert (results(two.apply(replace=("a",))), one.actions()) == ({"a": "done"}, {"a": "finish"})
+    assert (results(one.apply()), one.plan().empty) == ({"a": "done"}, True)
     assert not one.state.open_jobs
     assert len(api.charges) == 2
     assert [state for item, state in _rows(database) if item == "a"].count("settled") == 1
@@ -142,9 +137,7 @@ def test_what_a_person_chose_to_pay_again_is_paid_by_no_other_checkout(tmp_path:
     (change,) = two.plan().changes
     assert (change.action, change.submits, change.job and change.job.attempt) == ("finish", 0, 2)
     assert [submit.job.attempt for submit in records.open_submits(two.project, "a")] == [2]
-    assert results(two.apply()) == {"a": "done"}
-    assert api.count("submit") == 3
-    assert two.plan().empty
+    assert (results(two.apply()), api.count("submit"), two.plan().empty) == ({"a": "done"}, 3, True)
 
 
 def _write_at(event: Event, harness: Harness) -> None:
@@ -252,6 +245,5 @@ def test_shards_are_applied_at_once_and_leave_each_others_jobs_alone(tmp_path: P
     assert set(results(one.apply(emit=meanwhile, select=first)).values()) == {"done"}
     assert sorted(one.tree()) == [f"out/{item}.md" for item in sorted({*ids} - theirs)]
     assert set(results(two.apply(select=second)).values()) == {"done"}
-    assert set(results(one.apply()).values()) == {"done"}
-    assert len(api.charges) == 1 + len(ids)
+    assert (set(results(one.apply()).values()), len(api.charges)) == ({"done"}, 1 + len(ids))
     assert one.plan().empty

@@ -56,23 +56,15 @@ def _config(home: dict[str, str], text: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("postgresql://h/d", ["h:5432"]),
-        ("postgresql://me@H.Example:6000/d", ["h.example:6000"]),
-        ("postgresql://one,two:1/d", ["one:5432", "one:1", "two:5432", "two:1"]),
-        ("postgresql://localhost/d?hostaddr=192.0.2.1", ["192.0.2.1:5432"]),
-        ("postgresql://[2001:db8::1]/d", ["2001:db8::1:5432"]),
-        ("postgresql://localhost:6000/d", []),
-        ("postgresql://127.0.0.1/d", []),
-        ("postgresql://[::1]/d", []),
-        ("postgresql:///d", []),
-        ("postgresql:///d?host=/var/run/postgresql", []),
-        ("postgresql:///d?service=acme", []),
-        ("postgresql:///d?host=evil.example", ["evil.example:5432"]),
-    ],
-)
+@pytest.mark.parametrize(("url", "expected"), [
+    ("postgresql://h/d", ["h:5432"]), ("postgresql://me@H.Example:6000/d", ["h.example:6000"]),
+    ("postgresql://one,two:1/d", ["one:5432", "one:1", "two:5432", "two:1"]),
+    ("postgresql://localhost/d?hostaddr=192.0.2.1", ["192.0.2.1:5432"]),
+    ("postgresql://[2001:db8::1]/d", ["2001:db8::1:5432"]), ("postgresql://localhost:6000/d", []),
+    ("postgresql://127.0.0.1/d", []), ("postgresql://[::1]/d", []), ("postgresql:///d", []),
+    ("postgresql:///d?host=/var/run/postgresql", []), ("postgresql:///d?service=acme", []),
+    ("postgresql:///d?host=evil.example", ["evil.example:5432"]),
+])  # fmt: skip
 def test_whom_an_address_leads_to(url: str, expected: list[str]) -> None:
     """Every host that it names and that is not this machine, with every port."""
     assert sorted(remote_servers(url)) == sorted(f"postgresql://{place}" for place in expected)
@@ -85,19 +77,12 @@ def test_an_address_in_a_file_says_where_the_ledger_is_and_no_more() -> None:
         assert beyond_plain(f"postgresql://h/d?{setting}") == (setting.partition("=")[0],)
 
 
-@pytest.mark.parametrize(
-    ("own", "stated", "used"),
-    [
-        ("verify-full", "?sslmode=disable", "verify-full"),
-        ("verify-full", "?sslmode=require", "verify-full"),
-        ("verify-full", "", None),
-        ("require", "?sslmode=verify-full", "verify-full"),
-        ("disable", "?sslmode=require", "require"),
-        (None, "?sslmode=disable", "prefer"),
-        (None, "?sslmode=verify-ca", "verify-ca"),
-        ("nonsense", "?sslmode=disable", "disable"),
-    ],
-)
+@pytest.mark.parametrize(("own", "stated", "used"), [
+    ("verify-full", "?sslmode=disable", "verify-full"), ("verify-full", "?sslmode=require", "verify-full"),
+    ("verify-full", "", None), ("require", "?sslmode=verify-full", "verify-full"),
+    ("disable", "?sslmode=require", "require"), (None, "?sslmode=disable", "prefer"),
+    (None, "?sslmode=verify-ca", "verify-ca"), ("nonsense", "?sslmode=disable", "disable"),
+])  # fmt: skip
 def test_a_file_may_only_tighten_how_the_ledger_is_reached(
     project: Build, monkeypatch: pytest.MonkeyPatch, own: str | None, stated: str, used: str | None
 ) -> None:
@@ -106,8 +91,7 @@ def test_a_file_may_only_tighten_how_the_ledger_is_reached(
     if own:
         monkeypatch.setenv("PGSSLMODE", own)
     found = address(_open(project, f"postgresql://127.0.0.1/d{stated}"), Runtime(environ={}))
-    assert conninfo_to_dict(found).get("sslmode") == used
-    assert conninfo_to_dict(found)["host"] == "127.0.0.1"
+    assert (conninfo_to_dict(found).get("sslmode"), conninfo_to_dict(found)["host"]) == (used, "127.0.0.1")
 
 
 def test_a_file_may_not_override_the_tls_of_a_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -312,8 +296,7 @@ def test_the_password_is_nowhere(
         for table in ("account", "fact", "runner", "job", "claim", "text", "applying"):
             said += str(connection.execute(f"SELECT * FROM contentops.{table}").fetchall())
     assert "done" in said
-    assert _found(said) == []
-    assert _below(root) == []
+    assert (_found(said), _below(root)) == ([], [])
 
 
 def test_a_password_in_the_repository_is_refused_and_not_shown(project: Build, invoke: Run) -> None:

@@ -46,8 +46,7 @@ def test_clones_agree_and_repositories_differ(tmp_path: Path) -> None:
     clone.apply()
     assert clone.state.lineage == harness.plan().lineage == made
     assert clone.record("one").request_id == clone.api.generations[0].request_id
-    assert results(harness.apply()) == {"one": "done"}
-    assert len(harness.api.generations) == 1
+    assert (results(harness.apply()), len(harness.api.generations)) == ({"one": "done"}, 1)
 
 
 def test_doctor_says_where_a_lock_may_be_copied(tmp_path: Path) -> None:
@@ -83,8 +82,7 @@ def test_a_run_that_was_killed_before_its_first_lock_is_gone_on_with(tmp_path: P
     shutil.rmtree(harness.root / "contentops.lock", ignore_errors=True)
     in_git(harness, "First")
     harness.api.heal()
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.state.lineage == ALONE
+    assert (results(harness.apply()), harness.state.lineage) == ({"one": "done"}, ALONE)
     assert len(harness.api.generations) == 1
 
 
@@ -100,8 +98,7 @@ def test_a_new_environment_belongs_to_the_project_of_the_others(tmp_path: Path) 
     folder = tmp_path / "shallow"
     _git(staging, "clone", "--quiet", "--depth", "1", f"file://{tmp_path}", str(folder))
     prod = Room(folder, "prod", extra=ENVIRONMENTS)
-    assert results(prod.apply()) == {"one": "done"}
-    assert prod.state.lineage == ALONE
+    assert (results(prod.apply()), prod.state.lineage) == ({"one": "done"}, ALONE)
 
 
 def test_a_shallow_clone_applies_nothing_before_there_is_a_lock(tmp_path: Path) -> None:
@@ -135,8 +132,7 @@ def test_two_repositories_of_one_name_share_no_row_of_a_ledger(tmp_path: Path, d
     first.api.fault(on("status", 1), "kill")
     with pytest.raises(Killed):
         first.apply()
-    assert second.actions() == {"one": "create"}
-    assert results(second.apply()) == {"one": "done"}
+    assert (second.actions(), results(second.apply())) == ({"one": "create"}, {"one": "done"})
     first.api.heal()
     assert results(first.apply()) == {"one": "done"}
     assert [len(harness.api.generations) for harness in harnesses] == [1, 1]

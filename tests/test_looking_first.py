@@ -62,10 +62,8 @@ def test_nothing_is_paid_for_over_words_written_there(tmp_path: Path, habits: di
     run = harness.apply()
     assert results(run) == {"one": "blocked", "two": "done"}
     assert content in _outcome(run).error
-    assert harness.api.contents[content].body == THEIRS
-    assert harness.record("one").content_id == content
-    assert _since(harness, before)[2] == 1
-    assert harness.actions() == {"one": "blocked"}
+    assert (harness.api.contents[content].body, harness.record("one").content_id) == (THEIRS, content)
+    assert (_since(harness, before)[2], harness.actions()) == (1, {"one": "blocked"})
 
 
 def test_looking_costs_one_list_and_a_fetch_of_what_changed(tmp_path: Path) -> None:
@@ -94,8 +92,7 @@ def test_a_choice_decides_before_a_credit_is_spent(tmp_path: Path, choice: OnEdi
     _next_year(harness)
     before = _asked(harness)
     run = harness.apply(select=("one",), on_edit=choice)
-    assert results(run) == {"one": "done"}
-    assert _since(harness, before)[2] == paid
+    assert (results(run), _since(harness, before)[2]) == ({"one": "done"}, paid)
     assert words in harness.read("out/one.md")
     there = harness.api.contents[harness.record("one").content_id].body
     assert (there if choice is OnEdit.KEEP else harness.read(_outcome(run).copy)) == THEIRS
@@ -147,8 +144,7 @@ def test_a_plan_file_leaves_out_what_was_edited_there_since(tmp_path: Path) -> N
     run = apply_file(harness, plan)
     assert results(run) == {"one": "blocked", "two": "done"}
     assert content in _outcome(run).error
-    assert harness.api.charged("All about one in 2027") == 0
-    assert harness.api.contents[content].body == THEIRS
+    assert (harness.api.charged("All about one in 2027"), harness.api.contents[content].body) == (0, THEIRS)
 
 
 def test_a_plan_file_of_what_was_remembered_is_applied(tmp_path: Path) -> None:
@@ -161,8 +157,7 @@ def test_a_plan_file_of_what_was_remembered_is_applied(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / ".contentops")
     know_server(tmp_path, "https://api.example.test/v1")
     run = apply_file(harness, plan)
-    assert results(run) == {"one": "done"}
-    assert harness.read(_outcome(run).copy) == THEIRS
+    assert (results(run), harness.read(_outcome(run).copy)) == ({"one": "done"}, THEIRS)
     assert "All about one" in harness.api.contents[content].body
 
 
@@ -180,11 +175,9 @@ def test_what_a_look_saw_the_next_plan_shows(tmp_path: Path) -> None:
     """Without the network, as long as the cache is there; a pull looks again, and brings what is there."""
     harness = _harness(tmp_path)
     _edit(harness, "one")
-    assert _noted(harness) == []
-    assert _noted(harness, refresh=True) == ["one"]
+    assert (_noted(harness), _noted(harness, refresh=True)) == ([], ["one"])
     before = len(harness.api.requests)
-    assert _noted(harness) == ["one"]
-    assert len(harness.api.requests) == before
+    assert (_noted(harness), len(harness.api.requests)) == (["one"], before)
     _edit(harness, "one", "Later words.\n")
     harness.pull()
     assert "Later words." in harness.read("out/one.md")
@@ -240,8 +233,7 @@ def test_a_reverted_pull_is_no_new_edit(tmp_path: Path, title: str, *, cache: bo
         know_server(tmp_path, "https://api.example.test/v1")
     (change,) = harness.plan(refresh=True).changes
     assert (change.action, "recorded-before" in {reason.kind for reason in change.reasons}) == ("save", True)
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert harness.read("out/one.md") == before
+    assert (results(harness.apply(refresh=True)), harness.read("out/one.md")) == ({"one": "done"}, before)
     assert "All about one" in harness.api.contents[content].body
     assert _noted(harness, refresh=True) == []
     assert harness.pull() == ()

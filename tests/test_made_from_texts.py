@@ -49,20 +49,17 @@ def records(harness: Harness, item: str) -> tuple[Any, ...]:
 # --- before anything is paid -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("topic", "said"),
-    [
-        ("{{ ref('guid').title }}", "unknown-reference"),
-        ("{{ ref('guide').boddy }}", "unknown-part: item `news` has a problem in `inputs.topic`: a text has no part"),
-        ("{{ ref('guide').title }} for {{ persona }}", "undefined-variable"),
-        ("{{ ref('guide').title ~ persona }}", "undefined-variable"),
-        ("{{ ref(ref('guide').title).body }}", "reference-unclear"),
-        ("{% for h in ref('guide').headings %}{{ ref(h).title }}{% endfor %}", "name the items: `uses: [ID, ...]`"),
-        ("{% if ref('guide').title %}{{ ref('gone').title }}{% endif %}", "unknown-reference"),
-        ("{{ texts('cities') | length }}", "write `texts('tag:NAME')`"),
-        ("{% for row in rows('data/none.csv') %}{{ row.city }}{% endfor %}{{ ref('guide').title }}", "no-data-file"),
-    ],
-)
+@pytest.mark.parametrize(("topic", "said"), [
+    ("{{ ref('guid').title }}", "unknown-reference"),
+    ("{{ ref('guide').boddy }}", "unknown-part: item `news` has a problem in `inputs.topic`: a text has no part"),
+    ("{{ ref('guide').title }} for {{ persona }}", "undefined-variable"),
+    ("{{ ref('guide').title ~ persona }}", "undefined-variable"),
+    ("{{ ref(ref('guide').title).body }}", "reference-unclear"),
+    ("{% for h in ref('guide').headings %}{{ ref(h).title }}{% endfor %}", "name the items: `uses: [ID, ...]`"),
+    ("{% if ref('guide').title %}{{ ref('gone').title }}{% endif %}", "unknown-reference"),
+    ("{{ texts('cities') | length }}", "write `texts('tag:NAME')`"),
+    ("{% for row in rows('data/none.csv') %}{{ row.city }}{% endfor %}{{ ref('guide').title }}", "no-data-file"),
+])  # fmt: skip
 def test_mistakes_of_an_item_that_waits_are_found(harness: Harness, topic: str, said: str) -> None:
     """The text that it is made from does not exist yet, and is not paid for."""
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": topic}))
@@ -139,8 +136,7 @@ def test_dependants_of_a_source_that_cannot_be_read_stay_as_they_are(harness: Ha
         with_body(harness, "out/guide.md", "" if how == "emptied" else "<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n")
     assert not [change for change in harness.plan().changes if change.id != "guide"]
     harness.apply()
-    assert [records(harness, item) for item in CHAIN] == before
-    assert len(harness.api.generations) == 3
+    assert ([records(harness, item) for item in CHAIN], len(harness.api.generations)) == (before, 3)
 
 
 @pytest.mark.parametrize("fault", ["fails", "checks", "unknown", "edited"])
@@ -237,8 +233,7 @@ def test_a_source_that_is_put_back_costs_nothing(harness: Harness) -> None:
     (note,) = [one for one in harness.plan(on_source_change=OnSourceChange.NOTE).notes if one.kind == "stale-source"]
     assert note.credits == 0
     harness.settle()
-    assert len(harness.api.generations) == paid
-    assert harness.plan().empty
+    assert (len(harness.api.generations), harness.plan().empty) == (paid, True)
 
 
 @pytest.mark.parametrize("key", [{"revision": 2}, {"style": "technical_blog"}, {"mode": "premium"}])
@@ -286,8 +281,7 @@ def test_a_required_key_that_follows_stops_no_text(harness: Harness) -> None:
     harness.write("content/a.yaml", manifest(CHAIN, guide=extra))
     assert set(results(harness.apply()).values()) == {"done"}
     assert "next: On News of On Guide" in harness.read("out/guide.md")
-    assert len(harness.api.generations) == 3
-    assert harness.plan().empty
+    assert (len(harness.api.generations), harness.plan().empty) == (3, True)
 
 
 def test_a_protected_item_and_one_that_refers_in_metadata_alone_never_wait(harness: Harness) -> None:
@@ -368,8 +362,7 @@ def test_siblings_link_to_one_another_after_one_apply(guides: Harness) -> None:
     plan = guides.plan()
     assert waiting(plan) == {"de": ["`en` has no text yet"], "fr": ["`en` has no text yet"]}
     run = guides.apply()
-    assert results(run) == dict.fromkeys(["en", "de", "fr"], "done")
-    assert len(guides.api.generations) == 3
+    assert (results(run), len(guides.api.generations)) == (dict.fromkeys(["en", "de", "fr"], "done"), 3)
     for id_ in ("en", "de", "fr"):
         assert links_of(guides, id_) == {"en": '"/en/"', "de": '"/de/"', "fr": '"/fr/"'}, id_
     assert guides.plan().empty
@@ -382,8 +375,7 @@ def test_a_new_sibling_changes_the_links_of_the_others(guides: Harness, invoke: 
     guides.write("manifests/a.yaml", site(["en", "de", "fr", "it"]))
     plan = guides.plan()
     why = "its front matter uses `it`, whose text comes first"
-    assert waiting(plan) == {"en": [why], "de": [why], "fr": [why]}
-    assert (plan.unchanged, plan.credits) == (0, 4)
+    assert (waiting(plan), plan.unchanged, plan.credits) == ({"en": [why], "de": [why], "fr": [why]}, 0, 4)
     assert guides.plan(select=("en",)).empty
     invoke("plan", "--out", "p.json", cwd=guides.root)
     guides.apply()
@@ -405,8 +397,7 @@ def test_only_those_wait_that_use_what_changes(guides: Harness, part: str, waits
     guides.apply()
     assert sorted(waiting(guides.plan(replace=("fr",)))) == waits
     guides.apply(replace=("fr",))
-    assert len(guides.api.generations) == 4
-    assert guides.plan().empty
+    assert (len(guides.api.generations), guides.plan().empty) == (4, True)
 
 
 def test_a_failed_text_is_not_tried_again_for_its_links(guides: Harness) -> None:
@@ -415,12 +406,10 @@ def test_a_failed_text_is_not_tried_again_for_its_links(guides: Harness) -> None
     made = [{"id": id_, "inputs": {"topic": id_, "target_audience": "all"}, "metadata": links} for id_ in ("en", "de")]
     guides.write("manifests/a.yaml", json.dumps({"items": made}))
     guides.api.habits.fails = lambda inputs: "no" if inputs["topic"] == "en" else ""
-    assert results(guides.apply()) == {"de": "done", "en": "failed"}
-    assert len(guides.api.generations) == 2
+    assert (results(guides.apply()), len(guides.api.generations)) == ({"de": "done", "en": "failed"}, 2)
     guides.api.habits.fails = lambda _: ""
     guides.apply()
-    assert len(guides.api.generations) == 3
-    assert guides.plan().empty
+    assert (len(guides.api.generations), guides.plan().empty) == (3, True)
 
 
 def test_a_kill_at_any_step_ends_the_same(guides: Harness, tmp_path: Path, takes_seconds: None) -> None:
@@ -435,14 +424,11 @@ def test_a_kill_at_any_step_ends_the_same(guides: Harness, tmp_path: Path, takes
         assert links_of(left, "de")["fr"] == '"/fr/"', step
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("title", "{{ ref('OTHER').title }}!"),
-        ("slug", "{{ ref('OTHER').url }}"),
-        ("x", "{{ ref('OTHER').metadata.x }}!"),
-    ],
-)
+@pytest.mark.parametrize(("key", "value"), [
+    ("title", "{{ ref('OTHER').title }}!"),
+    ("slug", "{{ ref('OTHER').url }}"),
+    ("x", "{{ ref('OTHER').metadata.x }}!"),
+])  # fmt: skip
 def test_a_ring_of_values_that_would_never_settle_is_refused(guides: Harness, key: str, value: str) -> None:
     """Titles, addresses and metadata that are made from one another."""
     made = [

@@ -57,20 +57,16 @@ def test_no_manifest_is_a_warning(project: Build) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("glob", "path", "matches"),
-    [
-        ("content/**/*.yaml", "content/a.yaml", True), ("content/**/*.yaml", "content/a/b/c.yaml", True),
-        ("content/**/*.yaml", "contents/a.yaml", False), ("content/*.yaml", "content/a/b.yaml", False),
-        ("content/**", "content/a/b", True), ("**/a.yaml", "a.yaml", True), ("**/x/**/a.yaml", "q/x/a.yaml", True),
-        ("a?c.yaml", "abc.yaml", True), ("a?c.yaml", "a/c.yaml", False), ("[ab].yaml", "a.yaml", True),
-        ("[!ab].yaml", "a.yaml", False), ("[!ab].yaml", "/.yaml", False), ("[a-c]x", "bx", True),
-        ("[^a]x", "^x", True), ("[[]x", "[x", True), ("a[b", "a[b", True), ("a+b.yaml", "a+b.yaml", True),
-        ("a.yaml", "aXyaml", False), ("[]]x", "]x", True), ("[!]]x", "ax", True), ("[!]]x", "]x", False),
-        ("a*b*c.yaml", "abbcbc.yaml", True), ("a*b*c.yaml", "acb.yaml", False),
-        ("**/**/**/a.yaml", "x/y/a.yaml", True), ("**/**", "a/b", True),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("glob", "path", "matches"), [
+    ("content/**/*.yaml", "content/a.yaml", True), ("content/**/*.yaml", "content/a/b/c.yaml", True),
+    ("content/**/*.yaml", "contents/a.yaml", False), ("content/*.yaml", "content/a/b.yaml", False),
+    ("content/**", "content/a/b", True), ("**/a.yaml", "a.yaml", True), ("**/x/**/a.yaml", "q/x/a.yaml", True),
+    ("a?c.yaml", "abc.yaml", True), ("a?c.yaml", "a/c.yaml", False), ("[ab].yaml", "a.yaml", True),
+    ("[!ab].yaml", "a.yaml", False), ("[!ab].yaml", "/.yaml", False), ("[a-c]x", "bx", True), ("[^a]x", "^x", True),
+    ("[[]x", "[x", True), ("a[b", "a[b", True), ("a+b.yaml", "a+b.yaml", True), ("a.yaml", "aXyaml", False),
+    ("[]]x", "]x", True), ("[!]]x", "ax", True), ("[!]]x", "]x", False), ("a*b*c.yaml", "abbcbc.yaml", True),
+    ("a*b*c.yaml", "acb.yaml", False), ("**/**/**/a.yaml", "x/y/a.yaml", True), ("**/**", "a/b", True),
+])  # fmt: skip
 def test_globs(glob: str, path: str, matches: bool) -> None:
     """`*` stays within a name, `**` stands for any folders, also none."""
     assert bool(glob_matcher(glob)(path)) is matches
@@ -130,46 +126,43 @@ def test_a_list_of_rows_is_no_empty_manifest(project: Build) -> None:
     assert (result.findings, result.manifests, len(result.specs)) == ((), ("content/a.yaml",), 1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "files", "expected"),
-    [
-        pytest.param(
-            "",
-            {"content/a.yml": ONE, "content/b.yml": ONE},
-            "- <> the glob `content/**/*.yaml` matches no manifest, but there is `content/a.yml` (and 1 more) (hint: "
-            "rename it to end in `.yaml`, or set `manifests: ['content/**/*.yml']` in `contentops.yaml`)",
-            id="other ending, built-in glob",
-        ),
-        pytest.param(
-            "manifests: [pages/*.yml]\n",
-            {"pages/a.yaml": ONE},
-            "contentops.yaml:5:13 <pages/*.yml> the glob `pages/*.yml` matches no manifest, but there is "
-            "`pages/a.yaml` (hint: rename it to end in `.yml`, or add `pages/*.yaml` to `manifests`)",
-            id="other ending, written glob",
-        ),
-        pytest.param(
-            "",
-            {"pages/a.yaml": ONE, "other/values.yaml": "x: 1\n", "pages/z.yml": ONE, ".hidden/b.yaml": ONE},
-            "- <> the glob `content/**/*.yaml` matches no manifest, but there is `pages/a.yaml` (and 1 more) "
-            "(hint: move manifests there, or set `manifests` in `contentops.yaml`)",
-            id="elsewhere, built-in glob",
-        ),
-        pytest.param(
-            "manifests: ['content/*']\n",
-            {"pages/a.yaml": ONE},
-            "contentops.yaml:5:13 <'content/*'> the glob `content/*` matches no manifest, but there is `pages/a.yaml` "
-            "(hint: move manifests there, or correct `manifests`)",
-            id="elsewhere, written glob",
-        ),
-        pytest.param(
-            "",
-            {},
-            "- <> the glob `content/**/*.yaml` matches no manifest "
-            "(hint: add one there, or set `manifests` in `contentops.yaml`)",
-            id="nowhere",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("settings", "files", "expected"), [
+    pytest.param(
+        "",
+        {"content/a.yml": ONE, "content/b.yml": ONE},
+        "- <> the glob `content/**/*.yaml` matches no manifest, but there is `content/a.yml` (and 1 more) (hint: "
+        "rename it to end in `.yaml`, or set `manifests: ['content/**/*.yml']` in `contentops.yaml`)",
+        id="other ending, built-in glob",
+    ),
+    pytest.param(
+        "manifests: [pages/*.yml]\n",
+        {"pages/a.yaml": ONE},
+        "contentops.yaml:5:13 <pages/*.yml> the glob `pages/*.yml` matches no manifest, but there is "
+        "`pages/a.yaml` (hint: rename it to end in `.yml`, or add `pages/*.yaml` to `manifests`)",
+        id="other ending, written glob",
+    ),
+    pytest.param(
+        "",
+        {"pages/a.yaml": ONE, "other/values.yaml": "x: 1\n", "pages/z.yml": ONE, ".hidden/b.yaml": ONE},
+        "- <> the glob `content/**/*.yaml` matches no manifest, but there is `pages/a.yaml` (and 1 more) "
+        "(hint: move manifests there, or set `manifests` in `contentops.yaml`)",
+        id="elsewhere, built-in glob",
+    ),
+    pytest.param(
+        "manifests: ['content/*']\n",
+        {"pages/a.yaml": ONE},
+        "contentops.yaml:5:13 <'content/*'> the glob `content/*` matches no manifest, but there is `pages/a.yaml` "
+        "(hint: move manifests there, or correct `manifests`)",
+        id="elsewhere, written glob",
+    ),
+    pytest.param(
+        "",
+        {},
+        "- <> the glob `content/**/*.yaml` matches no manifest "
+        "(hint: add one there, or set `manifests` in `contentops.yaml`)",
+        id="nowhere",
+    ),
+])  # fmt: skip
 def test_manifests_that_a_glob_misses_are_named(
     project: Build, settings: str, files: dict[str, str], expected: str
 ) -> None:
@@ -194,40 +187,25 @@ def test_front_matter_beside_metadata_is_shown_its_place(project: Build, text: s
     assert hints == ["front matter goes under `metadata`: `metadata: {draft: ...}`"]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("items: [{id: one, input: {topic: x}}]", ["unknown key `input`"], id="inputs"),
-        pytest.param(
-            "items: [{id: one, tmplate: bare, inputs: {topc: x}, style: genral}]",
-            ["unknown key `tmplate`", "names the style `genral`"],
-            id="template",
-        ),
-        pytest.param("items: [{idd: one, inputs: {topic: x}}]", ["unknown key `idd`"], id="id"),
-        pytest.param(
-            "items: [{id: 'a{{ each.n }}', foreach: [{n: 1}], inputs: {topic: x}}]",
-            ["unknown key `foreach`"],
-            id="for_each",
-        ),
-        pytest.param(
-            "items: [{id: a, var: {t: x}, inputs: {topic: '{{ t }}'}}, {id: b, inputs: {topic: '{{ t }}'}}]",
-            ["unknown key `var`", "item `b` has a problem in `inputs.topic`: `t` is not defined"],
-            id="vars of one item",
-        ),
-        pytest.param("default: {inputs: {topic: x}}\nitems: [{id: one}]", ["unknown key `default`"], id="defaults"),
-        pytest.param("defaults: {input: {topic: x}}\nitems: [{id: one}]", ["unknown key `input`"], id="in defaults"),
-        pytest.param("var: {t: x}\nitems: [{id: one, inputs: {topic: '{{ t }}'}}]", ["unknown key `var`"], id="vars"),
-        pytest.param("moved: [{from: a, to: b}]\nitem: [{id: b}]", ["unknown key `item`"], id="items"),
-        pytest.param("moved: [{form: a, to: one}]\nitems: [{id: one, inputs: {topic: x}}]", ["`form`"], id="moved"),
-        pytest.param("items: [{id: one, inputs: {topc: x}}]", ["sets `topc`"], id="name of an input"),
-        pytest.param(
-            "items: [{id: one, inputs: {}, input: {topic: x}}]",
-            ["unknown key `input`", "does not set `topic`"],
-            id="the real key is there too",
-        ),
-        pytest.param("items: [{id: one, zzz: 1}]", ["does not set `topic`", "unknown key `zzz`"], id="near nothing"),
-    ],
-)
+@pytest.mark.parametrize(("text", "expected"), [
+    pytest.param("items: [{id: one, input: {topic: x}}]", ["unknown key `input`"], id="inputs"),
+    pytest.param("items: [{id: one, tmplate: bare, inputs: {topc: x}, style: genral}]", ["unknown key `tmplate`", "names the style `genral`"], id="template"),
+    pytest.param("items: [{idd: one, inputs: {topic: x}}]", ["unknown key `idd`"], id="id"),
+    pytest.param("items: [{id: 'a{{ each.n }}', foreach: [{n: 1}], inputs: {topic: x}}]", ["unknown key `foreach`"], id="for_each"),
+    pytest.param(
+        "items: [{id: a, var: {t: x}, inputs: {topic: '{{ t }}'}}, {id: b, inputs: {topic: '{{ t }}'}}]",
+        ["unknown key `var`", "item `b` has a problem in `inputs.topic`: `t` is not defined"],
+        id="vars of one item",
+    ),
+    pytest.param("default: {inputs: {topic: x}}\nitems: [{id: one}]", ["unknown key `default`"], id="defaults"),
+    pytest.param("defaults: {input: {topic: x}}\nitems: [{id: one}]", ["unknown key `input`"], id="in defaults"),
+    pytest.param("var: {t: x}\nitems: [{id: one, inputs: {topic: '{{ t }}'}}]", ["unknown key `var`"], id="vars"),
+    pytest.param("moved: [{from: a, to: b}]\nitem: [{id: b}]", ["unknown key `item`"], id="items"),
+    pytest.param("moved: [{form: a, to: one}]\nitems: [{id: one, inputs: {topic: x}}]", ["`form`"], id="moved"),
+    pytest.param("items: [{id: one, inputs: {topc: x}}]", ["sets `topc`"], id="name of an input"),
+    pytest.param("items: [{id: one, inputs: {}, input: {topic: x}}]", ["unknown key `input`", "does not set `topic`"], id="the real key is there too"),
+    pytest.param("items: [{id: one, zzz: 1}]", ["does not set `topic`", "unknown key `zzz`"], id="near nothing"),
+])  # fmt: skip
 def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -> None:
     """A misspelt key is one error; what it leads to is left out, everything else is still told."""
     root = declared(project, text + "\n")
@@ -239,30 +217,22 @@ def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -
 MERGE = "<<<<<<< HEAD\n{ours}\n=======\n{theirs}\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
 
 
-@pytest.mark.parametrize(
-    ("path", "text", "line"),
-    [
-        pytest.param("content/a.yaml", ONE + MERGE.format(ours="a: 1", theirs="a: 2"), 2, id="manifest"),
-        pytest.param(
-            "content/a.yaml",
-            "items:\n  - id: one\n    inputs:\n      topic: |\n        a\n" + MERGE.format(ours="x", theirs="y"),
-            6,
-            id="in a block of text",
-        ),
-        pytest.param("content/a.yaml", "x: 'a\n" + MERGE.format(ours="b", theirs="c") + "'\n", 2, id="in quotes"),
-        pytest.param("content/a.yaml", "vars: {a: 1}\n||||||| base\nb: 2\n", 2, id="base of three"),
-        pytest.param("content/a.yaml", "vars: {a: 1}\r\n>>>>>>> theirs\r\n", 2, id="the end alone"),
-        pytest.param("content/a.yaml", "vars: {a: 1}\r\n=======\r\nitems: []\r\n", 2, id="the middle alone"),
-        pytest.param("contentops.yaml", PROJECT + MERGE.format(ours="output: a", theirs="output: b"), 5, id="settings"),
-        pytest.param("rows.csv", "k\none\n" + MERGE.format(ours="two", theirs="three"), 3, id="CSV"),
-        pytest.param("rows.csv", "k,v\none,1\n=======\ntwo,2\n", 3, id="CSV, the middle alone"),
-        pytest.param("rows.csv", ">>>>>>> a, b\nk\none\n", 1, id="CSV, before the header"),
-        pytest.param("rows.csv", 'k\n"a\n' + MERGE.format(ours="b", theirs="c") + '"\n', 3, id="CSV, in a cell"),
-        pytest.param("rows.json", "[\n" + MERGE.format(ours='"a",', theirs='"b",') + '"c"]\n', 2, id="JSON"),
-        pytest.param("rows.jsonl", '"a"\n' + MERGE.format(ours='"b"', theirs='"c"'), 2, id="JSON lines"),
-        pytest.param("rows.yaml", "- a\n" + MERGE.format(ours="- b", theirs="- c"), 2, id="YAML rows"),
-    ],
-)
+@pytest.mark.parametrize(("path", "text", "line"), [
+    pytest.param("content/a.yaml", ONE + MERGE.format(ours="a: 1", theirs="a: 2"), 2, id="manifest"),
+    pytest.param("content/a.yaml", "items:\n  - id: one\n    inputs:\n      topic: |\n        a\n" + MERGE.format(ours="x", theirs="y"), 6, id="in a block of text"),
+    pytest.param("content/a.yaml", "x: 'a\n" + MERGE.format(ours="b", theirs="c") + "'\n", 2, id="in quotes"),
+    pytest.param("content/a.yaml", "vars: {a: 1}\n||||||| base\nb: 2\n", 2, id="base of three"),
+    pytest.param("content/a.yaml", "vars: {a: 1}\r\n>>>>>>> theirs\r\n", 2, id="the end alone"),
+    pytest.param("content/a.yaml", "vars: {a: 1}\r\n=======\r\nitems: []\r\n", 2, id="the middle alone"),
+    pytest.param("contentops.yaml", PROJECT + MERGE.format(ours="output: a", theirs="output: b"), 5, id="settings"),
+    pytest.param("rows.csv", "k\none\n" + MERGE.format(ours="two", theirs="three"), 3, id="CSV"),
+    pytest.param("rows.csv", "k,v\none,1\n=======\ntwo,2\n", 3, id="CSV, the middle alone"),
+    pytest.param("rows.csv", ">>>>>>> a, b\nk\none\n", 1, id="CSV, before the header"),
+    pytest.param("rows.csv", 'k\n"a\n' + MERGE.format(ours="b", theirs="c") + '"\n', 3, id="CSV, in a cell"),
+    pytest.param("rows.json", "[\n" + MERGE.format(ours='"a",', theirs='"b",') + '"c"]\n', 2, id="JSON"),
+    pytest.param("rows.jsonl", '"a"\n' + MERGE.format(ours='"b"', theirs='"c"'), 2, id="JSON lines"),
+    pytest.param("rows.yaml", "- a\n" + MERGE.format(ours="- b", theirs="- c"), 2, id="YAML rows"),
+])  # fmt: skip
 def test_what_git_left_is_named(project: Build, path: str, text: str, line: int) -> None:
     """A merge that is not resolved is one error at its first marker, whatever else it breaks."""
     data = path if path.startswith("rows") else "rows.csv"
@@ -274,17 +244,14 @@ def test_what_git_left_is_named(project: Build, path: str, text: str, line: int)
     assert problem.excerpt[:1] in set("<|=>")
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        pytest.param("content/a.yaml", "items:\n- id: one\n  inputs:\n    topic: |\n      <<<<<<< a\n", id="indented"),
-        pytest.param("content/a.yaml", f"# <<<<<<< a\n{ONE}", id="comment"),
-        pytest.param("content/a.yaml", 'items: [{id: one, inputs: {topic: "Title\n=======\nx"}}]\n', id="heading"),
-        pytest.param("rows.csv", 'k,t\none,"x\n=======\n>>>>>>> a reply\n"\n', id="not in order, in a cell"),
-        pytest.param("rows.csv", "k\n<<<<<<<\n", id="without a label"),
-        pytest.param("rows.csv", "k\n======== \n", id="eight signs"),
-    ],
-)
+@pytest.mark.parametrize(("path", "text"), [
+    pytest.param("content/a.yaml", "items:\n- id: one\n  inputs:\n    topic: |\n      <<<<<<< a\n", id="indented"),
+    pytest.param("content/a.yaml", f"# <<<<<<< a\n{ONE}", id="comment"),
+    pytest.param("content/a.yaml", 'items: [{id: one, inputs: {topic: "Title\n=======\nx"}}]\n', id="heading"),
+    pytest.param("rows.csv", 'k,t\none,"x\n=======\n>>>>>>> a reply\n"\n', id="not in order, in a cell"),
+    pytest.param("rows.csv", "k\n<<<<<<<\n", id="without a label"),
+    pytest.param("rows.csv", "k\n======== \n", id="eight signs"),
+])  # fmt: skip
 def test_what_is_not_from_git_is_left_alone(project: Build, path: str, text: str) -> None:
     """Lines that only look a little like markers are content."""
     item = "items: [{id: 'n{{ each.k | length }}', for_each: rows.csv, inputs: {topic: '{{ each.k }}'}}]\n"

@@ -189,8 +189,7 @@ def test_the_tasks_of_airflow_make_the_whole(tmp_path: Path, server: Served) -> 
     folders = {"CONTENTOPS_REPOSITORY": str(machines.remote), "CONTENTOPS_FOLDER": str(machines.work)}
     for env in (*tasks, tasks[0]):
         machines.run(["bash", "-c", command], {**folders, **env})
-    assert machines.outputs() == [f"out/{name}.md" for name in "abcd"]
-    assert len(server.charges()) == 4
+    assert (machines.outputs(), len(server.charges())) == ([f"out/{name}.md" for name in "abcd"], 4)
 
 
 @pytest.fixture(scope="session")

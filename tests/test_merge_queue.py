@@ -46,19 +46,12 @@ def test_the_branch_of_a_queue_names_the_pull_request(event: dict[str, Any], num
     assert queued(event) == number
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        {},
-        {"merge_group": None},
-        {"merge_group": {"head_ref": 7}},
-        {"merge_group": {"head_ref": "refs/heads/main"}},
-        {"merge_group": {"head_ref": f"refs/heads/gh-readonly-queue/main/pr-0-{SHA}"}},
-        {"merge_group": {"head_ref": f"refs/heads/gh-readonly-queue/main/pr-7-{SHA}\n"}},
-        {"merge_group": {"head_ref": f"refs/heads/topic/pr-7-{SHA}"}},
-        {"pull_request": {"number": 7}},
-    ],
-)
+@pytest.mark.parametrize("event", [
+    {}, {"merge_group": None}, {"merge_group": {"head_ref": 7}}, {"merge_group": {"head_ref": "refs/heads/main"}},
+    {"merge_group": {"head_ref": f"refs/heads/gh-readonly-queue/main/pr-0-{SHA}"}},
+    {"merge_group": {"head_ref": f"refs/heads/gh-readonly-queue/main/pr-7-{SHA}\n"}},
+    {"merge_group": {"head_ref": f"refs/heads/topic/pr-7-{SHA}"}}, {"pull_request": {"number": 7}},
+])  # fmt: skip
 def test_an_event_of_no_queue(event: dict[str, Any]) -> None:
     """A person is told to name the pull request."""
     with pytest.raises(ContentopsError) as failed:
@@ -257,16 +250,13 @@ def all_applied(machine: Machine) -> None:
 
 
 @posix
-@pytest.mark.parametrize(
-    ("meanwhile", "code", "words"),
-    [
-        (another_topic, 4, ["error[stale-plan]", "`one`: its request has changed"]),
-        (another_item, 4, ["error[unreviewed]", "`four`: create, which is not in it"]),
-        (another_item_allowed, 0, ["The plan is still valid: 4 changes"]),
-        (another_item_applied, 0, ["The plan is still valid: 3 changes"]),
-        (all_applied, 0, ["Nothing to do: the plan is already applied."]),
-    ],
-)
+@pytest.mark.parametrize(("meanwhile", "code", "words"), [
+    (another_topic, 4, ["error[stale-plan]", "`one`: its request has changed"]),
+    (another_item, 4, ["error[unreviewed]", "`four`: create, which is not in it"]),
+    (another_item_allowed, 0, ["The plan is still valid: 4 changes"]),
+    (another_item_applied, 0, ["The plan is still valid: 3 changes"]),
+    (all_applied, 0, ["Nothing to do: the plan is already applied."]),
+])  # fmt: skip
 def test_what_came_between_review_and_merge(
     queue: Queue, meanwhile: Callable[[Machine], None], code: int, words: list[str]
 ) -> None:

@@ -86,8 +86,7 @@ def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, edited:
     owners = {record.content_id: record.id for record in one.state.records.values() if record.content_id}
     assert owners[content] == keeps
     one.apply()
-    assert len(set(contents(one))) == 2
-    assert one.plan().empty
+    assert (len(set(contents(one))), one.plan().empty) == (2, True)
     for name in "bc":
         assert one.api.contents[one.record(name).content_id].body == split(one.read(f"out/{name}.md")).body
     assert len(one.api.generations) == 2
@@ -146,11 +145,9 @@ def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(tmp_p
     merge(two, one, ("b", 2027))
     _left_with(two, where)
     plan = two.plan()
-    assert (two.actions(), plan.credits_worst) == ({"b": "finish"}, 0)
-    assert results(two.apply()) == {"b": "done"}
+    assert (two.actions(), plan.credits_worst, results(two.apply())) == ({"b": "finish"}, 0, {"b": "done"})
     assert "It in 2027" in two.read("out/b.md")
-    assert len(two.api.generations) == 2
-    assert two.plan().empty
+    assert (len(two.api.generations), two.plan().empty) == (2, True)
     # The branch that did not rename it has a text of `a`: no manifest declares that any more.
     assert two.actions(prune=True) == {"a": "remove"}
 
@@ -171,8 +168,7 @@ def test_of_two_requests_of_an_item_the_one_that_is_declared_keeps_its_text(
     assert one.plan().credits_worst == 0
     one.apply()
     assert f"It in {settled}" in one.read("out/a.md")
-    assert len(one.api.generations) == 3
-    assert one.plan().empty
+    assert (len(one.api.generations), one.plan().empty) == (3, True)
     assert one.api.contents[one.record("a").content_id].body == split(one.read("out/a.md")).body
 
 
@@ -191,8 +187,7 @@ def test_a_renamed_item_with_two_paid_texts_is_up_to_date_after_one_apply(tmp_pa
     one.apply(replace=(ItemId("a"),))
     merge(one, two, ("b", 2026), ("z", 2020), moved=moved)
     assert results(one.apply(on_edit=OnEdit.OVERWRITE)) == {"b": "done"}
-    assert one.plan(on_edit=OnEdit.OVERWRITE).empty
-    assert len(one.api.generations) == 4
+    assert (one.plan(on_edit=OnEdit.OVERWRITE).empty, len(one.api.generations)) == (True, 4)
 
 
 @pytest.mark.parametrize("seed", range(5))

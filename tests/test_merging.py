@@ -47,8 +47,7 @@ def test_an_edited_file_whose_request_changed_is_merged() -> None:
     assert (change.action, change.credits, change.names) == (Action.MERGE, 4, ("submit", "poll", "write", "save"))
     assert written(change).mode == MergeEdit(base=body_digest(WAS))
     (kept,) = [reason for reason in change.reasons if reason.kind == "kept-sections"]
-    assert kept.after == ["## Closing"]
-    assert kept.detail == "stays as it was edited: `## Closing`"
+    assert (kept.after, kept.detail) == (["## Closing"], "stays as it was edited: `## Closing`")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +128,7 @@ def test_a_file_that_was_emptied_is_not_merged(tmp_path: Path) -> None:
     harness = edited_harness(tmp_path)
     stored = harness.api.contents[harness.record("one").content_id].body
     harness.write("out/one.md", "")
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.plan().changes[0].blocked == "emptied"
+    assert (results(harness.apply()), harness.plan().changes[0].blocked) == ({"one": "blocked"}, "emptied")
     assert (harness.api.credits, harness.api.contents[harness.record("one").content_id].body) == (4, stored)
     assert "`--on-edit overwrite`" in harness.plan().changes[0].hint
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
@@ -167,14 +165,11 @@ def test_strict_pays_once_and_waits_for_a_person(tmp_path: Path) -> None:
     harness = edited_harness(tmp_path, merge="strict")
     harness.edit("out/one.md", "All about All about one in 2026.", "All of it.")
     before = harness.read("out/one.md")
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.read("out/one.md") == before
+    assert (results(harness.apply()), harness.read("out/one.md")) == ({"one": "blocked"}, before)
     assert harness.open_job("one").state is JobState.PAID
     (change,) = harness.plan().changes
-    assert change.blocked == "kept-sections"
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert results(harness.apply(on_edit=OnEdit.MERGE)) == {"one": "done"}
-    assert harness.api.credits == 8
+    assert (change.blocked, results(harness.apply())) == ("kept-sections", {"one": "blocked"})
+    assert (results(harness.apply(on_edit=OnEdit.MERGE)), harness.api.credits) == ({"one": "done"}, 8)
     assert "All of it." in harness.read("out/one.md")
     assert harness.plan().empty
 

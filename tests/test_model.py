@@ -62,8 +62,7 @@ def test_another_engine_or_model_generates_nothing(project: Build, invoke: Run) 
         assert invoke("apply", "--yes", "--replace", "one", cwd=root, env=model.env).code == 0
         calls = len(model.seen)
         (root / "contentops.yaml").write_text(MODEL_PROJECT.replace("small", "other"))
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
-        assert len(model.seen) == calls
+        assert (invoke("apply", "--yes", cwd=root, env=model.env).code, len(model.seen)) == (0, calls)
     assert "Draft outline" not in text_of(root)
     assert "1 text of the bundled server is a draft outline" in invoke("plan", cwd=root).stdout
     # Under another server the text of the model counts as any server's; the outline is generated again.
@@ -102,11 +101,7 @@ def test_a_wave_after_one_without_a_model_has_it(project: Build, invoke: Run) ->
 BAD = [
     ({}, MODEL_PROJECT, "`OPENAI_API_KEY` is not set; set it, or `OPENAI_BASE_URL` for a server of your own"),
     ({"OPENAI_BASE_URL": "ftp://x"}, MODEL_PROJECT, "`OPENAI_BASE_URL` is not a valid URL"),
-    (
-        {"OPENAI_BASE_URL": "http://192.0.2.1/v1", "OPENAI_API_KEY": SECRET},
-        MODEL_PROJECT,
-        "plain http to `192.0.2.1` would send `OPENAI_API_KEY` unencrypted",
-    ),
+    ({"OPENAI_BASE_URL": "http://192.0.2.1/v1", "OPENAI_API_KEY": SECRET}, MODEL_PROJECT, "plain http to `192.0.2.1` would send `OPENAI_API_KEY` unencrypted"),
     (
         {"OPENAI_BASE_URL": "https://evil.example/v1", "OPENAI_API_KEY": SECRET},
         MODEL_PROJECT,
@@ -128,7 +123,7 @@ BAD = [
         "`api.model_url_env` names `CI_TOKEN`, whose value must not be sent to a server",
     ),
     ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, MODEL_PROJECT, "`http://127.0.0.1:1` cannot be reached"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("env", "settings", "message"), BAD, ids=range(len(BAD)))
@@ -147,13 +142,10 @@ def test_what_is_missing_is_said_before_anything_is_asked(
     assert (checked.code, message in checked.stdout, SECRET in checked.stdout) == (1, True, False)
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (refused(404, "model 'small' not found"), "answered 404: model 'small' not found (is the name `small` right"),
-        (refused(401, f"bad key {SECRET}"), "it does not accept the key in `OPENAI_API_KEY`"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "message"), [
+    (refused(404, "model 'small' not found"), "answered 404: model 'small' not found (is the name `small` right"),
+    (refused(401, f"bad key {SECRET}"), "it does not accept the key in `OPENAI_API_KEY`"),
+])  # fmt: skip
 def test_a_model_that_does_not_exist_fails_no_item(
     project: Build, invoke: Run, monkeypatch: pytest.MonkeyPatch, answer: Raw, message: str
 ) -> None:
@@ -164,8 +156,7 @@ def test_a_model_that_does_not_exist_fails_no_item(
         for _ in range(3):
             found = invoke("apply", "--yes", cwd=root, env=model.env)
             assert (found.code, message in found.stderr, SECRET in found.stderr) == (1, True, False)
-        assert len(model.seen) == 3
-        assert invoke("doctor", "--online", cwd=root, env=model.env).code == 1
+        assert (len(model.seen), invoke("doctor", "--online", cwd=root, env=model.env).code) == (3, 1)
     with Model(writes) as model:
         monkeypatch.undo()
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
@@ -180,8 +171,7 @@ def test_inputs_that_the_model_cannot_hold_are_an_error_of_the_plan(project: Bui
     shown = r"a prompt has up to 2\d,\d{3} tokens and its answer [\d,]+, and `api.context` is 20,000: .* `topic`"
     assert re.search(shown, " ".join(planned.split())), planned
     with Model(whole) as model:
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 3
-        assert len(model.prompts) == 1
+        assert (invoke("apply", "--yes", cwd=root, env=model.env).code, len(model.prompts)) == (3, 1)
         (root / "contentops.yaml").write_text((root / "contentops.yaml").read_text().replace("20000", "64000"))
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
         assert "long words " * 3_999 in model.prompts[1]
@@ -201,15 +191,12 @@ def test_a_secret_in_the_address_of_a_model_reaches_no_file(project: Build, invo
     assert hush.encode() not in files
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        pytest.param(refused(401, "revoked"), id="key"),
-        pytest.param(refused(402, "top up"), id="account"),
-        pytest.param(refused(429, "insufficient_quota"), id="quota"),
-        pytest.param(refused(404, "model gone"), id="model"),
-    ],
-)
+@pytest.mark.parametrize("answer", [
+    pytest.param(refused(401, "revoked"), id="key"),
+    pytest.param(refused(402, "top up"), id="account"),
+    pytest.param(refused(429, "insufficient_quota"), id="quota"),
+    pytest.param(refused(404, "model gone"), id="model"),
+])  # fmt: skip
 def test_a_model_that_stops_answering_pauses_the_run(project: Build, invoke: Run, answer: Raw) -> None:
     """No item fails, however often; answers are kept, the next apply asks what is missing, and all tokens count."""
     root = shop(project, "one", "two", "three")
@@ -230,8 +217,7 @@ def test_a_model_that_stops_answering_pauses_the_run(project: Build, invoke: Run
             assert "0 credits" not in found.stdout + found.stderr
         assert '"state":"failed"' not in (root / "contentops.jobs").read_text()
         left = 1000
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
-        assert 1000 - left == 3 * 6 - 4
+        assert (invoke("apply", "--yes", cwd=root, env=model.env).code, 1000 - left) == (0, 3 * 6 - 4)
     jobs = [json.loads(line) for line in (root / "contentops.jobs").read_text().splitlines()[1:]]
     assert [one["tokens"] for one in jobs if one["state"] == "settled"] == [{"input": 600, "output": 60}] * 3
 
@@ -248,16 +234,13 @@ def test_doctor_asks_the_model_only_online(project: Build, invoke: Run) -> None:
         assert "model: `small` answers" in asked.stdout
 
 
-@pytest.mark.parametrize(
-    ("api", "message"),
-    [
-        ("{base_url: local, engine: openai}", "`engine: openai` needs the name of a model"),
-        ("{engine: openai, model: small}", "`engine: openai` is for the bundled server, and `base_url` is another one"),
-        ("{base_url: local, model: small}", "`model` has no effect without `engine: openai`"),
-        ("{base_url: local, engine: openai, model: ''}", "`model` is an empty text"),
-        ("{base_url: local, engine: gpt, model: small}", "`engine`"),
-    ],
-)
+@pytest.mark.parametrize(("api", "message"), [
+    ("{base_url: local, engine: openai}", "`engine: openai` needs the name of a model"),
+    ("{engine: openai, model: small}", "`engine: openai` is for the bundled server, and `base_url` is another one"),
+    ("{base_url: local, model: small}", "`model` has no effect without `engine: openai`"),
+    ("{base_url: local, engine: openai, model: ''}", "`model` is an empty text"),
+    ("{base_url: local, engine: gpt, model: small}", "`engine`"),
+])  # fmt: skip
 def test_settings_that_make_no_sense(project: Build, invoke: Run, api: str, message: str) -> None:
     """Each is found without any network."""
     root = shop(project, settings=MODEL_PROJECT.replace("{base_url: local, engine: openai, model: small}", api))
@@ -303,8 +286,7 @@ def test_two_commands_from_nothing_to_prose(invoke: Run, tmp_path: Path) -> None
         assert "budget 20 items\n" in invoke("-C", "blog", "plan").stdout
         (tmp_path / "blog/contentops.yaml").write_text(settings.replace("# price", "price").replace("# money", "money"))
         assert "budget 20 items and 1.00 USD\n" in invoke("-C", "blog", "plan").stdout
-        assert invoke("-C", "blog", "apply", "--yes", env=model.env).code == 0
-        assert len(model.prompts) == 4
+        assert (invoke("-C", "blog", "apply", "--yes", env=model.env).code, len(model.prompts)) == (0, 4)
     texts = list((tmp_path / "blog/out").rglob("*.md"))
     assert len(texts) == 4
     assert all("Draft outline" not in text.read_text() for text in texts)
@@ -350,14 +332,12 @@ def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run, processe
     with Model(lambda body, number: writes(body, number + 10)) as model:
         for command in (["status"], ["plan"], ["content", "list"], ["doctor"]):
             assert invoke(*command, cwd=root, env=model.env).code == 0
-        assert model.seen == []
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
+        assert (model.seen, invoke("apply", "--yes", cwd=root, env=model.env).code) == ([], 0)
         again = list(model.prompts)
         assert again[0] == before[3]
         assert not set(again) & set(before[:3])
         assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
-    assert len(before) + len(again) == 1 + 5 + 1
-    assert text_of(root).count("Paragraph") == 5
+    assert (len(before) + len(again), text_of(root).count("Paragraph")) == (1 + 5 + 1, 5)
 
 
 @pytest.mark.parametrize("passes", ["one", "staged"])
@@ -388,8 +368,7 @@ def test_killed_again_and_again_it_makes_each_text_once(
         left = 1000
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
         calls = len(model.prompts)
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
-        assert len(model.prompts) == calls
+        assert (invoke("apply", "--yes", cwd=root, env=model.env).code, len(model.prompts)) == (0, calls)
     assert calls <= len(items) * (1 if passes == "one" else 6) + 4 * 4
     assert sorted(path.stem for path in (root / "out").glob("*.md")) == items
     with contextlib.closing(sqlite3.connect(root / ".contentops/local.db")) as store:

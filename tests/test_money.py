@@ -50,13 +50,10 @@ def metered(body: Any, number: int) -> Raw:
     return said(answer, usage={"prompt_tokens": size, "completion_tokens": body["max_tokens"] - 1})
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        pytest.param(MODEL_PROJECT.replace("engine: openai, model: small", "engine: outline") + PRICE, id="no-model"),
-        pytest.param(MODEL_PROJECT.replace("base_url: local, engine: openai, model: small", "") + PRICE, id="remote"),
-    ],
-)
+@pytest.mark.parametrize("settings", [
+    pytest.param(MODEL_PROJECT.replace("engine: openai, model: small", "engine: outline") + PRICE, id="no-model"),
+    pytest.param(MODEL_PROJECT.replace("base_url: local, engine: openai, model: small", "") + PRICE, id="remote"),
+])  # fmt: skip
 def test_without_a_model_at_a_price_a_plan_says_no_money(project: Build, invoke: Run, settings: str) -> None:
     """No key and no word is new."""
     root = shop(project, settings=settings)
@@ -90,16 +87,13 @@ REVIEWED = MODEL_PROJECT + PRICE
 CHECKED = "defaults: {checks: {retries: 1, excludes: [never]}}\n"
 
 
-@pytest.mark.parametrize(
-    ("settings", "more", "why"),
-    [
-        pytest.param(REVIEWED.replace("output: 2", "output: 200"), CHECKED, "it costs at most", id="price"),
-        pytest.param(REVIEWED.replace("USD", "EUR"), CHECKED, "EUR with every retry now, not 0.075 USD", id="currency"),
-        pytest.param(REVIEWED.replace("small}", "small, max_tokens: 9000}"), CHECKED, "it costs at most", id="tokens"),
-        pytest.param(REVIEWED, CHECKED.replace("1", "5"), "it costs at most", id="retries"),
-        pytest.param(MODEL_PROJECT, CHECKED.replace("1", "5"), "again 5 times now, not 1", id="retries-without-price"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "more", "why"), [
+    pytest.param(REVIEWED.replace("output: 2", "output: 200"), CHECKED, "it costs at most", id="price"),
+    pytest.param(REVIEWED.replace("USD", "EUR"), CHECKED, "EUR with every retry now, not 0.075 USD", id="currency"),
+    pytest.param(REVIEWED.replace("small}", "small, max_tokens: 9000}"), CHECKED, "it costs at most", id="tokens"),
+    pytest.param(REVIEWED, CHECKED.replace("1", "5"), "it costs at most", id="retries"),
+    pytest.param(MODEL_PROJECT, CHECKED.replace("1", "5"), "again 5 times now, not 1", id="retries-without-price"),
+])  # fmt: skip
 @pytest.mark.parametrize("way", [["plan.json"], ["--reviewed", "plan.json"]])
 def test_no_apply_spends_more_money_than_was_reviewed(
     project: Build, invoke: Run, settings: str, more: str, why: str, way: list[str]
@@ -140,8 +134,7 @@ def test_a_plan_says_the_most_that_its_texts_may_cost(project: Build, invoke: Ru
     assert sum(Decimal(each["money"]["USD"]) for each in ended.json["run"]["outcomes"]) == Decimal(
         spent["money"]["USD"]
     )
-    assert spent["texts"] == 2
-    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    assert (spent["texts"], invoke("plan", "--detailed-exitcode", cwd=root).code) == (2, 0)
 
 
 def test_a_longer_text_may_cost_more(project: Build, invoke: Run) -> None:
@@ -159,20 +152,16 @@ def test_a_longer_text_may_cost_more(project: Build, invoke: Run) -> None:
     path = root / "contentops.yaml"
     path.write_text(path.read_text("utf-8").replace("model: small,", "model: small, passes: one,"), "utf-8")
     assert Decimal(planned(invoke, root)["summary"]["money_at_most"]["USD"]) < Decimal(sums[-1])
-    assert sorted(sums[:3], key=Decimal) == sums[:3]
-    assert len({*sums[:3]}) == 3
+    assert (sorted(sums[:3], key=Decimal), len({*sums[:3]})) == (sums[:3], 3)
 
 
-@pytest.mark.parametrize(
-    ("least", "worst", "retries", "words"),
-    [
-        (42 * 10**9, 42 * 10**9, 0, "at most 0.042 USD"),
-        (42_010_000_000, 42_010_000_000, 0, "at most 0.0421 USD"),
-        (42 * 10**9, 126 * 10**9, 2, "at most 0.042 USD, 0.126 USD with 2 retries"),
-        (42 * 10**9, 84 * 10**9, 1, "at most 0.042 USD, 0.084 USD with 1 retry"),
-        (1_000_000_000_001, 1_000_000_000_001, 0, "at most 1.01 USD"),
-    ],
-)
+@pytest.mark.parametrize(("least", "worst", "retries", "words"), [
+    (42 * 10**9, 42 * 10**9, 0, "at most 0.042 USD"),
+    (42_010_000_000, 42_010_000_000, 0, "at most 0.0421 USD"),
+    (42 * 10**9, 126 * 10**9, 2, "at most 0.042 USD, 0.126 USD with 2 retries"),
+    (42 * 10**9, 84 * 10**9, 1, "at most 0.042 USD, 0.084 USD with 1 retry"),
+    (1_000_000_000_001, 1_000_000_000_001, 0, "at most 1.01 USD"),
+])  # fmt: skip
 def test_a_bound_is_rounded_up(least: int, worst: int, retries: int, words: str) -> None:
     """Never below what it may cost."""
     assert bound_words({"USD": least}, {"USD": worst}, retries) == words
@@ -265,14 +254,11 @@ def test_the_money_of_a_text_counts_in_whichever_wave_it_was_made(project: Build
     assert ended.json["run"]["money"] == invoke("report", "--json", cwd=root).json["money"]
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("model: huge", "the plan was made for the model `small`, and `api.model` is `huge` now"),
-        ("model: small, passes: one", "the plan was made for `api.passes: staged`, and it is `one` now"),
-        ("model: small, max_tokens: 900", "the plan was made for `api.max_tokens: 300`, and it is 900 now"),
-    ],
-)
+@pytest.mark.parametrize(("change", "said"), [
+    ("model: huge", "the plan was made for the model `small`, and `api.model` is `huge` now"),
+    ("model: small, passes: one", "the plan was made for `api.passes: staged`, and it is `one` now"),
+    ("model: small, max_tokens: 900", "the plan was made for `api.max_tokens: 300`, and it is 900 now"),
+])  # fmt: skip
 @pytest.mark.parametrize("option", ["", "--reviewed"])
 def test_a_reviewed_plan_is_for_its_model(project: Build, invoke: Run, option: str, change: str, said: str) -> None:
     """Also without a price: another model, or another way to ask it, is another plan."""
@@ -299,55 +285,46 @@ def price(number_in: int, number_out: int, currency: str = "USD") -> TokenPrice:
     return TokenPrice(input=number_in, output=number_out, currency=currency)
 
 
-@pytest.mark.parametrize(
-    ("text", "environment", "expected"),
-    [
-        pytest.param("", "", None, id="none"),
-        pytest.param("price:\n", "", None, id="nothing"),
-        pytest.param(USD, "", price(250_000, 2_000_000), id="plain"),
-        pytest.param("price: {input: 1, output: 100000000, currency: VND}", "", price(10**6, 10**14, "VND"), id="large"),
-        pytest.param("price: {input: 0.000001, output: 0.1, currency: EUR}", "", price(1, 100_000, "EUR"), id="small"),
-        pytest.param(f"{USD}environments: {{live: {{price: {{output: 0.3}}}}}}", "live", price(250_000, 300_000), id="merged"),
-        pytest.param(
-            f"{USD}environments: {{live: {{price: {{cached: 0.025}}}}}}",
-            "live",
-            TokenPrice(input=250_000, output=2_000_000, currency="USD", cached=25_000),
-            id="cached",
-        ),
-        pytest.param(f"{USD}environments: {{live: {{}}}}", "live", price(250_000, 2_000_000), id="of-the-project"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "environment", "expected"), [
+    pytest.param("", "", None, id="none"),
+    pytest.param("price:\n", "", None, id="nothing"),
+    pytest.param(USD, "", price(250_000, 2_000_000), id="plain"),
+    pytest.param("price: {input: 1, output: 100000000, currency: VND}", "", price(10**6, 10**14, "VND"), id="large"),
+    pytest.param("price: {input: 0.000001, output: 0.1, currency: EUR}", "", price(1, 100_000, "EUR"), id="small"),
+    pytest.param(f"{USD}environments: {{live: {{price: {{output: 0.3}}}}}}", "live", price(250_000, 300_000), id="merged"),
+    pytest.param(
+        f"{USD}environments: {{live: {{price: {{cached: 0.025}}}}}}",
+        "live",
+        TokenPrice(input=250_000, output=2_000_000, currency="USD", cached=25_000),
+        id="cached",
+    ),
+    pytest.param(f"{USD}environments: {{live: {{}}}}", "live", price(250_000, 2_000_000), id="of-the-project"),
+])  # fmt: skip
 def test_the_price_of_an_environment(tmp_path: Path, text: str, environment: str, expected: TokenPrice | None) -> None:
     """Merged with that of the project, in millionths, exactly."""
     assert load(tmp_path, text, environment).price == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("price: {input: 0, output: 2, currency: USD}", "`input` must be more than 0"),
-        ("price: {input: -1, output: 2, currency: USD}", "`input` must be more than 0"),
-        ("price: {input: 1, output: 1e9, currency: USD}", "`output` must be at most 100000000"),
-        ("price: {input: .nan, output: 2, currency: USD}", "nan"),
-        ("price: {input: .inf, output: 2, currency: USD}", "inf"),
-        ("price: {input: cheap, output: 2, currency: USD}", "`input` must be a number"),
-        ("price: {input: '1', output: 2, currency: USD}", "`input` must be a number"),
-        (
-            "price: {input: 0.12345678, output: 2, currency: USD}",
-            "`input` has more than six decimal places: 0.12345678",
-        ),
-        ("price: {input: 0.0000001, output: 2, currency: USD}", "`input` has more than six decimal places: 1e-07"),
-        ("price: {input: 1, output: 2, currency: dollars}", "`currency`"),
-        ("price: {input: 1, output: 2, currency: usd}", "`currency`"),
-        ("price: {input: 1, output: 2}", "`price` has no `currency`"),
-        ("price: {input: 1, cached: 2, output: 2, currency: USD}", "`cached` is 2, more than `input` (1)"),
-        ("price: {input: 1, cached: 0.1234567, output: 2, currency: USD}", "`cached` has more than six decimal places"),
-        ("price: {output: 2}", "`price` has no `input` and `currency`"),
-        ("environments: {live: {price: {input: 2}}}", "`price` has no `output` and `currency`"),
-        ("price: 3", "`price` must be"),
-        ("price: {inputs: 1}", "unknown key `inputs`"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("price: {input: 0, output: 2, currency: USD}", "`input` must be more than 0"),
+    ("price: {input: -1, output: 2, currency: USD}", "`input` must be more than 0"),
+    ("price: {input: 1, output: 1e9, currency: USD}", "`output` must be at most 100000000"),
+    ("price: {input: .nan, output: 2, currency: USD}", "nan"),
+    ("price: {input: .inf, output: 2, currency: USD}", "inf"),
+    ("price: {input: cheap, output: 2, currency: USD}", "`input` must be a number"),
+    ("price: {input: '1', output: 2, currency: USD}", "`input` must be a number"),
+    ("price: {input: 0.12345678, output: 2, currency: USD}", "`input` has more than six decimal places: 0.12345678"),
+    ("price: {input: 0.0000001, output: 2, currency: USD}", "`input` has more than six decimal places: 1e-07"),
+    ("price: {input: 1, output: 2, currency: dollars}", "`currency`"),
+    ("price: {input: 1, output: 2, currency: usd}", "`currency`"),
+    ("price: {input: 1, output: 2}", "`price` has no `currency`"),
+    ("price: {input: 1, cached: 2, output: 2, currency: USD}", "`cached` is 2, more than `input` (1)"),
+    ("price: {input: 1, cached: 0.1234567, output: 2, currency: USD}", "`cached` has more than six decimal places"),
+    ("price: {output: 2}", "`price` has no `input` and `currency`"),
+    ("environments: {live: {price: {input: 2}}}", "`price` has no `output` and `currency`"),
+    ("price: 3", "`price` must be"),
+    ("price: {inputs: 1}", "unknown key `inputs`"),
+])  # fmt: skip
 def test_a_price_that_cannot_be_counted_is_refused(tmp_path: Path, text: str, message: str) -> None:
     """With a finding at its location."""
     with pytest.raises(InputError) as caught:
@@ -360,26 +337,16 @@ def test_a_price_that_cannot_be_counted_is_refused(tmp_path: Path, text: str, me
 FILM = {"logline": "A keeper leaves.", "genre": "drama", "protagonist_name": "Ann", "setting_primary": "a light"}
 
 
-@pytest.mark.parametrize(
-    ("mode", "inputs", "price"),
-    [
-        ("quick", {"page_count": 90}, Price(1)),
-        ("quick", {}, Price(1)),
-        ("standard", {"page_count": 1}, Price(4)),
-        ("standard", {"page_count": 15}, Price(4)),
-        ("standard", {"page_count": 16}, Price(8)),
-        ("standard", {"page_count": 35}, Price(12)),
-        ("standard", {"page_count": 120}, Price(12)),
-        ("premium", {"page_count": 60}, Price(20)),
-        ("premium", {"page_count": 70}, Price(25)),
-        ("premium", {"pages": "46"}, Price(20)),
-        ("premium", {"pages": 45.5}, Price(20)),
-        ("premium", {"target_pages": 10, "page_count": 20}, Price(10)),
-        ("standard", {}, Price(12, at_most=True)),
-        ("premium", {}, Price(25, at_most=True)),
-        *(("standard", {"pages": odd}, Price(12, at_most=True)) for odd in (0, -4, True, "90-100", [3], None)),
-    ],
-)
+@pytest.mark.parametrize(("mode", "inputs", "price"), [
+    ("quick", {"page_count": 90}, Price(1)), ("quick", {}, Price(1)), ("standard", {"page_count": 1}, Price(4)),
+    ("standard", {"page_count": 15}, Price(4)), ("standard", {"page_count": 16}, Price(8)),
+    ("standard", {"page_count": 35}, Price(12)), ("standard", {"page_count": 120}, Price(12)),
+    ("premium", {"page_count": 60}, Price(20)), ("premium", {"page_count": 70}, Price(25)),
+    ("premium", {"pages": "46"}, Price(20)), ("premium", {"pages": 45.5}, Price(20)),
+    ("premium", {"target_pages": 10, "page_count": 20}, Price(10)), ("standard", {}, Price(12, at_most=True)),
+    ("premium", {}, Price(25, at_most=True)),
+    *(("standard", {"pages": odd}, Price(12, at_most=True)) for odd in (0, -4, True, "90-100", [3], None)),
+])  # fmt: skip
 def test_the_price_of_a_screenplay(mode: str, inputs: dict[str, Any], price: Price) -> None:
     """ceil(pages / 15) times the mode's credits, up to the mode's pages; without pages that is an upper bound."""
     assert Request(template="feature_screenplay", style="s", mode=mode, inputs=inputs).price() == price

@@ -35,8 +35,7 @@ def test_an_apply_keeps_to_its_budget(project: Build, invoke: Run, processes: No
     """What it may cost at most counts; the sentence says what to do, and no option overrides it."""
     root = with_budget(project, "money_per_apply: 1e9")
     one = bound_of_one(invoke, root)
-    assert refusals(invoke, root) == []
-    assert planned(invoke, root)["budget"]["money_per_apply"] == "1000000000"
+    assert (refusals(invoke, root), planned(invoke, root)["budget"]["money_per_apply"]) == ([], "1000000000")
     settings = (root / "contentops.yaml").read_text()
     (root / "contentops.yaml").write_text(settings.replace("1e9", str(2 * one)))
     assert refusals(invoke, root) == []
@@ -121,18 +120,12 @@ def test_tokens_that_no_one_counted_cost_what_the_text_may_cost(project: Build, 
     assert Decimal(invoke("status", "--json", cwd=root).json["spent"]["money"]["USD"]) == one
 
 
-@pytest.mark.parametrize(
-    ("settings", "code"),
-    [
-        ("budget: {money_per_apply: 5}", "missing-key"),
-        ("budget: {money_per_month: 5}", "missing-key"),
-        (f"{PRICE}budget: {{money_per_month: -1}}", ""),
-        (f"{PRICE}budget: {{money_per_month: much}}", "wrong-type"),
-        (f"{PRICE}budget: {{money_per_month: 1e10}}", ""),
-        (f"{PRICE}budget: {{currency: USD}}", "unknown-key"),
-        ("environments: {live: {budget: {money_per_apply: 5}}}", "missing-key"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "code"), [
+    ("budget: {money_per_apply: 5}", "missing-key"), ("budget: {money_per_month: 5}", "missing-key"),
+    (f"{PRICE}budget: {{money_per_month: -1}}", ""), (f"{PRICE}budget: {{money_per_month: much}}", "wrong-type"),
+    (f"{PRICE}budget: {{money_per_month: 1e10}}", ""), (f"{PRICE}budget: {{currency: USD}}", "unknown-key"),
+    ("environments: {live: {budget: {money_per_apply: 5}}}", "missing-key"),
+])  # fmt: skip
 def test_a_budget_in_money_needs_a_price_and_a_number(project: Build, invoke: Run, settings: str, code: str) -> None:
     """By name, at its line."""
     root = project({"contentops.yaml": f"{MODEL_PROJECT}{settings}\n"})
@@ -171,8 +164,7 @@ def test_an_interrupted_apply_goes_on_inside_its_own_budget(project: Build, invo
     one = bound_of_one(invoke, root)
     _with_limit(root, "money_per_month", one * Decimal("1.34"))
     _stopped(root, 3)
-    assert _spent_money(invoke, root) == {"money": one, "money_unsure": one}
-    assert refusals(invoke, root) == []
+    assert (_spent_money(invoke, root), refusals(invoke, root)) == ({"money": one, "money_unsure": one}, [])
     assert planned(invoke, root)["changes"][0]["money_at_most"]["USD"] == str(one)
     with Model(metered) as model:
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0

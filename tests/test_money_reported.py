@@ -106,15 +106,11 @@ def test_failed_jobs_cost_no_credits_but_money(site: Site, invoke: Run, processe
     assert report(invoke, site, "--since", "HEAD")["money"] == {"USD": "0.00036"}
 
 
-@pytest.mark.parametrize(
-    ("amount", "words"),
-    [
-        (0, "0.00 USD"), (1, "less than 0.000001 USD"), (499_999, "less than 0.000001 USD"),
-        (500_000, "0.000001 USD"), (120 * MICRO, "0.00012 USD"), (300_000 * MICRO, "0.30 USD"),
-        (999_999_500_000, "1.00 USD"), (1_005_000 * MICRO, "1.01 USD"),
-        (1_234_567_891_000 * MICRO, "1,234,567.89 USD"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("amount", "words"), [
+    (0, "0.00 USD"), (1, "less than 0.000001 USD"), (499_999, "less than 0.000001 USD"), (500_000, "0.000001 USD"),
+    (120 * MICRO, "0.00012 USD"), (300_000 * MICRO, "0.30 USD"), (999_999_500_000, "1.00 USD"),
+    (1_005_000 * MICRO, "1.01 USD"), (1_234_567_891_000 * MICRO, "1,234,567.89 USD"),
+])  # fmt: skip
 def test_money_in_words(amount: int, words: str) -> None:
     """Cents, and more places only below one unit."""
     assert money_words({"USD": amount}) == words

@@ -46,8 +46,7 @@ def _stopped_and_done(harness: Harness) -> None:
     """Applies that are stopped while the jobs run, and one that finishes."""
     for _ in range(3):
         harness.apply(deadline=30)
-    assert set(results(harness.apply()).values()) == {"done"}
-    assert harness.plan().empty
+    assert (set(results(harness.apply()).values()), harness.plan().empty) == ({"done"}, True)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +140,7 @@ def test_a_rename_past_a_failed_attempt(tmp_path: Path) -> None:
     paid = harness.api.credits
     harness.write("content/a.yaml", "moved: [{from: b, to: a}]\n" + _items(a="apples"))
     harness.apply(overrides=Overrides(changes=True))
-    assert harness.api.credits == paid
-    assert harness.plan().empty
+    assert (harness.api.credits, harness.plan().empty) == (paid, True)
     assert "apples" in harness.read("out/a.md")
 
 

@@ -43,21 +43,14 @@ none
 """
 
 
-@pytest.mark.parametrize(
-    ("answer", "body"),
-    [
-        pytest.param(TEXT.replace("ten", "new"), TEXT.replace("ten", "new"), id="whole"),
-        pytest.param(TEXT.replace("ten", "new").replace("\n\n## ", "\n\n\n## "), None, id="whole, other blank lines"),
-        pytest.param(TEXT.replace("ten\n\n### Monthly\n\none", "new"), TEXT.replace("ten\n\n### Monthly\n\none", "new"), id="less"),
-        pytest.param("## Prices\n\nnew\n", TEXT.replace("ten", "new"), id="alone, what is under it stays"),
-        pytest.param("# Prices #\nnew", TEXT.replace("\nten", "new"), id="alone, of another level"),
-        pytest.param(
-            "## Prices\n\nnew\n\n### Weekly\n\ntwo",
-            TEXT.replace("ten", "new").replace("Monthly\n\none", "Weekly\n\ntwo"),
-            id="alone with more",
-        ),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("answer", "body"), [
+    pytest.param(TEXT.replace("ten", "new"), TEXT.replace("ten", "new"), id="whole"),
+    pytest.param(TEXT.replace("ten", "new").replace("\n\n## ", "\n\n\n## "), None, id="whole, other blank lines"),
+    pytest.param(TEXT.replace("ten\n\n### Monthly\n\none", "new"), TEXT.replace("ten\n\n### Monthly\n\none", "new"), id="less"),
+    pytest.param("## Prices\n\nnew\n", TEXT.replace("ten", "new"), id="alone, what is under it stays"),
+    pytest.param("# Prices #\nnew", TEXT.replace("\nten", "new"), id="alone, of another level"),
+    pytest.param("## Prices\n\nnew\n\n### Weekly\n\ntwo", TEXT.replace("ten", "new").replace("Monthly\n\none", "Weekly\n\ntwo"), id="alone with more"),
+])  # fmt: skip
 def test_a_section_is_taken(answer: str, body: str | None) -> None:
     """From a whole text or alone; everything else stays byte for byte."""
     section = take_section(TEXT, answer, "Prices", ())
@@ -66,20 +59,17 @@ def test_a_section_is_taken(answer: str, body: str | None) -> None:
     assert put_section(TEXT, section[1]) == section[0]
 
 
-@pytest.mark.parametrize(
-    ("answer", "why", "others"),
-    [
-        pytest.param(TEXT.replace("ten", "new").replace("old", "older"), "others", ["Intro"], id="another one changed"),
-        pytest.param(TEXT.replace("Hello.\n\n", ""), "others", [""], id="one is gone"),
-        pytest.param(TEXT.replace("ten\n", "new\n\n## Added\n\nx\n"), "others", ["Added", "Monthly"], id="one more"),
-        pytest.param("new\n", "absent", [], id="without the heading"),
-        pytest.param("Here it is:\n\n## Prices\n\nnew\n", "beside", [], id="neither the section"),
-        pytest.param("## Prices\n", "empty", [], id="no text"),
-        pytest.param("## Prices\n\n```\nnew\n", "open", [], id="open code"),
-        pytest.param("## Prices\n\n<!--\nnew\n", "open", [], id="open comment"),
-        pytest.param("# Prices\n\nnew\n\n## Weekly\n\ntwo", "open", [], id="headings that are not below it"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "why", "others"), [
+    pytest.param(TEXT.replace("ten", "new").replace("old", "older"), "others", ["Intro"], id="another one changed"),
+    pytest.param(TEXT.replace("Hello.\n\n", ""), "others", [""], id="one is gone"),
+    pytest.param(TEXT.replace("ten\n", "new\n\n## Added\n\nx\n"), "others", ["Added", "Monthly"], id="one more"),
+    pytest.param("new\n", "absent", [], id="without the heading"),
+    pytest.param("Here it is:\n\n## Prices\n\nnew\n", "beside", [], id="neither the section"),
+    pytest.param("## Prices\n", "empty", [], id="no text"),
+    pytest.param("## Prices\n\n```\nnew\n", "open", [], id="open code"),
+    pytest.param("## Prices\n\n<!--\nnew\n", "open", [], id="open comment"),
+    pytest.param("# Prices\n\nnew\n\n## Weekly\n\ntwo", "open", [], id="headings that are not below it"),
+])  # fmt: skip
 def test_a_section_is_not_taken(answer: str, why: str, others: list[str]) -> None:
     """Where anything else changed, or where it is not told apart."""
     section = take_section(TEXT, answer, "Prices", ())
@@ -155,20 +145,15 @@ def test_the_rest_stays_whatever_the_server_answers(tmp_path: Path, answer: str,
     assert (outcome.result, outcome.copy) == ("done", "")
     body = split(harness.read("out/one.md")).body
     assert body == split(before).body.replace("Take 1.", "Section 2.")
-    assert (harness.record("one").content_id, _there(harness)) == (content, body)
-    assert harness.plan().empty
-    assert harness.plan(refresh=True).empty
-    assert harness.api.credits == 8
+    assert (harness.record("one").content_id, _there(harness), harness.plan().empty) == (content, body, True)
+    assert (harness.plan(refresh=True).empty, harness.api.credits) == (True, 8)
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ("with others", "the server changed other sections than `Closing`: `## Introduction`"),
-        ("headless", "the server's answer has no heading `Closing`"),
-        ("spoken", "the server's answer is neither the section `Closing` alone nor the whole text"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "said"), [
+    ("with others", "the server changed other sections than `Closing`: `## Introduction`"),
+    ("headless", "the server's answer has no heading `Closing`"),
+    ("spoken", "the server's answer is neither the section `Closing` alone nor the whole text"),
+])  # fmt: skip
 def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: str) -> None:
     """Nothing is written, nothing is paid for again, it says why; given up, the server has the file's text again."""
     harness = _harness(tmp_path, section_answer=answer)
@@ -240,8 +225,7 @@ def test_a_lost_generated_text_leaves_the_file_edited(tmp_path: Path, processes:
     harness.apply()
     for each in sorted((harness.root / ".contentops" / "cache").rglob("*"), reverse=True):
         each.unlink() if each.is_file() else each.rmdir()
-    assert _asked(harness).blocked == "edited"
-    assert _again(harness, on_edit=OnEdit.OVERWRITE).result == "done"
+    assert (_asked(harness).blocked, _again(harness, on_edit=OnEdit.OVERWRITE).result) == ("edited", "done")
     harness.edit("content/blog.yaml", "2026", "2027")
     assert harness.plan().changes[0].blocked == "edited"
 
@@ -297,8 +281,7 @@ def test_an_edit_made_while_the_section_was_written_stays(tmp_path: Path) -> Non
     harness.api.heal()
     harness.edit("out/one.md", "Section 2.", "MINE.")
     assert harness.plan().changes[0].blocked == "edited"
-    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert harness.api.credits == 12
+    assert (results(harness.apply(on_edit=OnEdit.OVERWRITE)), harness.api.credits) == ({"one": "done"}, 12)
 
 
 def test_a_difference_shows_what_is_written(tmp_path: Path) -> None:
@@ -381,16 +364,11 @@ def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:
 HEADING = "What to know"
 
 
-@pytest.mark.parametrize(
-    ("body", "found"),
-    [
-        ("# A\n\ntext\n\n## B ##\n", ("A", "B")),
-        ("```\n# no\n```\n# yes\n", ("yes",)),
-        ("~~~\n```\n# no\n~~~\n# yes\n", ("yes",)),
-        ("#no\n####### no\n    # no\n#\n", ()),
-        ("   ### three spaces\n", ("three spaces",)),
-    ],
-)
+@pytest.mark.parametrize(("body", "found"), [
+    ("# A\n\ntext\n\n## B ##\n", ("A", "B")), ("```\n# no\n```\n# yes\n", ("yes",)),
+    ("~~~\n```\n# no\n~~~\n# yes\n", ("yes",)), ("#no\n####### no\n    # no\n#\n", ()),
+    ("   ### three spaces\n", ("three spaces",)),
+])  # fmt: skip
 def test_headings_are_those_a_reader_sees(body: str, found: tuple[str, ...]) -> None:
     """Marks, closing marks and fenced code are told apart."""
     assert headings(body) == found
@@ -467,8 +445,7 @@ def test_the_rest_of_the_text_stays(tmp_path: Path) -> None:
     run = harness.apply(select=("one",), sections={"one": HEADING})
     assert run is not None
     assert [outcome.result for outcome in run.outcomes] == ["done"]
-    assert _rest(harness.read("out/one.md")) == _rest(before)
-    assert _jobs(harness) == 3
+    assert (_rest(harness.read("out/one.md")), _jobs(harness)) == (_rest(before), 3)
     assert harness.plan().empty
 
 
@@ -495,8 +472,7 @@ def test_a_section_whose_id_is_taken_is_looked_for(tmp_path: Path) -> None:
     harness.apply()
     harness.api.fault(on("section", 1), 409)
     run = harness.apply(select=("one",), sections={"one": "Closing"})
-    assert results(run) == {"one": "done"}
-    assert harness.api.count("section") == 2
+    assert (results(run), harness.api.count("section")) == ({"one": "done"}, 2)
     assert (harness.api.credits, harness.state.open_jobs) == (8, {})
 
 
@@ -539,8 +515,7 @@ def test_an_answer_at_once_that_is_lost_is_not_paid_for_again(tmp_path: Path, na
     harness.write("content/blog.yaml", blog("one", "two"))
     sections = {"one": "Closing"} if name == "section" else {}
     run = harness.apply(select=tuple(sections), sections=sections)
-    assert set(results(run).values()) == {"unknown"}
-    assert len(harness.api.generations) == 2
+    assert (set(results(run).values()), len(harness.api.generations)) == ({"unknown"}, 2)
 
 
 def test_a_failure_may_be_answered_at_once(tmp_path: Path) -> None:

@@ -134,14 +134,11 @@ def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str 
     return found, fake, ticks.slept
 
 
-@pytest.mark.parametrize(
-    ("mode", "stages", "calls", "budget"),
-    [
-        ("quick", ["planner", "writer", "formatter"], 1, 8_000),
-        ("standard", ["planner", "writer", "editor", "formatter"], 2, 16_000),
-        ("premium", ["planner", "writer", "editor", "formatter"], 3, 24_000),
-    ],
-)
+@pytest.mark.parametrize(("mode", "stages", "calls", "budget"), [
+    ("quick", ["planner", "writer", "formatter"], 1, 8_000),
+    ("standard", ["planner", "writer", "editor", "formatter"], 2, 16_000),
+    ("premium", ["planner", "writer", "editor", "formatter"], 3, 24_000),
+])  # fmt: skip
 def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int, budget: int) -> None:
     """The plan is one call, each section one more and one for each pass of the editor; the formatter asks no one."""
     reported: list[str] = []
@@ -151,8 +148,7 @@ def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int, budg
 
     draft, fake = written(writer, job(mode), report)
     tokens = [body["max_tokens"] for body in fake.asked]
-    assert len(tokens) == 1 + calls * len(HEADINGS)
-    assert len(set(tokens)) == 1
+    assert (len(tokens), len(set(tokens))) == (1 + calls * len(HEADINGS), 1)
     assert sum(tokens) <= budget
     assert isinstance(draft, WrittenText)
     assert draft.title == "The Pull of the Moon"
@@ -177,8 +173,7 @@ def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
     for wanted in ('Key points: ["ebb", "flood"]', "Water moves.", f"about {round(800 / len(HEADINGS))} words"):
         assert wanted in first
     assert "Paragraph 1 about tides" in second
-    assert len({body["seed"] for body in asked}) == 1
-    assert {body["model"] for body in asked} == {"m-1"}
+    assert (len({body["seed"] for body in asked}), {body["model"] for body in asked}) == (1, {"m-1"})
 
 
 def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
@@ -198,8 +193,7 @@ def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
             assert (await call(app, "GET", "/v1/content")).json["content"] == []
             await app.state.close()
             lengths = [re.findall(r"about (\d+) words", body["messages"][1]["content"])[0] for body in fake.asked[1:]]
-            assert lengths == ["150", "75", "37"]
-            assert len({body["seed"] for body in fake.asked[1:]}) == 3
+            assert (lengths, len({body["seed"] for body in fake.asked[1:]})) == (["150", "75", "37"], 3)
 
     asyncio.run(main())
 
@@ -223,8 +217,7 @@ def test_a_torn_plan_or_edit_costs_no_text() -> None:
 
     draft, _ = written(reply, job("premium"))
     assert isinstance(draft, WrittenText)
-    assert draft.title == "Tides"
-    assert draft.body.count("Section ") == len(HEADINGS)
+    assert (draft.title, draft.body.count("Section ")) == ("Tides", len(HEADINGS))
     assert "Looks good" not in draft.body
     assert "Half" not in draft.body
 
@@ -243,25 +236,22 @@ LOOP = "The answer is this:\n\nTides.\n\n" * 5
 SAME = "The tide comes in twice on most days, and each time a little later than before."
 
 
-@pytest.mark.parametrize(
-    ("answer", "what"),
-    [
-        pytest.param("Target audience: sailors\n\nThe tide turns.", "repeats the brief", id="a-line-of-the-brief"),
-        pytest.param(f"- **Tone:** {STYLE['tone']}\n\nThe tide turns.", "repeats the brief", id="a-line-about-style"),
-        pytest.param("The point it makes: water moves", "repeats the brief", id="label-of-ours"),
-        pytest.param("Sure! Here is the section about tides:\n\nThe tide turns.", "speaks as an assistant", id="sure"),
-        pytest.param("Here's the revised text:\n\nThe tide turns.", "speaks as an assistant", id="here-is"),
-        pytest.param("As an AI language model, I cannot sail.", "speaks as an assistant", id="as-an-ai"),
-        pytest.param("I’m sorry, but I can’t help with that.", "speaks as an assistant", id="sorry"),
-        pytest.param("I cannot fulfill your request, as", "speaks as an assistant", id="cannot"),
-        pytest.param("Of course! I'll write about tides.\n\nThey", "speaks as an assistant", id="of-course"),
-        pytest.param("Okay, here's a warm introduction to tides:", "speaks as an assistant", id="okay"),
-        pytest.param("Text to edit:\n\nThe tide turns.", "repeats the brief", id="text-to-edit"),
-        pytest.param("Tides.\n\nLet me know if you'd like me to add more!", "speaks as an assistant", id="let-me"),
-        pytest.param(f"{SAME}\n\nMore.\n\n{SAME.upper()}\n", "says one paragraph twice", id="twice"),
-        pytest.param(LOOP, "only repeats itself", id="loop"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "what"), [
+    pytest.param("Target audience: sailors\n\nThe tide turns.", "repeats the brief", id="a-line-of-the-brief"),
+    pytest.param(f"- **Tone:** {STYLE['tone']}\n\nThe tide turns.", "repeats the brief", id="a-line-about-style"),
+    pytest.param("The point it makes: water moves", "repeats the brief", id="label-of-ours"),
+    pytest.param("Sure! Here is the section about tides:\n\nThe tide turns.", "speaks as an assistant", id="sure"),
+    pytest.param("Here's the revised text:\n\nThe tide turns.", "speaks as an assistant", id="here-is"),
+    pytest.param("As an AI language model, I cannot sail.", "speaks as an assistant", id="as-an-ai"),
+    pytest.param("I’m sorry, but I can’t help with that.", "speaks as an assistant", id="sorry"),
+    pytest.param("I cannot fulfill your request, as", "speaks as an assistant", id="cannot"),
+    pytest.param("Of course! I'll write about tides.\n\nThey", "speaks as an assistant", id="of-course"),
+    pytest.param("Okay, here's a warm introduction to tides:", "speaks as an assistant", id="okay"),
+    pytest.param("Text to edit:\n\nThe tide turns.", "repeats the brief", id="text-to-edit"),
+    pytest.param("Tides.\n\nLet me know if you'd like me to add more!", "speaks as an assistant", id="let-me"),
+    pytest.param(f"{SAME}\n\nMore.\n\n{SAME.upper()}\n", "says one paragraph twice", id="twice"),
+    pytest.param(LOOP, "only repeats itself", id="loop"),
+])  # fmt: skip
 def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
     """It is requested again, and after three tries the job fails and says what is wrong; an edit of that kind is lost."""
     error, fake = written(lambda body, number: writer(body, number) if number == 0 else said(answer), job())
@@ -276,29 +266,17 @@ def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
     assert answer.split("\n", 1)[0] not in body
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Style: it is what the sea has.\n\nTopic by topic, then.",
-        "Sure signs of a storm are few.",
-        "Here is where the river meets the sea.",
-        "As an AI language model reads tides, so do we.",
-        "Let me know if you sail.",
-        "Let me know if you need any help on board.",
-        "I can't help but smile when the tide turns.",
-        "I cannot help with this alone, she said.",
-        "I cannot write this without thinking of the sea.",
-        "I'm sorry, but I have to start with the moon.",
-        "Of course I will never forget that tide.",
-        "Of course I will write again, she said.",
-        "Of course, here is the catch:\n\n- the moon",
-        "Here's the thing about tides:\n\nThey turn.",
-        "Tone: warm\n\nTone: salty\n\nVoice: the sea's",
-        "### What to change: three habits\n\nSleep.",
-        f"```\n{SAME}\n```\n\nOne.\n\nTwo.\n\n```\n{SAME}\n```",
-        "| a | b |\n\n| a | b |",
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "Style: it is what the sea has.\n\nTopic by topic, then.", "Sure signs of a storm are few.",
+    "Here is where the river meets the sea.", "As an AI language model reads tides, so do we.",
+    "Let me know if you sail.", "Let me know if you need any help on board.",
+    "I can't help but smile when the tide turns.", "I cannot help with this alone, she said.",
+    "I cannot write this without thinking of the sea.", "I'm sorry, but I have to start with the moon.",
+    "Of course I will never forget that tide.", "Of course I will write again, she said.",
+    "Of course, here is the catch:\n\n- the moon", "Here's the thing about tides:\n\nThey turn.",
+    "Tone: warm\n\nTone: salty\n\nVoice: the sea's", "### What to change: three habits\n\nSleep.",
+    f"```\n{SAME}\n```\n\nOne.\n\nTwo.\n\n```\n{SAME}\n```", "| a | b |\n\n| a | b |",
+])  # fmt: skip
 def test_what_only_looks_like_it_is_an_article(text: str) -> None:
     """One label, a word that also begins an answer, code and tables that repeat: all of these may be meant."""
     assert openai.no_article(text, "", job()) == ""
@@ -332,26 +310,23 @@ def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("answer", "text"),
-    [
-        pytest.param(said("plain"), "plain", id="plain"),
-        pytest.param(said("x", finish=None), "x", id="no-reason"),
-        pytest.param(said("x", reasoning_content="secret thoughts", reasoning="more"), "x", id="reasoning-fields"),
-        pytest.param(said("x", finish=""), "x", id="empty-reason"),
-        *(pytest.param(said("x", finish=word), "x", id=word) for word in ("STOP", "eos", "eos_token", "end_turn")),
-        pytest.param(said("<think>so</think>\n\nx"), "x", id="thinking-in-the-text"),
-        pytest.param(said("\n<think>a</think><THINKING>b</thinking>x"), "x", id="thinking-twice"),
-        pytest.param(said("so I say\n</think>\n\nx"), "x", id="closing-tag-alone"),
-        pytest.param(said("a <thinking>b</thinking> c"), "a <thinking>b</thinking> c", id="tags-in-an-article"),
-        pytest.param(said("a `</think>` b"), "a `</think>` b", id="closing-tag-as-code"),
-        pytest.param(said("İ<think>" + "İ" * 9 + "</think>x"), "İ<think>" + "İ" * 9 + "</think>x", id="letters"),
-        pytest.param(said([{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, 3]), "ab", id="parts"),
-        pytest.param(said("a\r\nb\x00\x1b[31m\ud800"), "a\nb[31m?", id="control-characters"),
-        pytest.param(said(None), "", id="null"),
-        pytest.param(said("x", refusal=""), "x", id="empty-refusal"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("answer", "text"), [
+    pytest.param(said("plain"), "plain", id="plain"),
+    pytest.param(said("x", finish=None), "x", id="no-reason"),
+    pytest.param(said("x", reasoning_content="secret thoughts", reasoning="more"), "x", id="reasoning-fields"),
+    pytest.param(said("x", finish=""), "x", id="empty-reason"),
+    *(pytest.param(said("x", finish=word), "x", id=word) for word in ("STOP", "eos", "eos_token", "end_turn")),
+    pytest.param(said("<think>so</think>\n\nx"), "x", id="thinking-in-the-text"),
+    pytest.param(said("\n<think>a</think><THINKING>b</thinking>x"), "x", id="thinking-twice"),
+    pytest.param(said("so I say\n</think>\n\nx"), "x", id="closing-tag-alone"),
+    pytest.param(said("a <thinking>b</thinking> c"), "a <thinking>b</thinking> c", id="tags-in-an-article"),
+    pytest.param(said("a `</think>` b"), "a `</think>` b", id="closing-tag-as-code"),
+    pytest.param(said("İ<think>" + "İ" * 9 + "</think>x"), "İ<think>" + "İ" * 9 + "</think>x", id="letters"),
+    pytest.param(said([{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, 3]), "ab", id="parts"),
+    pytest.param(said("a\r\nb\x00\x1b[31m\ud800"), "a\nb[31m?", id="control-characters"),
+    pytest.param(said(None), "", id="null"),
+    pytest.param(said("x", refusal=""), "x", id="empty-refusal"),
+])  # fmt: skip
 def test_texts(answer: Raw, text: str) -> None:
     """What counts as the text, and what is left out of it."""
     assert ask(lambda _body, _number: answer)[0] == text
@@ -423,17 +398,14 @@ def test_answers_that_are_no_text(answer: Raw, message: str) -> None:
     assert (len(fake.asked), slept) == (1, [])
 
 
-@pytest.mark.parametrize(
-    ("answer", "waits"),
-    [
-        pytest.param(refused(500, "x"), [1.0, 2.0, 4.0], id="500"),
-        pytest.param(refused(429, "slow down"), [1.0, 2.0, 4.0], id="429"),
-        pytest.param(refused(429, "x", **{"retry-after": "7"}), [7.0] * 3, id="retry-after"),
-        pytest.param(refused(503, "x", **{"retry-after": "86400"}), [60.0] * 3, id="long-retry-after"),
-        pytest.param(refused(503, "x", **{"retry-after": "soon"}), [1.0, 2.0, 4.0], id="odd-retry-after"),
-        pytest.param(Raw(cut=True), [1.0, 2.0, 4.0], id="cut"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "waits"), [
+    pytest.param(refused(500, "x"), [1.0, 2.0, 4.0], id="500"),
+    pytest.param(refused(429, "slow down"), [1.0, 2.0, 4.0], id="429"),
+    pytest.param(refused(429, "x", **{"retry-after": "7"}), [7.0] * 3, id="retry-after"),
+    pytest.param(refused(503, "x", **{"retry-after": "86400"}), [60.0] * 3, id="long-retry-after"),
+    pytest.param(refused(503, "x", **{"retry-after": "soon"}), [1.0, 2.0, 4.0], id="odd-retry-after"),
+    pytest.param(Raw(cut=True), [1.0, 2.0, 4.0], id="cut"),
+])  # fmt: skip
 def test_passing_failures_are_tried_again_four_times_in_all(answer: Raw, waits: list[float]) -> None:
     """Bounded in number and in time; a server that recovers is no failure."""
     found, fake, slept = ask(lambda _body, _number: answer)
@@ -485,8 +457,7 @@ def test_parameters_a_server_does_not_take_are_learned_once() -> None:
     async def main() -> None:
         async with chatting(picky) as fake:
             chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m"))
-            assert [await chat.ask(QUESTION) for _ in range(2)] == ["x", "x"]
-            assert len(fake.asked) == 5
+            assert ([await chat.ask(QUESTION) for _ in range(2)], len(fake.asked)) == (["x", "x"], 5)
             assert set(fake.asked[-1]) == {"model", "messages", "stream", "max_completion_tokens"}
         async with chatting(lambda _body, _number: refused(400, "temperature seed max_completion_tokens")) as fake:
             with pytest.raises(EngineError, match="answered 400"):
@@ -511,28 +482,19 @@ def test_a_key_in_the_path_of_a_gateway_is_not_shown(path: str) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("environ", "message"),
-    [
-        pytest.param({"OPENAI_API_KEY": SECRET}, "needs a model", id="no-model"),
-        pytest.param({"OPENAI_MODEL": "m"}, "`OPENAI_API_KEY` is not set", id="no-key"),
-        pytest.param(
-            {"OPENAI_MODEL": "m", "OPENAI_API_KEY": f"{SECRET}\n{SECRET}"}, "headers do not allow", id="lines"
-        ),
-        pytest.param({"OPENAI_MODEL": "m", "OPENAI_API_KEY": "ключ"}, "headers do not allow", id="letters"),
-        pytest.param({"OPENAI_BASE_URL": f"http://u:{SECRET}@h/v1"}, "is not a valid URL", id="user"),
-        pytest.param({"OPENAI_BASE_URL": "ftp://h"}, "is not a valid URL", id="scheme"),
-        pytest.param({"OPENAI_BASE_URL": "http://[::1/v1"}, "is not a valid URL", id="brackets"),
-        pytest.param({"OPENAI_BASE_URL": "http://h:99999/v1"}, "is not a valid URL", id="port"),
-        pytest.param({"OPENAI_BASE_URL": "http://h/v1?key=x"}, "is not a valid URL", id="query"),
-        pytest.param({"OPENAI_BASE_URL": "http://h/a b"}, "is not a valid URL", id="space"),
-        pytest.param(
-            {"OPENAI_BASE_URL": "http://h/v1", "OPENAI_MODEL": "m", "OPENAI_API_KEY": SECRET},
-            "plain http to `h` would send",
-            id="plain-http",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("environ", "message"), [
+    pytest.param({"OPENAI_API_KEY": SECRET}, "needs a model", id="no-model"),
+    pytest.param({"OPENAI_MODEL": "m"}, "`OPENAI_API_KEY` is not set", id="no-key"),
+    pytest.param({"OPENAI_MODEL": "m", "OPENAI_API_KEY": f"{SECRET}\n{SECRET}"}, "headers do not allow", id="lines"),
+    pytest.param({"OPENAI_MODEL": "m", "OPENAI_API_KEY": "ключ"}, "headers do not allow", id="letters"),
+    pytest.param({"OPENAI_BASE_URL": f"http://u:{SECRET}@h/v1"}, "is not a valid URL", id="user"),
+    pytest.param({"OPENAI_BASE_URL": "ftp://h"}, "is not a valid URL", id="scheme"),
+    pytest.param({"OPENAI_BASE_URL": "http://[::1/v1"}, "is not a valid URL", id="brackets"),
+    pytest.param({"OPENAI_BASE_URL": "http://h:99999/v1"}, "is not a valid URL", id="port"),
+    pytest.param({"OPENAI_BASE_URL": "http://h/v1?key=x"}, "is not a valid URL", id="query"),
+    pytest.param({"OPENAI_BASE_URL": "http://h/a b"}, "is not a valid URL", id="space"),
+    pytest.param({"OPENAI_BASE_URL": "http://h/v1", "OPENAI_MODEL": "m", "OPENAI_API_KEY": SECRET}, "plain http to `h` would send", id="plain-http"),
+])  # fmt: skip
 def test_settings_that_cannot_work(environ: dict[str, str], message: str) -> None:
     """They are refused before anything listens, and no message holds what may be secret."""
     with pytest.raises(EngineError, match=re.escape(message)) as refusal:
@@ -555,21 +517,12 @@ def test_settings_that_work() -> None:
         named("openai")
 
 
-@pytest.mark.parametrize(
-    ("plan", "inputs", "title"),
-    [
-        ("Title: A\n1. x", {}, "A"),
-        ('# **Title:** "Quoted"', {}, "Quoted"),
-        ("no line of that kind", {}, "Tides"),
-        ("**Title:**\n**Low water**\n1. x", {}, "Low water"),
-        ("Title: a * b * **c**", {}, "a * b * **c"),
-        ("\n" * 90_000, {}, "Tides"),
-        ("title:" + " *" * 45_000 + "x", {}, "x"),
-        (" #*_" * 25_000 + "title: x", {}, "x"),
-        ("Title: A", {"title": " My own "}, "My own"),
-        ("Title: \x07", {}, "Tides"),
-    ],
-)
+@pytest.mark.parametrize(("plan", "inputs", "title"), [
+    ("Title: A\n1. x", {}, "A"), ('# **Title:** "Quoted"', {}, "Quoted"), ("no line of that kind", {}, "Tides"),
+    ("**Title:**\n**Low water**\n1. x", {}, "Low water"), ("Title: a * b * **c**", {}, "a * b * **c"),
+    ("\n" * 90_000, {}, "Tides"), ("title:" + " *" * 45_000 + "x", {}, "x"), (" #*_" * 25_000 + "title: x", {}, "x"),
+    ("Title: A", {"title": " My own "}, "My own"), ("Title: \x07", {}, "Tides"),
+])  # fmt: skip
 def test_titles(plan: str, inputs: dict[str, Any], title: str) -> None:
     """A title of the inputs stands, else the plan's, else one the template makes."""
     assert openai.title(job(**inputs), plan) == title
@@ -630,32 +583,20 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
     assert asyncio.run(named("outline").write(job(topic=word), unreported)).title == word
 
 
-@pytest.mark.parametrize(
-    ("text", "tidy"),
-    [
-        ("## Why\n\nwords", "words"), ("**Why:**\nwords", "words"), ("Why\n", ""),
-        ("```markdown\nwords\n```", "words"),
-        ("```\na\n```\n\n```\nb\n```", "```\na\n```\n\n```\nb\n```"),
-        ("---\ntitle: x\n", "title: x"),
-        ("# Big\n## Small", "### Big\n#### Small"),
-        ("Why\n---\n\nwords", "words"), ("  Why\n===\nwords", "words"), ("# *Why* #\nwords", "words"),
-        ("Why\nnot\n===\n\nwords", "### Why not\n\n\nwords"),
-        ("Title\n===\n\nwords", "### Title\n\n\nwords"),
-        ("open\n```python\nx", "open\n```python\nx\n```"),
-        ("```npm i``` installs it.\n\nMore.", "```npm i``` installs it.\n\nMore."),
-        ("<!-- a\n\nb", "<!-- a\n\nb\n-->"),
-        ("- a\n\n  <!-- b", "- a\n\n  <!-- b\n\n<!-- -->"),
-        ("a <!-- b", "a <!-- b"),
-        ("<script>\na", "<script>\na\n</script>"),
-        ("a <script> b\n\nc", "a <script> b\n\nc\n\n</script>"),
-        ("<Style>\na\n</pre>\n\nb", "<Style>\na\n</pre>\n\nb\n\n</style>"),
-        ("<pre>\na\n\nb", "<pre>\na\n\nb\n</pre>"),
-        ("<details>\n\na <b>b", "<details>\n\na <b>b\n\n</b>\n</details>"),
-        ("`<script>` and\n\n    <!--\n\nare a <br> b", "`<script>` and\n\n    <!--\n\nare a <br> b"),
-        ("a <script/> b", "a <script/> b\n\n</script>"),
-        ("<script\n# a", "&lt;script\n### a"), ("<b>" * 30, "&lt;b>" * 30),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "tidy"), [
+    ("## Why\n\nwords", "words"), ("**Why:**\nwords", "words"), ("Why\n", ""), ("```markdown\nwords\n```", "words"),
+    ("```\na\n```\n\n```\nb\n```", "```\na\n```\n\n```\nb\n```"), ("---\ntitle: x\n", "title: x"),
+    ("# Big\n## Small", "### Big\n#### Small"), ("Why\n---\n\nwords", "words"), ("  Why\n===\nwords", "words"),
+    ("# *Why* #\nwords", "words"), ("Why\nnot\n===\n\nwords", "### Why not\n\n\nwords"),
+    ("Title\n===\n\nwords", "### Title\n\n\nwords"), ("open\n```python\nx", "open\n```python\nx\n```"),
+    ("```npm i``` installs it.\n\nMore.", "```npm i``` installs it.\n\nMore."), ("<!-- a\n\nb", "<!-- a\n\nb\n-->"),
+    ("- a\n\n  <!-- b", "- a\n\n  <!-- b\n\n<!-- -->"), ("a <!-- b", "a <!-- b"),
+    ("<script>\na", "<script>\na\n</script>"), ("a <script> b\n\nc", "a <script> b\n\nc\n\n</script>"),
+    ("<Style>\na\n</pre>\n\nb", "<Style>\na\n</pre>\n\nb\n\n</style>"), ("<pre>\na\n\nb", "<pre>\na\n\nb\n</pre>"),
+    ("<details>\n\na <b>b", "<details>\n\na <b>b\n\n</b>\n</details>"),
+    ("`<script>` and\n\n    <!--\n\nare a <br> b", "`<script>` and\n\n    <!--\n\nare a <br> b"),
+    ("a <script/> b", "a <script/> b\n\n</script>"), ("<script\n# a", "&lt;script\n### a"), ("<b>" * 30, "&lt;b>" * 30),
+])  # fmt: skip
 def test_answers_fit_under_their_heading(text: str, tidy: str) -> None:
     """Whatever a model wraps around its words, only the words are kept, and the structure stays the template's."""
     assert openai.tidy(text, "Why", 2) == tidy
@@ -693,13 +634,10 @@ def test_questions_under_way_share_what_one_of_them_learns() -> None:
     assert asyncio.run(main()) == ["x"] * 6
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<!-- a", "- <!-- a", "<script>", "a <script>b", "> <style>", "<script\na", "<div>\n<!-- a\n</div>", "<?a",
-        "```\n<!--",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("text", [
+    "<!-- a", "- <!-- a", "<script>", "a <script>b", "> <style>", "<script\na", "<div>\n<!-- a\n</div>", "<?a",
+    "```\n<!--",
+])  # fmt: skip
 def test_no_html_of_an_answer_hides_a_section(text: str) -> None:
     """A browser, too, finds each heading."""
 

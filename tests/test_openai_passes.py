@@ -61,8 +61,7 @@ def test_one_pass_is_one_call_with_the_models_title_and_headings(mode: str) -> N
     loud = article(GERMAN).replace("## ", "# ").replace("# Die", "# Die", 1)
     draft, fake, _ = written(lambda _body, _number: said(loud), task(mode, language="German", word_count_target=300))
     assert isinstance(draft, WrittenText), draft
-    assert len(fake.asked) == 1
-    assert draft.title == "Die Gezeiten"
+    assert (len(fake.asked), draft.title) == (1, "Die Gezeiten")
     assert [span.heading for head in GERMAN for span in sections.spans(draft.body, head)] == GERMAN
     assert re.findall(r"^(#+) ", draft.body, re.MULTILINE) == ["##"] * len(GERMAN)
     system, prompt = (message["content"] for message in fake.asked[0]["messages"])
@@ -73,17 +72,13 @@ def test_one_pass_is_one_call_with_the_models_title_and_headings(mode: str) -> N
     assert all(section["holds"] in prompt for section in BLOG["sections"])
 
 
-@pytest.mark.parametrize(
-    ("answer", "title"),
-    [
-        (article(GERMAN, "Title: **Die Gezeiten**\n\n"), "Die Gezeiten"),
-        (article(GERMAN, ""), "Tides"),
-        ("```markdown\n" + article(GERMAN) + "\n```", "Die Gezeiten"),
-        ("<think>\nHm.\n</think>\n" + article(GERMAN), "Die Gezeiten"),
-        (article([], "# Die Gezeiten\n\n") + "\n\n".join(f"{n} {WORDS}" for n in range(20)), "Die Gezeiten"),
-    ],
-    ids=["labelled", "untitled", "fenced", "thoughts", "no headings"],
-)
+@pytest.mark.parametrize(("answer", "title"), [
+    (article(GERMAN, "Title: **Die Gezeiten**\n\n"), "Die Gezeiten"),
+    (article(GERMAN, ""), "Tides"),
+    ("```markdown\n" + article(GERMAN) + "\n```", "Die Gezeiten"),
+    ("<think>\nHm.\n</think>\n" + article(GERMAN), "Die Gezeiten"),
+    (article([], "# Die Gezeiten\n\n") + "\n\n".join(f"{n} {WORDS}" for n in range(20)), "Die Gezeiten"),
+], ids=["labelled", "untitled", "fenced", "thoughts", "no headings"])  # fmt: skip
 def test_a_whole_text_in_any_form(answer: str, title: str) -> None:
     """The title is found, and is no part of the body."""
     draft, _, _ = written(lambda _body, _number: said(answer), task())
@@ -104,17 +99,13 @@ def planner(lines: list[str]) -> Callable[[Any, int], Raw]:
     return reply
 
 
-@pytest.mark.parametrize(
-    ("lines", "headings"),
-    [
-        ([f"{n}. **{head}** | Es geht um {n}." for n, head in enumerate(GERMAN, 1)], GERMAN),
-        (["1. Ebbe | a", "2. Ebbe | b", "4. | c", "5. Nur ein Satz."], ["Ebbe", *HEADINGS[1:]]),
-        ([f"1. {HEADINGS[1]} | a", "2. b"], HEADINGS),
-        (["1. [x](javascript:y) <b> | a"], [None, *HEADINGS[1:]]),
-        ([], HEADINGS),
-    ],
-    ids=["all", "some", "one of the template's", "hostile", "none"],
-)
+@pytest.mark.parametrize(("lines", "headings"), [
+    ([f"{n}. **{head}** | Es geht um {n}." for n, head in enumerate(GERMAN, 1)], GERMAN),
+    (["1. Ebbe | a", "2. Ebbe | b", "4. | c", "5. Nur ein Satz."], ["Ebbe", *HEADINGS[1:]]),
+    ([f"1. {HEADINGS[1]} | a", "2. b"], HEADINGS),
+    (["1. [x](javascript:y) <b> | a"], [None, *HEADINGS[1:]]),
+    ([], HEADINGS),
+], ids=["all", "some", "one of the template's", "hostile", "none"])  # fmt: skip
 def test_the_plan_gives_the_headings(lines: list[str], headings: list[str | None]) -> None:
     """Where it has none that is its section's alone, the template's stays, so that each section can be found."""
     draft, fake, _ = written(planner(lines), task(language="German"), "staged")
@@ -159,13 +150,10 @@ BAD: dict[str, tuple[Raw, str]] = {
     "stopped-early": (said(article(GERMAN), finish="aborted"), "cut off"),
     "broken-off": (Raw(body=said(article(GERMAN)).body[:400], headers={"content-length": "9999"}), "cannot be reached"),
     "closed": (Raw(cut=True), "cannot be reached"),
-    "events": (
-        Raw(body=b'data: {"choices":[{"delta":{"content":"Ti', headers={"content-type": "text/event-stream"}),
-        "is not a JSON object",
-    ),
+    "events": (Raw(body=b'data: {"choices":[{"delta":{"content":"Ti', headers={"content-type": "text/event-stream"}), "is not a JSON object"),
     "empty": (said("   "), "the model wrote nothing "),
     "limited": (refused(429, "slow down", **{"retry-after": "7"}), "answered 429: slow down, 4 times in a row"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("passes", ["one", "staged"])
@@ -209,6 +197,5 @@ def test_a_bad_answer_on_the_command_line(project: Build, invoke: Run, name: str
         assert re.search(message.replace("--max-tokens", "api.max_tokens"), found.stdout + found.stderr)
     assert not (root / "out").exists()
     with Model(lambda _body, _number: said(article(GERMAN))) as model:
-        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
-        assert len(model.prompts) == 1
+        assert (invoke("apply", "--yes", cwd=root, env=model.env).code, len(model.prompts)) == (0, 1)
     assert "# Ebbe und Flut" in (root / "out/one.md").read_text(encoding="utf-8")

@@ -80,17 +80,12 @@ def test_observe_nothing(outputs: Outputs) -> None:
             outputs.read(path)
 
 
-@pytest.mark.parametrize(
-    ("data", "problem", "has_digest"),
-    [
-        pytest.param(b"a\xff", "`a.md` is not UTF-8 at byte 1; save it as UTF-8", True, id="not UTF-8"),
-        pytest.param("---\na: b\n---\n".encode("utf-16"), "`a.md` is not UTF-8 at byte 0", True, id="UTF-16"),
-        pytest.param(
-            b"---\na: b: c\n---\n", "`a.md`: front matter cannot be read on line 2", True, id="broken front matter"
-        ),
-        pytest.param(b"x" * (MAX_FILE + 1), "`a.md` is larger than 16 MiB; move the file", False, id="too large"),
-    ],
-)
+@pytest.mark.parametrize(("data", "problem", "has_digest"), [
+    pytest.param(b"a\xff", "`a.md` is not UTF-8 at byte 1; save it as UTF-8", True, id="not UTF-8"),
+    pytest.param("---\na: b\n---\n".encode("utf-16"), "`a.md` is not UTF-8 at byte 0", True, id="UTF-16"),
+    pytest.param(b"---\na: b: c\n---\n", "`a.md`: front matter cannot be read on line 2", True, id="broken front matter"),
+    pytest.param(b"x" * (MAX_FILE + 1), "`a.md` is larger than 16 MiB; move the file", False, id="too large"),
+])  # fmt: skip
 def test_observe_bad_files(outputs: Outputs, tmp_path: Path, data: bytes, problem: str, has_digest: bool) -> None:
     """A file that cannot be understood is a finding, with its digest where it could be read."""
     (tmp_path / "a.md").write_bytes(data)
@@ -142,14 +137,11 @@ def test_write_again_does_nothing(outputs: Outputs, tmp_path: Path) -> None:
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
-@pytest.mark.parametrize(
-    ("existing", "expect", "words"),
-    [
-        pytest.param("edited", digest_text("seen"), "changed since it was planned", id="edited"),
-        pytest.param("new", NOTHING, "changed since it was planned", id="appeared"),
-        pytest.param(None, digest_text("seen"), "no longer exists", id="vanished"),
-    ],
-)
+@pytest.mark.parametrize(("existing", "expect", "words"), [
+    pytest.param("edited", digest_text("seen"), "changed since it was planned", id="edited"),
+    pytest.param("new", NOTHING, "changed since it was planned", id="appeared"),
+    pytest.param(None, digest_text("seen"), "no longer exists", id="vanished"),
+])  # fmt: skip
 def test_write_refuses_another_file(
     outputs: Outputs, tmp_path: Path, existing: str | None, expect: Digest, words: str
 ) -> None:
@@ -227,8 +219,7 @@ def test_real_kill_and_sweep(tmp_path: Path, handles: bool, existing: str, proce
     child = subprocess.run([sys.executable, "-c", script, tmp_path, str(handles), expect], check=False)
     assert child.returncode == 9
     files = tree(tmp_path)
-    assert files.pop("a.md", None) == (existing.encode() or None)
-    assert list(files.values()) == [b"ours"]
+    assert (files.pop("a.md", None), list(files.values())) == (existing.encode() or None, [b"ours"])
     outputs = Outputs(tmp_path, handles=handles)
     outputs.write("a.md", "ours", expect=expect)
     assert outputs.sweep([""], before=tmp_path.stat().st_mtime + 60) == 1
@@ -236,14 +227,11 @@ def test_real_kill_and_sweep(tmp_path: Path, handles: bool, existing: str, proce
 
 
 @pytest.mark.parametrize("call", ["write", "sync", "replace", "link"])
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
-        pytest.param(errno.ENOSPC, "no space is left", id="disk full"),
-        pytest.param(errno.EACCES, "permission is denied", id="denied"),
-        pytest.param(errno.EIO, "input/output error", id="bad disk"),
-    ],
-)
+@pytest.mark.parametrize(("number", "words"), [
+    pytest.param(errno.ENOSPC, "no space is left", id="disk full"),
+    pytest.param(errno.EACCES, "permission is denied", id="denied"),
+    pytest.param(errno.EIO, "input/output error", id="bad disk"),
+])  # fmt: skip
 def test_faults_leave_nothing_behind(tmp_path: Path, handles: bool, call: str, number: int, words: str) -> None:
     """When the system refuses, the old file is whole, nothing half-written is left, and the reason is told."""
     (tmp_path / "old.md").write_text("seen")
@@ -333,16 +321,13 @@ def link_nowhere(path: Path) -> None:
 
 
 @needs_links
-@pytest.mark.parametrize(
-    ("make", "problem"),
-    [
-        pytest.param(lambda path: path.mkdir(), "is a folder", id="folder"),
-        pytest.param(pipe, "is not a regular file", id="pipe"),
-        pytest.param(link_out, "is a symbolic link", id="link out"),
-        pytest.param(link_in, "is a symbolic link", id="link in"),
-        pytest.param(link_nowhere, "is a symbolic link", id="dangling link"),
-    ],
-)
+@pytest.mark.parametrize(("make", "problem"), [
+    pytest.param(lambda path: path.mkdir(), "is a folder", id="folder"),
+    pytest.param(pipe, "is not a regular file", id="pipe"),
+    pytest.param(link_out, "is a symbolic link", id="link out"),
+    pytest.param(link_in, "is a symbolic link", id="link in"),
+    pytest.param(link_nowhere, "is a symbolic link", id="dangling link"),
+])  # fmt: skip
 def test_only_files_are_touched(tmp_path: Path, handles: bool, make: Callable[[Path], None], problem: str) -> None:
     """Whatever else stands at a path is a finding, and stays."""
     root = tmp_path / "root"
@@ -396,8 +381,7 @@ def test_linked_folders_are_never_entered(tmp_path: Path, handles: bool, target:
     for call in calls:
         with pytest.raises(OutputError, match="symbolic link"):
             call()
-    assert outputs.sweep(["out"], before=1e12) == 0
-    assert tree(tmp_path) == before
+    assert (outputs.sweep(["out"], before=1e12), tree(tmp_path)) == (0, before)
 
 
 def test_file_in_place_of_a_folder(outputs: Outputs, tmp_path: Path) -> None:
@@ -419,14 +403,11 @@ def folds_case(root: Path) -> bool:
     return folded
 
 
-@pytest.mark.parametrize(
-    ("existing", "ours"),
-    [
-        pytest.param("a.md", "A.md", id="case"),
-        pytest.param("caf\u00e9.md", "CAF\u00c9.md", id="case of an accent"),
-        pytest.param("cafe\u0301.md", "Caf\u00e9.md", id="case and Unicode form"),
-    ],
-)
+@pytest.mark.parametrize(("existing", "ours"), [
+    pytest.param("a.md", "A.md", id="case"),
+    pytest.param("caf\u00e9.md", "CAF\u00c9.md", id="case of an accent"),
+    pytest.param("cafe\u0301.md", "Caf\u00e9.md", id="case and Unicode form"),
+])  # fmt: skip
 def test_another_spelling_of_the_same_file(tmp_path: Path, handles: bool, existing: str, ours: str) -> None:
     """Where a file answers to another spelling too, it is seen as the other file it is, and kept."""
     (tmp_path / existing).write_text("theirs")
@@ -474,14 +455,11 @@ def test_move_overwrites_nothing(outputs: Outputs, tmp_path: Path, existing: str
     assert tree(tmp_path) == {"a.md": b"ours", "b.md": existing.encode()}
 
 
-@pytest.mark.parametrize(
-    ("files", "words"),
-    [
-        pytest.param({"a.md": "edited"}, "`a.md` changed since it was planned", id="edited"),
-        pytest.param({}, "`a.md` no longer exists", id="gone"),
-        pytest.param({"out/b.md": "theirs"}, "`a.md` no longer exists", id="gone, and another at the target"),
-    ],
-)
+@pytest.mark.parametrize(("files", "words"), [
+    pytest.param({"a.md": "edited"}, "`a.md` changed since it was planned", id="edited"),
+    pytest.param({}, "`a.md` no longer exists", id="gone"),
+    pytest.param({"out/b.md": "theirs"}, "`a.md` no longer exists", id="gone, and another at the target"),
+])  # fmt: skip
 def test_move_refuses_another_file(outputs: Outputs, tmp_path: Path, files: dict[str, str], words: str) -> None:
     """A file that is not the expected one is not moved."""
     for path, text in files.items():
@@ -585,7 +563,6 @@ def test_sweep(outputs: Outputs, tmp_path: Path) -> None:
     os.utime(tmp_path / "out" / old, (100, 100))
     os.utime(tmp_path / old, (100, 100))
     (tmp_path / "out" / ".contentops-0000000000000000.tmp").mkdir()
-    assert outputs.sweep(["out", "gone"], before=200.0) == 1
-    assert outputs.sweep([""], before=200.0) == 1
+    assert (outputs.sweep(["out", "gone"], before=200.0), outputs.sweep([""], before=200.0)) == (1, 1)
     assert outputs.sweep(["out", ""], before=200.0) == 0
     assert all((tmp_path / path).exists() for path in [*others, f"out/{young}"])

@@ -28,31 +28,19 @@ def test_allowed(path: str) -> None:
     assert "/".join(split_path(path)) == path
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("/etc/passwd", id="absolute"),
-        pytest.param("../a.md", id="above"),
-        pytest.param("out/../../a.md", id="above in the middle"),
-        pytest.param("out/./a.md", id="dot"),
-        pytest.param("out//a.md", id="empty segment"),
-        pytest.param("out/", id="trailing slash"),
-        pytest.param("out\\a.md", id="backslash"),
-        pytest.param("C:/a.md", id="drive"),
-        pytest.param("a.md:stream", id="alternate stream"),
-        pytest.param("out/a\x00.md", id="nul"),
-        pytest.param("out/\x1b[2J.md", id="terminal escape"),
-        pytest.param("out/a\n.md", id="line feed"),
-        pytest.param("out/\u202egpj.md", id="direction override"),
-        pytest.param("out/\ud800.md", id="lone surrogate"),
-        pytest.param(".git/config", id="hidden folder"),
-        pytest.param("Git~1/config", id="short name of a hidden folder"),
-        pytest.param("out/.htaccess", id="hidden file"),
-        pytest.param("out/.contentops-0123456789abcdef.tmp", id="half-written file"),
-        pytest.param(".contentops-0123456789abcdef.moving/a", id="parked file as a folder"),
-    ],
-)
+@pytest.mark.parametrize("path", [
+    pytest.param("", id="empty"), pytest.param("/etc/passwd", id="absolute"), pytest.param("../a.md", id="above"),
+    pytest.param("out/../../a.md", id="above in the middle"), pytest.param("out/./a.md", id="dot"),
+    pytest.param("out//a.md", id="empty segment"), pytest.param("out/", id="trailing slash"),
+    pytest.param("out\\a.md", id="backslash"), pytest.param("C:/a.md", id="drive"),
+    pytest.param("a.md:stream", id="alternate stream"), pytest.param("out/a\x00.md", id="nul"),
+    pytest.param("out/\x1b[2J.md", id="terminal escape"), pytest.param("out/a\n.md", id="line feed"),
+    pytest.param("out/\u202egpj.md", id="direction override"), pytest.param("out/\ud800.md", id="lone surrogate"),
+    pytest.param(".git/config", id="hidden folder"), pytest.param("Git~1/config", id="short name of a hidden folder"),
+    pytest.param("out/.htaccess", id="hidden file"),
+    pytest.param("out/.contentops-0123456789abcdef.tmp", id="half-written file"),
+    pytest.param(".contentops-0123456789abcdef.moving/a", id="parked file as a folder"),
+])  # fmt: skip
 def test_refused(path: str) -> None:
     """Whatever could leave the root, deceive, or hide is refused, in a message that is safe to print."""
     with pytest.raises(OutputError, match="is not allowed") as caught:
@@ -61,16 +49,13 @@ def test_refused(path: str) -> None:
     assert caught.value.message.isprintable()
 
 
-@pytest.mark.parametrize(
-    ("number", "why"),
-    [
-        pytest.param(errno.ENOSPC, "no space is left on the disk", id="full"),
-        pytest.param(errno.EACCES, "permission is denied", id="denied"),
-        pytest.param(errno.EROFS, "the file system is read-only", id="read-only"),
-        pytest.param(errno.EIO, "input/output error", id="other"),
-        pytest.param(None, "unknown error", id="no number"),
-    ],
-)
+@pytest.mark.parametrize(("number", "why"), [
+    pytest.param(errno.ENOSPC, "no space is left on the disk", id="full"),
+    pytest.param(errno.EACCES, "permission is denied", id="denied"),
+    pytest.param(errno.EROFS, "the file system is read-only", id="read-only"),
+    pytest.param(errno.EIO, "input/output error", id="other"),
+    pytest.param(None, "unknown error", id="no number"),
+])  # fmt: skip
 def test_errors_are_explained(number: int | None, why: str) -> None:
     """What the system refuses is told with the path and the reason, without a traceback's words."""
     with pytest.raises(OutputError) as caught, explained("out/\x1ba.md", "written"):
@@ -89,11 +74,9 @@ def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
     change = next(change for change in harness.plan().changes if change.id == "one")
     assert (change.action, change.blocked, change.credits) == (Action.BLOCKED, "unwritable-file", 0)
     assert "`out/one.md` is marked read-only" in change.hint
-    assert results(harness.apply()) == {"one": "blocked", "two": "done"}
-    assert harness.api.credits == 12
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "blocked", "two": "done"}, 12)
     (tmp_path / "out/one.md").chmod(0o644)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.plan().empty
+    assert (results(harness.apply()), harness.plan().empty) == ({"one": "done"}, True)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")

@@ -126,10 +126,8 @@ def test_a_killed_replacement_costs_once(tmp_path: Path) -> None:
     harness.api.fault(on("submit", 2), "kill-after")
     with contextlib.suppress(Killed):
         harness.apply(replace=("a",))
-    assert harness.actions() == {"a": "blocked"}
-    assert results(harness.apply(replace=("a",))) == {"a": "done"}
-    assert ("MINE" in harness.read("out/a.md"), harness.api.credits) == (False, 8)
-    assert harness.plan().empty
+    assert (harness.actions(), results(harness.apply(replace=("a",)))) == ({"a": "blocked"}, {"a": "done"})
+    assert ("MINE" in harness.read("out/a.md"), harness.api.credits, harness.plan().empty) == (False, 8, True)
 
 
 # --- words that are nowhere else ----------------------------------------------------------------------------
@@ -235,8 +233,7 @@ def test_a_moved_draft_is_still_a_draft(tmp_path: Path) -> None:
     harness.api.fault(on("submit", 1), 402)
     assert results(harness.apply()) == {"a": "pending"}
     assert (harness.record("a").output, harness.record("a").server) == ("out/x.md", "local")
-    assert harness.actions() == {"a": "regenerate"}
-    assert results(harness.apply()) == {"a": "done"}
+    assert (harness.actions(), results(harness.apply())) == ({"a": "regenerate"}, {"a": "done"})
     assert harness.record("a").server == "https://api.example.test:443"
 
 

@@ -89,8 +89,7 @@ def test_a_folder_is_written_again_and_what_is_gone_is_removed(
     assert invoke("review", "--out", "public", cwd=root).code == 0
     assert not page.exists()
     assert [(folder / name).read_text("utf-8") for name in own] == ["mine"] * 3
-    assert (folder / "CNAME").read_text("utf-8") == "example.com"
-    assert secret.read_text("utf-8") == "mine"
+    assert ((folder / "CNAME").read_text("utf-8"), secret.read_text("utf-8")) == ("example.com", "mine")
     assert not (folder / "plan.html").is_symlink()
 
 

@@ -239,8 +239,7 @@ def test_a_verdict_is_committed_with_its_text_alone(tmp_path: Path) -> None:
     browser = Browser(harness.root, commits=True, runtime=harness.runtime())
     assert "Committed as" in browser.follow(browser.post("/approve", id="two", text=text_of(browser, "two"))).text
     git(clone.root, "pull", "-q")
-    assert clone.plan().empty
-    assert git(harness.root, "status", "--porcelain") == ""
+    assert (clone.plan().empty, git(harness.root, "status", "--porcelain")) == (True, "")
 
 
 def test_an_unfinished_merge_is_left_to_the_person(in_git: Path) -> None:
@@ -275,8 +274,7 @@ def test_the_first_texts_are_made_from_the_page(demo: Path) -> None:
     assert "contentops apply --canary 2" in asked
     done = browser.press(action="first")
     page = browser.follow(done)
-    assert page.status_code == 200
-    assert len([*(demo / "out").glob("*.md")]) == 2
+    assert (page.status_code, len([*(demo / "out").glob("*.md")])) == (200, 2)
     run = browser.get("/run").text
     assert "The last run" in run
     assert "2 of 2 done" in run
@@ -315,18 +313,15 @@ def test_an_earlier_text_is_restored(applied: Path) -> None:
     assert file.read_text("utf-8") == made
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "words"),
-    [
-        ({"action": "nonsense", "id": ITEM, "plan": "x"}, 404, "there is no action"),
-        ({"action": "replace", "id": ITEM}, 404, "the form has no <code>plan</code>"),
-        ({"action": "replace", "id": ITEM, "plan": "x"}, 409, "this was done already, or the project changed"),
-        ({"action": "replace", "id": "nothing", "plan": "x"}, 404, "nothing"),
-        ({"action": "apply", "id": "tag:x", "plan": "x"}, 404, "tag:x"),
-        ({"action": "section", "id": ITEM, "heading": "No such", "plan": "x"}, 404, "has no section"),
-        ({"action": "section", "id": "../x", "heading": "x", "plan": "x"}, 404, "there is no item"),
-    ],
-)
+@pytest.mark.parametrize(("fields", "status", "words"), [
+    ({"action": "nonsense", "id": ITEM, "plan": "x"}, 404, "there is no action"),
+    ({"action": "replace", "id": ITEM}, 404, "the form has no <code>plan</code>"),
+    ({"action": "replace", "id": ITEM, "plan": "x"}, 409, "this was done already, or the project changed"),
+    ({"action": "replace", "id": "nothing", "plan": "x"}, 404, "nothing"),
+    ({"action": "apply", "id": "tag:x", "plan": "x"}, 404, "tag:x"),
+    ({"action": "section", "id": ITEM, "heading": "No such", "plan": "x"}, 404, "has no section"),
+    ({"action": "section", "id": "../x", "heading": "x", "plan": "x"}, 404, "there is no item"),
+])  # fmt: skip
 def test_a_wrong_form_is_said_so(applied: Path, fields: dict[str, str], status: int, words: str) -> None:
     """In words, without a traceback, and nothing is changed."""
     answer = Browser(applied).post("/apply", **fields)
@@ -348,16 +343,12 @@ def test_a_form_spends_what_its_page_showed(tmp_path: Path) -> None:
     assert not harness.api.generations
 
 
-@pytest.mark.parametrize(
-    "action",
-    [
-        {"action": "first"},
-        {"action": "replace", "id": "one"},
-        {"action": "section", "id": "one", "heading": "Closing"},
-        {"action": "take", "id": "one"},
-    ],
-    ids=lambda action: action["action"],
-)
+@pytest.mark.parametrize("action", [
+    {"action": "first"},
+    {"action": "replace", "id": "one"},
+    {"action": "section", "id": "one", "heading": "Closing"},
+    {"action": "take", "id": "one"},
+], ids=lambda action: action["action"])  # fmt: skip
 def test_a_form_that_is_sent_again_pays_once(tmp_path: Path, action: dict[str, str]) -> None:
     """A page that is loaded again sends its form again: long after the run, it is refused."""
     harness = Harness(tmp_path)

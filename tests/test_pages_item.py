@@ -302,8 +302,7 @@ def test_nothing_typed_is_lost_where_the_file_changed_meanwhile(shop: Path) -> N
     other = file_of(shop).read_text("utf-8")
     fields["body"] = BODY.replace("eight", "seven").strip() + "\n"
     answer = browser.post("/edit", **fields)
-    assert answer.status_code == 409
-    assert file_of(shop).read_text("utf-8") == other
+    assert (answer.status_code, file_of(shop).read_text("utf-8")) == (409, other)
     page = " ".join(answer.text.split())
     assert "Not saved: <code>out/welcome.md</code> changed while you were writing" in page
     assert "[gone: </span>eight<" in page
@@ -329,17 +328,14 @@ def test_what_was_typed_survives_an_apply_that_works(shop: Path) -> None:
     assert "Typed words." in browser.follow(browser.post("/edit", **{**fields, "body": "Typed words."})).text
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "said"),
-    [
-        ("body", "a\n\x07b", "line 2 of the text has the character U+0007"),
-        ("body", "a \u202eb", "line 1 of the text has the character U+202E"),
-        ("body", " \n", "the text is empty"),
-        ("body", "word " * 200_001, "the text has 1,000,005 characters, more than 1,000,000"),
-        ("title", "", "the title is empty"),
-        ("title", "t" * 301, "the title is longer than a line of 300 characters"),
-    ],
-)
+@pytest.mark.parametrize(("field", "value", "said"), [
+    ("body", "a\n\x07b", "line 2 of the text has the character U+0007"),
+    ("body", "a \u202eb", "line 1 of the text has the character U+202E"),
+    ("body", " \n", "the text is empty"),
+    ("body", "word " * 200_001, "the text has 1,000,005 characters, more than 1,000,000"),
+    ("title", "", "the title is empty"),
+    ("title", "t" * 301, "the title is longer than a line of 300 characters"),
+])  # fmt: skip
 def test_words_that_no_text_may_have_are_refused(shop: Path, field: str, value: str, said: str) -> None:
     """The form comes back with all that was typed and what is wrong with it; the file stays."""
     before = file_of(shop).read_bytes()
@@ -348,8 +344,7 @@ def test_words_that_no_text_may_have_are_refused(shop: Path, field: str, value: 
     assert answer.status_code == 409
     assert said in answer.text
     assert ("Typed words." in answer.text) == (field != "body")
-    assert ("Typed title" in answer.text) == (field != "title")
-    assert file_of(shop).read_bytes() == before
+    assert ("Typed title" in answer.text, file_of(shop).read_bytes()) == (field != "title", before)
 
 
 def test_a_protected_text_is_not_edited(shop: Path, invoke: Run) -> None:
@@ -369,14 +364,11 @@ def test_a_protected_text_is_not_edited(shop: Path, invoke: Run) -> None:
     assert file_of(shop).read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("front", "attributes"),
-    [
-        ("lang: ar", 'lang="ar" dir="auto"'),
-        ("language: pt-BR\ndir: rtl", 'lang="pt-BR" dir="rtl"'),
-        ("lang: 'x\" onclick=\"y'\ndir: up", 'dir="auto"'),
-    ],
-)
+@pytest.mark.parametrize(("front", "attributes"), [
+    ("lang: ar", 'lang="ar" dir="auto"'),
+    ("language: pt-BR\ndir: rtl", 'lang="pt-BR" dir="rtl"'),
+    ("lang: 'x\" onclick=\"y'\ndir: up", 'dir="auto"'),
+])  # fmt: skip
 def test_words_have_the_language_and_direction_of_their_front_matter(shop: Path, front: str, attributes: str) -> None:
     """On every title, in lists and in the text itself: a screen reader reads Arabic as Arabic."""
     file = file_of(shop)

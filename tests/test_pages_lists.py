@@ -84,22 +84,13 @@ def test_the_plan_has_every_change_under_its_cause(root: Path) -> None:
     assert "contentops apply" in said
 
 
-@pytest.mark.parametrize(
-    ("query", "first", "count"),
-    [
-        ({}, "blog/hybrid-work-guide", 50),
-        ({"page": "2"}, "", 16),
-        ({"page": "99999"}, "", 16),
-        ({"state": "to-read"}, "blog/quiet-rooms", 6),
-        ({"state": "no-text", "sort": "title"}, "cities/turin", 6),
-        ({"state": "edited"}, "blog/hybrid-work-guide", 3),
-        ({"q": "ZÜRICH"}, "cities/zurich", 1),
-        ({"q": "nothing like that"}, "", 0),
-        ({"template": "press_release_generator"}, "", 0),
-        ({"tag": "pillar", "sort": "-title"}, "blog/hybrid-work-guide", 2),
-        ({"sort": "-words"}, "", 50),
-    ],
-)
+@pytest.mark.parametrize(("query", "first", "count"), [
+    ({}, "blog/hybrid-work-guide", 50), ({"page": "2"}, "", 16), ({"page": "99999"}, "", 16),
+    ({"state": "to-read"}, "blog/quiet-rooms", 6), ({"state": "no-text", "sort": "title"}, "cities/turin", 6),
+    ({"state": "edited"}, "blog/hybrid-work-guide", 3), ({"q": "ZÜRICH"}, "cities/zurich", 1),
+    ({"q": "nothing like that"}, "", 0), ({"template": "press_release_generator"}, "", 0),
+    ({"tag": "pillar", "sort": "-title"}, "blog/hybrid-work-guide", 2), ({"sort": "-words"}, "", 50),
+])  # fmt: skip
 def test_a_query_narrows_and_sorts_the_list(root: Path, query: dict[str, str], first: str, count: int) -> None:
     """What needs someone is first; a page after the last one is the last one."""
     if query.get("template"):
@@ -109,13 +100,10 @@ def test_a_query_narrows_and_sorts_the_list(root: Path, query: dict[str, str], f
     assert not first or found[0] == first
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"state": "<script>"}, {"sort": "--words"}, {"template": "none"}, {"tag": "\u202eno"}, {"page": "²"},
-        {"page": "-1"},
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("query", [
+    {"state": "<script>"}, {"sort": "--words"}, {"template": "none"}, {"tag": "\u202eno"}, {"page": "²"},
+    {"page": "-1"},
+])  # fmt: skip
 def test_a_query_that_names_nothing_is_ignored_and_named(root: Path, query: dict[str, str]) -> None:
     """Every item is listed, and a sentence says which value names nothing; no value comes back as markup."""
     html = page(root, "/items", **query)
@@ -198,8 +186,7 @@ def test_an_item_links_to_its_sources_and_dependants(tmp_path: Path) -> None:
 @pytest.fixture
 def applied(invoke: Run, tmp_path: Path) -> Path:
     """A project of four items with its texts."""
-    assert invoke("init", "demo").code == 0
-    assert invoke("apply", "--yes", cwd=tmp_path / "demo").code == 0
+    assert (invoke("init", "demo").code, invoke("apply", "--yes", cwd=tmp_path / "demo").code) == (0, 0)
     return tmp_path / "demo"
 
 

@@ -38,9 +38,7 @@ HOSTILE = {
     "data above": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: ../secret.csv, inputs: {topic: T}}]\n"},
     "data by its full name": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: '@outside@/secret.csv'}]\n"},
     "data through a link": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: data/link.csv}]\n"},
-    "data on the network": {
-        "content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: 'http://127.0.0.1:1/x.csv'}]\n"
-    },
+    "data on the network": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: 'http://127.0.0.1:1/x.csv'}]\n"},
     "data from a command": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: '|touch pwned'}]\n"},
     "a linked manifest": {"content/b.yaml": f"items: [{{id: b, inputs: {INPUTS}}}]\n"},
     "manifests above": {"contentops.yaml": SETTINGS + "manifests: ['../*.yaml', '/etc/*', 'content/*.yaml']\n"},
@@ -66,7 +64,7 @@ HOSTILE = {
         "contentops.yaml": SETTINGS.replace("base_url: local", "base_url: 'https://evil.example/v1'"),
         "content/a.yaml": f"items: [{{id: a, inputs: {INPUTS}}}]\n",
     },
-}
+}  # fmt: skip
 """What a pull request could hold."""
 
 

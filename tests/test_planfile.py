@@ -180,8 +180,7 @@ def test_a_moved_item_that_was_not_generated_is_not_done(harness: Harness) -> No
     assert "pending" in results(apply_file(harness, reviewed)).values()
     assert set(results(apply_file(harness, reviewed)).values()) == {"done"}
     assert refusal(harness, reviewed).startswith("already-applied")
-    assert harness.api.credits == 16
-    assert harness.plan().empty
+    assert (harness.api.credits, harness.plan().empty) == (16, True)
 
 
 def test_what_was_blocked_stays_blocked_or_is_done(harness: Harness) -> None:
@@ -232,15 +231,11 @@ def title_there(harness: Harness) -> None:
 
 
 REVIEWED: dict[str, tuple[Meanwhile, dict[str, Any]]] = {
-    "regenerate": (declare(A2, B2), {}),
-    "overwrite": (both(edit, declare(A2, B2)), {"on_edit": OnEdit.OVERWRITE}),
-    "save": (both(edit, declare(A, B2)), {}),
-    "update": (meta("metadata: {draft: reviewed}"), {}),
-    "title": (meta("metadata: {title: Reviewed}"), {}),
-    "prune": (declare(B2), {"prune": True}),
-    "replace": (declare(A, B), {"replace": ("a",)}),
-    "move": (declare(item("a", "A", "output: out/b2.md"), B), {}),
-}
+    "regenerate": (declare(A2, B2), {}), "overwrite": (both(edit, declare(A2, B2)), {"on_edit": OnEdit.OVERWRITE}),
+    "save": (both(edit, declare(A, B2)), {}), "update": (meta("metadata: {draft: reviewed}"), {}),
+    "title": (meta("metadata: {title: Reviewed}"), {}), "prune": (declare(B2), {"prune": True}),
+    "replace": (declare(A, B), {"replace": ("a",)}), "move": (declare(item("a", "A", "output: out/b2.md"), B), {}),
+}  # fmt: skip
 ANOTHER = "its front matter has changed: "
 STALE: list[tuple[str, Meanwhile, str]] = [
     ("regenerate", declare(B2), "`a`: not declared in any manifest any more"),
@@ -290,15 +285,12 @@ def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(harness: Harn
     assert "`a`: it is blocked now: `out/b2.md` exists" in refusal(harness, reviewed)
 
 
-@pytest.mark.parametrize(
-    ("stated", "why"),
-    [
-        ({"credits_worst": 3}, "it costs 4 credits now, not 3"),
-        ({"attempt": 0}, "it would be submitted again; see `contentops state show a`"),
-        ({"target": "out/x.md"}, "it would write a file that is not in the plan"),
-        ({"steps": ["submit", "poll", "write"]}, "it would save, which is not in the plan"),
-    ],
-)
+@pytest.mark.parametrize(("stated", "why"), [
+    ({"credits_worst": 3}, "it costs 4 credits now, not 3"),
+    ({"attempt": 0}, "it would be submitted again; see `contentops state show a`"),
+    ({"target": "out/x.md"}, "it would write a file that is not in the plan"),
+    ({"steps": ["submit", "poll", "write"]}, "it would save, which is not in the plan"),
+])  # fmt: skip
 def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
     harness: Harness, stated: dict[str, Any], why: str
 ) -> None:
@@ -354,8 +346,7 @@ def test_an_edit_of_what_the_plan_wrote_is_not_saved(tmp_path: Path) -> None:
 def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(harness: Harness) -> None:
     """`--replace` stands in the file, and goes past what is known of failures; the file does not."""
     reviewed = review(harness, replace=("a",))
-    assert results(apply_file(harness, reviewed)) == {"a": "done"}
-    assert harness.api.credits == 12
+    assert (results(apply_file(harness, reviewed)), harness.api.credits) == ({"a": "done"}, 12)
     assert refusal(harness, reviewed).startswith("already-applied")
     harness.api.habits.fails = lambda _: "boom"
     reviewed = review(harness, replace=("a",))

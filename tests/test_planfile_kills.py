@@ -292,13 +292,10 @@ def _contents(harness: Harness) -> list[tuple[str, str]]:
     return sorted((one.title, re.sub(r"Take \d+\.", "", one.body)) for one in harness.api.contents.values())
 
 
-@pytest.mark.parametrize(
-    ("kind", "stores", "every"),
-    [
-        *(pytest.param(kind, False, 1, id=kind.__name__) for kind in KINDS.values()),
-        *(pytest.param(kind, True, 4, id=f"{kind.__name__}, jobs stored") for kind in GENERATED),
-    ],
-)
+@pytest.mark.parametrize(("kind", "stores", "every"), [
+    *(pytest.param(kind, False, 1, id=kind.__name__) for kind in KINDS.values()),
+    *(pytest.param(kind, True, 4, id=f"{kind.__name__}, jobs stored") for kind in GENERATED),
+])  # fmt: skip
 def test_a_stop_at_every_step_of_a_plan_file(
     kind: Callable[[Harness], dict[str, Any]], *, stores: bool, every: int
 ) -> None:

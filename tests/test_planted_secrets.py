@@ -207,11 +207,8 @@ def test_the_key_and_the_token_are_nowhere(
 
     assert len(hub.comments) == 1
     assert "3 to create" in (out / "summary.md").read_text()
-    assert hub.tokens == {f"Bearer {TOKEN}"}
-    assert server.seen_on_disk == []
-    assert found_in(job.printed) == []
-    assert found_below(machine.root) == []
-    assert found_below(out) == []
+    assert (hub.tokens, server.seen_on_disk, found_in(job.printed)) == ({f"Bearer {TOKEN}"}, [], [])
+    assert (found_below(machine.root), found_below(out)) == ([], [])
     assert found_in(json.dumps([hub.comments, hub.pulls])) == []
     for repository in (machine.root, world.remote):
         assert found_in(objects(repository)) == []

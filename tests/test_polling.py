@@ -27,36 +27,21 @@ def _watched(durations: Durations, seconds: float) -> int:
 # --- nothing is known -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("server", "per_minute", "gap"),
-    [
-        ("https://localhost.example.com/v1", 0, 0.2),
-        ("https://localhost.example.com/v1", 6000, 0.2),
-        ("https://localhost.example.com/v1", 60, 2.0),
-        ("https://localhost.example.com/v1", 10, 12.0),
-        ("local", 0, 0.01),
-        ("http://127.0.0.1:8711/v1", 0, 0.01),
-        ("http://[::1]:8711/v1", 0, 0.01),
-        ("http://[::1]:8711/v1", 60, 2.0),
-    ],
-)
+@pytest.mark.parametrize(("server", "per_minute", "gap"), [
+    ("https://localhost.example.com/v1", 0, 0.2), ("https://localhost.example.com/v1", 6000, 0.2),
+    ("https://localhost.example.com/v1", 60, 2.0), ("https://localhost.example.com/v1", 10, 12.0), ("local", 0, 0.01),
+    ("http://127.0.0.1:8711/v1", 0, 0.01), ("http://[::1]:8711/v1", 0, 0.01), ("http://[::1]:8711/v1", 60, 2.0),
+])  # fmt: skip
 def test_the_first_gap(server: str, per_minute: int, gap: float) -> None:
     """A job is polled after max(0.2 s, 120 s / requests per minute), or sooner where the server is on this machine."""
     due = next_poll(Durations.load(None, server), "x", started=5.0, now=5.0, polls=0, per_minute=per_minute)
     assert due == pytest.approx(5 + gap)
 
 
-@pytest.mark.parametrize(
-    ("per_minute", "running", "gaps"),
-    [
-        (10, 1, [24.0, 30.0, 30.0, 30.0]),
-        (0, 50, [0.4, 0.8, 1.6, 3.2]),
-        (10, 4, [24.0, 48.0, 48.0, 48.0]),
-        (10, 50, [24.0, 48.0, 96.0, 192.0]),
-        (1, 1, [120.0, 120.0, 120.0, 120.0]),
-    ],
-    ids=["one job", "no limit", "four jobs", "many jobs", "one request a minute"],
-)
+@pytest.mark.parametrize(("per_minute", "running", "gaps"), [
+    (10, 1, [24.0, 30.0, 30.0, 30.0]), (0, 50, [0.4, 0.8, 1.6, 3.2]), (10, 4, [24.0, 48.0, 48.0, 48.0]),
+    (10, 50, [24.0, 48.0, 96.0, 192.0]), (1, 1, [120.0, 120.0, 120.0, 120.0]),
+], ids=["one job", "no limit", "four jobs", "many jobs", "one request a minute"])  # fmt: skip
 def test_unlearned_gaps_double_up_to_a_share_of_the_limit(per_minute: int, running: int, gaps: list[float]) -> None:
     """Until a duration is learned, gaps double up to 30 s, or to where all jobs together ask for half of the limit."""
     now = 50.0
@@ -74,8 +59,7 @@ def test_nothing_learned_forecasts_what_is_documented() -> None:
     # A server of this machine may be the bundled one, or have a model behind it that takes minutes.
     assert Durations.load({}, "http://127.0.0.1:8787").estimate("x") is None
     assert Durations.load({"y": [(10.0, 10.0)]}, "http://127.0.0.1:8787").estimate("x") == 10.0
-    assert Durations().p_done("x", elapsed=0.0) == 0.0
-    assert Durations().p_done("x", elapsed=1000.0) == 1.0
+    assert (Durations().p_done("x", elapsed=0.0), Durations().p_done("x", elapsed=1000.0)) == (0.0, 1.0)
 
 
 # --- some jobs are known --------------------------------------------------------------------------------------
@@ -145,8 +129,7 @@ def test_a_server_that_became_another_is_believed(seconds: float) -> None:
     durations = Durations({"k": [(14.0, 16.0)] * KEEP})
     for _ in range(4 * KEEP):
         _watched(durations, seconds)
-    assert durations.median("k") == pytest.approx(seconds, rel=0.2)
-    assert len(durations.seen["k"]) == KEEP
+    assert (durations.median("k"), len(durations.seen["k"])) == (pytest.approx(seconds, rel=0.2), KEEP)
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 5000.0), st.floats(0.0, 5000.0)), min_size=1, max_size=80))
@@ -157,17 +140,14 @@ def test_any_history_gives_a_usable_estimate(history: list[tuple[float, float]])
         durations.learn("k", after=min(first, second), by=max(first, second))
         assert 0 < durations.median("k") < 10_000
         shares = [durations.p_done("k", elapsed=elapsed) for elapsed in (0.0, 1.0, 100.0, 5000.0, 20_000.0)]
-        assert shares == sorted(shares)
-        assert (shares[0], shares[-1]) == (0.0, 1.0)
+        assert (shares, shares[0], shares[-1]) == (sorted(shares), 0.0, 1.0)
     assert next_poll(durations, "k", started=0.0, now=50.0, polls=1, per_minute=10) > 50.0
     assert Durations.load(json.loads(json.dumps(durations.seen)), "local").seen == durations.seen
 
 
-@pytest.mark.parametrize(
-    "stored",
-    [None, [], {"k": "no list"}, {"k": []}, *({"k": [one]} for one in (0, "x", [5], [-1, 2], [0, 0], [1, 1e9]))],
-    ids=str,
-)
+@pytest.mark.parametrize("stored", [
+    None, [], {"k": "no list"}, {"k": []}, *({"k": [one]} for one in (0, "x", [5], [-1, 2], [0, 0], [1, 1e9])),
+], ids=str)  # fmt: skip
 def test_damaged_durations_count_as_not_learned(stored: object) -> None:
     """The cache may be lost or damaged without any harm."""
     assert not Durations.load(stored, "local").seen
@@ -253,5 +233,4 @@ def test_no_more_ask_first_than_it_takes_to_stop_asking() -> None:
     for known in (False, True, None, False, False):
         admission.answered(known=known)
         found.append(entered())
-    assert found == [0, 2, 1, 0, 0]
-    assert (admission.asking, admission.strangers) == (3, 2)
+    assert (found, admission.asking, admission.strangers) == ([0, 2, 1, 0, 0], 3, 2)

@@ -67,14 +67,11 @@ def files_of(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("plan", "plan --json", "apply --yes", "status", "report", "report --runs", "check", "show assam"),
-        *("diff assam", "restore assam", "state list", "state mv assam ceylon", "state resolve matcha --forget"),
-        *("regenerate assam --section Intro", "adopt out/other.md --id other"),
-    ],
-)
+@pytest.mark.parametrize("command", [
+    *("plan", "plan --json", "apply --yes", "status", "report", "report --runs", "check", "show assam"),
+    *("diff assam", "restore assam", "state list", "state mv assam ceylon", "state resolve matcha --forget"),
+    *("regenerate assam --section Intro", "adopt out/other.md --id other"),
+])  # fmt: skip
 def test_every_command_that_reads_the_state_refuses(old: Path, invoke: Run, command: str) -> None:
     """With the one command that helps; nothing is written."""
     (old / "out/other.md").write_text("A text.\n", encoding="utf-8")
@@ -210,9 +207,7 @@ def test_an_upgrade_that_is_killed_goes_on(old: Path, tmp_path: Path) -> None:
         except StateError:
             killed += 1
         upgraded(root)
-        assert files_of(root) == wanted
-        assert upgraded(root) == []
-        assert files_of(root) == wanted
+        assert (files_of(root), upgraded(root), files_of(root)) == (wanted, [], wanted)
     assert 2 < killed < 9
 
 
@@ -254,12 +249,7 @@ DAMAGE = {
     "deep": (LOCK, lambda data: data + b"[" * 99_999 + b"\n", "damaged-lock", "line 8 of"),
     "other types": (LOCK, lambda data: data.replace(b'"attempt":1', b'"attempt":"1"'), "damaged-lock", "line 2 of"),
     "conflict": (LOCK, lambda data: b"<<<<<<< a\n" + data, "conflict-markers", "line 1 of `contentops.lock` is a git"),
-    "projects": (
-        LOCK,
-        lambda data: data + data.splitlines(True)[0].replace(b"5eea", b"6eea"),
-        "mixed-lineages",
-        "lines of different projects",
-    ),
+    "projects": (LOCK, lambda data: data + data.splitlines(True)[0].replace(b"5eea", b"6eea"), "mixed-lineages", "lines of different projects"),
     "no lineage": (LOCK, lambda data: data.replace(b"5eeaabdc", b"x"), "damaged-lock", "line 1 of"),
     "journal": (
         ".contentops/journal.jsonl",
@@ -267,7 +257,7 @@ DAMAGE = {
         "damaged-journal",
         "line 5 of `journal.jsonl` cannot be read",
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -289,8 +279,7 @@ def test_the_torn_end_of_a_journal_is_ignored(old: Path) -> None:
     lines = path.read_bytes().splitlines(True)
     group = lines[1].replace(b'{"base"', b'{"more":true,"base"').replace(b'"order":2', b'"order":3')
     path.write_bytes(b"".join(lines[:-1]) + group + b'{"open":')
-    assert upgraded(old) == [("", 4, 8)]
-    assert harness_of(old).record("white").metadata["order"] == 2
+    assert (upgraded(old), harness_of(old).record("white").metadata["order"]) == ([("", 4, 8)], 2)
 
 
 @pytest.fixture
@@ -342,8 +331,7 @@ def test_a_shallow_clone_is_refused(clone: Path, tmp_path: Path, invoke: Run) ->
     subprocess.run(command, check=True, capture_output=True)
     before = files_of(shallow)
     ended = invoke("state", "upgrade", cwd=shallow)
-    assert (ended.code, "`git fetch --unshallow`" in ended.stderr) == (1, True)
-    assert files_of(shallow) == before
+    assert (ended.code, "`git fetch --unshallow`" in ended.stderr, files_of(shallow)) == (1, True, before)
 
 
 def test_a_kept_text_answers_the_request_it_was_made_for(clone: Path) -> None:

@@ -147,19 +147,12 @@ def _wrong_flag(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[
     return build(_files(server, "code-64")), ["apply", "--yess"]
 
 
-@pytest.mark.parametrize(
-    ("code", "prepare"),
-    [
-        pytest.param(0, _no_changes, id="0 nothing to do"),
-        pytest.param(1, _invalid, id="1 invalid manifests"),
-        pytest.param(2, _changes, id="2 the plan has changes"),
-        pytest.param(3, _blocked, id="3 an item is blocked"),
-        pytest.param(3, _failed, id="3 an item failed"),
-        pytest.param(4, _over_budget, id="4 over budget"),
-        pytest.param(4, _not_asked, id="4 no one to ask"),
-        pytest.param(64, _wrong_flag, id="64 usage"),
-    ],
-)
+@pytest.mark.parametrize(("code", "prepare"), [
+    pytest.param(0, _no_changes, id="0 nothing to do"), pytest.param(1, _invalid, id="1 invalid manifests"),
+    pytest.param(2, _changes, id="2 the plan has changes"), pytest.param(3, _blocked, id="3 an item is blocked"),
+    pytest.param(3, _failed, id="3 an item failed"), pytest.param(4, _over_budget, id="4 over budget"),
+    pytest.param(4, _not_asked, id="4 no one to ask"), pytest.param(64, _wrong_flag, id="64 usage"),
+])  # fmt: skip
 def test_exit_codes(
     project: Build,
     run: Run,

@@ -78,8 +78,7 @@ def test_killed_again_and_again(project: Build, invoke: Run, server: Served, *, 
             shutil.rmtree(root / ".contentops")
     assert killed > 2, killed
     _finish(invoke, root)
-    assert tree(root) == expected
-    assert server.charges(f"({name})") == _expected(name)
+    assert (tree(root), server.charges(f"({name})")) == (expected, _expected(name))
     assert server.contents(f"({name})") == _expected(name)
 
 
@@ -134,8 +133,7 @@ def test_the_server_dies_in_the_middle(project: Build, invoke: Run, tmp_path: Pa
         assert ended.code in {0, 3}, ended.stderr
         assert "Traceback" not in ended.stderr
         _finish(invoke, root)
-        assert tree(root) == expected
-        assert server.charges() == _expected(name)
+        assert (tree(root), server.charges()) == (expected, _expected(name))
         assert server.contents() == _expected(name)
 
 
@@ -152,6 +150,5 @@ def test_server_and_apply_die_together(project: Build, invoke: Run, tmp_path: Pa
             server.kill()
             server.start()
         _finish(invoke, root)
-        assert tree(root) == expected
-        assert server.charges() == _expected(name)
+        assert (tree(root), server.charges()) == (expected, _expected(name))
         assert server.contents() == _expected(name)

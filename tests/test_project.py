@@ -43,21 +43,15 @@ def test_root_is_the_nearest_folder_with_the_file(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     assert find_root(deep) == str(outer)
     inner = write(tmp_path / "a", "project: inner\n").resolve()
-    assert find_root(deep) == str(inner)
-    assert find_root(tmp_path) == str(outer)
+    assert (find_root(deep), find_root(tmp_path)) == (str(inner), str(outer))
 
 
-@pytest.mark.parametrize(
-    ("name", "start", "words"),
-    [
-        ("", "", "start a project with `contentops init`"),
-        ("contentops.yml", "", "rename `contentops.yml` to `contentops.yaml`"),
-        ("contentops.yaml", "absent", "there is no folder"),
-        ("contentops.yaml", "contentops.yaml", "there is no folder"),
-        ("contentops.yaml", "contentops.yaml/x", "there is no folder"),
-        ("", "x" * 300, ""),
-    ],
-)
+@pytest.mark.parametrize(("name", "start", "words"), [
+    ("", "", "start a project with `contentops init`"),
+    ("contentops.yml", "", "rename `contentops.yml` to `contentops.yaml`"),
+    ("contentops.yaml", "absent", "there is no folder"), ("contentops.yaml", "contentops.yaml", "there is no folder"),
+    ("contentops.yaml", "contentops.yaml/x", "there is no folder"), ("", "x" * 300, ""),
+])  # fmt: skip
 def test_no_root_says_what_to_do(tmp_path: Path, name: str, start: str, words: str) -> None:
     """Without a project around a folder the error names the next step; a mistyped folder is an error anywhere."""
     if name:
@@ -132,8 +126,7 @@ def test_project_without_an_environment_uses_its_own_settings(tmp_path: Path) ->
     assert project.guards == Guards(max_changed_ratio=0.5, from_items=3)
     assert project.defaults == {"style": "general_blog", "inputs": {"a": 1}}
     assert (project.vars, project.environment_vars) == ({"company": "Acme", "year": 2026}, {})
-    assert project.cli_vars == {"year": 2030}
-    assert (project.preset, project.provenance) == ("hugo", False)
+    assert (project.cli_vars, project.preset, project.provenance) == ({"year": 2030}, "hugo", False)
 
 
 def test_environment_merges_maps_and_replaces_lists(tmp_path: Path) -> None:
@@ -142,8 +135,7 @@ def test_environment_merges_maps_and_replaces_lists(tmp_path: Path) -> None:
     assert project.environment == "staging"
     assert project.manifests == ("staging.yaml",)
     assert (project.output, project.environment_output) == ("out/{{ item.id }}.md", "staging/{{ item.id }}.md")
-    assert project.api.base_url == "local"
-    assert (project.api.save, project.api.job_timeout) == ("off", 5400.0)
+    assert (project.api.base_url, project.api.save, project.api.job_timeout) == ("local", "off", 5400.0)
     assert project.budget == Budget(credits_per_apply=None, items_per_apply=100)
     assert project.guards == Guards(max_changed_ratio=0.5, from_items=0)
     assert (project.preset, project.provenance) == ("", True)
@@ -205,30 +197,17 @@ PATTERNS = ["../x.yaml", "/etc/*.yaml", "a/../../b", "C:/x", "c:x", "~/x", "'a\\
 """Globs that leave the project, work on one system only, or match nothing."""
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        *((f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n", "bad-path") for pattern in PATTERNS),
-        ("", "missing-key"),
-        ("# nothing\n", "missing-key"),
-        ("- a\n", "wrong-type"),
-        ("project: {{ x }} y\n", "yaml-syntax"),
-        ("project: x\nversion: 2\n", "wrong-value"),
-        ("project: x\napi: 3\n", "wrong-type"),
-        ("project: x\napi: {base_url: 3}\n", "wrong-type"),
-        ("project: x\napi: {job_timeout: 0s}\n", "wrong-value"),
-        ("project: x\napi: {job_timeout: 99999h}\n", "wrong-value"),
-        ("project: x\napi: {job_timeout: 5m5}\n", "wrong-value"),
-        ("project: x\nmanifests: [3]\n", "wrong-type"),
-        ("project: x\nmanifests: content\n", "wrong-type"),
-        ("project: x\nenvironments: [a]\n", "wrong-type"),
-        ("project: x\nenvironments: {a: [1]}\n", "wrong-type"),
-        ("project: x\nenvironments: {A/B: {}}\n", "bad-name"),
-        ("project: x\nvars: {item: 1}\n", "bad-name"),
-        ("project: x\nenvironments: {e: {vars: {range: 1}}}\n", "bad-name"),
-    ],
-    ids=lambda value: repr(value)[:30],
-)
+@pytest.mark.parametrize(("text", "code"), [
+    *((f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n", "bad-path") for pattern in PATTERNS), ("", "missing-key"),
+    ("# nothing\n", "missing-key"), ("- a\n", "wrong-type"), ("project: {{ x }} y\n", "yaml-syntax"),
+    ("project: x\nversion: 2\n", "wrong-value"), ("project: x\napi: 3\n", "wrong-type"),
+    ("project: x\napi: {base_url: 3}\n", "wrong-type"), ("project: x\napi: {job_timeout: 0s}\n", "wrong-value"),
+    ("project: x\napi: {job_timeout: 99999h}\n", "wrong-value"),
+    ("project: x\napi: {job_timeout: 5m5}\n", "wrong-value"), ("project: x\nmanifests: [3]\n", "wrong-type"),
+    ("project: x\nmanifests: content\n", "wrong-type"), ("project: x\nenvironments: [a]\n", "wrong-type"),
+    ("project: x\nenvironments: {a: [1]}\n", "wrong-type"), ("project: x\nenvironments: {A/B: {}}\n", "bad-name"),
+    ("project: x\nvars: {item: 1}\n", "bad-name"), ("project: x\nenvironments: {e: {vars: {range: 1}}}\n", "bad-name"),
+], ids=lambda value: repr(value)[:30])  # fmt: skip
 def test_wrong_file_is_one_finding(tmp_path: Path, text: str, code: str) -> None:
     """Each mistake is said once, whatever else reads the same value."""
     problem = only(tmp_path, text)
@@ -237,40 +216,27 @@ def test_wrong_file_is_one_finding(tmp_path: Path, text: str, code: str) -> None
     assert problem.location.file == "contentops.yaml"
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "local", "https://api.writerzroom.com/v1", "https://example.com:8443", "https://example.com/",
-        "http://localhost:8000/v1", "http://127.0.0.1", "http://127.8.9.1:1/", "http://[::1]:8000",
-        "HTTPS://Example.com",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("url", [
+    "local", "https://api.writerzroom.com/v1", "https://example.com:8443", "https://example.com/",
+    "http://localhost:8000/v1", "http://127.0.0.1", "http://127.8.9.1:1/", "http://[::1]:8000", "HTTPS://Example.com",
+])  # fmt: skip
 def test_usable_address_is_taken(tmp_path: Path, url: str) -> None:
     """Https anywhere, http to this machine only; a trailing slash is dropped."""
     assert load(tmp_path, f"project: x\napi: {{base_url: '{url}'}}\n").api.base_url == url.rstrip("/")
 
 
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [
-        ("http://example.com", "insecure-url"),
-        ("http://localhost.example.com", "insecure-url"),
-        ("http://127.0.0.1.example.com", "insecure-url"),
-        ("http://10.0.0.1", "insecure-url"), ("http://[fe80::1]", "insecure-url"),
-        ("http://2130706433", "insecure-url"),
-        ("https://user:pass1234@example.com", "bad-url"),
-        ("https://token-1234@example.com", "bad-url"),
-        ("http://127.0.0.1@example.com", "bad-url"),
-        ("https://example.com?key=1234", "bad-url"),
-        ("https://example.com#x", "bad-url"), ("https://example.com?", "bad-url"), ("https://", "bad-url"),
-        ("https:///v1", "bad-url"), ("example.com", "bad-url"), ("ftp://example.com", "bad-url"),
-        ("file:///etc/passwd", "bad-url"), ("https://example.com:99999", "bad-url"),
-        ("https://example.com:x", "bad-url"), ("https://[::1", "bad-url"), ("https://exa mple.com", "bad-url"),
-        ("https://{{ host }}/v1", "bad-url"), ("https://example.com/a b", "bad-url"),
-        ("https://example.com\\\\@evil.com", "bad-url"),
-        ("Local", "bad-url"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("url", "code"), [
+    ("http://example.com", "insecure-url"), ("http://localhost.example.com", "insecure-url"),
+    ("http://127.0.0.1.example.com", "insecure-url"), ("http://10.0.0.1", "insecure-url"),
+    ("http://[fe80::1]", "insecure-url"), ("http://2130706433", "insecure-url"),
+    ("https://user:pass1234@example.com", "bad-url"), ("https://token-1234@example.com", "bad-url"),
+    ("http://127.0.0.1@example.com", "bad-url"), ("https://example.com?key=1234", "bad-url"),
+    ("https://example.com#x", "bad-url"), ("https://example.com?", "bad-url"), ("https://", "bad-url"),
+    ("https:///v1", "bad-url"), ("example.com", "bad-url"), ("ftp://example.com", "bad-url"),
+    ("file:///etc/passwd", "bad-url"), ("https://example.com:99999", "bad-url"), ("https://example.com:x", "bad-url"),
+    ("https://[::1", "bad-url"), ("https://exa mple.com", "bad-url"), ("https://{{ host }}/v1", "bad-url"),
+    ("https://example.com/a b", "bad-url"), ("https://example.com\\\\@evil.com", "bad-url"), ("Local", "bad-url"),
+])  # fmt: skip
 def test_unusable_address_is_refused(tmp_path: Path, url: str, code: str) -> None:
     """An address that leaks the key, hides credentials or is none at all is an error."""
     problem = only(tmp_path, f"project: x\napi:\n  base_url: '{url}'\n")
@@ -279,17 +245,13 @@ def test_unusable_address_is_refused(tmp_path: Path, url: str, code: str) -> Non
     assert problem.location.line == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "secret"),
-    [
-        ("api: {base_url: 'https://me:hunter22@x.y', dialect: v9}", "hunter22"),
-        ("api: {base_url: 'https://x.y?k=hunter22', dialect: v9}", "hunter22"),
-        ("api: {key: hunter22, base_url: 'http://x.y'}", "hunter22"),
-        ("api: {key_env: hunter-22, base_url: 'http://x.y'}", "hunter-22"),
-        ("environments: {a: {api: {token: hunter22, base_url: 'http://x.y'}}}", "hunter22"),
-    ],
-    ids=["password", "query", "key", "key-env", "environment"],
-)
+@pytest.mark.parametrize(("text", "secret"), [
+    ("api: {base_url: 'https://me:hunter22@x.y', dialect: v9}", "hunter22"),
+    ("api: {base_url: 'https://x.y?k=hunter22', dialect: v9}", "hunter22"),
+    ("api: {key: hunter22, base_url: 'http://x.y'}", "hunter22"),
+    ("api: {key_env: hunter-22, base_url: 'http://x.y'}", "hunter-22"),
+    ("environments: {a: {api: {token: hunter22, base_url: 'http://x.y'}}}", "hunter22"),
+], ids=["password", "query", "key", "key-env", "environment"])  # fmt: skip
 def test_secret_in_the_file_is_shown_by_no_finding(tmp_path: Path, text: str, secret: str) -> None:
     """A credential is not repeated, neither by the finding about it nor by others in its line."""
     problems = findings_of(tmp_path, f"project: x\n{text}\n")
@@ -297,28 +259,25 @@ def test_secret_in_the_file_is_shown_by_no_finding(tmp_path: Path, text: str, se
     assert all(secret not in f"{entry.message}{entry.hint}{entry.excerpt}" for entry in problems)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param('api: {base_url: local}\napi_key: "sk-live-hunter22\n', id="open quote"),
-        pytest.param("api:\n  key: sk-live-hunter22: x\n", id="colon in the value"),
-        pytest.param("api:\n  api_token: @sk-live-hunter22\n", id="bad start"),
-        pytest.param("api:\n  password: 'sk'live-hunter22'\n", id="after the quote"),
-        pytest.param("api:\n  token: 's' sk-live-hunter22\n", id="does not belong in this line"),
-        pytest.param("api:\n  dialect: v1\n  secret = sk-live-hunter22\nx: 1\n", id="no colon"),
-        pytest.param("api:\n  secret_key:sk-live-hunter22\n  x: 1\n", id="no space"),
-        pytest.param("api:\n  key_env: {{ sk-live-hunter22 }}\n", id="Jinja"),
-        pytest.param("api:\n  key_env: {{ sk-live-hunter22 }} x\n", id="broken Jinja"),
-        pytest.param("api: {dialect: v1, Bearer: sk-live-hunter22: x}\n", id="in braces"),
-        pytest.param("api:\n  base_url: https://me:sk-live-hunter22@x.y: z\n", id="in an address"),
-        pytest.param("api:\n  api_key: >\n    a\n     \tsk-live-hunter22\n   bad: [\n", id="in a block"),
-        pytest.param('api:\n  api_key: "a\n    \\qsk-live-hunter22"\n', id="in a quoted text of two lines"),
-        pytest.param("api:\n  api_key: !!set sk-live-hunter22\n", id="with a tag"),
-        pytest.param("api:\n  api_key: 1e99999\n", id="a bad number"),
-        pytest.param("api:\n  api_key: sk-live\x01-hunter22\n", id="control character"),
-        pytest.param("api_key: sk-live-hunter22\n", id="unknown key at the top"),
-    ],
-)
+@pytest.mark.parametrize("text", [
+    pytest.param('api: {base_url: local}\napi_key: "sk-live-hunter22\n', id="open quote"),
+    pytest.param("api:\n  key: sk-live-hunter22: x\n", id="colon in the value"),
+    pytest.param("api:\n  api_token: @sk-live-hunter22\n", id="bad start"),
+    pytest.param("api:\n  password: 'sk'live-hunter22'\n", id="after the quote"),
+    pytest.param("api:\n  token: 's' sk-live-hunter22\n", id="does not belong in this line"),
+    pytest.param("api:\n  dialect: v1\n  secret = sk-live-hunter22\nx: 1\n", id="no colon"),
+    pytest.param("api:\n  secret_key:sk-live-hunter22\n  x: 1\n", id="no space"),
+    pytest.param("api:\n  key_env: {{ sk-live-hunter22 }}\n", id="Jinja"),
+    pytest.param("api:\n  key_env: {{ sk-live-hunter22 }} x\n", id="broken Jinja"),
+    pytest.param("api: {dialect: v1, Bearer: sk-live-hunter22: x}\n", id="in braces"),
+    pytest.param("api:\n  base_url: https://me:sk-live-hunter22@x.y: z\n", id="in an address"),
+    pytest.param("api:\n  api_key: >\n    a\n     \tsk-live-hunter22\n   bad: [\n", id="in a block"),
+    pytest.param('api:\n  api_key: "a\n    \\qsk-live-hunter22"\n', id="in a quoted text of two lines"),
+    pytest.param("api:\n  api_key: !!set sk-live-hunter22\n", id="with a tag"),
+    pytest.param("api:\n  api_key: 1e99999\n", id="a bad number"),
+    pytest.param("api:\n  api_key: sk-live\x01-hunter22\n", id="control character"),
+    pytest.param("api_key: sk-live-hunter22\n", id="unknown key at the top"),
+])  # fmt: skip
 def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, text: str) -> None:
     """A file that cannot be parsed is pointed into without showing what may be a key."""
     problems = findings_of(tmp_path, f"project: x\n{text}")
@@ -329,14 +288,11 @@ def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, text: s
         assert len(entry.excerpt) <= max(map(len, text.splitlines()))
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("a=x", "x"), ("a=", ""), ("a= ", " "), ("a=1", 1), ("a=1.5", 1.5), ("a=true", True), ("a=null", None),
-        ("a=yes", "yes"), ("a=012", "012"), ("a=2026-03-01", "2026-03-01"), ("a=b=c", "b=c"), ("a=[1]", "[1]"),
-        ("a=@x: y", "@x: y"), ('a="1"', "1"), ("a='it''s'", "it's"), ("a=two\nlines", "two\nlines"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "value"), [
+    ("a=x", "x"), ("a=", ""), ("a= ", " "), ("a=1", 1), ("a=1.5", 1.5), ("a=true", True), ("a=null", None),
+    ("a=yes", "yes"), ("a=012", "012"), ("a=2026-03-01", "2026-03-01"), ("a=b=c", "b=c"), ("a=[1]", "[1]"),
+    ("a=@x: y", "@x: y"), ('a="1"', "1"), ("a='it''s'", "it's"), ("a=two\nlines", "two\nlines"),
+])  # fmt: skip
 def test_variable_of_the_command_line_is_read(text: str, value: Any) -> None:
     """Values follow YAML's rules for scalars; quotes make a text of anything."""
     name, parsed = parse_variable(text)
@@ -344,13 +300,10 @@ def test_variable_of_the_command_line_is_read(text: str, value: Any) -> None:
     assert type(parsed) is type(value)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a", "", "=1", "1a=1", "a-b=1", "item=1", "each=1", "project=1", "environment=1", "not=1", "True=1", "a.b=1",
-        "é=1", "a=.inf", "a=1e999", "a='x", "a='x' y", "a='x'\nb: 1", 'a="\\q"', "a=\x00", "a=\ud800", "\x1b=1",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("text", [
+    "a", "", "=1", "1a=1", "a-b=1", "item=1", "each=1", "project=1", "environment=1", "not=1", "True=1", "a.b=1", "é=1",
+    "a=.inf", "a=1e999", "a='x", "a='x' y", "a='x'\nb: 1", 'a="\\q"', "a=\x00", "a=\ud800", "\x1b=1",
+])  # fmt: skip
 def test_unusable_variable_is_a_usage_error(text: str) -> None:
     """What has no name, no value, or one no one can use, is refused in words."""
     with pytest.raises(UsageError) as caught:

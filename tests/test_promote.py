@@ -98,19 +98,16 @@ def test_edits_go_along_and_nothing_is_paid(tmp_path: Path) -> None:
         "from `staging/a.md` of `staging`, edited by hand there",
         "from `staging/b.md` of `staging`",
     ]
-    assert results(prod.apply()) == {"a": "done", "b": "done"}
-    assert prod.submits == 0
+    assert (results(prod.apply()), prod.submits) == ({"a": "done", "b": "done"}, 0)
     assert body(prod, "live/a.md") == body(prod, "staging/a.md")
     assert "title: Mine, not " in prod.read("live/a.md")
     assert prod.told() == staging.told()
     there, here = staging.record("a"), prod.record("a")
     assert (here.generated, here.digest, here.request) == (there.generated, there.digest, there.request)
-    assert here.request_id == ""
-    assert here.server == "https://live.example.test:443"
+    assert (here.request_id, here.server) == ("", "https://live.example.test:443")
     assert here.saved is not None
     assert here.saved.body == here.promoted != here.generated
-    assert prod.record("b").promoted == prod.record("b").generated
-    assert prod.plan().empty
+    assert (prod.record("b").promoted, prod.plan().empty) == (prod.record("b").generated, True)
     assert staging.plan().empty
 
 
@@ -163,8 +160,7 @@ def test_words_of_two_people_conflict(tmp_path: Path) -> None:
     change = only(prod.plan())
     assert (change.action, change.blocked) == ("blocked", "edited")
     merge = only(prod.plan(on_edit=OnEdit.MERGE))
-    assert (merge.blocked, merge.hint) == ("edited", change.hint)
-    assert results(prod.apply()) == {"a": "blocked"}
+    assert (merge.blocked, merge.hint, results(prod.apply())) == ("edited", change.hint, {"a": "blocked"})
     with quick_folder() as folder:
         kept = prod.copied(folder / "kept")
         assert only(kept.plan(on_edit=OnEdit.KEEP)).action == "keep"
@@ -193,27 +189,18 @@ def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
         "(`contentops apply --env staging`)"
     )
     assert plan.changes[1].hint.startswith("`staging` has no text for it; apply there first")
-    assert results(prod.apply()) == {"a": "blocked", "c": "blocked"}
-    assert prod.submits == 0
+    assert (results(prod.apply()), prod.submits) == ({"a": "blocked", "c": "blocked"}, 0)
     staging.apply()
     assert {one.id: str(one.action) for one in prod.plan().changes} == {"a": "promote", "c": "promote"}
     prod.apply()
-    assert prod.submits == 0
-    assert prod.plan().empty
+    assert (prod.submits, prod.plan().empty) == (0, True)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda path: path.unlink(), "`staging/a.md`, the text that `staging` has, does not exist"),
-        (lambda path: path.write_bytes(b"\xff\xfe"), "`staging/a.md` is not UTF-8 at byte 0"),
-        (
-            lambda path: path.write_text("x\n<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"),
-            "`staging/a.md` contains git conflict markers from line 2",
-        ),
-    ],
-    ids=["missing", "not UTF-8", "conflict markers"],
-)
+@pytest.mark.parametrize(("spoil", "words"), [
+    (lambda path: path.unlink(), "`staging/a.md`, the text that `staging` has, does not exist"),
+    (lambda path: path.write_bytes(b"\xff\xfe"), "`staging/a.md` is not UTF-8 at byte 0"),
+    (lambda path: path.write_text("x\n<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"), "`staging/a.md` contains git conflict markers from line 2"),
+], ids=["missing", "not UTF-8", "conflict markers"])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_not_promoted(tmp_path: Path, spoil: Any, words: str) -> None:
     """And the hint says which, and why."""
     _, prod = rooms(tmp_path, "a")
@@ -285,8 +272,7 @@ def test_an_open_job_of_prod_is_brought_home(tmp_path: Path) -> None:
     prod.apply()
     assert prod.submits == paid
     assert {job.state for job in prod.state.open_jobs.values()} <= {JobState.PAID}
-    assert body(prod, "live/a.md") == body(prod, "staging/a.md")
-    assert prod.plan().empty
+    assert (body(prod, "live/a.md"), prod.plan().empty) == (body(prod, "staging/a.md"), True)
 
 
 def test_the_project_without_an_environment_is_a_source(tmp_path: Path) -> None:
@@ -301,16 +287,12 @@ def test_the_project_without_an_environment_is_a_source(tmp_path: Path) -> None:
     assert prod.plan().empty
 
 
-@pytest.mark.parametrize(
-    ("environments", "words"),
-    [
-        ("{a: {promote_from: a}}", "environment `a` cannot promote texts from itself"),
-        ("{a: {promote_from: b}, b: {promote_from: a}}", "forms a cycle: `a` -> `b` -> `a`"),
-        ("{prod: {promote_from: stagin}, staging: {}}", "there is no environment `stagin`"),
-        ("{a: {}}\npromote_from: a", "promote_from"),
-    ],
-    ids=["itself", "ring", "unknown", "of the project"],
-)
+@pytest.mark.parametrize(("environments", "words"), [
+    ("{a: {promote_from: a}}", "environment `a` cannot promote texts from itself"),
+    ("{a: {promote_from: b}, b: {promote_from: a}}", "forms a cycle: `a` -> `b` -> `a`"),
+    ("{prod: {promote_from: stagin}, staging: {}}", "there is no environment `stagin`"),
+    ("{a: {}}\npromote_from: a", "promote_from"),
+], ids=["itself", "ring", "unknown", "of the project"])  # fmt: skip
 def test_what_cannot_be_a_source_is_refused(tmp_path: Path, environments: str, words: str) -> None:
     """With its place in the settings."""
     (tmp_path / "contentops.yaml").write_text(f"project: x\nenvironments: {environments}\n")
@@ -388,8 +370,7 @@ def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path, processes: None)
         subprocess.run(["git", *arguments], cwd=tmp_path / "first", check=True)
     assert not (tmp_path / "second/.contentops").exists()
     prod = Room(tmp_path / "second", "prod", extra=extra)
-    assert results(prod.apply(drafts=True)) == {"a": "done", "b": "done"}
-    assert prod.submits == 0
+    assert (results(prod.apply(drafts=True)), prod.submits) == ({"a": "done", "b": "done"}, 0)
     assert "## The end" in prod.read("live/a.md")
     assert any("## The end" in text for _, text in prod.told())
     assert (prod.read("dev/a.md"), prod.read("contentops.dev.lock")) == (

@@ -83,8 +83,7 @@ def test_a_promoted_text_that_is_gone_comes_back_as_it_was(
     (prod.root / "live/a.md").unlink()
     assert only(prod.plan()).action == "restore"
     assert restore.to_planned(prod.project, "a").after == promoted.lstrip("\n")
-    assert results(prod.apply()) == {"a": "done"}
-    assert body(prod, "live/a.md") == promoted
+    assert (results(prod.apply()), body(prod, "live/a.md")) == ({"a": "done"}, promoted)
     assert prod.plan().empty
 
 
@@ -113,8 +112,7 @@ def test_words_there_that_a_promotion_would_replace_are_named_as_such(tmp_path: 
     assert (change.blocked, content in change.hint) == ("edited-on-server", True)
     assert "edited in this environment" not in change.hint
     before = body(prod, "live/a.md")
-    assert results(prod.apply(on_edit=OnEdit.KEEP)) == {"a": "done"}
-    assert body(prod, "live/a.md") == before
+    assert (results(prod.apply(on_edit=OnEdit.KEEP)), body(prod, "live/a.md")) == ({"a": "done"}, before)
     assert "Their words." in prod.api.contents[content].body
 
 
@@ -157,8 +155,7 @@ def test_a_promoted_text_passes_the_checks_of_the_environment_that_takes_it(tmp_
         loosened.edit("contentops.yaml", "excludes: [Closing]", "excludes: [Opening]")
         assert results(loosened.apply()) == {"a": "done"}
     staging.edit("staging/a.md", "Closing", "Reviewed")
-    assert results(prod.apply()) == {"a": "done"}
-    assert (prod.plan().empty, prod.submits) == (True, 0)
+    assert (results(prod.apply()), prod.plan().empty, prod.submits) == ({"a": "done"}, True, 0)
 
 
 def test_a_promoted_text_passes_the_commands_of_that_environment(tmp_path: Path, processes: None) -> None:
@@ -273,12 +270,10 @@ def test_an_outline_is_not_saved_to_another_server(tmp_path: Path, edited: bool)
         return
     assert (change.blocked, change.steps) == ("draft-outline", ())
     assert "save the outline with `--drafts`" in change.hint
-    assert results(harness.apply(on_edit=OnEdit.KEEP)) == {"a": "blocked"}
-    assert harness.api.contents == {}
+    assert (results(harness.apply(on_edit=OnEdit.KEEP)), harness.api.contents) == ({"a": "blocked"}, {})
     assert only(harness.plan(on_edit=OnEdit.OVERWRITE)).submits == 1
     harness.apply(on_edit=OnEdit.KEEP, drafts=True)
-    assert len(harness.api.contents) == 1
-    assert harness.plan().empty
+    assert (len(harness.api.contents), harness.plan().empty) == (1, True)
 
 
 def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) -> None:
@@ -364,8 +359,7 @@ def test_what_was_promoted_stays_when_its_source_is_gone(tmp_path: Path) -> None
     prod.write("contentops.yaml", settings.replace("promote_from: staging, ", "").replace("  staging: {", "  other: {"))
     assert prod.plan().empty
     (prod.root / "live/a.md").unlink()
-    assert results(prod.apply()) == {"a": "done"}
-    assert prod.read("live/a.md") == promoted
+    assert (results(prod.apply()), prod.read("live/a.md")) == ({"a": "done"}, promoted)
     assert (prod.plan().empty, prod.submits) == (True, 0)
 
 

@@ -64,8 +64,7 @@ def test_items_that_are_not_named_are_left_alone(tmp_path: Path) -> None:
     asked = len(harness.api.requests)
     with pytest.raises(UsageError, match="nine"):
         harness.pull("one", "nine")
-    assert len(harness.api.requests) == asked
-    assert _pulled(harness, "two") == {"two": True}
+    assert (len(harness.api.requests), _pulled(harness, "two")) == (asked, {"two": True})
     assert "Their words." not in harness.read("out/one.md")
 
 
@@ -161,8 +160,7 @@ def test_a_file_that_has_their_words_is_recorded(tmp_path: Path) -> None:
     _edit(harness)
     harness.write("out/one.md", f"{head}\n---\n\n{THEIRS}")
     before = harness.read("out/one.md")
-    assert _pulled(harness) == {"one": True}
-    assert harness.read("out/one.md") == before
+    assert (_pulled(harness), harness.read("out/one.md")) == ({"one": True}, before)
     assert _is_done(harness)
 
 

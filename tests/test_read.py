@@ -74,32 +74,24 @@ def test_scalar_means_what_the_core_schema_says(text: str, value: Any, *, pure: 
 
 
 @PARSERS
-@pytest.mark.parametrize(
-    ("text", "word"),
-    [
-        (".inf", "JSON"), ("-.INF", "JSON"), (".nan", "JSON"), ("1e999", "too large"), ("1" * 301, "301 digits"),
-        ("1" * 5000, "5000 digits"), ("0x" + "f" * 400, "402 digits"),
-    ],
-    ids=["inf", "minus-inf", "nan", "overflow", "long", "longer-than-python-prints", "hexadecimal"],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "word"), [
+    (".inf", "JSON"), ("-.INF", "JSON"), (".nan", "JSON"), ("1e999", "too large"), ("1" * 301, "301 digits"),
+    ("1" * 5000, "5000 digits"), ("0x" + "f" * 400, "402 digits"),
+], ids=["inf", "minus-inf", "nan", "overflow", "long", "longer-than-python-prints", "hexadecimal"])  # fmt: skip
 def test_number_json_can_not_hold_is_refused(text: str, word: str, *, pure: bool) -> None:
     """A number that JSON cannot hold is an error at its position, and the rest of the file is still there."""
     document, (problem,) = read_yaml("a.yaml", f"a: {text}\nb: 2\n".encode(), pure=pure)
     assert problem.code == "bad-number"
     assert word in problem.message
     assert position_of(problem)[:2] == (1, 4)
-    assert underlined(problem) == text
-    assert document.root["b"] == 2
+    assert (underlined(problem), document.root["b"]) == (text, 2)
 
 
 @PARSERS
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: !foo 1", "a: !!python/object:os.system x", "a: !!timestamp 2026-01-01", "a: !<tag:x,1:y> 1",
-        "a: !foo [1]", "a: !!set {b}", "!foo a: 1",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("text", [
+    "a: !foo 1", "a: !!python/object:os.system x", "a: !!timestamp 2026-01-01", "a: !<tag:x,1:y> 1", "a: !foo [1]",
+    "a: !!set {b}", "!foo a: 1",
+])  # fmt: skip
 def test_custom_tag_is_refused(text: str, *, pure: bool) -> None:
     """A tag outside YAML's core is an error, whatever it stands on."""
     problem = only(text, pure=pure)
@@ -114,21 +106,13 @@ def test_keys_keep_their_text(*, pure: bool) -> None:
     assert list(root) == ["1", "true", "~", "012", "1.0", "q"]
 
 
-@pytest.mark.parametrize(
-    ("text", "needle", "position"),
-    [
-        ("a: one {{ two }} three", "{{", (1, 8)),
-        ('a: "one {{ two }} three"', "{{", (1, 9)),
-        ('a: "tab\\tthen {{ two }}"', "{{", (1, 15)),
-        ("a: 'it''s {{ two }}'", "{{", (1, 11)),
-        ("a: |\n  one\n    {{ two }}\n", "{{", (3, 5)),
-        ("a: >-\n  one\n  {{ two }}\n", "{{", (3, 3)),
-        ("a: {{x}}".replace("{{x}}", "'{{x}} {{x}}'"), " {{", (1, 11)),
-        ("a: one\n  {{ two }}", "{{", (2, 3)),
-        ('a: "x \\"q"', '"q', (1, 9)),
-    ],
-    ids=["plain", "double", "escape", "single", "literal", "folded", "second", "lines", "quote"],
-)
+@pytest.mark.parametrize(("text", "needle", "position"), [
+    ("a: one {{ two }} three", "{{", (1, 8)), ('a: "one {{ two }} three"', "{{", (1, 9)),
+    ('a: "tab\\tthen {{ two }}"', "{{", (1, 15)), ("a: 'it''s {{ two }}'", "{{", (1, 11)),
+    ("a: |\n  one\n    {{ two }}\n", "{{", (3, 5)), ("a: >-\n  one\n  {{ two }}\n", "{{", (3, 3)),
+    ("a: {{x}}".replace("{{x}}", "'{{x}} {{x}}'"), " {{", (1, 11)), ("a: one\n  {{ two }}", "{{", (2, 3)),
+    ('a: "x \\"q"', '"q', (1, 9)),
+], ids=["plain", "double", "escape", "single", "literal", "folded", "second", "lines", "quote"])  # fmt: skip
 def test_offset_points_into_a_text(text: str, needle: str, position: tuple[int, int]) -> None:
     """An offset into the value is shown where that character was written, in every style of scalar."""
     document, findings = read_yaml("a.yaml", text.encode())
@@ -177,11 +161,9 @@ n: *name
 quoted: {"<<": 5}
 """
     root = value_of(text, pure=pure)
-    assert root["one"] == {"a": 1, "b": 9}
-    assert root["two"] == {"b": 8, "c": 4, "a": 1}
+    assert (root["one"], root["two"]) == ({"a": 1, "b": 9}, {"b": 8, "c": 4, "a": 1})
     assert root["same"] is root["base"]
-    assert root["w"] == "word"
-    assert (root["key"], root["n"]) == (1, "key")
+    assert (root["w"], root["key"], root["n"]) == ("word", 1, "key")
     assert root["quoted"] == {"<<": 5}
     document = read_yaml("a.yaml", text.encode())[0]
     assert [mark_at(document, "one", key, key=True) for key in ("b", "a")] == [(3, 18), (1, 14)]
@@ -206,8 +188,7 @@ def bomb(levels: int) -> str:
 def test_alias_bomb_is_refused(*, pure: bool) -> None:
     """Aliases may not stand for more than a million values, although the file is tiny."""
     document, (problem,) = read_yaml("a.yaml", bomb(9).encode(), pure=pure)
-    assert (document.root, problem.code) == (None, "too-many-aliases")
-    assert findings_of(bomb(4), pure=pure) == []
+    assert (document.root, problem.code, findings_of(bomb(4), pure=pure)) == (None, "too-many-aliases", [])
 
 
 def test_merge_bomb_is_refused() -> None:
@@ -218,42 +199,29 @@ def test_merge_bomb_is_refused() -> None:
 
 
 @PARSERS
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[" * 150 + "]" * 150,
-        "- " * 150,
-        "a: " + "{a: " * 150 + "}" * 150,
-        f"a: &a {'[' * 60}{']' * 60}\nb: {'[' * 60}*a{']' * 60}",
-    ],
-    ids=["lists", "dashes", "maps", "through-an-alias"],
-)
+@pytest.mark.parametrize("text", [
+    "[" * 150 + "]" * 150,
+    "- " * 150,
+    "a: " + "{a: " * 150 + "}" * 150,
+    f"a: &a {'[' * 60}{']' * 60}\nb: {'[' * 60}*a{']' * 60}",
+], ids=["lists", "dashes", "maps", "through-an-alias"])  # fmt: skip
 def test_too_deep_is_refused(text: str, *, pure: bool) -> None:
     """Nesting is bounded, also where an alias hides it."""
     assert only(text, pure=pure).code == "too-deep"
 
 
 @PARSERS
-@pytest.mark.parametrize(
-    ("text", "code", "line", "column"),
-    [
-        *((f"a: {text}", "bad-tag", 1, 4) for text in ("!!int x", "!!bool 1", "!!float true", "!!null x", "!!int 1.5")),
-        ("a: &x 1\nb: *y\n", "unknown-alias", 2, 4),
-        ("a: &abc 1\nb: *abd\n", "unknown-alias", 2, 4),
-        ("a: &x [*x]\n", "recursive-alias", 1, 8),
-        ("a: &x 1\n*x : 2\n", "bad-key", 2, 1), ("<<: 3\n", "bad-merge", 1, 1),
-        ("a: &x {b: 1}\nc: {<<: [*x, 3]}\n", "bad-merge", 2, 5),
-        ("a: &x {b: 1}\nc:\n  <<: *x\n  <<: *x\n", "duplicate-key", 4, 3),
-        ("? [a]\n: b\n", "bad-key", 1, 3), ("{a: 1}: b\n", "bad-key", 1, 1), ("?\n: b\n", "empty-key", 1, 2),
-        ("a: 1\n---\nb: 2\n", "several-documents", 2, 1),
-        ("a: 1\n---\n", "several-documents", 2, 1),
-        ("{{ name }}: 1\n", "bad-key", 1, 1),
-        ('a: "\\Uffffffff"', "yaml-syntax", 1, 0),
-        ('a: "\\U00110000"', "yaml-syntax", 1, 0),
-        ("a: !%ff x", "yaml-syntax", 1, 0), ("a: !<%C0> x", "yaml-syntax", 1, 0),
-    ],
-    ids=repr,
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "code", "line", "column"), [
+    *((f"a: {text}", "bad-tag", 1, 4) for text in ("!!int x", "!!bool 1", "!!float true", "!!null x", "!!int 1.5")),
+    ("a: &x 1\nb: *y\n", "unknown-alias", 2, 4), ("a: &abc 1\nb: *abd\n", "unknown-alias", 2, 4),
+    ("a: &x [*x]\n", "recursive-alias", 1, 8), ("a: &x 1\n*x : 2\n", "bad-key", 2, 1), ("<<: 3\n", "bad-merge", 1, 1),
+    ("a: &x {b: 1}\nc: {<<: [*x, 3]}\n", "bad-merge", 2, 5),
+    ("a: &x {b: 1}\nc:\n  <<: *x\n  <<: *x\n", "duplicate-key", 4, 3), ("? [a]\n: b\n", "bad-key", 1, 3),
+    ("{a: 1}: b\n", "bad-key", 1, 1), ("?\n: b\n", "empty-key", 1, 2), ("a: 1\n---\nb: 2\n", "several-documents", 2, 1),
+    ("a: 1\n---\n", "several-documents", 2, 1), ("{{ name }}: 1\n", "bad-key", 1, 1),
+    ('a: "\\Uffffffff"', "yaml-syntax", 1, 0), ('a: "\\U00110000"', "yaml-syntax", 1, 0),
+    ("a: !%ff x", "yaml-syntax", 1, 0), ("a: !<%C0> x", "yaml-syntax", 1, 0),
+], ids=repr)  # fmt: skip
 def test_what_cannot_be_a_value_is_refused(text: str, code: str, line: int, column: int, *, pure: bool) -> None:
     """Tags, aliases, merges, keys, documents and escapes that make no sense are one finding at their position.
 
@@ -266,21 +234,16 @@ def test_what_cannot_be_a_value_is_refused(text: str, code: str, line: int, colu
 
 
 @PARSERS
-@pytest.mark.parametrize(
-    ("text", "position", "first"),
-    [
-        ("a: 1\nb: 2\na: 3\n", (3, 1), "line 1, column 1"),
-        ("x:\n  - {a: 1, a: 2}\n", (2, 12), "line 2, column 6"),
-        ("1: a\n'1': b\n", (2, 1), "line 1, column 1"),
-        ("a: {b: 1}\na: {b: 1}\n", (2, 1), "line 1, column 1"),
-    ],
-    ids=["block", "flow", "number-and-text", "maps"],
-)
+@pytest.mark.parametrize(("text", "position", "first"), [
+    ("a: 1\nb: 2\na: 3\n", (3, 1), "line 1, column 1"),
+    ("x:\n  - {a: 1, a: 2}\n", (2, 12), "line 2, column 6"),
+    ("1: a\n'1': b\n", (2, 1), "line 1, column 1"),
+    ("a: {b: 1}\na: {b: 1}\n", (2, 1), "line 1, column 1"),
+], ids=["block", "flow", "number-and-text", "maps"])  # fmt: skip
 def test_duplicate_key_names_both_places(text: str, position: tuple[int, int], first: str, *, pure: bool) -> None:
     """A key that appears twice is an error at the second, which names the first; the first value stays."""
     problem = only(text, pure=pure)
-    assert problem.code == "duplicate-key"
-    assert position_of(problem)[:2] == position
+    assert (problem.code, position_of(problem)[:2]) == ("duplicate-key", position)
     assert first in problem.message
 
 
@@ -291,26 +254,15 @@ def test_empty_file_is_an_empty_document(text: str) -> None:
     assert (document.root, findings) == (None, [])
 
 
-@pytest.mark.parametrize(
-    ("data", "code", "line", "column"),
-    [
-        ("a: ä".encode("utf-16"), "not-utf8", 1, 1),
-        (b"\xfe\xff\x00a", "not-utf8", 1, 1),
-        ("a: 1\nb: äx".encode("latin-1"), "not-utf8", 2, 4),
-        (b"\xef\xbb\xbfa: \xff", "not-utf8", 1, 4),
-        (b"a: \xed\xa0\x80", "not-utf8", 1, 4),
-        (b"a: 1\nb: x\x00y", "control-character", 2, 5),
-        (b"a: \x1b[0m", "control-character", 1, 4),
-        (b"a: \x7f", "control-character", 1, 4),
-        ("a: x\u2028b: y".encode(), "control-character", 1, 5),
-        ("a: x\x85b: y".encode(), "control-character", 1, 5),
-        ("a: \ufffe".encode(), "control-character", 1, 4),
-        (b'a: "\\0"', "control-character", 1, 4),
-        (b'a: "x\\e[0m"', "control-character", 1, 4),
-        (b'"\\e": 1', "control-character", 1, 1),
-    ],
-    ids=lambda value: repr(value)[:30],
-)
+@pytest.mark.parametrize(("data", "code", "line", "column"), [
+    ("a: ä".encode("utf-16"), "not-utf8", 1, 1), (b"\xfe\xff\x00a", "not-utf8", 1, 1),
+    ("a: 1\nb: äx".encode("latin-1"), "not-utf8", 2, 4), (b"\xef\xbb\xbfa: \xff", "not-utf8", 1, 4),
+    (b"a: \xed\xa0\x80", "not-utf8", 1, 4), (b"a: 1\nb: x\x00y", "control-character", 2, 5),
+    (b"a: \x1b[0m", "control-character", 1, 4), (b"a: \x7f", "control-character", 1, 4),
+    ("a: x\u2028b: y".encode(), "control-character", 1, 5), ("a: x\x85b: y".encode(), "control-character", 1, 5),
+    ("a: \ufffe".encode(), "control-character", 1, 4), (b'a: "\\0"', "control-character", 1, 4),
+    (b'a: "x\\e[0m"', "control-character", 1, 4), (b'"\\e": 1', "control-character", 1, 1),
+], ids=lambda value: repr(value)[:30])  # fmt: skip
 def test_unreadable_characters_are_refused_with_their_place(data: bytes, code: str, line: int, column: int) -> None:
     """Files that are not clean UTF-8 text are errors that say where."""
     problem = only(data)
@@ -343,8 +295,7 @@ def test_endless_values_end() -> None:
 def test_endless_problems_end() -> None:
     """After a thousand problems the rest of a file is not read."""
     findings = findings_of("a: 1\n" * 5000)
-    assert len(findings) == read.MAX_FINDINGS + 1
-    assert findings[-1].code == "too-many-findings"
+    assert (len(findings), findings[-1].code) == (read.MAX_FINDINGS + 1, "too-many-findings")
 
 
 TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
@@ -431,18 +382,15 @@ def test_what_a_hint_puts_in_quotes_can_be_copied(text: str) -> None:
 
 
 @PARSERS
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("a: 'x\ty' # c\td\n", {"a": "x\ty"}),
-        ("# c\td\na: |\n  x\ty\n  # z\tw\n", {"a": "x\ty\n# z\tw\n"}),
-        ('a: ["x #", "\t"]\n', {"a": ["x #", "\t"]}),
-        ("a: {? foo : bar}\n", {"a": {"foo": "bar"}}),
-        ("a: why, ?foo &b;c\nd: '{ ?x &y:z'\n", {"a": "why, ?foo &b;c", "d": "{ ?x &y:z"}),
-        ("x: '\t'\na: &b-1 c\nd: [*b-1]\ne: &f [1]\n", {"x": "\t", "a": "c", "d": ["c"], "e": [1]}),
-        ("x: '\t'\na: &b\n  c: !!str &e d\nf: &g\n  - h\n", {"x": "\t", "a": {"c": "d"}, "f": ["h"]}),
-    ],
-)
+@pytest.mark.parametrize(("text", "value"), [
+    ("a: 'x\ty' # c\td\n", {"a": "x\ty"}),
+    ("# c\td\na: |\n  x\ty\n  # z\tw\n", {"a": "x\ty\n# z\tw\n"}),
+    ('a: ["x #", "\t"]\n', {"a": ["x #", "\t"]}),
+    ("a: {? foo : bar}\n", {"a": {"foo": "bar"}}),
+    ("a: why, ?foo &b;c\nd: '{ ?x &y:z'\n", {"a": "why, ?foo &b;c", "d": "{ ?x &y:z"}),
+    ("x: '\t'\na: &b-1 c\nd: [*b-1]\ne: &f [1]\n", {"x": "\t", "a": "c", "d": ["c"], "e": [1]}),
+    ("x: '\t'\na: &b\n  c: !!str &e d\nf: &g\n  - h\n", {"x": "\t", "a": {"c": "d"}, "f": ["h"]}),
+])  # fmt: skip
 def test_what_only_looks_doubtful_is_read(text: str, value: Any, *, pure: bool) -> None:
     """Tabs in quotes, blocks and comments, and signs inside texts, are as good as any character."""
     assert value_of(text, pure=pure) == value
@@ -457,8 +405,7 @@ def test_a_long_line_of_spaces_is_explained_at_once(text: str) -> None:
 def test_a_very_long_line_is_not_shown() -> None:
     """Findings in a line of megabytes say where they are, and do not each carry the line along."""
     problems = findings_of("{" + "a: 1, " * 100_000 + "}")
-    assert len(problems) == read.MAX_FINDINGS + 1
-    assert {one.excerpt for one in problems} == {""}
+    assert (len(problems), {one.excerpt for one in problems}) == (read.MAX_FINDINGS + 1, {""})
     assert position_of(problems[1]) == (1, 14, 1)
 
 
@@ -560,14 +507,11 @@ def test_any_bytes_give_a_value_or_findings(data: bytes) -> None:
     assert all(problem.severity is Severity.ERROR for problem in findings)
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        'api: {base_url: "https://me:SECRET@host/x", key_env: X]', "ledger: postgresql://u:SEC/RET@h/d: x",
-        "api:\n  token:\n\tSECRET", "api key: SECRET: b", "private_key: SECRET: b", "client_credentials: SECRET: b",
-        "passphrase: SECRET: b", "db_pwd: SECRET: b",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("written", [
+    'api: {base_url: "https://me:SECRET@host/x", key_env: X]', "ledger: postgresql://u:SEC/RET@h/d: x",
+    "api:\n  token:\n\tSECRET", "api key: SECRET: b", "private_key: SECRET: b", "client_credentials: SECRET: b",
+    "passphrase: SECRET: b", "db_pwd: SECRET: b",
+])  # fmt: skip
 def test_a_secret_in_a_line_that_cannot_be_read_is_not_shown(written: str) -> None:
     """Whichever of several secrets it is, and however its name and its indentation are written."""
     secret = "hunter2Planted"

@@ -58,18 +58,11 @@ def _names(root: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["first apply", "later apply"])
-@pytest.mark.parametrize(
-    ("name", "why", "hint"),
-    [
-        ("contentops.lock", errno.EROFS, "read-only file system"),
-        ("contentops.lock", errno.ENOSPC, "make room"),
-        ("contentops.lock", errno.EFBIG, "ulimit -f"),
-        ("contentops.lock", errno.EBUSY, "mount its folder"),
-        ("journal.jsonl", errno.ENOSPC, "make room"),
-        (".gitattributes", errno.EROFS, "read-only file system"),
-    ],
-    ids=["read-only", "full", "limit", "mounted", "full journal", "read-only attributes"],
-)
+@pytest.mark.parametrize(("name", "why", "hint"), [
+    ("contentops.lock", errno.EROFS, "read-only file system"), ("contentops.lock", errno.ENOSPC, "make room"),
+    ("contentops.lock", errno.EFBIG, "ulimit -f"), ("contentops.lock", errno.EBUSY, "mount its folder"),
+    ("journal.jsonl", errno.ENOSPC, "make room"), (".gitattributes", errno.EROFS, "read-only file system"),
+], ids=["read-only", "full", "limit", "mounted", "full journal", "read-only attributes"])  # fmt: skip
 def test_what_cannot_be_recorded_is_not_paid_for(root: Path, why: int, hint: str, name: str, *, known: bool) -> None:
     """The refusal comes before the first submit, names the file and what to do, and leaves nothing behind."""
     harness = Denied(root, FakeApi(duration=30))
@@ -85,8 +78,7 @@ def test_what_cannot_be_recorded_is_not_paid_for(root: Path, why: int, hint: str
         harness.apply()
     assert hint in caught.value.hint
     assert str(root) in caught.value.hint
-    assert harness.api.credits == paid
-    assert _names(root) == before
+    assert (harness.api.credits, _names(root)) == (paid, before)
     if name != ".gitattributes":
         found = {check.name: check for check in doctor(harness.project, harness.runtime())}["recording"]
         assert (found.ok, f"cannot write `{name}`" in found.message) == (False, True)

@@ -68,24 +68,20 @@ def test_a_lock_from_elsewhere_makes_no_other_file_readable(harness: Harness, pa
     assert sent(harness.plan(select=("news",))) == []
 
 
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        ("", "has an empty text"),
-        ("\n\n \n", "has an empty text"),
-        (b"caf\xe9\n", "has a file that cannot be read"),
-        ("<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n", "has a file that cannot be read"),
-        ("## One\n\n```\nonly code\n```\n", "has nothing in a part that is used: its title, an excerpt or a section"),
-    ],
-)
+@pytest.mark.parametrize(("body", "why"), [
+    ("", "has an empty text"),
+    ("\n\n \n", "has an empty text"),
+    (b"caf\xe9\n", "has a file that cannot be read"),
+    ("<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n", "has a file that cannot be read"),
+    ("## One\n\n```\nonly code\n```\n", "has nothing in a part that is used: its title, an excerpt or a section"),
+])  # fmt: skip
 def test_a_source_that_cannot_be_used_is_waited_for(harness: Harness, body: str | bytes, why: str) -> None:
     """Nothing is sent with an empty text; other items go on."""
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').excerpt(9) }}", "other": "O"}))
     harness.apply(select=("guide",))
     with_body(harness, "out/guide.md", body)
     plan = harness.plan()
-    assert waiting(plan) == {"news": [f"`guide` {why}"]}
-    assert sent(plan) == ["O"]
+    assert (waiting(plan), sent(plan)) == ({"news": [f"`guide` {why}"]}, ["O"])
 
 
 def test_a_large_file_of_git_is_waited_for(harness: Harness) -> None:
@@ -161,8 +157,7 @@ def test_a_source_that_is_deleted_while_an_apply_runs_is_waited_for(harness: Har
             (harness.root / "out/guide.md").unlink()
 
     assert results(harness.apply(emit=emit))["news"] == "pending"
-    assert results(harness.apply()) == dict.fromkeys(CHAIN, "done")
-    assert len(harness.api.generations) == 3
+    assert (results(harness.apply()), len(harness.api.generations)) == (dict.fromkeys(CHAIN, "done"), 3)
 
 
 def test_a_deadline_is_that_of_all_waves(harness: Harness) -> None:
@@ -224,8 +219,7 @@ def test_a_literal_that_becomes_a_reference_is_recorded_and_not_paid_for(harness
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
     assert change_of(harness.plan(), "news").names == ("record",)
     harness.apply()
-    assert harness.plan().empty
-    assert list(harness.record("news").sources) == ["guide"]
+    assert (harness.plan().empty, list(harness.record("news").sources)) == (True, ["guide"])
     assert len(harness.api.generations) == 2
 
 
@@ -352,8 +346,7 @@ def test_pruning_leaves_items_that_wait(harness: Harness) -> None:
     harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
     assert waiting(harness.plan(prune=True)).keys() == {"teaser"}
     harness.apply(prune=True)
-    assert harness.state.records.keys() == CHAIN.keys()
-    assert harness.plan().empty
+    assert (harness.state.records.keys(), harness.plan().empty) == (CHAIN.keys(), True)
 
 
 def test_retries_of_later_waves_are_in_the_confirmed_total(harness: Harness) -> None:
@@ -363,8 +356,7 @@ def test_retries_of_later_waves_are_in_the_confirmed_total(harness: Harness) -> 
     assert harness.plan().credits_worst == 24
     run = harness.apply()
     assert run is not None
-    assert (run.credits, set(results(run).values())) == (24, {"done"})
-    assert harness.plan().empty
+    assert (run.credits, set(results(run).values()), harness.plan().empty) == (24, {"done"}, True)
 
 
 def test_a_record_that_is_renamed_by_hand_keeps_its_dependants(harness: Harness, invoke: Run) -> None:
@@ -375,8 +367,7 @@ def test_a_record_that_is_renamed_by_hand_keeps_its_dependants(harness: Harness,
         "content/a.yaml", items({"handbook": GUIDE, "news": NEWS.replace("guide", "handbook"), "teaser": TEASER})
     )
     harness.apply()
-    assert harness.plan().empty
-    assert list(harness.record("news").sources) == ["handbook"]
+    assert (harness.plan().empty, list(harness.record("news").sources)) == (True, ["handbook"])
     assert len(harness.api.generations) == 3
 
 

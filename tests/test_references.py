@@ -82,10 +82,8 @@ def test_a_plan_shows_what_waits_and_its_price_and_apply_makes_it_in_waves(harne
     assert run is not None
     assert run.credits == 12
     topics = [each.topic for each in harness.api.generations]
-    assert topics[:2] == ["Guide", "News of On Guide"]
-    assert len(topics) == 3
-    assert topics[2] == "All about News of On Guide. Take 1."
-    assert harness.plan().empty
+    assert (topics[:2], len(topics)) == (["Guide", "News of On Guide"], 3)
+    assert (topics[2], harness.plan().empty) == ("All about News of On Guide. Take 1.", True)
 
 
 def test_the_budget_counts_what_waits(harness: Harness) -> None:
@@ -175,8 +173,7 @@ def test_a_plan_file_has_what_waits(harness: Harness, invoke: Run) -> None:
     """By the request without the words of its sources, which no one knows before."""
     invoke("plan", "--out", "p.json", cwd=harness.root)
     run = carried_out(harness, reviewed=plan_file(json.loads(harness.read("p.json"))))
-    assert results(run) == dict.fromkeys(CHAIN, "done")
-    assert harness.plan().empty
+    assert (results(run), harness.plan().empty) == (dict.fromkeys(CHAIN, "done"), True)
 
 
 def test_a_reviewed_plan_allows_its_waves_and_no_other_request(harness: Harness, invoke: Run) -> None:
@@ -235,12 +232,10 @@ def test_regenerate_follows_a_change_through_the_chain(harness: Harness) -> None
     harness.apply()
     harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook"}, on_source_change="regenerate"))
     plan = harness.plan()
-    assert plan.credits == 12
-    assert sorted(waiting(plan)) == ["news", "teaser"]
+    assert (plan.credits, sorted(waiting(plan))) == (12, ["news", "teaser"])
     harness.apply()
     assert [each.topic for each in harness.api.generations][3:5] == ["Handbook", "News of On Handbook"]
-    assert len(harness.api.generations) == 6
-    assert harness.plan().empty
+    assert (len(harness.api.generations), harness.plan().empty) == (6, True)
 
 
 def test_block_holds_a_stale_item(harness: Harness) -> None:
@@ -257,18 +252,15 @@ def test_block_holds_a_stale_item(harness: Harness) -> None:
 # --- what a reference reads --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("template", "value"),
-    [
-        ("{{ ref('guide').title }}", "On Guide"),
-        ("{{ ref('guide').id }} at {{ ref('guide').path }}", "guide at out/guide.md"),
-        ("{{ ref('guide').headings | join(', ') }}", "One, Two"),
-        ("{{ ref('guide').section('two') }}", "Second {{ x }}."),
-        ("{{ ref('guide').excerpt(12) }}", "First words…"),
-        ("{{ ref('guide').metadata.lang }}", "de"),
-        ("{% if ref('guide').metadata.lang == 'de' %}Deutsch{% endif %}", "Deutsch"),
-    ],
-)
+@pytest.mark.parametrize(("template", "value"), [
+    ("{{ ref('guide').title }}", "On Guide"),
+    ("{{ ref('guide').id }} at {{ ref('guide').path }}", "guide at out/guide.md"),
+    ("{{ ref('guide').headings | join(', ') }}", "One, Two"),
+    ("{{ ref('guide').section('two') }}", "Second {{ x }}."),
+    ("{{ ref('guide').excerpt(12) }}", "First words…"),
+    ("{{ ref('guide').metadata.lang }}", "de"),
+    ("{% if ref('guide').metadata.lang == 'de' %}Deutsch{% endif %}", "Deutsch"),
+])  # fmt: skip
 def test_the_parts_of_a_text(harness: Harness, template: str, value: str) -> None:
     """They are data: Jinja in a text is never rendered."""
     harness.write("content/a.yaml", items({"guide": GUIDE}))
@@ -282,23 +274,14 @@ def test_the_parts_of_a_text(harness: Harness, template: str, value: str) -> Non
     assert submit.request.inputs["topic"] == value
 
 
-@pytest.mark.parametrize(
-    ("topics", "said"),
-    [
-        (
-            {"a": "{{ ref('gone').title }}"},
-            "unknown-reference: item `a` has a problem in `inputs.topic`: there is no item",
-        ),
-        ({"a": "{{ ref('a').title }}"}, "reference-ring: references form a cycle: `a` -> `a`"),
-        (
-            {"a": "{{ ref('b').path }}", "b": "{{ ref('a').id }}"},
-            "reference-ring: references form a cycle: `a` -> `b` -> `a`",
-        ),
-        ({"a": "{{ ref('b').body }}", "b": "{{ ref('a').title }}"}, "form a cycle: `a` -> `b` -> `a`"),
-        ({"a": "{{ ref(3).title }}"}, "`ref` takes the id of an item; write `ref('ID')`"),
-        ({"a": "{{ ref('b') }}", "b": "B"}, "a text as a whole cannot be part of a text; name one of its parts"),
-    ],
-)
+@pytest.mark.parametrize(("topics", "said"), [
+    ({"a": "{{ ref('gone').title }}"}, "unknown-reference: item `a` has a problem in `inputs.topic`: there is no item"),
+    ({"a": "{{ ref('a').title }}"}, "reference-ring: references form a cycle: `a` -> `a`"),
+    ({"a": "{{ ref('b').path }}", "b": "{{ ref('a').id }}"}, "reference-ring: references form a cycle: `a` -> `b` -> `a`"),
+    ({"a": "{{ ref('b').body }}", "b": "{{ ref('a').title }}"}, "form a cycle: `a` -> `b` -> `a`"),
+    ({"a": "{{ ref(3).title }}"}, "`ref` takes the id of an item; write `ref('ID')`"),
+    ({"a": "{{ ref('b') }}", "b": "B"}, "a text as a whole cannot be part of a text; name one of its parts"),
+])  # fmt: skip
 def test_references_that_cannot_be_are_refused(harness: Harness, topics: Mapping[str, str], said: str) -> None:
     """By name, before anything is paid for."""
     harness.write("content/a.yaml", items({"b": "B", **topics} if "b" not in topics else topics))
@@ -332,8 +315,7 @@ def test_an_approved_text_alone_counts_where_that_is_asked_for(harness: Harness)
     assert results(run) == {"guide": "done", "news": "pending"}
     change = change_of(harness.plan(), "news")
     assert [reason.detail for reason in change.reasons] == ["`guide` has a text that is not approved"]
-    assert change.hint == "read it, then `contentops approve guide`."
-    assert change.credits == 0
+    assert (change.hint, change.credits) == ("read it, then `contentops approve guide`.", 0)
 
 
 def test_a_long_text_is_cut_with_a_warning_and_hostile_ones_are_data(harness: Harness) -> None:

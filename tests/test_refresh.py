@@ -71,8 +71,7 @@ def test_an_edit_there_is_a_note_and_nothing_else(tmp_path: Path) -> None:
     assert "`contentops pull one`" in note.hint
     assert harness.plan(refresh=True).empty
     harness.apply(refresh=True)
-    assert harness.bytes() == before
-    assert harness.api.contents[harness.record("one").content_id].body == THEIRS
+    assert (harness.bytes(), harness.api.contents[harness.record("one").content_id].body) == (before, THEIRS)
 
 
 def _one(run: Run | None, item: str = "one") -> Outcome:
@@ -109,15 +108,13 @@ def test_a_content_that_is_deleted_is_asked_for_once(tmp_path: Path) -> None:
     harness = _harness(tmp_path)
     before = harness.record("one").content_id
     del harness.api.contents[before]
-    assert harness.plan().empty
-    assert (_asked(harness), _asked(harness)) == ((1, 1), (1, 0))
+    assert (harness.plan().empty, _asked(harness), _asked(harness)) == (True, (1, 1), (1, 0))
     (change,) = harness.plan(refresh=True).changes
     assert (change.id, change.action, change.names) == ("one", "save", ("save",))
     assert [reason.kind for reason in change.reasons] == ["deleted-there"]
     assert results(harness.apply(refresh=True)) == {"one": "done"}
     assert harness.record("one").content_id not in ("", before)
-    assert len(harness.api.contents) == 2
-    assert harness.plan(refresh=True).empty
+    assert (len(harness.api.contents), harness.plan(refresh=True).empty) == (2, True)
 
 
 def test_nothing_is_planned_where_the_server_cannot_be_asked(tmp_path: Path) -> None:
@@ -132,8 +129,7 @@ def test_nothing_is_planned_where_the_server_cannot_be_asked(tmp_path: Path) -> 
             with pytest.raises(ApiError):
                 act(refresh=True)
         harness.api.heal()
-    assert harness.bytes() == before
-    assert _drift(harness) == ["one"]
+    assert (harness.bytes(), _drift(harness)) == (before, ["one"])
 
 
 @pytest.mark.parametrize("what", [403, "html", 422, 500])
@@ -195,11 +191,9 @@ def test_overwrite_saves_the_file_over_the_edit_and_a_copy_stays(tmp_path: Path,
         harness.edit("out/one.md", "Closing", "MINE")
     before, paid = harness.read("out/one.md"), harness.api.credits
     run = harness.apply(refresh=True, on_edit=OnEdit.OVERWRITE)
-    assert (results(run), harness.api.credits) == ({"one": "done"}, paid)
-    assert harness.read("out/one.md") == before
+    assert (results(run), harness.api.credits, harness.read("out/one.md")) == ({"one": "done"}, paid, before)
     assert harness.api.contents[harness.record("one").content_id].body in before
-    assert harness.read(_one(run).copy) == THEIRS
-    assert _drift(harness) == []
+    assert (harness.read(_one(run).copy), _drift(harness)) == (THEIRS, [])
 
 
 def test_the_edit_of_a_manifest_that_says_overwrite_stays(tmp_path: Path) -> None:
@@ -208,8 +202,7 @@ def test_the_edit_of_a_manifest_that_says_overwrite_stays(tmp_path: Path) -> Non
     _edit(harness, "one")
     harness.write("content/blog.yaml", f"defaults: {{on_edit: overwrite}}\n{blog('one')}")
     harness.apply(refresh=True)
-    assert harness.api.contents[harness.record("one").content_id].body == THEIRS
-    assert _drift(harness) == ["one"]
+    assert (harness.api.contents[harness.record("one").content_id].body, _drift(harness)) == (THEIRS, ["one"])
 
 
 def test_a_file_that_is_gone_comes_back_as_it_was_saved(tmp_path: Path) -> None:
@@ -219,10 +212,8 @@ def test_a_file_that_is_gone_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     before = harness.read("out/one.md")
     (harness.root / "out/one.md").unlink()
     assert [one.refused for one in harness.pull()] == ["`out/one.md` is gone: `contentops apply` restores it first"]
-    assert results(harness.apply(refresh=True)) == {"one": "done"}
-    assert harness.read("out/one.md") == before
-    assert _drift(harness) == ["one"]
-    assert [one.refused for one in harness.pull()] == [""]
+    assert (results(harness.apply(refresh=True)), harness.read("out/one.md")) == ({"one": "done"}, before)
+    assert (_drift(harness), [one.refused for one in harness.pull()]) == (["one"], [""])
     assert "Their words." in harness.read("out/one.md")
 
 
@@ -313,8 +304,7 @@ def test_a_plan_file_names_the_edit_that_it_replaces(tmp_path: Path) -> None:
         apply_file(harness, plan)
     plan = review(harness, refresh=True, on_edit=OnEdit.OVERWRITE)
     run = apply_file(harness, plan)
-    assert results(run) == {"one": "done"}
-    assert harness.read(_one(run).copy) == "Later words.\n"
+    assert (results(run), harness.read(_one(run).copy)) == ({"one": "done"}, "Later words.\n")
 
 
 @pytest.mark.parametrize("year", [2026, 2027], ids=["same request", "changed request"])
@@ -394,8 +384,7 @@ def test_words_that_only_the_server_has_outlive_record_and_file(
     if edited:
         harness.timeline.now += 100
         harness.api.edit(content_id, THEIRS)
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert [one.refused for one in harness.pull()] == [""]
+    assert (results(harness.apply()), [one.refused for one in harness.pull()]) == ({"one": "blocked"}, [""])
     assert "Their words." in harness.read("out/one.md")
     assert "Their words." in harness.api.contents[content_id].body
     assert harness.plan(refresh=True).empty

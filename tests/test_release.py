@@ -162,15 +162,12 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
-    [
-        ("contentops/__init__.py", '"1.2.3"', '"next"', "is not like 1.2.3"),
-        ("pyproject.toml", "dynamic", 'version = "1.2.3"\ndynamic', "stated in contentops/__init__.py alone"),
-        ("CHANGELOG.md", "## 1.2.3", "## Unreleased", "turn *Unreleased* into it"),
-        ("CHANGELOG.md", "- It.\n", "", "is empty"),
-    ],
-)
+@pytest.mark.parametrize(("file", "old", "new", "said"), [
+    ("contentops/__init__.py", '"1.2.3"', '"next"', "is not like 1.2.3"),
+    ("pyproject.toml", "dynamic", 'version = "1.2.3"\ndynamic', "stated in contentops/__init__.py alone"),
+    ("CHANGELOG.md", "## 1.2.3", "## Unreleased", "turn *Unreleased* into it"),
+    ("CHANGELOG.md", "- It.\n", "", "is empty"),
+])  # fmt: skip
 def test_what_a_release_misses_is_named(checkout: Path, file: str, old: str, new: str, said: str) -> None:
     """With the file, before anything is built."""
     (checkout / file).write_text((checkout / file).read_text().replace(old, new, 1))

@@ -103,16 +103,12 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("run", "line"),
-    [
-        (make_run(stopped="unauthorized"), "Next: fix what stopped the run, then `contentops apply`; paid texts are kept"),
-        (make_run(make_outcome(result=Result.FAILED)), "Next: fix what made it fail (see above), then `contentops apply`, which tries again"),
-        (make_run(make_outcome(result=Result.LATE)), "Next: see the hints for late items, then `contentops apply`"),
-        (make_run(make_outcome(result=Result.BLOCKED)), "Next: resolve the blocked items (see the hints), then `contentops apply`"),
-    ],
-    ids=["unauthorized", "failed", "late", "blocked"],
-)  # fmt: skip
+@pytest.mark.parametrize(("run", "line"), [
+    (make_run(stopped="unauthorized"), "Next: fix what stopped the run, then `contentops apply`; paid texts are kept"),
+    (make_run(make_outcome(result=Result.FAILED)), "Next: fix what made it fail (see above), then `contentops apply`, which tries again"),
+    (make_run(make_outcome(result=Result.LATE)), "Next: see the hints for late items, then `contentops apply`"),
+    (make_run(make_outcome(result=Result.BLOCKED)), "Next: resolve the blocked items (see the hints), then `contentops apply`"),
+], ids=["unauthorized", "failed", "late", "blocked"])  # fmt: skip
 def test_the_next_command_fits_the_end(run: Run, line: str) -> None:
     """Each end has its way on."""
     assert _text(run).split("\n")[-1] == line
@@ -126,42 +122,32 @@ def test_many_failures_are_counted() -> None:
     assert "i50" not in text
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "words"),
-    [
-        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:00:01.25Z", "1.2s", id="seconds"),
-        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:04:12Z", "4m 12s", id="minutes"),
-        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T12:04:12Z", "2h 4m", id="hours"),
-        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T09:00:00Z", "under a second", id="clock set back"),
-        pytest.param("2026-03-01T10:00:00Z", "", "", id="no end"),
-        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:00:00", "", id="no time zone"),
-    ],
-)
+@pytest.mark.parametrize(("start", "end", "words"), [
+    pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:00:01.25Z", "1.2s", id="seconds"),
+    pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:04:12Z", "4m 12s", id="minutes"),
+    pytest.param("2026-03-01T10:00:00Z", "2026-03-01T12:04:12Z", "2h 4m", id="hours"),
+    pytest.param("2026-03-01T10:00:00Z", "2026-03-01T09:00:00Z", "under a second", id="clock set back"),
+    pytest.param("2026-03-01T10:00:00Z", "", "", id="no end"),
+    pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:00:00", "", id="no time zone"),
+])  # fmt: skip
 def test_durations(start: str, end: str, words: str) -> None:
     """Times a person reads; nothing where they cannot be compared."""
     assert duration(start, end) == words
 
 
-@pytest.mark.parametrize(
-    ("run", "code"),
-    [
-        pytest.param(make_run(), ExitCode.DONE, id="nothing"),
-        pytest.param(make_run(DONE), ExitCode.DONE, id="done"),
-        *[
-            pytest.param(make_run(DONE, make_outcome(result=result)), ExitCode.INCOMPLETE, id=result)
-            for result in Result
-            if result is not Result.DONE
-        ],
-        pytest.param(make_run(stopped="interrupted"), ExitCode.INTERRUPTED, id="interrupted"),
-        pytest.param(make_run(stopped="deadline"), ExitCode.PAUSED, id="deadline"),
-        pytest.param(make_run(make_outcome(result=Result.PENDING), stopped="credits"), ExitCode.PAUSED, id="credits"),
-        pytest.param(make_run(make_outcome(result=Result.FAILED), stopped="credits"), ExitCode.PAUSED, id="5 beats 3"),
-        pytest.param(make_run(stopped="unauthorized"), ExitCode.INCOMPLETE, id="unauthorized"),
-        pytest.param(make_run(stopped="first-contact"), ExitCode.INCOMPLETE, id="first contact"),
-        pytest.param(make_run(stopped="refused-submits"), ExitCode.INCOMPLETE, id="refused submits"),
-        pytest.param(make_run(stopped="something new"), ExitCode.INCOMPLETE, id="not known"),
-    ],
-)
+@pytest.mark.parametrize(("run", "code"), [
+    pytest.param(make_run(), ExitCode.DONE, id="nothing"),
+    pytest.param(make_run(DONE), ExitCode.DONE, id="done"),
+    *[pytest.param(make_run(DONE, make_outcome(result=result)), ExitCode.INCOMPLETE, id=result) for result in Result if result is not Result.DONE],
+    pytest.param(make_run(stopped="interrupted"), ExitCode.INTERRUPTED, id="interrupted"),
+    pytest.param(make_run(stopped="deadline"), ExitCode.PAUSED, id="deadline"),
+    pytest.param(make_run(make_outcome(result=Result.PENDING), stopped="credits"), ExitCode.PAUSED, id="credits"),
+    pytest.param(make_run(make_outcome(result=Result.FAILED), stopped="credits"), ExitCode.PAUSED, id="5 beats 3"),
+    pytest.param(make_run(stopped="unauthorized"), ExitCode.INCOMPLETE, id="unauthorized"),
+    pytest.param(make_run(stopped="first-contact"), ExitCode.INCOMPLETE, id="first contact"),
+    pytest.param(make_run(stopped="refused-submits"), ExitCode.INCOMPLETE, id="refused submits"),
+    pytest.param(make_run(stopped="something new"), ExitCode.INCOMPLETE, id="not known"),
+])  # fmt: skip
 def test_exit_codes(run: Run, code: ExitCode) -> None:
     """A run is done only if all of it is."""
     assert exit_code_of(run) is code
@@ -177,8 +163,7 @@ def test_a_report_counts_what_happened() -> None:
     """Counts, credits and outcomes are those of the run; without one there is none."""
     assert _report(None, make_change())["run"] is None
     found = _report(make_run(DONE, make_outcome("f", Result.FAILED, error="words"), stopped="deadline", hint="h"))
-    assert found["exit_code"] == 5
-    assert found["run"]["credits"] == 4
+    assert (found["exit_code"], found["run"]["credits"]) == (5, 4)
     assert found["run"]["counts"] == {"done": 1, "failed": 1, "blocked": 0, "unknown": 0, "late": 0, "pending": 0}
     assert [one["error"] for one in found["run"]["outcomes"]] == ["", "words"]
 
@@ -253,21 +238,18 @@ def test_no_finding_can_command_the_terminal(code: str, message: str, excerpt: s
     text.encode()
 
 
-@pytest.mark.parametrize(
-    ("line", "column", "width", "expected"),
-    [
-        pytest.param("key: value", 6, 5, ("key: value", 5, 5), id="plain"),
-        pytest.param("\tkey: 1", 2, 3, ("    key: 1", 4, 3), id="tab before"),
-        pytest.param("ab\tkey: 1", 4, 3, ("ab  key: 1", 4, 3), id="tab to its stop"),
-        pytest.param("漢字: x", 5, 1, ("漢字: x", 6, 1), id="wide before"),
-        pytest.param("k: 漢字", 4, 2, ("k: 漢字", 3, 4), id="wide marked"),
-        pytest.param("k: e\u0301x", 6, 1, ("k: e\u0301x", 4, 1), id="combining before"),
-        pytest.param("a\x1bb", 3, 1, ("a\\x1bb", 5, 1), id="escape before"),
-        pytest.param("abc", 10, 4, ("abc", 3, 1), id="beyond the end"),
-        pytest.param("abc", 2, 50, ("abc", 1, 2), id="mark beyond the end"),
-        pytest.param("abc", 0, 0, ("abc", 0, 1), id="before the start"),
-    ],
-)
+@pytest.mark.parametrize(("line", "column", "width", "expected"), [
+    pytest.param("key: value", 6, 5, ("key: value", 5, 5), id="plain"),
+    pytest.param("\tkey: 1", 2, 3, ("    key: 1", 4, 3), id="tab before"),
+    pytest.param("ab\tkey: 1", 4, 3, ("ab  key: 1", 4, 3), id="tab to its stop"),
+    pytest.param("漢字: x", 5, 1, ("漢字: x", 6, 1), id="wide before"),
+    pytest.param("k: 漢字", 4, 2, ("k: 漢字", 3, 4), id="wide marked"),
+    pytest.param("k: e\u0301x", 6, 1, ("k: e\u0301x", 4, 1), id="combining before"),
+    pytest.param("a\x1bb", 3, 1, ("a\\x1bb", 5, 1), id="escape before"),
+    pytest.param("abc", 10, 4, ("abc", 3, 1), id="beyond the end"),
+    pytest.param("abc", 2, 50, ("abc", 1, 2), id="mark beyond the end"),
+    pytest.param("abc", 0, 0, ("abc", 0, 1), id="before the start"),
+])  # fmt: skip
 def test_the_caret_stands_below_its_word(line: str, column: int, width: int, expected: tuple[str, int, int]) -> None:
     """Columns are those of the terminal, not characters."""
     assert window(line, column, width) == expected
@@ -304,34 +286,24 @@ def test_json_holds_everything_and_fits_the_schema() -> None:
     assert found["diagnostics"][1]["location"] is None
 
 
-@pytest.mark.parametrize(
-    ("line", "lines"),
-    [
-        pytest.param("one two three four", ["one two", "three four"], id="plain"),
-        pytest.param("  one two three", ["  one two", "  three"], id="indented"),
-        pytest.param("  + one two three", ["  + one two", "    three"], id="after a sign"),
-        pytest.param(
-            "  \x1b[32m+\x1b[0m one two three", ["  \x1b[32m+\x1b[0m one two", "    three"], id="after a painted sign"
-        ),
-        pytest.param("a one two three", ["a one two", "three"], id="a word at the start is no sign"),
-        pytest.param("and see `a b c` now", ["and see", "`a b c` now"], id="whole"),
-    ],
-)
+@pytest.mark.parametrize(("line", "lines"), [
+    pytest.param("one two three four", ["one two", "three four"], id="plain"),
+    pytest.param("  one two three", ["  one two", "  three"], id="indented"),
+    pytest.param("  + one two three", ["  + one two", "    three"], id="after a sign"),
+    pytest.param("  \x1b[32m+\x1b[0m one two three", ["  \x1b[32m+\x1b[0m one two", "    three"], id="after a painted sign"),
+    pytest.param("a one two three", ["a one two", "three"], id="a word at the start is no sign"),
+    pytest.param("and see `a b c` now", ["and see", "`a b c` now"], id="whole"),
+])  # fmt: skip
 def test_lines_break_between_words(line: str, lines: list[str]) -> None:
     """What follows stands under the first word, behind a sign if there is one; what is to be copied stays whole."""
-    assert fitted(line, 12) == "\n".join(lines)
-    assert fitted(line, 0) == line
+    assert (fitted(line, 12), fitted(line, 0)) == ("\n".join(lines), line)
 
 
-@pytest.mark.parametrize(
-    ("text", "painted"),
-    [
-        (diagnostics_text([Diagnostic(code="c", message="m", location=Location("a", 1), excerpt="x", hint="h")]), "\x1b[1;31merror[c]\x1b[0m"),
-        (plan_text(make_plan(make_change("a", Action.UPDATE), make_change("b", Action.BLOCKED)), verbose=False), "\x1b[33m~\x1b[0m"),
-        (run_text(make_run(make_outcome(result=Result.FAILED, hint="h"), stopped="x")), "\x1b[1;31mx\x1b[0m"),
-    ],
-    ids=["findings", "plan", "run"],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "painted"), [
+    (diagnostics_text([Diagnostic(code="c", message="m", location=Location("a", 1), excerpt="x", hint="h")]), "\x1b[1;31merror[c]\x1b[0m"),
+    (plan_text(make_plan(make_change("a", Action.UPDATE), make_change("b", Action.BLOCKED)), verbose=False), "\x1b[33m~\x1b[0m"),
+    (run_text(make_run(make_outcome(result=Result.FAILED, hint="h"), stopped="x")), "\x1b[1;31mx\x1b[0m"),
+], ids=["findings", "plan", "run"])  # fmt: skip
 def test_color_is_only_paint(text: str, painted: str) -> None:
     """Each colour is ended, and what cannot show it gets the same words."""
     assert painted in text
@@ -342,18 +314,15 @@ def test_color_is_only_paint(text: str, painted: str) -> None:
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()
 
 
-@pytest.mark.parametrize(
-    ("at", "day", "moment", "age"),
-    [
-        ("2026-11-29T06:44:00Z", "today", "today at 06:44", "since today"),
-        ("2026-11-12T10:14:00Z", "on 12 November", "12 November at 10:14", "17 days"),
-        ("2025-01-02T00:00:00+00:00", "on 2 January 2025", "2 January 2025 at 00:00", "696 days"),
-        ("2027-01-01T00:00:00Z", "on 1 January 2027", "1 January 2027 at 00:00", "since today"),
-        ("never\u202e", "on never\\u202e", "never\\u202e", "since today"),
-        ("", "on ", "", "since today"),
-        ("0001-01-01T00:00:00+23:59", "on 0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00+23:59", "since today"),
-    ],
-)
+@pytest.mark.parametrize(("at", "day", "moment", "age"), [
+    ("2026-11-29T06:44:00Z", "today", "today at 06:44", "since today"),
+    ("2026-11-12T10:14:00Z", "on 12 November", "12 November at 10:14", "17 days"),
+    ("2025-01-02T00:00:00+00:00", "on 2 January 2025", "2 January 2025 at 00:00", "696 days"),
+    ("2027-01-01T00:00:00Z", "on 1 January 2027", "1 January 2027 at 00:00", "since today"),
+    ("never\u202e", "on never\\u202e", "never\\u202e", "since today"),
+    ("", "on ", "", "since today"),
+    ("0001-01-01T00:00:00+23:59", "on 0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00+23:59", "since today"),
+])  # fmt: skip
 def test_times_in_words(at: str, day: str, moment: str, age: str) -> None:
     """Of this year, of another, in the future; and what is no time."""
     assert (spend.on_day(at, NOW), spend.day_and_time(at, NOW), spend.age(at, NOW)) == (day, moment, age)
@@ -363,20 +332,14 @@ def _state(records: dict[Any, Record], *jobs: Job) -> State:
     return State(lineage="l", records=records, open_jobs=open_jobs(jobs), jobs=jobs)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        ({}, {"a": {}}, {"created": ("a",)}),
-        ({"a": {}}, {}, {"removed": ("a",)}),
-        ({"a": {}}, {"a": {"request_id": "r2"}}, {"rewritten": ("a",)}),
-        ({"a": {}}, {"a": {"output": "b.md"}}, {"moved": ("a",)}),
-        ({"a": {}}, {"b": {"output": "out/a.md"}}, {"moved": ("b",)}),
-        ({"a": {}}, {"a": {"content_id": "c"}}, {"saved": ("a",)}),
-        ({"a": {}}, {"a": {"metadata": {"x": 1}}}, {"updated": ("a",)}),
-        ({"a": {}}, {"a": {}}, {}),
-    ],
-    ids=["created", "removed", "rewritten", "moved", "renamed", "saved", "updated", "same"],
-)
+@pytest.mark.parametrize(("before", "after", "expected"), [
+    ({}, {"a": {}}, {"created": ("a",)}), ({"a": {}}, {}, {"removed": ("a",)}),
+    ({"a": {}}, {"a": {"request_id": "r2"}}, {"rewritten": ("a",)}),
+    ({"a": {}}, {"a": {"output": "b.md"}}, {"moved": ("a",)}),
+    ({"a": {}}, {"b": {"output": "out/a.md"}}, {"moved": ("b",)}),
+    ({"a": {}}, {"a": {"content_id": "c"}}, {"saved": ("a",)}),
+    ({"a": {}}, {"a": {"metadata": {"x": 1}}}, {"updated": ("a",)}), ({"a": {}}, {"a": {}}, {}),
+], ids=["created", "removed", "rewritten", "moved", "renamed", "saved", "updated", "same"])  # fmt: skip
 def test_what_was_made(
     before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]], expected: dict[str, tuple[str, ...]]
 ) -> None:
@@ -394,8 +357,7 @@ def test_credits_count_once() -> None:
     running = _state({}, entry)
     settled = structs.replace(entry, state=JobState.SETTLED)
     done = _state({"guide": make_record(request_id=entry.request_id)}, settled)
-    assert summarize(_state({}), running).credits == 4
-    assert summarize(running, done).credits == 0
+    assert (summarize(_state({}), running).credits, summarize(running, done).credits) == (4, 0)
     assert summarize(_state({}), done).credits == 4
 
 

@@ -237,16 +237,14 @@ def plan(machine: Machine, invoke: Run, *arguments: str, **env: str) -> list[str
 
 def test_the_texts_that_a_pull_request_changes(checkout: Machine, invoke: Run) -> None:
     """Named in its plan and its comment; not those whose front matter alone changes, or that are approved or unselected."""
-    assert plan(checkout, invoke) == ["one", "two"]
-    assert plan(checkout, invoke, GITHUB_BASE_REF="") == []
+    assert (plan(checkout, invoke), plan(checkout, invoke, GITHUB_BASE_REF="")) == (["one", "two"], [])
     assert plan(checkout, invoke, "--exclude", "two") == ["one"]
     page = invoke("plan", "--format", "markdown", cwd=checkout.root, env={"GITHUB_BASE_REF": "main"}).stdout
     assert "**Approving this pull request approves 2 texts:**\n\n- `one` in `out/one.md`\n- `two`" in page
     assert plan(checkout, invoke, "--replace", "two", "--on-edit", "overwrite") == ["one"]
     checkout.git("config", "user.name", "Reader")
     checkout.git("config", "user.email", "reader@example.com")
-    assert invoke("approve", "one", cwd=checkout.root).code == 0
-    assert plan(checkout, invoke) == ["two"]
+    assert (invoke("approve", "one", cwd=checkout.root).code, plan(checkout, invoke)) == (0, ["two"])
 
 
 def test_a_merge_request_of_gitlab(checkout: Machine, invoke: Run) -> None:

@@ -30,8 +30,7 @@ def refused(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) -> str:
     before = len(harness.api.requests)
     with pytest.raises(Refused) as caught:
         apply_within(harness, ceiling, **choice)
-    assert len(harness.api.requests) == before
-    assert (caught.value.code, caught.value.exit_code) == ("unreviewed", 4)
+    assert (len(harness.api.requests), caught.value.code, caught.value.exit_code) == (before, "unreviewed", 4)
     return caught.value.message
 
 
@@ -58,21 +57,12 @@ def test_items_that_another_merge_brings(
     assert "and 5 more" in found
 
 
-@pytest.mark.parametrize(
-    ("made", "reviewed", "today", "why"),
-    [
-        ("", blog("a"), blog("a", year=2027), "its request has changed"),
-        ("", blog("a"), blog("a").replace("inputs:", "mode: premium\n    inputs:"), "it costs 5 credits now, not 4"),
-        (
-            blog("a"),
-            blog("a") + META,
-            blog("a", year=2027) + META,
-            "it would save, submit, write, which is not in the plan",
-        ),
-        (blog("a", "z"), blog("a", "z"), blog("z"), "remove, which is not in it"),
-    ],
-    ids=["another request", "dearer", "free before", "removed"],
-)
+@pytest.mark.parametrize(("made", "reviewed", "today", "why"), [
+    ("", blog("a"), blog("a", year=2027), "its request has changed"),
+    ("", blog("a"), blog("a").replace("inputs:", "mode: premium\n    inputs:"), "it costs 5 credits now, not 4"),
+    (blog("a"), blog("a") + META, blog("a", year=2027) + META, "it would save, submit, write, which is not in the plan"),
+    (blog("a", "z"), blog("a", "z"), blog("z"), "remove, which is not in it"),
+], ids=["another request", "dearer", "free before", "removed"])  # fmt: skip
 def test_what_goes_beyond_the_review_of_an_item(
     harness: Harness, made: str, reviewed: str, today: str, why: str
 ) -> None:
@@ -116,11 +106,9 @@ def test_part_of_the_tree_is_compared_with_what_it_names(harness: Harness) -> No
 def test_what_was_paid_for_is_brought_home_whatever_was_reviewed(harness: Harness) -> None:
     """The job of a run before this one; the next merge knows nothing of it."""
     harness.api.habits.duration = 36_000
-    assert results(harness.apply()) == {"a": "late"}
-    assert harness.actions() == {"a": "finish"}
+    assert (results(harness.apply()), harness.actions()) == ({"a": "late"}, {"a": "finish"})
     harness.timeline.now += 36_000
-    assert results(apply_within(harness, {})) == {"a": "done"}
-    assert harness.api.credits == 4
+    assert (results(apply_within(harness, {})), harness.api.credits) == ({"a": "done"}, 4)
 
 
 def test_a_project_may_allow_what_was_not_reviewed(tmp_path: Path) -> None:

@@ -16,18 +16,15 @@ _JSON = st.recursive(
 _OBEYED = {*map(chr, range(32)), *map(chr, range(0x7F, 0xA0)), *"\u202e\u2066\u2028\u200f\ufeff"}
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        pytest.param("plain words, ünïcode 漢字 👩‍💻", "plain words, ünïcode 漢字 👩‍💻", id="harmless"),
-        pytest.param("a\x1b[31mb", "a\\x1b[31mb", id="escape"),
-        pytest.param("a\nb\r\tc", "a\\nb\\r\\tc", id="named"),
-        pytest.param("\x9b2J", "\\x9b2J", id="c1"),
-        pytest.param("abc\u202ecba", "abc\\u202ecba", id="bidi"),
-        pytest.param("\U000e0041", "\\U000e0041", id="tag"),
-        pytest.param("\ud800", "\\ud800", id="surrogate"),
-    ],
-)
+@pytest.mark.parametrize(("text", "shown"), [
+    pytest.param("plain words, ünïcode 漢字 👩‍💻", "plain words, ünïcode 漢字 👩‍💻", id="harmless"),
+    pytest.param("a\x1b[31mb", "a\\x1b[31mb", id="escape"),
+    pytest.param("a\nb\r\tc", "a\\nb\\r\\tc", id="named"),
+    pytest.param("\x9b2J", "\\x9b2J", id="c1"),
+    pytest.param("abc\u202ecba", "abc\\u202ecba", id="bidi"),
+    pytest.param("\U000e0041", "\\U000e0041", id="tag"),
+    pytest.param("\ud800", "\\ud800", id="surrogate"),
+])  # fmt: skip
 def test_what_a_terminal_would_obey_is_shown(text: str, shown: str) -> None:
     """Each kind of unsafe character has its escape; the rest stays."""
     assert visible(text) == shown

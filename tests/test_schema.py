@@ -136,11 +136,9 @@ items:
 """
 
 
-@pytest.mark.parametrize(
-    "text",
-    [FULL, "items: []\n", "items:\n", "defaults:\nvars:\nmoved:\n", "", "{}"],
-    ids=["full", "no-items", "null-items", "nulls", "empty", "empty-map"],
-)
+@pytest.mark.parametrize("text", [
+    FULL, "items: []\n", "items:\n", "defaults:\nvars:\nmoved:\n", "", "{}",
+], ids=["full", "no-items", "null-items", "nulls", "empty", "empty-map"])  # fmt: skip
 def test_valid_manifest_has_no_findings(text: str) -> None:
     """Everything the design allows in a manifest passes."""
     assert findings_of(text) == []
@@ -208,21 +206,17 @@ IN_SETTINGS = [
 """The same, of a file that is complete with `project: p`."""
 
 
-@pytest.mark.parametrize(
-    ("schema", "text", "code", "part", "message", "hint"),
-    [
-        *((MANIFEST, *case) for case in IN_MANIFESTS),
-        *((PROJECT, f"{text}\nproject: p", *case) for text, *case in IN_SETTINGS),
-        (PROJECT, "version: 1", "missing-key", "v", "the file has no `project`", "project: acme-blog"),
-    ],
-)
+@pytest.mark.parametrize(("schema", "text", "code", "part", "message", "hint"), [
+    *((MANIFEST, *case) for case in IN_MANIFESTS),
+    *((PROJECT, f"{text}\nproject: p", *case) for text, *case in IN_SETTINGS),
+    (PROJECT, "version: 1", "missing-key", "v", "the file has no `project`", "project: acme-blog"),
+])  # fmt: skip
 def test_problem_is_said_in_our_words_at_its_place(
     schema: str, text: str, code: str, part: str, message: str, hint: str
 ) -> None:
     """Each kind of problem is one finding that underlines the culprit and says what to write."""
     problem = only(text, schema)
-    assert problem.code == code
-    assert underlined(problem) == part
+    assert (problem.code, underlined(problem)) == (code, part)
     assert message in problem.message
     assert hint in problem.hint
     assert bool(problem.hint) >= bool(hint)

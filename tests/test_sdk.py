@@ -46,8 +46,7 @@ def test_generate_and_wait(client: WriterzRoomClient, mode: str) -> None:
     assert (found.request_id, found.status, found.title) == (request_id, "completed", "Tides")
     assert "sailors" in found.content
     assert found.word_count == len(found.content.split()) > 50
-    assert found.metadata["title"] == "Tides"
-    assert client.get_status(request_id)["progress"] == 1.0
+    assert (found.metadata["title"], client.get_status(request_id)["progress"]) == ("Tides", 1.0)
 
 
 def test_the_examples_of_its_readme_run_as_printed(

@@ -45,8 +45,7 @@ def _canary(harness: Harness, **choice: Any) -> str:
 def test_a_canary_is_the_first_of_the_plan(harness: Harness, number: int, ids: str) -> None:
     """In plan order, with the credits of those alone; the note counts what waits."""
     plan = harness.plan(canary=number)
-    assert "".join(change.id for change in plan.changes) == ids
-    assert plan.credits == 4 * len(ids)
+    assert ("".join(change.id for change in plan.changes), plan.credits) == (ids, 4 * len(ids))
     assert _canary(harness, canary=number) == f"canary: {len(ids)} of 4 generations; {4 - len(ids)} wait"
 
 
@@ -54,8 +53,7 @@ def test_canaries_go_on_where_the_last_one_ended(harness: Harness) -> None:
     """Each apply takes the next, and together they are the whole."""
     for _ in range(4):
         harness.apply(canary=1)
-    assert harness.plan().empty
-    assert harness.api.credits == 16
+    assert (harness.plan().empty, harness.api.credits) == (True, 16)
 
 
 def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> None:
@@ -214,8 +212,7 @@ def test_a_shard_narrows_the_other_selectors() -> None:
     ids = [f"{kind}{number}" for kind in "ab" for number in range(20)]
     first = in_shard(ids, "shard:1/2")
     assert in_shard(ids, "a*", "shard:1/2") == [id_ for id_ in first if id_.startswith("a")]
-    assert in_shard(ids, "shard:1/2", "shard:2/2") == ids
-    assert in_shard(ids, exclude=("shard:2/2",)) == first
+    assert (in_shard(ids, "shard:1/2", "shard:2/2"), in_shard(ids, exclude=("shard:2/2",))) == (ids, first)
 
 
 @pytest.mark.parametrize(
@@ -254,8 +251,7 @@ def test_the_shards_of_an_apply_are_the_whole(eight: Harness) -> None:
     """One after the other, each item is paid for once."""
     for number in (1, 2, 3):
         eight.apply(select=(f"shard:{number}/3",))
-    assert eight.plan().empty
-    assert eight.api.credits == 40
+    assert (eight.plan().empty, eight.api.credits) == (True, 40)
 
 
 SETTINGS = """\
@@ -344,19 +340,11 @@ MANY = tuple(
 )
 
 
-@pytest.mark.parametrize(
-    ("word", "known", "expected"),
-    [
-        ("templte", ("style", "template"), "template"),
-        ("zzz", ("style", "template"), None),
-        ("guide-to-gent-417", MANY, "guide-to-ghent-417"),
-        ("gide-to-oslo-7", MANY, "guide-to-oslo-7"),
-        ("unlike", MANY, None),
-        ("x", MANY, None),
-        ("", MANY, None),
-        ("a" * 100_000, ("a" * 99_999,), None),
-    ],
-)
+@pytest.mark.parametrize(("word", "known", "expected"), [
+    ("templte", ("style", "template"), "template"), ("zzz", ("style", "template"), None),
+    ("guide-to-gent-417", MANY, "guide-to-ghent-417"), ("gide-to-oslo-7", MANY, "guide-to-oslo-7"),
+    ("unlike", MANY, None), ("x", MANY, None), ("", MANY, None), ("a" * 100_000, ("a" * 99_999,), None),
+])  # fmt: skip
 def test_the_nearest_word(word: str, known: tuple[str, ...], expected: str | None) -> None:
     """It is the most similar one, and none where nothing is close."""
     assert nearest(word, known) == expected

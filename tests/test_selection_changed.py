@@ -100,26 +100,22 @@ def made(project: Build, invoke: Run, tmp_path_factory: pytest.TempPathFactory) 
     return target
 
 
-@pytest.mark.parametrize(
-    ("path", "old", "new", "ids"),
-    [
-        ("content/blog.yaml", "A guide", "The guide", {"guide"}),
-        ("contentops.yaml", "year: 2026", "year: 2027", {"guide"}),
-        ("contentops.yaml", "company: Acme", "company: Umbra", {"story"}),
-        ("contentops.yaml", "style: general_blog", "style: content_marketing", ALL),
-        ("data/cities.csv", "Lyon", "Lyons", {"city-lyon"}),
-        ("data/cities.csv", "rome,Rome", "pisa,Pisa", {"city-pisa"}),
-        ("content/blog.yaml", "The team", "Someone", {"guide"}),
-        ("content/blog.yaml", "  - id: guide\n", "  - id: guide\n    output: out/elsewhere.md\n", {"guide"}),
-        ("content/blog.yaml", "{author: The team}", "{author: The team, title: Mine}", {"guide"}),
-        ("content/blog.yaml", "items:\n", "# nothing but a comment\nitems:\n", set()),
-        ("contentops.yaml", "project: acme", "project: acme\nbudget: {credits_per_apply: 5}", set()),
-    ],
-    ids=[
-        *("manifest", "var of one", "var of another", "default of all", "row", "row replaced", "metadata", "output"),
-        *("title", "comment", "budget"),
-    ],
-)
+@pytest.mark.parametrize(("path", "old", "new", "ids"), [
+    ("content/blog.yaml", "A guide", "The guide", {"guide"}),
+    ("contentops.yaml", "year: 2026", "year: 2027", {"guide"}),
+    ("contentops.yaml", "company: Acme", "company: Umbra", {"story"}),
+    ("contentops.yaml", "style: general_blog", "style: content_marketing", ALL),
+    ("data/cities.csv", "Lyon", "Lyons", {"city-lyon"}),
+    ("data/cities.csv", "rome,Rome", "pisa,Pisa", {"city-pisa"}),
+    ("content/blog.yaml", "The team", "Someone", {"guide"}),
+    ("content/blog.yaml", "  - id: guide\n", "  - id: guide\n    output: out/elsewhere.md\n", {"guide"}),
+    ("content/blog.yaml", "{author: The team}", "{author: The team, title: Mine}", {"guide"}),
+    ("content/blog.yaml", "items:\n", "# nothing but a comment\nitems:\n", set()),
+    ("contentops.yaml", "project: acme", "project: acme\nbudget: {credits_per_apply: 5}", set()),
+], ids=[
+    *("manifest", "var of one", "var of another", "default of all", "row", "row replaced", "metadata", "output"),
+    *("title", "comment", "budget"),
+])  # fmt: skip
 def test_only_what_differs_is_planned(made: Path, path: str, old: str, new: str, ids: set[str]) -> None:
     """Rendered items are compared with records, so it does not matter where the difference was written."""
     edit(made, path, old, new)
@@ -341,17 +337,11 @@ def test_a_plan_file_carries_it_to_the_comment(invoke: Run, pull: Any) -> None:
 UNREAD = "`contentops.yaml` was not compared with the base: "
 
 
-@pytest.mark.parametrize(
-    ("base", "head", "lines"),
-    [
-        (BASE, BASE.replace("year: 2026", "year: 2027").replace("'", '"'), []),
-        (None, HEAD, ["`contentops.yaml` is not in the base: every setting is new"]),
-        ("typo: 1\n", HEAD, [UNREAD]),
-        ("api: {\n", HEAD, [UNREAD]),
-        ("api: {base_url: 'https://me:hunter22@x.y'}\n", HEAD, [UNREAD]),
-    ],
-    ids=["the same", "new", "a typo", "half", "a secret"],
-)
+@pytest.mark.parametrize(("base", "head", "lines"), [
+    (BASE, BASE.replace("year: 2026", "year: 2027").replace("'", '"'), []),
+    (None, HEAD, ["`contentops.yaml` is not in the base: every setting is new"]), ("typo: 1\n", HEAD, [UNREAD]),
+    ("api: {\n", HEAD, [UNREAD]), ("api: {base_url: 'https://me:hunter22@x.y'}\n", HEAD, [UNREAD]),
+], ids=["the same", "new", "a typo", "half", "a secret"])  # fmt: skip
 def test_other_bases(invoke: Run, pull: Any, base: str | None, head: str, lines: list[str]) -> None:
     """The same settings written another way are no news; no base, or one that cannot be read, is said without its secrets."""
     ended = invoke("plan", "--json", cwd=pull(base, head), env=GITHUB)
@@ -383,14 +373,11 @@ def test_the_servers_are_not_lost_among_many_settings(invoke: Run, pull: Any) ->
     assert "`environments` changes 21 more settings" in found
 
 
-@pytest.mark.parametrize(
-    ("budget", "words"),
-    [
-        (Budget(), ", no budget"),
-        (Budget(credits_per_apply=200, items_per_apply=1), ", budget 200 credits and 1 item"),
-        (Budget(items_per_apply=1000), ", budget 1,000 items"),
-    ],
-)
+@pytest.mark.parametrize(("budget", "words"), [
+    (Budget(), ", no budget"),
+    (Budget(credits_per_apply=200, items_per_apply=1), ", budget 200 credits and 1 item"),
+    (Budget(items_per_apply=1000), ", budget 1,000 items"),
+])  # fmt: skip
 def test_every_plan_names_server_environment_and_budget(budget: Budget, words: str) -> None:
     """At its top."""
     plan = make_plan(make_change("a"), environment="prod", budget=budget)

@@ -134,29 +134,20 @@ def refused(code: str, message: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": message}}
 
 
-@pytest.mark.parametrize(
-    ("prefix", "change", "status", "reply"),
-    [
-        ("/v1", {"template_id": "x"}, 404, refused("not_found", "Template 'x' not found.")),
-        ("/api", {"template_id": "x"}, 500, {"detail": "Internal server error: Template 'x' not found."}),
-        ("/v1", {"style_profile_id": "x"}, 404, refused("not_found", "Style profile 'x' not found.")),
-        ("/api", {"template_id": None}, 500, {"detail": "Internal server error: Template 'None' not found."}),
-        ("/v1", {"template_id": None, "style_profile_id": None}, 422, refused("invalid_request", REQUIRED)),
-        ("/v1", {"generation_mode": "turbo"}, 400, refused("invalid_request", MODES)),
-        ("/api", {"generation_mode": "turbo"}, 400, {"detail": MODES}),
-        ("/api", {"inputs": [1], "template_id": 3}, 422, {"detail": WRONG_TYPES}),
-        (
-            *("/v1", {"template": "press_release"}, 400),
-            refused("invalid_request", "`template_id` and `template` differ: send one of them"),
-        ),
-        ("/v1", {"request_id": "../etc"}, 400, refused("invalid_request", ID)),
-        ("/v1", {"inputs": None}, 422, refused("invalid_request", "`inputs` is required")),
-        (
-            *("/api", {"inputs": None, "topic": "Tides"}, 422),
-            {"detail": [{"type": "missing", "loc": ["body", "inputs"], "msg": "`inputs` is required"}]},
-        ),
-    ],
-)
+@pytest.mark.parametrize(("prefix", "change", "status", "reply"), [
+    ("/v1", {"template_id": "x"}, 404, refused("not_found", "Template 'x' not found.")),
+    ("/api", {"template_id": "x"}, 500, {"detail": "Internal server error: Template 'x' not found."}),
+    ("/v1", {"style_profile_id": "x"}, 404, refused("not_found", "Style profile 'x' not found.")),
+    ("/api", {"template_id": None}, 500, {"detail": "Internal server error: Template 'None' not found."}),
+    ("/v1", {"template_id": None, "style_profile_id": None}, 422, refused("invalid_request", REQUIRED)),
+    ("/v1", {"generation_mode": "turbo"}, 400, refused("invalid_request", MODES)),
+    ("/api", {"generation_mode": "turbo"}, 400, {"detail": MODES}),
+    ("/api", {"inputs": [1], "template_id": 3}, 422, {"detail": WRONG_TYPES}),
+    (*("/v1", {"template": "press_release"}, 400), refused("invalid_request", "`template_id` and `template` differ: send one of them")),
+    ("/v1", {"request_id": "../etc"}, 400, refused("invalid_request", ID)),
+    ("/v1", {"inputs": None}, 422, refused("invalid_request", "`inputs` is required")),
+    (*("/api", {"inputs": None, "topic": "Tides"}, 422), {"detail": [{"type": "missing", "loc": ["body", "inputs"], "msg": "`inputs` is required"}]}),
+])  # fmt: skip
 def test_refused_submits(server: InProcess, prefix: str, change: dict[str, Any], status: int, reply: Any) -> None:
     """A submit that cannot be understood is refused with everything wrong with it, and starts no job."""
     answer = server.post(f"{prefix}/generate", {**BODY, **change})
@@ -167,12 +158,9 @@ def test_refused_submits(server: InProcess, prefix: str, change: dict[str, Any],
 TYPED = {"content-type": "application/json"}
 HOSTILE = {
     "empty": b"", "not-json": b"{", "not-utf8": b'{"a": "\xff"}', "bom": b"\xef\xbb\xbf{}", "nan": b'{"inputs": NaN}',
-    "infinity": b'{"inputs": {"a": 1e999}}',
-    "half-pair": b'{"inputs": {"a": "\\ud800"}}',
-    "half-pair-key": b'{"inputs": {"\\udfff": 1}}',
-    "huge-int": b'{"inputs": ' + b"9" * 5000 + b"}",
-    "list": b"[]", "text": b'"x"', "null": b"null",
-    "deep": b'{"inputs": {"a": ' + b"[" * 150 + b"]" * 150 + b"}}",
+    "infinity": b'{"inputs": {"a": 1e999}}', "half-pair": b'{"inputs": {"a": "\\ud800"}}',
+    "half-pair-key": b'{"inputs": {"\\udfff": 1}}', "huge-int": b'{"inputs": ' + b"9" * 5000 + b"}", "list": b"[]",
+    "text": b'"x"', "null": b"null", "deep": b'{"inputs": {"a": ' + b"[" * 150 + b"]" * 150 + b"}}",
     "very-deep": b"[" * 200_000,
 }  # fmt: skip
 
@@ -189,17 +177,14 @@ def test_hostile_bodies(server: InProcess, raw: bytes, path: str) -> None:
     assert server.get("/v1/content").json["content"] == []
 
 
-@pytest.mark.parametrize(
-    ("headers", "chunks", "status"),
-    [
-        pytest.param({"content-type": "text/plain"}, [b"{}"], 415, id="text"),
-        pytest.param({}, [b"{}"], 415, id="no-type"),
-        pytest.param({**TYPED, "content-encoding": "gzip"}, [b"{}"], 415, id="gzip"),
-        pytest.param({**TYPED, "content-length": "10485761"}, [b"{}"], 413, id="declared"),
-        pytest.param({**TYPED, "content-length": "9" * 40}, [b"{}"], 413, id="absurd"),
-        pytest.param(TYPED, [b" " * 6_000_000] * 2, 413, id="streamed"),
-    ],
-)
+@pytest.mark.parametrize(("headers", "chunks", "status"), [
+    pytest.param({"content-type": "text/plain"}, [b"{}"], 415, id="text"),
+    pytest.param({}, [b"{}"], 415, id="no-type"),
+    pytest.param({**TYPED, "content-encoding": "gzip"}, [b"{}"], 415, id="gzip"),
+    pytest.param({**TYPED, "content-length": "10485761"}, [b"{}"], 413, id="declared"),
+    pytest.param({**TYPED, "content-length": "9" * 40}, [b"{}"], 413, id="absurd"),
+    pytest.param(TYPED, [b" " * 6_000_000] * 2, 413, id="streamed"),
+])  # fmt: skip
 def test_bodies_that_are_not_read(server: InProcess, headers: dict[str, str], chunks: list[bytes], status: int) -> None:
     """A wrong content type is 415 and more than 10 MiB is 413, on both surfaces."""
     for prefix, key in (("/v1", "error"), ("/api", "detail")):
@@ -261,8 +246,7 @@ def test_an_idempotency_key_alone_replays(server: InProcess) -> None:
     other = server.submit({**BODY, "request_id": "r-2"}, headers)
     assert (first.json["request_id"], other.json["request_id"]) == ("k-1", "r-2")
     bad = server.submit(BODY, {"Idempotency-Key": "two words"})
-    assert bad.status == 400
-    assert server.get("/v1/dashboard/stats").json["generations"]["total"] == 2
+    assert (bad.status, server.get("/v1/dashboard/stats").json["generations"]["total"]) == (400, 2)
 
 
 def test_save_creates_and_updates(server: InProcess) -> None:
@@ -308,8 +292,7 @@ def test_put_and_delete_content(server: InProcess) -> None:
     stats = server.get("/v1/content").json["stats"]
     assert stats == {"total": 1, "published": 1, "drafts": 0}
     assert server("DELETE", path).json == {"success": True, "message": "Content deleted"}
-    assert server.get(path).json == {"detail": "Content not found"}
-    assert server("DELETE", path).status == 404
+    assert (server.get(path).json, server("DELETE", path).status) == ({"detail": "Content not found"}, 404)
 
 
 def test_one_section_is_written_again(server: InProcess) -> None:
@@ -320,8 +303,7 @@ def test_one_section_is_written_again(server: InProcess) -> None:
     reply = server.post("/v1/content/regenerate-section", {**ask, "request_id": "s-1"})
     assert (reply.status, reply.json["request_id"], reply.json["status"]) == (202, "s-1", "pending")
     done = server.finished("s-1")["content"]
-    assert done["id"] == saved
-    assert done["title"] == "T"
+    assert (done["id"], done["title"]) == (saved, "T")
     assert done["body"].startswith("intro\n\n## Why\n\n> Draft outline")
     assert done["body"].endswith("\n\n## How\n\nstays\n")
     assert "- shorter\n- friendlier" in done["body"]
@@ -341,8 +323,7 @@ def test_one_section_is_written_again(server: InProcess) -> None:
 def test_catalog_in_the_documented_shapes(server: InProcess) -> None:
     """Lists and details of templates, styles and verticals under `/v1`."""
     templates = server.get("/v1/templates").json["templates"]
-    assert len(templates) == 13
-    assert set(templates[0]) == {"id", "name", "category", "description"}
+    assert (len(templates), set(templates[0])) == (13, {"id", "name", "category", "description"})
     blog = server.get("/v1/templates/blog_article_generator").json
     assert blog["required_fields"] == ["topic", "target_audience"]
     assert blog["parameters"]["key_points"]["type"] == "string"
@@ -354,8 +335,7 @@ def test_catalog_in_the_documented_shapes(server: InProcess) -> None:
     assert server.get("/v1/style-profiles/phd_academic").json["formality"] == "high"
     verticals = server.get("/v1/verticals").json["verticals"]
     assert "saas_tech" in {entry["id"] for entry in verticals}
-    assert len(verticals) == 8
-    assert server.get("/v1/verticals/legal").json["name"] == "Legal"
+    assert (len(verticals), server.get("/v1/verticals/legal").json["name"]) == (8, "Legal")
     assert server.get("/v1/templates/none").status == 404
     assert server.get("/v1/health").json["status"] == "healthy"
 

@@ -92,8 +92,7 @@ def test_a_job_goes_on_where_it_was_after_a_restart(bundled: Bundled, tmp_path: 
     before.run(before.app.state.close())
     before.run(before.app.state.close())
     after = bundled(Store(location), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0)
-    assert after.finished("r")["content"]["title"] == "Tides"
-    assert ticks.slept == [5.0] * 5
+    assert (after.finished("r")["content"]["title"], ticks.slept) == ("Tides", [5.0] * 5)
     assert after.get("/v1/credits/usage").json["used"] == 4
 
 
@@ -143,20 +142,16 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-@pytest.mark.parametrize(
-    ("act", "error"),
-    [
-        pytest.param(lambda: {"a": 1}["x"], "internal error in engine `scripted`", id="bug"),
-        pytest.param(lambda: _raise(OSError("gone")), "internal error in engine `scripted`", id="os-error"),
-        pytest.param(lambda: _raise(EngineError("the model said no")), "the model said no", id="refusal"),
-    ],
-)
+@pytest.mark.parametrize(("act", "error"), [
+    pytest.param(lambda: {"a": 1}["x"], "internal error in engine `scripted`", id="bug"),
+    pytest.param(lambda: _raise(OSError("gone")), "internal error in engine `scripted`", id="os-error"),
+    pytest.param(lambda: _raise(EngineError("the model said no")), "the model said no", id="refusal"),
+])  # fmt: skip
 def test_a_failing_engine_fails_the_job(bundled: Bundled, act: Any, error: str) -> None:
     """An engine's own words reach the client, what went wrong inside it does not; nothing is charged."""
     server = bundled(engine=Scripted(act))
     server.submit({**BODY, "request_id": "r"})
-    assert server.finished("r")["error"] == error
-    assert server.get("/v1/credits/usage").json["used"] == 0
+    assert (server.finished("r")["error"], server.get("/v1/credits/usage").json["used"]) == (error, 0)
 
 
 def test_a_broken_model_text_is_made_storable(bundled: Bundled) -> None:

@@ -86,37 +86,30 @@ def test_each_template_makes_a_proper_text_of_its_required_inputs(slug: str, mod
     assert "\n\n\n" not in draft.body
 
 
-@pytest.mark.parametrize(
-    ("template", "inputs", "title"),
-    [
-        ("email_newsletter", {"newsletter_type": "weekly", "topic": "Tea"}, "weekly: Tea"),
-        ("email_newsletter", {"newsletter_type": "weekly"}, "weekly"),
-        ("business_proposal", {"client_name": "A & B <Ltd>", "project_type": ["x*", "y"]}, "x* and y for A & B <Ltd>"),
-        ("data_driven_template", {"topic": "Only a topic"}, "Only a topic"),
-        ("blog_article_generator", {"topic": "\x00\u200b "}, "Blog article"),
-        ("blog_article_generator", {"topic": "line\none\x1b[31m"}, "line one [31m"),
-        ("blog_article_generator", {"topic": "w" * 1_000_000}, "w" * 199 + "…"),
-    ],
-)
+@pytest.mark.parametrize(("template", "inputs", "title"), [
+    ("email_newsletter", {"newsletter_type": "weekly", "topic": "Tea"}, "weekly: Tea"),
+    ("email_newsletter", {"newsletter_type": "weekly"}, "weekly"),
+    ("business_proposal", {"client_name": "A & B <Ltd>", "project_type": ["x*", "y"]}, "x* and y for A & B <Ltd>"),
+    ("data_driven_template", {"topic": "Only a topic"}, "Only a topic"),
+    ("blog_article_generator", {"topic": "\x00\u200b "}, "Blog article"),
+    ("blog_article_generator", {"topic": "line\none\x1b[31m"}, "line one [31m"),
+    ("blog_article_generator", {"topic": "w" * 1_000_000}, "w" * 199 + "…"),
+])  # fmt: skip
 def test_titles(template: str, inputs: dict[str, Any], title: str) -> None:
     """A title is one clean line of plain text, from the first pattern that has its words."""
     assert write(template, inputs=inputs).title == title
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("R&D snake_case 3 < 4 (ok) – fine!", "R&D snake_case 3 &lt; 4 (ok) – fine!"),
-        ("*b* _i_ `c` [l](u) <b> {{x}}", "\\*b\\* \\_i\\_ \\`c\\` \\[l\\](u) &lt;b> &#123;&#123;x&#125;&#125;"),
-        ("# h", "\\# h"), ("- x", "\\- x"), ("1. x", "1\\. x"), ("2026 is", "2026 is"), ("> q", "\\> q"),
-        ("~~~ &lt; \\", "&#126;&#126;&#126; &amp;lt; \\\\"),
-        ("{% x %} ~y~ <script> $$z$$", "&#123;% x %&#125; &#126;y&#126; &lt;script> &#36;$z&#36;$"),
-        (": x", "&#58; x"), ("| x", "&#124; x"), ("=== x", "&#61;== x"), ("!!! x", "\\!!! x"),
-        ("a\r\n# b\u2028c\u202ed\x1b\ufeff", "a # b cd"), (True, "yes"), (False, "no"), (None, "none"), (1.5, "1.5"),
-        (["a", "b", "c"], "a, b and c"), ({"b": 1, "a": [1, 2]}, "a: 1, 2 and b: 1"), ([[[[[["deep"]]]]]], "…"),
-        ("\ud800", "?"), ("", ""),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("value", "shown"), [
+    ("R&D snake_case 3 < 4 (ok) – fine!", "R&D snake_case 3 &lt; 4 (ok) – fine!"),
+    ("*b* _i_ `c` [l](u) <b> {{x}}", "\\*b\\* \\_i\\_ \\`c\\` \\[l\\](u) &lt;b> &#123;&#123;x&#125;&#125;"),
+    ("# h", "\\# h"), ("- x", "\\- x"), ("1. x", "1\\. x"), ("2026 is", "2026 is"), ("> q", "\\> q"),
+    ("~~~ &lt; \\", "&#126;&#126;&#126; &amp;lt; \\\\"),
+    ("{% x %} ~y~ <script> $$z$$", "&#123;% x %&#125; &#126;y&#126; &lt;script> &#36;$z&#36;$"), (": x", "&#58; x"),
+    ("| x", "&#124; x"), ("=== x", "&#61;== x"), ("!!! x", "\\!!! x"), ("a\r\n# b\u2028c\u202ed\x1b\ufeff", "a # b cd"),
+    (True, "yes"), (False, "no"), (None, "none"), (1.5, "1.5"), (["a", "b", "c"], "a, b and c"),
+    ({"b": 1, "a": [1, 2]}, "a: 1, 2 and b: 1"), ([[[[[["deep"]]]]]], "…"), ("\ud800", "?"), ("", ""),
+])  # fmt: skip
 def test_values_in_a_sentence(value: Any, shown: str) -> None:
     """Markup is literal, lists read as text, invisible characters are gone."""
     assert inline(value) == shown
@@ -125,10 +118,8 @@ def test_values_in_a_sentence(value: Any, shown: str) -> None:
 def test_points_are_one_per_thing_and_bounded() -> None:
     """Lists, maps and lines become points; what is too much is counted, not shown."""
     assert points("one\n\ntwo") == ["one", "two"]
-    assert points({"b": 1, "a*": "x"}) == ["**a\\***: x", "**b**: 1"]
-    assert points(7) == ["7"]
-    assert points(list(range(43)))[-2:] == ["39", "and 3 more"]
-    assert points("x\n" * 100)[-1] == "and 60 more"
+    assert (points({"b": 1, "a*": "x"}), points(7)) == (["**a\\***: x", "**b**: 1"], ["7"])
+    assert (points(list(range(43)))[-2:], points("x\n" * 100)[-1]) == (["39", "and 3 more"], "and 60 more")
     assert len(points("y" * 1_000_000)[0]) == 600
 
 
@@ -255,19 +246,16 @@ def test_replacing_changes_only_the_section() -> None:
 PRICES = "## Prices\n\nTen.\n\n## Refunds\n\nNone.\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "heading"),
-    [
-        pytest.param(f"## Intro\n\n``` b ``` begins this line\n\n{PRICES}", "Intro", id="code in a line"),
-        pytest.param(f"Intro\n-----\n\nold\n\nPrices\n------\n\nTen.\n\n{PRICES}", "Intro", id="underlined"),
-        pytest.param(f"Intro\nof two lines\n---\n\nold\n\n{PRICES}", "Intro of two lines", id="two lines"),
-        pytest.param(f"## Intro\n\n<!--\n## Intro\n```\n-->\n\n{PRICES}", "Intro", id="comment"),
-        pytest.param(f"<!--\n## Intro\n-->\n\n## Intro\n\nold\n\n{PRICES}", "Intro", id="comment before"),
-        pytest.param(f"## Intro\n\n- ```\n  open in a list\n\n{PRICES}", "Intro", id="fence in a list"),
-        pytest.param(f"---\n\n## Intro\n\nold\n\n---\n\n{PRICES}", "Intro", id="rules"),
-        pytest.param(f"## Intro\r\n\r\n```\r\n# x\r\n```\r\n{PRICES}", "Intro", id="line ends"),
-    ],
-)
+@pytest.mark.parametrize(("text", "heading"), [
+    pytest.param(f"## Intro\n\n``` b ``` begins this line\n\n{PRICES}", "Intro", id="code in a line"),
+    pytest.param(f"Intro\n-----\n\nold\n\nPrices\n------\n\nTen.\n\n{PRICES}", "Intro", id="underlined"),
+    pytest.param(f"Intro\nof two lines\n---\n\nold\n\n{PRICES}", "Intro of two lines", id="two lines"),
+    pytest.param(f"## Intro\n\n<!--\n## Intro\n```\n-->\n\n{PRICES}", "Intro", id="comment"),
+    pytest.param(f"<!--\n## Intro\n-->\n\n## Intro\n\nold\n\n{PRICES}", "Intro", id="comment before"),
+    pytest.param(f"## Intro\n\n- ```\n  open in a list\n\n{PRICES}", "Intro", id="fence in a list"),
+    pytest.param(f"---\n\n## Intro\n\nold\n\n---\n\n{PRICES}", "Intro", id="rules"),
+    pytest.param(f"## Intro\r\n\r\n```\r\n# x\r\n```\r\n{PRICES}", "Intro", id="line ends"),
+])  # fmt: skip
 def test_only_the_section_is_replaced(text: str, heading: str) -> None:
     """Whatever Markdown is around it: the sections after it are there, byte for byte."""
     span = contents.find_section(text, heading)
@@ -308,25 +296,22 @@ def test_server_and_client_cut_alike(text: str, new: str) -> None:
         assert (again.start, after[again.end :]) == (span.start, text[span.end :])
 
 
-@pytest.mark.parametrize(
-    ("text", "level", "nested"),
-    [
-        pytest.param("words", 2, "words", id="plain"),
-        pytest.param("# A\n## B\n# C", 2, "### A\n#### B\n### C", id="order-of-depth"),
-        pytest.param("#### A", 2, "#### A", id="deep-enough"),
-        pytest.param("# A\n#\n## B", 5, "###### A\n######\n\n**B**", id="no-room"),
-        pytest.param("# A\n#\n## B", 6, "**A**\n\n**B**", id="none-at-all"),
-        pytest.param("Title\n===\nSub\n-", 1, "## Title\n\n### Sub\n", id="underlined"),
-        pytest.param("- item\n---\n\n---\n> quote\n===", 1, "- item\n---\n\n---\n> quote\n===", id="rules-and-lists"),
-        pytest.param("```\n# code\n===\n", 2, "```\n# code\n===\n\n```", id="open-fence"),
-        pytest.param("<!-- note\n\n# A", 2, "<!-- note\n\n# A\n-->", id="open-comment"),
-        pytest.param("<script>\n\n# A", 2, "<script>\n\n# A\n</script>", id="open-script"),
-        pytest.param("# A\n===\nb", 6, "**A**\n\n===\nb", id="bold-over-a-rule"),
-        pytest.param("---\na: 1\n---\n# A", 2, "#### a: 1\n\n### A", id="front-matter"),
-        pytest.param("---\n", 2, "", id="nothing"),
-        pytest.param("# A\r\nb", 1, "## A\nb", id="line-ends"),
-    ],
-)
+@pytest.mark.parametrize(("text", "level", "nested"), [
+    pytest.param("words", 2, "words", id="plain"),
+    pytest.param("# A\n## B\n# C", 2, "### A\n#### B\n### C", id="order-of-depth"),
+    pytest.param("#### A", 2, "#### A", id="deep-enough"),
+    pytest.param("# A\n#\n## B", 5, "###### A\n######\n\n**B**", id="no-room"),
+    pytest.param("# A\n#\n## B", 6, "**A**\n\n**B**", id="none-at-all"),
+    pytest.param("Title\n===\nSub\n-", 1, "## Title\n\n### Sub\n", id="underlined"),
+    pytest.param("- item\n---\n\n---\n> quote\n===", 1, "- item\n---\n\n---\n> quote\n===", id="rules-and-lists"),
+    pytest.param("```\n# code\n===\n", 2, "```\n# code\n===\n\n```", id="open-fence"),
+    pytest.param("<!-- note\n\n# A", 2, "<!-- note\n\n# A\n-->", id="open-comment"),
+    pytest.param("<script>\n\n# A", 2, "<script>\n\n# A\n</script>", id="open-script"),
+    pytest.param("# A\n===\nb", 6, "**A**\n\n===\nb", id="bold-over-a-rule"),
+    pytest.param("---\na: 1\n---\n# A", 2, "#### a: 1\n\n### A", id="front-matter"),
+    pytest.param("---\n", 2, "", id="nothing"),
+    pytest.param("# A\r\nb", 1, "## A\nb", id="line-ends"),
+])  # fmt: skip
 def test_texts_are_made_to_fit_under_a_heading(text: str, level: int, nested: str) -> None:
     """Headings go below the one above them, in their own order; what would reach beyond the section is closed."""
     assert contents.nested(text, level) == nested

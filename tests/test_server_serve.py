@@ -158,13 +158,10 @@ WHOLE = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 HALVES = {
-    "nothing": (b"", 0),
-    "part of a head": (b"GET /hea", 0),
-    "no end of the head": (HEAD, 0),
-    "part of a body": (HEAD + b"\r\n{", 0),
-    "pipelined head": (WHOLE + HEAD, 1),
+    "nothing": (b"", 0), "part of a head": (b"GET /hea", 0), "no end of the head": (HEAD, 0),
+    "part of a body": (HEAD + b"\r\n{", 0), "pipelined head": (WHOLE + HEAD, 1),
     "pipelined body": (WHOLE * 2 + HEAD + b"\r\n{", 2),
-}
+}  # fmt: skip
 
 
 def test_a_request_that_does_not_arrive_whole_is_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -143,11 +143,9 @@ def test_many_processes_write_to_one_store(tmp_path: Path, processes: None) -> N
         for _ in range(4)
     ]
     printed = [process.communicate()[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0, 0]
-    assert sum(map(int, printed)) == 40
+    assert ([process.returncode for process in started], sum(map(int, printed))) == ([0, 0, 0, 0], 40)
     with Store(tmp_path / "db") as store:
-        assert len(jobs.unfinished(store)) == 40
-        assert store.rows("PRAGMA integrity_check")[0][0] == "ok"
+        assert (len(jobs.unfinished(store)), store.rows("PRAGMA integrity_check")[0][0]) == (40, "ok")
 
 
 def test_each_mode_has_its_price() -> None:

@@ -27,12 +27,9 @@ PAGE = (
     "Whoever works in {city} two days a week pays for two days. Coffee, printing and the phone booths are included.\n"
 )
 CITIES = {
-    "Berlin": "start-ups and design studios",
-    "Lisbon": "remote workers",
-    "New York": "small agencies",
-    "São Paulo": "product teams",
-    "Zürich": "researchers",
-}
+    "Berlin": "start-ups and design studios", "Lisbon": "remote workers", "New York": "small agencies",
+    "São Paulo": "product teams", "Zürich": "researchers",
+}  # fmt: skip
 MOON = "The moon has no air. Its dust is sharp, its days last two weeks, and no wind has ever moved a grain of it.\n"
 
 
@@ -42,17 +39,14 @@ def similar(texts: dict[str, str], rows: dict[str, dict[str, str]] | None = None
     return {(one, other): share for one, other, share in similar_pairs(runs, 0.8)}
 
 
-@pytest.mark.parametrize(
-    ("row", "names"),
-    [
-        ({"city": "New York", "slug": "new-york", "state": "NY"}, ("new york", "ny")),
-        ({"letter": "a", "empty": "", "spaces": "  ", "marks": "**", "none": None, "flag": True}, ()),
-        ({"words": 900, "rent": 3.5, "floor": "7", "one": 1}, ("3 5", "900", "1", "7")),
-        ({"fact": "word " * 13, "long": "x" * 10_000, "phrase": "one two three four five six"}, ("one two three four five six",)),
-        ({"inside": {"city": "Oslo", "tags": ["Fjord", ["Ferry"]]}, "value": "京都"}, ("fjord", "ferry", "京 都", "oslo")),
-        ({"letter": "京"}, ()),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("row", "names"), [
+    ({"city": "New York", "slug": "new-york", "state": "NY"}, ("new york", "ny")),
+    ({"letter": "a", "empty": "", "spaces": "  ", "marks": "**", "none": None, "flag": True}, ()),
+    ({"words": 900, "rent": 3.5, "floor": "7", "one": 1}, ("3 5", "900", "1", "7")),
+    ({"fact": "word " * 13, "long": "x" * 10_000, "phrase": "one two three four five six"}, ("one two three four five six",)),
+    ({"inside": {"city": "Oslo", "tags": ["Fjord", ["Ferry"]]}, "value": "京都"}, ("fjord", "ferry", "京 都", "oslo")),
+    ({"letter": "京"}, ()),
+])  # fmt: skip
 def test_values_that_are_masked(row: dict[str, Any], names: tuple[str, ...]) -> None:
     """Texts and numbers, the longest first; no single letter, and nothing that says as much as a sentence."""
     assert sorted(names_in(row)) == sorted(names)
@@ -189,8 +183,7 @@ def test_check_finds_the_nearest_text_and_counts_the_others(cities: Path, invoke
     found = _found(invoke, cities)
     assert len(found) == 5
     assert found[0] == ("warning", "item `c0`: is too similar to `c1` and 3 more texts: 1.00, at most 0.8")
-    assert _found(invoke, cities) == found
-    assert _found(invoke, cities, "--select", "c3") == found[3:4]
+    assert (_found(invoke, cities), _found(invoke, cities, "--select", "c3")) == (found, found[3:4])
     run = json.loads(invoke("check", "--format", "sarif", cwd=cities).stdout)["runs"][0]
     assert {run["tool"]["driver"]["rules"][one["ruleIndex"]]["id"] for one in run["results"]} == {"similar"}
     (cities / "out/c0.md").write_text("Berlin is another city altogether, and this says why.\n", encoding="utf-8")

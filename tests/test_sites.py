@@ -26,31 +26,20 @@ FOLDER = os.environ.get("CONTENTOPS_TEST_SITES")
 MODULES = Path(FOLDER or "/nowhere") / "node_modules"
 
 HOSTILE = {
-    "liquid": "{% raw %} {{ page.secret }} {% endraw %}",
-    "unclosed": "{% for x in {{ y",
-    "shortcode": "{{< youtube x >}} {{% y %}} {{-z-}}",
-    "html": "<script>alert(1)</script> <b>bold",
-    "comment": "<!-- gone --> &lt; &amp; <![CDATA[ x ]]>",
-    "jsx": "<Foo bar={1}> {1 + } import x from 'y'",
-    "tilde": "~one~ ~~two~~ ~~~",
-    "rules": "--- *** === +++",
-    "quotes": "\"double\" 'single': colon # hash \\",
-    "yaml": "- a: [b, {c: d}] & *e !f | > % @ `g`",
-    "punctuation": "???",
-    "scripts": "日本語 – «ü» 👩\u200d💻 Qui\u202f?",
-    "math": "$$x^2$$ \\(y\\) \\[z\\]",
-    "markdown": "# *h* _i_ [l](javascript:x) ![m](n) | t |",
-    "notes": "!!! note ::: tip %%x%%",
-    "engines": "<%= x %> <?php y ?> #{z} ${w}",
-}
+    "liquid": "{% raw %} {{ page.secret }} {% endraw %}", "unclosed": "{% for x in {{ y",
+    "shortcode": "{{< youtube x >}} {{% y %}} {{-z-}}", "html": "<script>alert(1)</script> <b>bold",
+    "comment": "<!-- gone --> &lt; &amp; <![CDATA[ x ]]>", "jsx": "<Foo bar={1}> {1 + } import x from 'y'",
+    "tilde": "~one~ ~~two~~ ~~~", "rules": "--- *** === +++", "quotes": "\"double\" 'single': colon # hash \\",
+    "yaml": "- a: [b, {c: d}] & *e !f | > % @ `g`", "punctuation": "???", "scripts": "日本語 – «ü» 👩\u200d💻 Qui\u202f?",
+    "math": "$$x^2$$ \\(y\\) \\[z\\]", "markdown": "# *h* _i_ [l](javascript:x) ![m](n) | t |",
+    "notes": "!!! note ::: tip %%x%%", "engines": "<%= x %> <?php y ?> #{z} ${w}",
+}  # fmt: skip
 """What a topic, a reader and a point may hold, by the item it is in."""
 SEEN = {
-    "liquid": "{% raw %} {{ page.secret }} {% endraw %}",
-    "unclosed": "{% for x in {{ y",
-    "shortcode": "{{< youtube x >}} {{% y %}}",
-    "html": "<script>alert(1)</script> <b>bold",
-    "comment": "&lt; &amp;", "jsx": "<Foo bar={1}> {1 + }", "tilde": "~one~ ~~two~~ ~~~", "punctuation": "???",
-    "math": "$$x^2$$", "engines": "#{z} ${w}",
+    "liquid": "{% raw %} {{ page.secret }} {% endraw %}", "unclosed": "{% for x in {{ y",
+    "shortcode": "{{< youtube x >}} {{% y %}}", "html": "<script>alert(1)</script> <b>bold", "comment": "&lt; &amp;",
+    "jsx": "<Foo bar={1}> {1 + }", "tilde": "~one~ ~~two~~ ~~~", "punctuation": "???", "math": "$$x^2$$",
+    "engines": "#{z} ${w}",
 }  # fmt: skip
 """What a reader of the page sees of it: all but what typography changes."""
 MANIFEST = """\
@@ -392,16 +381,10 @@ def test_our_pages_build(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 
 
 @zensical
-@pytest.mark.parametrize(
-    ("link", "said"),
-    [
-        ("one.md#say-it-with---all", ""),
-        ("one.md#say-it", "anchor does not exist"),
-        ("#gone", "anchor does not exist"),
-        ("two.md", "docs/index.md: there is no two.md"),
-        ("../gone.py", "docs/index.md: there is no ../gone.py"),
-    ],
-)
+@pytest.mark.parametrize(("link", "said"), [
+    ("one.md#say-it-with---all", ""), ("one.md#say-it", "anchor does not exist"), ("#gone", "anchor does not exist"),
+    ("two.md", "docs/index.md: there is no two.md"), ("../gone.py", "docs/index.md: there is no ../gone.py"),
+])  # fmt: skip
 def test_a_link_that_leads_nowhere_fails(pages: Path, link: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
     """The page and the target are named, without a traceback."""
     with (pages / "index.md").open("a") as index:

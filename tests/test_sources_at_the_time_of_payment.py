@@ -27,13 +27,10 @@ def _topics(harness: Harness) -> list[str]:
     return [each.topic for each in harness.api.generations]
 
 
-@pytest.mark.parametrize(
-    "output",
-    [
-        "contentops.yaml", "contentops.jobs", "content/a.yaml", "content/more.yaml", "data/rows.csv", "out/b.md",
-        "out/B.md",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("output", [
+    "contentops.yaml", "contentops.jobs", "content/a.yaml", "content/more.yaml", "data/rows.csv", "out/b.md",
+    "out/B.md",
+])  # fmt: skip
 def test_a_text_names_no_file_of_the_project_and_of_no_other_item(harness: Harness, output: str) -> None:
     """As the output of an item that may overwrite: it is blocked before it is paid for, and nothing else is."""
     harness.write("data/rows.csv", "name\nx\n")
@@ -123,8 +120,7 @@ def test_texts_that_turn_out_to_be_one_are_blocked(harness: Harness) -> None:
     harness.write("content/a.yaml", items({"guide": GUIDE, "n1": topic.format("X"), "n2": topic.format("Y")}))
     assert results(harness.apply()) == {"guide": "done", "n1": "done", "n2": "blocked"}
     (change,) = harness.plan().changes
-    assert (change.id, change.blocked) == ("n2", "same-request")
-    assert len(_topics(harness)) == 2
+    assert (change.id, change.blocked, len(_topics(harness))) == ("n2", "same-request", 2)
 
 
 @pytest.mark.parametrize("rule", ["note", "regenerate"])
@@ -152,8 +148,7 @@ def test_front_matter_that_follows_a_text_comes_before_what_is_made_from_it(
     texts = {"guide": GUIDE, "b": "B", "c": f"C {{{{ ref('b').{part} }}}}"}
     keys = {"b": FOLLOWS, "c": {"on_source_change": "regenerate"}}
     harness.write("content/a.yaml", manifest(texts, **keys))
-    assert harness.plan().credits_worst == 12
-    assert set(results(harness.apply()).values()) == {"done"}
+    assert (harness.plan().credits_worst, set(results(harness.apply()).values())) == (12, {"done"})
     assert _topics(harness)[-1] == made
     harness.write("content/a.yaml", manifest({**texts, "guide": "Guide2"}, **keys))
     plan = harness.plan()
@@ -163,8 +158,7 @@ def test_front_matter_that_follows_a_text_comes_before_what_is_made_from_it(
         "guide": ("regenerate", 4),
     }
     harness.apply()
-    assert _topics(harness)[-1] == f"{made}2"
-    assert harness.plan().empty
+    assert (_topics(harness)[-1], harness.plan().empty) == (f"{made}2", True)
 
 
 def test_nothing_is_made_from_front_matter_whose_text_did_not_come(harness: Harness) -> None:

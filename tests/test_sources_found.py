@@ -89,18 +89,15 @@ def test_a_name_means_what_it_means_where_it_is_used(template: str, read: str) -
     assert found(template, no=False, each="b") == {*read.split()}
 
 
-@pytest.mark.parametrize(
-    "template",
-    [
-        "{% set x = 'b' %}{% if 'z' in ref('a').body %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
-        "{% if ref('a').title %}{% set x = 'b' %}{% else %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
-        "{% if no %}{% elif ref('a').title %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
-        "{% for x in ['b', 'c'] if ref('a').title %}{{ ref(loop.index ~ '').title }}{% endfor %}",
-        "{% macro m() %}{{ ref(x).title }}{% endmacro %}{% set x = 'b' %}{{ m() }}",
-        "{% macro m() %}{{ ref(varargs[0]).title }}{% endmacro %}{{ m('b') }}",
-        "{% macro m() %}{{ caller('b') }}{% endmacro %}{% call(x) m() %}{{ ref(x).title }}{% endcall %}",
-    ],
-)
+@pytest.mark.parametrize("template", [
+    "{% set x = 'b' %}{% if 'z' in ref('a').body %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
+    "{% if ref('a').title %}{% set x = 'b' %}{% else %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
+    "{% if no %}{% elif ref('a').title %}{% set x = 'c' %}{% endif %}{{ ref(x).title }}",
+    "{% for x in ['b', 'c'] if ref('a').title %}{{ ref(loop.index ~ '').title }}{% endfor %}",
+    "{% macro m() %}{{ ref(x).title }}{% endmacro %}{% set x = 'b' %}{{ m() }}",
+    "{% macro m() %}{{ ref(varargs[0]).title }}{% endmacro %}{{ m('b') }}",
+    "{% macro m() %}{{ caller('b') }}{% endmacro %}{% call(x) m() %}{{ ref(x).title }}{% endcall %}",
+])  # fmt: skip
 def test_what_depends_on_a_text_is_refused_with_a_hint(template: str) -> None:
     """Before anything is paid, and never as a name that is not defined."""
     with pytest.raises(TemplateError) as caught:
@@ -130,30 +127,24 @@ def test_what_is_nested_too_deeply_is_said(harness: Harness) -> None:
         assert line.startswith("template-limit: ")
 
 
-@pytest.mark.parametrize(
-    ("topic", "said"),
-    [
-        ("{{ ref('a', part='body') }}", "`ref` has no argument `part`"),
-        ("{{ ref('a', part='body').title }}", "`ref` has no argument `part`"),
-        ("{% for t in texts('tag:x', approved=true) %}{{ t.id }}{% endfor %}", "`texts` has no argument `approved`"),
-        ("{{ ref('a', approved=true, approved=false).title }}", "an argument is given twice"),
-    ],
-)
+@pytest.mark.parametrize(("topic", "said"), [
+    ("{{ ref('a', part='body') }}", "`ref` has no argument `part`"),
+    ("{{ ref('a', part='body').title }}", "`ref` has no argument `part`"),
+    ("{% for t in texts('tag:x', approved=true) %}{{ t.id }}{% endfor %}", "`texts` has no argument `approved`"),
+    ("{{ ref('a', approved=true, approved=false).title }}", "an argument is given twice"),
+])  # fmt: skip
 def test_a_wrong_argument_is_named(harness: Harness, topic: str, said: str) -> None:
     """The part is read of the text, not asked for."""
     harness.write("content/a.yaml", manifest({"a": "A", "b": topic}))
     assert any(said in line for line in refused(harness)), refused(harness)
 
 
-@pytest.mark.parametrize(
-    "topic",
-    [
-        "{{ ref(r.s).title }}",
-        "{{ ref('a' if r.s == 'a' else 'b').title }}",
-        "{% if r.s == 'a' %}{{ ref('a').title }}{% else %}{{ ref('b').title }}{% endif %}",
-        "{{ ref('a').title }}{{ ref(r.s).title }}",
-    ],
-)
+@pytest.mark.parametrize("topic", [
+    "{{ ref(r.s).title }}",
+    "{{ ref('a' if r.s == 'a' else 'b').title }}",
+    "{% if r.s == 'a' %}{{ ref('a').title }}{% else %}{{ ref('b').title }}{% endif %}",
+    "{{ ref('a').title }}{{ ref(r.s).title }}",
+])  # fmt: skip
 def test_a_row_that_chooses_a_source_makes_a_text_stale(harness: Harness, topic: str) -> None:
     """It pays for nothing unasked."""
     topic = f"{{% for r in rows('data/c.csv') %}}{topic}{{% endfor %}}"

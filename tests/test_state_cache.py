@@ -82,8 +82,7 @@ def test_texts_come_back_as_they_were(folder: Path) -> None:
 
     with Cache(folder) as cache:
         assert cache.get_text(SERVER, ONE, "r") == structs.replace(TEXT, body="new")
-        assert texts_for(cache, SERVER) == {ONE, TWO}
-        assert texts_for(cache, "local") == {TWO}
+        assert (texts_for(cache, SERVER), texts_for(cache, "local")) == ({ONE, TWO}, {TWO})
         assert texts_for(cache, "https://api.example.com:44") == set()
 
 
@@ -104,8 +103,7 @@ def test_a_text_is_kept_once_and_so_are_those_before_it(folder: Path) -> None:
                 (TWO, body_digest(TEXT.body), "b", "r"),
             ]
         )
-        assert cache.get_text(SERVER, ONE, "r") == TEXT
-        assert cache.get_text(SERVER, ONE, "r2") == second
+        assert (cache.get_text(SERVER, ONE, "r"), cache.get_text(SERVER, ONE, "r2")) == (TEXT, second)
         assert cache.get_text(SERVER, TWO, "r2") is None
         assert cache.body(body_digest(TEXT.body)) == TEXT.body
     with closing(sqlite3.connect(folder / "cache.db")) as connection:
@@ -152,11 +150,9 @@ def test_other_values_come_back(folder: Path) -> None:
     with Cache(folder, write=False) as cache:
         assert cache.recall("looked at", dict[str, int]) == {"a": 1}
         assert cache.recall("looked at", dict[str, str]) is None
-        assert cache.learned("durations") == {"blog standard": [1.5, 2]}
-        assert cache.get("key") == "value"
+        assert (cache.learned("durations"), cache.get("key")) == ({"blog standard": [1.5, 2]}, "value")
         assert cache.get("other") is None
-        assert texts_for(cache, SERVER) == set()
-        assert cache.problem == ""
+        assert (texts_for(cache, SERVER), cache.problem) == (set(), "")
 
 
 def test_big_values_stay_in_the_database(folder: Path) -> None:
@@ -181,8 +177,7 @@ def test_values_that_only_save_time_are_deleted_after_a_week(folder: Path) -> No
     with Cache(folder) as cache:
         assert cache.get("0") is None
         cache.put({"new": "x"})
-        assert cache.get("new") == "x"
-        assert texts_for(cache, SERVER) == {ONE, TWO}
+        assert (cache.get("new"), texts_for(cache, SERVER)) == ("x", {ONE, TWO})
     with closing(sqlite3.connect(folder / "cache.db")) as connection:
         assert connection.execute("SELECT key FROM Cache WHERE key LIKE 'saved %'").fetchall() == [("saved new",)]
 
@@ -262,8 +257,7 @@ def test_a_killed_writer_leaves_what_it_kept(folder: Path, processes: None) -> N
     assert done.returncode == 9
     for write in (False, True):
         with Cache(folder, write=write) as cache:
-            assert texts_for(cache, "local") == {"d"}
-            assert cache.problem == ""
+            assert (texts_for(cache, "local"), cache.problem) == ({"d"}, "")
 
 
 # --- a cache in trouble ------------------------------------------------------------------------------------

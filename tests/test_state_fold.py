@@ -50,14 +50,11 @@ def test_a_new_item_is_folded_in_where_there_is_still_none() -> None:
     assert fold(lock.Lock(), JournalFact(fact=NEW)) == {"a": NEW}
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
-        pytest.param(locked(THEIRS), id="pulled"),
-        pytest.param(locked(), id="reverted-to-before-it"),
-        pytest.param(lock.Lock(), id="lock-deleted"),
-    ],
-)
+@pytest.mark.parametrize("where", [
+    pytest.param(locked(THEIRS), id="pulled"),
+    pytest.param(locked(), id="reverted-to-before-it"),
+    pytest.param(lock.Lock(), id="lock-deleted"),
+])  # fmt: skip
 def test_the_lock_wins_where_it_changed(where: lock.Lock) -> None:
     """After a pull, a checkout or a revert the record is set aside; what was paid for is in the jobs."""
     assert fold(where, NEW_IN).get(A) == (THEIRS if where.records else None)
@@ -81,8 +78,7 @@ def test_forgetting_holds_only_where_its_base_stands() -> None:
     """`state rm` on a line that a pull has changed since forgets nothing."""
     forget = JournalFact(fact=Forget(A), base=base(OLD))
 
-    assert fold(locked(OLD), forget) == {}
-    assert fold(locked(THEIRS), forget) == {"a": THEIRS}
+    assert (fold(locked(OLD), forget), fold(locked(THEIRS), forget)) == ({}, {"a": THEIRS})
     assert fold(locked(), forget) == {}
 
 
@@ -90,8 +86,7 @@ def test_a_line_that_a_merge_brought_competes_with_the_journal() -> None:
     """The base is still there, but another branch's line stands beside it: the same rules as in the file decide."""
     ahead, behind = facts.record(generation=3, rev=9), facts.record(generation=3, rev=1)
 
-    assert fold(locked(OLD, ahead), NEW_IN) == {"a": ahead}
-    assert fold(locked(OLD, behind), NEW_IN) == {"a": NEW}
+    assert (fold(locked(OLD, ahead), NEW_IN), fold(locked(OLD, behind), NEW_IN)) == ({"a": ahead}, {"a": NEW})
     assert fold(locked(OLD, behind), JournalFact(fact=Forget(A), base=base(OLD))) == {"a": behind}
 
 
@@ -127,8 +122,7 @@ def test_a_group_stands_or_falls_as_a_whole() -> None:
 
     cut = store.parse(data[: -len(third) - 1], NAME)
 
-    assert len(store.parse(data, NAME).facts) == 3
-    assert [noted.fact for noted in cut.facts] == [OLD]
+    assert (len(store.parse(data, NAME).facts), [noted.fact for noted in cut.facts]) == (3, [OLD])
     assert cut.good == len(first) + 1
 
 
@@ -142,18 +136,13 @@ def test_a_torn_last_line_never_happened() -> None:
         assert store.parse(whole + cut, NAME).good == len(whole)
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        pytest.param(b"{}", "is neither a header nor a record", id="nothing"),
-        pytest.param(b"\xff", "is not UTF-8", id="not-utf8"),
-        pytest.param(b"\0\0", "is incomplete or invalid JSON", id="zeros"),
-        pytest.param(
-            b'{"forget":1}', "cannot be used: `forget` is not valid: expected `str`, got `int`", id="forget-number"
-        ),
-        pytest.param(b'{"forget":"x","base":7}', "cannot be used: `base` is not valid", id="base-number"),
-    ],
-)
+@pytest.mark.parametrize(("line", "words"), [
+    pytest.param(b"{}", "is neither a header nor a record", id="nothing"),
+    pytest.param(b"\xff", "is not UTF-8", id="not-utf8"),
+    pytest.param(b"\0\0", "is incomplete or invalid JSON", id="zeros"),
+    pytest.param(b'{"forget":1}', "cannot be used: `forget` is not valid: expected `str`, got `int`", id="forget-number"),
+    pytest.param(b'{"forget":"x","base":7}', "cannot be used: `base` is not valid", id="base-number"),
+])  # fmt: skip
 def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -> None:
     """Damage in the middle is no torn write: nothing is guessed, and the line is named."""
     data = b"\n".join((HEADER.encode(), line, noted_line(line_of(OLD)).encode(), b""))
@@ -200,5 +189,4 @@ def test_the_working_state_is_what_the_files_fold_to(
         where = lock.read(working.lock_bytes().decode(), "contentops.lock")
         working.locked()
         working.waiting.clear()
-        assert fold(where) == working.records
-        assert locked(*working.records.values()) == where
+        assert (fold(where), locked(*working.records.values())) == (working.records, where)

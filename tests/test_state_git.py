@@ -104,19 +104,9 @@ MERGES: dict[str, tuple[Sequence[Record | Job], ...]] = {
     "additions": (named("b"), named("a", "b"), named("b", "c", "d"), named(*"abcd")),
     "two first locks": ([], named("a", "b"), named("c"), named(*"abc")),
     "neighbours": (named("a", "b"), [A2, *named("b")], [*named("a"), B2], [A2, B2]),
-    "deleted here, changed there": (
-        named(*"abc"),
-        named("a", "c"),
-        [*named("a"), B2, *named("c")],
-        [*named("a"), B2, *named("c")],
-    ),
-    "an open job and its record": (
-        [*named("a"), facts.job("b")],
-        [A2, facts.job("b")],
-        [*named("a", "b"), facts.job("b", state=JobState.SETTLED)],
-        [A2, *named("b")],
-    ),
-}
+    "deleted here, changed there": (named(*"abc"), named("a", "c"), [*named("a"), B2, *named("c")], [*named("a"), B2, *named("c")]),
+    "an open job and its record": ([*named("a"), facts.job("b")], [A2, facts.job("b")], [*named("a", "b"), facts.job("b", state=JobState.SETTLED)], [A2, *named("b")]),
+}  # fmt: skip
 """What a lock has before two branches, on each of them, and after their merge."""
 
 
@@ -136,8 +126,7 @@ def test_two_branches_merge(
         repository.write(*values)
     repository.merge("one", "two")
     state = repository.open().state
-    assert state.records == {record.id: record for record in merged}
-    assert state.open_jobs == {}
+    assert (state.records, state.open_jobs) == ({record.id: record for record in merged}, {})
 
 
 @pytest.mark.parametrize("way", ["merge again", "delete the marker lines"])
@@ -269,8 +258,7 @@ def test_a_folder_from_a_branch_is_refused_by_every_command(project: Build, invo
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if ".git" not in path.parts}
     said = {command: invoke(*command, cwd=root) for command in COMMANDS}
     refused = {command for command, ended in said.items() if "git rm -r .contentops" in ended.stdout + ended.stderr}
-    assert refused == set(COMMANDS)
-    assert {ended.code for ended in said.values()} == {1}
+    assert (refused, {ended.code for ended in said.values()}) == (set(COMMANDS), {1})
     assert invoke("validate", cwd=root).code == 0  # it goes on without what is remembered
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*") if ".git" not in path.parts} == before
     checks = {one["name"]: one for one in invoke("doctor", "--json", cwd=root).json["checks"]}

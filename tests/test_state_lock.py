@@ -60,22 +60,18 @@ def test_rendered_states_round_trip(records: list[Record], random: Random) -> No
     read = lock.read("\n".join(lines), NAME)
 
     again = State(lineage=read.lineage, records={id_: lines[0].value for id_, lines in read.records.items()})
-    assert again == state
-    assert lock.render(again) == data
+    assert (again, lock.render(again)) == (state, data)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("\ufeff" + joined(HEADER, line_of(facts.record())), id="bom"),
-        pytest.param(joined(HEADER, line_of(facts.record())).replace("\n", "\r\n"), id="crlf"),
-        pytest.param(joined(HEADER, line_of(facts.record())).rstrip("\n"), id="no-final-newline"),
-        pytest.param(joined("", HEADER, "  ", line_of(facts.record()), ""), id="blank-lines"),
-        pytest.param(joined(line_of(facts.record()), HEADER), id="header-last"),
-        pytest.param(joined(HEADER, HEADER, line_of(facts.record())), id="two-equal-headers"),
-        pytest.param(joined(HEADER, line_of(facts.record()), line_of(facts.record())), id="two-equal-lines"),
-    ],
-)
+@pytest.mark.parametrize("text", [
+    pytest.param("\ufeff" + joined(HEADER, line_of(facts.record())), id="bom"),
+    pytest.param(joined(HEADER, line_of(facts.record())).replace("\n", "\r\n"), id="crlf"),
+    pytest.param(joined(HEADER, line_of(facts.record())).rstrip("\n"), id="no-final-newline"),
+    pytest.param(joined("", HEADER, "  ", line_of(facts.record()), ""), id="blank-lines"),
+    pytest.param(joined(line_of(facts.record()), HEADER), id="header-last"),
+    pytest.param(joined(HEADER, HEADER, line_of(facts.record())), id="two-equal-headers"),
+    pytest.param(joined(HEADER, line_of(facts.record()), line_of(facts.record())), id="two-equal-lines"),
+])  # fmt: skip
 def test_what_editors_and_merges_do_to_a_file_is_tolerated(text: str) -> None:
     """Line ends, blank lines, order and repetition carry no meaning."""
     assert ids(lock.read(text, NAME)) == {"a": [facts.record()]}
@@ -126,14 +122,11 @@ def test_a_pointer_of_lfs_gets_a_way_out() -> None:
     assert "`git lfs pull`" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("\n\n", id="blank"),
-        pytest.param(joined(line_of(facts.record())), id="headless"),
-    ],
-)
+@pytest.mark.parametrize("text", [
+    pytest.param("", id="empty"),
+    pytest.param("\n\n", id="blank"),
+    pytest.param(joined(line_of(facts.record())), id="headless"),
+])  # fmt: skip
 def test_a_lock_without_header_is_refused(text: str) -> None:
     """An emptied lock would make every item new: it is damage, not a fresh start."""
     with pytest.raises(StateError, match="has no header line") as caught:
@@ -179,22 +172,13 @@ OLD = facts.record(generation=1, rev=7)
 NEW = facts.record(generation=2, rev=3)
 
 
-@pytest.mark.parametrize(
-    ("one", "two", "disk", "second"),
-    [
-        pytest.param(OLD, NEW, on_disk(a=facts.text("a 2")), True, id="body-on-disk"),
-        pytest.param(OLD, NEW, on_disk(), False, id="higher-rev"),
-        pytest.param(structs.replace(OLD, rev=3, saved_at="2026-02-01T00:00:00Z"), NEW, on_disk(), False, id="later-save"),
-        pytest.param(
-            structs.replace(OLD, saved=Saved(body=facts.text("by hand")), rev=1),
-            NEW,
-            on_disk(a=facts.text("by hand")),
-            False,
-            id="saved-edit-on-disk",
-        ),
-        pytest.param(structs.replace(NEW, title="A"), structs.replace(NEW, title="B"), on_disk(), True, id="only-the-text-differs"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("one", "two", "disk", "second"), [
+    pytest.param(OLD, NEW, on_disk(a=facts.text("a 2")), True, id="body-on-disk"),
+    pytest.param(OLD, NEW, on_disk(), False, id="higher-rev"),
+    pytest.param(structs.replace(OLD, rev=3, saved_at="2026-02-01T00:00:00Z"), NEW, on_disk(), False, id="later-save"),
+    pytest.param(structs.replace(OLD, saved=Saved(body=facts.text("by hand")), rev=1), NEW, on_disk(a=facts.text("by hand")), False, id="saved-edit-on-disk"),
+    pytest.param(structs.replace(NEW, title="A"), structs.replace(NEW, title="B"), on_disk(), True, id="only-the-text-differs"),
+])  # fmt: skip
 def test_the_right_duplicate_wins(one: Record, two: Record, disk: Callable[[str], Digest], second: bool) -> None:
     """Body on disk, then rev, then time, then text decides; never the order of the lines."""
     assert (
@@ -284,18 +268,14 @@ def test_records_round_trip(record: Record) -> None:
     line = line_of(record)
 
     assert "\n" not in line
-    assert parse_line(line) == record
-    assert line_of(record) == line
+    assert (parse_line(line), line_of(record)) == (record, line)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        line_of(Header(lineage=facts.LINEAGE)),
-        line_of(facts.record(saved=Saved(title=facts.text("t")), superseded=("old",), used={"year": "0" * 12})),
-        line_of(facts.record(protected=True)),
-    ],
-)
+@pytest.mark.parametrize("line", [
+    line_of(Header(lineage=facts.LINEAGE)),
+    line_of(facts.record(saved=Saved(title=facts.text("t")), superseded=("old",), used={"year": "0" * 12})),
+    line_of(facts.record(protected=True)),
+])  # fmt: skip
 def test_lines_follow_the_schema(line: str) -> None:
     """The published schema describes every kind of line."""
     jsonschema.Draft7Validator(SCHEMA).validate(json.loads(line))
@@ -326,44 +306,41 @@ def changed(**changes: object) -> str:
     return json.dumps({key: value for key, value in line.items() if value is not None})
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        pytest.param("nonsense", "is incomplete or invalid JSON", id="not-json"),
-        pytest.param('{"id":"a"', "is incomplete or invalid JSON", id="torn"),
-        pytest.param("[1]", "expected `object`, got `array`", id="list"),
-        pytest.param("null", "expected `object`, got `null`", id="null"),
-        pytest.param("[" * 200_000, "expected `object`, got `array`", id="deep-list"),
-        pytest.param('{"id":"a","request":' + '{"a":' * 200_000, "is nested too deeply", id="deep"),
-        pytest.param('{"more":' + "[" * 200_000, "is nested too deeply", id="deep-unknown"),
-        pytest.param('{"id": NaN}', "is incomplete or invalid JSON", id="nan"),
-        pytest.param(changed(metadata={"a": float("inf")}), "is incomplete or invalid JSON", id="infinity"),
-        pytest.param('{"id": 1e999}', "number out of range", id="infinite"),
-        pytest.param(changed(metadata={"a": 1}).replace("1}", "1e999}"), "number out of range", id="infinite-inside"),
-        pytest.param('{"id": "\\ud800"}', "is incomplete or invalid JSON", id="surrogate"),
-        pytest.param(changed(title="x\ud800y"), "is incomplete or invalid JSON", id="surrogate-in-a-title"),
-        pytest.param('{"id": "\x01"}', "is incomplete or invalid JSON", id="control-character"),
-        pytest.param('{"id": ' + "9" * 5000 + "}", "number out of range", id="huge-number"),
-        pytest.param('{"what":1}', "is neither a header nor a record", id="nothing-known"),
-        pytest.param(changed(id=""), "`id` is not valid: expected `str` of length >= 1", id="empty-id"),
-        pytest.param(changed(id=7), "`id` is not valid: expected `str`, got `int`", id="id-number"),
-        pytest.param(changed(digest=None), "it lacks `digest`", id="lacks"),
-        pytest.param(changed(rev="2"), "`rev` is not valid: expected `int`, got `str`", id="rev-text"),
-        pytest.param(changed(rev=True), "`rev` is not valid: expected `int`, got `bool`", id="rev-bool"),
-        pytest.param(changed(rev=1.0), "`rev` is not valid: expected `int`, got `float`", id="rev-float"),
-        pytest.param(changed(rev=-1), "`rev` is not valid: expected `int` >= 0", id="rev-negative"),
-        pytest.param(changed(request=[]), "`request` is not valid: expected `object`, got `array`", id="request-list"),
-        pytest.param(changed(metadata="x"), "`metadata` is not valid", id="metadata-text"),
-        pytest.param(changed(superseded=[1]), "`superseded[0]` is not valid: expected `str`", id="superseded"),
-        pytest.param(changed(used={"a": 1}), "`used[...]` is not valid: expected `str`", id="used"),
-        pytest.param(changed(saved={"body": {}}), "`saved.body` is not valid: expected `str`", id="saved"),
-        pytest.param('{"id":"a","digest":null}', "`digest` is not valid: expected `str`, got `null`", id="digest-null"),
-        pytest.param('{"contentops_lock":2,"digest":1}', "it lacks `lineage`", id="header-lacks"),
-        pytest.param('{"contentops_lock":"1"}', "`contentops_lock` is not valid: expected `int`", id="header-version"),
-        pytest.param('{"contentops_lock":2,"digest":1,"lineage":"x"}', "`lineage` is not a UUID", id="no-uuid"),
-        pytest.param('{"id":7,"contentops_lock":2}', "`id` is not valid", id="both"),
-    ],
-)
+@pytest.mark.parametrize(("line", "words"), [
+    pytest.param("nonsense", "is incomplete or invalid JSON", id="not-json"),
+    pytest.param('{"id":"a"', "is incomplete or invalid JSON", id="torn"),
+    pytest.param("[1]", "expected `object`, got `array`", id="list"),
+    pytest.param("null", "expected `object`, got `null`", id="null"),
+    pytest.param("[" * 200_000, "expected `object`, got `array`", id="deep-list"),
+    pytest.param('{"id":"a","request":' + '{"a":' * 200_000, "is nested too deeply", id="deep"),
+    pytest.param('{"more":' + "[" * 200_000, "is nested too deeply", id="deep-unknown"),
+    pytest.param('{"id": NaN}', "is incomplete or invalid JSON", id="nan"),
+    pytest.param(changed(metadata={"a": float("inf")}), "is incomplete or invalid JSON", id="infinity"),
+    pytest.param('{"id": 1e999}', "number out of range", id="infinite"),
+    pytest.param(changed(metadata={"a": 1}).replace("1}", "1e999}"), "number out of range", id="infinite-inside"),
+    pytest.param('{"id": "\\ud800"}', "is incomplete or invalid JSON", id="surrogate"),
+    pytest.param(changed(title="x\ud800y"), "is incomplete or invalid JSON", id="surrogate-in-a-title"),
+    pytest.param('{"id": "\x01"}', "is incomplete or invalid JSON", id="control-character"),
+    pytest.param('{"id": ' + "9" * 5000 + "}", "number out of range", id="huge-number"),
+    pytest.param('{"what":1}', "is neither a header nor a record", id="nothing-known"),
+    pytest.param(changed(id=""), "`id` is not valid: expected `str` of length >= 1", id="empty-id"),
+    pytest.param(changed(id=7), "`id` is not valid: expected `str`, got `int`", id="id-number"),
+    pytest.param(changed(digest=None), "it lacks `digest`", id="lacks"),
+    pytest.param(changed(rev="2"), "`rev` is not valid: expected `int`, got `str`", id="rev-text"),
+    pytest.param(changed(rev=True), "`rev` is not valid: expected `int`, got `bool`", id="rev-bool"),
+    pytest.param(changed(rev=1.0), "`rev` is not valid: expected `int`, got `float`", id="rev-float"),
+    pytest.param(changed(rev=-1), "`rev` is not valid: expected `int` >= 0", id="rev-negative"),
+    pytest.param(changed(request=[]), "`request` is not valid: expected `object`, got `array`", id="request-list"),
+    pytest.param(changed(metadata="x"), "`metadata` is not valid", id="metadata-text"),
+    pytest.param(changed(superseded=[1]), "`superseded[0]` is not valid: expected `str`", id="superseded"),
+    pytest.param(changed(used={"a": 1}), "`used[...]` is not valid: expected `str`", id="used"),
+    pytest.param(changed(saved={"body": {}}), "`saved.body` is not valid: expected `str`", id="saved"),
+    pytest.param('{"id":"a","digest":null}', "`digest` is not valid: expected `str`, got `null`", id="digest-null"),
+    pytest.param('{"contentops_lock":2,"digest":1}', "it lacks `lineage`", id="header-lacks"),
+    pytest.param('{"contentops_lock":"1"}', "`contentops_lock` is not valid: expected `int`", id="header-version"),
+    pytest.param('{"contentops_lock":2,"digest":1,"lineage":"x"}', "`lineage` is not a UUID", id="no-uuid"),
+    pytest.param('{"id":7,"contentops_lock":2}', "`id` is not valid", id="both"),
+])  # fmt: skip
 def test_hostile_lines_are_refused_in_words(line: str, words: str) -> None:
     """What is wrong with a line is said in words a person can act on, never as a traceback of another kind."""
     with pytest.raises(ValueError, match=r"\w") as caught:

@@ -61,8 +61,7 @@ def test_a_forgotten_job_is_given_up_by_its_request(tmp_path: Path) -> None:
     assert said == "forgot 1 open submit of `one` (1 more is kept); the next apply may submit it again"
     assert [job.request_id for job in harness.state.open_jobs.values()] == [second.request_id]
     assert first.digest != second.digest
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 12
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 12)
     assert harness.plan().empty
 
 
@@ -99,8 +98,7 @@ def test_the_text_of_the_second_submit_is_not_taken_for_the_first(tmp_path: Path
     resolve(harness.project, "one", request=second.request_id[:8], job=harness.api.generations[2].job_id)
     assert results(harness.apply()) == {"one": "done"}
     assert "in 2027" in harness.read("out/one.md")
-    assert harness.record("one").digest == second.digest
-    assert harness.api.credits == 12
+    assert (harness.record("one").digest, harness.api.credits) == (second.digest, 12)
 
 
 def test_a_request_that_is_not_open(tmp_path: Path) -> None:
@@ -124,8 +122,7 @@ def test_a_content_that_was_named_by_mistake_can_be_corrected(tmp_path: Path) ->
     assert results(run) == {"one": "unknown"}
     assert "contentops state resolve one" in run.outcomes[0].hint
     resolve(harness.project, "one", job=harness.api.generations[1].job_id)
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 8
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
 
 
 def test_a_content_named_for_another_take_is_not_the_take_before(tmp_path: Path) -> None:
@@ -167,14 +164,12 @@ def test_a_job_that_the_server_does_not_know_is_refused(tmp_path: Path) -> None:
     asked = len(harness.api.requests)
     with pytest.raises(UsageError, match="does not know job `nonsense`; nothing was recorded") as refused:
         resolve(harness.project, "one", request=second.short, job="nonsense", runtime=harness.runtime())
-    assert refused.value.code == "unknown-job"
-    assert len(harness.api.requests) == asked + 1
+    assert (refused.value.code, len(harness.api.requests)) == ("unknown-job", asked + 1)
     assert _submits(harness) == [first, second]
     job = harness.api.generations[2].job_id
     said = resolve(harness.project, "one", request=second.short, job=job, runtime=harness.runtime())
     assert said == f"the submit of `one` became job `{job}`; the next apply finishes it"
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 12
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 12)
 
 
 @pytest.mark.parametrize("fault", ["refuse", 503])
@@ -238,8 +233,7 @@ def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, in
     ]
     assert f"open {second.request_id}:" in invoke("state", "show", "one").stdout
     forgotten = invoke(*shlex.split(next(words for words in offered if "--forget" in words)))
-    assert forgotten.code == 0
-    assert list(harness.state.open_jobs) == [second.request_id]
+    assert (forgotten.code, list(harness.state.open_jobs)) == (0, [second.request_id])
 
 
 def test_nothing_is_unknown(tmp_path: Path, invoke: Run) -> None:
@@ -267,38 +261,24 @@ def site(project: Build, invoke: Run) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("new", "why"),
-    [
-        ("", "the new id is empty"),
-        ("../x", "`../x` starts with `.`"),
-        ("x\ny", "contains the character U+000A"),
-        ("x" * 3000, "is longer than 200 characters"),
-        ("a//b", "has an empty"),
-    ],
-)
+@pytest.mark.parametrize(("new", "why"), [
+    ("", "the new id is empty"), ("../x", "`../x` starts with `.`"), ("x\ny", "contains the character U+000A"),
+    ("x" * 3000, "is longer than 200 characters"), ("a//b", "has an empty"),
+])  # fmt: skip
 def test_an_id_no_manifest_could_declare_is_refused(invoke: Run, site: Path, new: str, why: str) -> None:
     """And the lock stays as it was."""
     before = (site / "contentops.lock").read_bytes()
     result = invoke("state", "mv", "a", new, cwd=site)
     assert (result.code, "error[bad-id]" in result.stderr, why in result.stderr) == (64, True, True), result.stderr
-    assert (site / "contentops.lock").read_bytes() == before
-    assert invoke("plan", cwd=site).code == 0
+    assert ((site / "contentops.lock").read_bytes(), invoke("plan", cwd=site).code) == (before, 0)
 
 
-@pytest.mark.parametrize(
-    ("new", "code"),
-    [
-        ("", "bad-url"),
-        ("example.test", "bad-url"),
-        ("ftp://example.test", "bad-url"),
-        ("https://user:secret@example.test", "bad-url"),
-        ("https://example.test/?key=1", "bad-url"),
-        ("https://exa mple.test", "bad-url"),
-        ("https://example.test:99999", "bad-url"),
-        ("http://example.test", "insecure-url"),
-    ],
-)
+@pytest.mark.parametrize(("new", "code"), [
+    ("", "bad-url"), ("example.test", "bad-url"), ("ftp://example.test", "bad-url"),
+    ("https://user:secret@example.test", "bad-url"), ("https://example.test/?key=1", "bad-url"),
+    ("https://exa mple.test", "bad-url"), ("https://example.test:99999", "bad-url"),
+    ("http://example.test", "insecure-url"),
+])  # fmt: skip
 def test_a_server_no_project_could_name_is_refused(invoke: Run, site: Path, new: str, code: str) -> None:
     """Without a word of a password in it."""
     before = (site / "contentops.lock").read_bytes()

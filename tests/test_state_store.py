@@ -79,8 +79,7 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
     assert (tmp_path / ".contentops/.gitignore").read_text() == "*\n"
     assert (tmp_path / ".contentops/journal.jsonl").read_bytes() == b""
     assert opened(tmp_path, write=False).state == store.state
-    assert store.state.records == {"a": facts.record(rev=1)}
-    assert store.state.open_jobs == {}
+    assert (store.state.records, store.state.open_jobs) == ({"a": facts.record(rev=1)}, {})
     assert [(job.state, job.body, job.job_id) for job in store.state.jobs] == [
         (JobState.SETTLED, facts.record().generated, facts.job().job_id)
     ]
@@ -268,8 +267,7 @@ def test_a_fact_that_can_not_be_written_is_refused_before_it_is_taken_in(tmp_pat
             store.note("write", facts.record("b"), bad)
     store.close()
 
-    assert (store.state.records, store.state.jobs) == ({}, ())
-    assert list(tmp_path.iterdir()) == []
+    assert (store.state.records, store.state.jobs, list(tmp_path.iterdir())) == ({}, (), [])
 
 
 def test_what_is_healed_is_written_with_the_next_change(tmp_path: Path) -> None:
@@ -302,22 +300,18 @@ def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
 
     store = StateStore(tmp_path, environment="", lineage=lambda: facts.LINEAGE, write=False, body_on_disk=body)
 
-    assert store.state.records[A] == facts.record(generation=1)
-    assert set(paths) == {"out/a.md"}
+    assert (store.state.records[A], set(paths)) == (facts.record(generation=1), {"out/a.md"})
 
 
 # --- someone else writes the lock meanwhile ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        pytest.param(None, "was removed during this apply", id="removed"),
-        pytest.param(b"<<<<<<< HEAD\n", "was changed during this apply", id="merging"),
-        pytest.param(b"\xff", "was changed during this apply", id="not-text"),
-        pytest.param(lock.render(State(lineage=facts.LINEAGE)), "was changed during this apply", id="other"),
-    ],
-)
+@pytest.mark.parametrize(("data", "words"), [
+    pytest.param(None, "was removed during this apply", id="removed"),
+    pytest.param(b"<<<<<<< HEAD\n", "was changed during this apply", id="merging"),
+    pytest.param(b"\xff", "was changed during this apply", id="not-text"),
+    pytest.param(lock.render(State(lineage=facts.LINEAGE)), "was changed during this apply", id="other"),
+])  # fmt: skip
 def test_a_lock_that_changed_under_a_run_is_left_as_it_is(tmp_path: Path, data: bytes | None, words: str) -> None:
     """Nothing is folded into it: the journal holds everything, and the next run decides."""
     good = written(tmp_path, facts.record("a"))
@@ -692,22 +686,19 @@ JOBS, KEPT = "contentops.jobs", ".contentops/jobs.jsonl"
 
 
 @posix
-@pytest.mark.parametrize(
-    ("place", "put", "words"),
-    [
-        (LOCK, lambda path: path.symlink_to("../outside"), "`contentops.lock` is a symbolic link"),
-        (JOURNAL, lambda path: path.symlink_to("../../outside"), "`journal.jsonl` is a symbolic link"),
-        (JOBS, lambda path: path.symlink_to("../outside"), "`contentops.jobs` is a symbolic link"),
-        (KEPT, lambda path: path.symlink_to("../../outside"), "`jobs.jsonl` is a symbolic link"),
-        (JOBS, os.mkfifo, "is not a file"),
-        (LOCK, os.mkfifo, "is not a file"),
-        (LOCK, Path.mkdir, "is not a file"),
-        (FOLDER, lambda path: path.symlink_to("../outside"), "points outside the project"),
-        (FOLDER, lambda path: path.symlink_to("nowhere"), "link to nowhere"),
-        (FOLDER, Path.touch, "is not a folder"),
-        (FOLDER, lambda path: path.symlink_to(path), "cannot look into"),
-    ],
-)
+@pytest.mark.parametrize(("place", "put", "words"), [
+    (LOCK, lambda path: path.symlink_to("../outside"), "`contentops.lock` is a symbolic link"),
+    (JOURNAL, lambda path: path.symlink_to("../../outside"), "`journal.jsonl` is a symbolic link"),
+    (JOBS, lambda path: path.symlink_to("../outside"), "`contentops.jobs` is a symbolic link"),
+    (KEPT, lambda path: path.symlink_to("../../outside"), "`jobs.jsonl` is a symbolic link"),
+    (JOBS, os.mkfifo, "is not a file"),
+    (LOCK, os.mkfifo, "is not a file"),
+    (LOCK, Path.mkdir, "is not a file"),
+    (FOLDER, lambda path: path.symlink_to("../outside"), "points outside the project"),
+    (FOLDER, lambda path: path.symlink_to("nowhere"), "link to nowhere"),
+    (FOLDER, Path.touch, "is not a folder"),
+    (FOLDER, lambda path: path.symlink_to(path), "cannot look into"),
+])  # fmt: skip
 def test_unsafe_state_files_and_folders_are_refused(
     tmp_path: Path, place: str, put: Callable[[Path], object], words: str
 ) -> None:
@@ -772,23 +763,17 @@ def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / ".contentops") in str(caught.value.hint)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param(b"", b"contentops*.lock text eol=lf merge=union\n", id="none"),
-        pytest.param(b"*.png binary", b"*.png binary\ncontentops*.lock text eol=lf merge=union\n", id="unfinished"),
-        pytest.param(b"a b\r\n", b"a b\r\ncontentops*.lock text eol=lf merge=union\r\n", id="crlf"),
-        pytest.param(b"contentops*.lock -merge\n", b"contentops*.lock -merge\n", id="chosen-otherwise"),
-        pytest.param(b"\xff\n", b"\xff\ncontentops*.lock text eol=lf merge=union\n", id="not-utf8"),
-        pytest.param(
-            b"# contentops*.lock\n", b"# contentops*.lock\ncontentops*.lock text eol=lf merge=union\n", id="#"
-        ),
-    ],
-)
+@pytest.mark.parametrize(("before", "after"), [
+    pytest.param(b"", b"contentops*.lock text eol=lf merge=union\n", id="none"),
+    pytest.param(b"*.png binary", b"*.png binary\ncontentops*.lock text eol=lf merge=union\n", id="unfinished"),
+    pytest.param(b"a b\r\n", b"a b\r\ncontentops*.lock text eol=lf merge=union\r\n", id="crlf"),
+    pytest.param(b"contentops*.lock -merge\n", b"contentops*.lock -merge\n", id="chosen-otherwise"),
+    pytest.param(b"\xff\n", b"\xff\ncontentops*.lock text eol=lf merge=union\n", id="not-utf8"),
+    pytest.param(b"# contentops*.lock\n", b"# contentops*.lock\ncontentops*.lock text eol=lf merge=union\n", id="#"),
+])  # fmt: skip
 def test_the_attributes_get_one_line(before: bytes, after: bytes) -> None:
     """What is there stays, and adding twice adds once."""
-    assert with_rule(before, lock.FORMAT) == after
-    assert with_rule(after, lock.FORMAT) == after
+    assert (with_rule(before, lock.FORMAT), with_rule(after, lock.FORMAT)) == (after, after)
 
 
 @posix
@@ -818,8 +803,7 @@ def test_refusals_of_the_system_are_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot write `folder`: is a directory") as caught:
         disk.replace(tmp_path / "folder", b"x", 0o600)
     assert caught.value.hint.startswith("move the folder")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
-    assert disk.size(missing) == 0
+    assert (sorted(path.name for path in tmp_path.iterdir()), disk.size(missing)) == (["file", "folder"], 0)
 
 
 def test_a_failed_append_leaves_the_file_as_it_was(tmp_path: Path) -> None:

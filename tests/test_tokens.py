@@ -52,51 +52,41 @@ def usage(read: Any, wrote: Any, **others: Any) -> dict[str, Any]:
     return {"prompt_tokens": read, "completion_tokens": wrote, **others}
 
 
-@pytest.mark.parametrize(
-    ("answers", "tokens"),
-    [
-        pytest.param([said("x", usage=usage(7, 3, total_tokens=10))], (7, 3), id="plain"),
-        pytest.param([said("x", usage=usage(7, 3, total_tokens=30))], (7, 23), id="thoughts-in-the-total-alone"),
-        pytest.param([said("x", usage=usage(7, 3, total_tokens=2))], (7, 3), id="a-total-that-is-too-small"),
-        pytest.param([said("x", usage=usage(0, 0))], (0, 0), id="a-cache-that-charges-nothing"),
-        pytest.param([said("x", usage=usage(7, 50))], (7, 50), id="cut-off-counts"),
-        pytest.param([said("", refusal="no", usage=usage(7, 3))], (7, 3), id="a-refusal-counts"),
-        pytest.param([refused(429, "slow"), said("x", usage=usage(7, 3))], (7, 3), id="refused-first"),
-        pytest.param([refused(400, "temperature"), said("x", usage=usage(7, 3))], (7, 3), id="a-parameter-refused"),
-        pytest.param([refused(401, "key")], (0, 0), id="refused-for-good"),
-        pytest.param([said("x")], None, id="no-usage"),
-        pytest.param([said("x", usage=[1, 2])], None, id="a-list"),
-        pytest.param([said("x", usage=usage("7", "3"))], None, id="strings"),
-        pytest.param([said("x", usage=usage(7, None))], None, id="half"),
-        pytest.param([said("x", usage=usage(7.5, 3))], None, id="fractions"),
-        pytest.param([said("x", usage=usage(True, False))], None, id="booleans"),
-        pytest.param([said("x", usage=usage(-7, 3))], None, id="negative"),
-        pytest.param([said("x", usage=usage(7, 10**40))], None, id="huge"),
-        pytest.param([Raw(cut=True), said("x", usage=usage(7, 3))], None, id="a-lost-answer"),
-        pytest.param([refused(504, "late"), said("x", usage=usage(7, 3))], None, id="a-gateway-that-did-not-wait"),
-        pytest.param([Raw(body=b"[" * 10_000)], None, id="no-json"),
-    ],
-)
+@pytest.mark.parametrize(("answers", "tokens"), [
+    pytest.param([said("x", usage=usage(7, 3, total_tokens=10))], (7, 3), id="plain"),
+    pytest.param([said("x", usage=usage(7, 3, total_tokens=30))], (7, 23), id="thoughts-in-the-total-alone"),
+    pytest.param([said("x", usage=usage(7, 3, total_tokens=2))], (7, 3), id="a-total-that-is-too-small"),
+    pytest.param([said("x", usage=usage(0, 0))], (0, 0), id="a-cache-that-charges-nothing"),
+    pytest.param([said("x", usage=usage(7, 50))], (7, 50), id="cut-off-counts"),
+    pytest.param([said("", refusal="no", usage=usage(7, 3))], (7, 3), id="a-refusal-counts"),
+    pytest.param([refused(429, "slow"), said("x", usage=usage(7, 3))], (7, 3), id="refused-first"),
+    pytest.param([refused(400, "temperature"), said("x", usage=usage(7, 3))], (7, 3), id="a-parameter-refused"),
+    pytest.param([refused(401, "key")], (0, 0), id="refused-for-good"),
+    pytest.param([said("x")], None, id="no-usage"),
+    pytest.param([said("x", usage=[1, 2])], None, id="a-list"),
+    pytest.param([said("x", usage=usage("7", "3"))], None, id="strings"),
+    pytest.param([said("x", usage=usage(7, None))], None, id="half"),
+    pytest.param([said("x", usage=usage(7.5, 3))], None, id="fractions"),
+    pytest.param([said("x", usage=usage(True, False))], None, id="booleans"),
+    pytest.param([said("x", usage=usage(-7, 3))], None, id="negative"),
+    pytest.param([said("x", usage=usage(7, 10**40))], None, id="huge"),
+    pytest.param([Raw(cut=True), said("x", usage=usage(7, 3))], None, id="a-lost-answer"),
+    pytest.param([refused(504, "late"), said("x", usage=usage(7, 3))], None, id="a-gateway-that-did-not-wait"),
+    pytest.param([Raw(body=b"[" * 10_000)], None, id="no-json"),
+])  # fmt: skip
 def test_tokens_of_a_prompt(answers: list[Raw], tokens: tuple[int, int] | None) -> None:
     """Every attempt counts; one that may have been answered and does not say its tokens makes them unknown."""
     assert counted(*answers) == (None if tokens is None else Tokens(input=tokens[0], output=tokens[1]))
 
 
-@pytest.mark.parametrize(
-    ("said_of_it", "tokens"),
-    [
-        pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": 80}), (100, 3, 80), id="openai"),
-        pytest.param(usage(100, 3, prompt_cache_hit_tokens=80), (100, 3, 80), id="deepseek"),
-        pytest.param(usage(20, 3, cache_read_input_tokens=80, cache_creation_input_tokens=50, total_tokens=23), (150, 3, 80), id="anthropic"),
-        pytest.param(
-            usage(100, 3, prompt_tokens_details={"cached_tokens": 80}, cache_read_input_tokens=80),
-            (100, 3, 80),
-            id="both-forms-from-a-gateway",
-        ),
-        pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": 900}), (100, 3, 100), id="more-than-all"),
-        pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": None}), (100, 3, 0), id="none"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("said_of_it", "tokens"), [
+    pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": 80}), (100, 3, 80), id="openai"),
+    pytest.param(usage(100, 3, prompt_cache_hit_tokens=80), (100, 3, 80), id="deepseek"),
+    pytest.param(usage(20, 3, cache_read_input_tokens=80, cache_creation_input_tokens=50, total_tokens=23), (150, 3, 80), id="anthropic"),
+    pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": 80}, cache_read_input_tokens=80), (100, 3, 80), id="both-forms-from-a-gateway"),
+    pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": 900}), (100, 3, 100), id="more-than-all"),
+    pytest.param(usage(100, 3, prompt_tokens_details={"cached_tokens": None}), (100, 3, 0), id="none"),
+])  # fmt: skip
 def test_cached_tokens_of_a_prompt(said_of_it: dict[str, Any], tokens: tuple[int, int, int]) -> None:
     """Inside the tokens of the prompt in OpenAI's form, outside of them in Anthropic's; they have a price of their own.
 
@@ -234,15 +224,12 @@ def record(harness: Harness) -> Record:
     return harness.state.records[ItemId("a")]
 
 
-@pytest.mark.parametrize(
-    "habits",
-    [
-        pytest.param({}, id="flat"),
-        pytest.param({"envelope": True}, id="enveloped"),
-        pytest.param({"at_once": "named"}, id="in-the-answer-to-the-submit"),
-        pytest.param({"status_body": "absent"}, id="text-fetched-from-its-content"),
-    ],
-)
+@pytest.mark.parametrize("habits", [
+    pytest.param({}, id="flat"),
+    pytest.param({"envelope": True}, id="enveloped"),
+    pytest.param({"at_once": "named"}, id="in-the-answer-to-the-submit"),
+    pytest.param({"status_body": "absent"}, id="text-fetched-from-its-content"),
+])  # fmt: skip
 def test_a_record_has_the_tokens_that_the_reply_of_its_job_says(tmp_path: Path, habits: dict[str, Any]) -> None:
     """A plan afterwards is empty, and an apply rewrites nothing."""
     harness = site(tmp_path, **habits)
@@ -254,13 +241,10 @@ def test_a_record_has_the_tokens_that_the_reply_of_its_job_says(tmp_path: Path, 
     assert (tmp_path / "contentops.lock").read_bytes() == lock
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"input": 5}, {"input": -1, "output": 1}, {"input": "5", "output": "6"}, {"input": 1.5, "output": 2},
-        {"input": True, "output": False}, {"input": 10**30, "output": 1}, [1, 2], "many",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("said", [
+    {"input": 5}, {"input": -1, "output": 1}, {"input": "5", "output": "6"}, {"input": 1.5, "output": 2},
+    {"input": True, "output": False}, {"input": 10**30, "output": 1}, [1, 2], "many",
+])  # fmt: skip
 def test_tokens_that_cannot_be_believed_are_unknown(tmp_path: Path, said: Any) -> None:
     """The text is taken all the same, and the lock has no such key."""
     harness = site(tmp_path, said)

@@ -48,14 +48,11 @@ def config(tmp_path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("command", ASKING, ids=" ".join)
-@pytest.mark.parametrize(
-    ("api", "code"),
-    [
-        (f"base_url: '{ELSEWHERE}/v1'", "unlisted-server"),
-        ("base_url: 'http://127.0.0.1:9/v1', key_env: AWS_SECRET_ACCESS_KEY", "unlisted-variable"),
-        ("user_env: GITHUB_TOKEN", "unlisted-variable"),
-    ],
-)
+@pytest.mark.parametrize(("api", "code"), [
+    (f"base_url: '{ELSEWHERE}/v1'", "unlisted-server"),
+    ("base_url: 'http://127.0.0.1:9/v1', key_env: AWS_SECRET_ACCESS_KEY", "unlisted-variable"),
+    ("user_env: GITHUB_TOKEN", "unlisted-variable"),
+])  # fmt: skip
 def test_no_command_sends_what_it_should_not(
     invoke: Run, project: Build, home: dict[str, str], command: list[str], api: str, code: str
 ) -> None:
@@ -97,34 +94,31 @@ def test_nothing_is_sent_before_it_is_listed(project: Build, home: dict[str, str
     assert {one.headers["Authorization"] for one in sent} == {f"Bearer {KEY}"}
 
 
-@pytest.mark.parametrize(
-    ("stated", "server", "may"),
-    [
-        (None, f"{VENDOR}:443", True),
-        (" ", f"{VENDOR}:443", True),
-        (None, "https://elsewhere.example:443", False),
-        (None, "https://api.writerzroom.com:8443", False),
-        (None, "https://api.writerzroom.com.elsewhere.example:443", False),
-        (None, "http://127.0.0.1:8000", True),
-        (None, "http://localhost:8000", True),
-        (None, "https://[::1]:443", True),
-        (None, "https://localhost.elsewhere.example:443", False),
-        ("https://elsewhere.example", "https://elsewhere.example:443", True),
-        ("https://elsewhere.example/v1", "https://elsewhere.example:443", True),
-        ("Elsewhere.EXAMPLE", "https://elsewhere.example:443", True),
-        ("https://a.example, https://b.example:8443\nc.example", "https://b.example:8443", True),
-        ("https://a.example, https://b.example:8443\nc.example", "https://c.example:443", True),
-        ("https://elsewhere.example", f"{VENDOR}:443", False),
-        ("https://elsewhere.example", "http://127.0.0.1:8000", False),
-        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000", True),
-        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8001", False),
-        ("localhost:8000 [::1]:8000", "http://localhost:8000", True),
-        ("localhost:8000 [::1]:8000", "http://[::1]:8000", True),
-        ("https://elsewhere.example", "https://elsewhere.example:8443", False),
-        ("https://elsewhere.example:x http://[", "https://elsewhere.example:443", False),
-        ("example", "https://elsewhere.example:443", False),
-    ],
-)
+@pytest.mark.parametrize(("stated", "server", "may"), [
+    (None, f"{VENDOR}:443", True),
+    (" ", f"{VENDOR}:443", True),
+    (None, "https://elsewhere.example:443", False),
+    (None, "https://api.writerzroom.com:8443", False),
+    (None, "https://api.writerzroom.com.elsewhere.example:443", False),
+    (None, "http://127.0.0.1:8000", True),
+    (None, "http://localhost:8000", True),
+    (None, "https://[::1]:443", True),
+    (None, "https://localhost.elsewhere.example:443", False),
+    ("https://elsewhere.example", "https://elsewhere.example:443", True),
+    ("https://elsewhere.example/v1", "https://elsewhere.example:443", True),
+    ("Elsewhere.EXAMPLE", "https://elsewhere.example:443", True),
+    ("https://a.example, https://b.example:8443\nc.example", "https://b.example:8443", True),
+    ("https://a.example, https://b.example:8443\nc.example", "https://c.example:443", True),
+    ("https://elsewhere.example", f"{VENDOR}:443", False),
+    ("https://elsewhere.example", "http://127.0.0.1:8000", False),
+    ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000", True),
+    ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8001", False),
+    ("localhost:8000 [::1]:8000", "http://localhost:8000", True),
+    ("localhost:8000 [::1]:8000", "http://[::1]:8000", True),
+    ("https://elsewhere.example", "https://elsewhere.example:8443", False),
+    ("https://elsewhere.example:x http://[", "https://elsewhere.example:443", False),
+    ("example", "https://elsewhere.example:443", False),
+])  # fmt: skip
 def test_which_servers_may_have_the_key(stated: str | None, server: str, may: bool) -> None:
     """Those of `CONTENTOPS_SERVERS` alone; where that is not set, WriterzRoom's own and those on this machine."""
     environ = {} if stated is None else {"CONTENTOPS_SERVERS": stated}
@@ -153,16 +147,13 @@ def test_variables_are_listed_in_the_environment(name: str, may: bool) -> None:
         trust.check_variables(ApiSettings(key_env=name), environ)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("servers: [", "yaml-syntax"),
-        ("servers: https://a.example\n", "may contain only the lists `servers`"),
-        ("servers: [3]\n", "may contain only the lists `servers`"),
-        ("server: [https://a.example]\n", "may contain only the lists `servers`"),
-        ("- https://a.example\n", "may contain only the lists `servers`"),
-    ],
-)
+@pytest.mark.parametrize(("text", "words"), [
+    ("servers: [", "yaml-syntax"),
+    ("servers: https://a.example\n", "may contain only the lists `servers`"),
+    ("servers: [3]\n", "may contain only the lists `servers`"),
+    ("server: [https://a.example]\n", "may contain only the lists `servers`"),
+    ("- https://a.example\n", "may contain only the lists `servers`"),
+])  # fmt: skip
 def test_own_settings_that_can_not_be_used(
     invoke: Run, project: Build, tmp_path: Path, home: dict[str, str], text: str, words: str
 ) -> None:
@@ -184,16 +175,11 @@ def test_own_settings_that_are_no_file(tmp_path: Path, home: dict[str, str]) -> 
         trust.own_config(home)
 
 
-@pytest.mark.parametrize(
-    ("environ", "path"),
-    [
-        ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/x/contentops/config.yaml"),
-        ({"XDG_CONFIG_HOME": "x", "HOME": "/h"}, "/h/.config/contentops/config.yaml"),
-        ({"APPDATA": "/roaming", "HOME": "/h"}, "/roaming/contentops/config.yaml"),
-        ({"HOME": "h"}, None),
-        ({}, None),
-    ],
-)
+@pytest.mark.parametrize(("environ", "path"), [
+    ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/x/contentops/config.yaml"),
+    ({"XDG_CONFIG_HOME": "x", "HOME": "/h"}, "/h/.config/contentops/config.yaml"),
+    ({"APPDATA": "/roaming", "HOME": "/h"}, "/roaming/contentops/config.yaml"), ({"HOME": "h"}, None), ({}, None),
+])  # fmt: skip
 def test_where_own_settings_are(environ: dict[str, str], path: str | None) -> None:
     """Where the system keeps such files; never relative to where one stands, which may be the repository."""
     assert trust.config_path(environ) == (Path(path) if path else None)
@@ -221,8 +207,7 @@ def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
     runtime = Runtime(environ=home, ask=answering(asked, yes=True))
     for _ in range(2):
         assert read_credentials(remote.api, runtime).key == KEY
-    assert len(asked) == 1
-    assert (ELSEWHERE in asked[0], KEY in asked[0]) == (True, False)
+    assert (len(asked), ELSEWHERE in asked[0], KEY in asked[0]) == (1, True, False)
     assert trust.own_config(home).servers == (ELSEWHERE,)
 
 
@@ -237,21 +222,17 @@ def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[s
     assert trust.own_config(home).servers == ()
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("", f"servers:\n  - {ELSEWHERE}\n"),
-        ("# mine\nkey_variables: [A]", f"# mine\nkey_variables: [A]\nservers:\n  - {ELSEWHERE}\n"),
-        ("servers:\n  - https://a.example # ours\n", f"servers:\n  - {ELSEWHERE}\n  - https://a.example # ours\n"),
-    ],
-)
+@pytest.mark.parametrize(("before", "after"), [
+    ("", f"servers:\n  - {ELSEWHERE}\n"),
+    ("# mine\nkey_variables: [A]", f"# mine\nkey_variables: [A]\nservers:\n  - {ELSEWHERE}\n"),
+    ("servers:\n  - https://a.example # ours\n", f"servers:\n  - {ELSEWHERE}\n  - https://a.example # ours\n"),
+])  # fmt: skip
 def test_what_is_remembered_leaves_the_rest_as_it_is(
     tmp_path: Path, home: dict[str, str], before: str, after: str
 ) -> None:
     """Comments too."""
     path = config(tmp_path, before)
-    assert trust.remember(ELSEWHERE, home) == str(path)
-    assert path.read_text("utf-8") == after
+    assert (trust.remember(ELSEWHERE, home), path.read_text("utf-8")) == (str(path), after)
 
 
 def test_what_is_remembered_goes_where_a_link_leads(tmp_path: Path, home: dict[str, str]) -> None:
@@ -267,8 +248,7 @@ def test_what_is_remembered_goes_where_a_link_leads(tmp_path: Path, home: dict[s
 def test_a_file_that_can_not_be_added_to_is_left_alone(tmp_path: Path, home: dict[str, str], before: str) -> None:
     """The person has to do it; nothing of theirs is lost."""
     path = config(tmp_path, before)
-    assert trust.remember(ELSEWHERE, home) == ""
-    assert path.read_text("utf-8") == before
+    assert (trust.remember(ELSEWHERE, home), path.read_text("utf-8")) == ("", before)
     assert trust.remember(ELSEWHERE, {}) == ""
 
 

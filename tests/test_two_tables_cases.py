@@ -236,8 +236,7 @@ def test_requests_that_are_swapped_cost_nothing(root: Path) -> None:
     harness.apply()
     assert "pears" in harness.read("out/one.md")
     assert "apples" in harness.read("out/two.md")
-    assert harness.plan().empty
-    assert harness.api.credits == 8
+    assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
 def test_an_item_that_returns_costs_nothing(root: Path) -> None:
@@ -250,8 +249,7 @@ def test_an_item_that_returns_costs_nothing(root: Path) -> None:
     harness.write("content/blog.yaml", blog("one", "two"))
     assert harness.plan().credits == 0
     harness.apply()
-    assert harness.plan().empty
-    assert harness.api.credits == 8
+    assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
 @pytest.mark.parametrize("said", [True, False])
@@ -274,8 +272,7 @@ def test_renames_in_chains_cost_nothing(root: Path, *, said: bool) -> None:
         harness.apply()
     assert "Words in a." in harness.read("out/b.md")
     assert "Words in b." in harness.read("out/c.md")
-    assert harness.plan().empty
-    assert harness.api.credits == 8
+    assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
 def test_adopted_files_without_a_template_request_nothing(root: Path) -> None:
@@ -287,8 +284,7 @@ def test_adopted_files_without_a_template_request_nothing(root: Path) -> None:
     adopt(harness.project, ["old"], Options(), confirm=lambda _: True, runtime=harness.runtime())
     harness.apply()
     plan = harness.plan()
-    assert plan.empty
-    assert [note.kind for note in plan.notes if note.kind == "same-request"] == []
+    assert (plan.empty, [note.kind for note in plan.notes if note.kind == "same-request"]) == (True, [])
     assert harness.api.credits == 4
 
 
@@ -321,8 +317,7 @@ def test_the_running_order_of_two_is_polled(root: Path) -> None:
     failed = structs.replace(order, state=JobState.FAILED, job_id="job_of_another", submitted_at="2026-02-25T06:00:00Z")
     _with_lines(harness, failed)
     paid = harness.api.credits
-    assert results(harness.apply())["one"] == "done"
-    assert harness.api.charged("All about one in 2026") == 1
+    assert (results(harness.apply())["one"], harness.api.charged("All about one in 2026")) == ("done", 1)
     assert harness.api.credits == paid + 4
     states = {job.job_id: job.state for job in harness.state.jobs if job.item == "one"}
     assert states == {"job_of_another": JobState.FAILED, order.job_id: JobState.SETTLED}
@@ -338,8 +333,7 @@ def test_a_lost_order_is_not_closed_by_that_of_another_clone(root: Path) -> None
     )
     _with_lines(harness, lost)
     states = sorted(job.state for job in harness.state.jobs)
-    assert states == [JobState.SETTLED, JobState.UNKNOWN]
-    assert harness.plan().credits == 0
+    assert (states, harness.plan().credits) == ([JobState.SETTLED, JobState.UNKNOWN], 0)
     harness.apply()
     assert harness.api.credits == 4
 
@@ -383,9 +377,7 @@ def test_an_interrupted_apply_goes_on_within_its_own_budget(root: Path) -> None:
     """An open job is not counted as spent and as still to come."""
     harness = _one(root, "one", duration=600, extra="budget: {credits_per_month: 4}")
     harness.apply(deadline=60)
-    assert harness.api.credits == 4
-    assert results(harness.apply()) == {"one": "done"}
-    assert harness.api.credits == 4
+    assert (harness.api.credits, results(harness.apply()), harness.api.credits) == (4, {"one": "done"}, 4)
 
 
 @pytest.mark.parametrize("request_ids", ["replay", "ignore"])
@@ -401,5 +393,4 @@ def test_a_lock_without_its_jobs_and_jobs_without_their_lock(root: Path, request
         assert harness.plan().credits == 0
         harness.apply()
         gone.write_bytes(saved)
-    assert harness.api.credits == 8
-    assert harness.settle().empty
+    assert (harness.api.credits, harness.settle().empty) == (8, True)

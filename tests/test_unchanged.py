@@ -360,8 +360,7 @@ def test_what_is_recalled_is_what_was_said(applied: Path, tmp_path: Path) -> Non
     root = _copy(applied, tmp_path / "site")
     (root / "content" / "deep" / "b.yaml").unlink()
     plan = _plan(root, _last(root))
-    assert [note.kind for note in plan.notes] == ["orphan", "orphan"]
-    assert plan.unchanged == 2
+    assert ([note.kind for note in plan.notes], plan.unchanged) == (["orphan", "orphan"], 2)
     assert _last(root).recall() == plan
     assert _last(root, Asked(environment="draft")).recall() is None
     assert _last(root, Asked(variables=("company=Other",))).recall() is None
@@ -451,8 +450,7 @@ def test_a_plan_of_a_project_with_a_ledger_is_not_remembered(ledger: str, tmp_pa
     _write("contentops.lock", f"{line_of(Header(lineage=lineage_of('x')))}\n")(tmp_path)
     plan = _plan(tmp_path, _last(tmp_path))
     assert not plan.changes
-    assert bool(plan.findings) == bool(ledger)
-    assert _last(tmp_path).recall() == (None if ledger else plan)
+    assert (bool(plan.findings), _last(tmp_path).recall()) == (bool(ledger), (None if ledger else plan))
 
 
 def test_while_an_apply_is_at_work_nothing_is_recalled(applied: Path, tmp_path: Path) -> None:

@@ -33,8 +33,7 @@ def test_no_one_is_told_to_remove_what_is_in_the_way(invoke: Run, site: Path, ta
     """The lock and a text are in the way because they must stay."""
     assert invoke("apply", "--yes", cwd=site).code == 0
     ended = invoke("plan", "--out", target, cwd=site)
-    assert ended.code == 1
-    assert ended.stderr.splitlines()[-1] == "hint: choose another file for `--out`"
+    assert (ended.code, ended.stderr.splitlines()[-1]) == (1, "hint: choose another file for `--out`")
 
 
 @pytest.mark.parametrize("command", [("diff", "welcome"), ("regenerate", "welcome", "--section", "x")])

@@ -61,8 +61,7 @@ def test_an_apply_is_never_cancelled() -> None:
     assert document["jobs"]["apply"]["environment"] == "contentops"
     (called,) = steps_of(document)
     # Without it, the runner would cancel all steps of the action together.
-    assert called["if"] == "always()"
-    assert called["with"]["servers"] == "${{ vars.CONTENTOPS_SERVERS }}"
+    assert (called["if"], called["with"]["servers"]) == ("always()", "${{ vars.CONTENTOPS_SERVERS }}")
     (commit,) = (step for step in steps_of(read(ACTION)) if step.get("id") == "commit")
     assert (commit["if"], commit["env"]["COMMAND"]) == ("always() && inputs.workflow == 'apply'", "commit")
 
@@ -79,15 +78,11 @@ def _look_for_weaknesses(*paths: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("schema", "paths"),
-    [
-        ("github-workflows", [*SHIPPED, SHARDS, SCANNING, *USED]),
-        ("github-actions", [ACTION]),
-        ("dependabot", [DEPENDABOT]),
-    ],
-    ids=["workflows", "action", "dependabot"],
-)
+@pytest.mark.parametrize(("schema", "paths"), [
+    ("github-workflows", [*SHIPPED, SHARDS, SCANNING, *USED]),
+    ("github-actions", [ACTION]),
+    ("dependabot", [DEPENDABOT]),
+], ids=["workflows", "action", "dependabot"])  # fmt: skip
 def test_they_are_what_github_reads(schema: str, paths: list[Path]) -> None:
     """Held against the schemas of GitHub's formats."""
     command = [sys.executable, "-m", "check_jsonschema", f"--builtin-schema=vendor.{schema}", *map(str, paths)]
@@ -215,8 +210,7 @@ def test_from_pull_request_to_results(world: World, hub: FakeGitHub, tmp_path: P
     (name,) = (one for one in world.branches() if one.startswith("contentops-results/"))
     assert hub.pulls[-1]["head"]["label"] == f"acme:{name}"
     fresh = world.clone("fresh", f"--branch={name}")
-    assert fresh.changes() == []
-    assert fresh.git("log", "-1", "--format=%an").strip() == "github-actions[bot]"
+    assert (fresh.changes(), fresh.git("log", "-1", "--format=%an").strip()) == ([], "github-actions[bot]")
     assert "actions/runs/5" in fresh.git("log", "-1", "--format=%B")
 
 
@@ -300,8 +294,7 @@ def test_a_failed_apply_commits_all_the_same(world: World, hub: FakeGitHub, tmp_
     clone.edit("contentops.yaml", "base_url: local", 'base_url: "https://api.example.test/v1"')
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch", credits_="12", key="").job(MANUAL)
     assert ended.codes == {"approve": 0, "apply": 1, "commit": 0}
-    assert ended.outputs["apply"]["exit-code"] == "1"
-    assert ended.outcomes["keep"] == "success"
+    assert (ended.outputs["apply"]["exit-code"], ended.outcomes["keep"]) == ("1", "success")
     (name,) = (one for one in world.branches() if one.startswith("contentops-results/"))
     assert "contentops.lock" in world.clone("fresh", f"--branch={name}").files()
 
@@ -324,28 +317,21 @@ def test_results_are_kept_where_an_apply_may_have_made_some(world: World, hub: F
     clone = world.clone("runner")
     world.hook("pre-receive", "exit 1")
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(MANUAL)
-    assert ended.codes == {"approve": 0, "apply": 0, "commit": 1}
-    assert ended.outcomes["keep"] == "success"
+    assert (ended.codes, ended.outcomes["keep"]) == ({"approve": 0, "apply": 0, "commit": 1}, "success")
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(MANUAL)
     assert (ended.codes["apply"], ended.outcomes["keep"]) == (0, "skipped")
 
 
 @posix
-@pytest.mark.parametrize(
-    "inputs",
-    [
-        {"command": "plan", "environment": "$(touch pwned)"},
-        {"command": "plan", "environment": "--out=pwned"},
-        {"command": "plan", "select": "`touch pwned`\n--out=pwned\n; touch pwned"},
-        {"command": "plan", "variables": 'a="; touch pwned; "'},
-        {"command": "plan; touch pwned"},
-        {"command": "plan", "directory": "--version"},
-        {"command": "apply", "deadline": "10m; touch pwned", "plan-file": "$(touch pwned)"},
-        {"command": "plan", "plan-file": "x\nhas-changes=false"},
-        {"command": "check", "plan-file": "--out=pwned"},
-        {"command": "find-plan", "directory": "$(touch pwned)"},
-    ],
-)
+@pytest.mark.parametrize("inputs", [
+    {"command": "plan", "environment": "$(touch pwned)"}, {"command": "plan", "environment": "--out=pwned"},
+    {"command": "plan", "select": "`touch pwned`\n--out=pwned\n; touch pwned"},
+    {"command": "plan", "variables": 'a="; touch pwned; "'}, {"command": "plan; touch pwned"},
+    {"command": "plan", "directory": "--version"},
+    {"command": "apply", "deadline": "10m; touch pwned", "plan-file": "$(touch pwned)"},
+    {"command": "plan", "plan-file": "x\nhas-changes=false"}, {"command": "check", "plan-file": "--out=pwned"},
+    {"command": "find-plan", "directory": "$(touch pwned)"},
+])  # fmt: skip
 def test_inputs_of_the_action_are_words(world: World, tmp_path: Path, inputs: dict[str, str]) -> None:
     """Whatever they hold: no command, no other option, no output of their own."""
     clone = world.clone("runner")
@@ -392,8 +378,7 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
 def test_a_look_for_drift_writes_nothing() -> None:
     """Its key is held by an environment, as that of an apply is."""
     job = read(DRIFT)["jobs"]["drift"]
-    assert job["permissions"] == {"contents": "read"}
-    assert job["environment"] == "contentops-unattended"
+    assert (job["permissions"], job["environment"]) == ({"contents": "read"}, "contentops-unattended")
 
 
 @posix
@@ -519,16 +504,13 @@ def test_init_adds_workflows_to_a_project_that_is_there(invoke: Run, tmp_path: P
     assert "error[exists]" in invoke("init", *CI).stderr
 
 
-@pytest.mark.parametrize(
-    ("there", "file", "added"),
-    [
-        ({}, ".github/CODEOWNERS", "# /contentops.approvals @OWNER\n"),
-        ({"CODEOWNERS": "*.css @acme/design"}, "CODEOWNERS", "# /contentops.approvals @OWNER\n"),
-        ({"docs/CODEOWNERS": "x @y\n"}, "docs/CODEOWNERS", "# /contentops.approvals @OWNER\n"),
-        ({".github/CODEOWNERS": "* @acme/all\n", "CODEOWNERS": ""}, ".github/CODEOWNERS", ""),
-        ({"CODEOWNERS": "# /contentops.approvals @OWNER\n"}, "CODEOWNERS", ""),
-    ],
-)
+@pytest.mark.parametrize(("there", "file", "added"), [
+    ({}, ".github/CODEOWNERS", "# /contentops.approvals @OWNER\n"),
+    ({"CODEOWNERS": "*.css @acme/design"}, "CODEOWNERS", "# /contentops.approvals @OWNER\n"),
+    ({"docs/CODEOWNERS": "x @y\n"}, "docs/CODEOWNERS", "# /contentops.approvals @OWNER\n"),
+    ({".github/CODEOWNERS": "* @acme/all\n", "CODEOWNERS": ""}, ".github/CODEOWNERS", ""),
+    ({"CODEOWNERS": "# /contentops.approvals @OWNER\n"}, "CODEOWNERS", ""),
+])  # fmt: skip
 def test_init_proposes_an_owner_of_the_approvals(
     invoke: Run, tmp_path: Path, there: dict[str, str], file: str, added: str
 ) -> None:
@@ -563,18 +545,15 @@ def test_init_wants_a_commit(invoke: Run, tmp_path: Path, action: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("url", "commit", "expected"),
-    [
-        ("https://github.com/acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
-        ("https://user:secret@github.com/acme/contentops", SHA, f"acme/contentops@{SHA}"),
-        ("ssh://git@github.com/acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
-        ("git@github.com:acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
-        ("https://gitlab.com/acme/contentops", SHA, ""),
-        ("https://github.com.example/acme/contentops", SHA, ""),
-        ("https://github.com/acme/contentops", "v1", ""),
-    ],
-)
+@pytest.mark.parametrize(("url", "commit", "expected"), [
+    ("https://github.com/acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
+    ("https://user:secret@github.com/acme/contentops", SHA, f"acme/contentops@{SHA}"),
+    ("ssh://git@github.com/acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
+    ("git@github.com:acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
+    ("https://gitlab.com/acme/contentops", SHA, ""),
+    ("https://github.com.example/acme/contentops", SHA, ""),
+    ("https://github.com/acme/contentops", "v1", ""),
+])  # fmt: skip
 def test_the_action_is_the_commit_that_was_installed(url: str, commit: str, expected: str) -> None:
     """As pip, pipx and uv note it; nothing of another host, and no secret."""
     assert action_from(json.dumps({"url": url, "vcs_info": {"vcs": "git", "commit_id": commit}})) == expected
