@@ -1,1 +1,6 @@
-"""The planner: desired x recorded x observed -> the steps that remain. Pure; writes and sends nothing."""
+"""The planner: compares the sides of all items and answers four questions for each. Pure; writes and sends nothing.
+
+Read it in this order: `sides` has what is compared. `table` answers for one item, with `edits`, `sources` and `promote`
+for what a person, another item or another environment changed. `front_matter` and `approval` are the third question.
+`guards` refuses a plan, `plan` makes that of all items, with `select`. `review` compares it with what was confirmed.
+"""

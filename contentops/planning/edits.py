@@ -1,4 +1,4 @@
-"""Edits of a person that a new text would replace: what `on_edit` says, and when an item is blocked."""
+"""Edits that a new text would replace, in files and in WriterzRoom: what `on_edit` says, and what blocks an item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The plan of all items: pair renames, decide each, select, block occupied targets, guard and count."""
+"""The plan of all items: decide each, select, block occupied targets, guard and count.
+
+Also items that no manifest declares any more, claims of other processes, and requests that are the same.
+"""
 
 from __future__ import annotations
 
@@ -58,231 +61,6 @@ if TYPE_CHECKING:
     from contentops.model import ItemId, Job, Json, PendingSubmit, Record, Reference, RequestId, Spec
     from contentops.model.desired import Stage
     from contentops.planning.sides import PlanInputs
-
-
-# ---- Submits that other processes have claimed: these are left to them.
-
-CLAIMED = "held"
-"""The kind of the reason that another process has claimed an item."""
-
-
-def with_claims(claimed: Mapping[RequestId, PendingSubmit], lineage: str, change: Change) -> Change:
-    """Return the change without the steps that other processes have claimed.
-
-    If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
-    earlier job, only that collect step is.
-    """
-    if not claimed or change.claimed_by:
-        return change
-    steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.job.request_id in claimed))
-    requests = (change.job.request_id if change.job is not None else None, submit_id(lineage, change))
-    own = next((claimed[id_] for id_ in requests if id_ is not None and id_ in claimed), None)
-    if own is None and not steps and change.steps:
-        own = claimed[change.collected_jobs[0].request_id]
-    if own is None or change.blocked:
-        return structs.replace(change, steps=steps)
-    detail = f"{own.holder} is working on it ({own.state})" + (f", since {own.since}" if own.since else "")
-    return structs.replace(
-        change,
-        action=Action.PENDING,
-        steps=(),
-        reasons=(*change.reasons, Reason(kind=CLAIMED, detail=detail)),
-        claimed_by=own.holder,
-        blocked_job=change.job,
-        hint="",
-    )
-
-
-def submit_id(lineage: str, change: Change) -> RequestId | None:
-    """Return the request id of the submit that a change pays for; None: it pays for none."""
-    step = change.submit
-    return None if step is None else request_id(lineage, step.digest, step.attempt, step.section)
-
-
-# ---- Items that no manifest declares any more: their jobs are collected, and with `--prune` they are removed.
-
-
-def collected_of(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs of a removed item whose texts may still arrive."""
-    return [job for job in pending(jobs) if job.state is not JobState.PAID]
-
-
-def decide_gone(
-    inputs: PlanInputs, record: Record | None, jobs: Sequence[Job], *, shared: bool
-) -> tuple[Change | None, Note | None]:
-    """The change and the note of an item that no manifest declares any more: collect its jobs, and remove it if asked.
-
-    `shared`: a declared item has the path now, so only the record may be removed.
-    """
-    collected = collected_of(jobs)
-    id_ = record.id if record else jobs[0].item
-    unknown = any(job.state is JobState.UNKNOWN for job in collected)
-    change = Change(
-        id=id_,
-        action=Action.RESOLVE if unknown else Action.DRAIN,
-        file=inputs.observe(record.output) if record and not shared else Observed(path=""),
-        reasons=(Reason(kind="gone", detail="not declared in any manifest"),),
-        steps=collecting(inputs.project, collected),
-        record=record,
-        hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
-    )
-    if record is None:
-        return change, None
-    if record.protected or not inputs.choice.prune:
-        return change if collected else None, _orphan_note(record, change.file)
-    return _removed(inputs, change, record), None
-
-
-def _orphan_note(record: Record, file: Observed) -> Note:
-    if record.protected:
-        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is not in any manifest; protected, it stays")
-    stays, removed = "its record stays", "its record"
-    if file.exists:
-        stays, removed = f"its file `{record.output}` stays", "its record and its file"
-    return Note(
-        kind="orphan",
-        id=record.id,
-        message=f"`{record.id}` is not in any manifest; {stays}",
-        hint=f"`--prune` removes {removed}, `moved` renames it",
-    )
-
-
-def _is_front_edited(file: Observed, record: Record) -> bool:
-    """Whether its title or front matter is not what was last written."""
-    return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
-
-
-def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
-    file = change.file
-    if file.exists and (file.problem or is_edited(file, record, inputs.made) or _is_front_edited(file, record)):
-        hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
-        return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
-    remove = Remove(target=file.path, expects=file.file)
-    return structs.replace(change, action=Action.REMOVE, steps=(*change.steps, remove))
-
-
-# ---- Items that declare the same request, and notes on requests that differ in names alone.
-
-KIND = "same-request"
-ONE_BRIEF = "one-brief"
-_ITEMS = 20
-"""The most items that a note lists."""
-
-
-def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
-    """The items that declare each request."""
-    items: dict[Digest, list[ItemId]] = {}
-    for spec in specs:
-        if spec.digest and spec.request.template:
-            items.setdefault(spec.digest, []).append(spec.id)
-    return items
-
-
-def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Sequence[ItemId]]) -> Change:
-    """The change, blocked if it would pay for one request of several items.
-
-    Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
-    """
-    ids = declared.get(change.digest, ())
-    if len(ids) < 2 or not _takes_text(inputs, change):
-        return change
-    return block_change(change, KIND, f"{named(ids)} request exactly the same text: {_HINT}")
-
-
-def _takes_text(inputs: PlanInputs, change: Change) -> bool:
-    """Whether a change pays for a whole text, or takes the one that another declared item paid for."""
-    if change.submit is not None:
-        return not change.submit.section
-    jobs = (change.job, *(step.job for step in change.steps if isinstance(step, Fetch)))
-    others = (job for job in jobs if job is not None and not job.section and job.item != change.id)
-    return any(job.item in inputs.specs for job in others)
-
-
-def _ordered(groups: Iterable[tuple[list[ItemId], list[Change]]]) -> list[tuple[list[ItemId], list[Change]]]:
-    """Items with one request and the changes that pay for some of them, the most expensive first."""
-    return sorted(groups, key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
-
-
-_HINT = "give one of them `revision: 2`, change their `inputs`, or declare one item"
-
-
-def _costs(changes: Sequence[Change]) -> bool:
-    return any(change.credits or change.money or change.has_no_price for change in changes)
-
-
-def _credits(changes: Sequence[Change]) -> int:
-    return sum(change.credits for change in changes)
-
-
-def _payments(changes: Sequence[Change]) -> str:
-    return f"{plural(len(changes), 'generation')}, {cost_words(changes) if _costs(changes) else 'free'}"
-
-
-# --- requests that differ in names alone -------------------------------------------------------------------------
-
-DIFFERENT = 25
-"""Words of its row that make a request another brief than those of the other rows."""
-
-
-def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """A note for the items of each group of `checks.similar` whose requests are the same but for values of their rows.
-
-    They are known before anything is paid for; the check itself compares the texts.
-    """
-    paying = {
-        change.id: change
-        for change in changes
-        if change.submit is not None and not change.submit.section and _row(change.spec)
-    }
-    if not paying:
-        return
-
-    keys = {group_of(change.spec) for change in paying.values() if change.spec is not None}
-    briefs: defaultdict[tuple[GroupKey | None, bytes], list[Spec]] = defaultdict(list)
-    for spec in inputs.desired.specs:
-        if _row(spec) and (key := group_of(spec)) in keys and (brief := _brief(spec)):
-            briefs[key, brief].append(spec)
-    alike = [specs for specs in briefs.values() if len({spec.digest for spec in specs}) > 1]
-    places = {spec.id: spec.location for specs in alike for spec in specs}
-    groups = _ordered(
-        (ids, payments)
-        for ids in ([spec.id for spec in specs] for specs in alike)
-        if (payments := [paying[id_] for id_ in ids if id_ in paying])
-    )
-    for ids, group in groups:
-        place = places[ids[0]]
-        at = f" ({place.file}:{place.line})" if place is not None else ""
-        message = f"{named(ids)} have one brief, and differ only in values of their rows{at}: {_payments(group)}"
-        yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, items=tuple(ids[:_ITEMS]), credits=_credits(group))
-
-
-_ADD = "add what is different about each, such as a column of facts that `inputs` use"
-
-
-def _row(spec: Spec | None) -> bool:
-    return spec is not None and spec.checks.similar is not None and bool(spec.names)
-
-
-def _brief(spec: Spec) -> bytes:
-    """The words of a request without values of its row; empty where those say much about it."""
-    from contentops.documents.word_diff import masked, words_in
-
-    words = words_in("\n".join(_texts(spec.request.as_json())))
-    brief = masked(words, spec.names)
-    return b"" if len(set(words) - set(brief)) > DIFFERENT else b" ".join(brief)
-
-
-def _texts(value: Json) -> Iterator[str]:
-    """Every text of a request, keys included, in an order that is the same for equal requests."""
-    if isinstance(value, dict):
-        for key in sorted(value):
-            yield key
-            yield from _texts(value[key])
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
-    else:
-        yield str(value)
 
 
 # ---- The plan of all items: pair renames, decide each, select, block occupied targets, guard and count.
@@ -660,6 +438,231 @@ def _check_replace(inputs: PlanInputs) -> None:
             continue
         hint = did_you_mean(id_, inputs.specs, "`contentops status` lists the items")
         raise UsageError(f"`--replace {id_}`: not declared in any manifest", code="unknown-item", hint=hint)
+
+
+# ---- Items that no manifest declares any more: their jobs are collected, and with `--prune` they are removed.
+
+
+def collected_of(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs of a removed item whose texts may still arrive."""
+    return [job for job in pending(jobs) if job.state is not JobState.PAID]
+
+
+def decide_gone(
+    inputs: PlanInputs, record: Record | None, jobs: Sequence[Job], *, shared: bool
+) -> tuple[Change | None, Note | None]:
+    """The change and the note of an item that no manifest declares any more: collect its jobs, and remove it if asked.
+
+    `shared`: a declared item has the path now, so only the record may be removed.
+    """
+    collected = collected_of(jobs)
+    id_ = record.id if record else jobs[0].item
+    unknown = any(job.state is JobState.UNKNOWN for job in collected)
+    change = Change(
+        id=id_,
+        action=Action.RESOLVE if unknown else Action.DRAIN,
+        file=inputs.observe(record.output) if record and not shared else Observed(path=""),
+        reasons=(Reason(kind="gone", detail="not declared in any manifest"),),
+        steps=collecting(inputs.project, collected),
+        record=record,
+        hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
+    )
+    if record is None:
+        return change, None
+    if record.protected or not inputs.choice.prune:
+        return change if collected else None, _orphan_note(record, change.file)
+    return _removed(inputs, change, record), None
+
+
+def _orphan_note(record: Record, file: Observed) -> Note:
+    if record.protected:
+        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is not in any manifest; protected, it stays")
+    stays, removed = "its record stays", "its record"
+    if file.exists:
+        stays, removed = f"its file `{record.output}` stays", "its record and its file"
+    return Note(
+        kind="orphan",
+        id=record.id,
+        message=f"`{record.id}` is not in any manifest; {stays}",
+        hint=f"`--prune` removes {removed}, `moved` renames it",
+    )
+
+
+def _is_front_edited(file: Observed, record: Record) -> bool:
+    """Whether its title or front matter is not what was last written."""
+    return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
+
+
+def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
+    file = change.file
+    if file.exists and (file.problem or is_edited(file, record, inputs.made) or _is_front_edited(file, record)):
+        hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
+        return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
+    remove = Remove(target=file.path, expects=file.file)
+    return structs.replace(change, action=Action.REMOVE, steps=(*change.steps, remove))
+
+
+# ---- Submits that other processes have claimed: these are left to them.
+
+CLAIMED = "held"
+"""The kind of the reason that another process has claimed an item."""
+
+
+def with_claims(claimed: Mapping[RequestId, PendingSubmit], lineage: str, change: Change) -> Change:
+    """Return the change without the steps that other processes have claimed.
+
+    If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
+    earlier job, only that collect step is.
+    """
+    if not claimed or change.claimed_by:
+        return change
+    steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.job.request_id in claimed))
+    requests = (change.job.request_id if change.job is not None else None, submit_id(lineage, change))
+    own = next((claimed[id_] for id_ in requests if id_ is not None and id_ in claimed), None)
+    if own is None and not steps and change.steps:
+        own = claimed[change.collected_jobs[0].request_id]
+    if own is None or change.blocked:
+        return structs.replace(change, steps=steps)
+    detail = f"{own.holder} is working on it ({own.state})" + (f", since {own.since}" if own.since else "")
+    return structs.replace(
+        change,
+        action=Action.PENDING,
+        steps=(),
+        reasons=(*change.reasons, Reason(kind=CLAIMED, detail=detail)),
+        claimed_by=own.holder,
+        blocked_job=change.job,
+        hint="",
+    )
+
+
+def submit_id(lineage: str, change: Change) -> RequestId | None:
+    """Return the request id of the submit that a change pays for; None: it pays for none."""
+    step = change.submit
+    return None if step is None else request_id(lineage, step.digest, step.attempt, step.section)
+
+
+# ---- Items that declare the same request, and notes on requests that differ in names alone.
+
+KIND = "same-request"
+ONE_BRIEF = "one-brief"
+_ITEMS = 20
+"""The most items that a note lists."""
+
+
+def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
+    """The items that declare each request."""
+    items: dict[Digest, list[ItemId]] = {}
+    for spec in specs:
+        if spec.digest and spec.request.template:
+            items.setdefault(spec.digest, []).append(spec.id)
+    return items
+
+
+def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Sequence[ItemId]]) -> Change:
+    """The change, blocked if it would pay for one request of several items.
+
+    Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
+    """
+    ids = declared.get(change.digest, ())
+    if len(ids) < 2 or not _takes_text(inputs, change):
+        return change
+    return block_change(change, KIND, f"{named(ids)} request exactly the same text: {_HINT}")
+
+
+def _takes_text(inputs: PlanInputs, change: Change) -> bool:
+    """Whether a change pays for a whole text, or takes the one that another declared item paid for."""
+    if change.submit is not None:
+        return not change.submit.section
+    jobs = (change.job, *(step.job for step in change.steps if isinstance(step, Fetch)))
+    others = (job for job in jobs if job is not None and not job.section and job.item != change.id)
+    return any(job.item in inputs.specs for job in others)
+
+
+def _ordered(groups: Iterable[tuple[list[ItemId], list[Change]]]) -> list[tuple[list[ItemId], list[Change]]]:
+    """Items with one request and the changes that pay for some of them, the most expensive first."""
+    return sorted(groups, key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
+
+
+_HINT = "give one of them `revision: 2`, change their `inputs`, or declare one item"
+
+
+def _costs(changes: Sequence[Change]) -> bool:
+    return any(change.credits or change.money or change.has_no_price for change in changes)
+
+
+def _credits(changes: Sequence[Change]) -> int:
+    return sum(change.credits for change in changes)
+
+
+def _payments(changes: Sequence[Change]) -> str:
+    return f"{plural(len(changes), 'generation')}, {cost_words(changes) if _costs(changes) else 'free'}"
+
+
+# --- requests that differ in names alone -------------------------------------------------------------------------
+
+DIFFERENT = 25
+"""Words of its row that make a request another brief than those of the other rows."""
+
+
+def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
+    """A note for the items of each group of `checks.similar` whose requests are the same but for values of their rows.
+
+    They are known before anything is paid for; the check itself compares the texts.
+    """
+    paying = {
+        change.id: change
+        for change in changes
+        if change.submit is not None and not change.submit.section and _row(change.spec)
+    }
+    if not paying:
+        return
+
+    keys = {group_of(change.spec) for change in paying.values() if change.spec is not None}
+    briefs: defaultdict[tuple[GroupKey | None, bytes], list[Spec]] = defaultdict(list)
+    for spec in inputs.desired.specs:
+        if _row(spec) and (key := group_of(spec)) in keys and (brief := _brief(spec)):
+            briefs[key, brief].append(spec)
+    alike = [specs for specs in briefs.values() if len({spec.digest for spec in specs}) > 1]
+    places = {spec.id: spec.location for specs in alike for spec in specs}
+    groups = _ordered(
+        (ids, payments)
+        for ids in ([spec.id for spec in specs] for specs in alike)
+        if (payments := [paying[id_] for id_ in ids if id_ in paying])
+    )
+    for ids, group in groups:
+        place = places[ids[0]]
+        at = f" ({place.file}:{place.line})" if place is not None else ""
+        message = f"{named(ids)} have one brief, and differ only in values of their rows{at}: {_payments(group)}"
+        yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, items=tuple(ids[:_ITEMS]), credits=_credits(group))
+
+
+_ADD = "add what is different about each, such as a column of facts that `inputs` use"
+
+
+def _row(spec: Spec | None) -> bool:
+    return spec is not None and spec.checks.similar is not None and bool(spec.names)
+
+
+def _brief(spec: Spec) -> bytes:
+    """The words of a request without values of its row; empty where those say much about it."""
+    from contentops.documents.word_diff import masked, words_in
+
+    words = words_in("\n".join(_texts(spec.request.as_json())))
+    brief = masked(words, spec.names)
+    return b"" if len(set(words) - set(brief)) > DIFFERENT else b" ".join(brief)
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every text of a request, keys included, in an order that is the same for equal requests."""
+    if isinstance(value, dict):
+        for key in sorted(value):
+            yield key
+            yield from _texts(value[key])
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    else:
+        yield str(value)
 
 
 # ---- The groups in which `checks.similar` compares texts.

@@ -1,4 +1,7 @@
-"""The inputs of a plan: manifests, records, files, server contents and options; and how to compare them."""
+"""The sides of a comparison, and facts about one item that more than one question needs.
+
+They are manifests, records, jobs, files, contents on the server, texts of another environment and options.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Items made from items: whose texts an item waits for, when its own is stale, and what a plan shows of both.
 
-A text is an outline while its label is in it. A person who has written the text removes that line.
+Also which job answers a request, and what is not done with draft outlines of the bundled server: a text is an outline
+while its label is in it, and a person who has written the text removes that line.
 """
 
 from __future__ import annotations
