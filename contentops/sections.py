@@ -94,10 +94,7 @@ def _span(body: str, parsed: Sequence[Heading], at: int) -> Span:
 
 def _offsets(body: str) -> list[int]:
     """Return the offset of each line of a body."""
-    lines = [0]
-    while (end := body.find("\n", lines[-1])) >= 0:
-        lines.append(end + 1)
-    return lines
+    return [0, *(match.end() for match in re.finditer("\n", body))]
 
 
 def headings(body: str) -> tuple[str, ...]:

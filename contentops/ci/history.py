@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,7 +42,6 @@ VERSIONS = 50
 _AT_ONCE = 8
 """Files that are read together: few, to save memory."""
 _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
-_VERSION = re.compile(rb"commit ([0-9a-f]{40,64})|:\d{6} \d{6} ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ")
 
 
 class Version(NamedTuple):
@@ -73,10 +71,8 @@ def _logged(root: str, path: str, *names: str) -> dict[str, str]:
     """Return the blobs of a path, the newest first, each with the commit that brought it first."""
     command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *names, *_FILE_LOG)
     contents: dict[str, str] = {}
-    commit = ""
-    for match in _VERSION.finditer(try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE).stdout):
-        commit = match[1].decode() if match[1] else commit
-        after, before = ((match[at] or b"").decode() for at in (3, 2))
+    ended = try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE)
+    for commit, _, before, after in _changes(ended.stdout):
         if after.strip("0"):
             contents[after] = commit
         if before.strip("0"):
@@ -139,7 +135,7 @@ def path_histories(root: str, paths: Iterable[str]) -> dict[str, PathHistory]:
     known = set(wanted.values())
     commits: dict[str, str] = {}
     blobs: dict[str, dict[str, str]] = {}
-    for commit, name, oid in _changes(ended.stdout):
+    for commit, name, _, oid in _changes(ended.stdout):
         if (path := _own(name, prefix)) in known:
             at = "" if commit in cut or not oid.strip("0") else commit
             commits.setdefault(path, "" if path in changed else at)
@@ -147,15 +143,16 @@ def path_histories(root: str, paths: Iterable[str]) -> dict[str, PathHistory]:
     return {path: PathHistory(commits[own], blobs[own]) for path, own in wanted.items() if own in commits}
 
 
-def _changes(log: bytes) -> Iterator[tuple[str, str, str]]:
-    """Yield commit, path and blob of each change in a log, the newest first."""
+def _changes(log: bytes) -> Iterator[tuple[str, str, str, str]]:
+    """Yield commit, path, and blob before and after (zeros: none) of each change in a log, the newest first."""
     commit = ""
     fields = iter(log.decode("utf-8", "surrogateescape").split("\0"))
     for field in fields:
         if field.startswith("commit "):
             commit = field.removeprefix("commit ")
         elif (about := field.lstrip("\n")).startswith(":"):
-            yield commit, next(fields, ""), about.split(" ")[-2]
+            before, after = about.split(" ")[-3:-1]
+            yield commit, next(fields, ""), before, after
 
 
 def _own(name: str, prefix: str) -> str:

@@ -151,12 +151,17 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
 # --- refusing ----------------------------------------------------------------------------------------------
 
 
+def unfinished(root: str) -> str:
+    """Return what git has begun in a clone and not finished, such as `merge`; empty for nothing."""
+    asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
+    paths = run_git(root, "rev-parse", *asked).splitlines()
+    begun = (kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if Path(root, path).exists())
+    return next(begun, "")
+
+
 def refuse_unfinished(clone: Clone) -> None:
     """Raise Refused during a merge or rebase, and if changes are staged: they are a person's work."""
-    asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
-    paths = clone.run("rev-parse", *asked).split("\n")
-    going = (kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if (Path(clone.root) / path).exists())
-    kind = next(going, "")
+    kind = unfinished(clone.root)
     unmerged = clone.names("diff", "--name-only", "--diff-filter=U", "--relative", "-z")
     if kind or unmerged:
         what = f"merged `{unmerged[0]}`" if unmerged else f"done all of a {kind}"

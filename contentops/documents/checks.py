@@ -24,7 +24,7 @@ from contentops.documents.clean import prose
 from contentops.documents.front_matter import line_numbers, split
 from contentops.errors import nearest, plural
 from contentops.model import Checks, Finding, Level, level_of
-from contentops.sanitize import hidden_runs
+from contentops.sanitize import clip, hidden_runs, one_line
 from contentops.sections import bare, headings, nests_too_deep
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ class _Meter:
 
 def short(words: str) -> str:
     """Return the beginning of a text, on one line."""
-    line = " ".join(words.split())
-    return line if len(line) <= _ROOM else f"{line[:_ROOM]}…"
+    return clip(one_line(words), _ROOM)
 
 
 def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -322,7 +321,7 @@ def _line(text: CheckedText, offset: int) -> int:
 
 
 def _shown(words: str) -> str:
-    return words if len(words) <= _ROOM else f"{words[:_ROOM]}…"
+    return clip(words, _ROOM)
 
 
 # --- words -----------------------------------------------------------------------------------------------------

@@ -114,7 +114,6 @@ MAX_FILE: Final = 16 << 20
 
 _AGAIN: Final = "run `contentops plan` again to see what changed"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
-_CHUNK: Final = 1 << 20
 
 
 class System(Struct, frozen=True, kw_only=True):
@@ -353,16 +352,14 @@ class Outputs:
             return None
         check_regular(path, status)
         self._spelling.check(entry.folder, entry.name, path, status)
-        handle = entry.folder.open_file(entry.name)
-        try:
-            status = os.fstat(handle)
+        # Without a buffer, as the whole file is read.
+        with os.fdopen(entry.folder.open_file(entry.name), "rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
             check_regular(path, status)
-            data = _all(handle)
-        finally:
-            os.close(handle)
-        if len(data) > MAX_FILE:
-            message = f"{shown(path)} is larger than {MAX_FILE >> 20} MiB"
-            raise OutputError(message, code="too-large", hint="move the file away, or change `output`")
+            if status.st_size > MAX_FILE:
+                message = f"{shown(path)} is larger than {MAX_FILE >> 20} MiB"
+                raise OutputError(message, code="too-large", hint="move the file away, or change `output`")
+            data = file.read()
         return _File(data, digest_bytes(data), status)
 
     def _half_written(
@@ -442,15 +439,6 @@ def _encoded(path: str, text: str) -> bytes:
         message = f"{shown(path)} cannot be written: the text is larger than {MAX_FILE >> 20} MiB"
         raise OutputError(message, code="too-large")
     return data
-
-
-def _all(handle: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while size <= MAX_FILE and (chunk := os.read(handle, _CHUNK)):
-        chunks.append(chunk)
-        size += len(chunk)
-    return b"".join(chunks)
 
 
 def _check(path: str, existing: _File | None, expect: Digest) -> None:

@@ -33,6 +33,7 @@ from contentops.ci.push import (
     refuse_unfit_lock,
     result_tree,
     uncommitted,
+    unfinished,
 )
 from contentops.ci.results import (
     approvals_at,
@@ -240,7 +241,6 @@ _LITERAL: Final = {"GIT_LITERAL_PATHSPECS": "1"}
 _PATIENCE: Final = 60.0
 """Seconds that a commit may take: a hook may run, or a key ask for its passphrase."""
 _SUBJECT: Final = 72
-_UNFINISHED: Final = {"MERGE_HEAD": "merge", "CHERRY_PICK_HEAD": "cherry-pick"}
 
 
 def commit_files(project: Project, files: Iterable[str], subject: str) -> str:
@@ -252,10 +252,9 @@ def commit_files(project: Project, files: Iterable[str], subject: str) -> str:
     hook, and during a merge; UsageError outside a repository; StateError for a lock that cannot be read.
     """
     root, named = project.root, sorted({file for file in files if file})
-    for head, work in _UNFINISHED.items():
+    if work := unfinished(root):
         # An index of our own would end it, without what it brings.
-        if not try_git(root, "rev-parse", "--verify", "--quiet", head).code:
-            raise GitFailed(f"git has not done all of a {work} yet", hint="finish it first")
+        raise GitFailed(f"git has not done all of a {work} yet", hint="finish it first")
     with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
         with contextlib.suppress(FileNotFoundError):
