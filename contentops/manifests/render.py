@@ -23,18 +23,23 @@ from contentops.manifests.values import (
     REF,
     ROWS,
     TEXTS,
+    UNKNOWN,
     Branch,
     Lazy,
     Problems,
+    SourceError,
     TemplateError,
+    Unknown,
     Unrendered,
     Written,
     is_template,
+    note_source,
     top,
+    unclear,
 )
 from contentops.manifests.values import templates as templates_of
 from contentops.model import REQUEST_FIELDS, ItemId, Reference, WaitReason
-from contentops.model.desired import READERS, Reading
+from contentops.model.desired import PARTS, READERS, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.manifests.expand import Declared
     from contentops.manifests.references import DeclaredTexts
-    from contentops.manifests.values import Each
+    from contentops.manifests.values import Each, Lookup
     from contentops.model import Json, Origin, Spec
 
     Instance = tuple[Declared, Each | None, Scope, Uses]
@@ -232,7 +237,7 @@ class _Item:
         """A rendered field of the item; None where it is absent. Raises _FailedError."""
         return self._once(f"item.{name}", self._declared.values[name])
 
-    def _ask(self, name: str) -> Any:
+    def ask(self, name: str) -> Any:
         """The value of `item.<name>`, or MISSING."""
         if name in self.open:
             return MISSING
@@ -249,7 +254,7 @@ class _Item:
             return MISSING if self._each is None else self._each.values
         if name == "item":
             if self._lazy is None:
-                self._lazy = Lazy(ITEM_FIELDS, self._ask)
+                self._lazy = Lazy(ITEM_FIELDS, self.ask)
             return self._lazy
         if name in self._scope.constants:
             return self._scope.constants[name]
@@ -300,8 +305,7 @@ class _Item:
     def readings_of(self, name: str, own: Written, names: frozenset[str]) -> tuple[Reading, ...]:
         """What the templates of a value, and of all that they use, read of other items."""
         assert self._texts is not None
-        found: dict[Reading, None] = {}
-        functions = {each: note for each, note in self._collecting(found).items() if each in names}
+        explorer = _Explorer(self, names)
         sources: dict[str, Written] = {}
         for written in (*self._below(own), own):
             sources |= dict.fromkeys(templates_in(written.value), written)
@@ -309,14 +313,14 @@ class _Item:
         is_unclear = False
         for source, written in sources.items():
             try:
-                skeleton = self._scope.templates.get(source).skeleton(names)
-                skeleton.render(lambda each: functions[each] if each in functions else self.lookup(each))
+                self._scope.templates.get(source).explore(explorer.lookup)
             except TemplateError as error:
                 if error.code == UNCLEAR and stated is not None:
                     is_unclear = True
                     continue
                 self._report(written, f"item.{name}", error)
                 raise _FailedError from None
+        found = explorer.readings()
         called = [*found]
         if isinstance(stated, list) and (is_unclear or not name.startswith(_METADATA)):
             for one in found:
@@ -362,20 +366,7 @@ class _Item:
             todo += [used for written in below for used in self._scope.direct(written)]
         return found
 
-    def _collecting(self, found: dict[Reading, None]) -> Mapping[str, Callable[..., str]]:
-        """What stands for `ref` and `texts` in a skeleton: they note what is read, and give an empty text."""
-
-        def note(_part: str, name: Any = None, approved: Any = False) -> str:
-            found[_reading(name, part=_part, approved=approved)] = None
-            return ""
-
-        def note_all(_part: str, selector: Any = None) -> str:
-            found.update(dict.fromkeys(Reading(id_, _part, listed=True) for id_ in self._tagged(selector)))
-            return ""
-
-        return {REF: note, TEXTS: note_all}
-
-    def _tagged(self, selector: str) -> list[ItemId]:
+    def tagged(self, selector: str) -> list[ItemId]:
         """The other items with a tag. Raises TemplateError."""
         assert self._texts is not None
         own = self.field("id") if "id" in self._declared.values else None
@@ -456,7 +447,7 @@ class _Item:
 
     def _listed(self, selector: Any = None) -> list[Lazy]:
         """The texts of the other items with a tag. Raises TemplateError."""
-        return [self._text(Reading(id_)) for id_ in self._tagged(selector)]
+        return [self._text(Reading(id_)) for id_ in self.tagged(selector)]
 
     def _text(self, reading: Reading) -> Lazy:
         known = any(one.id == reading.id for each in self.readings.values() for one in each)
@@ -483,7 +474,7 @@ class _Item:
 
     def _inputs(self) -> Json:
         """The rendered inputs, empty for an item without any."""
-        inputs = self._ask(INPUTS)
+        inputs = self.ask(INPUTS)
         return _NO_INPUTS if inputs is MISSING else inputs
 
     def _once(self, name: str, node: Any) -> Json:
@@ -650,12 +641,74 @@ class _Item:
         return digest_start
 
 
-def _reading(name: Any, *, part: str = "", approved: Any = False) -> Reading:
+class _Explorer:
+    """The names of templates while no text is known; it notes what they read."""
+
+    def __init__(self, item: _Item, names: frozenset[str]) -> None:
+        """`names`, with dots, are made from texts."""
+        self._item = item
+        self._names = names
+        self._found: dict[Reading, None] = {}
+
+    def readings(self) -> dict[Reading, None]:
+        """What was read in order; a text of which some part was read is not named without a part too."""
+        parts = {(one.id, one.approved) for one in self._found if one.part}
+        return {one: None for one in self._found if one.part or (one.id, one.approved) not in parts}
+
+    def lookup(self, name: str) -> Any:
+        """The value of a name, or MISSING."""
+        if name in (REF, TEXTS) and name in self._names:
+            return self._ref if name == REF else self._texts
+        if name == "item":
+            return Lazy(ITEM_FIELDS, lambda field_: self._partly(f"item.{field_}", self._item.ask, field_))
+        return self._partly(name, self._item.lookup, name)
+
+    def _partly(self, path: str, get: Lookup, name: str) -> Any:
+        """The value at a path, which `get` returns by its name; unknown is what is made from texts, also inside it."""
+        if path in self._names:
+            return UNKNOWN
+        value = get(name)
+        inside = {each[len(path) + 1 :].partition(".")[0] for each in self._names if each.startswith(f"{path}.")}
+        known = value if isinstance(value, dict) else {}
+        return {**known, **dict.fromkeys(inside, UNKNOWN)} if inside else value
+
+    def _ref(self, name: Any = None, approved: Any = False, **others: Any) -> Lazy:
+        _refuse_arguments(REF, others, ("name", "approved"))
+        if isinstance(name, Unknown):
+            raise unclear()
+        reading = _reading(name, approved=approved)
+        note_source(reading.id)
+        return self._noted(reading)
+
+    def _texts(self, selector: Any = None, **others: Any) -> list[Lazy]:
+        _refuse_arguments(TEXTS, others, ("selector",))
+        if isinstance(selector, Unknown):
+            raise unclear()
+        return [self._noted(Reading(id_, listed=True)) for id_ in self._item.tagged(selector)]
+
+    def _noted(self, reading: Reading) -> Lazy:
+        self._found[reading] = None
+
+        def part(name: str) -> Any:
+            if name not in PARTS:
+                raise SourceError("unknown-part", f"a text has no part `{name[:60]}`", hint=suggest(name, PARTS))
+            self._found[structs.replace(reading, part=name)] = None
+            return UNKNOWN
+
+        return Lazy(PARTS, part, is_open=True)
+
+
+def _refuse_arguments(reader: str, others: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for name in others:
+        raise SourceError("template-value", f"`{reader}` has no argument `{name[:60]}`", hint=suggest(name, known))
+
+
+def _reading(name: Any, *, approved: Any) -> Reading:
     """What a call of `ref` reads. Raises TemplateError."""
     if not isinstance(name, str) or not name or not isinstance(approved, bool):
         hint = "write `ref('ID')` or `ref('ID', approved=true)`"
         raise TemplateError("template-value", "`ref` takes the id of an item", hint=hint)
-    return Reading(ItemId(name), part, approved)
+    return Reading(ItemId(name), approved=approved)
 
 
 _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")

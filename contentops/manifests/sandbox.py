@@ -31,7 +31,19 @@ from msgspec import Struct
 
 from contentops.digest import canonical
 from contentops.errors import suggest
-from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of, slug_of, text_of
+from contentops.manifests.values import (
+    MAX_TEXT,
+    MISSING,
+    UNKNOWN,
+    Guesses,
+    Lazy,
+    TemplateError,
+    Unknown,
+    as_json,
+    kind_of,
+    slug_of,
+    text_of,
+)
 from contentops.manifests.words import Day, day_of, first_words, plain_text, plural_of, written_day
 from contentops.yaml.syntax import JINJA
 
@@ -142,6 +154,34 @@ class Generator(CodeGenerator):
         self.write("))")
 
 
+class _UnknownText(str):
+    """What an unknown value is inside a text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self  # or it would become a text like any other
+
+
+class _UnknownList(list[Any]):
+    """What a loop over an unknown value runs over."""
+
+
+def _are_unknown(*values: Any) -> bool:
+    """Whether one of some values is unknown; an undefined one raises Jinja's error."""
+    for value in values:
+        if isinstance(value, Undefined):
+            str(value)
+    return any(isinstance(value, Unknown) for value in values)
+
+
+def _is_unknown(value: Any) -> bool:
+    """Whether a value or an entry of it is unknown, which is so only while it is found out what a template reads."""
+    if Guesses.now is None:
+        return False
+    return isinstance(value, Unknown) or (isinstance(value, list | tuple) and any(map(_is_unknown, value)))
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """A Jinja environment that reaches only what is listed."""
 
@@ -187,6 +227,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """A key of a map, else one of the listed methods."""
         if isinstance(obj, Undefined):
             str(obj)
+        runs_over = vars(obj).get("_iterable") if isinstance(obj, LoopContext) else None
+        if isinstance(obj, Unknown) or isinstance(runs_over, _UnknownList):
+            return UNKNOWN
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         value = obj.get(attribute) if isinstance(obj, Lazy) else MISSING
@@ -196,6 +239,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """An entry, never an attribute."""
+        if isinstance(obj, Unknown) or isinstance(argument, Unknown):
+            return UNKNOWN
         if isinstance(obj, Lazy):
             return self.getattr(obj, str(argument))
         if isinstance(obj, dict | list | str | tuple | Undefined):
@@ -210,6 +255,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(called, Undefined):
             return called(*args)
         owner = getattr(called, "__self__", None)
+        is_own = isinstance(owner, str | list | dict | tuple | Sandbox)
+        if isinstance(called, Unknown) or (is_own and any(map(_is_unknown, (*args, *kwargs.values())))):
+            return UNKNOWN
         for value in (owner, *args, *kwargs.values()):
             self.allowance.charge(value)
         if isinstance(owner, str) and args:
@@ -226,9 +274,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, sign: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - Jinja's
         """One of the operators whose result can be much larger than its operands."""
-        for value in (left, right):
-            if isinstance(value, Undefined):
-                str(value)
+        if _are_unknown(left, right):
+            return UNKNOWN
         if sign == "%" and isinstance(left, str):
             return self._format(left, right)
         if sign == "+" and isinstance(left, str | list | tuple) and isinstance(right, str | list | tuple):
@@ -250,17 +297,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
         """A sign before a value."""
+        if isinstance(arg, Unknown):
+            return arg
         if isinstance(arg, str | list | tuple | dict | None):
             raise TemplateError("template-value", f"cannot write `{operator}` before {kind_of(arg)}")
         return super().call_unop(context, operator, arg)
 
-    def joined(self, values: Iterable[Any]) -> str:
+    def joined(self, values: Iterable[Any]) -> Any:
         """The `~` operator."""
         return self.concat(list(map(_text, values)))
 
-    def concat(self, parts: Iterable[str]) -> str:
+    def concat(self, parts: Iterable[str]) -> Any:
         """The text of a macro, or of a block that is assigned or filtered."""
         texts = parts if isinstance(parts, list) else list(parts)
+        if any(isinstance(text, _UnknownText | Unknown) for text in texts):
+            return UNKNOWN
         self.allowance.room(sum(map(len, texts)))
         return "".join(texts)
 
@@ -298,6 +349,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _bounded(self, value: Any) -> Any:
         """The entries that a loop runs over, charged beforehand."""
+        if isinstance(value, Unknown):
+            return _UnknownList([value] if value else [])
         if isinstance(value, str):
             raise TemplateError("template-value", "a text cannot be looped over", hint='split it first: `.split(",")`')
         entries = value if hasattr(value, "__len__") else list(islice(value, LIMITS.work + 1))
@@ -318,6 +371,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         def charged(*args: Any, **kwargs: Any) -> Any:
             for value in (*args[first:], *kwargs.values()):
                 self.allowance.charge(value)
+                if _is_unknown(value):
+                    return UNKNOWN
             subject = args[first] if len(args) > first else None
             sized = subject if hasattr(subject, "__len__") else ""
             try:
@@ -333,10 +388,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
         return charged
 
-    def _join(self, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    def _join(self, value: Any, d: str = "", attribute: str | int | None = None) -> Any:
         entries = value if attribute is None else map(make_attrgetter(self, attribute), value)
         texts = [_text(entry) for entry in entries]
         between = text_of(d)
+        if any(isinstance(text, _UnknownText) for text in texts):
+            return UNKNOWN
         self.allowance.room(sum(map(len, texts)) + len(between) * len(texts))
         return between.join(texts)
 
@@ -368,6 +425,8 @@ _GROWTH: dict[str, Callable[..., int]] = {
 
 def _text(value: Any) -> str:
     """A value inside a text; an undefined one raises Jinja's error."""
+    if isinstance(value, Unknown):
+        return _UnknownText()
     return str(value) if isinstance(value, Undefined) else text_of(value)
 
 

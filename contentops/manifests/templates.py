@@ -55,7 +55,7 @@ _KEYWORDS = frozenset(
 class TextTemplate:
     """One text with Jinja in it."""
 
-    __slots__ = ("_compiled", "_macros", "_names", "_pieces", "_skeletons", "source")
+    __slots__ = ("_compiled", "_macros", "_names", "_pieces", "source")
 
     def __init__(self, source: str, macros: MacroFile | None = None) -> None:
         self.source = source
@@ -63,7 +63,6 @@ class TextTemplate:
         self._pieces = _split(source)
         self._compiled: Compiled | TemplateError | None = None
         self._names: tuple[str, ...] | None = None
-        self._skeletons: dict[frozenset[str], Compiled] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,22 +93,11 @@ class TextTemplate:
             value = _assemble(*self._pieces, lookup)
             if value is not MISSING:
                 return value
-        compiled = self._compile()
-        if isinstance(compiled, TemplateError):
-            raise compiled
-        return compiled.render(lookup)
+        return self._usable().render(lookup)
 
-    def skeleton(self, texts: frozenset[str]) -> Compiled:
-        """What names the texts that it reads, without them; `texts` are the names of values that are made from texts.
-
-        Raises TemplateError where it cannot be compiled, and what `skeleton.cut` raises.
-        """
-        if texts not in self._skeletons:
-            from contentops.manifests.compiled import Compiled, cut
-
-            macros = self._macros.macros if self._macros else None
-            self._skeletons[texts] = Compiled(self.source, macros, change=functools.partial(cut, texts=texts))
-        return self._skeletons[texts]
+    def explore(self, lookup: Lookup) -> None:
+        """Carry it out for all that the texts of other items may be (see `Compiled.explore`). Raises TemplateError."""
+        self._usable().explore(lookup)
 
     def gap(self, lookup: Lookup) -> str:
         """The first plain look-up between words whose value is blank; empty where there is none."""
@@ -119,6 +107,12 @@ class TextTemplate:
             if isinstance(value, str) and not value.strip() and any(map(str.strip, literals)):
                 return ".".join(path)
         return ""
+
+    def _usable(self) -> Compiled:
+        compiled = self._compile()
+        if isinstance(compiled, TemplateError):
+            raise compiled
+        return compiled
 
     def _compile(self) -> Compiled | TemplateError:
         if self._compiled is None:

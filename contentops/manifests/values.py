@@ -7,10 +7,11 @@ problems of a file.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from unicodedata import ucd_3_2_0
 
 from msgspec import Struct, field, structs
@@ -81,18 +82,92 @@ class TemplateError(Exception):
         self.name = name
 
 
+class SourceError(TemplateError):
+    """A template that reads the text of another item in a wrong way, whatever that text is."""
+
+
+def unclear() -> SourceError:
+    """The error of a template whose sources depend on texts."""
+    message = "which text `ref` reads depends on another text"
+    return SourceError("reference-unclear", message, hint="name the items: `uses: [ID, ...]`")
+
+
+TEMPLATE, MACROS = "<template>", "<macros>"
+"""The names of the files that templates are compiled as."""
+
+
+class Unknown:
+    """A value that is made from a text which is not there yet; so is all that is made from it."""
+
+    def __bool__(self) -> bool:
+        return Guesses.now is None or Guesses.now.guess()
+
+    def __contains__(self, _: object) -> bool:
+        return bool(self)
+
+    def __eq__(self, _: object) -> Any:
+        return self
+
+    __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = __eq__
+    __hash__ = object.__hash__
+
+
+UNKNOWN: Final = Unknown()
+
+
+class Guesses:
+    """How the tests of unknown values end in one run of a template: as in `ways`, else true; and what was read there.
+
+    Each test ends in one way in all of a run, whatever loop it is in.
+    """
+
+    now: ClassVar[Guesses | None] = None
+    """Those of the template that is run now to find what it reads."""
+
+    def __init__(self, ways: dict[Any, bool]) -> None:
+        self._ways = ways
+        self.made: dict[Any, bool] = {}
+        """By the place in the code, how its test ended."""
+        self.read: dict[Any, set[str]] = {}
+        """By the place in the code, the ids that it read."""
+
+    def guess(self) -> bool:
+        """How the test ends that a template makes now."""
+        place = _place()
+        return self.made.setdefault(place, self._ways.get(place, True))
+
+    def note(self, id_: str) -> None:
+        """Note what is read now."""
+        self.read.setdefault(_place(), set()).add(id_)
+
+
+def _place() -> object:
+    """The place in the code of a template that is carried out now."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename not in (TEMPLATE, MACROS):
+        frame = frame.f_back
+    return (frame.f_code, frame.f_lasti) if frame is not None else None
+
+
+def note_source(id_: str) -> None:
+    """Note what the template that is run now reads."""
+    if Guesses.now is not None:
+        Guesses.now.note(id_)
+
+
 class Lazy:
-    """A map that computes a value when a template reads it, such as `item`."""
+    """A map that computes a value when a template reads it, such as `item`; if `is_open`, also for other names."""
 
-    __slots__ = ("_get", "names")
+    __slots__ = ("_get", "_is_open", "names")
 
-    def __init__(self, names: tuple[str, ...], get: Callable[[str], Any]) -> None:
+    def __init__(self, names: tuple[str, ...], get: Callable[[str], Any], *, is_open: bool = False) -> None:
         self.names = names
         self._get = get
+        self._is_open = is_open
 
     def get(self, name: str) -> Any:
         """The value, or MISSING."""
-        return self._get(name) if name in self.names else MISSING
+        return self._get(name) if self._is_open or name in self.names else MISSING
 
 
 def unsendable(value: Any) -> str | None:
@@ -116,6 +191,9 @@ def text_of(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
+    if isinstance(value, Lazy) and "title" in value.names:
+        message, hint = "a text as a whole cannot be part of a text", "name one of its parts, such as `.title`"
+        raise TemplateError("template-value", message, hint=hint)
     if value is None:
         hint = 'give another text with `default("...", true)`, or leave the part out with `{% if %}`'
         raise TemplateError("template-value", "null cannot be part of a text", hint=hint)
