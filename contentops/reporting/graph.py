@@ -1,4 +1,4 @@
-"""The graph of items as text, JSON, and source for Mermaid and Graphviz."""
+"""The graph of items as text, JSON, and source for Mermaid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contentops.reporting.layout import paint, table
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from contentops.model import ItemId, Json
     from contentops.model.desired import ItemGraph
@@ -60,46 +60,20 @@ def graph_json(graph: ItemGraph) -> dict[str, Json]:
 
 def graph_mermaid(graph: ItemGraph) -> str:
     """The source of a flowchart; each arrow goes from a source to what is made from it, dashed to what mentions it."""
-    return "\n".join(["flowchart LR", *_mermaid_lines(graph)])
-
-
-def _mermaid_lines(graph: ItemGraph) -> Iterator[str]:
-    nodes = _nodes(graph)
+    ids = dict.fromkeys(item.id for item in graph.items)
+    ids |= dict.fromkeys(source for item in graph.items for source in (*item.sources, *item.mentions))
+    nodes = {id_: f"n{number}" for number, id_ in enumerate(ids)}
     states = {item.id: item.state for item in graph.items}
+    lines = ["flowchart LR"]
     for id_, node in nodes.items():
         words = "<br>".join(filter(None, (_mermaid(id_), _mermaid(states.get(id_, "")))))
-        yield f'  {node}["{words}"]'
+        lines.append(f'  {node}["{words}"]')
     for item in graph.items:
-        yield from (f"  {nodes[source]} --> {nodes[item.id]}" for source in item.sources)
-        yield from (f"  {nodes[source]} -.-> {nodes[item.id]}" for source in item.mentions)
+        lines += (f"  {nodes[source]} --> {nodes[item.id]}" for source in item.sources)
+        lines += (f"  {nodes[source]} -.-> {nodes[item.id]}" for source in item.mentions)
+    return "\n".join(lines)
 
 
 def _mermaid(text: str) -> str:
     """Text as it may be inside quotes; all that could be syntax, Markdown or HTML becomes a character code."""
     return _PLAIN.sub(lambda match: f"#{ord(match[0])};", visible(text))
-
-
-def graph_dot(graph: ItemGraph) -> str:
-    """The source of a digraph for Graphviz."""
-    return "\n".join(["digraph contentops {", "  rankdir=LR;", "  node [shape=box];", *_dot_lines(graph), "}"])
-
-
-def _dot_lines(graph: ItemGraph) -> Iterator[str]:
-    states = {item.id: item.state for item in graph.items}
-    for id_ in _nodes(graph):
-        words = "\\n".join(filter(None, (_dot(id_), _dot(states.get(id_, "")))))
-        yield f'  "{_dot(id_)}" [label="{words}"];'
-    for item in graph.items:
-        yield from (f'  "{_dot(source)}" -> "{_dot(item.id)}";' for source in item.sources)
-        yield from (f'  "{_dot(source)}" -> "{_dot(item.id)}" [style=dashed];' for source in item.mentions)
-
-
-def _dot(text: str) -> str:
-    return visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
-
-
-def _nodes(graph: ItemGraph) -> dict[ItemId, str]:
-    """The name of the node of each item, and of each source that is not among them."""
-    ids = dict.fromkeys(item.id for item in graph.items)
-    ids |= dict.fromkeys(source for item in graph.items for source in (*item.sources, *item.mentions))
-    return {id_: f"n{number}" for number, id_ in enumerate(ids)}

@@ -63,21 +63,19 @@ def table(
     width: int = 0,
     sparse: bool = False,
     whole: Collection[str] = (),
-    first: Collection[str] = (),
 ) -> str:
     """Columns two spaces apart under their heads; sanitized, no spaces at line ends.
 
     `sparse` leaves out columns whose cells are all empty. `width` is the most columns of a line; 0: no limit. Cells are
-    cut to fit, the widest first: those under a head of `first`, then the others, then the first column; those under a
-    head of `whole` never.
+    cut to fit, the widest first, and the first column last; those under a head of `whole` never.
     """
     safe = [list(head), *([visible(cell) for cell in row] for row in rows)]
     shown = [at for at in range(len(head)) if not sparse or any(row[at] for row in safe[1:])]
     safe = [[row[at] for at in shown] for row in safe]
     widths = [max(columns(row[at]) for row in safe) for at in range(len(shown))]
     if width:
-        groups = _order(safe[0], whole, first)
-        widths = _narrowed(widths, width, groups)
+        others = [at for at, name in enumerate(safe[0]) if at and name not in whole]
+        widths = _narrowed(widths, width, (others, [0] if safe[0][0] not in whole else []))
     return "\n".join(
         (" " * _GAP).join(_cell(cell, room) for cell, room in zip(row, widths, strict=True)).rstrip() for row in safe
     )
@@ -90,13 +88,6 @@ def moment(time: str) -> str:
     except ValueError:
         return time
     return when.isoformat(timespec="minutes").replace("+00:00", "Z") if "T" in time else time
-
-
-def _order(head: Sequence[str], whole: Collection[str], first: Collection[str]) -> tuple[list[int], ...]:
-    """The columns that may be cut, in three groups that follow each other."""
-    others = [at for at, name in enumerate(head) if at and name not in whole]
-    soon = [at for at in others if head[at] in first]
-    return soon, [at for at in others if at not in soon], [0] if head and head[0] not in whole else []
 
 
 def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]) -> list[int]:

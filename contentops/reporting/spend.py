@@ -355,11 +355,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
         for one in provenances.texts
     ]
     whole = ("MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "COMMIT")
-    lines = (
-        table(head, rows, width=width, sparse=True, whole=whole, first=("JOB", "SERVER", "MODEL")).split("\n")
-        if rows
-        else []
-    )
+    lines = table(head, rows, width=width, sparse=True, whole=whole).split("\n") if rows else []
     ending = [paint(f"{plural(len(rows), 'text')}.", "strong")]
     ending += [f"Left out: {visible(problem)}." for problem in provenances.unread]
     ending += [f"There may be more: {visible(gap)}." for gap in provenances.gaps]
@@ -592,7 +588,7 @@ def _stands(text: PaidText) -> str:
 def _listed(head: Sequence[str], rows: Sequence[Sequence[str]], total: int, width: int) -> Iterator[str]:
     if not rows:
         return
-    first, *lines = table(head, rows, width=width, sparse=True, whole=(head[0], "MADE AT"), first=("JOB",)).split("\n")
+    first, *lines = table(head, rows, width=width, sparse=True, whole=(head[0], "MADE AT")).split("\n")
     yield from (paint(first, "dim"), *lines)
     if total > len(rows):
         yield f"... and {total - len(rows):,} earlier; `--json` lists all"

@@ -30,11 +30,6 @@ def sum_json(total: TokenSum) -> dict[str, Json]:
     }
 
 
-def tokens_words(total: TokenSum) -> str:
-    """The tokens in words: `1,200 tokens read and 800 written`."""
-    return f"{total.input:,} tokens read and {total.output:,} written"
-
-
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
     """Sentences about the sum: tokens, money, the `failed` jobs in it, and the texts that are not."""
     if not total.is_known:
@@ -43,7 +38,7 @@ def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
         return
     spent = f", {money_words(total.money)}" if total.money else ""
     jobs = f", {plural(failed, 'failed job')} among them" if failed else ""
-    yield f"Models: {tokens_words(total)}{spent}{jobs}."
+    yield f"Models: {total.input:,} tokens read and {total.output:,} written{spent}{jobs}."
     if total.unknown:
         yield f"Not in this sum: {plural(total.unknown, 'text')} without token counts."
     if total.money and total.unpriced:

@@ -32,7 +32,7 @@ from contentops.operations.plan_files import read_document
 from contentops.operations.restore import from_previous
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
-from contentops.reporting.graph import graph_dot, graph_json, graph_mermaid, graph_text
+from contentops.reporting.graph import graph_json, graph_mermaid, graph_text
 from contentops.reporting.layout import fitted, moment, outline, paint, table
 from contentops.reporting.plan_json import month_json
 from contentops.reporting.plan_text import plan_text
@@ -343,9 +343,9 @@ def _restored(done: Restored) -> str:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "mermaid", "dot", "json"]),
+    type=click.Choice(["text", "mermaid", "json"]),
     default="text",
-    help="The output format. `dot`: for Graphviz.",
+    help="The output format.",
 )
 @selection_options
 @project_options
@@ -362,9 +362,8 @@ def graph(session: Session, form: str, select: tuple[str, ...], exclude: tuple[s
     made, findings = operation.graph(
         session.project(), choice_of(select=select, exclude=exclude), runtime=session.runtime()
     )
-    forms = {"mermaid": graph_mermaid, "dot": graph_dot}
     if not session.as_json and form != "json":
         terminal.report_findings(findings)
-    text = forms[form](made) if form in forms else graph_text(made, width=terminal.width())
+    text = graph_mermaid(made) if form == "mermaid" else graph_text(made, width=terminal.width())
     shown = structs.replace(session, as_json=session.as_json or form == "json")
     shown.answer({**diagnostics_json(findings), **graph_json(made)}, text)
