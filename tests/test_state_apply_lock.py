@@ -132,9 +132,8 @@ def test_work_trees_wait_for_each_other_and_other_projects_do_not(tmp_path: Path
 def test_an_odd_note_is_no_trouble(tmp_path: Path, note: bytes | None, words: str) -> None:
     """The note is information: whatever it says, the refusal is a sentence."""
     with apply_lock(tmp_path):
-        for name in ("apply.json", "apply.holder.json"):
-            path = tmp_path / ".contentops" / name
-            path.unlink() if note is None else path.write_bytes(note)
+        path = tmp_path / ".contentops/apply.json"
+        path.unlink() if note is None else path.write_bytes(note)
         with pytest.raises(LockHeld) as caught:
             apply_lock(tmp_path).__enter__()
 

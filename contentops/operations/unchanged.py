@@ -101,7 +101,7 @@ class LastPlan:
     def recall(self) -> Plan | None:
         """Return that plan, if it would be made again."""
         try:
-            if not self.root or state_dir.is_applied(self.root, self.asked.environment):
+            if not self.root or state_dir.is_applied(self.root):
                 return None
             return self._read()
         except (OSError, ValueError, ContentopsError):

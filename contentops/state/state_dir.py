@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
@@ -26,7 +27,6 @@ from contentops.json_reader import load_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from filelock import BaseFileLock
 
@@ -72,6 +72,8 @@ _OIDS: Final = (20, 32)
 """Bytes of that name, with SHA-1 and with SHA-256."""
 _ROOM: Final = 4096
 """Bytes of a `.git` that is a file."""
+_COMPRESSED: Final = 4
+"""The version in which each path is stored as a change of the one before it."""
 _EXTENDED: Final = 0x4000
 _LENGTH: Final = 0x0FFF
 _FOLDED: Final = sys.platform in ("darwin", "win32")
@@ -113,8 +115,6 @@ def _has(index: str, path: str, *_: int) -> bool:
     """Whether an index has `path` or something below it; the numbers identify the state of the file for the cache."""
     data = read_file(index)
     wanted = path.encode("utf-8", "surrogateescape")
-    if _FOLDED:
-        data, wanted = data.lower(), wanted.lower()
     if _names(data, wanted):
         return True
     if b"link\0\0\0" not in data:  # a split index keeps most of its entries in other files
@@ -125,47 +125,34 @@ def _has(index: str, path: str, *_: int) -> bool:
 
 
 def _names(data: bytes, wanted: bytes) -> bool:
-    if int.from_bytes(data[4:8]) >= 4:
-        names = next(filter(None, (_unpacked(data, size) for size in _OIDS)), [])
-        return any(_is_below(name, wanted) for name in names)
-    at = data.find(wanted)
-    while at >= 0:
-        end = data.find(b"\0", at)
-        # The flags before a path have its length: so this is a whole path, not the end of another.
-        lengths = (_length(data, at - 2), _length(data, at - 4, _EXTENDED))
-        if _is_below(data[at:end], wanted) and min(end - at, _LENGTH) in lengths:
-            return True
-        at = data.find(wanted, at + 1)
-    return False
+    """Return whether an index names a path or something below it."""
+    fold = bytes.lower if _FOLDED else bytes
+    if int.from_bytes(data[4:8]) < _COMPRESSED and fold(wanted) not in fold(data):
+        return False
+    paths = next(filter(None, (_paths(data, size) for size in _OIDS)), [])
+    return any((fold(path) + b"/").startswith(fold(wanted) + b"/") for path in paths)
 
 
-def _is_below(name: bytes, wanted: bytes) -> bool:
-    return name == wanted or name.startswith(wanted + b"/")
-
-
-def _length(data: bytes, at: int, flag: int = 0) -> int:
-    """Return the length of a path, from the flags of an entry; -1 where these lack `flag`."""
-    flags = int.from_bytes(data[at : at + 2])
-    return flags & _LENGTH if flags & flag == flag else -1
-
-
-def _unpacked(data: bytes, size: int) -> list[bytes]:
-    """Return the paths of an index of version 4, each stored as a change of the one before it; none if unreadable."""
+def _paths(data: bytes, size: int) -> list[bytes]:
+    """Return the paths of an index whose object ids have `size` bytes; none if they have not, or it is unreadable."""
+    is_compressed = int.from_bytes(data[4:8]) >= _COMPRESSED
     at, name, names = 12, b"", []
     for _ in range(int.from_bytes(data[8:12])):
-        at += _FIXED + size
-        at += 4 if int.from_bytes(data[at : at + 2]) & _EXTENDED else 2
+        start, at = at, at + _FIXED + size
+        flags = int.from_bytes(data[at : at + 2])
+        at += 4 if flags & _EXTENDED else 2
         cut, byte = 0, 0x80
-        while byte & 0x80 and at < len(data):
+        while is_compressed and byte & 0x80 and at < len(data):
             byte = data[at]
             cut = (cut << 7) + (byte & 0x7F) + (1 if byte & 0x80 else 0)
             at += 1
         end = data.find(b"\0", at)
-        if end < 0 or cut > len(name):
+        kept = name[: max(0, len(name) - cut)] if is_compressed else b""
+        name = kept + data[at:end]
+        if end < 0 or flags & _LENGTH != min(len(name), _LENGTH):
             return []
-        name = name[: len(name) - cut] + data[at:end]
         names.append(name)
-        at = end + 1
+        at = end + 1 if is_compressed else start + (end - start + 8) // 8 * 8
     return names
 
 
@@ -358,15 +345,14 @@ class ApplyLock:
 
     They share the list of jobs, so that each has to see what the other ordered. `who` is user@host, `now` an ISO time,
     `where` the address of the CI run, if any. Entering raises LockHeld with the holder if another process (or another
-    part of this one) has the lock, and StateError if the file system cannot lock. The notes about the holder are
+    part of this one) has the lock, and StateError if the file system cannot lock. The note about the holder is
     information only: a stale one is overwritten.
     """
 
     def __init__(self, root: Path, *, environment: str, who: str, now: str, where: str = "") -> None:
         self._root = root
-        self._environment = environment
-        self._notes: tuple[Path, ...] = ()
-        self._note = {"who": who, "pid": os.getpid(), "since": now, "where": where}
+        about = {"who": who, "pid": os.getpid(), "since": now, "where": where, "environment": environment}
+        self._note = canonical({key: value for key, value in (about | {"folder": str(root)}).items() if value}).encode()
         self._lock: BaseFileLock | None = None
 
     def __enter__(self) -> Self:
@@ -376,23 +362,15 @@ class ApplyLock:
         # `who_runs` may have the lock for a moment.
         self._lock = _acquire(path, timeout=_MOMENT)
         if self._lock is None:
-            raise LockHeld(
-                _running(self._root, self._environment),
-                hint="wait for it to end and try again; if it hangs, end that process",
-            )
-        about = {**self._note, "environment": self._environment, "folder": str(self._root)}
-        note = canonical({key: value for key, value in about.items() if value}).encode()
-        self._notes = _note_path(self._root, self._environment), _holder_path(path)
-        for each in self._notes:
-            with contextlib.suppress(StateError):
-                Disk().replace(each, note, PRIVATE)
+            raise LockHeld(_running(self._root), hint="wait for it to end and try again; if it hangs, end that process")
+        with contextlib.suppress(StateError):
+            Disk().replace(_note_path(self._root), self._note, PRIVATE)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._lock is not None:
-            for each in self._notes:
-                with contextlib.suppress(OSError):
-                    each.unlink()
+            with contextlib.suppress(OSError):
+                _note_path(self._root).unlink()
             self._lock.release()
             self._lock = None
 
@@ -406,30 +384,23 @@ def _lock_path(root: Path) -> Path:
     return repository.folder / IN_GIT / name
 
 
-def _holder_path(lock: Path) -> Path:
-    return lock.with_suffix(".holder.json")
+def _note_path(root: Path) -> Path:
+    return _lock_path(root).with_suffix(".json")
 
 
-def _note_path(root: Path, environment: str) -> Path:
-    return root / FOLDER / named("apply", environment, "json")
+def _running(root: Path) -> str:
+    """Say which command has the lock, where and since when, as far as its note can be read."""
+    about = _read_note(root)
+    words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
+    holder = "".join(text.format(about[key]) for key, text in words if about.get(key))
+    which = f" for environment `{about['environment']}`" if about.get("environment") else ""
+    place = "here" if about.get("folder", str(root)) == str(root) else f"in {about['folder']}"
+    return f"another `contentops` command{which} is running {place}{holder}"
 
 
-def _running(root: Path, environment: str) -> str:
-    """Say which command has the lock."""
-    note = _note_path(root, environment)
-    if not os.path.lexists(note):
-        note = _holder_path(_lock_path(root))
-        about = _read_note(note)
-        environment = _clean(str(about.get("environment", "")))
-        if about.get("folder", str(root)) != str(root):
-            return f"another `contentops` command is running in {_clean(str(about['folder']))}{_holder(note)}"
-    which = f" for environment `{environment}`" if environment else ""
-    return f"another `contentops` command{which} is running here{_holder(note)}"
-
-
-def is_applied(root: str, environment: str) -> bool:
-    """Return whether an apply of this environment runs or was killed: its note exists."""
-    return os.path.lexists(f"{root}/{FOLDER}/{named('apply', environment, 'json')}")
+def is_applied(root: str) -> bool:
+    """Return whether an apply of this project runs or was killed: its note exists. Raises StateError."""
+    return os.path.lexists(_note_path(Path(root)))
 
 
 def who_runs(root: Path, environment: str) -> str:
@@ -437,14 +408,15 @@ def who_runs(root: Path, environment: str) -> str:
 
     A killed one leaves its note, and no lock. Raises StateError as `inspect` does.
     """
-    if inspect(root) is None or not is_applied(str(root), environment):
+    about = _read_note(root) if inspect(root) is not None else {}
+    if (about.get("environment", ""), about.get("folder")) != (environment, str(root)):
         return ""
     try:
         lock = _acquire(_lock_path(root))
     except StateError:
         return ""  # nothing can be locked here, so nothing is
     if lock is None:
-        return _running(root, environment)
+        return _running(root)
     lock.release()
     return ""
 
@@ -483,20 +455,15 @@ def _acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
     return lock
 
 
-def _holder(path: Path) -> str:
-    """Return the holder of the lock, where and since when, as far as its note can be read."""
-    shown = {key: _clean(value) for key, value in _read_note(path).items() if isinstance(value, str | int)}
-    words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
-    return "".join(text.format(shown[key]) for key, text in words if shown.get(key))
-
-
-def _read_note(path: Path) -> dict[str, Any]:
+def _read_note(root: Path) -> dict[str, str]:
+    """Return what the note about a holder says, as it may be shown; empty for one that cannot be read."""
     try:
-        note = load_json(Disk().read(path) or b"{}")
+        note = load_json(Disk().read(_note_path(root)) or b"{}")
     except (StateError, ValueError):
         return {}
-    return note if isinstance(note, dict) else {}
+    stated = note.items() if isinstance(note, dict) else ()
+    return {key: _clean(str(value)) for key, value in stated if isinstance(value, str | int)}
 
 
-def _clean(value: str | int) -> str:
-    return "".join(letter for letter in str(value) if letter.isprintable())[:_SHOWN]
+def _clean(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:_SHOWN]
