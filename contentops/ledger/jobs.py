@@ -132,35 +132,6 @@ class LedgerScope(Struct, frozen=True, kw_only=True):
     server: str
 
 
-class JobRow(Struct, frozen=True, kw_only=True):
-    """A row of the table, without its project."""
-
-    server: str
-    request_id: str
-    at: str
-    job: str
-    environment: str
-    state: str
-    stage: int
-    rev: int
-    line: str
-
-    @staticmethod
-    def of(job: Job, environment: str) -> JobRow:
-        """Return the row of a job."""
-        return JobRow(
-            server=job.server,
-            request_id=job.request_id,
-            at=job.submitted_at,
-            job=job.job_id,
-            environment=environment,
-            state=job.state.value,
-            stage=stage_of(job).number,
-            rev=job.rev,
-            line=line_of(job),
-        )
-
-
 class Read(Struct, frozen=True, kw_only=True):
     """What a ledger has of a project that a checkout lacks."""
 
@@ -223,8 +194,8 @@ def _read_lines(
     damaged: dict[RequestId, PendingSubmit] = {}
     if not wanted:
         return jobs, damaged
-    rows = msgspec.json.encode([key._asdict() for key in wanted]).decode()
-    for *key, number, rev, environment, line in session.run(_LINES, {"lineage": scope.lineage, "rows": rows}):
+    values = {"lineage": scope.lineage, "rows": json_of(key._asdict() for key in wanted)}
+    for *key, number, rev, environment, line in session.run(_LINES, values):
         named, found = JobKey(*key), JobStage(number, rev)
         job = job_in(line)
         if job is not None and (key_of(job), stage_of(job)) == (named, found):
@@ -266,33 +237,40 @@ def fill(
     known: Mapping[str, Sequence[Job]],
 ) -> None:
     """Store the jobs of all environments of which a ledger lacks the row or has an earlier one. Raises StateError."""
-    rows = [
-        JobRow.of(job, environment)
+    lacking = [
+        (environment, job)
         for environment, jobs in known.items()
         for job in jobs
         if key_of(job) not in stages or stage_of(job) > stages[key_of(job)]
     ]
     # An order that has a job has no row without one.
     accepted = {key[:3] for key in stages if key.job}
-    rows = [row for row in rows if row.job or (row.server, row.request_id, row.at) not in accepted]
+    rows = [_row(job, environment) for environment, job in lacking if job.job_id or key_of(job)[:3] not in accepted]
     if rows:
         session.transaction(lambda cursor: _put(cursor, scope, rows))
 
 
 def write(cursor: psycopg.Cursor[Row], scope: LedgerScope, jobs: Iterable[Job]) -> set[JobKey]:
     """Write jobs whose requests this runner has claimed, or that are done; return those that were not further there."""
-    return _put(cursor, scope, [JobRow.of(job, scope.environment) for job in jobs])
+    return _put(cursor, scope, [_row(job, scope.environment) for job in jobs])
 
 
-def _put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: list[JobRow]) -> set[JobKey]:
+def _row(job: Job, environment: str) -> dict[str, object]:
+    """Return the row of a job, without its project."""
+    found = stage_of(job)
+    about = {"environment": environment, "state": job.state, "stage": found.number, "rev": found.rev}
+    return {**key_of(job)._asdict(), **about, "line": line_of(job)}
+
+
+def _put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: Sequence[Mapping[str, object]]) -> set[JobKey]:
     values = {"lineage": scope.lineage, "rows": json_of(rows)}
-    if any(row.job for row in rows):
+    if any(row["job"] for row in rows):
         cursor.execute(_ACCEPT, values)
     cursor.execute(_PUT, values)
     return {JobKey(*row) for row in cursor.fetchall()}
 
 
-def json_of(rows: Iterable[Struct]) -> str:
+def json_of(rows: Iterable[object]) -> str:
     """Return rows as JSON for one statement."""
     return msgspec.json.encode(list(rows)).decode()
 
@@ -390,22 +368,11 @@ SELECT value FROM contentops.text WHERE lineage = %(lineage)s AND server = %(ser
 _BODY = "SELECT value FROM contentops.text WHERE lineage = %s AND body = %s LIMIT 1"
 
 
-class TextRow(Struct, frozen=True, kw_only=True):
-    """A row of a paid text, without its project."""
-
-    server: str
-    request_id: str
-    digest: str
-    body: str
-    value: str
-
-    @staticmethod
-    def of(server: str, digest: Digest, text: StoredText) -> TextRow:
-        """Return the row of a text that was paid for at a server, for a request."""
-        value = msgspec.json.encode(text).decode()
-        return TextRow(
-            server=server, request_id=text.request_id, digest=digest, body=body_digest(text.body), value=value
-        )
+def text_row(server: str, digest: Digest, text: StoredText) -> dict[str, str]:
+    """Return the row of a text that was paid for at a server, for a request, without its project."""
+    value = msgspec.json.encode(text).decode()
+    about = {"request_id": text.request_id, "digest": digest, "body": body_digest(text.body)}
+    return {"server": server, "value": value, **about}
 
 
 def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str) -> StoredText | None:

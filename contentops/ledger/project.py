@@ -16,7 +16,6 @@ from contentops.ledger.jobs import (
     JobKey,
     JobStage,
     LedgerScope,
-    TextRow,
     fill,
     is_further,
     json_of,
@@ -25,6 +24,7 @@ from contentops.ledger.jobs import (
     read_body,
     read_text,
     stage_of,
+    text_row,
     write,
 )
 from contentops.ledger.limiter import (
@@ -164,7 +164,7 @@ class JobWriter:
         self._runner, self._scope = runner, scope
         self._seen = {} if known is None else known
         self._jobs: dict[JobKey, Job] = {}
-        self._texts: dict[str, TextRow] = {}
+        self._texts: dict[str, dict[str, str]] = {}
         self._ours: set[ClaimKey] = set()
         """What this run has claimed."""
         self.flushed = runner.clock()
@@ -186,7 +186,7 @@ class JobWriter:
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Collect a paid text; one that names no submit has no row."""
         if text.request_id:
-            self._texts[text.request_id] = TextRow.of(server, digest, text)
+            self._texts[text.request_id] = text_row(server, digest, text)
 
     def flush(self) -> None:
         """Write what was collected in one transaction; if there is nothing, check now and then that the session lives.
