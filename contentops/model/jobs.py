@@ -132,6 +132,26 @@ def _tie(line: Job) -> tuple[str, bytes]:
     return line.submitted_at, encode(line)
 
 
+_CLOSED = {
+    JobState.SUBMITTING: JobState.GIVEN_UP,
+    JobState.UNKNOWN: JobState.GIVEN_UP,
+    JobState.RUNNING: JobState.FAILED,
+    JobState.PAID: JobState.SETTLED,
+}
+"""What becomes of a job that is closed without a record of its text; a failed one stays failed."""
+
+
+def closed(job: Job, *, lost: bool = False) -> Job:
+    """Return a job that is closed without a record of its text; `lost`: its text answers no request any more.
+
+    It keeps its cost, unless the server itself ended it as failed.
+    """
+    state = _CLOSED.get(job.state, job.state)
+    is_lost = state is JobState.FAILED or (lost and state is JobState.SETTLED)
+    credits_ = 0 if job.state is JobState.FAILED else job.credits
+    return structs.replace(job, state=state, lost=is_lost, credits=credits_, output="", error="")
+
+
 def made_texts(state: State) -> frozenset[Digest]:
     """Return the body digests of all whole texts that known jobs made, of every environment."""
     jobs = (*state.jobs, *state.open_jobs.values())

@@ -23,7 +23,7 @@ from contentops.errors import ContentopsError, Diagnostic, InputError, Location,
 from contentops.json_reader import decode_json, load_json
 from contentops.manifests.project import load_project
 from contentops.model import Count, ItemId, Job, JobState, Record, RequestId
-from contentops.model.jobs import is_further
+from contentops.model.jobs import closed, is_further
 from contentops.operations.opening import Runtime, open_cache
 from contentops.operations.workspace import hold_lock, validate
 from contentops.planning.guards import tokens_at_most
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from contentops.atomic_io import Disk
     from contentops.model import Project
+    from contentops.state.cache import StoredText
 
 
 _HEADER = "contentops_lock"
@@ -286,7 +287,7 @@ def _past(project: Project, old: _Old) -> Iterator[_Told]:
         if isinstance(value, _OldRecord):
             yield _of_record(environment, value)
         elif isinstance(value, Job) and value.request_id not in old.open_jobs:
-            yield _Told(environment, _order(value, closed=True), (value.item,), is_own=True)
+            yield _Told(environment, closed(value), (value.item,), is_own=True)
     for key, record in _reported(project):
         one = _of_record(environment, record)
         if key == "generations":
@@ -297,9 +298,9 @@ def _past(project: Project, old: _Old) -> Iterator[_Told]:
 
 def _present(old: _Old) -> Iterator[_Told]:
     """Yield what lock and journal say about the jobs of an environment."""
-    for closed, jobs in ((True, old.closed), (False, old.open_jobs)):
+    for is_closed, jobs in ((True, old.closed), (False, old.open_jobs)):
         for job in jobs.values():
-            yield _Told(old.environment, _order(job, closed=closed), (job.item,), is_own=True)
+            yield _Told(old.environment, closed(job) if is_closed else job, (job.item,), is_own=True)
     yield from (_of_record(old.environment, one) for one in old.records.values() if isinstance(one, _OldRecord))
 
 
@@ -340,47 +341,19 @@ def _order_of(lines: Sequence[_Told], lineages: Mapping[str, str]) -> tuple[str,
 
 def _of_record(environment: str, record: _OldRecord) -> _Told:
     """Return the job whose text a record has."""
-    template, style = (record.request.get(name) for name in ("template", "style"))
-    job = Job(
-        request_id=record.request_id,
-        item=record.id,
-        digest=record.digest,
-        attempt=record.attempt,
-        state=JobState.SETTLED,
-        server=record.server,
-        dialect=record.dialect,
-        credits=record.credits,
-        tokens=record.tokens,
-        job_id=record.job_id,
-        submitted_at=record.generated_at,
-        title=record.title,
-        body=record.generated,
-        generated_at=record.generated_at,
-        template=template if isinstance(template, str) else "",
-        style=style if isinstance(style, str) else "",
-        output=record.output,
-        content_id=record.content_id,
-        outline=record.outline,
-        model=record.model,
-    )
+    asked = {name: value for name in ("template", "style") if isinstance(value := record.request.get(name), str)}
+    job = _job(record, item=record.id, body=record.generated, **asked)
     return _Told(environment, job, (record.id, record.moved_from, *record.older_ids), is_own=False)
 
 
-_CLOSED = {
-    JobState.SUBMITTING: JobState.GIVEN_UP,
-    JobState.UNKNOWN: JobState.GIVEN_UP,
-    JobState.RUNNING: JobState.FAILED,
-    JobState.PAID: JobState.SETTLED,
-}
+_SAME = {*Job.__struct_fields__} - {"plan_id", "frame", "sources", "rev"}
+"""What a record or a kept text of format 1 says of its job under the same name."""
 
 
-def _order(job: Job, *, closed: bool) -> Job:
-    """Return an old open entry as a job; a closed one keeps its cost, unless the server itself ended it as failed."""
-    if not closed:
-        return job
-    state = _CLOSED.get(job.state, job.state)
-    credits_ = 0 if job.state is JobState.FAILED else job.credits
-    return structs.replace(job, state=state, lost=state is JobState.FAILED, credits=credits_, output="")
+def _job(source: Record | StoredText, **stated: Any) -> Job:
+    """Return the job that made the text of a record or of the cache, with what is stated beside."""
+    same = {name: getattr(source, name) for name in source.__struct_fields__ if name in _SAME}
+    return Job(**{**same, "state": JobState.SETTLED, "submitted_at": same["generated_at"], **stated})
 
 
 def _reported(project: Project) -> Iterator[tuple[str, _OldRecord]]:
@@ -397,28 +370,9 @@ def _cached(project: Project, environment: str) -> Iterator[_Told]:
     """Yield a job for each paid text of the cache, as after a run that was killed."""
     with open_cache(project, write=False) as cache:
         for text in cache.paid_texts():
-            about = text.about
-            job = Job(
-                request_id=RequestId(about.request_id),
-                item=ItemId(about.item),
-                digest=text.digest,
-                attempt=1,
-                state=JobState.SETTLED,
-                server=text.server,
-                dialect="",
-                credits=about.credits,
-                tokens=about.tokens,
-                job_id=about.job_id,
-                submitted_at=about.generated_at,
-                title=about.title,
-                body=text.body,
-                generated_at=about.generated_at,
-                content_id=about.content_id,
-                outline=about.outline,
-                model=about.model,
-                lost=about.given_up,
-            )
-            yield _Told(environment, job, (about.item,), is_own=True)
+            about, asked = text.about, {"digest": text.digest, "server": text.server, "dialect": "", "attempt": 1}
+            job = _job(about, body=text.body, lost=about.given_up, **asked)
+            yield _Told(environment, job, (ItemId(about.item),), is_own=True)
 
 
 # --- writing -----------------------------------------------------------------------------------------------
@@ -445,7 +399,6 @@ def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgr
 
 def _of_today(record: Record) -> Record:
     """Return a record without what its job says."""
-    values = {name: getattr(record, name) for name in Record.__struct_fields__}
-    if isinstance(record, _OldRecord) and record.server == "local" and record.generated_at and not record.model:
-        values["outline"] = True
-    return Record(**values)
+    made = isinstance(record, _OldRecord) and record.server == "local" and record.generated_at and not record.model
+    today = msgspec.convert(record, Record, from_attributes=True)
+    return structs.replace(today, outline=True) if made else today

@@ -25,7 +25,7 @@ from contentops.atomic_io import PRIVATE, PUBLIC
 from contentops.errors import Location, StateError
 from contentops.json_reader import DeepJson, bounded
 from contentops.model import Count, Job, JobState, Record
-from contentops.model.jobs import BY_TIME, OrderEnd, fold_jobs, fold_orders, is_further, open_jobs, stage
+from contentops.model.jobs import BY_TIME, OrderEnd, closed, fold_jobs, fold_orders, is_further, open_jobs, stage
 from contentops.model.records import UNDECIDED, made_by
 from contentops.state import state_dir
 from contentops.state.codec import (
@@ -108,8 +108,6 @@ def _parse(line: str) -> Job | JobsHeader:
 
 _Key = tuple["RequestId", str, str, str]
 """What names a line: request id, time of the intent, server, and the job of the server."""
-_DROPPED: Final = {JobState.RUNNING: JobState.FAILED, JobState.PAID: JobState.SETTLED, JobState.FAILED: JobState.FAILED}
-"""What becomes of a job that is dropped."""
 
 
 class KnownJobs:
@@ -293,13 +291,8 @@ class KnownJobs:
 
     def _drop(self, request_id: RequestId, *, lost: bool) -> None:
         """A job is closed without a record of its text."""
-        job = self.open_jobs.get(request_id)
-        self._end(job, JobState.GIVEN_UP)
-        if job is not None and (state := _DROPPED.get(job.state)) is not None:
-            is_lost = lost or state is JobState.FAILED
-            # What the server itself ended as failed costs nothing.
-            credits_ = 0 if job.state is JobState.FAILED else job.credits
-            self._put(structs.replace(_without_words(job), state=state, lost=is_lost, credits=credits_))
+        if (job := self.open_jobs.get(request_id)) is not None:
+            self._put(closed(job, lost=lost))
 
     def _end(self, job: Job | None, state: JobState) -> None:
         """An order whose answer is not known came to an end."""
