@@ -112,7 +112,7 @@ def test_memory_is_what_the_file_folds_to(start: list[Job], moments: list[Fact |
             memory.move(*moment)
         else:
             memory.note([moment])
-    after = [*start, *read(memory.waiting)]
+    after = [*start, *read([*memory.waiting, *memory.settled])]
 
     assert read(memory.texts()) == sorted(fold_orders(after), key=_named)
     again = known(*after)
