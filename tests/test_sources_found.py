@@ -1,16 +1,20 @@
 """Which texts a template reads is found before they exist, whatever its branches, scopes and rows are."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contentops.manifests.compiled import Compiled
 from contentops.manifests.values import MISSING, UNKNOWN, Lazy, TemplateError, Unknown, note_source, unclear
 from contentops.model import OnSourceChange
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
+from tests.running import examples
 from tests.test_made_from_texts import manifest
 from tests.test_references import refused
 
@@ -200,3 +204,57 @@ def test_a_renamed_source_beside_rows_costs_nothing(harness: Harness) -> None:
     assert harness.plan().credits_worst == 0
     harness.apply()
     assert (list(harness.record("index").sources), len(harness.api.generations)) == (["b"], 2)
+
+
+# --- what is read is what was found ------------------------------------------------------------------------
+
+_IDS = st.sampled_from(["'a'", "'b'", "n", "x", "'a' if n == 'a' else 'b'"])
+_VALUES = st.one_of(
+    st.sampled_from(["n", "x", "'k'", "no", "[1, 2]"]),
+    st.builds("ref({}).title".format, _IDS),
+    st.builds("ref({}).headings".format, _IDS),
+    st.builds("(ref({}).title ~ 'b')[:1] | lower".format, _IDS),
+    st.builds("texts('c') | map(attribute='title') | join({})".format, st.sampled_from(["','", "n"])),
+)
+_TESTS = st.one_of(_VALUES, st.builds("not {}".format, _VALUES), st.builds("{} == {}".format, _VALUES, _VALUES))
+_PIECES = st.recursive(
+    st.one_of(
+        st.builds("{{{{ {} }}}}".format, _VALUES),
+        st.builds("{{% set x = {} %}}".format, _VALUES),
+        st.builds("{{% set t = ref({}) %}}{{{{ t.url }}}}".format, _IDS),
+    ),
+    lambda inner: st.one_of(
+        st.builds("{}{}".format, inner, inner),
+        st.builds("{{% if {} %}}{}{{% else %}}{}{{% endif %}}".format, _TESTS, inner, inner),
+        st.builds("{{% for x in {} %}}{}{{% else %}}{}{{% endfor %}}".format, _VALUES, inner, inner),
+        st.builds("{{% for n in ['a', 'b'] if {} %}}{}{{% endfor %}}".format, _TESTS, inner),
+        st.builds("{{% set x %}}{}{{% endset %}}".format, inner),
+        st.builds("{{% macro m(x) %}}{}{{% endmacro %}}{{{{ m({}) }}}}".format, inner, _VALUES),
+        st.builds("{{% with x = {} %}}{}{{% endwith %}}".format, _VALUES, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=examples(300))
+@given(_PIECES, st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=3, max_size=3))
+def test_nothing_else_is_read_than_was_found(template: str, titles: list[str]) -> None:
+    """Whatever the texts say, a template reads no item that was not found before they were there."""
+    known = {"n": "b", "x": "c", "no": False}
+    try:
+        sources = {name.partition(".")[0] for name in found(template, **known)}
+    except TemplateError:
+        return
+    words = dict(zip("abc", titles, strict=True))
+    read: set[str] = set()
+
+    def ref(name: str) -> Lazy:
+        read.add(str(name))
+        title = words.get(name, "")
+        parts = {"title": title, "url": f"/{title}", "headings": [*title]}
+        return Lazy((), parts.__getitem__, is_open=True)
+
+    values = {"ref": ref, "texts": lambda name: [ref(name)], **known}
+    with contextlib.suppress(TemplateError):
+        Compiled(template).render(lambda name: values.get(name, MISSING))
+    assert read <= sources
