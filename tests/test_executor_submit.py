@@ -180,10 +180,10 @@ def test_a_404_that_proves_nothing_is_no_proof(root: Path) -> None:
 
 
 def test_a_submit_that_never_arrives_gives_up(root: Path) -> None:
-    """A submit that is lost again and again is unknown in the end, not sent for ever."""
+    """A submit that is lost again and again fails in the end; it is not sent for ever."""
     harness = _proven(root, "one")
     harness.api.fault(lambda name, n: name == "submit" and n > 1, "drop")
-    assert results(harness.apply()) == {"one": "unknown"}
+    assert results(harness.apply()) == {"one": "failed"}
     assert harness.api.count("submit") <= 6
     harness.api.heal()
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)

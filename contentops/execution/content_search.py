@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import Failure, FailureKind, GetContent
 from contentops.api.outcomes import is_about_one
 from contentops.documents.clean import title_digest
-from contentops.execution.contents import StoredContent
 from contentops.execution.primitives import Ended, Priority, seconds_of
 from contentops.model import Result
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.api.calls import ContentEntry, ContentList
+    from contentops.execution.contents import StoredContent
     from contentops.execution.primitives import Draft, ItemState
     from contentops.execution.run_context import Context
 
@@ -39,18 +38,14 @@ async def find(
     listed = await _listed(ctx, draft, again=again)
     if isinstance(listed, Failure):
         raise not_saved(ctx, listed)
-    candidates = _likely(ctx, draft, listed.entries, beside)
-    while candidates:
-        content, unknown = index.choose(draft, candidates, titled=titled)
-        if content is not None:
-            return content
-        candidates = [entry for entry in unknown if index.is_free(draft, entry.id)]
-        fetch = [entry for entry in candidates if not index.knows(entry)]
-        mine = next((entry for entry in fetch if entry.id not in index.fetching), None)
-        if mine is not None:
-            await _fetch(ctx, mine)
-        elif fetch:
-            await index.fetching[fetch[0].id].wait()
+    for entry in _likely(ctx, draft, listed.entries, beside):
+        stored = await _fetched(ctx, draft, entry)
+        # Another item with the same words may have taken it while we asked.
+        if stored is None or not stored.holds(draft) or not index.is_free(draft, entry.id):
+            continue
+        if stored.is_titled(draft) or not titled:
+            index.owners.give(entry.id, draft.item.id)
+            return stored
     if copies := index.copies(draft, beside):
         index.owners.give(copies[0].id, draft.item.id)
         return copies[0]
@@ -71,7 +66,7 @@ async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | F
     index, since = ctx.index, _since(ctx, draft.item_state)
     if again or since is not None or draft.item_state.text is not None:
         return await ctx.list_content(None if since is None else since - SLACK)
-    async with index.listing:
+    async with index.searching:
         if index.earlier is None:
             answer = await ctx.list_content()
             if isinstance(answer, Failure):
@@ -80,30 +75,26 @@ async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | F
         return index.earlier
 
 
-async def _fetch(ctx: Context, entry: ContentEntry) -> None:
+async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredContent | None:
+    """A content as it is since its last change, fetched once in a run; None: it is not for this item. Raises Ended."""
     index, most = ctx.index, STRANGERS + 2 * len(ctx.plan.changes)
-    if index.strangers >= most:
-        raise Ended(
-            Result.BLOCKED,
-            f"not saved: more than {most} stored contents without an item could be its text",
-            "`contentops content list` lists them; delete those you do not need, then run `contentops apply` again",
-        )
-    index.strangers += 1
-    index.fetching[entry.id] = done = asyncio.Event()
-    try:
+    async with index.searching:
+        if index.knows(entry) or not index.is_free(draft, entry.id):
+            return index.known(entry)
+        if index.strangers >= most:
+            raise Ended(
+                Result.BLOCKED,
+                f"not saved: more than {most} stored contents without an item could be its text",
+                "`contentops content list` lists them; delete those you do not need, then run `contentops apply` again",
+            )
+        index.strangers += 1
         answer = await ctx.ask(GetContent(entry.id), Priority.SAVE)
-    finally:
-        del index.fetching[entry.id]
-        done.set()
-    if isinstance(answer, Failure) and not is_about_one(answer):
-        # It may be this text, and saving would store it twice.
-        raise not_saved(ctx, answer)
-    stored = None if isinstance(answer, Failure) else StoredContent.of(answer)
-    index.seen[entry.id] = (entry.updated_at, stored)
-    if stored is not None:
-        index.owners.learn(stored)
-        if stored.request:
-            index.by_request.setdefault(stored.request, []).append(stored.id)
+        if not isinstance(answer, Failure):
+            return index.note(entry, answer)
+        if not is_about_one(answer):
+            # It may be this text, and saving would store it twice.
+            raise not_saved(ctx, answer)
+        return index.note(entry, None)
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:

@@ -105,6 +105,10 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         ours = {draft.item_state.recorded.request_id, draft.job_id}
         return bool(self.request) and not self.lineage and self.request not in ours
 
+    def holds(self, draft: Draft) -> bool:
+        """Whether it has the draft's text, from no other job; perhaps under another title."""
+        return self.is_of(draft) and not self.is_of_another_job(draft)
+
     def is_titled(self, draft: Draft) -> bool:
         """Whether it has the draft's title, or none."""
         return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
@@ -202,10 +206,6 @@ class ContentOwners:
 
 # ---- The stored contents that one run has fetched: digests only, and each content once at most.
 
-Looked = dict[str, tuple[str, str | None]]
-"""By content: its time of change when it was looked at, and the request whose text it is by its metadata; empty: it
-names none, None: it could not be read."""
-
 
 @dataclass(slots=True)
 class ContentIndex:
@@ -213,57 +213,44 @@ class ContentIndex:
 
     owners: ContentOwners = field(default_factory=ContentOwners)
     """The owners of the contents on this server."""
-    looked: Looked = field(default_factory=dict)
-    """What this and earlier runs looked at."""
+    seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
+    """By content: its time of change when it was fetched, and what it was; None: it is not for us to read."""
+    by_request: dict[str, list[str]] = field(default_factory=dict)
+    """By request: the contents that were fetched and name it."""
     candidates: int = 0
     """Contents fetched in search of a lost job's text."""
     strangers: int = 0
     """Contents fetched in search of an earlier save."""
+    earlier: ContentList | None = None
+    """The list before this run saved a text that no job made."""
+    searching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Locked while one item searches, so that no content is fetched twice."""
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Locked while one item finds out whether the server changes what is saved."""
     unverifiable: bool = False
     """That was not found out in this run."""
-    fetching: dict[str, asyncio.Event] = field(default_factory=dict)
-    seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
-    by_request: dict[str, list[str]] = field(default_factory=dict)
-    earlier: ContentList | None = None
-    """The list before this run saved a text that no job made."""
-    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def request_of(self, entry: ContentEntry) -> str | None:
-        """The request that a content names as its own; empty: none; None: not fetched since its last change."""
-        changed, request = self.looked.get(entry.id, ("", None))
-        return request if changed == entry.updated_at else None
 
     def knows(self, entry: ContentEntry) -> bool:
         """Whether a content was fetched since the last change that the list shows."""
-        seen = self.seen.get(entry.id)
-        return seen is not None and seen[0] == entry.updated_at
+        return entry.id in self.seen and self.seen[entry.id][0] == entry.updated_at
+
+    def known(self, entry: ContentEntry) -> StoredContent | None:
+        """The content as it was fetched since its last change; None where it was not, or could not be read."""
+        return self.seen[entry.id][1] if self.knows(entry) else None
+
+    def note(self, entry: ContentEntry, content: Content | None) -> StoredContent | None:
+        """Remember a content that was fetched (None: it is not for us to read), and whose it is."""
+        stored = StoredContent.of(content) if content is not None else None
+        self.seen[entry.id] = (entry.updated_at, stored)
+        if stored is not None:
+            self.owners.learn(stored)
+            if stored.request:
+                self.by_request.setdefault(stored.request, []).append(stored.id)
+        return stored
 
     def is_free(self, draft: Draft, content_id: str) -> bool:
         """Whether a content belongs to the item or to no one."""
         return self.owners.is_free(content_id, draft.item, draft.item_state)
-
-    def choose(
-        self, draft: Draft, entries: Sequence[ContentEntry], *, titled: bool
-    ) -> tuple[StoredContent | None, list[ContentEntry]]:
-        """The content among the fetched `entries` that has our body, or None; and the entries that are not fetched."""
-        unknown = [entry for entry in entries if not self.knows(entry)]
-        for entry in entries:
-            stored = self.seen[entry.id][1] if self.knows(entry) else None
-            if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
-                continue
-            if stored.is_of_another_job(draft):
-                continue
-            if not stored.is_titled(draft) and any(clean_title(each.title) == draft.title for each in unknown):
-                # One that is not fetched yet may be this very text under our own title.
-                unknown.append(entry)
-                continue
-            # Another item with the same words may have taken it while we asked.
-            if self.is_free(draft, entry.id):
-                self.owners.give(entry.id, draft.item.id)
-                return stored, unknown
-        return None, unknown
 
     def copies(self, draft: Draft, beside: Sequence[str] = ()) -> list[StoredContent]:
         """Return the fetched contents of the request that made our text, without those of other items."""

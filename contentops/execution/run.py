@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import NotShared, StateError, plural
-from contentops.execution.contents import ContentIndex, Looked
+from contentops.execution.contents import ContentIndex
 from contentops.execution.durable_run import UNSHARED
 from contentops.execution.limiter import admit
 from contentops.execution.primitives import Durations, Ended, Item, ItemState, Stopped, kind_of
@@ -310,7 +310,7 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         admission=admission,
         durations=Durations.load(edges.cache.learned("durations").get(plan.server), plan.server),
         capabilities=capabilities,
-        index=ContentIndex(owners=edges.owners, looked=edges.cache.recall(f"looked {plan.server}", Looked) or {}),
+        index=ContentIndex(owners=edges.owners),
     )
     ctx = assemble(project, plan, state, edges, knowledge, lambda: _check_stop(ctx.run, stop, edges.store))
     ctx.made = made_texts(state)

@@ -95,9 +95,6 @@ def learn(ctx: Context, *, alters: bool) -> None:
 
 # ---- Saves the file's text with `/content/save`: overwrites no one's edit, and stores no text twice.
 
-SENDS = 4
-"""Saves of one text whose answers are lost before its item gives up."""
-
 
 async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> ItemState:
     """Bring the server's content up to the file's title and body. Raises Ended."""
@@ -198,6 +195,8 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
     draft = structs.replace(draft, metadata=answer.metadata)
     if stored.bodies & bodies and (not stored.title or title_digest(stored.title) in titles):
         return draft
+    if stored.bodies & bodies and stored.is_from(draft) and stored.is_as_created:
+        return draft  # the title is the server's own
     if replaces in stored.bodies:
         return draft
     if _is_as_we_left_it(ctx, draft, answer):
@@ -308,30 +307,25 @@ async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, bes
         draft = _about_to_send(ctx, draft, content_id)
 
     began, attempts = ctx.run.now(), Attempts(ctx)
-    odd: Failure | None = None
     while True:
-        earlier = await _arrived(ctx, draft, content_id, beside, again=bool(attempts.failed or odd)) if look else None
+        earlier = await _arrived(ctx, draft, content_id, beside, again=bool(attempts.failed)) if look else None
         if earlier is not None and earlier.is_of(draft) and earlier.is_titled(draft):
             given_back = earlier if attempts.failed and ctx.run.now() - began <= SOON else None
             saved = _saved(draft, earlier.stamp_of(draft), given_back)
             return _stored(ctx, draft, content_id, earlier.id, saved, beside).item_state
-        if earlier is not None:
-            draft = await _check_still_ours(ctx, draft, earlier)
+        if earlier is not None and (owned := await _may_overwrite(ctx, draft, earlier.id, NOTHING)) is not None:
             if content_id:
                 # The save over one content made another one, so this server only creates.
-                return await _put(ctx, draft, earlier.id, beside=(*beside, content_id))
-            return await _overwrite(ctx, draft, earlier.id, beside=beside)
-        if odd is not None:
-            raise not_saved(ctx, odd)
+                return await _put(ctx, owned, earlier.id, beside=(*beside, content_id))
+            return await _overwrite(ctx, owned, earlier.id, beside=beside)
         call = SaveContent(draft.title, draft.body, content_id, metadata_of(ctx.plan, draft))
         answer = await ctx.run.send(call, Priority.SAVE, intend)
         if not isinstance(answer, Failure):
             saved = _saved(draft, answer.stamp or ("" if content_id else CREATED))
             return await verify(ctx, _stored(ctx, draft, content_id, answer.content_id, saved, beside))
-        if answer.kind is FailureKind.UNNAMED:
-            look, odd = True, answer
-        else:
-            look = await _is_lost(ctx, attempts, answer) or look
+        if not await attempts.again(answer):
+            raise not_saved(ctx, answer)
+        look = look or answer.kind not in (FailureKind.NOT_SENT, FailureKind.THROTTLED)
 
 
 async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> ItemState:
@@ -395,32 +389,6 @@ def _may_be_stored(ctx: Context, draft: Draft) -> bool:
 
 def _is_paid_now(draft: Draft) -> bool:
     return draft.item_state.text is not None and draft.item_state.text.paid_now
-
-
-async def _check_still_ours(ctx: Context, draft: Draft, seen: StoredContent) -> Draft:
-    """Fetch a content again before it is stored over, since it may have changed since the search. Raises Ended."""
-    answer = await ctx.ask(GetContent(seen.id), Priority.SAVE)
-    if isinstance(answer, Failure):
-        raise not_saved(ctx, answer)
-    stored = StoredContent.of(answer)
-    if (draft.digest not in stored.bodies and stored != seen) or not _is_known(draft, stored):
-        raise _edited_there(ctx, draft, answer)
-    return structs.replace(draft, metadata=answer.metadata)
-
-
-def _is_known(draft: Draft, stored: StoredContent) -> bool:
-    """Whether a content with a text of our request is known to have no words but ours."""
-    titles, bodies = _our_digests(draft)
-    titles_known = not stored.title or title_digest(stored.title) in titles
-    return titles_known and (stored.is_of(draft) or bool(stored.bodies & bodies))
-
-
-async def _is_lost(ctx: Context, attempts: Attempts, failure: Failure) -> bool:
-    """Wait until a save may be sent again; returns whether it may have arrived. Raises Ended if it is not to be."""
-    lost = failure.kind not in (FailureKind.NOT_SENT, FailureKind.THROTTLED)
-    if (lost and attempts.failed + 1 >= SENDS) or not await attempts.again(failure):
-        raise not_saved(ctx, failure)
-    return lost
 
 
 def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) -> Saved:

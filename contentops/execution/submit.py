@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from contentops.api.calls import (
     Accepted,
@@ -20,7 +20,6 @@ from contentops.api.calls import (
 from contentops.api.outcomes import RETRY
 from contentops.documents.clean import clean_body
 from contentops.execution.content_search import SLACK
-from contentops.execution.contents import StoredContent
 from contentops.execution.primitives import Ended, Lost, Priority, SentJob, Text, Withheld, seconds_of
 from contentops.execution.records import accepted, dated, intended, keep_text, naming, new_job, turned_down, unknown
 from contentops.execution.run_context import Attempts
@@ -54,19 +53,6 @@ GRAIN = 0.01
 """Seconds that keep sums of times from falling short by a rounding error."""
 
 
-class NeverArrived(Struct, frozen=True):
-    """The server has proved that it never got the submit: it may be sent again under the same id."""
-
-    job: Job
-
-
-class Unclear(Struct, frozen=True):
-    """The outcome is unknown. `candidates`: words on stored contents that may be its text, or empty."""
-
-    lost: Lost
-    candidates: str = ""
-
-
 def lost_earlier(ctx: Context, job: Job) -> Lost:
     """A submit of an earlier process whose answer was lost."""
     why = job.error or "the answer to its submit was lost"
@@ -85,89 +71,87 @@ def lost_earlier(ctx: Context, job: Job) -> Lost:
 
 async def collect_lost(ctx: Context, item: Item, slot: JobSlot, job: Job) -> SentJob | Text:
     """The job of a lost submit that is not sent again. Raises Ended where there is none, or that is unknown."""
-    outcome = await resolve(ctx, item, slot, lost_earlier(ctx, job), resend=True)
-    match outcome:
-        case SentJob() | Text():
-            return outcome
-        case NeverArrived():
-            slot.leave()
-            ctx.run.record("never arrived", OrderEnd(job.request_id, JobState.NEVER))
-            raise Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
-        case Unclear():
-            raise undecided(ctx, item, outcome)
+    found = await resolve(ctx, item, slot, lost_earlier(ctx, job))
+    if found is None:
+        slot.leave()
+        raise never_arrived()
+    return found
 
 
-async def resolve(
-    ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, resend: bool
-) -> SentJob | Text | NeverArrived | Unclear:
+async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | Text | None:
     """Find out what became of a submit: now, and once more when everything else is done.
 
-    `resend`: proof that it never arrived is enough, as it may be sent again.
+    None: the server has proved that it never got it, so that it may be sent again. Raises Ended where it is unknown.
     """
     slot.take()
     if ctx.run.halted:
-        raise undecided(ctx, item, Unclear(lost))
+        raise undecided(ctx, item, lost)
     candidates = ""
     for last in (False, True):
         if last:
-            end, lost = undecided(ctx, item, Unclear(lost, candidates)), unknown(ctx, lost)
+            end, lost = undecided(ctx, item, lost, candidates), unknown(ctx, lost)
             if lost.ours:
                 ctx.count_refusal(lost.why)
                 why = f"the outcome of the canary job on this server is unknown: {end.error}"
                 ctx.stop_after_first(why, end.hint)
             slot.leave()
             await ctx.run.last_look()
-        outcome = await _look(ctx, item, slot, lost, last=last)
-        if not isinstance(outcome, NeverArrived | Unclear):
-            return outcome
-        if isinstance(outcome, NeverArrived) and resend:
-            return outcome
-        candidates = (isinstance(outcome, Unclear) and outcome.candidates) or candidates
+        found = await _look(ctx, item, slot, lost, last=last)
+        if isinstance(found, OrderEnd):
+            ctx.run.record("never arrived", found)
+            if lost.ours:
+                del ctx.unsettled[item.id]
+            return None
+        if not isinstance(found, str):
+            return found
+        candidates = found or candidates
         if ctx.run.stopped:
             break
-    return Unclear(lost, candidates)
+    raise undecided(ctx, item, lost, candidates)
 
 
-def undecided(ctx: Context, item: Item, unclear: Unclear) -> Ended:
-    """Record that the outcome stays unknown; returns the end of its item, to be raised."""
-    lost = unknown(ctx, unclear.lost)
+def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> Ended:
+    """Record that the outcome stays unknown; returns the end of its item, to be raised.
+
+    `candidates`: words on stored contents that may be its text, or empty.
+    """
+    lost = unknown(ctx, lost)
     hint = f"`contentops state resolve {item.id}`"
-    words = unclear.candidates
-    if words:
-        hint = f"{naming(lost.job)}; otherwise {hint}"
-    elif ctx.index.candidates >= CANDIDATES:
-        words = "; the next apply continues to search the stored contents"
-    return Ended(Result.UNKNOWN, lost.why + words, hint)
+    return Ended(Result.UNKNOWN, lost.why + candidates, f"{naming(lost.job)}; otherwise {hint}" if candidates else hint)
 
 
-async def _look(
-    ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool
-) -> SentJob | Text | NeverArrived | Unclear:
+def never_arrived() -> Ended:
+    """The end of an item whose submit is proven lost, and not sent again in this run."""
+    return Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
+
+
+async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool) -> SentJob | Text | OrderEnd | str:
     """Ask for our id, and where that proves nothing, for a stored content that carries it.
 
-    Only the `last` look waits longer than a few seconds for the server's silence to count.
+    Returns what it brought, or the proof that it never arrived, or words on contents that may be its text. Only the
+    `last` look waits longer than a few seconds for the server's silence to count.
     """
     if ctx.capabilities.honours_ids is not False:
-        outcome = await _by_id(ctx, item, slot, lost)
+        found = await _by_id(ctx, item, slot, lost)
         patience = (UNSEEN if last else ARRIVAL) + 1
         # One absence may be a stumble, or one instance of several that does not know the job.
         wait = max(_still_open(ctx, lost), 0.0 if ctx.server == "local" else SECOND_LOOK)
-        if isinstance(outcome, NeverArrived) and 0 < wait <= patience:
+        if isinstance(found, OrderEnd) and 0 < wait <= patience:
             await ctx.run.sleep(wait + GRAIN)
-            outcome = await _by_id(ctx, item, slot, lost)
-        if isinstance(outcome, SentJob) or (outcome is not None and not _still_open(ctx, lost)):
-            return outcome
+            found = await _by_id(ctx, item, slot, lost)
+        if isinstance(found, SentJob) or (found is not None and not _still_open(ctx, lost)):
+            return found
     text, candidates = await by_content(ctx, item, SentJob(job=lost.job, sent=lost.sent if lost.ours else None))
-    return text or Unclear(lost, candidates)
+    return text or candidates
 
 
-async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | NeverArrived | None:
+async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | OrderEnd | None:
     job = lost.job
     answer = await ctx.ask(GetStatus(job.request_id, accepted=False))
     if isinstance(answer, JobStatus):
         return accepted(ctx, item, slot, job, job.request_id, sent=lost.sent if lost.ours else None)
     proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
-    return NeverArrived(job) if proven else None
+    return OrderEnd(job.request_id, JobState.NEVER) if proven else None
 
 
 def _still_open(ctx: Context, lost: Lost) -> float:
@@ -197,47 +181,40 @@ async def by_content(
     if forgotten and len(job.job_id) < _UNIQUE:
         # A server that has forgotten the job may have given its id to another one.
         ours = {job.request_id}
-    near, looked = _near(ctx, item, listed.entries, sent), ctx.index.looked
+    near = _near(ctx, item, listed.entries, sent)
     content = await _first_of(ctx, near, ours)
-    known = {each.id: looked[each.id] for each in listed.entries if each.id in looked}
-    ctx.cache.remember(f"looked {ctx.server}", known)
     if content is not None:
         return _taken(ctx, item, sent_job, content, lost=lost), ""
     return None, _candidates(ctx, near)
 
 
 async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) -> Content | None:
-    """Fetch contents one by one, as many as a run may, until one names a request that is `ours`.
-
-    Contents that an earlier run has read are passed over; those that it could not read come last.
-    """
+    """Fetch contents one by one, as many as a run may, until one names a request that is `ours`."""
     index = ctx.index
-    unread = [entry for entry in near if index.request_of(entry) in {None, *ours}]
-    for entry in sorted(unread, key=lambda each: each.id in index.looked and index.request_of(each) is None):
+    for entry in near:
+        if index.knows(entry) and ((known := index.known(entry)) is None or known.request not in ours):
+            continue
         if index.candidates >= CANDIDATES:
             break
         index.candidates += 1
         content = await ctx.ask(GetContent(entry.id))
-        if isinstance(content, Failure) or not clean_body(content.body):
-            index.looked[entry.id] = (entry.updated_at, None)
+        if isinstance(content, Failure):
             continue
-        stored = StoredContent.of(content)
-        index.owners.learn(stored)
-        index.looked[entry.id] = (entry.updated_at, stored.request)
-        if stored.request in ours and index.owners.owner(entry.id) is None:
+        stored = index.note(entry, content)
+        is_free = index.owners.owner(entry.id) is None
+        if stored is not None and stored.request in ours and clean_body(content.body) and is_free:
             return content
     return None
 
 
 def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
     """The contents that may be the text, in words, likeliest first."""
-    unnamed = [f"`{entry.id}`" for entry in near if not ctx.index.request_of(entry)]
+    known = ((entry, ctx.index.known(entry)) for entry in near)
+    unnamed = [f"`{entry.id}`" for entry, stored in known if stored is None or not stored.request]
     if not unnamed:
         return ""
     more = f" and {len(unnamed) - _SHOWN:,} more" if len(unnamed) > _SHOWN else ""
-    unseen = any(entry.id not in ctx.index.looked for entry in near)
-    later = "; the next apply checks more of them" if unseen else ""
-    return f"; stored at about that time, without an item: {', '.join(unnamed[:_SHOWN])}{more}{later}"
+    return f"; stored at about that time, without an item: {', '.join(unnamed[:_SHOWN])}{more}"
 
 
 def _taken(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, lost: bool) -> Text:
@@ -276,18 +253,13 @@ async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
     """Find out what became of a submit of an earlier run, and send again what never arrived. Raises Ended."""
     step = item.change.submit
     assert step is not None
-    outcome = await resolve(ctx, item, slot, lost_earlier(ctx, job), resend=True)
-    match outcome:
-        case NeverArrived(job):
-            ctx.run.record("never arrived", OrderEnd(job.request_id, JobState.NEVER))
-            if ctx.run.stopped or not await slot.enter(asks=False):
-                raise undecided(ctx, item, Unclear(lost_earlier(ctx, job)))
-            is_same = job.digest == step.digest
-            return await _start(ctx, item, slot, item_state, job if is_same else new_job(ctx, item, step))
-        case Unclear():
-            raise undecided(ctx, item, outcome)
-        case _:
-            return outcome
+    found = await resolve(ctx, item, slot, lost_earlier(ctx, job))
+    if found is not None:
+        return found
+    if ctx.run.stopped or not await slot.enter(asks=False):
+        raise Ended(Result.PENDING)
+    is_same = job.digest == step.digest
+    return await _start(ctx, item, slot, item_state, job if is_same else new_job(ctx, item, step))
 
 
 async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Submit) -> SentJob | Text:
@@ -326,21 +298,14 @@ async def _is_known(ctx: Context, job: Job) -> bool:
 async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Text:
     """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
     for resends in range(RESENDS + 1):
+        if resends and (ctx.run.stopped or not await slot.enter(asks=False)):
+            raise Ended(Result.PENDING)
         sent = await _send(ctx, item, slot, item_state, job)
-        if isinstance(sent, SentJob):
-            return sent
-        outcome = await resolve(ctx, item, slot, sent, resend=resends < RESENDS)
-        match outcome:
-            case NeverArrived(job):
-                ctx.run.record("never arrived", OrderEnd(job.request_id, JobState.NEVER))
-                del ctx.unsettled[item.id]
-                if ctx.run.stopped or not await slot.enter(asks=False):
-                    raise undecided(ctx, item, Unclear(sent))
-            case Unclear():
-                raise undecided(ctx, item, outcome)
-            case _:
-                return outcome
-    raise AssertionError(job.request_id)  # `resolve` proves nothing after the last resend
+        found = sent if isinstance(sent, SentJob) else await resolve(ctx, item, slot, sent)
+        if found is not None:
+            return found
+    slot.leave()
+    raise never_arrived()
 
 
 async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Lost:
