@@ -160,18 +160,6 @@ def test_a_server_that_dies_under_its_first_job(root: Path, rpm: int, what: Any)
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done", "two": "done"}, 8)
 
 
-def test_a_server_that_stumbles_over_unknown_ids_is_not_down(root: Path) -> None:
-    """It answers 500 where others answer 404: once its list shows that it is well, the submit goes out."""
-
-    class Stumbling(FakeApi):
-        def _status(self, job_id: str) -> tuple[int, Any, dict[str, str]]:
-            return super()._status(job_id) if job_id in self.jobs else (500, {"detail": "KeyError"}, {})
-
-    harness = Harness(root, Stumbling(duration=60)).declared("one", "two")
-    run = harness.ran()
-    assert (results(run), run.requests) == ({"one": "done", "two": "done"}, len(harness.api.requests))
-
-
 @pytest.mark.parametrize(("what", "rpm"), [("refuse", 0), (500, 120), ("slow", 120)])
 def test_an_outage_of_less_than_a_minute_ends_nothing(root: Path, rpm: int, what: Any) -> None:
     """Jobs that could not be asked for are requested again soon after."""

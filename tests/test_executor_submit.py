@@ -121,9 +121,9 @@ def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
 
 def test_stored_content_with_our_id_answers_a_lost_submit(root: Path) -> None:
     """Where jobs cannot be asked for, the stored content that carries our id is the text; it is charged once."""
-    harness = _harness(root, "one", "two", duration=30)
+    harness = _harness(root, "one", "two", duration=0)
     harness.api.fault(on("submit", 1), "reset")
-    harness.api.fault(lambda name, _: name == "status" and not harness.api.contents, 500)
+    harness.api.fault(lambda name, _: name == "status" and not harness.api.contents, 403)
     run = harness.ran()
     assert (results(run), harness.api.credits) == ({"one": "done", "two": "done"}, 8)
     assert (run.credits, run.credits_unknown) == (8, 0), "the text is here, so it was paid for"

@@ -94,11 +94,6 @@ class DurableRun:
         """The number of requests sent."""
         return self._outbox.requests
 
-    def count_request(self) -> None:
-        """Count a request that leaves without waiting for its turn."""
-        self._limiter.sent(self.now())
-        self._outbox.requests += 1
-
     # --- the primitives ----------------------------------------------------------------------------------
 
     def now(self) -> float:

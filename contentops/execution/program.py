@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import TYPE_CHECKING, assert_never
 
@@ -54,13 +55,13 @@ from contentops.state.codec import Drop
 from contentops.tokens import sum_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.digest import Digest
     from contentops.documents.checks import CheckedText
     from contentops.execution.limiter import JobSlot
     from contentops.execution.run_context import Context
-    from contentops.model import Finding, ItemId, Job, Json, Listed, State, Step
+    from contentops.model import Finding, ItemId, Job, Json, Listed, Step
 
 
 # ---- Checks a paid text before it is written, and generates it again where that is allowed.
@@ -95,7 +96,7 @@ async def _commands(ctx: Context, commands: Listed, step: Write, file: str) -> t
     """What commands find in the text of a file, by the lines of its body. Raises Ended where they cannot be run."""
     head = checked_text(file, step.target).first_line - 1
     try:
-        said = await ctx.run_commands(commands, step.target, file)
+        said = await asyncio.to_thread(ctx.commands, commands, step.target, file)
     except (OSError, StateError) as error:
         hint = "run `contentops apply` again; the text is kept"
         raise Ended(Result.FAILED, f"the commands of its checks cannot be run: {error}", hint) from error
@@ -175,10 +176,10 @@ def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
 ItemAtState = tuple[Item, ItemState]
 
 
-def begin(ctx: Context, state: State) -> list[ItemAtState]:
+def begin(ctx: Context) -> list[ItemAtState]:
     """Every change of the plan as an item with its state before the first step."""
     jobs: dict[Digest, tuple[Job, ...]] = {}
-    for job in state.open_jobs.values():
+    for job in ctx.state.open_jobs.values():
         if job.server == ctx.server:
             jobs[job.digest] = (*jobs.get(job.digest, ()), job)
     return [
@@ -190,10 +191,8 @@ def begin(ctx: Context, state: State) -> list[ItemAtState]:
     ]
 
 
-def move_files(
-    ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome], flush: Callable[[], None]
-) -> list[ItemAtState]:
-    """Carry out every move of the plan in an order that frees each target; `flush` makes each durable."""
+def move_files(ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]) -> list[ItemAtState]:
+    """Carry out every move in an order that frees each target; each is durable before the next one."""
     items = {item.id: (item, item_state) for item, item_state in begun}
     steps = {item.id: step for item, _ in items.values() for step in item.change.steps if isinstance(step, Move)}
     for id_ in order_moves(steps) if steps else ():
@@ -201,7 +200,7 @@ def move_files(
         try:
             for source, target in itertools.pairwise(path for path in (step.source, step.via, step.target) if path):
                 item_state = move(ctx, item, item_state, structs.replace(step, source=source, target=target))
-                flush()
+                ctx.store.flush()
         except Ended as end:
             outcomes[id_] = outcome_of(ctx, item, item_state, end)
         except OutputError as error:

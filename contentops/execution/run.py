@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
+from dataclasses import fields
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
 from contentops.errors import NotShared, StateError, plural
 from contentops.execution.contents import ContentIndex
-from contentops.execution.durable_run import UNSHARED
-from contentops.execution.limiter import admit
+from contentops.execution.durable_run import UNSHARED, DurableRun
+from contentops.execution.limiter import Outage, admit
 from contentops.execution.primitives import Durations, Ended, Item, ItemState, Stopped, kind_of
 from contentops.execution.program import begin, carry_out, move_files, outcome_of
-from contentops.execution.run_context import ServerCapabilities, ServerKnowledge, assemble
+from contentops.execution.run_context import Context, ServerCapabilities
 from contentops.model import Action, Outcome, Poll, Result, Run, Submit, WaitReason, Write
 from contentops.model.desired import Stage, stage_of
 from contentops.model.jobs import made_texts
@@ -26,15 +27,15 @@ from contentops.planning.sources import stage_coming
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.execution.durable_run import DurableRun
+    from contentops.api.calls import Call, Failure, Reply
+    from contentops.api.session import MayLeave
     from contentops.execution.primitives import Stop
     from contentops.execution.program import ItemAtState
-    from contentops.execution.run_context import Context, Edges
+    from contentops.execution.run_context import Edges
     from contentops.model import Change, ItemId, Plan, Project, Spec, State
     from contentops.model.desired import Reading
-    from contentops.state.store import StateStore
 
 
 # ---- Carries out an item whose text, title or front matter is made from the texts of others, once these are there.
@@ -77,11 +78,11 @@ class Stages:
         return end.done() and end.result()
 
 
-async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages, flush: Callable[[], None]) -> Outcome:
+async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages) -> Outcome:
     """Carry out an item to its end, stage by stage; what waits goes on once the texts that it reads are there."""
     change, spec = item.change, item.change.spec
     if change.action is Action.WAIT and not change.steps:
-        outcome = await _text(ctx, change, stages, flush) if change.waits else None
+        outcome = await _text(ctx, change, stages) if change.waits else None
     else:
         outcome = await carry_out(ctx, item, item_state)
     is_fine = outcome is None or outcome.result is Result.DONE
@@ -92,14 +93,14 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
         asked = [name for name in names if stage_of(name) is stage]
         if asked and spec is not None:
             ends = stages.of(_read(spec, asked))
-            outcome = await _front(ctx, change, outcome, stages, ends, flush)
+            outcome = await _front(ctx, change, outcome, stages, ends)
             is_fine = is_fine and all(end.done() and end.result() for end in ends)
         stages.reach(item.id, stage, done=is_fine)
     assert outcome is not None
     return outcome
 
 
-async def _text(ctx: Context, change: Change, stages: Stages, flush: Callable[[], None]) -> Outcome:
+async def _text(ctx: Context, change: Change, stages: Stages) -> Outcome:
     """The outcome of an item that waits for texts: made from them, if all of them come in this run."""
     spec = change.spec
     assert spec is not None
@@ -114,7 +115,7 @@ async def _text(ctx: Context, change: Change, stages: Stages, flush: Callable[[]
         return Outcome(id=change.id, action=Action.UPDATE, result=Result.DONE, output=change.target)
     if now.action is Action.WAIT:
         return _waiting(now)
-    return await _carried_out(ctx, now, flush)
+    return await _carried_out(ctx, now)
 
 
 async def _front(
@@ -123,7 +124,6 @@ async def _front(
     before: Outcome | None,
     stages: Stages,
     ends: Sequence[asyncio.Future[bool]],
-    flush: Callable[[], None],
 ) -> Outcome:
     """The outcome of an item after its front matter has followed the texts that it mentions."""
     done = before or Outcome(id=change.id, action=Action.UPDATE, result=Result.DONE, output=change.target)
@@ -136,23 +136,19 @@ async def _front(
     now = ctx.again(planned, stages.coming(change.spec))
     if now is None or now.action is Action.WAIT:
         return done
-    after = await _carried_out(ctx, now, flush)
+    after = await _carried_out(ctx, now)
     if before is None or after.result is not Result.DONE:
         return after if before is None else structs.replace(before, error=after.error, hint=after.hint)
     return structs.replace(before, steps=(*before.steps, *after.steps), output=after.output)
 
 
-async def _carried_out(ctx: Context, change: Change, flush: Callable[[], None]) -> Outcome:
+async def _carried_out(ctx: Context, change: Change) -> Outcome:
     """Carry out a change that was planned during this run, and return its outcome."""
     outcomes: dict[ItemId, Outcome] = {}
-    begun: list[ItemAtState] = [(_item(ctx, change), ItemState(record=change.record, path=change.source))]
-    ((item, item_state),) = move_files(ctx, begun, outcomes, flush)
-    return outcomes.get(change.id) or await carry_out(ctx, item, item_state)
-
-
-def _item(ctx: Context, change: Change) -> Item:
     jobs = ctx.run.jobs_of(ctx.server, change.spec.digest) if change.spec is not None else ()
-    return Item(change=change, jobs=tuple(jobs))
+    begun = (Item(change=change, jobs=tuple(jobs)), ItemState(record=change.record, path=change.source))
+    ((item, item_state),) = move_files(ctx, [begun], outcomes)
+    return outcomes.get(change.id) or await carry_out(ctx, item, item_state)
 
 
 def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
@@ -240,20 +236,18 @@ async def execute(
     outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     try:
-        _write_renamed_ids(ctx, state, edges.store, renamed)
-        _write_targets(ctx, edges.store)
-        begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
+        _write_renamed_ids(ctx, renamed)
+        _write_targets(ctx)
+        begun = move_files(ctx, begin(ctx), outcomes)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
         run.every(HEARTBEAT, lambda: _heartbeat(ctx, outcomes))
         if ctx.deadline is not None:
             run.at(ctx.deadline, lambda: _stop_at_deadline(run))
-        await run.carry_out(
-            _programs(ctx, begun, outcomes, edges.store.flush), most=project.api.max_in_flight + WAITING
-        )
+        await run.carry_out(_programs(ctx, begun, outcomes), most=project.api.max_in_flight + WAITING)
     finally:
         stop.bind(None)
         run.close()
-        _last_checkpoint(run, edges.store)
+        _last_checkpoint(ctx)
         edges.cache.learn("durations", {**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
     if not run.stopped and (elsewhere := _not_selected(plan, outcomes)):
@@ -306,32 +300,54 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         proven=_is_proven(state, plan, edges.dialect(), has_model=project.api.has_model),
         honours_ids=capabilities.honours_ids,
     )
-    knowledge = ServerKnowledge(
+    durations = Durations.load(edges.cache.learned("durations").get(plan.server), plan.server)
+    outage = Outage(edges.random)
+
+    async def deliver(call: Call, may_leave: MayLeave) -> Reply | Failure:
+        return await ctx.deliver(call, may_leave)
+
+    run = DurableRun(
+        edges.store,
+        edges.limiter,
+        admission,
+        durations,
+        outage,
+        send=deliver,
+        fence=edges.fence,
+        on_turn=lambda: _check_stop(ctx, stop),
+    )
+    outside: dict[str, Any] = {each.name: getattr(edges, each.name) for each in fields(edges)}
+    ctx = Context(
+        **outside,
+        project=project,
+        plan=plan,
+        state=state,
+        run=run,
         admission=admission,
-        durations=Durations.load(edges.cache.learned("durations").get(plan.server), plan.server),
+        durations=durations,
         capabilities=capabilities,
         index=ContentIndex(owners=edges.owners),
+        outage=outage,
+        made=made_texts(state),
+        deadline=None if deadline is None else run.now() + deadline,
     )
-    ctx = assemble(project, plan, state, edges, knowledge, lambda: _check_stop(ctx.run, stop, edges.store))
-    ctx.made = made_texts(state)
-    ctx.deadline = None if deadline is None else ctx.now() + deadline
     return ctx
 
 
-def _last_checkpoint(run: DurableRun, store: StateStore) -> None:
+def _last_checkpoint(ctx: Context) -> None:
     try:
-        store.checkpoint()
+        ctx.store.checkpoint()
     except NotShared as error:
-        run.stop(UNSHARED, error.message, error.hint, at_once=True)
-        store.checkpoint()
+        ctx.run.stop(UNSHARED, error.message, error.hint, at_once=True)
+        ctx.store.checkpoint()
 
 
-def _check_stop(run: DurableRun, stop: Stop, store: StateStore) -> None:
+def _check_stop(ctx: Context, stop: Stop) -> None:
     """Stop the run if a person asked for it, which counts more than any other reason."""
-    if stop.requested and run.stopped != "interrupted":
-        run.stopped = ""
-        run.stop("interrupted", "interrupted; nothing more was submitted", AGAIN, at_once=True)
-        store.checkpoint()
+    if stop.requested and ctx.run.stopped != "interrupted":
+        ctx.run.stopped = ""
+        ctx.run.stop("interrupted", "interrupted; nothing more was submitted", AGAIN, at_once=True)
+        ctx.store.checkpoint()
 
 
 def _stop_at_deadline(run: DurableRun) -> None:
@@ -350,7 +366,7 @@ def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
 
 
 def _programs(
-    ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome], flush: Callable[[], None]
+    ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
     """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
     waiting = [(item, item_state) for item, item_state in begun if item.id not in outcomes]
@@ -361,7 +377,7 @@ def _programs(
 
     async def program(item: Item, item_state: ItemState) -> None:
         try:
-            outcomes[item.id] = await follow(ctx, item, item_state, stages, flush)
+            outcomes[item.id] = await follow(ctx, item, item_state, stages)
         except NotShared as error:
             ctx.run.stop(UNSHARED, error.message, error.hint, at_once=True)
             outcomes[item.id] = outcome_of(ctx, item, item_state, Ended(Result.PENDING))
@@ -392,21 +408,21 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
     )
 
 
-def _write_renamed_ids(ctx: Context, state: State, store: StateStore, renamed: Mapping[ItemId, ItemId]) -> None:
+def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
     """Write all ids that `moved` pairs gave, in one step, as half of them would mix items up."""
     if not renamed:
         return
-    moved = [state.records[id_] for id_ in renamed]
+    moved = [ctx.state.records[id_] for id_ in renamed]
     planned = {change.id for change in ctx.plan.changes}
     moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
-    forgotten = (Forget(id_) for id_ in renamed.values() if id_ not in state.records)
-    store.note("moved", *moved, *forgotten)
-    store.flush()
+    forgotten = (Forget(id_) for id_ in renamed.values() if id_ not in ctx.state.records)
+    ctx.store.note("moved", *moved, *forgotten)
+    ctx.store.flush()
 
 
-def _write_targets(ctx: Context, store: StateStore) -> None:
+def _write_targets(ctx: Context) -> None:
     """Write the target paths of running jobs, so that a file is known before a record has it."""
     under_way = [change.job for change in ctx.plan.changes if change.has(Write)]
     ours = [job for job in under_way if job is not None and job.output]
-    store.note("target", *(job for job in ours if store.open_job(job.request_id) not in (None, job)))
-    store.flush()
+    ctx.store.note("target", *(job for job in ours if ctx.store.open_job(job.request_id) not in (None, job)))
+    ctx.store.flush()

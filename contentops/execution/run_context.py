@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
 
-from contentops.api.calls import ContentList, Failure, FailureKind, GetStatus, ListContent, ListTemplates
+from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
 from contentops.api.outcomes import RETRY
 from contentops.api.session import always
 from contentops.digest import NOTHING
 from contentops.execution.contents import ContentOwners
-from contentops.execution.durable_run import DurableRun
 from contentops.execution.limiter import REFUSALS, Outage
 from contentops.execution.primitives import Priority, iso, seconds_of
 from contentops.model import Event
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
     from contentops.execution.contents import ContentIndex
+    from contentops.execution.durable_run import DurableRun
     from contentops.execution.limiter import AccountLimiter, Admission
     from contentops.execution.primitives import Asks, Durations, R
     from contentops.model import Change, Finding, ItemId, Job, Json, Listed, Plan, Project, Record, State
@@ -149,37 +148,55 @@ NOTE_AGAIN = 60.0
 """Seconds after which a run says once more that it tries again, and why."""
 
 
-@dataclass(slots=True)
-class Context:
-    """One run: its plan, the primitives, the outside, and what is known of the server. `wall`: seconds since 1970."""
+@dataclass(slots=True, kw_only=True)
+class Edges:
+    """What a run uses beyond the program itself: state, cache, files, network and clock."""
+
+    store: StateStore
+    cache: Cache
+    outputs: Outputs
+    send: Send
+    fence: Callable[[], MayLeave] = lambda: always
+    """Called when a call leaves; gives the check that runs directly before its bytes do."""
+    emit: Callable[[Event], None]
+    wall: Callable[[], float]
+    """The time in seconds since 1970."""
+    random: random.Random
+    dialect: Callable[[], str]
+    """The dialect of the server: `auto` as long as none is known."""
+    again: Callable[[Change, Mapping[ItemId, Stage]], Change | None] = lambda change, _: change
+    """The change of an item as its sources are now, within its planned one; the stages that others still reach."""
+    is_current: Callable[[Change], bool] = lambda _change: True
+    """Whether the texts that an item is made from are as they were planned."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project exists, or will."""
+    commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
+    """What the commands of `checks` find in a file, by its path and text; may take its time."""
+    limiter: AccountLimiter
+    text: Callable[[Digest], str | None] = lambda _digest: None
+    """A text that a record names, by its body digest, where this machine has it."""
+    owners: ContentOwners = field(default_factory=ContentOwners)
+    """The owners of the contents on the server."""
+    requests: int = 0
+    """Requests sent before the run, to find out the dialect of the server."""
+    paid_at: Collection[tuple[str, str]] = ()
+    """The servers and dialects of which the ledger knows paid texts of the account."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Context(Edges):
+    """One run: its plan, the primitives, the outside, and what is known of the server."""
 
     project: Project
     plan: Plan
+    state: State
     run: DurableRun
-    cache: Cache
-    outputs: Outputs
     admission: Admission
     durations: Durations
     capabilities: ServerCapabilities
     index: ContentIndex
     outage: Outage
-    emit: Callable[[Event], None]
-    wall: Callable[[], float]
-    random: random.Random
-    dialect: Callable[[], str]
-    text: Callable[[Digest], str | None]
-    """A text that a record or an open job names, by its body digest, where this machine has it."""
-    made_by: Callable[[Record], Job | None]
-    """The job that made the text of a record, of any environment; None: not known."""
-    exists: Callable[[str], bool]
-    """Whether a path of the project exists, or will: what links in texts may lead to."""
-    again: Callable[[Change, Mapping[ItemId, Stage]], Change | None]
-    is_current: Callable[[Change], bool]
-    """Whether the texts that an item is made from are as they were planned."""
-    """The change of an item as its sources are now, within its planned one; the stages that others still reach."""
-    run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
-    """What the commands of `checks` find in a file, by its path and text."""
-    made: frozenset[Digest] = frozenset()
+    made: frozenset[Digest]
     """The body digests of all texts that known jobs made: every other body is a person's."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
@@ -195,6 +212,10 @@ class Context:
     def server(self) -> str:
         """The server this run speaks to."""
         return self.plan.server
+
+    def made_by(self, record: Record) -> Job | None:
+        """The job that made the text of a record, of any environment; None: not known."""
+        return self.store.made_by(record) or self.state.made_by(record)
 
     def iso(self) -> str:
         """The time now, as it is written into records."""
@@ -263,27 +284,24 @@ class Context:
 
     # --- trouble -----------------------------------------------------------------------------------------
 
-    def heard(self, answer: Reply | Failure) -> Failure | None:
-        """Note the answer to a call; returns its failure once every call has failed for `RETRY.total` seconds."""
+    async def deliver(self, call: Call, may_leave: MayLeave) -> Reply | Failure:
+        """Send a call; returns its answer. The run stops once every call has failed for `RETRY.total` seconds."""
+        answer = await self.send(call, may_leave)
         if not (isinstance(answer, Failure) and answer.server_failed):
             self.outage.answered()
-            return None
-        if not self.outage.failed(answer.full_message, self.run.now()):
-            return answer
-        self.trouble(f"{answer.full_message}; trying again for {RETRY.total:.0f} s, one request at a time")
-        return None
-
-    def end_outage(self, failure: Failure) -> None:
-        """Stop the run, since every call fails."""
-        met = "nothing was reached" if failure.unreached else "every request failed"
-        lasting = f"for {RETRY.total:.0f} s" if self.outage.reached else "in this run"
-        self.run.stop(
-            "refused-submits" if failure.status else "no-connection",
-            f"{met} {lasting}: {failure.full_message}",
-            f"check that a server answers at `{self.project.api.server}` (`api.base_url`), and the network; "
-            "then run `contentops apply` again: running jobs are kept and continue",
-            at_once=True,
-        )
+        elif self.outage.failed(answer.full_message, self.run.now()):
+            self.trouble(f"{answer.full_message}; trying again for {RETRY.total:.0f} s, one request at a time")
+        else:
+            met = "nothing was reached" if answer.unreached else "every request failed"
+            lasting = f"for {RETRY.total:.0f} s" if self.outage.reached else "in this run"
+            self.run.stop(
+                "refused-submits" if answer.status else "no-connection",
+                f"{met} {lasting}: {answer.full_message}",
+                f"check that a server answers at `{self.project.api.server}` (`api.base_url`), and the network; "
+                "then run `contentops apply` again: running jobs are kept and continue",
+                at_once=True,
+            )
+        return answer
 
     def trouble(self, message: str) -> None:
         """Report why the run does not go on, once a minute at most."""
@@ -344,103 +362,3 @@ def _lasting(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-# ---- Makes what the items of a run share.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edges:
-    """What a run uses beyond the program itself: state, cache, files, network and clock."""
-
-    store: StateStore
-    cache: Cache
-    outputs: Outputs
-    send: Send
-    fence: Callable[[], MayLeave] = lambda: always
-    """Called when a call leaves; gives the check that runs directly before its bytes do."""
-    emit: Callable[[Event], None]
-    wall: Callable[[], float]
-    random: random.Random
-    dialect: Callable[[], str]
-    """The dialect of the server: `auto` as long as none is known."""
-    again: Callable[[Change, Mapping[ItemId, Stage]], Change | None] = lambda change, _: change
-    """The change of an item as its sources are now, within its planned one; the stages that others still reach."""
-    is_current: Callable[[Change], bool] = lambda _change: True
-    """Whether the texts that an item is made from are as they were planned."""
-    exists: Callable[[str], bool] = lambda _path: True
-    """Whether a path of the project exists, or will."""
-    commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
-    """What the commands of `checks` find in a file, by its path and text; may take its time."""
-    limiter: AccountLimiter
-    text: Callable[[Digest], str | None] = lambda _digest: None
-    """A text that a record names, by its body digest, where this machine has it."""
-    owners: ContentOwners = field(default_factory=ContentOwners)
-    """The owners of the contents on the server."""
-    requests: int = 0
-    """Requests sent before the run, to find out the dialect of the server."""
-    paid_at: Collection[tuple[str, str]] = ()
-    """The servers and dialects of which the ledger knows paid texts of the account."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerKnowledge:
-    """What is known of the server at the start; items add to it."""
-
-    admission: Admission
-    durations: Durations
-    capabilities: ServerCapabilities
-    index: ContentIndex
-
-
-def assemble(
-    project: Project, plan: Plan, state: State, edges: Edges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
-) -> Context:
-    """Make the context of a run and its items. `on_turn` is called before anything is sent."""
-    outage = Outage(edges.random)
-    run = DurableRun(
-        edges.store,
-        edges.limiter,
-        knowledge.admission,
-        knowledge.durations,
-        outage,
-        send=lambda call, may_leave: _sent(ctx, edges, call, may_leave),
-        fence=edges.fence,
-        on_turn=on_turn,
-    )
-    ctx = Context(
-        project=project,
-        plan=plan,
-        run=run,
-        cache=edges.cache,
-        outputs=edges.outputs,
-        admission=knowledge.admission,
-        durations=knowledge.durations,
-        capabilities=knowledge.capabilities,
-        index=knowledge.index,
-        outage=outage,
-        emit=edges.emit,
-        wall=edges.wall,
-        random=edges.random,
-        dialect=edges.dialect,
-        text=edges.text,
-        made_by=lambda record: edges.store.made_by(record) or state.made_by(record),
-        exists=edges.exists,
-        again=edges.again,
-        is_current=edges.is_current,
-        run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
-    )
-    return ctx
-
-
-async def _sent(ctx: Context, edges: Edges, call: Call, may_leave: MayLeave) -> Reply | Failure:
-    """Send a call; returns its answer. A failure that belongs to an outage may end the run."""
-    answer = await edges.send(call, may_leave)
-    failure = ctx.heard(answer)
-    if failure is not None and isinstance(call, GetStatus) and not call.accepted and not failure.is_inconclusive:
-        # A server may stumble over every id that it does not know, and be well.
-        ctx.run.count_request()
-        failure = ctx.heard(await edges.send(ListTemplates(), always))
-    if failure is not None:
-        ctx.end_outage(failure)
-    return answer
