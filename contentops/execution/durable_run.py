@@ -12,7 +12,7 @@ from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.api.session import always
 from contentops.errors import NotShared
 from contentops.execution.limiter import JobSlot
-from contentops.execution.outbox import Outbox, Watched
+from contentops.execution.outbox import Outbox
 from contentops.execution.primitives import Priority, Stopped, next_poll
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ class DurableRun:
         self._outbox = Outbox(
             limiter,
             admission,
-            durations,
             outage,
             send=send,
             fence=fence,
@@ -75,6 +74,8 @@ class DurableRun:
         self.halted = False
         """Nothing is waited for any more."""
         self._admissions: deque[tuple[asyncio.Future[bool], bool]] = deque()
+        self._polled = 0
+        """Jobs that are polled."""
         self._sleeping: dict[asyncio.Future[None], tuple[float, bool]] = {}
         """Until when each sleeps, and whether it is a job that is polled then."""
         self._waiting: set[asyncio.Future[Any]] = set()
@@ -143,23 +144,22 @@ class DurableRun:
 
     async def poll(self, watch: Watch) -> JobStatus | Failure:
         """Ask for the status of a job, once that is worth a request."""
-        now, kind, polls, limit = self.now(), watch.kind, watch.polls, self._limiter.limit
-        watched = Watched(watch, now - watch.started if polls else 0.0)
-        self._outbox.watched.add(watched)
+        now = self.now()
+        self._polled += 1
         try:
             due = next_poll(
                 self._durations,
-                kind,
+                watch.kind,
                 started=watch.started,
                 now=now,
-                polls=polls,
-                per_minute=limit,
-                running=len(self._outbox.watched),
+                polls=watch.polls,
+                per_minute=self._limiter.limit,
+                running=self._polled,
             )
             await self._sleep(min(due, watch.until) if now < watch.until else due, polls=True)
             return await self.send(GetStatus(watch.job_id, ours=watch.request_id), Priority.POLL)
         finally:
-            self._outbox.watched.discard(watched)
+            self._polled -= 1
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds."""

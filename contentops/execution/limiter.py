@@ -229,12 +229,13 @@ class Admission:
     running: int = 0
     """Jobs the server has accepted and not ended."""
     room: float = math.inf
-    """Unfinished jobs the server seems to allow; learned from submits it turned away."""
+    """Unfinished jobs the server seems to allow: those that ran when it last refused a submit."""
+    crowded_at: float = -math.inf
+    """Loop time at which it refused that submit."""
     opens_at: float = 0.0
     """Loop time before which no submit goes out."""
     progress_at: float = -math.inf
     """Loop time at which a job was last accepted or ended."""
-    _smooth: int = 0
 
     def open(self, *, asks: bool = True) -> bool:
         """Whether one more submit may get ready now; one that `asks` asks for its id first."""
@@ -256,32 +257,25 @@ class Admission:
         if self.strangers >= ASK_FIRST:
             self.ask_first = False
 
-    def may_send(self, flying: int, likely_ended: float, now: float) -> bool:
-        """Whether a submit may leave while `flying` others are under way.
-
-        `likely_ended` of the running jobs have ended without our knowing: a submit finds that out as well as a poll.
-        """
-        return now >= self.opens_at and self.running + flying + 1 - likely_ended <= self.room
+    def may_send(self, flying: int, now: float) -> bool:
+        """Whether a submit may leave while `flying` others are under way; each minute, one more job is tried."""
+        room = self.room + max(0.0, now - self.crowded_at) // WINDOW if self.room < math.inf else math.inf
+        return now >= self.opens_at and self.running + flying < room
 
     def began(self, now: float) -> None:
-        """Count an accepted job; enough of them in a row raise the cap by one."""
+        """Count an accepted job."""
         self.running += 1
         self.progress_at = now
-        self._smooth += 1
-        if self._smooth >= 2 * self.room:
-            self.room += 1
-            self._smooth = 0
 
     def ended(self, now: float) -> None:
         """Count a job as ended: it brought its text, or is not waited for any more."""
         self.running -= 1
         self.progress_at = now
 
-    def crowded(self, running: int, until: float) -> None:
-        """Lower the cap to the running jobs, after the server refused a submit; none leaves before `until`."""
-        self.room = min(self.room, running)
+    def crowded(self, running: int, now: float, until: float) -> None:
+        """Set the cap to the running jobs, after the server refused a submit; none leaves before `until`."""
+        self.room, self.crowded_at = running, now
         self.opens_at = max(self.opens_at, until)
-        self._smooth = 0
 
 
 class JobSlot:

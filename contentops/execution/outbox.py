@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Reply
     from contentops.api.session import MayLeave, Send
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
-    from contentops.execution.primitives import Asks, Durations, Watch
+    from contentops.execution.primitives import Asks
 
 AT_ONCE = 32
 """Requests under way at the same time; a job is a timer, not a socket."""
@@ -48,14 +48,6 @@ class Turn:
     unsent: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Watched:
-    """A running job, and after how many seconds it was last known to run."""
-
-    watch: Watch
-    unfinished: float
-
-
 class Outbox:
     """Calls that wait for their turn, and those under way.
 
@@ -67,7 +59,6 @@ class Outbox:
         self,
         limiter: AccountLimiter,
         admission: Admission,
-        durations: Durations,
         outage: Outage,
         *,
         send: Send,
@@ -76,10 +67,9 @@ class Outbox:
         wake: Callable[[], None],
         fail: Callable[[BaseException], None],
     ) -> None:
-        self._limiter, self._admission, self._durations, self._outage = limiter, admission, durations, outage
+        self._limiter, self._admission, self._outage = limiter, admission, outage
         self._send, self._fence, self._flush, self._wake, self._fail = send, fence, flush, wake, fail
         self.requests = 0
-        self.watched: set[Watched] = set()
         self._order = itertools.count()
         self._queue: list[Turn] = []
         self._deferred = 0
@@ -133,9 +123,7 @@ class Outbox:
         chosen: list[Turn] = []
         deferred: list[Turn] = []
         room = self._room()
-        submits = sum(turn.call.pays for turn in self._flying.values())
-        full = self._admission.running + submits + room > self._admission.room
-        likely = self._likely_ended(now) if full else 0.0
+        submits = self._arriving + sum(turn.call.pays for turn in self._flying.values())
         while self._queue and len(chosen) < room and self._ready_at(now) <= now:
             turn = heapq.heappop(self._queue)
             if turn.answer.done():
@@ -144,7 +132,7 @@ class Outbox:
                 if self._admission.closed:
                     turn.answer.set_exception(Stopped())
                     continue
-                if not self._admission.may_send(submits, likely, now):
+                if not self._admission.may_send(submits, now):
                     deferred.append(turn)
                     continue
                 submits += 1
@@ -197,10 +185,7 @@ class Outbox:
         if not call.pays:
             self._limited_at = now
         if call.pays and running and now - self._limited_at > WINDOW:
-            self._admission.crowded(running, now + (retry_after or 0.0))
-            # What was likely to have ended has not: only what ends from now on makes room.
-            for each in self.watched:
-                each.unfinished = now - each.watch.started
+            self._admission.crowded(running, now, now + (retry_after or 0.0))
         else:
             self._admission.room = math.inf
             self._limiter.throttled(now, retry_after)
@@ -222,14 +207,6 @@ class Outbox:
     def _ready_at(self, now: float) -> float:
         """The earliest loop time at which the next request may leave."""
         return max(self._limiter.ready_at(now), self._outage.ask_at)
-
-    def _likely_ended(self, now: float) -> float:
-        """The expected number of watched jobs that are done by now, by the known durations."""
-        p_done = self._durations.p_done
-        return sum(
-            p_done(each.watch.kind, elapsed=now - each.watch.started, unfinished=each.unfinished)
-            for each in self.watched
-        )
 
     def waiting_for(self, now: float) -> tuple[str, float]:
         """The cause of the wait, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""

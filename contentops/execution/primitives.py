@@ -91,11 +91,6 @@ class Durations:
         """Seconds a job of this kind takes, for people; None: unknown."""
         return self.median(kind) if self.seen else self.usual
 
-    def p_done(self, kind: str, *, elapsed: float, unfinished: float = 0.0) -> float:
-        """The chance that a job is done after `elapsed` seconds, given that it was not after `unfinished` seconds."""
-        longer = self._longer(kind, unfinished)
-        return sum(seconds <= elapsed for seconds in longer) / len(longer)
-
     def _longer(self, kind: str, than: float) -> list[float]:
         """The durations above `than` of a kind, else of all kinds; a job done at its first poll counts for 3/4."""
         if kind not in self._seconds:
