@@ -147,6 +147,18 @@ def test_what_waits_for_a_blocked_item_goes_on_waiting(harness: Harness) -> None
     assert exit_code_of(run) is ExitCode.INCOMPLETE
 
 
+def test_what_waits_for_an_item_that_could_not_be_saved_says_so(harness: Harness) -> None:
+    """The guide has its text by then; the next apply saves it, and makes the others."""
+    harness.api = FakeApi(duration=30, auto_save=False)
+    harness.api.fault(lambda name, _: name == "save", 400)
+    run = harness.ran()
+    assert results(run) == {"guide": "failed", "news": "pending", "teaser": "pending"}
+    (news,) = (one for one in run.outcomes if one.id == "news")
+    assert news.error == "`guide` has its text, but is not done"
+    harness.api.heal()
+    assert set(results(harness.apply()).values()) == {"done"}
+
+
 def test_what_waits_for_an_item_that_is_not_selected_is_a_pause(harness: Harness) -> None:
     """Another machine may make that text: the run says so, and ends like one that is to be repeated."""
     harness.write("content/a.yaml", items({**CHAIN, "other": "Other"}))

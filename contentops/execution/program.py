@@ -12,7 +12,7 @@ from contentops.documents.checks import blocks, check_text, checked_text
 from contentops.errors import OutputError, StateError, plural
 from contentops.execution.poll import collect, fetch, poll
 from contentops.execution.primitives import CheckedBody, Ended, Item, ItemState, SentJob, Stopped, Text
-from contentops.execution.records import arrived, new_job
+from contentops.execution.records import arrived
 from contentops.execution.save import publish, save
 from contentops.execution.submit import collect_lost, look_up, submit
 from contentops.execution.write import (
@@ -55,7 +55,7 @@ from contentops.state.codec import Drop
 from contentops.tokens import sum_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from contentops.digest import Digest
     from contentops.documents.checks import CheckedText
@@ -352,12 +352,9 @@ def _end(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
 
 def _stopped(ctx: Context, item: Item) -> Ended:
     """The end of an item that waited when the run stopped."""
-    planned, step = item.change.job, item.change.submit
-    candidates = [*_retries(ctx, item)]
-    candidates += [new_job(ctx, item, step)] if step is not None else []
-    candidates += [planned] if planned is not None else []
-    recorded = (ctx.run.open_job(job.request_id) for job in candidates)
-    job = next((job for job in recorded if job is not None), None)
+    planned = item.change.job
+    request = ctx.latest.get(item.id, planned.request_id if planned is not None else None)
+    job = ctx.run.open_job(request) if request is not None else None
     if job is None:
         return Ended(Result.PENDING)
     lost = job.state is JobState.SUBMITTING and job != planned
@@ -367,16 +364,6 @@ def _stopped(ctx: Context, item: Item) -> Ended:
     if job.state is JobState.RUNNING:
         return Ended(Result.PENDING, "", "its job is still running; the next apply polls it")
     return Ended(Result.PENDING)
-
-
-def _retries(ctx: Context, item: Item) -> Iterator[Job]:
-    """The jobs that retries after failed checks may have made, the last one first."""
-    for step in item.change.steps:
-        if isinstance(step, RetryText):
-            first = item.change.attempt
-            for attempt in range(first + step.times, first, -1):
-                again = Submit(request=step.request, digest=step.digest, attempt=attempt, credits=step.credits)
-                yield new_job(ctx, item, again)
 
 
 def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:

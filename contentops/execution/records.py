@@ -58,7 +58,7 @@ def new_job(ctx: Context, item: Item, step: Submit) -> Job:
 def intended(ctx: Context, job: Job) -> Job:
     """Record that a submit is about to leave."""
     job = structs.replace(job, state=JobState.SUBMITTING, submitted_at=ctx.iso(), error="")
-    ctx.unsettled[job.item] = job.credits
+    ctx.unsettled[job.item], ctx.latest[job.item] = job.credits, job.request_id
     ctx.run.record("submit", job)
     return job
 
@@ -78,6 +78,7 @@ def accepted(ctx: Context, item: Item, slot: JobSlot, job: Job, job_id: str, *, 
         del ctx.unsettled[item.id]
         # The first submit may have gone out before anyone knew how the server is spoken to.
         job = structs.replace(job, dialect=ctx.dialect())
+    ctx.latest[item.id] = job.request_id
     ctx.run.record("accepted", job)
     ctx.event("step-done", item.id, "submit", job=job_id)
     return SentJob(job=job, sent=sent)

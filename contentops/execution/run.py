@@ -23,7 +23,7 @@ from contentops.model import Action, Outcome, Poll, Result, Run, Submit, WaitRea
 from contentops.model.desired import Stage, stage_of
 from contentops.model.jobs import made_texts
 from contentops.planning.select import in_order
-from contentops.planning.sources import stage_coming
+from contentops.planning.sources import stage_coming, words
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Stages:
     def __init__(self, plan: Plan) -> None:
         loop = asyncio.get_running_loop()
         self._ends: dict[tuple[ItemId, Stage], asyncio.Future[bool]] = {}
+        self.unfinished: set[ItemId] = set()
+        """Items whose file this run has written, and a later step of which failed."""
         for change in plan.changes:
             first = stage_coming(change)
             for stage in Stage:
@@ -86,6 +88,8 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
     else:
         outcome = await carry_out(ctx, item, item_state)
     is_fine = outcome is None or outcome.result is Result.DONE
+    if outcome is not None and not is_fine and "write" in outcome.steps:
+        stages.unfinished.add(item.id)
     names: Iterable[str] = change.updates_later if is_fine else ()
     if is_fine and change.waits and spec is not None:
         names = [name for name in spec.readings if name.startswith(_METADATA)]
@@ -106,8 +110,13 @@ async def _text(ctx: Context, change: Change, stages: Stages) -> Outcome:
     assert spec is not None
     names = [name for name in spec.readings if not name.startswith(_METADATA)]
     try:
-        if not change.pays_later or not all(await ctx.run.others(stages.of(_read(spec, names)))):
+        if not change.pays_later:
             return _waiting(change)
+        if not all(await ctx.run.others(stages.of(_read(spec, names)))):
+            late = [one.id for one in change.waits if one.id in stages.unfinished]
+            why = [f"`{one.id}` {words(one)}" for one in change.waits if one.id not in late]
+            why = [*(f"`{id_}` has its text, but is not done" for id_ in late), *why]
+            return structs.replace(_waiting(change), error="; ".join(why), hint=change.hint if not late else AGAIN)
     except Stopped:
         return structs.replace(_waiting(change), error="", hint="")
     now = ctx.again(change, stages.coming(spec))

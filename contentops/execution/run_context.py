@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentops.execution.durable_run import DurableRun
     from contentops.execution.limiter import AccountLimiter, Admission
     from contentops.execution.primitives import Asks, Durations, R
-    from contentops.model import Change, Finding, ItemId, Job, Json, Listed, Plan, Project, Record, State
+    from contentops.model import Change, Finding, ItemId, Job, Json, Listed, Plan, Project, Record, RequestId, State
     from contentops.model.desired import Stage
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -206,6 +206,8 @@ class Context(Edges):
     """The tokens of the models' answers that arrived in this run, by item; None: not known."""
     unsettled: Counter[ItemId] = field(default_factory=Counter)
     """Credits of submits of this run of which no one knows yet whether the server took them, by item."""
+    latest: dict[ItemId, RequestId] = field(default_factory=dict)
+    """The request of each item that was submitted or found in this run last."""
     _noted_at: float = -math.inf
 
     @property
