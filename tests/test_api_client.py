@@ -481,7 +481,7 @@ def test_send_never_raises(call: Call, status: int, value: Any, media: str) -> N
 # --- the stack of connections, on virtual time ----------------------------------------------------------------------
 
 
-class Line:
+class Line(httpx.AsyncBaseTransport):
     """A connection that only knows whether it was closed."""
 
     def __init__(self) -> None:
@@ -491,7 +491,7 @@ class Line:
         self.closed = True
 
 
-def made(limit: int = 64) -> tuple[list[Line], ConnectionStack[Line]]:
+def made(limit: int = 64) -> tuple[list[Line], ConnectionStack]:
     """A stack, and the connections that it has made."""
     lines: list[Line] = []
 
@@ -511,13 +511,13 @@ def test_paid_calls_want_a_warm_connection(idle: float, fresh: bool, same: bool)
     """After a while a paid call gets a new connection and the old one is closed; other calls take what is there."""
 
     async def story() -> None:
-        _, stack = made()
+        lines, stack = made()
         async with stack.lease(fresh=True) as first:
             pass
         await asyncio.sleep(idle)
         async with stack.lease(fresh=fresh) as second:
             assert (second is first) is same
-            assert first.closed is not same
+            assert lines[0].closed is not same
 
     run(story())
 

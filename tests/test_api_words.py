@@ -70,29 +70,21 @@ def test_error_text(value: Any, text: str) -> None:
     ({}, None), ({"retry-after": "30"}, 30), ({"retry-after": " 1.5 "}, 1.5), ({"retry-after": "-5"}, 0),
     ({"retry-after": "9" * 400}, LONGEST), ({"retry-after": "-" + "9" * 400}, 0), ({"retry-after": "nan"}, None),
     ({"retry-after": "inf"}, None), ({"retry-after": "1e9"}, None), ({"retry-after": "soon"}, None),
-    ({"retry-after": "٣٠"}, None), ({"retry-after": "30, 60"}, 60), ({"retry-after": "60,30, 30"}, 60),
-    ({"retry-after": "90000, 90000", "date": ", ".join(["Thu, 01 Jan 2026 00:00:00 GMT"] * 2)}, 90_000),
-    ({"retry-after": "30, soon"}, None), ({"retry-after": ", ".join(["30"] * 99)}, None),
-    ({"retry-after": ", ".join([formatdate(NOW + 45, usegmt=True)] * 2)}, 45),
-    ({"retry-after": f"{formatdate(NOW + 9, usegmt=True)}, {formatdate(NOW + 45, usegmt=True)}"}, 45),
-    ({"retry-after": f"30, {formatdate(NOW + 45, usegmt=True)}"}, None), ({"retry-after": ""}, None),
+    ({"retry-after": "٣٠"}, None), ({"retry-after": "30, 60"}, None), ({"retry-after": ""}, None),
     ({"retry-after": "x" * 200}, None), ({"retry-after": formatdate(NOW + 45, usegmt=True)}, 45),
     ({"retry-after": formatdate(NOW - 45, usegmt=True)}, 0), ({"retry-after": "Sun, 06 Nov 1994 08:49:37"}, 0),
     ({"retry-after": "Fri, 31 Feb 2026 99:99:99 GMT"}, None),
     ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, LONGEST),
     ({"retry-after": formatdate(NOW + 3600 + 20, usegmt=True), "date": formatdate(NOW + 3600, usegmt=True)}, 20),
-    ({"retry-after": formatdate(NOW + 45, usegmt=True), "date": "rubbish"}, 45), ({"retry-after-ms": "250"}, 0.25),
-    ({"retry-after": "soon", "retry-after-ms": "250"}, 0.25), ({"ratelimit": '"default";r=0;t=17'}, 17),
-    ({"ratelimit": "limit=10, remaining=0, t=5"}, 5), ({"ratelimit": "nothing"}, None), ({"ratelimit-reset": "12"}, 12),
-    ({"x-ratelimit-reset": str(int(NOW) + 33)}, 33), ({"x-ratelimit-reset": "later"}, None),
+    ({"retry-after": formatdate(NOW + 45, usegmt=True), "date": "rubbish"}, 45),
 ])  # fmt: skip
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds, dates and the older headers are read; rubbish is ignored; nothing is negative or endless."""
+    """Seconds and dates are read; rubbish is ignored; nothing is negative or endless."""
     assert retry_after(headers, wall=NOW) == seconds
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.floats(0, 1e10))
 def test_retry_after_survives_anything(asked: str, date: str, wall: float) -> None:
     """No header makes it raise, or gives a wait that cannot be slept."""
-    seconds = retry_after({"retry-after": asked, "date": date, "ratelimit": date}, wall=wall)
+    seconds = retry_after({"retry-after": asked, "date": date}, wall=wall)
     assert seconds is None or 0 <= seconds <= LONGEST

@@ -131,7 +131,7 @@ def refused(*asked: Said, date: Said = "") -> Callable[[], httpx.Response]:
 SHORT: dict[str, tuple[Callable[[], httpx.Response], float]] = {
     "absent": (refused(), 6), "a float": (refused("22.5"), 22.5), "a date to come": (refused(at(40)), 39),
     "a date by a clock that is late": (refused(at(40, clock=-18_000), date=at(0, clock=-18_000)), 39),
-    "twice, not the same": (refused("20", "35"), 35),
+    "twice": (refused("20", "20"), 6),
 }  # fmt: skip
 
 

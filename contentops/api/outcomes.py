@@ -68,53 +68,24 @@ RETRY = Retry()
 
 LONGEST = 31 * 86400.0
 """Seconds; a longer wait is shortened to this."""
-_EPOCH = 1_000_000_000
-"""A reset above this is a time since 1970, otherwise a number of seconds."""
-_REPEATS = 8
-_BETWEEN_DATES = re.compile(r"(?<=GMT)\s*,\s*")
 _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 
 
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds from 0 to `LONGEST` that the headers ask to wait, or None where none can be read.
+    """Return the seconds from 0 to `LONGEST` that `Retry-After` asks to wait, or None where none can be read.
 
-    `headers` have lower-case names; `wall` is now in seconds since 1970. Read in this order: `Retry-After` (seconds
-    or an HTTP date, taken against the server's own `Date` so that a wrong clock here does no harm), `Retry-After-Ms`,
-    the `t=` of `RateLimit`, `RateLimit-Reset` and `X-RateLimit-Reset` (seconds, or a time since 1970).
+    `headers` have lower-case names; `wall` is now in seconds since 1970. A date is taken against the server's own
+    `Date`, so that a wrong clock here does no harm.
     """
-    now = _date(headers.get("date", ""))
-    now = wall if now is None else now
-    seconds = _longest(headers.get("retry-after", "").strip(), now)
-    if seconds is None and (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
-        seconds = milliseconds / 1000
-    if seconds is None:
-        seconds = _reset(headers, now)
+    asked = headers.get("retry-after", "").strip()
+    seconds = _number(asked)
+    if seconds is None and (date := _date(asked)) is not None:
+        now = _date(headers.get("date", ""))
+        seconds = date - (wall if now is None else now)
     return None if seconds is None else min(max(seconds, 0.0), LONGEST)
 
 
-def _longest(header: str, now: float) -> float | None:
-    """Return the longest wait in a header; one that was sent twice arrives joined by commas."""
-    numbers = [_number(part) for part in header.split(",", _REPEATS)]
-    if None not in numbers:
-        return max(number for number in numbers if number is not None)
-    dates = [_date(part) for part in _BETWEEN_DATES.split(header, _REPEATS)]
-    if None not in dates:
-        return max(date - now for date in dates if date is not None)
-    return None
-
-
-def _reset(headers: Mapping[str, str], now: float) -> float | None:
-    if window := re.search(r"(?:^|[;,\s])t=(\d{1,12})", headers.get("ratelimit", "")):
-        return float(window[1])
-    for name in ("ratelimit-reset", "x-ratelimit-reset"):
-        reset = _number(headers.get(name, ""))
-        if reset is not None:
-            return reset - now if reset > _EPOCH else reset
-    return None
-
-
 def _number(text: str) -> float | None:
-    text = text.strip()
     if not text.isascii() or not _PLAIN.fullmatch(text):
         return None
     value = float(text)

@@ -18,7 +18,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
@@ -88,27 +88,17 @@ def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, o
     return traced
 
 
-class Closable(Protocol):
-    """A transport that a stack can keep."""
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-
-
-T = TypeVar("T", bound=Closable)
-
-
-class ConnectionStack(Generic[T]):
+class ConnectionStack:
     """At most `limit` transports, made on demand; the one used last is used next. For one event loop."""
 
-    def __init__(self, make: Callable[[], T], *, limit: int = 64) -> None:
+    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport], *, limit: int = 64) -> None:
         self._make = make
         self._free = asyncio.Semaphore(limit)
-        self._idle: list[tuple[T, float]] = []
+        self._idle: list[tuple[httpx.AsyncBaseTransport, float]] = []
         self._closed = False
 
     @contextlib.asynccontextmanager
-    async def lease(self, *, fresh: bool) -> AsyncIterator[T]:
+    async def lease(self, *, fresh: bool) -> AsyncIterator[httpx.AsyncBaseTransport]:
         """A transport for one use; waits while `limit` are in use, and closes the transport if the user raises.
 
         `fresh` asks for one that is new or was used within `FRESH` seconds.
@@ -126,7 +116,7 @@ class ConnectionStack(Generic[T]):
             else:
                 self._idle.append((transport, clock()))
 
-    async def _next(self, *, fresh: bool, now: float) -> T:
+    async def _next(self, *, fresh: bool, now: float) -> httpx.AsyncBaseTransport:
         if not self._idle:
             return self._make()
         transport, since = self._idle.pop()
@@ -377,7 +367,7 @@ class Client:
         self._secrets = (secret, user)
         self._patience = patience or Patience()
         self._shared = transport
-        self._stack: ConnectionStack[httpx.AsyncHTTPTransport] | None = None
+        self._stack: ConnectionStack | None = None
         if transport is None and app is not None:
             self._shared = httpx.ASGITransport(app)
         elif transport is None:
