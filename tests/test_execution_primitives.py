@@ -27,7 +27,7 @@ from contentops.api.session import MayLeave, always
 from contentops.execution.durable_run import DurableRun
 from contentops.execution.limiter import Admission, Limiter, Outage
 from contentops.execution.outbox import UNSENT
-from contentops.execution.primitives import Durations, Priority, Stopped, Watch
+from contentops.execution.primitives import Durations, Priority, Stopped
 from tests.fakes.clock import Timeline, run
 
 Program = Callable[[DurableRun], Coroutine[Any, Any, None]]
@@ -243,7 +243,7 @@ def test_the_job_most_likely_done_is_polled_first() -> None:
     def watching(name: str, started: float) -> Program:
         async def program(run: DurableRun) -> None:
             await run.send(GetContent(name), Priority.SAVE)
-            await run.poll(Watch(name, "k", started, 0))
+            await run.poll(GetStatus(name), "k", started=started, polls=0)
 
         return program
 
@@ -390,7 +390,7 @@ def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
         lambda run: run.send(LIST, Priority.LOOKUP),
         lambda run: run.send(LIST, Priority.POLL),
         lambda run: run.sleep(1000),
-        lambda run: run.poll(Watch("job", "k", 0.0, 5)),
+        lambda run: run.poll(GetStatus("job"), "k", started=0.0, polls=5),
         lambda run: run.last_look(),
         lambda run: run.slot().enter(asks=True),
     ]
@@ -453,7 +453,7 @@ def test_what_the_run_waits_for() -> None:
 
     async def works(run: DurableRun) -> None:
         await run.send(LIST, Priority.SAVE)
-        await run.poll(Watch("job", "k", bench.timeline.now, 0))
+        await run.poll(GetStatus("job"), "k", started=bench.timeline.now, polls=0)
         for _ in range(3):
             await run.send(LIST, Priority.SAVE)
 

@@ -129,12 +129,7 @@ def _since(ctx: Context, item_state: ItemState) -> float | None:
 
 def not_saved(ctx: Context, failure: Failure) -> Ended:
     """The end of an item whose save, or the look before it, failed."""
-    if failure.kind is FailureKind.UNAUTHORIZED:
-        ctx.stop_unauthorized(failure, at_once=True)
-    if failure.kind is FailureKind.QUOTA:
-        message = f"no credits left: {failure.full_message}"
-        ctx.run.stop("credits", message, "run `contentops apply` again later", at_once=False)
-    if failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED):
+    if ctx.pauses(failure):
         return Ended(Result.PENDING, failure.full_message)
     if failure.kind is FailureKind.UNNAMED:
         hint = "its file is written; the next apply searches the server before it saves again"

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from contentops.api.calls import Failure, FailureKind, GetStatus
+from contentops.api.calls import Failure, FailureKind
 from contentops.api.session import always
 from contentops.errors import NotShared
 from contentops.execution.limiter import JobSlot
@@ -18,11 +18,11 @@ from contentops.execution.primitives import Priority, Stopped, next_poll
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from contentops.api.calls import JobStatus
+    from contentops.api.calls import GetStatus, JobStatus
     from contentops.api.session import MayLeave, Send
     from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
-    from contentops.execution.primitives import Asks, Durations, R, Watch
+    from contentops.execution.primitives import Asks, Durations, R
     from contentops.model import ItemId, Job, RequestId
     from contentops.model.jobs import OrderEnd
     from contentops.state.codec import Fact
@@ -142,22 +142,28 @@ class DurableRun:
         kind = FailureKind.UNAVAILABLE if call.repeatable else FailureKind.AMBIGUOUS
         return Failure(kind, "the answer is of another kind", call=call.name)
 
-    async def poll(self, watch: Watch) -> JobStatus | Failure:
-        """Ask for the status of a job, once that is worth a request."""
+    async def poll(
+        self, call: GetStatus, kind: str, *, started: float, polls: int, until: float = math.inf
+    ) -> JobStatus | Failure:
+        """Ask for the status of a job, once that is worth a request.
+
+        `started` is the loop time of its submit, `kind` the template and mode whose durations are alike, `polls` how
+        often it was seen running. If `until`, a loop time, lies ahead, it is polled by then.
+        """
         now = self.now()
         self._polled += 1
         try:
             due = next_poll(
                 self._durations,
-                watch.kind,
-                started=watch.started,
+                kind,
+                started=started,
                 now=now,
-                polls=watch.polls,
+                polls=polls,
                 per_minute=self._limiter.limit,
                 running=self._polled,
             )
-            await self._sleep(min(due, watch.until) if now < watch.until else due, polls=True)
-            return await self.send(GetStatus(watch.job_id, ours=watch.request_id), Priority.POLL)
+            await self._sleep(min(due, until) if now < until else due, polls=True)
+            return await self.send(call, Priority.POLL)
         finally:
             self._polled -= 1
 

@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.execution.contents import StoredContent
-from contentops.execution.primitives import Ended, Priority, SentJob, Text, Watch, seconds_of
+from contentops.execution.primitives import Ended, Priority, SentJob, Text, seconds_of
 from contentops.execution.records import arrived, failed, keep_text, naming, textless
 from contentops.execution.run_context import Attempts
 from contentops.execution.submit import by_content, collect_lost
@@ -82,12 +82,12 @@ async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob
     """The final status of the job, or its stored text where the server forgot the job. Raises Ended."""
     job, timeout = sent_job.job, ctx.project.api.job_timeout
     started = _started(ctx, sent_job)
+    call = GetStatus(job.job_id, ours=job.request_id)
     polls, unfinished, attempts = 0, 0.0, Attempts(ctx)
     while True:
-        watch = Watch(job.job_id, item.kind, started, polls, started + timeout + 1, job.request_id)
-        answer = await ctx.run.poll(watch)
+        answer = await ctx.run.poll(call, item.kind, started=started, polls=polls, until=started + timeout + 1)
         while isinstance(answer, Failure) and answer.server_failed and await attempts.again(answer):
-            answer = await ctx.run.send(GetStatus(job.job_id, ours=job.request_id), Priority.POLL)
+            answer = await ctx.run.send(call, Priority.POLL)
         elapsed = ctx.run.now() - started
         if isinstance(answer, Failure):
             # A refused poll says nothing about the job, so the next one need not be later.

@@ -19,7 +19,8 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.loopback import is_loopback
-from contentops.model import JobState, RequestId
+from contentops.model import JobState
+from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.documents.front_matter import WrittenEntry
     from contentops.model import Change, Finding, ItemId, Job, Json, KeptWords, Record, Result, Spec
-    from contentops.state.cache import StoredText
 
 
 # ---- Learns from polls how long jobs take on one server, and says when to poll a job next.
@@ -208,22 +208,6 @@ class Asks(Protocol[R_co]):
         """The type of its reply."""
 
 
-class Watch(Struct, frozen=True):
-    """A job to poll when that is worth a request.
-
-    `started` is the loop time of its submit, `kind` the template and mode whose durations are alike, `polls` how often
-    it was seen running. If `until`, a loop time, lies ahead, it is polled by then.
-    """
-
-    job_id: str
-    kind: str
-    started: float
-    polls: int
-    until: float = math.inf
-    request_id: str = ""
-    """The request that began it, by which a reply may name it."""
-
-
 class Item(Struct, frozen=True, kw_only=True):
     """One change of the plan, and the open jobs of its request."""
 
@@ -281,49 +265,29 @@ class Lost(Struct, frozen=True, kw_only=True):
     """This run sent it."""
 
 
-class Text(Struct, frozen=True, kw_only=True):
+class Text(StoredText, frozen=True, kw_only=True):
     """A cleaned text on its way to a file, and the job that made it."""
 
-    title: str
-    body: str
-    content_id: str = ""
-    """The server has stored it under that id already."""
-    generated_at: str = ""
     job: Job | None = None
     """The open job that is closed once the text is written."""
-    job_id: str = ""
-    request_id: RequestId = RequestId("")
     paid_now: bool = False
     """This very run submitted the job, so no earlier save of it can be lost."""
-    front: Mapping[str, Json] = field(default_factory=dict)
-    """Its own front matter without the title."""
     entries: tuple[WrittenEntry, ...] = ()
     """Front matter from another environment's file, as it is written there."""
     verbatim: bool = False
     """It comes from its stored content, so it is exactly what the server has."""
     from_earlier_run: bool = False
     """It is from the cache and has no open job: its content may have been deleted or changed meanwhile."""
-    outline: bool = False
-    """It is a draft outline, by the server that made it."""
-    model: str = ""
-    """The model that made it, by the server's name; empty: not known."""
 
     @staticmethod
     def of(stored: StoredText, job: Job | None = None) -> Text:
         """A text from the cache."""
-        return Text(
-            title=stored.title,
-            body=stored.body,
-            content_id=stored.content_id,
-            generated_at=stored.generated_at,
-            job=job,
-            job_id=job.job_id if job else stored.job_id,
-            request_id=job.request_id if job else RequestId(stored.request_id),
-            front=stored.front,
-            from_earlier_run=job is None or job.state is JobState.SETTLED,
-            outline=stored.outline or (job is not None and job.outline),
-            model=stored.model or (job.model if job is not None else ""),
-        )
+        is_earlier = job is None or job.state is JobState.SETTLED
+        text = Text(**structs.asdict(stored), job=job, from_earlier_run=is_earlier)
+        if job is None:
+            return text
+        outline, model = stored.outline or job.outline, stored.model or job.model
+        return structs.replace(text, job_id=job.job_id, request_id=job.request_id, outline=outline, model=model)
 
 
 class MergedBody(Struct, frozen=True):

@@ -121,14 +121,9 @@ def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
 def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
     """The end of an item whose submit was refused; stops the run if all other submits would be refused too."""
     slot.leave()
-    if failure.kind is FailureKind.THROTTLED:
-        return Ended(Result.PENDING)
-    if failure.kind is FailureKind.QUOTA:
-        message = f"no credits left: {failure.full_message}"
-        ctx.run.stop("credits", message, "add credits, then run `contentops apply` again", at_once=False)
+    if ctx.pauses(failure):
         return Ended(Result.PENDING)
     if failure.kind is FailureKind.UNAUTHORIZED:
-        ctx.stop_unauthorized(failure, at_once=True)
         return Ended(Result.FAILED, failure.full_message, ctx.key_hint())
     ctx.count_refusal(failure.full_message)
     return Ended(Result.FAILED, failure.full_message)

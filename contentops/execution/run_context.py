@@ -331,6 +331,15 @@ class Context(Edges):
         """Stop submitting, since a refused key concerns every item."""
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
+    def pauses(self, failure: Failure) -> bool:
+        """Whether the account can do nothing more for now; stops the run where its credits or its key end it."""
+        if failure.kind is FailureKind.UNAUTHORIZED:
+            self.stop_unauthorized(failure, at_once=True)
+        if failure.kind is FailureKind.QUOTA:
+            message = f"no credits left: {failure.full_message}"
+            self.run.stop("credits", message, "add credits, then run `contentops apply` again", at_once=False)
+        return failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED)
+
     def key_hint(self) -> str:
         """The hint about a refused key."""
         return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
