@@ -24,9 +24,8 @@ from contentops.api.calls import (
     Reply,
 )
 from contentops.api.session import MayLeave, always
-from contentops.execution.durable_run import DurableRun
+from contentops.execution.durable_run import UNSENT, DurableRun
 from contentops.execution.limiter import Admission, Limiter, Outage
-from contentops.execution.outbox import UNSENT
 from contentops.execution.primitives import Durations, Priority, Stopped
 from tests.fakes.clock import Timeline, run
 

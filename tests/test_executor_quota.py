@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from contentops.execution.durable_run import AT_ONCE
 from contentops.execution.limiter import LONGEST_PAUSE, Limiter
-from contentops.execution.outbox import AT_ONCE
 from contentops.model import Run
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contentops.execution import content_search
+from contentops.execution.contents import STRANGERS
 from contentops.operations import state as mending
 from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
@@ -98,11 +98,11 @@ def test_what_was_stored_soonest_after_the_submit_is_fetched_first(root: Path) -
 def test_too_many_contents_to_look_at(root: Path) -> None:
     """Where hundreds of contents of the time in question belong to no one, a save is blocked rather than doubled."""
     harness = _harness(root, FakeApi(duration=30, auto_save=False), "one")
-    _strangers(harness, content_search.STRANGERS + 3, ago=0.0)
+    _strangers(harness, STRANGERS + 3, ago=0.0)
     run = harness.ran()
     assert (results(run), "contentops content list" in run.outcomes[0].hint) == ({"one": "blocked"}, True)
     assert harness.api.count("save") == 0
-    assert sum(_fetches(harness.api).values()) == content_search.STRANGERS + 2
+    assert sum(_fetches(harness.api).values()) == STRANGERS + 2
     for content in [id_ for id_ in harness.api.contents if id_.startswith("theirs")][5:]:
         del harness.api.contents[content]
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 4)

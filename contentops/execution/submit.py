@@ -19,7 +19,7 @@ from contentops.api.calls import (
 )
 from contentops.api.outcomes import RETRY
 from contentops.documents.clean import clean_body
-from contentops.execution.content_search import SLACK
+from contentops.execution.contents import SLACK
 from contentops.execution.primitives import Ended, Lost, Priority, SentJob, Text, Withheld, seconds_of
 from contentops.execution.records import accepted, dated, intended, keep_text, naming, new_job, turned_down, unknown
 from contentops.execution.run_context import Attempts
