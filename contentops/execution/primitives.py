@@ -42,15 +42,15 @@ LONGER = 1.3
 LONGEST_GAP = 30.0
 """Seconds between two polls of a job of which nothing is known, at most, while few jobs run."""
 
-Interval = tuple[Annotated[float, msgspec.Meta(ge=0)], Annotated[float, msgspec.Meta(gt=0, lt=1e6)]]
-"""Seconds after which a job was still running (0: no one looked), and by which it was done."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
+"""How long a job took, as far as polls show."""
 
 
 @dataclass(slots=True)
 class Durations:
     """The latest jobs of each kind (template and mode) on one server; carried from run to run."""
 
-    seen: dict[str, list[Interval]] = dataclasses.field(default_factory=dict)
+    seen: dict[str, list[Seconds]] = dataclasses.field(default_factory=dict)
     quickest: float = 0.2
     """Seconds until the first poll of a job, as long as none is known; on this machine polls cost nothing."""
     usual: float | None = USUAL
@@ -58,7 +58,6 @@ class Durations:
 
     The bundled server takes no time; a model behind a server of this machine may take any.
     """
-    _seconds: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(cls, stored: object, server: str) -> Durations:
@@ -66,7 +65,7 @@ class Durations:
         is_local = server == "local"
         is_here = is_local or is_loopback(urlsplit(server).hostname or "")
         try:
-            seen = msgspec.convert(stored, dict[str, list[Interval]])
+            seen = msgspec.convert(stored, dict[str, list[Seconds]])
         except msgspec.ValidationError:
             seen = {}
         return cls(
@@ -79,9 +78,9 @@ class Durations:
         values = self.seen.setdefault(kind, [])
         if values and not after:
             by = min(by, self.median(kind))  # the limit may have delayed the first poll
-        values.append((round(after, 6), round(max(by, 0.001), 6)))
+        seconds = math.sqrt(after * by) if after else by * 0.75
+        values.append(round(max(seconds, 0.001), 6))
         del values[:-KEEP]
-        self._seconds.clear()
 
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
         """Seconds a job of this kind takes, given that it was not done after `unfinished` seconds."""
@@ -92,11 +91,9 @@ class Durations:
         return self.median(kind) if self.seen else self.usual
 
     def _longer(self, kind: str, than: float) -> list[float]:
-        """The durations above `than` of a kind, else of all kinds; a job done at its first poll counts for 3/4."""
-        if kind not in self._seconds:
-            intervals = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
-            self._seconds[kind] = [math.sqrt(after * by) if after else by * 0.75 for after, by in intervals]
-        return [one for one in self._seconds[kind] or [USUAL] if one > than] or [than * LONGER]
+        """The durations above `than` of a kind, or else of all kinds."""
+        known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
+        return [one for one in known or [USUAL] if one > than] or [than * LONGER]
 
 
 def kind_of(spec: Spec | None) -> str:
