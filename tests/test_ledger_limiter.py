@@ -97,7 +97,7 @@ def test_never_more_than_the_limit_over_all(
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["take", "take", "late", "sent", "429"]),
+        st.sampled_from(["take", "take", "late", "429"]),
         st.integers(1, 12),
         st.sampled_from([0.0, 0.5, 3.0, 20.0, 70.0]),
     ),
@@ -122,9 +122,6 @@ def test_one_user_sees_no_difference(row: Row, per_minute: int, steps: list[tupl
                     row.pass_to(now)
                     own.leaving(granted, now)
                     shared.leaving(granted, now)
-            case "sent":
-                own.sent(now)
-                shared.sent(now)
             case _:
                 own.throttled(now, float(count))
                 shared.throttled(now, float(count))
@@ -133,29 +130,6 @@ def test_one_user_sees_no_difference(row: Row, per_minute: int, steps: list[tupl
     assert (shared.ready_at(now) <= now) == (ready <= now)
     if ready > now:
         assert shared.ready_at(now) == pytest.approx(ready)
-
-
-def test_what_is_more_urgent_goes_first_whoever_sends_it(row: Row) -> None:
-    """A save before a submit before a poll, over all processes: what was not given a turn is left the next one."""
-    first, other, third = row.limiters(4)
-    assert (first.take(4, 0.0, [0, 2, 2, 3]), first.take(3, 0.0, [3, 3, 3])) == (4, 0)
-    assert other.take(2, 0.0, [0, 2]) == 0
-    row.pass_to(1e9 + 61)
-    assert first.take(3, 61.0, [3, 3, 3]) == 0, "the turns are left to the save"
-    assert first.ready_at(61.0) < 61.2
-    assert third.take(1, 61.0, [0]) == 1, "whoever has one"
-    assert other.take(2, 61.0, [0, 2]) == 2
-    assert first.take(3, 61.0, [3, 3, 3]) == 1, "no one waits any more"
-    assert first.take(2, 61.0, [3, 3]) == 0
-
-
-def test_who_does_not_ask_again_stops_no_one(row: Row) -> None:
-    """One who waited with a save is gone: its turn is another's soon after."""
-    first, gone, _ = row.limiters(1)
-    assert (first.take(1, 0.0, [0]), gone.take(1, 0.0, [0])) == (1, 0)
-    for now, free in ((60.6, 0), (62.1, 1)):
-        row.pass_to(1e9 + now)
-        assert first.take(1, now, [3]) == free, now
 
 
 @pytest.mark.parametrize("per_minute", [0, 10])

@@ -221,8 +221,6 @@ class ContentIndex:
     """The owners of the contents on this server."""
     seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
     """By content: its time of change when it was fetched, and what it was; None: it is not for us to read."""
-    by_request: dict[str, list[str]] = field(default_factory=dict)
-    """By request: the contents that were fetched and name it."""
     candidates: int = 0
     """Contents fetched in search of a lost job's text."""
     strangers: int = 0
@@ -250,19 +248,11 @@ class ContentIndex:
         self.seen[entry.id] = (entry.updated_at, stored)
         if stored is not None:
             self.owners.learn(stored)
-            if stored.request:
-                self.by_request.setdefault(stored.request, []).append(stored.id)
         return stored
 
     def is_free(self, draft: Draft, content_id: str) -> bool:
         """Whether a content belongs to the item or to no one."""
         return self.owners.is_free(content_id, draft.item, draft.item_state)
-
-    def copies(self, draft: Draft, beside: Sequence[str] = ()) -> list[StoredContent]:
-        """Return the fetched contents of the request that made our text, without those of other items."""
-        ids = self.by_request.get(draft.item_state.recorded.request_id, ())
-        seen = (self.seen[id_][1] for id_ in ids if id_ in self.seen and id_ not in beside)
-        return [each for each in seen if each is not None and each.is_from(draft) and self.is_free(draft, each.id)]
 
 
 # ---- Finds a text of ours among the stored contents.
@@ -287,17 +277,19 @@ async def find(
     listed = await _listed(ctx, draft, again=again)
     if isinstance(listed, Failure):
         raise not_saved(ctx, listed)
+    found: StoredContent | None = None
     for entry in _likely(ctx, draft, listed.entries, beside):
         stored = await _fetched(ctx, draft, entry)
         # Another item with the same words may have taken it while we asked.
-        if stored is None or not stored.holds(draft) or not index.is_free(draft, entry.id):
+        if stored is None or not index.is_free(draft, entry.id):
             continue
-        if stored.is_titled(draft) or not titled:
-            index.owners.give(entry.id, draft.item.id)
-            return stored
-    if copies := index.copies(draft, beside):
-        index.owners.give(copies[0].id, draft.item.id)
-        return copies[0]
+        if stored.holds(draft) and (stored.is_titled(draft) or not titled):
+            found = stored
+            break
+        found = stored if found is None and stored.is_from(draft) else found
+    if found is not None:
+        index.owners.give(found.id, draft.item.id)
+        return found
     if number := len(_likely(ctx, draft, listed.unnamed, ())):
         raise Ended(
             Result.BLOCKED,

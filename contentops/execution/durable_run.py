@@ -132,7 +132,7 @@ class DurableRun:
             raise Stopped
         turn = self._outbox.put(call, priority, intend)
         try:
-            answer = await (turn.answer if call.repeatable else asyncio.shield(turn.answer))
+            answer: R | Failure = await (turn.answer if call.repeatable else asyncio.shield(turn.answer))
         except asyncio.CancelledError:
             if call.repeatable or not turn.handed_on or self._finished.done():
                 turn.answer.cancel()
@@ -140,10 +140,7 @@ class DurableRun:
             # What pays or creates brings its answer home, so that it is recorded.
             answer = await turn.answer
         self._outbox.resumed(answer)
-        if isinstance(answer, Failure | call.reply):
-            return answer
-        kind = FailureKind.UNAVAILABLE if call.repeatable else FailureKind.AMBIGUOUS
-        return Failure(kind, "the answer is of another kind", call=call.name)
+        return answer
 
     async def poll(
         self, call: GetStatus, kind: str, *, started: float, polls: int, until: float = math.inf
@@ -471,7 +468,7 @@ class Outbox:
         chosen, deferred = self._choose(now) if self._queue else ([], [])
         granted = 0
         try:
-            granted = self._limiter.take(len(chosen), now, [turn.rank[0] for turn in chosen]) if chosen else 0
+            granted = self._limiter.take(len(chosen), now) if chosen else 0
         finally:
             for turn in (*deferred, *chosen[granted:]):
                 heapq.heappush(self._queue, turn)

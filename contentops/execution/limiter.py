@@ -16,7 +16,7 @@ from contentops.api.outcomes import RETRY
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection
 
 
 # ---- Keeps to the limits of a server.
@@ -62,8 +62,6 @@ WINDOW = 60.0
 MARGIN = 0.05
 """Seconds added to every wait, since our clock and the network are not exact."""
 
-EXPECTED = 1.0
-"""Seconds within which someone who waits for a turn asks for it, once there is one."""
 FIRST_PAUSE = 1.0
 """Seconds to hold back after a 429 that names no time, where there is no limit of ours."""
 LONGEST_PAUSE = 32.0
@@ -80,17 +78,11 @@ class AccountLimiter(Protocol):
     def ready_at(self, now: float) -> float:
         """When a further send may go out, as far as is known; not after `now` if one may go at once."""
 
-    def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:
-        """Count as many sends as may go out at once, at most `most`, and return how many.
-
-        `ranks`: of each of them, the lowest first, so that what others want to send more urgently goes before.
-        """
+    def take(self, most: int, now: float) -> int:
+        """Count as many sends as may go out at once, at most `most`, and return how many."""
 
     def leaving(self, count: int, now: float) -> None:
         """Set the time of the last `count` counted sends to now, when they really go out."""
-
-    def sent(self, now: float) -> None:
-        """Count one send that did not wait for its turn."""
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """Lower our send rate after a 429."""
@@ -106,8 +98,6 @@ class LimiterState(Struct, kw_only=True):
     open_at: float = 0.0
     shrunk_at: float = -1e18
     pause: float = 0.0
-    waiting: dict[int, float] = field(default_factory=dict)
-    """By rank, until when someone who was not given all turns of it is expected to ask again."""
 
 
 class Limiter:
@@ -141,17 +131,7 @@ class Limiter:
                 ready = max(ready, self._after(math.ceil(self.allowed / WINDOW), 1.0))
         return ready
 
-    def take_in_turn(self, ranks: Sequence[int], now: float) -> int:
-        """As `take`, for sends of these ranks, lowest first; none is sent whose rank is above one that waits."""
-        waiting = self.state.waiting = {rank: until for rank, until in self.state.waiting.items() if until > now}
-        taken = self.take(bisect.bisect_right(ranks, min(waiting, default=math.inf)), now)
-        for rank in {*ranks[:taken]} - {*ranks[taken:]}:
-            waiting.pop(rank, None)
-        if taken < len(ranks):
-            waiting[ranks[taken]] = max(now, self.ready_at(now)) + EXPECTED
-        return taken
-
-    def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:  # noqa: ARG002 - those of one are in order
+    def take(self, most: int, now: float) -> int:
         """Count as many sends as may go out at once, at most `most`, and return how many."""
         taken = 0
         while taken < most and self.ready_at(now) <= now:

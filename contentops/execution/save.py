@@ -402,7 +402,6 @@ def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) ->
 def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
     """Record the content as the server has it now."""
     record = draft.item_state.recorded
-    supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(draft)))
     ctx.index.seen.pop(content_id, None)
     ctx.cache.keep_seen(ctx.server, {}, (content_id,))
     old = ctx.index.owners.superseded((*record.superseded, *supersedes, record.content_id))

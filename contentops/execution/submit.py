@@ -57,14 +57,8 @@ def lost_earlier(ctx: Context, job: Job) -> Lost:
     """A submit of an earlier process whose answer was lost."""
     why = job.error or "the answer to its submit was lost"
     now, submitted = ctx.run.now(), seconds_of(job.submitted_at)
-    if submitted is None:
-        sent = now - UNSEEN
-    elif (age := ctx.wall() - submitted) >= 0:
-        # The recorded time has no fraction of a second.
-        sent = now - age + 1
-    else:
-        # The clock was set back since: the intent looks like the future, which must not make us wait for it.
-        sent = now
+    # The recorded time has no fraction of a second; a clock that was set back since makes it look like the future.
+    sent = now - (UNSEEN if submitted is None else max(0.0, ctx.wall() - submitted - 1))
     # The answer was lost at the latest when the process gave up, or now.
     return Lost(job=job, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
 

@@ -19,7 +19,7 @@ from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, Limiter
 from contentops.ledger.session import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     import psycopg
 
@@ -37,8 +37,6 @@ SPREAD = 0.5
 """Seconds by which requests of several processes may arrive later than they were stamped."""
 MOST = 100_000
 """Requests of the last minute that a row may list."""
-ASK_AGAIN = 0.05
-"""Seconds until a turn that was left to another process is asked for again."""
 HELD = 86_400.0
 """Seconds for which a row may stop everyone."""
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
@@ -92,13 +90,13 @@ class SharedLimiter:
         """Return when another send may be made, by what this process knows; `take` asks the row."""
         return max(self._ready_at, now - WINDOW)
 
-    def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:
+    def take(self, most: int, now: float) -> int:
         """Count as many sends as may be made now, at most `most`, and return how many."""
 
         def taken(limiter: Limiter, clock: float) -> tuple[int, float]:
-            count = limiter.take_in_turn(ranks, clock) if ranks and self.limit else limiter.take(most, clock)
-            self._taken, wait = clock, limiter.ready_at(clock) - clock
-            return count, max(wait, ASK_AGAIN) if count < most else wait
+            count = limiter.take(most, clock)
+            self._taken = clock
+            return count, limiter.ready_at(clock) - clock
 
         count, wait = self._change(taken) if self.limit else taken(*self._look())
         self._ready_at = now + wait if wait > 0 else -math.inf
@@ -114,17 +112,6 @@ class SharedLimiter:
 
         if self.limit and now - self._stamped_at > SLOW:
             self._taken = self._change(late)
-
-    def sent(self, now: float) -> None:
-        """Count one send that did not wait for a turn."""
-
-        def one(limiter: Limiter, clock: float) -> float:
-            limiter.sent(clock)
-            return clock
-
-        self._stamped_at = now
-        if self.limit:
-            self._taken = self._change(one)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """Lower the send rate of all processes of the account after a 429."""
@@ -175,7 +162,6 @@ def _state(text: str, clock: float) -> LimiterState:
         open_at=min(row.open_at, clock + HELD),
         shrunk_at=min(row.shrunk_at, clock),
         pause=min(max(0.0, row.pause), LONGEST_PAUSE),
-        waiting={rank: min(until, clock + 2 * WINDOW) for rank, until in row.waiting.items()},
     )
 
 
