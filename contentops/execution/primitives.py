@@ -159,30 +159,19 @@ class Withheld(Stopped):
     """Raised for a call that never left, as the run stopped just after its intent was recorded."""
 
 
+@dataclass(eq=False)
 class Ended(Exception):
-    """The item goes no further in this run.
+    """The item goes no further in this run."""
 
-    `gone`: the server does not know its job, or the content with its text, any more. `findings`: what its checks found.
-    `charged`: its job was paid for and brought nothing, and is closed.
-    """
-
-    def __init__(
-        self,
-        result: Result,
-        error: str = "",
-        hint: str = "",
-        *,
-        gone: bool = False,
-        charged: bool = False,
-        findings: tuple[Finding, ...] = (),
-    ) -> None:
-        super().__init__(error)
-        self.result = result
-        self.error = error
-        self.hint = hint
-        self.gone = gone
-        self.charged = charged
-        self.findings = findings
+    result: Result
+    error: str = ""
+    hint: str = ""
+    gone: bool = False
+    """The server does not know its job, or the content with its text, any more."""
+    charged: bool = False
+    """Its job was paid for and brought nothing, and is closed."""
+    findings: tuple[Finding, ...] = ()
+    """What its checks found."""
 
 
 class Asks(Protocol[R_co]):
