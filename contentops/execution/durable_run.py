@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import heapq
 import itertools
 import math
@@ -186,19 +185,12 @@ class DurableRun:
 
     async def others(self, ends: Iterable[asyncio.Future[bool]]) -> list[bool]:
         """Wait for what other items do; meanwhile, this one does not count among those that go on."""
-        results: list[bool] = []
         self._active -= 1
         self._feed()
         try:
-            for end in ends:
-                if not end.done():
-                    reached: asyncio.Future[None] = self._loop.create_future()
-                    end.add_done_callback(functools.partial(_reached, reached))
-                    await self._until(reached)
-                results.append(end.result())
+            return [end.result() if end.done() else await self._until(asyncio.shield(end)) for end in ends]
         finally:
             self._active += 1
-        return results
 
     def slot(self) -> JobSlot:
         """A slot among the unfinished jobs, not taken yet."""
@@ -381,10 +373,6 @@ class DurableRun:
             return
         if not self._finished.done():
             self._finished.set_exception(error)
-
-
-def _reached(future: asyncio.Future[None], _end: asyncio.Future[Any]) -> None:
-    _done(future)
 
 
 def _done(future: asyncio.Future[None]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
-import functools
 import math
 from dataclasses import dataclass
 from statistics import median
@@ -357,13 +356,7 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 def iso(seconds: float) -> str:
     """Seconds since the epoch as ISO time, UTC, whole seconds."""
-    return _whole_second(math.floor(seconds))
-
-
-@functools.lru_cache(maxsize=8)
-def _whole_second(seconds: int) -> str:
-    # A hundred events or more in one second have the same text.
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(math.floor(seconds), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def iso_exact(seconds: float) -> str:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from contentops.execution.program import ItemAtState
     from contentops.execution.run_context import Edges
     from contentops.model import Change, ItemId, Plan, Project, Spec, State
-    from contentops.model.desired import Reading
 
 
 # ---- Carries out an item whose text, title or front matter is made from the texts of others, once these are there.
@@ -165,13 +164,10 @@ def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
     without = {one.id for one in (*spec.references, *spec.mentions) if one.wait is not None}
     for name in names:
         for one in spec.readings[name]:
-            if (stage := _stage(one, without)) is not None:
+            # Of an item that has no text yet, also its address is not final.
+            stage = one.stage or (Stage.TEXT if one.id in without else None)
+            if stage is not None:
                 yield one.id, stage
-
-
-def _stage(one: Reading, without: set[ItemId]) -> Stage | None:
-    """The stage after which a reading is final; of an item that has no text yet, also its address."""
-    return one.stage or (Stage.TEXT if one.id in without else None)
 
 
 def _waiting(change: Change) -> Outcome:
