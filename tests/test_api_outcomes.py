@@ -182,10 +182,8 @@ def test_damaged_answers(damage: Damage, status: int, call: Call, kind: str) -> 
 @pytest.mark.parametrize(("trouble", "call", "kind", "hint"), [
     (Trouble.UNREACHABLE, SUBMIT, "not-sent", ""), (Trouble.UNREACHABLE, STATUS, "not-sent", ""),
     (Trouble.CERTIFICATE, SUBMIT, "unusable", "SSL_CERT_FILE"), (Trouble.PROXY, SUBMIT, "unusable", "HTTPS_PROXY"),
-    (Trouble.BROKEN, SUBMIT, "ambiguous", ""), (Trouble.BROKEN, NEW, "ambiguous", ""),
-    (Trouble.BROKEN, OVER, "unavailable", ""), (Trouble.SILENT, SUBMIT, "ambiguous", ""),
-    (Trouble.SILENT, STATUS, "unavailable", ""), (Trouble.CRASHED, SUBMIT, "ambiguous", ""),
-    (Trouble.CRASHED, STATUS, "unavailable", ""),
+    (Trouble.LOST, SUBMIT, "ambiguous", ""), (Trouble.LOST, NEW, "ambiguous", ""),
+    (Trouble.LOST, OVER, "unavailable", ""), (Trouble.LOST, STATUS, "unavailable", ""),
 ])  # fmt: skip
 def test_no_answer(trouble: Trouble, call: Call, kind: str, hint: str) -> None:
     """What certainly never arrived is told apart from what may have."""
@@ -222,7 +220,7 @@ def test_the_key_is_never_said() -> None:
         for answer in answers:
             reply = judge(call, answer, wall=0, clean=clean)
             assert "sk-live" not in repr(reply)
-    assert "sk-live" not in repr(unanswered(SUBMIT, Trouble.CRASHED, f"KeyError: {key}", clean=clean))
+    assert "sk-live" not in repr(unanswered(SUBMIT, Trouble.LOST, f"KeyError: {key}", clean=clean))
 
 
 @given(st.sampled_from(CALLS), st.integers(100, 999), json_values, st.sampled_from([JSON, HTML, {}]))

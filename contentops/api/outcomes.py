@@ -137,12 +137,8 @@ class Trouble(enum.Enum):
     """The server's certificate is not valid, so nothing was sent."""
     PROXY = enum.auto()
     """The proxy refused the connection, so nothing was sent."""
-    BROKEN = enum.auto()
-    """The connection broke, or the answer is not HTTP."""
-    SILENT = enum.auto()
-    """No answer came in time."""
-    CRASHED = enum.auto()
-    """The bundled server, or the transport, raised an error."""
+    LOST = enum.auto()
+    """The connection broke, no answer came in time, or the bundled server or the transport raised an error."""
 
 
 _HINTS = {

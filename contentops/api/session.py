@@ -558,11 +558,11 @@ class Client:
                     return Trouble.CERTIFICATE, f"the certificate of `{host}` is not valid: {cause(error)}"
                 return Trouble.UNREACHABLE, f"no connection to `{host}`: {cause(error)}"
             case httpx.TimeoutException() | TimeoutError():
-                return Trouble.SILENT, f"no answer from `{host}` within {self._patience.read(call):g} s"
+                return Trouble.LOST, f"no answer from `{host}` within {self._patience.read(call):g} s"
             case httpx.TransportError():
-                return Trouble.BROKEN, f"the connection to `{host}` broke: {cause(error)}"
+                return Trouble.LOST, f"the connection to `{host}` broke: {cause(error)}"
             case _:
-                return Trouble.CRASHED, f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
+                return Trouble.LOST, f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
 
 
 def _is_final(failure: Failure) -> bool:

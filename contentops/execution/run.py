@@ -108,9 +108,9 @@ async def _text(ctx: Context, change: Change, stages: Stages) -> Outcome:
     spec = change.spec
     assert spec is not None
     names = [name for name in spec.readings if not name.startswith(_METADATA)]
+    if not change.pays_later:
+        return _waiting(change)
     try:
-        if not change.pays_later:
-            return _waiting(change)
         if not all(await ctx.run.others(stages.of(_read(spec, names)))):
             late = [one.id for one in change.waits if one.id in stages.unfinished]
             why = [f"`{one.id}` {words(one)}" for one in change.waits if one.id not in late]
