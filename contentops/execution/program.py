@@ -10,11 +10,10 @@ from msgspec import structs
 
 from contentops.documents.checks import blocks, check_text, checked_text
 from contentops.errors import OutputError, StateError, plural
-from contentops.execution.poll import collect, fetch, poll
+from contentops.execution.job import collect, collect_lost, fetch, look_up, poll, submit
 from contentops.execution.primitives import CheckedBody, Ended, Item, ItemState, SentJob, Stopped, Text
 from contentops.execution.records import arrived
 from contentops.execution.save import publish, save
-from contentops.execution.submit import collect_lost, look_up, submit
 from contentops.execution.write import (
     acknowledge,
     coming_title,

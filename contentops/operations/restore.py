@@ -16,7 +16,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, replace_body, split
 from contentops.documents.word_diff import take_new
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
-from contentops.execution.poll import with_body
+from contentops.execution.job import with_body
 from contentops.model import Fetch, ItemId, MergeEdit, Promote, Write
 from contentops.model.jobs import made_texts
 from contentops.operations.contents import content, converse
