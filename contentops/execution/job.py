@@ -372,9 +372,6 @@ _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.U
 """Failures of a poll that the next poll would only repeat."""
 
 
-# --- poll ------------------------------------------------------------------------------------------------------
-
-
 async def poll(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> Text:
     """Wait for the job and keep its text. Raises Ended if it failed or takes too long."""
     slot.take()
