@@ -279,7 +279,7 @@ async def find(
         raise not_saved(ctx, listed)
     found: StoredContent | None = None
     for entry in _likely(ctx, draft, listed.entries, beside):
-        stored = await _fetched(ctx, draft, entry)
+        stored = index.known(entry) if index.knows(entry) else await _fetched(ctx, draft, entry)
         # Another item with the same words may have taken it while we asked.
         if stored is None or not index.is_free(draft, entry.id):
             continue
@@ -287,7 +287,7 @@ async def find(
             found = stored
             break
         found = stored if found is None and stored.is_from(draft) else found
-    if found is not None:
+    if found is not None and index.is_free(draft, found.id):
         index.owners.give(found.id, draft.item.id)
         return found
     if number := len(_likely(ctx, draft, listed.unnamed, ())):
