@@ -15,7 +15,6 @@ from contentops.api.calls import (
     Content,
     ContentList,
     Failure,
-    FailureKind,
     Generate,
     GetContent,
     GetStatus,
@@ -249,14 +248,6 @@ def test_the_job_most_likely_done_is_polled_first() -> None:
     bench = Bench(per_minute=1)
     bench.go(watching("young", -10.0), watching("old", -200.0))
     assert [call.job_id for call in bench.sent if isinstance(call, GetStatus)] == ["old", "young"]
-
-
-def test_an_answer_of_another_kind_is_a_failure() -> None:
-    """Items get the reply that their call asks for, or a failure; one that pays may have been carried out."""
-    answers: list[Any] = []
-    bench = Bench(lambda _: ContentList())
-    bench.go(_asks(PAYS, Priority.SUBMIT, answers), _asks(GetStatus("job"), Priority.POLL, answers))
-    assert {answer.kind for answer in answers} == {FailureKind.AMBIGUOUS, FailureKind.UNAVAILABLE}
 
 
 # --- a place among the unfinished jobs ---------------------------------------------------------------------------
