@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contentops.digest import digest_bytes, digest_text
 from contentops.documents.clean import body_digest, conflict_line, is_lfs_pointer
-from contentops.documents.files import Outputs, StatCache
+from contentops.documents.files import Outputs, observe_by_stamp
 from contentops.model import Observed, OnEdit
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
@@ -109,8 +109,8 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
     )
     assert Outputs(root).observe("a.md") == expected
     store: dict[str, str] = {}
-    cache = StatCache(Outputs(root), store.get, store.update, now=2**63)
-    assert cache.observe_all(["a.md"]) == {"a.md": expected}
+    seen = observe_by_stamp(Outputs(root), ["a.md"], store.get, store.update, now=2**63)
+    assert seen == {"a.md": expected}
     assert not store
 
 
@@ -119,8 +119,8 @@ def test_whether_such_a_text_is_whole_is_asked_each_time(root: Path) -> None:
     (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}")
     store: dict[str, str] = {}
     for whole in ([digest_text(CONFLICT)], []):
-        cache = StatCache(Outputs(root, whole=whole), store.get, store.update, now=2**63)
-        assert bool(cache.observe_all(["a.md"])["a.md"].problem) is not bool(whole)
+        seen = observe_by_stamp(Outputs(root, whole=whole), ["a.md"], store.get, store.update, now=2**63)
+        assert bool(seen["a.md"].problem) is not bool(whole)
 
 
 CHANGES = {

@@ -18,7 +18,7 @@ from contentops.__main__ import main
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.cli.session import Session
 from contentops.digest import digest_text
-from contentops.documents.files import Outputs, Stamp, StatCache
+from contentops.documents.files import Outputs, Stamp, observe_by_stamp
 from contentops.errors import ContentopsError
 from contentops.model import Observed, Plan
 from contentops.operations import plan as operation
@@ -335,7 +335,7 @@ def test_no_cache_trusts_nothing_that_was_remembered(applied: Path, tmp_path: Pa
         assert "All 4 items are up to date" in invoke(*words, "--no-cache", cwd=root).stdout
     image.unlink()
     with open_cache(open_project(str(root), "", ()), write=True) as cache:
-        StatCache(_Misread(root), cache.get, cache.put, now=2**62).observe_all(["out/one.md"])
+        observe_by_stamp(_Misread(root), ["out/one.md"], cache.get, cache.put, now=2**62)
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 2
     for words in commands:
         assert "All 4 items are up to date" in invoke(*words, "--no-cache", cwd=root).stdout

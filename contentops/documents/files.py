@@ -468,9 +468,7 @@ def _mode(path: str, existing: _File | None) -> int:
 
 VERSION: Final = "9"
 NAME: Final = "observed"
-"""The name of the text that names all others: each is known by its digest."""
-TOGETHER: Final = 1000
-"""So many rows are one text."""
+"""The name of the text with a row for each file."""
 
 
 class _Row(Struct, array_like=True, frozen=True, gc=False):
@@ -480,75 +478,38 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
     file: Observed
 
 
-class StatCache:
-    """Observes files, by stamp where that is enough; `get` gives the texts that were `put`, by name.
+def observe_by_stamp(
+    outputs: Outputs,
+    paths: Iterable[str],
+    get: Callable[[str], str | None],
+    put: Callable[[Mapping[str, str]], object],
+    *,
+    now: int,
+) -> dict[str, Observed]:
+    """Return the file at each path now, by its stamp where that is enough; remembered for the next time.
 
-    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows are stored in texts of `TOGETHER`.
+    `get` gives the text that was `put`, by name. `now` is nanoseconds since the epoch, on the clock that stamps files.
     """
-
-    def __init__(
-        self,
-        outputs: Outputs,
-        get: Callable[[str], str | None],
-        put: Callable[[Mapping[str, str]], object],
-        *,
-        now: int,
-    ) -> None:
-        self._outputs, self._get, self._put, self._now = outputs, get, put, now
-        self._is_linked = functools.cache(outputs.is_linked)
-        self._before = _names(get(NAME))
-        self._undamaged: set[str] = set()
-        """Those of them whose texts are undamaged."""
-        self._names: list[str] = []
-        """The texts whose rows are all true."""
-        self._fresh: dict[str, _Row] = {}
-        """The true rows that no such text has yet."""
-        self._new: dict[str, str] = {}
-
-    def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
-        """Return the file at each path now; remembered for the next time."""
-        files: dict[str, Observed | None] = dict.fromkeys(paths)
-        for name in self._before:
-            rows = _rows(name, self._get(f"{NAME} {name}"))
-            self._undamaged.update([name] if rows else [])
-            seen = self._same([path for path in rows if path in files], rows)
-            files.update((path, rows[path].file) for path in seen)
-            if len(seen) == len(rows) > TOGETHER // 2:
-                self._names.append(name)
-            else:
-                self._keep({path: rows[path] for path in seen})
-        for file, stamp in self._outputs.observe_all([path for path, file in files.items() if file is None]):
-            files[file.path] = file
-            # The stamp was taken before the file was read: a write after that leaves a later one.
-            if stamp is not None and not file.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER:
-                self._keep(_encodable(_Row(stamp, file)))
-        self._put_rows()
-        if self._names != self._before:
-            self._new[NAME] = " ".join((VERSION, *self._names))
-        if self._new:
-            self._put(self._new)
-        return {path: file for path, file in files.items() if file is not None}
-
-    def _same(self, paths: Sequence[str], rows: Mapping[str, _Row]) -> list[str]:
-        """Return the paths where the file is the one of its row still."""
-        linked = {folder for folder in {path.rpartition("/")[0] for path in paths} if self._is_linked(folder)}
-        stamps = zip(paths, self._outputs.stamps(paths), strict=True)
-        same = [path for path, stamp in stamps if rows[path].stamp == stamp]
-        return [path for path in same if path.rpartition("/")[0] not in linked] if linked else same
-
-    def _keep(self, rows: Mapping[str, _Row]) -> None:
-        self._fresh |= rows
-        if len(self._fresh) >= TOGETHER:
-            self._put_rows()
-
-    def _put_rows(self) -> None:
-        if not self._fresh:
-            return
-        text = msgspec.json.encode(list(self._fresh.values())).decode()
-        self._fresh.clear()
-        self._names.append(digest_text(text))
-        if self._names[-1] not in self._undamaged:
-            self._new[f"{NAME} {self._names[-1]}"] = text
+    files: dict[str, Observed | None] = dict.fromkeys(paths)
+    before = _rows(get(NAME))
+    known = [path for path in before if path in files]
+    folders = {path.rpartition("/")[0] for path in known}
+    linked = {folder for folder in folders if outputs.is_linked(folder)}
+    rows = {
+        path: before[path]
+        for path, stamp in zip(known, outputs.stamps(known), strict=True)
+        if before[path].stamp == stamp and path.rpartition("/")[0] not in linked
+    }
+    files.update((path, row.file) for path, row in rows.items())
+    for file, stamp in outputs.observe_all([path for path, file in files.items() if file is None]):
+        files[file.path] = file
+        # The stamp was taken before the file was read: a write after that leaves a later one.
+        if stamp is not None and not file.problem and max(stamp[-2:]) < now - TRUSTED_AFTER:
+            rows |= _encodable(_Row(stamp, file))
+    if rows != before:
+        text = msgspec.json.encode(list(rows.values())).decode()
+        put({NAME: f"{VERSION} {digest_text(text)} {text}"})
+    return {path: file for path, file in files.items() if file is not None}
 
 
 def _encodable(row: _Row) -> dict[str, _Row]:
@@ -560,14 +521,9 @@ def _encodable(row: _Row) -> dict[str, _Row]:
     return {row.file.path: row}
 
 
-def _names(text: str | None) -> list[str]:
-    """Return the names of the texts with the rows."""
-    version, *names = (text or "").split(" ")
-    return names if version == VERSION else []
-
-
-def _rows(name: str, text: str | None) -> dict[str, _Row]:
-    """Return the rows of one text by path; none where the text is damaged."""
-    data = (text or "").encode()
-    rows = msgspec.json.decode(data, type=list[_Row]) if digest_bytes(data) == name else []
-    return {row.file.path: row for row in rows}
+def _rows(text: str | None) -> dict[str, _Row]:
+    """Return the rows of a remembered text by path; none where it is damaged or of another version."""
+    version, digest, rows = [*(text or "").split(" ", 2), "", ""][:3]
+    if version != VERSION or digest_text(rows) != digest:
+        return {}
+    return {row.file.path: row for row in msgspec.json.decode(rows, type=list[_Row])}

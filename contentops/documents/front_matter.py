@@ -1,4 +1,4 @@
-"""Splits and composes Markdown files with YAML front matter; `front_edits` edits them in place.
+"""Splits, composes and edits Markdown files with YAML front matter.
 
 A file is an optional byte order mark, a block between two `---` lines at its very start, and a body. Reading never
 fails: `MarkdownFile.problem` says what cannot be read.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.yaml.mapping import Entry
 
 
-# ---- Splits and composes Markdown files with YAML front matter; `front_edits` edits them in place.
+# ---- Splits and composes Markdown files with YAML front matter.
 
 TITLE_KEY: Final = "title"
 PROVENANCE_KEY: Final = "contentops"

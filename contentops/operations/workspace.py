@@ -17,7 +17,7 @@ from contentops.ci.history import earlier_bodies, no_history
 from contentops.ci.runner import run_page
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.documents.clean import body_digest, known_bodies
-from contentops.documents.files import Outputs, StatCache
+from contentops.documents.files import Outputs, observe_by_stamp
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
 from contentops.documents.paths import check_output, collision_key, is_own, shown, split_path
@@ -293,7 +293,7 @@ def _observe_all(workspace: Workspace, outputs: Outputs, at: Iterable[str]) -> d
     cache, runtime = workspace.cache, workspace.runtime
     if not runtime.trusts_stamps:
         return {file.path: file for file, _ in outputs.observe_all(dict.fromkeys(at))}
-    return StatCache(outputs, cache.get, cache.put, now=runtime.disk_time()).observe_all(at)
+    return observe_by_stamp(outputs, at, cache.get, cache.put, now=runtime.disk_time())
 
 
 def validate(
