@@ -253,6 +253,30 @@ def merge_retitled(harness: Harness) -> dict[str, Any]:
     return {"on_edit": OnEdit.MERGE}
 
 
+def made_from_another(harness: Harness) -> dict[str, Any]:
+    """A new item waits for the text of another one; what the server does with ids is known."""
+    _declare(harness, _item("w", "W"))
+    harness.apply()
+    _declare(harness, _item("w", "W"), _item("a", "A"), _item("b", 'On {{ ref("a").title }}'))
+    return {}
+
+
+def front_matter_follows(harness: Harness) -> dict[str, Any]:
+    """The front matter of an item uses a text that is generated again."""
+    follows = _item("b", "B", "    metadata: {k: '{{ ref(\"a\").title }}', j: J}\n")
+    _declare(harness, _item("a", "A"), follows)
+    harness.apply()
+    _declare(harness, _item("a", "A2"), follows)
+    return {}
+
+
+def front_matter_follows_an_update(harness: Harness) -> dict[str, Any]:
+    """Another key changes at once, and one follows."""
+    front_matter_follows(harness)
+    _declare(harness, _item("a", "A2"), _item("b", "B", "    metadata: {k: '{{ ref(\"a\").title }}', j: K}\n"))
+    return {}
+
+
 KINDS: dict[str, Callable[[Harness], dict[str, Any]]] = {
     made.__name__: made
     for made in (
@@ -260,6 +284,7 @@ KINDS: dict[str, Callable[[Harness], dict[str, Any]]] = {
         *(save, save_title, prune, rename, moved_pair, moved_pair_that_changed, restore, keep, merge, overwrite),
         *(select_edited, replace, replace_edited, replace_edited_and_saved, finish, finish_paid, drain),
         *(create_retried, replace_retried, protected, restore_with_metadata, merge_retitled),
+        *(made_from_another, front_matter_follows, front_matter_follows_an_update),
     )
 }
 GENERATED = (create, regenerate, merge, replace_edited_and_saved, finish, finish_paid, drain, replace_retried)
@@ -303,7 +328,7 @@ def test_a_stop_at_every_step_of_a_plan_file(
     with quick_folder() as folder:
         expected = Harness(folder / "whole", FakeApi(duration=30, auto_save=stores))
         reviewed = review(expected, **kind(expected))
-        assert all(change["steps"] for change in reviewed["changes"])
+        assert all(change["steps"] or change["action"] == "wait" for change in reviewed["changes"])
         stops = state_after_each_kill(expected, folder, lambda: apply_file(expected, reviewed))
         assert len(stops) > 5
         left = expected.actions()

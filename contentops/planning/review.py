@@ -51,7 +51,7 @@ def beyond(change: Change, confirmed: AnyChange | None) -> str:
             return ""
         cost = f" for {cost_words([change])}" if change.credits_worst or change.money_worst else ""
         return f"{change.action}{cost}, which is not in it"
-    if confirmed.waits:
+    if confirmed.action is Action.WAIT:
         frame = change.spec.frame if change.spec is not None else NOTHING
         is_same = frame == confirmed.frame if confirmed.frame else change.digest == confirmed.digest
         return _dearer(change, confirmed) or ("" if is_same or not change.submits_worst else _ANOTHER_REQUEST)
@@ -107,8 +107,12 @@ def _other_front(change: Change, confirmed: AnyChange) -> str:
     An update writes what is still to be written; a new text comes with all of it.
     """
     stated, today = _front(confirmed), _front(change)
+    # Front matter that is made from other texts follows these.
+    readings = change.spec.readings if change.spec is not None else ()
+    follows = {name.split(".")[1] for name in readings if name.startswith("metadata.")}
     keys = sorted(today.keys() | (stated.keys() if "write" in change.names else set()))
-    other = [key for key in keys if not (key in stated and key in today and is_same_json(stated[key], today[key]))]
+    same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
+    other = [key for key in keys if key not in same | follows]
     return f"its front matter has changed: {', '.join(f'`{key}`' for key in other)}" if other else ""
 
 
@@ -270,11 +274,12 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
 def _difference(item: ReviewedItem) -> str:
     """How an item differs from the review; empty: it does not, or less is left to do."""
     change, reviewed = item.change, item.reviewed
-    if not (reviewed.blocked or reviewed.waits) and (problem := _other_request(item)):
+    is_compared = not reviewed.blocked and reviewed.action is not Action.WAIT
+    if is_compared and (problem := _other_request(item)):
         return problem
     if change is None or change.action is Action.PENDING:
         return ""  # it is done, or another process does it
-    if not (reviewed.blocked or reviewed.waits) and ((problem := _other_sides(item, change)) or change.blocked):
+    if is_compared and ((problem := _other_sides(item, change)) or change.blocked):
         return problem
     return beyond(change, reviewed)
 
