@@ -177,53 +177,25 @@ def test_brand_voices_that_a_server_lists_are_kept_and_checked(tmp_path: Path) -
     assert workspace.validate(harness.project).findings == ()
 
 
-def test_a_failure_keeps_the_file_and_the_next_pull_goes_on(tmp_path: Path) -> None:
-    """What was fetched before a failure is not fetched again, and the old file stands until all is there."""
+def test_a_failure_keeps_the_file(tmp_path: Path) -> None:
+    """The old file stands until all is there; the next pull fetches all."""
     shop = Shop(many(6))
     harness = harness_of(tmp_path, shop)
     pull(harness)
     before = harness.read(FILE)
     shop.templates |= {"t999": {"x": {}}}
-    shop.log.clear()
     shop.when = lambda path, _: DOWN if path == "/templates/t004" else None
     with pytest.raises(ApiError) as raised:
         pull(harness)
     assert raised.value.message == (
-        "`GET https://api.example.test/v1/templates/t004` (503): maintenance"
-        " (`catalog.lock.json` is as it was; the first 4 are kept for the next pull)"
+        "`GET https://api.example.test/v1/templates/t004` (503): maintenance (`catalog.lock.json` is as it was)"
     )
     assert harness.read(FILE) == before
     shop.when = lambda _path, _n: None
     shop.log.clear()
     pulled = pull(harness)
-    assert [path for path in shop.paths if path.startswith("/templates/")] == [
-        f"/templates/{slug}" for slug in ("t004", "t005", "t999")
-    ]
     assert [(one.how, one.slug) for one in pulled.changes] == [("added", "t999")]
-    shop.log.clear()
-    pull(harness)
     assert len([path for path in shop.paths if path.startswith("/templates/")]) == 7
-
-
-@pytest.mark.parametrize("change", ["too old", "changed line", "damaged"])
-def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
-    """An hour later, or where the list says something else of a template, it is described again."""
-    shop = Shop(many(2), when=lambda path, _: DOWN if path == "/templates/t001" else None)
-    harness = harness_of(tmp_path, shop)
-    with pytest.raises(ApiError):
-        pull(harness)
-    shop.when = lambda _path, _n: None
-    shop.log.clear()
-    if change == "too old":
-        harness.timeline.now += catalogs.KEPT_FOR + 1
-    elif change == "changed line":
-        listed = {"templates": [{"id": slug, "name": "Renamed"} for slug in shop.templates]}
-        shop.when = lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
-    else:
-        with opening.open_cache(harness.project, write=True) as cache:
-            cache.remember(f"catalog {SERVER} t000", {"at": "x"})
-    pull(harness)
-    assert "/templates/t000" in shop.paths
 
 
 @pytest.mark.parametrize("what", ["/templates", "/style-profiles"])

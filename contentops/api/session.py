@@ -24,7 +24,6 @@ from urllib.parse import urlsplit
 from msgspec import Struct, structs
 
 from contentops.api.calls import (
-    CatalogReply,
     Failure,
     FailureKind,
     Generate,
@@ -354,8 +353,6 @@ class Client:
         self._searches = 0
         self.requests = 0
         """The number of requests sent, those of a search included."""
-        self.templates: CatalogReply | None = None
-        """The first page of templates, if a search has fetched it."""
         # The bundled server in this process needs no key.
         secret = "" if local else key
         # Made once, as making them takes half as long as a request.
@@ -455,7 +452,6 @@ class Client:
             reply = await self._ask(ListTemplates(), self._stated, base)
             if not isinstance(reply, Failure):
                 assert isinstance(self._api, ApiEndpoint)
-                self.templates = reply if isinstance(reply, CatalogReply) else None
                 return self._api
             tried.append((base, reply))
             if ends_search(reply):

@@ -1,18 +1,14 @@
 """Check by free requests, before anything is paid for, that the server lists the slugs and saves texts.
 
-Slugs are checked here only where no catalog of the server is committed. Each list is read at most once in a run, and
-not for slugs of a record or of a list seen within a day. Where a server has no such list, or shows a part of it,
-nothing is refused.
+Slugs are checked here only where no catalog of the server is committed, and no record of the server has them. Where a
+server has no such list, or shows a part of it, nothing is refused.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
-
-from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.api.calls import (
     CatalogReply,
@@ -23,7 +19,6 @@ from contentops.api.calls import (
     ListTemplates,
     ListVerticals,
 )
-from contentops.api.outcomes import is_absent
 from contentops.api.reading import slug_of
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
 from contentops.model import Save
@@ -38,13 +33,10 @@ if TYPE_CHECKING:
     from contentops.api.session import ApiEndpoint, Client
     from contentops.model import Json, Plan, Project, Spec, State
     from contentops.operations.workspace import Workspace
-    from contentops.state.cache import Cache
 
     Ask = Callable[[Call], Awaitable[Reply | Failure | None]]
     """Asks the server once; None where a person stopped it or the limit allows no request."""
 
-FRESH = 86_400.0
-"""Seconds for which a list is not read again."""
 MOST_PAGES = 5
 """Pages that are read of one list."""
 _REFUSED = frozenset({FailureKind.REJECTED, FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN})
@@ -72,7 +64,7 @@ async def look_at_server(
     ask = partial(ask_in_turn, client, limiter, stopped)
     if not has_user:
         await check_user(project, plan, state, endpoint, ask)
-    await check_slugs(workspace, plan, state, ask, templates=client.templates)
+    await check_slugs(project, plan, state, ask)
 
 
 # --- saving ------------------------------------------------------------------------------------------------
@@ -105,45 +97,23 @@ def no_user(project: Project, failure: Failure) -> tuple[str, str]:
 
 
 Kind = Literal["template", "style", "vertical"]
-_PAGED: Mapping[Kind, type[ListTemplates | ListStyles]] = MappingProxyType(
-    {"template": ListTemplates, "style": ListStyles}
-)
 _KINDS: tuple[Kind, ...] = ("template", "style", "vertical")
 
 
-class _Seen(Struct, frozen=True, kw_only=True):
-    """The slugs of a list that was read at `at`. `shows`: whether the server showed all, some, or none of it."""
-
-    at: float
-    shows: Literal["all", "some", "none"]
-    slugs: frozenset[str] = frozenset()
-
-
-async def check_slugs(
-    workspace: Workspace, plan: Plan, state: State, ask: Ask, *, templates: CatalogReply | None
-) -> None:
-    """Raise InputError for items that would be paid for and have slugs that the server does not list.
-
-    `templates`: the first page of that list, if it was just read.
-    """
-    wanted = _wanted(plan, state)
-    if not wanted or snapshot_of(workspace.project) is not None:
+async def check_slugs(project: Project, plan: Plan, state: State, ask: Ask) -> None:
+    """Raise InputError for items that would be paid for and have slugs that the server does not list."""
+    if snapshot_of(project) is not None:
         return
-    cache, now = workspace.cache, workspace.runtime.wall()
-    before = _remembered(cache, plan.server)
-    lists = dict(before)
     findings: list[Diagnostic] = []
-    for kind, slugs in wanted.items():
-        seen = lists.get(kind)
-        if seen is None or not (0 <= now - seen.at < FRESH) or not (seen.shows == "none" or slugs.keys() <= seen.slugs):
-            seen = await _list(kind, slugs, ask, now, templates if kind == "template" else None)
-            if seen is None:
-                break  # a server that answers one list with an error is not asked for the next one
-            lists[kind] = seen
-        if seen.shows == "all":
-            findings += _unknown(kind, slugs, seen.slugs, plan.server)
-    if lists != before:
-        cache.learn(_key(plan.server), to_builtins(lists, order="deterministic"))
+    for kind, wanted in _wanted(plan, state).items():
+        if kind == "vertical":
+            answer = await ask(ListVerticals())
+            page = read_page(answer) if isinstance(answer, CatalogReply) else answer
+        else:
+            page = await read_list(ListTemplates if kind == "template" else ListStyles, ask, pages=MOST_PAGES)
+        if isinstance(page, ReadList) and page.is_whole and page.entries and not page.unusable:
+            listed = frozenset().union(*map(_slugs_of, page.entries.values()))
+            findings += _unknown(kind, wanted, listed, plan.server)
     if findings:
         raise InputError(findings)
 
@@ -160,25 +130,6 @@ def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
             if slug and spec is not None and slug not in proven:
                 wanted[kind].setdefault(slug, []).append(spec)
     return dict(wanted)
-
-
-async def _list(kind: Kind, wanted: Collection[str], ask: Ask, now: float, first: CatalogReply | None) -> _Seen | None:
-    """Read the slugs of a list, page by page until all `wanted` are found; None where it cannot be read now."""
-    if kind == "vertical":
-        answer = await ask(ListVerticals())
-        page = read_page(answer) if isinstance(answer, CatalogReply) else answer
-    else:
-
-        def enough(entries: Mapping[str, Mapping[str, Json]]) -> bool:
-            return set().union(*map(_slugs_of, entries.values())).issuperset(wanted)
-
-        page = await read_list(_PAGED[kind], ask, pages=MOST_PAGES, first=first, enough=enough)
-    if not isinstance(page, ReadList):
-        return _Seen(at=now, shows="none") if isinstance(page, Failure) and is_absent(page) else None
-    if page.unusable or not page.entries:
-        return _Seen(at=now, shows="none")
-    slugs = frozenset().union(*map(_slugs_of, page.entries.values()))
-    return _Seen(at=now, shows="all" if page.is_whole else "some", slugs=slugs)
 
 
 def _slugs_of(entry: Mapping[str, Json]) -> set[str]:
@@ -200,15 +151,3 @@ def _unknown(
         origin = spec.origins.get(kind)
         location = origin.location if origin is not None else spec.location
         yield Diagnostic(code=f"unknown-{kind}", message=message, hint=hint, location=location)
-
-
-def _key(server: str) -> str:
-    # No server has a name with a space, so other facts have other keys.
-    return f"facts lists {server}"
-
-
-def _remembered(cache: Cache, server: str) -> dict[Kind, _Seen]:
-    try:
-        return convert(dict(cache.learned(_key(server))), dict[Kind, _Seen])
-    except ValidationError:
-        return {}

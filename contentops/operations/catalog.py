@@ -3,14 +3,14 @@
 Servers have pages of any size, and some do not state it: a list is whole once a page brings nothing new, or once it has
 as many entries as the server says. Later pages are asked for in the size of the first.
 
-The file changes only where everything was fetched. Templates are described one by one, at ten requests a minute, so the
-cache keeps what an interrupted pull has fetched for the next one.
+The file changes only where everything was fetched. Templates are described one by one, at ten requests a minute.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
 
@@ -27,13 +27,12 @@ from contentops.api.calls import (
 from contentops.api.outcomes import is_about_one, is_absent
 from contentops.api.reading import catalog_entry, inputs_of, slug_of, template
 from contentops.atomic_io import PUBLIC, Disk
-from contentops.digest import digest_json
 from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.manifests.load import load
 from contentops.model import CatalogSnapshot, Template
 from contentops.operations.contents import Caller, converse
-from contentops.operations.opening import HERE, Runtime, open_cache
+from contentops.operations.opening import HERE, Runtime
 from contentops.operations.workspace import snapshot_of
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Reply
     from contentops.model import CatalogEntry, Json, Project, Request, TemplateInput
-    from contentops.state.cache import Cache
 
 
 # ---- Read a list of a server's catalog page by page.
@@ -75,15 +73,10 @@ async def read_list(
     ask: Callable[[Call], Awaitable[Reply | Failure | None]],
     *,
     pages: int,
-    first: CatalogReply | None = None,
-    enough: Callable[[Mapping[str, Mapping[str, Json]]], bool] = lambda _: False,
 ) -> ReadList | Failure | None:
-    """Read at most `pages` pages, until `enough`; return a failure or None that `ask` returns.
-
-    `first`: the first page, if it was just read.
-    """
+    """Read at most `pages` pages; return a failure or None that `ask` returns."""
     entries: dict[str, Mapping[str, Json]] = {}
-    answer: Reply | Failure | None = first if first is not None else await ask(kind())
+    answer = await ask(kind())
     if not isinstance(answer, CatalogReply):
         assert answer is None or isinstance(answer, Failure)
         return answer
@@ -105,7 +98,7 @@ async def read_list(
         if not is_new or len(named) < answer.limit:
             is_whole = total is None and (size < PAGE or len(named) < limit)
             return ReadList(entries, unusable, total, is_whole)
-        if enough(entries) or page == pages:
+        if page == pages:
             break
         answer = await ask(kind(page + 1, limit))
         # A server may refuse the query of a page that it does not know.
@@ -119,6 +112,8 @@ async def read_list(
 # ---- `catalog pull`: fetch the server's catalog into `catalog.lock.json`, and list what changed.
 
 Kind = Literal["template", "style", "vertical", "brand_voice"]
+_KINDS: tuple[Kind, ...] = ("template", "style", "vertical", "brand_voice")
+"""A snapshot has the entries of each under its plural."""
 
 
 class CatalogChange(Struct, frozen=True, kw_only=True):
@@ -140,27 +135,16 @@ def changes_between(
     """
     if before is None:
         return ()
-    users = _users(used)
-    changes = [
-        *_compare("template", before.templates, after.templates),
-        *_compare("style", before.styles, after.styles),
-    ]
-    if before.verticals is not None and after.verticals is not None:
-        # Verticals that a server does not show are unknown, which is not the same as gone.
-        changes += _compare("vertical", before.verticals, after.verticals)
-    if before.brand_voices is not None and after.brand_voices is not None:
-        changes += _compare("brand_voice", before.brand_voices, after.brand_voices)
-    return tuple(structs.replace(each, items=users.get((each.kind, each.slug), ())) for each in changes)
-
-
-def _users(used: Iterable[tuple[str, Request]]) -> dict[tuple[Kind, str | None], tuple[str, ...]]:
-    users: dict[tuple[Kind, str | None], set[str]] = {}
+    users: defaultdict[tuple[Kind, str | None], set[str]] = defaultdict(set)
     for item, request in used:
-        users.setdefault(("template", request.template), set()).add(item)
-        users.setdefault(("style", request.style), set()).add(item)
-        users.setdefault(("vertical", request.vertical), set()).add(item)
-        users.setdefault(("brand_voice", request.brand_voice), set()).add(item)
-    return {key: tuple(sorted(items)) for key, items in users.items()}
+        for kind in _KINDS:
+            users[kind, getattr(request, kind)].add(item)
+    changes: list[CatalogChange] = []
+    for kind in _KINDS:
+        old, new = getattr(before, f"{kind}s"), getattr(after, f"{kind}s")
+        # What a server does not show is unknown, which is not the same as gone.
+        changes += _compare(kind, old, new) if old is not None and new is not None else ()
+    return tuple(structs.replace(each, items=tuple(sorted(users[each.kind, each.slug]))) for each in changes)
 
 
 def _compare(
@@ -209,8 +193,6 @@ def _input(old: TemplateInput, new: TemplateInput) -> Iterator[str]:
         yield f"input `{old.name}` has another default"
 
 
-KEPT_FOR = 3600.0
-"""Seconds for which what an unfinished pull has fetched is used by the next one."""
 MOST_PAGES = 50
 """Pages of one list that are asked for."""
 SILENT = 3
@@ -266,18 +248,14 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
         if any(finding.code == "newer-catalog" for finding in error.findings):
             raise
         notes.append(f"`{FILE}` was not usable ({error.findings[0].message}) and is replaced")
-    with open_cache(project, write=True) as cache:
-        descriptions = _Kept(cache, server, runtime.wall)
-        fetch = _Fetch(descriptions, project, notes)
-        snapshot = converse(project, runtime, fetch.run, cache)
-        data = encode({**snapshots, server: snapshot}).encode()
-        if data != before:
-            runtime.disk.replace(path, data, PUBLIC)
-        descriptions.forget()
-        old = snapshots.get(server)
-        changes = changes_between(old, snapshot, ())
-        if changes:
-            changes = changes_between(old, snapshot, _used(project, notes))
+    snapshot = converse(project, runtime, _Fetch(notes).run)
+    data = encode({**snapshots, server: snapshot}).encode()
+    if data != before:
+        runtime.disk.replace(path, data, PUBLIC)
+    old = snapshots.get(server)
+    changes = changes_between(old, snapshot, ())
+    if changes:
+        changes = changes_between(old, snapshot, _used(project, notes))
     return Pulled(
         server=server,
         snapshot=snapshot,
@@ -303,48 +281,9 @@ def _by_slug(reply: CatalogReply | None) -> dict[str, CatalogEntry] | None:
     return {slug: catalog_entry(entry) for entry in reply.entries if (slug := slug_of(entry))} if reply else None
 
 
-class _Kept:
-    """The descriptions that an unfinished pull has fetched, in the cache."""
-
-    def __init__(self, cache: Cache, server: str, wall: Callable[[], float]) -> None:
-        self._cache = cache
-        self._server = server
-        self._wall = wall
-        self._names: set[str] = set()
-
-    def get(self, slug: str, entry: Mapping[str, Json]) -> Mapping[str, Json] | None:
-        """Return the description of a template whose entry in the list is unchanged; None if missing or too old."""
-        name = self._name(slug)
-        self._names.add(name)
-        row = self._cache.recall(name, dict[str, Any]) or {}
-        try:
-            age = self._wall() - float(row["at"])
-            detail = row["detail"]
-        except (ValueError, KeyError, TypeError):
-            return None
-        fresh = 0 <= age <= KEPT_FOR and row.get("line") == digest_json(dict(entry))
-        return detail if fresh and isinstance(detail, dict) else None
-
-    def put(self, slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json]) -> None:
-        """Write a description to the cache."""
-        row = {"at": self._wall(), "line": digest_json(dict(entry)), "detail": dict(detail)}
-        self._cache.remember(self._name(slug), row)
-
-    def forget(self) -> None:
-        """Delete all of them, so that the next pull asks again."""
-        for name in sorted(self._names):
-            if self._cache.recall(name, dict[str, Any]):
-                self._cache.remember(name, {})
-
-    def _name(self, slug: str) -> str:
-        return f"catalog {self._server} {slug}"
-
-
 class _Fetch(Struct, frozen=True):
     """One fetch of a whole catalog."""
 
-    kept: _Kept
-    project: Project
     notes: list[str]
 
     async def run(self, caller: Caller) -> CatalogSnapshot:
@@ -400,12 +339,8 @@ class _Fetch(Struct, frozen=True):
             entry = templates[slug]
             detail: Mapping[str, Json] | None = None
             if inputs_of(entry) is None and (len(silent) < len(described) or len(silent) < SILENT):
-                detail = self.kept.get(slug, entry)
-                if detail is None:
-                    caller.notify(f"template {len(described) + 1} of {len(templates)}: `{slug}`")
-                    detail = await self._detail(caller, slug, done=len(described))
-                    if detail is not None:
-                        self.kept.put(slug, entry, detail)
+                caller.notify(f"template {len(described) + 1} of {len(templates)}: `{slug}`")
+                detail = await self._detail(caller, slug)
             described[slug] = template(slug, entry, detail)
             if not described[slug].inputs_known:
                 silent.append(slug)
@@ -414,7 +349,7 @@ class _Fetch(Struct, frozen=True):
             self.notes.append(f"the server does not describe the inputs of {some}, so they are not checked")
         return described
 
-    async def _detail(self, caller: Caller, slug: str, *, done: int) -> Mapping[str, Json] | None:
+    async def _detail(self, caller: Caller, slug: str) -> Mapping[str, Json] | None:
         """Fetch the description of a template; None where the server has none."""
         answer = await caller.ask(GetTemplate(slug))
         if isinstance(answer, CatalogReply):
@@ -426,5 +361,4 @@ class _Fetch(Struct, frozen=True):
         if is_absent(answer):
             return None
         error = caller.error(answer)
-        progress = f"; the first {done} are kept for the next pull" if done else ""
-        raise ApiError(f"{error.message} (`{FILE}` is as it was{progress})", hint=error.hint)
+        raise ApiError(f"{error.message} (`{FILE}` is as it was)", hint=error.hint)

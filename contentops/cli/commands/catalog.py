@@ -47,7 +47,7 @@ def pull(session: Session) -> None:
     """Fetch the server's catalog into `catalog.lock.json`; commit it with `contentops.yaml`.
 
     Costs no credits and regenerates nothing. Shows what changed and which items use it. An interrupted pull does not
-    change the file; the next one continues it.
+    change the file.
     """
     pulled = operation.pull(session.project(), runtime=session.runtime())
     if not session.as_json:
