@@ -338,7 +338,7 @@ def test_a_declared_item_takes_the_file_that_is_there(project: Build, invoke: Ru
     assert invoke("adopt", "docs/a.md", "--yes", cwd=root).code == 0
     assert not (root / "content/adopted.yaml").exists()
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
-    record: dict[str, Any] = invoke("state", "show", "a", "--json", cwd=root).json["record"]
+    record: dict[str, Any] = invoke("show", "a", "--json", cwd=root).json["record"]
     assert (record["generated"], record["saved"], record["metadata"]) == ("", None, {"date": "2024-01-01"})
 
 

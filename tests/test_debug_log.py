@@ -42,7 +42,7 @@ def test_each_request_of_an_apply_is_logged_without_secrets(
     assert (submit["status"], submit["error"]) == (202, "")
     assert submit["sent"] > 100 < submit["received"]
     assert submit["ms"] >= 0
-    record = invoke("state", "show", "welcome", "--json", cwd=root).json["record"]
+    record = invoke("show", "welcome", "--json", cwd=root).json["record"]
     assert submit["request_id"] == record["request_id"]
     text = (root / "debug.log").read_text()
     for secret in (*env.values(), "Secretive", "Bearer", "127.0.0.1"):

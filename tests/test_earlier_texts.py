@@ -363,61 +363,6 @@ def test_what_stands_in_the_way_of_a_restore(site: Harness) -> None:
         put_back(site, text, overwrite=True)
 
 
-def collected(harness: Harness, invoke: Run, *flags: str) -> dict[str, Any]:
-    """What `state gc` says."""
-    ended = invoke("state", "gc", *flags, "--json", cwd=harness.root)
-    assert ended.code == 0, ended.stderr
-    return dict(ended.json)
-
-
-def in_cache(harness: Harness, invoke: Run) -> set[str]:
-    """The texts that the cache has."""
-    return {one["body"] for one in listed(harness, invoke) if "cache" in one["where"]}
-
-
-def test_all_texts_stay_unless_a_number_is_stated(site: Harness, invoke: Run) -> None:
-    """And then only `--yes` drops any: the oldest first, and none that is needed."""
-    assert collected(site, invoke, "--yes")["texts"] == 0
-    assert "`cache: {keep_texts: N}`" in invoke("state", "gc", cwd=site.root).stdout
-    last, second, first = (one["body"] for one in listed(site, invoke))
-    site.write("contentops.yaml", site.read("contentops.yaml") + "cache: {keep_texts: 1}\n")
-    found = collected(site, invoke)
-    assert (found["texts"], found["items"], found["bytes"] > 50) == (1, {"a": 1}, True)
-    assert "Would delete 1 text of 1 item" in invoke("state", "gc", cwd=site.root).stdout
-    assert (len(listed(site, invoke)), collected(site, invoke, "--yes")) == (3, found)
-    assert (in_cache(site, invoke), collected(site, invoke)["texts"]) == ({last, second}, 0)
-    # The server may have it still.
-    assert put_back(site, first).source == "server"
-
-
-def test_what_is_needed_is_never_dropped(site: Harness, invoke: Run) -> None:
-    """The generated text, what was saved, a text that waits to be written, and what the manifests ask for next."""
-    site.write("contentops.yaml", site.read("contentops.yaml") + "cache: {keep_texts: 0}\n")
-    last, _, first = (one["body"] for one in listed(site, invoke))
-    put_back(site, first)
-    site.apply()
-    site.write("content/blog.yaml", blog("a", year=2026))
-    assert collected(site, invoke)["texts"] == 0
-    site.write("content/blog.yaml", blog("a", year=2027))
-    assert (collected(site, invoke, "--yes")["texts"], in_cache(site, invoke)) == (1, {last, first})
-    site.write("content/blog.yaml", "items: [{id: a, unknown: 1}]\n")
-    assert invoke("state", "gc", "--yes", cwd=site.root).code == 1
-
-
-def test_another_environment_needs_its_texts_too(site: Harness, invoke: Run) -> None:
-    """They share the cache: what its lock names stays, and what the manifests ask for in it."""
-    live = "live: {output: 'live/{{ item.id }}.md', vars: {year: 2026}}"
-    settings = f"cache: {{keep_texts: 0}}\nvars: {{year: 2029}}\nenvironments: {{{live}}}\n"
-    site.write("contentops.yaml", site.read("contentops.yaml") + settings)
-    lock = site.read("contentops.lock")
-    site.write("content/blog.yaml", blog("a").replace("2026", "{{ year }}"))
-    site.apply()
-    site.write("contentops.live.lock", lock)
-    now, locked, wanted, first = (one["body"] for one in listed(site, invoke))
-    assert (collected(site, invoke, "--yes")["texts"], in_cache(site, invoke)) == (1, {now, locked, wanted})
-    assert first not in in_cache(site, invoke)
-
-
 def test_a_file_that_is_gone_comes_back_from_git(tmp_path: Path) -> None:
     """A person's words that were saved too, where neither cache nor server has them any more; nothing is paid."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30))

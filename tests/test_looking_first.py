@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from contentops.model import OnEdit, Outcome, Run
-from contentops.operations.contents import without_copy
 from contentops.operations.opening import open_cache
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, know_server, results
@@ -239,25 +238,6 @@ def test_a_reverted_pull_is_no_new_edit(tmp_path: Path, title: str, *, cache: bo
     assert harness.pull() == ()
     _edit(harness, "one", "New words.\n")
     assert _noted(harness, refresh=True) == ["one"]
-
-
-# --- superseded copies -----------------------------------------------------------------------------------------
-
-
-def test_a_superseded_copy_with_words_of_its_own_stays(tmp_path: Path, processes: None) -> None:
-    """An earlier version made it so, or someone edited the copy: what is in no file, git or cache is not for deletion."""
-    harness = _harness(tmp_path, create_only=True, put=False)
-    for item in ("one", "two"):
-        harness.edit(f"out/{item}.md", "Closing", "MINE")
-    harness.apply()
-    (one,), (two,) = harness.record("one").superseded, harness.record("two").superseded
-    harness.api.edit(one, THEIRS)
-    assert without_copy(harness.project, [one, two, "cnt_gone"], runtime=harness.runtime()) == {one}
-    shutil.rmtree(tmp_path / ".contentops")
-    know_server(tmp_path, "https://api.example.test/v1")
-    assert without_copy(harness.project, [one, two], runtime=harness.runtime()) == {one, two}
-    harness.write("out/one.md", THEIRS)
-    assert without_copy(harness.project, [one, two], runtime=harness.runtime()) == {two}
 
 
 @pytest.mark.parametrize("way", ["refresh", "save"])

@@ -287,7 +287,7 @@ def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(harness: Harn
 
 @pytest.mark.parametrize(("stated", "why"), [
     ({"credits_worst": 3}, "it costs 4 credits now, not 3"),
-    ({"attempt": 0}, "it would be submitted again; see `contentops state show a`"),
+    ({"attempt": 0}, "it would be submitted again; see `contentops report --runs --select a`"),
     ({"target": "out/x.md"}, "it would write a file that is not in the plan"),
     ({"steps": ["submit", "poll", "write"]}, "it would save, which is not in the plan"),
 ])  # fmt: skip
@@ -351,7 +351,7 @@ def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(harness: Harne
     harness.api.habits.fails = lambda _: "boom"
     reviewed = review(harness, replace=("a",))
     assert [results(apply_file(harness, reviewed)) for _ in range(2)] == [{"a": "failed"}] * 2
-    assert "`a`: it would be submitted again; see `contentops state show a`" in refusal(harness, reviewed)
+    assert "`a`: it would be submitted again; see `contentops report --runs --select a`" in refusal(harness, reviewed)
 
 
 def test_a_ceiling_allows_each_attempt_once(harness: Harness) -> None:

@@ -177,7 +177,7 @@ def test_the_key_and_the_token_are_nowhere(
             ["status", "--json"],
             ["state", "list"],
             ["state", "list", "--json"],
-            ["state", "show", "three", "--json"],
+            ["state", "list", "--jobs", "--json"],
             ["show", "two", "--json"],
             ["diff", "one"],
             ["report", "--json"],

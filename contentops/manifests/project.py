@@ -59,7 +59,6 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         promote_from=_source(settings, own.get("promote_from")),
         provenance=_either(settings, own, "provenance") is not False,
         # One for all environments, since they share the cache.
-        keep_texts=_map(settings, "cache").get("keep_texts"),
         preset=_either(settings, own, "preset") or "",
         redirects=_either(settings, own, "redirects") is not False,
         disclosure=read_disclosure(_either(settings, own, "disclosure")),

@@ -162,8 +162,6 @@ class Project(Struct, frozen=True, kw_only=True):
     """The environment this one takes its texts from; empty: the settings without one; None: it takes none."""
     provenance: bool = True
     """Whether outputs carry the `contentops` block in their front matter."""
-    keep_texts: int | None = None
-    """Earlier texts of an item that `state gc` leaves in the cache; None: all."""
     preset: str = ""
     """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
     redirects: bool = True

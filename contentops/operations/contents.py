@@ -26,22 +26,17 @@ from contentops.api.calls import (
 )
 from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, not_sent
-from contentops.api.reading import is_as_created
-from contentops.ci.history import earlier_bodies
-from contentops.digest import NO_TEXT, Digest
-from contentops.documents.clean import known_bodies
-from contentops.documents.files import Outputs
 from contentops.errors import ApiError
-from contentops.execution.contents import ContentOwners, StoredContent
+from contentops.execution.contents import ContentOwners
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.execution.run_context import Attempts, list_all
 from contentops.operations.connection import connected, read_credentials
-from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, other_states, read_state
+from contentops.operations.opening import HERE, Runtime, has_ledger, other_states, read_state
 from contentops.planning.edits import Owner, owners_of
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from contentops.api.calls import Call, Reply
     from contentops.api.session import Client
@@ -248,41 +243,25 @@ def _absent(failure: Failure, project: Project, content_id: str) -> ApiError:
     error = as_error(failure, project)
     if not is_absent(failure):
         return error
-    return ApiError(f"there is no content `{content_id}`: {error.message}", hint="`contentops content list` lists them")
+    message = f"content `{content_id}` does not exist, or this server cannot do that: {error.message}"
+    return ApiError(message, hint="`contentops content list` lists them")
 
 
 def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:
     """Delete stored contents; one that is gone already counts. Raises ApiError at the first that cannot be deleted."""
 
-    async def remove(caller: Caller, content_id: str) -> Failure | None:
-        answer = await caller.ask(DeleteContent(content_id))
-        if isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND:
-            # Either the content is not there, or the route.
-            stored = await caller.ask(GetContent(content_id))
-            return None if isinstance(stored, Failure) and stored.kind is FailureKind.NOT_FOUND else answer
-        return answer if isinstance(answer, Failure) else None
-
-    _each(project, content_ids, remove, "deleted", runtime)
-
-
-def _each(
-    project: Project,
-    content_ids: Iterable[str],
-    act: Callable[[Caller, str], Awaitable[Failure | None]],
-    done: str,
-    runtime: Runtime,
-) -> None:
     async def story(caller: Caller) -> None:
         for content_id in content_ids:
-            failure = await act(caller, content_id)
-            if failure is not None and is_absent(failure):
-                message = (
-                    f"content `{content_id}` does not exist, or this server cannot do that: {failure.full_message}"
-                )
-                raise ApiError(message, hint="`contentops content list` lists what there is")
-            if failure is not None:
-                raise as_error(failure, project)
-            runtime.notify(f"{content_id}: {done}")
+            answer = await caller.ask(DeleteContent(content_id))
+            if isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND:
+                # Either the content is not there, or the route.
+                stored = await caller.ask(GetContent(content_id))
+                gone = isinstance(stored, Failure) and stored.kind is FailureKind.NOT_FOUND
+            else:
+                gone = not isinstance(answer, Failure)
+            if isinstance(answer, Failure) and not gone:
+                raise _absent(answer, project, content_id)
+            runtime.notify(f"{content_id}: deleted")
 
     converse(project, runtime, story)
 
@@ -305,55 +284,3 @@ def stats(project: Project, *, runtime: Runtime = HERE) -> Numbers:
         return Numbers(dashboard=dashboard.data, credits=usage.data if usage else None)
 
     return converse(project, runtime, story)
-
-
-# ---- Find superseded contents whose words are nowhere else, so that deleting contents loses none.
-
-
-def without_copy(
-    project: Project,
-    content_ids: Collection[str],
-    *,
-    runtime: Runtime = HERE,
-) -> frozenset[str]:
-    """Return the ids of the contents whose words are in no file, not in git and not in the cache.
-
-    Fetches each; one that is gone has no words. Raises ApiError.
-    """
-
-    async def story(caller: Caller) -> list[Content]:
-        contents: list[Content] = []
-        for content_id in content_ids:
-            answer = await caller.ask(GetContent(content_id))
-            if isinstance(answer, Content):
-                contents.append(answer)
-            elif isinstance(answer, Failure) and answer.kind is not FailureKind.NOT_FOUND:
-                raise caller.error(answer)
-        return contents
-
-    if not content_ids:
-        return frozenset()
-    fetched = converse(project, runtime, story)
-    with open_cache(project, write=False) as cache:
-        return frozenset(one.id for one in fetched if not _is_elsewhere(project, cache, one))
-
-
-def _is_elsewhere(project: Project, cache: Cache, content: Content) -> bool:
-    stored = StoredContent.of(content)
-    wanted = set(stored.bodies)
-    if stored.sent_body and is_as_created(content):
-        # The server changed a text that we have, and no one changed it since.
-        wanted.add(Digest(stored.sent_body))
-    if stored.body == NO_TEXT or any(cache.body(digest) is not None for digest in wanted):
-        return True
-    own = read_state(project)
-    outputs = Outputs(project.root, whole=known_bodies(own))
-    for state in (own, *(state for _, state in other_states(project))):
-        for record in state.records.values():
-            if content.id not in record.superseded:
-                continue
-            if outputs.observe(record.output).body in wanted:
-                return True
-            if any(digest in wanted for digest, _ in earlier_bodies(project.root, record.output)):
-                return True
-    return False

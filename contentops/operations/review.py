@@ -24,12 +24,11 @@ from contentops.errors import Diagnostic, OutputError, Severity
 from contentops.manifests.catalog_lock import FILE as CATALOG
 from contentops.model import PROJECT_FILE, Action, ApprovalState, Desired, ItemId, Observed, Verdict, text_digest
 from contentops.model.jobs import ApprovedCost, PaidAttempts
-from contentops.operations import spend as history
 from contentops.operations.check import KeptValues, checked_items, similar_texts
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, gathered_or_recorded, no_item
 from contentops.operations.runs import kept_reports
-from contentops.operations.spend import PaidEnvironments, renamed
+from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
 from contentops.planning.approval import same_words
@@ -136,7 +135,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
     items: tuple[ReviewItem, ...]
     """By id."""
     approvals: Approvals
-    known: history.KnownHistory
+    known: KnownHistory
     """What the history of each item is made from."""
     spend: Spend
     made_at: str
@@ -348,7 +347,7 @@ def _snapshot(
         made_at=_time(runtime.wall()),
         last_run=runs[0].run if runs else None,
         findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),
-        known=history.KnownHistory(state=state, jobs=jobs, runs=runs, approvals=inputs.approvals),
+        known=KnownHistory(state=state, jobs=jobs, runs=runs, approvals=inputs.approvals),
     )
 
 

@@ -1,26 +1,21 @@
-"""`state`: repair the recorded state as a person says; generates nothing and writes no output.
-
-And delete earlier texts from the cache, beyond the number in the settings, unless they are needed.
-"""
+"""`state`: repair the recorded state as a person says; generates nothing and writes no output."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter, defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, structs
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.digest import NOTHING
 from contentops.errors import ContentopsError, InputError, Refused, UsageError, did_you_mean, plural
 from contentops.execution.run_context import ServerCapabilities
-from contentops.manifests.project import load_project, url_problem
+from contentops.manifests.project import url_problem
 from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, Job, JobState
 from contentops.operations.contents import converse, recorded_owners
-from contentops.operations.opening import HERE, Runtime, locked_environments, open_cache, other_states, read_state
+from contentops.operations.opening import HERE, Runtime, other_states
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import hold_lock, open_workspace, shared_state, validate
 from contentops.planning.sides import specs_by_id
@@ -28,12 +23,10 @@ from contentops.sanitize import clip
 from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator
 
-    from contentops.digest import Digest
     from contentops.model import Project, State
     from contentops.operations.workspace import Workspace
-    from contentops.state.cache import KeptText
     from contentops.state.codec import Fact
 
 
@@ -277,75 +270,3 @@ def _editing(project: Project, runtime: Runtime = HERE) -> Iterator[_Edited]:
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         yield _Edited(workspace)
         workspace.store.checkpoint()
-
-
-# --- earlier texts -----------------------------------------------------------------------------------------
-
-
-class Earlier(Struct, frozen=True, kw_only=True):
-    """How many earlier texts are deleted, their bytes, and how many of each item. `keep`: the setting; None: all."""
-
-    keep: int | None
-    texts: int = 0
-    bytes: int = 0
-    items: Mapping[str, int] = field(default_factory=dict)
-
-
-class Needed(Struct, frozen=True, kw_only=True):
-    """What must stay in the cache: texts by body digest, and the last texts of requests by server and digest."""
-
-    bodies: frozenset[Digest]
-    requests: frozenset[tuple[str, Digest]]
-
-
-def drop_earlier(project: Project, *, do: bool) -> Earlier:
-    """Return what `keep_texts` does not keep; with `do`, delete it. Raises InputError for manifests with errors."""
-    if project.keep_texts is None:
-        return Earlier(keep=None)
-    wanted = list(_wanted(project))
-    holding = hold_lock(project, Runtime()) if do else contextlib.nullcontext()
-    with holding, open_cache(project, write=do) as cache:
-        states = [read_state(project), *(state for _, state in other_states(project))]
-        gone = superfluous(cache.paid_texts(), project.keep_texts, needed(states, wanted))
-        bodies = {one.body for one in gone}
-        size = sum(len((cache.body(body) or "").encode()) for body in bodies)
-        if do and gone:
-            cache.drop_texts(gone)
-    counts = Counter(one.about.item for one in gone)
-    return Earlier(keep=project.keep_texts, texts=len(gone), bytes=size, items=dict(sorted(counts.items())))
-
-
-def _wanted(project: Project) -> Iterator[tuple[str, Digest]]:
-    """Yield what the manifests ask for in this environment, and in every other that has a lock."""
-    for environment in {project.environment, *locked_environments(project)}:
-        with contextlib.suppress(UsageError):  # it is not declared any more
-            other = load_project(Path(project.root), environment=environment, variables=project.cli_vars)
-            yield from ((other.api.server, spec.digest) for spec in validate(other).specs)
-
-
-def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Needed:
-    """Return what records, open jobs and manifests need. `wanted`: the server and request digest of each item."""
-    bodies, requests = {NOTHING}, set(wanted)
-    for state in states:
-        for record in state.records.values():
-            bodies.update(record.bodies)
-            if record.saved is not None:
-                bodies.add(record.saved.sent)
-            requests.add((record.server, record.digest))
-        for job in state.open_jobs.values():
-            bodies.add(job.body)
-            requests.add((job.server, job.digest))
-    return Needed(bodies=frozenset(bodies), requests=frozenset(requests))
-
-
-def superfluous(texts: Sequence[KeptText], keep: int, needed: Needed) -> tuple[KeptText, ...]:
-    """Return the texts that are not needed, without the `keep` newest of each item."""
-    newest_first = sorted(texts, key=lambda text: text.about.generated_at, reverse=True)
-    by_item: defaultdict[str, list[KeptText]] = defaultdict(list)
-    unanswered = set(needed.requests)
-    for text in newest_first:
-        is_last = (text.server, text.digest) in unanswered
-        unanswered.discard((text.server, text.digest))
-        if text.body not in needed.bodies and not is_last:
-            by_item[text.about.item].append(text)
-    return tuple(text for group in by_item.values() for text in group[keep:])

@@ -12,7 +12,6 @@ from contentops.cli import terminal
 from contentops.cli.options import environment_options
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.operations import contents as operation
-from contentops.operations.contents import without_copy
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.sanitize import visible
 
@@ -101,44 +100,27 @@ def get(session: Session, content_id: str) -> None:
 
 
 @content.command("delete", short_help="Delete stored contents, after asking.")
-@click.argument("content_ids", metavar="[ID]...", nargs=-1)
-@click.option("--superseded", is_flag=True, help="All copies that a newer one replaced.")
+@click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @environment_options
-def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, yes: bool) -> None:
-    """Delete the named contents, or the superseded copies of items. Lists them and asks first.
+def delete(session: Session, content_ids: tuple[str, ...], *, yes: bool) -> None:
+    """Delete the named contents. Lists them and asks first.
 
-    Warns if an item is saved as this content; the next save of that item makes a new one. Files and records stay. A
-    superseded copy stays if its text is not in a file, in git or in the cache, unless you name it.
+    Warns if an item is saved as this content; the next save of that item makes a new one. Files and records stay.
     """
-    if superseded == bool(content_ids):
-        raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
     project = session.project()
-    stored = operation.contents(project, runtime=session.runtime())
-    contents = _named(stored, content_ids) if content_ids else _superseded(session, project, stored)
-    if contents:
-        terminal.report(_table(contents, terminal.width(sys.stderr)))
-        for one in contents:
-            if one.living:
-                use = f"is the saved text of item `{one.item}`{f' ({one.lock})' if one.lock else ''}"
-                terminal.report_line(f"warning: content `{one.entry.id}` {use}; its next save stores it as new")
-        _ask(f"Delete {plural(len(contents), 'content')} from {project.api.server}?", yes=yes)
-        operation.delete(project, [one.entry.id for one in contents], runtime=session.runtime())
-    session.answer(
-        _values(project, contents), f"Deleted {plural(len(contents), 'content')}." if contents else "Nothing to do."
-    )
-
-
-def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> list[Owned]:
-    """Return the superseded copies, but for those with words that are nowhere else, which are reported."""
-    copies = [one for one in stored if one.superseded]
-    runtime = session.runtime()
-    unique = without_copy(project, [one.entry.id for one in copies], runtime=runtime)
-    for id_ in sorted(unique):
-        reason = "stays: its text is not in a file, in git or in the cache"
-        terminal.report_line(f"warning: content `{id_}` {reason}; `contentops content get {id_}` prints them, and")
-        terminal.report_line(f"`contentops content delete {id_}` deletes it anyway")
-    return [one for one in copies if one.entry.id not in unique]
+    contents = _named(operation.contents(project, runtime=session.runtime()), content_ids)
+    terminal.report(_table(contents, terminal.width(sys.stderr)))
+    for one in contents:
+        if one.living:
+            use = f"is the saved text of item `{one.item}`{f' ({one.lock})' if one.lock else ''}"
+            terminal.report_line(f"warning: content `{one.entry.id}` {use}; its next save stores it as new")
+    if not yes:
+        terminal.need_person("deleting", "`--yes` deletes without asking")
+        question = f"Delete {plural(len(contents), 'content')} from {project.api.server}?"
+        terminal.need_yes(said=terminal.confirmed(f"{visible(question)} (yes/no) "))
+    operation.delete(project, [one.entry.id for one in contents], runtime=session.runtime())
+    session.answer(_values(project, contents), f"Deleted {plural(len(contents), 'content')}.")
 
 
 def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
@@ -149,14 +131,6 @@ def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
             hint = did_you_mean(content_id, by_id, "`contentops content list` lists them")
             raise UsageError(f"there is no content `{content_id}`", code="unknown-content", hint=hint)
     return [by_id[content_id] for content_id in dict.fromkeys(content_ids)]
-
-
-def _ask(question: str, *, yes: bool) -> None:
-    """Ask a person, unless `yes`. Raises Refused."""
-    if yes:
-        return
-    terminal.need_person("deleting", "`--yes` deletes without asking")
-    terminal.need_yes(said=terminal.confirmed(f"{visible(question)} (yes/no) "))
 
 
 # --- stats -------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections import Counter
@@ -24,12 +23,8 @@ from contentops.cli.plan_files import PLAN_ENDING
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file, plan_file
 from contentops.operations import plan
-from contentops.operations import plan as month_spend
-from contentops.operations import plan as operation
 from contentops.operations import restore as texts
-from contentops.operations.plan import chosen_rows
 from contentops.operations.plan_files import read_document
-from contentops.operations.restore import from_previous
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
 from contentops.reporting.graph import graph_json, graph_mermaid, graph_text
@@ -37,8 +32,8 @@ from contentops.reporting.layout import fitted, moment, outline, paint, table
 from contentops.reporting.plan_json import month_json
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.spend import text_json, texts_text
-from contentops.reporting.summary import begin, month_sentence
 from contentops.reporting.summary import command as command_line
+from contentops.reporting.summary import month_sentence
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -77,7 +72,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     if not session.as_json:
         terminal.report_findings(findings)
     others = tuple(project.settings.get("environments") or ())
-    spent = month_spend.spent_this_month(project, session.runtime())
+    spent = plan.spent_this_month(project, session.runtime())
     month = f"\n{visible(sentence)}" if (sentence := month_sentence(spent, project.budget)) else ""
     text = status_text(items, width=terminal.width()) + month + _environments(project.environment, others)
     about: dict[str, Json] = {"environment": project.environment, "environments": list(others)} if others else {}
@@ -131,14 +126,10 @@ def _state(item: ItemStatus) -> str:
 @click.command("show")
 @click.argument("what", metavar="ITEM|PLAN")
 @project_options
-@click.option("--rows", is_flag=True, help="Of an item or a manifest: show the first rows that `for_each` chooses.")
 @click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
-def show(session: Session, what: str, *, rows: bool, detailed_exitcode: bool, verbose: bool) -> int:
+def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool) -> int:
     """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
-
-    `--rows` shows what templates get as `each`, after `where` and `limit`; ITEM may also be a manifest, whose rows are
-    shown before any item is rendered.
 
     Or show PLAN, a file that `plan --out` wrote, in any folder. It does not check whether the plan is still valid;
     `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
@@ -150,16 +141,11 @@ def show(session: Session, what: str, *, rows: bool, detailed_exitcode: bool, ve
                 code="plan-file-and-flags",
                 hint="leave them out",
             )
-        if rows:
-            raise click.UsageError(f"`--rows` is for items, and `{what}` is a plan file")
         empty = _show_plan(session, what, verbose=verbose)
         return ExitCode.CHANGES if detailed_exitcode and not empty else ExitCode.DONE
     if detailed_exitcode or verbose:
         raise click.UsageError(f"`--detailed-exitcode` and `--verbose` are for plan files, and `{what}` is none")
-    if rows:
-        _show_rows(session, what)
-    else:
-        _show_item(session, what)
+    _show_item(session, what)
     return ExitCode.DONE
 
 
@@ -197,27 +183,6 @@ def _show_item(session: Session, item: str) -> None:
     session.answer({**values, **(diagnostics_json(findings) if findings else {})}, text)
 
 
-def _show_rows(session: Session, what: str) -> None:
-    """Show the first rows of each declaration as a table."""
-    found = chosen_rows(session.project(), what)
-    parts = []
-    for one in found:
-        heads = tuple(dict.fromkeys(name for _, values in one.rows for name in values))
-        lines = [(label, *(_cell(values.get(name, "")) for name in heads)) for label, values in one.rows]
-        shown = f", the first {len(one.rows)}" if one.count > len(one.rows) else ""
-        grid = table(("ROW", *heads), lines, width=terminal.width(), whole=("ROW",)) if lines else ""
-        parts.append(f"{begin(visible(one.item))}: {plural(one.count, 'row')}{shown}\n{grid}".rstrip())
-    listed = [
-        {"item": one.item, "count": one.count, "rows": [{"row": label, "values": values} for label, values in one.rows]}
-        for one in found
-    ]
-    session.answer({"declarations": listed}, "\n\n".join(parts))
-
-
-def _cell(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _origin(origin: Mapping[str, Any]) -> str:
     """Return where a value came from, on one line: its layer, its location, and the variables it uses."""
     variables = ", ".join(f"`{name}`" for name in origin["variables"])
@@ -252,7 +217,7 @@ def diff(session: Session, item: str, side: str, section: str, form: str) -> Non
     if side == "remote":
         difference = texts.from_remote(project, item, runtime=session.runtime())
     elif side == "previous":
-        difference = from_previous(project, item)
+        difference = texts.from_previous(project, item)
     else:
         difference = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
     if section:
@@ -359,7 +324,7 @@ def graph(session: Session, form: str, select: tuple[str, ...], exclude: tuple[s
     """
     if session.as_json and form not in ("text", "json"):
         raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
-    made, findings = operation.graph(
+    made, findings = plan.graph(
         session.project(), choice_of(select=select, exclude=exclude), runtime=session.runtime()
     )
     if not session.as_json and form != "json":

@@ -13,9 +13,7 @@ from msgspec import structs
 from contentops.cli import terminal
 from contentops.cli.options import UNITS, choice_of, environment_options, selection_options
 from contentops.errors import UsageError
-from contentops.operations import spend as history_operation
-from contentops.operations import spend as provenance_operation
-from contentops.operations import spend as spend_operation
+from contentops.operations import spend as operation
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.spend import (
     approved_json,
@@ -108,7 +106,7 @@ def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, .
     session = _as_json(session, form)
     choice = choice_of(select=select, exclude=exclude)
     project = session.project()
-    found, findings = provenance_operation.provenance(project, choice, runtime=session.runtime())
+    found, findings = operation.provenance(project, choice, runtime=session.runtime())
     if form == "csv":
         terminal.report_findings(findings)
         terminal.report("\n".join(f"warning: {visible(one)}" for one in (*found.unread, *found.gaps)))
@@ -144,9 +142,9 @@ def _spend(session: Session, since: str, form: str) -> None:
 
 def _spending(session: Session, since: str, start: dt.datetime | None) -> Spending:
     chosen = session.project()
-    projects = spend_operation.in_all_environments(chosen) if session.environment is None else [chosen]
+    projects = operation.in_all_environments(chosen) if session.environment is None else [chosen]
     try:
-        return spend_operation.spending(projects, since=start, commit=since if start is None else "")
+        return operation.spending(projects, since=start, commit=since if start is None else "")
     except UsageError as error:
         if error.code not in _NO_COMMIT:
             raise
@@ -156,7 +154,7 @@ def _spending(session: Session, since: str, start: dt.datetime | None) -> Spendi
 
 def _runs(session: Session, item: str) -> None:
     """Print the runs and generations of all items, or of one."""
-    result = history_operation.history(session.project(), item)
+    result = operation.history(session.project(), item)
     text = history_text(result, width=terminal.width())
     if item and not (result.runs or result.generations or result.verdicts):
         text = f"nothing was generated for `{visible(item)}` yet"
