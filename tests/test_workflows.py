@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contentops.operations.init import WORKFLOWS, action_from, installed_action, with_extra, workflows
+from contentops.operations.init import WORKFLOWS, action_from, installed_action, workflows
 from tests.clones import Machine, World, manifest, posix
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.hubs import SHA
@@ -557,39 +557,6 @@ def test_init_wants_a_commit(invoke: Run, tmp_path: Path, action: str) -> None:
 def test_the_action_is_the_commit_that_was_installed(url: str, commit: str, expected: str) -> None:
     """As pip, pipx and uv note it; nothing of another host, and no secret."""
     assert action_from(json.dumps({"url": url, "vcs_info": {"vcs": "git", "commit_id": commit}})) == expected
-
-
-@pytest.mark.parametrize(
-    ("note", "source"),
-    [
-        ({"url": "https://token@git.example/a/b.git", "vcs_info": {"vcs": "git"}}, "contentops[x] @ git+https://git.example/a/b.git"),
-        ({"url": "ssh://git:pw@git.example/a/b", "vcs_info": {"vcs": "git"}}, "contentops[x] @ git+ssh://git@git.example/a/b"),
-        ({"url": "file:///tmp/a%20clone", "dir_info": {}}, "contentops[x] @ file:///tmp/a%20clone"),
-        ({"url": "git@git.example:a/b.git", "vcs_info": {"vcs": "git"}}, "openpyxl"),
-        ({"url": 3}, "openpyxl"), ({}, "openpyxl"), ([], "openpyxl"),
-    ],
-)  # fmt: skip
-def test_an_extra_is_installed_from_where_contentops_came_from(note: object, source: str) -> None:
-    """It is on no package index: a message names its source, without a secret, or else the package itself."""
-    assert with_extra("x", "openpyxl", json.dumps(note)) == source
-
-
-def test_the_action_of_a_clone_is_a_commit_that_was_pushed(tmp_path: Path) -> None:
-    """A runner cannot fetch any other one."""
-    clone = tmp_path / "my clone"
-    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@b"]
-    note = {"url": clone.as_uri(), "dir_info": {"editable": True}}
-    subprocess.run(["git", "init", "--quiet", str(clone)], check=True)
-    assert action_from(json.dumps(note)) == ""
-    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=One"], check=True)
-    subprocess.run([*git, "remote", "add", "origin", "https://github.com/acme/contentops"], check=True)
-    assert action_from(json.dumps(note)) == ""
-    subprocess.run([*git, "update-ref", "refs/remotes/origin/main", "HEAD"], check=True)
-    action = action_from(json.dumps(note))
-    assert re.fullmatch(r"acme/contentops@[0-9a-f]{40}", action)
-    assert action_from(json.dumps({**note, "dir_info": {}})) == ""
-    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=Two"], check=True)
-    assert action_from(json.dumps(note)) == ""
 
 
 def test_init_without_ci_takes_no_action(invoke: Run) -> None:

@@ -13,7 +13,6 @@ from msgspec import structs
 from contentops.cli import terminal
 from contentops.cli.options import project_options
 from contentops.errors import ContentopsError
-from contentops.operations.init import with_extra
 from contentops.server import EmbeddedServerError
 from contentops.server.engines import PASSES, named
 from contentops.server.engines.protocol import CALL_SECONDS
@@ -154,7 +153,7 @@ def mcp(session: Session) -> None:
     All calls use the environment and variables that it was started with.
     """
     if importlib.util.find_spec("mcp") is None:
-        hint = f'install `"{with_extra("mcp", "mcp>=2.3,<3")}"` into the environment of contentops'
+        hint = 'install `"mcp>=2.3,<3"` into the environment of contentops'
         raise ContentopsError("this needs the Python SDK of the Model Context Protocol", code="serve", hint=hint)
     from contentops.agents.server import Desk, serve
 
