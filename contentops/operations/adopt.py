@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field, structs
 
 from contentops.atomic_io import PUBLIC, read_file
+from contentops.ci.results import lock_name
 from contentops.digest import is_same_json
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
@@ -445,8 +446,8 @@ class _Owners:
         self._recorded = state.records
         self._read = {collision_key(path) for path in desired.inputs}
         self._other_environments = {
-            collision_key(record.output): lock
-            for lock, other in other_states(workspace.project)
+            collision_key(record.output): lock_name(name)
+            for name, other in other_states(workspace.project).items()
             for record in other.records.values()
         }
         self._busy = dict(_busy(state))

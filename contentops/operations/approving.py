@@ -31,10 +31,10 @@ from contentops.execution.primitives import iso
 from contentops.model import NO_APPROVAL, Approval, ItemId, Run, Verdict, text_digest
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE, open_cache
-from contentops.operations.plan import candidate, no_item
+from contentops.operations.plan import no_item, planned_items
 from contentops.operations.workspace import hold_lock, open_workspace
 from contentops.planning.approval import has_its_keys, same_words
-from contentops.planning.plan import is_about_front, plan_with_items
+from contentops.planning.plan import is_about_front
 from contentops.planning.select import selected
 from contentops.planning.sides import Choice
 from contentops.state import approvals
@@ -104,9 +104,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
             for name in choice.select:
                 if _is_id(name) and ItemId(name) not in inputs.specs:
                     raise no_item(name, inputs.specs)
-            plan, planned = plan_with_items(inputs)
-            changes = {change.id: change for change in plan.changes}
-            every = [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)]
+            every = [item for item in planned_items(inputs)[1] if item.spec is not None]
             items = selected(choice, every)
         with_text = [item for item in items if item.file is not None and item.file.exists]
         if findings := [finding for item in with_text for finding in _problems(item, decision, choice)]:

@@ -13,10 +13,9 @@ from msgspec import structs
 from contentops.documents.files import Outputs
 from contentops.errors import Diagnostic, Location, OutputError, Severity, plural
 from contentops.model import NO_CHECKS, ApprovalState, Checked, CheckedFile, Finding, ItemId, Level, text_digest
-from contentops.operations.plan import candidate
+from contentops.operations.plan import planned_items
 from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import APPROVED_DRAFT
-from contentops.planning.plan import plan_with_items
 from contentops.planning.select import check_selectors, selected
 from contentops.planning.sides import Choice
 
@@ -171,9 +170,8 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False, app
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project) as workspace:
         inputs = workspace.plan_inputs(Choice())
-        plan, planned = plan_with_items(inputs)
-        changes = {change.id: change for change in plan.changes}
-        items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in sorted(inputs.specs)])
+        plan, every = planned_items(inputs)
+        items = selected(choice, [item for item in every if item.spec is not None])
         similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
         done = checked_items(project, items, inputs, similar, commands=commands)
         return with_approvals(done, items, inputs, plan.notes) if approved else done

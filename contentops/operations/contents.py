@@ -26,6 +26,7 @@ from contentops.api.calls import (
 )
 from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, not_sent
+from contentops.ci.results import lock_name
 from contentops.errors import ApiError
 from contentops.execution.contents import ContentOwners
 from contentops.execution.limiter import AccountLimiter, Limiter
@@ -57,8 +58,9 @@ def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
 
     `state`: that of the project's environment; other environments are read from their locks and journals.
     """
-    here = state_dir.named("contentops", project.environment, "lock")
-    return owners_of(project.api.server, {**dict(other_states(project)), here: state}, here)
+    states = {**other_states(project), project.environment: state}
+    locks = {lock_name(environment): one for environment, one in states.items()}
+    return owners_of(project.api.server, locks, lock_name(project.environment))
 
 
 # ---- Ask the server about stored contents and the account's numbers, outside of a run. All of it is free.
@@ -234,17 +236,13 @@ def content(
     owners = recorded_owners(project, read_state(project))
     answer = converse(project, runtime, lambda caller: caller.ask(GetContent(content_id)))
     if isinstance(answer, Failure):
-        raise _absent(answer, project, content_id)
+        error = as_error(answer, project)
+        if not is_absent(answer):
+            raise error
+        message = f"there is no content `{content_id}`: {error.message}"
+        raise ApiError(message, hint="`contentops content list` lists them")
     assert isinstance(answer, Content)
     return answer, owners.get(answer.id, Owner())
-
-
-def _absent(failure: Failure, project: Project, content_id: str) -> ApiError:
-    error = as_error(failure, project)
-    if not is_absent(failure):
-        return error
-    message = f"content `{content_id}` does not exist, or this server cannot do that: {error.message}"
-    return ApiError(message, hint="`contentops content list` lists them")
 
 
 def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:
@@ -260,7 +258,7 @@ def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = H
             else:
                 gone = not isinstance(answer, Failure)
             if isinstance(answer, Failure) and not gone:
-                raise _absent(answer, project, content_id)
+                raise caller.error(answer)
             runtime.notify(f"{content_id}: deleted")
 
     converse(project, runtime, story)

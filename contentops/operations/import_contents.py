@@ -184,7 +184,7 @@ class _Names:
         self._specs = specs
         self._records = workspace.state.records
         self._taken: set[str] = set()
-        states = [workspace.state, *(state for _, state in other_states(workspace.project))]
+        states = [workspace.state, *other_states(workspace.project).values()]
         self._requests: dict[str, Mapping[str, Json]] = {
             record.digest: record.request for state in states for record in state.records.values()
         }

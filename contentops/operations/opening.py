@@ -30,7 +30,7 @@ from contentops.state.state_dir import repository_of
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contentops.api.session import Exchange
     from contentops.digest import Digest
@@ -146,17 +146,17 @@ def open_cache(project: Project, *, write: bool) -> Cache:
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 
 
-def committed_environments(project: Project) -> dict[str, str]:
-    """Return the environments with a lock or jobs in the project's folder, each with the name of its lock.
+def committed_environments(project: Project) -> list[str]:
+    """Return the environments with a lock or jobs in the project's folder.
 
     Any other `contentops*.lock` is a copy, as git's merge tools leave them beside the lock.
     """
     root = Path(project.root)
-    return {
-        name: lock
-        for name, lock in _locks_by_environment(project).items()
-        if (root / lock).exists() or (root / state_dir.named("contentops", name, "jobs")).exists()
-    }
+    # What an environment ordered was paid for, also when it is declared no more.
+    jobs = (path.name.removeprefix("contentops.")[: -len(".jobs")] for path in root.glob("contentops.*.jobs"))
+    names = {"", *(project.settings.get("environments") or {}), *filter(_NAME.fullmatch, jobs)}
+    files = {name: [root / state_dir.named("contentops", name, kind) for kind in ("lock", "jobs")] for name in names}
+    return [name for name in sorted(names) if any(file.exists() for file in files[name])]
 
 
 def kept_environments(folders: Iterable[Path]) -> set[str]:
@@ -167,15 +167,6 @@ def kept_environments(folders: Iterable[Path]) -> set[str]:
         for path in each.glob("jobs*.jsonl")
     }
     return {name for name in names if not name or _NAME.fullmatch(name)}
-
-
-def _locks_by_environment(project: Project) -> dict[str, str]:
-    # What an environment ordered was paid for, also when it is declared no more.
-    jobs = (
-        path.name.removeprefix("contentops.")[: -len(".jobs")] for path in Path(project.root).glob("contentops.*.jobs")
-    )
-    names = {"", *(project.settings.get("environments") or {}), *filter(_NAME.fullmatch, jobs)}
-    return {name: lock for lock, name in sorted((state_dir.named("contentops", name, "lock"), name) for name in names)}
 
 
 # ---- Name a project before it has a lock: the same in every clone, and different in other repositories.
@@ -218,9 +209,8 @@ def is_of_another(project: Project, lineage: str) -> bool:
 def _others(project: Project) -> str:
     """Return the lineage in the locks and jobs of the environments, its own first, or empty."""
     root = Path(project.root)
-    files = committed_environments(project).items()
-    for environment, lock in sorted(files, key=lambda file: file[0] != project.environment):
-        if lineage := lineage_in(root / lock):
+    for environment in sorted(committed_environments(project), key=lambda name: name != project.environment):
+        if lineage := lineage_in(root / state_dir.named("contentops", environment, "lock")):
             return lineage
         with contextlib.suppress(StateError):  # whoever works on that environment is told
             if lineage := jobs.lineage_in(root, environment, Disk()):
@@ -247,20 +237,22 @@ def _first_commit(project: Project) -> str:
 # ---- Find the environments of a project in which something was ordered or made, and read their states.
 
 
-def other_states(project: Project) -> Iterator[tuple[str, State]]:
-    """Yield the states of the project's other environments, each with the name of its lock."""
+def other_states(project: Project) -> dict[str, State]:
+    """Return the states of the project's other environments, by environment."""
     lineage = functools.partial(first_lineage, project)
     declared = {"", *(project.settings.get("environments") or {})}
-    for environment, lock in locked_environments(project).items():
+    states: dict[str, State] = {}
+    for environment in known_environments(project):
         if environment != project.environment:
             with StateStore(project.root, environment=environment, lineage=lineage, write=False) as store:
                 # The file of an environment that no one declares may be a copy from another project.
                 if environment in declared or store.lineage == lineage():
-                    yield lock, store.state
+                    states[environment] = store.state
+    return states
 
 
-def locked_environments(project: Project) -> dict[str, str]:
-    """Return the environments that have a lock or jobs, each with the name of its lock.
+def known_environments(project: Project) -> list[str]:
+    """Return the environments that have a lock or jobs.
 
     An apply that was killed early, or a clean, may have left only the jobs of this checkout.
     """
@@ -271,7 +263,7 @@ def locked_environments(project: Project) -> dict[str, str]:
     if others := kept_environments(folders) - found:
         lineage = first_lineage(project)
         found |= {name for name in others if kept_file(root, name, lineage, disk).exists()}
-    return {name: lock for lock, name in sorted((state_dir.named("contentops", name, "lock"), name) for name in found)}
+    return sorted(found)
 
 
 # ---- What was ordered in a project: the jobs of all its environments, each in the one that ordered it first.
@@ -283,13 +275,12 @@ def jobs_by_environment(project: Project, state: State) -> dict[str, list[Job]]:
     A job that several environments know, since it answers a request of each, belongs to the first one by name. Raises
     StateError.
     """
-    names = {lock: name for name, lock in locked_environments(project).items()}
-    known = {names[lock]: other.jobs for lock, other in other_states(project)} | {project.environment: state.jobs}
-    return assigned(known)
+    return assigned({**other_states(project), project.environment: state})
 
 
-def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
+def assigned(states: Mapping[str, State]) -> dict[str, list[Job]]:
     """Return the jobs of each environment, each job once: in the first environment by name that knows its order."""
+    known = {name: state.jobs for name, state in states.items()}
     owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
     jobs: dict[str, list[Job]] = {name: [] for name in sorted(known)}
     for job in fold_jobs(job for each in known.values() for job in each):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs, to_builtins
@@ -158,11 +157,8 @@ def looked_at(
     with open_workspace(project, runtime, keep_stamps=choice.refresh) as workspace:
         inputs, error = gathered_or_recorded(workspace, looking)
         findings = (*running(project), *workspace.unread, *([unread(error)] if error is not None else []))
-        plan, items = plan_with_items(inputs)
-    changes = {change.id: change for change in plan.changes}
+        plan, candidates = planned_items(inputs)
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
-    ids = sorted({*inputs.specs, *inputs.state.records, *changes})
-    candidates = [candidate(id_, inputs, changes, items) for id_ in ids]
     twins = same_words(candidates)
 
     def noted(item: Candidate) -> str:
@@ -211,15 +207,19 @@ def _as_recorded(record: Record) -> Spec:
     )
 
 
+def planned_items(inputs: PlanInputs) -> tuple[Plan, list[Candidate]]:
+    """Return the plan, and what selectors see of every declared, recorded or changed item, by id."""
+    plan, planned = plan_with_items(inputs)
+    changes = {change.id: change for change in plan.changes}
+    ids = sorted({*inputs.specs, *inputs.state.records, *changes})
+    return plan, [candidate(id_, inputs, changes.get(id_), planned.get(id_)) for id_ in ids]
+
+
 def candidate(
-    id_: ItemId,
-    inputs: PlanInputs,
-    changes: Mapping[ItemId, Change],
-    items: Mapping[ItemId, Candidate] = MappingProxyType({}),
+    id_: ItemId, inputs: PlanInputs, change: Change | None = None, planned: Candidate | None = None
 ) -> Candidate:
-    """Return what selectors see of an item; `items`: as they are planned, each by itself."""
-    planned = items.get(id_)
-    change, record, spec = changes.get(id_), inputs.state.records.get(id_), inputs.specs.get(id_)
+    """Return what selectors see of an item; `planned`: as it is planned by itself."""
+    record, spec = inputs.state.records.get(id_), inputs.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
     file = inputs.observe(record.output) if record else None
     jobs = inputs.open_jobs.get(id_, ())

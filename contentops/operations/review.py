@@ -26,13 +26,12 @@ from contentops.model import PROJECT_FILE, Action, ApprovalState, Desired, ItemI
 from contentops.model.jobs import ApprovedCost, PaidAttempts
 from contentops.operations.check import KeptValues, checked_items, similar_texts
 from contentops.operations.opening import HERE
-from contentops.operations.plan import candidate, gathered_or_recorded, no_item
+from contentops.operations.plan import gathered_or_recorded, no_item, planned_items
 from contentops.operations.runs import kept_reports
 from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import open_workspace
 from contentops.planning.approval import same_words
-from contentops.planning.plan import plan_with_items
 from contentops.planning.select import dependants_of
 from contentops.planning.sides import Choice
 from contentops.reporting.spend import Spend, count_spend
@@ -306,11 +305,7 @@ def _snapshot(
     workspace: Workspace, inputs: PlanInputs, kept: _KeptParts, *, errors: tuple[Diagnostic, ...]
 ) -> Snapshot:
     project, runtime, state = workspace.project, workspace.runtime, workspace.state
-    plan, planned = plan_with_items(inputs)
-    changes = {change.id: change for change in plan.changes}
-    items = [
-        candidate(id_, inputs, changes, planned) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})
-    ]
+    plan, items = planned_items(inputs)
     twins = same_words(items)
     made = dependants_of({item.id: item.sources for item in items})
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))

@@ -22,17 +22,17 @@ from contentops.model.jobs import ApprovedCost, PaidAttempts, Provenances, TextP
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.opening import (
     HERE,
+    assigned,
     jobs_by_environment,
     jobs_of_items,
-    locked_environments,
+    known_environments,
     open_cache,
     other_states,
     read_state,
 )
-from contentops.operations.plan import candidate, gathered_or_recorded, known_ids, no_item
+from contentops.operations.plan import candidate, gathered_or_recorded, known_ids, no_item, planned_items
 from contentops.operations.runs import kept_reports
 from contentops.operations.workspace import declared, open_workspace, shared_state, unread
-from contentops.planning.plan import plan_with_items
 from contentops.planning.select import check_selectors, selected
 from contentops.planning.sides import Choice
 from contentops.reporting.spend import Spend, add_spends, count_spend
@@ -61,10 +61,9 @@ class PaidEnvironments:
 
     def __init__(self, project: Project, state: State) -> None:
         """`state`: that of the project's own environment. Raises StateError."""
-        self.jobs = jobs_by_environment(project, state)
+        self._states = {**other_states(project), project.environment: state}
+        self.jobs = assigned(self._states)
         """The jobs by environment."""
-        names = {lock: name for name, lock in locked_environments(project).items()}
-        self._states = {names[lock]: other for lock, other in other_states(project)} | {project.environment: state}
         self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
 
     def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
@@ -115,10 +114,7 @@ def provenance(
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
         inputs, error = gathered_or_recorded(workspace, Choice())
-        plan, planned = plan_with_items(inputs)
-        changes = {change.id: change for change in plan.changes}
-        ids = sorted({*inputs.specs, *inputs.state.records, *changes})
-        items = selected(choice, [candidate(id_, inputs, changes, planned) for id_ in ids])
+        items = selected(choice, planned_items(inputs)[1])
         environments = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
         rows = [_text(item, inputs, environments) for item in items if _has_text(item)]
         problems = tuple(item.file.problem for item in items if item.file is not None and item.file.problem)
@@ -219,7 +215,7 @@ def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) ->
         with open_workspace(project, runtime, keep_stamps=False) as workspace:
             inputs, _ = gathered_or_recorded(workspace, Choice())
             paid = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
-        items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]
+        items = [candidate(id_, inputs) for id_ in inputs.state.records]
         rows = [_text(item, inputs, paid)[0] for item in items if _has_text(item)]
         counted = {row.text for row in approved}
         approved += [row for row in rows if row.approval is ApprovalState.APPROVED and row.text not in counted]
@@ -247,7 +243,7 @@ class Spending(Struct, frozen=True, kw_only=True):
 def in_all_environments(project: Project) -> list[Project]:
     """Open the project in each environment that has a lock; where none has, it stays the only one."""
     root, variables = Path(project.root), project.cli_vars
-    names = locked_environments(project)
+    names = known_environments(project)
     return [load_project(root, environment=name, variables=variables) for name in names] or [project]
 
 

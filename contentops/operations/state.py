@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
+from contentops.ci.results import lock_name
 from contentops.digest import NOTHING
 from contentops.errors import ContentopsError, InputError, Refused, UsageError, did_you_mean, plural
 from contentops.execution.run_context import ServerCapabilities
@@ -168,10 +169,11 @@ def _refuse_taken(project: Project, state: State, job: Job, content: str) -> Non
 
 def _refuse_other_job(project: Project, state: State, order: Job, job: str) -> None:
     """Raise UsageError where a job belongs to another submit."""
-    for lock, other_state in (("", state), *other_states(project)) if job else ():
+    for name, other_state in {**other_states(project), project.environment: state}.items() if job else ():
         for one in other_state.jobs:
             if one.lost or (one.server, one.job_id) != (order.server, job) or one.request_id == order.request_id:
                 continue
+            lock = "" if name == project.environment else lock_name(name)
             whose = "another text of " if not lock and one.item == order.item else ""
             message = f"job `{job}` is that of {whose}`{one.item}`{f' in `{lock}`' if lock else ''}, not of this submit"
             raise UsageError(message, code="job-taken", hint="`contentops state list` shows the item of each job")

@@ -215,14 +215,14 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
 def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
     """Yield every path that a plan was made from, relative to the root."""
     from contentops.manifests.catalog_lock import FILE
-    from contentops.operations.opening import locked_environments
+    from contentops.operations.opening import known_environments
     from contentops.state.approvals import FILE as APPROVALS
 
     project = workspace.project
     yield from (PROJECT_FILE, FILE, APPROVALS, *filter(None, [project.macros]))
     yield from inputs.desired.looked_at
     yield from inputs.observed
-    for environment in {project.environment, *locked_environments(project)}:
+    for environment in {project.environment, *known_environments(project)}:
         yield state_dir.named("contentops", environment, "lock")
         yield state_dir.named("contentops", environment, "jobs")
         yield f"{state_dir.FOLDER}/{state_dir.named('journal', environment, 'jsonl')}"
@@ -232,11 +232,11 @@ def _kept_jobs(workspace: Workspace) -> Iterator[str]:
     """Yield the files of jobs in the git folder, relative to the root; that folder itself changes all the time."""
     from pathlib import Path
 
-    from contentops.operations.opening import locked_environments
+    from contentops.operations.opening import known_environments
 
     project, store = workspace.project, workspace.store
     folder = state_dir.kept_folder(Path(project.root), store.lineage, workspace.runtime.disk)
-    for environment in {project.environment, *locked_environments(project)}:
+    for environment in {project.environment, *known_environments(project)}:
         yield os.path.relpath(folder / state_dir.named("jobs", environment, "jsonl"), os.path.realpath(project.root))
 
 

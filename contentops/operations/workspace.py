@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
 from contentops.ci.history import earlier_bodies, no_history
+from contentops.ci.results import lock_name
 from contentops.ci.runner import run_page
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.documents.clean import body_digest, known_bodies
@@ -32,7 +33,6 @@ from contentops.operations.opening import (
     OpenedLedger,
     Runtime,
     has_ledger,
-    locked_environments,
     open_cache,
     open_store,
     other_states,
@@ -207,7 +207,8 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     desired = workspace.desired
     server = project.api.server
 
-    others = dict(other_states(project))
+    states = other_states(project)
+    others = {lock_name(environment): other for environment, other in states.items()}
     shared = workspace.ledger.elsewhere if workspace.ledger is not None else ()
     state, rekeyed = apply_renames(desired, with_jobs(store.state, others.values(), shared))
 
@@ -225,7 +226,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     )
     state = without_others(state, others, server, store.lock_path.name)
     name = project.promote_from
-    theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
+    theirs = states.get(name or "", State(lineage=""))
     # Renames by `moved` may not be applied in that environment yet.
     theirs = structs.replace(apply_renames(desired, theirs)[0], jobs=state.jobs)
     source = None if name is None else SourceEnvironment(environment=name, state=theirs)
@@ -475,7 +476,7 @@ class PastTexts:
 
     @functools.cached_property
     def _elsewhere(self) -> tuple[Record, ...]:
-        return tuple(one for _, state in other_states(self._project) for one in state.records.values())
+        return tuple(one for state in other_states(self._project).values() for one in state.records.values())
 
     def _body(self, digest: Digest, files: Iterable[str]) -> str | None:
         body = self._cache.body(digest)

@@ -29,7 +29,7 @@ from contentops.operations import adopt as operation
 from contentops.operations import import_contents as import_operation
 from contentops.operations.adopt import Options, RequestSource, read_map
 from contentops.operations.apply import ApplyOptions
-from contentops.operations.opening import locked_environments
+from contentops.operations.opening import known_environments
 from contentops.operations.workspace import catalog_of
 from contentops.pricing import CREDITS
 from contentops.reporting.summary import command as command_line
@@ -217,7 +217,7 @@ def _project(session: Session, source: str, target: str) -> Project:
     environment = "" if target == BASE and BASE not in environments else target
     project = structs.replace(session, environment=environment).project()
     name = source_of(project, source)
-    if name not in locked_environments(project):
+    if name not in known_environments(project):
         command = f"contentops apply --env {name}" if name else "contentops apply"
         message = f"nothing was applied in `{visible(source)}` yet: it has no lock"
         hint = f"`{command}` makes its texts; if you use another clone, commit its lock first"
