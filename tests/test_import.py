@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contentops.errors import ApiError
+from contentops.errors import ApiError, InputError
 from contentops.model import Plan
 from contentops.operations.adopt import Adoption
 from contentops.operations.import_contents import import_contents
@@ -214,15 +214,16 @@ def _digest(harness: Harness, item: str) -> str:
 
 
 def test_a_file_in_the_way_is_not_touched(harness: Harness) -> None:
-    """The content is named; nothing of it is declared."""
+    """The content is named, and nothing is written until that file is moved away."""
     _store(harness, "cnt_a", "A", "Words.\n")
     _store(harness, "cnt_b", "B", "Words.\n")
     harness.write("out/a.md", "A person's.\n")
-    found = _import(harness)
-    assert (_names(found), found.refused) == ({"cnt_b": "b"}, 1)
-    assert "`out/a.md`, which is in use" in found.findings[0].message
-    assert harness.tree()["out/a.md"] == "A person's.\n"
-    assert "id: a\n" not in (harness.root / "content/imported.yaml").read_text()
+    before = harness.bytes()
+    with pytest.raises(InputError, match=r"`out/a\.md`, which is in use"):
+        _import(harness)
+    assert harness.bytes() == before
+    (harness.root / "out/a.md").unlink()
+    assert _names(_import(harness)) == {"cnt_a": "a", "cnt_b": "b"}
     assert harness.plan().empty
 
 

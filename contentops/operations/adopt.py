@@ -316,7 +316,7 @@ def adopt(
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         named = _find(workspace, names, options)
         drafted = drafted_for(workspace, options.into, named.new, "Items that were there before contentops: adopted.")
-        adoption = _adoption(named, drafted, checked=catalog_of(project) is not None)
+        adoption = _adoption(named, drafted)
         desired = drafted.draft.desired if drafted is not None else workspace.desired
         specs = {str(spec.id): spec for spec in desired.specs}
         texts = [(specs[one.id], named.files[one.path]) for one in adoption.taken]
@@ -520,8 +520,8 @@ def _id(path: str, stated: Json) -> str:
 # --- what comes of it --------------------------------------------------------------------------------------
 
 
-def _adoption(named: _NamedFiles, drafted: Drafted | None, *, checked: bool) -> Adoption:
-    """Return what is adopted. `checked`: whether a catalog lists the templates and styles."""
+def _adoption(named: _NamedFiles, drafted: Drafted | None) -> Adoption:
+    """Return what is adopted."""
     taken = [taken_of(spec, declared=True) for spec in named.declared]
     findings = list(named.findings)
     if drafted is not None:
@@ -534,8 +534,6 @@ def _adoption(named: _NamedFiles, drafted: Drafted | None, *, checked: bool) -> 
             if (unfit := made.unfit.get(text.id)) is not None:
                 findings.append(without_template(text.output, unfit))
             taken.append(taken_of(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
-        if not checked:
-            findings += _unchecked([specs[one.id] for one in taken if not one.declared])
     is_written = drafted is not None and any(not one.declared for one in taken)
     return Adoption(
         manifest=drafted.manifest.path if drafted is not None and is_written else "",
@@ -544,16 +542,3 @@ def _adoption(named: _NamedFiles, drafted: Drafted | None, *, checked: bool) -> 
         known=tuple(named.known),
         findings=tuple(sorted(findings, key=lambda one: one.message)),
     )
-
-
-def _unchecked(specs: Sequence[Spec]) -> list[Diagnostic]:
-    """Return a warning where items get templates or styles and there is no catalog to check them."""
-    requests = [spec.request for spec in specs if spec.request.template]
-    kinds = (("template", {one.template for one in requests}), ("style", {one.style for one in requests}))
-    slugs = [f"{kind} `{name}`" for kind, names in kinds for name in sorted(names)]
-    if not slugs:
-        return []
-    listed = " and ".join(filter(None, (", ".join(slugs[:-1]), slugs[-1])))
-    message = f"{listed} {'is' if len(slugs) == 1 else 'are'} not checked: there is no catalog for this server"
-    hint = "run `contentops catalog pull`, commit `catalog.lock.json`, then `contentops validate`"
-    return [Diagnostic(code="no-catalog", message=message, severity=Severity.WARNING, hint=hint)]

@@ -19,7 +19,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, compose, provenance
 from contentops.documents.paths import collision_key
 from contentops.documents.preset import apply_preset, title_for
-from contentops.errors import Diagnostic, OutputError
+from contentops.errors import Diagnostic, InputError
 from contentops.execution.contents import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.primitives import iso
 from contentops.manifests.declare import Existing
@@ -43,7 +43,7 @@ from contentops.sections import main_heading
 from contentops.state import approvals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.model import Json, Project, Record, Spec
     from contentops.operations.adopt import Drafted
@@ -87,7 +87,8 @@ def import_contents(
 ) -> Adoption:
     """Make items and files of stored contents, of all if none is named, if `confirm` agrees.
 
-    Raises ApiError where the server does not answer or the key is missing, and what `adopt` raises.
+    Raises ApiError where the server does not answer or the key is missing, InputError where a file is in the way, and
+    what `adopt` raises.
     """
     started = iso(runtime.wall())
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
@@ -102,24 +103,23 @@ def import_contents(
         drafted = _drafted(workspace, into, texts, names)
         adoption, taken = _adoption(texts, drafted, read)
         approved = approvals.load(Path(project.root), runtime.disk)
+        if in_the_way := [one for text in texts if text.id in taken for one in names.in_the_way(taken[text.id], text)]:
+            raise InputError(in_the_way)
         coming = [(taken[text.id], _coming(taken[text.id], text)) for text in texts if text.id in taken]
         drafts = becoming_drafts(project, coming, approved, adoption.manifest)
         adoption = structs.replace(adoption, findings=(*adoption.findings, *drafts))
         if not confirm(adoption):
             return adoption
         outputs.sweep({spec.output.rpartition("/")[0] for spec in taken.values()}, before=runtime.wall())
-        files, refused = _write(project, outputs, texts, taken, names)
-        if refused:
-            # What could not be written is not declared.
-            texts = [text for text in texts if text.id in files]
-            drafted = _drafted(workspace, into, texts, names)
-            adoption, taken = _adoption(
-                texts, drafted, structs.replace(read, findings=[*read.findings, *refused, *drafts])
-            )
+        for text in texts:
+            if text.id in taken and not outputs.observe(taken[text.id].output).exists:
+                outputs.write(taken[text.id].output, _composed(project, taken[text.id], text), expect=NOTHING)
         if drafted is not None and adoption.manifest:
             write_manifest(project, drafted, runtime.disk)
         records = [
-            _record(project, taken[text.id], text, files[text.id], started) for text in texts if text.id in taken
+            _record(project, spec, text, outputs.observe(spec.output), started)
+            for text in texts
+            if (spec := taken.get(text.id)) is not None
         ]
         for text in texts:
             workspace.cache.keep_body(body_digest(text.body), text.body)
@@ -239,10 +239,12 @@ class _Names:
         request = self._requests.get(str(content.metadata.get(SPEC_KEY)), {})
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
-    def is_free(self, path: str, body: str) -> bool:
-        """Return whether a new item may have this path: no file is there, or one with this very text."""
-        file = self._outputs.observe(path)
-        return collision_key(path) not in self._paths and (not file.exists or file.body == body_digest(body))
+    def in_the_way(self, spec: Spec, text: _Text) -> Iterator[Diagnostic]:
+        """Yield a finding where a new item may not have its path: another item has it, or a file with another text."""
+        file = self._outputs.observe(spec.output)
+        if collision_key(spec.output) in self._paths or (file.exists and file.body != body_digest(text.body)):
+            why = f"would be written to `{spec.output}`, which is in use; nothing was written"
+            yield not_imported(text.content.id, why, _IN_THE_WAY)
 
 
 def _drafted(workspace: Workspace, into: str, texts: Sequence[_Text], names: _Names) -> Drafted | None:
@@ -290,30 +292,6 @@ def _adoption(texts: Sequence[_Text], drafted: Drafted | None, read: _Read) -> t
 
 
 # --- files and records -------------------------------------------------------------------------------------
-
-
-def _write(
-    project: Project, outputs: Outputs, texts: Sequence[_Text], specs: Mapping[str, Spec], names: _Names
-) -> tuple[dict[str, Observed], list[Diagnostic]]:
-    """Write the files; return them by item, and a finding for each that could not be written."""
-    files: dict[str, Observed] = {}
-    refused: list[Diagnostic] = []
-    for text in texts:
-        if (spec := specs.get(text.id)) is None:
-            continue
-        if not names.is_free(spec.output, text.body):
-            refused.append(
-                not_imported(text.content.id, f"would be written to `{spec.output}`, which is in use", _IN_THE_WAY)
-            )
-            continue
-        try:
-            if not outputs.observe(spec.output).exists:
-                outputs.write(spec.output, _composed(project, spec, text), expect=NOTHING)
-        except OutputError as error:
-            refused.append(not_imported(text.content.id, f"cannot be written: {error.message}", error.hint))
-            continue
-        files[text.id] = outputs.observe(spec.output)
-    return files, refused
 
 
 def _composed(project: Project, spec: Spec, text: _Text) -> str:
