@@ -168,24 +168,6 @@ def test_doctor_finds_approvals_that_cannot_be_read(site: Path, invoke: Run, pro
     assert "keep the lines of both sides" in hint
 
 
-def test_doctor_finds_approvals_of_the_future(site: Path, invoke: Run, processes: None) -> None:
-    """By more than clocks differ."""
-    keep(site, line(), line(text=text_digest("B", TEXT), days=-2 / 1440), line(by="Ben <b@acme.example>", days=-3))
-    [(ok, message, hint)] = said(site, invoke)
-    assert (ok, message[:60]) == (None, "1 line of `contentops.approvals` in the future: `b@acme.example`"[:60])
-    assert hint.endswith("delete the line or correct its time")
-
-
-def test_doctor_finds_a_missing_merge_rule(site: Path, invoke: Run, processes: None) -> None:
-    """As git sees it; outside a repository there is nothing to merge."""
-    (site / ".gitattributes").unlink()
-    message, hint = (
-        "git does not merge `contentops.approvals` line by line",
-        f"add `{approvals.FORMAT.rule}` to `.gitattributes`",
-    )
-    assert said(site, invoke) == [(None, message, hint)]
-
-
 def test_doctor_finds_a_missing_owner(site: Path, invoke: Run, processes: None) -> None:
     """Where an approval is required: else whoever may push may approve."""
     (site / "CODEOWNERS").write_text("/docs/ @acme/writers\n")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from contentops.documents.front_matter import split
 from contentops.model import OnEdit
-from contentops.operations import restore as operation
-from contentops.operations.restore import Difference, from_previous
+from contentops.operations import texts as operation
+from contentops.operations.texts import Difference, from_previous
 from contentops.reporting.difference import Part, difference_markdown, difference_text, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog

@@ -12,7 +12,7 @@ from contentops.digest import Digest, digest_text
 from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
-from contentops.operations import restore as restoring
+from contentops.operations import texts as restoring
 from contentops.operations import workspace
 from contentops.operations.state import move_record
 from contentops.operations.workspace import hold_lock

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from contentops.documents.blocks import NewSection, Unusable, deeper, is_touched, put_section, take_section
 from contentops.documents.front_matter import split
 from contentops.model import Action, Change, JobState, OnEdit, Outcome
-from contentops.operations.restore import to_planned
 from contentops.operations.state import resolve
+from contentops.operations.texts import to_planned
 from contentops.sections import cut, headings
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results

@@ -15,8 +15,8 @@ from contentops.documents.front_matter import split
 from contentops.errors import Refused
 from contentops.model import Action, Change, JobState, OnEdit
 from contentops.operations.plan import spent_this_month
-from contentops.operations.restore import restore
 from contentops.operations.state import move_server
+from contentops.operations.texts import restore
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.clones import git

@@ -12,7 +12,7 @@ from contentops.documents.files import ENGINE, has_label
 from contentops.documents.front_matter import split
 from contentops.model import Event, OnEdit, Project
 from contentops.operations import plan as plan_operation
-from contentops.operations import restore
+from contentops.operations import texts
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.sides import Choice
 from contentops.server.engines import outline
@@ -82,7 +82,7 @@ def test_a_promoted_text_that_is_gone_comes_back_as_it_was(
     lose(staging)
     (prod.root / "live/a.md").unlink()
     assert only(prod.plan()).action == "restore"
-    assert restore.to_planned(prod.project, "a").after == promoted.lstrip("\n")
+    assert texts.to_planned(prod.project, "a").after == promoted.lstrip("\n")
     assert (results(prod.apply()), body(prod, "live/a.md")) == ({"a": "done"}, promoted)
     assert prod.plan().empty
 
@@ -286,7 +286,7 @@ def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) ->
     assert split(prod.read("live/a.md")).provenance == provenance_of(record, staging.made_by("a"))
     assert provenance_of(record, None)["promoted_from"] == "staging"
     assert stands(prod) == ("promoted", "staging", "from `staging`")
-    assert restore.from_generated(prod.project, "a").note == "its text was promoted from `staging`"
+    assert texts.from_generated(prod.project, "a").note == "its text was promoted from `staging`"
     prod.edit("live/a.md", "Reviewed", "Here")
     assert stands(prod)[:2] == ("edited", "staging")
     prod.write("content/b.yaml", blog("a", year=2027))

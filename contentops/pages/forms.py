@@ -29,9 +29,9 @@ from contentops.model import ItemId, Plan, Verdict
 from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.approving import Decision, decide_texts
 from contentops.operations.commit import CommitOptions, commit
-from contentops.operations.restore import restore as restore_text
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
+from contentops.operations.texts import restore as restore_text
 from contentops.pages.site import PageContent, Site
 from contentops.pages.views import after, edit_of, not_decided, not_saved, queue
 from contentops.planning.sides import Choice

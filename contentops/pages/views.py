@@ -24,7 +24,6 @@ from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused,
 from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, Note, Plan, Project
 from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.plan import spent_this_month
-from contentops.operations.restore import from_remote
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.runs import LiveRun
 from contentops.operations.spend import Spending, in_all_environments, spending
@@ -33,6 +32,7 @@ from contentops.operations.texts import (
     ItemTexts,
     TextEdit,
     TextVersion,
+    from_remote,
     item_events,
     item_texts,
     protected,

@@ -22,8 +22,7 @@ from contentops.cli.options import (
 from contentops.cli.plan_files import PLAN_ENDING
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file, plan_file
-from contentops.operations import plan
-from contentops.operations import restore as texts
+from contentops.operations import plan, texts
 from contentops.operations.plan_files import read_document
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from contentops.cli.session import Session
     from contentops.model import Json
     from contentops.operations.plan import ItemStatus
-    from contentops.operations.restore import Difference, Restored
+    from contentops.operations.texts import Difference, Restored
 
 
 # ---- `contentops status`, `show`, `diff` and `restore`.
