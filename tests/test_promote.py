@@ -13,7 +13,7 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Change, JobState, OnEdit, Plan, Project, State
-from contentops.operations import opening, restore
+from contentops.operations import opening, texts
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import SourceEnvironment
 from tests.clones import NOBODY
@@ -463,12 +463,12 @@ def test_what_was_generated_there_is_found_in_git(tmp_path: Path, processes: Non
     staging.edit("staging/a.md", "Closing", "The end")
     staging.apply()
     in_git(staging, "Edited")
-    planned = restore.to_planned(prod.project, "a")
+    planned = texts.to_planned(prod.project, "a")
     assert (planned.before, planned.after) == (None, split(staging.read("staging/a.md")).body)
     prod.apply()
     in_git(staging, "Promoted")
     shutil.rmtree(tmp_path / "site" / ".contentops")
-    found = restore.from_generated(prod.project, "a")
+    found = texts.from_generated(prod.project, "a")
     assert found.before == generated
     assert found.after == split(prod.read("live/a.md")).body != generated
 

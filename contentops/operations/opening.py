@@ -275,12 +275,12 @@ def jobs_by_environment(project: Project, state: State) -> dict[str, list[Job]]:
     A job that several environments know, since it answers a request of each, belongs to the first one by name. Raises
     StateError.
     """
-    return assigned({**other_states(project), project.environment: state})
+    states = {**other_states(project), project.environment: state}
+    return assigned({name: one.jobs for name, one in states.items()})
 
 
-def assigned(states: Mapping[str, State]) -> dict[str, list[Job]]:
+def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
     """Return the jobs of each environment, each job once: in the first environment by name that knows its order."""
-    known = {name: state.jobs for name, state in states.items()}
     owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
     jobs: dict[str, list[Job]] = {name: [] for name in sorted(known)}
     for job in fold_jobs(job for each in known.values() for job in each):

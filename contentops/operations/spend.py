@@ -62,7 +62,7 @@ class PaidEnvironments:
     def __init__(self, project: Project, state: State) -> None:
         """`state`: that of the project's own environment. Raises StateError."""
         self._states = {**other_states(project), project.environment: state}
-        self.jobs = assigned(self._states)
+        self.jobs = assigned({name: one.jobs for name, one in self._states.items()})
         """The jobs by environment."""
         self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
 
