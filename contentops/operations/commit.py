@@ -30,7 +30,6 @@ from contentops.ci.push import (
     refuse_unfit_lock,
     result_tree,
     uncommitted,
-    unfinished,
 )
 from contentops.ci.results import (
     approvals_at,
