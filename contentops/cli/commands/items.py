@@ -323,9 +323,7 @@ def graph(session: Session, form: str, select: tuple[str, ...], exclude: tuple[s
     """
     if session.as_json and form not in ("text", "json"):
         raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
-    made, findings = plan.graph(
-        session.project(), choice_of(select=select, exclude=exclude), runtime=session.runtime()
-    )
+    made, findings = plan.graph(session.project(), choice_of(select=select, exclude=exclude), runtime=session.runtime())
     if not session.as_json and form != "json":
         terminal.report_findings(findings)
     text = graph_mermaid(made) if form == "mermaid" else graph_text(made, width=terminal.width())
