@@ -11,7 +11,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Raw, field, structs
+from msgspec import field, structs
 
 from contentops.atomic_io import PUBLIC
 from contentops.digest import PREFIX
@@ -19,11 +19,11 @@ from contentops.errors import StateError, UsageError
 from contentops.model import NO_APPROVALS, Approval, Approvals, Count
 from contentops.model.approval import NOTE_LIMIT
 from contentops.sanitize import Policy, sanitize
-from contentops.state.codec import FileHeader, Format, add_rule, line_of, parse_as, read_lines
+from contentops.state.codec import FileHeader, Format, add_rule, line_of, parser, read_lines
 from contentops.state.state_dir import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from contentops.atomic_io import Disk
@@ -105,12 +105,16 @@ def _checked(line: Approval) -> Approval:
     return checked
 
 
+_KINDS: Final[Mapping[str, type[Approval | ApprovalsHeader]]] = {"item": Approval, _HEADER_KEY: ApprovalsHeader}
+"""A line with `item` is a verdict, whatever other keys it has: to take it for a header would drop it."""
+_parse_keys = parser(_KINDS)
+
+
 def _parse(line: str) -> Approval | ApprovalsHeader:
     """Return the value of a line. Raises ValueError with a message for people."""
-    # A line with `item` is a verdict, whatever other keys it has: to take it for a header would drop it.
-    if _HEADER_KEY in line and _HEADER_KEY in (keys := parse_as(line, dict[str, Raw])) and "item" not in keys:
-        return parse_as(line, ApprovalsHeader)
-    value = parse_as(line, Approval)
+    value = _parse_keys(line)
+    if isinstance(value, ApprovalsHeader):
+        return value
     if not _DIGEST.fullmatch(value.text):
         message = f"has `{value.text[:20]}` as `text`, which must be `{PREFIX}` and 64 digits"
         raise ValueError(message)

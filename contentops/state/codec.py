@@ -104,7 +104,6 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 _L = TypeVar("_L", bound=Struct)
 _T = TypeVar("_T")
-_decode_record = msgspec.json.Decoder(Record).decode
 
 
 def line_of(value: Struct) -> str:
@@ -140,12 +139,21 @@ def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
     return tuple((each.name, each.encode_name, each.required) for each in structs.fields(kind))
 
 
-def parse_line(text: str) -> Line:
-    """Return the value in one line of a lock, without its newline. Raises ValueError with a message for people."""
-    try:
-        return bounded(_decode_record, text)
-    except (msgspec.MsgspecError, DeepJson):
-        return parse_as(text, kind_of(text, KINDS))
+def parser(kinds: Mapping[str, type[_L]]) -> Callable[[str], _L]:
+    """Return a function that gives the value in one line of a file, without its newline.
+
+    The type of a line is that of the first key of `kinds` that it has; most lines have the first. The function raises
+    ValueError with a message for people.
+    """
+    decode = msgspec.json.Decoder(next(iter(kinds.values()))).decode
+
+    def parse(text: str) -> _L:
+        try:
+            return bounded(decode, text)
+        except (msgspec.MsgspecError, DeepJson):
+            return parse_as(text, kind_of(text, kinds))
+
+    return parse
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
@@ -169,6 +177,9 @@ def parse_as(text: str | bytes, kind: type[_T]) -> _T:
         message = f"is incomplete or invalid JSON ({str(error).removeprefix('JSON is malformed: ')})"
     raise ValueError(message)
 
+
+parse_line = parser(KINDS)
+"""Gives the value in one line of a lock. Raises ValueError with a message for people."""
 
 # ---- A file of lines.
 

@@ -18,12 +18,10 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-from msgspec import Raw, Struct, field, structs
+from msgspec import Struct, field, structs
 
 from contentops.atomic_io import PRIVATE, PUBLIC
 from contentops.errors import Location, StateError
-from contentops.json_reader import DeepJson, bounded
 from contentops.model import Count, Job, JobState, Record
 from contentops.model.jobs import BY_TIME, OrderEnd, closed, fold_jobs, fold_orders, is_further, open_jobs, stage
 from contentops.model.records import UNDECIDED, made_by
@@ -36,7 +34,7 @@ from contentops.state.codec import (
     Lineage,
     add_rule,
     line_of,
-    parse_as,
+    parser,
     read_lines,
 )
 
@@ -54,7 +52,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = Format(pattern="contentops*.jobs", code="damaged-jobs")
 _HEADER_KEY: Final = "contentops_jobs"
-_decode = msgspec.json.Decoder(Job).decode
 
 
 class JobsHeader(FileHeader, frozen=True, kw_only=True):
@@ -92,16 +89,8 @@ def join(lineage: str, lines: Iterable[str]) -> bytes:
     return "\n".join((line_of(JobsHeader(lineage=lineage)), *lines, "")).encode()
 
 
-def _parse(line: str) -> Job | JobsHeader:
-    """Return the value of a line. Raises ValueError with a message for people."""
-    try:
-        return bounded(_decode, line)
-    except (msgspec.MsgspecError, DeepJson):
-        pass
-    # A line with `id` is a job, whatever other keys it has: to take it for a header would drop it.
-    if _HEADER_KEY in line and "id" not in parse_as(line, dict[str, Raw]):
-        return parse_as(line, JobsHeader)
-    return parse_as(line, Job)
+_KINDS: Final[Mapping[str, type[Job | JobsHeader]]] = {"id": Job, _HEADER_KEY: JobsHeader}
+_parse = parser(_KINDS)
 
 
 # ---- The jobs of one environment in memory: pure; `jobs_store` reads and writes them.

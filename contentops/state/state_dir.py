@@ -205,15 +205,6 @@ def _info(root: Path) -> os.stat_result | None:
     return info
 
 
-def is_plain(root: str) -> bool:
-    """Return whether the folder exists and `inspect` would accept it; False for a link."""
-    try:
-        info = os.lstat(f"{root}/{FOLDER}")
-    except OSError:
-        return False
-    return stat.S_ISDIR(info.st_mode) and _is_ours(info) and not is_tracked(root, FOLDER)
-
-
 def _is_ours(info: os.stat_result) -> bool:
     return not hasattr(os, "geteuid") or info.st_uid in (os.geteuid(), 0)
 

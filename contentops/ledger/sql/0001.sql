@@ -2,9 +2,9 @@
 
 -- One row per account of a server.
 CREATE TABLE contentops.account (
-    id text PRIMARY KEY,                         -- `api.account`, or the server and the fingerprint of the key
+    id text PRIMARY KEY,                         -- the server, and `api.account` or the fingerprint of the key
     server text NOT NULL,
-    fingerprint text NOT NULL,                   -- of its keys, with spaces between
+    fingerprint text NOT NULL,                   -- of the key that it had first, for people
     per_minute int NOT NULL                      -- `api.requests_per_minute`, as the last apply said
 );
 
