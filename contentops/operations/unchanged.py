@@ -138,7 +138,7 @@ class LastPlan:
         return os.path.join(self.root, state_dir.FOLDER, "cache", name)
 
     def _read(self) -> Plan | None:
-        if state_dir.inspect(Path(self.root)) is None:
+        if not state_dir.is_plain(self.root):
             return None
         data = read_file(self._path(), follow=False)
         checksum, body = data[:_CHECKSUM], memoryview(data)[_CHECKSUM:]

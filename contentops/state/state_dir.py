@@ -15,7 +15,6 @@ import os
 import re
 import stat
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
@@ -27,6 +26,7 @@ from contentops.json_reader import load_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from filelock import BaseFileLock
 
@@ -205,6 +205,15 @@ def _info(root: Path) -> os.stat_result | None:
     return info
 
 
+def is_plain(root: str) -> bool:
+    """Return whether the folder exists and `inspect` would accept it; False for a link."""
+    try:
+        info = os.lstat(f"{root}/{FOLDER}")
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and _is_ours(info) and not is_tracked(root, FOLDER)
+
+
 def _is_ours(info: os.stat_result) -> bool:
     return not hasattr(os, "geteuid") or info.st_uid in (os.geteuid(), 0)
 
@@ -354,16 +363,22 @@ class ApplyLock:
         self._lock = _acquire(path, timeout=_MOMENT)
         if self._lock is None:
             raise LockHeld(_running(self._root), hint="wait for it to end and try again; if it hangs, end that process")
-        with contextlib.suppress(StateError):
-            Disk().replace(_note_path(self._root), self._note, PRIVATE)
+        for note in self._notes():
+            with contextlib.suppress(StateError):
+                Disk().replace(note, self._note, PRIVATE)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._lock is not None:
-            with contextlib.suppress(OSError):
-                _note_path(self._root).unlink()
+            for note in self._notes():
+                with contextlib.suppress(OSError):
+                    note.unlink()
             self._lock.release()
             self._lock = None
+
+    def _notes(self) -> set[Path]:
+        """Return the notes: one that all work trees find, and one in this folder, for `is_applied`."""
+        return {_note_path(self._root), self._root / FOLDER / "apply.json"}
 
 
 def _lock_path(root: Path) -> Path:
@@ -390,8 +405,8 @@ def _running(root: Path) -> str:
 
 
 def is_applied(root: str) -> bool:
-    """Return whether an apply of this project runs or was killed: its note exists. Raises StateError."""
-    return os.path.lexists(_note_path(Path(root)))
+    """Return whether an apply in this folder runs or was killed: its note exists."""
+    return os.path.lexists(f"{root}/{FOLDER}/apply.json")
 
 
 def who_runs(root: Path, environment: str) -> str:
