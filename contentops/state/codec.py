@@ -161,7 +161,7 @@ def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
     keys = parse_as(text, dict[str, msgspec.Raw])
     kind = next((kind for key, kind in kinds.items() if key in keys), None)
     if kind is None:
-        message = "is neither a header nor a record"
+        message = f"is neither a header nor a record: it lacks `{next(iter(kinds))}`"
         raise ValueError(message)
     return kind
 

@@ -179,7 +179,7 @@ def _read(line: bytes) -> tuple[Header | JournalFact, bool]:
     return JournalFact(fact=value, base=tuple(map(Digest, extra.base.split()))), extra.more
 
 
-_KINDS: Final[Mapping[str, type[Line | Forget]]] = {"forget": Forget, **KINDS}
+_KINDS: Final[Mapping[str, type[Line | Forget]]] = {**KINDS, "forget": Forget}
 """The type of a line of the journal, by the first of these keys that it has."""
 
 
