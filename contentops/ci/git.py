@@ -16,7 +16,7 @@ from contentops.execution.commands import find_program, git_environment, is_prog
 from contentops.sanitize import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 PATIENCE = 300.0
 """Seconds that a call of a remote, or through the history, may take."""
@@ -49,6 +49,7 @@ _TOKENS = ("GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN")
 _ROOM = 300
 """Characters of a message of git that are shown."""
 _GRACE = 5.0
+_AT_ONCE = 8
 _LATE = 124
 
 
@@ -115,6 +116,13 @@ def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] 
                 blobs[name] = ended.stdout[at : at + int(size)]
             at += int(size) + 1
     return blobs
+
+
+def each_blob(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> Iterator[tuple[str, bytes]]:
+    """Yield the same files one by one; only a few are read together, to save memory. Raises GitFailed."""
+    asked = list(names)
+    for start in range(0, len(asked), _AT_ONCE):
+        yield from read_blobs(root, asked[start : start + _AT_ONCE], extra).items()
 
 
 def file_at(root: Path | str, commit: str, path: str, extra: Mapping[str, str] = LOOK) -> bytes | None:

@@ -11,6 +11,7 @@ from contentops.ci.git import (
     LOOK,
     PATIENCE,
     GitFailed,
+    each_blob,
     file_at,
     is_shallow,
     read_blobs,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 VERSIONS = 50
 """Commits of a file that are read, the newest ones."""
-_AT_ONCE = 8
-"""Files that are read together: few, to save memory."""
 _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
 
 
@@ -61,10 +60,8 @@ def versions(root: str, path: str) -> Iterator[Version]:
         for names in (("--follow",), ()):
             contents = {oid: at for oid, at in _logged(root, path, *names).items() if oid not in known}
             known.update(contents)
-            wanted = list(contents)
-            for start in range(0, len(wanted), _AT_ONCE):
-                for name, data in read_blobs(root, wanted[start : start + _AT_ONCE]).items():
-                    yield Version(contents[name], data)
+            for oid, data in each_blob(root, contents):
+                yield Version(contents[oid], data)
 
 
 def _logged(root: str, path: str, *names: str) -> dict[str, str]:

@@ -30,9 +30,7 @@ from contentops.ci.git import (
 from contentops.ci.results import (
     approvals_at,
     body_of,
-    jobs_at,
     jobs_name,
-    lock_at,
     lock_name,
     nfc,
     requests_of,
@@ -524,8 +522,7 @@ def _merged(clone: Clone, results: ResultTree, ours: str, tip: str) -> tuple[str
     if ended.code:
         return "", f"git cannot merge: {reason_of(ended)}"
     try:
-        lock_at(clone.root, tree, results.environment, clone.extra)
-        jobs_at(clone.root, tree, results.environment, clone.extra)
+        state_at(clone.root, tree, results.environment, clone.extra)
         approvals_at(clone.root, tree, clone.extra)
     except StateError as error:
         return "", f"the merge cannot be used: {error.message}"

@@ -9,7 +9,7 @@ import contextlib
 import re
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct, structs
 
@@ -17,9 +17,9 @@ from contentops.ci.git import (
     LOOK,
     PATIENCE,
     GitFailed,
+    each_blob,
     file_at,
     is_shallow,
-    read_blobs,
     reason_of,
     require_repository,
     run_git,
@@ -42,7 +42,7 @@ from contentops.state.state_dir import named
 from contentops.state.store import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from contentops.model import Desired, Project, RequestId, Spec
     from contentops.model.records import Order
@@ -50,10 +50,9 @@ if TYPE_CHECKING:
     from contentops.state.lock import Lock
 
 
-# ---- The files that are results.
+T = TypeVar("T")
 
-_FILES_AT_ONCE = 8
-"""Files that are read together: few, to save memory."""
+# ---- The files that are results.
 
 
 class RecordedOutputs(Struct, frozen=True, kw_only=True):
@@ -115,16 +114,11 @@ def words_of(data: bytes) -> Digest:
 
 
 def words_in(root: str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, Digest]:
-    """Return the words of files in git's store, see `words_of`, by the names that `read_blobs` takes.
+    """Return the words of files in git's store, see `words_of`, by the names that `each_blob` takes.
 
     Missing ones are left out. Raises GitFailed.
     """
-    asked = list(names)
-    found: dict[str, Digest] = {}
-    for start in range(0, len(asked), _FILES_AT_ONCE):
-        blobs = read_blobs(root, asked[start : start + _FILES_AT_ONCE], extra)
-        found |= {name: words_of(data) for name, data in blobs.items()}
-    return found
+    return {name: words_of(data) for name, data in each_blob(root, names, extra)}
 
 
 # --- locks -------------------------------------------------------------------------------------------------
@@ -149,33 +143,34 @@ def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
 
     `extra` is added to git's environment; by default git only reads. Raises StateError, GitFailed.
     """
-    name = lock_name(environment)
-    data = file_at(root, commit, name, extra) if commit else None
-    if data is None:
-        return locks.Lock()
-    try:
-        return locks.read(data, name)
-    except StateError as error:
-        raise _unreadable(error, name, commit) from error
+    return _state_file(root, commit, lock_name(environment), locks.read, extra) or locks.Lock()
 
 
-def _unreadable(error: StateError, name: str, commit: str) -> StateError:
-    """Return the error of a file that cannot be read as it is in a commit."""
-    first = error.diagnostics()[0]
-    hint = f"repair the file, then commit and push it with git: `git commit {name}` and `git push`"
-    if first.code == "old-state":
-        hint = f"commit what `contentops state upgrade` wrote: `git add {_STATE}` and `git commit`"
-    message = f"`{name}` in commit {commit[:12]} cannot be read: {first.message}"
-    return StateError(message, code=first.code, hint=hint)
+def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> tuple[Job, ...]:
+    """Return the lines of the jobs of an environment at a commit, as `lock_at` the lock."""
+    found = _state_file(root, commit, jobs_name(environment), job_files.read, extra)
+    return tuple(found.lines.values()) if found else ()
 
 
 def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> Approvals:
-    """Return the approvals at a commit, below the folder of the project; none where there is no file.
+    """Return the approvals at a commit, as `lock_at` the lock."""
+    return _state_file(root, commit, approvals.FILE, lambda data, _: approvals.parse(data), extra) or NO_APPROVALS
 
-    `extra` is added to git's environment. Raises StateError, GitFailed.
-    """
-    data = file_at(root, commit, approvals.FILE, extra) if commit else None
-    return NO_APPROVALS if data is None else approvals.parse(data)
+
+def _state_file(
+    root: str, commit: str, name: str, read: Callable[[bytes, str], T], extra: Mapping[str, str]
+) -> T | None:
+    """Return what a file of the state says at a commit; None where there is none."""
+    data = file_at(root, commit, name, extra) if commit else None
+    try:
+        return None if data is None else read(data, name)
+    except StateError as error:
+        first = error.diagnostics()[0]
+        hint = f"repair the file, then commit and push it with git: `git commit {name}` and `git push`"
+        if first.code == "old-state":
+            hint = f"commit what `contentops state upgrade` wrote: `git add {_STATE}` and `git commit`"
+        message = f"`{name}` in commit {commit[:12]} cannot be read: {first.message}"
+        raise StateError(message, code=first.code, hint=hint) from error
 
 
 def state_of(lock: Lock, jobs: Iterable[Job] = ()) -> State:
@@ -256,21 +251,6 @@ def orders_at(project: Project, ref: str) -> frozenset[Order]:
     Raises UsageError for an unknown ref or outside a repository, StateError for jobs that cannot be read.
     """
     return frozenset(job.order for job in jobs_at(project.root, resolve(project.root, ref), project.environment))
-
-
-def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> tuple[Job, ...]:
-    """Return the lines of the jobs of an environment at a commit, below the folder of the project.
-
-    `extra` is added to git's environment. Raises StateError, GitFailed.
-    """
-    name = jobs_name(environment)
-    data = file_at(root, commit, name, extra) if commit else None
-    if data is None:
-        return ()
-    try:
-        return tuple(job_files.read(data, name).lines.values())
-    except StateError as error:
-        raise _unreadable(error, name, commit) from error
 
 
 # --- earlier locks -----------------------------------------------------------------------------------------
