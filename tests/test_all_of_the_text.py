@@ -23,7 +23,7 @@ from contentops.operations.texts import TextEdit, edit_text
 from contentops.planning.sides import Choice
 from contentops.reporting.prose import prose
 from contentops.sections import MAX_NESTING, nests_too_deep
-from tests.fakes.harness import Harness, blog
+from tests.fakes.harness import Harness
 from tests.pages import Browser
 from tests.test_approving import commit, decide, front, states, with_approval
 
@@ -246,8 +246,7 @@ def test_a_draft_mark_in_other_letters_is_named(tmp_path: Path, processes: None)
 
 def test_keys_of_a_manifest_in_two_forms_are_refused(tmp_path: Path, processes: None) -> None:
     """They would be one key of the file; and a title is `title`."""
-    harness = Harness(tmp_path)
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path).declared("one")
     harness.edit(
         "contentops.yaml", "style: general_blog}", "style: general_blog, metadata: {Title: a, tags: [b], Tags: [c]}}"
     )

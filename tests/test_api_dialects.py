@@ -37,7 +37,7 @@ from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from contentops.operations import doctor
-from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.api import FakeApi, on
 from tests.fakes.backend import PublicBackend
 from tests.fakes.harness import Harness, blog, results
 
@@ -419,9 +419,7 @@ def test_a_death_around_the_search_pays_nothing_twice(name: str, when: Any, tmp_
     api = PublicBackend(duration=90)
     harness = harness_of(tmp_path, api, path="/api")
     api.fault(on(name, 1), when)
-    with pytest.raises(Killed):
-        harness.apply()
-    api.heal()
+    harness.killed()
     harness.apply()
     assert (charges(api), harness.plan().empty) == (WANTED, True)
 

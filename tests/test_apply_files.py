@@ -62,9 +62,7 @@ def test_the_run_stops_and_the_next_one_goes_on(harness: Harness, *, seconds: fl
 @pytest.mark.parametrize("content", ["", "not a lock\n"], ids=["copied", "damaged"])
 def test_only_the_locks_of_declared_environments_are_read(tmp_path: Path, invoke: Run, name: str, content: str) -> None:
     """Neither plan nor status stops at it, and what it names belongs to no one else."""
-    harness = Harness(tmp_path, extra="environments: {live: {output: 'live/{{ item.id }}.md'}}")
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path, extra="environments: {live: {output: 'live/{{ item.id }}.md'}}").applied("one")
     copy = tmp_path / name
     shutil.copy(tmp_path / "contentops.lock", copy)
     if content:
@@ -85,8 +83,7 @@ OURS_IN_NAME_ONLY = "out/.contentops-notes.tmp"
 @pytest.mark.parametrize("busy", [True, False], ids=["something to do", "nothing to do"])
 def test_an_apply_sweeps_what_a_killed_one_left(tmp_path: Path, *, busy: bool) -> None:
     """Whether or not there is anything else to do."""
-    harness = Harness(tmp_path, FakeApi())
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path, FakeApi()).declared("one")
     if not busy:
         harness.apply()
     for name in (LEFT, OURS_IN_NAME_ONLY):
@@ -99,8 +96,7 @@ def test_an_apply_sweeps_what_a_killed_one_left(tmp_path: Path, *, busy: bool) -
 
 def test_a_file_that_is_being_written_stays(tmp_path: Path) -> None:
     """An apply for another environment may be at work in the same folder."""
-    harness = Harness(tmp_path, FakeApi())
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path, FakeApi()).declared("one")
     harness.write(LEFT, "half of a te")
     os.utime(tmp_path / LEFT, (2**33, 2**33))
     harness.apply()

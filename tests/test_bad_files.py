@@ -207,8 +207,7 @@ class OnFull(Harness):
 def _on_full(root: Path, edges: Mapping[str, Any]) -> OnFull:
     """Two new items and one whose text changes, in a project whose disk is full at times."""
     harness = OnFull(root, FakeApi(duration=30, auto_save=False))
-    harness.write("content/blog.yaml", blog("old"))
-    harness.apply()
+    harness.applied("old")
     harness.write("content/blog.yaml", blog("old", "one", "two", year=2027))
     harness.edges = edges
     return harness

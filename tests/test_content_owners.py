@@ -29,8 +29,7 @@ def _rooms(root: Path, **habits: bool) -> tuple[Room, Room]:
     prod = Room(root, "prod", FakeApi(duration=30, **habits), extra=SAME_SERVER)
     staging = Room(root, "staging", prod.api, extra=SAME_SERVER)
     staging.timeline = prod.timeline
-    prod.write("content/blog.yaml", blog("one"))
-    assert results(prod.apply()) == {"one": "done"}
+    assert results(prod.declared("one").apply()) == {"one": "done"}
     return prod, staging
 
 
@@ -104,8 +103,7 @@ def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:
 
 def test_a_content_of_another_item_is_no_answer_for_a_lost_submit(tmp_path: Path) -> None:
     """A person's word gives no item what another one owns."""
-    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore")).applied("one")
-    harness.write("content/blog.yaml", blog("one", "two"))
+    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore")).applied("one").declared("one", "two")
     harness.api.fault(on("submit", 2), "reset")
     assert results(harness.apply()) == {"two": "unknown"}
     with pytest.raises(UsageError, match="is that of `one`") as refused:

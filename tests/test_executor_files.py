@@ -113,8 +113,7 @@ def test_a_value_that_only_looks_alike_is_not_taken_for_written(root: Path) -> N
 def test_an_edit_before_a_removal(root: Path) -> None:
     """An orphan's file that was edited after the plan is not removed."""
     harness = _done(root, "one", "two")
-    harness.write("content/blog.yaml", blog("two"))
-    run = harness.apply(
+    run = harness.declared("two").apply(
         prune=True,
         overrides=Overrides(changes=True),
         emit=before("remove", lambda: harness.edit("out/one.md", "Closing", "My words")),
@@ -126,8 +125,7 @@ def test_an_edit_before_a_removal(root: Path) -> None:
 def test_prune_removes_file_and_record_but_nothing_remote(root: Path) -> None:
     """`--prune` removes an unedited orphan here; its content on the server stays."""
     harness = _done(root, "one", "two")
-    harness.write("content/blog.yaml", blog("two"))
-    assert results(harness.apply(prune=True, overrides=Overrides(changes=True))) == {"one": "done"}
+    assert results(harness.declared("two").apply(prune=True, overrides=Overrides(changes=True))) == {"one": "done"}
     assert set(harness.tree()) == {"out/two.md"}
     assert "one" not in harness.state.records
     assert (len(harness.api.contents), harness.plan().empty) == (2, True)

@@ -12,7 +12,7 @@ from contentops.digest import NOTHING, Digest
 from contentops.execution.run_context import ServerCapabilities
 from contentops.model import Saved, State
 from contentops.state.cache import Cache
-from tests.fakes.api import Killed, on
+from tests.fakes.api import on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
@@ -25,8 +25,7 @@ DATES = pytest.mark.parametrize("dates", [True, False], ids=["dates edits", "dat
 
 def _done(root: Path, api: TidyApi, *items: str) -> Harness:
     """A harness whose items are generated and saved."""
-    harness = Harness(root, api)
-    harness.write("content/blog.yaml", blog(*(items or ("one",))))
+    harness = Harness(root, api).declared(*(items or ("one",)))
     assert set(results(harness.apply()).values()) == {"done"}
     return harness
 
@@ -52,9 +51,7 @@ def _stored(harness: Harness, item: str = "one") -> str:
 def _cut_off(harness: Harness, **where: int) -> None:
     for name, n in where.items():
         harness.api.fault(on(name.replace("_", " "), n), "kill")
-    with pytest.raises(Killed):
-        harness.apply()
-    harness.api.heal()
+    harness.killed()
 
 
 @pytest.mark.parametrize(("known", "given_back", "alters"), [

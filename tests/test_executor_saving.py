@@ -9,7 +9,7 @@ import pytest
 
 from contentops.api.reading import CREATED
 from contentops.reporting.run import exit_code_of
-from tests.fakes.api import FakeApi, Killed, Stored, on
+from tests.fakes.api import FakeApi, Stored, on
 from tests.fakes.harness import Harness, before, blog, results
 from tests.fakes.kills import state_after_each_kill
 from tests.repositories import cloned, in_git
@@ -324,9 +324,7 @@ def _killed_when_stored(root: Path, **habits: Any) -> Harness:
     harness = _done(root, "zero", **habits)
     harness.write("content/blog.yaml", blog("zero", "one"))
     harness.api.fault(on("save", 2), "kill-after")
-    with pytest.raises(Killed):
-        harness.apply()
-    harness.api.heal()
+    harness.killed()
     assert len(harness.api.contents) == 2
     return harness
 
@@ -336,9 +334,7 @@ def _killed_before_search(root: Path) -> Harness:
     harness = _done(root, "zero", auto_save=True, names_content=False)
     harness.write("content/blog.yaml", blog("zero", "one"))
     harness.api.fault(on("list content", harness.api.count("list content") + 1), "kill")
-    with pytest.raises(Killed):
-        harness.apply()
-    harness.api.heal()
+    harness.killed()
     return harness
 
 
@@ -370,9 +366,7 @@ def test_two_edits_around_a_save_that_was_cut_off(root: Path, put: bool) -> None
     harness = _done(root, create_only=True, put=put)
     _by_hand(harness)
     harness.api.fault(on("save", 2), "kill-after")
-    with pytest.raises(Killed):
-        harness.apply()
-    harness.api.heal()
+    harness.killed()
     _by_hand_again(harness)
     assert results(harness.apply()) == {"one": "done"}
     assert "Again" in harness.api.contents[harness.record("one").content_id].body

@@ -407,14 +407,12 @@ def test_ids_that_a_server_made_itself_once_prove_nothing_later(root: Path) -> N
 def test_a_failed_job_is_tried_once_more_then_blocked(root: Path) -> None:
     """Recorded and not tried again in that apply; the next apply tries once more; then it is blocked."""
     harness = _proven(root, "bad", "good", fails=lambda inputs: "boom" if "bad" in inputs["topic"] else "")
-    first = harness.apply()
-    assert first is not None
+    first = harness.ran()
     assert (results(first), exit_code_of(first)) == ({"bad": "failed", "good": "done"}, 3)
     assert harness.open_job("bad").state is JobState.FAILED
     assert results(harness.apply()) == {"bad": "failed"}
     before = len(harness.api.generations)
-    blocked = harness.apply()
-    assert blocked is not None
+    blocked = harness.ran()
     assert (results(blocked), "boom" in blocked.outcomes[0].error) == ({"bad": "blocked"}, True)
     assert exit_code_of(blocked) == 3
     assert len(harness.api.generations) == before == 4

@@ -161,12 +161,10 @@ def test_what_is_asserted_against_a_person_leaves_a_copy(tmp_path: Path, *, agai
     harness.edit("content/blog.yaml", "black", "white")
     harness.edit("out/one.md", "black", "green")
     before = harness.read("out/one.md")
-    run = harness.apply(on_edit=OnEdit.OVERWRITE)
-    assert run is not None
+    run = harness.ran(on_edit=OnEdit.OVERWRITE)
     assert harness.read(run.outcomes[0].copy) == before
     harness.edit("content/blog.yaml", "white", "red")
-    run = harness.apply(on_edit=OnEdit.OVERWRITE)
-    assert run is not None
+    run = harness.ran(on_edit=OnEdit.OVERWRITE)
     assert (run.outcomes[0].result, run.outcomes[0].copy) == ("done", "")
 
 
@@ -247,9 +245,7 @@ def test_a_title_that_someone_gives_it_there_comes_home(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lost", [(), ("contents",), ("cache",)], ids=["", "gone there", "no cache"])
 def test_one_apply_restores_a_file_with_another_title(tmp_path: Path, lost: tuple[str, ...], processes: None) -> None:
     """The title that a person had saved, where someone still has it, else the one that was last written."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30)).applied("one")
     ours = harness.record("one").title
     harness.edit("out/one.md", f"title: {ours}", "title: Mine")
     harness.apply()

@@ -116,8 +116,7 @@ def test_branches_merge_in_both_orders(made: Harness, tmp_path: Path, paid: int)
         merged(into, cloned(other, tmp_path / f"of-{into.root.name}"))
         known.append({(job.item, job.attempt, job.job_id, job.state) for job in into.state.jobs})
         assert into.plan().credits_worst == 0
-        into.write("content/blog.yaml", blog("one", "two", "three", "four"))
-        into.apply()
+        into.applied("one", "two", "three", "four")
         assert into.plan().empty
     assert known[0] == known[1]
     assert len(known[0]) == len(made.api.generations) == paid

@@ -23,8 +23,7 @@ def forget_runs(harness: Harness) -> None:
 
 def rewrite(harness: Harness, year: int) -> None:
     """Generates `a` again."""
-    harness.write("content/blog.yaml", blog("a", year=year))
-    harness.apply()
+    harness.applied("a", year=year)
 
 
 @pytest.fixture
@@ -84,9 +83,7 @@ def test_runs_of_this_machine_are_listed(harness: Harness, invoke: Run) -> None:
 def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run) -> None:
     """With the words of the server; it costs nothing until it is known to."""
     api = FakeApi(duration=30, fails=lambda inputs: "no\x1b[2J credit" if "about b" in inputs["topic"] else "")
-    harness = Harness(tmp_path, api)
-    harness.write("content/blog.yaml", blog("a", "b"))
-    harness.apply()
+    harness = Harness(tmp_path, api).applied("a", "b")
     found = {one["item"]: one for one in generations(invoke, harness)}
     assert (found["b"]["outcome"], found["b"]["credits"], found["a"]["outcome"]) == ("failed", 0, "generated")
     text = invoke("report", "--runs", cwd=tmp_path).stdout
@@ -159,9 +156,7 @@ def test_history_needs_no_manifests(harness: Harness, invoke: Run) -> None:
 @pytest.mark.parametrize("preset", ["", "preset: hugo"])
 def test_broken_manifests_hide_nothing_that_was_made(tmp_path: Path, invoke: Run, preset: str) -> None:
     """`status` and `report` say what the lock and the files do, and that it is no more than that."""
-    harness = Harness(tmp_path, FakeApi(duration=30), extra=preset)
-    harness.write("content/blog.yaml", blog("a", "b", "c"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30), extra=preset).applied("a", "b", "c")
     harness.write("out/a.md", harness.read("out/a.md") + "\nMine.\n")
     (tmp_path / "out" / "b.md").unlink()
     harness.write("content/blog.yaml", blog("a", "b", "c").replace("inputs", "inptus"))
@@ -193,10 +188,7 @@ def test_broken_manifests_hide_nothing_that_was_made(tmp_path: Path, invoke: Run
 
 def _begun(tmp_path: Path, *, died: bool = False) -> Harness:
     """Two items whose jobs run, and whose run was stopped, or died without a word."""
-    harness = Harness(tmp_path / "site", FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("known"))
-    harness.apply()
-    harness.write("content/blog.yaml", blog("known", "gone", "changed"))
+    harness = Harness(tmp_path / "site", FakeApi(duration=30)).applied("known").declared("known", "gone", "changed")
     harness.apply(deadline=20)
     if died:
         forget_runs(harness)
@@ -232,8 +224,7 @@ def test_a_collected_text_is_counted_once(tmp_path: Path, invoke: Run, *, died: 
     assert "2 of these are in no known file" in invoke("report", cwd=harness.root).stdout
     assert "4 texts, 16 credits." in invoke("report", "--runs", cwd=harness.root).stdout
     assert invoke("report", "--json", cwd=harness.root).json["unwritten"] == 2
-    harness.write("content/blog.yaml", blog("known", "gone", "changed"))
-    harness.apply()
+    harness.applied("known", "gone", "changed")
     _agrees(harness, invoke, 4)
     assert "unwritten" not in {one["outcome"] for one in generations(invoke, harness, "gone")}
 
@@ -243,8 +234,7 @@ def test_a_collected_job_without_a_text_is_counted_once(tmp_path: Path, invoke: 
     harness = _begun(tmp_path)
     harness.write("content/blog.yaml", blog("known"))
     harness.api.habits.status_body, harness.api.habits.auto_save = "absent", False
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"gone": "failed", "changed": "failed"}
     assert {outcome.error for outcome in run.outcomes} == {"the job completed without a text"}
     assert harness.plan().empty

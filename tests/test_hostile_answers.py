@@ -132,9 +132,8 @@ def test_nothing_is_submitted_to_a_stranger(root: Path, bad: Callable[[], httpx.
     """A wrong address is found out by free questions: no submit leaves, no item is unknown, the run stops by itself."""
     api = Spoilt(bad)
     harness = harness_of(root, api)
-    run = harness.apply()
+    run = harness.ran()
     text = said(run)
-    assert run is not None
     if "(404)" not in words:
         assert api.count("submit") == 0
     assert api.generations == []
@@ -152,9 +151,8 @@ def test_a_key_that_is_refused(root: Path) -> None:
     bad, words = KEY
     api = Spoilt(bad)
     harness = harness_of(root, api)
-    run = harness.apply()
+    run = harness.ran()
     text = said(run)
-    assert run is not None
     assert (run.stopped, exit_code_of(run), len(api.requests)) == ("unauthorized", 3, 2)
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in [*words, "`WRITERZROOM_API_KEY`"] if word not in text] == []
@@ -168,9 +166,8 @@ def test_a_question_whose_answer_is_torn_is_no_permission(
     """It may have been the job: where our id is asked for first, a success that cannot be read forbids the submit."""
     api = Spoilt(bad)
     harness = harness_of(root, api)
-    run = harness.apply()
+    run = harness.ran()
     text = said(run)
-    assert run is not None
     assert (api.count("submit"), run.stopped) == (0, "refused-submits")
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in words if word not in text] == []
@@ -212,9 +209,8 @@ def test_a_submit_that_is_answered_badly(
     """Found again where it was carried out, never sent again blindly where no one can say, and paid for once."""
     api = Spoilt(bad, "submit", first=3, after=after)
     harness = harness_of(root, api)
-    run = harness.apply()
+    run = harness.ran()
     text = said(run)
-    assert run is not None
     assert api.count("submit") <= 2 + 4 * (len(ITEMS) - 2)
     topics = [each.topic for each in api.generations]
     assert sorted(topics) == sorted(set(topics))
@@ -230,12 +226,10 @@ def test_a_submit_on_a_server_that_ignores_our_ids(
 ) -> None:
     """No one can say what became of it, so it waits for a person, who finds the endpoint and the status."""
     api = Spoilt(bad, "submit", first=2, after=True, request_ids="ignore", names_request=False)
-    harness = harness_of(root, api, "one")
-    harness.write("content/blog.yaml", blog("one", "two"))
+    harness = harness_of(root, api, "one").declared("one", "two")
     harness.api.habits.duration = 5
-    run = harness.apply()
+    run = harness.ran()
     text = said(run)
-    assert run is not None
     assert results(run)["one"] == "done"
     assert results(run)["two"] in ("unknown", "failed")
     assert f"`POST {API}/generate`" in text
@@ -254,9 +248,8 @@ def test_a_poll_that_is_answered_badly(root: Path, bad: Callable[[], httpx.Respo
     """No job is lost or paid for again: each stays open under its id, and the next apply brings its text."""
     api = Spoilt(bad, "status", first=3)
     harness = harness_of(root, api)
-    run = harness.apply()
+    run = harness.ran()
     text = said(run)
-    assert run is not None
     assert exit_code_of(run) == 3
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in words if word not in text] == []
@@ -273,9 +266,8 @@ def test_a_save_that_is_answered_badly(
     """The file is there, the text is stored once whether the save arrived or not, and nothing is generated again."""
     api = Spoilt(bad, "save", after=after)
     harness = harness_of(root, api, *ITEMS[:4])
-    run = harness.apply()
+    run = harness.ran()
     text = said(run)
-    assert run is not None
     assert len(harness.tree()) >= 1
     assert len(api.generations) <= 4
     if set(results(run).values()) != {"done"}:
@@ -306,8 +298,7 @@ def test_a_clock_that_is_wrong(root: Path, hours: float, hint: str) -> None:
     harness = Skewed(root, api, rpm=10)
     know_server(root, API)
     harness.hours = hours
-    harness.write("content/blog.yaml", blog(*ITEMS))
-    run = harness.apply()
+    run = harness.declared(*ITEMS).apply()
     turns = 0
     while run is not None and set(results(run).values()) != {"done"}:
         # A date by a clock that runs ahead of ours looks far away: the run pauses, and says so.
@@ -328,8 +319,7 @@ def test_a_lost_submit_by_a_wrong_clock_is_never_paid_twice(root: Path, hours: f
     api.fault(lambda name, n: name == "submit" and n == 2, "504")
     harness = Skewed(root, api)
     harness.hours = hours
-    harness.write("content/blog.yaml", blog("one", "two"))
-    run = harness.apply()
+    run = harness.declared("one", "two").apply()
     assert (results(run), api.count("submit")) == ({"one": "done", "two": "unknown"}, 2)
     assert (set(results(harness.apply()).values()), api.count("submit")) == ({"unknown"}, 2)
     harness.hours = 0
@@ -356,9 +346,8 @@ def test_no_one_listens(root: Path) -> None:
     api = FakeApi()
     api.fault(lambda _name, _n: True, "refuse")
     harness = harness_of(root, api)
-    run = harness.apply()
+    run = harness.ran()
     text = said(run)
-    assert run is not None
     assert (run.stopped, exit_code_of(run), api.requests) == ("no-connection", 3, [])
     assert "nothing was reached" in text
     assert "no connection to `api.example.test`" in text

@@ -13,7 +13,7 @@ from contentops.operations.refresh import refresh
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice
-from tests.fakes.api import FakeApi, Killed, Stored
+from tests.fakes.api import FakeApi, Stored
 from tests.fakes.harness import Harness, blog, know_server
 from tests.fakes.kills import state_after_each_kill
 from tests.running import Build, Run
@@ -194,12 +194,9 @@ def test_a_text_that_contentops_stored_is_known_again(harness: Harness) -> None:
 
 def test_the_text_of_an_open_job_is_left_to_its_item(tmp_path: Path) -> None:
     """The server stored it before any record named it: as an item of its own it would be there twice."""
-    harness = _harness(tmp_path, api=FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("a"))
+    harness = _harness(tmp_path, api=FakeApi(duration=30)).declared("a")
     harness.api.fault(lambda name, _: name == "status" and bool(harness.api.generations), "kill")
-    with pytest.raises(Killed):
-        harness.apply()
-    harness.api.heal()
+    harness.killed()
     harness.timeline.now += 60
     found = _import(harness)
     assert ([one.code for one in found.findings], found.taken) == (["not-adopted"], ())

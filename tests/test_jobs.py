@@ -27,7 +27,7 @@ from contentops.state.jobs import KnownJobs, kept_file
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 from tests.clones import NOBODY
-from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
 from tests.running import Run
@@ -289,9 +289,7 @@ HOSTILE = {
 @pytest.fixture(scope="module")
 def paid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one text that was paid for."""
-    harness = Harness(tmp_path_factory.mktemp("paid"))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path_factory.mktemp("paid")).applied("one")
     return harness.root
 
 
@@ -515,9 +513,7 @@ def test_a_clean_before_the_first_commit_of_results_forgets_no_payment(
     manifest = blog("one", "two")
     harness.write("content/blog.yaml", manifest)
     harness.api.fault(on("submit", 2), "kill-after")
-    with pytest.raises(Killed):
-        harness.apply()
-    harness.api.heal()
+    harness.killed()
     if commits:
         git(harness.root, "add", "content", "contentops.yaml")
         git(harness.root, "commit", "--quiet", "--message=Manifests")
@@ -533,8 +529,7 @@ def test_a_clean_before_the_first_commit_of_results_forgets_no_payment(
 
 def test_work_trees_share_what_was_ordered(tmp_path: Path, processes: None) -> None:
     """A second one gets the text without another order, before anything is committed."""
-    harness = Harness(tmp_path / "site", FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path / "site", FakeApi(duration=30)).declared("one")
     in_git(harness, "Manifests")
     git(harness.root, "worktree", "add", "--quiet", str(tmp_path / "tree"))
     harness.apply()
@@ -549,12 +544,9 @@ def test_a_clone_has_what_was_committed_and_a_project_without_git_its_private_fo
     tmp_path: Path, processes: None
 ) -> None:
     """Where the file of the checkout lies, and that `git init` between two runs loses nothing of it."""
-    harness = Harness(tmp_path / "site", FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("one", "two"))
+    harness = Harness(tmp_path / "site", FakeApi(duration=30)).declared("one", "two")
     harness.api.fault(on("submit", 2), "kill-after")
-    with pytest.raises(Killed):
-        harness.apply()
-    harness.api.heal()
+    harness.killed()
     assert (harness.root / ".contentops/jobs.jsonl").exists()
     in_git(harness, "First")
     assert results(harness.apply())["two"] == "done"
@@ -571,8 +563,7 @@ def test_two_projects_of_one_name_in_one_repository_share_nothing(tmp_path: Path
     sites = [Harness(tmp_path / name, FakeApi(duration=30)) for name in ("one", "two")]
     git(tmp_path, "init", "--quiet")
     for site in sites:
-        site.write("content/blog.yaml", blog("one"))
-        site.apply()
+        site.applied("one")
     assert len({site.state.lineage for site in sites}) == 2
     assert [len(site.api.generations) for site in sites] == [1, 1]
     assert all(len(site.state.jobs) == 1 for site in sites)
@@ -580,8 +571,7 @@ def test_two_projects_of_one_name_in_one_repository_share_nothing(tmp_path: Path
 
 def test_a_link_in_the_git_folder_is_not_followed(tmp_path: Path, processes: None) -> None:
     """A repository that came in an archive could lead out of it."""
-    harness = Harness(tmp_path / "site")
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path / "site").declared("one")
     git(harness.root, "init", "--quiet")
     (tmp_path / "outside").mkdir()
     (harness.root / ".git/contentops").symlink_to(tmp_path / "outside")
@@ -592,8 +582,7 @@ def test_a_link_in_the_git_folder_is_not_followed(tmp_path: Path, processes: Non
 
 def test_a_file_that_names_a_folder_which_is_not_git_s_is_not_believed(tmp_path: Path, processes: None) -> None:
     """It could name any folder of the machine; git itself refuses it, too."""
-    harness = Harness(tmp_path / "site")
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path / "site").declared("one")
     (tmp_path / "outside").mkdir()
     harness.write(".git", f"gitdir: {tmp_path / 'outside'}\n")
     harness.apply()
@@ -603,8 +592,7 @@ def test_a_file_that_names_a_folder_which_is_not_git_s_is_not_believed(tmp_path:
 
 def test_a_git_folder_that_takes_no_files_stops_an_apply_before_it_pays(tmp_path: Path, processes: None) -> None:
     """What was ordered could not be written down."""
-    harness = Harness(tmp_path / "site")
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path / "site").declared("one")
     git(harness.root, "init", "--quiet")
     (harness.root / ".git/contentops").write_text("in the way")
     with pytest.raises(StateError, match="is not a folder"):
@@ -651,8 +639,7 @@ def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> Non
     """For people and for programs."""
     harness = Harness(tmp_path, FakeApi(duration=30))
     assert invoke("state", "list", "--jobs", cwd=tmp_path).stdout == "0 jobs, 0 credits.\n"
-    harness.write("content/blog.yaml", blog("one", "two"))
-    harness.apply()
+    harness.applied("one", "two")
     with StateStore(tmp_path, environment="", lineage=str, write=True) as store:
         store.note("submit", facts.job("three", state=JobState.UNKNOWN))
         store.checkpoint()

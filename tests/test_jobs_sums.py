@@ -190,8 +190,7 @@ def _rebased(harness: Harness) -> None:
 
 def _reverted(harness: Harness) -> None:
     """The commit of the results is reverted, and that of the jobs stays."""
-    harness.write("content/blog.yaml", blog("a", year=2027))
-    harness.apply()
+    harness.applied("a", year=2027)
     git(harness.root, "add", "contentops.jobs")
     git(harness.root, "commit", "--quiet", "--message", "Jobs")
     _commit(harness)
@@ -229,8 +228,7 @@ def test_two_clones_that_make_the_same_item_and_then_merge(
     """A server that ignores our ids charges twice, and both count; one that honours them has one job for both."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30, request_ids=request_ids), extra=MONTH)
     git(harness.root, "init", "--quiet", "--initial-branch", "main")
-    harness.write("content/blog.yaml", blog("other"))
-    harness.apply()
+    harness.applied("other")
     _commit(harness)
     clone = cloned(harness, tmp_path / "clone")
     for one in (harness, clone):
@@ -251,8 +249,7 @@ def test_a_lost_answer_that_another_clone_found_counts_once(tmp_path: Path, proc
     """At most both orders, until the merge shows that one job answers both."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30), extra=MONTH)
     git(harness.root, "init", "--quiet", "--initial-branch", "main")
-    harness.write("content/blog.yaml", blog("other"))
-    harness.apply()
+    harness.applied("other")
     _commit(harness)
     clone = cloned(harness, tmp_path / "clone")
     harness.write("content/blog.yaml", blog("a", "other"))

@@ -143,8 +143,7 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
     api = FakeApi(duration=90)
     harness = _harness(tmp_path, api, cluster.url(), "first", "a", "b", "c")
     harness.apply(select=("first",))
-    run = harness.apply(emit=_on("step-done", "submit", 1, cluster.kill))
-    assert run is not None
+    run = harness.ran(emit=_on("step-done", "submit", 1, cluster.kill))
     assert (run.stopped, int(exit_code_of(run)), set(results(run).values())) == ("ledger", 3, {"pending"})
     assert "cannot be reached" in run.message
     assert len(list((tmp_path / ".contentops/runs").glob("*.json"))) == 2
@@ -175,8 +174,7 @@ def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
         with psycopg.connect(cluster.url(), autocommit=True) as connection:
             connection.execute("UPDATE contentops.claim SET runner = 0")
 
-    run = harness.apply(emit=_on("step-done", "submit", 1, take))
-    assert run is not None
+    run = harness.ran(emit=_on("step-done", "submit", 1, take))
     assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
     assert {job.state for job in harness.state.open_jobs.values()} == {JobState.RUNNING}
 

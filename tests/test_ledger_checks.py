@@ -7,7 +7,7 @@ import pytest
 
 from contentops.model import Action, Change
 from contentops.operations.state import resolve
-from tests.fakes.api import FakeApi, Killed
+from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.ledger import HarnessLedger
 
@@ -92,9 +92,7 @@ def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path:
     """Its job is the one that is waited for, though the first one is closed by then; nothing more is paid for."""
     one, two = _checkouts(tmp_path, ledger, retries=1)
     one.api.fault(lambda name, _: name == "status" and len(one.api.generations) == 2, "kill")
-    with pytest.raises(Killed):
-        one.apply()
-    one.api.heal()
+    one.killed()
     change = _change(two)
     assert (change.action, change.submits, change.job and change.job.attempt) == (Action.FINISH, 0, 2)
     assert results(two.apply()) == {"a": "done"}
@@ -113,9 +111,7 @@ def _paid(tmp_path: Path, ledger: HarnessLedger) -> tuple[Harness, Harness]:
 def _killed(harness: Harness, when: str, **choice: Any) -> None:
     """An apply whose process ends when it polls the second job, or before the request leaves."""
     harness.api.fault(lambda name, _: name == when and (when != "status" or len(harness.api.generations) == 2), "kill")
-    with pytest.raises(Killed):
-        harness.apply(**choice)
-    harness.api.heal()
+    harness.killed(**choice)
 
 
 @pytest.mark.parametrize("declared", ["a", "b"])
@@ -145,11 +141,8 @@ def test_an_attempt_that_was_given_up_comes_back_in_no_checkout(
     assert results(one.apply(replace=("a",))) == {"a": "blocked"}
     monkeypatch.setenv("CONTENTOPS_LEDGER", database)
     resolve(one.project, "a", forget=True, request=one.open_job("a").short)
-    three = Harness(tmp_path / "three", one.api, ledger=ledger)
-    three.write("content/blog.yaml", blog("a", year=2027))
-    three.apply()
-    three.write("content/blog.yaml", blog("a"))
-    assert results(three.apply()) == {"a": "done"}
+    three = Harness(tmp_path / "three", one.api, ledger=ledger).applied("a", year=2027)
+    assert results(three.declared("a").apply()) == {"a": "done"}
     assert "Take 1." in three.read("out/a.md")
     assert one.api.count("submit") == 3
 

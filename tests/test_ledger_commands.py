@@ -17,7 +17,7 @@ from contentops.model import ApiSettings, JobState
 from contentops.operations.contents import contents
 from contentops.operations.doctor import doctor
 from tests.fakes.api import FakeApi, on
-from tests.fakes.harness import Harness, blog, results
+from tests.fakes.harness import Harness, results
 from tests.fakes.wire import Wire
 from tests.ledger_rows import a_job, alone, fill
 from tests.ledgers import Checkout, Go
@@ -197,9 +197,7 @@ IDS = tuple(f"item-{number}" for number in range(8))
 
 
 def _harness(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Harness:
-    harness = Harness(root, api, extra=f"ledger: '{database}'")
-    harness.write("content/blog.yaml", blog(*ids, year=year))
-    return harness
+    return Harness(root, api, extra=f"ledger: '{database}'").declared(*ids, year=year)
 
 
 def _asked(api: FakeApi, harness: Harness) -> int:

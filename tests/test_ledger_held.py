@@ -96,9 +96,7 @@ def _other(database: str) -> Iterator[Runner]:
 
 
 def _harness(root: Path, api: FakeApi, database: str, *ids: str) -> Harness:
-    harness = Harness(root, api, extra=f"ledger: '{database}'")
-    harness.write("content/blog.yaml", blog(*ids))
-    return harness
+    return Harness(root, api, extra=f"ledger: '{database}'").declared(*ids)
 
 
 def job_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> Job:

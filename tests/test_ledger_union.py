@@ -53,8 +53,7 @@ def _two(tmp_path: Path, database: str, *ids: str) -> tuple[Harness, Harness]:
 
 def test_a_ledger_of_mid_month_counts_what_a_shallow_clone_knows(tmp_path: Path, database: str) -> None:
     """What was paid for before is in git: it counts in the month, in that clone and then in one without any history."""
-    first = Harness(tmp_path / "first", FakeApi(duration=9), extra=BUDGET)
-    first.write("content/blog.yaml", blog("a", "b"))
+    first = Harness(tmp_path / "first", FakeApi(duration=9), extra=BUDGET).declared("a", "b")
     in_git(first, "Declare")
     early = cloned(first, tmp_path / "early")
     first.apply()
@@ -100,8 +99,7 @@ def test_a_clone_without_history_learns_what_was_paid(tmp_path: Path, database: 
     """Its committed file gets every line that only the ledger knows, also those of items that it does not declare."""
     one, two = _two(tmp_path, database, "a", "b")
     one.apply()
-    two.write("content/blog.yaml", blog("a"))
-    two.apply()
+    two.applied("a")
     assert (two.read("contentops.jobs"), len(one.api.charges)) == (one.read("contentops.jobs"), 2)
 
 
@@ -190,6 +188,5 @@ def test_a_server_that_moved_is_known_to_every_checkout(
     know_server(one.root, NEW)
     know_server(two.root, NEW)
     assert results(one.apply()) == {"b": "done"}
-    fresh = Harness(tmp_path / "fresh", one.api, base_url=NEW, extra=f"ledger: '{database}'")
-    fresh.write("content/blog.yaml", blog("a", "b"))
+    fresh = Harness(tmp_path / "fresh", one.api, base_url=NEW, extra=f"ledger: '{database}'").declared("a", "b")
     assert (results(fresh.apply()), len(one.api.charges)) == ({"a": "done", "b": "done"}, 2)

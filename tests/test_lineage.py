@@ -12,8 +12,8 @@ from contentops.operations.adopt import Options, adopt
 from contentops.operations.doctor import doctor
 from contentops.state.lock import lineage_of
 from tests.clones import NOBODY
-from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.harness import Harness, blog, results
+from tests.fakes.api import FakeApi, on
+from tests.fakes.harness import Harness, results
 from tests.repositories import cloned, in_git
 from tests.test_promote import ENVIRONMENTS, Room
 
@@ -22,8 +22,7 @@ ALONE = lineage_of("acme-blog")
 
 def _harness(root: Path, message: str = "", api: FakeApi | None = None) -> Harness:
     """A project that was never applied; with a message, committed."""
-    harness = Harness(root, api or FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, api or FakeApi(duration=30)).declared("one")
     if message:
         in_git(harness, message)
     return harness
@@ -77,8 +76,7 @@ def test_a_run_that_was_killed_before_its_first_lock_is_gone_on_with(tmp_path: P
     harness = _harness(tmp_path)
     _git(harness, "init", "--quiet")
     harness.api.fault(on("submit", 1), "kill-after")
-    with pytest.raises(Killed):
-        harness.apply()
+    harness.killed()
     shutil.rmtree(harness.root / "contentops.lock", ignore_errors=True)
     in_git(harness, "First")
     harness.api.heal()
@@ -89,8 +87,7 @@ def test_a_run_that_was_killed_before_its_first_lock_is_gone_on_with(tmp_path: P
 def test_a_new_environment_belongs_to_the_project_of_the_others(tmp_path: Path) -> None:
     """Also where their locks were made from the project's name alone."""
     staging = Room(tmp_path, "staging", extra=ENVIRONMENTS)
-    staging.write("content/blog.yaml", blog("one"))
-    staging.apply()
+    staging.applied("one")
     in_git(staging, "First")
     assert Room(tmp_path, "prod", extra=ENVIRONMENTS).plan().lineage == ALONE
     staging.write("notes.md", "Later.\n")
@@ -130,8 +127,7 @@ def test_two_repositories_of_one_name_share_no_row_of_a_ledger(tmp_path: Path, d
         in_git(harness, harness.root.name)
     first, second = harnesses
     first.api.fault(on("status", 1), "kill")
-    with pytest.raises(Killed):
-        first.apply()
+    first.killed()
     assert (second.actions(), results(second.apply())) == ({"one": "create"}, {"one": "done"})
     first.api.heal()
     assert results(first.apply()) == {"one": "done"}

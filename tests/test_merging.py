@@ -88,8 +88,7 @@ def edited_harness(root: Path, *, merge: str = "lenient", **habits: Any) -> Harn
     """One item, generated, with a section of a person's in its file, and another request in its manifest."""
     harness = Harness(root, FakeApi(duration=30, **habits))
     harness.edit("contentops.yaml", "style: general_blog", f"style: general_blog, on_edit: merge, merge: {merge}")
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness.applied("one")
     harness.edit("out/one.md", "Take 1.", "My own words.")
     harness.write("content/blog.yaml", blog("one", year=2027))
     return harness
@@ -100,7 +99,7 @@ def test_a_merge_is_written_and_saved(tmp_path: Path, *, stores: bool) -> None:
     """The person's section stays, the other one is the new text's, the server has the same, and nothing is left."""
     harness = edited_harness(tmp_path, auto_save=stores)
     assert harness.actions() == {"one": "merge"}
-    run = harness.apply()
+    run = harness.ran()
     assert results(run) == {"one": "done"}
     text = harness.read("out/one.md")
     assert "All about All about one in 2027." in text
@@ -113,7 +112,6 @@ def test_a_merge_is_written_and_saved(tmp_path: Path, *, stores: bool) -> None:
     assert record.saved is not None
     assert record.saved.body == body_digest(harness.api.contents[record.content_id].body) != record.generated
     assert harness.plan().empty
-    assert run is not None
     (outcome,) = run.outcomes
     assert [(kept.heading, kept.new) for kept in outcome.kept] == [("## Closing", "## Closing\n\nTake 1.\n\n")]
     assert outcome.copy == ""
@@ -139,8 +137,7 @@ def test_a_merged_text_is_merged_again(tmp_path: Path) -> None:
     """Its base is the last generated text, so that what came from it gives way and the person's stays."""
     harness = edited_harness(tmp_path)
     harness.apply()
-    harness.write("content/blog.yaml", blog("one", year=2028))
-    assert results(harness.apply()) == {"one": "done"}
+    assert results(harness.declared("one", year=2028).apply()) == {"one": "done"}
     assert "in 2028." in harness.read("out/one.md")
     assert "My own words." in harness.read("out/one.md")
     assert harness.plan().empty

@@ -8,7 +8,7 @@ import pytest
 from contentops.model.jobs import money_words
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, blog
+from tests.fakes.harness import Harness
 from tests.running import Run
 
 MICRO = 10**6
@@ -29,8 +29,7 @@ class Site:
         self.harness.api.habits.model = "" if tokens is None else "small"
         self.harness.api.habits.tokens = {"input": tokens[0], "output": tokens[1]} if tokens else None
         self.harness.write("contentops.yaml", self.settings + (f"price: {{{price}}}\n" if price else ""))
-        self.harness.write("content/blog.yaml", blog(*ids, year=year))
-        self.harness.apply()
+        self.harness.applied(*ids, year=year)
 
     def fail(self, *ids: str, **options: Any) -> None:
         """Try to generate a text, which fails after its model has written."""

@@ -199,8 +199,7 @@ def test_environments_share_the_budget(tmp_path: Path) -> None:
     staging.timeline = harness.timeline
     staging.apply()
     assert spent(staging).credits == spent(harness).credits == 4
-    staging.write("content/blog.yaml", blog("a", "b"))
-    staging.apply()
+    staging.applied("a", "b")
     assert spent(staging).credits == spent(harness).credits == harness.api.credits == 8
     harness.write("content/blog.yaml", blog("a", "b", "c"))
     assert "8 credits of 2026-02 are spent" in month_message(harness.plan())

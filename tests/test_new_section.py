@@ -111,17 +111,13 @@ def test_no_other_section_is_touched(text: str, words: str, with_deeper: bool) -
 
 
 def _harness(root: Path, **habits: object) -> Harness:
-    harness = Harness(root, FakeApi(**{"duration": 30, **habits}))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
-    return harness
+    return Harness(root, FakeApi(**{"duration": 30, **habits})).applied("one")
 
 
 def _again(
     harness: Harness, heading: str = "Closing", on_edit: OnEdit | None = None, *, refresh: bool = False
 ) -> Outcome:
-    run = harness.apply(select=("one",), sections={"one": heading}, on_edit=on_edit, refresh=refresh)
-    assert run is not None
+    run = harness.ran(select=("one",), sections={"one": heading}, on_edit=on_edit, refresh=refresh)
     (outcome,) = run.outcomes
     return outcome
 
@@ -335,8 +331,7 @@ def test_a_section_whose_file_is_gone_waits(tmp_path: Path) -> None:
 
 def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:
     """Edit, apply, regenerate a section, change the request: the plan waits for a word."""
-    harness = Harness(tmp_path, base_url="local")
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path, base_url="local").declared("one")
     root = harness.root
     assert invoke("apply", "--yes", cwd=root).code == 0
     harness.edit(
@@ -421,10 +416,7 @@ def test_a_section_needs_the_text_the_server_has(case: str) -> None:
 
 
 def _with_texts(root: Path) -> Harness:
-    harness = Harness(root, base_url="local")
-    harness.write("content/blog.yaml", blog("one", "two"))
-    harness.apply()
-    return harness
+    return Harness(root, base_url="local").applied("one", "two")
 
 
 def _jobs(harness: Harness) -> int:
@@ -442,8 +434,7 @@ def test_the_rest_of_the_text_stays(tmp_path: Path) -> None:
     """The section is written again by the server; everything else is byte for byte the same, and nothing is left to do."""
     harness = _with_texts(tmp_path)
     before = harness.read("out/one.md")
-    run = harness.apply(select=("one",), sections={"one": HEADING})
-    assert run is not None
+    run = harness.ran(select=("one",), sections={"one": HEADING})
     assert [outcome.result for outcome in run.outcomes] == ["done"]
     assert (_rest(harness.read("out/one.md")), _jobs(harness)) == (_rest(before), 3)
     assert harness.plan().empty
@@ -467,9 +458,7 @@ def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
 
 def test_a_section_whose_id_is_taken_is_looked_for(tmp_path: Path) -> None:
     """A 409 tells that the request may run already: it is sent again only once the server proves that it does not."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30)).applied("one")
     harness.api.fault(on("section", 1), 409)
     run = harness.apply(select=("one",), sections={"one": "Closing"})
     assert (results(run), harness.api.count("section")) == ({"one": "done"}, 2)
@@ -495,8 +484,7 @@ def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> N
 def test_a_server_may_answer_at_once(tmp_path: Path, named: str, envelope: bool) -> None:
     """A submit that is answered with its text is done: nothing is asked for, and nothing is paid for again."""
     harness = Harness(tmp_path, FakeApi(at_once=named, envelope=envelope))
-    harness.write("content/blog.yaml", blog("one"))
-    assert results(harness.apply()) == {"one": "done"}
+    assert results(harness.declared("one").apply()) == {"one": "done"}
     run = harness.apply(select=("one",), sections={"one": "Closing"})
     assert results(run) == {"one": "done"}
     assert "Section 2." in harness.read("out/one.md")
@@ -508,9 +496,7 @@ def test_a_server_may_answer_at_once(tmp_path: Path, named: str, envelope: bool)
 @pytest.mark.parametrize("name", ["submit", "section"])
 def test_an_answer_at_once_that_is_lost_is_not_paid_for_again(tmp_path: Path, name: str) -> None:
     """Jobs that no one could ask for prove nothing by their ids: what became of a lost one stays open."""
-    harness = Harness(tmp_path, FakeApi(at_once="named", names_request=False))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(at_once="named", names_request=False)).applied("one")
     harness.api.fault(on(name), "504")
     harness.write("content/blog.yaml", blog("one", "two"))
     sections = {"one": "Closing"} if name == "section" else {}
@@ -521,8 +507,6 @@ def test_an_answer_at_once_that_is_lost_is_not_paid_for_again(tmp_path: Path, na
 def test_a_failure_may_be_answered_at_once(tmp_path: Path) -> None:
     """It is told in the server's words, and tried once more as ever."""
     harness = Harness(tmp_path, FakeApi(at_once="nameless", fails=lambda _: "no topic of ours"))
-    harness.write("content/blog.yaml", blog("one"))
-    run = harness.apply()
-    assert run is not None
+    run = harness.declared("one").ran()
     assert [(outcome.result, outcome.error) for outcome in run.outcomes] == [("failed", "no topic of ours")]
     assert harness.open_job("one").state is JobState.FAILED

@@ -151,15 +151,12 @@ def test_nothing_is_saved_or_overwritten_while_a_merge_is_open(root: Path, choic
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_pointer_of_lfs_is_no_edit(root: Path, choice: dict[str, Any], change: str) -> None:
     """It is neither saved nor paid for nor replaced; once its text is fetched all goes on."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=False))
-    harness.write("content/blog.yaml", blog("one", "two"))
-    harness.apply()
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).applied("one", "two")
     text, stored = harness.read("out/one.md"), [content.body for content in harness.api.contents.values()]
     harness.write("out/one.md", POINTER)
     harness.edit("content/blog.yaml", *CHANGES[change])
-    run = harness.apply(**choice)
+    run = harness.ran(**choice)
     assert results(run)["one"] == "blocked"
-    assert run is not None
     assert "`out/one.md` is a Git LFS pointer; fetch its text with `git lfs pull` first" in str(run.outcomes)
     assert (harness.read("out/one.md"), len(harness.api.generations)) == (POINTER, 2)
     assert [content.body for content in harness.api.contents.values()] == stored
@@ -178,9 +175,7 @@ def test_an_unresolved_merge_is_not_pruned(root: Path) -> None:
 
 def _merging(root: Path) -> Harness:
     """Two items, of which `one` was changed on two branches."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=False))
-    harness.write("content/blog.yaml", blog("one", "two"))
-    harness.apply()
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).applied("one", "two")
     harness.edit("out/one.md", "Take 1.", f"Take 1.\n\n{CONFLICT}")
     return harness
 

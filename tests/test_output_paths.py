@@ -66,9 +66,7 @@ def test_errors_are_explained(number: int | None, why: str) -> None:
 
 def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
     """Its item is held back with the reason, the others go on; once it is writable, it follows."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("one", "two"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30)).applied("one", "two")
     (tmp_path / "out/one.md").chmod(0o444)
     harness.write("content/blog.yaml", blog("one", "two", year=2027))
     change = next(change for change in harness.plan().changes if change.id == "one")

@@ -146,10 +146,9 @@ def test_words_that_are_saved_nowhere_are_copied_before_they_are_replaced(tmp_pa
     mine = (tmp_path / "out/a.md").read_bytes()
     if changed:
         harness.edit("content/b.yaml", "topic: A", "topic: B")
-        run = harness.apply(on_edit=OnEdit.OVERWRITE)
+        run = harness.ran(on_edit=OnEdit.OVERWRITE)
     else:
-        run = harness.apply(replace=("a",))
-    assert run is not None
+        run = harness.ran(replace=("a",))
     (outcome,) = run.outcomes
     copy = tmp_path / outcome.copy
     assert outcome.copy == f".contentops/replaced/{digest_bytes(mine)[7:19]}/out/a.md"
@@ -165,8 +164,7 @@ def test_a_file_that_no_record_owns_is_copied_before_it_is_replaced(tmp_path: Pa
     harness = Harness(tmp_path, FakeApi(duration=30))
     harness.write("content/b.yaml", ONE)
     harness.write("out/a.md", "Mine.\n")
-    run = harness.apply(on_edit=OnEdit.OVERWRITE)
-    assert run is not None
+    run = harness.ran(on_edit=OnEdit.OVERWRITE)
     assert harness.read(run.outcomes[0].copy) == "Mine.\n"
 
 
@@ -177,8 +175,7 @@ def test_words_that_the_server_has_are_copied_too(tmp_path: Path) -> None:
     harness.apply()
     copies = []
     for _ in range(2):
-        run = harness.apply(replace=("a",))
-        assert run is not None
+        run = harness.ran(replace=("a",))
         copies += [outcome.copy for outcome in run.outcomes]
         harness.edit("out/a.md", "Closing", "MINE")
         harness.apply()
@@ -279,8 +276,7 @@ def test_no_clean_takes_replaced_words_away(tmp_path: Path, folder: str) -> None
     harness.edit("out/a.md", "Closing", "MINE")
     mine = harness.read("out/a.md")
     harness.edit("content/b.yaml", "topic: A", "topic: B")
-    run = harness.apply(on_edit=OnEdit.OVERWRITE)
-    assert run is not None
+    run = harness.ran(on_edit=OnEdit.OVERWRITE)
     (outcome,) = run.outcomes
     git(tmp_path, "clean", "-xfd", "--quiet")
     harness.root.joinpath("out").mkdir(parents=True, exist_ok=True)

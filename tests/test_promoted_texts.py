@@ -164,9 +164,8 @@ def test_a_promoted_text_passes_the_commands_of_that_environment(tmp_path: Path,
     program = prod.write("refuse", '#!/bin/sh\ngrep -n Closing "$1" && exit 1\nexit 0\n')
     program.chmod(0o755)
     assert only(prod.plan()).action == "promote"
-    run = prod.apply()
+    run = prod.ran()
     assert results(run) == {"a": "blocked"}
-    assert run is not None
     assert run.outcomes[0].hint == "it is not promoted: correct `staging/a.md`, or loosen the `checks` of `prod`"
     assert (prod.submits, prod.tree("live") if (prod.root / "live").exists() else {}) == (0, {})
 

@@ -54,8 +54,7 @@ def harness(tmp_path: Path) -> Harness:
     """Three items in git, the first of them generated twice."""
     made = Harness(tmp_path / "site", FakeApi(duration=30))
     git_init(made.root)
-    made.write("content/blog.yaml", blog("a", "b", "c"))
-    made.apply()
+    made.applied("a", "b", "c")
     commit(made.root, "Three texts")
     made.edit("content/blog.yaml", "about a in 2026", "about a in 2027")
     made.apply()
@@ -134,8 +133,7 @@ def test_a_promoted_text_is_paid_for_where_it_was_made(tmp_path: Path, invoke: R
     staging = Room(tmp_path, "staging", FakeApi(duration=30), extra=extra)
     git_init(tmp_path)
     for year in (2026, 2027):
-        staging.write("content/blog.yaml", blog("a", year=year))
-        staging.apply()
+        staging.applied("a", year=year)
         commit(tmp_path)
     prod = Room(tmp_path, "prod", staging.api, extra=extra)
     prod.timeline = staging.timeline
@@ -145,8 +143,7 @@ def test_a_promoted_text_is_paid_for_where_it_was_made(tmp_path: Path, invoke: R
         found = rows(invoke, prod, "--env", "prod")["a"]
         assert (found["job_id"], found["credits"], found["attempts"]) == (job, 8, 2)
         assert (found["promoted_from"], found["changed"]) == ("staging", 0)
-        staging.write("content/blog.yaml", blog("a", year=2028))
-        staging.apply()
+        staging.applied("a", year=2028)
     assert rows(invoke, staging, "--env", "staging")["a"]["credits"] == 12
 
 
@@ -155,15 +152,13 @@ def test_texts_that_failed_their_checks_count(tmp_path: Path, invoke: Run) -> No
     extra = "  checks: {words: {min: 100000}, retries: 1}"
     harness = Harness(tmp_path, FakeApi(duration=30))
     git_init(tmp_path)
-    harness.write("content/blog.yaml", blog("a"))
-    harness.apply()
+    harness.applied("a")
     commit(tmp_path)
     harness.write("content/blog.yaml", blog("a", year=2027) + "defaults:\n" + extra)
     harness.apply()
     assert rows(invoke, harness)["a"]["credits"] == 4  # the file has the first text still
     commit(tmp_path)
-    harness.write("content/blog.yaml", blog("a", year=2028))
-    harness.apply()
+    harness.applied("a", year=2028)
     assert (rows(invoke, harness)["a"]["attempts"], harness.api.credits) == (4, 16)
 
 

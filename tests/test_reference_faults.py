@@ -140,9 +140,8 @@ def test_texts_are_found_again_once_an_error_is_corrected(harness: Harness) -> N
 def test_what_a_new_text_lacks_blocks_its_dependant_alone(harness: Harness) -> None:
     """The source is done and in the report; the hint of its dependant says what the text lacks."""
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').section('Nope') }}"}))
-    run = harness.apply()
+    run = harness.ran()
     assert results(run) == {"guide": "done", "news": "blocked"}
-    assert run is not None
     assert "its headings: `Introduction`, `Closing`" in run_text(run)
     (report,) = (harness.root / ".contentops/runs").glob("*.json")
     assert "guide" in json.loads(report.read_text())["run"]["outcomes"][0].values()
@@ -163,8 +162,7 @@ def test_a_source_that_is_deleted_while_an_apply_runs_is_waited_for(harness: Har
 def test_a_deadline_is_that_of_all_waves(harness: Harness) -> None:
     """Not of each wave."""
     start = harness.timeline.now
-    run = harness.apply(deadline=70.0)
-    assert run is not None
+    run = harness.ran(deadline=70.0)
     assert run.stopped == "deadline"
     assert harness.timeline.now - start < 75
 
@@ -354,8 +352,7 @@ def test_retries_of_later_waves_are_in_the_confirmed_total(harness: Harness) -> 
     harness.edit("contentops.yaml", "version: 1", "version: 1\nbudget: {credits_per_apply: 24}")
     harness.write("content/a.yaml", items(CHAIN, checks={"excludes": ["Take 1."], "retries": 1}))
     assert harness.plan().credits_worst == 24
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert (run.credits, set(results(run).values()), harness.plan().empty) == (24, {"done"}, True)
 
 

@@ -77,9 +77,8 @@ def test_a_plan_shows_what_waits_and_its_price_and_apply_makes_it_in_waves(harne
     jsonschema.validate(document, load_schema("plan"))
     assert document["changes"][1]["waits"] == [{"id": "guide", "wait": "no-text"}]
     assert "At most 12 credits" in invoke("show", "p.json", cwd=harness.root).stdout
-    run = harness.apply()
+    run = harness.ran()
     assert results(run) == dict.fromkeys(CHAIN, "done")
-    assert run is not None
     assert run.credits == 12
     topics = [each.topic for each in harness.api.generations]
     assert (topics[:2], len(topics)) == (["Guide", "News of On Guide"], 3)
@@ -102,8 +101,7 @@ def test_a_run_does_what_was_confirmed_whatever_the_manifests_say_meanwhile(harn
         if event.kind == "item-done":
             harness.write("content/a.yaml", items({**CHAIN, "news": f"Other {NEWS}"}, mode="premium"))
 
-    run = harness.apply(emit=other)
-    assert run is not None
+    run = harness.ran(emit=other)
     assert (run.stopped, run.credits, set(results(run).values())) == ("", 12, {"done"})
     assert [each.topic for each in harness.api.generations][:2] == ["Guide", "News of On Guide"]
     assert "news" in waiting(harness.plan())
@@ -136,10 +134,9 @@ def carried_out(harness: Harness, **options: Any) -> Run_:
 def test_what_waits_for_a_blocked_item_goes_on_waiting(harness: Harness) -> None:
     """Nothing is sent with an empty text; the run says what waits and what to do."""
     harness.write("out/guide.md", "Words of a person.\n")  # no record has it: the guide is blocked
-    run = harness.apply()
+    run = harness.ran()
     assert results(run) == {"guide": "blocked", "news": "pending", "teaser": "pending"}
     assert not harness.api.generations
-    assert run is not None
     (news,) = (one for one in run.outcomes if one.id == "news")
     assert news.error == "`guide` has no text yet"
     assert news.hint == "generate it first: `contentops plan --select guide` says what it needs."
@@ -163,21 +160,18 @@ def test_what_waits_for_an_item_that_is_not_selected_is_a_pause(harness: Harness
     """Another machine may make that text: the run says so, and ends like one that is to be repeated."""
     harness.write("content/a.yaml", items({**CHAIN, "other": "Other"}))
     for _ in range(2):
-        run = harness.apply(select=("news", "other"))
-        assert run is not None
+        run = harness.ran(select=("news", "other"))
         assert (run.stopped, exit_code_of(run)) == ("sources", ExitCode.PAUSED)
         assert run.message == "1 item waits for texts of items that are not selected"
         assert results(run)["news"] == "pending"
     harness.apply(select=("guide",))
-    run = harness.apply(select=("news", "other"))
-    assert run is not None
+    run = harness.ran(select=("news", "other"))
     assert (results(run), exit_code_of(run)) == ({"news": "done"}, ExitCode.DONE)
     harness.write("out/teaser.md", "Words of a person.\n")  # no record has it: the teaser is blocked
     harness.write(
         "content/a.yaml", items({**CHAIN, "other": "Other", "more": "On {{ ref('far').title }}", "far": "Far"})
     )
-    run = harness.apply(select=("teaser", "more"))
-    assert run is not None
+    run = harness.ran(select=("teaser", "more"))
     assert (results(run), exit_code_of(run)) == ({"more": "pending", "teaser": "blocked"}, ExitCode.PAUSED)
 
 

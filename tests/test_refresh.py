@@ -32,8 +32,7 @@ THEIRS = "## Introduction\n\nTheir words.\n"
 
 
 def _harness(tmp_path: Path, *ids: str, **habits: Any) -> Harness:
-    harness = Harness(tmp_path, FakeApi(duration=30, **habits))
-    harness.write("content/blog.yaml", blog(*(ids or ("one", "two"))))
+    harness = Harness(tmp_path, FakeApi(duration=30, **habits)).declared(*(ids or ("one", "two")))
     harness.apply()
     assert harness.plan().empty
     return harness

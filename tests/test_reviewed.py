@@ -20,9 +20,7 @@ META = "    metadata: {tag: new}\n"
 @pytest.fixture
 def harness(tmp_path: Path) -> Harness:
     """One item, nothing made yet."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("a"))
-    return harness
+    return Harness(tmp_path, FakeApi(duration=30)).declared("a")
 
 
 def refused(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) -> str:
@@ -113,8 +111,7 @@ def test_what_was_paid_for_is_brought_home_whatever_was_reviewed(harness: Harnes
 
 def test_a_project_may_allow_what_was_not_reviewed(tmp_path: Path) -> None:
     """In its own file: then both go on, and the check prices the whole tree."""
-    harness = Harness(tmp_path, FakeApi(duration=30), extra="guards: {unreviewed: allow}")
-    harness.write("content/blog.yaml", blog("a"))
+    harness = Harness(tmp_path, FakeApi(duration=30), extra="guards: {unreviewed: allow}").declared("a")
     reviewed = review(harness)
     harness.write("content/more.yaml", blog("b"))
     assert check_file(harness, reviewed).credits == 8

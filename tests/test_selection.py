@@ -31,9 +31,7 @@ PRICED = LOCAL.replace("{base_url: local}", '{base_url: "https://api.example.tes
 @pytest.fixture
 def harness(tmp_path: Path) -> Harness:
     """Four new items."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("a", "b", "c", "d"))
-    return harness
+    return Harness(tmp_path, FakeApi(duration=30)).declared("a", "b", "c", "d")
 
 
 def _canary(harness: Harness, **choice: Any) -> str:
@@ -68,8 +66,7 @@ def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> Non
 
 def test_budgets_bind_the_canary_alone(tmp_path: Path) -> None:
     """What waits costs nothing yet."""
-    harness = Harness(tmp_path, extra="budget: {credits_per_apply: 5}")
-    harness.write("content/blog.yaml", blog("a", "b"))
+    harness = Harness(tmp_path, extra="budget: {credits_per_apply: 5}").declared("a", "b")
     assert [refusal.guard for refusal in harness.plan().refusals] == ["budget-credits"]
     assert harness.plan(canary=1).refusals == ()
 
@@ -242,9 +239,7 @@ def test_a_shard_takes_no_sources_and_no_dependants(selector: str) -> None:
 @pytest.fixture
 def eight(tmp_path: Path) -> Harness:
     """Ten new items."""
-    eight = Harness(tmp_path, FakeApi(duration=30))
-    eight.write("content/blog.yaml", blog(*"abcdefghij"))
-    return eight
+    return Harness(tmp_path, FakeApi(duration=30)).declared(*"abcdefghij")
 
 
 def test_the_shards_of_an_apply_are_the_whole(eight: Harness) -> None:
@@ -314,9 +309,7 @@ def test_an_unknown_state_lists_those_there_are(project: Build, invoke: Run) -> 
 def test_open_work_is_shown_by_the_state_of_its_job(tmp_path: Path, invoke: Run) -> None:
     """A job that runs, a text that is in no file, and a lost answer; `state:open` selects any open job."""
     api = FakeApi(duration=30, request_ids="ignore", auto_save=False)
-    harness = Harness(tmp_path, api)
-    harness.write("content/blog.yaml", blog("first"))
-    harness.apply()
+    harness = Harness(tmp_path, api).applied("first")
     harness.write("content/blog.yaml", blog("first", "answer", "runs") + _held("held"))
     api.fault(on("submit", 2), "504")
     harness.apply(deadline=20)

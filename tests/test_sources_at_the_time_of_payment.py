@@ -41,8 +41,7 @@ def test_a_text_names_no_file_of_the_project_and_of_no_other_item(harness: Harne
     )
     harness.write("content/a.yaml", declared)
     before = {path: harness.read(path) for path in ("contentops.yaml", "content/a.yaml", "data/rows.csv")}
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert (results(run)["news"], exit_code_of(run)) == ("blocked", ExitCode.INCOMPLETE)
     assert sorted(_topics(harness)) == ["B", "Guide", "Row"]
     assert {path: harness.read(path) for path in before} == before
@@ -87,8 +86,7 @@ def test_a_source_that_changes_after_the_plan_is_not_paid_for(harness: Harness, 
         else:
             (harness.root / "out/guide.md").unlink()
 
-    run = harness.apply(emit=meanwhile)
-    assert run is not None
+    run = harness.ran(emit=meanwhile)
     assert (results(run)["news"], exit_code_of(run)) == ("blocked", ExitCode.INCOMPLETE)
     assert _topics(harness) == ["Guide"]
     harness.settle()

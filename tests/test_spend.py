@@ -209,8 +209,7 @@ def test_a_time_there_is_none_of_is_a_mistake(text: str) -> None:
 @pytest.fixture
 def spent(tmp_path: Path) -> Harness:
     """Two texts in the first commit; since then one was generated again, and one is new."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/blog.yaml", blog("a", "b"))
+    harness = Harness(tmp_path, FakeApi(duration=30)).declared("a", "b")
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
     commit(tmp_path, "Nothing yet")
     harness.apply()
@@ -237,9 +236,7 @@ def test_the_command_counts_the_jobs(
 def two_environments(folder: Path, *items: str) -> tuple[Harness, Room]:
     """An environment that has paid for these items, and `staging` beside it, which has applied nothing yet."""
     extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
-    harness = Harness(folder, FakeApi(duration=30), extra=extra)
-    harness.write("content/blog.yaml", blog(*items))
-    harness.apply()
+    harness = Harness(folder, FakeApi(duration=30), extra=extra).applied(*items)
     staging = Room(folder, "staging", harness.api, extra=extra)
     staging.timeline = harness.timeline
     return harness, staging
@@ -256,8 +253,7 @@ def counted(invoke: Run, folder: Path) -> list[int]:
 def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path, invoke: Run) -> None:
     """What another one takes adds nothing: the sums are those of the server."""
     harness, staging = two_environments(tmp_path, "a", "b")
-    staging.write("content/blog.yaml", blog("a", "b", "c"))
-    staging.apply()
+    staging.applied("a", "b", "c")
     sums = []
     for flags in (("--env", ""), ("--env", "staging")):
         report = invoke("report", *flags, "--json", cwd=tmp_path).json
@@ -278,8 +274,7 @@ def test_a_text_is_counted_once_though_its_item_has_another_id_by_now(tmp_path: 
     staging.write("content/blog.yaml", moved + blog("b").replace("about b", "about a"))
     staging.apply()
     assert (counted(invoke, tmp_path), harness.api.credits) == ([4, 0], 4)
-    harness.write("content/blog.yaml", blog("a", year=2027))
-    harness.apply()
+    harness.applied("a", year=2027)
     assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
 
 
@@ -288,8 +283,7 @@ def test_a_text_is_counted_once_though_it_is_kept_for_another_request(tmp_path: 
     harness, staging = two_environments(tmp_path, "a")
     staging.apply()
     staging.edit("staging/a.md", "Closing", "By hand")
-    harness.write("content/blog.yaml", blog("a", year=2027))
-    harness.apply()
+    harness.applied("a", year=2027)
     staging.apply(on_edit=OnEdit.KEEP)
     assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
 

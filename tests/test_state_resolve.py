@@ -117,8 +117,7 @@ def test_a_content_that_was_named_by_mistake_can_be_corrected(tmp_path: Path) ->
     harness.api.fault(on("submit", 2), "reset")
     harness.apply()
     resolve(harness.project, "one", content="cnt_wrong")
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"one": "unknown"}
     assert "contentops state resolve one" in run.outcomes[0].hint
     resolve(harness.project, "one", job=harness.api.generations[1].job_id)
@@ -127,9 +126,7 @@ def test_a_content_that_was_named_by_mistake_can_be_corrected(tmp_path: Path) ->
 
 def test_a_content_named_for_another_take_is_not_the_take_before(tmp_path: Path) -> None:
     """The cache has a text of the same request: that of the attempt before, which is in the file already."""
-    harness = Harness(tmp_path, FakeApi(duration=60, request_ids="ignore", names_request=False))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=60, request_ids="ignore", names_request=False)).applied("one")
     harness.api.fault(on("submit", 2), "reset")
     assert results(harness.apply(replace=("one",))) == {"one": "unknown"}
     harness.timeline.now += 600
@@ -143,9 +140,7 @@ def test_a_content_named_for_another_take_is_not_the_take_before(tmp_path: Path)
 
 def test_a_job_of_another_submit_is_no_answer(tmp_path: Path) -> None:
     """That of another item's text, or of the item's own earlier text: each is refused by name, and nothing changes."""
-    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore"))
-    harness.write("content/blog.yaml", blog("one", "two"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore")).applied("one", "two")
     harness.edit("content/blog.yaml", "All about two", "More about two")
     harness.api.fault(on("submit", 3), "reset")
     assert results(harness.apply()) == {"two": "unknown"}
@@ -188,9 +183,7 @@ def test_a_job_that_cannot_be_checked_is_recorded(tmp_path: Path, fault: Fault) 
 
 def test_a_content_that_says_whose_it_is_answers_no_other_item(tmp_path: Path) -> None:
     """No record here names it, but its metadata does: the apply takes no text from it, and says why."""
-    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False))
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False)).applied("one")
     content = harness.record("one").content_id
     forget_record(harness.project, "one")
     harness.write("content/blog.yaml", blog("two"))
@@ -201,8 +194,7 @@ def test_a_content_that_says_whose_it_is_answers_no_other_item(tmp_path: Path) -
     assert [reason.detail for reason in change.reasons if reason.kind == "open-job"] == [
         f"content `{content}` is paid for"
     ]
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     assert results(run) == {"two": "unknown"}
     assert f"content `{content}` is the text of `one`" in run.outcomes[0].error
     assert not (tmp_path / "out/two.md").exists()
@@ -211,8 +203,7 @@ def test_a_content_that_says_whose_it_is_answers_no_other_item(tmp_path: Path) -
 def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, invoke: Run) -> None:
     """It shows what is unknown, for which request, and each command that can be typed; those work as well."""
     harness = _with_two_lost_submits(tmp_path)
-    run = harness.apply()
-    assert run is not None
+    run = harness.ran()
     typed = [words for words in re.findall(r"`contentops ([^`]+)`", run_text(run)) if words.startswith("state")]
     assert typed == ["state resolve one", "state resolve"]
     first, second = _submits(harness)

@@ -214,9 +214,7 @@ PRICE = TokenPrice(input=250_000, output=2_000_000, currency="USD")
 
 def site(root: Path, tokens: Any = SAID, **habits: Any) -> Harness:
     """A project with the item `a`, on a server that says these tokens of each job."""
-    harness = Harness(root, FakeApi(duration=30, tokens=tokens, **habits))
-    harness.write("content/blog.yaml", blog("a"))
-    return harness
+    return Harness(root, FakeApi(duration=30, tokens=tokens, **habits)).declared("a")
 
 
 def record(harness: Harness) -> Record:
@@ -266,11 +264,9 @@ def test_a_text_of_the_cache_brings_its_tokens_back(tmp_path: Path) -> None:
     harness = site(tmp_path)
     harness.apply()
     harness.api.habits.tokens = {"input": 1, "output": 2}
-    harness.write("content/blog.yaml", blog("a", year=2027))
-    harness.apply()
+    harness.applied("a", year=2027)
     assert harness.made_by("a").tokens == PaidTokens(input=1, output=2)
-    harness.write("content/blog.yaml", blog("a"))
-    harness.apply()
+    harness.applied("a")
     assert (harness.made_by("a").tokens, len(harness.api.generations)) == (USED, 2)
 
 
@@ -283,8 +279,7 @@ def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None
     assert (entry.state, entry.tokens) == (JobState.PAID, USED)
     shutil.rmtree(tmp_path / ".contentops" / "cache")
     harness.api.habits.tokens = None
-    harness.write("content/blog.yaml", blog("a"))
-    harness.apply()
+    harness.applied("a")
     assert (harness.made_by("a").tokens, len(harness.api.generations)) == (USED, 1)
 
 
@@ -312,8 +307,7 @@ def test_a_record_keeps_the_price_of_its_day(tmp_path: Path, invoke: Run, proces
         (2027, "{input: 1, output: 3, currency: EUR}"),
     ):
         harness.write("contentops.yaml", f"{settings}price: {price}\n")
-        harness.write("content/blog.yaml", blog("a", year=year))
-        harness.apply()
+        harness.applied("a", year=year)
     made = invoke("report", "--runs", "--select", "a", "--json", cwd=tmp_path).json["generations"]
     assert [one["money"] for one in made] == [{"EUR": "0.0036"}, {"USD": "0.0019"}]
     assert harness.plan().empty

@@ -49,9 +49,7 @@ def _two(root: Path, *items: str, extra: str = SHARED, **habits: Any) -> Two:
 
 
 def _one(root: Path, *items: str, extra: str = "", **habits: Any) -> Harness:
-    harness = Harness(root, FakeApi(**({"duration": 60} | habits)), extra=extra)
-    harness.write("content/blog.yaml", blog(*items))
-    return harness
+    return Harness(root, FakeApi(**({"duration": 60} | habits)), extra=extra).declared(*items)
 
 
 def _topics(**topics: str) -> str:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from contentops.execution.primitives import Stop
 from contentops.model import Event, ItemId, Job, Plan, Project, Record, Run, State
 from contentops.operations import apply as apply_operation
@@ -30,7 +32,7 @@ from contentops.operations.opening import Runtime
 from contentops.operations.pull import PulledItem
 from contentops.planning.sides import Choice
 from contentops.state.cache import Cache
-from tests.fakes.api import FakeApi
+from tests.fakes.api import FakeApi, Killed
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
 from tests.fakes.kills import Death
@@ -196,14 +198,20 @@ class Harness:
         assert run is not None
         return run
 
-    def declared(self, *ids: str) -> Self:
+    def killed(self, **options: Any) -> None:
+        """Apply, in which the process dies; the server is well again after it."""
+        with pytest.raises(Killed):
+            self.apply(**options)
+        self.api.heal()
+
+    def declared(self, *ids: str, year: int = 2026) -> Self:
         """The same harness, with an item for each id."""
-        self.write("content/blog.yaml", blog(*ids))
+        self.write("content/blog.yaml", blog(*ids, year=year))
         return self
 
-    def applied(self, *ids: str) -> Self:
+    def applied(self, *ids: str, year: int = 2026) -> Self:
         """The same, applied."""
-        self.declared(*ids).apply()
+        self.declared(*ids, year=year).apply()
         return self
 
     def pull(self, *items: str) -> tuple[PulledItem, ...]:
