@@ -145,12 +145,9 @@ class World:
     def branches(self) -> list[str]:
         """What the remote has."""
         ended = subprocess.run(
-            ["git", "for-each-ref", "--format=%(refname:short)", "refs/heads"],
-            cwd=self.remote,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+            ["git", "for-each-ref", "--format=%(refname:short)", "refs/heads"], cwd=self.remote, check=True,
+            capture_output=True, text=True,
+        )  # fmt: skip
         return ended.stdout.split()
 
     def tip(self, branch: str = "main") -> str:

@@ -62,17 +62,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 LONGEST = frozenset(
     {
-        "test_crash",
-        "test_executor_faults",
-        "test_ledger_away",
-        "test_ledger_fault_injection",
-        "test_many_machines",
-        "test_pages_browser",
-        "test_planfile_kills",
-        "test_two_tables",
-        "test_year",
+        "test_crash", "test_executor_faults", "test_ledger_away", "test_ledger_fault_injection", "test_many_machines",
+        "test_pages_browser", "test_planfile_kills", "test_two_tables", "test_year",
     }
-)
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -151,14 +144,9 @@ def run(tmp_path: Path, processes: None) -> Run:
         timeout: float = 60,
     ) -> Completed:
         ended = subprocess.run(
-            [sys.executable, "-m", "contentops", *arguments],
-            cwd=cwd or tmp_path,
-            env={**os.environ, **(env or {})},
-            input=stdin.encode(),
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
+            [sys.executable, "-m", "contentops", *arguments], cwd=cwd or tmp_path, env={**os.environ, **(env or {})},
+            input=stdin.encode(), capture_output=True, timeout=timeout, check=False,
+        )  # fmt: skip
         return Completed(ended.returncode, _text(ended.stdout), _text(ended.stderr))
 
     return start

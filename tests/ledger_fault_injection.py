@@ -98,13 +98,9 @@ class Applies:
         log = self._folder / f"apply-{len(self._logs)}.log"
         with log.open("wb") as out:
             child = subprocess.Popen(
-                [sys.executable, "-m", "contentops", "apply", "--yes", *self._left[root]],
-                cwd=root,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-            )
+                [sys.executable, "-m", "contentops", "apply", "--yes", *self._left[root]], cwd=root, env=self._env,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
         self.running[root] = child
         self._logs.append(log)
         return child
@@ -177,14 +173,9 @@ def checkout(root: Path, name: str, fault_plan: FaultPlan, base_url: str) -> Pat
 def contentops(root: Path, env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command of a project."""
     return subprocess.run(
-        [sys.executable, "-m", "contentops", *arguments],
-        cwd=root,
-        env={**unmeasured(), **env},
-        capture_output=True,
-        text=True,
-        timeout=3 * PATIENCE,
-        check=False,
-    )
+        [sys.executable, "-m", "contentops", *arguments], cwd=root, env={**unmeasured(), **env}, capture_output=True,
+        text=True, timeout=3 * PATIENCE, check=False,
+    )  # fmt: skip
 
 
 def inject_faults(folder: Path, fault_plan: FaultPlan) -> Damage:

@@ -17,17 +17,10 @@ SCOPE = LedgerScope(lineage="L", environment="", server=SERVER)
 def a_job(item: str, state: JobState, *, credits_: int = 4) -> Job:
     """An open job."""
     return Job(
-        request_id=RequestId(f"request-{item}"),
-        item=ItemId(item),
-        digest=Digest(f"sha256:{item}"),
-        attempt=1,
-        state=state,
-        server=SERVER,
-        dialect="v1",
-        credits=credits_,
-        body=Digest("sha256:text") if state is JobState.PAID else NOTHING,
-        submitted_at="2026-02-25T08:00:00Z",
-    )
+        request_id=RequestId(f"request-{item}"), item=ItemId(item), digest=Digest(f"sha256:{item}"), attempt=1,
+        state=state, server=SERVER, dialect="v1", credits=credits_,
+        body=Digest("sha256:text") if state is JobState.PAID else NOTHING, submitted_at="2026-02-25T08:00:00Z",
+    )  # fmt: skip
 
 
 def text(item: str) -> StoredText:

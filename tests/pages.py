@@ -33,13 +33,9 @@ class Browser:
         self.keys = Keys(8767)
         environment = options.pop("environment", "")
         self.site = Site(
-            name="acme",
-            project=lambda: open_project(str(root), environment, ()),
-            runtime=options.pop("runtime", HERE),
-            links=Links(),
-            form_token=self.keys.form_token,
-            **options,
-        )
+            name="acme", project=lambda: open_project(str(root), environment, ()),
+            runtime=options.pop("runtime", HERE), links=Links(), form_token=self.keys.form_token, **options,
+        )  # fmt: skip
         self.app = create_app(self.site, self.keys, "127.0.0.1")
         self.cookies = httpx.Cookies()
         self.raises = True

@@ -58,28 +58,18 @@ def make_record(name: str = "guide", **fields: Any) -> Record:
     """The record of `make_spec`."""
     spec = make_spec(name)
     stated: dict[str, Any] = {
-        "id": spec.id,
-        "digest": spec.digest,
-        "request": spec.request.as_json(),
-        "server": "local",
-        "dialect": "v1",
+        "id": spec.id, "digest": spec.digest, "request": spec.request.as_json(), "server": "local", "dialect": "v1",
         "output": spec.output,
-    }
+    }  # fmt: skip
     return Record(**stated | fields)
 
 
 def make_job(**fields: Any) -> Job:
     """A running job."""
     stated: dict[str, Any] = {
-        "request_id": RequestId("request-1"),
-        "item": ItemId("guide"),
-        "digest": make_spec().digest,
-        "attempt": 1,
-        "state": JobState.RUNNING,
-        "server": "local",
-        "dialect": "v1",
-        "credits": 4,
-    }
+        "request_id": RequestId("request-1"), "item": ItemId("guide"), "digest": make_spec().digest, "attempt": 1,
+        "state": JobState.RUNNING, "server": "local", "dialect": "v1", "credits": 4,
+    }  # fmt: skip
     return Job(**stated | fields)
 
 
@@ -121,12 +111,8 @@ def _step(name: str, spec: Spec, file: Observed, given: dict[str, Any]) -> Step:
 def make_plan(*changes: Change, **fields: Any) -> Plan:
     """A plan of these changes."""
     stated: dict[str, Any] = {
-        "project": "acme-blog",
-        "environment": "",
-        "server": "local",
-        "lineage": "l-1",
-        "id": "p-1",
-    }
+        "project": "acme-blog", "environment": "", "server": "local", "lineage": "l-1", "id": "p-1",
+    }  # fmt: skip
     return Plan(changes=changes, **stated | fields)
 
 
@@ -163,14 +149,9 @@ def make_outcome(name: str = "guide", result: Result = Result.DONE, **fields: An
 def make_run(*outcomes: Outcome, **fields: Any) -> Run:
     """A run of 63 seconds."""
     stated: dict[str, Any] = {
-        "id": "r-1",
-        "plan_id": "p-1",
-        "environment": "",
-        "server": "local",
-        "started_at": "2026-03-01T10:00:00+00:00",
-        "ended_at": "2026-03-01T10:01:03+00:00",
-        "requests": 12,
-    }
+        "id": "r-1", "plan_id": "p-1", "environment": "", "server": "local",
+        "started_at": "2026-03-01T10:00:00+00:00", "ended_at": "2026-03-01T10:01:03+00:00", "requests": 12,
+    }  # fmt: skip
     return Run(outcomes=outcomes, **stated | fields)
 
 

@@ -66,12 +66,9 @@ class Served:
         settings = {"--store": self.store, "--port": self.port, "--stage-seconds": self._stage_seconds}
         arguments = [str(word) for pair in settings.items() for word in pair]
         child = subprocess.Popen(
-            [sys.executable, "-m", "contentops", "serve", "--quiet", *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=unmeasured(),
-        )
+            [sys.executable, "-m", "contentops", "serve", "--quiet", *arguments], stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, env=unmeasured(),
+        )  # fmt: skip
         self._child = child
         assert child.stderr is not None
         found = re.search(r"listening on http://127\.0\.0\.1:(\d+)/", child.stderr.readline())

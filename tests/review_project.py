@@ -153,40 +153,20 @@ def _write(folder: Path, spec: Spec, at: int, made: datetime) -> tuple[Record, J
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(compose(title, front, block, body), encoding="utf-8")
     record = Record(
-        id=spec.id,
-        digest=spec.digest,
-        request=spec.request.as_json(),
-        used=spec.used,
-        server=SERVER,
-        dialect="v1",
-        output=spec.output,
-        title=title,
-        metadata={key: value for key, value in front.items() if key != "title"},
-        generated=body_digest(body),
-        request_id=RequestId(job),
-        protected=spec.protected,
-    )
+        id=spec.id, digest=spec.digest, request=spec.request.as_json(), used=spec.used, server=SERVER, dialect="v1",
+        output=spec.output, title=title, metadata={key: value for key, value in front.items() if key != "title"},
+        generated=body_digest(body), request_id=RequestId(job), protected=spec.protected,
+    )  # fmt: skip
     return record, _job(record, 1 if spec.request.mode == "quick" else 4, when)
 
 
 def _job(record: Record, price: int, when: str) -> Job:
     return Job(
-        request_id=record.request_id,
-        item=record.id,
-        digest=record.digest,
-        attempt=1,
-        state=JobState.SETTLED,
-        server=SERVER,
-        dialect="v1",
-        credits=price,
-        job_id=record.request_id,
-        submitted_at=when,
-        body=record.generated,
-        generated_at=when,
-        template=str(record.request["template"]),
-        style=str(record.request["style"]),
-        output=record.output,
-    )
+        request_id=record.request_id, item=record.id, digest=record.digest, attempt=1, state=JobState.SETTLED,
+        server=SERVER, dialect="v1", credits=price, job_id=record.request_id, submitted_at=when,
+        body=record.generated, generated_at=when, template=str(record.request["template"]),
+        style=str(record.request["style"]), output=record.output,
+    )  # fmt: skip
 
 
 def _write_jobs(folder: Path, lineage: str, lines: Iterable[Job]) -> None:
@@ -246,17 +226,10 @@ def disturb(project: Project, *, now: datetime | None = None) -> None:
             rows.write(f"{city.lower()},{city},small teams,800,desks by the day\n")
     guide = records[ItemId("docs/troubleshooting")]
     lost = Job(
-        request_id=RequestId("4f3c9a52-4b6e-5a3f-9f3d-2f6c1f0e8a11"),
-        item=guide.id,
-        digest=guide.digest,
-        attempt=2,
-        state=JobState.UNKNOWN,
-        server=SERVER,
-        dialect="v1",
-        credits=4,
-        submitted_at=f"{now - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}",
-        error="the answer was lost",
-    )
+        request_id=RequestId("4f3c9a52-4b6e-5a3f-9f3d-2f6c1f0e8a11"), item=guide.id, digest=guide.digest, attempt=2,
+        state=JobState.UNKNOWN, server=SERVER, dialect="v1", credits=4,
+        submitted_at=f"{now - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}", error="the answer was lost",
+    )  # fmt: skip
     records[guide.id] = structs.replace(guide, digest=digest_text("an earlier request"))
     (folder / "contentops.lock").write_bytes(lock.render(State(lineage=state.lineage, records=records)))
     _write_jobs(folder, state.lineage, [*state.jobs, lost])
@@ -270,13 +243,9 @@ def served(folder: Path, runtime: Runtime) -> Iterator[tuple[str, Keys]]:
     with open_port("127.0.0.1", 0) as port:
         keys = Keys(port.number)
         site = Site(
-            name="acme-quickstart",
-            project=lambda: opening.open_project(str(folder), "", ()),
-            runtime=runtime,
-            links=Links(),
-            person=EDITOR,
-            form_token=keys.form_token,
-        )
+            name="acme-quickstart", project=lambda: opening.open_project(str(folder), "", ()), runtime=runtime,
+            links=Links(), person=EDITOR, form_token=keys.form_token,
+        )  # fmt: skip
         config = uvicorn.Config(create_app(site, keys, "127.0.0.1"), log_level="error", lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [port.opened]}, daemon=True)

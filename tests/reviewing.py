@@ -39,13 +39,10 @@ def what_is_left(harness: Harness, reviewed: Mapping[str, Any]) -> Plan:
 def apply_within(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) -> Run | None:
     """Applies what is planned today, with a plan file (empty: none) as its ceiling. Raises Refused."""
     _, run = apply_operation.apply(
-        harness.project,
-        Choice(**choice),
-        ApplyOptions(is_bound=True, ceiling=plan_file(ceiling) if ceiling else None),
-        confirm=lambda _: True,
-        emit=harness.events.append,
-        runtime=harness.runtime(),
-    )
+        harness.project, Choice(**choice),
+        ApplyOptions(is_bound=True, ceiling=plan_file(ceiling) if ceiling else None), confirm=lambda _: True,
+        emit=harness.events.append, runtime=harness.runtime(),
+    )  # fmt: skip
     return run
 
 
@@ -54,11 +51,7 @@ def apply_file(harness: Harness, reviewed: Mapping[str, Any], overrides: Overrid
     check_seal(reviewed, "plan.json")
     file = plan_file(reviewed)
     _, run = apply_operation.apply(
-        harness.project,
-        choice_in(file),
-        ApplyOptions(overrides=overrides or Overrides(), reviewed=file),
-        confirm=lambda _: True,
-        emit=harness.events.append,
-        runtime=harness.runtime(),
-    )
+        harness.project, choice_in(file), ApplyOptions(overrides=overrides or Overrides(), reviewed=file),
+        confirm=lambda _: True, emit=harness.events.append, runtime=harness.runtime(),
+    )  # fmt: skip
     return run

@@ -17,23 +17,12 @@ def served(folder: Path, *options: str, key: str = "", env: Mapping[str, str] | 
     With a key every request needs it.
     """
     command = [
-        sys.executable,
-        "-m",
-        "contentops",
-        "serve",
-        "--port",
-        "0",
-        "--quiet",
-        "--store",
-        str(folder / "room.db"),
-    ]
+        sys.executable, "-m", "contentops", "serve", "--port", "0", "--quiet", "--store", str(folder / "room.db"),
+    ]  # fmt: skip
     process = subprocess.Popen(
-        [*command, *options],
-        cwd=folder,
-        env={**(unmeasured() if env is None else env), KEY_VARIABLE: key},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+        [*command, *options], cwd=folder, env={**(unmeasured() if env is None else env), KEY_VARIABLE: key},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert process.stderr is not None
     with process, contextlib.closing(process.stderr):
         try:

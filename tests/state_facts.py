@@ -30,19 +30,10 @@ def _record(name: str, generation: int) -> Record:
     request = Request(template="blog", style="plain", inputs={"topic": name, "take": generation})
     named = request_id(LINEAGE, request.digest, 1)
     return Record(
-        id=ItemId(name),
-        digest=request.digest,
-        request=request.as_json(),
-        server=SERVER,
-        dialect="v1",
-        output=f"out/{name}.md",
-        title=f"About {name}",
-        metadata={"tags": ["x"]},
-        generated=text(f"{name} {generation}"),
-        content_id=f"cnt-{name}",
-        request_id=named,
-        rev=generation,
-    )
+        id=ItemId(name), digest=request.digest, request=request.as_json(), server=SERVER, dialect="v1",
+        output=f"out/{name}.md", title=f"About {name}", metadata={"tags": ["x"]},
+        generated=text(f"{name} {generation}"), content_id=f"cnt-{name}", request_id=named, rev=generation,
+    )  # fmt: skip
 
 
 def job(name: str = "a", generation: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> Job:
@@ -83,57 +74,23 @@ json_values = st.recursive(
 )
 maps = st.dictionaries(words, json_values, max_size=3)
 saves = st.none() | st.builds(
-    Saved,
-    title=digests | st.just(NOTHING),
-    body=digests | st.just(NOTHING),
-    server_title=digests | st.just(NOTHING),
+    Saved, title=digests | st.just(NOTHING), body=digests | st.just(NOTHING), server_title=digests | st.just(NOTHING),
     server_body=digests | st.just(NOTHING),
-)
+)  # fmt: skip
 records = st.builds(
-    Record,
-    id=words.filter(bool).map(ItemId),
-    digest=digests,
-    request=maps,
-    server=words,
-    dialect=words,
-    output=words,
-    title=words,
-    metadata=maps,
-    generated=digests | st.just(NOTHING),
-    saved=saves,
-    content_id=words,
-    superseded=st.lists(words, max_size=2).map(tuple),
-    request_id=words.map(RequestId),
-    plan_id=words,
-    saved_at=words,
-    protected=st.booleans(),
-    used=st.dictionaries(words, words, max_size=2),
-    frame=digests | st.just(NOTHING),
-    sources=st.dictionaries(words, digests, max_size=2),
-    rev=st.integers(0, 99),
-)
+    Record, id=words.filter(bool).map(ItemId), digest=digests, request=maps, server=words, dialect=words,
+    output=words, title=words, metadata=maps, generated=digests | st.just(NOTHING), saved=saves, content_id=words,
+    superseded=st.lists(words, max_size=2).map(tuple), request_id=words.map(RequestId), plan_id=words, saved_at=words,
+    protected=st.booleans(), used=st.dictionaries(words, words, max_size=2), frame=digests | st.just(NOTHING),
+    sources=st.dictionaries(words, digests, max_size=2), rev=st.integers(0, 99),
+)  # fmt: skip
 jobs = st.builds(
-    Job,
-    request_id=words.filter(bool).map(RequestId),
-    item=words.map(ItemId),
-    digest=digests,
-    attempt=st.integers(0, 9),
-    state=st.sampled_from(JobState),
-    server=words,
-    dialect=words,
-    credits=st.integers(0, 9),
-    job_id=words,
-    plan_id=words,
-    submitted_at=words,
-    title=words,
-    body=digests | st.just(NOTHING),
-    generated_at=words,
-    content_id=words,
-    error=words,
-    lost=st.booleans(),
-    former_servers=st.lists(words, max_size=2).map(tuple),
-    rev=st.integers(0, 3),
-)
+    Job, request_id=words.filter(bool).map(RequestId), item=words.map(ItemId), digest=digests,
+    attempt=st.integers(0, 9), state=st.sampled_from(JobState), server=words, dialect=words,
+    credits=st.integers(0, 9), job_id=words, plan_id=words, submitted_at=words, title=words,
+    body=digests | st.just(NOTHING), generated_at=words, content_id=words, error=words, lost=st.booleans(),
+    former_servers=st.lists(words, max_size=2).map(tuple), rev=st.integers(0, 3),
+)  # fmt: skip
 
 names = st.sampled_from("abc")
 generations = st.integers(1, 3)

@@ -11,14 +11,9 @@ def on_a_terminal(script: str, typed: bytes, env: dict[str, str] | None = None, 
     """What a script prints when it runs on a terminal and a person types `typed`."""
     leader, follower = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        env={**os.environ, "TERM": "xterm", **(env or {})},
-        cwd=cwd,
-        start_new_session=True,
-    )
+        [sys.executable, "-c", script], stdin=follower, stdout=follower, stderr=follower,
+        env={**os.environ, "TERM": "xterm", **(env or {})}, cwd=cwd, start_new_session=True,
+    )  # fmt: skip
     os.close(follower)
     os.write(leader, typed)
     seen = b""

@@ -79,12 +79,8 @@ def test_absent_optionals_are_left_out() -> None:
     request = {"template": "t", "style": "s", "mode": "standard", "inputs": {}}
     wire = spell(Generate(request, "r"), dialect_named("v1"))
     assert json.loads(wire.body or b"") == {
-        "template_id": "t",
-        "style_profile_id": "s",
-        "inputs": {},
-        "generation_mode": "standard",
-        "request_id": "r",
-    }
+        "template_id": "t", "style_profile_id": "s", "inputs": {}, "generation_mode": "standard", "request_id": "r",
+    }  # fmt: skip
 
 
 def test_the_mode_can_be_left_out() -> None:

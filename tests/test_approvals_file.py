@@ -323,21 +323,12 @@ def test_the_format_is_golden() -> None:
     assert [json.loads(line) for line in render(verdicts).decode().splitlines()] == [
         {"contentops_approvals": 1},
         {
-            "at": "2026-03-01T10:00:00Z",
-            "by": ANN,
-            "from": "terminal",
-            "item": "a",
-            "note": "Too long.",
-            "text": digest("a"),
-            "verdict": "sent-back",
+            "at": "2026-03-01T10:00:00Z", "by": ANN, "from": "terminal", "item": "a", "note": "Too long.",
+            "text": digest("a"), "verdict": "sent-back",
         },
         {
-            "at": "2026-03-01T10:00:00Z",
-            "by": ANN,
-            "from": "terminal",
-            "item": "b",
-            "text": digest("a"),
+            "at": "2026-03-01T10:00:00Z", "by": ANN, "from": "terminal", "item": "b", "text": digest("a"),
             "verdict": "approved",
         },
-    ]
+    ]  # fmt: skip
     assert approvals.ApprovalsHeader.newest == 1

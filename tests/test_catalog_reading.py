@@ -205,11 +205,8 @@ AFTER = CatalogSnapshot(
             slug="other",
             inputs=(
                 TemplateInput(name="a", kind="text", required=True),
-                TemplateInput(name="b", kind="select", options=("y",)),
-                TemplateInput(name="c"),
-                TemplateInput(name="d", default=2),
-                TemplateInput(name="e", required=True),
-                TemplateInput(name="f"),
+                TemplateInput(name="b", kind="select", options=("y",)), TemplateInput(name="c"),
+                TemplateInput(name="d", default=2), TemplateInput(name="e", required=True), TemplateInput(name="f"),
             ),
         ),
         "told": Template(slug="told", inputs=()),
@@ -217,7 +214,7 @@ AFTER = CatalogSnapshot(
     },
     styles={"s2": CatalogEntry(slug="s2", tone="loud"), "s3": CatalogEntry(slug="s3")},
     verticals={},
-)
+)  # fmt: skip
 
 
 def test_differences_name_what_changed_and_who_uses_it() -> None:
@@ -228,24 +225,15 @@ def test_differences_name_what_changed_and_who_uses_it() -> None:
     ]
     found = {(one.kind, one.slug): one for one in changes_between(BEFORE, AFTER, used)}
     assert {key: one.how for key, one in found.items()} == {
-        ("template", "gone"): "removed",
-        ("template", "new"): "added",
-        ("template", "other"): "changed",
-        ("template", "silent"): "changed",
-        ("template", "told"): "changed",
-        ("style", "s1"): "removed",
-        ("style", "s3"): "added",
-        ("vertical", "v1"): "removed",
-    }
+        ("template", "gone"): "removed", ("template", "new"): "added", ("template", "other"): "changed",
+        ("template", "silent"): "changed", ("template", "told"): "changed", ("style", "s1"): "removed",
+        ("style", "s3"): "added", ("vertical", "v1"): "removed",
+    }  # fmt: skip
     assert found["template", "other"].details == (
-        "input `a` is now required",
-        "input `a` takes `text` instead of `any`",
-        "input `b` has other options",
-        "input `c` is no longer required",
-        "input `d` has another default",
-        "input `e` is new, and required",
+        "input `a` is now required", "input `a` takes `text` instead of `any`", "input `b` has other options",
+        "input `c` is no longer required", "input `d` has another default", "input `e` is new, and required",
         "input `f` is new",
-    )
+    )  # fmt: skip
     assert found["template", "told"].details == ("its inputs are known now",)
     assert found["template", "silent"].details == ("its inputs are no longer listed",)
     assert found["template", "other"].items == ("one", "two")

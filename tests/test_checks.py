@@ -148,17 +148,11 @@ def test_only_what_blocks_blocks() -> None:
 
 
 EVERY = Checks(
-    words=WordLimits(min=1, max=2),
-    contains=listed("Acme Corp"),
-    excludes=listed("a", "x y"),
-    matches=listed(r"(\w+\s?)*:$", "^a"),
-    not_matches=listed(r"(a+)+$"),
-    headings=listed("FAQ"),
-    leftovers=Level.BLOCK,
-    links=Level.WARN,
-    front_matter=FrontMatterSchema(path="s.json", text=SCHEMA),
+    words=WordLimits(min=1, max=2), contains=listed("Acme Corp"), excludes=listed("a", "x y"),
+    matches=listed(r"(\w+\s?)*:$", "^a"), not_matches=listed(r"(a+)+$"), headings=listed("FAQ"),
+    leftovers=Level.BLOCK, links=Level.WARN, front_matter=FrontMatterSchema(path="s.json", text=SCHEMA),
     grounded=Grounded(brief="a 12"),
-)
+)  # fmt: skip
 BITS = st.sampled_from(["a", "`", "[", "](", ")", "<", ">", "{{", "}}", "#", "\n", " ", "\0", "\ud800", "x y", "TODO:"])
 JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3))
 
@@ -306,19 +300,13 @@ def test_checks_come_in_layers(project: Build) -> None:
         "  - {id: none, inputs: {topic: x}, checks: null}\n",
     )
     assert checks["one"] == Checks(
-        words=WordLimits(min=100, max=900),
-        contains=listed("Acme"),
-        leftovers=Level.BLOCK,
-        links=Level.WARN,
+        words=WordLimits(min=100, max=900), contains=listed("Acme"), leftovers=Level.BLOCK, links=Level.WARN,
         commands=listed("vale --output=line"),
-    )
+    )  # fmt: skip
     assert checks["two"] == Checks(
-        words=WordLimits(min=100, max=900, level=Level.WARN),
-        contains=listed("Acme Inc", level=Level.WARN),
-        leftovers=Level.BLOCK,
-        commands=listed("vale --output=line"),
-        retries=2,
-    )
+        words=WordLimits(min=100, max=900, level=Level.WARN), contains=listed("Acme Inc", level=Level.WARN),
+        leftovers=Level.BLOCK, commands=listed("vale --output=line"), retries=2,
+    )  # fmt: skip
     assert checks["none"] == NO_CHECKS
 
 

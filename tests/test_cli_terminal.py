@@ -266,13 +266,9 @@ def test_a_log_has_one_line_per_change_of_state() -> None:
         make_event("run-done"),
     ]
     assert [line for event in events for line in progress.take(event)] == [
-        "apply: 2 items, 2 submits, 8 credits",
-        "a: submitted",
-        "[1/2] a: done, 4 credits -> out/a.md",
-        "[2/2] b: failed: server's\\nwords",
-        "note: b: look",
-        "note: all",
-    ]
+        "apply: 2 items, 2 submits, 8 credits", "a: submitted", "[1/2] a: done, 4 credits -> out/a.md",
+        "[2/2] b: failed: server's\\nwords", "note: b: look", "note: all",
+    ]  # fmt: skip
 
 
 def test_a_log_is_never_silent_for_long() -> None:

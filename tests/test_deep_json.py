@@ -71,12 +71,9 @@ def _record(deep: str) -> str:
 
 
 APPROVAL = Approval(
-    item=ItemId("a"),
-    text=digest_text("x"),
-    verdict=Verdict.APPROVED,
-    by="Ann <a@example.com>",
+    item=ItemId("a"), text=digest_text("x"), verdict=Verdict.APPROVED, by="Ann <a@example.com>",
     at="2026-03-01T10:00:00Z",
-)
+)  # fmt: skip
 HEADER = line_of(Header(lineage=lineage_of("acme")))
 FILES = {
     "lock": ("contentops.lock", lambda deep: f"{HEADER}\n{_record(deep)}\n"),

@@ -154,15 +154,10 @@ def test_update_in_place() -> None:
     changed = update(
         HAND_MADE,
         {
-            "title": "New",
-            "tags": ["x"],
-            "date": ["a", "b"],
-            "description": "short",
-            "empty": 5,
-            "flow": {"k": 1},
+            "title": "New", "tags": ["x"], "date": ["a", "b"], "description": "short", "empty": 5, "flow": {"k": 1},
             "new": 1,
         },
-    )
+    )  # fmt: skip
     assert changed == (
         "---\n# head\ntitle: New # keep me\ntags: # why\n  - x\n\n# about the date\ndate:   # launch\n  - a\n  - b\n"
         "description: short\n\nempty: 5\nflow: # tail\n  k: 1\n? odd\n: value\nnew: 1\n# where from\ncontentops:\n"
@@ -173,14 +168,9 @@ def test_update_in_place() -> None:
 def test_update_without_difference_changes_no_byte() -> None:
     """A value that already exists keeps the bytes it was written with."""
     same = {
-        "title": "Old",
-        "tags": ["a", "b"],
-        "date": "2026-01-01",
-        "description": "many\nlines\n",
-        "flow": ["a", "b"],
-        "gone": None,
-        "contentops": {"item": "x"},
-    }
+        "title": "Old", "tags": ["a", "b"], "date": "2026-01-01", "description": "many\nlines\n", "flow": ["a", "b"],
+        "gone": None, "contentops": {"item": "x"},
+    }  # fmt: skip
     assert update(HAND_MADE, same) is HAND_MADE
     assert update("---\ntitle: 1984\n---\n", {"title": "1984"}) == "---\ntitle: 1984\n---\n"
     assert (update("---\nn: true\n---\n", {"n": 1}), update("x", {"a": None})) == ("---\nn: 1\n---\n", "x")
@@ -228,21 +218,12 @@ def test_update_refuses_what_it_can_not_do_alone(text: str) -> None:
 
 FRAGMENTS = st.sampled_from(
     [
-        "{}: 1\n",
-        "{}: 'a'   # c\n",
-        "{}: # c\n",
-        "{}:\n- a\n- b: [c]\n  d: e # f\n",
-        "{}: |\n  text\n\n  # no comment\n",
-        "{}: >-\n  folded\n  text\n",
-        '{}: "a\n  b" # c\n',
-        "{}: [a,\n  # c\n  b]\n",
-        "{}:\n  # c\n  k: v\n\n  l:\n",
-        "{}: &anchor {{a: b}}\n",
-        "'{}': !!str 12\n",
-        "{}: plain\n  goes on\n",
-        "{}: 日本 😀\n",
+        "{}: 1\n", "{}: 'a'   # c\n", "{}: # c\n", "{}:\n- a\n- b: [c]\n  d: e # f\n",
+        "{}: |\n  text\n\n  # no comment\n", "{}: >-\n  folded\n  text\n", '{}: "a\n  b" # c\n',
+        "{}: [a,\n  # c\n  b]\n", "{}:\n  # c\n  k: v\n\n  l:\n", "{}: &anchor {{a: b}}\n", "'{}': !!str 12\n",
+        "{}: plain\n  goes on\n", "{}: 日本 😀\n",
     ]
-)
+)  # fmt: skip
 GAPS = st.sampled_from(["", "", "# comment\n", "\n", "\n# one\n\n# two: x\n"])
 
 

@@ -48,19 +48,11 @@ def test_sections_have_an_identity() -> None:
     """Level, heading, and which of several equal ones; the text before the first heading is one too."""
     sections = cut("Hello.\n\n## Tips\n\na\n## Tips ##\nb\n\nTips\n----\n```\n## Tips\n```\n# Tips\n")
     assert [section.key for section in sections] == [
-        Key(0, "", 1),
-        Key(2, "Tips", 1),
-        Key(2, "Tips", 2),
-        Key(2, "Tips", 3),
-        Key(1, "Tips", 1),
-    ]
+        Key(0, "", 1), Key(2, "Tips", 1), Key(2, "Tips", 2), Key(2, "Tips", 3), Key(1, "Tips", 1),
+    ]  # fmt: skip
     assert [section.text for section in sections] == [
-        "Hello.\n\n",
-        "## Tips\n\na\n",
-        "## Tips ##\nb\n\n",
-        "Tips\n----\n```\n## Tips\n```\n",
-        "# Tips\n",
-    ]
+        "Hello.\n\n", "## Tips\n\na\n", "## Tips ##\nb\n\n", "Tips\n----\n```\n## Tips\n```\n", "# Tips\n",
+    ]  # fmt: skip
     assert cut("") == ()
 
 

@@ -376,14 +376,11 @@ def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
             await run.sleep(1000)
 
     waits: list[Callable[[DurableRun], Coroutine[Any, Any, Any]]] = [
-        lambda run: run.send(PAYS, Priority.SAVE),
-        lambda run: run.send(LIST, Priority.LOOKUP),
-        lambda run: run.send(LIST, Priority.POLL),
-        lambda run: run.sleep(1000),
-        lambda run: run.poll(GetStatus("job"), "k", started=0.0, polls=5),
-        lambda run: run.last_look(),
+        lambda run: run.send(PAYS, Priority.SAVE), lambda run: run.send(LIST, Priority.LOOKUP),
+        lambda run: run.send(LIST, Priority.POLL), lambda run: run.sleep(1000),
+        lambda run: run.poll(GetStatus("job"), "k", started=0.0, polls=5), lambda run: run.last_look(),
         lambda run: run.slot().enter(asks=True),
-    ]
+    ]  # fmt: skip
     bench = Bench(at=_stop_at_ten, latency=15.0, per_minute=2, admission=Admission(max_in_flight=0, proven=True))
     bench.go(ten, *(until_stopped(wait) for wait in waits))
     assert notes == ["stopped"] * 6 + [Accepted("job", echoed=True)]

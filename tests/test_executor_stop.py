@@ -144,13 +144,9 @@ def test_an_answer_of_no_changes_nothing(root: Path) -> None:
     harness = _harness(root)
     before = harness.bytes()
     _, run = apply_operation.apply(
-        harness.project,
-        Choice(),
-        ApplyOptions(),
-        confirm=lambda _: False,
-        emit=lambda _: None,
+        harness.project, Choice(), ApplyOptions(), confirm=lambda _: False, emit=lambda _: None,
         runtime=harness.runtime(),
-    )
+    )  # fmt: skip
     assert run is None
     assert harness.bytes() == before
     assert not harness.api.requests

@@ -291,13 +291,10 @@ def test_what_for_each_refuses(project: Build, item: str, expected: str) -> None
         project,
         f"items: [{item}]\n",
         {
-            "content/rows.csv": "k\na\nb\na\n",
-            "content/empty.csv": "k\n",
-            "content/bad.json": "[x]",
-            "content/a.yaml.txt": "",
-            "content/long.csv": b"k\n" + b"a\n" * 200_001,
+            "content/rows.csv": "k\na\nb\na\n", "content/empty.csv": "k\n", "content/bad.json": "[x]",
+            "content/a.yaml.txt": "", "content/long.csv": b"k\n" + b"a\n" * 200_001,
         },
-    )
+    )  # fmt: skip
     [line] = lines(findings(root))
     assert expected in line
 

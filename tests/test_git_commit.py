@@ -76,20 +76,11 @@ def test_json_says_the_same(first: Machine) -> None:
     """For programs; and without the mark that starts no workflow."""
     found = first.commit("--json", "--no-skip-ci").json
     assert found == {
-        "format_version": "1.0",
-        "commit": first.git("rev-parse", "HEAD").strip(),
-        "message": "content: 3 created\n\n+ one\n+ three\n+ two\n",
-        "files": [*ORDERED, *MADE],
-        "target": "main",
-        "branch": "main",
-        "why": "",
-        "attempts": 1,
-        "pull_request": "",
-        "ignored": [],
-        "edited": [],
-        "others": 0,
+        "format_version": "1.0", "commit": first.git("rev-parse", "HEAD").strip(),
+        "message": "content: 3 created\n\n+ one\n+ three\n+ two\n", "files": [*ORDERED, *MADE], "target": "main",
+        "branch": "main", "why": "", "attempts": 1, "pull_request": "", "ignored": [], "edited": [], "others": 0,
         "stays": False,
-    }
+    }  # fmt: skip
 
 
 def test_without_a_push_it_commits_here(world: World, first: Machine) -> None:
@@ -528,13 +519,9 @@ def test_a_push_that_is_interrupted(world: World, first: Machine, how: signal.Si
     path = hook(first, "pre-push", ": > .git/started\nexec sleep 600")
     before = standing(first)
     child = subprocess.Popen(
-        [sys.executable, "-m", "contentops", "commit", "--direct"],
-        cwd=first.root,
-        env={**os.environ, **WHO},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+        [sys.executable, "-m", "contentops", "commit", "--direct"], cwd=first.root, env={**os.environ, **WHO},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
     with child:
         deadline = time.monotonic() + 60
         while not (first.root / ".git/started").exists():

@@ -336,13 +336,10 @@ def thousand() -> Plan:
         elif number % 3:
             reasons = (
                 Reason(
-                    kind="changed",
-                    field="inputs.topic",
-                    before=f"Coworking in {name}, 2025",
-                    after=f"Coworking in {name}, 2026",
-                    cause="var `year` in contentops.yaml:12:9",
+                    kind="changed", field="inputs.topic", before=f"Coworking in {name}, 2025",
+                    after=f"Coworking in {name}, 2026", cause="var `year` in contentops.yaml:12:9",
                 ),
-            )
+            )  # fmt: skip
             changes.append(make_change(name, Action.REGENERATE, credits=4, reasons=reasons))
         else:
             changes.append(make_change(name, reasons=(Reason(kind="new", detail=hostile),)))

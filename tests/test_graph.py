@@ -72,17 +72,10 @@ def test_the_graph_as_text_and_json(harness: Harness, invoke: Run) -> None:
     harness.apply(select=("other",))
     text = invoke("graph", cwd=harness.root).stdout
     assert [" ".join(line.split()) for line in text.splitlines()] == [
-        "ITEM STATE MADE FROM",
-        "c+ new",
-        "guide new",
-        "other as generated",
-        "c waiting c+",
-        "guide.de waiting guide",
-        "guide.fr waiting guide",
-        "news waiting guide.de, other",
-        "",
+        "ITEM STATE MADE FROM", "c+ new", "guide new", "other as generated", "c waiting c+", "guide.de waiting guide",
+        "guide.fr waiting guide", "news waiting guide.de, other", "",
         "7 items, 5 references. 1 other item without references.",
-    ]
+    ]  # fmt: skip
     document = invoke("graph", "--select", "guide.de+", "--format", "json", cwd=harness.root).json
     assert document["items"] == [
         {"id": "guide.de", "state": "waiting", "output": "out/guide.de.md", "sources": ["guide"]},
@@ -122,13 +115,9 @@ def test_ids_are_data_in_mermaid() -> None:
     """Nothing in an id is syntax."""
     made = graph_mermaid(_graph({"a.b@c+d/日本_é": [], '"]<b>\\': ["a.b@c+d/日本_é", "gone"]})).splitlines()
     assert made == [
-        "flowchart LR",
-        '  n0["a#46;b#64;c#43;d/日本_é<br>as generated"]',
-        '  n1["#34;#93;#60;b#62;#92;<br>as generated"]',
-        '  n2["gone"]',
-        "  n0 --> n1",
-        "  n2 --> n1",
-    ]
+        "flowchart LR", '  n0["a#46;b#64;c#43;d/日本_é<br>as generated"]',
+        '  n1["#34;#93;#60;b#62;#92;<br>as generated"]', '  n2["gone"]', "  n0 --> n1", "  n2 --> n1",
+    ]  # fmt: skip
 
 
 def test_a_huge_graph_is_cut_with_a_statement_and_a_ring_of_records_has_an_order() -> None:

@@ -68,17 +68,10 @@ def test_everything_stored_becomes_items_and_the_plan_is_empty(harness: Harness)
     found = _import(harness)
     assert (found.refused, found.known) == (0, ())
     assert _names(found) == {
-        "cnt_a": "a-first-text",
-        "cnt_b": "second-2",
-        "cnt_c": "heading",
-        "cnt_d": "content",
-        "cnt_e": "own-front",
-        "cnt_f": "a-rule",
-        "cnt_g": "jinja",
-        "cnt_h": "a-first-text-cnt_h",
-        "cnt_i": "übersicht-31m",
+        "cnt_a": "a-first-text", "cnt_b": "second-2", "cnt_c": "heading", "cnt_d": "content", "cnt_e": "own-front",
+        "cnt_f": "a-rule", "cnt_g": "jinja", "cnt_h": "a-first-text-cnt_h", "cnt_i": "übersicht-31m",
         "cnt_j": "markers",
-    }
+    }  # fmt: skip
     names = [seen.name for seen in harness.api.requests]
     assert (names.count("list content"), names.count("get content"), len(set(names))) == (1, len(TEXTS), 2)
     assert (harness.plan().empty, _refreshed(harness).empty) == (True, True)

@@ -57,19 +57,15 @@ def read(lines: Sequence[str]) -> list[Job]:
 
 lines = st.builds(
     lambda state, named, at, moves, credit: job(
-        state,
-        named,
-        at,
-        server=("https://a", "https://b", "https://a")[moves],
-        former_servers=("https://a", "https://b")[:moves],
-        credits=credit,
+        state, named, at, server=("https://a", "https://b", "https://a")[moves],
+        former_servers=("https://a", "https://b")[:moves], credits=credit,
     ),
     st.sampled_from(JobState),
     st.sampled_from(["", "1", "2", "a-long-name-of-a-job"]),
     st.sampled_from([FIRST, SECOND]),
     st.integers(0, 2),
     st.sampled_from([0, 4]),
-)
+)  # fmt: skip
 """Lines about two orders of one id, whose server had up to three addresses."""
 many = st.lists(lines, max_size=6)
 
@@ -233,16 +229,9 @@ def test_lines_follow_the_schema_and_every_field_has_its_key() -> None:
     jsonschema.Draft7Validator.check_schema(schema)
     check = jsonschema.Draft7Validator(schema)
     full = facts.job(
-        lost=True,
-        former_servers=("local",),
-        rev=2,
-        section="Costs",
-        retry=1,
-        model="m",
-        outline=True,
-        frame=Digest("sha256:" + "1" * 64),
-        sources={ItemId("b"): Digest("sha256:" + "2" * 64)},
-    )
+        lost=True, former_servers=("local",), rev=2, section="Costs", retry=1, model="m", outline=True,
+        frame=Digest("sha256:" + "1" * 64), sources={ItemId("b"): Digest("sha256:" + "2" * 64)},
+    )  # fmt: skip
     for line in (HEADER, line_of(full), *(line_of(facts.job(state=state)) for state in JobState)):
         check.validate(json.loads(line))
     assert not check.is_valid({"what": "ever"})

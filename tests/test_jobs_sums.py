@@ -75,19 +75,10 @@ def orders(draw: st.DrawFn) -> list[Order]:
             at, is_charged = first.accepted, False
             state, lost = (first.lines[-1][1].state, first.lines[-1][1].lost)
         line = Job(
-            request_id=RequestId(name),
-            item=ItemId("a"),
-            digest=digest_text(name),
-            attempt=1,
-            state=state,
-            server=server,
-            dialect="v1",
-            credits=PRICE,
-            job_id=job,
-            submitted_at=iso(sent)[:-1] + f".{number:02}Z",
-            accepted=iso(at) if job else "",
-            lost=lost and state is JobState.FAILED,
-        )
+            request_id=RequestId(name), item=ItemId("a"), digest=digest_text(name), attempt=1, state=state,
+            server=server, dialect="v1", credits=PRICE, job_id=job, submitted_at=iso(sent)[:-1] + f".{number:02}Z",
+            accepted=iso(at) if job else "", lost=lost and state is JobState.FAILED,
+        )  # fmt: skip
         earlier = [structs.replace(line, state=JobState.SUBMITTING, job_id="", accepted="", lost=False)]
         if line.job_id:
             earlier.append(structs.replace(line, state=JobState.RUNNING, lost=False))

@@ -177,14 +177,9 @@ class Rows:
 def _run(rows: Any, limiter: Limiter, send: Any, *programs: Callable[[DurableRun], Coroutine[Any, Any, None]]) -> None:
     async def story() -> None:
         made = DurableRun(
-            rows,
-            limiter,
-            Admission(max_in_flight=50, proven=True),
-            Durations(),
-            Outage(random.Random(7)),
-            send=send,
+            rows, limiter, Admission(max_in_flight=50, proven=True), Durations(), Outage(random.Random(7)), send=send,
             fence=rows.fence,
-        )
+        )  # fmt: skip
         await made.carry_out((program(made) for program in programs), most=100)
 
     run_virtually(story())

@@ -106,18 +106,10 @@ def job_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> J
     assert step is not None
     name = request_id(plan.lineage, step.digest, step.attempt)
     return Job(
-        request_id=RequestId(name),
-        item=ItemId(item),
-        digest=step.digest,
-        attempt=1,
-        state=state,
-        server=plan.server,
-        dialect="v1",
-        credits=4,
-        job_id="" if state in {JobState.SUBMITTING, JobState.UNKNOWN} else name,
-        plan_id=plan.id,
-        submitted_at="2026-02-25T05:00:00Z",
-    )
+        request_id=RequestId(name), item=ItemId(item), digest=step.digest, attempt=1, state=state, server=plan.server,
+        dialect="v1", credits=4, job_id="" if state in {JobState.SUBMITTING, JobState.UNKNOWN} else name,
+        plan_id=plan.id, submitted_at="2026-02-25T05:00:00Z",
+    )  # fmt: skip
 
 
 def work_on(runner: Runner, harness: Harness, job: Job) -> None:

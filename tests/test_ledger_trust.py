@@ -329,13 +329,9 @@ def test_without_the_driver_it_is_said_how_to_get_it(project: Build, database: s
 
     def run(*arguments: str, **env: str) -> Any:
         return subprocess.run(
-            [sys.executable, "-c", hidden, *arguments],
-            cwd=root,
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+            [sys.executable, "-c", hidden, *arguments], cwd=root, env={**os.environ, **env}, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
 
     for command in (("plan",), ("apply", "--yes"), ("status",)):
         ended = run(*command, CONTENTOPS_LEDGER=database)

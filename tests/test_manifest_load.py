@@ -84,16 +84,11 @@ def test_which_files_are_manifests(project: Build) -> None:
     """Sorted, once each; hidden names, the project file and other endings are left out."""
     root = project(
         {
-            "contentops.yaml": PROJECT + "manifests: ['**/*.yaml', ./b.yaml, 'sub/*']\n",
-            "b.yaml": ONE,
-            "sub/a.yaml": "",
-            "sub/deep/c.yaml": "",
-            ".hidden/d.yaml": "x: 1",
-            "sub/.e.yaml": "x: 1",
-            ".contentops/f.yaml": "x: 1",
-            "g.yml": "x: 1",
+            "contentops.yaml": PROJECT + "manifests: ['**/*.yaml', ./b.yaml, 'sub/*']\n", "b.yaml": ONE,
+            "sub/a.yaml": "", "sub/deep/c.yaml": "", ".hidden/d.yaml": "x: 1", "sub/.e.yaml": "x: 1",
+            ".contentops/f.yaml": "x: 1", "g.yml": "x: 1",
         }
-    )
+    )  # fmt: skip
     assert desired(root).manifests == ("b.yaml", "sub/a.yaml", "sub/deep/c.yaml")
 
 
@@ -103,13 +98,10 @@ def test_an_empty_manifest_is_a_warning(project: Build) -> None:
         project,
         "",
         {
-            "content/b.yaml": "# later\n",
-            "content/c.yaml": "vars: {}\nitems:\n",
-            "content/d.yaml": "items: []\n",
-            "content/e.yaml": "moved: [{from: a, to: one}]\n",
-            "content/f.yaml": ONE,
+            "content/b.yaml": "# later\n", "content/c.yaml": "vars: {}\nitems:\n", "content/d.yaml": "items: []\n",
+            "content/e.yaml": "moved: [{from: a, to: one}]\n", "content/f.yaml": ONE,
         },
-    )
+    )  # fmt: skip
     result = desired(root)
     assert len(result.manifests) == 6
     assert [(entry.severity, entry.code, str(entry.location)) for entry in result.findings] == [

@@ -126,12 +126,9 @@ class Machines:
         self.program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m contentops "$@"\n')
         self.program.chmod(0o755)
         self.env = {
-            **unmeasured(),
-            **WHO,
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "WRITERZROOM_API_KEY": KEY,
+            **unmeasured(), **WHO, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "WRITERZROOM_API_KEY": KEY,
             "CONTENTOPS_SERVERS": base_url,
-        }
+        }  # fmt: skip
         if ledger:
             self.env["CONTENTOPS_LEDGER"] = ledger
 

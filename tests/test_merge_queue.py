@@ -204,12 +204,8 @@ def test_what_was_reviewed_still_holds(queue: Queue) -> None:
     assert ended.outcomes["plan"] == "skipped"
     assert "The plan is still valid: 3 changes, 0 credits." in ended.printed
     assert ended.outputs["check"] == {
-        "has-changes": "true",
-        "create": "3",
-        "update": "0",
-        "credits": "0",
-        "exit-code": "0",
-    }
+        "has-changes": "true", "create": "3", "update": "0", "credits": "0", "exit-code": "0",
+    }  # fmt: skip
 
 
 @posix

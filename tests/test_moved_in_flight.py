@@ -117,13 +117,9 @@ def test_the_key_is_missed_before_anybody_is_asked(tmp_path: Path) -> None:
 
     with pytest.raises(ApiError, match="is not set"):
         apply(
-            harness.project,
-            Choice(),
-            ApplyOptions(),
-            confirm=confirm,
-            emit=harness.events.append,
+            harness.project, Choice(), ApplyOptions(), confirm=confirm, emit=harness.events.append,
             runtime=Runtime(environ={}),
-        )
+        )  # fmt: skip
     assert asked == []
 
 

@@ -24,15 +24,9 @@ def forms(secret: str) -> set[str]:
     """A secret as it is and as it could be encoded; of base64, the part that no neighbour changes."""
     coded = {base64.b64encode(bytes(shift) + secret.encode()).decode()[4:-4] for shift in range(3)}
     return {
-        secret,
-        secret.upper(),
-        quote(secret, safe=""),
-        quote(secret, safe="").lower(),
-        quote_plus(secret),
-        json.dumps(secret)[1:-1],
-        *coded,
-        *(one.replace("+", "-").replace("/", "_") for one in coded),
-    }
+        secret, secret.upper(), quote(secret, safe=""), quote(secret, safe="").lower(), quote_plus(secret),
+        json.dumps(secret)[1:-1], *coded, *(one.replace("+", "-").replace("/", "_") for one in coded),
+    }  # fmt: skip
 
 
 def echo(secret: str) -> str:
@@ -118,16 +112,10 @@ class Job:
         self._invoke = invoke
         self.printed = ""
         self.env = {
-            **WHO,
-            **hub.env(),
-            "WRITERZROOM_API_KEY": KEY,
-            "GITHUB_ACTIONS": "true",
-            "GITHUB_RUN_ID": "77",
-            "GITHUB_SERVER_URL": "https://github.example",
-            "GITHUB_WORKSPACE": str(machine.root),
-            "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
-            "GITHUB_OUTPUT": str(folder / "output"),
-        }
+            **WHO, **hub.env(), "WRITERZROOM_API_KEY": KEY, "GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "77",
+            "GITHUB_SERVER_URL": "https://github.example", "GITHUB_WORKSPACE": str(machine.root),
+            "GITHUB_STEP_SUMMARY": str(folder / "summary.md"), "GITHUB_OUTPUT": str(folder / "output"),
+        }  # fmt: skip
 
     def run(self, *arguments: str, code: int = 0) -> Completed:
         """A command line of ours."""

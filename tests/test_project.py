@@ -70,16 +70,10 @@ def test_smallest_project_has_the_documented_defaults(tmp_path: Path) -> None:
         name="acme", root=str(tmp_path.resolve()), settings={"project": "acme"}, text="project: acme\n"
     )
     assert project.api == ApiSettings(
-        base_url="https://api.writerzroom.com/v1",
-        dialect="auto",
-        key_env="WRITERZROOM_API_KEY",
-        user_env="WRITERZROOM_USER_ID",
-        requests_per_minute=10,
-        max_in_flight=50,
-        job_timeout=900.0,
-        save="auto",
+        base_url="https://api.writerzroom.com/v1", dialect="auto", key_env="WRITERZROOM_API_KEY",
+        user_env="WRITERZROOM_USER_ID", requests_per_minute=10, max_in_flight=50, job_timeout=900.0, save="auto",
         send_mode=True,
-    )
+    )  # fmt: skip
     assert project.budget == Budget(credits_per_apply=None, items_per_apply=None)
     assert project.guards == Guards(max_changed_ratio=0.3, from_items=10)
 
@@ -184,13 +178,8 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
           b: {manifests: ["../x"]}
         """
     assert [problem.code for problem in findings_of(tmp_path, text)] == [
-        "unknown-key",
-        "bad-url",
-        "wrong-value",
-        "duplicate-key",
-        "insecure-url",
-        "bad-path",
-    ]
+        "unknown-key", "bad-url", "wrong-value", "duplicate-key", "insecure-url", "bad-path",
+    ]  # fmt: skip
 
 
 PATTERNS = ["../x.yaml", "/etc/*.yaml", "a/../../b", "C:/x", "c:x", "~/x", "'a\\b'", "' '", "'[z-a].yaml'"]

@@ -31,14 +31,9 @@ def approve(harness: Harness, item: str, by: str = ANN, verdict: Verdict = Verdi
     """Records what a person says of the text that an item has now."""
     file = Outputs(harness.root).observe(harness.record(item).output)
     line = Approval(
-        item=ItemId(item),
-        text=text_digest(file.title, file.body),
-        verdict=verdict,
-        by=by,
-        at="2026-03-01T10:00:00Z",
-        note=note,
-        source="terminal",
-    )
+        item=ItemId(item), text=text_digest(file.title, file.body), verdict=verdict, by=by, at="2026-03-01T10:00:00Z",
+        note=note, source="terminal",
+    )  # fmt: skip
     approvals.record(harness.root, Disk(), [line])
 
 
@@ -80,12 +75,9 @@ def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> No
     assert list(found) == ["a", "b", "c"]
     record = harness.record("a")
     assert {name: found["a"][name] for name in ("output", "server", "job_id", "request", "generated_at")} == {
-        "output": "out/a.md",
-        "server": record.server,
-        "job_id": harness.made_by("a").job_id,
-        "request": record.digest,
-        "generated_at": harness.made_by("a").generated_at,
-    }
+        "output": "out/a.md", "server": record.server, "job_id": harness.made_by("a").job_id,
+        "request": record.digest, "generated_at": harness.made_by("a").generated_at,
+    }  # fmt: skip
     assert [(one["attempts"], one["credits"]) for one in found.values()] == [(2, 8), (1, 4), (1, 4)]
     assert [one["approval"] for one in found.values()] == ["approved", "none", "sent-back"]
     assert [(line["by"], line["from"]) for line in found["a"]["verdicts"]] == [(ANN, "terminal"), (BEN, "terminal")]
@@ -236,18 +228,9 @@ def provenance_of(item: str, by: str) -> Provenances:
         item=ItemId(item), text=Digest(""), verdict=Verdict.APPROVED, by=by, at="2026-03-01T10:00:00Z", source="page"
     )
     text = TextProvenance(
-        item=ItemId(item),
-        output="out/a.md",
-        server="local",
-        job_id="j",
-        request=Digest(""),
-        text=Digest(""),
-        generated_at="",
-        attempts=PaidAttempts(1, 0),
-        changed=None,
-        approval=ApprovalState.APPROVED,
-        verdicts=(line,),
-    )
+        item=ItemId(item), output="out/a.md", server="local", job_id="j", request=Digest(""), text=Digest(""),
+        generated_at="", attempts=PaidAttempts(1, 0), changed=None, approval=ApprovalState.APPROVED, verdicts=(line,),
+    )  # fmt: skip
     return Provenances(texts=(text,))
 
 
@@ -279,15 +262,8 @@ def test_commits_of_many_files_are_those_that_git_names(tmp_path: Path) -> None:
     git_init(tmp_path)
     root = tmp_path / "site"
     names = [
-        "out/a b.md",
-        "out/ü.md",
-        "out/-x.md",
-        "out/*.md",
-        "top.md",
-        "out/deep/gone.md",
-        "out/both.md",
-        "out/now.md",
-    ]
+        "out/a b.md", "out/ü.md", "out/-x.md", "out/*.md", "top.md", "out/deep/gone.md", "out/both.md", "out/now.md",
+    ]  # fmt: skip
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("1")

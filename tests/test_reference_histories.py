@@ -239,12 +239,9 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=examples(10, 150),
-    stateful_step_count=10,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
+    max_examples=examples(10, 150), stateful_step_count=10, deadline=None, phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+)  # fmt: skip
 
 
 # --- merges ------------------------------------------------------------------------------------------------------

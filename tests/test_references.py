@@ -120,13 +120,9 @@ def test_an_item_waits_for_a_text_that_the_same_plan_replaces(harness: Harness) 
 def carried_out(harness: Harness, **options: Any) -> Run_:
     """What an apply with these options did."""
     _, run = apply_operation.apply(
-        harness.project,
-        Choice(),
-        ApplyOptions(**options),
-        confirm=lambda _: True,
-        emit=harness.events.append,
+        harness.project, Choice(), ApplyOptions(**options), confirm=lambda _: True, emit=harness.events.append,
         runtime=harness.runtime(),
-    )
+    )  # fmt: skip
     assert run is not None
     return run
 

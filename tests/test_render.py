@@ -368,22 +368,13 @@ PIECES = st.lists(
         TEXTS,
         st.sampled_from(
             [
-                "{{ company }}",
-                "{{year}}",
-                "{{ place.city }}",
-                "{{ each.note }}",
-                "{{ gone }}",
-                "{{ place.gone }}",
-                "{{ open }}",
-                "{{ people }}",
-                "{{ true }}",
-                "{{ nothing }}",
-                "{{ not }}",
+                "{{ company }}", "{{year}}", "{{ place.city }}", "{{ each.note }}", "{{ gone }}", "{{ place.gone }}",
+                "{{ open }}", "{{ people }}", "{{ true }}", "{{ nothing }}", "{{ not }}",
             ]
         ),
     ),
     max_size=5,
-)
+)  # fmt: skip
 
 
 @given(PIECES.map("".join))

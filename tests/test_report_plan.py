@@ -57,12 +57,9 @@ def test_nothing_is_said_twice() -> None:
     assert _text(make_plan(change)).count("`j`") == 1
     reason = Reason(kind="edited", detail="`out/a.md` was edited by hand")
     edited = make_change(
-        "a",
-        Action.BLOCKED,
-        blocked="edited",
-        hint="`out/a.md` was edited by hand; `--on-edit keep` or `overwrite`",
+        "a", Action.BLOCKED, blocked="edited", hint="`out/a.md` was edited by hand; `--on-edit keep` or `overwrite`",
         reasons=(reason,),
-    )
+    )  # fmt: skip
     text = _text(make_plan(edited))
     assert text.count("was edited by hand") == 1
     assert "      edited: `out/a.md` was edited by hand\n      hint: `--on-edit keep` or `overwrite`\n" in text
@@ -73,10 +70,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
     plan = make_plan(
         make_change("ai-guide"),
         make_change(
-            "blog",
-            Action.BLOCKED,
-            blocked="edited-by-hand",
-            hint="`--on-edit keep` keeps it",
+            "blog", Action.BLOCKED, blocked="edited-by-hand", hint="`--on-edit keep` keeps it",
             reasons=(Reason(kind="edited", detail="`out/blog.md` was edited by hand"),),
         ),
         _regenerate(1),
@@ -107,7 +101,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
             Note(kind="orphan", id=ItemId("gone"), message="`gone` is in no manifest", hint="`--prune` removes it"),
             Note(kind="other", id=ItemId("x"), message="about something"),
         ),
-    )
+    )  # fmt: skip
     assert _text(plan) == (
         "Project `acme-blog`, environment `staging`, server `local`, no budget\n"
         "\n"
@@ -216,14 +210,10 @@ def test_no_plan_can_command_the_terminal(name: str, words: str, value: object) 
     )
     other = make_change(f"{name}2", reasons=(reason,))
     plan = make_plan(
-        change,
-        other,
-        project=words,
-        server=words,
-        environment=words,
+        change, other, project=words, server=words, environment=words,
         notes=(Note(kind=words, message=words, id=ItemId(name), hint=words),),
         refusals=(Refusal(guard=words, message=words, flag=words),),
-    )
+    )  # fmt: skip
     for verbose in (False, True):
         text = _text(plan, verbose=verbose)
         assert all(character == "\n" or (character >= " " and character != "\x7f") for character in text)
@@ -282,14 +272,9 @@ FULL = make_plan(
 def test_the_summary_answers_without_exit_codes() -> None:
     """Whether there are changes, how many of each, and what they cost."""
     assert plan_document(FULL)["summary"] == {
-        "changes": True,
-        "credits": 4,
-        "credits_worst": 4,
-        "submits": 1,
-        "unchanged": 3,
-        "refused": True,
+        "changes": True, "credits": 4, "credits_worst": 4, "submits": 1, "unchanged": 3, "refused": True,
         "actions": {"create": 1, "update": 1, "blocked": 1},
-    }
+    }  # fmt: skip
     assert plan_document(make_plan())["summary"]["changes"] is False
 
 
@@ -349,10 +334,7 @@ def test_a_small_plan() -> None:
             ),
         ),
         make_change(
-            "b",
-            Action.BLOCKED,
-            blocked="edited",
-            hint="decide, or run `contentops discard b`",
+            "b", Action.BLOCKED, blocked="edited", hint="decide, or run `contentops discard b`",
             reasons=(Reason(kind="odd", field="output", cause="var `v` in a.yaml:1:2"),),
         ),
         make_change("c", Action.SAVE, steps=("save",)),
@@ -361,7 +343,7 @@ def test_a_small_plan() -> None:
         unchanged=2,
         notes=(Note(kind="orphan", id=ItemId("o"), message="`o` is in no manifest", hint="run `contentops apply`"),),
         refusals=(Refusal(guard="g", message="too dear", flag="--approve-credits 4"),),
-    )
+    )  # fmt: skip
     assert plan_markdown(plan) == (
         "<!-- contentops:plan:acme-blog:staging -->\n"
         "### contentops plan: `acme-blog`, environment `staging`\n"

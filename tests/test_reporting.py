@@ -87,13 +87,9 @@ def test_what_may_have_been_spent_is_told(lost: list[int], words: str) -> None:
 def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
     """The reason, once, the words, the hint and the next command."""
     run = make_run(
-        DONE,
-        make_outcome("p", Result.PENDING),
-        make_outcome("w", Result.PENDING, steps=("submit", "poll", "write")),
-        stopped="credits",
-        message="credits; no credits left",
-        hint="buy some",
-    )
+        DONE, make_outcome("p", Result.PENDING), make_outcome("w", Result.PENDING, steps=("submit", "poll", "write")),
+        stopped="credits", message="credits; no credits left", hint="buy some",
+    )  # fmt: skip
     assert _text(run) == (
         "stopped (credits): no credits left\n"
         "hint: buy some\n"
@@ -275,14 +271,9 @@ def test_json_holds_everything_and_fits_the_schema() -> None:
     jsonschema.validate(found, load_schema("diagnostics"))
     assert (found["errors"], found["warnings"], found["notes"]) == (1, 0, 1)
     assert found["diagnostics"][0] == {
-        "severity": "error",
-        "code": "some-code",
-        "message": "something is wrong",
-        "location": {"file": "a.yaml", "line": 2, "column": 3},
-        "excerpt": "  x",
-        "width": 1,
-        "hint": "h",
-    }
+        "severity": "error", "code": "some-code", "message": "something is wrong",
+        "location": {"file": "a.yaml", "line": 2, "column": 3}, "excerpt": "  x", "width": 1, "hint": "h",
+    }  # fmt: skip
     assert found["diagnostics"][1]["location"] is None
 
 

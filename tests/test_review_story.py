@@ -148,13 +148,9 @@ def say(root: Path, snapshot: Snapshot, verdict: Verdict, item: str, note: str =
     """Records what a person says of the text of an item."""
     file = snapshot.by_id[item].file
     line = Approval(
-        item=ItemId(item),
-        text=text_digest(file.title, file.body),
-        verdict=verdict,
-        by="An Editor <editor@example.com>",
-        at="2026-11-20T10:00:00Z",
-        note=note,
-    )
+        item=ItemId(item), text=text_digest(file.title, file.body), verdict=verdict,
+        by="An Editor <editor@example.com>", at="2026-11-20T10:00:00Z", note=note,
+    )  # fmt: skip
     approvals.record(root, Disk(), [line])
 
 

@@ -236,17 +236,9 @@ def test_every_problem_is_reported_in_the_order_of_the_file() -> None:
         """
     problems = findings_of(text)
     assert [(entry.location.line, entry.code) for entry in problems if entry.location] == [
-        (1, "unknown-key"),
-        (2, "bad-name"),
-        (4, "missing-key"),
-        (4, "unknown-key"),
-        (5, "wrong-type"),
-        (7, "wrong-type"),
-        (7, "wrong-type"),
-        (7, "wrong-value"),
-        (8, "missing-key"),
-        (8, "missing-key"),
-    ]
+        (1, "unknown-key"), (2, "bad-name"), (4, "missing-key"), (4, "unknown-key"), (5, "wrong-type"),
+        (7, "wrong-type"), (7, "wrong-type"), (7, "wrong-value"), (8, "missing-key"), (8, "missing-key"),
+    ]  # fmt: skip
 
 
 def test_long_values_and_line_breaks_are_cut_in_messages() -> None:

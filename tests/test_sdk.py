@@ -35,13 +35,9 @@ def client(address: str) -> Iterator[WriterzRoomClient]:
 def test_generate_and_wait(client: WriterzRoomClient, mode: str) -> None:
     """A submit gives an id, and waiting for it a text with title, words and metadata."""
     request_id = client.generate(
-        template="blog_article_generator",
-        style_profile="general_blog",
-        dynamic_parameters=INPUTS,
-        generation_mode=mode,
-        vertical_id="saas_tech",
-        brand_voice_id="bv_1",
-    )
+        template="blog_article_generator", style_profile="general_blog", dynamic_parameters=INPUTS,
+        generation_mode=mode, vertical_id="saas_tech", brand_voice_id="bv_1",
+    )  # fmt: skip
     found = client.wait_for_completion(request_id, poll_interval=0.01, timeout=30)
     assert (found.request_id, found.status, found.title) == (request_id, "completed", "Tides")
     assert "sailors" in found.content

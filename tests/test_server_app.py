@@ -55,14 +55,10 @@ def test_submit_poll_and_content_in_the_documented_shapes(bundled: Bundled) -> N
         "updatedAt": content["created_at"],
         "version": 1,
         "metadata": {
-            "request_id": job,
-            "template": "blog_article_generator",
-            "style_profile": "general_blog",
-            "generation_mode": "standard",
-            "engine": "outline",
-            "word_count": content["word_count"],
+            "request_id": job, "template": "blog_article_generator", "style_profile": "general_blog",
+            "generation_mode": "standard", "engine": "outline", "word_count": content["word_count"],
         },
-    }
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("inputs_key", ["inputs", "user_input", "dynamic_parameters"])

@@ -125,41 +125,11 @@ def test_points_are_one_per_thing_and_bounded() -> None:
 
 HOSTILE_PIECES = st.sampled_from(
     [
-        "#",
-        "-",
-        "*",
-        "_",
-        "`",
-        "```",
-        "~~~",
-        "<script>",
-        "</details>",
-        "<!--",
-        "-->",
-        "{{x}}",
-        "{%y%}",
-        "${z}",
-        "[a](javascript:x)",
-        "![",
-        "\n",
-        "\r",
-        "\t",
-        "\x00",
-        "\x1b[31m",
-        "\u202e",
-        "\u2028",
-        "---",
-        "===",
-        "1.",
-        ">",
-        "|",
-        "&lt;",
-        "\\",
-        "a",
-        " ",
-        ":::",
+        "#", "-", "*", "_", "`", "```", "~~~", "<script>", "</details>", "<!--", "-->", "{{x}}", "{%y%}", "${z}",
+        "[a](javascript:x)", "![", "\n", "\r", "\t", "\x00", "\x1b[31m", "\u202e", "\u2028", "---", "===", "1.", ">",
+        "|", "&lt;", "\\", "a", " ", ":::",
     ]
-)
+)  # fmt: skip
 hostile_text = st.lists(HOSTILE_PIECES, max_size=8).map("".join) | st.text(max_size=20)
 hostile = st.recursive(
     hostile_text | st.none() | st.booleans() | st.floats() | st.integers(),
@@ -181,17 +151,9 @@ def test_hostile_inputs_give_an_inert_text(inputs: dict[str, Any]) -> None:
     tokens = MarkdownIt("commonmark").parse(draft.body)
     inner = [child for token in tokens for child in token.children or []]
     assert not {token.type for token in [*tokens, *inner]} & {
-        "html_block",
-        "html_inline",
-        "link_open",
-        "image",
-        "code_inline",
-        "code_block",
-        "fence",
-        "em_open",
-        "hr",
+        "html_block", "html_inline", "link_open", "image", "code_inline", "code_block", "fence", "em_open", "hr",
         "ordered_list_open",
-    }
+    }  # fmt: skip
     allowed = [section["heading"] for section in TEMPLATES["blog_article_generator"]["sections"]] + ["Also asked for"]
     headings = [tokens[n + 1].content for n, token in enumerate(tokens) if token.type == "heading_open"]
     assert headings == allowed[: len(headings)]

@@ -46,12 +46,9 @@ async def http(
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     data = b"" if body is None else json.dumps(body).encode()
     lines = {
-        "Host": host or f"127.0.0.1:{port}",
-        "Connection": "close",
-        "Content-Length": str(len(data)),
-        **({"Content-Type": "application/json"} if data else {}),
-        **(headers or {}),
-    }
+        "Host": host or f"127.0.0.1:{port}", "Connection": "close", "Content-Length": str(len(data)),
+        **({"Content-Type": "application/json"} if data else {}), **(headers or {}),
+    }  # fmt: skip
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + data)
     raw = await reader.read()
@@ -231,12 +228,9 @@ def test_requests_are_logged_without_secrets(tmp_path: Path) -> None:
     shape = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (\S+ \S+ \S+) \d+\.\d ms")
     matches = [shape.fullmatch(line) for line in logged]
     assert [match and match[1] for match in matches] == [
-        "GET /v1/templates 200",
-        "POST /v1/generate 202",
-        "GET /v1/content/... 404",
-        "GET /v1/content/a%1B%5B2Jb%0Ac 404",
-        "GET /v1/content 403",
-    ]
+        "GET /v1/templates 200", "POST /v1/generate 202", "GET /v1/content/... 404",
+        "GET /v1/content/a%1B%5B2Jb%0Ac 404", "GET /v1/content 403",
+    ]  # fmt: skip
 
 
 def test_the_log_of_requests_can_be_turned_off(tmp_path: Path, processes: None) -> None:

@@ -77,13 +77,10 @@ def test_the_exit_code_says_whether_there_are_changes(invoke: Run, site: Path) -
         for flags in ((), ("--detailed-exitcode",), ("--detailed-exitcode", "--json"))
     }
     assert codes == {
-        ("full.json",): 0,
-        ("full.json", "--detailed-exitcode"): 2,
-        ("full.json", "--detailed-exitcode", "--json"): 2,
-        ("empty.json",): 0,
-        ("empty.json", "--detailed-exitcode"): 0,
+        ("full.json",): 0, ("full.json", "--detailed-exitcode"): 2, ("full.json", "--detailed-exitcode", "--json"): 2,
+        ("empty.json",): 0, ("empty.json", "--detailed-exitcode"): 0,
         ("empty.json", "--detailed-exitcode", "--json"): 0,
-    }
+    }  # fmt: skip
     assert "No changes. All 2 items are up to date." in invoke("show", "empty.json", cwd=site).stdout
 
 
@@ -103,15 +100,11 @@ def everything() -> Plan:
         refusals=(Refusal(guard="budget-credits", message="it costs 52 credits", flag="--approve-credits 52"),),
         findings=(
             Diagnostic(
-                code="unused-variable",
-                message="`x` is used nowhere",
-                severity=Severity.WARNING,
-                location=Location("contentops.yaml", 4, 8),
-                excerpt="vars: {x: 1}",
-                width=1,
+                code="unused-variable", message="`x` is used nowhere", severity=Severity.WARNING,
+                location=Location("contentops.yaml", 4, 8), excerpt="vars: {x: 1}", width=1,
             ),
         ),
-    )
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("verbose", [True, False])
@@ -271,15 +264,11 @@ def hostile() -> dict[str, Any]:
     document["refusals"] = [{"guard": "odd", "message": HOSTILE, "flag": f"--{HOSTILE}"}]
     document["diagnostics"] = [
         {
-            "severity": "warning",
-            "code": HOSTILE,
-            "message": HOSTILE,
-            "location": {"file": HOSTILE, "line": 10**300, "column": 10**30},
-            "excerpt": HOSTILE,
-            "width": 10**300,
+            "severity": "warning", "code": HOSTILE, "message": HOSTILE,
+            "location": {"file": HOSTILE, "line": 10**300, "column": 10**30}, "excerpt": HOSTILE, "width": 10**300,
             "hint": HOSTILE,
         }
-    ]
+    ]  # fmt: skip
     return sealed(document)
 
 

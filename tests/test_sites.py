@@ -288,15 +288,9 @@ def _pages(root: Path, site: Site, tool: str) -> dict[str, str]:
     if not shutil.which(site.command[0]) and not (root / "node_modules").exists():
         (root / "node_modules").symlink_to(MODULES)
     ended = subprocess.run(
-        [tool, *site.command[1:]],
-        cwd=root,
-        env={**os.environ, **site.environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+        [tool, *site.command[1:]], cwd=root, env={**os.environ, **site.environment}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return {page.parent.name: page.read_text("utf-8") for page in root.glob(site.pages)}
 

@@ -21,15 +21,9 @@ from contentops.state.cache import Cache, StoredText
 SERVER = "https://api.example.com:443"
 ONE, TWO = digest_text("one"), digest_text("two")
 TEXT = StoredText(
-    title="Title",
-    body="# Body\n\nä \U0001f600 \0 \x1b[31m\n",
-    content_id="cnt",
-    job_id="job",
-    request_id="r",
-    item="a",
-    credits=4,
-    generated_at="2026-01-01T00:00:00Z",
-)
+    title="Title", body="# Body\n\nä \U0001f600 \0 \x1b[31m\n", content_id="cnt", job_id="job", request_id="r",
+    item="a", credits=4, generated_at="2026-01-01T00:00:00Z",
+)  # fmt: skip
 posix = pytest.mark.skipif(os.name == "nt", reason="modes and links of POSIX")
 
 

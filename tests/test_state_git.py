@@ -233,16 +233,11 @@ def test_a_link_a_module_or_a_work_tree_is_seen_too(clone: Path, tmp_path: Path)
 
 COMMANDS = (
     *(
-        ("plan",),
-        ("plan", "--json"),
-        ("apply", "--yes"),
-        ("status",),
-        ("diff", "a"),
-        ("show", "a"),
+        ("plan",), ("plan", "--json"), ("apply", "--yes"), ("status",), ("diff", "a"), ("show", "a"),
         ("report", "--runs"),
     ),
     *(("state", "list"), ("report",), ("commit", "--no-push"), ("check",), ("adopt", "x.md"), ("content", "list")),
-)
+)  # fmt: skip
 
 
 def test_a_folder_from_a_branch_is_refused_by_every_command(project: Build, invoke: Run) -> None:

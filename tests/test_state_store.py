@@ -65,13 +65,9 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
     store.close()
 
     assert sorted(tree(tmp_path)) == [
-        ".contentops/.gitignore",
-        ".contentops/jobs.jsonl",
-        ".contentops/journal.jsonl",
-        ".gitattributes",
-        "contentops.jobs",
-        "contentops.lock",
-    ]
+        ".contentops/.gitignore", ".contentops/jobs.jsonl", ".contentops/journal.jsonl", ".gitattributes",
+        "contentops.jobs", "contentops.lock",
+    ]  # fmt: skip
     assert sorted((tmp_path / ".gitattributes").read_text().splitlines()) == [
         "contentops*.jobs text eol=lf merge=union",
         "contentops*.lock text eol=lf merge=union",

@@ -541,9 +541,6 @@ def _next(start: datetime) -> datetime:
 
 TestHistories = pytest.mark.timeout(max(300, 10 * HISTORIES))(Histories.TestCase)
 TestHistories.settings = settings(
-    max_examples=HISTORIES,
-    stateful_step_count=STEPS,
-    phases=[Phase.generate] if HISTORIES <= 1_000 else list(Phase),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+    max_examples=HISTORIES, stateful_step_count=STEPS, phases=[Phase.generate] if HISTORIES <= 1_000 else list(Phase),
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)  # fmt: skip

@@ -482,14 +482,9 @@ def test_the_command_line_says_the_same(applied: Path, tmp_path: Path, invoke: R
     """Whatever form is asked for, from any folder of the project; and a no-op apply too."""
     root = _copy(applied, tmp_path / "site")
     asked = [
-        ["plan"],
-        ["plan", "--detailed-exitcode", "-v"],
-        ["plan", "--json"],
-        ["plan", "--format", "markdown"],
-        ["plan", "--max-credits", "0"],
-        ["apply", "--yes"],
-        ["apply", "--yes", "--json"],
-    ]
+        ["plan"], ["plan", "--detailed-exitcode", "-v"], ["plan", "--json"], ["plan", "--format", "markdown"],
+        ["plan", "--max-credits", "0"], ["apply", "--yes"], ["apply", "--yes", "--json"],
+    ]  # fmt: skip
     folders = [root, root / "content" / "deep"]
     before = [invoke("-C", str(folder), *words) for folder in folders for words in asked]
     _plan(root, _last(root))

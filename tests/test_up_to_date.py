@@ -46,13 +46,9 @@ def _item(
     spec = a_spec(approval=approval)
     record = structs.replace(a_record(a_spec()), metadata=written or {})
     file = Observed(
-        path=spec.output,
-        file=digest_text("file"),
-        title="T",
-        body=body_digest(TEXT),
-        front=written or {},
+        path=spec.output, file=digest_text("file"), title="T", body=body_digest(TEXT), front=written or {},
         provenance={"job": "job_1"},
-    )
+    )  # fmt: skip
     inputs = PlanInputs(
         project=structs.replace(PROJECT, disclosure=Disclosure()) if disclosed else PROJECT,
         desired=Desired(specs=(spec,)),

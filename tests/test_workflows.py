@@ -363,15 +363,9 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
     given = {"api-key": "K", "token": "T", "servers": "@S"}
     seen = [runner.action({"command": command, **given}).printed.strip() for command in COMMANDS]
     assert seen == [
-        "validate key= token=",
-        "plan key= token=",
-        "plan key= token=",
-        "apply key=K@S token=T",
-        "approve key= token=T",
-        "comment key= token=T",
-        "find-plan key= token=T",
-        "commit key= token=T",
-    ]
+        "validate key= token=", "plan key= token=", "plan key= token=", "apply key=K@S token=T",
+        "approve key= token=T", "comment key= token=T", "find-plan key= token=T", "commit key= token=T",
+    ]  # fmt: skip
     assert runner.action({"command": "plan", "refresh": "true", **given}).printed.strip() == "plan key=K@S token="
 
 

@@ -160,26 +160,18 @@ class Runner:
         assert "${{" not in step["run"]
         stated = {key: _fill(value, known) for key, value in step["env"].items()}
         done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-            cwd=self._workspace,
-            env={**os.environ, **self._env, **stated, **self._files(output)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]], cwd=self._workspace,
+            env={**os.environ, **self._env, **stated, **self._files(output)}, capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
         ended.printed += done.stdout + done.stderr
         ended.codes[name] = done.returncode
 
     def _files(self, output: Path) -> dict[str, str]:
         return {
-            "RUNNER_TEMP": str(self.temp),
-            "GITHUB_OUTPUT": str(output),
-            "GITHUB_STEP_SUMMARY": str(self.summary),
-            "GITHUB_WORKSPACE": str(self._workspace),
-            "GITHUB_ACTIONS": "true",
-            "CI": "true",
-        }
+            "RUNNER_TEMP": str(self.temp), "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_WORKSPACE": str(self._workspace), "GITHUB_ACTIONS": "true", "CI": "true",
+        }  # fmt: skip
 
     def _known(self, inputs: dict[str, str]) -> dict[str, str]:
         """What expressions of the action can name; what no one has set is empty."""

@@ -91,17 +91,9 @@ def a_finished(spec: Spec, body: str = TEXT, **fields: Any) -> Job:
 def a_maker(record: Record) -> Job:
     """The job that made the text of a record."""
     return Job(
-        request_id=record.request_id,
-        item=record.id,
-        digest=record.digest,
-        attempt=1,
-        state=JobState.SETTLED,
-        server=record.server,
-        dialect="v1",
-        credits=4,
-        job_id=record.request_id,
-        body=record.generated,
-    )
+        request_id=record.request_id, item=record.id, digest=record.digest, attempt=1, state=JobState.SETTLED,
+        server=record.server, dialect="v1", credits=4, job_id=record.request_id, body=record.generated,
+    )  # fmt: skip
 
 
 def a_file(path: str, *, body: str = TEXT, title: str = "T", **fields: Any) -> Observed:
