@@ -58,7 +58,7 @@ def test_items_that_another_merge_brings(
 @pytest.mark.parametrize(("made", "reviewed", "today", "why"), [
     ("", blog("a"), blog("a", year=2027), "its request has changed"),
     ("", blog("a"), blog("a").replace("inputs:", "mode: premium\n    inputs:"), "it costs 5 credits now, not 4"),
-    (blog("a"), blog("a") + META, blog("a", year=2027) + META, "it would save, submit, write, which is not in the plan"),
+    (blog("a"), blog("a") + META, blog("a", year=2027) + META, "it would submit, which is not in the plan"),
     (blog("a", "z"), blog("a", "z"), blog("z"), "remove, which is not in it"),
 ], ids=["another request", "dearer", "free before", "removed"])  # fmt: skip
 def test_what_goes_beyond_the_review_of_an_item(
@@ -81,6 +81,19 @@ def test_without_a_reviewed_plan_nothing_was_reviewed(harness: Harness) -> None:
     assert apply_within(harness, {}) is None
     harness.write("content/blog.yaml", blog("a") + META)
     assert "`a`: update, which is not in it" in refused(harness, {})
+
+
+def test_front_matter_and_path_of_a_reviewed_item_are_within(harness: Harness) -> None:
+    """They cost nothing; `apply FILE` does exactly what is in the file."""
+    harness.write("content/blog.yaml", blog("a"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("a") + META)
+    reviewed = review(harness)
+    harness.write("content/blog.yaml", blog("a") + META.replace("new", "other") + "    output: out/x/a.md\n")
+    with pytest.raises(Refused, match="front matter has changed"):
+        check_file(harness, reviewed)
+    assert results(apply_within(harness, reviewed)) == {"a": "done"}
+    assert "tag: other" in harness.read("out/x/a.md")
 
 
 def test_what_was_reviewed_or_less_is_applied_and_asked_for_again(harness: Harness) -> None:

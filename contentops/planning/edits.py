@@ -109,8 +109,12 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Bo
         return emptied(item, then, reasons, job)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
-        text_name = f"what was generated for `{item.file.path}`"
-        return no_base(item, text_name, reasons, job, existed=bool(record.generated))
+        no_text = "it was adopted, so there is no generated text"
+        lost = item.inputs.why_no_text() if record.generated else no_text
+        hint = f"what was generated for `{item.file.path}` is missing, so the edits cannot be determined"
+        hint += f"; {lost}" if lost else ""
+        hint += "; otherwise use `--on-edit keep` or `overwrite`"
+        return block("no-merge-base", hint, reasons=reasons, job=job)
     edited = item.inputs.read(item.file.path)
     keys = touched(base, edited)
     names = [heading_of(key) for key in keys]
@@ -122,17 +126,6 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Bo
     is_strict = item.spec.merge is MergeRule.STRICT and item.inputs.choice.on_edit is None
     mode = MergeEdit(base=record.generated, strict=is_strict)
     return BodyAnswer(reasons=(*reasons, reason), mode=mode)
-
-
-def no_base(
-    item: ItemSides, text_name: str, reasons: tuple[Reason, ...], job: Job | None, *, existed: bool
-) -> BodyAnswer:
-    """The answer that blocks an item whose text before the edits is missing; `existed`: there was one."""
-    lost = item.inputs.why_no_text() if existed else "it was adopted, so there is no generated text"
-    hint = f"{text_name} is missing, so the edits cannot be determined"
-    hint += f"; {lost}" if lost else ""
-    hint += "; otherwise use `--on-edit keep` or `overwrite`"
-    return block("no-merge-base", hint, reasons=reasons, job=job)
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
@@ -294,7 +287,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     if remote is not None and remote.recorded:
         detail = f"content `{remote.content_id}` has an earlier text, which the file replaces"
         return Save(path=path, replaces=remote.body), (Reason(kind="recorded-before", detail=detail),)
-    if remote is None or not item.is_edited_on_server or _acknowledged(body) is not None:
+    if remote is None or not is_open_edit(item, body):
         return Save(path=path), ()
     is_replaced = item.spec.id in item.inputs.choice.replace
     if not is_replaced and not has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
@@ -303,16 +296,9 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     return Save(path=path, replaces=remote.body), () if is_reported else _replaced_on_server(item)
 
 
-def is_kept(item: ItemSides, body: BodyAnswer) -> bool:
-    """Whether `keep` answers a changed request, so that file and stored content stay as they are."""
-    chosen = not item.keeps_text and on_edit(item) is OnEdit.KEEP and not is_emptied(item)
-    return chosen and item.is_edited_on_server and _acknowledged(body) is None
-
-
-def is_overwritten(item: ItemSides, body: BodyAnswer) -> bool:
-    """Whether the command line asks to save the file, even as it was saved, over an edit in WriterzRoom."""
-    chosen = item.inputs.choice.on_edit is OnEdit.OVERWRITE
-    return chosen and item.is_edited_on_server and _acknowledged(body) is None
+def is_open_edit(item: ItemSides, body: BodyAnswer) -> bool:
+    """Whether there is an edit in WriterzRoom that the answer does not record as the text of the file."""
+    return item.is_edited_on_server and _acknowledged(body) is None
 
 
 def remote_notes(item: ItemSides) -> tuple[Note, ...]:
@@ -333,7 +319,7 @@ def remote_notes(item: ItemSides) -> tuple[Note, ...]:
 
 def edit_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     """The note on an edit in WriterzRoom that no step replaces or records."""
-    if not item.is_edited_on_server or _acknowledged(body) is not None:
+    if not is_open_edit(item, body):
         return ()
     message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
     return (Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item)),)

@@ -21,7 +21,7 @@ from contentops.planning.plan import free_targets, ignoring_existing, make_plan
 from contentops.planning.sides import TRIES, failed_attempts, pending
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.model import AnyChange, Change, Guards, ItemId, Job, Json, Observed, Plan, Record, Spec
@@ -32,6 +32,8 @@ _SHOWN = 20
 """The most items that one message names."""
 _FETCHING = frozenset({"drain", "look up", "poll", "fetch"})
 """Names of the steps that fetch what was paid for: they need no review."""
+_BOUND = frozenset({"submit", "retry", "remove"})
+"""Names of the steps that pay or remove: only an item for which they were confirmed may have them."""
 _ANOTHER_REQUEST = "its request has changed"
 
 
@@ -39,9 +41,10 @@ _ANOTHER_REQUEST = "its request has changed"
 
 
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
-    """How a change does more or other things than were confirmed of its item; empty: it does not.
+    """How a change goes further than was confirmed of its item; empty: it does not.
 
-    `confirmed`: None where nothing was. A change that does less, or fetches for nothing what was paid for, is within.
+    `confirmed`: None where nothing was. A change that does less, or fetches for nothing what was paid for, is within;
+    so is what costs nothing for an item that was confirmed, but for a removal.
     """
     is_free = not (change.submits_worst or change.money_worst)
     if not (change.steps or change.pays_later) or (is_free and not _FETCHING.isdisjoint(change.names)):
@@ -55,23 +58,15 @@ def beyond(change: Change, confirmed: AnyChange | None) -> str:
         frame = change.spec.frame if change.spec is not None else NOTHING
         is_same = frame == confirmed.frame if confirmed.frame else change.digest == confirmed.digest
         return _dearer(change, confirmed) or ("" if is_same or not change.submits_worst else _ANOTHER_REQUEST)
-    if other := _other_front(change, confirmed):
-        return other
-    if more := _new_steps(change, confirmed):
-        return f"it would {', '.join(sorted(more))}, which is not in the plan"
-    if change.target != confirmed.target:
-        return "it would write a file that is not in the plan"
+    if more := _BOUND & set(change.names) - set(confirmed.names):
+        return _more(more)
     again = "" if is_free else _again(change, confirmed)
     another = _ANOTHER_REQUEST if change.submits_worst and change.digest != confirmed.digest else ""
     return again or _dearer(change, confirmed) or another
 
 
-def _new_steps(change: Change, confirmed: AnyChange) -> set[str]:
-    """The steps that were not confirmed, by name, without those that fetch what was paid for."""
-    before = set(confirmed.names)
-    # If the file is written already, only the record is updated.
-    written = before & {"update", "write"}
-    return set(change.names) - _FETCHING - before - ({"record"} if written else set())
+def _more(steps: Iterable[str]) -> str:
+    return f"it would {', '.join(sorted(steps))}, which is not in the plan"
 
 
 def _again(change: Change, confirmed: AnyChange) -> str:
@@ -99,25 +94,6 @@ def _dearer(change: Change, confirmed: AnyChange) -> str:
     if change.retries > confirmed.retries:
         return f"it may be generated again {plural(change.retries, 'time')} now, not {confirmed.retries}"
     return ""
-
-
-def _other_front(change: Change, confirmed: AnyChange) -> str:
-    """Which keys of the front matter are written otherwise than was confirmed, in words; empty: none.
-
-    An update writes what is still to be written; a new text comes with all of it.
-    """
-    stated, today = _front(confirmed), _front(change)
-    # Front matter that is made from other texts follows these.
-    readings = change.spec.readings if change.spec is not None else ()
-    follows = {name.split(".")[1] for name in readings if name.startswith("metadata.")}
-    keys = sorted(today.keys() | (stated.keys() if "write" in change.names else set()))
-    same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
-    other = [key for key in keys if key not in same | follows]
-    return f"its front matter has changed: {', '.join(f'`{key}`' for key in other)}" if other else ""
-
-
-def _front(change: AnyChange) -> dict[str, Json]:
-    return {**change.front, **({} if change.title is None else {TITLE_KEY: clean_title(change.title)})}
 
 
 # --- whole plans -------------------------------------------------------------------------------------------------
@@ -281,7 +257,44 @@ def _difference(item: ReviewedItem) -> str:
         return ""  # it is done, or another process does it
     if is_compared and ((problem := _other_sides(item, change)) or change.blocked):
         return problem
-    return beyond(change, reviewed)
+    other = "" if reviewed.action is Action.WAIT else _other_work(change, reviewed)
+    return other or beyond(change, reviewed)
+
+
+def _other_work(change: Change, reviewed: ReviewedChange) -> str:
+    """What a change writes that was not reviewed: front matter, by other steps, or another file; empty: nothing."""
+    if other := _other_front(change, reviewed):
+        return other
+    if more := _new_steps(change, reviewed):
+        return _more(more)
+    return "it would write a file that is not in the plan" if change.target != reviewed.target else ""
+
+
+def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
+    """The steps that were not reviewed, by name, without those that fetch what was paid for."""
+    before = set(reviewed.names)
+    # If the file is written already, only the record is updated.
+    written = before & {"update", "write"}
+    return set(change.names) - _FETCHING - before - ({"record"} if written else set())
+
+
+def _other_front(change: Change, reviewed: ReviewedChange) -> str:
+    """Which keys of the front matter are written otherwise than was reviewed, in words; empty: none.
+
+    An update writes what is still to be written; a new text comes with all of it.
+    """
+    stated, today = _front(reviewed), _front(change)
+    # Front matter that is made from other texts follows these.
+    readings = change.spec.readings if change.spec is not None else ()
+    follows = {name.split(".")[1] for name in readings if name.startswith("metadata.")}
+    keys = sorted(today.keys() | (stated.keys() if "write" in change.names else set()))
+    same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
+    other = [key for key in keys if key not in same | follows]
+    return f"its front matter has changed: {', '.join(f'`{key}`' for key in other)}" if other else ""
+
+
+def _front(change: AnyChange) -> dict[str, Json]:
+    return {**change.front, **({} if change.title is None else {TITLE_KEY: clean_title(change.title)})}
 
 
 def _other_request(item: ReviewedItem) -> str:

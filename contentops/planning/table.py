@@ -25,6 +25,7 @@ from contentops.model import (
     Move,
     Note,
     Observed,
+    OnEdit,
     Poll,
     Publish,
     Reason,
@@ -40,11 +41,12 @@ from contentops.planning.edits import (
     block,
     edit_notes,
     edited_on_server,
-    is_kept,
-    is_overwritten,
+    is_emptied,
+    is_open_edit,
     known_on_server,
     merge_trouble,
     occupied_hint,
+    on_edit,
     overwriting,
     protect_edits,
     remote_notes,
@@ -265,14 +267,16 @@ def _why_saved(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
     record, file, remote = item.own, item.file, item.remote
     if not item.inputs.saves(item.spec):
         return None
-    needed = is_overwritten(item, body) or (remote is not None and remote.is_lost)
+    is_edited, choice = is_open_edit(item, body), item.inputs.choice.on_edit
+    needed = (is_edited and choice is OnEdit.OVERWRITE) or (remote is not None and remote.is_lost)
     if isinstance(body.mode, Restore) and record is not None:
         saved = record.saved
         retitled = saved is not None and saved.title != title_digest(record.title if title is None else title)
         return () if needed or retitled or not item.inputs.saved_body(record) else None
     if body.writes:
         return ()
-    if not file.exists or is_kept(item, body):
+    is_kept = is_edited and not item.keeps_text and on_edit(item) is OnEdit.KEEP and not is_emptied(item)
+    if not file.exists or is_kept:
         return None
     on_server = known_on_server(item, body)
     title_now = item.title if title is None else title
