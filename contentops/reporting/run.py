@@ -29,7 +29,7 @@ from contentops.reporting.tokens import sum_json
 from contentops.sanitize import ELLIPSIS, clip, short, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from contentops.model import Event, Json, Outcome, Plan, Run
 
@@ -155,10 +155,16 @@ def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
     option = run.environment if option is None else option
     again = again or command("apply", option)
     sections = [
-        "\n".join(_copies(run)),
-        "\n".join(_kept(run)),
-        "\n".join(_left_out(run)),
-        "\n".join(_findings(run)),
+        _listed([one for one in run.outcomes if one.copy], _copies, _KEPT, "copies"),
+        _listed([one for one in run.outcomes if one.kept], _kept, _KEPT, "merged texts", _COMPARE),
+        _listed([one for one in run.outcomes if one.left_out], _left_out, _KEPT, "such texts", _ADD),
+        # The outcome of a blocked item shows its first finding.
+        _listed(
+            [one for one in run.outcomes if len(one.findings) > (one.result is Result.BLOCKED)],
+            _findings,
+            paint("!", "warning"),
+            "texts with findings",
+        ),
         "\n".join(_troubles(run)),
         "\n".join(_stop(run)),
         "\n".join(_ending(run, again, option)),
@@ -174,55 +180,58 @@ def run_markdown(run: Run) -> str:
     return f"### contentops apply{environment}\n\n{ticks}text\n{text}\n{ticks}\n"
 
 
-def _copies(run: Run) -> Iterator[str]:
-    copied = [outcome for outcome in run.outcomes if outcome.copy]
-    for outcome in copied[:_SHOWN]:
-        name, copy = paint(visible(outcome.id), "strong"), visible(outcome.copy)
-        yield f"  {paint('=', 'keep')} {name}  words that no job made were replaced; a copy of the file is `{copy}`"
-    if len(copied) > _SHOWN:
-        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(copied) - _SHOWN:,} more copies"
-
-
-def _kept(run: Run) -> Iterator[str]:
-    merged = [outcome for outcome in run.outcomes if outcome.kept]
-    for outcome in merged[:_SHOWN]:
-        name = paint(visible(outcome.id), "strong")
-        for section in outcome.kept[:_FINDINGS]:
-            beside = f"; left out: {short(' '.join(section.new.split()), _WORDS)}" if section.new.strip() else ""
-            yield f"  {paint('=', 'keep')} {name}  `{visible(section.heading)}` stays as it was edited{beside}"
-        if len(outcome.kept) > _FINDINGS:
-            yield f"      {ELLIPSIS} {len(outcome.kept) - _FINDINGS:,} more sections; `--json` shows all of them"
-    if len(merged) > _SHOWN:
-        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(merged) - _SHOWN:,} more merged texts"
-    if merged:
-        shown = "`contentops diff ITEM --section HEADING` compares the edited section with the new text"
-        yield f"      {paint('hint', 'hint')}: {shown}"
-
-
-def _left_out(run: Run) -> Iterator[str]:
-    outcomes = [outcome for outcome in run.outcomes if outcome.left_out]
-    for outcome in outcomes[:_SHOWN]:
-        pairs = (f"{visible(key)}: {short(value, _WORDS)}" for key, value in outcome.left_out.items())
-        name, values = paint(visible(outcome.id), "strong"), clip("; ".join(pairs), _WORDS)
-        yield f"  {paint('=', 'keep')} {name}  front matter that came with the text was left out: {values}"
+def _listed(
+    outcomes: Sequence[Outcome],
+    lines: Callable[[Outcome], Iterable[str]],
+    sign: str,
+    more: str,
+    hint: str = "",
+) -> str:
+    """The lines of the first outcomes, how many more there are, and a hint about all of them."""
+    shown = [line for outcome in outcomes[:_SHOWN] for line in lines(outcome)]
     if len(outcomes) > _SHOWN:
-        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more such texts"
-    if outcomes:
-        yield f"      {paint('hint', 'hint')}: add what you want to keep to `metadata`; `--json` shows all of it"
+        shown.append(f"  {sign} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more {more}")
+    if outcomes and hint:
+        shown.append(f"      {paint('hint', 'hint')}: {hint}")
+    return "\n".join(shown)
 
 
-def _findings(run: Run) -> Iterator[str]:
-    """The findings of checks that the outcome of an item does not already show."""
-    outcomes = [each for each in run.outcomes if len(each.findings) > (each.result is Result.BLOCKED)]
-    for outcome in outcomes[:_SHOWN]:
-        for finding in outcome.findings[:_FINDINGS]:
-            sign = paint("!", "warning" if finding.level is Level.WARN else "held")
-            words = clip(visible(f"{finding.check}: {finding.words}"), _WORDS)
-            yield f"  {sign} {paint(visible(outcome.id), 'strong')}  {words}"
-        if len(outcome.findings) > _FINDINGS:
-            yield f"      {ELLIPSIS} {len(outcome.findings) - _FINDINGS:,} more findings; `--json` shows all of them"
-    if len(outcomes) > _SHOWN:
-        yield f"  {paint('!', 'warning')} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more texts with findings"
+_KEPT = paint("=", "keep")
+_COMPARE = "`contentops diff ITEM --section HEADING` compares the edited section with the new text"
+_ADD = "add what you want to keep to `metadata`; `--json` shows all of it"
+
+
+def _copies(outcome: Outcome) -> Iterator[str]:
+    yield (
+        f"  {_KEPT} {_name(outcome)}  words that no job made were replaced; "
+        f"a copy of the file is `{visible(outcome.copy)}`"
+    )
+
+
+def _kept(outcome: Outcome) -> Iterator[str]:
+    for section in outcome.kept[:_FINDINGS]:
+        beside = f"; left out: {short(' '.join(section.new.split()), _WORDS)}" if section.new.strip() else ""
+        yield f"  {_KEPT} {_name(outcome)}  `{visible(section.heading)}` stays as it was edited{beside}"
+    if len(outcome.kept) > _FINDINGS:
+        yield f"      {ELLIPSIS} {len(outcome.kept) - _FINDINGS:,} more sections; `--json` shows all of them"
+
+
+def _left_out(outcome: Outcome) -> Iterator[str]:
+    pairs = (f"{visible(key)}: {short(value, _WORDS)}" for key, value in outcome.left_out.items())
+    values = clip("; ".join(pairs), _WORDS)
+    yield f"  {_KEPT} {_name(outcome)}  front matter that came with the text was left out: {values}"
+
+
+def _findings(outcome: Outcome) -> Iterator[str]:
+    for finding in outcome.findings[:_FINDINGS]:
+        sign = paint("!", "warning" if finding.level is Level.WARN else "held")
+        yield f"  {sign} {_name(outcome)}  {clip(visible(f'{finding.check}: {finding.words}'), _WORDS)}"
+    if len(outcome.findings) > _FINDINGS:
+        yield f"      {ELLIPSIS} {len(outcome.findings) - _FINDINGS:,} more findings; `--json` shows all of them"
+
+
+def _name(outcome: Outcome) -> str:
+    return paint(visible(outcome.id), "strong")
 
 
 def _troubles(run: Run) -> Iterator[str]:
@@ -243,9 +252,8 @@ def _troubles(run: Run) -> Iterator[str]:
 
 def _outcome(outcome: Outcome, sign: str, style: str) -> str:
     words = f": {clip(visible(outcome.error), _WORDS)}" if outcome.error else ""
-    name = paint(visible(outcome.id), "strong")
     word = "waiting" if outcome.action is Action.WAIT else outcome.result.value
-    return f"  {sign} {name}  {paint(word, style)}{words}"
+    return f"  {sign} {_name(outcome)}  {paint(word, style)}{words}"
 
 
 def _stop(run: Run) -> Iterator[str]:
