@@ -144,6 +144,12 @@ def test_branches_in_a_row_are_not_nested(count: int) -> None:
     assert found(mixed, one=False) == {"a.title", "z.id", *(f"{n}.id" for n in range(count, 2 * count))}
 
 
+def test_ways_through_a_template_are_bounded() -> None:
+    """A template of thousands of tests is refused, not run thousands of times."""
+    with pytest.raises(TemplateError, match="too many steps|too long"):
+        found("{% if ref('a').title %}{% endif %}" * 3000)
+
+
 def test_what_is_nested_too_deeply_is_said(harness: Harness) -> None:
     """A problem of a template, not of contentops."""
     deep = branches(*["ref('a').title", "item.id == 'b'"] * 300)

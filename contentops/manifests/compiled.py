@@ -23,6 +23,7 @@ from contentops.manifests.sandbox import (
     Generator,
     MissingError,
     Sandbox,
+    TemplateLimits,
     explain_failure,
     explain_syntax,
     sandbox,
@@ -51,12 +52,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from types import TracebackType
 
-    from contentops.manifests.sandbox import TemplateLimits
     from contentops.manifests.values import Lookup
     from contentops.model import Json
 
 
 _RESULT = "__result__"
+_EXPLORED = 4
+"""How many times the work of one template may be done to find what it reads."""
 _OWNERS = ("each", "item", "inputs")
 """Maps that messages name."""
 _MACROS_HINT = "put shared macros into the file that `macros` names in `contentops.yaml`"
@@ -147,7 +149,7 @@ class Compiled:
 
     def render(self, lookup: Lookup) -> Json:
         """The value, a text unless the template is one whole expression. Raises TemplateError."""
-        return self._guarded(lookup, as_json)
+        return self._guarded(lookup, as_json, Allowance(self._limits))
 
     def explore(self, lookup: Lookup) -> None:
         """Run it for each way in which a test of an unknown value can end, so that all that it reads is read.
@@ -157,16 +159,18 @@ class Compiled:
         ways: list[dict[Any, bool]] = [{}]
         tried: set[tuple[Any, bool]] = set()
         read: dict[Any, set[str]] = {}
+        allowance = Allowance(TemplateLimits(_EXPLORED * self._limits.work, self._limits.seconds))
         while ways:
             way = ways.pop()
             guesses = Guesses.now = Guesses(way)
             try:
-                self._guarded(lookup, _refuse_whole)
+                self._guarded(lookup, _refuse_whole, allowance)
             except TemplateError as error:
-                if isinstance(error, SourceError) or not guesses.made:
+                if isinstance(error, SourceError) or error.code == "template-limit" or not guesses.made:
                     raise
             finally:
                 Guesses.now = None
+            allowance.spend(len(guesses.made))
             for place, ids in guesses.read.items():
                 if not ids <= read.setdefault(place, ids):
                     raise unclear()
@@ -176,11 +180,12 @@ class Compiled:
                     tried.add((place, not is_true))
                     ways.append({**way, place: not is_true})
 
-    def _guarded(self, lookup: Lookup, finish: Callable[[Any], Json]) -> Json:
+    def _guarded(self, lookup: Lookup, finish: Callable[[Any], Json], allowance: Allowance) -> Json:
         """What `finish` makes of the value, within the limits. Raises TemplateError."""
         box = sandbox()
-        outer, box.allowance = box.allowance, Allowance(self._limits)
+        outer, box.allowance = box.allowance, allowance
         outer.pause()
+        allowance.resume()
         try:
             return finish(self._run(_Context(box, lookup, self._macros)))
         except TemplateError as error:
