@@ -132,7 +132,7 @@ def test_what_depends_on_a_text_is_refused_with_a_hint(template: str) -> None:
     assert (caught.value.code, caught.value.hint) == ("reference-unclear", "name the items: `uses: [ID, ...]`")
 
 
-@pytest.mark.parametrize("count", [130, 330, 400])
+@pytest.mark.parametrize("count", [3, 200])
 def test_branches_in_a_row_are_not_nested(count: int) -> None:
     """Those up to the one that is taken are read if their tests depend on texts, of others only the one."""
     numbers = [str(n) for n in range(count)]
@@ -147,7 +147,7 @@ def test_branches_in_a_row_are_not_nested(count: int) -> None:
 def test_ways_through_a_template_are_bounded() -> None:
     """A template of thousands of tests is refused, not run thousands of times."""
     with pytest.raises(TemplateError, match="too many steps|too long"):
-        found("{% if ref('a').title %}{% endif %}" * 3000)
+        found("{% if ref('a').title %}{% endif %}" * 1000)
 
 
 def test_what_is_nested_too_deeply_is_said(harness: Harness) -> None:

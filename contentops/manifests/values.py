@@ -146,7 +146,7 @@ def _place() -> object:
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename not in (TEMPLATE, MACROS):
         frame = frame.f_back
-    return (frame.f_code, frame.f_lasti) if frame is not None else None
+    return (id(frame.f_code), frame.f_lasti) if frame is not None else None
 
 
 def note_source(id_: str) -> None:
