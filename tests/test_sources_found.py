@@ -247,7 +247,7 @@ _PIECES = st.recursive(
 @given(_PIECES, st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=3, max_size=3))
 def test_nothing_else_is_read_than_was_found(template: str, titles: list[str]) -> None:
     """Whatever the texts say, a template reads no item that was not found before they were there."""
-    known = {"n": "b", "x": "c", "no": False}
+    known: dict[str, Any] = {"n": "b", "x": "c", "no": False}
     try:
         sources = {name.partition(".")[0] for name in found(template, **known)}
     except TemplateError:
