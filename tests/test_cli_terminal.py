@@ -165,7 +165,7 @@ def test_ci_is_not_asked_evenon_a_terminal(processes: None) -> None:
 
 _STOP = """
 import signal, sys
-from contentops.cli.confirmation import stopping
+from contentops.cli.carry_out import stopping
 before = signal.getsignal(signal.SIGINT)
 asked = []
 with stopping(lambda: asked.append(1)):
