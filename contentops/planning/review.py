@@ -257,13 +257,15 @@ def _difference(item: ReviewedItem) -> str:
         return ""  # it is done, or another process does it
     if is_compared and ((problem := _other_sides(item, change)) or change.blocked):
         return problem
-    other = "" if reviewed.action is Action.WAIT else _other_work(change, reviewed)
+    other = "" if reviewed.action is Action.WAIT else _other_work(item, change)
     return other or beyond(change, reviewed)
 
 
-def _other_work(change: Change, reviewed: ReviewedChange) -> str:
+def _other_work(item: ReviewedItem, change: Change) -> str:
     """What a change writes that was not reviewed: front matter, by other steps, or another file; empty: nothing."""
-    if other := _other_front(change, reviewed):
+    reviewed = item.reviewed
+    # A new text comes with all of it, unless this plan has written a part already; an update writes what is left.
+    if other := _other_front(change, reviewed, is_whole="write" in change.names and not item.is_recorded):
         return other
     if more := _new_steps(change, reviewed):
         return _more(more)
@@ -278,16 +280,16 @@ def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
     return set(change.names) - _FETCHING - before - ({"record"} if written else set())
 
 
-def _other_front(change: Change, reviewed: ReviewedChange) -> str:
+def _other_front(change: Change, reviewed: ReviewedChange, *, is_whole: bool) -> str:
     """Which keys of the front matter are written otherwise than was reviewed, in words; empty: none.
 
-    An update writes what is still to be written; a new text comes with all of it.
+    `is_whole`: a key that is written no more counts too.
     """
     stated, today = _front(reviewed), _front(change)
     # Front matter that is made from other texts follows these.
     readings = change.spec.readings if change.spec is not None else ()
     follows = {name.split(".")[1] for name in readings if name.startswith("metadata.")}
-    keys = sorted(today.keys() | (stated.keys() if "write" in change.names else set()))
+    keys = sorted(today.keys() | (stated.keys() if is_whole else set()))
     same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
     other = [key for key in keys if key not in same | follows]
     return f"its front matter has changed: {', '.join(f'`{key}`' for key in other)}" if other else ""
