@@ -144,17 +144,14 @@ def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSessi
     """A branch with another limit is counted with all others, and held to the stricter one."""
     harness = Harness(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
     runtime = harness.runtime()
-    paying = account_of(
-        structs.replace(harness.project.api, requests_per_minute=10), runtime.environ["WRITERZROOM_API_KEY"]
-    )
-    sign_in(session, paying)
+    paying = account_of(harness.project.api, runtime.environ["WRITERZROOM_API_KEY"])
+    sign_in(session, paying, 10)
     before = session.run("SELECT * FROM contentops.account")
     contents(harness.project, runtime=runtime)
     assert session.run("SELECT * FROM contentops.account") == before
     assert _counted(session) == len(harness.api.requests)
     for stated, kept in ((600, 10), (0, 10), (5, 5)):
-        looking = structs.replace(paying, per_minute=stated)
-        assert limit_of(session, looking) == kept
+        assert limit_of(session, paying, stated) == kept
 
 
 def test_doctor_and_the_search_for_the_api_wait_for_their_turns(tmp_path: Path, session: LedgerSession) -> None:
@@ -179,12 +176,12 @@ def test_doctor_and_the_search_for_the_api_wait_for_their_turns(tmp_path: Path, 
 def test_an_account_is_of_one_server(session: LedgerSession) -> None:
     """Keys under one name share a limit; the same name at a second server is another account."""
     one, two = account_of(API, "wrk_one"), account_of(API, "wrk_two")
-    assert one.id == two.id
+    assert one == two
     other = account_of(ApiSettings(base_url="https://other.example.com/v1", account="acme"), "wrk_one")
     unnamed = account_of(structs.replace(API, account=""), "wrk_one")
-    assert len({one.id, other.id, unnamed.id}) == 3
+    assert len({one, other, unnamed}) == 3
     for account in (one, two, other):
-        sign_in(session, account)
+        sign_in(session, account, 60)
     assert session.run("SELECT count(*) FROM contentops.account") == [(2,)]
 
 

@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import field, structs
 
 from contentops.digest import canonical
 from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
@@ -170,48 +170,27 @@ def _state(text: str, clock: float) -> LimiterState:
 _SALT = b"contentops account\n"
 
 
-class Account(Struct, frozen=True, kw_only=True):
-    """One account of one server, and its requests a minute."""
-
-    id: str
-    """The server, and `api.account` or the fingerprint of the key."""
-    server: str
-    fingerprint: str
-    per_minute: int
+def account_of(api: ApiSettings, key: str) -> str:
+    """Return the name of an account: its server, and `api.account` or a digest of the key, which does not give it."""
+    return f"{api.server} {api.account or hashlib.sha256(_SALT + key.encode()).hexdigest()[:16]}"
 
 
-def account_of(api: ApiSettings, key: str) -> Account:
-    """Return the account of a project's key: `api.account`, or the server and the key's fingerprint."""
-    mark = fingerprint(key)
-    return Account(
-        id=f"{api.server} {api.account or mark}",
-        server=api.server,
-        fingerprint=mark,
-        per_minute=api.requests_per_minute,
-    )
-
-
-def fingerprint(key: str) -> str:
-    """Return a short digest of a key, from which the key cannot be found."""
-    return hashlib.sha256(_SALT + key.encode()).hexdigest()[:16]
-
-
-def sign_in(session: LedgerSession, account: Account) -> None:
-    """Store the account with its limit. Raises as `LedgerSession.run` does."""
+def sign_in(session: LedgerSession, account: str, per_minute: int) -> None:
+    """Store the requests a minute of an account. Raises as `LedgerSession.run` does."""
     session.run(
-        "INSERT INTO contentops.account AS a (id, server, fingerprint, per_minute) VALUES (%s, %s, %s, %s)"
+        "INSERT INTO contentops.account AS a (id, per_minute) VALUES (%s, %s)"
         " ON CONFLICT (id) DO UPDATE SET per_minute = excluded.per_minute WHERE a.per_minute <> excluded.per_minute",
-        (account.id, account.server, account.fingerprint, account.per_minute),
+        (account, per_minute),
     )
 
 
-def limit_of(session: LedgerSession, account: Account) -> int:
+def limit_of(session: LedgerSession, account: str, per_minute: int) -> int:
     """Return the requests a minute of an account for a reader: the stricter of its settings and the ledger's.
 
     Writes nothing, so that reading a branch changes nothing for runs that pay. Raises as `LedgerSession.run` does.
     """
-    rows = session.run("SELECT per_minute FROM contentops.account WHERE id = %s", (account.id,))
-    return min((one for one in (account.per_minute, *(row[0] for row in rows)) if one > 0), default=0)
+    rows = session.run("SELECT per_minute FROM contentops.account WHERE id = %s", (account,))
+    return min((one for one in (per_minute, *(row[0] for row in rows)) if one > 0), default=0)
 
 
 def read_fact(session: LedgerSession, account: str, name: str) -> Mapping[str, Json]:

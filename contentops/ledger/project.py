@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.ledger.jobs import Runner
-    from contentops.ledger.limiter import Account
     from contentops.ledger.session import LedgerSession, Row
     from contentops.model import ApiSettings, Job, Json, PendingSubmit
     from contentops.state.cache import StoredText
@@ -283,13 +282,12 @@ class ReadLedger:
 
     def sign_in(self, api: ApiSettings, key: str) -> SharedLimiter:
         """Use the account of a key from now on; return its limiter."""
-        account = account_of(api, key)
-        self._account = account.id
-        return SharedLimiter(self._session, account.id, self._enter(account))
+        self._account = account_of(api, key)
+        return SharedLimiter(self._session, self._account, self._enter(api.requests_per_minute))
 
-    def _enter(self, account: Account) -> int:
-        """Return the requests a minute of the account, without storing it."""
-        return limit_of(self._session, account)
+    def _enter(self, per_minute: int) -> int:
+        """Return the requests a minute of the account, without storing them."""
+        return limit_of(self._session, self._account, per_minute)
 
     def jobs(self) -> list[Job]:
         """Return the jobs of all environments that the checkout lacked when it was opened, as they are now."""
@@ -327,9 +325,9 @@ class ProjectLedger(JobWriter, ReadLedger):
         lacked = {key_of(job): stage_of(job) for job in (*self.lacking, *self.elsewhere)}
         JobWriter.__init__(self, runner, scope, self._known | lacked)
 
-    def _enter(self, account: Account) -> int:
-        sign_in(self._session, account)
-        return account.per_minute
+    def _enter(self, per_minute: int) -> int:
+        sign_in(self._session, self._account, per_minute)
+        return per_minute
 
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
         """Store what the checkout knows by environment and the ledger lacks. Raises StateError."""

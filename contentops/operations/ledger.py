@@ -133,7 +133,8 @@ def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLim
             url = address(project, structs.replace(runtime, ask=None))
             session = closing.enter_context(LedgerSession(url, patience=0, stopped=runtime.stopped))
             account = account_of(project.api, key)
-            limiter = SharedLimiter(session, account.id, limit_of(session, account))
+            per_minute = limit_of(session, account, project.api.requests_per_minute)
+            limiter = SharedLimiter(session, account, per_minute)
         yield limiter
 
 

@@ -2,9 +2,7 @@
 
 -- One row per account of a server.
 CREATE TABLE contentops.account (
-    id text PRIMARY KEY,                         -- the server, and `api.account` or the fingerprint of the key
-    server text NOT NULL,
-    fingerprint text NOT NULL,                   -- of the key that it had first, for people
+    id text PRIMARY KEY,                         -- the server, and `api.account` or a digest of the key
     per_minute int NOT NULL                      -- `api.requests_per_minute`, as the last apply said
 );
 
