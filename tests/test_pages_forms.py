@@ -183,24 +183,22 @@ def test_without_a_name_in_git_nothing_is_recorded(applied: Path) -> None:
     assert "not in a git repository" in answer.text
 
 
-def test_with_commit_each_action_is_committed(in_git: Path) -> None:
-    """In the person's name, with the texts that they edited; other files stay as they are."""
+def test_with_commit_each_action_is_committed_alone(in_git: Path) -> None:
+    """Exactly the files of the action, in the person's name; what is staged or edited besides stays as it is."""
     (in_git / "notes.txt").write_text("mine", "utf-8")
-    edited = in_git / "out" / f"{ITEM}.md"
-    edited.write_text(edited.read_text("utf-8") + "\nMine.\n", "utf-8")
+    git(in_git, "add", "notes.txt")
+    other = in_git / "out" / "getting-started.md"
+    other.write_text(other.read_text("utf-8") + "\nMine.\n", "utf-8")
     browser = Browser(in_git, commits=True)
     done = browser.post("/approve", id=ITEM, text=text_of(browser))
     assert "Committed as" in browser.follow(done).text
-    who, _, *files = git(in_git, "show", "--format=%an", "--name-only").split("\n")
-    assert (who, {*files} - {"contentops.lock"}) == (
-        "Ann Editor",
-        {".gitattributes", "contentops.approvals", f"out/{ITEM}.md"},
-    )
-    assert git(in_git, "status", "--porcelain") == "?? notes.txt"
-    git(in_git, "add", "notes.txt")
-    browser = Browser(in_git, commits=True)
-    done = browser.post("/send-back", id="getting-started", text=text_of(browser, "getting-started"), note="no")
-    assert "It is not committed: you have staged changes" in browser.follow(done).text
+    assert git(in_git, "show", "--format=%an %s", "--name-only").split("\n") == [
+        f"Ann Editor Approve the text of `{ITEM}`",
+        "",
+        ".gitattributes",
+        "contentops.approvals",
+    ]
+    assert git(in_git, "status", "--porcelain").split("\n") == ["A  notes.txt", " M out/getting-started.md"]
 
 
 def test_a_new_text_is_committed_with_its_lock(in_git: Path) -> None:
@@ -214,6 +212,36 @@ def test_a_new_text_is_committed_with_its_lock(in_git: Path) -> None:
     assert git(in_git, "status", "--porcelain") == "?? notes.txt"
 
 
+def test_a_verdict_is_committed_with_its_text_alone(tmp_path: Path) -> None:
+    """Another new text stays for its own commit: a clone pays for neither, and misses no file that its lock names."""
+    harness = Harness(tmp_path / "one")
+    harness.write("content/blog.yaml", blog("one", "two"))
+    for words in (["init", "-q"], ["config", "user.name", "Ann"], ["config", "user.email", "ann@example.com"]):
+        git(harness.root, *words)
+    git(harness.root, "add", "--all")
+    git(harness.root, "commit", "-qm", "all")
+    harness.apply()
+    browser = Browser(harness.root, commits=True, runtime=harness.runtime())
+    assert "Committed as" in browser.follow(browser.post("/approve", id="one", text=text_of(browser, "one"))).text
+    assert set(git(harness.root, "show", "--format=", "--name-only", "HEAD").split("\n")) >= {
+        "contentops.approvals",
+        "contentops.lock",
+        "out/one.md",
+    }
+    assert [
+        item for item in ("one", "two") if f'"id":"{item}"' in git(harness.root, "show", "HEAD:contentops.lock")
+    ] == ["one"]
+    assert git(harness.root, "diff", "--cached") == ""
+    git(tmp_path, "clone", "-q", "one", "clone")
+    clone = Harness(tmp_path / "clone", harness.api)
+    plan = clone.plan()
+    assert (plan.credits_worst, [change.id for change in plan.changes]) == (0, ["two"])
+    browser = Browser(harness.root, commits=True, runtime=harness.runtime())
+    assert "Committed as" in browser.follow(browser.post("/approve", id="two", text=text_of(browser, "two"))).text
+    git(clone.root, "pull", "-q")
+    assert (clone.plan().empty, git(harness.root, "status", "--porcelain")) == (True, "")
+
+
 def test_an_unfinished_merge_is_left_to_the_person(in_git: Path) -> None:
     """The verdict is recorded, and a commit of it would end the merge without what it brings."""
     git(in_git, "checkout", "-qb", "other")
@@ -224,6 +252,18 @@ def test_an_unfinished_merge_is_left_to_the_person(in_git: Path) -> None:
     said = browser.follow(browser.post("/approve", id=ITEM, text=text_of(browser))).text
     assert "It is not committed: git has not done all of a merge yet" in said
     assert (in_git / ".git/MERGE_HEAD").exists()
+
+
+def test_a_hook_that_refuses_the_commit_undoes_nothing(in_git: Path) -> None:
+    """The approval stands, and the page says why it is not committed."""
+    hook = in_git / ".git" / "hooks" / "pre-commit"
+    hook.write_text("#!/bin/sh\necho no commits today >&2\nexit 1\n", "utf-8")
+    hook.chmod(0o700)
+    browser = Browser(in_git, commits=True)
+    said = browser.follow(browser.post("/approve", id=ITEM, text=text_of(browser))).text
+    assert "It is not committed" in said
+    assert "no commits today" in said
+    assert (in_git / "contentops.approvals").is_file()
 
 
 def test_the_first_texts_are_made_from_the_page(demo: Path) -> None:

@@ -17,24 +17,27 @@ A form is a `<form method="post">` with `{{ secret }}` in it.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from contentops.ci.push import JOBS_SUBJECT
+from contentops.ci.results import jobs_name
 from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, Refused, UsageError
 from contentops.execution.primitives import Stop
-from contentops.model import ItemId, Plan, Verdict
+from contentops.model import ItemId, Plan, Project, Verdict
 from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.approving import Decision, decide_texts
-from contentops.operations.commit import CommitOptions, commit
+from contentops.operations.commit import commit_files
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
 from contentops.operations.texts import restore as restore_text
 from contentops.pages.site import PageContent, Site
 from contentops.pages.views import after, edit_of, not_decided, not_saved, queue
 from contentops.planning.sides import Choice
+from contentops.state.approvals import FILE as APPROVALS
 
 Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
 
@@ -60,7 +63,7 @@ def has_token(site: Site, form: Mapping[str, str]) -> bool:
 
 # --- texts -------------------------------------------------------------------------------------------------
 
-_DECIDED: Final = {Verdict.APPROVED: "Approved", Verdict.SENT_BACK: "Sent back"}
+_DECIDED: Final = {Verdict.APPROVED: ("Approved", "Approve"), Verdict.SENT_BACK: ("Sent back", "Send back")}
 
 
 def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
@@ -68,7 +71,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
 
     What cannot be recorded is shown on the page of the item, with the note.
     """
-    item, text, done = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
+    item, text, (done, subject) = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
     before, project = site.review.snapshot(), site.project()
     title, only = before.item(item).title, Choice(only=frozenset({ItemId(item)}))
     decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): text})
@@ -86,7 +89,9 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
         said += f" This counts for {', '.join(decided.also)} too: the same words."
     if decided.warning:
         said += f" But {decided.warning}."
-    said += _committed(site)
+    # The words that the verdict is about are committed with it, whoever wrote them.
+    files = [APPROVALS, before.item(item).output]
+    said += _committed(site, project, files, f"{subject} the text of `{item}`")
     site.decided.keep("last", (item, site.runtime.wall()))
     listed, count = form.get("list", ""), form.get("count", "")
     others = after(queue(before, listed), item)
@@ -101,7 +106,7 @@ def restore(site: Site, form: Mapping[str, str]) -> FormResult:
     item, overwrite, project = _named(form, "id"), form.get("overwrite") == "yes", site.project()
     done = restore_text(project, item, form.get("to", ""), overwrite=overwrite, runtime=site.runtime)
     said = f"Restored: the text {done.text.short} is back in {done.output}; nothing was paid.{_copied(done.copy)}"
-    said += _committed(site)
+    said += _committed(site, project, [done.output], f"Restore an earlier text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
 
@@ -114,7 +119,7 @@ def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     except ContentopsError as error:
         return not_saved(site, form, error)
     said = f"Saved: {done.output} has your text.{_copied(done.copy)}"
-    said += _committed(site)
+    said += _committed(site, project, [done.output], f"Edit the text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
 
@@ -129,19 +134,20 @@ def _copied(copy: str) -> str:
     return f" A copy of the file as it was: {copy}." if copy else ""
 
 
-def _committed(site: Site) -> str:
-    """Commit results and edits where that was asked for; return a sentence about it, which begins with space.
+def _committed(site: Site, project: Project, files: Iterable[str], subject: str) -> str:
+    """Commit what an action changed, where that was asked for; return a sentence about it, which begins with space.
 
     The action is done by then, so a commit that fails is no error of it.
     """
     if not site.commits:
         return ""
-    options = CommitOptions(push=False, edits=True)
     try:
-        done = commit(site.project(), options, pause=lambda _: None, runtime=site.runtime)
+        # By itself, so that a revert of the text keeps what was paid for.
+        commit_files(project, [jobs_name(project.environment)], JOBS_SUBJECT)
+        commit = commit_files(project, [*files, ".gitattributes"], subject)
     except ContentopsError as error:
         return f" It is not committed: {error.message}."
-    return f" Committed as {done.commit[:9]}." if done.commit else ""
+    return f" Committed as {commit[:9]}." if commit else ""
 
 
 # --- parts of the plan -------------------------------------------------------------------------------------
@@ -176,8 +182,9 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         plan, run = apply_part(project, part, shown, stop=stop, runtime=site.runtime)
         if run is None:
             return "Nothing is left to do." if plan.empty else "Nothing was done: see what the item waits for."
+        files = {path for change in plan.changes for path in (change.source, change.target)}
         title = site.review.snapshot().item(part.item).title if part.item else ""
-        return part.said(run, title) + _committed(site)
+        return part.said(run, title) + _committed(site, project, files, f"Apply: {part.action.value} `{part.item}`")
 
     task = site.runner.start(work)
     if not task.is_done(QUICK):

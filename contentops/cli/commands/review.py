@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     help="The port; 0 picks a free one.",
 )
 @click.option("--no-open", is_flag=True, help="Only print the link; do not open a browser.")
-@click.option("--commit", "commits", is_flag=True, help="Commit results and edits after each action.")
+@click.option("--commit", "commits", is_flag=True, help="Commit the files of each action with git.")
 def command(session: Session, out: str, host: str, port: int, *, no_open: bool, commits: bool) -> int:
     """Read, approve, send back and edit texts in a browser.
 
