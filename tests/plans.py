@@ -46,11 +46,8 @@ def make_spec(name: str = "guide", **fields: Any) -> Spec:
     """A spec of one input."""
     request = Request(template="blog_article_generator", style="general_blog", inputs={"topic": name})
     stated: dict[str, Any] = {
-        "id": ItemId(name),
-        "request": request,
-        "digest": request.digest,
-        "output": f"out/{name}.md",
-    }
+        "id": ItemId(name), "request": request, "digest": request.digest, "output": f"out/{name}.md",
+    }  # fmt: skip
     return Spec(**stated | fields)
 
 

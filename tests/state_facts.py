@@ -40,19 +40,12 @@ def job(name: str = "a", generation: int = 1, state: JobState = JobState.RUNNING
     """The open job that `record(name, generation)` closes."""
     made = record(name, generation)
     opened = Job(
-        request_id=made.request_id,
-        item=made.id,
-        digest=made.digest,
-        attempt=1,
-        state=state,
-        server=SERVER,
-        dialect="v1",
-        credits=4,
+        request_id=made.request_id, item=made.id, digest=made.digest, attempt=1, state=state, server=SERVER,
+        dialect="v1", credits=4,
         job_id="" if state in {JobState.SUBMITTING, JobState.UNKNOWN} else f"job-{name}-{generation}",
-        submitted_at="2026-01-01T00:00:00Z",
-        title=made.title if state is JobState.PAID else "",
+        submitted_at="2026-01-01T00:00:00Z", title=made.title if state is JobState.PAID else "",
         body=made.generated if state is JobState.PAID else NOTHING,
-    )
+    )  # fmt: skip
     return structs.replace(opened, **changes)
 
 

@@ -41,15 +41,12 @@ names = st.sampled_from(
     [ANN, "ann@example.com", "A. <ANN@example.com>", BEN, "ben", "contentops_approvals", "<<<<<<< b"]
 )
 lines = st.builds(
-    Approval,
-    item=st.sampled_from(["a", "b", "contentops_approvals", "é"]).map(ItemId),
-    text=st.sampled_from("abc").map(digest),
-    verdict=st.sampled_from(Verdict),
-    by=names,
+    Approval, item=st.sampled_from(["a", "b", "contentops_approvals", "é"]).map(ItemId),
+    text=st.sampled_from("abc").map(digest), verdict=st.sampled_from(Verdict), by=names,
     at=st.integers(1, 4).map("2026-03-0{}T10:00:00Z".format),
     note=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
     source=st.sampled_from(["", "page", "https://example.com/pull/1"]),
-)
+)  # fmt: skip
 some = st.lists(lines, max_size=8).map(lambda lines: Approvals(lines=tuple(lines)))
 
 
@@ -233,11 +230,8 @@ def test_a_time_that_is_none_is_not_recorded(tmp_path: Path) -> None:
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 TIMES = {
-    "before": said(),
-    "other": said(by=BEN),
-    "later": said("sent-back", 2),
-    "new": said(item="b", text=digest("b")),
-}
+    "before": said(), "other": said(by=BEN), "later": said("sent-back", 2), "new": said(item="b", text=digest("b")),
+}  # fmt: skip
 MERGES = {
     "one person each": ([], ["before"], ["other"], {"a": ["approved", "approved"]}),
     "an addition, and a change beside it": (["before"], ["later"], ["before", "other"], {"a": ["approved", "sent-back"]}),

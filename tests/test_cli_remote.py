@@ -270,15 +270,11 @@ def test_what_a_pull_says() -> None:
         ),
     )
     assert list(map(unpainted, pulled_text(pulled))) == [
-        "~ template `a` changed",
-        "    input `x` is new",
-        "    used by 10 items: `i0`, `i1`, `i2`, `i3`, `i4`, `i5`, `i6`, `i7` and 2 more",
-        "- style `b\\x1b` removed",
-        "    used by 1 item: `i1`",
-        "+ vertical `c` added",
-        "- brand voice `d` removed",
+        "~ template `a` changed", "    input `x` is new",
+        "    used by 10 items: `i0`, `i1`, `i2`, `i3`, `i4`, `i5`, `i6`, `i7` and 2 more", "- style `b\\x1b` removed",
+        "    used by 1 item: `i1`", "+ vertical `c` added", "- brand voice `d` removed",
         "https://api.example.test:443: 0 templates, 1 style, 0 verticals; catalog.lock.json written.",
-    ]
+    ]  # fmt: skip
 
 
 def test_no_file(project: Build, invoke: Run) -> None:

@@ -251,20 +251,14 @@ def test_a_log_has_one_line_per_change_of_state() -> None:
     """Starting, submitting and ending are told; stages in between are not."""
     progress = Progress()
     events = [
-        make_event("run-started", items=2, submits=2, credits=8),
-        make_event("item-started", "a", action="create"),
-        make_event("step-started", "a", "submit"),
-        make_event("step-done", "a", "submit", job="job-1"),
-        make_event("step-done", "a", "submit"),
-        make_event("step-done", "a", "poll"),
-        make_event("progress", "a", "poll", stage="writer\x1b", progress=0.6),
-        make_event("something-new", "a"),
+        make_event("run-started", items=2, submits=2, credits=8), make_event("item-started", "a", action="create"),
+        make_event("step-started", "a", "submit"), make_event("step-done", "a", "submit", job="job-1"),
+        make_event("step-done", "a", "submit"), make_event("step-done", "a", "poll"),
+        make_event("progress", "a", "poll", stage="writer\x1b", progress=0.6), make_event("something-new", "a"),
         make_event("item-done", "a", result="done", credits=4, output="out/a.md"),
         make_event("item-done", "b", result="failed", error="server's\nwords"),
-        make_event("note", "b", message="look"),
-        make_event("note", message="all"),
-        make_event("run-done"),
-    ]
+        make_event("note", "b", message="look"), make_event("note", message="all"), make_event("run-done"),
+    ]  # fmt: skip
     assert [line for event in events for line in progress.take(event)] == [
         "apply: 2 items, 2 submits, 8 credits", "a: submitted", "[1/2] a: done, 4 credits -> out/a.md",
         "[2/2] b: failed: server's\\nwords", "note: b: look", "note: all",

@@ -80,11 +80,8 @@ def test_an_environment_is_above_a_manifest(project: Build) -> None:
     one, two = layered(project, "staging")
     assert one.request.mode == "premium"
     assert one.request.inputs == {
-        "topic": "staging project",
-        "tone": "warm",
-        "words": 5,
-        "anything": {"a": 1, "b": {"c": 2, "d": 3}},
-    }
+        "topic": "staging project", "tone": "warm", "words": 5, "anything": {"a": 1, "b": {"c": 2, "d": 3}},
+    }  # fmt: skip
     assert one.output == "staging/one.md"
     assert (two.output, two.request.inputs["topic"]) == ("two.md", "item project")
 
@@ -164,11 +161,8 @@ def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
     )
     specs = {str(spec.id): spec for spec in desired(root).specs}
     assert [name for name in specs if name.endswith(("design", "audit"))] == [
-        "bergen-audit",
-        "bergen-design",
-        "oslo-audit",
-        "oslo-design",
-    ]
+        "bergen-audit", "bergen-design", "oslo-audit", "oslo-design",
+    ]  # fmt: skip
     assert specs["bergen-audit"].request.inputs["topic"] == "In Bergen: audit"
     assert specs["bergen-audit"].variables["each.city"].location == Location("data/cities.csv", 3, 1)
     both = specs["bergen-warm"]

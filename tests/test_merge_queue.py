@@ -72,11 +72,8 @@ def test_the_plan_that_was_shown_is_found(hub: FakeGitHub, invoke: Run, tmp_path
     assert (tmp_path / "out").read_text() == f"run-id=55\nchecksum=sha256:{'c' * 64}\n"
     hub.show(61, SHA, f"sha256:{'d' * 64}", name="site")
     assert invoke("find-plan", "--pr", "7", "--artifact", "coverage", "--json", env=env).json == {
-        "format_version": "1.0",
-        "pull_request": 7,
-        "run": 61,
-        "checksum": f"sha256:{'d' * 64}",
-    }
+        "format_version": "1.0", "pull_request": 7, "run": 61, "checksum": f"sha256:{'d' * 64}",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

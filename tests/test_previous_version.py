@@ -129,18 +129,12 @@ def test_it_goes_on_where_the_last_run_was_killed(site: Path, invoke: Run) -> No
     """What is open is finished, what failed is tried once more, and nothing paid is paid again."""
     shown = {item["id"]: item["state"] for item in invoke("status", "--json", cwd=site).json["items"]}
     assert shown == dict.fromkeys(DONE, "as generated") | {
-        "hojicha": "running",
-        "matcha": "unknown",
-        "oolong": "new",
-        "sencha": "paid",
-    }
+        "hojicha": "running", "matcha": "unknown", "oolong": "new", "sencha": "paid",
+    }  # fmt: skip
     changes = {change["id"]: change for change in invoke("plan", "--json", cwd=site).json["changes"]}
     assert {id_: (change["action"], change["credits"]) for id_, change in changes.items()} == {
-        "hojicha": ("finish", 0),
-        "matcha": ("resolve", 0),
-        "oolong": ("create", 4),
-        "sencha": ("finish", 0),
-    }
+        "hojicha": ("finish", 0), "matcha": ("resolve", 0), "oolong": ("create", 4), "sencha": ("finish", 0),
+    }  # fmt: skip
     harness, before = harness_of(site), harness_of(site).tree("out")
     ended = results(harness.apply(deadline=400))
     assert (ended["oolong"], ended["sencha"], harness.api.credits) == ("done", "done", 4)

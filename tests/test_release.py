@@ -104,11 +104,8 @@ def test_only_what_publishes_is_trusted() -> None:
     assert document["on"] == {"push": {"tags": ["v*"]}}
     rights = {name: set(job["permissions"]) for name, job in document["jobs"].items()}
     assert rights == {
-        "build": {"contents"},
-        "attest": {"attestations", "id-token"},
-        "publish": {"id-token"},
-        "page": {"contents"},
-    }
+        "build": {"contents"}, "attest": {"attestations", "id-token"}, "publish": {"id-token"}, "page": {"contents"},
+    }  # fmt: skip
     assert document["jobs"]["build"]["permissions"]["contents"] == "read"
     assert [document["jobs"][name]["needs"] for name in ("attest", "publish", "page")] == ["build", "attest", "publish"]
     publish = document["jobs"]["publish"]

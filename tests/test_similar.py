@@ -188,11 +188,8 @@ def test_check_finds_the_nearest_text_and_counts_the_others(cities: Path, invoke
     assert {run["tool"]["driver"]["rules"][one["ruleIndex"]]["id"] for one in run["results"]} == {"similar"}
     (cities / "out/c0.md").write_text("Berlin is another city altogether, and this says why.\n", encoding="utf-8")
     assert [message[:9] for _, message in _found(invoke, cities)] == [
-        "item `c1`",
-        "item `c2`",
-        "item `c3`",
-        "item `c4`",
-    ]
+        "item `c1`", "item `c2`", "item `c3`", "item `c4`",
+    ]  # fmt: skip
 
 
 def test_check_blocks_and_looks_at_the_whole_group(cities: Path, invoke: Run) -> None:

@@ -233,11 +233,8 @@ def test_approvals_of_the_merged_pull_request_come_home(
     hub.show(55, head, json.loads(plan.read_bytes())["checksum"])
     job = {**desk.job(clone), "GITHUB_TOKEN": ""}
     contexts = {
-        "github.token": TOKEN,
-        "github.event_name": "push",
-        "inputs.credits": "",
-        "secrets.WRITERZROOM_API_KEY": "",
-    }
+        "github.token": TOKEN, "github.event_name": "push", "inputs.credits": "", "secrets.WRITERZROOM_API_KEY": "",
+    }  # fmt: skip
     applied = Runner(tmp_path / "apply", clone.root, job, contexts).job(APPLY)
     assert applied.codes == {"approve": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
     assert TOKEN not in applied.printed

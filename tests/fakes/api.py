@@ -488,11 +488,8 @@ class FakeApi(httpx.AsyncBaseTransport):
         if self.habits.envelope:
             return text
         content: dict[str, Any] = {
-            "title": title,
-            "body": text,
-            "word_count": len(text.split()),
-            "created_at": _iso(job.ends),
-        }
+            "title": title, "body": text, "word_count": len(text.split()), "created_at": _iso(job.ends),
+        }  # fmt: skip
         if self.habits.status_body != "text":
             content = {"title": title} | ({"body": ""} if self.habits.status_body == "empty" else {})
         return content | ({"id": job.content_id} if job.content_id and self.habits.names_content else {})

@@ -68,19 +68,11 @@ async def call(
     given = {**({} if body is None else {"content-type": "application/json"}), **(headers or {})}
     target, _, query = path.partition("?")
     scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": target,
-        "raw_path": target.encode(),
-        "root_path": "",
-        "query_string": query.encode(),
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+        "path": target, "raw_path": target.encode(), "root_path": "", "query_string": query.encode(),
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in given.items()],
-        "server": ("local", 80),
-        "client": ("127.0.0.1", 1),
-    }
+        "server": ("local", 80), "client": ("127.0.0.1", 1),
+    }  # fmt: skip
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:

@@ -183,13 +183,10 @@ class Harness:
     ) -> Run | None:
         """Plan and carry out, on virtual time."""
         _, run = apply_operation.apply(
-            self.project,
-            Choice(**choice),
+            self.project, Choice(**choice),
             ApplyOptions(overrides=overrides or Overrides(), stop=stop or Stop(), deadline=deadline),
-            confirm=lambda _: True,
-            emit=emit or self.events.append,
-            runtime=self.runtime(),
-        )
+            confirm=lambda _: True, emit=emit or self.events.append, runtime=self.runtime(),
+        )  # fmt: skip
         return run
 
     def ran(self, **options: Any) -> Run:

@@ -70,16 +70,10 @@ def a_record(spec: Spec, *, body: str = TEXT, title: str = "T", saved: str | Non
 def a_job(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> Job:
     """An open job for a spec."""
     given: dict[str, Any] = {
-        "request_id": RequestId(f"req-{spec.id}-{fields.get('attempt', 1)}-{spec.digest[-6:]}"),
-        "item": spec.id,
-        "digest": spec.digest,
-        "attempt": 1,
-        "state": state,
-        "server": SERVER,
-        "dialect": "v1",
-        "credits": 4,
+        "request_id": RequestId(f"req-{spec.id}-{fields.get('attempt', 1)}-{spec.digest[-6:]}"), "item": spec.id,
+        "digest": spec.digest, "attempt": 1, "state": state, "server": SERVER, "dialect": "v1", "credits": 4,
         "job_id": "" if state in (JobState.SUBMITTING, JobState.UNKNOWN) else "job_9",
-    }
+    }  # fmt: skip
     return Job(**{**given, **fields})
 
 
@@ -139,16 +133,11 @@ def a_situation(
     )
     state, rekeyed = apply_renames(desired, state)
     return PlanInputs(
-        project=project,
-        desired=desired,
-        state=state,
-        observed={file.path: file for file in files},
+        project=project, desired=desired, state=state, observed={file.path: file for file in files},
         claimed_paths=claimed_paths or {},
         remote=None if remote is None else {ItemId(id_): each for id_, each in remote.items()},
-        choice=Choice(**choice),
-        rekeyed=rekeyed,
-        honours_ids=honours_ids(state, project.api.server),
-    )
+        choice=Choice(**choice), rekeyed=rekeyed, honours_ids=honours_ids(state, project.api.server),
+    )  # fmt: skip
 
 
 def plan_of(*args: Any, **kwargs: Any) -> Plan:
