@@ -12,7 +12,7 @@ import pytest
 
 from contentops.cli import terminal
 from contentops.cli.commands.state import listing
-from contentops.cli.display import Moving, Plain, Recorded, watching
+from contentops.cli.display import Moving, Plain, recorded, watching
 from contentops.cli.named_files import write_whole
 from contentops.cli.options import duration
 from contentops.errors import OutputError
@@ -337,18 +337,18 @@ def test_moving_lines_show_what_is_in_work() -> None:
 def test_events_are_recorded_one_a_line(tmp_path: Path) -> None:
     """The file has every event at once, also those the display does not show."""
     path = tmp_path / "events.ndjson"
-    with watching(io.StringIO(), events=str(path)) as display:
+    with watching(io.StringIO()) as display, recorded(display.show, str(path)) as show:
         display.start()
-        display.show(make_event("waiting", "a", on="x\u2028"))
+        show(make_event("waiting", "a", on="x\u2028"))
         line = path.read_text()
         assert (json.loads(line)["data"], line.count("\n")) == ({"on": "x\u2028"}, 1)
-        display.show(make_event("note", message="y"))
+        show(make_event("note", message="y"))
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["waiting", "note"]
 
 
 def test_an_events_file_that_can_not_be_opened_is_told_before_anything_begins(tmp_path: Path) -> None:
     """A folder is no file for events."""
-    with pytest.raises(OutputError, match="cannot be written"), watching(io.StringIO(), events=str(tmp_path)):
+    with pytest.raises(OutputError, match="cannot be written"), recorded(print, str(tmp_path)):
         pass
 
 
@@ -356,9 +356,8 @@ def test_an_events_file_that_can_not_be_opened_is_told_before_anything_begins(tm
 def test_a_full_disk_ends_the_events_not_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     """It is said once, and the display goes on."""
     stream = io.StringIO()
-    display = Recorded(Plain(stream), "/dev/full")
-    display.show(make_event("note", message="one"))
-    display.show(make_event("note", message="two"))
-    display.close()
+    with recorded(Plain(stream).show, "/dev/full") as show:
+        show(make_event("note", message="one"))
+        show(make_event("note", message="two"))
     assert stream.getvalue() == "note: one\nnote: two\n"
     assert capsys.readouterr().err.count("warning[events]: `/dev/full` cannot be written any more") == 1

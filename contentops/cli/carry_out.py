@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from contentops.cli.confirmation import Confirmation, Manner, finish
-from contentops.cli.display import watching
+from contentops.cli.display import recorded, watching
 from contentops.errors import ExitCode
 from contentops.operations import apply as operation
 
@@ -31,7 +31,7 @@ def carry_out(
 ) -> int:
     """Plan, show, ask and apply; return the exit code. `again`: returns the command that continues a run."""
     with contextlib.ExitStack() as signals:
-        with watching(sys.stderr, events=manner.events) as display:
+        with watching(sys.stderr) as display, recorded(display.show, manner.events) as emit:
             confirmation = Confirmation(manner, lambda: _begin(signals, display, options.stop))
             plan, run = operation.apply(
                 project,
@@ -39,7 +39,7 @@ def carry_out(
                 options,
                 show=confirmation.preview,
                 confirm=confirmation,
-                emit=display.show,
+                emit=emit,
                 runtime=runtime,
             )
         # The handler stays until all is printed: a second Ctrl-C must not suppress the summary.

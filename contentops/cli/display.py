@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, TextIO
 from contentops.cli.named_files import check_events_place
 from contentops.cli.terminal import can_animate, for_log, report, wants_color
 from contentops.errors import OutputError
+from contentops.operations.runs import EventFile
 from contentops.reporting.layout import fitted
-from contentops.reporting.run import Progress, event_json
-from contentops.sanitize import json_text, visible
+from contentops.reporting.run import Progress
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
 
@@ -132,55 +133,37 @@ class Moving(Display):
         return Constrain(Group(*([grid] if rows else []), *folded, *ending), max(self._console.width - _ECHO, 1))
 
 
-class Recorded(Display):
-    """A display that also writes events to a file, one JSON object a line. Raises OutputError where it cannot."""
+@contextlib.contextmanager
+def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Event], None]]:
+    """Give a function that writes each event to a file, one JSON object a line, and shows it.
 
-    def __init__(self, display: Display, path: str) -> None:
-        self._display, self._path = display, path
-        check_events_place(Path(path))
-        try:
-            self._file: TextIO | None = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115, PTH123 - see close
-        except OSError as error:
-            message = f"`{path}` cannot be written: {error.strerror or error}"
-            raise OutputError(message, hint="choose another file for `--events`") from error
+    `path` empty: it only shows them. Raises OutputError where the file cannot be written.
+    """
+    if not path:
+        yield show
+        return
+    check_events_place(Path(path))
+    try:
+        opened = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115, PTH123 - closed below
+    except OSError as error:
+        message = f"`{path}` cannot be written: {error.strerror or error}"
+        raise OutputError(message, hint="choose another file for `--events`") from error
+    file = EventFile(opened, lambda error: report(f"warning[events]: `{path}` cannot be written any more: {error}"))
 
-    def start(self) -> None:
-        """Start the display."""
-        self._display.start()
+    def keep(event: Event) -> None:
+        file.write(event)
+        show(event)
 
-    def show(self, event: Event) -> None:
-        """Write the event at once; a full disk ends the file, not the run."""
-        if self._file is not None:
-            try:
-                self._file.write(json_text(event_json(event), indent=None) + "\n")
-                self._file.flush()
-            except (OSError, ValueError, TypeError) as error:
-                self._end_file()
-                report(f"warning[events]: `{self._path}` cannot be written any more: {error}")
-        self._display.show(event)
-
-    def stopping(self) -> bool:
-        """Do as the other display does."""
-        return self._display.stopping()
-
-    def close(self) -> None:
-        """Close the file and the display."""
-        self._end_file()
-        self._display.close()
-
-    def _end_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.close()
+    try:
+        yield keep
+    finally:
+        file.close()
 
 
 @contextlib.contextmanager
-def watching(stream: TextIO, *, events: str = "") -> Iterator[Display]:
-    """Open the display that fits `stream`, and a file of `events` if it is named. Raises OutputError."""
+def watching(stream: TextIO) -> Iterator[Display]:
+    """Open the display that fits `stream`."""
     display: Display = Moving(stream, color=wants_color(stream)) if can_animate(stream) else Plain(stream)
-    if events:
-        display = Recorded(display, events)
     try:
         yield display
     finally:

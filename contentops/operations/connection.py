@@ -115,15 +115,15 @@ async def try_model(engine: OpenAIEngine, stopped: Callable[[], bool]) -> None:
 
 
 async def find_in_turn(
-    client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], *, again: bool = False
+    client: Client, limiter: AccountLimiter, stopped: Callable[[], bool]
 ) -> ApiEndpoint | Failure | None:
-    """Return where the API is; if that is unknown, or with `again`, search for it within the request limit.
+    """Return where the API is; if that is unknown, search for it within the request limit.
 
     None where a person stopped it, or the limit allows no request for more than a minute.
     """
-    if (again or not client.is_found) and not await _turn(limiter, stopped):
+    if not client.is_found and not await _turn(limiter, stopped):
         return None
-    return await client.find(again=again, turn=lambda: _turn(limiter, stopped))
+    return await client.find(turn=lambda: _turn(limiter, stopped))
 
 
 async def ask_in_turn(

@@ -84,7 +84,7 @@ class Caller:
         runtime: Runtime,
         limiter: AccountLimiter | None = None,
     ) -> None:
-        self._client = client
+        self.client = client
         self._project = project
         self.random = runtime.random
         self._limiter = limiter or Limiter(project.api.requests_per_minute)
@@ -115,15 +115,16 @@ class Caller:
 
     async def ask_once(self, call: Call) -> Reply | Failure:
         """Send a free call once. Each request waits for its turn, also those that look for the API's address."""
-        if self._client.dialect == AUTO and not self._client.is_found:
-            await self._turn()
-            endpoint = await self._client.find(turn=self._turn)
+        if self.client.dialect == AUTO and not self.client.is_found:
+            await self.turn()
+            endpoint = await self.client.find(turn=self.turn)
             if isinstance(endpoint, Failure):
                 return not_sent(endpoint, call)
-        await self._turn()
-        return await self._client.send(call)
+        await self.turn()
+        return await self.client.send(call)
 
-    async def _turn(self) -> bool:
+    async def turn(self) -> bool:
+        """Wait until the limit allows a request."""
         while True:
             await self._wait(self._limiter.ready_at(self.now()) - self.now(), "the next request may go out")
             if self._limiter.take(1, self.now()):

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, Check, ContentopsError, Refused, plural
 from contentops.operations.approving import approval_checks
-from contentops.operations.connection import (
-    ask_in_turn,
-    connected,
-    find_in_turn,
-    read_credentials,
-    read_model,
-    try_model,
-)
+from contentops.operations.connection import read_credentials, read_model, try_model
 from contentops.operations.opening import HERE, Runtime, has_ledger, is_of_another, open_cache, open_store
 from contentops.operations.workspace import shared_state, snapshot_of, validate
 from contentops.state import state_dir
@@ -27,7 +18,6 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import CatalogReply
     from contentops.api.session import ApiEndpoint, Client
-    from contentops.execution.limiter import AccountLimiter
     from contentops.model import Desired, Project
     from contentops.operations.connection import Credentials
 
@@ -171,54 +161,36 @@ def _catalog_check(project: Project) -> Check:
 
 
 def _server_check(project: Project, credentials: Credentials, runtime: Runtime) -> Check:
-    import asyncio
-
     from contentops.api.calls import CatalogReply, Failure, ListTemplates
-    from contentops.execution.limiter import Limiter
     from contentops.operations.before_submit import no_user, refused_without_user
-    from contentops.operations.contents import as_error
-
-    def never() -> bool:
-        return False
-
-    async def ask(shared: AccountLimiter | None) -> Check:
-        limiter = shared or Limiter(project.api.requests_per_minute)
-        # Without writing: doctor finds the server anew and changes nothing.
-        with open_cache(project, write=False) as cache:
-            async with connected(project, credentials, runtime, cache) as client:
-                endpoint = await find_in_turn(client, limiter, never, again=True)
-                turn = functools.partial(ask_in_turn, client, limiter, never)
-                answer = endpoint if endpoint is None or isinstance(endpoint, Failure) else await turn(ListTemplates())
-                if endpoint is None or answer is None:
-                    message = f"{where}: not checked, because the account has reached its request limit"
-                    return Check(name="server", ok=None, message=message, hint="run it again in a minute")
-                if not isinstance(endpoint, Failure) and isinstance(answer, CatalogReply):
-                    failure = client.contradiction(endpoint)
-                    if failure is None:
-                        refused = None if credentials.user else await refused_without_user(endpoint, turn)
-                        if refused is not None:
-                            message, hint = no_user(project, refused)
-                            return Check(name="server", ok=False, message=message, hint=hint)
-                        return Check(
-                            name="server", ok=True, message=f"{where} {_reply_in_words(endpoint, answer, client)}"
-                        )
-                    answer = failure
-                assert isinstance(answer, Failure)
-                problem = as_error(answer, project)
-                return Check(name="server", ok=False, message=f"{where}: {problem.message}", hint=problem.hint)
+    from contentops.operations.contents import Caller, as_error, converse
 
     where = f"`{project.api.base_url}` ({project.api.dialect})"
-    try:
-        with contextlib.ExitStack() as closing:
-            shared: AccountLimiter | None = None
-            if has_ledger(project, runtime.environ):
-                from contentops.operations.ledger import limiting
 
-                shared = closing.enter_context(limiting(project, credentials.key, runtime))
-            check: Check = (runtime.run or asyncio.run)(ask(shared))
+    async def story(caller: Caller) -> Check:
+        await caller.turn()
+        endpoint = await caller.client.find(again=True, turn=caller.turn)
+        answer = endpoint if isinstance(endpoint, Failure) else await caller.ask_once(ListTemplates())
+        if not isinstance(endpoint, Failure) and isinstance(answer, CatalogReply):
+            failure = caller.client.contradiction(endpoint)
+            if failure is None:
+                refused = None if credentials.user else await refused_without_user(endpoint, caller.ask_once)
+                if refused is not None:
+                    message, hint = no_user(project, refused)
+                    return Check(name="server", ok=False, message=message, hint=hint)
+                words = _reply_in_words(endpoint, answer, caller.client)
+                return Check(name="server", ok=True, message=f"{where} {words}")
+            answer = failure
+        assert isinstance(answer, Failure)
+        problem = as_error(answer, project)
+        return Check(name="server", ok=False, message=f"{where}: {problem.message}", hint=problem.hint)
+
+    try:
+        # Without writing: doctor finds the server anew and changes nothing.
+        with open_cache(project, write=False) as cache:
+            return converse(project, runtime, story, cache)
     except ApiError as error:
         return Check(name="server", ok=False, message=error.message, hint=error.hint)
-    return check
 
 
 def _reply_in_words(endpoint: ApiEndpoint, answer: CatalogReply, client: Client) -> str:

@@ -140,28 +140,45 @@ class LiveRun(Struct, frozen=True, kw_only=True):
     """Items that are not listed."""
 
 
+class EventFile:
+    """A file that gets the events of a run, one JSON object a line. A full disk ends the file, not the run."""
+
+    def __init__(self, file: TextIO | None, failed: Callable[[Exception], object] = lambda _: None) -> None:
+        """`file` None: nothing is written; `failed` gets why the file ends early."""
+        self._file = file
+        self._failed = failed
+
+    def write(self, event: Event) -> None:
+        """Write an event at once; never fails."""
+        if self._file is not None:
+            try:
+                self._file.write(json_text(event_json(event), indent=None) + "\n")
+                self._file.flush()
+            except (OSError, ValueError, TypeError) as error:
+                self.close()
+                self._failed(error)
+
+    def close(self) -> None:
+        """Close the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+
 @contextlib.contextmanager
 def keeping_events(
     project: Project, plan: Plan, emit: Callable[[Event], None], runtime: Runtime
 ) -> Iterator[Callable[[Event], None]]:
     """Give a function that keeps each event of a run and passes it to `emit`; a full disk does not end the run."""
-    file = _opened(project)
-
-    def write(event: Event) -> None:
-        nonlocal file
-        if file is not None:
-            try:
-                file.write(json_text(event_json(event), indent=None) + "\n")
-                file.flush()
-            except (OSError, ValueError, TypeError):
-                file = None
+    file = EventFile(_opened(project))
 
     def keep(event: Event) -> None:
-        write(event)
+        file.write(event)
         emit(event)
 
     def frame(kind: str, **data: str) -> None:
-        write(Event(kind=kind, at=iso(runtime.wall()), data=data))
+        file.write(Event(kind=kind, at=iso(runtime.wall()), data=data))
 
     frame("run-planned", plan=plan.id, who=state_dir.user_at_host(), run=secrets.token_hex(8))
     try:
@@ -172,9 +189,7 @@ def keeping_events(
     else:
         frame("run-ended")
     finally:
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.close()
+        file.close()
 
 
 def _path(project: Project) -> Path:
