@@ -123,14 +123,13 @@ def test_findings_as_sarif_name_files_from_the_repository(site: Path, invoke: Ru
 
 def test_findings_go_into_a_file_and_onto_the_terminal(site: Path, invoke: Run) -> None:
     """The file is replaced the next time, and nothing else ever is."""
-    for form in ("sarif", "json"):
-        for _ in range(2):
-            ended = invoke("check", "--format", form, "--out", f"found.{form}", cwd=site)
-            assert (ended.code, "error[excludes]" in ended.stdout) == (1, True)
+    for _ in range(2):
+        ended = invoke("check", "--format", "sarif", "--out", "found.sarif", cwd=site)
+        assert (ended.code, "error[excludes]" in ended.stdout) == (1, True)
     assert json.loads((site / "found.sarif").read_text("utf-8"))["version"] == "2.1.0"
     for name in ("out/good.md", "contentops.yaml", "post.json"):
         before = (site / name).read_bytes()
-        assert invoke("check", "--format", "json", "--out", name, cwd=site).code == 1
+        assert invoke("check", "--format", "sarif", "--out", name, cwd=site).code == 1
         assert (site / name).read_bytes() == before
     assert invoke("check", "--out", "found.txt", cwd=site).code == 64
     assert invoke("check", "--json", "--format", "sarif", cwd=site).code == 64

@@ -76,7 +76,7 @@ def test_the_graph_as_text_and_json(harness: Harness, invoke: Run) -> None:
         "guide.fr waiting guide", "news waiting guide.de, other", "",
         "7 items, 5 references. 1 other item without references.",
     ]  # fmt: skip
-    document = invoke("graph", "--select", "guide.de+", "--format", "json", cwd=harness.root).json
+    document = invoke("graph", "--select", "guide.de+", "--json", cwd=harness.root).json
     assert document["items"] == [
         {"id": "guide.de", "state": "waiting", "output": "out/guide.de.md", "sources": ["guide"]},
         {"id": "news", "state": "waiting", "output": "out/news.md", "sources": ["guide.de", "other"]},
@@ -98,7 +98,7 @@ def test_the_graph_of_broken_manifests_is_that_of_the_records(harness: Harness, 
     """As in `status`."""
     harness.apply()
     harness.write("content/a.yaml", "items: [")
-    shown = invoke("graph", "--select", "+guide.de", "--format", "json", cwd=harness.root)
+    shown = invoke("graph", "--select", "+guide.de", "--json", cwd=harness.root)
     assert [(one["id"], one["sources"]) for one in shown.json["items"]] == [("guide", []), ("guide.de", ["guide"])]
 
 
@@ -124,7 +124,7 @@ def test_a_huge_graph_is_cut_with_a_statement_and_a_ring_of_records_has_an_order
     """The text shows its start; a long chain is ordered without recursion."""
     text = graph_text(_graph({f"i{at:04}": [f"i{at - 1:04}"] * (at > 0) for at in range(1_000)}))
     assert len(text.splitlines()) == 204
-    assert text.endswith("\n800 more: `--select` shows a part, `--format json` all of them.")
+    assert text.endswith("\n800 more: `--select` shows a part, `--json` all of them.")
     many = _graph({"z": [f"s{at}" for at in range(9)]})
     assert "s0, s1, s2, s3, s4 and 4 more" in graph_text(many)
     ring = {ItemId("b"): [ItemId("a")], ItemId("a"): [ItemId("b")], ItemId("c"): []}

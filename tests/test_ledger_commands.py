@@ -49,9 +49,9 @@ def test_migrate_makes_the_tables_once(invoke: Run, site: Path, empty_database: 
     assert (status.code, "no tables yet" in status.stdout) == (0, True)
     ok, message = _checked(invoke, site, empty_database)
     assert (ok, "no tables yet" in message) == (None, True)
-    made = invoke("ledger", "migrate", "--json", "--ledger", empty_database)
+    made = invoke("ledger", "migrate", "--json", env=_env(empty_database))
     assert (made.code, made.json["from"], made.json["to"]) == (0, 0, schema.VERSION)
-    again = invoke("ledger", "migrate", "--ledger", empty_database)
+    again = invoke("ledger", "migrate", env=_env(empty_database))
     assert (again.code, again.stdout) == (0, f"Nothing to do: the tables are of version {schema.VERSION}.\n")
 
 
@@ -86,11 +86,11 @@ def test_a_command_needs_an_address(invoke: Run, site: Path) -> None:
     missing = invoke("ledger", "status")
     assert (missing.code, "error[no-ledger]" in missing.stderr) == (64, True)
     url = "postgresql://ann:planted-secret@127.0.0.1:1/nothing"
-    away = invoke("ledger", "status", "--ledger", url)
+    away = invoke("ledger", "status", env=_env(url))
     assert (away.code, "error[ledger-away]" in away.stderr, "planted" in away.stderr) == (3, True, False)
     ok, message = _checked(invoke, site, url)
     assert (ok, "cannot be reached" in message, "planted" in message) == (False, True, False)
-    wrong = invoke("ledger", "status", "--ledger", url, "--env", "nosuch", cwd=site)
+    wrong = invoke("ledger", "status", "--env", "nosuch", cwd=site, env=_env(url))
     assert (wrong.code, "declares no environment `nosuch`" in wrong.stderr) == (64, True)
 
 
@@ -133,7 +133,7 @@ def test_a_pooler_is_refused(invoke: Run, database: str) -> None:
         with pytest.raises(StateError) as refused:
             LedgerSession(wire.url(database), patience=0)
         assert refused.value.code == "ledger-pooler"
-        ended = invoke("ledger", "status", "--ledger", wire.url(database))
+        ended = invoke("ledger", "status", env=_env(wire.url(database)))
         assert (ended.code, "use the address of PostgreSQL itself" in ended.stderr) == (1, True)
 
 

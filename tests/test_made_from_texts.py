@@ -454,7 +454,7 @@ def test_a_mistake_in_one_key_is_reported_while_another_waits(guides: Harness) -
 
 def test_the_graph_shows_mentions_apart(guides: Harness, invoke: Run) -> None:
     """They are no sources: a selector does not follow them."""
-    shown = invoke("graph", "--format", "json", cwd=guides.root).json["items"]
+    shown = invoke("graph", "--json", cwd=guides.root).json["items"]
     assert [(one["id"], one["sources"], one["mentions"]) for one in shown] == [
         ("en", [], ["de", "fr"]),
         ("de", ["en"], ["fr"]),

@@ -19,7 +19,7 @@ from contentops.pages.forms import FORMS
 from contentops.pages.security import FILES as SERVED
 from contentops.pages.security import MAX_BYTES
 from tests.pages import ADDRESS, FILES, Browser
-from tests.running import Build, Run
+from tests.running import Build
 from tests.terminals import on_a_terminal
 
 OURS = {"origin": ADDRESS, "sec-fetch-site": "same-origin"}
@@ -155,13 +155,6 @@ def test_no_id_leads_elsewhere(project: Build, item: str, processes: None) -> No
     assert answer.status_code == 404
     assert "<script>" not in answer.text
     assert "\u202e" not in answer.text
-
-
-def test_it_is_served_on_this_machine_alone(project: Build, invoke: Run) -> None:
-    """Whoever reaches the page acts in the person's name, so another address is refused, with what to do instead."""
-    refused = invoke("review", "--host", "0.0.0.0", "--no-open", cwd=project(FILES))  # noqa: S104 - refused
-    assert refused.code == 64
-    assert "ssh -L" in refused.stderr
 
 
 def test_a_real_server_prints_one_link_and_ends_with_ctrl_c(project: Build, processes: None) -> None:

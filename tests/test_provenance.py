@@ -111,7 +111,7 @@ def test_the_text_and_the_formats(harness: Harness, invoke: Run) -> None:
         *("ITEM", "SERVER", "JOB", "MADE", "AT", "CREDITS", "CHANGED", "APPROVAL", "BY", "COMMIT")
     ]
     assert shown.stdout.splitlines()[-1] == "3 texts."
-    document = invoke("report", "--provenance", "--format", "json", cwd=harness.root).json
+    document = invoke("report", "--provenance", "--json", cwd=harness.root).json
     assert document["format_version"].startswith("1.")
     printed = invoke("report", "--provenance", "--format", "csv", cwd=harness.root).stdout
     listed = list(csv.DictReader(io.StringIO(printed, newline="")))
@@ -182,7 +182,7 @@ def test_what_people_wrote_is_shown_harmless(harness: Harness, invoke: Run) -> N
     path = harness.root / approvals.FILE
     text = path.read_text("utf-8")
     path.write_text(text.replace("Ann", "=\u202eA\\u001b[2Jnn").replace("n" * 1_999, "n" * 100_000), "utf-8")
-    for form in ((), ("--format", "csv"), ("--format", "json")):
+    for form in ((), ("--format", "csv"), ("--json",)):
         ended = invoke("report", "--provenance", *form, cwd=harness.root)
         assert (ended.code, re.findall("[\x1b\u202e]", ended.stdout)) == (0, [])
         assert len(ended.stdout) < 10_000

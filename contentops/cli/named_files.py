@@ -102,7 +102,7 @@ def _is_plan(path: Path) -> bool:
 
 def _is_findings(path: Path) -> bool:
     document = _json(read_file(path, LARGEST))
-    return isinstance(document, dict) and ("diagnostics" in document or document.get("version") == "2.1.0")
+    return isinstance(document, dict) and document.get("version") == "2.1.0"
 
 
 def _begins_with(*keys: str) -> Callable[[Path], bool]:

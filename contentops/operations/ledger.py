@@ -181,7 +181,7 @@ def migrate(address: str) -> tuple[int, int]:
 @contextlib.contextmanager
 def _opened(address: str) -> Iterator[LedgerSession]:
     if not address:
-        hint = "`--ledger postgresql://host/database`, `CONTENTOPS_LEDGER`, or `ledger:` in `contentops.yaml` names it"
+        hint = "`CONTENTOPS_LEDGER=postgresql://host/database`, or `ledger:` in `contentops.yaml` names it"
         raise UsageError("no ledger is set", code="no-ledger", hint=hint)
     with LedgerSession(address, name="contentops ledger", patience=0) as session:
         yield session

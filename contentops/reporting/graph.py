@@ -34,7 +34,7 @@ def graph_text(graph: ItemGraph, *, width: int = 0) -> str:
     if graph.alone:
         counts += f" {plural(graph.alone, 'other item')} without references."
     if hidden := len(graph.items) - len(rows):
-        counts += f"\n{hidden:,} more: `--select` shows a part, `--format json` all of them."
+        counts += f"\n{hidden:,} more: `--select` shows a part, `--json` all of them."
     return "\n".join([paint(head, "dim"), *lines, "", counts])
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from contentops.cli.session import Session
     from contentops.errors import Check
-    from contentops.model import Checked
 
 
 _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
@@ -73,16 +72,11 @@ def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
 # --- check -------------------------------------------------------------------------------------------------
 
 
-_CHECK_FORMATS = ["text", "json", "sarif"]
-
-
 @click.command("check")
 @project_options
 @selection_options
-@click.option(
-    "--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="The output format. Default: text."
-)
-@file_option("--out", help="Write the findings to FILE, and show them as text.")
+@click.option("--format", "form", type=click.Choice(["text", "sarif"]), default="text", help="The output format.")
+@file_option("--out", help="With `--format sarif`: write it to FILE, and show text.")
 @click.option("--commands", is_flag=True, help="Also run the programs that `contentops.yaml` names under `checks`.")
 @click.option("--approved", is_flag=True, help="Also fail if a required approval is missing.")
 def check(
@@ -90,7 +84,7 @@ def check(
     /,
     select: tuple[str, ...],
     exclude: tuple[str, ...],
-    form: str | None,
+    form: str,
     out: str,
     *,
     commands: bool,
@@ -103,32 +97,27 @@ def check(
     `--commands` also runs the programs of `checks.commands`. Use it only on a branch that you trust. `--approved` also
     fails if a text that needs approval is not approved as it is now, for example before a site is built.
     """
-    if session.as_json and form not in {None, "json"}:
-        raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
-    form = "json" if session.as_json else form or "text"
-    if out and form == "text":
-        raise click.UsageError("`--out` is for `--format json` or `sarif`")
+    if session.as_json and form == "sarif":
+        raise click.UsageError("`--json` and `--format sarif` exclude each other")
+    if out and form != "sarif":
+        raise click.UsageError("`--out` is for `--format sarif`")
     if out:
         check_findings_place(session.path(out))
-    from contentops.reporting.diagnostics import checks_json, checks_text
+    from contentops.reporting.diagnostics import checks_json, checks_text, sarif
 
     choice = choice_of(select=select, exclude=exclude)
     done = check_files(session.project(), choice, commands=commands, approved=approved)
+    document = ""
+    if form == "sarif":
+        document = json_text(sarif(done, folder=github_job.project_folder(session.directory)))
     if out:
-        write_whole(session.path(out), _checks_document(done, form, session.directory))
+        write_whole(session.path(out), f"{document}\n")
         terminal.report(f"findings written: `{visible(out)}`")
-    if out or form == "text":
-        terminal.show(checks_text(done))
-    elif form == "json":
+    if session.as_json:
         terminal.say_json(checks_json(done))
+    elif out or form == "text":
+        terminal.show(checks_text(done))
     else:
-        terminal.say(_checks_document(done, form, session.directory).rstrip("\n"))
+        terminal.say(document)
     github_job.annotate(done.findings, session.directory)
     return ExitCode.ERROR if any(one.severity is Severity.ERROR for one in done.findings) else ExitCode.DONE
-
-
-def _checks_document(done: Checked, form: str, directory: str) -> str:
-    from contentops.reporting.diagnostics import checks_json, sarif
-
-    document = sarif(done, folder=github_job.project_folder(directory)) if form == "sarif" else checks_json(done)
-    return json_text(document) + "\n"

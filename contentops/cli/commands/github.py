@@ -54,13 +54,12 @@ _FOOT = 600
 @click.option(
     "--pr", "number", metavar="N", type=click.IntRange(min=1), help="The pull request. Default: that of the event."
 )
-@click.option("--repo", metavar="OWNER/NAME", default="", help="The repository. Default: `GITHUB_REPOSITORY`.")
 @click.option(
     "--project", metavar="NAME", default="", help="The project whose plan failed, if FILE does not exist. Default: all."
 )
 @click.option("--env", "environment", metavar="NAME", default="", help="The environment of that plan.")
 @json_option
-def comment(session: Session, path: str, number: int | None, repo: str, project: str) -> None:
+def comment(session: Session, path: str, number: int | None, project: str) -> None:
     """Put a plan on its pull request, as one comment for each project and environment, updated in place.
 
     If FILE does not exist, the plan failed: the comment says so and shows no older price. Needs `GITHUB_TOKEN` with the
@@ -69,7 +68,7 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
     plan, checksum, failure = _plan_at(session.path(path))
     try:
         mark = marker_of(project, session.chosen()) if project else ""
-        pull, posted = _post(plan, checksum, mark, number, repo)
+        pull, posted = _post(plan, checksum, mark, number)
     except ContentopsError as error:
         raise failure or error from None
     if failure is not None:
@@ -96,13 +95,13 @@ def _plan_at(path: Path) -> tuple[PlanFile | None, str, ContentopsError | None]:
         return None, "", error
 
 
-def _post(plan: PlanFile | None, checksum: str, mark: str, number: int | None, repo: str) -> tuple[int, Posted | None]:
+def _post(plan: PlanFile | None, checksum: str, mark: str, number: int | None) -> tuple[int, Posted | None]:
     """Comment on the pull request; return its number and the comment, or 0 and None where it has moved on.
 
     `mark`: the first line of the comment to update where there is no plan; empty: all our comments.
     """
     origin = origin_of(os.environ, number or 0)
-    github = connect(os.environ, pause=time.sleep, repository=repo)
+    github = connect(os.environ, pause=time.sleep)
     pull = origin.number
     if not is_newest(github, origin):
         return 0, None
@@ -151,13 +150,12 @@ def _is_plain(address: str) -> bool:
     type=click.IntRange(min=1),
     help="The pull request. Default: the one in the merge queue, or whose merge was pushed.",
 )
-@click.option("--repo", metavar="OWNER/NAME", default="", help="The repository. Default: `GITHUB_REPOSITORY`.")
 @click.option(
     "--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="The name of the artifact with the plan."
 )
 @click.option("--env", "environment", metavar="NAME", default="", help="Only a plan of this environment. Default: any.")
 @json_option
-def find_plan(session: Session, number: int | None, repo: str, artifact: str) -> None:
+def find_plan(session: Session, number: int | None, artifact: str) -> None:
     """Find the workflow run with the plan that a pull request shows for its last commit.
 
     The comment of `contentops comment` names the run and the checksum of the plan; other artifacts of that name do not
@@ -167,7 +165,7 @@ def find_plan(session: Session, number: int | None, repo: str, artifact: str) ->
     kept any more, or if the push merged no pull request. Needs `GITHUB_TOKEN` with the right to read actions, contents
     and pull requests, from the identity that ran `comment`.
     """
-    github = connect(os.environ, pause=time.sleep, repository=repo)
+    github = connect(os.environ, pause=time.sleep)
     event = {} if number else read_event(os.environ)
     push = pushed(event)
     about = number or (merged_pull(github, *push) if push else queued(event))

@@ -307,7 +307,7 @@ def _restored(done: Restored) -> str:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "mermaid", "json"]),
+    type=click.Choice(["text", "mermaid"]),
     default="text",
     help="The output format.",
 )
@@ -321,11 +321,10 @@ def graph(session: Session, form: str, select: tuple[str, ...], exclude: tuple[s
 
     A mention is a link in front matter, for example between translations; no item waits for it.
     """
-    if session.as_json and form not in ("text", "json"):
+    if session.as_json and form != "text":
         raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
     made, findings = plan.graph(session.project(), choice_of(select=select, exclude=exclude), runtime=session.runtime())
-    if not session.as_json and form != "json":
+    if not session.as_json:
         terminal.report_findings(findings)
     text = graph_mermaid(made) if form == "mermaid" else graph_text(made, width=terminal.width())
-    shown = structs.replace(session, as_json=session.as_json or form == "json")
-    shown.answer({**diagnostics_json(findings), **graph_json(made)}, text)
+    session.answer({**diagnostics_json(findings), **graph_json(made)}, text)

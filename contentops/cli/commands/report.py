@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.options import UNITS, choice_of, environment_options, selection_options
@@ -49,7 +48,7 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "csv", "json", "html"]),
+    type=click.Choice(["csv", "html"]),
     help="`html`: one page for a browser. `csv`: with `--provenance`.",
 )
 @selection_options
@@ -76,10 +75,12 @@ def report(
     `--provenance` shows where the text of each item comes from: server, job, digests, credits of all attempts, the
     share of words that people changed, approvals, and the commit.
     """
+    if form and session.as_json:
+        raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
     if runs:
-        if provenance or since or exclude or len(select) > 1 or form in {"csv", "html"}:
+        if provenance or since or exclude or len(select) > 1 or form:
             raise UsageError("`--runs` lists all items, or one with `--select ITEM`; leave out the other options")
-        _runs(_as_json(session, form), *(select or ("",)))
+        _runs(session, *(select or ("",)))
         return
     if provenance:
         if since:
@@ -94,16 +95,8 @@ def report(
     _spend(session, since, form)
 
 
-def _as_json(session: Session, form: str) -> Session:
-    """Return the session with the format that was asked for. Raises UsageError for two formats."""
-    if form and session.as_json and form != "json":
-        raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
-    return structs.replace(session, as_json=session.as_json or form == "json")
-
-
 def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], form: str) -> None:
     """Print where texts come from."""
-    session = _as_json(session, form)
     choice = choice_of(select=select, exclude=exclude)
     project = session.project()
     found, findings = operation.provenance(project, choice, runtime=session.runtime())
@@ -120,7 +113,6 @@ def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, .
 
 def _spend(session: Session, since: str, form: str) -> None:
     """Print what was spent: in the environment that is asked for, else in all."""
-    session = _as_json(session, form)
     start = parse_moment(since, time.time())
     found = _spending(session, since, start)
     if not session.as_json:

@@ -17,8 +17,7 @@ from msgspec import structs
 from contentops.cli import terminal
 from contentops.cli.options import choice_of, project_options, selection_options
 from contentops.digest import short
-from contentops.errors import ContentopsError, ExitCode, UsageError, plural
-from contentops.loopback import is_loopback
+from contentops.errors import ContentopsError, ExitCode, plural
 from contentops.model import ApprovalState, Verdict
 from contentops.operations.approving import Decision, decide_texts, git_identity, record_merged
 from contentops.pages.app import create_app, open_port, serve
@@ -38,11 +37,13 @@ if TYPE_CHECKING:
 
 # ---- `contentops review`: pages on which people read, approve and edit texts.
 
+HOST = "127.0.0.1"
+"""Whoever reaches the pages acts in a person's name, so only this machine may."""
+
 
 @click.command("review")
 @project_options
 @click.option("--out", metavar="DIR", default="", help="Write the pages as files to DIR, without buttons.")
-@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
     metavar="N",
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-open", is_flag=True, help="Only print the link; do not open a browser.")
 @click.option("--commit", "commits", is_flag=True, help="Commit the files of each action with git.")
-def command(session: Session, out: str, host: str, port: int, *, no_open: bool, commits: bool) -> int:
+def command(session: Session, out: str, port: int, *, no_open: bool, commits: bool) -> int:
     """Read, approve, send back and edit texts in a browser.
 
     Prints a link that opens the page once, in one browser of this machine. End it with Ctrl-C.
@@ -61,11 +62,7 @@ def command(session: Session, out: str, host: str, port: int, *, no_open: bool, 
     """
     if out:
         return _export(session, out)
-    if not is_loopback(host):
-        hint = f"from elsewhere: `ssh -L {port}:127.0.0.1:{port} HOST`; `--out DIR` writes a copy for readers"
-        message = f"`--host {host}`: anyone who reaches this page acts in your name; only this machine may reach it"
-        raise UsageError(message, hint=hint)
-    with open_port(host, port) as opened:
+    with open_port(HOST, port) as opened:
         keys = Keys(opened.number)
         site = _site(session, Links(), form_token=keys.form_token, commits=commits)
         link = f"{opened.address.rstrip('/')}{LINK}?token={keys.token}"
@@ -74,7 +71,7 @@ def command(session: Session, out: str, host: str, port: int, *, no_open: bool, 
         with contextlib.ExitStack() as ending:
             if not no_open and terminal.can_ask() and _has_display():
                 _open_browser(session, link, ending)
-            serve(create_app(site, keys, host), opened, site.closing.set)
+            serve(create_app(site, keys, HOST), opened, site.closing.set)
         if not site.runner.is_idle:
             terminal.report("stopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once")
         site.runner.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import environment_options, with_options
+from contentops.cli.options import environment_options
 from contentops.errors import ContentopsError, ExitCode, plural
 from contentops.model.jobs import fold_jobs
 from contentops.operations import state, upgrade, workspace
@@ -211,26 +211,14 @@ def ledger() -> None:
     """
 
 
-_ledger_options = with_options(
-    click.option(
-        "--ledger",
-        "address",
-        metavar="ADDRESS",
-        default="",
-        help="The ledger: `postgresql://host/database`. Default: `CONTENTOPS_LEDGER`, then the project's `ledger`.",
-    ),
-    environment_options,
-)
-
-
-def _address_of(session: Session, address: str) -> str:
-    """Return the address of the ledger: of the command line, the environment or the project; else empty.
+def _address(session: Session) -> str:
+    """Return the address of the ledger: of the environment, else of the project; empty: there is none.
 
     Raises as `Session.project` does; without `--env` it needs no project.
     """
     from contentops.operations import ledger
 
-    stated = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
+    stated = os.environ.get("CONTENTOPS_LEDGER", "").strip()
     try:
         project = None if stated and not session.environment else session.project()
     except ContentopsError as error:
@@ -241,12 +229,12 @@ def _address_of(session: Session, address: str) -> str:
 
 
 @ledger.command("status", short_help="Show what is open, and who applies now.")
-@_ledger_options
-def status(session: Session, address: str) -> None:
+@environment_options
+def status(session: Session) -> None:
     """Show what is open in the ledger, how large it is, and who applies now."""
     from contentops.operations.ledger import overview_of, shown
 
-    url = _address_of(session, address)
+    url = _address(session)
     overview = overview_of(url)
     session.answer({"ledger": shown(url), **plain(overview)}, f"{visible(shown(url))}, {_overview(overview)}")
 
@@ -264,15 +252,15 @@ def _overview(overview: Overview) -> str:
 
 
 @ledger.command("migrate", short_help="Create its tables.")
-@_ledger_options
-def migrate(session: Session, address: str) -> None:
+@environment_options
+def migrate(session: Session) -> None:
     """Create the ledger's tables, if there are none.
 
     An apply creates them too, if its PostgreSQL role may.
     """
     from contentops.operations import ledger
 
-    url = _address_of(session, address)
+    url = _address(session)
     before, after = ledger.migrate(url)
     said = f"Nothing to do: the tables are of version {before}." if before else f"Made the tables, version {after}."
     session.answer({"ledger": ledger.shown(url), "from": before, "to": after}, said, fit=True)
