@@ -188,22 +188,6 @@ def test_the_text_before_the_last_apply(site: Harness, invoke: Run, tmp_path: Pa
     assert (printed["previous"], printed["file"], printed["same"]) == (found.before, found.after, False)
 
 
-def test_one_section_alone(site: Harness, invoke: Run) -> None:
-    """By its heading; where one side alone has it, it is whole; a heading of neither is answered with those there are."""
-    site.edit(OUT, "All about All", "All of All")
-    site.edit(OUT, "Take 1.", "My words.\n\n## Mine\n\nMore.")
-    site.edit(OUT, "- ai", "- other")
-
-    def section(heading: str) -> list[str]:
-        return invoke("diff", "a", "--section", heading, cwd=site.root).stdout.splitlines()[3:]
-
-    assert section("## introduction") == [" ## Introduction", " ", "!All [-about-]{+of+} All about a in 2026.", " "]
-    assert section("Closing") == [" ## Closing", " ", "-Take 1.", "+My words.", "+"]
-    assert section("Mine") == ["+## Mine", "+", "+More."]
-    wrong = invoke("diff", "a", "--section", "Introducton", cwd=site.root)
-    assert (wrong.code, "did you mean `Introduction`?" in wrong.stderr) == (64, True)
-
-
 def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:
     """It is held back by a person's edit: what it would replace, and what to do."""
     site = Harness(tmp_path, FakeApi(duration=lambda number: 30 if number == 1 else 300)).applied("a")

@@ -63,8 +63,6 @@ def spent(invoke: Run, harness: Harness, *arguments: str) -> tuple[int, int]:
 def test_every_generation_counts_and_is_listed(harness: Harness, invoke: Run) -> None:
     """Not the last alone: each was paid for."""
     assert spent(invoke, harness) == (3, 12)
-    assert spent(invoke, harness, "--since", "HEAD") == (1, 4)
-    assert spent(invoke, harness, "--since", "HEAD~1") == (2, 8)
     found = generations(invoke, harness, "a")
     jobs = [job.job_id for job in harness.api.generations]
     assert [one["job_id"] for one in found] == jobs[::-1]

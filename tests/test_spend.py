@@ -186,16 +186,15 @@ def test_text_tells_all_there_is() -> None:
 @pytest.mark.parametrize(("text", "expected"), [
     ("2026-03-01", "2026-03-01T00:00:00+00:00"), ("2026-03-01T12:00", "2026-03-01T12:00:00+00:00"),
     ("2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00+00:00"), ("30d", "2026-03-02T00:00:00+00:00"),
-    ("1.5h", "2026-03-31T22:30:00+00:00"), ("main", ""), ("v1.2", ""), ("30", ""), ("", ""),
+    ("1.5h", "2026-03-31T22:30:00+00:00"),
 ])  # fmt: skip
-def test_dates_times_ago_and_commits_are_told_apart(text: str, expected: str) -> None:
-    """What is neither a date nor a time ago may be a commit."""
-    found = parse_moment(text, datetime(2026, 4, 1, tzinfo=UTC).timestamp())
-    assert (found.isoformat() if found else "") == expected
+def test_dates_and_times_ago_are_read(text: str, expected: str) -> None:
+    """In UTC, whatever their zone is."""
+    assert parse_moment(text, datetime(2026, 4, 1, tzinfo=UTC).timestamp()).isoformat() == expected
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-02-30", "2026-13-01", "2026-03-01T99", "99999999999d", "0001-01-01T00:00+14:00"]
+    "text", ["main", "30", "2026-02-30", "2026-13-01", "2026-03-01T99", "99999999999d", "0001-01-01T00:00+14:00"]
 )
 def test_a_time_there_is_none_of_is_a_mistake(text: str) -> None:
     """It is not taken for a commit."""
@@ -220,13 +219,11 @@ def spent(tmp_path: Path) -> Harness:
     return harness
 
 
-@pytest.mark.parametrize(
-    ("since", "credits_"), [((), 16), (("--since", "HEAD"), 8), (("--since", "HEAD~1"), 16), (("--since", "1s"), 0)]
-)
+@pytest.mark.parametrize(("since", "credits_"), [((), 16), (("--since", "3000d"), 16), (("--since", "1s"), 0)])
 def test_the_command_counts_the_jobs(
     spent: Harness, invoke: Run, since: tuple[str, ...], credits_: int, processes: None
 ) -> None:
-    """All of it, or what came after a commit or a time."""
+    """All of it, or what came after a time."""
     ended = invoke("report", *since, "--json", cwd=spent.root)
     assert ended.code == 0, ended.stderr
     assert ended.json["credits"] == credits_
@@ -288,18 +285,8 @@ def test_a_text_is_counted_once_though_it_is_kept_for_another_request(tmp_path: 
     assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
 
 
-@pytest.mark.parametrize(("since", "code"), [("nowhere", "unknown-ref"), ("2026-02-30", "usage")])
+@pytest.mark.parametrize(("since", "code"), [("nowhere", "usage"), ("2026-02-30", "usage")])
 def test_a_wrong_start_is_a_mistake(spent: Harness, invoke: Run, since: str, code: str, processes: None) -> None:
     """Nothing is counted from where no one meant."""
     ended = invoke("report", "--since", since, cwd=spent.root)
     assert (ended.code, f"error[{code}]" in ended.stderr, ended.stdout) == (64, True, "")
-
-
-def test_damaged_jobs_of_then_are_an_error(spent: Harness, invoke: Run, processes: None) -> None:
-    """Named, with the commit."""
-    jobs = spent.read("contentops.jobs")
-    spent.write("contentops.jobs", jobs.replace('"id":', '"di":', 1))
-    commit(spent.root, "Damaged")
-    spent.write("contentops.jobs", jobs)
-    ended = invoke("report", "--since", "HEAD", cwd=spent.root)
-    assert (ended.code, "`contentops.jobs`" in ended.stderr) == (1, True)

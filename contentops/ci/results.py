@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from contentops.model import Desired, Project, RequestId, Spec
-    from contentops.model.records import Order
     from contentops.planning.sides import Choice
     from contentops.state.lock import Lock
 
@@ -245,12 +244,6 @@ def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
     return front.pop("title", record.title) != record.title or canonical(front) != canonical(dict(record.metadata))
 
 
-def orders_at(project: Project, ref: str) -> frozenset[Order]:
-    """Return every order that the jobs of the environment knew at `ref`.
-
-    Raises UsageError for an unknown ref or outside a repository, StateError for jobs that cannot be read.
-    """
-    return frozenset(job.order for job in jobs_at(project.root, resolve(project.root, ref), project.environment))
 
 
 # --- earlier locks -----------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from msgspec import Struct, structs
 from contentops.atomic_io import Disk
 from contentops.ci.git import GitFailed, is_shallow
 from contentops.ci.history import bodies_in, earlier_bodies, path_histories
-from contentops.ci.results import orders_at
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.word_diff import changed_share
@@ -247,19 +246,15 @@ def in_all_environments(project: Project) -> list[Project]:
     return [load_project(root, environment=name, variables=variables) for name in names] or [project]
 
 
-def spending(projects: Sequence[Project], *, since: datetime | None = None, commit: str = "") -> Spending:
-    """Sum what these environments of one project have cost, each text once.
-
-    `since`: from then on; `commit`: without what was known then. Raises what `orders_at` raises, and StateError.
-    """
+def spending(projects: Sequence[Project], *, since: datetime | None = None) -> Spending:
+    """Sum what these environments of one project have cost since a time, each text once. Raises StateError."""
     findings: dict[Diagnostic, None] = {}
     spends: dict[str, Spend] = {}
     for project in projects:
         desired, found = declared(project)
         findings.update(dict.fromkeys(found))
         jobs = jobs_by_environment(project, read_state(project))[project.environment]
-        known = orders_at(project, commit) if commit else frozenset()
-        spends[project.environment or BASE] = count_spend(jobs, desired, since=since, known=known)
+        spends[project.environment or BASE] = count_spend(jobs, desired, since=since)
     return Spending(
         spend=add_spends(spends),
         approved=cost_of_approved(projects),

@@ -49,7 +49,7 @@ from contentops.planning.plan import make_plan
 from contentops.planning.promote import known_texts
 from contentops.planning.sides import Choice, is_edited
 from contentops.sanitize import Policy, hidden_runs, sanitize
-from contentops.sections import bare, cut, nests_too_deep
+from contentops.sections import nests_too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -214,20 +214,6 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
 def _request(change: Change) -> dict[str, tuple[Json, Json]]:
     named = (one for one in change.reasons if one.field and one.kind in ("added", "removed", "changed"))
     return {one.field: (one.before, one.after) for one in named}
-
-
-def of_section(difference: Difference, heading: str) -> Difference:
-    """Return the difference of the sections with this heading. Raises UsageError where neither text has one."""
-    wanted = bare(heading)
-    sides = [cut(text or "") for text in (difference.before, difference.after)]
-    headings = dict.fromkeys(one.key.heading for side in sides for one in side if one.key.heading)
-    if not any(bare(name) == wanted for name in headings):
-        names = ", ".join(f"`{name}`" for name in headings) or "none"
-        hint = did_you_mean(heading, headings, f"their headings: {names}")
-        message = f"neither text has a section `{heading}`"
-        raise UsageError(message, code="unknown-section", hint=hint)
-    before, after = ("".join(one.text for one in side if bare(one.key.heading) == wanted) for side in sides)
-    return Difference(old=difference.old, new=difference.new, before=before, after=after, note=difference.note)
 
 
 # --- the sides ---------------------------------------------------------------------------------------------

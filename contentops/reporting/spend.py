@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from contentops.model import Approval, Desired, Job, Json
     from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance
-    from contentops.model.records import Order
     from contentops.model.run import Generation, History, KeptReport, PaidText
     from contentops.tokens import PaidTokens
 
@@ -94,16 +93,15 @@ def count_spend(
     desired: Desired | None,
     *,
     since: datetime | None = None,
-    known: frozenset[Order] = frozenset(),
 ) -> Spend:
-    """The spend on jobs accepted at or after `since` (with a time zone), without the `known` orders.
+    """The spend on jobs accepted at or after `since` (with a time zone).
 
     `desired` gives the manifest and the tags of an item; None: not known.
     """
-    new = [job for job in jobs if job.order not in known]
-    made = [job for job in new if job.is_spent]
+    every = [*jobs]
+    made = [job for job in every if job.is_spent]
     counted = [job for job in made if _is_since(job, since)]
-    failed = [job for job in new if job.is_failure and (job.tokens or job.bound) and _is_since(job, since)]
+    failed = [job for job in every if job.is_failure and (job.tokens or job.bound) and _is_since(job, since)]
     undated = sum(since is not None and _time(job.since) is None for job in made)
     specs = desired.specs if desired else ()
     gone = GONE if desired else UNKNOWN
@@ -124,7 +122,7 @@ def count_spend(
         texts=len(counted),
         credits=sum(one.cost for one in counted),
         groups=groups,
-        open=_added((_OPEN[job.state], _cost(job)) for job in new if job.state in _OPEN and _is_since(job, since)),
+        open=_added((_OPEN[job.state], _cost(job)) for job in every if job.state in _OPEN and _is_since(job, since)),
         unwritten=sum(not one.is_written for one in counted),
         undated=undated,
         tokens=add_sums(cost.tokens for _, cost in costs),

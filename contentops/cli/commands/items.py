@@ -200,10 +200,9 @@ def _origin(origin: Mapping[str, Any]) -> str:
 @click.option("--remote", "side", flag_value="remote", help="Compare with the text on the server: one request.")
 @click.option("--previous", "side", flag_value="previous", help="Compare with the text before the last apply.")
 @click.option("--plan", "side", flag_value="plan", help="Compare with the planned text and request.")
-@click.option("--section", metavar="HEADING", default="", help="Only the section with this heading.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="The output format.")
 @project_options
-def diff(session: Session, item: str, side: str, section: str, form: str) -> None:
+def diff(session: Session, item: str, side: str, form: str) -> None:
     """Compare the file of ITEM with its generated (or adopted) text, word by word.
 
     `--remote` compares it with the text on the server, and `--previous` with the text before the last apply, from the
@@ -219,8 +218,6 @@ def diff(session: Session, item: str, side: str, section: str, form: str) -> Non
         difference = texts.from_previous(project, item)
     else:
         difference = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
-    if section:
-        difference = texts.of_section(difference, section)
     if not session.as_json:
         terminal.report_line(difference.note)
     pairs = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in difference.front.items()}

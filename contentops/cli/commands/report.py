@@ -29,10 +29,8 @@ from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.cli.session import Session
-    from contentops.operations.spend import Spending
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?", re.ASCII)
-_NO_COMMIT = frozenset({"unknown-ref", "no-repository"})
 _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 
 
@@ -41,7 +39,7 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
     "--since",
     metavar="WHEN",
     default="",
-    help="Start at a date (`2026-01-01`, UTC), a time ago (`30d`) or a git commit. Default: everything known.",
+    help="Start at a date (`2026-01-01`, UTC) or a time ago (`30d`). Default: everything known.",
 )
 @click.option("--runs", is_flag=True, help="List runs and generations: when, job, credits, outcome.")
 @click.option("--provenance", is_flag=True, help="Show one line per text in a file: job, cost, edits, approvals.")
@@ -65,9 +63,8 @@ def report(
 ) -> None:
     """Sum what all generated texts cost, by environment, month, template, style, manifest and tag.
 
-    Adds up the jobs in `contentops.jobs` of all environments (with `--env`: of one). `--since` with a commit leaves out
-    the jobs that are in that commit. In a project with approvals, the last line shows the cost of approved texts, with
-    every attempt. Needs no network and changes nothing.
+    Adds up the jobs in `contentops.jobs` of all environments (with `--env`: of one). In a project with approvals, the
+    last line shows the cost of approved texts, with every attempt. Needs no network and changes nothing.
 
     `--runs` lists the runs of this machine and every generation, newest first. `--select ITEM` lists one item, also
     under its earlier ids, with its texts and approvals.
@@ -113,11 +110,13 @@ def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, .
 
 def _spend(session: Session, since: str, form: str) -> None:
     """Print what was spent: in the environment that is asked for, else in all."""
-    start = parse_moment(since, time.time())
-    found = _spending(session, since, start)
+    start = parse_moment(since, time.time()) if since else None
+    chosen = session.project()
+    projects = operation.in_all_environments(chosen) if session.environment is None else [chosen]
+    found = operation.spending(projects, since=start)
     if not session.as_json:
         terminal.report_findings(found.findings)
-    shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    shown = "" if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
     if form == "html":
         from contentops.pages.export import spend_document
 
@@ -132,18 +131,6 @@ def _spend(session: Session, since: str, form: str) -> None:
     session.answer(document, "\n".join([text, *approved_text(found.approved)]))
 
 
-def _spending(session: Session, since: str, start: dt.datetime | None) -> Spending:
-    chosen = session.project()
-    projects = operation.in_all_environments(chosen) if session.environment is None else [chosen]
-    try:
-        return operation.spending(projects, since=start, commit=since if start is None else "")
-    except UsageError as error:
-        if error.code not in _NO_COMMIT:
-            raise
-        message = f"`--since {since}` is not a date, a time ago or a commit: {error.message}"
-        raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
-
-
 def _runs(session: Session, item: str) -> None:
     """Print the runs and generations of all items, or of one."""
     result = operation.history(session.project(), item)
@@ -153,11 +140,8 @@ def _runs(session: Session, item: str) -> None:
     session.answer(history_json(result), text)
 
 
-def parse_moment(text: str, now: float) -> dt.datetime | None:
-    """Return the time of a date or a time ago, in UTC; None for anything else, which may be a commit.
-
-    `now` is seconds since the epoch. Raises click.BadParameter for an impossible date.
-    """
+def parse_moment(text: str, now: float) -> dt.datetime:
+    """Return the time of a date or a time ago, in UTC; `now` is seconds since the epoch. Raises click.BadParameter."""
     try:
         if _DATE.fullmatch(text):
             when = dt.datetime.fromisoformat(text)
@@ -165,7 +149,7 @@ def parse_moment(text: str, now: float) -> dt.datetime | None:
         if _AGO.fullmatch(text):
             ago = dt.timedelta(seconds=float(text[:-1]) * UNITS[text[-1]])
             return dt.datetime.fromtimestamp(now, dt.UTC) - ago
-    except (ValueError, OverflowError) as error:
-        message = f"`{text}` is not a time; write a date such as `2026-01-01`, or `30d`"
-        raise click.BadParameter(message, param_hint="`--since`") from error
-    return None
+    except (ValueError, OverflowError):
+        pass
+    message = f"`{text}` is not a time; write a date such as `2026-01-01`, or `30d`"
+    raise click.BadParameter(message, param_hint="`--since`")
