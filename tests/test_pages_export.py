@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from contentops.operations.exported_folder import MARKER
 from contentops.pages.export import file_name
 from tests.clones import git
 from tests.fakes.harness import blog
@@ -61,7 +60,7 @@ def test_all_pages_are_there_and_every_link_leads_to_one(
     assert ended.code == 0, ended.stderr
     folder = tmp_path / "public"
     names = {path.name for path in folder.iterdir()}
-    assert {"index.html", "items.html", "items-2.html", "plan.html", "spend.html", "style.css", MARKER} <= names
+    assert {"index.html", "items.html", "items-2.html", "plan.html", "spend.html", "style.css"} <= names
     assert sum(name.startswith("item-") for name in names) == len(DECLARED) + 60
     for path in folder.glob("*.html"):
         page = Links(path.read_text("utf-8"))
@@ -69,62 +68,15 @@ def test_all_pages_are_there_and_every_link_leads_to_one(
         assert {link.partition("#")[0] for link in page.to} - {""} <= names, path
 
 
-def test_a_folder_is_written_again_and_what_is_gone_is_removed(
-    project: Build, invoke: Run, tmp_path: Path, processes: None
-) -> None:
-    """Files of others in it stay, and a link that was put there is replaced, not followed."""
-    root, secret = project(FILES), tmp_path / "secret"
-    assert invoke("review", "--out", "public", cwd=root).code == 0
-    folder = root / "public"
-    (page,) = folder.glob("item-*.html")
-    manifest = root / "content" / "blog.yaml"
-    manifest.write_text(manifest.read_text("utf-8").replace("id: guide", "id: other"), "utf-8")
-    own = ["plan-notes.html", "item-old-0.html", "items-2.html"]
-    for name in own:
-        (folder / name).write_text("mine", "utf-8")
-    (folder / "CNAME").write_text("example.com", "utf-8")
-    secret.write_text("mine", "utf-8")
-    (folder / "plan.html").unlink()
-    (folder / "plan.html").symlink_to(secret)
-    assert invoke("review", "--out", "public", cwd=root).code == 0
-    assert not page.exists()
-    assert [(folder / name).read_text("utf-8") for name in own] == ["mine"] * 3
-    assert ((folder / "CNAME").read_text("utf-8"), secret.read_text("utf-8")) == ("example.com", "mine")
-    assert not (folder / "plan.html").is_symlink()
-
-
-@pytest.mark.parametrize(
-    "marker", ["", "[]", '{"format": 1}', '{"files": 1}', '{"files": ["../mine.html", "CNAME", 1]}']
-)
-def test_a_marker_that_was_changed_removes_nothing(project: Build, invoke: Run, marker: str, processes: None) -> None:
-    """Only pages of the folder are removed, whatever its list says; the list of an earlier version is empty."""
-    root = project({**FILES, "mine.html": "mine"})
-    assert invoke("review", "--out", "public", cwd=root).code == 0
-    (root / "public" / "CNAME").write_text("example.com", "utf-8")
-    (root / "public" / MARKER).write_text(marker, "utf-8")
-    assert invoke("review", "--out", "public", cwd=root).code == 0
-    assert (root / "mine.html").is_file()
-    assert (root / "public" / "CNAME").is_file()
-
-
 def test_a_folder_of_others_is_refused(project: Build, invoke: Run, processes: None) -> None:
     """Nothing is written, and nothing removed."""
-    root = project({**FILES, "docs/index.html": "theirs", "link/x": ""})
-    (root / "link" / MARKER).symlink_to(root / "contentops.yaml")
-    for name in ("docs", "link", ".", "contentops.yaml"):
+    root = project({**FILES, "docs/index.html": "theirs"})
+    assert invoke("review", "--out", "public", cwd=root).code == 0
+    for name in ("docs", "public", ".", "contentops.yaml"):
         refused = invoke("review", "--out", name, cwd=root)
         assert refused.code == 1, refused.stderr
         assert "Traceback" not in refused.stderr
     assert (root / "docs" / "index.html").read_text("utf-8") == "theirs"
-
-
-def test_a_broken_project_leaves_the_last_copy(project: Build, invoke: Run, processes: None) -> None:
-    """What cannot be read is said so before anything is removed."""
-    root = project(FILES)
-    assert invoke("review", "--out", "public", cwd=root).code == 0
-    (root / "contentops.lock").write_text("<<<<<<< x\n", "utf-8")
-    assert invoke("review", "--out", "public", cwd=root).code == 1
-    assert (root / "public" / "index.html").is_file()
 
 
 def test_a_plan_is_one_document(project: Build, invoke: Run) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from contentops.errors import OutputError
 from contentops.model import Plan, Project
-from contentops.operations.exported_folder import claim, mark, write
 from contentops.operations.opening import Runtime
 from contentops.operations.spend import Spending
 from contentops.pages.app import ROUTES
@@ -70,32 +69,35 @@ def file_name(stem: str, query: Mapping[str, str]) -> str:
 def export(site: Site, folder: Path) -> int:
     """Write the pages into a folder; return how many. `site.links` are its `FileLinks`.
 
-    A page that it wrote before and that is not there any more is removed. The index is removed first and written
-    last: a folder without one is not whole. Raises OutputError for a folder that is not empty and not ours, and where
-    it cannot be written.
+    The folder is empty or new. The index is written last: a folder without one is not whole. Raises OutputError for a
+    folder that is not empty, and where it cannot be written.
     """
     assert isinstance(site.links, FileLinks)
     for item in site.review.snapshot().items:  # what that raises leaves the folder as it is
         site.links.item(item.id)
     try:
-        before = claim(folder)
-        (folder / INDEX).unlink(missing_ok=True)
-        write(folder, STYLE, (FOLDER / STYLE).read_text("utf-8"))
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            hint = "delete it, or choose another folder"
+            raise OutputError(f"`{folder}` is not empty, so nothing is written into it", code="not-empty", hint=hint)
+        _write(folder, STYLE, (FOLDER / STYLE).read_text("utf-8"))
         index, written = _rendered(site.links, site, INDEX), {STYLE, INDEX}
         # Rendering a page adds those that it links to.
         while remaining := [name for name in site.links.wanted if name not in written]:
-            mark(folder, before | written | {*remaining})
             for name in remaining:
-                write(folder, name, _rendered(site.links, site, name))
+                _write(folder, name, _rendered(site.links, site, name))
             written.update(remaining)
-        for name in before - written:
-            (folder / name).unlink(missing_ok=True)
-        mark(folder, written)
-        write(folder, INDEX, index)
+        _write(folder, INDEX, index)
     except OSError as error:
         message = f"`{folder}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="choose another folder for `--out`") from error
     return len(written) - 1
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    """Write a new file."""
+    with (folder / name).open("x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
 
 
 def _rendered(links: FileLinks, site: Site, name: str) -> str:
