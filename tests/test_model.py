@@ -332,7 +332,7 @@ def test_a_killed_apply_asks_nothing_twice(project: Build, invoke: Run, processe
     with Model(lambda body, number: writes(body, number + 10)) as model:
         for command in (["status"], ["plan"], ["content", "list"], ["doctor"]):
             assert invoke(*command, cwd=root, env=model.env).code == 0
-        assert (model.seen, invoke("apply", "--yes", cwd=root, env=model.env).code) == ([], 0)
+        assert ([*model.seen], invoke("apply", "--yes", cwd=root, env=model.env).code) == ([], 0)
         again = list(model.prompts)
         assert again[0] == before[3]
         assert not set(again) & set(before[:3])
