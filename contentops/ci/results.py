@@ -244,8 +244,6 @@ def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
     return front.pop("title", record.title) != record.title or canonical(front) != canonical(dict(record.metadata))
 
 
-
-
 # --- earlier locks -----------------------------------------------------------------------------------------
 
 DEPTH = 2_000
