@@ -264,8 +264,11 @@ def test_state_commands(invoke: Run, applied: Path) -> None:
     """List, show, move, forget: text for people, JSON for programs, a near name for a wrong one."""
     assert invoke("state", "list", cwd=applied).stdout.endswith("\n\n4 records, 0 open.\n")
     assert [one["id"] for one in invoke("state", "list", "--json", cwd=applied).json["records"]] == IDS
-    wrong = invoke("state", "rm", "welcom", cwd=applied)
+    assert "  output: out/welcome.md\n" in invoke("state", "show", "welcome", cwd=applied).stdout
+    assert invoke("state", "show", "welcome", "--json", cwd=applied).json["record"]["id"] == "welcome"
+    wrong = invoke("state", "show", "welcom", cwd=applied)
     assert (wrong.code, "did you mean `welcome`?" in wrong.stderr) == (64, True)
+    assert "lists what there is" in invoke("state", "show", "0", cwd=applied).stderr
     moved = invoke("state", "mv", "welcome", "hello", cwd=applied)
     assert (moved.code, moved.stdout) == (0, "record `welcome` is now `hello`\n")
     forgotten = invoke("state", "rm", "hello", "--json", cwd=applied)

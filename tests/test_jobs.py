@@ -625,7 +625,7 @@ def test_open_jobs_wait_for_an_earlier_attempt_no_more() -> None:
 
 
 def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> None:
-    """For people and for programs."""
+    """For people and for programs; of an item, its own orders, whatever it was called then."""
     harness = Harness(tmp_path, FakeApi(duration=30))
     assert invoke("state", "list", "--jobs", cwd=tmp_path).stdout == "0 jobs, 0 credits.\n"
     harness.applied("one", "two")
@@ -641,3 +641,9 @@ def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> Non
         ("one", "settled"),
         ("two", "settled"),
     ]
+    mending.move_record(harness.project, "one", "uno")
+    shown = invoke("state", "show", "uno", cwd=tmp_path).stdout
+    assert "\n\nORDERED" in shown
+    assert " one " in shown.splitlines()[-1]
+    assert [each["item"] for each in invoke("state", "show", "uno", "--json", cwd=tmp_path).json["jobs"]] == ["one"]
+    assert invoke("state", "show", "three", cwd=tmp_path).stdout.startswith("open ")

@@ -111,6 +111,41 @@ items:
 }
 
 
+def test_rows_are_shown_as_templates_get_them(project: Build, invoke: Run) -> None:
+    """After `where`; by an item or by its manifest; also as JSON."""
+    root = project(SHOWN)
+    shown = invoke("show", "--rows", "content/cities.yaml", cwd=root)
+    assert shown.stdout == (
+        "Item `{{ each.city | slug }}`: 2 rows\n"
+        "ROW                city  people\n"
+        "data/cities.csv:2  Oslo  700\n"
+        "data/cities.csv:4  Rome  2800\n"
+    )
+    assert invoke("show", "--rows", "oslo", cwd=root).stdout == shown.stdout
+    answer = json.loads(invoke("show", "--rows", "oslo", "--json", cwd=root).stdout)
+    assert answer["declarations"][0]["rows"][0]["values"] == {"city": "Oslo", "people": "700"}
+
+
+def test_what_has_no_rows_is_named(project: Build, invoke: Run) -> None:
+    """A manifest without rows, one that cannot be read, a mistake in it, and an unknown item."""
+    root = project({**SHOWN, "content/plain.yaml": "items: [{id: plain, inputs: {topic: x}}]\n"})
+    for what, words in (
+        ("plain", "has no rows"),
+        ("content/plain.yaml", "has no rows"),
+        ("nope.yaml", "there is no item `nope.yaml`"),
+        ("osl", "did you mean `oslo`?"),
+    ):
+        ended = invoke("show", "--rows", what, cwd=root)
+        assert ended.code != 0
+        assert words in ended.stderr
+    project({"content/cities.yaml": SHOWN["content/cities.yaml"].replace("> 200", "> size")})
+    assert "uses `size` in `where`" in invoke("show", "--rows", "content/cities.yaml", cwd=root).stderr
+    assert (
+        "is for items"
+        in invoke("show", "--rows", "contentops.yaml.json", cwd=project({"contentops.yaml.json": ""})).stderr
+    )
+
+
 def test_a_plan_counts_the_rows_that_differ(project: Build, invoke: Run) -> None:
     """By data file: new, gone and changed; nothing where all rows are new, and nothing where none differs."""
 

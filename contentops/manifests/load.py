@@ -124,6 +124,15 @@ class Loader:
             again=later.again if later is not None else None,
         )
 
+    def declarations(self, path: str) -> tuple[list[Declared], list[Diagnostic]]:
+        """The entries of one manifest with the rows that each chooses, before rendering, and findings."""
+        content = self._read(path)
+        return (
+            ([], list(content.findings))
+            if isinstance(content, FileResult)
+            else self.builder.declarations(path, content)
+        )
+
     # --- files ---------------------------------------------------------------------------------------------
 
     def _source(self, path: str) -> Source:
@@ -341,6 +350,15 @@ class FileBuilder:
             items=made.declarations,
             referring=made.referring,
         )
+
+    def declarations(self, path: str, content: bytes) -> tuple[list[Declared], list[Diagnostic]]:
+        """The entries of a manifest with the rows that each chooses, before rendering, and findings."""
+        document, findings = read_yaml(path, content)
+        problems = Problems()
+        rows, _ = self._rows(document, problems)
+        below = layers(self.project, self.project_source, document)
+        declared = list(expand(document, below, rows, self.cli, self.templates, problems))
+        return declared, in_order([*findings, *check_schema(document, "manifest"), *problems.done()])
 
     def _rows(self, document: YamlDocument, problems: Problems) -> tuple[dict[Pointer, Sequence[DataRow]], set[str]]:
         """The rows of data files by the pointer to each path, and the files that were read."""

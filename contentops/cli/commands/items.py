@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections import Counter
@@ -23,6 +24,7 @@ from contentops.cli.plan_files import PLAN_ENDING
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file, plan_file
 from contentops.operations import plan, texts
+from contentops.operations.plan import chosen_rows
 from contentops.operations.plan_files import read_document
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
@@ -31,8 +33,8 @@ from contentops.reporting.layout import fitted, moment, outline, paint, table
 from contentops.reporting.plan_json import month_json
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.spend import text_json, texts_text
+from contentops.reporting.summary import begin, month_sentence
 from contentops.reporting.summary import command as command_line
-from contentops.reporting.summary import month_sentence
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -125,10 +127,14 @@ def _state(item: ItemStatus) -> str:
 @click.command("show")
 @click.argument("what", metavar="ITEM|PLAN")
 @project_options
+@click.option("--rows", is_flag=True, help="Of an item or a manifest: show the first rows that `for_each` chooses.")
 @click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
-def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool) -> int:
+def show(session: Session, what: str, *, rows: bool, detailed_exitcode: bool, verbose: bool) -> int:
     """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
+
+    `--rows` shows what templates get as `each`, after `where` and `limit`; ITEM may also be a manifest, whose rows are
+    shown before any item is rendered.
 
     Or show PLAN, a file that `plan --out` wrote, in any folder. It does not check whether the plan is still valid;
     `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
@@ -140,11 +146,16 @@ def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool)
                 code="plan-file-and-flags",
                 hint="leave them out",
             )
+        if rows:
+            raise click.UsageError(f"`--rows` is for items, and `{what}` is a plan file")
         empty = _show_plan(session, what, verbose=verbose)
         return ExitCode.CHANGES if detailed_exitcode and not empty else ExitCode.DONE
     if detailed_exitcode or verbose:
         raise click.UsageError(f"`--detailed-exitcode` and `--verbose` are for plan files, and `{what}` is none")
-    _show_item(session, what)
+    if rows:
+        _show_rows(session, what)
+    else:
+        _show_item(session, what)
     return ExitCode.DONE
 
 
@@ -180,6 +191,27 @@ def _show_item(session: Session, item: str) -> None:
     lines = outline({name: value for name, value in shown.items() if name != "brief"})
     text = "\n".join([fitted(visible(str(values["brief"])), terminal.width()), "", *lines])
     session.answer({**values, **(diagnostics_json(findings) if findings else {})}, text)
+
+
+def _show_rows(session: Session, what: str) -> None:
+    """Show the first rows of each declaration as a table."""
+    found = chosen_rows(session.project(), what)
+    parts = []
+    for one in found:
+        heads = tuple(dict.fromkeys(name for _, values in one.rows for name in values))
+        lines = [(label, *(_cell(values.get(name, "")) for name in heads)) for label, values in one.rows]
+        shown = f", the first {len(one.rows)}" if one.count > len(one.rows) else ""
+        grid = table(("ROW", *heads), lines, width=terminal.width(), whole=("ROW",)) if lines else ""
+        parts.append(f"{begin(visible(one.item))}: {plural(one.count, 'row')}{shown}\n{grid}".rstrip())
+    listed = [
+        {"item": one.item, "count": one.count, "rows": [{"row": label, "values": values} for label, values in one.rows]}
+        for one in found
+    ]
+    session.answer({"declarations": listed}, "\n\n".join(parts))
+
+
+def _cell(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _origin(origin: Mapping[str, Any]) -> str:

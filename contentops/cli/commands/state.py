@@ -10,11 +10,12 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import environment_options
-from contentops.errors import ContentopsError, ExitCode, plural
+from contentops.errors import ContentopsError, ExitCode, UsageError, did_you_mean, plural
+from contentops.model import ItemId
 from contentops.model.jobs import fold_jobs
 from contentops.operations import state, upgrade, workspace
 from contentops.reporting.diagnostics import diagnostics_json
-from contentops.reporting.layout import table
+from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from contentops.cli.session import Session
     from contentops.ledger.jobs import Overview
-    from contentops.model import Job, State
+    from contentops.model import Job, Record, State
 
 
 # ---- `contentops state ...`.
@@ -95,6 +96,41 @@ def _job_table(jobs: Sequence[Job]) -> str:
         for job in jobs
     ]
     return table(("ORDERED", "ITEM", "SECTION", "ATTEMPT", "STATE", "CREDITS", "JOB", "SERVER"), rows, sparse=True)
+
+
+@command.command("show", short_help="Show the record and the jobs of an item.")
+@click.argument("item")
+@environment_options
+def show_record(session: Session, item: str) -> None:
+    """Show the record of ITEM, its open jobs, and every job that was ordered for it."""
+    state, unread = _state(session)
+    record, open_jobs, jobs = _of_item(state, item)
+    document = {
+        "record": plain(record),
+        "open": [plain(order) for order in open_jobs],
+        "jobs": [plain(job) for job in jobs],
+        **unread,
+    }
+    named: dict[str, Any] = {"record": document["record"]} if record is not None else {}
+    named |= {f"open {order['request_id']}": order for order in document["open"]}
+    blocks = ["\n".join(outline(named)), _job_table(jobs) if jobs else ""]
+    session.answer(document, "\n\n".join(filter(None, blocks)))
+
+
+def _of_item(state: State, item: str) -> tuple[Record | None, list[Job], list[Job]]:
+    """Return the record of an item, its open jobs, and all its jobs: those under its name and that of its text."""
+    record = state.records.get(ItemId(item))
+    made = record.request_id if record is not None else ""
+    open_jobs = [order for order in state.open_jobs.values() if order.item == item]
+    jobs = [job for job in state.jobs if job.item == item or (made and job.request_id == made)]
+    if record is None and not open_jobs and not jobs:
+        hint = did_you_mean(
+            item,
+            [*state.records, *(job.item for job in state.jobs)],
+            "`contentops state list` lists what there is",
+        )
+        raise UsageError(f"there is no record of `{item}`", code="unknown-item", hint=hint)
+    return record, open_jobs, jobs
 
 
 @command.command("mv", short_help="Rename a record, or change the server of all records.")
