@@ -177,10 +177,6 @@ class Asks(Protocol[R_co]):
     """A call of `api.calls`, by the type of its reply."""
 
     @property
-    def name(self) -> str:
-        """The call's name in messages."""
-
-    @property
     def pays(self) -> bool:
         """Whether the call spends credits."""
 
