@@ -513,8 +513,8 @@ async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Re
 
 async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
     """Return the text of a paid job: from the cache, else from the stored content, else from its job."""
-    if (stored := _stored(ctx, job)) is not None:
-        return Text.of(stored, job)
+    if (local := _local(ctx, job)) is not None:
+        return local
     why = "its paid text is not in the cache of this machine"
     if job.content_id:
         content = await ctx.ask(GetContent(job.content_id))
@@ -540,23 +540,12 @@ def _other_item(item: Item, job: Job, content: Content) -> str:
     return owner if owner not in {"", job.item, item.id} else ""
 
 
-def _stored(ctx: Context, job: Job) -> StoredText | None:
-    """The cached text of this submit; another attempt of the same request has another text."""
+def _local(ctx: Context, job: Job) -> Text | None:
+    """The text of this submit from this machine; another attempt of the same request has another text."""
     stored = ctx.cache.get_text(ctx.server, job.digest, job.request_id)
-    body = ctx.text(job.body) if stored is None and job.body else None
-    if body is None:
-        return stored
-    return StoredText(
-        title=job.title,
-        body=body,
-        content_id=job.content_id,
-        job_id=job.job_id,
-        request_id=job.request_id,
-        item=job.item,
-        generated_at=job.generated_at,
-        outline=job.outline,
-        model=job.model,
-    )
+    if stored is None and job.body and (body := ctx.text(job.body)) is not None:
+        stored = StoredText(title=job.title, body=body, content_id=job.content_id, generated_at=job.generated_at)
+    return Text.of(stored, job) if stored is not None else None
 
 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
