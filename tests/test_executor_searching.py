@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contentops.execution.contents import STRANGERS
+from contentops.execution.content_search import STRANGERS
 from contentops.operations import state as mending
 from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.api.calls import Failure, FailureKind, GetContent
-from contentops.api.outcomes import is_about_one
 from contentops.api.reading import CREATED, is_as_created
 from contentops.documents.clean import body_digest, clean_title, title_digest
-from contentops.execution.primitives import Ended, Priority, seconds_of
-from contentops.model import Result
 from contentops.planning.edits import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from contentops.api.calls import Content, ContentEntry, ContentList
     from contentops.digest import Digest
     from contentops.execution.primitives import Draft, Item, ItemState
-    from contentops.execution.run_context import Context
     from contentops.model import Job, Json, Plan
 
 
@@ -253,127 +247,3 @@ class ContentIndex:
     def is_free(self, draft: Draft, content_id: str) -> bool:
         """Whether a content belongs to the item or to no one."""
         return self.owners.is_free(content_id, draft.item, draft.item_state)
-
-
-# ---- Finds a text of ours among the stored contents.
-
-
-SLACK = 900.0
-"""Seconds our clock and the server's may differ when contents are matched by time."""
-STRANGERS = 200
-"""Contents of no one that a run fetches at most, besides two for each change of its plan."""
-
-
-async def find(
-    ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = (), again: bool = True
-) -> StoredContent | None:
-    """A stored content that no other item owns and whose body is ours, or None; it is ours from now on.
-
-    Where there is none, one with an earlier text of our request. `titled`: only one with our title too. `beside`:
-    contents to leave out. Without `again`, this run has sent nothing that could be it. Raises Ended where that cannot
-    be decided: no answer, too many contents, or some whose id cannot be used.
-    """
-    index = ctx.index
-    listed = await _listed(ctx, draft, again=again)
-    if isinstance(listed, Failure):
-        raise not_saved(ctx, listed)
-    found: StoredContent | None = None
-    for entry in _likely(ctx, draft, listed.entries, beside):
-        stored = index.known(entry) if index.knows(entry) else await _fetched(ctx, draft, entry)
-        # Another item with the same words may have taken it while we asked.
-        if stored is None or not index.is_free(draft, entry.id):
-            continue
-        if stored.holds(draft) and (stored.is_titled(draft) or not titled):
-            found = stored
-            break
-        found = stored if found is None and stored.is_from(draft) else found
-    if found is not None and index.is_free(draft, found.id):
-        index.owners.give(found.id, draft.item.id)
-        return found
-    if number := len(_likely(ctx, draft, listed.unnamed, ())):
-        raise Ended(
-            Result.BLOCKED,
-            f"not saved: its text may be stored already, under an unusable id ({number:,})",
-            "its file is written; set `save: false`, or repair the server first",
-        )
-    return None
-
-
-async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | Failure:
-    """The contents that may have the draft's text.
-
-    A text that no job made can only have been saved by an earlier run: one list serves all of those.
-    """
-    index, since = ctx.index, _since(ctx, draft.item_state)
-    if again or since is not None or draft.item_state.text is not None:
-        return await ctx.list_content(None if since is None else since - SLACK)
-    async with index.searching:
-        if index.earlier is None:
-            answer = await ctx.list_content()
-            if isinstance(answer, Failure):
-                return answer
-            index.earlier = answer
-        return index.earlier
-
-
-async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredContent | None:
-    """A content as it is since its last change, fetched once in a run; None: it is not for this item. Raises Ended."""
-    index, most = ctx.index, STRANGERS + 2 * len(ctx.plan.changes)
-    async with index.searching:
-        if index.knows(entry) or not index.is_free(draft, entry.id):
-            return index.known(entry)
-        if index.strangers >= most:
-            raise Ended(
-                Result.BLOCKED,
-                f"not saved: more than {most} stored contents without an item could be its text",
-                "`contentops content list` lists them; delete those you do not need, then run `contentops apply` again",
-            )
-        index.strangers += 1
-        answer = await ctx.ask(GetContent(entry.id), Priority.SAVE)
-        if not isinstance(answer, Failure):
-            return index.note(entry, answer)
-        if not is_about_one(answer):
-            # It may be this text, and saving would store it twice.
-            raise not_saved(ctx, answer)
-        return index.note(entry, None)
-
-
-def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
-    """The contents to fetch, likeliest first: those with our title, then those made soonest after our text."""
-    since = _since(ctx, draft.item_state)
-    # A server that lists titles lists ours too.
-    untitled = not (draft.title and any(entry.title for entry in entries))
-    ranked = []
-    for slot, entry in enumerate(entries):
-        if entry.id in beside or not ctx.index.is_free(draft, entry.id):
-            continue
-        made = seconds_of(entry.created_at)
-        ours = bool(entry.title) and title_digest(entry.title) == title_digest(draft.title)
-        # Under another title it may be ours if it was made since the text can have been stored.
-        in_time = untitled and not entry.title if since is None else made is None or made >= since - SLACK
-        if ours or in_time:
-            away = abs(made - since) if made is not None and since is not None else math.inf
-            ranked.append((not ours, away, slot, entry))
-    ranked.sort(key=lambda each: each[:3])
-    return [entry for *_, entry in ranked]
-
-
-def _since(ctx: Context, item_state: ItemState) -> float | None:
-    """When the text can first have been stored: at its submit, else after the recorded save. None: unknown."""
-    record, job = item_state.record, item_state.text.job if item_state.text is not None else None
-    times = [job.submitted_at] if job is not None else []
-    times += [record.saved_at] if record is not None else []
-    made_by = ctx.made_by(record) if record is not None else None
-    times += [made_by.generated_at] if made_by is not None else []
-    return next((when for text in times if (when := seconds_of(text)) is not None), None)
-
-
-def not_saved(ctx: Context, failure: Failure) -> Ended:
-    """The end of an item whose save, or the look before it, failed."""
-    if ctx.pauses(failure):
-        return Ended(Result.PENDING, failure.full_message)
-    if failure.kind is FailureKind.UNNAMED:
-        hint = "its file is written; the next apply searches the server before it saves again"
-        return Ended(Result.FAILED, f"possibly saved: {failure.full_message}", hint)
-    hint = "its file is written; run `contentops apply` again to save it"
-    return Ended(Result.FAILED, f"not saved: {failure.full_message}", hint)

@@ -19,7 +19,8 @@ from contentops.api.calls import (
 )
 from contentops.api.outcomes import RETRY
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
-from contentops.execution.contents import SLACK, StoredContent
+from contentops.execution.content_search import SLACK
+from contentops.execution.contents import StoredContent
 from contentops.execution.primitives import Ended, Lost, Priority, SentJob, Text, Withheld, seconds_of
 from contentops.execution.records import (
     accepted,

@@ -12,7 +12,8 @@ from contentops.api.reading import CREATED, has_stamp
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
-from contentops.execution.contents import StoredContent, find, metadata_of, not_saved
+from contentops.execution.content_search import find, not_saved
+from contentops.execution.contents import StoredContent, metadata_of
 from contentops.execution.primitives import Draft, Ended, Priority, Stopped, iso_exact
 from contentops.execution.records import base_record, note
 from contentops.execution.run_context import Attempts
