@@ -7,13 +7,10 @@ values in the tests pin it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NewType
+from collections.abc import Callable, Mapping
+from typing import NewType
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Digest = NewType("Digest", str)
 """`sha256:` and 64 hexadecimal digits, or the empty string for "nothing"."""

@@ -18,12 +18,9 @@ from __future__ import annotations
 
 import enum
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _COMPARED = 30
 """The most names that `near` compares with a word in full."""

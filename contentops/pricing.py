@@ -6,11 +6,9 @@ Imports nothing of contentops, so that the client and the bundled server use the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import NamedTuple
 
 CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
 """Credits per generation by mode (the vendor's page on usage and limits)."""

@@ -9,15 +9,13 @@ import enum
 import functools
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Iterator, Mapping
+from json import JSONEncoder
+from typing import Final
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
-    from json import JSONEncoder
-
-    from contentops.model import Json
+from contentops.model import Json
 
 ELLIPSIS: Final = "…"
 REDACTED: Final = "[key]"

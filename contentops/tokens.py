@@ -8,12 +8,10 @@ stay exact.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 MOST = 10**9
 """The most tokens of one text: a larger number is not believed."""

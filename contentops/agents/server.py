@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -18,8 +19,10 @@ from msgspec import Struct, structs
 from contentops import __version__
 from contentops.api.trust import secret_values
 from contentops.errors import ContentopsError, UsageError, plural
+from contentops.model import Json, Project
 from contentops.operations import plan as looks
 from contentops.operations.check import check_files
+from contentops.operations.opening import Runtime
 from contentops.operations.workspace import read_manifest, validate, write_manifest
 from contentops.planning.sides import Choice
 from contentops.reporting.diagnostics import checks_json, checks_text, diagnostics_json, diagnostics_text
@@ -29,12 +32,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import bounded, clip, json_text, visible_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from mcp.server.context import ServerRequestContext as Context
-
-    from contentops.model import Json, Project
-    from contentops.operations.opening import Runtime
 
 
 # ---- The tools: their arguments, and the operation that each one calls. No tool spends or approves anything.

@@ -7,16 +7,13 @@ A call that is not repeatable pays or creates, so its outcome is unknown when th
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from msgspec import Struct, field
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.model import Json
-    from contentops.tokens import Tokens
-
+from contentops.model import Json
+from contentops.tokens import Tokens
 
 JobState = Literal["running", "completed", "failed"]
 """The state of a job; an unknown word of a server counts as running."""

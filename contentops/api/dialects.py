@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct, field
@@ -17,10 +17,8 @@ from contentops import __version__
 from contentops.api import calls
 from contentops.errors import ApiError, did_you_mean
 from contentops.loopback import is_loopback
+from contentops.model import ApiSettings, Json
 from contentops.sanitize import is_printable
-
-if TYPE_CHECKING:
-    from contentops.model import ApiSettings, Json
 
 
 def base_address(settings: ApiSettings, dialect: Dialect) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import math
+import random
 import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field, structs
@@ -29,14 +30,8 @@ from contentops.api.calls import (
     SaveContent,
 )
 from contentops.api.reading import Garbled, Unnamed, Unreadable, decode, error_text, read
+from contentops.model import Json
 from contentops.sanitize import message as plain
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Mapping, Sequence
-
-    from contentops.model import Json
-
 
 # ---- The one retry policy, and how long a server asks us to wait.
 

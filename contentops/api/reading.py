@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NoReturn
 
 from contentops.api import calls
 from contentops.api.calls import (
@@ -32,16 +33,10 @@ from contentops.api.calls import (
 from contentops.digest import digest_text, short
 from contentops.documents.clean import clean_body, clean_title
 from contentops.json_reader import DeepJson, bounded
-from contentops.model import CatalogEntry, Template, TemplateInput
+from contentops.model import CatalogEntry, Json, Template, TemplateInput
 from contentops.sanitize import clip
 from contentops.sections import main_heading
 from contentops.tokens import read_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from contentops.model import Json
-
 
 # ---- Reads JSON from bytes, strictly, and the text of an error reply from its known shapes.
 

@@ -17,23 +17,29 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import httpx
 from msgspec import Struct, structs
 
 from contentops.api.calls import (
+    Call,
     Failure,
     FailureKind,
     Generate,
     ListStyles,
     ListTemplates,
     RegenerateSection,
+    Reply,
 )
 from contentops.api.dialects import (
     AUTO,
+    Dialect,
     Unsendable,
+    Wire,
     base_address,
     candidates,
     contradiction,
@@ -47,18 +53,8 @@ from contentops.api.outcomes import Answer, Damage, Trouble, ends_search, judge,
 from contentops.api.reading import is_enveloped
 from contentops.errors import ApiError
 from contentops.loopback import is_loopback
+from contentops.model import ApiSettings
 from contentops.sanitize import message, redact
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
-    from contextlib import AbstractAsyncContextManager
-
-    import httpx
-
-    from contentops.api.calls import Call, Reply
-    from contentops.api.dialects import Dialect, Wire
-    from contentops.model import ApiSettings
-
 
 # ---- Connections to one server: TLS, proxy, and a stack of transports with one connection each.
 

@@ -7,8 +7,8 @@ environment, or in a person's own `config.yaml`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec import Struct, ValidationError, convert, structs
@@ -18,9 +18,6 @@ from contentops.errors import Diagnostic, InputError, Location, Refused
 from contentops.loopback import is_loopback
 from contentops.model import ApiSettings
 from contentops.yaml.read import MAX_BYTES, read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SERVERS = "CONTENTOPS_SERVERS"
 """The variable that lists the servers. Where it is set, no other list counts."""

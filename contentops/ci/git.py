@@ -6,17 +6,15 @@ import contextlib
 import os
 import re
 import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
 from contentops.errors import ContentopsError, UsageError
 from contentops.execution.commands import find_program, git_environment, is_program
 from contentops.sanitize import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 PATIENCE = 300.0
 """Seconds that a call of a remote, or through the history, may take."""

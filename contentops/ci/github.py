@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
+import httpx
 from msgspec import Struct, structs
 
 from contentops import __version__
-from contentops.ci.runner import as_map, as_number, as_text, is_safe, token_of
+from contentops.ci.runner import PlanOrigin, as_map, as_number, as_text, is_safe, token_of
 from contentops.errors import ContentopsError, UsageError
 from contentops.json_reader import load_json
 from contentops.sanitize import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    import httpx
-
-    from contentops.ci.runner import PlanOrigin
-
 
 # ---- Calls the API of GitHub.
 

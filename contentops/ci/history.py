@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from contentops.ci.git import (
     LOOK,
@@ -21,20 +22,13 @@ from contentops.ci.git import (
     try_git,
 )
 from contentops.ci.results import body_of, words_in
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, Digest
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, UsageError, plural
 from contentops.manifests.project import checked_settings
-from contentops.model import PROJECT_FILE, Note
+from contentops.model import PROJECT_FILE, Json, Note, Project
 from contentops.reporting.summary import SETTINGS
 from contentops.sanitize import short_pair
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from contentops.digest import Digest
-    from contentops.model import Json, Project
-
 
 # ---- Reads earlier versions of a file from git: texts that no cache has.
 

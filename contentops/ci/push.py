@@ -11,14 +11,16 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from contentops.ci.git import (
     Clone,
     GitFailed,
+    GitResult,
     failure,
     masked,
     read_blobs,
@@ -28,6 +30,7 @@ from contentops.ci.git import (
     try_git,
 )
 from contentops.ci.results import (
+    RecordedOutputs,
     approvals_at,
     body_of,
     jobs_name,
@@ -41,17 +44,10 @@ from contentops.ci.runner import branch_of_run, git_credentials
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, LockHeld, Refused, StateError, UsageError, first_of
+from contentops.model import RequestId
 from contentops.state import approvals, jobs
 from contentops.state import lock as locks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-
-    from contentops.ci.git import GitResult
-    from contentops.ci.results import RecordedOutputs
-    from contentops.model import RequestId
-    from contentops.state.lock import Lock
-
+from contentops.state.lock import Lock
 
 # ---- A clone: what forbids a commit of results in it, which of its files are results, and their trees.
 

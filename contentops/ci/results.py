@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import re
 import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct, structs
 
@@ -31,23 +32,30 @@ from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
 from contentops.manifests.discover import glob_matcher
-from contentops.model import NO_APPROVALS, Approvals, Job, JobState, Note, Record, State, text_digest
+from contentops.model import (
+    NO_APPROVALS,
+    Approvals,
+    Desired,
+    Job,
+    JobState,
+    Note,
+    Project,
+    Record,
+    RequestId,
+    Spec,
+    State,
+    text_digest,
+)
 from contentops.model.jobs import fold_jobs, open_jobs
 from contentops.planning.select import dependants_of, reached
+from contentops.planning.sides import Choice
 from contentops.state import approvals
 from contentops.state import jobs as job_files
 from contentops.state import lock as locks
 from contentops.state.codec import parse_line
+from contentops.state.lock import Lock
 from contentops.state.state_dir import named
 from contentops.state.store import fold
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from contentops.model import Desired, Project, RequestId, Spec
-    from contentops.planning.sides import Choice
-    from contentops.state.lock import Lock
-
 
 T = TypeVar("T")
 

@@ -7,16 +7,14 @@ request may have made it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from contentops.errors import UsageError
 from contentops.json_reader import load_json
 from contentops.loopback import is_loopback
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _LARGEST = 32 << 20
 """Bytes of the largest event that is read."""

@@ -6,24 +6,22 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from contentops.cli.confirmation import Confirmation, Manner, finish
-from contentops.cli.display import recorded, watching
+from contentops.cli.display import Display, recorded, watching
 from contentops.errors import ExitCode
+from contentops.execution.primitives import Stop
+from contentops.model import Project
 from contentops.operations import apply as operation
+from contentops.operations.apply import ApplyOptions
+from contentops.operations.opening import Runtime
+from contentops.planning.sides import Choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
-
     from contentops.cli.confirmation import NextCommand
-    from contentops.cli.display import Display
-    from contentops.execution.primitives import Stop
-    from contentops.model import Project
-    from contentops.operations.apply import ApplyOptions
-    from contentops.operations.opening import Runtime
-    from contentops.planning.sides import Choice
 
 
 def carry_out(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
 from contentops.cli import github_job, terminal
+from contentops.cli.session import Session
 from contentops.errors import ExitCode, plural
+from contentops.model import Json, Plan, Run
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import fitted
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.run import as_typed, run_json, run_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from contentops.cli.session import Session
-    from contentops.model import Json, Plan, Run
     from contentops.operations.adopt import Adoption
 
 

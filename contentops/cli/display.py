@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
+
+from rich.console import RenderableType
 
 from contentops.cli.named_files import check_events_place
 from contentops.cli.terminal import can_animate, for_log, report, wants_color
 from contentops.errors import OutputError
+from contentops.model import Event
 from contentops.operations.runs import EventFile
 from contentops.reporting.layout import fitted
 from contentops.reporting.run import Progress
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from rich.console import RenderableType
-
-    from contentops.model import Event
-
 
 ROWS = 12
 """Running items that are shown at once."""

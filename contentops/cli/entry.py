@@ -12,22 +12,17 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 import click
 from msgspec import Struct
 
 from contentops import __version__
 from contentops.cli.session import COMPLETE, Session
-from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from contentops.errors import Diagnostic
-
+from contentops.errors import ContentopsError, Diagnostic, ExitCode, OutputError, UsageError, did_you_mean
 
 # ---- The commands: the name, the help line, the group and the module of each, in the order of the help.
 

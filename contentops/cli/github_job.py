@@ -6,20 +6,18 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from contentops.ci.runner import has_base
 from contentops.cli import terminal
-from contentops.errors import ContentopsError
+from contentops.errors import ContentopsError, Diagnostic
+from contentops.model import Note, Plan, Project, Run
 from contentops.reporting.diagnostics import annotation_lines, outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
     from pathlib import Path
-
-    from contentops.errors import Diagnostic
-    from contentops.model import Note, Plan, Project, Run
 
 SUMMARY_ROOM = 500_000
 """Bytes of a plan on the job's page, which takes 1 MiB for each step."""

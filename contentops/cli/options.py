@@ -7,16 +7,16 @@ import math
 import os
 import re
 import shlex
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from msgspec import structs
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from contentops.model import Json
 
-    from contentops.model import Json
+if TYPE_CHECKING:
     from contentops.planning.sides import Choice
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec import structs
 
+from contentops.cli.session import Session
 from contentops.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.cli.session import Session
-    from contentops.model import Project
-    from contentops.model.plan import PlanFile
-
+from contentops.model import Project
+from contentops.model.plan import PlanFile
 
 PLAN_ENDING = ".json"
 """An existing file with this ending is a plan file, and no item."""

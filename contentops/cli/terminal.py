@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterable, Mapping
+from typing import TextIO
 
 from contentops.ci import runner
-from contentops.errors import Refused
+from contentops.errors import Diagnostic, Refused
+from contentops.model import Json
 from contentops.reporting.diagnostics import inert, inert_json
 from contentops.reporting.layout import fitted, unpainted
 from contentops.sanitize import json_text, visible, visible_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from contentops.errors import Diagnostic
-    from contentops.model import Json
 
 
 def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> bool:

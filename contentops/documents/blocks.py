@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
 from contentops.documents.checks import UNSPACED
-from contentops.sections import Span, cut, markdown_parser, nests_too_deep, spans
+from contentops.sections import Key, Span, cut, markdown_parser, nests_too_deep, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import Any
-
     import regex
     from markdown_it.token import Token
-
-    from contentops.sections import Key
 
 
 # ---- Takes a Markdown text apart into blocks of words, for reading and comparing. Nothing of a text is left out.

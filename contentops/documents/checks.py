@@ -14,7 +14,7 @@ import itertools
 import json
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
@@ -23,17 +23,13 @@ from contentops.documents.claims import claims_without_source
 from contentops.documents.clean import prose
 from contentops.documents.front_matter import line_numbers, split
 from contentops.errors import nearest, plural
-from contentops.model import Checks, Finding, Level, level_of
+from contentops.model import Checks, Finding, FrontMatterSchema, Grounded, Json, Level, WordLimits, level_of
 from contentops.sanitize import clip, hidden_runs, one_line
 from contentops.sections import bare, headings, nests_too_deep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     import regex
     from jsonschema import ValidationError
-
-    from contentops.model import FrontMatterSchema, Grounded, Json, WordLimits
 
 
 # ---- Regular expressions that a person wrote: each search has a time limit.

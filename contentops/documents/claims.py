@@ -14,15 +14,11 @@ import bisect
 import html
 import re
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from contentops.model import Grounded
 from contentops.sections import parse_blocks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from contentops.model import Grounded
-
 
 # ---- Numbers that a text states in digits, in one form for all ways to write them.
 

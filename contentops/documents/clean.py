@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from contentops.conflict_markers import CLOSE, OPEN, ORDER
 from contentops.digest import Digest, digest_text
+from contentops.model import State
 from contentops.sanitize import Policy, hidden_runs, sanitize, without_bom
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from contentops.model import State
-
 
 TITLE_LIMIT: Final = 300
 """The longest title, in characters; a longer one is cut and ends in an ellipsis."""

@@ -17,8 +17,9 @@ import operator
 import os
 import re
 import stat
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -42,10 +43,6 @@ from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
 from contentops.sections import nests_too_deep
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-
 
 # ---- Draft outlines of the bundled server: the marks of one in a reply of the server and in the text.
 

@@ -9,7 +9,8 @@ Each edit checks its own result, so that no comment, unknown key or line ending 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from typing import Any, Final
 
 from msgspec import Struct, field, structs
 
@@ -17,14 +18,8 @@ from contentops.digest import canonical
 from contentops.documents.clean import FRONT, FRONT_END, clean_body, clean_title
 from contentops.errors import OutputError
 from contentops.sanitize import without_bom
-from contentops.yaml.mapping import Block, YamlProblem, read_mapping
+from contentops.yaml.mapping import Block, Entry, YamlProblem, read_mapping
 from contentops.yaml.write import write_pair, write_scalar, write_value
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Mapping
-
-    from contentops.yaml.mapping import Entry
-
 
 # ---- Splits and composes Markdown files with YAML front matter.
 

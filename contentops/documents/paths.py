@@ -9,14 +9,11 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from contentops.errors import OutputError
 from contentops.model import PROJECT_FILE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 SEGMENT_BYTES = 255
 """Longest file or folder name, in bytes of UTF-8."""

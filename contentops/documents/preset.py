@@ -8,13 +8,11 @@ as `published`. A key the author wrote in the generator's own words wins over it
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 class Form(StrEnum):

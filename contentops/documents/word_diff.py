@@ -18,9 +18,9 @@ import unicodedata
 import zlib
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -28,10 +28,6 @@ from contentops.documents.blocks import EDGE, TextBlock, Word, parse_blocks
 from contentops.documents.checks import UNSPACED, words_of
 from contentops.documents.clean import clean_body
 from contentops.sections import Key, cut
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
 
 # ---- Aligns sequences: which elements of one are those of another.
 

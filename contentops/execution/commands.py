@@ -13,19 +13,14 @@ import shlex
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from contentops.api.trust import LEDGER, secret_variables
-from contentops.model import Finding
+from contentops.model import Finding, Listed
 from contentops.sanitize import clip, visible
 from contentops.state import state_dir
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from contentops.model import Listed
-
 
 # ---- The environment variables that programs started by contentops get: a list, and those that a person names.
 

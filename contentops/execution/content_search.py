@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from contentops.api.calls import Failure, FailureKind, GetContent
+from contentops.api.calls import ContentEntry, ContentList, Failure, FailureKind, GetContent
 from contentops.api.outcomes import is_about_one
 from contentops.documents.clean import title_digest
-from contentops.execution.primitives import Ended, Priority, seconds_of
+from contentops.execution.contents import StoredContent
+from contentops.execution.primitives import Draft, Ended, ItemState, Priority, seconds_of
+from contentops.execution.run_context import Context
 from contentops.model import Result
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from contentops.api.calls import ContentEntry, ContentList
-    from contentops.execution.contents import StoredContent
-    from contentops.execution.primitives import Draft, ItemState
-    from contentops.execution.run_context import Context
-
 
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
+from contentops.api.calls import Content, ContentEntry, ContentList
 from contentops.api.reading import CREATED, is_as_created
+from contentops.digest import Digest
 from contentops.documents.clean import body_digest, clean_title, title_digest
+from contentops.execution.primitives import Draft, Item, ItemState
+from contentops.model import Job, Json, Plan
 from contentops.planning.edits import Owner
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from contentops.api.calls import Content, ContentEntry, ContentList
-    from contentops.digest import Digest
-    from contentops.execution.primitives import Draft, Item, ItemState
-    from contentops.model import Job, Json, Plan
-
 
 # ---- The metadata of stored contents: read from a content, and saved with a text to recognise it later.
 

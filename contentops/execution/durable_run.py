@@ -7,28 +7,20 @@ import heapq
 import itertools
 import math
 from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from contentops.api.calls import Accepted, Failure, FailureKind
-from contentops.api.session import always
+from contentops.api.calls import Accepted, Failure, FailureKind, GetStatus, JobStatus, Reply
+from contentops.api.session import MayLeave, Send, always
+from contentops.digest import Digest
 from contentops.errors import NotShared
-from contentops.execution.limiter import WINDOW, JobSlot
-from contentops.execution.primitives import Priority, Stopped, Withheld, next_poll
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
-
-    from contentops.api.calls import GetStatus, JobStatus, Reply
-    from contentops.api.session import MayLeave, Send
-    from contentops.digest import Digest
-    from contentops.execution.limiter import AccountLimiter, Admission, Outage
-    from contentops.execution.primitives import Asks, Durations, R
-    from contentops.model import ItemId, Job, RequestId
-    from contentops.model.jobs import OrderEnd
-    from contentops.state.codec import Fact
-    from contentops.state.store import StateStore
-
+from contentops.execution.limiter import WINDOW, AccountLimiter, Admission, JobSlot, Outage
+from contentops.execution.primitives import Asks, Durations, Priority, R, Stopped, Withheld, next_poll
+from contentops.model import ItemId, Job, RequestId
+from contentops.model.jobs import OrderEnd
+from contentops.state.codec import Fact
+from contentops.state.store import StateStore
 
 TICK = 0.001
 """Seconds added to every wait, since a timer may fire a rounding error too early."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from msgspec import structs
 
 from contentops.api.calls import (
     Accepted,
     Content,
+    ContentEntry,
     Failure,
     FailureKind,
     Generate,
@@ -18,10 +19,12 @@ from contentops.api.calls import (
     RegenerateSection,
 )
 from contentops.api.outcomes import RETRY
+from contentops.digest import Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.execution.content_search import SLACK
 from contentops.execution.contents import StoredContent
-from contentops.execution.primitives import Ended, Lost, Priority, SentJob, Text, Withheld, seconds_of
+from contentops.execution.limiter import JobSlot
+from contentops.execution.primitives import Ended, Item, ItemState, Lost, Priority, SentJob, Text, Withheld, seconds_of
 from contentops.execution.records import (
     accepted,
     arrived,
@@ -35,25 +38,14 @@ from contentops.execution.records import (
     turned_down,
     unknown,
 )
-from contentops.execution.run_context import Attempts
-from contentops.model import JobState, Result, Saved
+from contentops.execution.run_context import Attempts, Context
+from contentops.model import Collect, Fetch, Job, JobState, Record, Result, Saved, Submit
 from contentops.model.jobs import OrderEnd
 from contentops.planning.sides import is_protected
 from contentops.planning.table import text_lost_hint
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop
 from contentops.tokens import PaidTokens
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from contentops.api.calls import ContentEntry
-    from contentops.digest import Digest
-    from contentops.execution.limiter import JobSlot
-    from contentops.execution.primitives import Item, ItemState
-    from contentops.execution.run_context import Context
-    from contentops.model import Collect, Fetch, Job, Record, Submit
-
 
 CANDIDATES = 10
 """Stored contents looked at in one run for texts of ours."""

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import bisect
 import math
+import random
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from msgspec import Struct, field
 
 from contentops.api.outcomes import RETRY
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Awaitable, Callable, Collection
-
 
 # ---- Keeps to the limits of a server.
 

@@ -9,26 +9,21 @@ import dataclasses
 import datetime as dt
 import enum
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field, structs
 
+from contentops.api.calls import JobStatus, Reply
+from contentops.digest import Digest
+from contentops.documents.front_matter import WrittenEntry
 from contentops.loopback import is_loopback
-from contentops.model import JobState
+from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptWords, Record, Result, Spec
 from contentops.state.cache import StoredText
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from contentops.api.calls import JobStatus, Reply
-    from contentops.digest import Digest
-    from contentops.documents.front_matter import WrittenEntry
-    from contentops.model import Change, Finding, ItemId, Job, Json, KeptWords, Record, Result, Spec
-
 
 # ---- Learns from polls how long jobs take on one server, and says when to poll a job next.
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Iterable, Sequence
+from typing import assert_never
 
 from msgspec import structs
 
-from contentops.documents.checks import blocks, check_text, checked_text
+from contentops.digest import Digest
+from contentops.documents.checks import CheckedText, blocks, check_text, checked_text
 from contentops.errors import OutputError, StateError, plural
 from contentops.execution.job import collect, collect_lost, fetch, look_up, poll, submit
+from contentops.execution.limiter import JobSlot
 from contentops.execution.primitives import CheckedBody, Ended, Item, ItemState, SentJob, Stopped, Text
 from contentops.execution.records import arrived
+from contentops.execution.run_context import Context
 from contentops.execution.save import publish, save
 from contentops.execution.write import (
     acknowledge,
@@ -31,8 +35,13 @@ from contentops.model import (
     Action,
     Collect,
     Fetch,
+    Finding,
+    ItemId,
+    Job,
     JobState,
+    Json,
     Level,
+    Listed,
     LookUp,
     Move,
     Outcome,
@@ -43,6 +52,7 @@ from contentops.model import (
     Result,
     RetryText,
     Save,
+    Step,
     Submit,
     Update,
     Write,
@@ -52,16 +62,6 @@ from contentops.planning.promote import failed_hint, failed_promotion_hint, to_c
 from contentops.planning.sides import has_text_for, order_moves
 from contentops.state.codec import Drop
 from contentops.tokens import sum_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from contentops.digest import Digest
-    from contentops.documents.checks import CheckedText
-    from contentops.execution.limiter import JobSlot
-    from contentops.execution.run_context import Context
-    from contentops.model import Finding, ItemId, Job, Json, Listed, Step
-
 
 # ---- Checks a paid text before it is written, and generates it again where that is allowed.
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import structs
 
-from contentops.api.calls import FailureKind
+from contentops.api.calls import Content, Failure, FailureKind
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.files import ENGINE
-from contentops.execution.primitives import Ended, SentJob, Text, iso, seconds_of
-from contentops.model import ItemId, Job, JobState, Record, RequestId, Result, request_id
+from contentops.execution.limiter import JobSlot
+from contentops.execution.primitives import Ended, Item, ItemState, Lost, SentJob, Text, iso, seconds_of
+from contentops.execution.run_context import Context
+from contentops.model import ItemId, Job, JobState, Record, Remote, RequestId, Result, Submit, request_id
 from contentops.planning.sides import TRIES, is_edited_on_server, is_protected
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
-
-if TYPE_CHECKING:
-    from contentops.api.calls import Content, Failure
-    from contentops.execution.limiter import JobSlot
-    from contentops.execution.primitives import Item, ItemState, Lost
-    from contentops.execution.run_context import Context
-    from contentops.model import Remote, Submit
 
 TEXTLESS = "the job completed without a text"
 CLOCKS = 300.0

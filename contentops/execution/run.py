@@ -5,37 +5,44 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
+from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import structs
 
+from contentops.api.calls import Call, Failure, Reply
+from contentops.api.session import MayLeave
 from contentops.errors import NotShared, StateError, plural
 from contentops.execution.contents import ContentIndex
 from contentops.execution.durable_run import UNSHARED, DurableRun
 from contentops.execution.limiter import Outage, admit
-from contentops.execution.primitives import Durations, Ended, Item, ItemState, Stopped, kind_of
-from contentops.execution.program import begin, carry_out, move_files, outcome_of
-from contentops.execution.run_context import Context, ServerCapabilities
-from contentops.model import Action, Outcome, Poll, Result, Run, Submit, WaitReason, Write
+from contentops.execution.primitives import Durations, Ended, Item, ItemState, Stop, Stopped, kind_of
+from contentops.execution.program import ItemAtState, begin, carry_out, move_files, outcome_of
+from contentops.execution.run_context import Context, Edges, ServerCapabilities
+from contentops.model import (
+    Action,
+    Change,
+    ItemId,
+    Outcome,
+    Plan,
+    Poll,
+    Project,
+    Result,
+    Run,
+    Spec,
+    State,
+    Submit,
+    WaitReason,
+    Write,
+)
 from contentops.model.desired import Stage, stage_of
 from contentops.model.jobs import made_texts
 from contentops.planning.select import in_order
 from contentops.planning.sources import stage_coming, words
 from contentops.state.codec import Forget
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.api.calls import Call, Failure, Reply
-    from contentops.api.session import MayLeave
-    from contentops.execution.primitives import Stop
-    from contentops.execution.program import ItemAtState
-    from contentops.execution.run_context import Edges
-    from contentops.model import Change, ItemId, Plan, Project, Spec, State
-
 
 # ---- Carries out an item whose text, title or front matter is made from the texts of others, once these are there.
 

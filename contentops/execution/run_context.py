@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
-from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
+from contentops.api.calls import Call, ContentList, Failure, FailureKind, ListContent, Reply
 from contentops.api.outcomes import RETRY
-from contentops.api.session import always
-from contentops.digest import NOTHING
-from contentops.execution.contents import ContentOwners
-from contentops.execution.limiter import REFUSALS, Outage
-from contentops.execution.primitives import Priority, iso, seconds_of
-from contentops.model import Event
+from contentops.api.session import MayLeave, Send, always
+from contentops.digest import NOTHING, Digest
+from contentops.documents.files import Outputs
+from contentops.execution.contents import ContentIndex, ContentOwners
+from contentops.execution.durable_run import DurableRun
+from contentops.execution.limiter import REFUSALS, AccountLimiter, Admission, Outage
+from contentops.execution.primitives import Asks, Durations, Priority, R, iso, seconds_of
+from contentops.model import Change, Event, Finding, ItemId, Job, Json, Listed, Plan, Project, Record, RequestId, State
+from contentops.model.desired import Stage
 from contentops.planning.sides import honours_ids
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Awaitable, Callable, Collection, Container, Mapping
-
-    from contentops.api.calls import Call, Reply
-    from contentops.api.session import MayLeave, Send
-    from contentops.digest import Digest
-    from contentops.documents.files import Outputs
-    from contentops.execution.contents import ContentIndex
-    from contentops.execution.durable_run import DurableRun
-    from contentops.execution.limiter import AccountLimiter, Admission
-    from contentops.execution.primitives import Asks, Durations, R
-    from contentops.model import Change, Finding, ItemId, Job, Json, Listed, Plan, Project, Record, RequestId, State
-    from contentops.model.desired import Stage
-    from contentops.state.cache import Cache
-    from contentops.state.store import StateStore
-    from contentops.tokens import PaidTokens
-
+from contentops.state.cache import Cache
+from contentops.state.store import StateStore
+from contentops.tokens import PaidTokens
 
 # ---- Sends one call again, by the policy of `api.backoff`.
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from msgspec import structs
 
-from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent, SavedReply, SetStatus
+from contentops.api.calls import (
+    Content,
+    Failure,
+    FailureKind,
+    GetContent,
+    PutContent,
+    SaveContent,
+    SavedReply,
+    SetStatus,
+)
 from contentops.api.outcomes import is_absent
 from contentops.api.reading import CREATED, has_stamp
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
 from contentops.execution.content_search import find, not_saved
 from contentops.execution.contents import StoredContent, metadata_of
-from contentops.execution.primitives import Draft, Ended, Priority, Stopped, iso_exact
+from contentops.execution.primitives import Draft, Ended, Item, ItemState, Priority, Stopped, iso_exact
 from contentops.execution.records import base_record, note
-from contentops.execution.run_context import Attempts
-from contentops.model import Remote, Result, Saved
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from contentops.api.calls import Content
-    from contentops.digest import Digest
-    from contentops.execution.primitives import Item, ItemState
-    from contentops.execution.run_context import Context
-    from contentops.model import Publish, Record, Save
-
+from contentops.execution.run_context import Attempts, Context
+from contentops.model import Publish, Record, Remote, Result, Save, Saved
 
 # ---- Fetches a text that was just saved: what the server changed in it, and its stamp.
 

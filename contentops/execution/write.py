@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec import structs
 
 from contentops.api.reading import CREATED
-from contentops.digest import NOTHING, digest_bytes, is_same_json
+from contentops.digest import NOTHING, Digest, digest_bytes, is_same_json
 from contentops.documents.blocks import Unusable, put_section, take_section
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import (
@@ -23,20 +24,29 @@ from contentops.documents.front_matter import (
 )
 from contentops.documents.word_diff import take_new
 from contentops.errors import FileChanged
-from contentops.execution.primitives import Ended, ItemState, MergedBody, Text, iso_exact
+from contentops.execution.primitives import Ended, Item, ItemState, MergedBody, Text, iso_exact
 from contentops.execution.records import base_record, note
+from contentops.execution.run_context import Context
 from contentops.model import (
     Acknowledge,
     JobState,
+    Json,
     KeptWords,
     MergeEdit,
+    Move,
+    Observed,
     Poll,
+    Promote,
+    Record,
+    Remove,
     Replace,
     RequestId,
     Restore,
     Result,
     Save,
     Saved,
+    Update,
+    Write,
 )
 from contentops.planning.approval import Brought, written_title
 from contentops.planning.edits import as_saved, heading_of, why_not_merged
@@ -44,15 +54,6 @@ from contentops.planning.front_matter import provenance_of
 from contentops.planning.promote import known_texts, unusable_hint, unusable_words
 from contentops.planning.sides import is_protected
 from contentops.state.codec import Drop, Forget
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.digest import Digest
-    from contentops.execution.primitives import Item
-    from contentops.execution.run_context import Context
-    from contentops.model import Json, Move, Observed, Promote, Record, Remove, Update, Write
-
 
 # ---- The body that is written with a person's words in it: a new text and an edit, merged.
 

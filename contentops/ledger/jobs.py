@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
 
+from contentops.digest import Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import session as schema
-from contentops.ledger.session import read_json, utc
+from contentops.ledger.session import LedgerSession, Row, read_json, utc
 from contentops.model import Job, JobState, PendingSubmit, RequestId
 from contentops.model.jobs import stage
 from contentops.state.cache import StoredText
@@ -19,12 +21,7 @@ from contentops.state.codec import line_of, parse_as
 from contentops.state.state_dir import user_at_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-
     import psycopg
-
-    from contentops.digest import Digest
-    from contentops.ledger.session import LedgerSession, Row
 
 
 # ---- The live processes of a ledger: each holds the advisory lock of its number as long as its session lives.

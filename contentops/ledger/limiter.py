@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -16,15 +17,11 @@ from msgspec import field, structs
 
 from contentops.digest import canonical
 from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
-from contentops.ledger.session import read_json
+from contentops.ledger.session import LedgerSession, Row, read_json
+from contentops.model import ApiSettings, Json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     import psycopg
-
-    from contentops.ledger.session import LedgerSession, Row
-    from contentops.model import ApiSettings, Json
 
 
 # ---- One limiter for all processes of an account: a row keeps its state, and its rules are those of `Limiter`.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from contentops.digest import Digest
 from contentops.errors import LockHeld, NotShared, StateError
 from contentops.ledger.jobs import (
     ALIVE,
@@ -16,6 +19,7 @@ from contentops.ledger.jobs import (
     JobKey,
     JobStage,
     LedgerScope,
+    Runner,
     fill,
     is_further,
     json_of,
@@ -35,20 +39,12 @@ from contentops.ledger.limiter import (
     sign_in,
     write_fact,
 )
-from contentops.ledger.session import taken, utc
-from contentops.model import JobState, RequestId
+from contentops.ledger.session import LedgerSession, Row, taken, utc
+from contentops.model import ApiSettings, Job, JobState, Json, PendingSubmit, RequestId
+from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
-
     import psycopg
-
-    from contentops.digest import Digest
-    from contentops.ledger.jobs import Runner
-    from contentops.ledger.session import LedgerSession, Row
-    from contentops.model import ApiSettings, Job, Json, PendingSubmit
-    from contentops.state.cache import StoredText
 
 
 # ---- The lock under which one process at a time applies an environment or a shard of it; it ends with its session.

@@ -10,6 +10,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
@@ -22,8 +23,6 @@ from contentops.json_reader import decode_json
 from contentops.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from psycopg.abc import Params
 
 

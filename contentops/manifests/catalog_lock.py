@@ -7,28 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from contentops.conflict_markers import SIDE
 from contentops.digest import canonical
-from contentops.errors import InputError, Severity, nearest, suggest
+from contentops.errors import Diagnostic, InputError, Severity, nearest, suggest
 from contentops.json_reader import load_json
 from contentops.manifests.schema import check_schema, fits_schema
-from contentops.manifests.values import entry_hint, kind_of
-from contentops.model import CatalogEntry, CatalogSnapshot, Template
+from contentops.manifests.values import Report, entry_hint, kind_of
+from contentops.model import Catalog, CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
 from contentops.yaml.positions import Source, finding_at
 from contentops.yaml.read import decode, read_yaml
 from contentops.yaml.syntax import number_hint
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from contentops.errors import Diagnostic
-    from contentops.manifests.values import Report
-    from contentops.model import Catalog, Json, TemplateInput
-
 
 FILE: Final = "catalog.lock.json"
 

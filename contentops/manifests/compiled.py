@@ -5,7 +5,9 @@ A template can also be explored: to find the texts of other items that it reads 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
 from math import isfinite
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes
@@ -47,13 +49,10 @@ from contentops.manifests.values import (
     text_of,
     unclear,
 )
+from contentops.model import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from types import TracebackType
-
     from contentops.manifests.values import Lookup
-    from contentops.model import Json
 
 
 _RESULT = "__result__"

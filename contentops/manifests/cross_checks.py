@@ -5,26 +5,22 @@ from __future__ import annotations
 import graphlib
 import itertools
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field, structs
 
+from contentops.digest import Digest
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
-from contentops.errors import Diagnostic, Severity, did_you_mean, nearest
+from contentops.errors import Diagnostic, Location, Severity, did_you_mean, nearest
 from contentops.manifests.discover import glob_matcher
+from contentops.manifests.render import Referring
 from contentops.manifests.values import counted
-from contentops.model import ItemId
+from contentops.model import ItemId, Moved, Project, Spec
 from contentops.model.desired import Stage, stage_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.digest import Digest
-    from contentops.errors import Location
-    from contentops.manifests.render import Referring
-    from contentops.model import Moved, Project, Spec
-
     Sources = Callable[[str], Source]
 
 MOST_COMPARED: Final = 1_000

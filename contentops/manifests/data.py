@@ -13,21 +13,17 @@ import json
 import math
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NoReturn
 
 from msgspec import Struct, structs
 
 from contentops.conflict_markers import SIDE, WHOLE
 from contentops.errors import Diagnostic, Location, plural
 from contentops.manifests.values import MAX_FINDINGS, DataRow
-from contentops.yaml.positions import Seq, Source, finding, finding_at
+from contentops.yaml.positions import Mark, Seq, Source, YamlDocument, finding, finding_at
 from contentops.yaml.read import MAX_BYTES, MAX_DEPTH, decode, read_yaml
 from contentops.yaml.syntax import MAX_DIGITS, UNWANTED, conflict, conflict_at
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from contentops.yaml.positions import Mark, YamlDocument
 
 
 class DataFile(Struct, frozen=True, kw_only=True):

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 
 from contentops.digest import is_same_json
 from contentops.documents.front_matter import TITLE_KEY
 from contentops.documents.preset import apply_preset
-from contentops.errors import InputError, Severity, UsageError
+from contentops.errors import Diagnostic, InputError, Severity, UsageError
 from contentops.manifests.load import load
-from contentops.model import REQUEST_FIELDS
+from contentops.model import REQUEST_FIELDS, Catalog, Desired, Json, Project, Spec
 from contentops.yaml.read import read_yaml
 from contentops.yaml.syntax import JINJA
 from contentops.yaml.write import write_pair
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from contentops.errors import Diagnostic
-    from contentops.model import Catalog, Desired, Json, Project, Spec
 
 # YAML 1.1 reads these as booleans without quotes, YAML 1.2 as texts.
 _BOOLEANS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})

@@ -11,23 +11,18 @@ import importlib.util
 import os
 import re
 import stat
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from contentops.atomic_io import NotAFile, read_file
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.manifests.data import DataFile
-from contentops.model import PROJECT_FILE
-from contentops.yaml.positions import YamlDocument, finding
+from contentops.model import PROJECT_FILE, Project
+from contentops.yaml.positions import Pointer, Source, YamlDocument, finding
 from contentops.yaml.read import MAX_BYTES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from contentops.model import Project
-    from contentops.yaml.positions import Pointer, Source
 
 MAX_NAMES: Final = 20_000
 """Most names that are searched for manifests in other folders."""

@@ -9,19 +9,21 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
 from contentops.errors import Location, Severity
-from contentops.manifests.templates import root_of, templates_in
+from contentops.manifests.templates import Scope, Templates, Uses, root_of, templates_in
 from contentops.manifests.values import (
     FUNCTIONS,
     MISSING,
     OWN_KEYS,
     Branch,
+    DataRow,
     Each,
+    Problems,
     TemplateError,
     Tree,
     Written,
@@ -36,17 +38,8 @@ from contentops.manifests.values import (
     top,
     tree,
 )
-from contentops.model import Origin
-from contentops.yaml.positions import Source, YamlDocument
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from contentops.manifests.templates import Scope, Templates, Uses
-    from contentops.manifests.values import DataRow, Problems
-    from contentops.model import Json, Project
-    from contentops.yaml.positions import Pointer
-
+from contentops.model import Json, Origin, Project
+from contentops.yaml.positions import Pointer, Source, YamlDocument
 
 MAX_INSTANCES: Final = 200_000
 """Most items of one file."""

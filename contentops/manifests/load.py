@@ -11,6 +11,7 @@ import functools
 import itertools
 import operator
 import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -26,31 +27,42 @@ from contentops.manifests.cross_checks import (
     check_unused,
     inputs_of,
 )
-from contentops.manifests.data import read_rows, without_sheet
+from contentops.manifests.data import DataFile, read_rows, without_sheet
 from contentops.manifests.discover import FileError, ProjectFiles, discover
-from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers, with_misspelt
+from contentops.manifests.expand import (
+    Declared,
+    Layers,
+    command_line,
+    data_paths,
+    entries_of,
+    expand,
+    layers,
+    with_misspelt,
+)
+from contentops.manifests.references import DeclaredTexts
 from contentops.manifests.render import REFERRING, Referring, Rendered, render_item
 from contentops.manifests.schema import check_schema
-from contentops.manifests.templates import Scope, Templates, Uses, root_of
+from contentops.manifests.templates import MacroFile, Scope, Templates, Uses, root_of
 from contentops.manifests.validate import check_item
-from contentops.manifests.values import Problems, TemplateError, counted, in_order, is_template, misspelt
+from contentops.manifests.values import (
+    DataRow,
+    Each,
+    Problems,
+    TemplateError,
+    Written,
+    counted,
+    in_order,
+    is_template,
+    misspelt,
+)
 from contentops.manifests.values import templates as templates_of
-from contentops.model import PROJECT_FILE, AcceptedTexts, Catalog, Desired, ItemId, Moved, Project, Spec
+from contentops.model import PROJECT_FILE, AcceptedTexts, Catalog, Desired, ItemId, Json, Moved, Project, Spec
 from contentops.schema_files import load_schema
-from contentops.yaml.positions import Source, YamlDocument, finding, locate
+from contentops.yaml.positions import Pointer, Source, YamlDocument, finding, locate
 from contentops.yaml.read import decode, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.manifests.data import DataFile
-    from contentops.manifests.expand import Declared, Layers
-    from contentops.manifests.references import DeclaredTexts
     from contentops.manifests.render import Instance
-    from contentops.manifests.templates import MacroFile
-    from contentops.manifests.values import DataRow, Each, Written
-    from contentops.model import Json
-    from contentops.yaml.positions import Pointer
 
 
 def load(

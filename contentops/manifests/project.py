@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -24,9 +25,6 @@ from contentops.tokens import MILLION, TokenPrice
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import is_secret, masked, read_yaml
 from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 
 def load_project(root: Path, *, environment: str = "", variables: Mapping[str, Any] | None = None) -> Project:

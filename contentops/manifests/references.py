@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
@@ -19,15 +20,9 @@ from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
 from contentops.manifests.values import Lazy, TemplateError
-from contentops.model import AcceptedTexts, ItemId, Observed, Reference, WaitReason, text_digest
-from contentops.model.desired import PARTS
+from contentops.model import AcceptedTexts, ItemId, Json, Observed, Reference, Spec, WaitReason, text_digest
+from contentops.model.desired import PARTS, Reading
 from contentops.sections import headings, spans
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
-
-    from contentops.model import Json, Spec
-    from contentops.model.desired import Reading
 
 LONGEST: Final = 200_000
 """Characters of a body that a template gets; the rest is cut off, with a warning."""

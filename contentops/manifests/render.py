@@ -7,16 +7,16 @@ any order; a circle is an error that names its members.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field, structs, to_builtins
 
 from contentops.digest import digest_json, short
-from contentops.errors import Severity, suggest
-from contentops.manifests.expand import Origins, of_fields, of_variables
-from contentops.manifests.references import LONGEST, Frame, parts_of
+from contentops.errors import Diagnostic, Severity, suggest
+from contentops.manifests.expand import Declared, Origins, of_fields, of_variables
+from contentops.manifests.references import LONGEST, DeclaredTexts, Frame, parts_of
 from contentops.manifests.templates import INPUTS, Scope, Uses, leaves, root_of, templates_in
 from contentops.manifests.values import (
     MISSING,
@@ -38,17 +38,11 @@ from contentops.manifests.values import (
     unclear,
 )
 from contentops.manifests.values import templates as templates_of
-from contentops.model import REQUEST_FIELDS, ItemId, Reference, WaitReason
+from contentops.model import REQUEST_FIELDS, ItemId, Json, Origin, Reference, Spec, WaitReason
 from contentops.model.desired import PARTS, READERS, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
-
-    from contentops.errors import Diagnostic
-    from contentops.manifests.expand import Declared
-    from contentops.manifests.references import DeclaredTexts
     from contentops.manifests.values import Each, Lookup
-    from contentops.model import Json, Origin, Spec
 
     Instance = tuple[Declared, Each | None, Scope, Uses]
     """An item to render: a declaration, or one combination of its `for_each` and `matrix`."""

@@ -13,16 +13,17 @@ import operator
 import re
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from jinja2 import StrictUndefined, nodes
-from jinja2.compiler import CodeGenerator
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import TemplateSyntaxError, UndefinedError
 from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.lexer import TokenStream
-from jinja2.runtime import LoopContext, Undefined
+from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
 from jinja2.utils import missing
@@ -46,13 +47,6 @@ from contentops.manifests.values import (
 )
 from contentops.manifests.words import Day, day_of, first_words, plain_text, plural_of, written_day
 from contentops.yaml.syntax import JINJA
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from jinja2.compiler import Frame
-    from jinja2.runtime import Context
-
 
 METHODS: tuple[tuple[type, list[str]], ...] = (
     (Day, ["day", "month", "year"]),

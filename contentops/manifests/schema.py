@@ -6,26 +6,21 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
 
 from contentops.documents.preset import NEUTRAL
-from contentops.errors import nearest
+from contentops.errors import Diagnostic, nearest
 from contentops.manifests.values import in_order, misspelt
+from contentops.model import Json
 from contentops.schema_files import load_schema
-from contentops.yaml.positions import YamlDocument, finding
+from contentops.yaml.positions import Pointer, YamlDocument, finding
 from contentops.yaml.read import is_secret, masked
 from contentops.yaml.syntax import number_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from contentops.errors import Diagnostic
-    from contentops.model import Json
-    from contentops.yaml.positions import Pointer
-
     Schema = Mapping[str, Any]
 
 MAX_FINDINGS: Final = 1_000

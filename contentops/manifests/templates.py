@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from contentops.errors import Diagnostic
+from contentops.manifests.data import DataFile
 from contentops.manifests.values import (
     MAX_TEXT,
     MISSING,
@@ -25,21 +28,15 @@ from contentops.manifests.values import (
     top,
     unsendable,
 )
-from contentops.model import Origin
+from contentops.model import Json, Origin, Project
 from contentops.model.desired import READERS
-from contentops.yaml.positions import YamlDocument, finding
+from contentops.yaml.positions import Source, YamlDocument, finding
 from contentops.yaml.read import decode
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from contentops.errors import Diagnostic
     from contentops.manifests.compiled import Compiled, Macros
-    from contentops.manifests.data import DataFile
     from contentops.manifests.values import Each, Lookup
-    from contentops.model import Json, Project
-    from contentops.yaml.positions import Source
 
 
 _PIECE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import NOTHING, canonical
@@ -17,17 +18,22 @@ from contentops.documents.preset import REVERSE_SOLIDUS, apply_preset, backslash
 from contentops.errors import Severity, nearest
 from contentops.json_reader import DeepJson, load_json
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
+from contentops.manifests.data import DataFile
+from contentops.manifests.expand import Declared
 from contentops.manifests.render import USES, Rendered, subject_of
-from contentops.manifests.values import Unrendered, entry_hint, kind_of
+from contentops.manifests.values import Problems, Report, Unrendered, Written, entry_hint, kind_of
 from contentops.model import (
     NO_APPROVAL,
     NO_CHECKS,
     REQUEST_FIELDS,
     ApprovalRule,
+    Catalog,
     Checks,
+    Disclosure,
     FrontMatterSchema,
     Grounded,
     ItemId,
+    Json,
     Level,
     Listed,
     MergeRule,
@@ -42,13 +48,6 @@ from contentops.model import (
 from contentops.pricing import CREDITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from contentops.manifests.data import DataFile
-    from contentops.manifests.expand import Declared
-    from contentops.manifests.values import Problems, Report, Written
-    from contentops.model import Catalog, Disclosure, Json
-
     FindFile = Callable[[str], DataFile | str]
     """Returns a file by its path as written, or why there is none."""
 

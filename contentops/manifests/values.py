@@ -11,21 +11,18 @@ import inspect
 import itertools
 import math
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from unicodedata import ucd_3_2_0
 
 from msgspec import Struct, field, structs
 
 from contentops.errors import Diagnostic, Location, Severity, nearest
-from contentops.yaml.positions import YamlDocument, finding, locate
+from contentops.model import Json
+from contentops.yaml.positions import Pointer, YamlDocument, finding, locate
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.model import Json
-    from contentops.yaml.positions import Pointer
-
     Lookup = Callable[[str], Any]
     """Gives the value of a name, or MISSING."""
 

@@ -11,17 +11,15 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from contentops.errors import Diagnostic, Location, did_you_mean
 from contentops.manifests.values import MAX_FINDINGS, DataRow
 from contentops.yaml.positions import Source, finding_at
 from contentops.yaml.read import MAX_BYTES
 from contentops.yaml.syntax import UNWANTED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MAX_UNPACKED: Final = 128 * 1024 * 1024
 """Most bytes of a workbook when it is unpacked."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, structs
 from msgspec.json import encode
@@ -13,15 +12,9 @@ from msgspec.json import encode
 from contentops.digest import Digest
 from contentops.errors import plural, price
 from contentops.model.approval import Approval, ApprovalState
-from contentops.model.records import OPEN, ItemId, Job, JobState, Json, RequestId
+from contentops.model.plan import AnyChange
+from contentops.model.records import OPEN, ItemId, Job, JobState, Json, RequestId, State
 from contentops.tokens import TokenSum, add_money
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from contentops.model.plan import AnyChange
-    from contentops.model.records import State
-
 
 # ---- How lines of jobs become one list, and which of these jobs are open.
 

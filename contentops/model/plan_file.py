@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import ValidationError, convert
 
-from contentops.digest import digest_json
+from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.plan import PlanFile
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.digest import Digest
-    from contentops.model.records import Json
+from contentops.model.records import Json
 
 FORMAT_VERSION = "1.0"
 """Of plan files; one of another format is not read."""

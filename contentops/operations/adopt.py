@@ -9,12 +9,13 @@ import os
 import posixpath
 import re
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, field, structs
 
-from contentops.atomic_io import PUBLIC, read_file
+from contentops.atomic_io import PUBLIC, Disk, read_file
 from contentops.ci.results import lock_name
 from contentops.digest import is_same_json
 from contentops.documents.clean import known_bodies
@@ -23,26 +24,30 @@ from contentops.documents.front_matter import TITLE_KEY, TOML, split
 from contentops.documents.paths import check_output, collision_key, shown
 from contentops.documents.preset import apply_preset
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, first_of, plural
-from contentops.manifests.declare import Existing, Manifest, draft
+from contentops.manifests.declare import Existing, Manifest, ManifestDraft, draft
 from contentops.manifests.discover import WILD, FileError, ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
 from contentops.manifests.validate import id_problem
-from contentops.model import PROJECT_FILE, REQUEST_FIELDS, ItemId, Record, text_digest
+from contentops.model import (
+    PROJECT_FILE,
+    REQUEST_FIELDS,
+    Approvals,
+    Desired,
+    ItemId,
+    Json,
+    Observed,
+    Project,
+    Record,
+    Spec,
+    State,
+    text_digest,
+)
 from contentops.operations.opening import HERE, Runtime, other_states
-from contentops.operations.workspace import catalog_of, hold_lock, open_workspace
+from contentops.operations.workspace import Workspace, catalog_of, hold_lock, open_workspace
 from contentops.planning.approval import draft_mark
 from contentops.planning.sides import apply_renames, pending
 from contentops.state import approvals
 from contentops.yaml.read import MAX_BYTES, read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.atomic_io import Disk
-    from contentops.manifests.declare import ManifestDraft
-    from contentops.model import Approvals, Desired, Json, Observed, Project, Spec, State
-    from contentops.operations.workspace import Workspace
-
 
 # ---- Make the manifest entries, ids and records of items for existing texts.
 

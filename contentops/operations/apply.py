@@ -6,68 +6,68 @@ import contextlib
 import functools
 import math
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from contentops.api.session import always
+from contentops.api.calls import Call, Failure
+from contentops.api.session import MayLeave, always
 from contentops.ci.runner import for_pull_request, in_ci
 from contentops.digest import NOTHING
 from contentops.documents.clean import known_bodies
-from contentops.documents.files import Outputs
+from contentops.documents.files import Outputs, Stamp
 from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop, iso
 from contentops.model import (
     NO_APPROVALS,
     AcceptedTexts,
     Action,
+    Change,
     Collect,
     Event,
     Fetch,
     ItemId,
     JobState,
+    Json,
     LookUp,
+    Observed,
     PendingSubmit,
+    Plan,
     Poll,
+    Project,
     Publish,
     Reason,
+    Refusal,
     RetryText,
+    Run,
     Save,
+    Spec,
     Submit,
 )
-from contentops.operations.connection import connected, read_credentials, try_model
+from contentops.model.desired import Stage
+from contentops.model.plan import PlanFile
+from contentops.operations.connection import Credentials, connected, read_credentials, try_model
 from contentops.operations.contents import content_owners
 from contentops.operations.opening import HERE, Runtime, kept_copies
 from contentops.operations.plan import gathered
 from contentops.operations.refresh import plan_after_looks
 from contentops.operations.runs import keeping_events
-from contentops.operations.unchanged import AskedInputs, forget_plan
-from contentops.operations.workspace import hold_lock, open_workspace, spending
+from contentops.operations.unchanged import AskedInputs, LastPlan, forget_plan
+from contentops.operations.workspace import Workspace, hold_lock, open_workspace, spending
 from contentops.planning.guards import approved
 from contentops.planning.plan import block_same, change_alone, declared_requests, submit_id, with_claims
 from contentops.planning.review import beyond, check_ceiling
 from contentops.planning.select import shard_in
-from contentops.planning.sides import Choice, paths
+from contentops.planning.sides import Choice, PlanInputs, paths
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
 from contentops.state import approvals, state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from contentops.api.calls import Call, Failure
-    from contentops.api.session import MayLeave
-    from contentops.documents.files import Stamp
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Change, Json, Observed, Plan, Project, Refusal, Run, Spec
-    from contentops.model.desired import Stage
-    from contentops.model.plan import PlanFile
-    from contentops.operations.connection import Credentials
-    from contentops.operations.unchanged import LastPlan
-    from contentops.operations.workspace import Workspace
-    from contentops.planning.sides import PlanInputs
 
 
 # ---- Claims the submits of a plan in the ledger, so that no other process pays for them.

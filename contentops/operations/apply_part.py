@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import enum
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Refused, UsageError, plural
+from contentops.execution.primitives import Stop
 from contentops.model import (
     Event,
     ItemId,
     OnEdit,
+    Plan,
+    Project,
     Result,
+    Run,
 )
 from contentops.model.jobs import spent_words
 from contentops.operations.apply import ApplyOptions, apply
@@ -22,13 +26,6 @@ from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import plan, section
 from contentops.planning.sides import Choice
 from contentops.reporting.summary import command
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from contentops.execution.primitives import Stop
-    from contentops.model import Plan, Project, Run
-
 
 FIRST = 2
 """How many texts are made first, to be read before the others are."""

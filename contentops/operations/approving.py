@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct, structs
 
-from contentops.ci.git import PATIENCE, GitFailed, try_git
-from contentops.ci.github import connect, merge_base, merged_pulls
+from contentops.ci.git import PATIENCE, Clone, GitFailed, try_git
+from contentops.ci.github import GitHub, MergedPull, connect, merge_base, merged_pulls
 from contentops.ci.push import open_clone
 from contentops.ci.results import names_no_owner, nfc, words_in
 from contentops.ci.runner import branch_of_run, commit_before, in_ci, read_event
@@ -28,27 +29,16 @@ from contentops.errors import (
     plural,
 )
 from contentops.execution.primitives import iso
-from contentops.model import NO_APPROVAL, Approval, ItemId, Run, Verdict, text_digest
+from contentops.model import NO_APPROVAL, Approval, Approvals, Desired, ItemId, Project, Run, Verdict, text_digest
 from contentops.operations.apply import ApplyOptions, apply
-from contentops.operations.opening import HERE, open_cache
+from contentops.operations.opening import HERE, Runtime, open_cache
 from contentops.operations.plan import no_item, planned_items
 from contentops.operations.workspace import hold_lock, open_workspace
 from contentops.planning.approval import has_its_keys, same_words
 from contentops.planning.plan import is_about_front
-from contentops.planning.select import selected
-from contentops.planning.sides import Choice
+from contentops.planning.select import Candidate, selected
+from contentops.planning.sides import Choice, PlanInputs
 from contentops.state import approvals
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from contentops.ci.git import Clone
-    from contentops.ci.github import GitHub, MergedPull
-    from contentops.model import Approvals, Desired, Project
-    from contentops.operations.opening import Runtime
-    from contentops.planning.select import Candidate
-    from contentops.planning.sides import PlanInputs
-
 
 # ---- `approve` and `send-back`.
 

@@ -7,10 +7,12 @@ server has no such list, or shows a part of it, nothing is refused.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from contentops.api.calls import (
+    Call,
     CatalogReply,
     Failure,
     FailureKind,
@@ -18,22 +20,17 @@ from contentops.api.calls import (
     ListStyles,
     ListTemplates,
     ListVerticals,
+    Reply,
 )
 from contentops.api.reading import slug_of
+from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
-from contentops.model import Save
+from contentops.model import Json, Plan, Project, Save, Spec, State
 from contentops.operations.catalog import ReadList, read_list, read_page
 from contentops.operations.connection import ask_in_turn, find_in_turn
-from contentops.operations.workspace import snapshot_of
+from contentops.operations.workspace import Workspace, snapshot_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-
-    from contentops.api.calls import Call, Reply
-    from contentops.api.session import ApiEndpoint, Client
-    from contentops.model import Json, Plan, Project, Spec, State
-    from contentops.operations.workspace import Workspace
-
     Ask = Callable[[Call], Awaitable[Reply | Failure | None]]
     """Asks the server once; None where a person stopped it or the limit allows no request."""
 

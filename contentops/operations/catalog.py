@@ -9,12 +9,14 @@ The file changes only where everything was fetched. Templates are described one 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct, structs
 
 from contentops.api.calls import (
+    Call,
     CatalogReply,
     Failure,
     FailureKind,
@@ -23,6 +25,7 @@ from contentops.api.calls import (
     ListStyles,
     ListTemplates,
     ListVerticals,
+    Reply,
 )
 from contentops.api.outcomes import is_about_one, is_absent
 from contentops.api.reading import catalog_entry, inputs_of, slug_of, template
@@ -30,17 +33,10 @@ from contentops.atomic_io import PUBLIC, Disk
 from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.manifests.load import load
-from contentops.model import CatalogSnapshot, Template
+from contentops.model import CatalogEntry, CatalogSnapshot, Json, Project, Request, Template, TemplateInput
 from contentops.operations.contents import Caller, converse
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.workspace import snapshot_of
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-
-    from contentops.api.calls import Call, Reply
-    from contentops.model import CatalogEntry, Json, Project, Request, TemplateInput
-
 
 # ---- Read a list of a server's catalog page by page.
 

@@ -5,28 +5,34 @@ from __future__ import annotations
 import functools
 import shlex
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec import structs
 
 from contentops.documents.files import Outputs
 from contentops.errors import Diagnostic, Location, OutputError, Severity, plural
-from contentops.model import NO_CHECKS, ApprovalState, Checked, CheckedFile, Finding, ItemId, Level, text_digest
+from contentops.model import (
+    NO_CHECKS,
+    ApprovalState,
+    Checked,
+    CheckedFile,
+    Finding,
+    ItemId,
+    Level,
+    Note,
+    Observed,
+    Project,
+    Spec,
+    text_digest,
+)
 from contentops.operations.plan import planned_items
 from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import APPROVED_DRAFT
-from contentops.planning.select import check_selectors, selected
-from contentops.planning.sides import Choice
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.model import Note, Observed, Project, Spec
-    from contentops.planning.plan import GroupKey
-    from contentops.planning.select import Candidate
-    from contentops.planning.sides import PlanInputs
-
+from contentops.planning.plan import GroupKey
+from contentops.planning.select import Candidate, check_selectors, selected
+from contentops.planning.sides import Choice, PlanInputs
 
 # ---- Keeps values that were made from equal inputs.
 

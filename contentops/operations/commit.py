@@ -11,15 +11,18 @@ import contextlib
 import functools
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
-from contentops.ci.git import PATIENCE, GitFailed, failure, try_git
+from contentops.ci.git import PATIENCE, Clone, GitFailed, failure, try_git
 from contentops.ci.push import (
     Messages,
+    Pushed,
+    ResultTree,
     Target,
     alone,
     branch_of,
@@ -46,6 +49,7 @@ from contentops.ci.results import (
 )
 from contentops.ci.runner import run_name, run_page
 from contentops.errors import StateError
+from contentops.model import Approval, Project
 from contentops.operations.opening import HERE, Runtime, open_store, read_state
 from contentops.operations.workspace import hold_lock
 from contentops.reporting.commit_message import commit_message, new_texts
@@ -53,14 +57,6 @@ from contentops.sanitize import clip, visible
 from contentops.state import lock as locks
 from contentops.state.codec import line_of
 from contentops.state.lock import Lock
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from contentops.ci.git import Clone
-    from contentops.ci.push import Pushed, ResultTree
-    from contentops.model import Approval, Project
-
 
 # ---- `commit`.
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import ValidationError, convert, structs
 
+from contentops.api.calls import Call, Failure, Reply
+from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError, StateError
-from contentops.operations.opening import open_cache
+from contentops.execution.limiter import AccountLimiter
+from contentops.model import ApiSettings, Project
+from contentops.operations.opening import Runtime, open_cache
 from contentops.sanitize import visible
+from contentops.state.cache import Cache
 from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from contentops.api.calls import Call, Failure, Reply
-    from contentops.api.session import ApiEndpoint, Client
-    from contentops.execution.limiter import AccountLimiter
-    from contentops.model import ApiSettings, Project
-    from contentops.operations.opening import Runtime
     from contentops.server.engines.openai import OpenAIEngine
-    from contentops.state.cache import Cache
 
 
 _SOON, _LOOK = 0.01, 0.5

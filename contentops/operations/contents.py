@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
 from contentops.api.calls import (
+    Call,
     Content,
     ContentEntry,
     ContentList,
@@ -22,28 +24,23 @@ from contentops.api.calls import (
     Failure,
     FailureKind,
     GetContent,
+    Reply,
     Stats,
 )
 from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, not_sent
+from contentops.api.session import Client
 from contentops.ci.results import lock_name
 from contentops.errors import ApiError
 from contentops.execution.contents import ContentOwners
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.execution.run_context import Attempts, list_all
+from contentops.model import Json, Project, State
 from contentops.operations.connection import connected, read_credentials
 from contentops.operations.opening import HERE, Runtime, has_ledger, other_states, read_state
 from contentops.planning.edits import Owner, owners_of
 from contentops.state import state_dir
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
-
-    from contentops.api.calls import Call, Reply
-    from contentops.api.session import Client
-    from contentops.model import Json, Project, State
-    from contentops.state.cache import Cache
-
+from contentops.state.cache import Cache
 
 # ---- Find the owners of stored contents in the states of all environments.
 

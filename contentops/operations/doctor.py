@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from contentops.api.calls import CatalogReply
+from contentops.api.session import ApiEndpoint, Client
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, Check, ContentopsError, Refused, plural
+from contentops.model import Desired, Project
 from contentops.operations.approving import approval_checks
-from contentops.operations.connection import read_credentials, read_model, try_model
+from contentops.operations.connection import Credentials, read_credentials, read_model, try_model
 from contentops.operations.opening import HERE, Runtime, has_ledger, is_of_another, open_cache, open_store
 from contentops.operations.workspace import shared_state, snapshot_of, validate
 from contentops.state import state_dir
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from contentops.api.calls import CatalogReply
-    from contentops.api.session import ApiEndpoint, Client
-    from contentops.model import Desired, Project
-    from contentops.operations.connection import Credentials
 
 
 def doctor(project: Project, runtime: Runtime = HERE, *, online: bool = False) -> tuple[Check, ...]:

@@ -6,8 +6,9 @@ again finds its own files and entries, and finishes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, field, structs
 
@@ -24,9 +25,10 @@ from contentops.execution.contents import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.primitives import iso
 from contentops.manifests.declare import Existing
 from contentops.manifests.validate import id_problem
-from contentops.model import REQUEST_FIELDS, Observed, Saved
+from contentops.model import REQUEST_FIELDS, Json, Observed, Project, Record, Saved, Spec
 from contentops.operations.adopt import (
     Adoption,
+    Drafted,
     Taken,
     becoming_drafts,
     drafted_for,
@@ -36,19 +38,11 @@ from contentops.operations.adopt import (
     without_template,
     write_manifest,
 )
-from contentops.operations.contents import content_owners, converse
+from contentops.operations.contents import Caller, content_owners, converse
 from contentops.operations.opening import HERE, Runtime, other_states
-from contentops.operations.workspace import hold_lock, open_workspace
+from contentops.operations.workspace import Workspace, hold_lock, open_workspace
 from contentops.sections import main_heading
 from contentops.state import approvals
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from contentops.model import Json, Project, Record, Spec
-    from contentops.operations.adopt import Drafted
-    from contentops.operations.contents import Caller
-    from contentops.operations.workspace import Workspace
 
 _IN_THE_WAY: Final = "move that file away, or adopt it with `contentops adopt`"
 _FINISHES: Final = "run `contentops apply` where that item is declared"

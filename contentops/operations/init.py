@@ -10,9 +10,10 @@ import json
 import os
 import posixpath
 import re
+from collections.abc import Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -26,10 +27,6 @@ from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.schema_files import schema_path
 from contentops.state import jobs, lock
 from contentops.state.approvals import FILE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 
 # ---- Where this contentops was installed from: its commit on GitHub.
 

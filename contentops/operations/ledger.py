@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from msgspec import structs
 
@@ -12,22 +12,15 @@ from contentops.api import trust
 from contentops.ci.runner import run_page
 from contentops.errors import Check, Diagnostic, NotShared, Refused, Severity, StateError, UsageError
 from contentops.ledger import session as schema
-from contentops.ledger.jobs import LedgerScope, Runner, overview
+from contentops.ledger.jobs import LedgerScope, Overview, Runner, overview
 from contentops.ledger.limiter import SharedLimiter, account_of, limit_of
 from contentops.ledger.project import ProjectLedger, ReadLedger, applying
 from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, remote_servers, shown, with_operators_tls
-from contentops.operations.opening import OpenedLedger, jobs_by_environment
+from contentops.model import Job, Project
+from contentops.operations.opening import OpenedLedger, Runtime, jobs_by_environment
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from contentops.ledger.jobs import Overview
-    from contentops.model import Job, Project
-    from contentops.operations.opening import Runtime
-    from contentops.state.cache import Cache
-    from contentops.state.store import StateStore
-
+from contentops.state.cache import Cache
+from contentops.state.store import StateStore
 
 # ---- Find the shared ledger of a project, and open it for a command.
 

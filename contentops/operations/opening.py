@@ -9,18 +9,22 @@ import os
 import random
 import re
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, field
 
+from contentops.api.session import Exchange
 from contentops.atomic_io import Disk
 from contentops.ci.git import first_commit, is_shallow
 from contentops.ci.push import in_repository
+from contentops.digest import Digest
 from contentops.documents.files import Outputs, System
-from contentops.errors import Refused, StateError
+from contentops.errors import Diagnostic, Refused, StateError
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
+from contentops.model import ItemId, Job, Project, Record, State
 from contentops.model.jobs import fold_jobs
 from contentops.state import jobs, state_dir
 from contentops.state.cache import Cache
@@ -30,13 +34,7 @@ from contentops.state.state_dir import repository_of
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from contentops.api.session import Exchange
-    from contentops.digest import Digest
-    from contentops.errors import Diagnostic
     from contentops.ledger.project import ReadLedger
-    from contentops.model import ItemId, Job, Project, Record, State
 
 
 # ---- Open a project, its state and its cache; and the runtime: clock, environment, disk and network.

@@ -6,9 +6,10 @@ Orders whose answer was lost count in each month in which they may have been acc
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs, to_builtins
 
@@ -18,39 +19,45 @@ from contentops.errors import Diagnostic, InputError, Severity, UsageError, did_
 from contentops.execution.primitives import seconds_of
 from contentops.execution.records import CLOCKS
 from contentops.manifests.load import Loader
-from contentops.model import NO_APPROVAL, ApprovalState, Desired, ItemId, JobState, MonthSpend, Reference, Request, Spec
+from contentops.model import (
+    NO_APPROVAL,
+    ApprovalState,
+    Change,
+    Checks,
+    Desired,
+    ItemId,
+    Job,
+    JobState,
+    Json,
+    MonthSpend,
+    Plan,
+    Project,
+    Record,
+    Reference,
+    Request,
+    Spec,
+    State,
+)
 from contentops.model.desired import GraphItem, ItemGraph
 from contentops.model.jobs import fold_jobs
+from contentops.model.plan import PlanFile
 from contentops.model.records import UNDECIDED
 from contentops.model.settings import in_units
-from contentops.operations.opening import HERE, has_ledger, jobs_by_environment, read_state
+from contentops.operations.opening import HERE, Runtime, has_ledger, jobs_by_environment, read_state
 from contentops.operations.refresh import remembered
-from contentops.operations.unchanged import AskedInputs
-from contentops.operations.workspace import open_workspace, shared_state, unread, validate
+from contentops.operations.unchanged import AskedInputs, LastPlan
+from contentops.operations.workspace import Workspace, open_workspace, shared_state, unread, validate
 from contentops.planning.approval import approval_state, same_words
 from contentops.planning.front_matter import APPROVED_DRAFT
 from contentops.planning.plan import make_plan, plan_with_items
 from contentops.planning.select import Candidate, check_selectors, dependants_of, in_order, selected
-from contentops.planning.sides import Choice, price_of, specs_by_id
+from contentops.planning.sides import Choice, PlanInputs, price_of, specs_by_id
 from contentops.planning.sources import source_words
 from contentops.reporting.next_change import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
-from contentops.tokens import add_money
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from decimal import Decimal
-
-    from contentops.model import Change, Checks, Job, Json, Plan, Project, Record, State
-    from contentops.model.plan import PlanFile
-    from contentops.operations.opening import Runtime
-    from contentops.operations.unchanged import LastPlan
-    from contentops.operations.workspace import Workspace
-    from contentops.planning.sides import PlanInputs
-    from contentops.tokens import TokenPrice
-
+from contentops.tokens import TokenPrice, add_money
 
 # ---- `plan`, `plan --check`, `status`, `show` and `check`: look at a project without changing it.
 

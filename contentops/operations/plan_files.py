@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from contentops.atomic_io import read_file
 from contentops.errors import Refused
 from contentops.json_reader import DeepJson, load_json
+from contentops.model import Json
+from contentops.model.plan import PlanFile
 from contentops.model.plan_file import check_seal, no_plan_file, plan_file
 from contentops.planning.sides import Choice
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.model import Json
-    from contentops.model.plan import PlanFile
-
 
 LARGEST = 256 << 20
 """Bytes of the largest plan file that is read."""

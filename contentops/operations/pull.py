@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from msgspec import Struct, structs
 
@@ -11,21 +11,14 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, replace_body, update
 from contentops.errors import OutputError
 from contentops.execution.primitives import iso_exact
-from contentops.model import ItemId
+from contentops.model import ItemId, Project, Remote
 from contentops.operations.opening import HERE, Runtime, kept_copies
 from contentops.operations.plan import no_item
 from contentops.operations.refresh import refresh
-from contentops.operations.workspace import hold_lock, open_workspace
+from contentops.operations.workspace import Workspace, hold_lock, open_workspace
 from contentops.planning.edits import as_saved, has_server_text, is_saved, protects_text
 from contentops.planning.plan import declared_sides
-from contentops.planning.sides import Choice
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from contentops.model import Project, Remote
-    from contentops.operations.workspace import Workspace
-    from contentops.planning.sides import ItemSides
+from contentops.planning.sides import Choice, ItemSides
 
 
 class PulledItem(Struct, frozen=True, kw_only=True):

@@ -11,40 +11,30 @@ history of the lock, and the file replaces it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from msgspec import structs
 
-from contentops.api.calls import Content, Failure, FailureKind, GetContent
+from contentops.api.calls import Content, ContentEntry, Failure, FailureKind, GetContent, Reply
 from contentops.api.outcomes import is_about_one
 from contentops.api.reading import has_stamp
 from contentops.ci.results import RecordedTexts, recorded_texts
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.errors import ApiError
-from contentops.execution.contents import StoredContent
-from contentops.model import ItemId, Remote, Restore, Submit, Write
-from contentops.operations.contents import content_owners, converse
+from contentops.execution.contents import ContentOwners, StoredContent
+from contentops.model import Change, ItemId, Plan, Record, Remote, Restore, Submit, Write
+from contentops.model.plan import PlanFile
+from contentops.operations.contents import Caller, content_owners, converse
 from contentops.operations.unchanged import forget_plan
+from contentops.operations.workspace import Workspace
 from contentops.planning.edits import saved_records
 from contentops.planning.plan import make_plan
-from contentops.planning.sides import is_edited_on_server
+from contentops.planning.sides import PlanInputs, is_edited_on_server
 from contentops.planning.table import block_change
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
-    from collections.abc import Set as AbstractSet
-
-    from contentops.api.calls import ContentEntry, Reply
-    from contentops.digest import Digest
-    from contentops.execution.contents import ContentOwners
-    from contentops.model import Change, Plan, Record
-    from contentops.model.plan import PlanFile
-    from contentops.operations.contents import Caller
-    from contentops.operations.workspace import Workspace
-    from contentops.planning.sides import PlanInputs
-    from contentops.state.cache import Cache
-
+from contentops.state.cache import Cache
 
 # ---- Recognise texts on the server that this project has recorded before: they are no new edits.
 

@@ -11,9 +11,11 @@ import enum
 import functools
 import gc
 import threading
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, structs
 
@@ -22,32 +24,39 @@ from contentops.digest import NOTHING, Digest
 from contentops.documents.checks import count_words
 from contentops.errors import Diagnostic, OutputError, Severity
 from contentops.manifests.catalog_lock import FILE as CATALOG
-from contentops.model import PROJECT_FILE, Action, ApprovalState, Desired, ItemId, Observed, Verdict, text_digest
+from contentops.model import (
+    PROJECT_FILE,
+    Action,
+    Approval,
+    Approvals,
+    ApprovalState,
+    Change,
+    Desired,
+    ItemId,
+    Job,
+    Observed,
+    Plan,
+    Project,
+    Record,
+    Spec,
+    Verdict,
+    text_digest,
+)
 from contentops.model.jobs import ApprovedCost, PaidAttempts
+from contentops.model.run import KeptRun
 from contentops.operations.check import KeptValues, checked_items, similar_texts
-from contentops.operations.opening import HERE
+from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered_or_recorded, no_item, planned_items
 from contentops.operations.runs import kept_reports
 from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
-from contentops.operations.workspace import open_workspace
+from contentops.operations.workspace import Workspace, open_workspace
 from contentops.planning.approval import same_words
-from contentops.planning.select import dependants_of
-from contentops.planning.sides import Choice
+from contentops.planning.select import Candidate, dependants_of
+from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import FOLDER
 from contentops.tokens import TokenSum, add_sums
-
-if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Callable, Iterator, Mapping
-
-    from contentops.model import Approval, Approvals, Change, Job, Plan, Project, Record, Spec
-    from contentops.model.run import KeptRun
-    from contentops.operations.opening import Runtime
-    from contentops.operations.workspace import Workspace
-    from contentops.planning.select import Candidate
-    from contentops.planning.sides import PlanInputs
 
 _BESIDE_OTHERS: Final = 5_000_000_000
 """Nanoseconds for which a snapshot holds where other machines share the ledger: their work is in no file."""

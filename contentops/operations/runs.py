@@ -6,8 +6,9 @@ import contextlib
 import os
 import secrets
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import Final, TextIO
 
 import msgspec
 from msgspec import Struct, structs
@@ -17,20 +18,13 @@ from contentops.documents.folders import Tree
 from contentops.errors import ContentopsError, LockHeld, StateError
 from contentops.execution.primitives import Stop, iso
 from contentops.json_reader import DeepJson, decode_json
-from contentops.model import Event, Result
+from contentops.model import Event, Plan, Project, Result
 from contentops.model.run import KeptReport
-from contentops.reporting.run import Progress, event_json
+from contentops.operations.opening import Runtime
+from contentops.reporting.run import Active, Progress, event_json
 from contentops.sanitize import json_text
 from contentops.state import state_dir
 from contentops.state.state_dir import FOLDER, make_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from contentops.model import Plan, Project
-    from contentops.operations.opening import Runtime
-    from contentops.reporting.run import Active
-
 
 # ---- Runs an apply that a page started, one at a time, in a thread of the server.
 

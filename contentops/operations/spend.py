@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
 from contentops.ci.git import GitFailed, is_shallow
-from contentops.ci.history import bodies_in, earlier_bodies, path_histories
-from contentops.digest import NOTHING
+from contentops.ci.history import PathHistory, bodies_in, earlier_bodies, path_histories
+from contentops.digest import NOTHING, Digest
 from contentops.documents.files import Outputs
 from contentops.documents.word_diff import changed_share
-from contentops.errors import InputError, UsageError
+from contentops.errors import Diagnostic, InputError, UsageError
 from contentops.manifests.project import load_project
-from contentops.model import BASE, NO_APPROVALS, ApprovalState, ItemId, JobState, text_digest
+from contentops.model import (
+    BASE,
+    NO_APPROVALS,
+    Approval,
+    Approvals,
+    ApprovalState,
+    ItemId,
+    Job,
+    JobState,
+    Json,
+    Observed,
+    Project,
+    Record,
+    State,
+    text_digest,
+)
 from contentops.model.jobs import ApprovedCost, PaidAttempts, Provenances, TextProvenance
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.opening import (
     HERE,
+    Runtime,
     assigned,
     jobs_by_environment,
     jobs_of_items,
@@ -32,25 +49,12 @@ from contentops.operations.opening import (
 from contentops.operations.plan import candidate, gathered_or_recorded, known_ids, no_item, planned_items
 from contentops.operations.runs import kept_reports
 from contentops.operations.workspace import declared, open_workspace, shared_state, unread
-from contentops.planning.select import check_selectors, selected
-from contentops.planning.sides import Choice
+from contentops.planning.select import Candidate, check_selectors, selected
+from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, add_spends, count_spend
 from contentops.state import approvals
+from contentops.state.cache import Cache
 from contentops.tokens import add_sums, sum_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from contentops.ci.history import PathHistory
-    from contentops.digest import Digest
-    from contentops.errors import Diagnostic
-    from contentops.model import Approval, Approvals, Job, Json, Observed, Project, Record, State
-    from contentops.operations.opening import Runtime
-    from contentops.planning.select import Candidate
-    from contentops.planning.sides import PlanInputs
-    from contentops.state.cache import Cache
-
 
 # ---- Say of every text that is in a file: who made it, what it cost, who changed and approved it, and its commit.
 

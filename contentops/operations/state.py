@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
 
 from msgspec import Struct, structs
 
@@ -14,21 +14,14 @@ from contentops.errors import ContentopsError, InputError, Refused, UsageError, 
 from contentops.execution.run_context import ServerCapabilities
 from contentops.manifests.project import url_problem
 from contentops.manifests.validate import id_hint, id_problem
-from contentops.model import ApiSettings, ItemId, Job, JobState
+from contentops.model import ApiSettings, ItemId, Job, JobState, Project, State
 from contentops.operations.contents import converse, recorded_owners
 from contentops.operations.opening import HERE, Runtime, other_states
 from contentops.operations.plan import no_item
-from contentops.operations.workspace import hold_lock, open_workspace, shared_state, validate
+from contentops.operations.workspace import Workspace, hold_lock, open_workspace, shared_state, validate
 from contentops.planning.sides import specs_by_id
 from contentops.sanitize import clip
-from contentops.state.codec import Drop, Forget
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from contentops.model import Project, State
-    from contentops.operations.workspace import Workspace
-    from contentops.state.codec import Fact
+from contentops.state.codec import Drop, Fact, Forget
 
 
 def move_record(project: Project, old: str, new: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct, structs
 
@@ -37,31 +38,38 @@ from contentops.errors import (
     plural,
 )
 from contentops.execution.job import with_body
-from contentops.model import Fetch, ItemId, MergeEdit, Promote, Verdict, Write, text_digest
+from contentops.model import (
+    Approval,
+    Change,
+    Fetch,
+    ItemId,
+    Job,
+    Json,
+    MergeEdit,
+    Observed,
+    Project,
+    Promote,
+    Record,
+    State,
+    Verdict,
+    Write,
+    text_digest,
+)
 from contentops.model.jobs import made_texts
-from contentops.operations.contents import content, converse
+from contentops.model.run import Generation, History, PaidText
+from contentops.operations.contents import Caller, content, converse
 from contentops.operations.opening import HERE, Runtime, kept_copies, open_cache
 from contentops.operations.plan import no_item, recorded
-from contentops.operations.spend import history, texts_of
+from contentops.operations.review import ReviewItem
+from contentops.operations.spend import KnownHistory, history, texts_of
 from contentops.operations.workspace import PastTexts, hold_lock, open_workspace
 from contentops.planning.front_matter import drifted, provenance_of
 from contentops.planning.plan import make_plan
 from contentops.planning.promote import known_texts
-from contentops.planning.sides import Choice, is_edited
+from contentops.planning.sides import Choice, PlanInputs, is_edited
 from contentops.sanitize import Policy, hidden_runs, sanitize
 from contentops.sections import nests_too_deep
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from contentops.model import Approval, Change, Job, Json, Observed, Project, Record, State
-    from contentops.model.run import Generation, History, PaidText
-    from contentops.operations.contents import Caller
-    from contentops.operations.review import ReviewItem
-    from contentops.operations.spend import KnownHistory
-    from contentops.planning.sides import PlanInputs
-    from contentops.state.cache import Cache
-
+from contentops.state.cache import Cache
 
 # ---- The text that an apply would write for an item, as far as it is here.
 

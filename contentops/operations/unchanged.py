@@ -18,6 +18,7 @@ import operator
 import os
 import stat
 from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -27,13 +28,10 @@ from contentops import __version__
 from contentops.atomic_io import PRIVATE, TRUSTED_AFTER, read_file, replace
 from contentops.errors import ContentopsError, Diagnostic
 from contentops.manifests.root import find_root
-from contentops.model import PROJECT_FILE, ApprovalState, Budget, Note, Plan, Refusal
+from contentops.model import PROJECT_FILE, ApprovalState, Budget, Note, Plan, Project, Refusal
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from contentops.model import Project
     from contentops.operations.workspace import Workspace
     from contentops.planning.sides import PlanInputs
 

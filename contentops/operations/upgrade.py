@@ -9,20 +9,21 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
 
-from contentops.atomic_io import PUBLIC
+from contentops.atomic_io import PUBLIC, Disk
 from contentops.ci.results import jobs_name, lock_name, locks_in_history
 from contentops.digest import NOTHING, Digest
 from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, Diagnostic, InputError, Location, StateError
 from contentops.json_reader import decode_json, load_json
 from contentops.manifests.project import load_project
-from contentops.model import Count, ItemId, Job, JobState, Record, RequestId
+from contentops.model import Count, ItemId, Job, JobState, Project, Record, RequestId
 from contentops.model.jobs import closed, is_further
 from contentops.operations.opening import Runtime, open_cache
 from contentops.operations.workspace import hold_lock, validate
@@ -31,19 +32,12 @@ from contentops.state import jobs as files
 from contentops.state import lock as locks
 from contentops.state import state_dir
 from contentops.state import store as journals
+from contentops.state.cache import StoredText
 from contentops.state.codec import DamagedState, Forget, Header, add_rule, damaged_line, line_of, numbered
 from contentops.state.jobs import JobsStore
 from contentops.state.lock import Lock, LockLine
 from contentops.state.store import JournalFact
 from contentops.tokens import PaidTokens
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from contentops.atomic_io import Disk
-    from contentops.model import Project
-    from contentops.state.cache import StoredText
-
 
 _HEADER = "contentops_lock"
 _ATTEMPTS = 100

@@ -6,6 +6,8 @@ import contextlib
 import functools
 import itertools
 import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -23,10 +25,24 @@ from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
 from contentops.documents.paths import check_output, collision_key, is_own, shown, split_path
 from contentops.errors import Diagnostic, FileChanged, InputError, OutputError, Severity, StateError
+from contentops.execution.limiter import AccountLimiter
 from contentops.execution.primitives import iso
 from contentops.manifests.discover import glob_matcher
 from contentops.manifests.load import load
-from contentops.model import PROJECT_FILE, AcceptedTexts, CatalogSnapshot, Desired, Observed, State
+from contentops.model import (
+    PROJECT_FILE,
+    AcceptedTexts,
+    Catalog,
+    CatalogSnapshot,
+    Desired,
+    ItemId,
+    Job,
+    Observed,
+    Project,
+    Record,
+    Spec,
+    State,
+)
 from contentops.model.jobs import fold_jobs
 from contentops.operations.opening import (
     HERE,
@@ -49,17 +65,12 @@ from contentops.planning.sides import (
     specs_by_id,
 )
 from contentops.state import approvals
+from contentops.state.cache import Cache
 from contentops.state.state_dir import ApplyLock, repository_of, user_at_host
+from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
-
-    from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Catalog, ItemId, Job, Project, Record, Spec
-    from contentops.state.cache import Cache
-    from contentops.state.store import StateStore
 
 
 # ---- Read the catalog of a project's server: the built-in one for `local`, else the committed one.

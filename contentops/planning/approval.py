@@ -7,39 +7,41 @@ text was made. Both are computed from what is recorded, so that they follow the 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
-from contentops.digest import NO_TEXT, NOTHING
+from contentops.digest import NO_TEXT, NOTHING, Digest
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.preset import apply_preset, title_for
 from contentops.errors import plural
 from contentops.model import (
     ApprovalState,
+    Change,
     Fetch,
+    ItemId,
+    Job,
+    Json,
     MergeEdit,
     Note,
+    Observed,
+    Project,
     Promote,
     Publish,
     Reason,
+    Record,
     Replace,
     Restore,
+    Spec,
     TextInReview,
     text_digest,
 )
+from contentops.planning.edits import BodyAnswer
+from contentops.planning.select import Candidate
+from contentops.planning.sides import ItemSides, PlanInputs, SourceText
 from contentops.sections import main_heading
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
-
-    from contentops.digest import Digest
-    from contentops.model import Change, ItemId, Job, Json, Observed, Project, Record, Spec
-    from contentops.planning.edits import BodyAnswer
-    from contentops.planning.select import Candidate
-    from contentops.planning.sides import ItemSides, PlanInputs, SourceText
-
 
 # ---- The title that a file gets with a text.
 

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from contentops.digest import NO_TEXT, NOTHING
+from contentops.digest import NO_TEXT, NOTHING, Digest
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.documents.word_diff import Renewed, take_new, touched
-from contentops.model import Acknowledge, Action, MergeEdit, MergeRule, Mode, Note, OnEdit, Reason, Replace, Save, Saved
-from contentops.planning.sides import explain, is_draft, is_ours, pair_renames
-from contentops.sections import cut
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from contentops.digest import Digest
-    from contentops.model import ItemId, Job, Record, Remote, State, Step
-    from contentops.planning.sides import ItemSides, PlanInputs
-    from contentops.sections import Key
-
+from contentops.model import (
+    Acknowledge,
+    Action,
+    ItemId,
+    Job,
+    MergeEdit,
+    MergeRule,
+    Mode,
+    Note,
+    OnEdit,
+    Reason,
+    Record,
+    Remote,
+    Replace,
+    Save,
+    Saved,
+    State,
+    Step,
+)
+from contentops.planning.sides import ItemSides, PlanInputs, explain, is_draft, is_ours, pair_renames
+from contentops.sections import Key, cut
 
 # ---- Edits of a person that a new text would replace: what `on_edit` says, and when an item is blocked.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field, structs
 
@@ -10,17 +10,24 @@ from contentops.digest import is_same_json
 from contentops.documents.blocks import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
 from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
-from contentops.model import Action, ApprovalState, Note, OnEdit, Reason, Update
-from contentops.planning.approval import coming_front, draft_mark, which_status
+from contentops.model import (
+    Action,
+    ApprovalState,
+    Job,
+    Json,
+    Note,
+    Observed,
+    OnEdit,
+    Project,
+    Reason,
+    Record,
+    Spec,
+    Step,
+    Update,
+)
+from contentops.planning.approval import ComputedFront, coming_front, draft_mark, which_status
 from contentops.planning.edits import BodyAnswer, on_edit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.model import Job, Json, Observed, Project, Record, Spec, Step
-    from contentops.planning.approval import ComputedFront
-    from contentops.planning.sides import ItemSides, PlanInputs
-
+from contentops.planning.sides import ItemSides, PlanInputs
 
 APPROVED_DRAFT = "approved-draft"
 """The note on an approved text whose file is a draft."""

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from contentops.errors import plural, price
-from contentops.model import Action, Collect, LookUp, Note, Refusal, Submit
+from contentops.model import (
+    Action,
+    Change,
+    Collect,
+    Job,
+    LookUp,
+    MonthSpend,
+    Note,
+    Plan,
+    Project,
+    Record,
+    Refusal,
+    Spec,
+    Submit,
+)
 from contentops.model.jobs import NO_PRICE, bound_words, cost_words, money_words
 from contentops.model.settings import as_counted
-from contentops.planning.sides import price_of
+from contentops.planning.sides import PlanInputs, price_of
 from contentops.tokens import PaidTokens, add_money, largest_call, section_limit, text_limit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from contentops.model import Change, Job, MonthSpend, Plan, Project, Record, Spec
-    from contentops.planning.sides import PlanInputs
-
 
 # ---- The guards: why an apply refuses a plan, and what overrides that.
 

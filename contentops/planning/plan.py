@@ -6,11 +6,11 @@ Also items that no manifest declares any more, claims of other processes, and re
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import structs
 
-from contentops.digest import NOTHING, digest_json, is_same_json
+from contentops.digest import NOTHING, Digest, digest_json, is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.errors import Location, UsageError, did_you_mean, plural
@@ -21,27 +21,36 @@ from contentops.model import (
     Change,
     Collect,
     Fetch,
+    ItemId,
+    Job,
     JobState,
+    Json,
     Move,
     Note,
     Observed,
     OnSourceChange,
+    PendingSubmit,
     Plan,
     Publish,
     Reason,
+    Record,
+    Reference,
     Remove,
+    RequestId,
     Save,
+    Spec,
     Update,
     Write,
     request_id,
 )
+from contentops.model.desired import Stage
 from contentops.model.jobs import cost_words
 from contentops.model.plan import Writer
 from contentops.planning.approval import approval_state, new_drafts, texts_in_review
 from contentops.planning.guards import collecting, month_spent, refusals, usual_cost
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.select import Candidate, in_order, row_notes, selected
-from contentops.planning.sides import ItemSides, find_rings, is_edited, missed, pair_renames, pending
+from contentops.planning.sides import ItemSides, PlanInputs, find_rings, is_edited, missed, pair_renames, pending
 from contentops.planning.sources import (
     draft_notes,
     followers,
@@ -53,15 +62,6 @@ from contentops.planning.sources import (
     waits_of,
 )
 from contentops.planning.table import block_change, decide, find_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from contentops.digest import Digest
-    from contentops.model import ItemId, Job, Json, PendingSubmit, Record, Reference, RequestId, Spec
-    from contentops.model.desired import Stage
-    from contentops.planning.sides import PlanInputs
-
 
 # ---- The plan of all items: pair renames, decide each, select, block occupied targets, guard and count.
 

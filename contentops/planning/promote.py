@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import structs
 
-from contentops.digest import NOTHING
-from contentops.documents.blocks import Unusable, deeper, is_touched, take_section
+from contentops.digest import NOTHING, Digest
+from contentops.documents.blocks import NewSection, Unusable, deeper, is_touched, take_section
+from contentops.documents.checks import CheckedText
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.model import (
@@ -15,15 +16,23 @@ from contentops.model import (
     NO_CHECKS,
     Acknowledge,
     Action,
+    Change,
     Fetch,
+    Finding,
+    ItemId,
+    Job,
     JobState,
+    Json,
     Level,
     MergeEdit,
+    Observed,
     OnEdit,
     Promote,
     Reason,
+    Record,
     Replace,
     RetryText,
+    Spec,
 )
 from contentops.planning.approval import Brought, is_promotable, written_title
 from contentops.planning.edits import (
@@ -39,18 +48,8 @@ from contentops.planning.edits import (
 )
 from contentops.planning.front_matter import wanted_front, which_front_matter
 from contentops.planning.guards import tokens_at_most
-from contentops.planning.sides import is_edited, price_of
+from contentops.planning.sides import ItemSides, SourceText, is_edited, price_of
 from contentops.planning.sources import finished_job
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from contentops.digest import Digest
-    from contentops.documents.blocks import NewSection
-    from contentops.documents.checks import CheckedText
-    from contentops.model import Change, Finding, ItemId, Job, Json, Observed, Record, Spec
-    from contentops.planning.sides import ItemSides, SourceText
-
 
 # ---- A section that is generated again: what blocks it before it is paid for, and before it is written.
 

@@ -6,27 +6,34 @@ alone says what goes further than that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from contentops.digest import NOTHING, is_same_json
+from contentops.digest import NOTHING, Digest, is_same_json
 from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import TITLE_KEY
 from contentops.errors import Refused, plural
-from contentops.model import Action, Update, Write
+from contentops.model import (
+    Action,
+    AnyChange,
+    Change,
+    Guards,
+    ItemId,
+    Job,
+    Json,
+    Observed,
+    Plan,
+    Record,
+    Spec,
+    Update,
+    Write,
+)
 from contentops.model.jobs import cost_words, money_words
+from contentops.model.plan import PlanFile, ReviewedChange, Writer
 from contentops.planning.guards import refusals
 from contentops.planning.plan import free_targets, ignoring_existing, make_plan
-from contentops.planning.sides import TRIES, failed_attempts, pending
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from contentops.digest import Digest
-    from contentops.model import AnyChange, Change, Guards, ItemId, Job, Json, Observed, Plan, Record, Spec
-    from contentops.model.plan import PlanFile, ReviewedChange, Writer
-    from contentops.planning.sides import PlanInputs
+from contentops.planning.sides import TRIES, PlanInputs, failed_attempts, pending
 
 _SHOWN = 20
 """The most items that one message names."""

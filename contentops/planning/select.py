@@ -8,25 +8,31 @@ import hashlib
 import operator
 import re
 from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from contentops.digest import NOTHING
-from contentops.errors import UsageError, near, nearest, plural, suggest
-from contentops.model import Action, ApprovalState, ItemId, JobState, Move, Note, is_day
+from contentops.digest import NOTHING, Digest
+from contentops.errors import Location, UsageError, near, nearest, plural, suggest
+from contentops.model import (
+    Action,
+    ApprovalState,
+    Change,
+    ItemId,
+    Job,
+    JobState,
+    Move,
+    Note,
+    Observed,
+    Record,
+    Reference,
+    Spec,
+    is_day,
+)
 from contentops.model.records import OPEN
-from contentops.planning.sides import failed_attempts, is_edited
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.digest import Digest
-    from contentops.errors import Location
-    from contentops.model import Change, Job, Observed, Record, Reference, Spec
-    from contentops.planning.sides import Choice
-
+from contentops.planning.sides import Choice, failed_attempts, is_edited
 
 # ---- Which items are made from the texts of which: sources, dependants, and the order from sources to dependants.
 

@@ -9,8 +9,8 @@ import functools
 import hashlib
 import itertools
 from collections import defaultdict
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, ValidationError, convert, field, structs
 
@@ -26,11 +26,14 @@ from contentops.model import (
     ItemId,
     Job,
     JobState,
+    Json,
     MonthSpend,
+    Move,
     Note,
     Observed,
     OnEdit,
     OnSourceChange,
+    PendingSubmit,
     Project,
     Promote,
     Reason,
@@ -38,20 +41,14 @@ from contentops.model import (
     Reference,
     Remote,
     Request,
+    RequestId,
     Spec,
     State,
     text_digest,
 )
 from contentops.model.desired import READERS
 from contentops.model.jobs import made_texts
-from contentops.pricing import FREE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.model import Json, Move, PendingSubmit, RequestId
-    from contentops.pricing import Price
-
+from contentops.pricing import FREE, Price
 
 # ---- The inputs of a plan: manifests, records, files, server contents and options; and how to compare them.
 

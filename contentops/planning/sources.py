@@ -6,10 +6,12 @@ while its label is in it, and a person who has written the text removes that lin
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from contentops.digest import Digest
 from contentops.errors import plural
 from contentops.model import (
     Acknowledge,
@@ -17,6 +19,7 @@ from contentops.model import (
     Change,
     Fetch,
     ItemId,
+    Job,
     JobState,
     LookUp,
     Note,
@@ -26,6 +29,8 @@ from contentops.model import (
     Reason,
     Reference,
     RetryText,
+    Spec,
+    Step,
     Submit,
     Update,
     WaitReason,
@@ -34,18 +39,9 @@ from contentops.model import (
 from contentops.model.desired import Stage, stage_of
 from contentops.planning.edits import BodyAnswer, block
 from contentops.planning.guards import generation_words, tokens_at_most
-from contentops.planning.select import in_order
-from contentops.planning.sides import changed_sources, is_edited, is_outline, price_of
+from contentops.planning.select import Candidate, in_order
+from contentops.planning.sides import ItemSides, PlanInputs, changed_sources, is_edited, is_outline, price_of
 from contentops.pricing import FREE
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.digest import Digest
-    from contentops.model import Job, Spec, Step
-    from contentops.planning.select import Candidate
-    from contentops.planning.sides import ItemSides, PlanInputs
-
 
 # ---- Which text answers a request: one look-up among all jobs of its server.
 

@@ -6,7 +6,7 @@ collected, and its file is removed with `--prune`. Nothing else in the program d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
@@ -19,6 +19,8 @@ from contentops.model import (
     Change,
     Collect,
     Fetch,
+    ItemId,
+    Job,
     JobState,
     LookUp,
     MergeEdit,
@@ -29,8 +31,11 @@ from contentops.model import (
     Poll,
     Publish,
     Reason,
+    Record,
     Restore,
     Save,
+    Spec,
+    Step,
     Submit,
     Update,
     Write,
@@ -53,7 +58,7 @@ from contentops.planning.edits import (
     save_over,
     why_changed,
 )
-from contentops.planning.front_matter import differs, is_block_of, marked, which_front_matter
+from contentops.planning.front_matter import FrontAnswer, differs, is_block_of, marked, which_front_matter
 from contentops.planning.guards import beyond_context, collecting, tokens_at_most
 from contentops.planning.promote import (
     FAILED,
@@ -70,6 +75,8 @@ from contentops.planning.promote import (
 )
 from contentops.planning.sides import (
     TRIES,
+    ItemSides,
+    PlanInputs,
     explain,
     failed_attempts,
     is_ours,
@@ -94,14 +101,6 @@ from contentops.planning.sources import (
     troubled,
     waiting_change,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from contentops.model import ItemId, Job, Record, Spec, Step
-    from contentops.planning.front_matter import FrontAnswer
-    from contentops.planning.sides import ItemSides, PlanInputs
-
 
 # ---- The change of one item, by four questions in order: which body, which path, which front matter, which save.
 

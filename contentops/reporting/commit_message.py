@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.model import ItemId, Verdict
+from contentops.model import Approval, ItemId, Record, State, Verdict
 from contentops.sanitize import clip, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from contentops.model import Approval, Record, State
 
 _SHOWN = 50
 """Ids that are listed."""

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
 from urllib.parse import quote
 
 from msgspec import structs
 
 from contentops import __version__
-from contentops.errors import Severity, plural
+from contentops.errors import Diagnostic, Severity, plural
+from contentops.model import Checked, Json, Plan
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
 from contentops.reporting.summary import plan_counts
 from contentops.sanitize import ELLIPSIS, clip, columns, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
-
-    from contentops.errors import Diagnostic
-    from contentops.model import Checked, Json, Plan
-
 
 # ---- Findings as text, as JSON, and as annotations for GitHub; and text that a CI runner takes for no command.
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from contentops.documents.word_diff import equal_pairs
+from contentops.model import Json
 from contentops.reporting.layout import paint
 from contentops.reporting.plan_markdown import code, fence
 from contentops.sanitize import ELLIPSIS, json_text, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from contentops.model import Json
 
 _WORDS = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
 _ALIKE = 0.4

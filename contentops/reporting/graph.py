@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 from contentops.errors import plural
+from contentops.model import ItemId, Json
+from contentops.model.desired import ItemGraph
 from contentops.reporting.layout import paint, table
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from contentops.model import ItemId, Json
-    from contentops.model.desired import ItemGraph
 
 _ROWS: Final = 200
 """The most items that the text shows."""

@@ -6,16 +6,11 @@ Every tag is written here, around words that were escaped; nothing of a text can
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from contentops.model import Json
 from contentops.sanitize import ELLIPSIS, columns, json_text, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
-
-    from contentops.model import Json
-
 
 _CODES = {
     "error": "1;31",

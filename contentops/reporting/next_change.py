@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
+from markupsafe import Markup
 from msgspec import Struct
 
-from contentops.model import Action
+from contentops.model import Action, Change, Json, Reason
 from contentops.reporting.prose import changed_words
 from contentops.reporting.summary import (
     change_cost,
@@ -16,14 +18,6 @@ from contentops.reporting.summary import (
     unsaid_hint,
 )
 from contentops.sanitize import short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from markupsafe import Markup
-
-    from contentops.model import Change, Json, Reason
-
 
 # ---- What was asked for, in words: a request as a person would say it.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 
 from contentops.digest import canonical
+from contentops.model import AnyChange, AnyPlan, Change, Json, MonthSpend, Note, Outcome, Run
 from contentops.model.plan import change_json
 from contentops.model.plan_file import CHECKSUM, FORMAT_VERSION
 from contentops.model.settings import as_decimal
@@ -17,11 +18,6 @@ from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
 from contentops.sanitize import json_text
 from contentops.tokens import exact_money
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from contentops.model import AnyChange, AnyPlan, Change, Json, MonthSpend, Note, Outcome, Run
 
 
 def plan_pieces(plan: AnyPlan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:

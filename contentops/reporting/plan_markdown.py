@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
 
 from contentops.errors import plural
-from contentops.model import Action
+from contentops.model import Action, AnyChange, AnyPlan, Note, Reason
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.summary import (
     SETTINGS,
@@ -35,12 +35,6 @@ from contentops.reporting.summary import (
     words_of,
 )
 from contentops.sanitize import clip, short_pair, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from contentops.model import AnyChange, AnyPlan, Note, Reason
-
 
 LIMIT = 65_000
 """Bytes; the forges refuse comments of more than 65,536 characters."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from contentops.errors import plural
-from contentops.model import Action
+from contentops.model import Action, AnyChange, AnyPlan, Job, Note, Reason
 from contentops.model.jobs import cost_words
+from contentops.model.plan import ReviewedJob
 from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
     SETTINGS,
@@ -31,13 +32,6 @@ from contentops.reporting.summary import (
     words_of,
 )
 from contentops.sanitize import ELLIPSIS, clip, columns, short_pair, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
-
-    from contentops.model import AnyChange, AnyPlan, Job, Note, Reason
-    from contentops.model.plan import ReviewedJob
-
 
 FOLD_FROM = 10
 """More similar changes than this are folded into one line."""

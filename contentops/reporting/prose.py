@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-from contentops.documents.blocks import EDGE, INFO, PARSED, Word, split_words
-from contentops.documents.word_diff import Side, phrases
+from contentops.documents.blocks import EDGE, INFO, PARSED, Container, Style, TextBlock, Word, split_words
+from contentops.documents.word_diff import BlockDiff, Phrase, Side, TextDiff, phrases
 from contentops.errors import plural
 from contentops.sanitize import clip, visible
-
-if TYPE_CHECKING:
-    import re
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from contentops.documents.blocks import Container, Style, TextBlock
-    from contentops.documents.word_diff import BlockDiff, Phrase, TextDiff
-
 
 if TYPE_CHECKING:
     Run = tuple[Side, bool, tuple[Word, ...]]

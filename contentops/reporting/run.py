@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from contentops.errors import ExitCode, plural, worst
-from contentops.model import Action, Level, Result
+from contentops.model import Action, Event, Json, Level, Outcome, Plan, Result, Run
 from contentops.model.jobs import spent_words
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
@@ -27,12 +27,6 @@ from contentops.reporting.plan_markdown import code, fence
 from contentops.reporting.summary import begin, command, in_environment
 from contentops.reporting.tokens import sum_json
 from contentops.sanitize import ELLIPSIS, clip, short, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from contentops.model import Event, Json, Outcome, Plan, Run
-
 
 # ---- A run and its events as text and JSON, and its exit code.
 

@@ -8,29 +8,22 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, structs
 
 from contentops.errors import plural
-from contentops.model import JobState, Verdict
+from contentops.model import Approval, Desired, Job, JobState, Json, Verdict
 from contentops.model.approval import NOTE_LIMIT
-from contentops.model.jobs import money_words, spent_words
+from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance, money_words, spent_words
+from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.tokens import sum_json, sum_text, tokens_json
 from contentops.sanitize import clip, columns, json_text, one_line, visible
-from contentops.tokens import TokenSum, add_sums, exact, sum_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.model import Approval, Desired, Job, Json
-    from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance
-    from contentops.model.run import Generation, History, KeptReport, PaidText
-    from contentops.tokens import PaidTokens
-
+from contentops.tokens import PaidTokens, TokenSum, add_sums, exact, sum_tokens
 
 # ---- What was spent on texts, by month, template, style, manifest, tag and server, as text and JSON.
 

@@ -6,23 +6,29 @@ import functools
 import re
 import shlex
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 
 from contentops.errors import plural, price
-from contentops.model import NO_ENVIRONMENT, Action, ApprovalState, Change
+from contentops.model import (
+    NO_ENVIRONMENT,
+    Action,
+    AnyChange,
+    AnyPlan,
+    ApprovalState,
+    Budget,
+    Change,
+    MonthSpend,
+    Reason,
+    Refusal,
+)
 from contentops.model.jobs import NO_PRICE, bound_words, cost_words, money_words
 from contentops.model.settings import as_counted
 from contentops.sanitize import ELLIPSIS, visible
 from contentops.tokens import add_money
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from contentops.model import AnyChange, AnyPlan, Budget, MonthSpend, Reason, Refusal
-
 
 # ---- What text, Markdown and JSON share: signs, counts, causes and the next command.
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from contentops.errors import plural
+from contentops.model import Json
 from contentops.model.jobs import money_words
-from contentops.tokens import TokenSum, exact, sum_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from contentops.model import Json
-    from contentops.tokens import PaidTokens
+from contentops.tokens import PaidTokens, TokenSum, exact, sum_tokens
 
 
 def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from msgspec import field, structs
 
-from contentops.atomic_io import PUBLIC
+from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import PREFIX
 from contentops.errors import StateError, UsageError
 from contentops.model import NO_APPROVALS, Approval, Approvals, Count
@@ -21,12 +23,6 @@ from contentops.model.approval import NOTE_LIMIT
 from contentops.sanitize import Policy, sanitize
 from contentops.state.codec import FileHeader, Format, add_rule, line_of, parser, read_lines
 from contentops.state.state_dir import wait_for
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from contentops.atomic_io import Disk
 
 FILE: Final = "contentops.approvals"
 FORMAT: Final = Format(pattern=FILE, code="damaged-approvals")

@@ -8,8 +8,11 @@ A cache that cannot be used answers None and sets `problem`; only a paid text th
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar, cast
 
+import diskcache
 import msgspec
 from msgspec import Struct, field, structs
 
@@ -17,17 +20,8 @@ from contentops.digest import NOTHING, Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.json_reader import decode_json
-from contentops.model import Remote, text_digest
+from contentops.model import Json, Remote, text_digest
 from contentops.tokens import PaidTokens
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Mapping
-    from pathlib import Path
-
-    import diskcache
-
-    from contentops.model import Json
-
 
 _T = TypeVar("_T")
 _WEEK = 7 * 24 * 3600.0

@@ -12,24 +12,20 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field, structs
 
-from contentops.atomic_io import PUBLIC
+from contentops.atomic_io import PUBLIC, Disk
 from contentops.conflict_markers import MARKERS
 from contentops.digest import DIGEST_VERSION, canonical
 from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import Diagnostic, Location, StateError, plural
 from contentops.json_reader import DeepJson, bounded, decode_json
 from contentops.model import Count, ItemId, Job, Record, RequestId
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from contentops.atomic_io import Disk
 
 # ---- The values of lines.
 

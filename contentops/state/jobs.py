@@ -14,21 +14,25 @@ cost of a fact does not depend on the number of jobs.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, field, structs
 
-from contentops.atomic_io import PRIVATE, PUBLIC
+from contentops.atomic_io import PRIVATE, PUBLIC, Disk
+from contentops.digest import Digest
 from contentops.errors import Location, StateError
-from contentops.model import Count, Job, JobState, Record
+from contentops.model import Count, Job, JobState, Record, RequestId
 from contentops.model.jobs import BY_TIME, OrderEnd, closed, fold_jobs, fold_orders, is_further, open_jobs, stage
 from contentops.model.records import UNDECIDED, made_by
 from contentops.state import state_dir
 from contentops.state.codec import (
     ONE_PROJECT,
     Drop,
+    Fact,
     FileHeader,
     Format,
     Lineage,
@@ -37,16 +41,6 @@ from contentops.state.codec import (
     parser,
     read_lines,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    from contentops.atomic_io import Disk
-    from contentops.digest import Digest
-    from contentops.model import RequestId
-    from contentops.state.codec import Fact
-
 
 # ---- Reads and writes `contentops.jobs`, the committed list of everything that was ordered and paid for.
 

@@ -6,19 +6,15 @@ Git's union merge may leave lines in any order, and one id twice. Rendering is b
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
 from msgspec import Struct, field, structs
 
 from contentops.digest import NOTHING, Digest, digest_text
+from contentops.model import ItemId, Record, State
 from contentops.state.codec import Format, Header, line_of, parse_line, read_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    from contentops.model import ItemId, Record, State
-
 
 # ---- Reads, writes and merges `contentops.lock`, the committed checkpoint of the state.
 

@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
@@ -25,7 +26,6 @@ from contentops.errors import LockHeld, StateError
 from contentops.json_reader import load_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from filelock import BaseFileLock

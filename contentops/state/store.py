@@ -20,15 +20,17 @@ of a note depends on its facts, that of a checkpoint on its bytes, never on the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 from msgspec import Struct, structs
 
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import NOTHING, Digest, canonical, digest_bytes
 from contentops.errors import Diagnostic, Location, NotShared, StateError
-from contentops.model import ItemId, Job, Record, State
+from contentops.model import ItemId, Job, Json, Record, RequestId, State
+from contentops.model.jobs import OrderEnd
 from contentops.state import jobs, state_dir
 from contentops.state import lock as locks
 from contentops.state.codec import (
@@ -38,6 +40,7 @@ from contentops.state.codec import (
     Forget,
     Format,
     Header,
+    Line,
     add_rule,
     checked_line,
     damaged_line,
@@ -47,14 +50,6 @@ from contentops.state.codec import (
     refuse_others,
 )
 from contentops.state.lock import Lock, LockLine, resolve_conflict, with_one_owner
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from contentops.model import Json, RequestId
-    from contentops.model.jobs import OrderEnd
-    from contentops.state.codec import Line
-
 
 # ---- The journal: what happened since the checkpoint, and how lock and journal become the records that count.
 

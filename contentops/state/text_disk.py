@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import diskcache
 from diskcache.core import DEFAULT_SETTINGS, MODE_RAW
 
 from contentops.errors import StateError
 from contentops.state import state_dir
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _DAMAGED = (ValueError, TypeError, AttributeError, LookupError, AssertionError)
 ERRORS = (sqlite3.Error, sqlite3.Warning, OSError, StateError, diskcache.Timeout, *_DAMAGED)

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from msgspec import Struct
 
+from contentops.errors import Diagnostic
 from contentops.yaml.positions import Source, StopReading, events_of, finding_at, mark_of
 from contentops.yaml.read import BREAKS, Builder, hide_secrets, unreadable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from contentops.errors import Diagnostic
 
 MAX_ALIASED: Final = 100_000
 """Most values that aliases of one block may repeat."""

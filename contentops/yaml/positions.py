@@ -11,15 +11,13 @@ import functools
 import itertools
 import re
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.sanitize import Policy, sanitize
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 Mark = tuple[int, int]
 """1-based line and column (in characters, not bytes)."""

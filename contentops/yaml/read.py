@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from msgspec import structs
 
 from contentops.conflict_markers import MIDDLE, SIDE
-from contentops.errors import nearest
+from contentops.errors import Diagnostic, nearest
 from contentops.yaml.positions import (
     MAX_EXCERPT,
     MERGE,
+    Mark,
     Seq,
     Source,
     StopReading,
@@ -36,13 +38,6 @@ from contentops.yaml.syntax import (
     unwanted,
 )
 from contentops.yaml.syntax import CODE as SYNTAX
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from contentops.errors import Diagnostic
-    from contentops.yaml.positions import Mark
-
 
 _NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api|access|secret|private)[_ -]?key
     |token|secret|password|passphrase|passwd|pass|pwd|credentials?|bearer|authorization))(?![\w-])["']?"""

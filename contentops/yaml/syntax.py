@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from contentops.conflict_markers import LINE, MARKERS, MIDDLE, SPLIT
+from contentops.errors import Diagnostic
 from contentops.yaml.positions import QUOTED, Mark, Source, finding_at
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from contentops.errors import Diagnostic
-
 
 MAX_DIGITS: Final = 300
 """The longest number; Python refuses to print far longer ones."""

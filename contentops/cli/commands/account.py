@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import click
 from msgspec import structs
 
+from contentops.api.calls import ContentEntry
 from contentops.cli import terminal
 from contentops.cli.options import environment_options
+from contentops.cli.session import Session
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
+from contentops.model import Json, Project
 from contentops.operations import contents as operation
+from contentops.operations.contents import Owned
+from contentops.operations.pull import PulledItem
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from contentops.api.calls import ContentEntry
-    from contentops.cli.session import Session
-    from contentops.model import Json, Project
-    from contentops.operations.contents import Owned
-    from contentops.operations.pull import PulledItem
 
 
 @click.group("content")

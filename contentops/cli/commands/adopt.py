@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import click
 from msgspec import structs
@@ -22,9 +23,10 @@ from contentops.cli.options import (
     variable_option,
     with_options,
 )
-from contentops.errors import UsageError, suggest
+from contentops.cli.session import Session
+from contentops.errors import ExitCode, UsageError, suggest
 from contentops.manifests.project import parse_variable, source_of
-from contentops.model import BASE, REQUEST_FIELDS
+from contentops.model import BASE, REQUEST_FIELDS, Json, Project, Run
 from contentops.operations import adopt as operation
 from contentops.operations import import_contents as import_operation
 from contentops.operations.adopt import Options, RequestSource, read_map
@@ -34,14 +36,6 @@ from contentops.operations.workspace import catalog_of
 from contentops.pricing import CREDITS
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from contentops.cli.session import Session
-    from contentops.errors import ExitCode
-    from contentops.model import Json, Project, Run
-
 
 asking_options = with_options(
     click.option("--into", metavar="FILE", default="", help="The manifest that gets the items."),

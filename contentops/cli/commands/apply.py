@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,19 +22,16 @@ from contentops.cli.options import (
     project_options,
     with_options,
 )
+from contentops.cli.session import Session
 from contentops.errors import UsageError
-from contentops.model import Result
+from contentops.model import Result, Run
+from contentops.model.plan import PlanFile
 from contentops.model.plan_file import no_plan_file
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from contentops.cli.confirmation import NextCommand
-    from contentops.cli.session import Session
-    from contentops.model import Run
-    from contentops.model.plan import PlanFile
     from contentops.operations.apply import ApplyOptions
     from contentops.operations.opening import Runtime
 

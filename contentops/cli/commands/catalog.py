@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from contentops.cli import terminal
 from contentops.cli.options import environment_options
+from contentops.cli.session import Session
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.manifests.catalog_lock import as_json as snapshot_json
+from contentops.model import CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
 from contentops.operations import catalog as operation
+from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import paint, table
 from contentops.reporting.plan_json import plain
 from contentops.sanitize import json_text, short, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from contentops.cli.session import Session
-    from contentops.model import CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
-    from contentops.operations.catalog import CatalogChange, Pulled
-
     Entry = Template | CatalogEntry
 
 KINDS = ("templates", "styles", "verticals", "brand-voices")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import click
 from msgspec import structs
@@ -10,20 +10,14 @@ from msgspec import structs
 from contentops.cli import github_job, terminal
 from contentops.cli.named_files import check_findings_place, write_whole
 from contentops.cli.options import choice_of, environment_options, file_option, project_options, selection_options
-from contentops.errors import ExitCode, Severity, plural
+from contentops.cli.session import Session
+from contentops.errors import Check, ExitCode, Severity, plural
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import workspace
 from contentops.operations.check import check_files
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import paint
 from contentops.sanitize import json_text, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from contentops.cli.session import Session
-    from contentops.errors import Check
-
 
 _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
 

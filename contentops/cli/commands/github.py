@@ -6,16 +6,20 @@ import os
 import random
 import shlex
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
-from contentops.ci.github import Shown, connect, is_newest, merged_pull, our_marks, post_comment, reviewed_plan
+from contentops.ci.github import Posted, Shown, connect, is_newest, merged_pull, our_marks, post_comment, reviewed_plan
 from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, token_of
 from contentops.cli import github_job, terminal
 from contentops.cli.options import environment_options, file_option, json_option
+from contentops.cli.session import Session
 from contentops.errors import ContentopsError, first_of, plural
+from contentops.model import AnyPlan
+from contentops.model.plan import PlanFile
 from contentops.operations import commit as operation
+from contentops.operations.commit import CommitReport
 from contentops.operations.plan_files import read_plan
 from contentops.reporting.plan_json import plain
 from contentops.reporting.plan_markdown import (
@@ -30,16 +34,6 @@ from contentops.reporting.plan_markdown import (
     prose,
 )
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from contentops.ci.github import Posted
-    from contentops.cli.session import Session
-    from contentops.model import AnyPlan
-    from contentops.model.plan import PlanFile
-    from contentops.operations.commit import CommitReport
-
 
 # ---- `contentops comment` and `find-plan`: a plan on its pull request, and the one that it was reviewed with.
 

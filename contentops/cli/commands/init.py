@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.options import json_option
+from contentops.cli.session import Session
 from contentops.errors import ExitCode, Refused, UsageError, did_you_mean
+from contentops.model import Json
 from contentops.operations.init import (
     GENERATORS,
     NO_SITE,
+    NewFiles,
+    SiteLayout,
     find_site,
     holder,
     installed_action,
@@ -27,14 +31,6 @@ from contentops.operations.init import (
 from contentops.sanitize import visible
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 from contentops.state.approvals import FILE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from contentops.cli.session import Session
-    from contentops.model import Json
-    from contentops.operations.init import NewFiles, SiteLayout
-
 
 _AFTER_CI = "In the repository's settings, make {} {} with the secret `WRITERZROOM_API_KEY`."
 _ADDRESS = (

@@ -6,7 +6,8 @@ import json
 import os
 import shlex
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import click
 from msgspec import structs
@@ -21,11 +22,14 @@ from contentops.cli.options import (
     selection_options,
 )
 from contentops.cli.plan_files import PLAN_ENDING
+from contentops.cli.session import Session
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
+from contentops.model import Json
 from contentops.model.plan_file import no_plan_file, plan_file
 from contentops.operations import plan, texts
-from contentops.operations.plan import chosen_rows
+from contentops.operations.plan import ItemStatus, chosen_rows
 from contentops.operations.plan_files import read_document
+from contentops.operations.texts import Difference, Restored
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
 from contentops.reporting.graph import graph_json, graph_mermaid, graph_text
@@ -36,16 +40,6 @@ from contentops.reporting.spend import text_json, texts_text
 from contentops.reporting.summary import begin, month_sentence
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
-
-    from contentops.cli.session import Session
-    from contentops.model import Json
-    from contentops.operations.plan import ItemStatus
-    from contentops.operations.texts import Difference, Restored
-
 
 # ---- `contentops status`, `show`, `diff` and `restore`.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
 from msgspec import structs
@@ -12,17 +13,13 @@ from msgspec import structs
 from contentops.ci.runner import has_base
 from contentops.cli import github_job, terminal
 from contentops.cli.options import cache_option, choice_of, choice_options, file_option, flags_of, project_options
+from contentops.cli.session import Session
 from contentops.errors import ExitCode, Refused, plural
+from contentops.model import Json, Plan, Refusal
 from contentops.model.jobs import cost_words
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import way_on, who_refuses
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from contentops.cli.session import Session
-    from contentops.model import Json, Plan, Refusal
 
 
 @click.command("plan")

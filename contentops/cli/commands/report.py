@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from typing import TYPE_CHECKING
 
 import click
 
 from contentops.cli import terminal
 from contentops.cli.options import UNITS, choice_of, environment_options, selection_options
+from contentops.cli.session import Session
 from contentops.errors import UsageError
 from contentops.operations import spend as operation
 from contentops.reporting.diagnostics import diagnostics_json
@@ -26,9 +26,6 @@ from contentops.reporting.spend import (
     spend_text,
 )
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from contentops.cli.session import Session
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?", re.ASCII)
 _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)

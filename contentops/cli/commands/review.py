@@ -8,32 +8,32 @@ import shlex
 import sys
 import time
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.options import choice_of, project_options, selection_options
+from contentops.cli.session import Session
 from contentops.digest import short
 from contentops.errors import ContentopsError, ExitCode, plural
-from contentops.model import ApprovalState, Verdict
-from contentops.operations.approving import Decision, decide_texts, git_identity, record_merged
+from contentops.model import ApprovalState, Json, Project, Run, Verdict
+from contentops.operations.approving import (
+    Decided,
+    Decision,
+    MergedApprovals,
+    decide_texts,
+    git_identity,
+    record_merged,
+)
 from contentops.pages.app import create_app, open_port, serve
 from contentops.pages.export import INDEX, FileLinks, export
 from contentops.pages.security import LINK, Keys, private_file
 from contentops.pages.site import Links, Site
 from contentops.sanitize import visible
 from contentops.state import state_dir
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from contentops.cli.session import Session
-    from contentops.model import Json, Project, Run
-    from contentops.operations.approving import Decided, MergedApprovals
-
 
 # ---- `contentops review`: pages on which people read, approve and edit texts.
 

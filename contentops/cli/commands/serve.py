@@ -5,22 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-from typing import TYPE_CHECKING
 
 import click
 from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.options import project_options
+from contentops.cli.session import Session
 from contentops.errors import ContentopsError
 from contentops.server import EmbeddedServerError
 from contentops.server.engines import PASSES, named
 from contentops.server.engines.protocol import CALL_SECONDS
 from contentops.server.serve import KEY_VARIABLE, ServeOptions, run
-
-if TYPE_CHECKING:
-    from contentops.cli.session import Session
-
 
 # ---- `contentops serve`.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from contentops.cli import terminal
 from contentops.cli.options import environment_options
+from contentops.cli.session import Session
 from contentops.errors import ContentopsError, ExitCode, UsageError, did_you_mean, plural
-from contentops.model import ItemId
+from contentops.model import ItemId, Job, Record, State
 from contentops.model.jobs import fold_jobs
 from contentops.operations import state, upgrade, workspace
 from contentops.reporting.diagnostics import diagnostics_json
@@ -21,11 +23,7 @@ from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from contentops.cli.session import Session
     from contentops.ledger.jobs import Overview
-    from contentops.model import Job, Record, State
 
 
 # ---- `contentops state ...`.
