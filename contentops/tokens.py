@@ -19,6 +19,8 @@ MILLION = 10**6
 HIGHEST_PRICE = 10**8
 """The highest price of a million tokens, in any currency."""
 
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+"""Such as `EUR`."""
 _Number = Annotated[int, Meta(ge=0, le=MOST)]
 _Price = Annotated[int, Meta(ge=0, le=HIGHEST_PRICE * MILLION)]
 
@@ -63,7 +65,7 @@ class TokenPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
 
     input: _Price
     output: _Price
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    currency: Currency
     cached: _Price | None = None
     """Of those of the input that were cached; None: as the others."""
 

@@ -199,6 +199,18 @@ def test_a_replacement_that_was_killed_and_is_requested_again_is_paid_for_once(r
         assert harness.api.credits <= 8 or not under_way, where
 
 
+def test_a_replacement_of_a_changed_item_is_paid_for_once(root: Path) -> None:
+    """Also where the text to be replaced answers another request: the job under way is that of the new one."""
+    harness = _one(root / "here", "one", request_ids="ignore")
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    left = state_after_each_kill(harness, root / "left", lambda: harness.apply(replace=("one",)))
+    for where, killed in left.items():
+        is_ordered = any(job.attempt == 1 for job in killed.state.open_jobs.values())
+        killed.apply(replace=("one",))
+        assert killed.api.credits <= 8 or not is_ordered, where
+
+
 def test_a_replacement_that_was_killed_is_finished_by_the_next_apply(root: Path) -> None:
     """A plain apply brings the text that was ordered, and orders nothing beside it."""
     for where, harness in _replaced(root).items():

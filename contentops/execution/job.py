@@ -77,10 +77,11 @@ def lost_earlier(ctx: Context, job: Job) -> Lost:
 
 async def collect_lost(ctx: Context, item: Item, slot: JobSlot, job: Job) -> SentJob | Text:
     """The job of a lost submit that is not sent again. Raises Ended where there is none, or that is unknown."""
-    found = await resolve(ctx, item, slot, lost_earlier(ctx, job))
+    lost = lost_earlier(ctx, job)
+    found = await resolve(ctx, item, slot, lost)
     if found is None:
         slot.leave()
-        raise never_arrived()
+        raise never_arrived(lost.why)
     return found
 
 
@@ -126,9 +127,9 @@ def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> End
     return Ended(Result.UNKNOWN, lost.why + candidates, f"{naming(lost.job)}; otherwise {hint}" if candidates else hint)
 
 
-def never_arrived() -> Ended:
-    """The end of an item whose submit is proven lost, and not sent again in this run."""
-    return Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
+def never_arrived(why: str) -> Ended:
+    """The end of an item whose submit is proven lost, and not sent again in this run; `why`: what was answered."""
+    return Ended(Result.FAILED, f"its submit never arrived: {why}", "run `contentops apply` again")
 
 
 async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool) -> SentJob | Text | OrderEnd | str:
@@ -303,15 +304,18 @@ async def _is_known(ctx: Context, job: Job) -> bool:
 
 async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Text:
     """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
+    why = ""
     for resends in range(RESENDS + 1):
         if resends and (ctx.run.stopped or not await slot.enter(asks=False)):
             raise Ended(Result.PENDING)
         sent = await _send(ctx, item, slot, item_state, job)
-        found = sent if isinstance(sent, SentJob) else await resolve(ctx, item, slot, sent)
+        if isinstance(sent, SentJob):
+            return sent
+        found, why = await resolve(ctx, item, slot, sent), sent.why
         if found is not None:
             return found
     slot.leave()
-    raise never_arrived()
+    raise never_arrived(why)
 
 
 async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Lost:

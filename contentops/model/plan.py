@@ -29,7 +29,7 @@ from contentops.model.desired import (
 )
 from contentops.model.records import Count, ItemId, Job, JobState, Json, Observed, Record, Remote, RequestId
 from contentops.model.settings import Budget, MonthSpend, as_counted
-from contentops.tokens import PaidTokens, add_money, exact_money
+from contentops.tokens import Currency, PaidTokens, add_money, exact_money
 
 Word = Annotated[str, Meta(pattern="^[a-z0-9-]+$")]
 """A word in kebab case."""
@@ -565,8 +565,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     credits: Count
     credits_worst: Count
     credits_at_most: bool = False
-    exact_money: Mapping[str, _Amount] = field(name="money_at_most", default_factory=dict)
-    exact_money_worst: Mapping[str, _Amount] = field(name="money_worst", default_factory=dict)
+    exact_money: Mapping[Currency, _Amount] = field(name="money_at_most", default_factory=dict)
+    exact_money_worst: Mapping[Currency, _Amount] = field(name="money_worst", default_factory=dict)
     tokens: PaidTokens | None = field(name="tokens_at_most", default=None)
     submits: Count
     retries: Count

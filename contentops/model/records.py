@@ -24,7 +24,7 @@ RequestId = NewType("RequestId", str)
 """uuid5 of (lineage, request digest, attempt, part): our name for one order. It names no item."""
 
 
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=10**12)]
 """A number of things."""
 
 

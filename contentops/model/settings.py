@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from contentops.errors import Diagnostic
 from contentops.model.records import ItemId, RequestId
-from contentops.tokens import exact
+from contentops.tokens import Currency, exact
 
 # ---- The settings of the server that generates the texts.
 
@@ -211,7 +211,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     money_per_apply: Decimal | None = None
     """What models may cost at most."""
     money_per_month: Decimal | None = None
-    currency: str = ""
+    currency: Annotated[str, Meta(pattern="^([A-Z]{3})?$")] = ""
     """Of money: that of the price of tokens; empty: no limit in money."""
 
     @property
@@ -257,9 +257,9 @@ class MonthSpend(Struct, frozen=True, kw_only=True):
     credits: int = 0
     credits_unsure: int = 0
     """The part of `credits` for orders whose answer was lost."""
-    money: Mapping[str, Decimal] = {}
+    money: Mapping[Currency, Decimal] = {}
     """What models cost, by currency."""
-    money_unsure: Mapping[str, Decimal] = {}
+    money_unsure: Mapping[Currency, Decimal] = {}
     """The part of `money` for these, and for jobs whose tokens are not known: the most that each may cost."""
     uncertain: Mapping[RequestId, int] = {}
     """The part of `credits` for orders that run or whose answer was lost: a plan may price them again."""

@@ -310,10 +310,14 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return made_by.attempt if made_by is not None else 0
 
     @property
+    def answered(self) -> int:
+        """The attempt at the declared request that made the recorded text; 0 if that text answers another request."""
+        return self.attempt if self.is_up_to_date else 0
+
+    @property
     def under_way(self) -> list[Job]:
         """The open jobs of the declared request that may still lead to another text than the record's."""
-        own = self.own
-        newest = self.attempt if self.is_up_to_date else 0
+        own, newest = self.own, self.answered
         return [
             job
             for job in pending(self.open_jobs)

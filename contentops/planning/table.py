@@ -454,7 +454,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     reason = Reason(kind="replace", detail="requested with `--replace`")
     if fails_checks(item):
         return _again(item, own, overwriting(item, (*why_changed(item), reason)))
-    if own is None or any(job.attempt > item.attempt for job in item.under_way):
+    if own is None or any(job.attempt > item.answered for job in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.keeps_text and unsaved:
@@ -545,7 +545,7 @@ def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
 
 def _is_asked_for(item: ItemSides, job: Job) -> bool:
     """Whether the job is what `--replace` asks for in this command, even over an edited file."""
-    return item.own is not None and job.attempt > item.attempt and item.spec.id in item.inputs.choice.replace
+    return item.own is not None and job.attempt > item.answered and item.spec.id in item.inputs.choice.replace
 
 
 def _is_text_of(item: ItemSides, job: Job) -> bool:

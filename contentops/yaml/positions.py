@@ -176,13 +176,17 @@ class Places:
             place.entries += map(self._place, self._until(self._kinds.SequenceEndEvent))
         elif type(event) is self._kinds.MappingStartEvent:
             for key in self._until(self._kinds.MappingEndEvent):
-                at, value = self._place(key).at, self._place(next(self._events))
-                name = getattr(key, "value", "")
-                if name == "<<" and key.implicit[0] and key.tag is None:
-                    name = MERGE
+                at, name = self._place(key).at, getattr(key, "value", "")
+                is_merge = name == "<<" and key.implicit[0] and key.tag is None
+                name = MERGE if is_merge else name
+                # Before its value is read, which may end in an error.
+                first, _ = place.keys.setdefault(name, (at, Place(at)))
+                value = self._place(next(self._events))
+                if is_merge:
                     place.merged = place.merged or value.entries or [value]
-                first, _ = place.keys.setdefault(name, (at, value))
-                if first != at:
+                if first == at:
+                    place.keys[name] = (at, value)
+                else:
                     self.first[at] = first
         return place
 
