@@ -247,6 +247,12 @@ def test_duplicate_key_names_both_places(text: str, position: tuple[int, int], f
     assert first in problem.message
 
 
+def test_a_duplicate_key_before_a_broken_value_names_the_first() -> None:
+    """The second one has no value that could be read."""
+    found = findings_of("items: []\nitems: [\n")
+    assert ["line 1, column 1" in problem.message for problem in found if problem.code == "duplicate-key"] == [True]
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "\ufeff", "~\n", "--- # x\n...\n"])
 def test_empty_file_is_an_empty_document(text: str) -> None:
     """A file without a value has no root and no findings."""

@@ -190,6 +190,7 @@ def _sealed(**fields: Any) -> Change:
     return _document(lambda found: sealed(found | fields))
 
 
+BUDGET = {"credits_per_apply": None, "items_per_apply": None}
 SPENT = {"month": "2026-12", "credits": 0, "money": {"EUR": "1E+999999999"}, "ahead": 0, "gaps": []}
 REFUSED: dict[str, tuple[Change, str, int]] = {
     "edited": (_document(lambda found: found | {"project": "other"}), "edited-plan", 4),
@@ -210,6 +211,13 @@ REFUSED: dict[str, tuple[Change, str, int]] = {
     "a price in words": (_first(credits="4"), "no-plan-file", 1),
     "a price with a point": (_first(credits=4.0), "no-plan-file", 1),
     "a negative price": (_first(credits=-4), "no-plan-file", 1),
+    "a price without end": (_first(credits=9 * 10**4000), "no-plan-file", 1),
+    "a currency of words": (_first(money_worst={"<img src=x> @everyone\n# H\x1b[2J": "1.00"}), "no-plan-file", 1),
+    "a budget in words": (
+        _sealed(budget=BUDGET | {"money_per_apply": "1.00", "currency": "\x1b[2J"}),
+        "no-plan-file",
+        1,
+    ),
     "money without end": (_sealed(spent=SPENT), "no-plan-file", 1),
     "no inputs": (_sealed(inputs={}), "no-plan-file", 1),
     "inputs of another kind": (_sealed(inputs=INPUTS | {"select": 3}), "no-plan-file", 1),

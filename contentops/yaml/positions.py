@@ -181,13 +181,13 @@ class Places:
                 name = MERGE if is_merge else name
                 # Before its value is read, which may end in an error.
                 first, _ = place.keys.setdefault(name, (at, Place(at)))
+                if first != at:
+                    self.first[at] = first
                 value = self._place(next(self._events))
                 if is_merge:
                     place.merged = place.merged or value.entries or [value]
                 if first == at:
                     place.keys[name] = (at, value)
-                else:
-                    self.first[at] = first
         return place
 
     def _until(self, end: type) -> Iterator[Any]:
