@@ -385,6 +385,17 @@ def test_a_plan_with_changes_is_not_remembered(applied: Path, tmp_path: Path) ->
     assert not [*root.rglob("*.image")]
 
 
+def test_a_plan_is_not_remembered_while_the_file_of_jobs_lacks_some(applied: Path, tmp_path: Path, invoke: Run) -> None:
+    """The next apply has nothing to do but to complete that file, for clones that know no payment without it."""
+    root = _copy(applied, tmp_path / "site")
+    jobs = (root / "contentops.jobs").read_bytes()
+    _remove("contentops.jobs")(root)
+    assert _plan(root, _last(root)).empty
+    assert not [*root.rglob("*.image")]
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert (root / "contentops.jobs").read_bytes() == jobs
+
+
 def _newest(root: Path) -> int:
     """When anything but our own folder last changed."""
     return max(path.stat().st_ctime_ns for path in (root, *root.rglob("*")) if ".contentops" not in path.parts)

@@ -358,6 +358,11 @@ class JobsStore:
     def _committed(self, data: bytes | None) -> Mapping[str, Job]:
         return {} if data is None else self._lines(data, self.path.name)
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether the committed file has every line that counts; else the next apply completes it."""
+        return self._committed(self._data).keys() >= {*self.known.texts()}
+
     def see(self, lines: Iterable[Job]) -> None:
         """Add jobs of another file; those that no file here has become durable with the next flush."""
         self.known.see({line_of(line): line for line in lines})

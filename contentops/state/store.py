@@ -346,6 +346,11 @@ class StateStore:
             )
         return self._snapshot
 
+    @property
+    def has_all_jobs(self) -> bool:
+        """Whether the committed file of jobs has every job that this checkout knows."""
+        return self._jobs.is_committed
+
     def record(self, item: ItemId) -> Record | None:
         """Return the current record of one item."""
         return self._working.records.get(item)
