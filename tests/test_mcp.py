@@ -165,7 +165,7 @@ def test_answers_are_bounded_and_harmless(project: Build) -> None:
 
 
 def test_without_the_sdk_it_says_what_to_install(project: Build, run: Run, tmp_path: Path) -> None:
-    """The extra is named, and the help needs it not."""
+    """The package is named, and the help needs it not."""
     root = _project(project)
     hide = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])}
     (tmp_path / "mcp.py").write_text("raise ModuleNotFoundError('mcp')\n")
@@ -173,7 +173,7 @@ def test_without_the_sdk_it_says_what_to_install(project: Build, run: Run, tmp_p
     code = "import sys; sys.modules['mcp'] = None; from contentops.__main__ import main; sys.exit(main(['mcp']))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "[mcp]" in ended.stderr
+    assert '`"mcp>=' in ended.stderr
 
 
 def test_ctrl_c_ends_it_at_once(project: Build) -> None:

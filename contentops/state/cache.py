@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
-import diskcache
 import msgspec
 from msgspec import Struct, field, structs
 
@@ -22,6 +21,9 @@ from contentops.errors import StateError
 from contentops.json_reader import decode_json
 from contentops.model import Json, Remote, text_digest
 from contentops.tokens import PaidTokens
+
+if TYPE_CHECKING:
+    import diskcache
 
 _T = TypeVar("_T")
 _WEEK = 7 * 24 * 3600.0
