@@ -6,9 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
-
-from rich.console import RenderableType
+from typing import TYPE_CHECKING, TextIO
 
 from contentops.cli.named_files import check_events_place
 from contentops.cli.terminal import can_animate, for_log, report, wants_color
@@ -18,6 +16,9 @@ from contentops.operations.runs import EventFile
 from contentops.reporting.layout import fitted
 from contentops.reporting.run import Progress
 from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 ROWS = 12
 """Running items that are shown at once."""

@@ -9,16 +9,18 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from contentops.api.session import Exchange
 from contentops.atomic_io import read_file, replace
 from contentops.errors import OutputError
 from contentops.json_reader import load_json
 from contentops.operations.plan_files import LARGEST
 from contentops.sanitize import json_text
+
+if TYPE_CHECKING:
+    from contentops.api.session import Exchange
 
 OURS = ("contentops.yaml", "contentops*.lock", "contentops*.jobs", "catalog.lock.json")
 """Names of project files, which no option may overwrite."""

@@ -9,7 +9,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.files import ENGINE
 from contentops.execution.limiter import JobSlot
-from contentops.execution.primitives import Ended, Item, ItemState, Lost, SentJob, Text, iso, seconds_of
+from contentops.execution.primitives import CLOCKS, Ended, Item, ItemState, Lost, SentJob, Text, iso, seconds_of
 from contentops.execution.run_context import Context
 from contentops.model import ItemId, Job, JobState, Record, Remote, RequestId, Result, Submit, request_id
 from contentops.planning.sides import TRIES, is_edited_on_server, is_protected
@@ -17,10 +17,7 @@ from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
 
 TEXTLESS = "the job completed without a text"
-CLOCKS = 300.0
-"""Seconds by which the clock of a server may be behind ours."""
 FIRST_FAILED = "the canary job on this server failed"
-
 
 # --- submits ---------------------------------------------------------------------------------------------------
 

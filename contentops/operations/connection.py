@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import ValidationError, convert, structs
 
 from contentops.api.calls import Call, Failure, Reply
-from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError, StateError
 from contentops.execution.limiter import AccountLimiter
 from contentops.model import ApiSettings, Project
@@ -21,6 +20,7 @@ from contentops.state.cache import Cache
 from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
+    from contentops.api.session import ApiEndpoint, Client
     from contentops.server.engines.openai import OpenAIEngine
 
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, structs
 
@@ -29,18 +29,19 @@ from contentops.api.calls import (
 )
 from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, not_sent
-from contentops.api.session import Client
 from contentops.ci.results import lock_name
 from contentops.errors import ApiError
 from contentops.execution.contents import ContentOwners
 from contentops.execution.limiter import AccountLimiter, Limiter
-from contentops.execution.run_context import Attempts, list_all
 from contentops.model import Json, Project, State
 from contentops.operations.connection import connected, read_credentials
 from contentops.operations.opening import HERE, Runtime, has_ledger, other_states, read_state
 from contentops.planning.edits import Owner, owners_of
 from contentops.state import state_dir
 from contentops.state.cache import Cache
+
+if TYPE_CHECKING:
+    from contentops.api.session import Client
 
 # ---- Find the owners of stored contents in the states of all environments.
 
@@ -89,6 +90,8 @@ class Caller:
 
     async def ask(self, call: Call) -> Reply | Failure:
         """Send a free call, as often as the retry policy allows, and return the answer."""
+        from contentops.execution.run_context import Attempts
+
         attempts = Attempts(self)
         while isinstance(answer := await self.ask_once(call), Failure) and await attempts.again(answer):
             pass
@@ -137,6 +140,8 @@ class Caller:
 
     async def listed(self) -> ContentList:
         """List everything the account has stored. Raises ApiError."""
+        from contentops.execution.run_context import list_all
+
         contents = await list_all(self.ask)
         if isinstance(contents, Failure):
             raise self.error(contents)

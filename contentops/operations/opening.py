@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, field
 
-from contentops.api.session import Exchange
 from contentops.atomic_io import Disk
 from contentops.ci.git import first_commit, is_shallow
 from contentops.ci.push import in_repository
@@ -34,6 +33,7 @@ from contentops.state.state_dir import repository_of
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
+    from contentops.api.session import Exchange
     from contentops.ledger.project import ReadLedger
 
 

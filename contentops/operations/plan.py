@@ -16,8 +16,7 @@ from msgspec import Struct, structs, to_builtins
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Severity, UsageError, did_you_mean
-from contentops.execution.primitives import seconds_of
-from contentops.execution.records import CLOCKS
+from contentops.execution.primitives import CLOCKS, seconds_of
 from contentops.manifests.load import Loader
 from contentops.model import (
     NO_APPROVAL,
@@ -53,7 +52,6 @@ from contentops.planning.plan import make_plan, plan_with_items
 from contentops.planning.select import Candidate, check_selectors, dependants_of, in_order, selected
 from contentops.planning.sides import Choice, PlanInputs, price_of, specs_by_id
 from contentops.planning.sources import source_words
-from contentops.reporting.next_change import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
@@ -281,6 +279,8 @@ def _checks(checks: Checks) -> Json:
 
 def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
     """Return one item with its request, origins, record and open submits, and a warning without the ledger."""
+    from contentops.reporting.next_change import brief_of
+
     desired = validate(project)
     specs = specs_by_id(desired)
     state, away = shared_state(project, runtime)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct, structs
 
@@ -37,7 +37,6 @@ from contentops.errors import (
     did_you_mean,
     plural,
 )
-from contentops.execution.job import with_body
 from contentops.model import (
     Approval,
     Change,
@@ -60,7 +59,6 @@ from contentops.model.run import Generation, History, PaidText
 from contentops.operations.contents import Caller, content, converse
 from contentops.operations.opening import HERE, Runtime, kept_copies, open_cache
 from contentops.operations.plan import no_item, recorded
-from contentops.operations.review import ReviewItem
 from contentops.operations.spend import KnownHistory, history, texts_of
 from contentops.operations.workspace import PastTexts, hold_lock, open_workspace
 from contentops.planning.front_matter import drifted, provenance_of
@@ -70,6 +68,9 @@ from contentops.planning.sides import Choice, PlanInputs, is_edited
 from contentops.sanitize import Policy, hidden_runs, sanitize
 from contentops.sections import nests_too_deep
 from contentops.state.cache import Cache
+
+if TYPE_CHECKING:
+    from contentops.operations.review import ReviewItem
 
 # ---- The text that an apply would write for an item, as far as it is here.
 
@@ -350,6 +351,8 @@ _ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it
 async def _text_on_server(caller: Caller, text: PaidText) -> str:
     """Read the text from the server, by its content or its job; empty where it has another one by now."""
     content = await caller.optional(GetContent(text.content_id), Content) if text.content_id else None
+    from contentops.execution.job import with_body
+
     reply = with_body([content] if content else [], text.body)
     if reply is None and text.job_id:
         status = await caller.optional(GetStatus(text.job_id, ours=text.request_id), JobStatus)
