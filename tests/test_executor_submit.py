@@ -130,6 +130,15 @@ def test_stored_content_with_our_id_answers_a_lost_submit(root: Path) -> None:
     assert len(harness.api.contents) == 2
 
 
+def test_a_stored_text_of_a_lost_submit_leaves_no_doubt_about_its_price(root: Path) -> None:
+    """Where no job can ever be asked for, the content proves that the submit arrived."""
+    harness = _harness(root, "one", duration=0)
+    harness.api.fault(on("submit", 1), "reset")
+    harness.api.fault(lambda name, _: name == "status", 403)
+    run = harness.ran()
+    assert (results(run), run.credits, run.credits_unknown) == ({"one": "done"}, 4, 0)
+
+
 @pytest.mark.parametrize("off", [-120.0, 0.0, 600.0])
 def test_a_server_whose_clock_is_off_loses_no_text(root: Path, off: float) -> None:
     """What carries our id is ours whatever its time; those likeliest by their time are looked at first."""
