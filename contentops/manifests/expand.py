@@ -285,7 +285,7 @@ def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
 
 
 def _has_room(count: int, room: int, item: _Sources) -> bool:
-    """Whether `count` items are within the limit of a file; reports it if not."""
+    """Return whether a file may declare `count` items, and report an error if it may not."""
     if count > room:
         others = "" if room == MAX_INSTANCES else ", with those above it"
         core = f"would become {count} items{others}, more than {MAX_INSTANCES} in one file"

@@ -474,7 +474,7 @@ _CLOSING_TOKENS = {"'end of print statement'": "`}}`", "'end of statement block'
 
 
 def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
-    """The error of a text that is not valid Jinja, with a hint."""
+    """Return the error, with a hint, for a template that is not valid Jinja."""
     message = error.message or "is not Jinja"
     offset = min(error.lineno - 1, len(source))
     if match := _NO_FILTER.search(message):

@@ -132,7 +132,7 @@ def request_id(lineage: str, digest: Digest, attempt: int, part: str = "") -> Re
 
 
 def is_day(text: str) -> bool:
-    """Whether a text is a day of the calendar, as `2026-12-01`."""
+    """Return whether a text is a date such as `2026-12-01`."""
     try:
         return dt.date.fromisoformat(text).isoformat() == text
     except ValueError:

@@ -46,7 +46,10 @@ class KeptValues(Generic[T]):
         self._values: dict[str, tuple[object, T]] = {}
 
     def get(self, name: str, made_from: object, make: Callable[[], T]) -> T:
-        """Return the value of a name, made again if `made_from` (all that it depends on; None: unknown) differs."""
+        """Return the value of a name, and make it again if `made_from` differs.
+
+        `made_from`: all that the value depends on; None where that is not known, and the value is always made again.
+        """
         kept = self._values.get(name)
         if kept is not None and made_from is not None and kept[0] == made_from:
             return kept[1]

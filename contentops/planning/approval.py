@@ -149,7 +149,9 @@ def draft_mark(preset: str) -> dict[str, Json]:
 
 
 def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> ComputedFront:
-    """The keys of the text that the file will have; `title`: the one that is written with it, if any.
+    """Return the front matter that follows from the approvals of the text which the file will have.
+
+    `title`: the title that is written with that text; None: the file keeps its own.
 
     No one approved a text that is not known yet.
     """

@@ -329,7 +329,7 @@ def _with_output(step: Step, target: str) -> Step:
 
 
 def _record_lags(item: ItemSides) -> bool:
-    """Whether the record is out of date in its id or its protection."""
+    """Return whether the record has an earlier id, or an earlier protection, of its item."""
     record = item.record
     if record is None:
         return False

@@ -85,7 +85,7 @@ class TokenCount:
 
 
 class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields that shape a text; they are read from a submit, stored with the job and shown with its content.
+    """The fields of a request that decide what is written: stored with the job, and shown with its content.
 
     `wire.NAMES` has the keys of a submit that differ from the field's name.
     """
