@@ -30,7 +30,7 @@ from tests.clones import NOBODY
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
-from tests.running import Run
+from tests.running import Build, Run
 
 NAME = "contentops.jobs"
 HEADER = line_of(jobs.JobsHeader(lineage=facts.LINEAGE))
@@ -56,8 +56,8 @@ def read(lines: Sequence[str]) -> list[Job]:
 
 
 lines = st.builds(
-    lambda state, named, at, moves, credit: job(
-        state, named, at, server=("https://a", "https://b", "https://a")[moves],
+    lambda state, named, at, moves, credit, store: job(
+        state, named, at, store=store, server=("https://a", "https://b", "https://a")[moves],
         former_servers=("https://a", "https://b")[:moves], credits=credit,
     ),
     st.sampled_from(JobState),
@@ -65,6 +65,7 @@ lines = st.builds(
     st.sampled_from([FIRST, SECOND]),
     st.integers(0, 2),
     st.sampled_from([0, 4]),
+    st.sampled_from(["", "", "one", "other"]),
 )  # fmt: skip
 """Lines about two orders of one id, whose server had up to three addresses."""
 many = st.lists(lines, max_size=6)
@@ -116,7 +117,7 @@ def test_memory_is_what_the_file_folds_to(start: list[Job], moments: list[Fact |
 
 
 def _named(line: Job) -> tuple[str, ...]:
-    return line.request_id, line.submitted_at, line.server, line.job_id
+    return line.request_id, line.submitted_at, line.server, line.store, line.job_id
 
 
 @pytest.mark.parametrize("one", [job(JobState.UNKNOWN), job(JobState.FAILED, "1"), job(JobState.GIVEN_UP)])
@@ -229,7 +230,7 @@ def test_lines_follow_the_schema_and_every_field_has_its_key() -> None:
     jsonschema.Draft7Validator.check_schema(schema)
     check = jsonschema.Draft7Validator(schema)
     full = facts.job(
-        lost=True, former_servers=("local",), rev=2, section="Costs", retry=1, model="m", outline=True,
+        lost=True, former_servers=("local",), rev=2, store="0a", section="Costs", retry=1, model="m", outline=True,
         frame=Digest("sha256:" + "1" * 64), sources={ItemId("b"): Digest("sha256:" + "2" * 64)},
     )  # fmt: skip
     for line in (HEADER, line_of(full), *(line_of(facts.job(state=state)) for state in JobState)):
@@ -647,3 +648,21 @@ def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> Non
     assert " one " in shown.splitlines()[-1]
     assert [each["item"] for each in invoke("state", "show", "uno", "--json", cwd=tmp_path).json["jobs"]] == ["one"]
     assert invoke("state", "show", "three", cwd=tmp_path).stdout.startswith("open ")
+
+
+def test_each_clone_s_bundled_server_has_a_line_of_its_own(project: Build, invoke: Run) -> None:
+    """Two clones make the same item, here even in the same second; after a merge both lines stay, and both are paid."""
+    settings = "version: 1\nproject: acme\napi: {base_url: local}\ndefaults: {template: blog_article_generator, style: general_blog}\n"
+    files = {"contentops.yaml": settings, "content/blog.yaml": blog("one")}
+    one, two = project(files, at="one"), project(files, at="two")
+    for clone in (one, two):
+        assert invoke("apply", "--yes", cwd=clone).code == 0
+    (made,), (other,) = ([*jobs.read((clone / NAME).read_bytes(), NAME).lines.values()] for clone in (one, two))
+    other = structs.replace(other, submitted_at=made.submitted_at)
+
+    assert made.request_id == other.request_id
+    assert "" != made.store != other.store != ""
+    assert len(fold_jobs([made, other])) == len(known(made, other).jobs) == 2
+    (one / NAME).write_text((one / NAME).read_text() + line_of(other) + "\n")
+    assert invoke("apply", "--yes", cwd=one).code == 0
+    assert len(read((one / NAME).read_text().splitlines()[1:])) == 2

@@ -339,6 +339,8 @@ class Client:
         self._stated = dialect_named(settings.dialect)
         self._base = base_address(settings, self._stated)
         self._server = settings.server
+        self.local_store = ""
+        """The id of the file of the bundled server; empty: another server."""
         # The bundled server is called directly and reads every name, so no search is needed.
         self._api: ApiEndpoint | Failure | None = ApiEndpoint(base=self._base, enveloped=False) if local else None
         if endpoint is not None and endpoint.base in self._candidates():

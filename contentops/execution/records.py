@@ -47,7 +47,7 @@ def new_job(ctx: Context, item: Item, step: Submit) -> Job:
 
 def intended(ctx: Context, job: Job) -> Job:
     """Record that a submit is about to leave."""
-    job = structs.replace(job, state=JobState.SUBMITTING, submitted_at=ctx.iso(), error="")
+    job = structs.replace(job, state=JobState.SUBMITTING, submitted_at=ctx.iso(), store=ctx.local_store, error="")
     ctx.unsettled[job.item], ctx.latest[job.item] = job.credits, job.request_id
     ctx.run.record("submit", job)
     return job
@@ -60,7 +60,7 @@ def accepted(ctx: Context, item: Item, slot: JobSlot, job: Job, job_id: str, *, 
     """
     job = structs.replace(job, state=JobState.RUNNING if job_id else job.state, job_id=job_id, error="")
     if not job.submitted_at:
-        job = structs.replace(job, submitted_at=ctx.iso())
+        job = structs.replace(job, submitted_at=ctx.iso(), store=ctx.local_store)
     slot.begin()
     ctx.admission.refused = 0
     if sent is not None:

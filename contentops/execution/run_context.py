@@ -153,6 +153,8 @@ class Edges:
     random: random.Random
     dialect: Callable[[], str]
     """The dialect of the server: `auto` as long as none is known."""
+    local_store: str = ""
+    """The id of the file of the bundled server; empty: another server."""
     again: Callable[[Change, Mapping[ItemId, Stage]], Change | None] = lambda change, _: change
     """The change of an item as its sources are now, within its planned one; the stages that others still reach."""
     is_current: Callable[[Change], bool] = lambda _change: True

@@ -19,7 +19,7 @@ from contentops.tokens import TokenSum, add_money
 # ---- How lines of jobs become one list, and which of these jobs are open.
 
 _RANK = {state: number for number, state in enumerate(JobState)}
-BY_TIME = operator.attrgetter("submitted_at", "request_id", "server", "job_id")
+BY_TIME = operator.attrgetter("submitted_at", "request_id", "server", "store", "job_id")
 """Sorts jobs, the earliest first."""
 _URGENT = {JobState.RUNNING: 1, JobState.PAID: 2}
 _UNIQUE = 16
@@ -48,13 +48,14 @@ def stage(job: Job) -> tuple[int, bool]:
 def fold_orders(lines: Iterable[Job]) -> list[Job]:
     """Return what a file of jobs has to say: a line for each order and job of the server, the earliest first.
 
-    Lines of one id and time of intent are one order, of which the furthest state counts: an order whose answer was lost
-    is not closed by an order of another time. A server that has found several jobs under one id has a line for each.
+    Lines of one id, time of intent and file of a bundled server are one order, of which the furthest state counts: an
+    order whose answer was lost is not closed by an order of another time. A server that has found several jobs under
+    one id has a line for each.
     Any lines may be folded first and the others later, in any order: the result is the same.
     """
-    orders: defaultdict[tuple[RequestId, str], list[Job]] = defaultdict(list)
+    orders: defaultdict[tuple[RequestId, str, str], list[Job]] = defaultdict(list)
     for line in lines:
-        orders[line.request_id, line.submitted_at].append(line)
+        orders[line.request_id, line.submitted_at, line.store].append(line)
     folded: list[Job] = []
     for group in orders.values():
         for same in _by_server(group) if len(group) > 1 else (group,):
@@ -97,8 +98,9 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
     for line in fold_orders(lines):
         if line.job_id:
             by = "" if len(line.job_id) >= _UNIQUE else line.request_id
-            by = line.submitted_at if line.server == "local" else by
-            named[line.server, line.job_id, line.digest, line.section, by].append(line)
+            # An earlier version named no file of the bundled server.
+            by = line.submitted_at if line.server == "local" and not line.store else by
+            named[line.server, line.store, line.job_id, line.digest, line.section, by].append(line)
         else:
             folded.append(line)
     folded += map(_dated, named.values())

@@ -172,6 +172,8 @@ class Job(Struct, frozen=True, kw_only=True):
     attempt: Count
     state: JobState
     server: str
+    store: str = ""
+    """The id of the file of the bundled server that it was ordered from; empty: another server."""
     dialect: str
     credits: Count
     tokens: PaidTokens | None = None

@@ -431,6 +431,7 @@ def _carry_out(
                 wall=runtime.wall,
                 random=runtime.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
+                local_store=client.local_store if client is not None else "",
                 text=inputs.text,
                 owners=content_owners(project, inputs.state),
                 exists=inputs.exists,

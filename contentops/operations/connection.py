@@ -163,6 +163,7 @@ async def connected(
         if project.api.base_url == "local":
             app = await closing.enter_async_context(_embedded(project, credentials.engine))
             client = Client(project.api, key="", app=app, wall=runtime.wall, trace=runtime.trace)
+            client.local_store = app.state.store_id
         else:
             cache = cache or closing.enter_context(open_cache(project, write=True))
             client = Client(

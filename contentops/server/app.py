@@ -79,6 +79,7 @@ def create_app(
     # The vendor's SDK cannot read the redirect of a POST.
     app.router.redirect_slashes = False
     app.state.close = close
+    app.state.store_id = store.id
     return app
 
 

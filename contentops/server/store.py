@@ -108,6 +108,10 @@ class Store(contextlib.AbstractContextManager["Store"]):
                     self.run(statement)
                 self.run(f"PRAGMA application_id = {APPLICATION}")
                 self.run(f"PRAGMA user_version = {FORMAT}")
+            # A job of one file is no job of another, though both may have its id.
+            self.run("CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)")
+            self.run("INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)", (uuid.uuid4().hex,))
+            [(self.id,)] = self.rows("SELECT id FROM identity")
         # SQLite does not wait here: while another process uses a new file, the older mode is good enough.
         with contextlib.suppress(sqlite3.OperationalError):
             self.run("PRAGMA journal_mode = WAL")

@@ -89,8 +89,8 @@ _parse = parser(_KINDS)
 
 # ---- The jobs of one environment in memory: pure; `jobs_store` reads and writes them.
 
-_Key = tuple["RequestId", str, str, str]
-"""What names a line: request id, time of the intent, server, and the job of the server."""
+_Key = tuple["RequestId", str, str, str, str]
+"""What names a line: request id, time of the intent, server, file of the bundled server, and the job of the server."""
 
 
 class KnownJobs:
@@ -192,7 +192,8 @@ class KnownJobs:
         """Write a line, unless nothing changes, or the line that is there is further."""
         orders = self._orders.get(job.request_id, {})
         for line in orders.values():
-            if line.submitted_at == job.submitted_at and job.server in line.former_servers:
+            same = (line.submitted_at, line.store) == (job.submitted_at, job.store)
+            if same and job.server in line.former_servers:
                 job = structs.replace(job, server=line.server, former_servers=line.former_servers)
         if not job.job_id and any(_order(line) == _order(job) and line.job_id for line in orders.values()):
             return
@@ -203,7 +204,7 @@ class KnownJobs:
         if before is not None:
             job = structs.replace(job, rev=before.rev + 1 if stage(before) == stage(job) else 0)
         elif job.job_id:
-            self._forget((*_key(job)[:3], ""))
+            self._forget((*_key(job)[:-1], ""))
         self._store(job)
 
     def _store(self, job: Job) -> None:
@@ -229,13 +230,14 @@ class KnownJobs:
             self._orders[key[0]].pop(key)
             self._texts.pop(key, None)
 
-    def _line_for(self, request_id: RequestId, server: str, job_id: str) -> Job | None:
+    def _line_for(self, job: Job) -> Job | None:
         """Return the line that a fact is about: of its job, else the open one, else that of the last order."""
-        lines = [line for line in self._orders.get(request_id, {}).values() if line.server == server]
+        orders = self._orders.get(job.request_id, {}).values()
+        lines = [line for line in orders if (line.server, line.store) == (job.server, job.store)]
         # At a bundled server each order has a job under the same id.
-        named = [line for line in lines if job_id and line.job_id == job_id and server != "local"]
-        opened = self.open_jobs.get(request_id)
-        if not named and opened is not None and opened.server == server:
+        named = [line for line in lines if job.job_id and line.job_id == job.job_id and job.server != "local"]
+        opened = self.open_jobs.get(job.request_id)
+        if not named and opened in lines:
             return opened
         return max(named or lines, key=lambda line: line.submitted_at, default=None)
 
@@ -256,7 +258,7 @@ class KnownJobs:
         self._put(structs.replace(job, job_id=""))
 
     def _advance(self, job: Job) -> None:
-        before = self._line_for(job.request_id, job.server, job.job_id)
+        before = self._line_for(job)
         if before is not None:
             at, former = before.submitted_at, before.former_servers
             job = structs.replace(job, submitted_at=at, former_servers=former, job_id=job.job_id or before.job_id)
@@ -284,11 +286,11 @@ class KnownJobs:
 
 
 def _key(job: Job) -> _Key:
-    return job.request_id, job.submitted_at, job.server, job.job_id
+    return job.request_id, job.submitted_at, job.server, job.store, job.job_id
 
 
-def _order(job: Job) -> tuple[str, str]:
-    return job.submitted_at, job.server
+def _order(job: Job) -> tuple[str, str, str]:
+    return job.submitted_at, job.server, job.store
 
 
 def _request(job: Job) -> tuple[str, Digest, str]:
