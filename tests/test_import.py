@@ -7,8 +7,7 @@ import pytest
 
 from contentops.errors import ApiError, InputError
 from contentops.model import Plan
-from contentops.operations.adopt import Adoption
-from contentops.operations.import_contents import import_contents
+from contentops.operations.adopt import Adoption, import_contents
 from contentops.operations.refresh import refresh
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan

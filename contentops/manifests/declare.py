@@ -48,9 +48,19 @@ class Existing(Struct, frozen=True, kw_only=True):
     save: bool
 
 
+class Manifest(Struct, frozen=True, kw_only=True):
+    """The file that entries go into: its path, its text (None: a new one), and the first line of a new one."""
+
+    path: str
+    text: str | None
+    head: str
+
+
 class ManifestDraft(Struct, frozen=True, kw_only=True):
     """A new or extended manifest, and its result."""
 
+    manifest: Manifest
+    """The file as it is."""
     text: str
     """The whole file."""
     added: str
@@ -62,14 +72,6 @@ class ManifestDraft(Struct, frozen=True, kw_only=True):
     """By item that is declared without its template, the reason."""
     refused: Mapping[str, Diagnostic]
     """By id of a text that cannot be declared, the reason."""
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """The file that entries go into: its path, its text (None: a new one), and the first line of a new one."""
-
-    path: str
-    text: str | None
-    head: str
 
 
 def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: Sequence[Existing]) -> ManifestDraft:
@@ -100,6 +102,7 @@ def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: 
         if not [id_ for id_, entry in entries.items() if entry.corrected(specs[id_], project.preset)]:
             break
     return ManifestDraft(
+        manifest=manifest,
         text=whole,
         added=added,
         desired=desired,

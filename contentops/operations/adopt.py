@@ -1,6 +1,7 @@
-"""`adopt`: make items of existing files. No byte of a file changes, and nothing is generated.
+"""`adopt` and `import`: make items of existing files, and of texts on the server. Nothing is generated or saved.
 
-The manifest is written before the records. After a stop in between, adopting the same files again adds the records.
+No byte of an existing file changes. `import` writes files first, then the manifest, then the records. After a stop in
+between, the same command finds its own files and entries, and finishes.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ from typing import Final
 
 from msgspec import Struct, field, structs
 
+from contentops.api.calls import Content, ContentEntry, Failure, GetContent
+from contentops.api.outcomes import is_about_one
 from contentops.atomic_io import PUBLIC, Disk, read_file
 from contentops.ci.results import lock_name
-from contentops.digest import is_same_json
-from contentops.documents.clean import known_bodies
+from contentops.digest import NOTHING, Digest, is_same_json
+from contentops.documents.clean import body_digest, clean_body, clean_title, known_bodies, title_digest
 from contentops.documents.files import Outputs
-from contentops.documents.front_matter import TITLE_KEY, TOML, split
+from contentops.documents.front_matter import TITLE_KEY, TOML, compose, provenance, split
 from contentops.documents.paths import check_output, collision_key, shown
-from contentops.documents.preset import apply_preset
+from contentops.documents.preset import apply_preset, title_for
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, first_of, plural
+from contentops.execution.contents import ITEM_KEY, SPEC_KEY, StoredContent
+from contentops.execution.primitives import iso
 from contentops.manifests.declare import Existing, Manifest, ManifestDraft, draft
 from contentops.manifests.discover import WILD, FileError, ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
@@ -31,21 +36,22 @@ from contentops.manifests.validate import id_problem
 from contentops.model import (
     PROJECT_FILE,
     REQUEST_FIELDS,
-    Approvals,
-    Desired,
     ItemId,
     Json,
     Observed,
     Project,
     Record,
+    Saved,
     Spec,
     State,
     text_digest,
 )
+from contentops.operations.contents import Caller, content_owners, converse
 from contentops.operations.opening import HERE, Runtime, other_states
 from contentops.operations.workspace import Workspace, catalog_of, hold_lock, open_workspace
 from contentops.planning.approval import draft_mark
 from contentops.planning.sides import apply_renames, pending
+from contentops.sections import main_heading
 from contentops.state import approvals
 from contentops.yaml.read import MAX_BYTES, read_yaml
 
@@ -91,47 +97,112 @@ class Adoption(Struct, frozen=True, kw_only=True):
         return tuple(one for one in self.findings if one.code == "adopted-as-drafts")
 
 
-def taken_of(spec: Spec, *, declared: bool, left_out: tuple[str, ...] = (), content: str = "") -> Taken:
-    """Return the item of a spec as one that is adopted or imported."""
-    generates = bool(spec.request.template)
-    return Taken(
-        id=spec.id, path=spec.output, generates=generates, declared=declared, left_out=left_out, content=content
-    )
+class _Text(Struct, frozen=True, kw_only=True):
+    """A text that becomes an item."""
+
+    entry: Existing
+    """What a manifest declares, unless one declares `spec` already."""
+    file: Observed
+    """Its file; of a content, without a path, as it is written."""
+    spec: Spec | None = None
+    """The declared item whose text it is."""
+    content: Content | None = None
+    """The stored content that it is imported from."""
+
+    def refused(self, why: str, hint: str = "") -> Diagnostic:
+        """Return the finding that it does not become an item."""
+        if self.content is not None:
+            return _not_imported(self.content.id, why, hint)
+        return _not_adopted(self.file.path, why, hint)
 
 
-def not_adopted(path: str, message: str, hint: str = "") -> Diagnostic:
-    """Return the finding that a file is not adopted."""
+class _Texts(Struct, frozen=True, kw_only=True):
+    """Texts that were looked at: those that become items, those that items have, and refusals."""
+
+    new: list[_Text] = field(default_factory=list)
+    known: list[Taken] = field(default_factory=list)
+    findings: list[Diagnostic] = field(default_factory=list)
+
+
+def _not_adopted(path: str, message: str, hint: str = "") -> Diagnostic:
     return Diagnostic(code="not-adopted", message=f"{shown(path)} {message}", location=Location(path), hint=hint)
 
 
-def without_template(path: str, unfit: Diagnostic) -> Diagnostic:
-    """Return the warning that a text is declared without its template."""
-    return Diagnostic(
-        code="adopted-without-template",
-        message=f"{shown(path)} is declared without a template: {unfit.message}",
-        severity=Severity.WARNING,
-        location=Location(path),
-        hint=unfit.hint,
+def _not_imported(content_id: str, why: str, hint: str = "") -> Diagnostic:
+    return Diagnostic(code="not-adopted", message=f"content `{content_id}` {why}", hint=hint)
+
+
+class _Plan(Struct, frozen=True, kw_only=True):
+    """What becomes of texts: the report of it, the texts with their items, and the manifest to write."""
+
+    adoption: Adoption
+    items: tuple[tuple[Spec, _Text], ...]
+    draft: ManifestDraft | None
+
+
+def _planned(workspace: Workspace, texts: _Texts, into: str, head: str, name: str) -> _Plan:
+    """Return what becomes of texts with the manifest `into`, or one called `name`. Raises UsageError, InputError."""
+    made = _draft(workspace, into, [text.entry for text in texts.new if text.spec is None], head, name)
+    specs = {str(spec.id): spec for spec in made.desired.specs} if made is not None else {}
+    refused, unfit, left_out = (made.refused, made.unfit, made.left_out) if made is not None else ({}, {}, {})
+    findings, items, taken = list(texts.findings), list[tuple[Spec, _Text]](), list[Taken]()
+    for text in texts.new:
+        id_ = text.entry.id
+        if (refusal := refused.get(id_)) is not None:
+            findings.append(text.refused(f"cannot be declared: {refusal.message}", refusal.hint))
+            continue
+        spec = text.spec or specs[id_]
+        if (why := unfit.get(id_)) is not None:
+            findings.append(
+                Diagnostic(
+                    code="adopted-without-template",
+                    message=f"{shown(spec.output)} is declared without a template: {why.message}",
+                    severity=Severity.WARNING,
+                    location=Location(spec.output),
+                    hint=why.hint,
+                )
+            )
+        items.append((spec, text))
+        taken.append(
+            Taken(
+                id=spec.id,
+                path=spec.output,
+                generates=bool(spec.request.template),
+                declared=text.spec is not None,
+                left_out=left_out.get(id_, ()),
+                content=text.content.id if text.content is not None else "",
+            )
+        )
+    is_written = made is not None and not all(one.declared for one in taken)
+    manifest = made.manifest.path if made is not None and is_written else ""
+    findings += _becoming_drafts(workspace, items, manifest)
+    adoption = Adoption(
+        manifest=manifest,
+        added=made.added if made is not None and is_written else "",
+        taken=tuple(sorted(taken, key=lambda one: one.path)),
+        known=tuple(texts.known),
+        findings=tuple(sorted(findings, key=lambda one: one.message)),
     )
+    return _Plan(adoption=adoption, items=tuple(items), draft=made if is_written else None)
 
 
-def becoming_drafts(
-    project: Project, texts: Iterable[tuple[Spec, Observed]], approved: Approvals, manifest: str
-) -> list[Diagnostic]:
-    """Return a warning that the next apply marks texts as drafts, as no one approved them; none where it does not.
+def _becoming_drafts(workspace: Workspace, items: Iterable[tuple[Spec, _Text]], manifest: str) -> Iterator[Diagnostic]:
+    """Yield a warning if the next apply marks texts as drafts, because no one approved them.
 
     `manifest`: the one that gets the new items, or empty.
     """
+    project = workspace.project
+    approved = approvals.load(Path(project.root), workspace.runtime.disk)
     mark = draft_mark(project.preset)
     ids = [
         spec.id
-        for spec, file in texts
+        for spec, text in items
         if spec.approval.required
-        and not approved.is_approved(text_digest(file.title, file.body))
-        and {**file.front, **mark} != file.front
+        and not approved.is_approved(text_digest(text.file.title, text.file.body))
+        and {**text.file.front, **mark} != text.file.front
     ]
     if not ids:
-        return []
+        return
     why = f"because `approval` is required and no one approved {'it' if len(ids) == 1 else 'them'}"
     message = f"the next apply marks {plural(len(ids), 'text')} as draft, {why}: {first_of(ids)}"
     option = f" --env {project.environment}" if project.environment else ""
@@ -139,10 +210,10 @@ def becoming_drafts(
         f"write `approval: off` under `defaults` of `{manifest}`" if manifest else "set `approval: off` on the items"
     )
     hint = f"before that apply, read them and run `contentops approve ITEM{option}`, or {other}"
-    return [Diagnostic(code="adopted-as-drafts", message=message, severity=Severity.WARNING, hint=hint)]
+    yield Diagnostic(code="adopted-as-drafts", message=message, severity=Severity.WARNING, hint=hint)
 
 
-def slug(text: str) -> str:
+def _slug(text: str) -> str:
     """Return a text in the characters that ids may have; empty if it has none of them."""
     allowed = "".join(
         char if char.isalnum() or char in "_./@+-" or unicodedata.category(char).startswith("M") else "-"
@@ -152,11 +223,30 @@ def slug(text: str) -> str:
     return "/".join(part for part in parts if part.strip("."))
 
 
-def record_of(project: Project, spec: Spec, file: Observed) -> Record:
-    """Return the record of a text that no job made."""
+def _record(workspace: Workspace, planned: _Plan, outputs: Outputs, command: str, started: str = "") -> None:
+    """Write the manifest, then the records of texts whose files are there. `started`: when the server was asked.
+
+    Raises StateError and OutputError.
+    """
+    if planned.draft is not None:
+        _write_manifest(workspace.project, planned.draft, workspace.runtime.disk)
+    records = []
+    for spec, text in planned.items:
+        file = outputs.observe(spec.output)
+        # Later edits are compared with it.
+        workspace.cache.keep_body(file.body, split(outputs.read(spec.output)).body)
+        records.append(_record_of(workspace.project, spec, text, file, started))
+    if records:
+        workspace.store.note(command, *records)
+    # An earlier run may have been stopped before its records came into the lock.
+    workspace.store.checkpoint()
+
+
+def _record_of(project: Project, spec: Spec, text: _Text, file: Observed, started: str) -> Record:
+    """Return the record of a text that no known job made, and of which `file` is the file."""
     front = apply_preset(project.preset, spec.metadata)
     front.pop(TITLE_KEY, None)
-    return Record(
+    record = Record(
         id=spec.id,
         **spec.asked,
         server=project.api.server,
@@ -167,24 +257,26 @@ def record_of(project: Project, spec: Spec, file: Observed) -> Record:
         metadata={key: value for key, value in front.items() if is_same_json(file.front.get(key), value)},
         protected=spec.protected,
     )
+    if (content := text.content) is None:
+        return record
+    saved = Saved(
+        title=title_digest(text.file.title),
+        body=file.body,
+        server_title=title_digest(content.title) if content.title else NOTHING,
+        server_body=body_digest(content.body),
+        stamp=content.stamp,
+    )
+    # The next refresh sees an edit that is made while this command runs.
+    return structs.replace(record, saved=saved, content_id=content.id, saved_at=content.updated_at or started)
 
 
 # --- the manifest ------------------------------------------------------------------------------------------
 
 
-class Drafted(Struct, frozen=True, kw_only=True):
-    """A manifest that is about to be written."""
-
-    manifest: Manifest
-    draft: ManifestDraft
-
-
-def drafted_for(
-    workspace: Workspace, into: str, texts: Sequence[Existing], head: str, *, name: str = "adopted"
-) -> Drafted | None:
+def _draft(workspace: Workspace, into: str, texts: Sequence[Existing], head: str, name: str) -> ManifestDraft | None:
     """Return the manifest `into`, or one called `name`, with entries for the texts; None without texts.
 
-    Raises UsageError where that manifest cannot take them.
+    Raises UsageError where that manifest cannot take them, or they would change existing items.
     """
     if not texts:
         return None
@@ -202,19 +294,13 @@ def drafted_for(
         raise InputError([error.finding]) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"`{path}` is not UTF-8", code="no-manifest-place", hint="`--into` another file") from error
-    manifest = Manifest(path=path, text=text, head=head)
-    made = draft(project, catalog_of(project), manifest, texts)
-    _check_others(workspace.desired, made, path)
-    return Drafted(manifest=manifest, draft=made)
-
-
-def _check_others(before: Desired, made: ManifestDraft, path: str) -> None:
-    """Raise UsageError where the new entries would change existing items."""
+    made = draft(project, catalog_of(project), Manifest(path=path, text=text, head=head), texts)
     after = {spec.id: _meaning(spec) for spec in made.desired.specs}
-    changed = [spec.id for spec in before.specs if after.get(spec.id) != _meaning(spec)]
+    changed = [spec.id for spec in workspace.desired.specs if after.get(spec.id) != _meaning(spec)]
     if changed:
         message = f"the addition to `{path}` would change `{changed[0]}`"
         raise UsageError(message, code="not-extendable", hint="name a new file with `--into`")
+    return made
 
 
 def _meaning(spec: Spec) -> tuple[object, ...]:
@@ -232,17 +318,18 @@ def _default_manifest(project: Project, stem: str) -> str:
     raise UsageError("no manifest is named", code="no-manifest-place", hint="name one with `--into`")
 
 
-def write_manifest(project: Project, drafted: Drafted, disk: Disk) -> None:
+def _write_manifest(project: Project, made: ManifestDraft, disk: Disk) -> None:
     """Write the manifest. Raises StateError and OutputError where the disk refuses, or the file was changed."""
-    path, before = Path(project.root) / drafted.manifest.path, drafted.manifest.text
+    name, before = made.manifest.path, made.manifest.text
+    path = Path(project.root) / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = f"`{drafted.manifest.path}` cannot be written: {error.strerror or error}"
-        raise OutputError(message, hint="`--into` another file, or check who may write there") from error
+        hint = "`--into` another file, or check who may write there"
+        raise OutputError(f"`{name}` cannot be written: {error.strerror or error}", hint=hint) from error
     if disk.read(path) != (None if before is None else before.encode()):
-        raise OutputError(f"`{drafted.manifest.path}` was changed in the meantime", hint="run the command again")
-    disk.replace(path, drafted.draft.text.encode(), PUBLIC)
+        raise OutputError(f"`{name}` was changed in the meantime", hint="run the command again")
+    disk.replace(path, made.text.encode(), PUBLIC)
 
 
 # ---- `adopt`: make items of existing files. No byte of a file changes, and nothing is generated.
@@ -251,9 +338,14 @@ MARKDOWN: Final = (".md", ".markdown", ".mdx")
 """Endings of the files that are searched for in folders."""
 
 
-class RequestSource(Struct, frozen=True, kw_only=True):
-    """Where the request of a text is taken from: values for all texts, and keys of their front matter."""
+class Options(Struct, frozen=True, kw_only=True):
+    """How files are adopted, and where their requests are taken from."""
 
+    into: str = ""
+    """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
+    id: str = ""
+    """The id, where one file is named."""
+    save: bool = False
     values: Mapping[str, Json] = field(default_factory=dict)
     """Item keys for all texts, `inputs` among them."""
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -275,7 +367,7 @@ class RequestSource(Struct, frozen=True, kw_only=True):
         return keys if {"template", "inputs"} & keys.keys() else {}
 
 
-def read_map(path: Path) -> RequestSource:
+def read_map(path: Path) -> Options:
     """Read a mapping file. Raises InputError for one that is invalid, OutputError where it cannot be read."""
     try:
         data = read_file(path, MAX_BYTES + 1)
@@ -287,22 +379,11 @@ def read_map(path: Path) -> RequestSource:
         raise InputError(findings)
     mapping: dict[str, Json] = document.root or {}
     metadata = mapping.get("metadata")
-    return RequestSource(
+    return Options(
         keys={name: mapping[name] for name in ("id", *REQUEST_FIELDS) if name != "inputs" and mapping.get(name)},
         inputs=mapping.get("inputs") or {},
         metadata=None if metadata is None else frozenset(metadata),
     )
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """How files are adopted."""
-
-    into: str = ""
-    """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
-    source: RequestSource = RequestSource()
-    id: str = ""
-    """The id, where one file is named."""
-    save: bool = False
 
 
 def adopt(
@@ -319,84 +400,56 @@ def adopt(
     OutputError.
     """
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
-        named = _find(workspace, names, options)
-        drafted = drafted_for(workspace, options.into, named.new, "Items that were there before contentops: adopted.")
-        adoption = _adoption(named, drafted)
-        desired = drafted.draft.desired if drafted is not None else workspace.desired
-        specs = {str(spec.id): spec for spec in desired.specs}
-        texts = [(specs[one.id], named.files[one.path]) for one in adoption.taken]
-        approved = approvals.load(Path(project.root), runtime.disk)
-        drafts = becoming_drafts(project, texts, approved, adoption.manifest)
-        adoption = structs.replace(adoption, findings=(*adoption.findings, *drafts))
-        if not confirm(adoption):
-            return adoption
-        if drafted is not None and adoption.manifest:
-            write_manifest(project, drafted, runtime.disk)
-        records = [record_of(project, spec, file) for spec, file in texts]
-        outputs = Outputs(project.root)
-        for record in records:
-            # Later edits are compared with it.
-            workspace.cache.keep_body(record.adopted, split(outputs.read(record.output)).body)
-        if records:
-            workspace.store.note("adopt", *records)
-        # An earlier run may have been stopped before its records came into the lock.
-        workspace.store.checkpoint()
-    return adoption
+        state, _ = apply_renames(workspace.desired, workspace.state)
+        outputs = Outputs(project.root, whole=known_bodies(state))
+        texts = _find(workspace, state, outputs, names, options)
+        head = "Items that were there before contentops: adopted."
+        planned = _planned(workspace, texts, options.into, head, "adopted")
+        if confirm(planned.adoption):
+            _record(workspace, planned, outputs, "adopt")
+    return planned.adoption
 
 
-# --- which files -------------------------------------------------------------------------------------------
-
-
-class _NamedFiles(Struct, frozen=True, kw_only=True):
-    """The files that were named: new items, declared items without a record, items with one, and refusals."""
-
-    files: dict[str, Observed] = field(default_factory=dict)
-    new: list[Existing] = field(default_factory=list)
-    declared: list[Spec] = field(default_factory=list)
-    known: list[Taken] = field(default_factory=list)
-    findings: list[Diagnostic] = field(default_factory=list)
-
-
-def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _NamedFiles:
-    project = workspace.project
-    state, _ = apply_renames(workspace.desired, workspace.state)
+def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[str], options: Options) -> _Texts:
+    """Return the files that are named. Raises UsageError."""
+    project, specs = workspace.project, workspace.desired.specs
     paths, missing = _paths(project, names)
     if options.id and len(paths) != 1:
         raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids come from the paths")
-    outputs = Outputs(project.root, whole=known_bodies(state))
-    result = _NamedFiles(findings=missing)
-    owners = _Owners(workspace, state)
+    declared, declared_ids = {spec.output: spec for spec in specs}, {spec.id for spec in specs}
+    ids = {*state.records, *declared_ids}
+    recorded = {record.output: record for record in state.records.values() if record.id in declared_ids}
+    owned, spellings = _owned(workspace, state), {collision_key(spec.output): spec.output for spec in specs}
+    texts = _Texts(findings=missing)
     for path in paths:
-        if (record := owners.record(path)) is not None:
+        if (record := recorded.get(path)) is not None:
             generates = bool(record.request.get("template"))
-            result.known.append(Taken(id=record.id, path=path, generates=generates, declared=True))
+            texts.known.append(Taken(id=record.id, path=path, generates=generates, declared=True))
             continue
-        file = outputs.observe(path) if not check_output(path) else None
-        if refusal := owners.refusal(path) or _unusable(path, file):
-            result.findings.append(refusal)
-            continue
-        assert file is not None
-        result.files[path] = file
-        if (spec := owners.spec(path)) is not None:
-            result.declared.append(spec)
+        file = Observed(path=path) if check_output(path) else outputs.observe(path)
+        if refusal := _refusal(file, owned, spellings):
+            texts.findings.append(refusal)
             continue
         front = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
-        id_ = options.id or _id(path, front.get(options.source.keys.get("id", "")))
-        if refusal := owners.taken_id(path, id_):
-            result.findings.append(refusal)
+        spec = declared.get(path)
+        id_ = spec.id if spec is not None else options.id or _id(path, front.get(options.keys.get("id", "")))
+        problem = id_problem(id_) if id_ else "is empty"
+        if spec is None and (problem := problem or ("another item has" if id_ in ids else "")):
+            hint = f"adopt it separately, under another id: `contentops adopt {path} --id ID`"
+            texts.findings.append(_not_adopted(path, f"would get the id `{id_}`, which {problem}", hint))
             continue
-        result.new.append(
-            Existing(
-                id=id_,
-                spec=options.source.spec_of(front),
-                output=path,
-                title=file.title,
-                front=file.front,
-                declared=options.source.metadata,
-                save=options.save,
-            )
+        ids.add(ItemId(id_))
+        entry = Existing(
+            id=id_,
+            spec=options.spec_of(front),
+            output=path,
+            title=file.title,
+            front=file.front,
+            declared=options.metadata,
+            save=options.save,
         )
-    return result
+        texts.new.append(_Text(entry=entry, file=file, spec=spec))
+    return texts
 
 
 def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diagnostic]]:
@@ -406,7 +459,7 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
     missing: list[Diagnostic] = []
     for name in names:
         if name.split("/")[0] == "..":
-            missing.append(not_adopted(name, "is outside the project"))
+            missing.append(_not_adopted(name, "is outside the project"))
             continue
         exists = os.path.lexists(root / name)
         is_folder = exists and (root / name).is_dir()
@@ -421,10 +474,10 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
         if not matched:
             if is_folder or WILD.search(name):
                 hint = f"looked for names that end in {', '.join(MARKDOWN)}; name other files directly"
-                missing.append(not_adopted(name, "contains no Markdown file", hint))
+                missing.append(_not_adopted(name, "contains no Markdown file", hint))
             else:
                 hint = "name a file, a folder, or a glob in quotes, relative to the current folder"
-                missing.append(not_adopted(name, "does not exist", hint))
+                missing.append(_not_adopted(name, "does not exist", hint))
     return sorted(paths), missing
 
 
@@ -432,84 +485,44 @@ def _markdown(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if path.lower().endswith(MARKDOWN) and "node_modules" not in path.split("/")]
 
 
-def _busy(state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
-    """Yield the items whose text is still to come, each with a phrase that says so and a hint."""
-    for job in pending(state.open_jobs.values()):
-        give_up = f"`contentops state resolve {job.item} --forget --request {job.short}`"
-        hint = f"move the file away and apply; or give up the paid text with {give_up}"
-        yield job.item, ("which has a job under way", hint)
-
-
-class _Owners:
-    """Who has a path or an id already, or gets it in this run."""
-
-    def __init__(self, workspace: Workspace, state: State) -> None:
-        desired = workspace.desired
-        self._records = {collision_key(record.output): record for record in state.records.values()}
-        self._specs = {collision_key(spec.output): spec for spec in desired.specs}
-        self._ids = {*state.records, *(spec.id for spec in desired.specs)}
-        self._recorded = state.records
-        self._read = {collision_key(path) for path in desired.inputs}
-        self._other_environments = {
-            collision_key(record.output): lock_name(name)
-            for name, other in other_states(workspace.project).items()
-            for record in other.records.values()
-        }
-        self._busy = dict(_busy(state))
-        self._adopted: dict[str, str] = {}
-        self._declared = {spec.id for spec in desired.specs}
-
-    def record(self, path: str) -> Record | None:
-        """Return the record of the declared item whose file this is."""
-        record = self._records.get(collision_key(path))
-        return record if record is not None and record.output == path and record.id in self._declared else None
-
-    def spec(self, path: str) -> Spec | None:
-        """Return the declared item whose output this is."""
-        return self._specs.get(collision_key(path))
-
-    def refusal(self, path: str) -> Diagnostic | None:
-        """Return why a path cannot be a new item's file; else it is taken from now on."""
-        key = collision_key(path)
-        if problem := check_output(path):
-            return not_adopted(path, problem)
-        if key in self._other_environments:
-            return not_adopted(path, f"belongs to `{self._other_environments[key]}`, another environment")
-        if key in self._read:
-            return not_adopted(path, "is read by the manifests")
-        if (record := self._records.get(key)) is not None:
-            hint = f"`contentops state rm {record.id}` forgets that record"
-            return not_adopted(path, f"belongs to the record of `{record.id}` (`{record.output}`)", hint)
-        spec = self._specs.get(key)
-        if spec is not None and spec.output != path:
-            return not_adopted(
-                path, f"differs from `{spec.output}`, the output of `{spec.id}`, only in case or accents"
-            )
-        if spec is not None and spec.id in self._recorded:
-            current = self._recorded[spec.id].output
-            return not_adopted(path, f"is the new path of `{spec.id}`, whose text is still at `{current}`")
-        if spec is not None and (busy := self._busy.get(spec.id)) is not None:
-            return not_adopted(path, f"is the output of `{spec.id}`, {busy[0]}", busy[1])
-        other = self._adopted.setdefault(key, path)
-        return None if other == path else not_adopted(path, f"differs from `{other}` only in case or accents")
-
-    def taken_id(self, path: str, id_: str) -> Diagnostic | None:
-        """Return why an id cannot be a new item's; else it is taken from now on."""
-        hint = f"adopt it separately, under another id: `contentops adopt {path} --id ID`"
-        if problem := id_problem(id_) if id_ else "is empty":
-            return not_adopted(path, f"would get the id `{id_}`, which {problem}", hint)
-        if id_ in self._ids:
-            return not_adopted(path, f"would get the id `{id_}`, which another item has", hint)
-        self._ids.add(ItemId(id_))
-        return None
+def _owned(workspace: Workspace, state: State) -> dict[str, tuple[str, str]]:
+    """Return why a path cannot be the file of a new item, and what to do, by the path's `collision_key`."""
+    owned: dict[str, tuple[str, str]] = {}
+    jobs = {job.item: job for job in pending(state.open_jobs.values())}
+    for spec in workspace.desired.specs:
+        if (record := state.records.get(spec.id)) is not None:
+            why, hint = f"is the new path of `{spec.id}`, whose text is still at `{record.output}`", ""
+        elif (job := jobs.get(spec.id)) is not None:
+            give_up = f"`contentops state resolve {spec.id} --forget --request {job.short}`"
+            hint = f"move the file away and apply; or give up the paid text with {give_up}"
+            why = f"is the output of `{spec.id}`, which has a job under way"
+        else:
+            continue
+        owned[collision_key(spec.output)] = (why, hint)
+    for record in state.records.values():
+        why, hint = f"belongs to the record of `{record.id}` (`{record.output}`)", "forgets that record"
+        owned[collision_key(record.output)] = (why, f"`contentops state rm {record.id}` {hint}")
+    owned |= {collision_key(path): ("is read by the manifests", "") for path in workspace.desired.inputs}
+    for name, other in other_states(workspace.project).items():
+        why = f"belongs to `{lock_name(name)}`, another environment"
+        owned |= {collision_key(record.output): (why, "") for record in other.records.values()}
+    return owned
 
 
 _CONVERT: Final = "commit, then `hugo convert toYAML --unsafe` writes the front matter of the whole site as YAML"
 
 
-def _unusable(path: str, file: Observed | None) -> Diagnostic | None:
-    if file is None or not file.exists:
-        return not_adopted(path, "does not exist")
+def _refusal(file: Observed, owned: Mapping[str, tuple[str, str]], spellings: dict[str, str]) -> Diagnostic | None:
+    """Return why a file cannot be that of an item. `spellings`: the paths of items, by `collision_key`."""
+    path, key = file.path, collision_key(file.path)
+    if problem := check_output(path):
+        return _not_adopted(path, problem)
+    if key in owned:
+        return _not_adopted(path, *owned[key])
+    if (other := spellings.setdefault(key, path)) != path:
+        return _not_adopted(path, f"differs from `{other}` only in case or accents")
+    if not file.exists:
+        return _not_adopted(path, "does not exist")
     if file.problem:
         hint = _CONVERT if TOML in file.problem else ""
         return Diagnostic(code="not-adopted", message=file.problem, location=Location(path), hint=hint)
@@ -519,31 +532,173 @@ def _unusable(path: str, file: Observed | None) -> Diagnostic | None:
 def _id(path: str, stated: Json) -> str:
     """Return the id of a file: what its front matter states, else its path without the ending."""
     source = str(stated) if isinstance(stated, str | int) and not isinstance(stated, bool) else ""
-    return slug(source or posixpath.splitext(path)[0])
+    return _slug(source or posixpath.splitext(path)[0])
 
 
-# --- what comes of it --------------------------------------------------------------------------------------
+# ---- `import`: make items and files of texts that are stored on the server.
+
+_IN_THE_WAY: Final = "move that file away, or adopt it with `contentops adopt`"
+_FINISHES: Final = "run `contentops apply` where that item is declared"
+_THEIRS: Final = "belongs to another project or environment, as its metadata says"
+_COPIED: Final = "save the output of `contentops content get {}` to a file and adopt that file"
+_LISTED: Final = "`contentops content list` lists what is there"
 
 
-def _adoption(named: _NamedFiles, drafted: Drafted | None) -> Adoption:
-    """Return what is adopted."""
-    taken = [taken_of(spec, declared=True) for spec in named.declared]
-    findings = list(named.findings)
-    if drafted is not None:
-        made = drafted.draft
-        specs = {str(spec.id): spec for spec in made.desired.specs}
-        for text in named.new:
-            if (refusal := made.refused.get(text.id)) is not None:
-                findings.append(not_adopted(text.output, f"cannot be declared: {refusal.message}", refusal.hint))
-                continue
-            if (unfit := made.unfit.get(text.id)) is not None:
-                findings.append(without_template(text.output, unfit))
-            taken.append(taken_of(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
-    is_written = drafted is not None and any(not one.declared for one in taken)
-    return Adoption(
-        manifest=drafted.manifest.path if drafted is not None and is_written else "",
-        added=drafted.draft.added if drafted is not None and is_written else "",
-        taken=tuple(sorted(taken, key=lambda one: one.path)),
-        known=tuple(named.known),
-        findings=tuple(sorted(findings, key=lambda one: one.message)),
-    )
+def import_contents(
+    project: Project,
+    content_ids: Sequence[str],
+    *,
+    into: str = "",
+    confirm: Callable[[Adoption], bool],
+    runtime: Runtime = HERE,
+) -> Adoption:
+    """Make items and files of stored contents, of all if none is named, if `confirm` agrees.
+
+    Raises ApiError where the server does not answer or the key is missing, InputError where a file is in the way, and
+    what `adopt` raises.
+    """
+    started = iso(runtime.wall())
+    with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
+        # Manifests with errors are found before the server is asked.
+        specs = {str(spec.id): spec for spec in workspace.desired.specs}
+        texts = _Texts()
+        contents = _read(workspace, content_ids, texts)
+        # What the server has is whole, whatever lines are in it.
+        whole = {*known_bodies(workspace.state), *(body_digest(content.body) for content in contents)}
+        outputs = Outputs(project.root, whole=whole, system=runtime.system)
+        names = _Names(workspace, specs, outputs)
+        for content in contents:
+            names.add(content, texts)
+        head = "Items whose texts were stored on the server before: imported."
+        planned = _planned(workspace, texts, into, head, "imported")
+        if in_the_way := [one for each in planned.items for one in names.in_the_way(*each)]:
+            raise InputError(in_the_way)
+        if not confirm(planned.adoption):
+            return planned.adoption
+        outputs.sweep({spec.output.rpartition("/")[0] for spec, _ in planned.items}, before=runtime.wall())
+        for spec, text in planned.items:
+            if not outputs.observe(spec.output).exists:
+                outputs.write(spec.output, _composed(project, spec, text), expect=NOTHING)
+        _record(workspace, planned, outputs, "import", started)
+    return planned.adoption
+
+
+def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> list[Content]:
+    """Return the contents to import; those that items own and those that are refused go to `texts`. Raises ApiError."""
+    owned, found = content_owners(workspace.project, workspace.state), list[Content]()
+
+    async def story(caller: Caller) -> None:
+        wanted = [ContentEntry(content_id) for content_id in dict.fromkeys(content_ids)]
+        if not content_ids:
+            listed = await caller.listed()
+            wanted = sorted(listed.entries, key=lambda entry: entry.id)
+            texts.findings.extend(_not_imported(one.id, "has an id that cannot be used") for one in listed.unnamed)
+        free = []
+        for entry in wanted:
+            if (owner := owned.owner(entry.id)) is not None:
+                known = Taken(id=owner.item, path="", generates=False, declared=True, content=entry.id)
+                texts.known.append(known)
+            else:
+                free.append(entry)
+        for number, entry in enumerate(free, start=1):
+            workspace.runtime.notify(f"reading content {number:,} of {len(free):,}: {entry.title or entry.id}")
+            answer = await caller.ask(GetContent(entry.id))
+            if isinstance(answer, Content):
+                owned.learn(StoredContent.of(answer))
+                if owned.owner(entry.id) is None:
+                    found.append(structs.replace(answer, id=entry.id))
+                else:
+                    texts.findings.append(_not_imported(entry.id, _THEIRS, _COPIED.format(entry.id)))
+            elif isinstance(answer, Failure) and is_about_one(answer):
+                texts.findings.append(_not_imported(entry.id, f"cannot be read: {answer.full_message}", _LISTED))
+            else:
+                assert isinstance(answer, Failure)
+                raise caller.error(answer)
+
+    converse(workspace.project, workspace.runtime, story, workspace.cache)
+    return found
+
+
+class _Names:
+    """The ids of new items: made of their titles, with the content's id where that is taken."""
+
+    def __init__(self, workspace: Workspace, specs: Mapping[str, Spec], outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._preset = workspace.project.preset
+        self._specs = specs
+        self._taken = {str(id_) for id_ in workspace.state.records}
+        states = [workspace.state, *other_states(workspace.project).values()]
+        self._records = {record.digest: record for state in states for record in state.records.values()}
+        self._paths = {collision_key(record.output) for state in states for record in state.records.values()}
+        self._open = {
+            name: job.item
+            for job in workspace.state.open_jobs.values()
+            for name in (job.request_id, job.job_id, job.content_id)
+        }
+
+    def add(self, content: Content, texts: _Texts) -> None:
+        """Add the text that becomes an item of a content, or a finding where it cannot become one."""
+        body, stored = clean_body(content.body), StoredContent.of(content)
+        title = clean_title(content.title) or clean_title(main_heading(body))
+        base = _slug(title.replace("/", "-")).lower().strip(".@+") or "content"
+        file = Observed(
+            path="", title=title_for(self._preset, title or content.id), body=body_digest(body), front=content.front
+        )
+        id_ = self._free_id(content, base, file)
+        if not body:
+            texts.findings.append(_not_imported(content.id, "has no text"))
+        elif item := self._open.get(content.id) or (stored.request and self._open.get(stored.request)):
+            texts.findings.append(_not_imported(content.id, f"is the text of an open job of `{item}`", _FINISHES))
+        elif not id_:
+            why = f"would get the id `{base}`, which other items have"
+            texts.findings.append(_not_imported(content.id, why))
+        else:
+            self._taken.add(id_)
+            entry = Existing(
+                id=id_,
+                spec=self._request_of(content),
+                title=file.title,
+                front=content.front,
+                # The title is not declared, so that the server may change it.
+                declared=frozenset(content.front),
+                save=True,
+            )
+            texts.new.append(_Text(entry=entry, file=file, spec=self._specs.get(id_), content=content))
+
+    def _free_id(self, content: Content, base: str, text: Observed) -> str:
+        """Return the first id that a content can have: that of a declared item whose text it is, or one of its own."""
+        ours = content.metadata.get(ITEM_KEY)
+        ids = [ours] if isinstance(ours, str) and ours in self._specs else []
+        for id_ in (*ids, base, f"{base}-{_slug(content.id)[:8]}", f"{base}-{_slug(content.id)}"):
+            spec = self._specs.get(id_)
+            is_free = id_ not in self._taken and not id_problem(id_)
+            if is_free and (spec is None or self._is_its_text(spec, content, text)):
+                return id_
+        return ""
+
+    def _is_its_text(self, spec: Spec, content: Content, text: Observed) -> bool:
+        """Return whether this content was stored or imported for `spec`, a declared item that has no record."""
+        file = self._outputs.observe(spec.output)
+        return file.body == text.body if file.exists else content.metadata.get(SPEC_KEY) == spec.digest
+
+    def _request_of(self, content: Content) -> dict[str, Json]:
+        """Return the item keys of the request that a content was stored for, where some lock has it."""
+        record = self._records.get(Digest(str(content.metadata.get(SPEC_KEY))))
+        request = record.request if record is not None else {}
+        return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
+
+    def in_the_way(self, spec: Spec, text: _Text) -> Iterator[Diagnostic]:
+        """Yield a finding where a new item may not have its path: another item has it, or a file with another text."""
+        file = self._outputs.observe(spec.output)
+        if collision_key(spec.output) in self._paths or (file.exists and file.body != text.file.body):
+            why = f"would be written to `{spec.output}`, which is in use; nothing was written"
+            yield text.refused(why, _IN_THE_WAY)
+
+
+def _composed(project: Project, spec: Spec, text: _Text) -> str:
+    """Return the file of a text."""
+    assert text.content is not None
+    front = {**text.content.front, **apply_preset(project.preset, spec.metadata)}
+    title = front.pop(TITLE_KEY, None) or text.file.title
+    block = provenance(item=spec.id, digest=spec.digest) if project.provenance else None
+    return compose(title, front, block, clean_body(text.content.body))

@@ -28,8 +28,7 @@ from contentops.errors import ExitCode, UsageError, suggest
 from contentops.manifests.project import parse_variable, source_of
 from contentops.model import BASE, REQUEST_FIELDS, Json, Project, Run
 from contentops.operations import adopt as operation
-from contentops.operations import import_contents as import_operation
-from contentops.operations.adopt import Options, RequestSource, read_map
+from contentops.operations.adopt import Options, read_map
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.opening import known_environments
 from contentops.operations.workspace import catalog_of
@@ -88,10 +87,10 @@ def command(
     if inputs:
         values["inputs"] = dict(map(parse_variable, inputs))
     _check_slugs(project, values)
-    source = read_map(session.path(mapping)) if mapping else RequestSource()
-    options = Options(
+    options = structs.replace(
+        read_map(session.path(mapping)) if mapping else Options(),
         into=_in_project(session, project, stated["into"]) if stated["into"] else "",
-        source=structs.replace(source, values=values),
+        values=values,
         id=stated["id_"],
         save=stated["save"],
     )
@@ -122,9 +121,7 @@ def import_contents(
     confirmation = AdoptionQuestion(session, "imported", check=check, yes=yes)
     manifest = _in_project(session, project, into) if into else ""
     return confirmation.answer(
-        import_operation.import_contents(
-            project, content_ids, into=manifest, confirm=confirmation, runtime=session.runtime()
-        )
+        operation.import_contents(project, content_ids, into=manifest, confirm=confirmation, runtime=session.runtime())
     )
 
 
