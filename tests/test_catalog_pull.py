@@ -299,7 +299,7 @@ def checks(harness: Harness) -> dict[str, Check]:
 
 
 @pytest.mark.parametrize(("text", "ok", "words"), [
-    ("{", False, "cannot be used: the file is cut off or is not JSON"),
+    ("{", False, "catalog.lock.json: the file is cut off or is not JSON"),
     (encode({"https://other.example:443": CatalogSnapshot()}), None, "was made for `https://other.example:443`"),
     (encode({}), None, "names no server"),
 ])  # fmt: skip

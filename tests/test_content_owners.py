@@ -7,8 +7,7 @@ import pytest
 
 from contentops.errors import UsageError
 from contentops.model import ItemId
-from contentops.operations.adopt import Adoption, Options, adopt
-from contentops.operations.import_contents import import_contents
+from contentops.operations.adopt import Adoption, Options, adopt, import_contents
 from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results

@@ -14,7 +14,7 @@ from msgspec import structs
 from contentops.api.calls import Generate
 from contentops.api.dialects import DIALECTS, detected_dialect, spell
 from contentops.model import REQUEST_FIELDS, Request
-from contentops.operations.import_contents import import_contents
+from contentops.operations.adopt import import_contents
 from contentops.schema_files import load_schema
 from contentops.server.engines.protocol import TextRequest
 from tests.desired import desired

@@ -24,7 +24,6 @@ from contentops.errors import (
     InputError,
     Location,
     Refused,
-    StateError,
     UsageError,
     plural,
 )
@@ -242,13 +241,11 @@ def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tu
 
 
 def approval_checks(project: Project, desired: Desired | None, runtime: Runtime) -> Iterator[Check]:
-    """Yield what is to be said of the approvals; nothing where no item needs one and no one gave any."""
-    try:
-        known = approvals.load(Path(project.root), runtime.disk)
-    except StateError as error:
-        problem = error.diagnostics()[0]
-        yield Check(name="approvals", ok=False, message=problem.message, hint=problem.hint)
-        return
+    """Yield what is to be said of the approvals; nothing where no item needs one and no one gave any.
+
+    Raises StateError where they cannot be read.
+    """
+    known = approvals.load(Path(project.root), runtime.disk)
     if known.lines:
         texts, readers = ({getattr(line, name) for line in known.lines} for name in ("text", "person"))
         message = f"of {plural(len(texts), 'text')} by {plural(len(readers), 'reader')}"

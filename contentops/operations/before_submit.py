@@ -6,33 +6,27 @@ server has no such list, or shows a part of it, nothing is refused.
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Literal
 
 from contentops.api.calls import (
     Call,
-    CatalogReply,
     Failure,
     FailureKind,
     ListContent,
     ListStyles,
     ListTemplates,
     ListVerticals,
-    Reply,
 )
 from contentops.api.reading import slug_of
 from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
 from contentops.model import Json, Plan, Project, Save, Spec, State
-from contentops.operations.catalog import ReadList, read_list, read_page
-from contentops.operations.connection import ask_in_turn, find_in_turn
+from contentops.operations.catalog import ReadList, read_list
+from contentops.operations.contents import Caller, NoTurn
 from contentops.operations.workspace import Workspace, snapshot_of
-
-if TYPE_CHECKING:
-    Ask = Callable[[Call], Awaitable[Reply | Failure | None]]
-    """Asks the server once; None where a person stopped it or the limit allows no request."""
 
 MOST_PAGES = 5
 """Pages that are read of one list."""
@@ -49,65 +43,48 @@ async def look_at_server(
     """
     if not (plan.submits_worst or client.dialect == "auto"):
         return
-    project, limiter = workspace.project, workspace.limiter
-    endpoint = await find_in_turn(client, limiter, stopped)
-    if endpoint is None or isinstance(endpoint, Failure) or not plan.submits_worst:
-        return
-    if failure := client.contradiction(endpoint):
-        hint = "`contentops doctor` shows what is found; nothing was submitted"
-        raise ApiError(failure.message, code="wrong-dialect", hint=hint)
-    if project.api.base_url == "local":
-        return
-    ask = partial(ask_in_turn, client, limiter, stopped)
-    if not has_user:
-        await check_user(project, plan, state, endpoint, ask)
-    await check_slugs(project, plan, state, ask)
+    project = workspace.project
+    caller = Caller(client, project, workspace.runtime, workspace.limiter, stopped)
+    with contextlib.suppress(NoTurn):
+        endpoint = await caller.find()
+        if isinstance(endpoint, Failure) or not plan.submits_worst:
+            return
+        if failure := client.contradiction(endpoint):
+            hint = "`contentops doctor` shows what is found; nothing was submitted"
+            raise ApiError(failure.message, code="wrong-dialect", hint=hint)
+        if project.api.base_url == "local":
+            return
+        saves = any(change.submits_worst and change.has(Save) for change in plan.changes)
+        saved = any(record.saved and record.server == plan.server for record in state.records.values())
+        if saves and not (saved or has_user):
+            await check_user(project, endpoint, caller, "; nothing was submitted")
+        await check_slugs(project, plan, state, caller)
 
 
-# --- saving ------------------------------------------------------------------------------------------------
-
-
-async def check_user(project: Project, plan: Plan, state: State, endpoint: ApiEndpoint, ask: Ask) -> None:
-    """Raise ApiError where texts would be paid for that the server does not save without a user id."""
-    saves = any(change.submits_worst and change.has(Save) for change in plan.changes)
-    if saves and not any(record.saved and record.server == plan.server for record in state.records.values()):
-        failure = await refused_without_user(endpoint, ask)
-        if failure is not None:
-            message, hint = no_user(project, failure)
-            raise ApiError(message, code="no-user", hint=f"{hint}; nothing was submitted")
-
-
-async def refused_without_user(endpoint: ApiEndpoint, ask: Ask) -> Failure | None:
-    """Return the failure of a server that needs a user id for stored texts; None for one that does not."""
+async def check_user(project: Project, endpoint: ApiEndpoint, caller: Caller, then: str = "") -> None:
+    """Raise ApiError for a server that saves no text without a user id. `then`: the end of the hint."""
     # Only servers whose lists come in an envelope are known to need one.
-    answer = await ask(ListContent()) if endpoint.enveloped else None
-    return answer if isinstance(answer, Failure) and answer.kind in _REFUSED else None
-
-
-def no_user(project: Project, failure: Failure) -> tuple[str, str]:
-    """Return a message and a hint about a missing user id."""
-    message = f"`{project.api.user_env}` is not set, and the server needs it to save texts: {failure.full_message}"
-    return message, f"export {project.api.user_env}=..., with the account's user id"
+    answer = await caller.ask_once(ListContent()) if endpoint.enveloped else None
+    if isinstance(answer, Failure) and answer.kind in _REFUSED:
+        name = project.api.user_env
+        message = f"`{name}` is not set, and the server needs it to save texts: {answer.full_message}"
+        raise ApiError(message, code="no-user", hint=f"export {name}=..., with the account's user id{then}")
 
 
 # --- slugs -------------------------------------------------------------------------------------------------
 
 
 Kind = Literal["template", "style", "vertical"]
-_KINDS: tuple[Kind, ...] = ("template", "style", "vertical")
+_LISTS: Mapping[Kind, type[Call]] = {"template": ListTemplates, "style": ListStyles, "vertical": ListVerticals}
 
 
-async def check_slugs(project: Project, plan: Plan, state: State, ask: Ask) -> None:
+async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller) -> None:
     """Raise InputError for items that would be paid for and have slugs that the server does not list."""
     if snapshot_of(project) is not None:
         return
     findings: list[Diagnostic] = []
     for kind, wanted in _wanted(plan, state).items():
-        if kind == "vertical":
-            answer = await ask(ListVerticals())
-            page = read_page(answer) if isinstance(answer, CatalogReply) else answer
-        else:
-            page = await read_list(ListTemplates if kind == "template" else ListStyles, ask, pages=MOST_PAGES)
+        page = await read_list(_LISTS[kind], caller.ask_once, pages=1 if kind == "vertical" else MOST_PAGES)
         if isinstance(page, ReadList) and page.is_whole and page.entries and not page.unusable:
             listed = frozenset().union(*map(_slugs_of, page.entries.values()))
             findings += _unknown(kind, wanted, listed, plan.server)
@@ -119,7 +96,7 @@ def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
     """Return the items that would be paid for, by kind and slug, without slugs that a record of the server has."""
     records = [record for record in state.records.values() if record.server == plan.server and record.request_id]
     wanted: defaultdict[Kind, dict[str, list[Spec]]] = defaultdict(dict)
-    for kind in _KINDS:
+    for kind in _LISTS:
         proven = {record.request.get(kind) for record in records}
         for change in plan.changes:
             step, spec = change.submit, change.spec

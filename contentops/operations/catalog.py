@@ -56,26 +56,18 @@ class ReadList(Struct, frozen=True):
     """Pages were left unread."""
 
 
-def read_page(answer: CatalogReply) -> ReadList:
-    """Return a list that has one page."""
-    entries = {slug: entry for entry in answer.entries if (slug := slug_of(entry))}
-    unusable = sum(not slug_of(entry) for entry in answer.entries)
-    size, total = len(answer.entries), answer.total
-    return ReadList(entries, unusable, total, is_whole=size < PAGE if total is None else size >= total)
-
-
 async def read_list(
-    kind: type[ListTemplates | ListStyles],
-    ask: Callable[[Call], Awaitable[Reply | Failure | None]],
-    *,
-    pages: int,
-) -> ReadList | Failure | None:
-    """Read at most `pages` pages; return a failure or None that `ask` returns."""
+    kind: Callable[..., Call], ask: Callable[[Call], Awaitable[Reply | Failure]], *, pages: int
+) -> ReadList | Failure:
+    """Read at most `pages` pages; return a failure that `ask` returns.
+
+    `kind` makes the call of the first page, and takes the number and size of a later one.
+    """
     entries: dict[str, Mapping[str, Json]] = {}
     answer = await ask(kind())
-    if not isinstance(answer, CatalogReply):
-        assert answer is None or isinstance(answer, Failure)
+    if isinstance(answer, Failure):
         return answer
+    assert isinstance(answer, CatalogReply)
     size, limit = len(answer.entries), answer.limit or len(answer.entries)
     # Some servers count the entries of a page alone.
     total = None if answer.total == size >= limit else answer.total
@@ -91,14 +83,14 @@ async def read_list(
         unusable += sum(not slug for slug, _ in named) if is_new or page == 1 else 0
         if total is not None and len(entries) + unusable >= total:
             return ReadList(entries, unusable, total, is_whole=True)
-        if not is_new or len(named) < answer.limit:
+        if pages == 1 or not is_new or len(named) < answer.limit:
             is_whole = total is None and (size < PAGE or len(named) < limit)
             return ReadList(entries, unusable, total, is_whole)
         if page == pages:
             break
         answer = await ask(kind(page + 1, limit))
         # A server may refuse the query of a page that it does not know.
-        if answer is None or (isinstance(answer, Failure) and not is_about_one(answer)):
+        if isinstance(answer, Failure) and not is_about_one(answer):
             return answer
         if not isinstance(answer, CatalogReply):
             answer = CatalogReply()
@@ -311,8 +303,7 @@ class _Fetch(Struct, frozen=True):
     ) -> Mapping[str, Mapping[str, Json]]:
         """Fetch a list, by slug. Raises ApiError for an empty one, which no server has."""
         answer = await read_list(call, caller.ask, pages=MOST_PAGES)
-        if not isinstance(answer, ReadList):
-            assert answer is not None
+        if isinstance(answer, Failure):
             raise caller.error(answer)
         entries, lines, total = answer.entries, len(answer.entries) + answer.unusable, answer.total
         caller.notify(f"{len(entries)} {kind}")

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import ValidationError, convert, structs
 
-from contentops.api.calls import Call, Failure, Reply
 from contentops.errors import ApiError, StateError
-from contentops.execution.limiter import AccountLimiter
 from contentops.model import ApiSettings, Project
 from contentops.operations.opening import Runtime, open_cache
 from contentops.sanitize import visible
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
     from contentops.server.engines.openai import OpenAIEngine
 
 
-_SOON, _LOOK = 0.01, 0.5
-"""Seconds between two checks whether the limit allows a request, at least and at most."""
+LOOK = 0.5
+"""Seconds between two looks whether a person stops what is waited for."""
 _UNTOUCHED = "nothing was generated; `contentops doctor --online` tries the model again"
 
 
@@ -102,7 +100,7 @@ async def try_model(engine: OpenAIEngine, stopped: Callable[[], bool]) -> None:
 
     trying = asyncio.ensure_future(engine.probe())
     try:
-        while not (await asyncio.wait({trying}, timeout=_LOOK))[0]:
+        while not (await asyncio.wait({trying}, timeout=LOOK))[0]:
             if stopped():
                 return
         trying.result()
@@ -110,40 +108,6 @@ async def try_model(engine: OpenAIEngine, stopped: Callable[[], bool]) -> None:
         raise ApiError(str(error), code="no-model", hint=_UNTOUCHED) from error
     finally:
         trying.cancel()
-
-
-async def find_in_turn(
-    client: Client, limiter: AccountLimiter, stopped: Callable[[], bool]
-) -> ApiEndpoint | Failure | None:
-    """Return where the API is; if that is unknown, search for it within the request limit.
-
-    None where a person stopped it, or the limit allows no request for more than a minute.
-    """
-    if not client.is_found and not await _turn(limiter, stopped):
-        return None
-    return await client.find(turn=lambda: _turn(limiter, stopped))
-
-
-async def ask_in_turn(
-    client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], call: Call
-) -> Reply | Failure | None:
-    """Send a free call once, when the limit allows, and return the answer; None as from `find_in_turn`."""
-    return await client.send(call) if await _turn(limiter, stopped) else None
-
-
-async def _turn(limiter: AccountLimiter, stopped: Callable[[], bool]) -> bool:
-    """Wait until the limit allows a request; False where a person stopped it, or it would take too long."""
-    import asyncio
-
-    from contentops.execution.limiter import WINDOW
-
-    clock = asyncio.get_running_loop().time
-    while not limiter.take(1, clock()):
-        wait = limiter.ready_at(clock()) - clock()
-        if stopped() or wait > WINDOW + _LOOK:
-            return False
-        await asyncio.sleep(min(max(wait, _SOON), _LOOK))
-    return True
 
 
 @contextlib.asynccontextmanager

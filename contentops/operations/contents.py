@@ -32,16 +32,16 @@ from contentops.api.outcomes import is_absent, not_sent
 from contentops.ci.results import lock_name
 from contentops.errors import ApiError
 from contentops.execution.contents import ContentOwners
-from contentops.execution.limiter import AccountLimiter, Limiter
+from contentops.execution.limiter import WINDOW, AccountLimiter, Limiter
 from contentops.model import Json, Project, State
-from contentops.operations.connection import connected, read_credentials
+from contentops.operations.connection import LOOK, connected, read_credentials
 from contentops.operations.opening import HERE, Runtime, has_ledger, other_states, read_state
 from contentops.planning.edits import Owner, owners_of
 from contentops.state import state_dir
 from contentops.state.cache import Cache
 
 if TYPE_CHECKING:
-    from contentops.api.session import Client
+    from contentops.api.session import ApiEndpoint, Client
 
 # ---- Find the owners of stored contents in the states of all environments.
 
@@ -63,6 +63,8 @@ def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
 
 # ---- Ask the server about stored contents and the account's numbers, outside of a run. All of it is free.
 
+_SOON = 0.01
+"""Seconds after which a limit is asked again, at least."""
 LONGEST_PAUSE = 300.0
 """Seconds a server may ask for before we give up instead of waiting."""
 
@@ -72,8 +74,15 @@ T = TypeVar("T")
 # --- asking ------------------------------------------------------------------------------------------------
 
 
+class NoTurn(Exception):
+    """A person stopped what waits for a request, or it would wait for more than a minute."""
+
+
 class Caller:
-    """Sends free calls, each when the limit allows. `limiter`: the account's; None: only this command sends."""
+    """Sends free calls, each when the limit allows. `limiter`: the account's; None: only this command sends.
+
+    With `stopped`, which says whether a person stops, waiting for a request may raise NoTurn.
+    """
 
     def __init__(
         self,
@@ -81,8 +90,10 @@ class Caller:
         project: Project,
         runtime: Runtime,
         limiter: AccountLimiter | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> None:
         self.client = client
+        self._stopped = stopped
         self._project = project
         self.random = runtime.random
         self._limiter = limiter or Limiter(project.api.requests_per_minute)
@@ -115,20 +126,28 @@ class Caller:
 
     async def ask_once(self, call: Call) -> Reply | Failure:
         """Send a free call once. Each request waits for its turn, also those that look for the API's address."""
-        if self.client.dialect == AUTO and not self.client.is_found:
-            await self.turn()
-            endpoint = await self.client.find(turn=self.turn)
-            if isinstance(endpoint, Failure):
-                return not_sent(endpoint, call)
+        if self.client.dialect == AUTO and isinstance(endpoint := await self.find(), Failure):
+            return not_sent(endpoint, call)
         await self.turn()
         return await self.client.send(call)
 
+    async def find(self, *, again: bool = False) -> ApiEndpoint | Failure:
+        """Return where the API is; if that is unknown, or `again`, search for it."""
+        if again or not self.client.is_found:
+            await self.turn()
+        return await self.client.find(again=again, turn=self.turn)
+
     async def turn(self) -> bool:
         """Wait until the limit allows a request."""
-        while True:
-            await self._wait(self._limiter.ready_at(self.now()) - self.now(), "the next request may go out")
-            if self._limiter.take(1, self.now()):
-                return True
+        while not self._limiter.take(1, self.now()):
+            seconds = max(self._limiter.ready_at(self.now()) - self.now(), _SOON)
+            if self._stopped is None:
+                await self._wait(seconds, "the next request may go out")
+            elif self._stopped() or seconds > WINDOW + LOOK:
+                raise NoTurn
+            else:
+                await asyncio.sleep(min(seconds, LOOK))
+        return True
 
     async def need(self, call: Call, kind: type[T]) -> T:
         """Send a free call and return the answer, a `kind`. Raises ApiError for a failure."""
