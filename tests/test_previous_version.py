@@ -19,9 +19,7 @@ from contentops.operations.upgrade import Upgraded, upgrade
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
-from tests.models import MODEL_PROJECT
 from tests.running import Run
-from tests.test_money import PRICE
 
 HERE_LIES = Path(__file__).parent / "previous_version"
 FIXTURE, REPOSITORY = HERE_LIES / "project", HERE_LIES / "repository"
@@ -162,17 +160,6 @@ def test_an_upgraded_project_with_nothing_to_do(old: Path) -> None:
         assert (old / name).read_bytes() == before[name]
 
 
-def test_what_a_model_may_have_used_is_counted(old: Path) -> None:
-    """A text of unknown tokens, and a job that was lost, count in a month's budget with the most that they may cost."""
-    settings = MODEL_PROJECT.replace(", mode: quick", "")
-    (old / "contentops.yaml").write_text(settings + PRICE, encoding="utf-8")
-    for path in (old / LOCK, old / ".contentops/journal.jsonl"):
-        path.write_text(path.read_text("utf-8").replace("https://api.example.test:443", "local"), encoding="utf-8")
-    upgraded(old)
-    bounds = {job.item: job.bound is not None for job in harness_of(old).state.jobs if job.server == "local"}
-    assert bounds == dict.fromkeys((*DONE, "oolong"), False) | dict.fromkeys(("sencha", "hojicha", "matcha"), True)
-
-
 class Dies(Disk):
     """A disk that is gone at its Nth replacement of a file."""
 
@@ -237,9 +224,9 @@ def _cut(data: bytes) -> bytes:
 
 
 DAMAGE = {
-    "cut": (LOCK, _cut, "damaged-lock", "line 7 of `contentops.lock` cannot be read"),
-    "no JSON": (LOCK, lambda data: data + b"{\n", "damaged-lock", "line 8 of `contentops.lock` cannot be read"),
-    "no UTF-8": (LOCK, lambda data: data + b"\xff\n", "damaged-lock", "line 8 of `contentops.lock` cannot be read"),
+    "cut": (LOCK, _cut, "damaged-lock", "line 7 of `contentops.lock` is incomplete or invalid JSON"),
+    "no JSON": (LOCK, lambda data: data + b"{\n", "damaged-lock", "line 8 of `contentops.lock` is incomplete or invalid JSON"),
+    "no UTF-8": (LOCK, lambda data: data + b"\xff\n", "damaged-lock", "`contentops.lock` is not UTF-8"),
     "deep": (LOCK, lambda data: data + b"[" * 99_999 + b"\n", "damaged-lock", "line 8 of"),
     "other types": (LOCK, lambda data: data.replace(b'"attempt":1', b'"attempt":"1"'), "damaged-lock", "line 2 of"),
     "conflict": (LOCK, lambda data: b"<<<<<<< a\n" + data, "conflict-markers", "line 1 of `contentops.lock` is a git"),
