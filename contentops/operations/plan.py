@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct, structs, to_builtins
 
@@ -213,12 +214,17 @@ def _as_recorded(record: Record) -> Spec:
     )
 
 
-def planned_items(inputs: PlanInputs) -> tuple[Plan, list[Candidate]]:
-    """Return the plan, and what selectors see of every declared, recorded or changed item, by id."""
-    plan, planned = plan_with_items(inputs)
+def planned_items(
+    inputs: PlanInputs, known: Mapping[ItemId, Candidate] = MappingProxyType({})
+) -> tuple[Plan, list[Candidate]]:
+    """Return the plan, and what selectors see of every declared, recorded or changed item, by id.
+
+    `known`: what `still_unchanged` answers, where there was an earlier plan.
+    """
+    plan, planned = plan_with_items(inputs, known)
     changes = {change.id: change for change in plan.changes}
     ids = sorted({*inputs.specs, *inputs.state.records, *changes})
-    return plan, [candidate(id_, inputs, changes.get(id_), planned.get(id_)) for id_ in ids]
+    return plan, [known.get(id_) or candidate(id_, inputs, changes.get(id_), planned.get(id_)) for id_ in ids]
 
 
 def candidate(

@@ -12,7 +12,7 @@ import functools
 import gc
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -52,6 +52,7 @@ from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import Workspace, open_workspace
 from contentops.planning.approval import same_words
+from contentops.planning.plan import still_unchanged
 from contentops.planning.select import Candidate, dependants_of
 from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, count_spend
@@ -292,7 +293,22 @@ class _KeptParts:
     def __init__(self) -> None:
         self.words: KeptValues[int] = KeptValues()
         self.findings: KeptValues[tuple[Diagnostic, ...]] = KeptValues()
+        self.spend: KeptValues[Spend] = KeptValues()
         self._manifests: tuple[Project, list[str], array[int], Desired] | None = None
+        self._planned: tuple[PlanInputs, list[Candidate]] | None = None
+        self._views: Mapping[ItemId, ReviewItem] = {}
+
+    def plan(self, inputs: PlanInputs) -> tuple[Plan, list[Candidate], Mapping[ItemId, ReviewItem]]:
+        """Return the plan, every item, and what was shown of those of which nothing has changed."""
+        unchanged = still_unchanged(self._planned[1], self._planned[0], inputs) if self._planned is not None else {}
+        plan, items = planned_items(inputs, unchanged)
+        noted = {note.id for note in plan.notes}
+        self._planned = inputs, [item for item in items if item.id not in noted]
+        return plan, items, {id_: self._views[id_] for id_ in unchanged}
+
+    def keep_views(self, views: Iterable[ReviewItem]) -> None:
+        """Keep what is shown of each item."""
+        self._views = {view.id: view for view in views}
 
     def use_manifests(self, workspace: Workspace) -> None:
         """Give a workspace the items of the manifests, if those are as they were."""
@@ -314,7 +330,7 @@ def _snapshot(
     workspace: Workspace, inputs: PlanInputs, kept: _KeptParts, *, errors: tuple[Diagnostic, ...]
 ) -> Snapshot:
     project, runtime, state = workspace.project, workspace.runtime, workspace.state
-    plan, items = planned_items(inputs)
+    plan, items, shown_before = kept.plan(inputs)
     twins = same_words(items)
     made = dependants_of({item.id: item.sources for item in items})
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
@@ -326,6 +342,9 @@ def _snapshot(
     jobs = environments.jobs[project.environment]
 
     def seen(item: Candidate) -> ReviewItem:
+        before, same_words_as = shown_before.get(item.id), twins.get(item.id, ())
+        if before is not None and (before.twins, before.findings) == (same_words_as, findings.get(item.id, ())):
+            return before
         shown = _item(item, inputs)
         record, body = item.record, shown.file.body
         cost = environments.origin(project.environment, record, body)[1] if record is not None else PaidAttempts()
@@ -333,7 +352,7 @@ def _snapshot(
             shown,
             words=kept.words.get(shown.file.path, shown.file.file, functools.partial(_words, inputs, shown.file)),
             dependants=tuple(made.get(item.id, ())),
-            twins=twins.get(item.id, ()),
+            twins=same_words_as,
             attempts=cost.number,
             credits=cost.credits,
             tokens=cost.tokens,
@@ -342,12 +361,13 @@ def _snapshot(
         )
 
     views = tuple(map(seen, items))
+    kept.keep_views(views)
     return Snapshot(
         project=project,
         plan=None if errors else plan,
         items=views,
         approvals=inputs.approvals,
-        spend=count_spend(jobs, desired),
+        spend=kept.spend.get("", (jobs, desired), lambda: count_spend(jobs, desired)),
         made_at=_time(runtime.wall()),
         last_run=runs[0].run if runs else None,
         findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),

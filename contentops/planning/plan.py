@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -42,6 +43,7 @@ from contentops.model import (
     Update,
     Write,
     request_id,
+    text_digest,
 )
 from contentops.model.desired import Stage
 from contentops.model.jobs import cost_words
@@ -74,8 +76,13 @@ def make_plan(inputs: PlanInputs) -> Plan:
     return plan_with_items(inputs)[0]
 
 
-def plan_with_items(inputs: PlanInputs) -> tuple[Plan, Mapping[ItemId, Candidate]]:
-    """The plan, as `make_plan` has it, and every item by id, with the change that it has by itself."""
+def plan_with_items(
+    inputs: PlanInputs, known: Mapping[ItemId, Candidate] = MappingProxyType({})
+) -> tuple[Plan, Mapping[ItemId, Candidate]]:
+    """Return the plan, as `make_plan` has it, and every item by id, with the change that it has by itself.
+
+    `known`: what `still_unchanged` answers, where there was an earlier plan.
+    """
     choice = inputs.choice
     _check_replace(inputs)
     notes: list[Note] = [
@@ -83,7 +90,7 @@ def plan_with_items(inputs: PlanInputs) -> tuple[Plan, Mapping[ItemId, Candidate
         *_other_servers(inputs),
         *draft_notes(inputs),
     ]
-    candidates = list(_candidates(inputs, notes))
+    candidates = list(_candidates(inputs, notes, known))
     chosen = selected(choice, candidates)
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
@@ -189,11 +196,47 @@ def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage])
 # --- every item --------------------------------------------------------------------------------------------
 
 
-def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
+def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInputs) -> dict[ItemId, Candidate]:
+    """Return those `items` of an earlier plan that had nothing to do, and of which no side is another one now.
+
+    `items`: those without notes, since a note is made with the answer of the table. Left out is what depends on other
+    items or on open jobs, so that the table is asked again.
+    """
+    if not _differ_by_item(before, now) or now.written:
+        return {}
+    verdicts = frozenset(before.approvals.lines) ^ frozenset(now.approvals.lines)
+    judged, texts = {line.item for line in verdicts}, {line.text for line in verdicts}
+
+    def is_same(item: Candidate) -> bool:
+        spec, record, file = item.spec, item.record, item.file
+        if spec is None or record is None or file is None or item.change is not None or item.open_jobs:
+            return False
+        is_alone = not (spec.references or spec.mentions or item.stale or record.is_promoted)
+        is_read = now.state.records.get(item.id) == record and now.observe(record.output) == file
+        return is_alone and is_read and item.id not in judged and text_digest(file.title, file.body) not in texts
+
+    return {item.id: item for item in items if is_same(item)}
+
+
+_BY_ITEM = {"desired", "state", "observed", "approvals"}
+"""The sides that are compared item by item, or by themselves."""
+_ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent"}
+"""What the table asks only about items that have something to do."""
+
+
+def _differ_by_item(before: PlanInputs, now: PlanInputs) -> bool:
+    """Return whether two plans have the same sides but for records, files and verdicts of single items."""
+    names = set(PlanInputs.__struct_fields__) - _BY_ITEM - _ASKED
+    same = all(getattr(before, name) == getattr(now, name) for name in names)
+    jobs = [(each.state.jobs, each.state.open_jobs, each.state.lineage) for each in (before, now)]
+    return same and jobs[0] == jobs[1] and before.desired is now.desired and now.source is None
+
+
+def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Candidate]) -> Iterator[Candidate]:
     """Every declared item, then every removed one, each with its change; adds their notes to `notes`."""
     orphans = pair_renames(inputs)
-    sides = list(declared_sides(inputs, orphans))
-    made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {}
+    sides = [item for item in declared_sides(inputs, orphans) if item.spec.id not in known]
+    made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {id_: (item, ()) for id_, item in known.items()}
     coming: dict[ItemId, Stage] = {}
     asked: Sequence[ItemSides] = sides
     while asked:

@@ -138,11 +138,12 @@ def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
 def parser(kinds: Mapping[str, type[_L]]) -> Callable[[str], _L]:
     """Return a function that gives the value in one line of a file, without its newline.
 
-    The type of a line is that of the first key of `kinds` that it has; most lines have the first. The function raises
-    ValueError with a message for people.
+    The type of a line is that of the first key of `kinds` that it has; most lines have the first. A line that was read
+    before, also in another file, gives the same value. The function raises ValueError with a message for people.
     """
     decode = msgspec.json.Decoder(next(iter(kinds.values()))).decode
 
+    @functools.lru_cache(maxsize=1 << 15)
     def parse(text: str) -> _L:
         try:
             return bounded(decode, text)

@@ -17,7 +17,6 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct, field, structs
@@ -63,14 +62,13 @@ class JobsFile(Struct, frozen=True, kw_only=True):
     """Each job by the text of its line."""
 
 
-def read(data: bytes, path: str, *, torn: bool = False, known: Mapping[str, Job] = MappingProxyType({})) -> JobsFile:
+def read(data: bytes, path: str, *, torn: bool = False) -> JobsFile:
     """Return the lines in the bytes of a file; `path` names it in messages.
 
-    `torn`: it is only appended to, so that a last line without its end is ignored, and it may lack a header. `known`:
-    lines that were read before, from another file.
-    Raises StateError (DamagedState with every damaged line) for what cannot be used.
+    `torn`: it is only appended to, so that a last line without its end is ignored, and it may lack a header. Raises
+    StateError (DamagedState with every damaged line) for what cannot be used.
     """
-    lineage, found = read_lines(data, path, FORMAT, lambda line: known.get(line) or _parse(line), torn=torn)
+    lineage, found = read_lines(data, path, FORMAT, _parse, torn=torn)
     lines: dict[str, Job] = {}
     for line, job in found:
         lines.pop(line, None)
@@ -334,7 +332,7 @@ class JobsStore:
         """The committed file as it was last read or written."""
         known = {**self._committed(self._data)}
         image = disk.read(self.kept) or b""
-        kept = self._lines(image, str(self.kept), torn=True, known=known)
+        kept = self._lines(image, str(self.kept), torn=True)
         self._size = image.rfind(b"\n") + 1
         self._written = {*kept}
         """The lines in the file of this checkout."""
@@ -344,14 +342,12 @@ class JobsStore:
         # Before `git init`, the file of this checkout was here.
         outside = root / state_dir.FOLDER / self.kept.name
         if outside != self.kept and (data := disk.read(outside)) is not None:
-            known |= self._lines(data, str(outside), torn=True, known=known)
+            known |= self._lines(data, str(outside), torn=True)
         self.known = KnownJobs(known)
         """The jobs in memory."""
 
-    def _lines(
-        self, data: bytes, path: str, *, torn: bool = False, known: Mapping[str, Job] = MappingProxyType({})
-    ) -> Mapping[str, Job]:
-        found = read(data, path, torn=torn, known=known)
+    def _lines(self, data: bytes, path: str, *, torn: bool = False) -> Mapping[str, Job]:
+        found = read(data, path, torn=torn)
         if found.lineage not in ("", self._lineage):
             message = f"`{path}` belongs to another project (lineage `{found.lineage}`)"
             raise StateError(message, code="mixed-lineages", hint=ONE_PROJECT, location=Location(path))
