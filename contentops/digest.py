@@ -45,7 +45,7 @@ def _encoder() -> Callable[[object], str]:
 
 
 def canonical(value: object) -> str:
-    """`value` as JSON with sorted keys, no spaces, and characters as themselves.
+    """Return `value` as JSON with sorted keys, no spaces, and characters as themselves.
 
     Raises ValueError for NaN and infinities, TypeError for what is not JSON.
     """

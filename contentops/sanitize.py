@@ -32,7 +32,7 @@ SHORTEST_SECRET: Final = 8
 
 
 def redact(text: str, secret: str, mark: str = REDACTED) -> str:
-    """`text` with every form of `secret` replaced by `mark`: plain, URL-encoded, JSON-escaped and in base64.
+    """Return `text` with every form of `secret` replaced by `mark`: plain, URL-encoded, JSON-escaped and in base64.
 
     A secret shorter than `SHORTEST_SECRET` is not replaced.
     """
@@ -87,7 +87,7 @@ class Policy(enum.Enum):
 
 
 def sanitize(text: str, policy: Policy) -> str:
-    """`text` as `policy` allows it."""
+    """Return `text` as `policy` allows it."""
     if policy is Policy.BODY:
         return _without_controls(text)
     if policy is Policy.MESSAGE:
@@ -97,14 +97,14 @@ def sanitize(text: str, policy: Policy) -> str:
 
 
 def visible(text: str) -> str:
-    r"""`text` by `Policy.TERMINAL`: one line, with escapes such as `\x1b` for unsafe characters."""
+    r"""Return `text` by `Policy.TERMINAL`: one line, with escapes such as `\x1b` for unsafe characters."""
     if text.isascii() and text.isprintable():
         return text
     return re.sub(_UNSAFE, _shown, text)
 
 
 def visible_lines(text: str) -> str:
-    """`text` with its lines and tabs, and with the escapes of `visible` for all other unsafe characters."""
+    """Return `text` with its lines and tabs, and with the escapes of `visible` for all other unsafe characters."""
     return "".join(part if at % 2 else visible(part) for at, part in enumerate(re.split(r"(\r\n|[\n\t])", text)))
 
 
@@ -183,12 +183,12 @@ def _without_controls(text: str) -> str:
 
 
 def without_bom(text: str) -> str:
-    """`text` without the mark of byte order at its start, which no mark of provenance is."""
+    """Return `text` without the mark of byte order at its start, which no mark of provenance is."""
     return text if re.match(MARK, text) else text.removeprefix("\ufeff")
 
 
 def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
-    """Where in a text so many characters that no one sees follow each other that they can be a message, and how many.
+    """Yield start and length of each run of unseen characters that is long enough to be a message.
 
     Not those of a mark of provenance, which is kept whole; no emoji and no flag has so many.
     """
@@ -207,7 +207,7 @@ def one_line(text: str) -> str:
 
 
 def clip(text: str, width: int) -> str:
-    """`text` in at most `width` characters (at least 1), the last one an ellipsis where something was cut."""
+    """Return `text` in at most `width` characters (at least 1), the last one an ellipsis where something was cut."""
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS
 
 
@@ -225,7 +225,7 @@ def _width(character: str) -> int:
 
 
 def json_text(value: Json, *, indent: int | None = 2) -> str:
-    """`value` as JSON that is safe to show, by `Policy.JSON`.
+    """Return `value` as JSON that is safe to show, by `Policy.JSON`.
 
     Raises TypeError for what is not JSON and ValueError for NaN and infinities.
     """
@@ -239,7 +239,7 @@ def json_text(value: Json, *, indent: int | None = 2) -> str:
 
 
 def bounded(value: Json, secrets: Collection[str] = (), *, most: int, longest: int) -> Json:
-    """`value` by `visible_lines`, without `secrets`; longer lists and texts are cut, and say how long they are.
+    """Return `value` by `visible_lines`, without `secrets`; longer lists and texts are cut, and say how long they are.
 
     `most`: entries of a list; `longest`: characters of a text.
     """
@@ -283,7 +283,7 @@ def _encoder() -> JSONEncoder:
 
 
 def _literal(value: Json, room: int) -> str:
-    """The first characters of `value` as JSON, at least `room` of them, without encoding all of a large value."""
+    """Return at least the first `room` characters of `value` as JSON, without encoding all of a large value."""
     if isinstance(value, str):
         literal = _encoder().encode(value[:room])
         return literal if len(value) <= room else literal[:-1]

@@ -91,7 +91,7 @@ class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
 
     @property
     def money(self) -> dict[str, int]:
-        """What they cost, by currency; empty without a price."""
+        """Return what they cost, by currency; empty without a price."""
         return {} if self.price is None else {self.price.currency: self.price.of(self)}
 
 
@@ -108,12 +108,12 @@ class TokenSum(Struct, frozen=True, kw_only=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether the tokens of any text are known."""
+        """Return whether the tokens of any text are known."""
         return bool(self.input or self.output)
 
 
 def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
-    """The sum over texts; None: a text whose tokens are not known."""
+    """Return the sum over texts; None: a text whose tokens are not known."""
     read = wrote = unknown = unpriced = 0
     money: dict[str, int] = {}
     for tokens in texts:
@@ -127,7 +127,7 @@ def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
 
 
 def add_money(amounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The sum of several amounts, each currency by itself."""
+    """Return the sum of several amounts, each currency separately."""
     total: dict[str, int] = {}
     for amount in amounts:
         for currency, number in amount.items():
@@ -150,7 +150,7 @@ def add_sums(sums: Iterable[TokenSum]) -> TokenSum:
 
 
 def exact(amount: int) -> str:
-    """An amount of money as a decimal number, without rounding: `0.0003085`."""
+    """Return an amount of money as a decimal number, without rounding: `0.0003085`."""
     whole, rest = divmod(amount, MILLION * MILLION)
     return f"{whole}.{rest:012d}".rstrip("0").rstrip(".")
 
@@ -214,7 +214,7 @@ def calls_of(mode: str, sections: int) -> int:
 
 
 def answer_tokens(mode: str, calls: int, words: int, max_tokens: int = 0) -> int:
-    """The tokens of one answer: those of the settings, else a part of the mode's, at least enough for `words`."""
+    """Return the tokens of one answer: as the settings say, otherwise a part of the mode's, enough for `words`."""
     return max_tokens or max(BUDGET[mode] // calls, math.ceil(words * _TOKENS_PER_WORD * _HEADROOM))
 
 
@@ -272,7 +272,7 @@ def largest_call(
 
 
 def estimate(text: str) -> int:
-    """The tokens of a text, rather too many: half a token for a byte of ASCII, two thirds for one of other scripts."""
+    """Return too many rather than too few tokens: 1/2 for a byte of ASCII, 2/3 for one of other scripts."""
     ascii_bytes = sum(char < "\x80" for char in text)
     return ascii_bytes // 2 + 2 * (len(text.encode("utf-8", "replace")) - ascii_bytes) // 3
 
@@ -302,8 +302,8 @@ def _limit(read: int, wrote: int) -> Tokens:
 
 def _prompt(fields: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
     """Return the tokens that every prompt has: the role of the model, the brief, the order, and what a server adds."""
-    told = (*fields.values(), inputs.get("article_tone", ""))
-    role = _ROLE + sum(estimate(_text(value)) for value in told)
+    stated = (*fields.values(), inputs.get("article_tone", ""))
+    role = _ROLE + sum(estimate(_text(value)) for value in stated)
     brief = sum(estimate(_text(value)) + _LABEL + len(name) for name, value in inputs.items())
     return OVERHEAD + role + brief + _ORDER
 

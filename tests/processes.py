@@ -47,8 +47,21 @@ def tree(root: Path, folder: str = "out") -> dict[str, str]:
     }
 
 
+_SERVE = """\
+import pathlib, sys
+from contentops.server.engines import named
+from contentops.server.serve import ServeOptions, run
+store, port, seconds = sys.argv[1:]
+log = lambda line: print(line, file=sys.stderr, flush=True)
+engine = named("outline")
+run(ServeOptions(host="127.0.0.1", port=int(port), store=pathlib.Path(store), engine=engine, log=log,
+                 stage_seconds=float(seconds)))
+"""
+"""A server whose stages last some time; it logs no requests."""
+
+
 class Served:
-    """`contentops serve` in a process of its own, with its store in a file; use it as a context manager."""
+    """The bundled server in a process of its own, with its store in a file; use it as a context manager."""
 
     def __init__(self, store: Path, *, stage_seconds: float = 0.0) -> None:
         self.store = store
@@ -63,10 +76,9 @@ class Served:
 
     def start(self) -> None:
         """Listens on the port of the last time, at first on a free one; returns once it does."""
-        settings = {"--store": self.store, "--port": self.port, "--stage-seconds": self._stage_seconds}
-        arguments = [str(word) for pair in settings.items() for word in pair]
+        arguments = [str(each) for each in (self.store, self.port, self._stage_seconds)]
         child = subprocess.Popen(
-            [sys.executable, "-m", "contentops", "serve", "--quiet", *arguments], stdout=subprocess.DEVNULL,
+            [sys.executable, "-c", _SERVE, *arguments], stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, env=unmeasured(),
         )  # fmt: skip
         self._child = child

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,17 +18,19 @@ def served(folder: Path, *options: str, key: str = "", env: Mapping[str, str] | 
     With a key every request needs it.
     """
     command = [
-        sys.executable, "-m", "contentops", "serve", "--port", "0", "--quiet", "--store", str(folder / "room.db"),
+        sys.executable, "-m", "contentops", "serve", "--port", "0", "--store", str(folder / "room.db"),
     ]  # fmt: skip
     process = subprocess.Popen(
         [*command, *options], cwd=folder, env={**(unmeasured() if env is None else env), KEY_VARIABLE: key},
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr is not None
-    with process, contextlib.closing(process.stderr):
+    with process:
         try:
             line = process.stderr.readline()
             assert line.startswith("listening on "), line + process.stderr.read()
+            # Unread lines about requests would block the server.
+            threading.Thread(target=process.stderr.read, daemon=True).start()
             yield line.removeprefix("listening on ").partition("/v1")[0]
         finally:
             process.terminate()

@@ -212,16 +212,6 @@ def test_a_plan_takes_the_place_of_no_device(invoke: Run, site: Path) -> None:
     assert invoke("apply", "--yes", "--events", "/dev/null", cwd=site).code == 0
 
 
-@posix
-@pytest.mark.parametrize("name", ["pipe", ".", "content"])
-def test_findings_take_the_place_of_no_device_and_no_folder(invoke: Run, site: Path, name: str) -> None:
-    """Whoever may write to `/dev`, as in a container, would leave a file there; a pipe stands for a device here."""
-    os.mkfifo(site / "pipe")
-    ended = invoke("check", "--format", "sarif", "--out", name, cwd=site)
-    assert (ended.code, "is not a regular file" in ended.stderr) == (1, True)
-    assert (site / "pipe").is_fifo()
-
-
 @pytest.mark.parametrize("command", [("plan", "--out", ""), ("plan", "--check", ""), ("apply", "--events", "")])
 def test_an_empty_name_is_a_mistake(invoke: Run, site: Path, command: tuple[str, ...]) -> None:
     """An unset variable in a script must not turn a check into a fresh plan."""

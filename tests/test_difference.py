@@ -11,7 +11,7 @@ from contentops.documents.front_matter import split
 from contentops.model import OnEdit
 from contentops.operations import texts as operation
 from contentops.operations.texts import Difference, from_previous
-from contentops.reporting.difference import Part, difference_markdown, difference_text, passages_of
+from contentops.reporting.difference import Part, difference_text, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.repositories import cloned, in_git
@@ -73,15 +73,11 @@ def test_what_is_far_from_a_change_is_cut() -> None:
 
 
 def test_words_of_strangers_are_harmless() -> None:
-    """Neither a terminal obeys them, nor does a page of Markdown."""
+    """No terminal obeys them."""
     evil = "before ````\n\x1b[2J\x1b]0;x\x07\u202e words here\n</details> @someone ```\n"
     for line in shown("before ``` here\n", evil):
         assert "\x1b" not in line
         assert "\u202e" not in line
-    page = list(difference_markdown([Part("", "before\n", evil)], "a` (old)", "a` (new)"))
-    assert (page[0], page[2], page[-1]) == ("``a` (old)`` → ``a` (new)``", "`````diff", "`````")
-    assert not any(line.startswith("`````") for line in page[3:-1])
-    assert list(difference_markdown([Part("", "x", "x")], "a", "b")) == ["`b` does not differ from `a`."]
 
 
 TOKENS = st.lists(st.sampled_from(["a", "b", "c", " ", ".", "\n", "d"]), max_size=25)

@@ -9,7 +9,7 @@ from contentops.errors import UsageError
 from contentops.model import ItemId
 from contentops.model.desired import GraphItem, ItemGraph
 from contentops.planning.select import in_order
-from contentops.reporting.graph import graph_mermaid, graph_text
+from contentops.reporting.graph import graph_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
 from tests.running import Run
@@ -82,7 +82,6 @@ def test_the_graph_as_text_and_json(harness: Harness, invoke: Run) -> None:
         {"id": "news", "state": "waiting", "output": "out/news.md", "sources": ["guide.de", "other"]},
     ]
     assert invoke("graph", "--json", cwd=harness.root).json["alone"] == 1
-    assert invoke("graph", "--json", "--format", "mermaid", cwd=harness.root).code == 64
     harness.write("content/a.yaml", items({"a": "A"}))
     assert invoke("graph", cwd=harness.root).stdout == "No item uses the text of another one.\n"
 
@@ -109,15 +108,6 @@ def _graph(sources: dict[str, list[str]]) -> ItemGraph:
             GraphItem(id=id_, state="as generated", output="", sources=tuple(by_id[id_])) for id_ in in_order(by_id)
         )
     )
-
-
-def test_ids_are_data_in_mermaid() -> None:
-    """Nothing in an id is syntax."""
-    made = graph_mermaid(_graph({"a.b@c+d/日本_é": [], '"]<b>\\': ["a.b@c+d/日本_é", "gone"]})).splitlines()
-    assert made == [
-        "flowchart LR", '  n0["a#46;b#64;c#43;d/日本_é<br>as generated"]',
-        '  n1["#34;#93;#60;b#62;#92;<br>as generated"]', '  n2["gone"]', "  n0 --> n1", "  n2 --> n1",
-    ]  # fmt: skip
 
 
 def test_a_huge_graph_is_cut_with_a_statement_and_a_ring_of_records_has_an_order() -> None:

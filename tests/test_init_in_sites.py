@@ -1,6 +1,5 @@
 """`contentops init` in the folder of a site, without example items, and with texts that are there."""
 
-import os
 import re
 from pathlib import Path
 
@@ -128,8 +127,9 @@ def test_manifests_get_a_folder_of_their_own(invoke: Run, project: Build) -> Non
 def test_a_folder_of_others_is_not_used_in_a_plain_project_either(invoke: Run, project: Build, there: str) -> None:
     """The folder `content` of a program that is not known may hold any YAML."""
     root = project({there: "a: 1\n", "texts/a.md": "Ours.\n"})
-    ended = invoke("init", "--adopt", "texts", cwd=root)
+    ended = invoke("init", "--bare", cwd=root)
     assert (ended.code, ended.stderr, _settings(root)) == (0, "", {"manifests": "manifests/**/*.yaml"})
+    assert invoke("adopt", "texts", "--yes", cwd=root).code == 0
     assert (root / there).read_text() == "a: 1\n"
     assert "No changes. 1 item is up to date." in invoke("plan", cwd=root).stdout
 
@@ -189,51 +189,3 @@ def test_a_bare_project_says_what_to_do_next(invoke: Run, project: Build, files:
     (root / path).write_text("\n".join([head, *example, ""]))
     planned = invoke("plan", cwd=root)
     assert (planned.code, planned.stderr, "Plan: 1 to create" in planned.stdout) == (0, "", True)
-
-
-TEXTS = {
-    "hugo.toml": "",
-    "content/posts/first.md": "---\ntitle: First\ntags: [a]\n---\n\nOurs.\n",
-    "content/posts/second.md": "No front matter.\n",
-}
-
-
-def test_texts_that_are_there_become_items_at_once(invoke: Run, project: Build) -> None:
-    """Each is named, no byte of them changes, and the plan is empty."""
-    root = project(TEXTS)
-    before = _files(root)
-    ended = invoke("init", "--adopt", "content/posts", cwd=root)
-    assert (ended.code, ended.stderr) == (0, "")
-    assert "  + content/posts/first.md  (content/posts/first, protected)\n" in ended.stdout
-    assert "2 texts adopted" in ended.stdout
-    assert {path: data for path, data in _files(root).items() if path in before} == before
-    assert "No changes. All 2 items are up to date." in invoke("plan", cwd=root).stdout
-    again = invoke("init", "--adopt", "content/posts", cwd=root)
-    assert (again.code, "`contentops adopt DIR`" in again.stderr) == (4, True)
-
-
-def test_texts_that_cannot_be_adopted_are_refused_as_ever(invoke: Run, project: Build) -> None:
-    """The others are adopted; as JSON, all of it is one value."""
-    root = project({**TEXTS, "content/posts/third.md": "+++\ntitle = 'T'\n+++\n"})
-    ended = invoke("init", "--adopt", "content/posts", "--json", cwd=root)
-    assert (ended.code, ended.stderr.splitlines()[0][:19]) == (3, "error[not-adopted]:")
-    assert [one["id"] for one in ended.json["adopted"]["taken"]] == ["content/posts/first", "content/posts/second"]
-    assert "contentops.yaml" in ended.json["files"]
-
-
-@pytest.mark.parametrize("named", ["content/nothing", "content/posts/first.md", "..", "linked"])
-def test_only_a_folder_of_the_project_is_adopted(invoke: Run, project: Build, named: str) -> None:
-    """Before anything is written."""
-    root = project(TEXTS, at="site")
-    (root / "linked").symlink_to(os.pardir)
-    before = _files(root)
-    ended = invoke("init", "--adopt", named, cwd=root)
-    assert (ended.code, ended.stderr.partition(":")[0], _files(root)) == (64, "error[no-texts]", before)
-
-
-def test_a_new_folder_can_be_started_and_adopted_from_outside(invoke: Run, project: Build) -> None:
-    """DIR is relative to the current folder, as for `adopt`."""
-    root = project(TEXTS, at="site")
-    ended = invoke("init", "site", "--adopt", "site/content/posts", cwd=root.parent)
-    assert (ended.code, ended.stderr) == (0, "")
-    assert ended.stdout.endswith("Next: `contentops -C site plan`\n")

@@ -659,8 +659,8 @@ def test_no_html_of_an_answer_hides_a_section(text: str) -> None:
 def test_a_real_model_writes_through_the_whole_server(tmp_path: Path) -> None:
     """A model of 135 million parameters does not find an end each time, but of eight articles it writes some."""
     with real_model() as base_url:
-        env = {**os.environ, "OPENAI_BASE_URL": base_url}
-        options = ["--engine", "openai", "--model", "smollm2", "--max-tokens", "400"]
+        env = {**os.environ, "OPENAI_BASE_URL": base_url, "OPENAI_MODEL": "smollm2"}
+        options = ["--engine", "openai", "--max-tokens", "400"]
         with served(tmp_path, *options, env=env) as address, httpx.Client(base_url=address, timeout=60) as client:
             for number in range(8):
                 body = {**submit(f"r-{number}"), "generation_mode": "quick"}

@@ -113,13 +113,16 @@ def test_the_server_reads_what_the_client_sends() -> None:
 
 @pytest.mark.parametrize("told", ["options", "map"])
 def test_adopt_takes_every_field(project: Build, invoke: Run, told: str) -> None:
-    """By an option for all texts, or by a key of each text's front matter."""
+    """By an option or the `defaults` for all texts, or by a key of each text's front matter."""
     fields = {name: value for name, value in FULL.items() if name not in {"inputs", "revision"}}
     front = {f"its_{name}": value for name, value in (fields | FULL["inputs"]).items()} if told == "map" else {}
     mapping = {**{name: f"its_{name}" for name in fields}, "inputs": {name: f"its_{name}" for name in FULL["inputs"]}}
     text = f"---\n{json.dumps({'title': 'T', **front})}\n---\nBody\n"
-    root = project({"contentops.yaml": SETTINGS, "map.yaml": json.dumps(mapping), "docs/a.md": text})
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
+    named = ("template", "style")
+    rest = {name: value for name, value in fields.items() if name not in named} if told == "options" else {}
+    settings = f"{SETTINGS}\ndefaults: {json.dumps(rest)}\n"
+    root = project({"contentops.yaml": settings, "map.yaml": json.dumps(mapping), "docs/a.md": text})
+    options = [f"--{name}={fields[name]}" for name in named]
     options += [f"--input={name}={value}" for name, value in FULL["inputs"].items()]
     assert invoke("adopt", "docs", "--yes", *(options if told == "options" else ["--map=map.yaml"]), cwd=root).code == 0
     request = invoke("show", "docs/a", "--json", cwd=root).json["request"]

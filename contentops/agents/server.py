@@ -50,7 +50,7 @@ class ToolAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Desk(Struct, frozen=True, kw_only=True):
-    """What the tools work on; `project` opens it as it is now."""
+    """What the tools work on; `project` opens its present state."""
 
     project: Callable[[], Project]
     runtime: Runtime

@@ -124,7 +124,7 @@ class Answer(Struct, frozen=True):
 
 
 class Trouble(enum.Enum):
-    """How a call ended without an answer."""
+    """How a call failed without an answer."""
 
     UNREACHABLE = enum.auto()
     """No connection was made, so nothing was sent."""

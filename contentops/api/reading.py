@@ -365,7 +365,7 @@ def _job_content_id(data: Mapping[str, Json]) -> str:
 
 
 def _job_error(data: Mapping[str, Json], word: str) -> str:
-    return error_text({"error": data.get("error"), "message": data.get("message")}) or f"the job ended as `{word}`"
+    return error_text({"error": data.get("error"), "message": data.get("message")}) or f"the job finished as `{word}`"
 
 
 def _progress(value: Json) -> float | None:

@@ -52,7 +52,7 @@ _LATE = 124
 
 
 class GitFailed(ContentopsError):
-    """Git cannot be run, or ended with an error."""
+    """Git cannot be run, or failed."""
 
     code = "git-failed"
 
@@ -67,7 +67,7 @@ class GitResult(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The output without space around it; bytes that are no UTF-8 are surrogates."""
+        """Return the output without space around it; bytes that are no UTF-8 are surrogates."""
         return self.stdout.decode("utf-8", "surrogateescape").strip()
 
 
@@ -158,7 +158,7 @@ def try_git(
     if not program:
         raise GitFailed("`git` was not found", code="no-git", hint="install git, and put it on the path")
     try:
-        child = subprocess.Popen(  # noqa: S603 - no shell; what a person wrote stands after `--end-of-options`
+        child = subprocess.Popen(  # noqa: S603 - no shell; what a person wrote comes after `--end-of-options`
             [program, *settings, *arguments],
             cwd=root,
             env=environ,
@@ -234,11 +234,14 @@ def first_commit(root: Path | str) -> str:
     return ""
 
 
+REMOTE = "origin"
+"""The remote that results are pushed to."""
+
+
 class Clone(Struct, frozen=True, kw_only=True):
-    """A clone, its remote, and the variables that its git commands get in addition to those of the process."""
+    """A clone, and the variables that its git commands get in addition to those of the process."""
 
     root: str
-    remote: str = "origin"
     extra: Mapping[str, str] = field(default_factory=dict)
     patience: float = PATIENCE
     """Seconds that a call of the remote may take."""
@@ -247,8 +250,8 @@ class Clone(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """The repository to fetch from, which is the one that is pushed to."""
-        return self.address or self.remote
+        """Return the repository to fetch from, which is the one that is pushed to."""
+        return self.address or REMOTE
 
     def run(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
         """Return what git prints, without space around it. Raises GitFailed."""

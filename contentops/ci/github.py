@@ -274,7 +274,7 @@ class Shown(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The hidden second line of the comment; empty where the run or the commit is not known."""
+        """Return the hidden second line of the comment; empty where the run or the commit is not known."""
         about = f"run={self.run} commit={self.commit} plan={self.checksum or 'none'}"
         return f"<!-- contentops:shown {about} -->" if self.run and self.commit else ""
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from contentops.ci.git import (
+    REMOTE,
     Clone,
     GitFailed,
     GitResult,
@@ -70,21 +71,21 @@ _BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
 # --- opening -----------------------------------------------------------------------------------------------
 
 
-def open_clone(root: str, environ: Mapping[str, str], *, remote: str, push: bool, patience: float) -> Clone:
-    """Return the clone that has `root`. Raises UsageError outside a repository, and for an unknown remote."""
+def open_clone(root: str, environ: Mapping[str, str], *, push: bool, patience: float) -> Clone:
+    """Return the clone that has `root`. Raises UsageError outside a repository, and without the remote `origin`."""
     require_repository(root)
     pushed = fetched = ""
     if push:
         known = run_git(root, "remote").split("\n")
-        if not remote or remote not in known:
+        if REMOTE not in known:
             listed = ", ".join(f"`{name}`" for name in known if name)
             hint = f"known: {listed}" if listed else "to commit without a push, use `--no-push`"
-            raise UsageError(f"this clone has no remote `{remote}`", code="no-remote", hint=hint)
-        pushed = run_git(root, "remote", "get-url", "--push", "--", remote).strip()
-        fetched = run_git(root, "remote", "get-url", "--", remote).strip()
+            raise UsageError(f"this clone has no remote `{REMOTE}`", code="no-remote", hint=hint)
+        pushed = run_git(root, "remote", "get-url", "--push", "--", REMOTE).strip()
+        fetched = run_git(root, "remote", "get-url", "--", REMOTE).strip()
     extra = {**_identity(root, environ), **git_credentials(pushed, environ)}
     address = "" if pushed == fetched else pushed
-    return Clone(root=root, remote=remote, extra=extra, patience=patience, address=address)
+    return Clone(root=root, extra=extra, patience=patience, address=address)
 
 
 @contextlib.contextmanager
@@ -278,12 +279,12 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
     @property
     def approvals(self) -> str:
-        """The path of the approvals in the repository."""
+        """Return the path of the approvals in the repository."""
         return self.folder + approvals.FILE
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The results as paths of the project."""
+        """Return the results as paths of the project."""
         return tuple(sorted(path.removeprefix(self.folder) for path in self.changes))
 
 
@@ -315,7 +316,7 @@ def _tree(clone: Clone, base: str, paths: Iterable[str]) -> str:
 
 
 _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
-"""A temporary index must be whole by itself."""
+"""A temporary index must be complete."""
 
 
 @contextlib.contextmanager
@@ -415,7 +416,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """The folder of the separate branches of this project and environment."""
+        """Return the folder of the separate branches of this project and environment."""
         return "/".join((FOLDER, *(_plain(name) for name in (self.project, self.environment) if name)))
 
     def own(self, tree: str) -> str:
@@ -530,7 +531,7 @@ def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
     # back what someone has just removed.
     lease = f"--force-with-lease=refs/heads/{branch}:{tip}"
     refspec = f"{commit}:refs/heads/{branch}"
-    return clone.reach("push", "--porcelain", "--no-follow-tags", lease, "--", clone.remote, refspec)
+    return clone.reach("push", "--porcelain", "--no-follow-tags", lease, "--", REMOTE, refspec)
 
 
 def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
@@ -566,19 +567,19 @@ def _is_part(clone: Clone, head: str, tip: str) -> bool:
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
     """Raise Refused if the remote branch lacks HEAD: results never push a person's commits."""
     if not tip:
-        hint = f"push it first: `git push {clone.remote} HEAD:{branch}`, then run the command again"
-        raise NotPublished(f"`{branch}` does not exist at `{clone.remote}`", hint=hint)
+        hint = f"push it first: `git push {REMOTE} HEAD:{branch}`, then run the command again"
+        raise NotPublished(f"`{branch}` does not exist at `{REMOTE}`", hint=hint)
     if not head:
-        hint = f"`git pull {clone.remote} {branch}` fetches the remote commits"
+        hint = f"`git pull {REMOTE} {branch}` fetches the remote commits"
         raise Refused("this clone has no commits yet", code="unpushed-commits", hint=hint)
     if not _is_part(clone, head, tip):
         log = clone.run("log", "--no-show-signature", "--reverse", "--format=%h %s", f"{tip}..{head}", "--").split("\n")
         hint = (
-            f"push them first, `git push {clone.remote} HEAD:{branch}` (where that is refused, `git pull --rebase "
-            f"--autostash {clone.remote} {branch}` before it), then run the command again; where someone removed them "
-            f"from the branch, `git fetch {clone.remote} {branch}` and `git reset --keep FETCH_HEAD` remove them here"
+            f"push them first, `git push {REMOTE} HEAD:{branch}` (where that is refused, `git pull --rebase "
+            f"--autostash {REMOTE} {branch}` before it), then run the command again; where someone removed them "
+            f"from the branch, `git fetch {REMOTE} {branch}` and `git reset --keep FETCH_HEAD` remove them here"
         )
-        message = f"commits of this clone are not on `{branch}` at `{clone.remote}`: {first_of(log)}"
+        message = f"commits of this clone are not on `{branch}` at `{REMOTE}`: {first_of(log)}"
         raise Refused(message, code="unpushed-commits", hint=hint)
 
 
@@ -627,7 +628,7 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
             raise _unanswered(clone, "fetch", ended)
         _refuse_unpushed(clone, target.branch, clone.head(), tip)
         if not _is_known(clone, target, tip, known):
-            hint = f"pull them first: `git pull {clone.remote} {target.branch}`; otherwise they are paid for again"
+            hint = f"pull them first: `git pull {REMOTE} {target.branch}`; otherwise they are paid for again"
             message = f"this checkout lacks results that are on `{target.branch}`"
             raise Refused(message, code="results-waiting", hint=hint)
 
@@ -649,7 +650,7 @@ def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[
 def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
     error = failure(clone.root, [verb], ended)
     error.hint = (
-        f"nothing was submitted: `{clone.remote}` must first be checked for unmerged results; "
+        f"nothing was submitted: `{REMOTE}` must first be checked for unmerged results; "
         "make sure that git can reach it, on GitHub with `GITHUB_TOKEN`"
     )
     return error

@@ -362,7 +362,7 @@ def has_owner(text: str, path: str) -> bool:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Whether a pattern names a path or a folder that it is in; one without an inner `/` does so at any depth."""
+    """Return whether a pattern names a path or its folder; one without an inner `/` does so at any depth."""
     inner = pattern.rstrip("/")
     test = glob_matcher(inner.removeprefix("/") if "/" in inner else f"**/{inner}")
     parts = path.split("/")

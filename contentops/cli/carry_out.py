@@ -63,7 +63,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def stopping(request: Callable[[], None], *, displayed: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """While open, the first signal calls `request` and the second ends the process with 130.
 
-    `displayed`: tells whether a display shows that the run is stopping; it is called in the handler, so it must only
+    `displayed`: returns whether a display shows that the run is stopping; it is called in the handler, so it must only
     set a flag. Writes go to the file descriptor: a handler may run in the middle of a buffered write.
     """
     is_stopping = False

@@ -272,7 +272,7 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
 
 
 def _folder_is_gone() -> bool:
-    """Return whether the current folder was removed meanwhile."""
+    """Return whether the current folder was removed."""
     from pathlib import Path  # start-up: this is rare
 
     try:

@@ -31,16 +31,13 @@ def clear_plan_place(path: Path) -> None:
 
     Raises OutputError where the file is no plan.
     """
-    _check_out(path, "plan file", _is_plan)
+    _check_place(path, "--out", "plan file", _is_plan)
+    if path.exists() and not path.is_file():
+        raise _in_the_way(path, "--out", "is not a regular file")
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise _in_the_way(path, "--out", f"cannot be replaced: {error.strerror or error}") from error
-
-
-def check_findings_place(path: Path) -> None:
-    """Raise OutputError where writing findings to `path` would overwrite another file."""
-    _check_out(path, "file of findings", _is_findings)
 
 
 def check_events_place(path: Path) -> None:
@@ -76,12 +73,6 @@ def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Ca
     return write
 
 
-def _check_out(path: Path, kind: str, fits: Callable[[Path], bool]) -> None:
-    _check_place(path, "--out", kind, fits)
-    if path.exists() and not path.is_file():
-        raise _in_the_way(path, "--out", "is not a regular file")
-
-
 def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:
     names = {path.name.casefold(), Path(os.path.realpath(path)).name.casefold()}
     if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in OURS):
@@ -96,11 +87,6 @@ def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool
 def _is_plan(path: Path) -> bool:
     document = _json(read_file(path, LARGEST))
     return isinstance(document, dict) and {"format_version", "changes", "checksum"} <= document.keys()
-
-
-def _is_findings(path: Path) -> bool:
-    document = _json(read_file(path, LARGEST))
-    return isinstance(document, dict) and document.get("version") == "2.1.0"
 
 
 def _begins_with(*keys: str) -> Callable[[Path], bool]:

@@ -90,14 +90,15 @@ environment_options = with_options(_environment, json_option)
 """`--env` and `--json`, for a function that takes a `Session`."""
 project_options = with_options(_environment, variable_option, json_option)
 """`--env`, `--var` and `--json`, for a function that takes a `Session` and renders manifests."""
+select_option = click.option(
+    "--select",
+    metavar="PATTERN",
+    multiple=True,
+    help="Only these items: id glob, `tag:`, `template:`, `path:`, `state:`, `approval:`, `result:`, `due<=DATE`, "
+    "`shard:K/N`; `ID+` with dependants, `+ID` with sources. Repeatable.",
+)
 selection_options = with_options(
-    click.option(
-        "--select",
-        metavar="PATTERN",
-        multiple=True,
-        help="Only these items: id glob, `tag:`, `template:`, `path:`, `state:`, `approval:`, `result:`, `due<=DATE`, "
-        "`shard:K/N`; `ID+` with dependants, `+ID` with sources. Repeatable.",
-    ),
+    select_option,
     click.option(
         "--exclude",
         metavar="PATTERN",

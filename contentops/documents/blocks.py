@@ -30,7 +30,7 @@ PARSED: Final = 100_000
 class Style(NamedTuple):
     """How a word is set: `em`, `strong`, `s`, `code`, `link`, `image` (by its alternative text), `break` or `edge`.
 
-    `html`: it is HTML as written. `info`: it is what stands beside the fence of a code block. A link around nothing has
+    `html`: it is HTML as written. `info`: it is the info string of a code block's fence. A link around nothing has
     an empty word.
     """
 
@@ -47,12 +47,12 @@ class Word(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Whether a reader counts it as a word."""
+        """Return whether a reader counts it as a word."""
         return any(map(str.isalnum, self.text))
 
 
 class Container(NamedTuple):
-    """What a block stands in: `ul`, `ol`, `li`, `blockquote`, `table`, `thead` or `tbody`."""
+    """The container of a block: `ul`, `ol`, `li`, `blockquote`, `table`, `thead` or `tbody`."""
 
     kind: str
     number: int
@@ -75,12 +75,12 @@ class TextBlock(Struct, frozen=True, kw_only=True):
 
     @property
     def shape(self) -> tuple[str, ...]:
-        """What it is and stands in: blocks of different shapes are never compared word by word."""
+        """Return its kind and containers: blocks of different shapes are never compared word by word."""
         return self.kind, *(one.kind for one in self.path)
 
     @property
     def text(self) -> str:
-        """Its words, without marks and without what stands beside a fence."""
+        """Return its words, without marks and without the info string of a fence."""
         return "".join(word.text for word in self.words if INFO not in word.styles)
 
 
@@ -105,7 +105,7 @@ def parse_blocks(body: str) -> tuple[TextBlock, ...]:
 
 
 def split_words(text: str) -> list[str]:
-    """Words, runs of white space, and other characters as a reader sees them; joined they are the text."""
+    """Return words, runs of white space, and other characters as a reader sees them; joined they are the text."""
     words: list[str] = _words().findall(text)
     return words
 
@@ -266,7 +266,7 @@ def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection |
 
 
 def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> tuple[str, NewSection] | Unusable:
-    """`text` with the section of a server's answer in it, and that section; `texts` as in `new_section`."""
+    """Return `text` with the section of a server's answer in it, and that section; `texts` as in `new_section`."""
     if _only(text, heading) is None:
         return Unusable("gone")
     new = new_section(answer, heading, (text, *texts))
@@ -277,7 +277,7 @@ def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> 
 
 
 def put_section(text: str, new: NewSection) -> str | None:
-    """`text` with the section instead of its own; None without exactly one such section, or where it cannot have it."""
+    """Return `text` with the section replaced; None without exactly one such section, or where it cannot have it."""
     span = _only(text, new.heading)
     if span is None:
         return None
@@ -350,7 +350,7 @@ _STATED = {"hugo": "url", "jekyll": "permalink"}
 
 
 def address_of(preset: str, output: str, front: Mapping[str, Any]) -> str | None:
-    """Return the address of a page below the root of its site; None where `preset` does not tell.
+    """Return the address of a page below the root of its site; None where `preset` does not say.
 
     `front` is the front matter in the words of the preset. Jekyll derives addresses by a pattern of its settings, so
     only one that front matter states is known.

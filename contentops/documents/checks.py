@@ -281,7 +281,7 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
 
 
 def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str], ...]:
-    """What finds the words in a text that its checks refuse: those of `excludes`, `leftovers` and `grounded`."""
+    """Return what finds the words in a text that its checks refuse: those of `excludes`, `leftovers` and `grounded`."""
     excluded = checks.excludes.values if checks.excludes is not None else ()
     found = claims_without_source(checks.grounded, title, body) if checks.grounded is not None else []
     return (
@@ -299,7 +299,7 @@ def blocks(findings: Iterable[Finding]) -> bool:
 Hit = tuple[str, int, str]
 """One point that a check found: message, line of the file or 0, hint."""
 Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit]"]
-"""What one check, as it is declared, finds in a text."""
+"""What one declared check finds in a text."""
 
 
 def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
@@ -362,7 +362,7 @@ def _words(limits: WordLimits, text: CheckedText) -> Iterator[Hit]:
 
 @functools.lru_cache(maxsize=256)
 def _spaced(value: str) -> re.Pattern[str]:
-    """Finds a text whatever white space stands between its words."""
+    """Finds a text with any white space between its words."""
     return re.compile(r"\s++".join(map(re.escape, value.split())))
 
 

@@ -385,7 +385,7 @@ class Unsourced(NamedTuple):
 
 
 def claims_without_source(check: Grounded, title: str, body: str) -> list[Unsourced]:
-    """What a text states and its brief does not, by line; the same words once. Never raises."""
+    """Return what a text states and its brief does not, by line; the same words once. Never raises."""
     brief = _Brief(check)
     prose = prose_of([Segment(-1, title, is_heading=True), *segments(body)])
     claims: list[Claim] = []

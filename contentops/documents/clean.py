@@ -28,7 +28,7 @@ _BLANK: Final = " \t\n"
 
 
 def clean_title(text: str) -> str:
-    """`text` as one line of at most 300 characters: white space collapsed, control characters dropped.
+    """Return `text` as one line of at most 300 characters: white space collapsed, control characters dropped.
 
     No-break and ideographic spaces stay, but for those at either end. Cleaning a clean title changes nothing.
     """
@@ -45,7 +45,7 @@ def is_cut(title: str) -> bool:
 
 
 def hides_characters(text: str) -> bool:
-    """Whether a file's text has characters that no reader sees and that could say something, or that cleaning drops.
+    """Return whether a file's text has characters that cleaning drops, or unseen ones that could say something.
 
     Not line ends, the mark of byte order at its start, and a whole mark of provenance.
     """
@@ -54,7 +54,7 @@ def hides_characters(text: str) -> bool:
 
 
 def clean_body(text: str) -> str:
-    """`text` with line feeds alone, no control characters, no blank lines around it and exactly one final newline.
+    """Return `text` with line feeds alone, no control characters, no blank lines around it and one final newline.
 
     A lone surrogate becomes U+FFFD. Text without anything but white space becomes the empty string.
     Cleaning a clean body changes nothing.

@@ -162,7 +162,7 @@ class Outputs:
 
     @functools.cached_property
     def _whole(self) -> set[Digest]:
-        """The same, which only a file that is read asks for."""
+        """Return the same, which only a file that is read asks for."""
         return set(self._given)
 
     def observe(self, path: str) -> Observed:
@@ -414,7 +414,7 @@ class Outputs:
             return True
         if new.stat() is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        # On Windows this refuses a taken name by itself.
+        # On Windows this refuses a taken name.
         two_names(self._system.rename, old, new)
         return False
 

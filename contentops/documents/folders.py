@@ -165,7 +165,7 @@ class Tree:
 
     @contextlib.contextmanager
     def entries(self) -> Iterator[Callable[[Sequence[str]], DirEntry | None]]:
-        """A function that enters the folder of a path and returns the entry; None where there is no such folder.
+        """Give a function that enters the folder of a path and returns the entry; None where there is no such folder.
 
         Where the system has handles, a folder stays open for paths in it that follow each other. Raises like `folder`.
         """
@@ -317,7 +317,7 @@ def denial(root: Path) -> Callable[[str], str]:
 
     def denied(path: str) -> str:
         target = root / path
-        # Each name by itself: most folders are still to be made.
+        # Each name separately: most folders are still to be made.
         if any(_is_too_long(root / name) for name in path.split("/")):
             return f"{shown(path)} cannot be written: {_LONG[0]}"
         if _is_marked(target):
@@ -376,6 +376,6 @@ def explained(path: str, verb: str) -> Iterator[None]:
 
 
 def reason(error: OSError) -> tuple[str, str]:
-    """Why the system refused, and what to do about it (may be empty)."""
+    """Return why the system refused, and what to do about it (may be empty)."""
     message = os.strerror(error.errno) if error.errno else "unknown error"
     return _REASONS.get(error.errno or 0, (message[:1].lower() + message[1:], ""))

@@ -59,7 +59,7 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
 
     @property
     def owner(self) -> str:
-        """The item id the provenance block names, or empty."""
+        """Return the item id the provenance block names, or empty."""
         item = self.provenance.get("item")
         return item if isinstance(item, str) else ""
 
@@ -98,7 +98,7 @@ def split(text: str) -> MarkdownFile:
 
 
 def line_numbers(text: str) -> tuple[int, dict[str, int]]:
-    """The line of a file (from 1) on which its body begins, and those of its front matter's keys; never raises."""
+    """Return the line (from 1) on which a file's body begins, and those of its front matter's keys; never raises."""
     parsed = parts(text)
     rest = text[parsed.body :]
     start = parsed.body + len(rest) - len(rest.lstrip(" \t\r\n"))
@@ -218,7 +218,7 @@ def _title_key(values: Collection[str]) -> str:
 
 
 def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
-    """The texts of a block by their keys; empty where a line is neither a key nor could belong to one above it."""
+    """Return the texts of a block by key; empty where a line is no key and cannot belong to one above it."""
     pairs: dict[str, list[str]] = {}
     key = ""
     for line in block.removesuffix("\n").split("\n"):
@@ -247,7 +247,7 @@ Edit = tuple[int, int, str]
 def element_edit(block: str, entry: Entry, value: Any, newline: str) -> Edit | None:
     """Return the edit that makes the list of `entry` another one, and leaves elements on lines of their own.
 
-    None: one of the two is no list, none of its elements stay, or they cannot be told apart.
+    None: one of the two is no list, none of its elements stay, or they cannot be distinguished.
     """
     if not (isinstance(entry.value, list) and isinstance(value, list) and value):
         return None
@@ -322,7 +322,7 @@ def _chosen(before: list[Any], texts: list[str], after: list[Any], write: Callab
 
 
 def update(text: str, changes: Mapping[str, Any]) -> str:
-    """`text` with the front matter keys of `changes` set, or removed where the value is None.
+    """Return `text` with the front matter keys of `changes` set, or removed where the value is None.
 
     Every other byte stays: comments, order, unknown keys, body, line endings, byte order mark. A key whose value is
     equal already is not touched. New keys go before the `contentops` block, or to the end; a new title goes first.
@@ -349,7 +349,7 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
 
 
 def replace_body(text: str, body: str) -> str:
-    """`text` with another body (cleaned, in the file's line endings); the front matter keeps its bytes.
+    """Return `text` with another body (cleaned, in the file's line endings); the front matter keeps its bytes.
 
     Where there is no front matter and the body looks like some, an empty block keeps the two apart.
     Raises OutputError where the front matter cannot be read.
@@ -378,7 +378,7 @@ class WrittenEntry(Struct, frozen=True):
     key: str
     value: Any
     lines: str
-    """With their line endings; empty where it is not on lines of its own."""
+    """With their line endings; empty where it shares a line."""
 
 
 def written_entries(text: str, keys: Container[str]) -> tuple[WrittenEntry, ...]:
@@ -395,7 +395,7 @@ def _lines_of(block: str, parsed: Parts, entry: Entry) -> str:
 
 
 def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
-    """`text` with the entries that its front matter lacks, each as it was written where that is possible.
+    """Return `text` with the entries that its front matter lacks, each as it was written where that is possible.
 
     Raises OutputError like `update`.
     """
@@ -415,7 +415,10 @@ def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
 
 
 def _written_null(text: str, key: str) -> str:
-    """`text` with `key: null`. An empty text is written first, because `update` places a new key where it belongs."""
+    """Return `text` with `key: null`.
+
+    An empty text is written first, because `update` puts a new key where it belongs.
+    """
     edited = update(text, {key: ""})
     written = next(entry for entry in parts(edited).block.entries if entry.key == key)
     start = parts(edited).start

@@ -151,5 +151,5 @@ def _problem(path: str) -> str:
 
 
 def shown(path: str) -> str:
-    """`path` in backticks, with whatever a terminal could obey written as an escape."""
+    """Return `path` in backticks, with whatever a terminal could obey written as an escape."""
     return "`" + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path) + "`"

@@ -131,7 +131,7 @@ def redirects_key(preset: str) -> str:
 
 
 def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """`metadata` in the words of `preset`, in the same order; an empty preset changes nothing."""
+    """Return `metadata` in the words of `preset`, in the same order; an empty preset changes nothing."""
     if not preset:
         return dict(metadata.items())
     rules = PRESETS[preset]

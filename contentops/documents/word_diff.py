@@ -99,7 +99,7 @@ class Phrase(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many words a reader counts in it."""
+        """Return how many words a reader counts in it."""
         return sum(word.counts for word in self.words)
 
 
@@ -112,19 +112,19 @@ class BlockDiff(Struct, frozen=True, dict=True):
 
     @property
     def block(self) -> TextBlock:
-        """The block as it is now, or was."""
+        """Return the block as it is now, or was."""
         block = self.new if self.new is not None else self.old
         assert block is not None
         return block
 
     @functools.cached_property
     def is_same(self) -> bool:
-        """Whether both texts have it with these words."""
+        """Return whether both texts have it with these words."""
         return self.old is not None and self.new is not None and all(part.side is Side.BOTH for part in self.parts)
 
     @property
     def edits(self) -> int:
-        """How many edits a reader sees: words that are gone and those in their place are one."""
+        """Return how many edits a reader sees: words that are gone and those in their place are one."""
         if self.old is None or self.new is None:
             return 1
         return sum(not is_same for is_same, _ in groupby(self.parts, key=lambda part: part.side is Side.BOTH))
@@ -138,7 +138,7 @@ class TextDiff(Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def edits(self) -> int:
-        """The same of all blocks. Without any, two texts may still differ in what Markdown does not show."""
+        """Return the same of all blocks. Without any, two texts may still differ in what Markdown does not show."""
         return sum(block.edits for block in self.blocks if not block.is_same)
 
     def count(self, side: Side) -> int:
@@ -257,7 +257,7 @@ def _kept_apart(old: Sequence[Word], new: Sequence[Word], equal: list[tuple[int,
 
 
 def _keeps_apart(words: Sequence[Word]) -> bool:
-    """Whether two changes with these words between them are two: several words, or the end of a sentence or cell."""
+    """Return whether these words separate two changes: several words, or the end of a sentence or cell."""
     return sum(word.counts for word in words) > 1 or any(word.text in _SENTENCE_ENDS or word == EDGE for word in words)
 
 
@@ -265,7 +265,7 @@ def _keeps_apart(words: Sequence[Word]) -> bool:
 
 
 def changed_share(before: str, after: str) -> float:
-    """The share of words that only one of two bodies has, from 0 to 1: of the longer one, by how often each occurs.
+    """Return the share of words that only one body has, from 0 to 1, of the longer one; repeated words count.
 
     Words that only moved, white space, and marks without a letter or digit do not count.
     """
@@ -297,7 +297,7 @@ def words_in(text: str) -> list[bytes]:
 
 
 def names_in(row: object) -> tuple[str, ...]:
-    """The values of a row that are masked: texts and numbers of `LONGEST_NAME` words at most, but no single letter.
+    """Return the values of a row to mask: texts and numbers of at most `LONGEST_NAME` words, but no single letter.
 
     Also those inside of its maps and lists; each once, the longest first.
     """
@@ -374,7 +374,7 @@ class Renewed(Struct, frozen=True, kw_only=True):
 
     @property
     def overruled(self) -> tuple[KeptSection, ...]:
-        """The kept sections for which the new text says something else than the one before did."""
+        """Return the kept sections for which the new text says something else than the one before did."""
         return tuple(section for section in self.kept if section.new.strip() != section.base.strip())
 
 

@@ -139,7 +139,7 @@ def _remarks(said: str, output: str) -> list[tuple[int, str]]:
 
 def _ending(code: int, said: str) -> str:
     words = clip(visible(" ".join(said.split())), _ROOM)
-    return words if code < 0 else f"ended with {code}" + (f": {words}" if words else "")
+    return words if code < 0 else f"failed with code {code}" + (f": {words}" if words else "")
 
 
 def _run(argv: list[str], root: Path, patience: float) -> tuple[int, str]:

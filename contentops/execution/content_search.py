@@ -16,7 +16,7 @@ from contentops.model import Result
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 STRANGERS = 200
-"""Contents of no one that a run fetches at most, besides two for each change of its plan."""
+"""Contents of no one that a run fetches at most, and two more for each change of its plan."""
 
 
 async def find(

@@ -256,11 +256,11 @@ class DurableRun:
 
     def _halt(self) -> None:
         """End all waits, but wait a while for the answers to calls that pay or store."""
-        unanswered = self._outbox.cancel(payments=False)
+        unanswered = self._outbox.cancel(paying=False)
         for future in [each for each in self._waiting if not each.done()]:
             future.set_exception(Stopped())
         if unanswered and "give up" not in self._timers:
-            self._set("give up", self._loop.call_later(STOP_PATIENCE, lambda: self._outbox.cancel(payments=True)))
+            self._set("give up", self._loop.call_later(STOP_PATIENCE, lambda: self._outbox.cancel(paying=True)))
 
     def every(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something every so many seconds while the run goes on."""
@@ -572,13 +572,13 @@ class Outbox:
 
     # --- the end -----------------------------------------------------------------------------------------
 
-    def cancel(self, *, payments: bool) -> bool:
-        """Cancel waiting calls, repeatable requests and, if asked, `payments`; returns whether any request goes on."""
+    def cancel(self, *, paying: bool) -> bool:
+        """Cancel waiting calls, repeatable requests and, if asked, `paying` ones; return whether any goes on."""
         for turn in [each for each in self._queue if not each.answer.done()]:
             turn.answer.set_exception(Stopped())
         self._queue.clear()
         for task, turn in list(self._flying.items()):
-            if not task.done() and (payments or turn.call.repeatable):
+            if not task.done() and (paying or turn.call.repeatable):
                 del self._flying[task]
                 task.cancel()
                 self._cancelled.append(task)

@@ -334,7 +334,7 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
             del ctx.unsettled[item.id]
             raise
         if isinstance(answer, Accepted):
-            # Of a job that ended at once no one knows whether it can be asked for: our id on it proves nothing.
+            # Of a job that finished at once no one knows whether it can be asked for: our id on it proves nothing.
             job_id = "" if answer.done is not None and answer.echoed else answer.job_id
             if job_id:
                 ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False

@@ -160,8 +160,8 @@ class Limiter:
         """Lower our send rate after a 429: wait as the server asks, and use less of the account if that was unexpected.
 
         A time that is over, or none at all, asks for one send's share of the minute; each turn that is turned away
-        again at once doubles the least pause, so that we do not make a storm. One shrink per window, whatever the
-        hints say, so that a storm does not freeze the run.
+        again at once doubles the least pause, so that we do not flood the server. One shrink per window, whatever the
+        hints say, so that many of them do not freeze the run.
         """
         pause = retry_after or (WINDOW / self.limit if self.limit else FIRST_PAUSE)
         state = self.state

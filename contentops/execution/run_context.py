@@ -93,7 +93,7 @@ class ServerCapabilities:
     shows_after: Annotated[float, msgspec.Meta(ge=0)] | None = None
     """Seconds after its submit at which an accepted job was known under its id, the fewest seen; None: not seen."""
     stores_jobs: bool | None = None
-    """It stores finished jobs as content by itself; None: not seen yet."""
+    """It stores finished jobs as content without a save; None: not seen yet."""
     creates_only: bool = False
     """A save over a content made another one."""
     alters_texts: bool | None = None

@@ -97,7 +97,7 @@ def spending(session: LedgerSession, lineage: str) -> Iterator[None]:
 
 
 def _unlock(session: LedgerSession, number: int, *, shared: bool = False) -> None:
-    # A session that has ended has released it already.
+    # A closed session has released it already.
     with contextlib.suppress(StateError):
         session.unlock(APPLYING, number, shared=shared)
 

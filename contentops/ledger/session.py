@@ -51,7 +51,7 @@ def _parts(url: str) -> dict[str, Any]:
 def beyond_plain(url: str) -> tuple[str, ...]:
     """Return the settings of an address that a file of a repository may not state."""
     stated = _parts(url).keys()
-    # A service has an `sslmode` of its own, which cannot be known here and would be overridden.
+    # A service has its own `sslmode`, which cannot be known here and would be overridden.
     return tuple(sorted(stated - _PLAIN | (stated & {"sslmode"} if "service" in stated else set())))
 
 

@@ -162,7 +162,7 @@ def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator
         if same is not spec:
             message = f"item `{spec.id}` requests exactly the same text as `{same.id}` ({same.location})"
             again.setdefault((spec.location, same.id), []).append(message)
-    hint = "give one of them `revision: 2` for a text of its own, change its `inputs`, or declare one item"
+    hint = "give one of them `revision: 2` for its own text, change its `inputs`, or declare one item"
     for (location, _), messages in again.items():
         problem = _at(sources, "same-request", messages[0], location, hint)
         yield counted(problem, len(messages) - 1, "item")

@@ -290,7 +290,7 @@ def _has_room(count: int, room: int, item: _Sources) -> bool:
         others = "" if room == MAX_INSTANCES else ", with those above it"
         core = f"would become {count} items{others}, more than {MAX_INSTANCES} in one file"
         axes = "matrix" in item.item.value
-        hint = f"{'shorten an axis' if axes else 'split the data'}, or declare it in a file of its own"
+        hint = f"{'shorten an axis' if axes else 'split the data'}, or declare it in its own file"
         at = item.item.below("matrix" if axes else "for_each")
         item.problems.about(item.label, at, "too-many-items", core, key=axes, hint=hint)
     return count <= room

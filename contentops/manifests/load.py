@@ -591,7 +591,7 @@ def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> No
 
 
 def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
-    """Whether an item with `for_each` or `matrix` tells its rows apart by `each`."""
+    """Return whether an item with `for_each` or `matrix` identifies its rows by `each`."""
     if declared.each is None or "id" not in declared.values:
         return True
     if any(name.partition(".")[0] == "each" for name in uses.of("id")):

@@ -50,7 +50,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
     path: str = ""
     """Where its file is once this plan is carried out."""
     url: str = ""
-    """Its address below the root of the site; empty where the preset does not tell it."""
+    """Its address below the root of the site; empty where the preset does not define it."""
     has_address: bool = True
     """Whether its address can be known once it has a text."""
     read: Callable[[str], str] = lambda _path: ""
@@ -289,5 +289,5 @@ def _section(text: ReferredText, heading: Any) -> str:
 
 
 def _no_address(name: ItemId) -> TemplateError:
-    hint = "the preset does not tell it: build it from `.path`, or state `url` in its metadata"
+    hint = "the preset does not define it: build it from `.path`, or state `url` in its metadata"
     return TemplateError("template-value", f"the address of `{name}` is not known", hint=hint)

@@ -54,7 +54,7 @@ ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata", "publish_on")
 REFERRING: Final = frozenset({"inputs", "metadata", "output"})
 """The fields that may use the texts of other items."""
 USES: Final = "uses"
-"""The field that names the items whose texts are read, where the templates do not tell."""
+"""The field that names the items whose texts are read, where the templates do not say."""
 UNCLEAR: Final = "reference-unclear"
 _METADATA: Final = "metadata."
 """What the names of keys of metadata begin with: no text waits for them."""
@@ -369,7 +369,7 @@ class _Item:
     def leave_out(self, lacking: Collection[ItemId]) -> None:
         """Leave out the values whose texts cannot be used, or are `lacking` what is read.
 
-        A request is known as a whole or not at all; each key of metadata is by itself.
+        A request is known as a whole or not at all; each key of metadata is known or not.
         """
         texts = self._texts
         assert texts is not None
@@ -709,7 +709,7 @@ _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
 
 
 def _texts_in(value: Json) -> Iterator[str]:
-    """Yield every text of a value, and what stands in quotes within it."""
+    """Yield every text of a value, and the quoted parts of it."""
     if isinstance(value, str):
         yield value
         yield from (each[2] for each in _NAMED.finditer(value))

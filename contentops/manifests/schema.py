@@ -116,7 +116,7 @@ def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
 
 
 def _violations(errors: Iterable[Any]) -> Iterator[Any]:
-    """Violations; of a map that fits no alternative, those of the alternative that is a map with keys of its own."""
+    """Violations; of a map that fits no alternative, those of the alternative that is a map with its own keys."""
     for error in errors:
         keyed = None
         if error.validator == "anyOf" and isinstance(error.instance, dict):

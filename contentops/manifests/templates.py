@@ -148,7 +148,7 @@ Direct = tuple[str, tuple[str, ...]]
 def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
     """Literal texts and the look-ups between them; None if the text has any other Jinja.
 
-    It is also None with a `{` directly before `{{` or a carriage return, which Jinja reads in a way of its own.
+    It is also None with a `{` directly before `{{` or a carriage return, which Jinja reads in its own way.
     """
     parts = _PIECE.split(source)
     literals, paths = parts[0::2], tuple(map(_path_of, parts[1::2]))

@@ -373,7 +373,7 @@ def merged(layer: Written, below: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rule(value: Json) -> Json:
-    """An `approval` as a map, so that all its forms merge: a word is its `required`, which a map has by itself."""
+    """An `approval` as a map, so that all its forms merge: a word is the `required` of a map."""
     return {"required": True, **value} if isinstance(value, dict) else {"required": value}
 
 

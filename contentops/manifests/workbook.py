@@ -189,8 +189,8 @@ class _Sheet:
             except ValueError as error:
                 message, _, hint = str(error).partition("; ")
                 at = number, column
-                told = f"cell {_letters(column)}{number} of the sheet `{self._values.title}` {message}"
-                problems.append(_finding(self._path, _RefusedError(told, hint, "bad-cell", at)))
+                message = f"cell {_letters(column)}{number} of the sheet `{self._values.title}` {message}"
+                problems.append(_finding(self._path, _RefusedError(message, hint, "bad-cell", at)))
 
     def _read_header(self, number: int, found: Mapping[int, Any]) -> Iterator[Diagnostic]:
         """Keep the names of columns; every problem with them."""

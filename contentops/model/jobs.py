@@ -91,7 +91,7 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
     """Return the jobs of these lines, each once, the earliest first: what a sum counts.
 
     Lines that name one job of the server for one request are one job, whatever order they are of. The bundled server of
-    each clone has jobs of its own, under the same ids.
+    each clone has its own jobs, under the same ids.
     """
     named: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
     folded: list[Job] = []
@@ -139,7 +139,7 @@ _CLOSED = {
 def closed(job: Job, *, lost: bool = False) -> Job:
     """Return a job that is closed without a record of its text; `lost`: its text answers no request any more.
 
-    It keeps its cost, unless the server itself ended it as failed.
+    It keeps its cost, unless the server itself reported it as failed.
     """
     state = _CLOSED.get(job.state, job.state)
     is_lost = state is JobState.FAILED or (lost and state is JobState.SETTLED)
@@ -212,7 +212,7 @@ def bound_words(least: Mapping[str, int], worst: Mapping[str, int], retries: int
 
 
 def money_words(money: Mapping[str, int], *, is_bound: bool = False) -> str:
-    """Money in words, each currency by itself: `1.25 USD and 3.00 EUR`; below one unit with up to six places.
+    """Money in words, each currency separately: `1.25 USD and 3.00 EUR`; below one unit with up to six places.
 
     `is_bound`: rounded up, not to the nearest.
     """

@@ -258,7 +258,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def cost(self) -> int:
-        """Its credits, also where they may not be charged: none for what never arrived or ended as failed."""
+        """Its credits, also where they may not be charged: none for what never arrived or failed."""
         is_free = self.state is JobState.NEVER or (self.state is JobState.FAILED and not self.lost)
         return 0 if is_free else self.credits
 
@@ -274,7 +274,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def is_failure(self) -> bool:
-        """Whether it ended without a text and without credits."""
+        """Whether it finished without a text and without credits."""
         return self.state is JobState.FAILED and not self.is_spent
 
     @property
@@ -355,7 +355,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
     owner: str = ""
     """The item id its provenance block names, or empty."""
     provenance: Mapping[str, Json] = field(default_factory=dict)
-    """The `contentops` block of its front matter as it stands."""
+    """The `contentops` block of its front matter, unchanged."""
     labelled: bool = False
     """Its text has the label of a draft outline of the bundled server."""
     hidden: bool = False

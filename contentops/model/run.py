@@ -78,7 +78,7 @@ class Run(Struct, frozen=True, kw_only=True):
     outcomes: tuple[Outcome, ...] = ()
     requests: int = 0
     stopped: str = ""
-    """Why the run ended early, or empty.
+    """Why the run stopped early, or empty.
 
     One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits,
     no-connection, ledger, price, plan, sources.

@@ -24,7 +24,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     key_env: str = "WRITERZROOM_API_KEY"
     user_env: str = "WRITERZROOM_USER_ID"
     account: str = ""
-    """The name of the account in a ledger, for several keys of one account; empty: the key tells."""
+    """The name of the account in a ledger, for several keys of one account; empty: the key identifies it."""
     requests_per_minute: int = 10
     """At most this many requests in any 60 s; 0 means no limit."""
     max_in_flight: int = 50

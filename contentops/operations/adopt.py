@@ -343,8 +343,6 @@ class Options(Struct, frozen=True, kw_only=True):
 
     into: str = ""
     """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
-    id: str = ""
-    """The id, where one file is named."""
     save: bool = False
     values: Mapping[str, Json] = field(default_factory=dict)
     """Item keys for all texts, `inputs` among them."""
@@ -414,8 +412,6 @@ def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[
     """Return the files that are named. Raises UsageError."""
     project, specs = workspace.project, workspace.desired.specs
     paths, missing = _paths(project, names)
-    if options.id and len(paths) != 1:
-        raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids come from the paths")
     declared, declared_ids = {spec.output: spec for spec in specs}, {spec.id for spec in specs}
     ids = {*state.records, *declared_ids}
     recorded = {record.output: record for record in state.records.values() if record.id in declared_ids}
@@ -432,7 +428,7 @@ def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[
             continue
         front = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
         spec = declared.get(path)
-        id_ = spec.id if spec is not None else options.id or _id(path, front.get(options.keys.get("id", "")))
+        id_ = spec.id if spec is not None else _id(path, front.get(options.keys.get("id", "")))
         problem = id_problem(id_) if id_ else "is empty"
         if spec is None and (problem := problem or ("another item has" if id_ in ids else "")):
             hint = f"adopt it separately, under another id: `contentops adopt {path} --id ID`"

@@ -326,7 +326,7 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
 
 def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
     """Under CI, check that the results can be pushed. Raises what `check_waiting` raises."""
-    from contentops.ci.git import run_git
+    from contentops.ci.git import REMOTE, run_git
     from contentops.ci.push import in_repository
     from contentops.operations.commit import CommitOptions, check_waiting
 
@@ -336,9 +336,8 @@ def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
     preview = for_pull_request(environ) and not (plan.credits_worst or has_model)
     if preview or not in_ci(environ) or not in_repository(project.root):
         return
-    options = CommitOptions()
-    if options.remote in run_git(project.root, "remote").split():
-        check_waiting(project, options, runtime=runtime)
+    if REMOTE in run_git(project.root, "remote").split():
+        check_waiting(project, CommitOptions(), runtime=runtime)
 
 
 def as_notes(emit: Callable[[Event], None], runtime: Runtime) -> Callable[[str], None]:
@@ -351,7 +350,7 @@ AWAY = 15.0
 
 
 def _waiting(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Return what a run calls while the ledger is away: it notifies now and then, and tells whether to stop."""
+    """Return what a run calls while the ledger is away: it notifies now and then, and returns whether to stop."""
     last_notice = -AWAY
 
     def stopped() -> bool:

@@ -290,7 +290,7 @@ def record_merged(project: Project, *, pause: Callable[[float], None], runtime: 
             if not _asks_for_approvals(inputs):
                 return MergedApprovals(asked=False)
             texts = dict(_texts(inputs))
-        clone = open_clone(project.root, environ, remote="origin", push=False, patience=PATIENCE)
+        clone = open_clone(project.root, environ, push=False, patience=PATIENCE)
         branch, commits = _pushed(clone, environ)
         github, server = connect(environ, pause=pause), environ.get("GITHUB_SERVER_URL") or "https://github.com"
         pulls = merged_pulls(github, server, branch, commits)

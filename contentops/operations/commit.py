@@ -64,7 +64,6 @@ from contentops.state.lock import Lock
 class CommitOptions(Struct, frozen=True, kw_only=True):
     """Where a commit is pushed, and what it contains. `branch` empty: the one that is checked out."""
 
-    remote: str = "origin"
     branch: str = ""
     push: bool = True
     skip: bool = True
@@ -117,10 +116,10 @@ def commit(
 ) -> CommitReport:
     """Commit what applies have made, and push it. `pause` waits some seconds between two attempts.
 
-    Raises UsageError outside a repository, on no branch, or for an unknown remote; Refused in the middle of a merge,
-    where something is staged or not pushed, and for a lock or jobs that git ignores or gives to LFS; LockHeld while
-    another command works; StateError for a lock or jobs that cannot be read; GitFailed where git refuses the commit;
-    NotPublished where it could be pushed nowhere.
+    Raises UsageError outside a repository, on no branch, or without the remote `origin`; Refused in the middle of a
+    merge, where something is staged or not pushed, and for a lock or jobs that git ignores or gives to LFS; LockHeld
+    while another command works; StateError for a lock or jobs that cannot be read; GitFailed where git refuses the
+    commit; NotPublished where it could be pushed nowhere.
     """
     with hold_lock(project, runtime):
         clone = _open(project, options, runtime.environ)
@@ -218,7 +217,7 @@ def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime 
 
 
 def _open(project: Project, options: CommitOptions, environ: Mapping[str, str]) -> Clone:
-    return open_clone(project.root, environ, remote=options.remote, push=options.push, patience=options.patience)
+    return open_clone(project.root, environ, push=options.push, patience=options.patience)
 
 
 def _target(project: Project, branch: str, environ: Mapping[str, str]) -> Target:

@@ -65,7 +65,7 @@ def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
     from contentops.server.engines.openai import OpenAIEngine
     from contentops.server.engines.protocol import EngineError
 
-    environ, keys = runtime.environ, ("api.model", "api.max_tokens", "api.call_timeout")
+    environ, keys = runtime.environ, ("api.max_tokens", "api.call_timeout")
     trust.check_variables(api, environ)
     names = SettingNames(api.model_url_env, api.model_key_env, *keys)
     try:

@@ -160,7 +160,7 @@ def _server_check(project: Project, credentials: Credentials, runtime: Runtime) 
         problem = as_error(answer, project)
         return Check(name="server", ok=False, message=f"{where}: {problem.message}", hint=problem.hint)
 
-    # Without writing: doctor finds the server anew and changes nothing.
+    # Without writing: doctor finds the server again and changes nothing.
     with open_cache(project, write=False) as cache:
         yield converse(project, runtime, story, cache)
 

@@ -210,7 +210,7 @@ def _others(project: Project) -> str:
     for environment in sorted(committed_environments(project), key=lambda name: name != project.environment):
         if lineage := lineage_in(root / state_dir.named("contentops", environment, "lock")):
             return lineage
-        with contextlib.suppress(StateError):  # whoever works on that environment is told
+        with contextlib.suppress(StateError):  # whoever works on that environment gets the error
             if lineage := jobs.lineage_in(root, environment, Disk()):
                 return lineage
     return ""
@@ -255,7 +255,7 @@ def known_environments(project: Project) -> list[str]:
     An apply that was killed early, or a clean, may have left only the jobs of this checkout.
     """
     root, disk, found = Path(project.root), Disk(), {*committed_environments(project)}
-    # Projects in one repository share the folder above: only the lineage tells whose file it is.
+    # Projects in one repository share the folder above: only the lineage says whose file it is.
     folder = kept_file(root, "", "x", disk).parent
     folders = [folder] if folder.name != "x" else [*folder.parent.glob("*/")]
     if others := kept_environments(folders) - found:

@@ -230,7 +230,7 @@ def planned_items(
 def candidate(
     id_: ItemId, inputs: PlanInputs, change: Change | None = None, planned: Candidate | None = None
 ) -> Candidate:
-    """Return what selectors see of an item; `planned`: as it is planned by itself."""
+    """Return what selectors see of an item; `planned`: its plan without other items."""
     record, spec = inputs.state.records.get(id_), inputs.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
     file = inputs.observe(record.output) if record else None

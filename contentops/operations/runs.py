@@ -121,7 +121,7 @@ class LiveRun(Struct, frozen=True, kw_only=True):
     ended: bool = False
     """Whether it came to its end."""
     error: str = ""
-    """Why it ended without doing all, or empty."""
+    """Why it stopped early, or empty."""
     total: int = 0
     finished: int = 0
     counts: str = ""
@@ -246,7 +246,7 @@ class RunReader:
         info = os.fstat(handle)
         os.lseek(handle, 0, os.SEEK_SET)
         first = os.read(handle, _FIRST).partition(b"\n")[0]
-        # A new file may get the number of the old one, so the number does not tell them apart.
+        # A new file may get the number of the old one, so the number does not distinguish them.
         if first != self._first or info.st_size < self._at:
             self._start_over()
             self._first = first

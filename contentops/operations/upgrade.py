@@ -102,7 +102,7 @@ class _Old(Struct, frozen=True, kw_only=True):
     jobs: Mapping[RequestId, Job]
 
 
-class _Told(NamedTuple):
+class _Listed(NamedTuple):
     """A job as one source tells it, with the ids that its item had.
 
     `is_own`: its digest is sure to be that of its request; a record may have got another one by `on_edit: keep`.
@@ -223,13 +223,13 @@ def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: Container[RequestId
 
     Of what several sources say about a job, the furthest counts; of equals, the last one.
     """
-    told: defaultdict[tuple[str, RequestId], list[_Told]] = defaultdict(list)
+    listed: defaultdict[tuple[str, RequestId], list[_Listed]] = defaultdict(list)
     for project, old in found:
-        for one in _told(project, old, ordered):
-            told[one.job.server, one.job.request_id].append(one)
+        for one in _listed(project, old, ordered):
+            listed[one.job.server, one.job.request_id].append(one)
     lineages = {old.environment: old.lineage for _, old in found}
     jobs: dict[str, list[Job]] = {environment: [] for environment in lineages}
-    for (_, request_id), lines in told.items():
+    for (_, request_id), lines in listed.items():
         if not request_id:
             # No job made this text: it was adopted or promoted.
             continue
@@ -240,7 +240,7 @@ def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: Container[RequestId
     return jobs
 
 
-def _told(project: Project, old: _Old, ordered: Container[RequestId]) -> Iterator[_Told]:
+def _listed(project: Project, old: _Old, ordered: Container[RequestId]) -> Iterator[_Listed]:
     """Yield what git says about the jobs of an environment, all of them closed, and then lock and journal."""
     for line in locks_in_history(project, old.environment):
         with contextlib.suppress(ValueError):
@@ -248,13 +248,13 @@ def _told(project: Project, old: _Old, ordered: Container[RequestId]) -> Iterato
                 case _Line(_OldRecord() as record, _) if record.request_id not in ordered:
                     yield _of_record(old.environment, record)
                 case _Line(Job() as job, _) if job.request_id not in ordered and job.request_id not in old.jobs:
-                    yield _Told(old.environment, closed(job), (job.item,), is_own=True)
+                    yield _Listed(old.environment, closed(job), (job.item,), is_own=True)
     for job in old.jobs.values():
-        yield _Told(old.environment, job, (job.item,), is_own=True)
+        yield _Listed(old.environment, job, (job.item,), is_own=True)
     yield from (_of_record(old.environment, one) for one in old.records.values() if isinstance(one, _OldRecord))
 
 
-def _order_of(lines: Sequence[_Told], lineages: Mapping[str, str]) -> tuple[str, Digest]:
+def _order_of(lines: Sequence[_Listed], lineages: Mapping[str, str]) -> tuple[str, Digest]:
     """Return the environment that ordered a job, and the digest of its request; empty: it is not known.
 
     A request id of format 1 was made of lineage, environment, item, digest and attempt.
@@ -267,13 +267,13 @@ def _order_of(lines: Sequence[_Told], lineages: Mapping[str, str]) -> tuple[str,
     return lines[0].environment, next((one.job.digest for one in lines if one.is_own), NOTHING)
 
 
-def _of_record(environment: str, record: _OldRecord) -> _Told:
+def _of_record(environment: str, record: _OldRecord) -> _Listed:
     """Return the job whose text a record has."""
     said: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__ if name in _SAME}
     said |= {name: value for name in ("template", "style") if isinstance(value := record.request.get(name), str)}
     at = record.generated_at
     job = Job(**said, item=record.id, body=record.generated, state=JobState.SETTLED, submitted_at=at)
-    return _Told(environment, job, (record.id, record.moved_from, *record.older_ids), is_own=False)
+    return _Listed(environment, job, (record.id, record.moved_from, *record.older_ids), is_own=False)
 
 
 _SAME = {*Job.__struct_fields__} - {"plan_id", "frame", "sources", "rev"}

@@ -10,6 +10,6 @@ How a page is added:
    so no template spells an address. `site.static` says that there are no forms.
 3. `app.py` gets a line in `ROUTES`; a form gets one in `forms.py`, and its template `{{ secret }}` inside `<form>`.
 
-Autoescape is on. Text of people and servers has `visible` as a filter where it stands on one line, and `dir="auto"`.
-No template has a script, a style attribute or a style element: the browser is told to refuse them.
+Autoescape is on. Text of people and servers has `visible` as a filter where it is on one line, and `dir="auto"`.
+No template has a script, a style attribute or a style element: a header makes the browser refuse them.
 """

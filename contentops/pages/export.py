@@ -6,20 +6,19 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from contentops.errors import OutputError
 from contentops.model import Plan, Project
 from contentops.operations.opening import Runtime
-from contentops.operations.spend import Spending
 from contentops.pages.app import ROUTES
 from contentops.pages.site import FOLDER, Links, NoLinks, Site, render
-from contentops.pages.views import PlanView, plan_page, spend_page
+from contentops.pages.views import PlanView, plan_page
 
 INDEX: Final = "index.html"
 STYLE: Final = "style.css"
 _KEPT: Final = {"/items": ("state", "page"), "/item": ("id", "view")}
-"""What makes a file of its own: sorting and searching need a server."""
+"""What makes its own file: sorting and searching need a server."""
 _SLUG: Final = 60
 
 
@@ -43,7 +42,7 @@ class FileLinks(Links):
         """The view path and the query of each file, in the order in which they were linked to."""
 
     def to(self, path: str, **query: str) -> str:
-        """Return the file of a page; a query that makes no file of its own is left out."""
+        """Return the file of a page; a query that makes no file is left out."""
         said = {name: query[name] for name in _KEPT.get(path, ()) if query.get(name)}
         if path == "/items" and said.get("page") == "1":
             del said["page"]
@@ -107,20 +106,10 @@ def _rendered(links: FileLinks, site: Site, name: str) -> str:
 
 def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime) -> str:
     """Return the page of a plan as one document; `flags` are those that it was made with."""
-    site = _alone(name, runtime, option=plan.option, flags=tuple(flags))
-    return render(site, plan_page(site, PlanView(plan, plan.findings)))
-
-
-def spend_document(project: Project, found: Spending, since: str, runtime: Runtime) -> str:
-    """Return the page of what was spent as one document."""
-    site = _alone(project.name, runtime)
-    return render(site, spend_page(site, project, found, since))
-
-
-def _alone(name: str, runtime: Runtime, **options: Any) -> Site:
-    """Return the site of a page that opens nothing."""
 
     def unopened() -> Project:
         raise AssertionError(name)
 
-    return Site(name=name, project=unopened, runtime=runtime, links=NoLinks(), **options)
+    links = NoLinks()
+    site = Site(name=name, project=unopened, runtime=runtime, links=links, option=plan.option, flags=tuple(flags))
+    return render(site, plan_page(site, PlanView(plan, plan.findings)))

@@ -1,6 +1,6 @@
 """The forms: what each one posts, and the operation that it calls.
 
-| Path | Fields besides `form_token` | Does the same as |
+| Path | Fields other than `form_token` | Does the same as |
 |---|---|---|
 | `/approve` | `id`, `text` (its digest), `list` (a query), `count` (of decisions) | `contentops approve ID` |
 | `/send-back` | the same, and `note` | `contentops send-back ID --note NOTE` |

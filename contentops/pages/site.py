@@ -129,7 +129,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def review(self) -> Review:
-        """The snapshot of the project, which every page shows: `site.review.snapshot()`."""
+        """Return the snapshot of the project, which every page shows: `site.review.snapshot()`."""
         return Review(self.project, self.runtime, once=self.static)
 
     def running(self) -> LiveRun | None:
@@ -138,7 +138,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def static(self) -> bool:
-        """Whether the pages are files: without forms."""
+        """Return whether the pages are files: without forms."""
         return not self.form_token
 
 

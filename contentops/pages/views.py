@@ -51,7 +51,7 @@ from contentops.sections import headings
 
 _ROWS: Final = 50
 _OPTIONS: Final = 200
-"""Templates or tags that the form offers: those of the most items."""
+"""Templates or tags in the form: those of the most items."""
 _LONGEST: Final = 200
 """Characters of a value of the query."""
 _PAGE: Final = 9
@@ -85,16 +85,16 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def said(self) -> dict[str, str]:
-        """What it says, as an address has it."""
+        """Return what it says, as an address has it."""
         fields = structs.asdict(self)
         return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
 
     def turned(self, key: str) -> str:
-        """What `sort` becomes after a click on the heading that sorts by `key`."""
+        """Return what `sort` becomes after a click on the heading that sorts by `key`."""
         return key if self.sort != key else key[1:] if key.startswith("-") else f"-{key}"
 
     def order(self, key: str) -> str:
-        """The value of `aria-sort` of the heading that sorts by `key`; empty: the list is sorted by something else."""
+        """Return `aria-sort` of the heading that sorts by `key`; empty: something else sorts the list."""
         if not key or self.sort.lstrip("-") != key.lstrip("-"):
             return ""
         return "descending" if self.sort.startswith("-") else "ascending"
@@ -214,7 +214,7 @@ class TextView(Struct, frozen=True, kw_only=True):
 
     @property
     def edits(self) -> int:
-        """How many edits a reader sees, the title's among them."""
+        """Return how many edits a reader sees, the title's among them."""
         return (self.diff.edits if self.diff is not None else 0) + (self.title is not None)
 
 
@@ -412,7 +412,7 @@ def not_decided(site: Site, form: Mapping[str, str], said: str, error: Contentop
 
 
 def item(site: Site, query: Mapping[str, str]) -> PageContent:
-    """One item; `view`, `against` and `unfold` say what is shown of its text."""
+    """Return one item; `view`, `against` and `unfold` say what is shown of its text."""
     snapshot = site.review.snapshot()
     project, one = snapshot.project, snapshot.item(query.get("id", ""))
     texts = item_texts(project, one.id, one.file.path, one.approved_before, snapshot.known)
@@ -525,7 +525,7 @@ def _yaml(value: Json) -> str:
 
 
 def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """What waits for whom, and what it costs."""
+    """Return what waits for whom, and what it costs."""
     snapshot = site.review.snapshot()
     if all(item.state is ReviewState.NO_TEXT for item in snapshot.items):
         return PageContent(template="empty.html", title="No texts yet", tab="overview", model=snapshot)
@@ -543,7 +543,7 @@ class PlanView(Struct, frozen=True):
 
 
 def plan(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """What an apply would do."""
+    """Return what an apply would do."""
     snapshot = site.review.snapshot()
     return plan_page(site, PlanView(snapshot.plan, snapshot.findings))
 
@@ -554,28 +554,23 @@ def plan_page(site: Site, view: PlanView) -> PageContent:
 
 
 class SpendView(Struct, frozen=True):
-    """What was spent, since when (empty: ever), and how much of this month's budget; None: there is none."""
+    """What was spent, and how much of this month's budget; None: there is none."""
 
     found: Spending
-    since: str
     budget: Budget
     month: MonthSpend | None
 
 
 def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """What the texts of all environments have cost."""
+    """Return what the texts of all environments have cost."""
     project, snapshot = site.project(), site.review.snapshot()
     projects = in_all_environments(project)
     if snapshot.plan is None or [one.environment for one in projects] != [project.environment]:
-        return spend_page(site, project, spending(projects))
-    # The snapshot has counted this environment, and there is no other one.
-    found = Spending(spend=snapshot.spend, approved=snapshot.cost_of_approved)
-    return spend_page(site, project, found)
-
-
-def spend_page(site: Site, project: Project, found: Spending, since: str = "") -> PageContent:
-    """Return the page of what was spent."""
-    view = SpendView(found, since, project.budget, spent_this_month(project, site.runtime))
+        found = spending(projects)
+    else:
+        # The snapshot has counted this environment, and there is no other one.
+        found = Spending(spend=snapshot.spend, approved=snapshot.cost_of_approved)
+    view = SpendView(found, project.budget, spent_this_month(project, site.runtime))
     return PageContent(template="spend.html", title=f"Spend of {project.name}", tab="spend", model=view)
 
 
@@ -597,7 +592,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """What the run does."""
+        """Return what the run does."""
         if self.run is None:
             return "No run yet"
         if self.run.working:
@@ -641,7 +636,7 @@ async def stream(site: Site) -> AsyncIterator[str]:
             quiet = 0.0
             yield ": \n\n"
         if not working:
-            # A browser that loses the stream asks again by itself; told so, it stops.
+            # A browser that loses the stream asks again, unless it gets this answer.
             yield "event: end\ndata: \n\n"
             return
         await asyncio.sleep(PAUSE)

@@ -110,7 +110,7 @@ def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: 
 
 
 def _words_of(file: Observed) -> Digest:
-    """The digest of a file's body, or, where its digests do not tell all of its words, of its bytes: no one's text."""
+    """The digest of a file's body, or, where its digests do not cover all of its words, of its bytes: no one's text."""
     return file.file if file.hidden and file.body not in (NOTHING, NO_TEXT) else file.body
 
 

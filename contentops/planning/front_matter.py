@@ -109,9 +109,9 @@ def _is_other_block(record: Record, made_by: Job | None, file: Observed) -> bool
 def is_block_of(record: Record, made_by: Job | None, file: Observed) -> bool:
     """Whether a block is that of a record's text, also where a rename that was cut short left the old item in it."""
     block, ours = file.provenance, provenance_of(record, made_by)
-    told = [key for key in ("job", "generated_at") if key in ours]
-    same = all(block.get(key) == ours[key] for key in told)
-    return same and (bool(told) or block.get("digest") == record.digest or file.body in record.bodies)
+    known = [key for key in ("job", "generated_at") if key in ours]
+    same = all(block.get(key) == ours[key] for key in known)
+    return same and (bool(known) or block.get("digest") == record.digest or file.body in record.bodies)
 
 
 def provenance_of(record: Record, made_by: Job | None) -> dict[str, Json]:

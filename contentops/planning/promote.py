@@ -1,4 +1,4 @@
-"""What stands in the way of a text that is there: its checks, its environment, or a section that is generated again."""
+"""Decide what blocks an existing text: its checks, its environment, or a section that is generated again."""
 
 from __future__ import annotations
 

@@ -487,7 +487,7 @@ def _files_of_gone(chosen: Sequence[Candidate]) -> Iterator[str]:
     for spec in one_each.values():
         if home := _row_of(spec):
             columns = _columns(spec.used)
-            # An axis of a `matrix` tells the items of one row apart.
+            # An axis of a `matrix` distinguishes the items of one row.
             files[columns][home.file] = frozenset(name for name in columns if _file_of(spec, name) == home.file)
     rows: set[tuple[str, frozenset[tuple[str, str]]]] = set()
     for used in gone:
@@ -508,7 +508,7 @@ def _columns(used: Iterable[str]) -> frozenset[str]:
 
 
 def _row_of(spec: Spec) -> Location | None:
-    """The row of a data file that an item is made from: that of its id, which tells rows apart."""
+    """The row of a data file that an item is made from: that of its id, which identifies the row."""
     id_origin = spec.origins.get("id")
     for name in (*(id_origin.variables if id_origin else ()), *spec.variables):
         origin = spec.variables.get(name)

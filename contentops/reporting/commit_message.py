@@ -27,7 +27,7 @@ class CommitSummary(Struct, frozen=True):
 
 
 def summarize(before: State, after: State) -> CommitSummary:
-    """The changes between two locks. Credits count once: in the first commit that has their submit."""
+    """Return the changes between two locks. Credits count once: in the first commit that has their submit."""
     ids_by_kind: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
     gone = [record for id_, record in before.records.items() if id_ not in after.records]
     by_key = {key: record for record in gone for key in (record.output, record.digest)}

@@ -29,7 +29,7 @@ _ALIKE, _FIRST, _NAMED = 5, 2, 20
 
 
 def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT, grouped: bool = False) -> str:
-    """The findings with their source lines and hints, and their number if there is more than one.
+    """Return the findings with their source lines and hints, and their number if there is more than one.
 
     Beyond `limit`, errors come first and the rest is counted. `grouped` groups those that differ in names alone.
     """
@@ -48,7 +48,7 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT, gro
 
 
 def _groups(findings: Iterable[Diagnostic]) -> Iterator[str]:
-    """The findings grouped by their words without names; of a large group only the first are shown."""
+    """Yield the findings grouped by their words without names; of a large group only the first are shown."""
     groups: dict[tuple[str, str, str], list[Diagnostic]] = {}
     for finding in findings:
         wording = re.sub("`[^`]*`", "``", finding.message)
@@ -68,7 +68,7 @@ def _groups(findings: Iterable[Diagnostic]) -> Iterator[str]:
 
 
 def diagnostics_json(findings: Iterable[Diagnostic]) -> dict[str, Json]:
-    """The findings in the format of `schemas/diagnostics.schema.json`."""
+    """Return the findings in the format of `schemas/diagnostics.schema.json`."""
     every = tuple(findings)
     return {
         "format_version": FORMAT_VERSION,
@@ -80,7 +80,7 @@ def diagnostics_json(findings: Iterable[Diagnostic]) -> dict[str, Json]:
 
 
 def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
-    """One finding; `location` is null where it has none."""
+    """Return one finding; `location` is null where it has none."""
     location = finding.location
     return {
         "severity": finding.severity.value,
@@ -96,7 +96,7 @@ def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """The findings; where several in a row have the same long hint, only the first keeps it."""
+    """Yield the findings; where several in a row have the same long hint, only the first keeps it."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM
@@ -146,7 +146,7 @@ def _place(finding: Diagnostic) -> list[str]:
 
 
 def window(line: str, column: int, width: int) -> tuple[str, int, int]:
-    """The part of a source line around `column` (1-based), of at most `_ROOM` characters.
+    """Return the part of a source line around `column` (1-based), of at most `_ROOM` characters.
 
     Returns the text as it is printed, the columns before the marked part, and the columns of the mark.
     """
@@ -174,13 +174,13 @@ _SECTION = r"(?P<start>section_(?:start|end)):(?=[0-9])"
 
 
 def inert(text: str) -> str:
-    r"""`text` with the commands for a CI runner escaped, so that it prints them: `\x3a:` instead of `::`."""
+    r"""Return `text` with the commands for a CI runner escaped, so that it prints them: `\x3a:` instead of `::`."""
     text = re.sub(_HASHES, r"#\\x23", re.sub(_ORDER, r"\g<start>\\x3a:", text))
     return re.sub(_SECTION, r"\g<start>\\x3a", text)
 
 
 def inert_json(text: str) -> str:
-    r"""The same for JSON, where such marks occur in strings alone."""
+    r"""Return the same for JSON, where such marks occur in strings alone."""
     return re.sub(_SECTION, r"\g<start>\\u003a", re.sub(_HASHES, r"#\\u0023", text))
 
 
@@ -223,7 +223,7 @@ def _annotation(kind: str, finding: Diagnostic, folder: str) -> str:
 
 
 def data(text: str) -> str:
-    """A message as a workflow command takes it."""
+    """Return a message as a workflow command takes it."""
     return visible(text.replace("\n", " ")).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -235,7 +235,7 @@ def _property(text: str) -> str:
 
 
 def outputs(plan: Plan) -> dict[str, str]:
-    """The step outputs of a plan on GitHub: only numbers and booleans."""
+    """Return the step outputs of a plan on GitHub: only numbers and booleans."""
     counts = {action.value: number for action, number in plan_counts(plan).items()}
     update = sum(counts.get(name, 0) for name in ("regenerate", "overwrite", "merge", "update"))
     return {
@@ -271,7 +271,7 @@ _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity
 
 
 def checks_text(done: Checked) -> str:
-    """Every finding with its line, then the counts."""
+    """Return every finding with its line, then the counts."""
     checked = [[one for one in file.findings if one.code != UNAPPROVED] for file in done.files]
     blocked = sum(any(map(_is_error, findings)) for findings in checked)
     warned = sum(map(bool, checked)) - blocked
@@ -295,7 +295,7 @@ def _is_error(finding: Diagnostic) -> bool:
 
 
 def checks_json(done: Checked) -> dict[str, Json]:
-    """The same in the format of `schemas/diagnostics.schema.json`."""
+    """Return the same in the format of `schemas/diagnostics.schema.json`."""
     return {
         **diagnostics_json(done.findings),
         "checked": [
@@ -316,7 +316,7 @@ def checks_json(done: Checked) -> dict[str, Json]:
 
 
 def sarif(done: Checked, *, folder: str = "") -> dict[str, Json]:
-    """A log of SARIF 2.1.0; `folder` is where the project lies in its repository."""
+    """Return a log of SARIF 2.1.0; `folder` is where the project lies in its repository."""
     codes = [*RULES, *sorted({finding.code for finding in done.findings} - RULES.keys())]
     rules: list[Json] = [
         {"id": code, "shortDescription": {"text": RULES.get(code, "The file can be read.")}} for code in codes

@@ -1,4 +1,4 @@
-"""A diff of two texts by words, for a terminal, for a plain stream and for Markdown; sanitized.
+"""A diff of two texts by words, for a terminal and for a plain stream; sanitized.
 
 Lines of one text alone are shown whole. In changed lines, removed and added words are marked.
 """
@@ -13,7 +13,6 @@ from typing import NamedTuple
 from contentops.documents.word_diff import equal_pairs
 from contentops.model import Json
 from contentops.reporting.layout import paint
-from contentops.reporting.plan_markdown import code, fence
 from contentops.sanitize import ELLIPSIS, json_text, visible
 
 _WORDS = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
@@ -41,7 +40,7 @@ class Part(NamedTuple):
 
 
 def fields(name: str, pairs: Mapping[str, tuple[Json, Json]]) -> Part:
-    """A part of values before and after, by their keys: a line for each key that a side has."""
+    """Return a part of values before and after, by their keys: a line for each key that a side has."""
     sides = ([f"{key}: {_value(pair[at])}" for key, pair in pairs.items() if pair[at] is not None] for at in (0, 1))
     before, after = map("\n".join, sides)
     return Part(name, before, after)
@@ -52,19 +51,9 @@ def _value(value: Json) -> str:
 
 
 def difference_text(parts: Sequence[Part], old: str, new: str, *, coloured: bool) -> Iterator[str]:
-    """The lines for a terminal: signs and colours, or `[-gone-]` and `{+new+}` where there are none."""
+    """Yield the lines for a terminal: signs and colours, or `[-gone-]` and `{+new+}` where there are none."""
     for line in _lines(parts, old, new, _painted if coloured else _marked):
         yield paint(line, _STYLES.get(line[:1], "plain")) if coloured else line
-
-
-def difference_markdown(parts: Sequence[Part], old: str, new: str) -> Iterator[str]:
-    """The same as a fenced block, under a line that names both sides."""
-    lines = list(_lines(parts, old, new, _marked))
-    if not lines:
-        yield f"{code(new)} does not differ from {code(old)}."
-        return
-    ticks = fence(lines)
-    yield from (f"{code(old)} → {code(new)}", "", f"{ticks}diff", *lines, ticks)
 
 
 def _lines(parts: Sequence[Part], old: str, new: str, show: Callable[[Sequence[Passage]], str]) -> Iterator[str]:
@@ -79,7 +68,7 @@ def _lines(parts: Sequence[Part], old: str, new: str, show: Callable[[Sequence[P
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list[Passage]]]]:
-    """The hunks in which two texts differ, each with its head and its lines."""
+    """Yield the hunks in which two texts differ, each with its head and its lines."""
     for group in _Comparison(before, after).get_grouped_opcodes():
         (_, first, _, other_start, _), (_, _, last, _, end) = group[0], group[-1]
         lines: list[list[Passage]] = []
@@ -103,7 +92,7 @@ class _Comparison(difflib.SequenceMatcher[str]):
 
 
 def _span(start: int, end: int) -> str:
-    """A range of lines as a unified diff writes it; an empty range names the line before it."""
+    """Return a range of lines as a unified diff writes it; an empty range names the line before it."""
     size = end - start
     return f"{start + 1}" if size == 1 else f"{start + bool(size)},{size}"
 
@@ -127,7 +116,7 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
 
 
 def passages_of(old: Sequence[str], new: Sequence[str]) -> list[Passage]:
-    """The words of two texts as passages, in order; no two of one kind follow each other."""
+    """Return the words of two texts as passages, in order; no two of one kind follow each other."""
     passages: list[Passage] = []
     start = other_start = 0
     for one, other, size in shared(old, new):
@@ -139,7 +128,7 @@ def passages_of(old: Sequence[str], new: Sequence[str]) -> list[Passage]:
 
 
 def _joined(passages: Sequence[Passage]) -> list[Passage]:
-    """The passages with the spaces and signs between two changes taken into one change."""
+    """Return the passages with the spaces and signs between two changes taken into one change."""
     joined: list[Passage] = []
     gone = come = ""
     for at, (kind, text) in enumerate(passages):
@@ -165,7 +154,7 @@ def _kind(line: Sequence[Passage]) -> str:
 
 
 def _cut(line: Sequence[Passage]) -> Iterator[Passage]:
-    """The line with long unchanged passages cut to what is next to a change."""
+    """Yield the line with long unchanged passages cut to what is next to a change."""
     for at, (kind, text) in enumerate(line):
         ahead, behind = bool(at), at < len(line) - 1
         if kind == "same" and len(text) > 2 * _ROOM:

@@ -34,12 +34,12 @@ _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def unpainted(text: str) -> str:
-    """`text` without its colours."""
+    """Return `text` without its colours."""
     return _PAINT.sub("", text)
 
 
 def paint(text: str, style: str) -> str:
-    """`text` in the colour of a style (`error`, `add`, `dim`, ...)."""
+    """Return `text` in the colour of a style (`error`, `add`, `dim`, ...)."""
     code = _CODES[style]
     return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
 
@@ -77,7 +77,7 @@ def table(
 
 
 def moment(time: str) -> str:
-    """An ISO time to the minute, such as `2026-03-01T10:00Z`; anything else as it is."""
+    """Return an ISO time to the minute, such as `2026-03-01T10:00Z`; anything else as it is."""
     try:
         when = datetime.fromisoformat(time)
     except ValueError:
@@ -136,7 +136,7 @@ _LEAD = re.compile(r" *(?:(?<= )\S (?=\S))?")
 
 
 def fitted(text: str, width: int) -> str:
-    """`text` with lines wider than `width` columns wrapped between words; 0 leaves them.
+    """Return `text` with lines wider than `width` columns wrapped between words; 0 leaves them.
 
     Wrapped lines are indented to the first word, or to the one after a sign such as `+`. Text in backticks is wrapped
     only if it is wider than a line, and a word never is.

@@ -39,12 +39,12 @@ class Brief(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """The whole sentence."""
+        """Return the whole sentence."""
         return " ".join(f"{lead} {value}" for lead, value in self.sentence) + "."
 
 
 def brief_of(request: Mapping[str, Json]) -> Brief:
-    """A request, as `Request.as_json` and the lock have it, in words."""
+    """Return a request, as `Request.as_json` and the lock have it, in words."""
     stated = request.get("inputs")
     inputs: Mapping[str, Json] = stated if isinstance(stated, dict) else {}
     template = _name(request.get("template")).removesuffix(" generator")
@@ -80,7 +80,7 @@ def _name(slug: Json) -> str:
 
 
 def value_words(value: Json) -> str:
-    """A value as a person writes it, cut at some length; a list as its parts."""
+    """Return a value as a person writes it, cut at some length; a list as its parts."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -116,7 +116,7 @@ class NextChange(Struct, frozen=True, kw_only=True):
 
     @property
     def needs_choice(self) -> bool:
-        """Whether nothing happens until a person chooses."""
+        """Return whether nothing happens until a person chooses."""
         return self.kind in (ChangeKind.HELD, ChangeKind.UNKNOWN)
 
 
@@ -153,7 +153,7 @@ _HEADS: Final[Mapping[str, str]] = {
 
 
 def next_change(change: Change, option: str) -> NextChange:
-    """A change in words; `option`: as in `Plan.option`."""
+    """Return a change in words; `option`: as in `Plan.option`."""
     kind = _KINDS.get(change.action, ChangeKind.PAID if change.submits_worst else ChangeKind.FREE)
     lead = f"The next apply {_DOES[change.action]}" if change.action in _DOES else _UNKNOWN
     if change.action is Action.WAIT:
@@ -177,6 +177,6 @@ def next_change(change: Change, option: str) -> NextChange:
 
 
 def value_diff(reason: Reason) -> Markup:
-    """The values of a reason before and after, as HTML; empty where it has none."""
+    """Return the values of a reason before and after, as HTML; empty where it has none."""
     before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
     return changed_words(before, after)

@@ -21,7 +21,7 @@ from contentops.tokens import exact_money
 
 
 def plan_pieces(plan: AnyPlan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:
-    """The sealed plan as JSON text, change by change, so that no second copy of all is in memory.
+    """Yield the sealed plan as JSON text, change by change, so that no second copy of all is in memory.
 
     The same plan always gives the same text. `inputs` are the options that a later apply needs: variables, selection,
     flags.
@@ -100,7 +100,7 @@ def summary_json(plan: AnyPlan) -> dict[str, Json]:
 
 
 def month_json(spent: MonthSpend) -> dict[str, Json]:
-    """What was spent in a month."""
+    """Return what was spent in a month."""
     money = {name: as_decimal(amount) for name, amount in sorted(spent.money.items())}
     unsure = {name: as_decimal(amount) for name, amount in sorted(spent.money_unsure.items())}
     return {
@@ -115,13 +115,13 @@ def month_json(spent: MonthSpend) -> dict[str, Json]:
 
 
 def _approvals_json(plan: AnyPlan) -> dict[str, Json]:
-    """`approvals` and `not_promoted`, where there is anything to say."""
+    """Return `approvals` and `not_promoted`, where there is anything to say."""
     counts = {"approvals": {state.value: number for state, number in plan.approvals.items()}} if plan.approvals else {}
     return {**counts, **({"not_promoted": plan.not_promoted} if plan.not_promoted else {})}
 
 
 def at_most_json(priced: AnyPlan | Change | Outcome | Run) -> dict[str, Json]:
-    """`credits_at_most`, where the `credits` are an upper bound; otherwise nothing."""
+    """Return `credits_at_most`, where the `credits` are an upper bound; otherwise nothing."""
     return {"credits_at_most": True} if priced.credits_at_most else {}
 
 

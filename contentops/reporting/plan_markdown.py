@@ -120,7 +120,7 @@ class _Page:
 
 
 def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:
-    """The first blocks, as many as could fit into so many bytes."""
+    """Yield the first blocks, as many as could fit into so many bytes."""
     for block in blocks:
         room -= _size(block)
         if room < 0:
@@ -129,7 +129,7 @@ def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:
 
 
 def fence(blocks: Iterable[str]) -> str:
-    """What opens and ends a code block that nothing in it can end."""
+    """Return what opens and ends a code block that nothing in it can end."""
     return "`" * max(3, 1 + max((len(run) for block in blocks for run in re.findall("`+", block)), default=0))
 
 
@@ -141,17 +141,17 @@ def _size(line: str) -> int:
 
 
 def marker(plan: AnyPlan) -> str:
-    """The hidden first line by which the comment of this project and environment is found again."""
+    """Return the hidden first line by which the comment of this project and environment is found again."""
     return marker_of(plan.project, plan.environment)
 
 
 def marker_of(project: str, environment: str) -> str:
-    """The same by their names."""
+    """Return the same by their names."""
     return f"<!-- contentops:plan:{_marked(project)}:{_marked(environment)} -->"
 
 
 def _marked(name: str) -> str:
-    """A name as a part of that line: another name is another part."""
+    """Return a name as a part of that line: another name is another part."""
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-")[:60]
     return plain if plain == name else f"{plain}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
@@ -163,7 +163,7 @@ MARKED = NO_PLAN.removesuffix(" -->")
 
 
 def no_plan_markdown(mark: str, commit: str) -> str:
-    """The comment about a plan that could not be made, under the first line of the comment before it."""
+    """Return the comment about a plan that could not be made, under the first line of the comment before it."""
     about = f"commit {code(commit)}" if commit else "what is there now"
     return f"{mark}\n### contentops plan: none\n\n**There is no plan for {about}, so its cost is unknown.**\n"
 
@@ -204,7 +204,7 @@ def _important(plan: AnyPlan) -> Iterator[str]:
 
 
 def _listed(entries: Iterable[str]) -> Iterator[str]:
-    """A list, after an empty line."""
+    """Yield a list, after an empty line."""
     yield from (f"- {entry}" if number else f"\n- {entry}" for number, entry in enumerate(entries))
 
 
@@ -262,7 +262,7 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
 
 
 def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[str]:
-    """The honest last line."""
+    """Yield the honest last line."""
     parts = []
     if rows:
         parts.append(f"{plural(rows, 'more item')} hidden")
@@ -278,7 +278,7 @@ def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[s
 
 
 def code(text: str, width: int = _WORDS) -> str:
-    """`text` as a code span that nothing in it can end."""
+    """Return `text` as a code span that nothing in it can end."""
     safe = clip(visible(text), width)
     ticks = "`" * (max((len(run) for run in re.findall("`+", safe)), default=0) + 1)
     pad = " " if safe.startswith("`") or safe.endswith("`") or not safe.strip() else ""
@@ -293,7 +293,7 @@ def cell(text: str, width: int) -> str:
 
 
 def prose(message: str) -> str:
-    """A message of ours: its literals in backticks become code spans, the rest plain words."""
+    """Return a message of ours: its literals in backticks become code spans, the rest plain words."""
     parts = clip(visible(message), _WORDS).split("`")
     whole = parts if len(parts) % 2 else [*parts[:-2], f"{parts[-2]}`{parts[-1]}"]
     return "".join(code(part) if at % 2 and part else _words(part) for at, part in enumerate(whole))
@@ -301,7 +301,7 @@ def prose(message: str) -> str:
 
 def _words(text: str) -> str:
     # Forges link mentions, issues and bare addresses after the Markdown is rendered: escapes do not stop them.
-    # They look back from `://` for a scheme, and drop an invisible character that stands in a host's name.
+    # They look back from `://` for a scheme, and drop an invisible character in a host's name.
     broken = _BEFORE.sub(lambda match: f"{_ZERO_WIDTH}{match[0]}", text)
     broken = _AFTER.sub(lambda match: f"{match[0]}{_ZERO_WIDTH}", broken)
     return _PUNCTUATION.sub(r"\\\1", broken).translate(_REFERENCES)

@@ -66,7 +66,7 @@ _VALUE = 60
 
 
 def plan_text(plan: AnyPlan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
-    """The plan with its reasons, costs and notes; the last lines are the counts and the price.
+    """Return the plan with its reasons, costs and notes; the last lines are the counts and the price.
 
     `verbose` lists every change with its steps, and every value in full length. `advice` adds what `apply` would refuse
     and the next command, which repeats `flags`: those the plan was made with.
@@ -96,7 +96,7 @@ def _setting(note: Note) -> str:
 
 
 def _likeness(change: AnyChange) -> Hashable:
-    """The key by which similar changes are folded into one line."""
+    """Return the key by which similar changes are folded into one line."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
     return (change.action, change.names, change.blocked, change.claimed_by, change.credits_at_most, reasons)
 
@@ -172,7 +172,7 @@ def _details(change: AnyChange, *, verbose: bool) -> Iterator[str]:
 
 
 def _is_said(action: Action, reason: Reason) -> bool:
-    """Whether the word `create` says the reason already: that the item is new."""
+    """Return whether the word `create` says the reason already: that the item is new."""
     return action is Action.CREATE and reason.kind == "new" and not (reason.field or reason.detail or reason.cause)
 
 
@@ -231,7 +231,7 @@ def _notes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
 
 
 def note_line(note: Note) -> str:
-    """A note as one line that names its item."""
+    """Return a note as one line that names its item."""
     message = visible(note.message)
     if note.id is None or visible(note.id) in message:
         return message

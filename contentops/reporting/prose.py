@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     """Words of one side, and whether they are marked."""
 
 Notes: TypeAlias = "Callable[[TextBlock], Iterable[Markup]]"
-"""What stands under a block."""
+"""The notes under a block."""
 _SCHEMES: Final = frozenset({"http", "https", "mailto"})
 _TOP: Final = 3
 """The level of a text's highest headings: the page has those above."""
@@ -48,9 +48,9 @@ class ProsePart(NamedTuple):
 def prose(
     diff: TextDiff, *, notes: Notes = lambda _: (), marks: Sequence[re.Pattern[str]] = (), fold: bool = True
 ) -> list[ProsePart]:
-    """A text with what changed in it; one that is compared with itself, as it is.
+    """Return a text with what changed in it; one that is compared with itself, as it is.
 
-    `notes`: what stands under a block, which is then not folded. `marks`: what is marked in the text. `fold`: whether
+    `notes`: the notes under a block, which is then not folded. `marks`: what is marked in the text. `fold`: whether
     blocks that are as before are folded, where any block is not.
     """
     top = min((int(one.block.kind[1]) for one in diff.blocks if one.block.kind[1:].isdigit()), default=1)
@@ -74,13 +74,13 @@ def prose(
 
 
 def changed_words(old: str, new: str) -> Markup:
-    """One line that became another one, such as a title."""
+    """Return one line that became another one, such as a title."""
     words = (tuple(map(Word, split_words(text))) for text in (old, new))
     return _inline((part.side, False, part.words) for part in phrases(*words))
 
 
 class _Piece(NamedTuple):
-    """A block, what it stands in, and what stands under it."""
+    """A block, its containers, and the notes under it."""
 
     diff: BlockDiff
     path: tuple[Container, ...]
@@ -94,7 +94,7 @@ def _as_before(blocks: Sequence[TextBlock]) -> str:
 
 
 def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
-    """What each block stands in, in one text of both: what is gone stands in the lists that are still there."""
+    """Yield the containers of each block, in one text of both: what is gone is in the lists that still exist."""
     now = {
         before: after
         for one in diff.blocks
@@ -220,7 +220,7 @@ def _inline(runs: Iterable[Run]) -> Markup:
 
 
 def _styled(words: Sequence[Word], depth: int = 0, *, is_changed: bool) -> Markup:
-    """The words with their styles from `depth` on."""
+    """Return the words with their styles from `depth` on."""
     parts: list[Markup] = []
     for style, run in groupby(words, key=lambda word: word.styles[depth] if len(word.styles) > depth else None):
         if style is None:
@@ -254,7 +254,7 @@ def _set(style: Style, inner: Markup, *, is_changed: bool) -> Markup:
 
 
 def _title(style: Style) -> Markup:
-    """The title of a link or an image, which a site shows to who points at it."""
+    """Return the title of a link or an image, which a site shows to who points at it."""
     return Markup(' <span class="mute">\u201c{}\u201d</span>').format(visible(style.title)) if style.title else Markup()
 
 
@@ -266,7 +266,7 @@ def _is_web(address: str) -> bool:
 
 
 def _plain(text: str) -> Markup:
-    """Words as HTML, with what no one would see made visible."""
+    """Return words as HTML, with what no one would see made visible."""
     if text.isascii() and text.isprintable():
         return escape(text)
     return escape("\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n")))

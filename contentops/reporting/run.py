@@ -43,15 +43,15 @@ STOPPED = {
     "refused-submits": ExitCode.INCOMPLETE,
     "no-connection": ExitCode.INCOMPLETE,
 }
-"""The exit code of a run that ended early, by its reason."""
+"""The exit code of a run that stopped early, by its reason."""
 
 
 def exit_code_of(run: Run) -> ExitCode:
-    """The exit code of a run: done only if every item is; an unknown reason to stop counts as incomplete."""
+    """Return the exit code of a run: done only if every item is; an unknown reason to stop counts as incomplete."""
     codes = {STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
     if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
         codes.add(ExitCode.INCOMPLETE)
-    # An item that waits for the text of another one is no failure by itself.
+    # An item that waits for the text of another one is not a failure.
     pending = (outcome for outcome in run.outcomes if outcome.result is Result.PENDING)
     if not run.stopped and any(outcome.action is not Action.WAIT for outcome in pending):
         codes.add(ExitCode.INCOMPLETE)
@@ -59,7 +59,7 @@ def exit_code_of(run: Run) -> ExitCode:
 
 
 def exit_code_without_run(plan: Plan) -> ExitCode:
-    """The exit code where nothing was carried out: done, unless the plan has blocked items."""
+    """Return the exit code where nothing was carried out: done, unless the plan has blocked items."""
     blocked = any(change.action is Action.BLOCKED for change in plan.changes)
     return ExitCode.INCOMPLETE if blocked else ExitCode.DONE
 
@@ -68,7 +68,7 @@ def exit_code_without_run(plan: Plan) -> ExitCode:
 
 
 def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
-    """What an apply did with its plan; `run` is null where nothing was done."""
+    """Return what an apply did with its plan; `run` is null where nothing was done."""
     return {
         "format_version": FORMAT_VERSION,
         "project": plan.project,
@@ -81,7 +81,7 @@ def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
 
 
 def event_json(event: Event) -> dict[str, Json]:
-    """One line of `--events`."""
+    """Return one line of `--events`."""
     return {"format_version": FORMAT_VERSION, **plain(event)}
 
 
@@ -127,7 +127,7 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def as_typed(run: Run, again: str, option: str | None = None) -> Run:
-    """The run with `--env` in the commands of its hints, and `again` instead of a plain `contentops apply`.
+    """Return the run with `--env` in the commands of its hints, and `again` instead of a plain `contentops apply`.
 
     `option` is as in `Plan.option`; None: the environment of the run.
     """
@@ -167,7 +167,7 @@ def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
 
 
 def run_markdown(run: Run) -> str:
-    """The text of a run as a fenced block of Markdown, for the page of its job."""
+    """Return the text of a run as a fenced block of Markdown, for the page of its job."""
     environment = f", environment {code(run.environment)}" if run.environment else ""
     text = unpainted(run_text(run))
     ticks = fence([text])
@@ -181,7 +181,7 @@ def _listed(
     more: str,
     hint: str = "",
 ) -> str:
-    """The lines of the first outcomes, how many more there are, and a hint about all of them."""
+    """Return the lines of the first outcomes, how many more there are, and a hint about all of them."""
     shown = [line for outcome in outcomes[:_SHOWN] for line in lines(outcome)]
     if len(outcomes) > _SHOWN:
         shown.append(f"  {sign} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more {more}")
@@ -278,7 +278,7 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
 
 
 def _maybe_spent(run: Run) -> Iterator[str]:
-    """What else was spent, if submits whose answers were lost did arrive, and where tokens are not known."""
+    """Yield what else was spent, if submits whose answers were lost did arrive, and where tokens are not known."""
     if run.credits_unknown:
         lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
         yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
@@ -287,7 +287,7 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 
 
 def _pending(run: Run) -> Iterator[str]:
-    """The counts of unfinished items; a pending outcome with a hint has a job that still runs."""
+    """Yield the counts of unfinished items; a pending outcome with a hint has a job that still runs."""
     pending = [outcome for outcome in run.outcomes if outcome.result is Result.PENDING]
     waiting = sum(outcome.action is Action.WAIT for outcome in pending)
     pending = [outcome for outcome in pending if outcome.action is not Action.WAIT]
@@ -303,7 +303,7 @@ def _pending(run: Run) -> Iterator[str]:
     if waiting:
         yield f"{waiting:,} waiting for other texts"
     if running and run.server == "local":
-        # The bundled server ended with the command.
+        # The bundled server stopped with the command.
         yield f"{running:,} to be continued"
     elif running:
         yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
@@ -328,7 +328,7 @@ def _next(run: Run, again: str, option: str) -> str:
 
 
 def duration(start: str, end: str) -> str:
-    """The time between two ISO times in words such as `4m 12s`; empty where one is missing or unreadable."""
+    """Return the time between two ISO times in words such as `4m 12s`; empty where one is missing or unreadable."""
     try:
         seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
     except (ValueError, TypeError):
@@ -450,7 +450,7 @@ class Progress:
 
 def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
     items = _whole(event, "items")
-    progress.total = progress.done.total() + items  # a run may have several waves
+    progress.total = progress.done.total() + items  # a run may start again
     credits_ = _whole(event, "credits")
     price = f", {plural(credits_, 'credit')}" if credits_ else ""
     return (f"apply: {plural(items, 'item')}, {plural(_whole(event, 'submits'), 'submit')}{price}",)

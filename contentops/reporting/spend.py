@@ -87,7 +87,7 @@ def count_spend(
     *,
     since: datetime | None = None,
 ) -> Spend:
-    """The spend on jobs accepted at or after `since` (with a time zone).
+    """Return the spend on jobs accepted at or after `since` (with a time zone).
 
     `desired` gives the manifest and the tags of an item; None: not known.
     """
@@ -124,7 +124,7 @@ def count_spend(
 
 
 def add_spends(spends: Mapping[str, Spend]) -> Spend:
-    """The sum over environments by their names, of which no two count one text; with a group `environment`."""
+    """Return the sum over environments by their names, of which no two count one text; with a group `environment`."""
     if len(spends) == 1:
         return next(iter(spends.values()))
     each = tuple(spends.values())
@@ -164,7 +164,7 @@ def _cost(job: Job, texts: int = 1) -> Row:
 
 
 def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
-    """The last months with their short names, those without a text too; the last one is that of the clock."""
+    """Return the last months with their short names, those without a text too; the last one is that of the clock."""
     by_name = {row.name: row for row in rows}
     today = datetime.fromtimestamp(now, UTC)
     months = []
@@ -209,7 +209,7 @@ def _is_since(job: Job, since: datetime | None) -> bool:
 
 
 def spend_json(spend: Spend, *, since: str) -> dict[str, Json]:
-    """The spend as JSON; `since` is the exact start."""
+    """Return the spend as JSON; `since` is the exact start."""
     return {
         "format_version": FORMAT_VERSION,
         "since": since,
@@ -231,7 +231,7 @@ def _row_json(row: Row) -> dict[str, Json]:
 
 
 def spend_text(spend: Spend, *, since: str) -> str:
-    """A table for each of `GROUPS`, then the total; sanitized."""
+    """Return a table for each of `GROUPS`, then the total; sanitized."""
     sections = [
         "\n".join(_table(group, rows))
         for group, rows in spend.groups.items()
@@ -267,13 +267,13 @@ def _ending(spend: Spend, since: str) -> Iterator[str]:
 
 
 def sure_text(spend: Spend) -> Iterator[str]:
-    """What was spent for sure and at most, where these differ."""
+    """Yield what was spent for sure and at most, where these differ."""
     if spend.credits_sure < spend.credits_at_most:
         yield f"In all, {spend.credits_sure:,} credits are sure, and at most {spend.credits_at_most:,} are charged."
 
 
 def in_no_file(number: int) -> Iterator[str]:
-    """The number of paid texts that are in no file, and why."""
+    """Yield the number of paid texts that are in no file, and why."""
     if number:
         why = "the item was removed, its request changed, its checks failed, or the run was killed"
         where = "`contentops report --runs --select ITEM` shows where the text is"
@@ -286,7 +286,7 @@ _SHORT: Final = 8
 
 
 def provenance_json(provenances: Provenances, environment: str) -> dict[str, Json]:
-    """The texts as JSON, by item."""
+    """Return the texts as JSON, by item."""
     return {
         "format_version": FORMAT_VERSION,
         "environment": environment,
@@ -311,7 +311,7 @@ def _text_json(text: TextProvenance) -> dict[str, Json]:
 
 
 def verdict_json(line: Approval) -> dict[str, Json]:
-    """A verdict with the keys of its line in `contentops.approvals`; a long note is cut."""
+    """Return a verdict with the keys of its line in `contentops.approvals`; a long note is cut."""
     return {
         "item": line.item,
         "text": line.text,
@@ -327,7 +327,7 @@ def verdict_json(line: Approval) -> dict[str, Json]:
 
 
 def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
-    """A line for each text, then their number, and what may be missing."""
+    """Return a line for each text, then their number, and what may be missing."""
     head = ("ITEM", "SERVER", "MODEL", "JOB", "MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "BY", "COMMIT")
     rows = [
         (
@@ -354,7 +354,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
 
 
 def _people(verdicts: Sequence[Approval]) -> str:
-    """Who gave a verdict on a text, without addresses: the last one, and how many others."""
+    """Return who gave a verdict on a text, without addresses: the last one, and how many others."""
     if not verdicts:
         return ""
     *others, last = verdicts
@@ -375,7 +375,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def provenance_csv(provenances: Provenances) -> str:
-    """The texts as CSV by RFC 4180, with a header; no cell is a formula for a spreadsheet, or has unsafe characters."""
+    """Return the texts as CSV (RFC 4180) with a header; no cell is a formula or has unsafe characters."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -421,7 +421,7 @@ def _joined(values: Iterable[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A cell with visible characters, and an apostrophe before what a spreadsheet would take for a formula."""
+    """Return a cell with visible characters, and an apostrophe before what a spreadsheet would take for a formula."""
     shown = visible(text)
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
@@ -430,7 +430,7 @@ def _cell(text: str) -> str:
 
 
 def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
-    """The cost of approved texts as a key of the spend; empty where no one approved any."""
+    """Return the cost of approved texts as a key of the spend; empty where no one approved any."""
     if cost is None:
         return {}
     average = round(cost.credits / cost.items, 2) if cost.items else None
@@ -439,7 +439,7 @@ def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
 
 
 def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
-    """The same in a sentence."""
+    """Return the same in a sentence."""
     if cost is None or not cost.items:
         return ()
     average = f"{cost.credits / cost.items:,.1f} credits on average"
@@ -475,7 +475,7 @@ def _generation_json(one: Generation) -> dict[str, Json]:
 
 
 def text_json(text: PaidText) -> dict[str, Json]:
-    """A paid text as JSON."""
+    """Return a paid text as JSON."""
     values = structs.asdict(text)
     del values["tokens"]
     return {**values, "where": list(text.where), **tokens_json(text.tokens)}
@@ -488,7 +488,7 @@ def _run_json(report: KeptReport) -> dict[str, Json]:
 
 
 def history_text(history: History, *, width: int = 0) -> str:
-    """A table of the runs, one of the generations, the sums, and what may be missing."""
+    """Return a table of the runs, one of the generations, the sums, and what may be missing."""
     blocks = ["\n".join(_runs(history.runs, width))]
     blocks.append("\n".join(_generations(history.generations, history.verdicts, width)))
     blocks.append(texts_text(history.texts, width=width))
@@ -510,7 +510,7 @@ _PAID = frozenset({"generated", "unwritten", "lost"})
 
 
 def _other_sum(runs: int, spent: int) -> Iterator[str]:
-    """Why the credits of the runs differ from those of the texts."""
+    """Yield why the credits of the runs differ from those of the texts."""
     if 0 < spent < runs:
         why = "for jobs that are still open, failed later, or were given up"
         yield f"The runs count {plural(runs - spent, 'credit')} more: {why}."
@@ -529,7 +529,7 @@ def _runs(runs: Sequence[KeptReport], width: int) -> Iterator[str]:
 
 
 def _generations(made: Sequence[Generation], verdicts: Sequence[Approval], width: int) -> Iterator[str]:
-    """A table of what was made and the verdicts on it, the newest first."""
+    """Yield a table of what was made and the verdicts on it, the newest first."""
     rows = [
         *(
             (one.at, one.item, one.job_id, f"{one.credits:,}", _money(one.tokens), one.outcome, clip(one.error, _WORDS))
@@ -545,7 +545,7 @@ def _generations(made: Sequence[Generation], verdicts: Sequence[Approval], width
 
 
 def _money(tokens: PaidTokens | None) -> str:
-    """What the model of one text cost; empty where that is not known."""
+    """Return what the model of one text cost; empty where that is not known."""
     return "" if tokens is None else money_words(sum_tokens([tokens]).money)
 
 
@@ -553,12 +553,12 @@ _VERDICTS = {Verdict.APPROVED: "approved", Verdict.SENT_BACK: "sent back"}
 
 
 def _opinion(line: Approval) -> str:
-    """Who gave the verdict, and the note."""
+    """Return who gave the verdict, and the note."""
     return f"{line.by}: {clip(one_line(line.note), _NOTE)}" if line.note else line.by
 
 
 def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
-    """A table of paid texts, each with the start of its digest and where it is kept; empty where there is none."""
+    """Return a table of paid texts, each with the start of its digest and where it is kept; empty for none."""
     rows = [
         (one.short, moment(one.at), one.job_id, f"{one.credits:,}", _where(one), _stands(one)) for one in texts[:SHOWN]
     ]
@@ -592,12 +592,12 @@ _DAY: Final = 86_400
 
 
 def minutes(words: int) -> str:
-    """How long a text takes to read: `2 minutes`."""
+    """Return how long a text takes to read: `2 minutes`."""
     return plural(max(round(words / _WORDS_A_MINUTE), 1), "minute")
 
 
 def day(at: str, now: float) -> str:
-    """The day of an ISO time in the time zone of this machine: `today`, `12 November`, with another year.
+    """Return the day of an ISO time in the time zone of this machine: `today`, `12 November`, with another year.
 
     `now` is seconds since 1970. What is no time is shown as it is, here and below.
     """
@@ -610,25 +610,25 @@ def day(at: str, now: float) -> str:
 
 
 def on_day(at: str, now: float) -> str:
-    """The day as the end of a sentence: `today`, `on 12 November`."""
+    """Return the day as the end of a sentence: `today`, `on 12 November`."""
     name = day(at, now)
     return name if name == "today" else f"on {name}"
 
 
 def short_date(at: str) -> str:
-    """The day for a column: `12 Nov 26`."""
+    """Return the day for a column: `12 Nov 26`."""
     when = _local(at)
     return visible(at) if when is None else f"{when.day} {when:%b %y}"
 
 
 def day_and_time(at: str, now: float) -> str:
-    """The day with the time: `today at 06:44`."""
+    """Return the day with the time: `today at 06:44`."""
     when = _local(at)
     return visible(at) if when is None else f"{day(at, now)} at {when:%H:%M}"
 
 
 def age(at: str, now: float) -> str:
-    """How long ago it was: `2 days`; `since today` for less than one."""
+    """Return how long ago it was: `2 days`; `since today` for less than one."""
     when = _local(at)
     days = 0 if when is None else int((now - when.timestamp()) // _DAY)
     return plural(days, "day") if days > 0 else "since today"

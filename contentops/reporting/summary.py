@@ -78,12 +78,12 @@ _WORDS: Final = {
 
 
 def words_of(code: str) -> str:
-    """An action, a step or a kind of reason, as people read it."""
+    """Return an action, a step or a kind of reason, as people read it."""
     return _WORDS.get(code, code.replace("-", " "))
 
 
 def budget_words(plan: AnyPlan) -> str:
-    """What applies may spend, as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
+    """Return what applies may spend, as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
     budget = plan.budget
     numbers = (
         (budget.credits_per_apply, "credit", ""),
@@ -104,7 +104,7 @@ def _money(amount: Decimal, currency: str) -> str:
 
 
 def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
-    """How much of the month's budget is spent, by all environments; empty where it was not counted."""
+    """Return how much of the month's budget is spent, by all environments; empty where it was not counted."""
     if spent is None:
         return ""
     clock = f" {plural(spent.ahead, 'text')} of later months {'is' if spent.ahead == 1 else 'are'} included: "
@@ -122,7 +122,7 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
 
 
 def _sure(spent: MonthSpend, budget: Budget) -> str:
-    """How much of it is sure, where not all is."""
+    """Return how much of it is sure, where not all is."""
     money, unsure = (each.get(budget.currency, Decimal(0)) for each in (spent.money, spent.money_unsure))
     parts = []
     if budget.credits_per_month is not None and spent.credits_unsure:
@@ -135,18 +135,18 @@ def _sure(spent: MonthSpend, budget: Budget) -> str:
 
 
 def plan_counts(plan: AnyPlan) -> dict[Action, int]:
-    """How many changes of each action, in the order of `Action`; actions that do not occur are left out."""
+    """Return how many changes of each action, in the order of `Action`; actions that do not occur are left out."""
     counted = Counter(change.action for change in plan.changes)
     return {action: counted[action] for action in Action if counted[action]}
 
 
 def plan_sentence(plan: AnyPlan) -> str:
-    """The counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
+    """Return the counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
     return f"{count_words(plan)}. {begin(cost_words(plan.changes))}."
 
 
 def count_words(plan: AnyPlan) -> str:
-    """How many changes of each action: `2 to create, 1 blocked, 7 unchanged`."""
+    """Return how many changes of each action: `2 to create, 1 blocked, 7 unchanged`."""
     parts = [
         f"{number:,} {words_of(action) if action in STATES else f'to {words_of(action)}'}"
         for action, number in plan_counts(plan).items()
@@ -157,7 +157,7 @@ def count_words(plan: AnyPlan) -> str:
 
 
 def change_cost(change: AnyChange) -> str:
-    """The price of a change; empty: it has none."""
+    """Return the price of a change; empty: it has none."""
     if change.money_worst:
         return bound_words(change.money, change.money_worst, change.retries)
     if change.has_no_price:
@@ -168,7 +168,7 @@ def change_cost(change: AnyChange) -> str:
 
 
 def unsaid_hint(change: AnyChange) -> str:
-    """The hint without a reason that is shown beside it already."""
+    """Return the hint without a reason that is shown beside it already."""
     hint = change.hint
     for reason in change.reasons:
         hint = hint.removeprefix(f"{reason.detail}; ")
@@ -176,25 +176,25 @@ def unsaid_hint(change: AnyChange) -> str:
 
 
 def approval_sentence(plan: AnyPlan) -> str:
-    """How many of the texts are in each state of approval; empty where each is approved or in none."""
+    """Return how many of the texts are in each state of approval; empty where each is approved or in none."""
     if not plan.approvals.keys() - {ApprovalState.APPROVED}:
         return ""
     return f"Approval: {', '.join(f'{number:,} {state.words}' for state, number in plan.approvals.items())}."
 
 
 def begin(sentence: str) -> str:
-    """A sentence with its first letter in upper case."""
+    """Return a sentence with its first letter in upper case."""
     return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def action_words(change: AnyChange) -> str:
-    """The action, with the process that has claimed the item: `pending (apply on HOST)`."""
+    """Return the action, with the process that has claimed the item: `pending (apply on HOST)`."""
     word = words_of(change.action)
     return f"{word} ({visible(change.claimed_by)})" if change.claimed_by else word
 
 
 def empty_sentence(plan: AnyPlan) -> str:
-    """The sentence of a plan without changes."""
+    """Return the sentence of a plan without changes."""
     waiting = plan.not_promoted
     if waiting:
         verb = "waits" if waiting == 1 else "wait"
@@ -212,13 +212,13 @@ def empty_sentence(plan: AnyPlan) -> str:
 
 
 def reason_words(reason: Reason) -> str:
-    """A reason that is about no field, in words."""
+    """Return a reason that is about no field, in words."""
     words = visible(words_of(reason.kind))
     return f"{words}: {visible(reason.detail)}" if reason.detail else words
 
 
 def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
-    """A `contentops` command to copy into a shell; `environment` is as in `Plan.option`."""
+    """Return a `contentops` command to copy into a shell; `environment` is as in `Plan.option`."""
     parts = ["contentops", verb]
     if environment:
         parts.append(_option(environment))
@@ -229,7 +229,7 @@ _COMMAND = r"`contentops (?!init|serve|schema|completion)((?:(?:state|content|ca
 
 
 def in_environment(text: str, environment: str) -> str:
-    """A text with `--env` added to the commands in it."""
+    """Return a text with `--env` added to the commands in it."""
     if not environment or "--env" in text:
         return text
     return re.sub(_COMMAND, lambda match: f"{match[0]} {_option(environment)}", text)
@@ -240,7 +240,7 @@ def _option(environment: str) -> str:
 
 
 def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
-    """The apply command of this plan, with `flags` and those that its guards need; empty: no flag gets past them.
+    """Return the apply command with `flags` and those that its guards need; empty: no flag gets past them.
 
     Only `plan` has `--changed-from`: the apply of such a plan needs a plan file.
     """
@@ -255,17 +255,17 @@ def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
 
 
 def is_review(refusal: Refusal) -> bool:
-    """Whether `plan --max-credits` refuses, not the apply."""
+    """Return whether `plan --max-credits` refuses, not the apply."""
     return refusal.guard.startswith("review-")
 
 
 def who_refuses(refusal: Refusal) -> str:
-    """The first words of a refusal."""
+    """Return the first words of a refusal."""
     return "this review refuses" if is_review(refusal) else "apply would refuse"
 
 
 def way_on(refusal: Refusal) -> str:
-    """How to get past a guard: its flag, or the command to run first; empty where there is no way."""
+    """Return how to get past a guard: its flag, or the command to run first; empty where there is no way."""
     if not refusal.flag:
         return ""
     lead = "to continue anyway" if refusal.flag.startswith("--") else "first run"
@@ -287,29 +287,29 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def credits(self) -> int:
-        """What these changes cost."""
+        """Return what these changes cost."""
         return sum(change.credits for change in self.changes)
 
     @property
     def money(self) -> dict[str, int]:
-        """The most that models may cost for these changes, by currency."""
+        """Return the most that models may cost for these changes, by currency."""
         return add_money(change.money for change in self.changes)
 
     @property
     def has_no_price(self) -> bool:
-        """Whether a model writes any of these texts, and the settings do not say what its tokens cost."""
+        """Return whether a model writes any of these texts, and the settings do not say what its tokens cost."""
         return any(change.has_no_price for change in self.changes)
 
     @property
     def cost(self) -> str:
-        """What these changes cost, in words."""
+        """Return what these changes cost, in words."""
         if self.money:
             return bound_words(self.money, self.money)
         return NO_PRICE if self.has_no_price else plural(self.credits, "credit") if self.credits else "free"
 
     @property
     def heading(self) -> str:
-        """The title as a heading, with the location of a variable or a default as code."""
+        """Return the title as a heading, with the location of a variable or a default as code."""
         title = _LOCATION.sub(r" in `\1`", self.title)
         return f"Variable{title.removeprefix('var')}" if title.startswith("var `") else begin(title)
 
@@ -320,7 +320,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
         return first if others and all(each == first for each in others) else ()
 
     def reasons_of(self, change: AnyChange) -> tuple[Reason, ...]:
-        """The reasons of a change that belong to this cause, but for the plain one that the item is new."""
+        """Return the reasons of a change that belong to this cause, but for the plain one that the item is new."""
         reasons = (one for one in change.reasons if not self.is_cause or one.cause == self.title)
         return tuple(one for one in reasons if one.kind != "new" or one.field or one.detail)
 
@@ -338,14 +338,17 @@ class SharedCause(Struct, frozen=True):
 
     @property
     def cost(self) -> str:
-        """What these changes cost, in words."""
+        """Return what these changes cost, in words."""
         if self.money:
             return bound_words(self.money, self.money)
         return NO_PRICE if self.has_no_price else plural(self.credits, "credit")
 
 
 def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
-    """All changes by cause, the most items first; those that no variable or default caused by what happened to them."""
+    """Return all changes by cause, the most items first.
+
+    Those that no variable or default caused are grouped by what happened to them.
+    """
     groups: dict[tuple[str, bool], list[AnyChange]] = {}
     for change in plan.changes:
         causes = dict.fromkeys(reason.cause for reason in change.reasons if reason.cause)
@@ -358,7 +361,7 @@ def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
 
 
 def shared_causes(plan: AnyPlan) -> tuple[SharedCause, ...]:
-    """The causes of at least two changes, the most items first."""
+    """Return the causes of at least two changes, the most items first."""
     alone = {_TITLES[kind] for kind in _ALONE}
     groups = (one for one in cause_groups(plan) if (one.is_cause or one.title in alone) and len(one.changes) > 1)
     return tuple(
@@ -377,7 +380,7 @@ def _title(change: AnyChange) -> str:
 
 
 def _origin(change: AnyChange) -> str:
-    """Where a new item comes from: a file with its data, else a manifest."""
+    """Return where a new item comes from: a file with its data, else a manifest."""
     spec = change.spec if isinstance(change, Change) else None
     files = () if spec is None else (one.location for one in spec.variables.values() if one.layer == "data")
     for location in filter(None, files):

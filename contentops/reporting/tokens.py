@@ -11,12 +11,12 @@ from contentops.tokens import PaidTokens, TokenSum, exact, sum_tokens
 
 
 def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
-    """The keys of one text: `tokens` and `money`."""
+    """Return the keys of one text: `tokens` and `money`."""
     return {} if tokens is None else sum_json(sum_tokens([tokens]))
 
 
 def sum_json(total: TokenSum) -> dict[str, Json]:
-    """The keys of several texts: `tokens`, `money` by currency as exact decimals, and the texts that lack either."""
+    """Return `tokens` and `money` (exact decimals by currency) of several texts, and how many texts lack either."""
     return {
         **({"tokens": {"input": total.input, "output": total.output}} if total.is_known else {}),
         **({"money": {name: exact(amount) for name, amount in sorted(total.money.items())}} if total.money else {}),

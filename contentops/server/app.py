@@ -260,7 +260,7 @@ class _Api(Struct, frozen=True):
         return wire.content_list(rows, contents.counts(self.store), page)
 
     async def get_content(self, request: Request) -> Json:
-        """One content with its text."""
+        """Return one content with its text."""
         return wire.content(self._content(request.path_params["id"]))
 
     async def save_content(self, request: Request) -> Json:
@@ -299,7 +299,7 @@ class _Api(Struct, frozen=True):
         return wire.paged(entries, wire.read_page(request))
 
     async def get_entry(self, kind: _Kind, request: Request) -> Json:
-        """One entry of a kind in full."""
+        """Return one entry of a kind in full."""
         slug, surface = request.path_params["id"], _surface(request)
         entry = self.catalog[kind.name].get(slug)
         if entry is None:

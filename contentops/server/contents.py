@@ -49,7 +49,7 @@ def body(text: str, section: Span) -> str:
 
 
 def replace_section(text: str, section: Span, new: str) -> str:
-    """`text` with another text under the heading; everything outside the section stays the same."""
+    """Return `text` with another text under the heading; everything outside the section stays the same."""
     head, words, after = text[: section.text], new.strip("\n"), text[section.end :]
     head = head if head.endswith("\n") else f"{head}\n"
     # The end of the text keeps its single newline.
@@ -57,7 +57,7 @@ def replace_section(text: str, section: Span, new: str) -> str:
 
 
 def nested(text: str, level: int) -> str:
-    """`text` changed to fit under a heading of `level`: deeper headings, and closed code blocks and HTML.
+    """Return `text` changed to fit under a heading of `level`: deeper headings, and closed code blocks and HTML.
 
     Headings keep their relative depth; those that would be too deep become bold lines.
     """
@@ -90,7 +90,7 @@ def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -
 
 
 def _closed(text: str) -> str:
-    """`text` with an end for an open code block or HTML block, which would include what follows."""
+    """Return `text` with an end for an open code block or HTML block, which would include what follows."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
     ends = [f"\n{end}" for end in (*fences, *_missing_ends(text)[:1], *_HTML_ENDS) if end]
@@ -107,7 +107,7 @@ def _ends(text: str) -> bool:
 
 
 def _html_closed(text: str) -> str | None:
-    """`text` with an end for each element and comment that it leaves open; None where that is not possible."""
+    """Return `text` with an end for each element and comment that it leaves open; None where that is not possible."""
     for _ in range(3):
         ends = _missing_ends(text)
         if not ends:
@@ -138,7 +138,7 @@ def _missing_ends(text: str) -> list[str]:
 
 
 def _tags(html: str) -> Iterator[tuple[bool, str]]:
-    """Each tag of an element that may stay open: whether it is an end tag, its name; last, a part without an end."""
+    """Yield each tag of an element that may stay open: is it an end tag, its name; last, a part without an end."""
     start = 0
     while tag := _TAG.search(html, start):
         start = tag.end()

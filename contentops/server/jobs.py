@@ -64,7 +64,7 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
     @property
     def credits(self) -> int:
-        """The price of the completed job."""
+        """Return the price of the completed job."""
         return price_of_request(self.template, self.mode, self.inputs, is_section=self.kind == "section").credits
 
     def encoded(self) -> str:
@@ -106,7 +106,7 @@ class StoredJob(Struct, frozen=True, kw_only=True):
 
     @property
     def open(self) -> bool:
-        """Whether it is not finished."""
+        """Return whether it is not finished."""
         return self.finished_at is None
 
 
@@ -119,7 +119,7 @@ class JobLostError(Exception):
 
 
 def find(store: Store, job_id: str | int) -> StoredJob | None:
-    """The job of that id or number, or None. Raises msgspec.MsgspecError for a row that this program did not write."""
+    """Return the job of that id or number, or None. Raises msgspec.MsgspecError for a row of another program."""
     by_id, by_number = "SELECT * FROM jobs WHERE id = ?", "SELECT * FROM jobs WHERE number = ?"
     row = store.row(by_id if isinstance(job_id, str) else by_number, (job_id,))
     return None if row is None else convert({**dict(row), "request": msgspec.json.decode(row["request"])}, StoredJob)
@@ -337,7 +337,7 @@ class JobRunner:
                 with contextlib.suppress(sqlite3.Error):
                     drop(self._store, number, self._clock.now())
             except JobLostError:
-                _LOG.warning("job %s was given to another process meanwhile", number)
+                _LOG.warning("job %s was given to another process", number)
             except (sqlite3.Error, OSError) as error:
                 # The store is busy or the disk is full: the job stays open, and the next status request starts it.
                 _LOG.warning("job %s was put aside: %s", number, error)

@@ -40,7 +40,7 @@ class ServeError(EmbeddedServerError):
 
 @contextlib.asynccontextmanager
 async def running(path: Path, engine: Engine | None) -> AsyncIterator[Any]:
-    """The ASGI app over the store at `path`, made if absent, while the block runs; without an engine no job is done.
+    """Give the ASGI app over the store at `path`, made if absent. Without an engine no job is done.
 
     Another command may have left jobs of another engine, so only those that are asked for are resumed.
     """
@@ -79,7 +79,7 @@ def run(options: ServeOptions) -> None:
 
 
 async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
-    """As `run`, on the running loop, and also until `stop` is set."""
+    """Do as `run` on the running loop, also until `stop` is set."""
     alone = is_loopback(options.host)
     if not alone and not options.key:
         raise ServeError(f"other machines can reach `{options.host}`, so requests need a key: set `{KEY_VARIABLE}`")

@@ -132,7 +132,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
-        """One transaction with the write lock of the whole file from its start; rolled back on any exception."""
+        """Give one transaction with the write lock of the whole file from its start; rolled back on any exception."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -78,7 +78,7 @@ class Page(Struct, frozen=True):
 
     @property
     def skip(self) -> int:
-        """The number of entries on the pages before."""
+        """Return the number of entries on the pages before."""
         return (self.page - 1) * self.limit
 
 
@@ -86,7 +86,7 @@ class Page(Struct, frozen=True):
 
 
 def problem(message: str, *location: str, kind: str = "value_error") -> Json:
-    """One problem of a request as the service writes it: its kind, where it is, and a sentence."""
+    """Return one problem of a request as the service writes it: its kind, where it is, and a sentence."""
     return {"type": kind, "loc": list(location), "msg": message}
 
 
@@ -138,7 +138,7 @@ async def read_body(request: Request) -> BodyFields:
             if len(data) > BODY_BYTES:
                 raise HTTPException(413, "Request body too large")
     except ClientDisconnect as error:
-        raise HTTPException(400, "The request ended before its body did") from error
+        raise HTTPException(400, "The request stopped before the end of its body") from error
     try:
         body = decode_json(bytes(data), dict[str, Any], deepest=DEPTH)
     except (msgspec.MsgspecError, UnicodeDecodeError, DeepJson) as error:
@@ -218,7 +218,7 @@ def read_page(request: Request, limit: int = 100) -> Page:
 def read_generation(
     fields: BodyFields, surface: Surface, catalog: Mapping[str, Mapping[str, Any]]
 ) -> tuple[GenerationRequest, str | None]:
-    """A submit and the client's request id, if any; `catalog` has the entries by kind and slug. Raises HTTPException.
+    """Return a submit and the client's request id. `catalog`: the entries by kind and slug. Raises HTTPException.
 
     Inputs must be given. Missing required inputs are not refused: as on the service, the job fails later, under `/v1`
     for each of them, under `/api` only if there is no topic either. Unknown keys are ignored.
@@ -330,7 +330,7 @@ def _status_api(job: StoredJob) -> Json:
 
 
 def _written(job: StoredJob) -> Json:
-    """The engine that wrote the text, so that a client can recognise an outline, its model, and the model's tokens."""
+    """Return the engine that wrote the text (a client can recognise an outline), its model and tokens."""
     request = job.request
     tokens = None if request.tokens is None else to_builtins(request.tokens)
     return {
@@ -357,7 +357,7 @@ def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Pa
 
 
 def content(row: ContentRow) -> Json:
-    """One stored content."""
+    """Return one stored content."""
     return {
         "id": row.id,
         "title": row.title,
@@ -383,7 +383,7 @@ _UNSTATED = {"default": None, "description": "", "placeholder": "", "options": N
 
 
 def paged(items: list[Json], page: Page) -> Json:
-    """One page of a list in the envelope of `/api`; `count` is the number on all pages."""
+    """Return one page of a list in the envelope of `/api`; `count` is the number on all pages."""
     data = {"items": items[page.skip : page.skip + page.limit], "count": len(items), **asdict(page)}
     return {"success": True, "data": data}
 

@@ -332,7 +332,7 @@ class StateStore:
         self._jobs = jobs.JobsStore(root, environment, self.lineage, disk)
         self._jobs.known.note(list(self._working.records.values()))
         self._has_noted = self.was_interrupted = bool(facts)
-        """Whether the last run ended before its checkpoint."""
+        """Whether the last run stopped before its checkpoint."""
 
     @property
     def state(self) -> State:

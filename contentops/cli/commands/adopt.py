@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import click
 from msgspec import structs
@@ -26,13 +25,12 @@ from contentops.cli.options import (
 from contentops.cli.session import Session
 from contentops.errors import ExitCode, UsageError, suggest
 from contentops.manifests.project import parse_variable, source_of
-from contentops.model import BASE, REQUEST_FIELDS, Json, Project, Run
+from contentops.model import BASE, Json, Project, Run
 from contentops.operations import adopt as operation
 from contentops.operations.adopt import Options, read_map
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.opening import known_environments
 from contentops.operations.workspace import catalog_of
-from contentops.pricing import CREDITS
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
@@ -43,56 +41,44 @@ asking_options = with_options(
 )
 
 
-_OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
-    "brand_voice": {"metavar": "ID"},
-    "mode": {"type": click.Choice(list(CREDITS)), "metavar": None},
-}
-"""Settings of the options of request fields that are no plain text."""
-
-
-def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    words = name.replace("_", " ")
-    settings = {"metavar": "NAME", "help": f"The {words} of the items.", **_OPTIONS.get(name, {})}
-    return click.option(f"--{name.replace('_', '-')}", **settings)
-
-
 @click.command("adopt")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
-@with_options(*(_option_of(name) for name in REQUEST_FIELDS if name not in {"inputs", "revision"}))
+@click.option("--template", metavar="NAME", default="", help="The template of the items.")
+@click.option("--style", metavar="NAME", default="", help="The style of the items.")
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all items. Repeatable.")
 @file_option("--map", "mapping", help="A YAML file that says which front matter keys to read.")
-@click.option("--id", "id_", metavar="ID", default="", help="The id of the item, for a single file.")
 @click.option("--save", is_flag=True, help="Let the next apply save the texts to the server; costs no credits.")
 @asking_options
 @environment_options
 def command(
     session: Session,
     paths: tuple[str, ...],
+    template: str,
+    style: str,
     inputs: tuple[str, ...],
     mapping: str,
+    into: str,
     *,
+    save: bool,
     check: bool,
     yes: bool,
-    **stated: Any,
 ) -> ExitCode:
     """Make items of existing Markdown files. No file changes, nothing is generated, and the plan is empty afterwards.
 
     PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. With a template
-    (`--template` or `--map`), a file becomes a normal item; without one, a protected item, which is never generated. A
-    file that a manifest already declares only gets a record. If `approval` is required, a warning lists the texts that
-    the next apply will make drafts.
+    (`--template` or `--map`), a file becomes a normal item, with the `defaults` of the project; without one, a
+    protected item, which is never generated. A file that a manifest already declares only gets a record. If `approval`
+    is required, a warning lists the texts that the next apply will make drafts.
     """
     project = session.project()
-    values: dict[str, Json] = {name: stated[name] for name in REQUEST_FIELDS if stated.get(name)}
-    if inputs:
-        values["inputs"] = dict(map(parse_variable, inputs))
+    given = {"template": template, "style": style, "inputs": dict(map(parse_variable, inputs))}
+    values: dict[str, Json] = {name: value for name, value in given.items() if value}
     _check_slugs(project, values)
     options = structs.replace(
         read_map(session.path(mapping)) if mapping else Options(),
-        into=_in_project(session, project, stated["into"]) if stated["into"] else "",
+        into=_in_project(session, project, into) if into else "",
         values=values,
-        id=stated["id_"],
-        save=stated["save"],
+        save=save,
     )
     names = [_in_project(session, project, path) for path in paths]
     confirmation = AdoptionQuestion(session, "adopted", check=check, yes=yes)
@@ -128,8 +114,8 @@ def import_contents(
 def _check_slugs(project: Project, values: dict[str, Json]) -> None:
     """Raise UsageError for a template or style that the server does not have."""
     catalog = catalog_of(project)
-    offered = {} if catalog is None else {"template": catalog.templates, "style": catalog.styles}
-    for name, names in offered.items():
+    known = {} if catalog is None else {"template": catalog.templates, "style": catalog.styles}
+    for name, names in known.items():
         value = values.get(name)
         if value and value not in names:
             hint = suggest(str(value), tuple(sorted(names))) or "`contentops catalog list` lists them"
@@ -169,7 +155,6 @@ def _in_project(session: Session, project: Project, name: str) -> str:
     ),
     drafts_option,
     click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
-    click.option("-v", "--verbose", is_flag=True, help="List every change of the plan."),
     variable_option,
     json_option,
 )
@@ -179,7 +164,6 @@ def promote(
     target: str,
     *,
     yes: bool,
-    verbose: bool,
     **chosen: Any,
 ) -> int:
     """Take texts, with their edits, from one environment to another, for free.
@@ -191,7 +175,7 @@ def promote(
     project = _project(session, source, target)
     inputs = {"variables": session.variables, **chosen}
     choice = choice_of(**chosen, only_promoted=True)
-    manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
+    manner = Manner(yes=yes, as_json=session.as_json)
 
     def again(_run: Run) -> str:
         flags = [f"--from {shlex.quote(source)}", f"--to {shlex.quote(target)}", *flags_of(inputs)]

@@ -37,21 +37,13 @@ if TYPE_CHECKING:
 
 
 _approving = with_options(
-    click.option(
-        "-y",
-        "--yes",
-        "--auto-approve",
-        "yes",
-        is_flag=True,
-        help="Do not ask.",
-    ),
+    click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
     click.option(
         "--approve-credits",
         metavar="N",
         type=click.IntRange(min=0),
         help="Spend at most N credits, even over `budget`.",
     ),
-    click.option("--approve-changes", is_flag=True, help="Change more items than `guards` allow."),
 )
 
 
@@ -61,6 +53,7 @@ _approving = with_options(
 @choice_options
 @cache_option
 @_approving
+@click.option("--approve-changes", is_flag=True, help="Change more items than `guards` allow.")
 @click.option("--approve-empty", is_flag=True, help="Continue even if the manifests declare nothing.")
 @file_option(
     "--reviewed", help="Exit with 4 if plan FILE does not cover everything; `FILE@sha256:HEX` also checks its checksum."
@@ -191,7 +184,6 @@ def regenerate(
     on_edit: str | None,
     approve_credits: int | None,
     *,
-    approve_changes: bool,
     yes: bool,
 ) -> int:
     """Generate the section HEADING of ITEM again; the rest of its text stays.
@@ -210,7 +202,7 @@ def regenerate(
         raise UsageError("`regenerate` makes one section again", hint=hint)
     project = session.project()
     sections = {item: section(project, item, heading)}
-    overrides = Overrides(credits=approve_credits, changes=approve_changes)
+    overrides = Overrides(credits=approve_credits)
     inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
     options = ApplyOptions(overrides=overrides, inputs=inputs)
     manner = Manner(yes=yes, verbose=True, as_json=session.as_json)

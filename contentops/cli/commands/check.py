@@ -8,8 +8,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import github_job, terminal
-from contentops.cli.named_files import check_findings_place, write_whole
-from contentops.cli.options import choice_of, environment_options, file_option, project_options, selection_options
+from contentops.cli.options import choice_of, environment_options, project_options, selection_options
 from contentops.cli.session import Session
 from contentops.errors import Check, ExitCode, Severity, plural
 from contentops.operations import doctor as doctor_operation
@@ -67,10 +66,9 @@ def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
 
 
 @click.command("check")
-@project_options
+@environment_options
 @selection_options
 @click.option("--format", "form", type=click.Choice(["text", "sarif"]), default="text", help="The output format.")
-@file_option("--out", help="With `--format sarif`: write it to FILE, and show text.")
 @click.option("--commands", is_flag=True, help="Also run the programs that `contentops.yaml` names under `checks`.")
 @click.option("--approved", is_flag=True, help="Also fail if a required approval is missing.")
 def check(
@@ -79,7 +77,6 @@ def check(
     select: tuple[str, ...],
     exclude: tuple[str, ...],
     form: str,
-    out: str,
     *,
     commands: bool,
     approved: bool,
@@ -93,25 +90,15 @@ def check(
     """
     if session.as_json and form == "sarif":
         raise click.UsageError("`--json` and `--format sarif` exclude each other")
-    if out and form != "sarif":
-        raise click.UsageError("`--out` is for `--format sarif`")
-    if out:
-        check_findings_place(session.path(out))
     from contentops.reporting.diagnostics import checks_json, checks_text, sarif
 
     choice = choice_of(select=select, exclude=exclude)
     done = check_files(session.project(), choice, commands=commands, approved=approved)
-    document = ""
     if form == "sarif":
-        document = json_text(sarif(done, folder=github_job.project_folder(session.directory)))
-    if out:
-        write_whole(session.path(out), f"{document}\n")
-        terminal.report(f"findings written: `{visible(out)}`")
-    if session.as_json:
+        terminal.say(json_text(sarif(done, folder=github_job.project_folder(session.directory))))
+    elif session.as_json:
         terminal.say_json(checks_json(done))
-    elif out or form == "text":
-        terminal.show(checks_text(done))
     else:
-        terminal.say(document)
+        terminal.show(checks_text(done))
     github_job.annotate(done.findings, session.directory)
     return ExitCode.ERROR if any(one.severity is Severity.ERROR for one in done.findings) else ExitCode.DONE

@@ -192,7 +192,6 @@ _PATH = 200
 
 @click.command("commit")
 @environment_options
-@click.option("--remote", metavar="NAME", default="origin", show_default=True, help="Where to push.")
 @click.option(
     "--branch",
     metavar="NAME",
@@ -209,7 +208,6 @@ _PATH = 200
 @click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
 def commit(
     session: Session,
-    remote: str,
     branch: str,
     *,
     direct: bool,
@@ -230,9 +228,7 @@ def commit(
     if direct and no_push:
         raise click.UsageError("`--direct` pushes, and `--no-push` does not")
     project = session.project()
-    options = operation.CommitOptions(
-        remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits, direct=direct
-    )
+    options = operation.CommitOptions(branch=branch, push=not no_push, skip=skip_ci, edits=edits, direct=direct)
     done = operation.commit(project, options, pause=_pause)
     request = _open_pull_request(done) if done.why else ""
     if not session.as_json:

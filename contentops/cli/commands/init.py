@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -14,7 +14,7 @@ from msgspec import structs
 from contentops.cli import terminal
 from contentops.cli.options import json_option
 from contentops.cli.session import Session
-from contentops.errors import ExitCode, Refused, UsageError, did_you_mean
+from contentops.errors import UsageError, did_you_mean
 from contentops.model import Json
 from contentops.operations.init import (
     GENERATORS,
@@ -52,9 +52,6 @@ _NAME_IT = (
     help="The site generator. Default: found by its settings file.",
 )
 @click.option(
-    "--adopt", metavar="DIR", default="", help="Make items of the Markdown files in DIR, instead of examples."
-)
-@click.option(
     "--model",
     metavar="NAME",
     default="",
@@ -90,8 +87,7 @@ def command(
     *,
     bare: bool,
     preset: str | None,
-    adopt: str,
-) -> ExitCode:
+) -> None:
     """Start a project in DIRECTORY (default: this folder).
 
     Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing. In the
@@ -102,8 +98,8 @@ def command(
         raise click.UsageError("`--action` and `--env` need `--ci github`")
     folder = session.path(directory)
     exists = bool(ci) and (folder / "contentops.yaml").is_file()
-    if exists and (bare or preset or adopt or model):
-        options = "`--bare`, `--preset`, `--adopt` and `--model`"
+    if exists and (bare or preset or model):
+        options = "`--bare`, `--preset` and `--model`"
         raise click.UsageError(f"{options} are for a new project, and there is one already")
     if exists:
         for one in environments or (None,):
@@ -113,9 +109,7 @@ def command(
     action = _known(action) if ci else action
     # All files are checked before any is written.
     name = name or _name_of(folder)
-    texts = _texts(session, folder, adopt) if adopt else ""
     site = None if exists else find_site(folder, preset or "")
-    bare = bare or bool(texts)
     wanted = [] if exists else [project_files(folder, name=name, site=site, bare=bare, model=model)]
     wanted += [workflow_files(folder, action, project=name, environments=environments)] if ci else []
     written = [path for files in wanted for path in files.write()]
@@ -126,13 +120,8 @@ def command(
         lines += ["", *_about(site)]
     values: dict[str, Json] = {"directory": str(folder), "files": list(written)}
     values |= {"site": {**structs.asdict(site), "preset": site.preset}} if site else {}
-    if texts:
-        if not session.as_json:
-            terminal.show("\n".join(lines))
-        return _adopt(session, folder, texts, values)
     ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, site=site, model=model)]
     session.answer(values, [*lines, *ready], fit=True)
-    return ExitCode.DONE
 
 
 def _known(action: str) -> str:
@@ -181,38 +170,6 @@ def _ready(folder: Path, files: NewFiles, *, bare: bool, site: SiteLayout | None
         yield f"Next: `{prefix} plan`"
     else:
         yield f"Next: `{prefix} plan`, then `{prefix} apply`"
-
-
-# --- existing texts ----------------------------------------------------------------------------------------
-
-
-def _texts(session: Session, folder: Path, named: str) -> str:
-    """Return a folder of texts relative to the new project.
-
-    Raises UsageError unless it is one in the project, and Refused where there is a project already.
-    """
-    if (folder / "contentops.yaml").exists():
-        hint = "nothing was written; `contentops adopt DIR` adds texts to the project that is there"
-        raise Refused("`contentops.yaml` exists already", code="exists", hint=hint)
-    top, path = folder.resolve(), session.path(named).resolve()
-    if path.is_dir() and path.is_relative_to(top):
-        return path.relative_to(top).as_posix()
-    message = f"`{visible(named)}` is not a folder in `{visible(str(folder))}`"
-    raise UsageError(message, code="no-texts", hint="nothing was written; name a folder of texts in the new project")
-
-
-def _adopt(session: Session, folder: Path, texts: str, values: Mapping[str, Json]) -> ExitCode:
-    """Make items of the Markdown files of a folder in the new project, and print what became of them."""
-    from contentops.cli.confirmation import adopted_json, adopted_lines, adopted_words
-    from contentops.operations.adopt import Options, adopt
-
-    project = structs.replace(session, directory=str(folder)).project()
-    adoption = adopt(project, [texts], Options(), confirm=lambda _: True, runtime=session.runtime())
-    terminal.report_findings(adoption.findings, grouped=True)
-    lines = ["", *(adopted_lines(adoption) if adoption.taken else []), adopted_words(adoption, "adopted")]
-    lines.append(f"Next: `{_prefix(folder)} plan`")
-    session.answer({**values, "adopted": adopted_json(adoption, written=True)}, lines, fit=True)
-    return ExitCode.INCOMPLETE if adoption.refused else ExitCode.DONE
 
 
 def _prefix(folder: Path) -> str:

@@ -19,6 +19,7 @@ from contentops.cli.options import (
     flags_of,
     project_options,
     refresh_option,
+    select_option,
     selection_options,
 )
 from contentops.cli.plan_files import PLAN_ENDING
@@ -31,8 +32,8 @@ from contentops.operations.plan import ItemStatus, chosen_rows
 from contentops.operations.plan_files import read_document
 from contentops.operations.texts import Difference, Restored
 from contentops.reporting.diagnostics import diagnostics_json
-from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
-from contentops.reporting.graph import graph_json, graph_mermaid, graph_text
+from contentops.reporting.difference import Part, difference_text, fields
+from contentops.reporting.graph import graph_json, graph_text
 from contentops.reporting.layout import fitted, moment, outline, paint, table
 from contentops.reporting.plan_json import month_json
 from contentops.reporting.plan_text import plan_text
@@ -50,7 +51,7 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 
 
 @click.command("status")
-@project_options
+@environment_options
 @selection_options
 @refresh_option
 def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
@@ -122,16 +123,14 @@ def _state(item: ItemStatus) -> str:
 @click.argument("what", metavar="ITEM|PLAN")
 @project_options
 @click.option("--rows", is_flag=True, help="Of an item or a manifest: show the first rows that `for_each` chooses.")
-@click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
-@click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
-def show(session: Session, what: str, *, rows: bool, detailed_exitcode: bool, verbose: bool) -> int:
+def show(session: Session, what: str, *, rows: bool) -> None:
     """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
 
     `--rows` shows what templates get as `each`, after `where` and `limit`; ITEM may also be a manifest, whose rows are
     shown before any item is rendered.
 
-    Or show PLAN, a file that `plan --out` wrote, in any folder. It does not check whether the plan is still valid;
-    `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
+    Or show every change of PLAN, a file that `plan --out` wrote, in any folder. It does not check whether the plan is
+    still valid; `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
     """
     if what.endswith(PLAN_ENDING) and os.path.lexists(session.path(what)):
         if session.environment or session.variables:
@@ -142,19 +141,15 @@ def show(session: Session, what: str, *, rows: bool, detailed_exitcode: bool, ve
             )
         if rows:
             raise click.UsageError(f"`--rows` is for items, and `{what}` is a plan file")
-        empty = _show_plan(session, what, verbose=verbose)
-        return ExitCode.CHANGES if detailed_exitcode and not empty else ExitCode.DONE
-    if detailed_exitcode or verbose:
-        raise click.UsageError(f"`--detailed-exitcode` and `--verbose` are for plan files, and `{what}` is none")
-    if rows:
+        _show_plan(session, what)
+    elif rows:
         _show_rows(session, what)
     else:
         _show_item(session, what)
-    return ExitCode.DONE
 
 
-def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
-    """Show a plan file as `plan` does, with the file in the next command; return whether it is empty."""
+def _show_plan(session: Session, path: str) -> None:
+    """Show a plan file as `plan --verbose` does, with the file in the next command."""
     document = read_document(session.path(path))
     made = plan_file(document, str(session.path(path)))
     if session.as_json:
@@ -163,9 +158,8 @@ def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
         terminal.report_findings(made.findings, gap=True)
         flags = flags_of(structs.asdict(made.inputs))
         with_flags = f", made with `{visible(' '.join(flags))}`" if flags else ""
-        text = plan_text(made, verbose=verbose, flags=[shlex.quote(path)])
+        text = plan_text(made, verbose=True, flags=[shlex.quote(path)])
         terminal.show(f"Plan file `{visible(path)}`{with_flags}\n\n{text}")
-    return made.empty
 
 
 def _show_item(session: Session, item: str) -> None:
@@ -220,15 +214,11 @@ def _origin(origin: Mapping[str, Any]) -> str:
 
 @click.command("diff")
 @click.argument("item")
-@click.option(
-    "--generated", "side", flag_value="generated", default=True, help="Compare with the generated text. The default."
-)
 @click.option("--remote", "side", flag_value="remote", help="Compare with the text on the server: one request.")
 @click.option("--previous", "side", flag_value="previous", help="Compare with the text before the last apply.")
 @click.option("--plan", "side", flag_value="plan", help="Compare with the planned text and request.")
-@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="The output format.")
 @project_options
-def diff(session: Session, item: str, side: str, form: str) -> None:
+def diff(session: Session, item: str, side: str | None) -> None:
     """Compare the file of ITEM with its generated (or adopted) text, word by word.
 
     `--remote` compares it with the text on the server, and `--previous` with the text before the last apply, from the
@@ -257,15 +247,13 @@ def diff(session: Session, item: str, side: str, form: str) -> None:
         "request": request,
         "note": difference.note,
     }
-    session.answer(values, "\n".join(_difference(difference, item, form)) or "No difference.")
+    session.answer(values, "\n".join(_difference(difference, item)) or "No difference.")
 
 
-def _difference(difference: Difference, item: str, form: str) -> Iterator[str]:
+def _difference(difference: Difference, item: str) -> Iterator[str]:
     body = Part("", difference.before or "", difference.after or "")
     parts = [fields("request", difference.request), fields("front matter", difference.front), body]
     names = (f"{item} ({difference.old})", f"{item} ({difference.new})")
-    if form == "markdown":
-        return difference_markdown(parts, *names)
     return difference_text(parts, *names, coloured=terminal.wants_color())
 
 
@@ -327,16 +315,9 @@ def _restored(done: Restored) -> str:
 
 
 @click.command("graph")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "mermaid"]),
-    default="text",
-    help="The output format.",
-)
-@selection_options
-@project_options
-def graph(session: Session, form: str, select: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+@select_option
+@environment_options
+def graph(session: Session, select: tuple[str, ...]) -> None:
     """Show which items use the texts of other items, each with its state as in `status`.
 
     Sources come before their dependants. `--select ITEM+` shows an item with its dependants, `+ITEM` with its sources.
@@ -344,10 +325,7 @@ def graph(session: Session, form: str, select: tuple[str, ...], exclude: tuple[s
 
     A mention is a link in front matter, for example between translations; no item waits for it.
     """
-    if session.as_json and form != "text":
-        raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
-    made, findings = plan.graph(session.project(), choice_of(select=select, exclude=exclude), runtime=session.runtime())
+    made, findings = plan.graph(session.project(), choice_of(select=select), runtime=session.runtime())
     if not session.as_json:
         terminal.report_findings(findings)
-    text = graph_mermaid(made) if form == "mermaid" else graph_text(made, width=terminal.width())
-    session.answer({**diagnostics_json(findings), **graph_json(made)}, text)
+    session.answer({**diagnostics_json(findings), **graph_json(made)}, graph_text(made, width=terminal.width()))

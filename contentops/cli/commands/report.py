@@ -9,7 +9,7 @@ import time
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import UNITS, choice_of, environment_options, selection_options
+from contentops.cli.options import UNITS, choice_of, environment_options, select_option
 from contentops.cli.session import Session
 from contentops.errors import UsageError
 from contentops.operations import spend as operation
@@ -40,19 +40,13 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 )
 @click.option("--runs", is_flag=True, help="List runs and generations: when, job, credits, outcome.")
 @click.option("--provenance", is_flag=True, help="Show one line per text in a file: job, cost, edits, approvals.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["csv", "html"]),
-    help="`html`: one page for a browser. `csv`: with `--provenance`.",
-)
-@selection_options
+@click.option("--format", "form", type=click.Choice(["csv"]), help="With `--provenance`: a table.")
+@select_option
 @environment_options
 def report(
     session: Session,
     since: str,
     select: tuple[str, ...],
-    exclude: tuple[str, ...],
     form: str,
     *,
     runs: bool,
@@ -72,29 +66,27 @@ def report(
     if form and session.as_json:
         raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
     if runs:
-        if provenance or since or exclude or len(select) > 1 or form:
+        if provenance or since or len(select) > 1 or form:
             raise UsageError("`--runs` lists all items, or one with `--select ITEM`; leave out the other options")
         _runs(session, *(select or ("",)))
         return
     if provenance:
         if since:
             raise UsageError("`--since` counts what was spent, and `--provenance` shows the texts of today: give one")
-        if form == "html":
-            raise UsageError("`--provenance` has no page", hint="`--format csv` makes a table of it")
-        _provenance(session, select, exclude, form)
+        _provenance(session, select, form)
         return
-    if select or exclude or form == "csv":
-        message = "`--select`, `--exclude` and `--format csv` belong to `--provenance`"
+    if select or form:
+        message = "`--select` and `--format csv` belong to `--provenance`"
         raise UsageError(message, hint="add `--provenance`; `--runs` takes `--select ITEM`")
-    _spend(session, since, form)
+    _spend(session, since)
 
 
-def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], form: str) -> None:
+def _provenance(session: Session, select: tuple[str, ...], form: str) -> None:
     """Print where texts come from."""
-    choice = choice_of(select=select, exclude=exclude)
+    choice = choice_of(select=select)
     project = session.project()
     found, findings = operation.provenance(project, choice, runtime=session.runtime())
-    if form == "csv":
+    if form:
         terminal.report_findings(findings)
         terminal.report("\n".join(f"warning: {visible(one)}" for one in (*found.unread, *found.gaps)))
         terminal.say_csv(provenance_csv(found))
@@ -105,7 +97,7 @@ def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, .
     session.answer(document, provenance_text(found, width=terminal.width()))
 
 
-def _spend(session: Session, since: str, form: str) -> None:
+def _spend(session: Session, since: str) -> None:
     """Print what was spent: in the environment that is asked for, else in all."""
     start = parse_moment(since, time.time()) if since else None
     chosen = session.project()
@@ -114,11 +106,6 @@ def _spend(session: Session, since: str, form: str) -> None:
     if not session.as_json:
         terminal.report_findings(found.findings)
     shown = "" if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if form == "html":
-        from contentops.pages.export import spend_document
-
-        terminal.say(spend_document(session.project(), found, shown, session.runtime()).rstrip("\n"))
-        return
     document = {
         **diagnostics_json(found.findings),
         **spend_json(found.spend, since=shown),

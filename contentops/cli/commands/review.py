@@ -15,7 +15,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.options import choice_of, project_options, selection_options
+from contentops.cli.options import choice_of, environment_options, project_options, select_option, selection_options
 from contentops.cli.session import Session
 from contentops.digest import short
 from contentops.errors import ContentopsError, ExitCode, plural
@@ -52,12 +52,13 @@ HOST = "127.0.0.1"
     show_default=True,
     help="The port; 0 picks a free one.",
 )
-@click.option("--no-open", is_flag=True, help="Only print the link; do not open a browser.")
 @click.option("--commit", "commits", is_flag=True, help="Commit the files of each action with git.")
-def command(session: Session, out: str, port: int, *, no_open: bool, commits: bool) -> int:
+def command(session: Session, out: str, port: int, *, commits: bool) -> int:
     """Read, approve, send back and edit texts in a browser.
 
-    Prints a link that opens the page once, in one browser of this machine. End it with Ctrl-C.
+    Opens a browser, or that of the variable `BROWSER` (`BROWSER=true` opens none), and prints the link. The link opens
+    the page once, in one browser of this machine. End it with Ctrl-C.
+
     `--out` writes the pages as files, for a CI artifact or a website.
     """
     if out:
@@ -69,7 +70,7 @@ def command(session: Session, out: str, port: int, *, no_open: bool, commits: bo
         terminal.report(f"review the texts of `{visible(site.name)}`: {link}")
         terminal.report("the link works once; Ctrl-C ends the page")
         with contextlib.ExitStack() as ending:
-            if not no_open and terminal.can_ask() and _has_display():
+            if terminal.can_ask() and _has_display():
                 _open_browser(session, link, ending)
             serve(create_app(site, keys, HOST), opened, site.closing.set)
         if not site.runner.is_idle:
@@ -86,7 +87,7 @@ def _open_browser(session: Session, link: str, ending: contextlib.ExitStack) -> 
 
 
 def _has_display() -> bool:
-    """Whether a browser would open in a window: without one, it may take over the terminal."""
+    """Return whether a browser would open in a window: without one, it may take over the terminal."""
     return sys.platform in {"darwin", "win32"} or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
@@ -164,17 +165,15 @@ def approve(
 
 @click.command("send-back")
 @_items
-@project_options
-@selection_options
+@environment_options
+@select_option
 @click.option("--note", metavar="TEXT", default="", help="What has to change.")
-def send_back(
-    session: Session, items: tuple[str, ...], select: tuple[str, ...], exclude: tuple[str, ...], note: str
-) -> None:
+def send_back(session: Session, items: tuple[str, ...], select: tuple[str, ...], note: str) -> None:
     """Record in `contentops.approvals` that the texts of ITEMs may not be published as they are now, with a note.
 
     This applies until the text changes, or until you approve it.
     """
-    _decide(session, Verdict.SENT_BACK, (items, select, exclude), note)
+    _decide(session, Verdict.SENT_BACK, (items, select, ()), note)
 
 
 def _decide(session: Session, verdict: Verdict, chosen: tuple[tuple[str, ...], ...], note: str) -> None:

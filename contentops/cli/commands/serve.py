@@ -10,7 +10,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.options import project_options
+from contentops.cli.options import environment_options
 from contentops.cli.session import Session
 from contentops.errors import ContentopsError
 from contentops.server import EmbeddedServerError
@@ -46,12 +46,6 @@ from contentops.server.serve import KEY_VARIABLE, ServeOptions, run
     help="Who writes the texts: `outline` or `openai`.",
 )
 @click.option(
-    "--model",
-    metavar="NAME",
-    default="",
-    help="The model of the engine `openai`, instead of `OPENAI_MODEL`.",
-)
-@click.option(
     "--passes",
     type=click.Choice(PASSES),
     default="staged",
@@ -73,21 +67,12 @@ from contentops.server.serve import KEY_VARIABLE, ServeOptions, run
     help="Time limit of one call to the model.",
 )
 @click.option(
-    "--stage-seconds",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
-    help="Duration of each stage of a job.",
-)
-@click.option(
     "--requests-per-minute",
     metavar="N",
     type=click.IntRange(min=0),
     default=0,
     help="Request limit. Default: no limit.",
 )
-@click.option("--quiet", is_flag=True, help="Do not log requests to stderr.")
 @click.pass_obj
 def command(
     session: Session,
@@ -95,26 +80,21 @@ def command(
     port: int,
     store: str,
     engine: str,
-    model: str,
     passes: str,
     max_tokens: int | None,
     call_seconds: float,
-    stage_seconds: float,
     requests_per_minute: int,
-    *,
-    quiet: bool,
 ) -> None:
     """Run the bundled server: the calls of the WriterzRoom API over HTTP, with its own store.
 
     To use it in a project, set `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
-    OpenAI-compatible model, at `OPENAI_BASE_URL` with the key `OPENAI_API_KEY`. With `CONTENTOPS_SERVE_KEY`, every
-    request needs that key.
+    OpenAI-compatible model: `OPENAI_MODEL` at `OPENAI_BASE_URL`, with the key `OPENAI_API_KEY`. With
+    `CONTENTOPS_SERVE_KEY`, every request needs that key. It logs each request to stderr.
     """
     try:
         writer = named(
             engine,
             environ=os.environ,
-            model=model,
             passes=passes,
             max_tokens=max_tokens or 0,
             call_seconds=call_seconds,
@@ -127,8 +107,7 @@ def command(
             log=terminal.report,
             key=os.environ.get(KEY_VARIABLE, "").strip(),
             requests_per_minute=requests_per_minute,
-            stage_seconds=stage_seconds,
-            log_request=None if quiet else terminal.report_line,
+            log_request=terminal.report_line,
         )
         run(options)
     except EmbeddedServerError as error:
@@ -139,14 +118,14 @@ def command(
 
 
 @click.command("mcp")
-@project_options
+@environment_options
 def mcp(session: Session) -> None:
     """Serve tools to an agent over stdin and stdout, by the Model Context Protocol.
 
     An agent can plan, show items, check manifests and texts, and write manifests. It cannot apply or approve anything.
     Needs the extra `mcp`.
 
-    All calls use the environment and variables that it was started with.
+    All calls use the environment that it was started with.
     """
     if importlib.util.find_spec("mcp") is None:
         hint = 'install `"mcp>=2.3,<3"` into the environment of contentops'

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import environment_options
+from contentops.cli.options import environment_options, json_option
 from contentops.cli.session import Session
 from contentops.errors import ContentopsError, ExitCode, UsageError, did_you_mean, plural
 from contentops.model import ItemId, Job, Record, State
@@ -216,7 +216,7 @@ def _unresolved(submits: tuple[state.OpenSubmit, ...], environment: str) -> str:
 
 
 @command.command("upgrade", short_help="Upgrade files of an earlier format.")
-@environment_options
+@json_option
 def upgrade_state(session: Session) -> None:
     """Write `contentops.jobs` for a project from before there was one; texts stay, and nothing is paid for.
 

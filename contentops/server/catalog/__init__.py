@@ -18,7 +18,7 @@ from typing import Any
 
 @cache
 def load() -> dict[str, Any]:
-    """The catalog: `templates`, `styles` and `verticals`, each a list of maps with a `slug`. Do not change it."""
+    """Return `templates`, `styles` and `verticals`, each a list of maps with a `slug`. Do not change it."""
     folder = Path(__file__).parent
     names = ("templates", "styles", "verticals")
     loaded = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in names}

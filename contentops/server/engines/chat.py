@@ -61,7 +61,6 @@ class SettingNames(Struct, frozen=True):
 
     address: str = "OPENAI_BASE_URL"
     key: str = "OPENAI_API_KEY"
-    model: str = "--model"
     max_tokens: str = "--max-tokens"
     seconds: str = "--call-seconds"
 
@@ -87,7 +86,7 @@ class ModelEndpoint:
 
 
 def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = OPTIONS) -> ModelEndpoint:
-    """Return the endpoint from the variables of the address and the key; `model` overrides `OPENAI_MODEL`.
+    """Return the endpoint from the variables of the address and the key, and `model` or else `OPENAI_MODEL`.
 
     Raises EngineError for settings that cannot work.
     """
@@ -96,7 +95,7 @@ def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = 
     name = model.strip() or environ.get("OPENAI_MODEL", "").strip()
     host = _host(base, names.address)
     if not name:
-        raise EngineError(f"the engine `openai` needs a model; name it with `{names.model}`, or set `OPENAI_MODEL`")
+        raise EngineError("the engine `openai` needs a model: set `OPENAI_MODEL`")
     if not _is_token(key):
         raise EngineError(f"the value of `{names.key}` contains characters that headers do not allow; copy it again")
     if not key and base.startswith(OPENAI):
@@ -136,13 +135,13 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     @property
     def most(self) -> Tokens:
-        """The most tokens of a call: each byte of the prompt may be one."""
+        """Return the most tokens of a call: each byte of the prompt may be one."""
         size = sum(len(text.encode("utf-8", "replace")) for text in (self.system, self.user))
         return Tokens(input=OVERHEAD + size, output=self.tokens)
 
     @property
     def estimate(self) -> Tokens:
-        """The tokens of a call of which the server does not say them, rather too many."""
+        """Return the tokens of a call of which the server does not say them, rather too many."""
         return Tokens(input=OVERHEAD + estimate(self.system) + estimate(self.user), output=self.tokens)
 
 
@@ -213,7 +212,7 @@ class ChatClient:
                 attempt += 1
 
     async def _attempt(self, prompt: Prompt, count: TokenCount) -> str:
-        """One attempt; repeated at once without a parameter that the server refuses.
+        """Return one attempt; repeated at once without a parameter that the server refuses.
 
         The tokens of an answer that is lost stay unknown. Raises SpentError for a request that could use more than the
         limit of its job.
@@ -375,13 +374,13 @@ def _json(body: bytes) -> Any:
 
 
 def _usage(value: Any) -> Mapping[str, Any]:
-    """What an answer says of its tokens; empty where it says nothing."""
+    """Return what an answer says of its tokens; empty where it says nothing."""
     usage = value.get("usage") if isinstance(value, dict) else None
     return usage if isinstance(usage, dict) else {}
 
 
 def _tokens(status: int, body: bytes) -> Tokens | None:
-    """The tokens of an answer; None where it does not say them. A refused request has none, if it says nothing else."""
+    """Return the tokens of an answer; None where it does not say them. A refused request has none by default."""
     usage = _usage(_json(body))
     read, wrote, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     details = usage.get("prompt_tokens_details")

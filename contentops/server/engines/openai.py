@@ -147,7 +147,7 @@ class OpenAIEngine:
         raise failure
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """One section again, with the editor's passes of the mode. Raises EngineError."""
+        """Return one section again, with the editor's passes of the mode. Raises EngineError."""
         length = size(section.text)
         if (tokens := estimate(section.text)) > SECTION:
             words_ = f"the section `{section.heading}` has up to {tokens:,} tokens"
@@ -199,7 +199,7 @@ class OpenAIEngine:
         raise failure
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
-        """`text` after the passes of the editor; an edit that is cut off or not a text is ignored."""
+        """Return `text` after the passes of the editor; an edit that is cut off or not a text is ignored."""
         for edit in _EDITS[: EDITS[task.request.mode]]:
             prompt = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
@@ -347,7 +347,7 @@ def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
     for number, (usual, holds) in enumerate(parts_of(task), 1):
         first, bar, rest = lines.get(number, "").partition("|")
         heading = plain(first[:HEADING].strip(" \t#*_`\"'“”:"), HEADING) if bar and usual else ""
-        # A section is found by its heading, so each needs one of its own.
+        # A section is found by its heading, so each needs its own.
         taken = used | (usual_names - {sections.bare(usual)}) | {""}
         heading = usual if sections.bare(heading) in taken else heading
         used.add(sections.bare(heading))
@@ -392,7 +392,7 @@ def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before
 def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
     """Return the prompt for one section of a stored text, and of what is around it the beginning."""
     name = plain(section.heading, TITLE)
-    parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless told otherwise."]
+    parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless stated otherwise."]
     if section.instructions.strip():
         parts.append(f"What to change: {section.instructions}")
     if task.request.inputs:
@@ -486,7 +486,7 @@ _PARAGRAPH = 40
 
 
 def no_article(text: str, before: str, task: WritingTask) -> str:
-    """Why an answer cannot be part of an article after the text `before`; empty where it can.
+    """Return why an answer cannot be part of an article after the text `before`; empty where it can.
 
     Small models repeat the prompt, speak to the reader as an assistant, or write the same text again.
     """

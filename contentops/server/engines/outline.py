@@ -31,7 +31,7 @@ _BLOCK = re.compile(r"^(?:[-+#>!]|\d{1,9}(?=[.)](?:\s|$)))")
 
 
 def without_controls(text: str) -> str:
-    """`text` without control characters except tab and line feed.
+    """Return `text` without control characters except tab and line feed.
 
     Joiners and unassigned letters stay: scripts need joiners, and Unicode adds letters.
     """
@@ -39,7 +39,7 @@ def without_controls(text: str) -> str:
 
 
 def plain(value: str, limit: int) -> str:
-    """One clean line without controls and marks of direction, with single spaces, of at most `limit` characters.
+    """Return one clean line without controls and marks of direction, with single spaces, of at most `limit` characters.
 
     Empty where no character is visible.
     """
@@ -56,7 +56,7 @@ def plain(value: str, limit: int) -> str:
 
 
 def escape(line: str) -> str:
-    """`line` with everything escaped that Markdown, HTML or a site generator would interpret."""
+    """Return `line` with everything escaped that Markdown, HTML or a site generator would interpret."""
     safe = _BLOCK.sub(_literal_start, _SPECIAL.sub(r"\\\g<0>", line))
     return _REFERENCED.sub(_reference, safe)
 

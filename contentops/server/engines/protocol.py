@@ -80,7 +80,7 @@ class TokenCount:
 
     @property
     def tokens(self) -> Tokens | None:
-        """The sum; None: not known, or no model was called."""
+        """Return the sum; None: not known, or no model was called."""
         return self._sum if 0 < self._begun == self._known else None
 
 
@@ -99,7 +99,7 @@ class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def context(self) -> dict[str, Any]:
-        """The stated fields beside template, style, mode and inputs, which every text of the request follows."""
+        """Return the stated fields beside template, style, mode and inputs, which every text of the request follows."""
         names = [name for name in TextRequest.__struct_fields__ if name not in {"template", "style", "mode", "inputs"}]
         return {name: value for name in names if (value := getattr(self, name))}
 
@@ -120,7 +120,7 @@ class WritingTask(Struct, frozen=True, kw_only=True):
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages of this task, in order."""
+        """Return the stages of this task, in order."""
         return QUICK_STAGES if self.request.mode == "quick" else STAGES
 
 
