@@ -97,6 +97,7 @@ def test_the_day_is_shown_and_is_the_date_of_the_page(
     made = json.dumps({"items": [{**item, "metadata": metadata}]})
     root = project({"contentops.yaml": settings + shared, "content/a.yaml": made})
     assert invoke("plan", cwd=root).stdout.count("  out/a.md  due 2026-03-01\n") == 1
+    assert "create, due `2026-03-01` |" in invoke("plan", "--format", "markdown", cwd=root).stdout
     assert invoke("plan", "--json", cwd=root).json["changes"][0]["publish_on"] == "2026-03-01"
     assert invoke("apply", "--yes", cwd=root).code == 0
     dates = [line for line in (root / "out/a.md").read_text().splitlines() if "date:" in line.lower()]

@@ -324,3 +324,19 @@ def test_after_an_apply_no_title_is_left_to_write(titles: list[str]) -> None:
             harness.apply()
             assert [harness.record(f"i{at}").title for at in range(len(stated))] == [clean_title(one) for one in stated]
             assert harness.plan().empty, harness.plan().changes
+
+
+def test_what_a_person_changed_in_a_protected_file_is_accepted_by_keep(tmp_path: Path) -> None:
+    """The note says so, and nothing else of the file changes."""
+    harness = _harness(tmp_path)
+    harness.write("content/blog.yaml", ITEM.format(more="protected: true"))
+    harness.apply()
+    harness.edit("out/one.md", "black", "green")
+    (note,) = harness.plan().notes
+    assert (note.kind, "`on_edit: keep` accepts it" in note.hint) == ("front-matter-drift", True)
+    before = harness.read("out/one.md")
+    harness.write("content/blog.yaml", ITEM.format(more="protected: true\n    on_edit: keep"))
+    plan = harness.plan()
+    assert (plan.empty, plan.notes) == (True, ())
+    harness.apply()
+    assert harness.read("out/one.md") == before

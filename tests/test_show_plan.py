@@ -243,6 +243,7 @@ def hostile() -> dict[str, Any]:
     document = document_of(everything())
     for change in document["changes"]:
         change |= {"id": HOSTILE + change["id"], "target": HOSTILE, "hint": HOSTILE, "blocked": HOSTILE}
+        change["publish_on"] = HOSTILE
         change["reasons"] = [{**reason, "detail": HOSTILE}, {**reason, "field": "", "detail": HOSTILE}]
         for entry in [*([change["entry"]] if change["entry"] else []), *change["drains"]]:
             entry |= {"request_id": HOSTILE, "job_id": HOSTILE, "error": HOSTILE}

@@ -300,7 +300,7 @@ def _drift_note(item: ItemSides, drift: Sequence[DriftedKey]) -> Note:
     message = f"`{item.spec.id}`: front matter was changed in the file: {', '.join(one.words for one in drift)}"
     hint = "`--on-edit overwrite` writes what the manifest says; `on_edit: keep` keeps it without this note"
     if item.is_protected:
-        hint = "it is protected, so it stays"
+        hint = "it is protected, so it stays as it is; `on_edit: keep` accepts it, without this note"
     return Note(kind="front-matter-drift", id=item.spec.id, message=message, hint=hint)
 
 

@@ -225,8 +225,9 @@ def _row(change: AnyChange) -> str:
 
 
 def _action(change: AnyChange) -> str:
-    word = words_of(change.action)
-    return f"{word} ({cell(change.claimed_by, _NAME)})" if change.claimed_by else word
+    due = f", due {cell(change.publish_on, _NAME)}" if change.publish_on else ""
+    held = f" ({cell(change.claimed_by, _NAME)})" if change.claimed_by else ""
+    return f"{words_of(change.action)}{held}{due}"
 
 
 def _tells(change: AnyChange) -> bool:

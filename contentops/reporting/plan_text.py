@@ -142,7 +142,7 @@ def _change(change: AnyChange, room: int, price_room: int, *, verbose: bool) -> 
     padded = paint(name, "strong") + " " * (room - columns(name))
     cost = f"{change_cost(change):<{price_room}}"
     parts = [f"{padded}  {paint(f'{action_words(change):<10}', style)}", cost, _paths(change)]
-    parts += [f"due {change.publish_on}"] if change.publish_on else []
+    parts += [f"due {visible(change.publish_on)}"] if change.publish_on else []
     yield f"  {paint(sign, style)} {'  '.join(part for part in parts if part)}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
