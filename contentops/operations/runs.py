@@ -285,7 +285,7 @@ class RunReader:
             total=self._progress.total,
             finished=sum(item.state not in {"running", "waiting", "pending", "stopped"} for item in items),
             counts=self._progress.counts(was_killed=was_killed),
-            waits=self._progress.now() if working else "",
+            waits=self._progress.waits if working else "",
             items=tuple(items[:_SHOWN]),
             more=max(self._progress.total - min(len(items), _SHOWN), 0),
         )

@@ -325,25 +325,6 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(one for one in reasons if one.kind != "new" or one.field or one.detail)
 
 
-class SharedCause(Struct, frozen=True):
-    """A cause of several changes, and what these cost."""
-
-    cause: str
-    items: int
-    credits: int
-    money: Mapping[str, int] = {}
-    """The most that models may cost; empty: not known, or without a price."""
-    has_no_price: bool = False
-    """As of the group."""
-
-    @property
-    def cost(self) -> str:
-        """Return what these changes cost, in words."""
-        if self.money:
-            return bound_words(self.money, self.money)
-        return NO_PRICE if self.has_no_price else plural(self.credits, "credit")
-
-
 def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
     """Return all changes by cause, the most items first.
 
@@ -360,13 +341,11 @@ def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
     return tuple(sorted(made, key=lambda one: (-len(one.changes), -one.credits, one.title)))
 
 
-def shared_causes(plan: AnyPlan) -> tuple[SharedCause, ...]:
+def shared_causes(plan: AnyPlan) -> tuple[CauseGroup, ...]:
     """Return the causes of at least two changes, the most items first."""
     alone = {_TITLES[kind] for kind in _ALONE}
-    groups = (one for one in cause_groups(plan) if (one.is_cause or one.title in alone) and len(one.changes) > 1)
-    return tuple(
-        SharedCause(group.title, len(group.changes), group.credits, group.money, group.has_no_price) for group in groups
-    )
+    groups = cause_groups(plan)
+    return tuple(one for one in groups if (one.is_cause or one.title in alone) and len(one.changes) > 1)
 
 
 def _title(change: AnyChange) -> str:
