@@ -167,6 +167,24 @@ def change_cost(change: AnyChange) -> str:
     return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)
 
 
+def spend_words(changes: Iterable[AnyChange]) -> str:
+    """Return what a button that carries out some changes says: `Spend 48 credits on 12 texts`."""
+    todo = [change for change in changes if change.names]
+    paying = [change for change in todo if change.submits_worst]
+    if not paying:
+        return f"Do {plural(len(todo), 'change')}, for free"
+    texts = plural(len(paying), "text")
+    if money := add_money(change.money_worst for change in paying):
+        return f"Spend up to {money_words(money, is_bound=True)} on {texts}"
+    worst = sum(change.credits_worst for change in paying)
+    if not worst:
+        return (
+            f"Make {texts}: {NO_PRICE}" if any(change.has_no_price for change in paying) else f"Make {texts}, for free"
+        )
+    is_bound = worst > sum(change.credits for change in paying) or any(change.credits_at_most for change in paying)
+    return f"Spend {'up to ' * is_bound}{plural(worst, 'credit')} on {texts}"
+
+
 def unsaid_hint(change: AnyChange) -> str:
     """Return the hint without a reason that is shown beside it already."""
     hint = change.hint
