@@ -165,7 +165,7 @@ def test_a_broken_model_text_is_made_storable(bundled: Bundled) -> None:
 def test_every_stage_is_reported_in_order(bundled: Bundled) -> None:
     """A standard job passes the eight stages; progress never falls; quick ones have three."""
     engine, seen = Scripted(lambda: WrittenText(title="T", body="b")), []
-    server = bundled(engine=engine)
+    server = bundled(engine=engine, clock=Clock(sleep=lambda _: asyncio.sleep(0)), stage_seconds=1.0)
 
     async def polled() -> None:
         await call(server.app, "POST", "/v1/generate", {**BODY, "request_id": "r"})

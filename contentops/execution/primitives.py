@@ -39,6 +39,9 @@ LONGER = 1.3
 LONGEST_GAP = 30.0
 """Seconds between two polls of a job of which nothing is known, at most, while few jobs run."""
 
+AT_ONCE = 0.1
+"""Seconds of the way to a server and back: a job that its first poll finds done so soon took no time."""
+
 Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 """How long a job took, as far as polls show."""
 
@@ -75,7 +78,8 @@ class Durations:
         values = self.seen.setdefault(kind, [])
         if values and not after:
             by = min(by, self.median(kind))  # the limit may have delayed the first poll
-        seconds = math.sqrt(after * by) if after else by * 0.75
+        earlier = 0.75 if by > AT_ONCE else 0.0
+        seconds = math.sqrt(after * by) if after else by * earlier
         values.append(round(max(seconds, 0.001), 6))
         del values[:-KEEP]
 

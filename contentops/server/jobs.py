@@ -453,7 +453,8 @@ class JobRunner:
             position = stages.index(stage)
             if position > done:
                 advance(self._store, job, stage, round(100 * (position + 0.5) / len(stages)))
-                await self._clock.sleep(self._stage_seconds)
+                if self._stage_seconds:
+                    await self._clock.sleep(self._stage_seconds)
                 done = position
 
         return report
