@@ -73,13 +73,6 @@ class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
     older_ids: tuple[str, ...] = ()
 
 
-class _OldText(Struct, frozen=True):
-    """A paid text in the cache."""
-
-    body: str
-    front: Mapping[str, Any] = {}
-
-
 class _OldDrop(Struct, frozen=True):
     """The fact that an open job was closed; a checkpoint, where it names none."""
 
@@ -150,9 +143,9 @@ def _keep_texts(project: Project, jobs: Iterable[Job]) -> None:
     """Store the texts of the cache that are in no file yet as today. Raises StateError where that cannot be done."""
     with open_cache(project, write=True) as cache:
         for job in jobs:
-            text = cache.recall(f"text {job.server} {job.digest}", _OldText)
-            if job.state is JobState.PAID and text is not None and body_digest(text.body) == job.body:
-                cache.put_text(text.body, text.front, item=job.item)
+            text = cache.recall(f"text {job.server} {job.digest}", dict[str, Any]) or {}
+            if job.state is JobState.PAID and body_digest(body := str(text.get("body", ""))) == job.body:
+                cache.put_text(body, text.get("front") or {}, item=job.item)
 
 
 # --- reading -----------------------------------------------------------------------------------------------
