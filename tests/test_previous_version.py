@@ -68,7 +68,7 @@ def files_of(root: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("command", [
     *("plan", "plan --json", "apply --yes", "status", "report", "report --runs", "check", "show assam"),
     *("diff assam", "restore assam", "state list", "state mv assam ceylon", "state resolve matcha --forget"),
-    *("regenerate assam --section Intro", "adopt out/other.md --id other"),
+    *("regenerate assam --section Intro", "adopt out/other.md"),
 ])  # fmt: skip
 def test_every_command_that_reads_the_state_refuses(old: Path, invoke: Run, command: str) -> None:
     """With the one command that helps; nothing is written."""
