@@ -74,6 +74,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
+        # After half a year, the next moment that a float can name is later than a nanosecond.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         """Virtual seconds."""
