@@ -16,7 +16,8 @@ VENV ?= .venv
 ARGS ?=
 VERSIONS ?= pinned
 RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+# What is used is compiled when it is used: to compile all of it first takes longer than to fetch it.
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-compile
 
 # A virtual environment cannot be moved, so its stamps carry the place it was made for.
 HERE := $(shell pwd | cksum | tr ' ' -)

@@ -60,17 +60,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + (not config.getoption("quick"))
 
 
-LONGEST = frozenset(
-    {
-        "test_crash", "test_executor_faults", "test_ledger_away", "test_ledger_fault_injection", "test_many_machines",
-        "test_pages_browser", "test_planfile_kills", "test_two_tables", "test_year",
-    }
+LONGEST = (
+    "test_many_machines", "test_two_tables", "test_year", "test_ledger_fault_injection", "test_pages_browser",
+    "test_crash", "test_planfile_kills", "test_process_kill", "test_executor_faults", "test_ledger_away",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first: else one process may end with it long after the other one."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 # Where there is a file system in memory, the many durable writes of the tests cost nothing.

@@ -5,6 +5,7 @@ in a file of `LONG_FILES`. All others are quick, and fail if they start a proces
 """
 
 import contextlib
+import functools
 import gc
 import importlib
 import sys
@@ -32,6 +33,9 @@ LONG_FILES = frozenset(
 """Files whose tests start processes, or compute for seconds."""
 
 LONG_FIXTURES = {"processes", "processor_time", "takes_seconds"}
+
+_OTHERS = ("database", "first: ", "postgres", "run: Run", "server: Served", "world")
+"""How tests name the fixtures of other files that ask for one of these."""
 
 _STARTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
 
@@ -88,9 +92,18 @@ def is_long(item: pytest.Item) -> bool:
     return item.path.stem in LONG_FILES or not LONG_FIXTURES.isdisjoint(fixtures)
 
 
+@functools.cache
+def _may_be_long(path: Path) -> bool:
+    text = path.read_text("utf-8")
+    return path.stem in LONG_FILES or any(name in text for name in (*LONG_FIXTURES, *_OTHERS))
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A file without a quick test is not even imported for them."""
-    return (config.getoption("quick") and collection_path.stem in LONG_FILES) or None
+    """A file without a test of the part that is run is not even imported."""
+    if config.getoption("quick") == config.getoption("long") or not collection_path.name.startswith("test_"):
+        return None
+    has_none = collection_path.stem in LONG_FILES if config.getoption("quick") else not _may_be_long(collection_path)
+    return has_none or None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -101,8 +114,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     worker: dict[str, Any] | None = getattr(session.config, "workerinput", None)
     if worker is None:
         return
-    left_out = LONG_FILES if session.config.getoption("quick") else frozenset()
-    names = sorted({path.stem for path in Path(__file__).parent.glob("test_*.py")} - left_out)
+    paths = sorted(Path(__file__).parent.glob("test_*.py"))
+    names = [path.stem for path in paths if not pytest_ignore_collect(path, session.config)]
     for name in names[int(worker["workerid"][2:]) :: worker["workercount"]]:
         with contextlib.suppress(Exception, pytest.skip.Exception):  # pytest reports it, when it collects the file
             importlib.import_module(f"tests.{name}")
@@ -111,6 +124,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of the other part."""
+    unseen = {item.path.name for item in items if is_long(item) and not _may_be_long(item.path)}
+    assert not unseen, f"name in `_OTHERS` of tests/split.py the fixtures that make tests of {unseen} long"
     quick, long = config.getoption("quick"), config.getoption("long")
     if quick != long:
         left_out = [item for item in items if is_long(item) is quick]
