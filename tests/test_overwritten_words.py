@@ -1,6 +1,5 @@
 """What a person wrote goes only where it was said to go, the plan says so, and a stop on the way changes nothing."""
 
-import contextlib
 import json
 import stat
 import sys
@@ -20,10 +19,10 @@ from contentops.operations.texts import restore
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.clones import git
-from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import state_after_each_kill
-from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec, only_change, plan_of
+from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec, only_change
 from tests.running import Build, Run
 from tests.test_promote import Room
 
@@ -56,15 +55,6 @@ def test_a_stored_text_in_place_of_an_edit_says_so() -> None:
     file = a_file(spec.output, body=HAND)
     change = only_change([spec], [a_record(a_spec())], [file], jobs=jobs, on_edit=OnEdit.OVERWRITE)
     assert (change.action, _told(change)) == (Action.FINISH, [REPLACED])
-
-
-def test_overwritten_items_are_selected_as_edited() -> None:
-    """As the reference of selectors says."""
-    edited, plain = a_spec(topic="new"), a_spec("b", topic="newer")
-    records = [a_record(a_spec()), a_record(a_spec("b"))]
-    files = [a_file(edited.output, body=HAND), a_file(plain.output)]
-    plan = plan_of([edited, plain], records, files, on_edit=OnEdit.OVERWRITE, select=("state:edited",))
-    assert [(change.id, change.action) for change in plan.changes] == [("a", Action.OVERWRITE)]
 
 
 @pytest.mark.parametrize("file", [a_file("out/a.md"), None], ids=["as generated", "gone"])
@@ -115,19 +105,6 @@ def test_a_section_under_way_waits_where_no_one_knows_what_was_generated() -> No
     change = only_change([spec], [a_record(spec)], [file], open_jobs=[job], sections={"a": "Two"})
     assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
     assert "`--on-edit overwrite` writes the paid section instead" in change.hint
-
-
-def test_a_killed_replacement_costs_once(tmp_path: Path) -> None:
-    """The same command again ends it, with the words it was told to replace gone and nothing paid twice."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/b.yaml", "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n")
-    harness.apply()
-    harness.edit("out/a.md", "Closing", "MINE")
-    harness.api.fault(on("submit", 2), "kill-after")
-    with contextlib.suppress(Killed):
-        harness.apply(replace=("a",))
-    assert (harness.actions(), results(harness.apply(replace=("a",)))) == ({"a": "blocked"}, {"a": "done"})
-    assert ("MINE" in harness.read("out/a.md"), harness.api.credits, harness.plan().empty) == (False, 8, True)
 
 
 # --- words that are nowhere else ----------------------------------------------------------------------------
@@ -237,8 +214,8 @@ def test_a_moved_draft_is_still_a_draft(tmp_path: Path) -> None:
 # --- regenerate --------------------------------------------------------------------------------------------
 
 
-def test_regenerate_has_a_way_past_the_guards(project: Build, invoke: Run) -> None:
-    """What the refusal advises is what the command takes; and what is approved is a limit."""
+def test_regenerate_names_its_item_so_only_its_price_is_guarded(project: Build, invoke: Run) -> None:
+    """The share of items that change says nothing about one that a person names; what is approved is a limit."""
     remote = "api: {base_url: 'http://127.0.0.1:9/v1'}"
     site = {
         "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
@@ -253,13 +230,8 @@ def test_regenerate_has_a_way_past_the_guards(project: Build, invoke: Run) -> No
     guarded = site["contentops.yaml"].replace("api: {base_url: local}", remote)
     (root / "contentops.yaml").write_text(f"{guarded}guards: {{max_changed_ratio: 0, from_items: 1}}\n")
     heading = next(line[3:] for line in (root / "out/a.md").read_text("utf-8").splitlines() if line.startswith("## "))
-    section = ("regenerate", "a", "--section", heading, "--yes")
-    ended = invoke(*section, cwd=root)
-    assert ended.code == 4
-    assert "error[changed-ratio]" in ended.stderr
-    assert "`--approve-changes`" in ended.stderr
-    ended = invoke(*section, "--approve-changes", "--approve-credits", "0", cwd=root)
-    assert (ended.code, "error[approved-credits]" in ended.stderr) == (4, True), ended.stderr
+    ended = invoke("regenerate", "a", "--section", heading, "--yes", "--approve-credits", "0", cwd=root)
+    assert (ended.code, "error[approved-credits]" in ended.stderr, "changed-ratio" in ended.stderr) == (4, True, False)
 
 
 MONTH = "budget: {credits_per_month: 100}\n"

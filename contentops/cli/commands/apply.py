@@ -202,7 +202,8 @@ def regenerate(
         raise UsageError("`regenerate` makes one section again", hint=hint)
     project = session.project()
     sections = {item: section(project, item, heading)}
-    overrides = Overrides(credits=approve_credits)
+    # A guard against many changes is none against the one item that a person names.
+    overrides = Overrides(credits=approve_credits, changes=True)
     inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
     options = ApplyOptions(overrides=overrides, inputs=inputs)
     manner = Manner(yes=yes, verbose=True, as_json=session.as_json)
