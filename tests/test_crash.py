@@ -3,15 +3,14 @@
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.api import FakeApi, Killed
+from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-from tests.fakes.kills import Death, state_after_each_kill
+from tests.fakes.kills import state_after_each_kill
 from tests.fakes.ledger import HarnessLedger
 
 ITEMS = ("one", "two")
@@ -25,16 +24,6 @@ KINDS: dict[str, dict[str, Any]] = {
 def _comparable(harness: Harness) -> dict[str, str]:
     """The tree without what depends on the time of day and the order of takes."""
     return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in harness.tree().items()}
-
-
-@pytest.fixture(params=["journal", "ledger"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[HarnessLedger | None]:
-    """What a run records in: the journal of its checkout alone, or a ledger too."""
-    if request.param == "journal":
-        yield None
-        return
-    with contextlib.closing(HarnessLedger(request.getfixturevalue("database"))) as made:
-        yield made
 
 
 def _stopped(
@@ -161,22 +150,10 @@ def test_a_file_of_a_request_that_is_gone_is_named(root: Path) -> None:
     assert "in 2027" in harness.read("new/x.md")
 
 
-def test_two_stops_in_a_row(root: Path, ledger: HarnessLedger | None) -> None:
-    """Stopped, run again and stopped again: still paid once."""
-    _, stops = _stopped(root, {}, ledger)
-    for where, harness in list(stops.items())[:: 2 if ledger is None else 5]:
-        harness.death = Death(7)
-        with contextlib.suppress(Killed):
-            harness.apply()
-        harness.death = None
-        assert harness.settle().empty, where
-        assert harness.api.credits == 8, where
-
-
-def test_a_server_that_ignores_our_id_leaves_the_item_unknown(root: Path, ledger: HarnessLedger | None) -> None:
+def test_a_server_that_ignores_our_id_leaves_the_item_unknown(root: Path) -> None:
     """Where our id means nothing, a submit whose answer was lost is never sent again unasked."""
-    _, stops = _stopped(root, {"request_ids": "ignore", "auto_save": False}, ledger)
-    for where, harness in list(stops.items())[:: 1 if ledger is None else 4]:
+    _, stops = _stopped(root, {"request_ids": "ignore", "auto_save": False})
+    for where, harness in stops.items():
         left = harness.settle().changes
         assert harness.api.credits <= 8, where
         assert {change.action for change in left} <= {"resolve"}, where

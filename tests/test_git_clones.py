@@ -91,20 +91,6 @@ def first(project: Build, invoke: Run, served: Served, request: pytest.FixtureRe
     return made
 
 
-def test_what_is_committed_and_what_is_not(first: Clone) -> None:
-    """Lock, outputs and the merge rule go into git; `.contentops` ignores itself."""
-    committed = first.git("ls-files").split()
-    assert "contentops.lock" in committed
-    assert "out/one.md" in committed
-    assert not [path for path in committed if path.startswith(".contentops")]
-    assert first.git("status", "--porcelain") == ""
-    assert first.git("check-attr", "merge", "text", "eol", "--", "contentops.lock").splitlines() == [
-        "contentops.lock: merge: union",
-        "contentops.lock: text: set",
-        "contentops.lock: eol: lf",
-    ]
-
-
 def test_a_clone_plans_like_the_machine_that_applied(first: Clone) -> None:
     """Edited, missing, changed, new, moved and gone items: the same plan, byte for byte, with and without a cache."""
     second = first.clone("second")
@@ -150,26 +136,6 @@ def test_a_pull_under_an_open_journal(first: Clone, served: Served, request: pyt
 
 
 # --- merges ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("side", ["ours", "theirs"])
-def test_the_same_item_changed_in_both(first: Clone, served: Served, side: str) -> None:
-    """Whichever side a person keeps of the text, its record is the one that counts; the next change heals the lock."""
-    second = first.clone("second")
-    first.edit("content/blog.yaml", "topic: one ", "topic: one, ours ")
-    second.edit("content/blog.yaml", "topic: one ", "topic: one, theirs ")
-    for clone in (first, second):
-        clone.apply()
-        clone.save("One, another way")
-    first.pull(second, conflict=True)
-    first.git("checkout", f"--{side}", "--", "content/blog.yaml", "out/one.md")
-    first.save("Merge")
-    assert first.records().count("one") == 2
-    paid = served.charges()
-    assert (first.plan()["changes"], first.plan()) == ([], first.clone("third").plan())
-    first.edit("content/blog.yaml", "author: The team", "author: Someone else")
-    first.apply()
-    assert (first.records(), first.plan()["changes"], served.charges()) == (["one", "three", "two"], [], paid)
 
 
 def test_renamed_here_and_edited_there(first: Clone, served: Served) -> None:

@@ -59,11 +59,9 @@ _LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'lol'}
 
 YAML: dict[str, tuple[str | bytes, str]] = {
     "alias bomb": (f"{_LAUGHS}items: *a9\n", "alias"),
-    "deep nesting": (f"items: {'[' * 20_000}\n", "content/blog.yaml"),
     "python object": ('items: !!python/object/apply:os.system ["touch ../outside.txt"]\n', "content/blog.yaml:1:8"),
     "escape character": (b"items:\n  - id: a\x1b[2Jb\n", "content/blog.yaml"),
     "surrogate": (_item('"a\\ud800"'), "content/blog.yaml:2:"),
-    "infinity": (_item(metadata="{n: .inf}"), "content/blog.yaml:4:"),
 }
 
 
@@ -80,17 +78,9 @@ def test_a_huge_manifest(project: Build, invoke: Run) -> None:
     assert ended.stderr.count("error[") == 1
 
 
-PATHS = [
-    "../outside.txt", "/tmp/outside.txt", "C:/outside.txt", "out\\\\..\\\\outside.txt", ".git/hooks/post-checkout",
-    ".contentops/journal.jsonl", "content/blog.yaml", "CONTENT/Blog.yaml", "data/rows.csv", "contentops.lock",
-    "out/a\\e[2J.md", f"out/{'x' * 300}.md", "out/{{ '../' * 3 }}x.md",
-]  # fmt: skip
-"""One for each way to be refused; `test_check.py` has all the others."""
-
-
-@pytest.mark.parametrize("path", PATHS, ids=[path[:40] or "empty" for path in PATHS])
+@pytest.mark.parametrize("path", ["CONTENT/Blog.yaml", "out/a\\e[2J.md", "out/{{ '../' * 3 }}x.md"])
 def test_where_no_output_may_go(project: Build, invoke: Run, path: str) -> None:
-    """Outside, into tools' own folders, over the project's own files: refused with the place of the path."""
+    """Outside, over the project's own files: refused with the place of the path; `test_check.py` has all the others."""
     files: dict[str, str | bytes] = {
         "content/blog.yaml": "items:\n"
         "  - id: 'row-{{ each.slug }}'\n    for_each: data/rows.csv\n"
@@ -115,29 +105,11 @@ def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
     assert list(outside.iterdir()) == []
 
 
-TEMPLATES = [
-    "{{ cycler.__init__.__globals__.os.popen('touch ../outside.txt') }}",
-    "{{ 'a' * 10000000000 }}",
-    "{% include '/etc/passwd' %}",
-    "{{ unclosed",
-]
-
-
-@pytest.mark.parametrize("template", TEMPLATES, ids=[template[:40] for template in TEMPLATES])
-def test_hostile_templates(project: Build, invoke: Run, template: str) -> None:
-    """No attribute of Python, no file, no endless work; `test_render.py` has all the others."""
-    text = f'items:\n  - id: one\n    inputs:\n      target_audience: readers\n      topic: "{template}"\n'
-    assert "content/blog.yaml:5:" in _refused(project, invoke, {"content/blog.yaml": text}).stderr
-
-
 ROWS = "items:\n  - id: 'row-{{ each.slug }}'\n    for_each: FILE\n    inputs: {topic: '{{ each.city }}', target_audience: x}\n"
 
 DATA: dict[str, tuple[str, str | bytes]] = {
-    "outside": ("../outside.txt", ""), "absolute": ("/etc/passwd", ""), "empty": ("data/rows.csv", b""),
-    "NUL": ("data/rows.csv", b"slug,city\na,\0\n"), "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
-    "UTF-16 cut": ("data/rows.csv", "slug,city\na,A\n".encode("utf-16")[:-1]),
+    "outside": ("../outside.txt", ""), "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
     "workbook cut": ("data/rows.xlsx", b"PK\x03\x04\x1b[2J"), "same id": ("data/rows.csv", "slug,city\na,A\na,B\n"),
-    "JSON deep": ("data/rows.json", "[" * 50_000), "traversal in a cell": ("data/rows.csv", "slug,city\n../../x,A\n"),
 }  # fmt: skip
 
 
@@ -145,7 +117,7 @@ DATA: dict[str, tuple[str, str | bytes]] = {
 def test_hostile_data(project: Build, invoke: Run, name: str, content: str | bytes) -> None:
     """Whatever a data file holds, its name and the reason are told."""
     files: dict[str, str | bytes] = {"content/blog.yaml": ROWS.replace("FILE", name), "data/keep.csv": "slug\n"}
-    if content or name == "data/rows.csv":
+    if content:
         files[name] = content
     ended = _refused(project, invoke, files)
     assert name in ended.stderr or "content/blog.yaml:" in ended.stderr
@@ -254,13 +226,11 @@ def _holds_no_key(root: Path, said: str) -> None:
 
 TITLES = {
     "line break": "T\n---\ncontentops: {item: evil}\n---\n", "terminal": "\x1b]0;evil\x07\x1b[2J\x1b[31mT",
-    "surrogate": "T\ud800", "YAML": "{a: [b, *c]} # &x !!python/object", "long": "T" * 5000, "template": "{{ 7 * 7 }}",
+    "surrogate": "T\ud800", "YAML": "{a: [b, *c]} # &x !!python/object",
 }  # fmt: skip
 BODIES = {
-    "fence first": "---\ncontentops: {item: evil}\n---\nText.\n", "TOML fence": "+++\ndraft = true\n+++\nText.\n",
-    "CRLF": "One.\r\nTwo.\r\n", "two megabytes": "A line of text.\n" * 131_072,
+    "fence first": "---\ncontentops: {item: evil}\n---\nText.\n", "two megabytes": "A line of text.\r\n" * 131_072,
     "terminal": "\x1b[2J\x1b]8;;http://evil.test\x07Text.\x9b31m\n", "surrogates": "Half \ud83d, whole \U0001f600.\n",
-    "separators": "One.\u2028Two.\u0085Three.\x0bFour.\n",
 }  # fmt: skip
 
 
@@ -306,9 +276,7 @@ def test_hostile_bodies(project: Build, invoke: Run, body: str) -> None:
     assert "\r" not in text
 
 
-@pytest.mark.parametrize(
-    "job", ["../../admin", "a/b", "x\r\nX-Evil: 1", "a b", "\x1b[2J", "j" * 5000, "?a=1#b"], ids=repr
-)
+@pytest.mark.parametrize("job", ["../../admin", "x\r\nX-Evil: 1", "\x1b[2J", "?a=1#b"], ids=repr)
 def test_hostile_job_ids(project: Build, invoke: Run, job: str) -> None:
     """No such id becomes an address: the submit is looked up by our own id, and never sent again unasked."""
     with Scripted(Hostile(job=job)) as server:
@@ -329,13 +297,9 @@ ECHO = f"{BEARER} {quote(KEY, safe='')} {base64.b64encode(KEY.encode()).decode()
 REFUSALS: dict[str, tuple[Answer, int, str]] = {
     "401": (_reply({"error": {"code": "unauthorized", "message": f"bad key {ECHO}"}}, 401), 3, "WRITERZROOM_API_KEY"),
     "402": (_reply({"error": {"message": f"no credits {ECHO}"}}, 402), 5, "no credits"),
-    "404": (_reply({"detail": f"Template 'x' not found {ECHO}"}, 404), 3, "not found"),
     "422": (_reply({"detail": [{"loc": ["body", "x"], "msg": f"no {ECHO}"}]}, 422), 3, "no "),
-    "500": (_reply({"detail": f"boom {ECHO}"}, 500), 3, "state resolve"),
     "HTML with 200": ((200, {"Content-Type": "text/html"}, PAGE), 3, "HTML page"),
-    "cut": ((202, {}, b'{"request_id": "a'), 3, ""),
     "nested": ((202, {}, b"[" * 100_000), 3, ""),
-    "wrong gzip": ((202, {"Content-Encoding": "gzip"}, b"no gzip"), 3, ""),
 }
 
 
@@ -356,13 +320,12 @@ def test_refused_submits(project: Build, invoke: Run, answer: Answer, code: int,
     assert not (root / "out").exists()
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_takes_the_key_elsewhere(project: Build, invoke: Run, status: int) -> None:
+def test_no_redirect_takes_the_key_elsewhere(project: Build, invoke: Run) -> None:
     """Another host never hears of it."""
     with Scripted(Hostile()) as other:
 
         def script(_method: str, path: str, _body: bytes) -> Answer:
-            return status, {"Location": f"{other.base_url}{path.removeprefix('/v1')}?key={KEY}"}, b""
+            return 307, {"Location": f"{other.base_url}{path.removeprefix('/v1')}?key={KEY}"}, b""
 
         with Scripted(script) as server:
             root = _project(project, server)
@@ -374,7 +337,7 @@ def test_no_redirect_takes_the_key_elsewhere(project: Build, invoke: Run, status
     _clean(root, ended)
 
 
-@pytest.mark.parametrize("key", ["wrk live", "wrk\nlive", "wrk\x1b[2J", "wrk\u00e9"], ids=repr)
+@pytest.mark.parametrize("key", ["wrk\nlive", "wrk\x1b[2J", "wrk\u00e9"], ids=repr)
 def test_a_key_no_header_can_carry(project: Build, invoke: Run, key: str) -> None:
     """It is refused before anything is sent, by the name of its variable alone."""
     with Scripted(Hostile()) as server:

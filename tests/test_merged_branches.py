@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 from contentops.documents.front_matter import split
-from contentops.errors import InputError
 from contentops.model import ItemId, OnEdit
 from contentops.operations.state import move_record
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.repositories import cloned, in_git
 
-LOCK = "contentops.lock"
 _GIT = ("git", "-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
 
 
@@ -90,20 +88,6 @@ def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, edited:
     for name in "bc":
         assert one.api.contents[one.record(name).content_id].body == split(one.read(f"out/{name}.md")).body
     assert len(one.api.generations) == 2
-
-
-def test_two_renames_of_an_item_with_one_request_are_an_error(tmp_path: Path) -> None:
-    """One text would answer both: nothing is paid for before a person chooses."""
-    one, two = branches(tmp_path)
-    for harness, new in ((one, "b"), (two, "c")):
-        declare(harness, (new, 2026), moved=f"a{new}")
-        harness.apply()
-    merge(one, two, ("b", 2026), ("c", 2026))
-    with pytest.raises(InputError) as caught:
-        one.apply()
-    (found,) = [found for found in caught.value.findings if found.code == "same-request"]
-    assert "revision: 2" in found.hint
-    assert len(one.api.generations) == 1
 
 
 def test_a_rename_that_no_manifest_declares_any_more_is_an_orphan(tmp_path: Path) -> None:

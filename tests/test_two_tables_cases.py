@@ -8,20 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 
-from contentops.errors import InputError
 from contentops.model import Job, JobState, Project
 from contentops.model.jobs import fold_jobs
-from contentops.operations import opening, state
-from contentops.operations.adopt import Options, adopt
+from contentops.operations import opening
 from contentops.operations.opening import jobs_by_environment
 from contentops.state import jobs as files
-from contentops.state.codec import line_of
-from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import Death, state_after_each_kill
-from tests.test_merged_branches import git
 
 SHARED = "environments: {staging: {output: 'staging/{{ item.id }}.md'}, prod: {output: 'prod/{{ item.id }}.md'}}"
 PROMOTED = SHARED.replace("{output: 'prod", "{promote_from: staging, output: 'prod")
@@ -93,21 +88,6 @@ def test_kills_in_both_environments_forget_no_order(root: Path, seed: int, reque
     assert all(harness.api.charged(f"All about {id_} in 2026") <= 1 for id_ in ("one", "two", "three"))
 
 
-@pytest.mark.usefixtures("processes")
-def test_a_clean_before_the_first_commit_forgets_no_order(root: Path) -> None:
-    """Neither in the environment that ordered it nor in another one, though no file in the tree names it any more."""
-    harness = _two(root / "work", "one", duration=600, request_ids="ignore")
-    git(harness, "init", "--quiet")
-    git(harness, "add", "content", "contentops.yaml")
-    git(harness, "commit", "--quiet", "-m", "x")
-    harness.apply(deadline=60)
-    git(harness, "clean", "-xfdq")
-    assert not [*harness.root.glob("contentops*.jobs")]
-    for environment in ("prod", "staging"):
-        assert results(harness.within(environment).apply()) == {"one": "done"}
-    assert harness.api.credits == 4
-
-
 @pytest.mark.parametrize("order", [("staging", "prod"), ("prod", "staging")])
 def test_two_environments_share_a_text_for_one_request(root: Path, order: tuple[str, str]) -> None:
     """One job answers both, and each has its own file; nothing is paid for a second time, and both count it once."""
@@ -142,22 +122,6 @@ def test_an_environment_that_promotes_takes_no_job(root: Path) -> None:
     harness.apply()
     assert (harness.api.count("status"), harness.api.credits) == (asked, 4)
     assert not harness.tree("prod")
-
-
-def test_a_correction_after_a_promotion_is_promoted_again(root: Path) -> None:
-    """Staging's file is edited twice; each time prod follows, for no credits."""
-    harness = _two(root, "one", extra=PROMOTED)
-    harness.apply()
-    harness.within("prod").apply()
-    for word in ("Corrected.", "Corrected again."):
-        path = root / "staging/one.md"
-        path.write_text(f"{path.read_text()}\n{word}\n")
-        harness.within("staging").apply()
-        assert harness.within("prod").actions() == {"one": "promote"}
-        harness.apply()
-        assert word in harness.read("prod/one.md")
-        assert harness.plan().empty
-    assert harness.api.credits == 4
 
 
 def test_promoted_words_are_kept_when_another_text_comes(root: Path) -> None:
@@ -211,28 +175,6 @@ def test_a_replacement_of_a_changed_item_is_paid_for_once(root: Path) -> None:
         assert killed.api.credits <= 8 or not is_ordered, where
 
 
-def test_a_replacement_that_was_killed_is_finished_by_the_next_apply(root: Path) -> None:
-    """A plain apply brings the text that was ordered, and orders nothing beside it."""
-    for where, harness in _replaced(root).items():
-        ordered = any(job.attempt == 2 for job in harness.state.jobs)
-        paid = harness.api.credits
-        harness.apply()
-        assert harness.plan().empty, where
-        assert harness.api.credits == max(paid, 8 if ordered else 4), where
-        assert ("Take 2." in harness.read("out/one.md")) == ordered, where
-
-
-def test_texts_that_fail_their_checks_are_not_paid_for_at_every_apply(root: Path) -> None:
-    """Once the retries are used up, an item is blocked until a person decides."""
-    harness = _one(root, "one")
-    harness.write("content/blog.yaml", f"defaults: {{checks: {{excludes: [Closing], retries: 1}}}}\n{blog('one')}")
-    for _ in range(4):
-        harness.apply()
-    assert harness.api.credits == 8
-    (change,) = harness.plan().changes
-    assert (change.blocked, change.submits) == ("checks-failed", 0)
-
-
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
@@ -246,19 +188,6 @@ def test_requests_that_are_swapped_cost_nothing(root: Path) -> None:
     harness.apply()
     assert "pears" in harness.read("out/one.md")
     assert "apples" in harness.read("out/two.md")
-    assert (harness.plan().empty, harness.api.credits) == (True, 8)
-
-
-def test_an_item_that_returns_costs_nothing(root: Path) -> None:
-    """Its text was paid for, also where its file and its record were removed meanwhile."""
-    harness = _one(root, "one", "two")
-    harness.apply()
-    harness.write("content/blog.yaml", blog("two"))
-    harness.apply(prune=True)
-    assert sorted(harness.tree()) == ["out/two.md"]
-    harness.write("content/blog.yaml", blog("one", "two"))
-    assert harness.plan().credits == 0
-    harness.apply()
     assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
@@ -283,124 +212,3 @@ def test_renames_in_chains_cost_nothing(root: Path, *, said: bool) -> None:
     assert "Words in a." in harness.read("out/b.md")
     assert "Words in b." in harness.read("out/c.md")
     assert (harness.plan().empty, harness.api.credits) == (True, 8)
-
-
-def test_adopted_files_without_a_template_request_nothing(root: Path) -> None:
-    """Three of them have equal requests, and no job could answer them."""
-    harness = _one(root, "one")
-    harness.apply()
-    for number in (1, 2, 3):
-        harness.write(f"old/{number}.md", f"---\ntitle: Number {number}\n---\n\nText {number}.\n")
-    adopt(harness.project, ["old"], Options(), confirm=lambda _: True, runtime=harness.runtime())
-    harness.apply()
-    plan = harness.plan()
-    assert (plan.empty, [note.kind for note in plan.notes if note.kind == "same-request"]) == (True, [])
-    assert harness.api.credits == 4
-
-
-def test_two_items_with_one_request_are_refused(root: Path) -> None:
-    """Before anything is paid for; `revision` makes it two requests."""
-    harness = _one(root)
-    harness.write("content/blog.yaml", _topics(one="apples", two="apples"))
-    with pytest.raises(InputError) as refused:
-        harness.apply()
-    assert "same-request" in [each.code for each in refused.value.diagnostics()]
-    harness.write("content/blog.yaml", _topics(one="apples", two="apples").replace("two\n", "two\n    revision: 2\n"))
-    harness.apply()
-    assert harness.api.credits == 8
-
-
-# --- lines that merge ------------------------------------------------------------------------------------------------
-
-
-def _with_lines(harness: Harness, *lines: Job) -> None:
-    """Lines that a merge has brought into the committed file."""
-    path = harness.root / "contentops.jobs"
-    path.write_bytes(path.read_bytes() + b"".join(f"{line_of(line)}\n".encode() for line in lines))
-
-
-def test_the_running_order_of_two_is_polled(root: Path) -> None:
-    """Two clones sent one id: one job failed, the other one runs; both stay, and the text of the latter comes."""
-    harness = _one(root, "one", "two", duration=600, request_ids="ignore")
-    harness.apply(deadline=60)
-    order = harness.open_job("one")
-    failed = structs.replace(order, state=JobState.FAILED, job_id="job_of_another", submitted_at="2026-02-25T06:00:00Z")
-    _with_lines(harness, failed)
-    paid = harness.api.credits
-    assert (results(harness.apply())["one"], harness.api.charged("All about one in 2026")) == ("done", 1)
-    assert harness.api.credits == paid + 4
-    states = {job.job_id: job.state for job in harness.state.jobs if job.item == "one"}
-    assert states == {"job_of_another": JobState.FAILED, order.job_id: JobState.SETTLED}
-
-
-def test_a_lost_order_is_not_closed_by_that_of_another_clone(root: Path) -> None:
-    """Two orders of one id, one lost and one paid: both stay, since both may have been charged."""
-    harness = _one(root, "one", request_ids="ignore")
-    harness.apply()
-    (job,) = harness.state.jobs
-    lost = structs.replace(
-        job, state=JobState.UNKNOWN, job_id="", content_id="", body=job.body[:0], submitted_at="2026-02-25T06:00:00Z"
-    )
-    _with_lines(harness, lost)
-    states = sorted(job.state for job in harness.state.jobs)
-    assert (states, harness.plan().credits) == ([JobState.SETTLED, JobState.UNKNOWN], 0)
-    harness.apply()
-    assert harness.api.credits == 4
-
-
-def test_what_a_person_gave_up_stays_given_up_after_a_merge(root: Path) -> None:
-    """Another branch still has the line from before."""
-    harness = _one(root, "zero", request_ids="ignore")
-    harness.apply()
-    harness.write("content/blog.yaml", blog("zero", "one"))
-    harness.api.fault(on("submit", 2), "504")
-    harness.api.fault(on("list content"), 503)
-    harness.apply()
-    harness.api.heal()
-    assert harness.open_job("one").state is JobState.UNKNOWN
-    before = (root / "contentops.jobs").read_bytes()
-    state.resolve(harness.project, "one", forget=True)
-    path = root / "contentops.jobs"
-    path.write_bytes(path.read_bytes() + before)
-    assert not harness.state.open_jobs
-    assert [job.state for job in harness.state.jobs if job.item == "one"] == [JobState.GIVEN_UP]
-
-
-def test_both_charges_of_two_clones_count(root: Path) -> None:
-    """At a server that ignores our ids each clone pays; once both lists are one, so is the sum."""
-    one = _one(root / "one", "first", request_ids="ignore")
-    one.apply()
-    two = Harness(root / "two", one.api, timeline=one.timeline)
-    for harness in (one, two):
-        harness.write("content/blog.yaml", blog("first", "second"))
-    two.write("contentops.lock", one.read("contentops.lock"))
-    two.write("contentops.jobs", one.read("contentops.jobs"))
-    two.write("out/first.md", one.read("out/first.md"))
-    for harness in (one, two):
-        harness.apply()
-    assert one.api.credits == 12
-    _with_lines(one, *_lines(two.root))
-    assert sum(job.cost for job in one.state.jobs) == 12
-
-
-def test_an_interrupted_apply_goes_on_within_its_own_budget(root: Path) -> None:
-    """An open job is not counted as spent and as still to come."""
-    harness = _one(root, "one", duration=600, extra="budget: {credits_per_month: 4}")
-    harness.apply(deadline=60)
-    assert (harness.api.credits, results(harness.apply()), harness.api.credits) == (4, {"one": "done"}, 4)
-
-
-@pytest.mark.parametrize("request_ids", ["replay", "ignore"])
-def test_a_lock_without_its_jobs_and_jobs_without_their_lock(root: Path, request_ids: str) -> None:
-    """Either table alone says enough that nothing is paid for again."""
-    harness = _one(root, "one", "two", request_ids=request_ids)
-    harness.apply()
-    lock, jobs = root / "contentops.lock", root / "contentops.jobs"
-    for gone, stays in ((jobs, lock), (lock, jobs)):
-        saved = gone.read_bytes()
-        gone.unlink()
-        assert stays.exists()
-        assert harness.plan().credits == 0
-        harness.apply()
-        gone.write_bytes(saved)
-    assert (harness.api.credits, harness.settle().empty) == (8, True)

@@ -6,11 +6,7 @@
 import functools
 import os
 import random
-import shutil
-from collections.abc import Callable
-from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.books import Fell
@@ -68,68 +64,3 @@ def test_a_year_of_work(seed: int) -> None:
     shortest = _shortest(seed, steps, fell[0].promise)
     told = _fell(seed, shortest) or fell
     pytest.fail("\n".join([*told[1], str(told[0]), f"seed {seed}: {[tuple(step) for step in shortest]}"]))
-
-
-class _Forgetful(FakeRoom):
-    """A server that forgets what a person wrote in one content, once it is asked for anything."""
-
-    forgets = ""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.forgets:
-            self.contents[self.forgets].body = "Nothing.\n"
-        return await super().handle_async_request(request)
-
-
-def _strayed(year: Year) -> None:
-    word, other = year.word(year.people[3], "", "K1"), year.people[0].root / "staging/id1.md"
-    other.write_text(other.read_text("utf-8") + word, "utf-8")
-    year.run(year.people[0], "staging", "status")
-
-
-def _lost(year: Year) -> None:
-    person, word = year.people[0], year.word(year.people[0], "staging", "K1")
-    content = person.records("staging")["id1"].content_id
-    assert isinstance(year.room, _Forgetful)
-    year.room.change(content, "Mine", word)
-    year.room.forgets = content
-    year.run(person, "staging", "apply", "--yes", "--refresh")
-
-
-def _paid(year: Year) -> None:
-    person = year.people[0]
-    assert isinstance(year.room, FakeRoom)
-    year.room.restart()
-    for name in ("staging", "contentops.staging.lock"):
-        _remove(person.root / name)
-    _forget(person.root)
-    year.apply(person, "staging")
-
-
-def _forget(root: Path) -> None:
-    """Every line of jobs goes, here and in the git directory."""
-    for name in (".contentops", ".git/contentops", "contentops.staging.jobs"):
-        _remove(root / name)
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _uncounted(year: Year) -> None:
-    _remove(year.people[0].root / "contentops.staging.lock")
-    _forget(year.people[0].root)
-    year.close()
-
-
-@pytest.mark.parametrize(
-    ("act", "promise"),
-    [(_strayed, "stray"), (_lost, "lost on the server"), (_paid, "paid twice"), (_uncounted, "count")],
-)
-def test_a_promise_that_is_broken_is_told(act: Callable[[Year], None], promise: str) -> None:
-    """What a year is watched for is seen."""
-    with quick_folder() as folder:
-        year = Year(folder, _Forgetful, 0)
-        year.apply(year.people[0], "staging")
-        with pytest.raises(Fell, match=f"^{promise}: "):
-            act(year)

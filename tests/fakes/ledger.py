@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-_TABLES = ("account", "limiter", "fact", "job", "claim")
+_TABLES = ("account", "limiter", "fact", "job", "claim", "text")
 Rows = dict[str, list[tuple[str]]]
 
 
